@@ -1,0 +1,130 @@
+"""Errors that reach a person: each says what happened, what was expected, and what to do next.
+
+The same object becomes an `error` event on the wire, a problem body (RFC 9457) over HTTP, or a line and an exit code on the
+command line. A subclass is named by what to do next and fixes the code, the HTTP status and the exit code.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+
+class RealtimeError(Exception):
+    """Base of everything raised for what comes from a browser, a file, a setting or a driver."""
+
+    code: ClassVar[str] = "failed"
+    "Stable word for programs; the `code` of error events and problem bodies."
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        "What happened and what was expected, in plain words."
+        self.hint = hint
+        "What to do next; a command where one helps."
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def problem(self) -> dict[str, Any]:
+        """The body of an `application/problem+json` answer."""
+        return {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.message,
+            "code": self.code,
+            "hint": self.hint,
+        }
+
+
+class BadSettings(RealtimeError):
+    """A setting is unknown or out of range. Correct it: a retry cannot help."""
+
+    code = "bad_settings"
+    exit_code = 2
+
+
+class NotMedia(RealtimeError):
+    """The file or address holds no sound and no picture that can be decoded."""
+
+    code = "not_media"
+    status = 422
+    exit_code = 3
+
+
+class BadModel(RealtimeError):
+    """The checkpoint is missing, truncated or of another shape. Fetch or save it again."""
+
+    code = "bad_model"
+    exit_code = 4
+
+
+class EngineMissing(RealtimeError):
+    """The engine asked for cannot run on this machine. Install it or choose another."""
+
+    code = "engine_missing"
+    exit_code = 5
+
+
+class Unreachable(RealtimeError):
+    """No server answers, or it knows no such session."""
+
+    code = "unreachable"
+    exit_code = 6
+
+
+class BadOffer(RealtimeError):
+    """The body of a WHIP request is not an SDP offer that can be answered."""
+
+    code = "bad_offer"
+    status = 400
+
+
+class NoMediaOffered(BadOffer):
+    """The offer sends neither audio nor video in a format we know."""
+
+    code = "no_media"
+    status = 422
+
+
+class WrongContentType(RealtimeError):
+    code = "wrong_content_type"
+    status = 415
+
+
+class TooLarge(RealtimeError):
+    code = "too_large"
+    status = 413
+
+
+class NotAllowed(RealtimeError):
+    """The token is missing or wrong."""
+
+    code = "not_allowed"
+    status = 401
+
+
+class WrongOrigin(RealtimeError):
+    """The request names a host or an origin that is not this server's."""
+
+    code = "wrong_origin"
+    status = 403
+
+
+class UnknownSession(RealtimeError):
+    code = "unknown_session"
+    status = 404
+
+
+class ServerFull(RealtimeError):
+    """Every session is taken. Try again after `retry_after_s`."""
+
+    code = "full"
+    status = 503
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_s: int = 10) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
