@@ -1,7 +1,7 @@
 """Errors that reach a person: each says what happened, what was expected, and what to do next.
 
-The same object becomes an `error` event on the wire, a problem body (RFC 9457) over HTTP, or a line and an exit code on the
-command line. A subclass is named by what to do next and fixes the code, the HTTP status and the exit code.
+The same object becomes an `error` event on the wire, a problem body (RFC 9457) over HTTP, or a line and an exit
+code on the command line. A subclass is named by what to do next and fixes the code, the HTTP status and the exit code.
 """
 
 from __future__ import annotations
