@@ -1,0 +1,125 @@
+"""Each person's own neutral, kept while the session runs: what is measured is said relative to it.
+
+Both baselines start at the population (`population.json`, aggregate statistics of public data sets, fitted by `train`)
+and move towards the person as evidence comes in. They live as long as a track or a session and are never stored.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.records import Float32
+
+FACE_PSEUDO_COUNT = 8.0
+"Frames that the population's neutral is worth: at 1 FPS a person's own face weighs as much after about 10 s."
+FACE_MEMORY = 120.0
+"Frames after which old ones fade, so that the neutral follows a new seat or new light within minutes."
+FAR_FROM_NEUTRAL = 1.5
+"Spreads from neutral at which a frame counts half: a laugh shall not become the new neutral."
+QUIET_ZONE = 0.5
+"Spreads above neutral that are still called 0: two neutral pictures of one person differ by about as much."
+INTENSITY_SCALE = 2.0
+"Spreads (beyond the quiet zone) at which intensity reaches 1 − 1/e = 0.63."
+VOICE_PSEUDO_COUNT = 2.0
+"Segments that the population is worth for a voice."
+Z_LIMIT = 5.0
+"Normalised values are cut here, so that a cough or a broken microphone stays an outlier and not a catastrophe."
+
+
+@functools.cache
+def population() -> dict[str, Any]:
+    """The fitted constants, as stored."""
+    text = resources.files("realtime.evidence").joinpath("population.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+class FaceBaseline:
+    """Running neutral of one track's raw cues."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        stored = population()["face"]
+        self._neutral_C = np.array([stored[name]["neutral"] for name in names], np.float64)
+        self._spread_C = np.array([stored[name]["spread"] for name in names], np.float64)
+        self._weight_C = np.full(len(names), FACE_PSEUDO_COUNT)
+
+    def relative(self, raw_C: Float32) -> Float32:
+        """(C,) z-scores against this track's neutral, in spreads of neutral faces between people."""
+        z_C = (raw_C - self._neutral_C) / self._spread_C
+        return np.clip(np.nan_to_num(z_C), -Z_LIMIT, Z_LIMIT).astype(np.float32)
+
+    def intensities(self, raw_C: Float32) -> Float32:
+        """(C,) 0–1: how far each cue stands above neutral; below neutral and the quiet zone it is 0."""
+        return squash(self.relative(raw_C))
+
+    def push(self, raw_C: Float32) -> None:
+        """Moves the neutral towards one frame, the less the further that frame is from neutral."""
+        if not np.isfinite(raw_C).all():
+            return
+        z_C = (raw_C - self._neutral_C) / self._spread_C
+        share_C = 1.0 / (1.0 + (z_C / FAR_FROM_NEUTRAL) ** 2) ** 2
+        self._weight_C = np.minimum(self._weight_C + share_C, FACE_MEMORY)
+        self._neutral_C = self._neutral_C + share_C / self._weight_C * (raw_C - self._neutral_C)
+
+
+def squash(z: Float32) -> Float32:
+    """z-scores to 0–1: 1 − exp(−(z − 0.5)₊ / 2), so z = 1, 2, 4 become 0.22, 0.53, 0.83."""
+    return (1.0 - np.exp(-np.maximum(z - QUIET_ZONE, 0.0) / INTENSITY_SCALE)).astype(np.float32)
+
+
+class VoiceBaseline:
+    """Running mean of one voice's features; the spread is fixed to the spread within speakers."""
+
+    def __init__(self) -> None:
+        stored = population()["voice"]
+        self._mean_P = np.array(stored["mean"], np.float64)
+        self._spread_P = np.array(stored["spread"], np.float64)
+        self._weight = VOICE_PSEUDO_COUNT
+
+    def relative(self, features_P: Float32) -> Float32:
+        """(P,) z-scores against this voice so far."""
+        z_P = (features_P - self._mean_P) / self._spread_P
+        return np.clip(np.nan_to_num(z_P), -Z_LIMIT, Z_LIMIT).astype(np.float32)
+
+    def push(self, features_P: Float32) -> None:
+        """Takes one segment into the mean."""
+        if not np.isfinite(features_P).all():
+            return
+        self._weight += 1.0
+        self._mean_P = self._mean_P + (features_P - self._mean_P) / self._weight
+
+
+def fit_population(raw_MC: Float32, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Neutral and spread per cue from M neutral faces: median and half the span of the middle 68 %.
+
+    Both ignore the few faces that were called neutral and are not, and the few meshes that did not fit.
+    """
+    low_C, neutral_C, high_C = np.percentile(raw_MC[np.isfinite(raw_MC).all(axis=1)], [16, 50, 84], axis=0)
+    spread_C = np.maximum((high_C - low_C) / 2, 1e-4)
+    return {
+        name: {"neutral": round(float(neutral), 5), "spread": round(float(spread), 5)}
+        for name, neutral, spread in zip(names, neutral_C, spread_C, strict=True)
+    }
+
+
+def fit_voice_population(features_MP: Float32, speakers_M: npt.ArrayLike) -> dict[str, list[float]]:
+    """Mean over all M segments and the pooled spread within speakers, per feature."""
+    speakers_M = np.asarray(speakers_M)
+    features = features_MP.astype(np.float64)
+    centred = np.concatenate(
+        [features[speakers_M == speaker] - features[speakers_M == speaker].mean(axis=0) for speaker in np.unique(speakers_M)]
+    )
+    n_free = max(len(features) - len(np.unique(speakers_M)), 1)
+    spread_P = np.maximum(np.sqrt((centred**2).sum(axis=0) / n_free), 1e-6)
+    return {"mean": _rounded(features.mean(axis=0)), "spread": _rounded(spread_P)}
+
+
+def _rounded(values_P: npt.NDArray[np.float64]) -> list[float]:
+    return [float(f"{value:.6g}") for value in values_P]

@@ -1,0 +1,229 @@
+"""Faces in a frame: boxes, a 478-point mesh each, and tracks that hold while a face stays near its place.
+
+MediaPipe does the seeing, with the models that its wheel bundles (legacy solutions API, mediapipe 0.10.18–0.10.21). A
+track is a position over time: nothing here knows or stores who a face belongs to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from realtime.evidence.logs import quiet_native_logs
+from realtime.records import Box, Face, Float32, UInt8
+
+MAX_FACES = 5
+"Biggest first; whoever stands further back is left out."
+MIN_SCORE = 0.5
+"Detections below this are dropped."
+MIN_SCORE_WITHOUT_MESH = 0.7
+"A box on which no mesh fits is often a face-like thing in the background, so it must be surer."
+SAME_FACE_IOU = 0.4
+"Boxes that overlap more than this are one face seen twice."
+CROP_SCALE = 2.0
+"Side of the square the mesh is fitted in, in units of the longer side of the detected box."
+CROP_PX = 288
+"Crops smaller than this are enlarged, so that a far face has the size the mesh model knows."
+TRACK_GAP_S = 5.0
+"A face that comes back to its place within this much media time keeps its track."
+TRACK_REACH = 1.0
+"How far a face may move between two frames and keep its track, in units of its own size."
+
+
+class MeshFitter:
+    """Fits the mesh of one face at a time. Not thread-safe; the model worker owns it."""
+
+    def __init__(self) -> None:
+        with quiet_native_logs():
+            from mediapipe.python.solutions.face_mesh import FaceMesh
+
+            # Two, because a neighbour may stand in the same crop; the nearer one to the box is taken.
+            self._mesher: Any = FaceMesh(
+                static_image_mode=True, max_num_faces=2, refine_landmarks=True, min_detection_confidence=0.3
+            )
+            # The graph starts, and its models log, at the first picture rather than at construction.
+            self._mesher.process(np.zeros((64, 64, 3), np.uint8))
+        self._n_fitted = 0
+
+    def fit(self, rgb_HW3: UInt8, box: Box) -> Float32 | None:
+        """(478, 3) landmarks in 0–1 of the frame (z in frame widths), or None where no mesh fits the box."""
+        height, width = rgb_HW3.shape[:2]
+        left_px, top_px, side_px, crop = _square_crop(rgb_HW3, box)
+        # The first face that is found makes the graph log once more.
+        with quiet_native_logs() if self._n_fitted == 0 else contextlib.nullcontext():
+            found = self._mesher.process(crop).multi_face_landmarks
+        if not found:
+            return None
+        self._n_fitted += 1
+        meshes = np.array([[(p.x, p.y, p.z) for p in face.landmark] for face in found], np.float32)  # (F, 478, 3)
+        meshes *= side_px
+        meshes[..., :2] += np.array([left_px, top_px], np.float32)
+        centre = np.array([(box[0] + box[2] / 2) * width, (box[1] + box[3] / 2) * height], np.float32)
+        away_F = np.linalg.norm(meshes[..., :2].mean(axis=1) - centre, axis=1)
+        nearest = int(away_F.argmin())
+        if away_F[nearest] > 0.6 * max(box[2] * width, box[3] * height):
+            return None  # a neighbour's mesh
+        return meshes[nearest] / np.array([width, height, width], np.float32)
+
+
+class FaceFinder:
+    """Finds up to five faces per frame and keeps their tracks. One per session; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._mesh = MeshFitter()
+        self._tracks = Tracks()
+        with quiet_native_logs():
+            from mediapipe.python.solutions.face_detection import FaceDetection
+
+            # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second
+            # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs.
+            self._detectors: tuple[Any, ...] = tuple(
+                FaceDetection(model_selection=model, min_detection_confidence=MIN_SCORE) for model in (0, 1)
+            )
+            for detector in self._detectors:
+                detector.process(np.zeros((64, 64, 3), np.uint8))
+
+    def find(self, rgb_HW3: UInt8, at_s: float) -> tuple[Face, ...]:
+        """Faces of one frame, biggest first; empty for a frame without a face, or without pixels.
+
+        `at_s` is media time and may not go backwards within a session.
+        """
+        if rgb_HW3.ndim != 3 or rgb_HW3.shape[2] != 3 or min(rgb_HW3.shape[:2]) < 16:
+            return ()
+        rgb_HW3 = np.ascontiguousarray(rgb_HW3)
+        seen: list[tuple[Box, float, Float32 | None]] = []
+        for box, score in self._detect(rgb_HW3)[: MAX_FACES * 2]:
+            mesh_N3 = self._mesh.fit(rgb_HW3, box)
+            if mesh_N3 is None and score < MIN_SCORE_WITHOUT_MESH:
+                continue
+            outline = box if mesh_N3 is None else _bounds(mesh_N3)
+            if outline[2] > 0 and outline[3] > 0 and all(iou(outline, other) < SAME_FACE_IOU for other, _, _ in seen):
+                seen.append((outline, score, mesh_N3))
+        seen.sort(key=lambda face: -face[0][2] * face[0][3])
+        seen = seen[:MAX_FACES]
+        shape = (rgb_HW3.shape[1], rgb_HW3.shape[0])
+        tracks = self._tracks.match([box for box, _, _ in seen], at_s=at_s, frame_px=shape)
+        return tuple(
+            Face(track=track, box=box, score=score, mesh_N3=mesh_N3)
+            for track, (box, score, mesh_N3) in zip(tracks, seen, strict=True)
+        )
+
+    def _detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
+        """Boxes of both detectors, biggest first, each face once."""
+        candidates = [
+            (clipped, float(detection.score[0]))
+            for detector in self._detectors
+            for detection in detector.process(rgb_HW3).detections or ()
+            if (clipped := _clip(detection.location_data.relative_bounding_box)) is not None
+        ]
+        candidates.sort(key=lambda found: -found[1])
+        kept: list[tuple[Box, float]] = []
+        for box, score in candidates:
+            if all(iou(box, other) < SAME_FACE_IOU for other, _ in kept):
+                kept.append((box, score))
+        return sorted(kept, key=lambda found: -found[0][2] * found[0][3])
+
+
+@functools.cache
+def _shared_fitter() -> MeshFitter:
+    return MeshFitter()
+
+
+def mesh_of_face(rgb_HW3: UInt8, box: Box) -> Float32 | None:
+    """(478, 3) mesh of the face in `box`, exactly as the live program fits it; None where no mesh fits.
+
+    Uses one fitter per process: call it from one thread.
+    """
+    return _shared_fitter().fit(np.ascontiguousarray(rgb_HW3), box)
+
+
+@dataclass(slots=True)
+class _Track:
+    number: int
+    box: Box
+    seen_s: float
+
+
+class Tracks:
+    """Gives each box the number of the track whose last place is nearest, or a new number."""
+
+    def __init__(self) -> None:
+        self._alive: list[_Track] = []
+        self._n_started = 0
+
+    def match(self, boxes: list[Box], *, at_s: float, frame_px: tuple[int, int]) -> list[int]:
+        """Track numbers, from 1, in the order of `boxes`. Greedy: the closest pair is matched first."""
+        self._alive = [track for track in self._alive if at_s - track.seen_s <= TRACK_GAP_S]
+        pairs = sorted(
+            (distance, b, t)
+            for b, box in enumerate(boxes)
+            for t, track in enumerate(self._alive)
+            if (distance := _apart(box, track.box, frame_px)) <= TRACK_REACH
+        )
+        matched: dict[int, _Track] = {}
+        taken: set[int] = set()
+        for _, b, t in pairs:
+            if b not in matched and t not in taken:
+                matched[b] = self._alive[t]
+                taken.add(t)
+        for b, box in enumerate(boxes):
+            if b not in matched:
+                self._n_started += 1
+                matched[b] = _Track(self._n_started, box, at_s)
+                self._alive.append(matched[b])
+            matched[b].box, matched[b].seen_s = box, at_s
+        return [matched[b].number for b in range(len(boxes))]
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes."""
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if across <= 0 or down <= 0:
+        return 0.0
+    return across * down / (a[2] * a[3] + b[2] * b[3] - across * down)
+
+
+def _apart(a: Box, b: Box, frame_px: tuple[int, int]) -> float:
+    """Distance of the centres in units of the mean size; infinite where one face is twice as big as the other."""
+    width, height = frame_px
+    size_a, size_b = (max(box[2] * width, box[3] * height) for box in (a, b))
+    if max(size_a, size_b) > 2 * min(size_a, size_b):
+        return float("inf")
+    across = (a[0] + a[2] / 2 - b[0] - b[2] / 2) * width
+    down = (a[1] + a[3] / 2 - b[1] - b[3] / 2) * height
+    return float(np.hypot(across, down)) * 2 / (size_a + size_b)
+
+
+def _clip(relative: Any) -> Box | None:
+    """The detector's box cut at the frame's edges; None where nothing of it lies inside."""
+    left, top = max(relative.xmin, 0.0), max(relative.ymin, 0.0)
+    right, bottom = min(relative.xmin + relative.width, 1.0), min(relative.ymin + relative.height, 1.0)
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def _bounds(mesh_N3: Float32) -> Box:
+    low, high = np.clip(mesh_N3[:, :2].min(axis=0), 0, 1), np.clip(mesh_N3[:, :2].max(axis=0), 0, 1)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
+
+
+def _square_crop(rgb_HW3: UInt8, box: Box) -> tuple[float, float, float, UInt8]:
+    """(left, top, side) in frame pixels of a padded square around the box, and its pixels.
+
+    What lies outside the frame repeats its edge, so that a face at the border sits in the middle as all others do.
+    """
+    height, width = rgb_HW3.shape[:2]
+    side = max(round(CROP_SCALE * max(box[2] * width, box[3] * height)), 8)
+    left = round((box[0] + box[2] / 2) * width - side / 2)
+    top = round((box[1] + box[3] / 2) * height - side / 2)
+    inside = rgb_HW3[max(top, 0) : max(top + side, 1), max(left, 0) : max(left + side, 1)]
+    around = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
+    crop = cv2.copyMakeBorder(inside, *around, borderType=cv2.BORDER_REPLICATE) if any(around) else inside
+    if side < CROP_PX:
+        crop = cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_CUBIC)
+    return float(left), float(top), float(side), np.ascontiguousarray(crop)

@@ -1,0 +1,22 @@
+"""What the whole picture shows, measured: how bright and how colourful it is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from realtime.records import Scene, UInt8
+
+SAMPLE_PX = 64
+"The frame is averaged down to this square first: light is not in the details, and noise would count as colour."
+
+
+def measure_scene(rgb_HW3: UInt8) -> Scene:
+    """Mean luma (BT.601) and mean HSV saturation, 0–1 each; zeros for a frame without pixels."""
+    if rgb_HW3.size == 0:
+        return Scene(brightness=0.0, saturation=0.0)
+    small = cv2.resize(rgb_HW3, (SAMPLE_PX, SAMPLE_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    high, low = small.max(axis=-1), small.min(axis=-1)
+    saturation = np.where(high > 0.02, (high - low) / np.maximum(high, 0.02), 0.0)
+    luma = small @ np.array([0.299, 0.587, 0.114], np.float32)
+    return Scene(brightness=float(luma.mean()), saturation=float(saturation.mean()))
