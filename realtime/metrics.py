@@ -1,0 +1,44 @@
+"""Prometheus metrics of one server. Counts and durations only: no words, no faces, no feelings, no session ids."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)
+LAG_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class Metrics:
+    """One registry each, so that several servers can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.sessions = Gauge("emothinker_sessions", "Sessions open now", registry=self.registry)
+        self.opened = Counter("emothinker_sessions_opened", "Sessions opened", registry=self.registry)
+        self.refused = Counter(
+            "emothinker_sessions_refused", "Offers not taken, by problem code", ["code"], registry=self.registry
+        )
+        self.readers = Gauge("emothinker_event_readers", "WebSocket readers connected", registry=self.registry)
+        self.slow_readers = Counter(
+            "emothinker_slow_readers", "Readers disconnected for taking nothing", registry=self.registry
+        )
+        self.events = Counter("emothinker_events", "Events written, by type", ["type"], registry=self.registry)
+        self.errors = Counter("emothinker_errors", "Error events, by code", ["code"], registry=self.registry)
+        self.skipped_frames = Counter(
+            "emothinker_skipped_frames", "Sampled frames a newer one replaced", registry=self.registry
+        )
+        self.skipped_windows = Counter(
+            "emothinker_skipped_windows", "Analyses a newer one replaced", registry=self.registry
+        )
+        self.stage = Histogram(
+            "emothinker_stage_seconds", "Wall time by stage", ["stage"], buckets=STAGE_BUCKETS_S, registry=self.registry
+        )
+        self.lag = Histogram(
+            "emothinker_lag_seconds", "Media seconds behind, sampled", buckets=LAG_BUCKETS_S, registry=self.registry
+        )
+        self.waiting = Gauge("emothinker_worker_waiting", "Jobs waiting for the model worker", registry=self.registry)
+        self.deltas = Counter("emothinker_reason_deltas", "Pieces of reasoning text written", registry=self.registry)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)

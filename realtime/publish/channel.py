@@ -1,0 +1,95 @@
+"""The log of one session's events: bounded, resumable, and read by any number of readers at their own pace.
+
+Writing never waits. A reader holds nothing but a number, the last `seq` it has seen, so a slow one costs no memory;
+when what it wants next is no longer kept, it is told which events it missed and goes on from the oldest there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from realtime.publish.events import Event, Trouble, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    seq: int
+    at_s: float
+    line: str
+
+
+class EventLog:
+    """Keeps the events of the last `kept_s` media seconds, `kept_events` at most; the oldest go first."""
+
+    def __init__(self, session: str, *, kept_s: float = 600.0, kept_events: int = 20_000) -> None:
+        self.session = session
+        self.closed = False
+        self.n_dropped = 0
+        "Events that were written and are no longer kept."
+        self._kept_s = kept_s
+        self._entries: deque[Entry] = deque()
+        self._kept_events = kept_events
+        self._newest_s = 0.0
+        self._grown = asyncio.Event()
+
+    @property
+    def seq(self) -> int:
+        """The newest event's number; 0 while there is none."""
+        return self.n_dropped + len(self._entries)
+
+    def publish(self, event: Event, *, at_s: float) -> int:
+        """Append, and return the event's `seq`. Nothing is written after `close`."""
+        if self.closed:
+            return self.seq
+        seq = self.seq + 1
+        self._entries.append(Entry(seq, at_s, encode(event, session=self.session, seq=seq, at_s=at_s)))
+        self._newest_s = max(self._newest_s, at_s)
+        while len(self._entries) > self._kept_events or self._entries[0].at_s < self._newest_s - self._kept_s:
+            self._entries.popleft()
+            self.n_dropped += 1
+        self._wake()
+        return seq
+
+    def close(self) -> None:
+        """No more events come; readers end once they have read what is there."""
+        self.closed = True
+        self._wake()
+
+    async def read(self, after: int = 0) -> AsyncIterator[str]:
+        """Every event after `after` as a line of JSON, then each new one, until the log is closed.
+
+        A number this session has not reached yet counts as the newest: it came from another life of the server.
+        """
+        seen = min(max(after, 0), self.seq)
+        while True:
+            grown = self._grown
+            if seen < self.n_dropped:
+                yield self._gap(seen)
+                seen = self.n_dropped
+            elif seen < self.seq:
+                # One at a time: while the reader is busy with this one, the log may drop the next.
+                entry = self._entries[seen - self.n_dropped]
+                yield entry.line
+                seen = entry.seq
+            elif self.closed:
+                return
+            else:
+                await grown.wait()
+
+    def _gap(self, seen: int) -> str:
+        """The notice that stands where the last event missed would have stood."""
+        missed = Trouble(
+            code="events_lost",
+            message=f"Events {seen + 1} to {self.n_dropped} are no longer kept.",
+            hint="Read faster, or come back sooner.",
+        )
+        at_s = self._entries[0].at_s if self._entries else self._newest_s
+        return encode(missed, session=self.session, seq=self.n_dropped, at_s=at_s)
+
+    def _wake(self) -> None:
+        # Readers that wait hold the old flag; those that come later find the new one.
+        self._grown.set()
+        self._grown = asyncio.Event()

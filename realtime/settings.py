@@ -1,0 +1,232 @@
+"""Every setting of the program, nested by stage: a TOML file, then `EMOTHINKER_*` variables, then flags.
+
+    [server]                                EMOTHINKER_SERVER__PORT=9000        realtime serve --port 9000
+    port = 9000
+
+Unknown names are refused with the nearest known one; values are checked when the settings are made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from realtime.errors import BadSettings
+
+PREFIX = "EMOTHINKER_"
+NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
+"Variables that share the prefix: the folder of recorded clips, for training and tests."
+WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    host: str = "127.0.0.1"
+    port: int = 8080
+    "0 takes a free one."
+    token: str | None = None
+    "Whoever opens a session has to send it as a bearer token."
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_sessions: int = 3
+    "Two CPU cores keep up with three live sessions of nano."
+    max_offer_bytes: int = 65_536
+    retry_after_s: int = 10
+    "What a caller is told when every session is taken."
+
+    def __post_init__(self) -> None:
+        _within("server.port", self.port, 0, 65_535)
+        _within("server.max_sessions", self.max_sessions, 1, 100_000)
+        _within("server.max_offer_bytes", self.max_offer_bytes, 1_024, 1_048_576)
+        _within("server.retry_after_s", self.retry_after_s, 1, 3_600)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise BadSettings("server.tls_cert and server.tls_key belong together.", "Give both, or neither.")
+        if not self.loopback and (self.token is None or self.tls_cert is None):
+            raise BadSettings(
+                f"server.host is {self.host}, which others can reach, but there is no token or no TLS certificate.",
+                "Add --token, --tls-cert and --tls-key, or stay on 127.0.0.1.",
+            )
+
+    @property
+    def loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    name: str = "nano"
+    "`nano`, a Hugging Face id, or a folder."
+    adapter: Path | None = None
+    engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
+    seed: int = 0
+    "Of the random dropping of background tokens; a replay with the same seed is identical."
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    span_s: float = 8.0
+    "Media an analysis looks back on."
+    every_s: float = 4.0
+    "Time between two analyses while nobody speaks."
+
+    def __post_init__(self) -> None:
+        _within("window.span_s", self.span_s, 1, 60)
+        _within("window.every_s", self.every_s, 0.5, 60)
+
+
+@dataclass(frozen=True)
+class TroubleSettings:
+    """When something about the input is worth telling the person in front of the camera."""
+
+    after_s: float = 5.0
+    "No face, a frozen picture, no picture or no sound at all for this long."
+    dark_after_s: float = 2.0
+    dark_below: float = 0.06
+    "Mean luma, 0–1, of a covered lens or a dark room."
+    frozen_step: int = 2
+    "Largest difference of any sampled pixel, of 255, between two pictures that count as the same."
+
+    def __post_init__(self) -> None:
+        _within("trouble.after_s", self.after_s, 1, 60)
+        _within("trouble.dark_after_s", self.dark_after_s, 1, 60)
+        _within("trouble.dark_below", self.dark_below, 0, 1)
+        _within("trouble.frozen_step", self.frozen_step, 0, 255)
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    kept_s: float = 600.0
+    "Media time over which a reader can come back without loss."
+    kept_events: int = 20_000
+    send_timeout_s: float = 10.0
+    "A reader that takes nothing for this long is disconnected."
+    linger_s: float = 5.0
+    "How long a session's last events can still be fetched after its end."
+
+    def __post_init__(self) -> None:
+        _within("publish.kept_s", self.kept_s, 1, 86_400)
+        _within("publish.kept_events", self.kept_events, 100, 1_000_000)
+        _within("publish.send_timeout_s", self.send_timeout_s, 0.1, 600)
+        _within("publish.linger_s", self.linger_s, 0, 600)
+
+
+@dataclass(frozen=True)
+class Settings:
+    server: ServerSettings = field(default_factory=ServerSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    window: WindowSettings = field(default_factory=WindowSettings)
+    trouble: TroubleSettings = field(default_factory=TroubleSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+
+
+def load(
+    file: Path | None = None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Settings:
+    """The settings in force. `flags` maps dotted names to values; those that are None were not given.
+
+    Raises BadSettings for a file that cannot be read, an unknown name, or a value of the wrong kind or out of range.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        values.update(_from_file(file))
+    values.update(_from_environment(environ or {}))
+    values.update({name: value for name, value in (flags or {}).items() if value is not None})
+
+    known = dict(_known())
+    stages: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise BadSettings(f"There is no setting {name}.", _nearest(name, known))
+        stage, _, key = name.partition(".")
+        stages.setdefault(stage, {})[key] = _convert(name, value, known[name])
+    hints = typing.get_type_hints(Settings)
+    return Settings(**{stage: hints[stage](**parts) for stage, parts in stages.items()})
+
+
+def describe(settings: Settings) -> dict[str, dict[str, Any]]:
+    """The settings really used, for a run's record; the token is not part of it."""
+    plain = dataclasses.asdict(settings)
+    plain["server"]["token"] = "set" if settings.server.token else None
+    return {stage: {k: str(v) if isinstance(v, Path) else v for k, v in part.items()} for stage, part in plain.items()}
+
+
+def _known() -> Iterator[tuple[str, Any]]:
+    for stage, kind in typing.get_type_hints(Settings).items():
+        for name, hint in typing.get_type_hints(kind).items():
+            yield f"{stage}.{name}", hint
+
+
+def _from_file(file: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{file} cannot be read: {error.strerror}.", "Check the path given with --config.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{file} is not TOML: {error}.", "Correct that line.") from error
+    for stage, part in content.items():
+        if isinstance(part, dict):
+            for key, value in part.items():
+                yield f"{stage}.{key}", value
+        else:
+            yield stage, part
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for variable, value in environ.items():
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
+            yield variable.removeprefix(PREFIX).lower().replace("__", "."), value
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    # The stage is easily forgotten: `port` means `server.port`.
+    close = close or [full for full in known if full.split(".")[1] == name.split(".")[-1]]
+    return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
+
+
+def _convert(name: str, value: Any, hint: Any) -> Any:
+    """`value` as the type the setting has; text (from variables and flags) is parsed, anything else must fit."""
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
+        if value not in choices:
+            raise BadSettings(f"{name} is {value!r}.", f"It has to be one of {', '.join(choices)}.")
+        return value
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in choices if part is not types.NoneType)
+    try:
+        match hint, value:
+            case _ if hint is Path and isinstance(value, str | Path):
+                return Path(value).expanduser()
+            case _ if hint is bool and isinstance(value, str):
+                return WORDS[value.lower()]
+            case _ if hint in (int, float) and isinstance(value, str):
+                return hint(value)
+            case _ if hint is float and type(value) is int:
+                return float(value)
+            case _ if type(value) is hint:
+                return value
+    except (ValueError, KeyError):
+        pass
+    raise BadSettings(f"{name} is {value!r}.", f"It has to be {_KINDS[hint]}.")
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    # Written so that NaN is refused too.
+    if not low <= value <= high:
+        raise BadSettings(f"{name} is {value}.", f"It has to lie between {low} and {high}.")

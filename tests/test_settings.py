@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realtime.errors import BadSettings
+from realtime.settings import ServerSettings, Settings, describe, load
+
+
+def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "live.toml"
+    file.write_text('[server]\nport = 1000\nmax_sessions = 2\n[window]\nspan_s = 6\n[model]\nadapter = "a/b"\n')
+    environ = {
+        "EMOTHINKER_SERVER__PORT": "2000",
+        "EMOTHINKER_SERVER__MAX_SESSIONS": "4",
+        "EMOTHINKER_DATA": "x",
+        "HOME": "/",
+    }
+    settings = load(file, environ=environ, flags={"server.port": 3000, "server.host": None})
+    assert (settings.server.port, settings.server.max_sessions, settings.window.span_s) == (3000, 4, 6.0)
+    assert settings.model.adapter == Path("a/b")
+    assert settings.server.host == "127.0.0.1"
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"server.prot": 1}, r"no setting server\.prot\. Did you mean server\.port\?"),
+        ({"port": 1}, r"Did you mean server\.port\?"),
+        ({"server.port": "many"}, "whole number"),
+        ({"server.port": 70_000}, "between 0 and 65535"),
+        ({"server.port": True}, "whole number"),
+        ({"window.span_s": "nan"}, "between 1 and 60"),
+        ({"model.engine": "tensorflow"}, "one of auto, torch, onnx, trt"),
+        ({"server.tls_cert": "cert.pem"}, "belong together"),
+        ({"server.host": "0.0.0.0"}, "others can reach"),
+    ],
+)
+def test_what_is_wrong_is_said_with_the_way_out(flags: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSettings, match=message):
+        load(flags=flags)
+
+
+def test_a_misspelt_variable_is_refused() -> None:
+    with pytest.raises(BadSettings, match=r"Did you mean window\.every_s"):
+        load(environ={"EMOTHINKER_WINDOW__EVERYS": "2"})
+
+
+@pytest.mark.parametrize(("text", "message"), [("server = 3", "no setting server"), ("[server", "not TOML")])
+def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "live.toml"
+    file.write_text(text)
+    with pytest.raises(BadSettings, match=message):
+        load(file)
+    with pytest.raises(BadSettings, match="cannot be read"):
+        load(tmp_path / "none.toml")
+
+
+def test_the_record_of_a_run_has_no_secret() -> None:
+    settings = Settings(server=ServerSettings(token="secret", tls_cert=Path("c"), tls_key=Path("k")))
+    assert "secret" not in str(describe(settings))
+    assert describe(settings)["server"]["tls_cert"] == "c"
