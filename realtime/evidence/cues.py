@@ -27,8 +27,8 @@ LID_UPPER, LID_LOWER = (158, 159, 160, 385, 386, 387), (144, 145, 153, 373, 374,
 BROW_INNER, BROW_OUTER = (55, 107, 285, 336), (46, 70, 276, 300)
 BROW_ALL = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107, 276, 282, 283, 285, 293, 295, 296, 300, 334, 336)
 CHEEK = (50, 101, 117, 280, 330, 346)
-NOSE_WING, NOSE_BASE = (64, 98, 129, 294, 327, 358), (2,)
-MOUTH_CORNER = (61, 291)
+NOSE_WING, NOSE_BASE = (98, 327), (2,)
+MOUTH_CORNER, LIP_BESIDE_CORNER = (61, 291), (40, 91, 270, 321)
 LIP_UPPER_EDGE, LIP_UPPER_INNER, LIP_LOWER_INNER, LIP_LOWER_EDGE = (37, 0, 267), (82, 13, 312), (87, 14, 317), (84, 17, 314)
 FOREHEAD, CHIN = 10, 152
 
@@ -131,20 +131,18 @@ _MEASURES: dict[str, Callable[[_Frontal], Float32]] = {
     "cheek_raise": lambda face: face.eye_line - face.y(CHEEK),
     # AU7: lower lids drawn up; a raised upper lid speaks against it.
     "lid_tighten": lambda face: face.eye_line - face.y(LID_LOWER) - 0.5 * face.aperture,
-    # AU9: nostrils drawn up towards the inner eye corners.
-    "nose_wrinkle": lambda face: face.y(EYE_INNER) - face.y(NOSE_WING),
+    # AU9: nostrils drawn up beside the base of the nose, beyond what a wide mouth does to them.
+    "nose_wrinkle": lambda face: face.y(NOSE_BASE) - face.y(NOSE_WING) - 0.1 * face.mouth_width,
     # AU10: upper lip drawn up towards the nose.
     "upper_lip_raise": lambda face: face.y(NOSE_BASE) - face.y(LIP_UPPER_EDGE),
     # AU12: mouth corners out and up.
     "lip_corner_pull": lambda face: 0.5 * face.mouth_width - face.corner_drop,
-    # AU15: mouth corners below the line between the lips.
-    "lip_corner_depress": lambda face: face.y(MOUTH_CORNER) - (face.y(LIP_UPPER_INNER) + face.y(LIP_LOWER_INNER)) / 2,
+    # AU15: mouth corners below the lips beside them; upper and lower alike, so that an open mouth does not count.
+    "lip_corner_depress": lambda face: face.y(MOUTH_CORNER) - face.y(LIP_BESIDE_CORNER),
     # AU20: mouth wide without its corners rising.
     "lip_stretch": lambda face: 0.5 * face.mouth_width + face.corner_drop,
-    # AU24: red of the lips thin.
-    "lip_press": lambda face: (
-        face.y(LIP_UPPER_EDGE) - face.y(LIP_UPPER_INNER) + face.y(LIP_LOWER_INNER) - face.y(LIP_LOWER_EDGE)
-    ),
+    # AU24: lips together and their red thin.
+    "lip_press": lambda face: face.y(LIP_UPPER_EDGE) - face.y(LIP_LOWER_EDGE),
     # AU26: lips apart and chin down.
     "jaw_drop": lambda face: face.mouth_gap + 0.5 * (face.y((CHIN,)) - face.y(NOSE_BASE)),
     # AU43: lids together.
