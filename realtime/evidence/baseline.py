@@ -71,7 +71,8 @@ class FaceBaseline:
 
 def squash(z: Float32) -> Float32:
     """z-scores to 0–1: 1 − exp(−(z − 0.5)₊ / 2), so z = 1, 2, 4 become 0.22, 0.53, 0.83."""
-    return (1.0 - np.exp(-np.maximum(z - QUIET_ZONE, 0.0) / INTENSITY_SCALE)).astype(np.float32)
+    intensity: Float32 = 1.0 - np.exp(-np.maximum(z - QUIET_ZONE, 0.0) / INTENSITY_SCALE)
+    return intensity.astype(np.float32)
 
 
 class VoiceBaseline:
@@ -114,7 +115,10 @@ def fit_voice_population(features_MP: Float32, speakers_M: npt.ArrayLike) -> dic
     speakers_M = np.asarray(speakers_M)
     features = features_MP.astype(np.float64)
     centred = np.concatenate(
-        [features[speakers_M == speaker] - features[speakers_M == speaker].mean(axis=0) for speaker in np.unique(speakers_M)]
+        [
+            features[speakers_M == speaker] - features[speakers_M == speaker].mean(axis=0)
+            for speaker in np.unique(speakers_M)
+        ]
     )
     n_free = max(len(features) - len(np.unique(speakers_M)), 1)
     spread_P = np.maximum(np.sqrt((centred**2).sum(axis=0) / n_free), 1e-6)

@@ -1,8 +1,8 @@
 """What a face mesh measures: aligned geometry, facial action cues after FACS, head pose.
 
-Everything here is arithmetic on landmarks and takes any leading axes, so that training measures 35,000 faces in one call
-with the code that measures one face live. A raw cue is a signed length on the face, in units of the distance between the
-outer eye corners, after the head's turn is undone: it knows no zero. `baseline.FaceBaseline` gives it one.
+Everything here is arithmetic on landmarks and takes any leading axes, so that training measures 35,000 faces in one
+call with the code that measures one face live. A raw cue is a signed length on the face, in units of the distance
+between the outer eye corners, after the head's turn is undone: it knows no zero. `baseline.FaceBaseline` gives it one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ BROW_ALL = (46, 52, 53, 55, 63, 65, 66, 70, 105, 107, 276, 282, 283, 285, 293, 2
 CHEEK = (50, 101, 117, 280, 330, 346)
 NOSE_WING, NOSE_BASE = (98, 327), (2,)
 MOUTH_CORNER, LIP_BESIDE_CORNER = (61, 291), (40, 91, 270, 321)
-LIP_UPPER_EDGE, LIP_UPPER_INNER, LIP_LOWER_INNER, LIP_LOWER_EDGE = (37, 0, 267), (82, 13, 312), (87, 14, 317), (84, 17, 314)
+LIP_UPPER_EDGE, LIP_UPPER_INNER, LIP_LOWER_INNER, LIP_LOWER_EDGE = (
+    (37, 0, 267),
+    (82, 13, 312),
+    (87, 14, 317),
+    (84, 17, 314),
+)
 FOREHEAD, CHIN = 10, 152
 
 REST_PITCH_DEG = -8.3
@@ -49,8 +54,8 @@ def geometry(mesh_N3: Float32, width: int, height: int) -> Float32:
     length = np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
     cos, sin = np.split(across / length, 2, axis=-1)  # each (..., 1)
     x, y = np.moveaxis((flat - ((left + right) / 2)[..., None, :]) / length[..., None], -1, 0)  # each (..., 468)
-    aligned = np.stack([x * cos + y * sin, y * cos - x * sin], axis=-1)
-    return aligned.reshape(*aligned.shape[:-2], GEOMETRY_SIZE).astype(np.float32)
+    aligned: Float32 = np.stack([x * cos + y * sin, y * cos - x * sin], axis=-1, dtype=np.float32)
+    return aligned.reshape(*aligned.shape[:-2], GEOMETRY_SIZE)
 
 
 def _axes(pixels_N3: Float32) -> Float32:
@@ -75,7 +80,8 @@ def head_pose(mesh_N3: Float32, width: int, height: int) -> Float32:
     yaw = np.degrees(np.arctan2(out[..., 0], -out[..., 2]))
     pitch = np.degrees(np.arctan2(-out[..., 1], np.hypot(out[..., 0], out[..., 2]))) - REST_PITCH_DEG
     roll = np.degrees(np.arctan2(axes[..., 0, 1], np.hypot(axes[..., 0, 0], axes[..., 0, 2])))
-    return np.stack([yaw, pitch, roll], axis=-1).astype(np.float32)
+    pose: Float32 = np.stack([yaw, pitch, roll], axis=-1, dtype=np.float32)
+    return pose
 
 
 class _Frontal:

@@ -68,7 +68,8 @@ class MeshFitter:
         nearest = int(away_F.argmin())
         if away_F[nearest] > 0.6 * max(box[2] * width, box[3] * height):
             return None  # a neighbour's mesh
-        return meshes[nearest] / np.array([width, height, width], np.float32)
+        mesh_N3: Float32 = meshes[nearest] / np.array([width, height, width], np.float32)
+        return mesh_N3
 
 
 class FaceFinder:
