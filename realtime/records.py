@@ -130,6 +130,10 @@ class FrameEvidence:
     "(N, D) focal tokens, then kept background tokens, then cue tokens."
     positions_3N: npt.NDArray[np.int64]
     "(3, N) TMRoPE offsets (t, h, w) from the start of the evidence."
+    focal: tuple[Box, ...] = ()
+    "Face boxes dilated by the focal margin, as the page draws them."
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+    "Wall time by step: faces, encode, …"
 
 
 @dataclass(frozen=True, slots=True)

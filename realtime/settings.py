@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from realtime.buffer import BufferSettings
 from realtime.errors import BadSettings
+from realtime.ingest.speech import SpeechSettings
 
 PREFIX = "EMOTHINKER_"
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
@@ -76,15 +78,12 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class WindowSettings:
-    span_s: float = 8.0
-    "Media an analysis looks back on."
+class AnalysisSettings:
     every_s: float = 4.0
     "Time between two analyses while nobody speaks."
 
     def __post_init__(self) -> None:
-        _within("window.span_s", self.span_s, 1, 60)
-        _within("window.every_s", self.every_s, 0.5, 60)
+        _within("analysis.every_s", self.every_s, 0.5, 60)
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,9 @@ class PublishSettings:
 class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
-    window: WindowSettings = field(default_factory=WindowSettings)
+    speech: SpeechSettings = field(default_factory=SpeechSettings)
+    buffer: BufferSettings = field(default_factory=BufferSettings)
+    analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     trouble: TroubleSettings = field(default_factory=TroubleSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
 
@@ -153,7 +154,10 @@ def load(
         stage, _, key = name.partition(".")
         stages.setdefault(stage, {})[key] = _convert(name, value, known[name])
     hints = typing.get_type_hints(Settings)
-    return Settings(**{stage: hints[stage](**parts) for stage, parts in stages.items()})
+    try:
+        return Settings(**{stage: hints[stage](**parts) for stage, parts in stages.items()})
+    except ValueError as error:
+        raise BadSettings(f"{error}.", "Correct that setting.") from error
 
 
 def describe(settings: Settings) -> dict[str, dict[str, Any]]:

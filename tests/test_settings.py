@@ -10,7 +10,7 @@ from realtime.settings import ServerSettings, Settings, describe, load
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "live.toml"
-    file.write_text('[server]\nport = 1000\nmax_sessions = 2\n[window]\nspan_s = 6\n[model]\nadapter = "a/b"\n')
+    file.write_text('[server]\nport = 1000\nmax_sessions = 2\n[buffer]\nwindow_s = 6\n[model]\nadapter = "a/b"\n')
     environ = {
         "EMOTHINKER_SERVER__PORT": "2000",
         "EMOTHINKER_SERVER__MAX_SESSIONS": "4",
@@ -18,7 +18,7 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) ->
         "HOME": "/",
     }
     settings = load(file, environ=environ, flags={"server.port": 3000, "server.host": None})
-    assert (settings.server.port, settings.server.max_sessions, settings.window.span_s) == (3000, 4, 6.0)
+    assert (settings.server.port, settings.server.max_sessions, settings.buffer.window_s) == (3000, 4, 6.0)
     assert settings.model.adapter == Path("a/b")
     assert settings.server.host == "127.0.0.1"
 
@@ -35,7 +35,8 @@ def test_nothing_given_is_the_defaults() -> None:
         ({"server.port": "many"}, "whole number"),
         ({"server.port": 70_000}, "between 0 and 65535"),
         ({"server.port": True}, "whole number"),
-        ({"window.span_s": "nan"}, "between 1 and 60"),
+        ({"analysis.every_s": "nan"}, r"between 0\.5 and 60"),
+        ({"buffer.window_s": 99}, "at most buffer.span_s"),
         ({"model.engine": "tensorflow"}, "one of auto, torch, onnx, trt"),
         ({"server.tls_cert": "cert.pem"}, "belong together"),
         ({"server.host": "0.0.0.0"}, "others can reach"),
@@ -47,8 +48,8 @@ def test_what_is_wrong_is_said_with_the_way_out(flags: dict[str, object], messag
 
 
 def test_a_misspelt_variable_is_refused() -> None:
-    with pytest.raises(BadSettings, match=r"Did you mean window\.every_s"):
-        load(environ={"EMOTHINKER_WINDOW__EVERYS": "2"})
+    with pytest.raises(BadSettings, match=r"Did you mean analysis\.every_s"):
+        load(environ={"EMOTHINKER_ANALYSIS__EVERYS": "2"})
 
 
 @pytest.mark.parametrize(("text", "message"), [("server = 3", "no setting server"), ("[server", "not TOML")])

@@ -29,11 +29,18 @@ class Between:
     high: float | None = None
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """The words a text on the wire is one of, for the schema."""
+
+    words: tuple[str, ...]
+
+
 Share = Annotated[float, Between(0, 1)]
 Count = Annotated[int, Between(0)]
 Seconds = Annotated[float, Between(0)]
 Milliseconds = Annotated[float, Between(0)]
-Section = Literal["face", "context", "atmosphere", "voice", "coarse", "fine", "answer"]
+Section = Annotated[str, OneOf(SECTIONS)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Disagreement:
 class Verdict:
     label: str
     "One of the session's labels, or `unsure`."
-    intensity: Literal["slight", "moderate", "strong", ""]
+    intensity: Annotated[str, OneOf(("slight", "moderate", "strong", ""))]
     confidence: Share
 
 
@@ -125,7 +132,7 @@ class Cues:
     type: ClassVar = "cues"
     face: Mapping[str, float] | None = None
     "`track`, then each cue (FACS wording) with its intensity, 0–1 relative to that track's recent neutral."
-    pose: Mapping[Literal["yaw", "pitch", "roll"], float] | None = None
+    pose: Mapping[Annotated[str, OneOf(("yaw", "pitch", "roll"))], float] | None = None
     "Head pose of that face in degrees; yaw > 0 is turned to the viewer's right."
     voice: Mapping[str, float] | None = None
     "Prosody in physical units: pitch_hz, loudness_db, rate_hz, …"
@@ -199,6 +206,8 @@ class Trouble:
     code: str
     message: str
     hint: str
+    over: bool = False
+    "Whether this says that the state named by `code` has ended."
 
 
 Event = (

@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any
 
-from realtime.publish.events import VERSION, Between, Event
+from realtime.publish.events import VERSION, Between, Event, OneOf
 
 PLAIN: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -88,5 +88,7 @@ def _type(hint: Any, strict: bool) -> dict[str, Any]:
     raise TypeError(f"{hint!r} has no JSON Schema here; teach _type about it")
 
 
-def _bounds(between: Between) -> dict[str, float]:
+def _bounds(between: Between | OneOf) -> dict[str, Any]:
+    if isinstance(between, OneOf):
+        return {"enum": list(between.words)}
     return {"minimum": between.low} if between.high is None else {"minimum": between.low, "maximum": between.high}

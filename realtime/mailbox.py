@@ -1,0 +1,49 @@
+"""What waits between two stages of a session: one writer at a time, one reader, a bound, a policy and a counter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Mailbox(AsyncIterator[T]):
+    """Live media cannot wait, so a full mailbox lets its oldest item go and counts it: newest wins.
+
+    A recording can: with `waits`, `put` returns once the reader has dealt with the item and nothing is ever skipped.
+    """
+
+    def __init__(self, bound: int = 1, *, waits: bool = False) -> None:
+        self.n_skipped = 0
+        self._bound = bound
+        self._waits = waits
+        self._items: deque[T] = deque()
+        self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    async def put(self, item: T) -> T | None:
+        """Returns the item that had to give way, if one had to."""
+        gone = None
+        if not self._waits and len(self._items) == self._bound:
+            gone = self._items.popleft()
+            self.n_skipped += 1
+        self._items.append(item)
+        self._idle.clear()
+        self._filled.set()
+        if self._waits:
+            await self._idle.wait()
+        return gone
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next item; asking for it says that the last has been dealt with."""
+        if not self._items:
+            self._filled.clear()
+            self._idle.set()
+            await self._filled.wait()
+        return self._items.popleft()

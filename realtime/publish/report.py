@@ -1,0 +1,64 @@
+"""What the stages found, as events of the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from realtime.publish.events import (
+    AnalysisBegun,
+    Cues,
+    Disagreement,
+    FaceBox,
+    Frame,
+    Labelled,
+    ReasonEnded,
+    ReasonText,
+    TokenSplit,
+    Verdict,
+)
+from realtime.records import FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, VideoFrame, Window
+
+
+def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[Frame | Cues]:
+    height, width = frame.rgb_HW3.shape[:2]
+    counts = evidence.counts
+    yield Frame(
+        faces=tuple(FaceBox(face.track, face.box, face.score) for face in evidence.faces),
+        tokens=TokenSplit(counts.focal, counts.background, counts.dropped),
+        brightness=evidence.scene.brightness,
+        saturation=evidence.scene.saturation,
+        width=width,
+        height=height,
+        focal=evidence.focal,
+    )
+    for cues in evidence.cues:
+        pose = dict(zip(("yaw", "pitch", "roll"), cues.pose_deg, strict=True))
+        yield Cues(face={"track": cues.track, **cues.intensities}, pose=pose)
+
+
+def heard(evidence: SpeechEvidence) -> Cues:
+    return Cues(voice=evidence.cues.values, relative=evidence.cues.relative)
+
+
+def begun(window: Window) -> AnalysisBegun:
+    return AnalysisBegun(window.index, window.start_s, window.end_s, len(window.frames), window.speech_s)
+
+
+def labelled(window: Window, label: Label) -> Labelled:
+    conflict = label.conflict
+    return Labelled(
+        window=window.index,
+        label=label.label,
+        probabilities=label.probabilities,
+        source=label.source,
+        conflict=None if conflict is None else Disagreement(conflict.face, conflict.voice, conflict.score),
+    )
+
+
+def reasoned(window: Window, delta: ReasonDelta) -> ReasonText:
+    return ReasonText(window.index, delta.section, delta.text)
+
+
+def concluded(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonEnded:
+    answer = Verdict(done.answer.label, done.answer.intensity, done.answer.confidence)
+    return ReasonEnded(window.index, done.sections, answer, {**done.timings_ms, **timings_ms})

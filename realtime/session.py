@@ -1,0 +1,391 @@
+"""One session, live or recorded: the only place that knows every stage.
+
+    source ─► frames ─► see ──┐                  ┌─► think about what was said
+           └► speech ─► hear ─┴► due ─► label ───┴─► think about quiet moments        every stage ─► log
+
+Every arrow is a mailbox; what it does when full is the one difference between a call and a recording. All model calls
+run in the worker's thread. Times are media time, except for the timings: wall time, measured here at the edge.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from realtime.buffer import RollingBuffer
+from realtime.cadence import Cadence, Due
+from realtime.errors import RealtimeError
+from realtime.ingest import Source
+from realtime.lag import LagMeter
+from realtime.mailbox import Mailbox
+from realtime.metrics import Metrics
+from realtime.publish import report
+from realtime.publish.channel import EventLog
+from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
+from realtime.reason.prompt import Ask
+from realtime.records import (
+    FrameEvidence,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    SpeechEdge,
+    SpeechEvidence,
+    SpeechSegment,
+    VideoFrame,
+    Window,
+)
+from realtime.settings import Settings
+from realtime.trouble import InputWatch
+from realtime.worker import ModelWorker, Rank
+
+logger = logging.getLogger(__name__)
+
+KEPT_SEGMENTS = 4
+"Stretches of speech a live session lets wait before the oldest gives way."
+
+Step = ReasonDelta | Label | ReasonDone
+
+
+class Perceiver(Protocol):
+    """Turns one session's media into evidence. Blocking, one call at a time, always in the worker's thread."""
+
+    def see(self, frame: VideoFrame) -> FrameEvidence: ...
+
+    def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
+
+    def close(self) -> None: ...
+
+
+class Thinker(Protocol):
+    """Concludes from evidence. Shared by all sessions; several `reason` iterators may be open at once."""
+
+    def fast_label(self, window: Window, ask: Ask) -> Label: ...
+
+    def reason(self, window: Window, ask: Ask) -> Iterator[Step]:
+        """Deltas, the chain's label, and `ReasonDone` last; each step short."""
+
+
+class Model(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def engine_reason(self) -> str:
+        """The engine in use and why, for people."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def thinker(self) -> Thinker: ...
+
+    def perceiver(self, seed: int) -> Perceiver: ...
+
+
+@dataclass(slots=True)
+class Analysis:
+    """One analysis on its way through the stages: when it was due, and what its stages took."""
+
+    due: Due
+    due_wall_s: float
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Session:
+    """Runs one source to its end. It is the sink that the source hands its media to."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        model: Model,
+        worker: ModelWorker,
+        settings: Settings,
+        metrics: Metrics,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.id = secrets.token_hex(16)
+        self.log = EventLog(self.id, kept_s=settings.publish.kept_s, kept_events=settings.publish.kept_events)
+        self.at_s = 0.0
+        "Media time reached."
+        self.n_windows = 0
+        self._source = source
+        self._model = model
+        self._worker = worker
+        self._seed = settings.model.seed
+        self._metrics = metrics
+        self._now_s = now_s
+        self._ask = Ask(labels=model.labels)
+        self._end_reason = "The session was ended."
+        self._stopping = asyncio.Event()
+        self._failure: RealtimeError | None = None
+
+        waits = not source.live
+        self._frames: Mailbox[VideoFrame] = Mailbox(waits=waits)
+        self._speech: Mailbox[tuple[SpeechSegment, Analysis]] = Mailbox(KEPT_SEGMENTS, waits=waits)
+        self._due: Mailbox[Analysis] = Mailbox(waits=waits)
+        self._spoken: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
+        self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
+        self._nothing_spoken = asyncio.Event()
+        self._nothing_spoken.set()
+
+        self._watch = InputWatch(settings.trouble, has_video=source.has_video, has_audio=source.has_audio)
+        self._cadence = Cadence(settings.analysis.every_s)
+        self._buffer = RollingBuffer(settings.buffer)
+        self._lag = LagMeter()
+        self._failing: set[str] = set()
+        self._see_ms: dict[str, float] = {}
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Until the source has ended or `stop` was called. Raises what the source raised, once the wire has said it."""
+        began_s = self._now_s()
+        self._metrics.sessions.inc()
+        self._metrics.opened.inc()
+        self._publish(SessionOpened(self._model.name, self._model.engine_reason, self._model.labels))
+        try:
+            perceiver = await self._worker.run("open", self._model.perceiver, self._seed)
+            try:
+                await self._run_stages(perceiver)
+            finally:
+                self._worker.post("close", perceiver.close)
+        finally:
+            self._publish(SessionClosed(self._end_reason))
+            self.log.close()
+            self._metrics.sessions.dec()
+            logger.info("session %s ended after %.1f s: %s", self.id[:8], self._now_s() - began_s, self.state())
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self, reason: str) -> None:
+        """End the session from our side; `run` returns once everything is freed."""
+        self._end_reason = reason
+        self._stopping.set()
+
+    def state(self) -> dict[str, float]:
+        """Counts and seconds, for `GET /sessions/{id}` and the log."""
+        return {
+            "t": round(self.at_s, 3),
+            "seq": self.log.seq,
+            "windows": self.n_windows,
+            "lag_s": round(self._lag.seconds(self.at_s), 3),
+            "skipped_frames": self._frames.n_skipped,
+            "skipped_windows": self.n_skipped_windows,
+        }
+
+    @property
+    def n_skipped_windows(self) -> int:
+        """Analyses that a newer one replaced before they began, and those that got their label but no chain."""
+        return self._speech.n_skipped + self._due.n_skipped + self._spoken.n_skipped + self._quiet.n_skipped
+
+    async def _run_stages(self, perceiver: Perceiver) -> None:
+        async with asyncio.TaskGroup() as stages:
+
+            def start(stage: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+                return stages.create_task(stage, name=f"{name} {self.id[:8]}")
+
+            media = start(self._receive(), "media")
+            stopping = start(self._stopping.wait(), "stop")
+            hands = [
+                start(self._see(perceiver), "see"),
+                start(self._hear(perceiver), "hear"),
+                start(self._label(), "label"),
+                start(self._think(self._spoken), "think spoken"),
+                start(self._think(self._quiet), "think quiet"),
+            ]
+            await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (media, stopping, *hands):
+                task.cancel()
+
+    async def _receive(self) -> None:
+        try:
+            await self._source.run(self)
+        except RealtimeError as error:
+            self._failure = error
+            self._end_reason = error.message
+            self._publish(Trouble(error.code, error.message, error.hint))
+
+    # What the source calls, in media-time order, one call at a time.
+
+    async def frame(self, frame: VideoFrame) -> None:
+        self._reached(frame.at_s)
+        self._tell(self._watch.received(frame))
+        self._lag.received(frame.at_s)
+        gone = await self._frames.put(frame)
+        if gone is not None:
+            self._lag.finished(gone.at_s)
+            self._metrics.skipped_frames.inc()
+
+    async def speech_started(self, edge: SpeechEdge) -> None:
+        self._reached(edge.start_s)
+        self._cadence.speech_started()
+        self._publish(Speech("start", edge.start_s, None), at_s=edge.start_s)
+
+    async def speech_ended(self, segment: SpeechSegment) -> None:
+        self._reached(segment.end_s)
+        analysis = self._due_now(self._cadence.speech_ended(segment.end_s))
+        # What the segmenter needed to be sure that the speech was over.
+        analysis.timings_ms["endpoint"] = (self.at_s - segment.end_s) * 1000
+        self._publish(Speech("end", segment.start_s, segment.end_s), at_s=segment.end_s)
+        gone = await self._speech.put((segment, analysis))
+        if gone is not None:
+            self._gave_way(gone[1])
+
+    async def clock(self, at_s: float) -> None:
+        self._reached(at_s)
+        self._tell(self._watch.clock(at_s, silent_s=self._source.silent_s))
+        due = self._cadence.clock(at_s)
+        if due is not None:
+            await self._begin(self._due_now(due))
+        if self._source.live:
+            self._report_lag()
+
+    async def ended(self, reason: str) -> None:
+        self._end_reason = reason
+        due = None if self._source.live else self._cadence.finish(self.at_s)
+        if due is not None:
+            await self._begin(self._due_now(due))
+
+    # The stages, each a task.
+
+    async def _see(self, perceiver: Perceiver) -> None:
+        async for frame in self._frames:
+            async with self._attempt("see", self._see_ms):
+                evidence = await self._worker.run("see", perceiver.see, frame)
+                self._buffer.add_frame(evidence)
+                self._see_ms.update(evidence.timings_ms)
+                for event in report.seen(frame, evidence):
+                    self._publish(event, at_s=frame.at_s)
+                self._tell(self._watch.seen(evidence))
+            self._lag.finished(frame.at_s)
+
+    async def _hear(self, perceiver: Perceiver) -> None:
+        async for segment, analysis in self._speech:
+            async with self._attempt("hear", analysis.timings_ms):
+                evidence = await self._worker.run("hear", perceiver.hear, segment)
+                self._buffer.add_speech(evidence)
+                self._publish(report.heard(evidence), at_s=segment.end_s)
+            await self._begin(analysis)
+
+    async def _label(self) -> None:
+        async for analysis in self._due:
+            window = self._buffer.window(self.n_windows, analysis.due.end_s)
+            self.n_windows += 1
+            self._publish(report.begun(window))
+            async with self._attempt("fast", analysis.timings_ms):
+                label = await self._worker.run("fast", self._model.thinker.fast_label, window, self._ask)
+                self._publish(report.labelled(window, label))
+                self._mark("label", analysis)
+            self._lag.finished(window.end_s)
+            chains = self._spoken if analysis.due.spoken else self._quiet
+            if await chains.put((window, analysis)) is not None:
+                self._metrics.skipped_windows.inc()
+
+    async def _think(self, windows: Mailbox[tuple[Window, Analysis]]) -> None:
+        spoken = windows is self._spoken
+        async for window, analysis in windows:
+            if spoken:
+                self._nothing_spoken.clear()
+            async with self._attempt("reason", analysis.timings_ms):
+                await self._reason(window, analysis)
+            if spoken:
+                self._nothing_spoken.set()
+
+    async def _reason(self, window: Window, analysis: Analysis) -> None:
+        steps = await self._worker.run("reason", self._model.thinker.reason, window, self._ask, rank=Rank.REASON)
+        try:
+            while True:
+                if not analysis.due.spoken:
+                    # What was just said is answered first; a quiet moment's chain goes on afterwards.
+                    await self._nothing_spoken.wait()
+                step = await self._worker.run("reason", _next, steps, rank=Rank.REASON)
+                match step:
+                    case ReasonDelta():
+                        if "first_word" not in analysis.timings_ms:
+                            self._mark("first_word", analysis)
+                        self._metrics.deltas.inc()
+                        self._publish(report.reasoned(window, step))
+                    case Label():
+                        self._publish(report.labelled(window, step))
+                    case ReasonDone():
+                        self._mark("total", analysis)
+                        self._publish(report.concluded(window, step, {**self._see_ms, **analysis.timings_ms}))
+                        return
+        finally:
+            if isinstance(steps, Generator):
+                # It may be running at this moment, and what it holds belongs to that thread.
+                self._worker.post("reason", steps.close)
+
+    # Small things the stages share.
+
+    def _due_now(self, due: Due) -> Analysis:
+        self._lag.received(due.end_s)
+        return Analysis(due, self._now_s())
+
+    async def _begin(self, analysis: Analysis) -> None:
+        gone = await self._due.put(analysis)
+        if gone is not None:
+            self._gave_way(gone)
+
+    def _gave_way(self, analysis: Analysis) -> None:
+        self._lag.finished(analysis.due.end_s)
+        self._metrics.skipped_windows.inc()
+
+    def _mark(self, name: str, analysis: Analysis) -> None:
+        """Wall time since the analysis was due."""
+        passed_s = self._now_s() - analysis.due_wall_s
+        analysis.timings_ms[name] = passed_s * 1000
+        self._metrics.stage.labels(f"due_to_{name}").observe(passed_s)
+
+    @asynccontextmanager
+    async def _attempt(self, stage: str, timings_ms: dict[str, float]) -> AsyncIterator[None]:
+        """Time a stage, waiting for the worker included. What fails is said once, and the session goes on."""
+        code = f"{stage}_failed"
+        began_s = self._now_s()
+        try:
+            yield
+        # A model can fail in ways nobody listed (out of memory, a driver, a bug); here is where one item is given up.
+        except Exception as error:
+            logger.exception("session %s: %s failed", self.id[:8], stage)
+            if code not in self._failing:
+                self._failing.add(code)
+                hint = error.hint if isinstance(error, RealtimeError) else "It goes on with what comes next."
+                self._publish(Trouble(code, f"The model failed ({type(error).__name__}) in the step “{stage}”.", hint))
+        else:
+            if code in self._failing:
+                self._failing.discard(code)
+                self._publish(Trouble(code, f"The step “{stage}” works again.", "", over=True))
+        timings_ms[stage] = (self._now_s() - began_s) * 1000
+
+    def _reached(self, at_s: float) -> None:
+        self.at_s = max(self.at_s, at_s)
+
+    def _report_lag(self) -> None:
+        lag = self._lag.report(self.at_s, skipped_frames=self._frames.n_skipped, skipped_windows=self.n_skipped_windows)
+        self._metrics.lag.observe(self._lag.seconds(self.at_s))
+        if lag is not None:
+            self._publish(lag)
+
+    def _tell(self, troubles: Iterable[Trouble]) -> None:
+        for trouble in troubles:
+            self._publish(trouble)
+
+    def _publish(self, event: Event, *, at_s: float | None = None) -> None:
+        self.log.publish(event, at_s=self.at_s if at_s is None else at_s)
+        self._metrics.events.labels(event.type).inc()
+        if isinstance(event, Trouble) and not event.over:
+            self._metrics.errors.labels(event.code).inc()
+
+
+def _next(steps: Iterator[Step]) -> Step:
+    # StopIteration cannot cross into a coroutine, and a chain without a verdict is a fault of the thinker.
+    for step in steps:
+        return step
+    raise RuntimeError("the chain ended without a verdict")

@@ -1,0 +1,120 @@
+"""States of the input that a person can do something about: said once when entered, and once when over.
+
+A covered lens or a muted microphone is a state, not a fault. Pure: media seconds and measurements in, events out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.publish.events import Trouble
+from realtime.records import FrameEvidence, VideoFrame
+from realtime.settings import TroubleSettings
+
+GRID = 16
+"Every so many pixels of a picture are compared with the one before."
+
+WORDS = {
+    "no_video": (
+        "No picture arrives.",
+        "Allow the camera in the browser, or choose another one. The voice alone is read meanwhile.",
+        "The picture is back.",
+    ),
+    "no_audio": (
+        "No sound is sent.",
+        "Allow the microphone in the browser, or choose another one. The face alone is read meanwhile.",
+        "The sound is back.",
+    ),
+    "muted": (
+        "The microphone sends pure silence.",
+        "Unmute it in the call, in the system or on the headset.",
+        "The microphone is back.",
+    ),
+    "camera_frozen": (
+        "The picture stands still.",
+        "Unplug and replug the camera, or close other programs that use it.",
+        "The picture is back in motion.",
+    ),
+    "too_dark": (
+        "The picture is nearly black.",
+        "Uncover the lens or turn on a light.",
+        "The light is back.",
+    ),
+    "no_face": (
+        "No face is in view.",
+        "Sit in front of the camera, with light on the face.",
+        "A face is back in view.",
+    ),
+}
+"Code: what is wrong, what to do, and what is said when it is over."
+
+
+class State:
+    """One thing that may be wrong: entered once it has lasted, left at once."""
+
+    def __init__(self, code: str, after_s: float) -> None:
+        self.code = code
+        self._after_s = after_s
+        self._since_s: float | None = None
+        self._entered = False
+
+    def update(self, holds: bool, at_s: float) -> Iterator[Trouble]:
+        wrong, hint, back = WORDS[self.code]
+        if not holds:
+            self._since_s = None
+            if self._entered:
+                self._entered = False
+                yield Trouble(self.code, back, "", over=True)
+            return
+        if self._since_s is None:
+            self._since_s = at_s
+        if not self._entered and at_s - self._since_s >= self._after_s:
+            self._entered = True
+            yield Trouble(self.code, wrong, hint)
+
+
+class InputWatch:
+    """Watches one session's input for what is wrong with it."""
+
+    def __init__(self, settings: TroubleSettings, *, has_video: bool, has_audio: bool) -> None:
+        self._settings = settings
+        self._has_video = has_video
+        self._has_audio = has_audio
+        # What the offer lacks needs no waiting.
+        self._no_video = State("no_video", settings.after_s if has_video else 0.0)
+        self._no_audio = State("no_audio", 0.0)
+        self._muted = State("muted", 0.0)
+        self._frozen = State("camera_frozen", settings.after_s)
+        self._dark = State("too_dark", settings.dark_after_s)
+        self._no_face = State("no_face", settings.after_s)
+        self._sampled: npt.NDArray[np.int16] | None = None
+        self._frame_s: float | None = None
+
+    def clock(self, at_s: float, *, silent_s: float) -> Iterator[Trouble]:
+        # A frame is due every second; the allowance keeps one that is a little late from counting.
+        missing = self._frame_s is None or at_s - self._frame_s > 2.0
+        yield from self._no_video.update(missing or not self._has_video, at_s)
+        yield from self._no_audio.update(not self._has_audio, at_s)
+        yield from self._muted.update(self._has_audio and silent_s >= self._settings.after_s, at_s)
+
+    def received(self, frame: VideoFrame) -> Iterator[Trouble]:
+        self._frame_s = frame.at_s
+        sampled = frame.rgb_HW3[::GRID, ::GRID].astype(np.int16)
+        before, self._sampled = self._sampled, sampled
+        # A camera's noise survives the codec wherever something moves, so a picture that truly lives differs somewhere.
+        still = (
+            before is not None
+            and before.shape == sampled.shape
+            and int(np.abs(sampled - before).max(initial=0)) <= self._settings.frozen_step
+        )
+        # A lens cap is as still as it is dark; the dark is what a person can mend.
+        dark = float(sampled.mean()) / 255 < self._settings.dark_below
+        yield from self._dark.update(dark, frame.at_s)
+        yield from self._frozen.update(still and not dark, frame.at_s)
+
+    def seen(self, evidence: FrameEvidence) -> Iterator[Trouble]:
+        dark = evidence.scene.brightness < self._settings.dark_below
+        yield from self._no_face.update(not evidence.faces and not dark, evidence.at_s)

@@ -1,0 +1,100 @@
+"""One thread owns the model; every session awaits it.
+
+Evidence and fast labels go before reasoning, which is decoded in small steps, so that a sentence that just ended is not
+kept waiting by a chain of thought, whoever's it is. Within a rank it is first come, first served; a session has at most
+one job of each kind under way, and so none can crowd out another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from realtime.metrics import Metrics
+
+T = TypeVar("T")
+
+
+class Rank(IntEnum):
+    EVIDENCE = 0
+    "Seeing, hearing, and the fast label."
+    REASON = 1
+    "One step of a chain."
+    STOP = 2
+
+
+@dataclass(order=True, slots=True)
+class Job:
+    rank: Rank
+    number: int
+    stage: str = field(compare=False)
+    work: Callable[[], Any] = field(compare=False)
+    done: Future[Any] = field(compare=False)
+
+
+class ModelWorker:
+    """Runs blocking model calls one at a time, best rank first. Use it in a `with`, which waits for the running job."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._numbers = itertools.count()
+        # Bounded by its users: each session awaits one job of a kind before it brings the next.
+        self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        metrics.waiting.set_function(self._jobs.qsize)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._put(Rank.STOP, "stop", lambda: None)
+        self._thread.join()
+
+    async def run(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> T:
+        """The result of `work(*args)`, called in the model's thread. Cancelled before it began, it is never called."""
+        done: Future[T] = self._put(rank, stage, partial(work, *args))
+        return await asyncio.wrap_future(done)
+
+    def post(self, stage: str, work: Callable[[], None]) -> None:
+        """Call `work` in the model's thread after what it runs now; for letting go of what lives there."""
+        self._put(Rank.EVIDENCE, stage, work)
+
+    def _put(self, rank: Rank, stage: str, work: Callable[[], Any]) -> Future[Any]:
+        job = Job(rank, next(self._numbers), stage, work, Future())
+        self._jobs.put(job)
+        return job.done
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if not job.done.set_running_or_notify_cancel():
+                continue
+            began_s = time.perf_counter()
+            try:
+                result = job.work()
+            # Whatever a model raises belongs to whoever asked; the thread lives on for the others.
+            except Exception as error:
+                job.done.set_exception(error)
+            # A panic in a Rust extension (tokenizers, safetensors) is no Exception; it too concerns one job only.
+            except BaseException as error:
+                job.done.set_exception(RuntimeError(f"{type(error).__name__} in the model: {error}"))
+            else:
+                job.done.set_result(result)
+            self._metrics.stage.labels(job.stage).observe(time.perf_counter() - began_s)
+            if job.rank is Rank.STOP:
+                return
+            # A finished job must not keep its frames alive until the next one comes.
+            del job
