@@ -1,0 +1,102 @@
+"""Media time: one clock for both tracks, whatever the stamps on their packets do. Pure arithmetic in seconds."""
+
+from __future__ import annotations
+
+import math
+
+
+class Timeline:
+    """The media times of one track of a recording, from its stamps.
+
+    Stamps may be missing, go back (a clip joined from several) or leap (a broken muxer): the track then goes on where
+    it was, and `n_rebased` counts it. What comes out never decreases.
+    """
+
+    BACK_S = 0.5
+    "A stamp this much earlier than its forerunner is a new beginning; less is disorder and is clamped."
+    LEAP_S = 60.0
+    "A longer hole than this is a broken stamp."
+
+    def __init__(self, zero_s: float) -> None:
+        self._offset_s = -zero_s
+        self._at_s = 0.0
+        self._expected_s = 0.0
+        self.n_rebased = 0
+
+    @property
+    def expected_s(self) -> float:
+        "Where the next frame begins if nothing is missing; where the track ends if nothing follows."
+        return self._expected_s
+
+    def place(self, stamp_s: float | None, *, duration_s: float) -> float:
+        """The media time of a frame that is stamped `stamp_s` (None: no stamp) and lasts `duration_s`."""
+        at_s = self._expected_s if stamp_s is None else stamp_s + self._offset_s
+        if not self._at_s - self.BACK_S <= at_s <= self._expected_s + self.LEAP_S:
+            self._offset_s += self._expected_s - at_s
+            self.n_rebased += 1
+            at_s = self._expected_s
+        self._at_s = max(at_s, self._at_s)
+        self._expected_s = self._at_s + duration_s
+        return self._at_s
+
+
+class ArrivalClock:
+    """The media times of one live track. Its stamps start anywhere: the first is pinned to when it arrived.
+
+    Two tracks of a peer run on two crystals, so the pin is slewed towards the quickest arrival of each block, by a
+    thousandth at most: crystals differ by less, while a network or a decoder that falls behind grows faster and stays
+    visible as `late_s`. Stamps that go back, run ahead of their arrival, or stay late are pinned anew and counted.
+    What comes out never decreases.
+    """
+
+    BLOCK_S = 10.0
+    SLEW = 1e-3
+    LEAP_S = 2.0
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+        self._stamp_s = -math.inf
+        self._at_s = -math.inf
+        self._block_end_s = math.inf
+        self._quickest_s = math.inf
+        self.late_s = 0.0
+        "How much later than its stamp says the quickest frame of the last block arrived."
+        self.n_rebased = 0
+
+    def place(self, stamp_s: float, *, arrived_s: float) -> float:
+        """The media time of what is stamped `stamp_s` and arrived `arrived_s` after the session's first packet."""
+        if self._offset_s is None:
+            self._pin(stamp_s, arrived_s)
+        late_s = arrived_s - (stamp_s + self._offset)
+        if stamp_s < self._stamp_s - self.LEAP_S or late_s < -self.LEAP_S:
+            self._pin(stamp_s, arrived_s)
+            self.n_rebased += 1
+            late_s = 0.0
+        self._stamp_s = stamp_s
+        self._quickest_s = min(self._quickest_s, late_s)
+        if arrived_s >= self._block_end_s:
+            self._close_block(stamp_s, arrived_s)
+        self._at_s = max(self._at_s, stamp_s + self._offset)
+        return self._at_s
+
+    @property
+    def _offset(self) -> float:
+        assert self._offset_s is not None, "place() pins before it reads"
+        return self._offset_s
+
+    def _pin(self, stamp_s: float, arrived_s: float) -> None:
+        self._offset_s = arrived_s - stamp_s
+        self._block_end_s = arrived_s + self.BLOCK_S
+        self._quickest_s = math.inf
+
+    def _close_block(self, stamp_s: float, arrived_s: float) -> None:
+        self.late_s = self._quickest_s
+        if self.late_s > self.LEAP_S:
+            # A sender that slept goes on with the stamps it stopped at; left alone, its two tracks would stay apart.
+            self._pin(stamp_s, arrived_s)
+            self.n_rebased += 1
+            return
+        most_s = self.SLEW * self.BLOCK_S
+        self._offset_s = self._offset + min(max(self.late_s, -most_s), most_s)
+        self._block_end_s = arrived_s + self.BLOCK_S
+        self._quickest_s = math.inf

@@ -1,0 +1,263 @@
+"""Recordings and RTSP cameras, read with PyAV: both tracks on one media clock, handed on in media-time order.
+
+Everything that decodes runs in one worker thread, pulled a quarter of a media second at a time by the task that awaits
+the sink: a sink that waits makes the reading wait, and nothing is held but that quarter second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from realtime.errors import NotMedia
+from realtime.ingest import Sink
+from realtime.ingest.clock import Timeline
+from realtime.ingest.convert import MonoResampler, to_rgb
+from realtime.ingest.order import Interleaver, Item, Tick
+from realtime.ingest.sampler import Sampler
+from realtime.ingest.settings import IngestSettings
+from realtime.ingest.speech import SpeechCutter, SpeechSettings
+from realtime.records import AudioChunk, SpeechEdge, SpeechSegment, VideoFrame
+
+AnyPacket = Packet[Any]
+
+logger = logging.getLogger(__name__)
+
+RTSP = ("rtsp://", "rtsps://")
+OPEN_TIMEOUT_S = 10.0
+SKEW_S, LIVE_SKEW_S = 2.0, 0.3
+"How far one track may run ahead of the other and still be handed on in exact order."
+# FFmpeg takes text files of some endings for terminal art, which would then be "watched".
+TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf"})
+CONVERT_HINT = "Play it in a video player to see whether it is damaged, or convert it: ffmpeg -i IN OUT.mp4"
+
+
+class MediaSource:
+    """One recording or camera. `open` it, `run` it once."""
+
+    def __init__(self, container: InputContainer, url: str, ingest: IngestSettings, speech: SpeechSettings) -> None:
+        self.live = url.startswith(RTSP)
+        self._container = container
+        self._ingest = ingest
+        # What has no decoder has no codec context; a song's cover art is a video track of one picture.
+        self._video = next((s for s in container.streams.video if s.codec_context and not _is_cover(s)), None)
+        audio = next((s for s in container.streams.audio if s.codec_context), None)
+        self._streams = [stream for stream in (self._video, audio) if stream is not None]
+        self.has_video, self.has_audio = self._video is not None, audio is not None
+        self._cutter = SpeechCutter(speech)
+        self._items: Iterator[Item] = self._in_order()
+        self._stopping = threading.Event()
+        self._reason = "end of file"
+        self.n_frames = 0
+        "Pictures decoded, sampled or not."
+        self.n_damaged = 0
+        "Packets that did not decode and were left out."
+
+    @classmethod
+    def open(cls, url: str, *, ingest: IngestSettings, speech: SpeechSettings) -> Self:
+        """Open a file's path or an `rtsp://` address and read until something decodes. Blocks; raises NotMedia."""
+        container = _open_container(url, ingest)
+        try:
+            source = cls(container, url, ingest, speech)
+            first = next(source._items, None) if source._streams else None
+            if first is None:
+                raise NotMedia(f"{_name(url)} holds no picture and no sound that can be decoded.", CONVERT_HINT)
+        except BaseException:
+            container.close()
+            raise
+        source._items = itertools.chain([first], source._items)
+        return source
+
+    @property
+    def silent_s(self) -> float:
+        return self._cutter.silent_s
+
+    async def run(self, sink: Sink) -> None:
+        """Hand everything to the sink, as fast as it takes it; frees the file however it ends."""
+        loop = asyncio.get_running_loop()
+        worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="media")
+        try:
+            while batch := await loop.run_in_executor(worker, self._next_batch):
+                for item in batch:
+                    await _hand(sink, item)
+            logger.info("%s; %d pictures decoded, %d packets damaged", self._reason, self.n_frames, self.n_damaged)
+            await sink.ended(self._reason)
+        finally:
+            self._stopping.set()
+            # In the thread that reads, so after whatever it is reading right now.
+            worker.submit(self._container.close)
+            worker.shutdown(wait=False)
+
+    def _next_batch(self) -> list[Item]:
+        """The items up to and with the next tick; empty at the end."""
+        batch: list[Item] = []
+        for item in self._items:
+            batch.append(item)
+            if isinstance(item, Tick):
+                break
+        return batch
+
+    def _in_order(self) -> Iterator[Item]:
+        """Everything there is, ticks included; nothing at all when nothing decodes."""
+        packets = self._packets()
+        if (first := next(packets, None)) is None:
+            return
+        zero_s = self._zero_s(first)
+        pictures, sounds = _Pictures(self._video, zero_s, self._ingest), _Sounds(zero_s)
+        order = Interleaver([stream.type for stream in self._streams], skew_s=LIVE_SKEW_S if self.live else SKEW_S)
+        for packet in itertools.chain([first], packets):
+            for frame in self._decode(packet):
+                if isinstance(frame, av.VideoFrame):
+                    self.n_frames += 1
+                    at_s, sampled = pictures.take(frame)
+                    if sampled is not None:
+                        order.add(at_s, sampled)
+                    yield from order.reached("video", at_s)
+                elif isinstance(frame, av.AudioFrame):
+                    yield from self._listen(sounds.take(frame), order)
+        end_s = max(pictures.timeline.expected_s, sounds.timeline.expected_s)
+        if end_s > 0.0:
+            yield from self._listen(sounds.flush(), order)
+            for segment in self._cutter.flush():
+                order.add(self._cutter.heard_s, segment)
+            self._note_a_missing_tail(end_s)
+            yield from order.finish()
+
+    def _listen(self, chunks: Iterator[AudioChunk], order: Interleaver) -> Iterator[Item]:
+        for chunk in chunks:
+            for speech in self._cutter.push(chunk):
+                order.add(self._cutter.heard_s, speech)
+            yield from order.reached("audio", self._cutter.heard_s)
+
+    def _packets(self) -> Iterator[AnyPacket]:
+        """Packets of both tracks as far as they can be read; the last of each is empty and flushes its decoder."""
+        try:
+            for packet in self._container.demux(self._streams):
+                if self._stopping.is_set():
+                    return
+                yield packet
+        except av.FFmpegError as error:
+            self._reason = "peer lost" if self.live else f"the file is damaged from here on ({error.strerror})"
+
+    def _decode(self, packet: AnyPacket) -> list[object]:
+        try:
+            return list(packet.decode())
+        except av.FFmpegError:
+            self.n_damaged += 1
+            return []
+
+    def _zero_s(self, first: AnyPacket) -> float:
+        """The stamp at which the first packet of either track stands."""
+        starts_s = [float(s.start_time * s.time_base) for s in self._streams if s.start_time is not None]
+        if starts_s:
+            return min(starts_s)
+        return float(first.pts * first.time_base) if first.pts is not None else 0.0
+
+    def _note_a_missing_tail(self, end_s: float) -> None:
+        if self._reason != "end of file" or self._container.duration is None:
+            return
+        header_s = self._container.duration / av.time_base
+        if header_s - end_s > max(1.0, 0.05 * header_s):
+            self._reason = f"end of file, {header_s - end_s:.1f} s sooner than its header says"
+
+
+class _Pictures:
+    """The video track: which frames to keep, and when they are shown."""
+
+    def __init__(self, stream: VideoStream | None, zero_s: float, ingest: IngestSettings) -> None:
+        rate = (stream.average_rate or stream.guessed_rate) if stream else None
+        self._frame_s = float(1 / rate) if rate else 0.04
+        aspect = stream.sample_aspect_ratio if stream else None
+        # Square unless the file says otherwise within reason; 0:1 is how some say "unknown".
+        self._pixel_aspect = aspect if aspect and 0.25 <= aspect <= 4 else None
+        self._max_side_px = ingest.max_side_px
+        self._sampler = Sampler(ingest.sample_period_s)
+        self.timeline = Timeline(zero_s)
+
+    def take(self, frame: av.VideoFrame) -> tuple[float, VideoFrame | None]:
+        """When the frame is shown, and its picture if it is one to keep."""
+        at_s = self.timeline.place(_stamp_s(frame), duration_s=self._frame_s)
+        if not self._sampler.wants(at_s):
+            return at_s, None
+        rgb_HW3 = to_rgb(frame, max_side_px=self._max_side_px, pixel_aspect=self._pixel_aspect)
+        return at_s, VideoFrame(at_s=at_s, rgb_HW3=rgb_HW3)
+
+
+class _Sounds:
+    """The audio track at 16 kHz mono."""
+
+    def __init__(self, zero_s: float) -> None:
+        self._resampler = MonoResampler()
+        self.timeline = Timeline(zero_s)
+
+    def take(self, frame: av.AudioFrame) -> Iterator[AudioChunk]:
+        start_s = self.timeline.place(_stamp_s(frame), duration_s=frame.samples / frame.sample_rate)
+        return self._resampler.push(frame, start_s=start_s)
+
+    def flush(self) -> Iterator[AudioChunk]:
+        return self._resampler.flush()
+
+
+def _stamp_s(frame: av.VideoFrame | av.AudioFrame) -> float | None:
+    stamp = frame.pts if frame.pts is not None else frame.dts
+    return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
+
+
+async def _hand(sink: Sink, item: Item) -> None:
+    match item:
+        case Tick(at_s):
+            await sink.clock(at_s)
+        case VideoFrame():
+            await sink.frame(item)
+        case SpeechEdge():
+            await sink.speech_started(item)
+        case SpeechSegment():
+            await sink.speech_ended(item)
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _name(url: str) -> str:
+    return url.rsplit("@")[-1] if url.startswith(RTSP) else Path(url).name
+
+
+def _open_container(url: str, ingest: IngestSettings) -> InputContainer:
+    """Raises NotMedia, saying why."""
+    if url.startswith(RTSP):
+        options, protocols = {"rtsp_transport": "tcp"}, "rtsp,rtp,udp,tcp,tls,crypto"
+    elif "://" in url:
+        raise NotMedia(
+            f"{url.split('://')[0]}:// addresses are not read.",
+            "Give a file's path or an rtsp:// address; download first.",
+        )
+    else:
+        # A playlist must not make the program fetch what it names.
+        options, protocols = {}, "file,crypto,data"
+    try:
+        container = av.open(
+            url, options=options | {"protocol_whitelist": protocols}, timeout=(OPEN_TIMEOUT_S, ingest.peer_silent_s)
+        )
+    except FileNotFoundError as error:
+        raise NotMedia(f"There is no file {url}.", "Check the path.") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = "Check the address and that the camera is on." if url.startswith(RTSP) else CONVERT_HINT
+        raise NotMedia(f"{_name(url)} cannot be read as media: {reason}.", hint) from error
+    if container.format.name in TEXT_FORMATS:
+        container.close()
+        raise NotMedia(f"{_name(url)} is text, not media.", "Give a video or audio file.")
+    return container

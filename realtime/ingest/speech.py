@@ -1,0 +1,255 @@
+"""Where speech begins and ends: WebRTC's voice activity detector, and a segmenter that makes stretches of what it says.
+
+The segmenter sees decisions, never sound, so it is tested without any. The cutter beside it makes 30-ms frames of the
+sound, asks the detector, and cuts the stretches out. A stretch is known to be over `hangover_ms` after its last voiced
+frame; that is the only waiting between the end of speech and the start of its analysis.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import webrtcvad
+
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment
+
+FRAME_MS = 30
+FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ  # 0.030, the longest frame the detector takes
+
+DIGITAL_SILENCE = 1.5 / 32768
+"Below two steps of 16-bit sound there is no microphone, however quiet the room."
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    aggressiveness: int = 2
+    "0 (takes much for speech) to 3 (takes little), as the detector defines it."
+    floor_db: float = -60.0
+    "Frames quieter than this (dB of full scale, RMS) are not speech whatever the detector says."
+    onset_ms: int = 150
+    "Look-back in which `onset_share` of the frames must be voiced for speech to have begun."
+    onset_share: float = 0.8
+    hangover_ms: int = 300
+    "Look-back in which `hangover_share` of the frames must be unvoiced for speech to have ended: our latency."
+    hangover_share: float = 0.9
+    pad_before_ms: int = 180
+    "Sound kept before the first voiced frame."
+    pad_after_ms: int = 150
+    "Sound kept after the last voiced frame; at most `hangover_ms`, as no more has been heard by then."
+    min_speech_ms: int = 240
+    "Less voiced sound than this is a click or a cough, and is never announced."
+    max_segment_ms: int = 8000
+    "A longer stretch is cut here and goes on in the next segment."
+    max_gap_ms: int = 1000
+    "A hole in the stamps up to this long is filled with silence; a longer one ends the stretch."
+
+    def __post_init__(self) -> None:
+        checks = {
+            "aggressiveness must be 0, 1, 2 or 3": self.aggressiveness in range(4),
+            "onset_ms, hangover_ms, min_speech_ms must be at least one 30-ms frame": min(
+                self.onset_ms, self.hangover_ms, self.min_speech_ms
+            )
+            >= FRAME_MS,
+            "onset_share and hangover_share must lie in 0–1": min(self.onset_share, self.hangover_share) > 0
+            and max(self.onset_share, self.hangover_share) <= 1,
+            "pad_before_ms and pad_after_ms must not be negative": min(self.pad_before_ms, self.pad_after_ms) >= 0,
+            "pad_after_ms must not exceed hangover_ms": self.pad_after_ms <= self.hangover_ms,
+            "max_segment_ms must exceed min_speech_ms, onset_ms and both pads together": self.max_segment_ms
+            > self.min_speech_ms + self.onset_ms + self.pad_before_ms + self.pad_after_ms,
+            "max_gap_ms must not be negative": self.max_gap_ms >= 0,
+        }
+        for rule, holds in checks.items():
+            if not holds:
+                raise ValueError(f"speech.{rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    frame: int
+    "First frame of the stretch, padding included."
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    first: int
+    end: int
+    "One past the last frame of the stretch, padding included."
+
+
+class Segmenter:
+    """Stretches of speech from one decision per frame, with hysteresis. Frames are numbered from 0.
+
+    Silent until enough of the onset look-back is voiced; then a candidate, until it holds `min_speech_ms` of voice and
+    is announced, or the hangover passes and it is forgotten; then speech, until the hangover passes or it is too long.
+    """
+
+    def __init__(self, settings: SpeechSettings) -> None:
+        self._n_onset, self._onset_share = _frames(settings.onset_ms), settings.onset_share
+        self._n_hangover, self._hangover_share = _frames(settings.hangover_ms), settings.hangover_share
+        self._n_before, self._n_after = _frames(settings.pad_before_ms), _frames(settings.pad_after_ms)
+        self._n_min, self._n_max = _frames(settings.min_speech_ms), _frames(settings.max_segment_ms)
+        self._ring: deque[bool] = deque(maxlen=max(self._n_onset, self._n_hangover))
+        self._n_frames = 0
+        self._floor = 0
+        "No stretch begins before this frame: the end of the one before."
+        self._first: int | None = None
+        "First voiced frame of the candidate or of the speech."
+        self._began: int | None = None
+        "First frame of the announced stretch, padding included; None while silent or a candidate."
+        self._n_voiced = 0
+        self._last_voiced = 0
+
+    def push(self, voiced: bool) -> tuple[Began | Ended, ...]:
+        """What the next frame's decision settles: nothing mostly; an end and a beginning when a stretch is cut."""
+        self._ring.append(voiced)
+        self._n_frames += 1
+        if voiced:
+            self._n_voiced += 1
+            self._last_voiced = self._n_frames - 1
+        if self._first is None:
+            self._look_for_onset()
+        elif self._share(False, self._n_hangover) >= self._hangover_share:
+            return self.flush()
+        if self._first is not None and self._began is None and self._n_voiced >= self._n_min:
+            self._began = max(self._first - self._n_before, self._floor)
+            return (Began(self._began),)
+        if self._began is not None and self._n_frames - self._began >= self._n_max:
+            return self._cut()
+        return ()
+
+    def flush(self) -> tuple[Ended, ...]:
+        """End an open stretch here: the hangover has passed, or no more sound follows."""
+        began, self._first, self._began = self._began, None, None
+        if began is None:
+            return ()
+        end = min(self._last_voiced + 1 + self._n_after, self._n_frames)
+        self._floor = end
+        return (Ended(began, end),)
+
+    def _look_for_onset(self) -> None:
+        if len(self._ring) < self._n_onset or self._share(True, self._n_onset) < self._onset_share:
+            return
+        recent = list(self._ring)[-self._n_onset :]
+        self._first = self._n_frames - self._n_onset + recent.index(True)
+        self._n_voiced = sum(recent)
+
+    def _cut(self) -> tuple[Ended, ...]:
+        # What follows is a candidate again: if the person stops right here, no stretch of silence is announced.
+        assert self._began is not None
+        cut = Ended(self._began, self._n_frames)
+        self._floor = self._first = self._n_frames
+        self._began, self._n_voiced = None, 0
+        return (cut,)
+
+    def _share(self, voiced: bool, n_frames: int) -> float:
+        """Share of the last `n_frames` decisions that are `voiced`; 0 while there are fewer."""
+        if len(self._ring) < n_frames:
+            return 0.0
+        return sum(last is voiced for last in list(self._ring)[-n_frames:]) / n_frames
+
+
+def _frames(ms: int) -> int:
+    return math.ceil(ms / FRAME_MS)
+
+
+class SpeechCutter:
+    """Cuts speech out of one track's sound: chunks of any length in, edges and segments with their media times out."""
+
+    TOLERANCE_S = 0.03
+    "Stamps may be off by this much (coarse time bases, jitter) before samples are added or dropped to follow them."
+
+    def __init__(self, settings: SpeechSettings) -> None:
+        self._settings = settings
+        self._vad = webrtcvad.Vad(settings.aggressiveness)
+        self._floor_rms = 10 ** (settings.floor_db / 20)
+        self._segmenter = Segmenter(settings)
+        # The longest stretch, and what a slow candidate can hold before it is announced.
+        n_kept = _frames(settings.max_segment_ms) + _frames(settings.min_speech_ms) * _frames(settings.hangover_ms)
+        self._kept: deque[Float32] = deque(maxlen=n_kept + _frames(settings.pad_before_ms))
+        self._tail_N = np.zeros(0, np.float32)
+        self._origin_s: float | None = None
+        self._n_frames = 0
+        self._n_silent = 0
+        self.n_filled_gaps = 0
+        "Holes in the stamps (lost packets) that were filled with silence."
+        self.n_resets = 0
+        "Holes too long to fill, where the stretch was ended and counting began anew."
+        self.n_overlaps = 0
+        "Chunks that began before their forerunner ended, and lost the part that was there already."
+
+    @property
+    def heard_s(self) -> float:
+        """Media time the detector has decided up to. While `push` is iterated: when its last item became known."""
+        return (self._origin_s or 0.0) + self._n_frames * FRAME_S
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds of digital silence up to now."""
+        return self._n_silent * FRAME_S
+
+    def push(self, chunk: AudioChunk) -> Iterator[SpeechEdge | SpeechSegment]:
+        """What the chunk settles, in order. The work is done as the result is iterated."""
+        samples_N = chunk.samples_N
+        if self._origin_s is None:
+            self._origin_s = chunk.start_s
+        off_s = chunk.start_s - (self.heard_s + self._tail_N.size / SAMPLE_RATE_HZ)
+        if abs(off_s) * 1000 > self._settings.max_gap_ms:
+            yield from self.flush()
+            self._origin_s = chunk.start_s
+            self.n_resets += 1
+        elif off_s > self.TOLERANCE_S:
+            samples_N = np.concatenate([np.zeros(round(off_s * SAMPLE_RATE_HZ), np.float32), samples_N])
+            self.n_filled_gaps += 1
+        elif off_s < -self.TOLERANCE_S:
+            samples_N = samples_N[round(-off_s * SAMPLE_RATE_HZ) :]
+            self.n_overlaps += 1
+
+        # The detector takes exactly 10, 20 or 30 ms: a short tail waits here for the next chunk.
+        samples_N = np.concatenate([self._tail_N, samples_N])
+        whole = samples_N.size // FRAME_SAMPLES * FRAME_SAMPLES
+        self._tail_N = samples_N[whole:]
+        for frame_F in samples_N[:whole].reshape(-1, FRAME_SAMPLES):
+            self._kept.append(frame_F)
+            self._n_frames += 1
+            yield from map(self._timed, self._segmenter.push(self._is_voiced(frame_F)))
+
+    def flush(self) -> Iterator[SpeechSegment]:
+        """End an open stretch: no sound follows, or none that joins. Starts anew afterwards."""
+        ended = [self._segment(stretch) for stretch in self._segmenter.flush()]
+        self._segmenter = Segmenter(self._settings)
+        self._kept.clear()
+        self._tail_N = np.zeros(0, np.float32)
+        self._origin_s, self._n_frames = self.heard_s, 0
+        yield from ended
+
+    def _is_voiced(self, frame_F: Float32) -> bool:
+        peak = float(np.abs(frame_F).max())
+        self._n_silent = 0 if peak > DIGITAL_SILENCE else self._n_silent + 1
+        if peak <= self._floor_rms or float(np.sqrt(np.mean(np.square(frame_F)))) <= self._floor_rms:
+            return False
+        pcm = (frame_F * 32767).astype(np.int16).tobytes()
+        return bool(self._vad.is_speech(pcm, SAMPLE_RATE_HZ))
+
+    def _timed(self, settled: Began | Ended) -> SpeechEdge | SpeechSegment:
+        if isinstance(settled, Ended):
+            return self._segment(settled)
+        return SpeechEdge(start_s=self._media_s(settled.frame))
+
+    def _segment(self, stretch: Ended) -> SpeechSegment:
+        kept_from = self._n_frames - len(self._kept)
+        frames = itertools.islice(self._kept, stretch.first - kept_from, stretch.end - kept_from)
+        return SpeechSegment(
+            start_s=self._media_s(stretch.first),
+            end_s=self._media_s(stretch.end),
+            samples_N=np.concatenate(list(frames)),
+        )
+
+    def _media_s(self, frame: int) -> float:
+        assert self._origin_s is not None, "frames are numbered from the first chunk on"
+        return self._origin_s + frame * FRAME_S
