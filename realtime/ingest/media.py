@@ -31,8 +31,6 @@ from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.records import AudioChunk, SpeechEdge, SpeechSegment, VideoFrame
 
-AnyPacket = Packet[Any]
-
 logger = logging.getLogger(__name__)
 
 RTSP = ("rtsp://", "rtsps://")
@@ -141,7 +139,7 @@ class MediaSource:
                 order.add(self._cutter.heard_s, speech)
             yield from order.reached("audio", self._cutter.heard_s)
 
-    def _packets(self) -> Iterator[AnyPacket]:
+    def _packets(self) -> Iterator[Packet[Any]]:
         """Packets of both tracks as far as they can be read; the last of each is empty and flushes its decoder."""
         try:
             for packet in self._container.demux(self._streams):
@@ -151,16 +149,20 @@ class MediaSource:
         except av.FFmpegError as error:
             self._reason = "peer lost" if self.live else f"the file is damaged from here on ({error.strerror})"
 
-    def _decode(self, packet: AnyPacket) -> list[object]:
+    def _decode(self, packet: Packet[Any]) -> list[object]:
         try:
             return list(packet.decode())
         except av.FFmpegError:
             self.n_damaged += 1
             return []
 
-    def _zero_s(self, first: AnyPacket) -> float:
+    def _zero_s(self, first: Packet[Any]) -> float:
         """The stamp at which the first packet of either track stands."""
-        starts_s = [float(s.start_time * s.time_base) for s in self._streams if s.start_time is not None]
+        starts_s = [
+            float(s.start_time * s.time_base)
+            for s in self._streams
+            if s.start_time is not None and s.time_base is not None
+        ]
         if starts_s:
             return min(starts_s)
         return float(first.pts * first.time_base) if first.pts is not None else 0.0
