@@ -17,15 +17,18 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from realtime.buffer import BufferSettings
 from realtime.errors import BadSettings
+from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 
 PREFIX = "EMOTHINKER_"
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
 "Variables that share the prefix: the folder of recorded clips, for training and tests."
+SECRETS = ("token", "password")
+"What a setting's name ends with when its value is nobody's business."
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -126,6 +129,8 @@ class PublishSettings:
 class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    ice: IceSettings = field(default_factory=IceSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     buffer: BufferSettings = field(default_factory=BufferSettings)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
@@ -146,58 +151,80 @@ def load(
     values.update(_from_environment(environ or {}))
     values.update({name: value for name, value in (flags or {}).items() if value is not None})
 
-    known = dict(_known())
-    stages: dict[str, dict[str, Any]] = {}
+    known = dict(_known(Settings))
     for name, value in values.items():
         if name not in known:
             raise BadSettings(f"There is no setting {name}.", _nearest(name, known))
-        stage, _, key = name.partition(".")
-        stages.setdefault(stage, {})[key] = _convert(name, value, known[name])
-    hints = typing.get_type_hints(Settings)
+        values[name] = _convert(name, value, known[name])
     try:
-        return Settings(**{stage: hints[stage](**parts) for stage, parts in stages.items()})
+        return cast(Settings, _make(Settings, values))
     except ValueError as error:
         raise BadSettings(f"{error}.", "Correct that setting.") from error
 
 
-def describe(settings: Settings) -> dict[str, dict[str, Any]]:
-    """The settings really used, for a run's record; the token is not part of it."""
-    plain = dataclasses.asdict(settings)
-    plain["server"]["token"] = "set" if settings.server.token else None
-    return {stage: {k: str(v) if isinstance(v, Path) else v for k, v in part.items()} for stage, part in plain.items()}
+def describe(settings: Any) -> dict[str, Any]:
+    """The settings really used, for a run's record; of a secret only whether there is one."""
+    plain: dict[str, Any] = {}
+    for part in dataclasses.fields(settings):
+        value = getattr(settings, part.name)
+        if dataclasses.is_dataclass(value):
+            plain[part.name] = describe(value)
+        elif part.name.endswith(SECRETS):
+            plain[part.name] = "set" if value else "not set"
+        else:
+            plain[part.name] = str(value) if isinstance(value, Path) else value
+    return plain
 
 
-def _known() -> Iterator[tuple[str, Any]]:
-    for stage, kind in typing.get_type_hints(Settings).items():
-        for name, hint in typing.get_type_hints(kind).items():
-            yield f"{stage}.{name}", hint
+def _known(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            yield from _known(cast(type, hint), f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", hint
 
 
-def _from_file(file: Path) -> Iterator[tuple[str, Any]]:
+def _make(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
+    """An instance of the dataclass `kind` from the dotted names that begin with `prefix`."""
+    given = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            given[name] = _make(cast(type, hint), values, f"{prefix}{name}.")
+        elif f"{prefix}{name}" in values:
+            given[name] = values[f"{prefix}{name}"]
+    return kind(**given)
+
+
+def _from_file(file: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadSettings(f"{file} cannot be read: {error.strerror}.", "Check the path given with --config.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSettings(f"{file} is not TOML: {error}.", "Correct that line.") from error
-    for stage, part in content.items():
-        if isinstance(part, dict):
-            for key, value in part.items():
-                yield f"{stage}.{key}", value
+    return dict(_flat(content))
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield stage, part
+            yield f"{prefix}{key}", value
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for variable, value in environ.items():
-        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
-            yield variable.removeprefix(PREFIX).lower().replace("__", "."), value
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        variable.removeprefix(PREFIX).lower().replace("__", "."): value
+        for variable, value in environ.items()
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS
+    }
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     # The stage is easily forgotten: `port` means `server.port`.
-    close = close or [full for full in known if full.split(".")[1] == name.split(".")[-1]]
+    close = close or [full for full in known if full.split(".")[-1] == name.split(".")[-1]]
     return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
 
 

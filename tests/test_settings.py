@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from realtime.errors import BadSettings
+from realtime.ingest.settings import IceSettings
 from realtime.settings import ServerSettings, Settings, describe, load
 
 
@@ -36,6 +38,7 @@ def test_nothing_given_is_the_defaults() -> None:
         ({"server.port": 70_000}, "between 0 and 65535"),
         ({"server.port": True}, "whole number"),
         ({"analysis.every_s": "nan"}, r"between 0\.5 and 60"),
+        ({"speech.aggressiveness": 7}, r"speech\.aggressiveness must be"),
         ({"buffer.window_s": 99}, "at most buffer.span_s"),
         ({"model.engine": "tensorflow"}, "one of auto, torch, onnx, trt"),
         ({"server.tls_cert": "cert.pem"}, "belong together"),
@@ -64,5 +67,7 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
 
 def test_the_record_of_a_run_has_no_secret() -> None:
     settings = Settings(server=ServerSettings(token="secret", tls_cert=Path("c"), tls_key=Path("k")))
+    settings = dataclasses.replace(settings, ice=IceSettings(turn_password="secret"))
     assert "secret" not in str(describe(settings))
+    assert describe(settings)["ice"]["turn_password"] == "set"
     assert describe(settings)["server"]["tls_cert"] == "c"
