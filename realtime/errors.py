@@ -128,3 +128,22 @@ class ServerFull(RealtimeError):
     def __init__(self, message: str, hint: str = "", *, retry_after_s: int = 10) -> None:
         super().__init__(message, hint)
         self.retry_after_s = retry_after_s
+
+
+class BadRequest(RealtimeError):
+    code = "bad_request"
+    status = 400
+
+
+class NotReady(RealtimeError):
+    """The model does not answer. Restart the server."""
+
+    code = "not_ready"
+    status = 503
+
+
+class PortTaken(RealtimeError):
+    """Something else listens there. Choose another port."""
+
+    code = "port_taken"
+    exit_code = 7

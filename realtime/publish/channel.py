@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from realtime.publish.events import Event, Trouble, encode
@@ -58,7 +58,7 @@ class EventLog:
         self.closed = True
         self._wake()
 
-    async def read(self, after: int = 0) -> AsyncIterator[str]:
+    async def read(self, after: int = 0) -> AsyncGenerator[str]:
         """Every event after `after` as a line of JSON, then each new one, until the log is closed.
 
         A number this session has not reached yet counts as the newest: it came from another life of the server.

@@ -1,0 +1,132 @@
+"""The HTTP interface as OpenAPI 3.1, served at `/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def describe_api(version: str) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "EmoThinker live",
+            "version": version,
+            "summary": "WHIP in, events out.",
+            "description": (
+                "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ, one JSON object each, "
+                "as /schema/events.json describes them."
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Where --token is set."}},
+            "parameters": {
+                "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+            },
+            "schemas": {"Problem": PROBLEM, "Session": SESSION},
+        },
+        "paths": {
+            "/whip": {"post": OPEN},
+            "/sessions/{id}": {
+                "parameters": [{"$ref": "#/components/parameters/id"}],
+                "get": _secured(
+                    "state", "State of a session", {"200": _json("Its state", "Session"), **_problems(401, 404)}
+                ),
+                "delete": _secured(
+                    "end",
+                    "End a session and free everything it holds",
+                    {"200": {"description": "Ended"}, **_problems(401, 404)},
+                ),
+            },
+            "/healthz": {"get": _open("alive", "The process answers")},
+            "/readyz": {
+                "get": {
+                    "operationId": "ready",
+                    "summary": "The model answers",
+                    "responses": {"200": _json("Ready"), **_problems(503)},
+                }
+            },
+            "/metrics": {
+                "get": {
+                    "operationId": "metrics",
+                    "summary": "Prometheus metrics",
+                    "responses": {"200": {"description": "Text", "content": {"text/plain": {}}}},
+                }
+            },
+            "/schema/events.json": {
+                "get": _open("eventSchema", "JSON Schema of every event", "application/schema+json")
+            },
+            "/api/config": {"get": _open("config", "What the page needs to know")},
+        },
+    }
+
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457, with a code for programs and a hint for people.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "hint": {"type": "string"},
+    },
+}
+SESSION = {
+    "type": "object",
+    "required": ["id", "state", "model", "t", "seq", "windows", "lag_s", "skipped_frames", "skipped_windows"],
+    "properties": {
+        "id": {"type": "string"},
+        "state": {"enum": ["live", "ended"]},
+        "model": {"type": "string"},
+        "t": {"type": "number", "description": "Media seconds."},
+        "seq": {"type": "integer", "description": "Number of the newest event."},
+        "windows": {"type": "integer"},
+        "lag_s": {"type": "number"},
+        "skipped_frames": {"type": "integer"},
+        "skipped_windows": {"type": "integer"},
+    },
+}
+
+
+def _json(description: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
+    content = {} if schema is None else {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+    return {"description": description, "content": {kind: content}}
+
+
+def _problems(*statuses: int) -> dict[str, Any]:
+    words = {
+        400: "The body is not an SDP offer",
+        401: "The token is missing or wrong",
+        403: "Another site's page, or another server's name",
+        404: "No such session",
+        413: "Too large",
+        415: "The body is not application/sdp",
+        422: "The offer sends neither audio nor video that we know",
+        503: "Not now; Retry-After says when",
+    }
+    return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
+
+
+def _open(name: str, summary: str, kind: str = "application/json") -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": {"200": _json("OK", kind=kind)}}
+
+
+def _secured(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "security": [{}, {"token": []}], "responses": responses}
+
+
+OPEN = _secured(
+    "open",
+    "Open a session: WHIP (RFC 9725)",
+    {
+        "201": {
+            "description": "The SDP answer",
+            "headers": {"Location": {"description": "/sessions/{id}", "schema": {"type": "string"}}},
+            "content": {"application/sdp": {"schema": {"type": "string"}}},
+        },
+        **_problems(400, 401, 403, 413, 415, 422, 503),
+    },
+) | {"requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}}}

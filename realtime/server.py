@@ -1,0 +1,320 @@
+"""The HTTP and WebSocket server: WHIP in (RFC 9725), events out, and the page.
+
+POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
+GET    /sessions/{id}           its state        DELETE ends it
+WS     /sessions/{id}/events    its events, from ?after=SEQ on
+GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from realtime.errors import (
+    BadOffer,
+    BadRequest,
+    NotAllowed,
+    NotReady,
+    PortTaken,
+    RealtimeError,
+    ServerFull,
+    TooLarge,
+    WrongContentType,
+)
+from realtime.guard import Guard, bearer, problem, refuse
+from realtime.ingest import Source
+from realtime.metrics import Metrics
+from realtime.publish.events import SECTIONS
+from realtime.publish.openapi import describe_api
+from realtime.publish.schema import event_schema
+from realtime.session import Model
+from realtime.sessions import Sessions
+from realtime.settings import Settings
+from realtime.worker import ModelWorker
+
+logger = logging.getLogger(__name__)
+
+WEB = Path(__file__).parent / "web_dist"
+SDP = "application/sdp"
+READY_WITHIN_S = 5.0
+MAX_READERS = 64
+"Event sockets per session: a page, its reconnects, and a few watchers."
+
+Answer = Callable[[str], Awaitable[tuple[str, Source]]]
+"An SDP offer in; the SDP answer and the source of the peer's media out. Raises BadOffer."
+
+
+class LiveServer:
+    """One server over one model. `app` is the ASGI application; sessions live in the loop that runs it."""
+
+    def __init__(
+        self, *, model: Model, worker: ModelWorker, settings: Settings, metrics: Metrics, answer: Answer
+    ) -> None:
+        self.sessions = Sessions(model=model, worker=worker, settings=settings, metrics=metrics)
+        self._model = model
+        self._worker = worker
+        self._settings = settings
+        self._metrics = metrics
+        self._answer = answer
+        self._n_readers: dict[str, int] = {}
+        app = Starlette(
+            routes=[
+                Route("/whip", self.open, methods=["POST"]),
+                Route("/sessions/{id}", self.state, methods=["GET"]),
+                Route("/sessions/{id}", self.end, methods=["DELETE"]),
+                WebSocketRoute("/sessions/{id}/events", self.events),
+                Route("/healthz", self.alive),
+                Route("/readyz", self.ready),
+                Route("/metrics", self.metrics),
+                Route("/openapi.json", self.openapi),
+                Route("/schema/events.json", self.schema),
+                Route("/api/config", self.config),
+                Mount("/", Page(directory=WEB, html=True, check_dir=False)),
+            ],
+            exception_handlers={RealtimeError: _told, HTTPException: _http, Exception: _broken},
+            lifespan=self._lifespan,
+        )
+        # Outermost, so that even the answer to a crash carries the headers.
+        self.app = Guard(app, loopback=settings.server.loopback)
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        yield
+        await self.sessions.stop_all("The server was stopped.")
+
+    # WHIP.
+
+    async def open(self, request: Request) -> Response:
+        try:
+            return await self._open(request)
+        except RealtimeError as error:
+            self._metrics.refused.labels(error.code).inc()
+            raise
+
+    async def _open(self, request: Request) -> Response:
+        self._check_token(request)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != SDP:
+            raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
+        with self.sessions.place():
+            sdp, source = await self._answer(await self._offer(request))
+            session = self.sessions.start(source)
+        return Response(sdp, HTTPStatus.CREATED, {"Location": f"/sessions/{session.id}"}, media_type=SDP)
+
+    async def _offer(self, request: Request) -> str:
+        limit = self._settings.server.max_offer_bytes
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > limit:
+                raise TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise BadOffer("The body is not text, so not an SDP offer.", "Send what createOffer() gave you.") from error
+
+    # Sessions.
+
+    async def state(self, request: Request) -> Response:
+        self._check_token(request)
+        session = self.sessions.get(request.path_params["id"])
+        state = "ended" if session.log.closed else "live"
+        return JSONResponse({"id": session.id, "state": state, "model": self._model.name, **session.state()})
+
+    async def end(self, request: Request) -> Response:
+        self._check_token(request)
+        await self.sessions.stop(request.path_params["id"], "The session was ended by its owner.")
+        return Response(status_code=HTTPStatus.OK)
+
+    async def events(self, socket: WebSocket) -> None:
+        try:
+            session = self.sessions.get(socket.path_params["id"])
+            after = _number(socket.query_params.get("after", "0"))
+            if self._n_readers.get(session.id, 0) >= MAX_READERS:
+                raise ServerFull(f"{MAX_READERS} readers follow this session already.", "Close one of them.")
+        except RealtimeError as error:
+            await refuse(socket.scope, socket.receive, socket.send, error)
+            return
+        await socket.accept()
+        self._n_readers[session.id] = self._n_readers.get(session.id, 0) + 1
+        self._metrics.readers.inc()
+        try:
+            async with aclosing(session.log.read(after)) as lines, asyncio.TaskGroup() as both:
+                listening = both.create_task(_until_gone(socket), name=f"listen {session.id[:8]}")
+                sending = both.create_task(self._send(socket, lines), name=f"send {session.id[:8]}")
+                await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_COMPLETED)
+                listening.cancel()
+                sending.cancel()
+        finally:
+            self._metrics.readers.dec()
+            self._n_readers[session.id] -= 1
+            if not self._n_readers[session.id]:
+                del self._n_readers[session.id]
+
+    async def _send(self, socket: WebSocket, lines: AsyncIterator[str]) -> None:
+        patience_s = self._settings.publish.send_timeout_s
+        code, reason = 1000, "the session has ended"
+        try:
+            async for line in lines:
+                async with asyncio.timeout(patience_s):
+                    await socket.send_text(line)
+        except TimeoutError:
+            self._metrics.slow_readers.inc()
+            code, reason = 1013, f"nothing was taken for {patience_s:g} s; come back with after="
+        except WebSocketDisconnect:
+            return
+        try:
+            async with asyncio.timeout(1.0):
+                await socket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect):
+            # Whoever takes nothing does not take the farewell either; leaving the handler cuts the line.
+            logger.info("a reader was cut off")
+
+    # What operators and programs ask.
+
+    async def alive(self, request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._worker.run("ready", lambda: None)
+        except TimeoutError as error:
+            raise NotReady(f"The model has not answered for {READY_WITHIN_S:g} s.", "Restart the server.") from error
+        return JSONResponse({"status": "ready", "model": self._model.name, "engine": self._model.engine_reason})
+
+    async def metrics(self, request: Request) -> Response:
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(describe_api(version("emothinker")))
+
+    async def schema(self, request: Request) -> Response:
+        return JSONResponse(event_schema(), media_type="application/schema+json")
+
+    async def config(self, request: Request) -> Response:
+        return JSONResponse(
+            {
+                "version": version("emothinker"),
+                "model": self._model.name,
+                "engine": self._model.engine_reason,
+                "labels": self._model.labels,
+                "sections": SECTIONS,
+                "window_s": self._settings.buffer.window_s,
+                "every_s": self._settings.analysis.every_s,
+                "max_sessions": self._settings.server.max_sessions,
+                "token_required": self._settings.server.token is not None,
+                "ice_servers": _ice_servers(self._settings),
+            }
+        )
+
+    def _check_token(self, request: Request) -> None:
+        wanted = self._settings.server.token
+        given = bearer(request) or ""
+        if wanted is not None and not hmac.compare_digest(given.encode(), wanted.encode()):
+            raise NotAllowed("The token is missing or wrong.", "Send it as: Authorization: Bearer TOKEN")
+
+
+class Page(StaticFiles):
+    """The built page. Its assets carry a hash in their names and may be kept for ever; the page is asked for anew."""
+
+    async def get_response(self, path: str, scope: object) -> Response:
+        answer = await super().get_response(path, scope)  # type: ignore[arg-type]
+        answer.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
+        )
+        return answer
+
+
+def _ice_servers(settings: Settings) -> list[dict[str, str]]:
+    """As RTCPeerConnection takes them."""
+    ice = settings.ice
+    servers = [{"urls": ice.stun_url}] if ice.stun_url else []
+    if ice.turn_url:
+        servers.append({"urls": ice.turn_url, "username": ice.turn_username, "credential": ice.turn_password})
+    return servers
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Reads, so that a reader that leaves is noticed. What it says has no meaning and is dropped."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise BadRequest(f"after is {text[:40]!r}.", "Give the seq of the last event you have seen, or 0.")
+    return int(text)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RealtimeError)
+    return problem(error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such path, wrong method) as problem bodies."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": status.description}
+    return JSONResponse(body, status, error.headers, media_type="application/problem+json")
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    # Starlette logs the traceback; the caller is told no more than that it was our fault.
+    return problem(RealtimeError("The server failed on this request.", "Try again; the log says why."))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises PortTaken."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise PortTaken(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another --port.") from error
+
+
+async def serve(server: LiveServer, settings: Settings, listening: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; the sessions are told before the sockets close."""
+    tls = settings.server
+    config = uvicorn.Config(
+        server.app,
+        ssl_certfile=tls.tls_cert,
+        ssl_keyfile=tls.tls_key,
+        log_config=None,
+        # Paths hold session ids, which are keys.
+        access_log=False,
+        server_header=False,
+        ws_max_size=4_096,
+        timeout_graceful_shutdown=10,
+    )
+    await _Uvicorn(config, server.sessions).serve(sockets=[listening])
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
+        super().__init__(config)
+        self._sessions = sessions
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Before uvicorn closes the WebSockets, so that readers get the last events.
+        await self._sessions.stop_all("The server was stopped.")
+        await super().shutdown(sockets)
