@@ -1,0 +1,170 @@
+"""The WHIP offer, narrowed to what we take, and the answer, widened again to what was offered.
+
+We receive one audio and one video track. aiortc refuses a whole offer for one section it cannot use, and opens every
+section it can; so it is only shown the sections we take, and the others come back in the answer as rejected (port 0).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from realtime.errors import BadOffer, NoMediaOffered
+
+MAX_CANDIDATES = 32
+"Per section; each one costs a connectivity check towards an address that the sender names."
+MAX_CREDENTIAL = 256
+"Longest ICE user fragment and password (RFC 8839)."
+FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
+TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+SEND_HINT = "Send Opus audio, VP8 or H.264 video (baseline, packetization-mode=1), or both."
+# What aiortc's parser does on text that is almost SDP.
+PARSE_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """An offer of at most one audio and one video section, and what it was made from."""
+
+    sdp: str
+    kinds: tuple[str, ...]
+    "`audio`, `video`: what will be received, in the order of the offer."
+    _sections: tuple[tuple[str, ...], ...]
+    _taken: tuple[int, ...]
+    _bundled: bool
+
+    def widen(self, answer: str) -> str:
+        """The answer to the whole offer: every section we did not take is rejected in its place."""
+        head, answered = _split(answer)
+        if not self._bundled:
+            head = [line for line in head if not line.startswith("a=group:BUNDLE")]
+        waiting = iter(answered)
+        sections = [
+            next(waiting) if index in self._taken else _rejected(section)
+            for index, section in enumerate(self._sections)
+        ]
+        return "".join(f"{line}\r\n" for line in [*head, *(line for section in sections for line in section)])
+
+
+def narrow(offer: str) -> Narrowed:
+    """Raises BadOffer for what is not an SDP offer of a WebRTC sender, NoMediaOffered for one we cannot use."""
+    if not offer.lstrip().startswith("v="):
+        raise BadOffer(
+            "The body is not SDP: it does not begin with a v= line.", "Send the sender's offer as application/sdp."
+        )
+    head, sections = _split(offer)
+    if not sections:
+        raise NoMediaOffered("The offer has no media section (m= line).", SEND_HINT)
+    bundle = next((line.split()[1:] for line in head if line.startswith("a=group:BUNDLE")), [])
+    leader = next((section for section in sections if bundle and _attribute(section, "mid") == bundle[0]), None)
+
+    taken: dict[int, list[str]] = {}
+    kinds: list[str] = []
+    refusals: list[str] = []
+    for index, section in enumerate(sections):
+        kind = section[0].removeprefix("m=").split(" ")[0]
+        if kind not in ("audio", "video") or kind in kinds:
+            continue
+        complete = _complete(head, section, leader if _attribute(section, "mid") in bundle else None)
+        refusal = _refusal(kind, head, complete)
+        if refusal:
+            refusals.append(refusal)
+            continue
+        taken[index] = complete
+        kinds.append(kind)
+    if not taken:
+        raise NoMediaOffered(" ".join(refusals) or "The offer has neither an audio nor a video section.", SEND_HINT)
+
+    mids = [_attribute(section, "mid") for section in taken.values()]
+    if len(set(mids)) < len(mids):
+        raise BadOffer(f"Two sections of the offer are both called a=mid:{mids[0]}.", "Give every section its own mid.")
+    kept = [mid for mid in bundle if mid in mids]
+    lines = [line for line in head if not line.startswith("a=group:")]
+    lines += [f"a=group:BUNDLE {' '.join(kept)}"] if kept else []
+    lines += [line for section in taken.values() for line in section]
+    return Narrowed(
+        sdp="".join(f"{line}\r\n" for line in lines),
+        kinds=tuple(kinds),
+        _sections=tuple(map(tuple, sections)),
+        _taken=tuple(taken),
+        _bundled=bool(bundle),
+    )
+
+
+def _split(sdp: str) -> tuple[list[str], list[list[str]]]:
+    """Session lines, and the lines of each media section."""
+    lines = [line.rstrip() for line in re.split(r"\r\n|\n|\r", sdp.strip())]
+    starts = [index for index, line in enumerate(lines) if line.startswith("m=")] + [len(lines)]
+    return lines[: starts[0]], [lines[a:b] for a, b in itertools.pairwise(starts)]
+
+
+def _attribute(section: list[str], name: str) -> str | None:
+    return next((line.removeprefix(f"a={name}:") for line in section if line.startswith(f"a={name}:")), None)
+
+
+def _complete(head: list[str], section: list[str], leader: list[str] | None) -> list[str]:
+    """The section with what it leaves to others: bundled sections may carry their transport in the first only."""
+    lines = list(section)
+    if leader is not None and _attribute(head + section, "ice-ufrag") is None:
+        lines += [line for line in leader if line.startswith(tuple(f"a={name}" for name in TRANSPORT))]
+    if not any(f"a={direction}" in head + lines for direction in DIRECTIONS):
+        lines.append("a=sendrecv")
+    candidates = [line for line in lines if line.startswith("a=candidate:")]
+    beyond = set(candidates[MAX_CANDIDATES:])
+    return [line for line in lines if line not in beyond]
+
+
+def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
+    """Why this audio or video section cannot be taken, or None. Raises BadOffer when it is no section at all."""
+    try:
+        media = SessionDescription.parse("\r\n".join([*head, *section])).media[0]
+    except PARSE_ERRORS as error:
+        raise BadOffer(
+            f"The {kind} section of the offer cannot be read ({type(error).__name__}).",
+            "Send the offer exactly as the WebRTC sender made it.",
+        ) from error
+    direction = media.direction or next((name for name in DIRECTIONS if f"a={name}" in head), "sendrecv")
+    if direction not in ("sendrecv", "sendonly") or (media.port == 0 and "a=bundle-only" not in section):
+        return f"The {kind} section does not send ({'port 0' if media.port == 0 else direction})."
+    common = [codec for codec in find_common_codecs(CODECS[kind], media.rtp.codecs) if not is_rtx(codec)]
+    if not common:
+        offered = sorted({codec.mimeType.split("/")[1] for codec in media.rtp.codecs if not is_rtx(codec)})
+        return f"The {kind} section offers {', '.join(offered) or 'no codec'}, none of which we decode."
+    missing = _missing(media)
+    if missing:
+        raise BadOffer(
+            f"The {kind} section of the offer lacks {missing}.", "Send the offer of a WebRTC sender, complete."
+        )
+    return None
+
+
+def _missing(media: MediaDescription) -> str | None:
+    """What every WebRTC sender says and this one does not."""
+    ufrag = (media.ice and media.ice.usernameFragment) or ""
+    password = (media.ice and media.ice.password) or ""
+    needs = {
+        "a=mid": bool(media.rtp.muxId),
+        "a usable a=ice-ufrag and a=ice-pwd": 0 < len(ufrag) <= MAX_CREDENTIAL and 0 < len(password) <= MAX_CREDENTIAL,
+        "a=setup": media.dtls is not None,
+        "a SHA-2 a=fingerprint": media.dtls is None
+        or any(print_.algorithm.lower() in FINGERPRINTS for print_ in media.dtls.fingerprints),
+        "a=rtcp-mux": media.rtcp_mux,
+    }
+    return next((what for what, there in needs.items() if not there), None)
+
+
+def _rejected(section: tuple[str, ...] | list[str]) -> list[str]:
+    kind, _, rest = section[0].removeprefix("m=").partition(" ")
+    mid = _attribute(list(section), "mid")
+    return [
+        f"m={kind} 0 {rest.partition(' ')[2]}",
+        "c=IN IP4 0.0.0.0",
+        *([f"a=mid:{mid}"] if mid else []),
+        "a=inactive",
+    ]

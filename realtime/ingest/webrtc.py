@@ -1,0 +1,279 @@
+"""A WebRTC peer that sends its camera and microphone: answers its WHIP offer and drains its tracks.
+
+    track ─► drain (every frame, at full rate) ─► sampler, or resampler and speech cutter ─► outbox ─► run ─► sink
+
+The draining starts with the answer and never waits for anybody: aiortc's own queues have no bound, so a track nobody
+drains becomes memory and then lag. What waits for the sink is the outbox, which is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidStateError, OperationError
+from aiortc.mediastreams import MediaStreamError
+
+from realtime.errors import BadOffer
+from realtime.ingest import Sink
+from realtime.ingest.clock import ArrivalClock
+from realtime.ingest.convert import MonoResampler, to_rgb
+from realtime.ingest.order import TICK_S, Tick
+from realtime.ingest.sampler import Sampler
+from realtime.ingest.sdp import narrow
+from realtime.ingest.settings import IceSettings, IngestSettings
+from realtime.ingest.speech import SpeechCutter, SpeechSettings
+from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 0.25
+"Time between two looks at whether the peer is still there."
+CLOSE_S = 3.0
+"Longest we wait for aiortc to say goodbye."
+OUTBOX_ITEMS = 32
+
+PEER_LEFT, PEER_LOST, NO_PATH, NO_MEDIA = "peer left", "peer lost", "no path", "no media"
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """A sampled frame as it was decoded; it is converted by whoever takes it out of the outbox."""
+
+    at_s: float
+    frame: av.VideoFrame
+
+
+Waiting = RawFrame | SpeechEdge | SpeechSegment | Tick
+
+
+async def answer(
+    offer_sdp: str, *, ingest: IngestSettings, speech: SpeechSettings, ice: IceSettings
+) -> tuple[str, WebRtcSource]:
+    """The answer to a WHIP offer, candidates included, and the source of what the peer will send.
+
+    Raises BadOffer (or NoMediaOffered) with everything freed. The caller `run`s the source, or `close`s it.
+    """
+    offer = narrow(offer_sdp)
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice)))
+    try:
+        await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
+        source = WebRtcSource(peer, tracks, ingest, speech)
+    except BaseException as error:
+        await peer.close()
+        if isinstance(error, ValueError | OperationError | InvalidStateError):
+            raise BadOffer(f"The offer cannot be answered: {error}.", "Send the offer of a WebRTC sender.") from error
+        raise
+    try:
+        # Gathers all candidates first: WHIP clients need no trickle.
+        await peer.setLocalDescription(await peer.createAnswer())
+    except BaseException:
+        await source.close()
+        raise
+    return offer.widen(peer.localDescription.sdp), source
+
+
+class WebRtcSource:
+    """One peer, from the answer to its last packet."""
+
+    live = True
+
+    def __init__(
+        self,
+        peer: RTCPeerConnection,
+        tracks: dict[str, MediaStreamTrack],
+        ingest: IngestSettings,
+        speech: SpeechSettings,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._peer = peer
+        self._ingest = ingest
+        self._now_s = now_s
+        self._answered_s = now_s()
+        self._first_s: float | None = None
+        "Wall time of the first frame of either track: media time 0."
+        self._heard_from_s = self._answered_s
+        self._reached_s = 0.0
+        self._cutter = SpeechCutter(speech)
+        self._outbox = _Outbox(OUTBOX_ITEMS)
+        self.clocks = {kind: ArrivalClock() for kind in tracks}
+        "Media clock of each track, with how late it is."
+        self.n_frames = 0
+        "Pictures decoded, sampled or not."
+        self._closing: asyncio.Task[None] | None = None
+        self._life = asyncio.create_task(self._live(tracks), name="webrtc peer")
+
+    @property
+    def has_video(self) -> bool:
+        return "video" in self.clocks
+
+    @property
+    def has_audio(self) -> bool:
+        return "audio" in self.clocks
+
+    @property
+    def silent_s(self) -> float:
+        return self._cutter.silent_s
+
+    @property
+    def n_skipped(self) -> int:
+        "Items that gave way to newer ones because the sink was slow."
+        return self._outbox.n_skipped
+
+    async def run(self, sink: Sink) -> None:
+        """Hand on what the peer sends until it leaves or is lost. Everything is freed when this returns."""
+        try:
+            async for item in self._outbox:
+                match item:
+                    case RawFrame(at_s, frame):
+                        # Milliseconds of arithmetic; the loop goes on draining meanwhile.
+                        rgb_HW3 = await asyncio.to_thread(to_rgb, frame, max_side_px=self._ingest.max_side_px)
+                        await sink.frame(VideoFrame(at_s=at_s, rgb_HW3=rgb_HW3))
+                    case SpeechEdge():
+                        await sink.speech_started(item)
+                    case SpeechSegment():
+                        await sink.speech_ended(item)
+                    case Tick(at_s):
+                        await sink.clock(at_s)
+            if self._closing is None:
+                await sink.ended(await self._life)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Free the connection and end every task; may be called at any time, and more than once."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="webrtc close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self._life.cancel()
+        await asyncio.wait([self._life])
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._peer.close()
+        except TimeoutError:
+            logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
+        logger.info("peer closed after %.1f s of media, %d pictures decoded", self._reached_s, self.n_frames)
+
+    async def _live(self, tracks: dict[str, MediaStreamTrack]) -> str:
+        """Drains the tracks and watches over them; returns why it ended."""
+        drain = {"audio": self._drain_audio, "video": self._drain_video}
+        drains = [asyncio.create_task(drain[kind](track), name=f"webrtc {kind}") for kind, track in tracks.items()]
+        try:
+            return await self._until_over(drains)
+        finally:
+            for task in drains:
+                task.cancel()
+            await asyncio.wait(drains)
+            for segment in self._cutter.flush():
+                self._outbox.put(segment)
+            self._outbox.close()
+
+    async def _until_over(self, drains: list[asyncio.Task[None]]) -> str:
+        while True:
+            done, drained = await asyncio.wait(drains, timeout=CHECK_S)
+            for drain in done:
+                drain.result()
+            if not drained or self._peer.connectionState == "closed":
+                return PEER_LEFT
+            if self._peer.connectionState == "failed":
+                return NO_PATH if self._first_s is None else PEER_LOST
+            silent_s = self._now_s() - self._heard_from_s
+            if self._first_s is None and silent_s > self._ingest.connect_s:
+                return NO_MEDIA if self._peer.connectionState == "connected" else NO_PATH
+            # The state alone says "connected" for half a minute after a browser was killed.
+            if self._first_s is not None and silent_s > self._ingest.peer_silent_s:
+                return PEER_LOST
+
+    async def _drain_video(self, track: MediaStreamTrack) -> None:
+        sampler = Sampler(self._ingest.sample_period_s)
+        async for frame, stamp_s in _frames(track):
+            self.n_frames += 1
+            at_s = self._place(stamp_s, "video")
+            if sampler.wants(at_s):
+                self._outbox.put(RawFrame(at_s, frame))
+            self._tick(at_s)
+
+    async def _drain_audio(self, track: MediaStreamTrack) -> None:
+        resampler = MonoResampler()
+        async for frame, stamp_s in _frames(track):
+            for chunk in resampler.push(frame, start_s=self._place(stamp_s, "audio")):
+                for speech in self._cutter.push(chunk):
+                    self._outbox.put(speech)
+            self._tick(self._cutter.heard_s)
+
+    def _place(self, stamp_s: float, kind: str) -> float:
+        """When a frame that arrives now is, on the clock that both tracks share."""
+        now_s = self._now_s()
+        self._heard_from_s = now_s
+        if self._first_s is None:
+            self._first_s = now_s
+        return self.clocks[kind].place(stamp_s, arrived_s=now_s - self._first_s)
+
+    def _tick(self, at_s: float) -> None:
+        if at_s // TICK_S > self._reached_s // TICK_S:
+            self._outbox.put(Tick(at_s))
+        self._reached_s = max(at_s, self._reached_s)
+
+
+async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
+    """Decoded frames with the stamp the sender gave them, in seconds, until the track ends."""
+    with suppress(MediaStreamError):
+        while True:
+            frame = await track.recv()
+            if isinstance(frame, av.VideoFrame | av.AudioFrame) and frame.time is not None:
+                yield frame, frame.time
+
+
+def _servers(ice: IceSettings) -> list[RTCIceServer]:
+    # Always given: left out, aiortc asks a public STUN server.
+    servers = [RTCIceServer(ice.stun_url)] if ice.stun_url else []
+    if ice.turn_url:
+        servers.append(RTCIceServer(ice.turn_url, username=ice.turn_username, credential=ice.turn_password))
+    return servers
+
+
+class _Outbox(AsyncIterator[Waiting]):
+    """What waits for the sink: bounded, newest wins, counted. A tick takes the place of a tick that still waits."""
+
+    def __init__(self, bound: int) -> None:
+        self._items: deque[Waiting] = deque(maxlen=bound)
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.n_skipped = 0
+
+    def put(self, item: Waiting) -> None:
+        if isinstance(item, Tick) and self._items and isinstance(self._items[-1], Tick):
+            self._items.pop()
+        self.n_skipped += len(self._items) == self._items.maxlen
+        self._items.append(item)
+        self._changed.set()
+
+    def close(self) -> None:
+        """No more is put; what waits can still be taken."""
+        self._closed = True
+        self._changed.set()
+
+    async def __anext__(self) -> Waiting:
+        while not self._items:
+            if self._closed:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        return self._items.popleft()
