@@ -1,0 +1,29 @@
+/** What `GET /api/config` tells the page. Every part has a default, so that an older server still works. */
+
+export interface Config {
+  readonly model: string;
+  readonly iceServers: readonly RTCIceServer[];
+}
+
+export async function loadConfig(): Promise<Config> {
+  try {
+    const answer = await fetch("/api/config");
+    const body: unknown = answer.ok ? await answer.json() : {};
+    return readConfig(body);
+  } catch {
+    return readConfig({});
+  }
+}
+
+export function readConfig(body: unknown): Config {
+  const from = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const servers: unknown = from["ice_servers"];
+  return {
+    model: typeof from["model"] === "string" ? from["model"] : "",
+    iceServers: Array.isArray(servers) ? servers.filter(isIceServer) : [],
+  };
+}
+
+function isIceServer(value: unknown): value is RTCIceServer {
+  return typeof value === "object" && value !== null && "urls" in value;
+}

@@ -1,0 +1,120 @@
+/** The screen before the camera opens: what happens, what is promised, what is asked. */
+
+import { rememberedConsent } from "../remember";
+import type { Choice, Failure, View } from "../view";
+import { el, setText, show } from "./dom";
+import type { MakePart } from "./hands";
+
+const CHOICES: readonly Choice[] = ["both", "camera", "microphone"];
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+
+export const makeConsent: MakePart = (hands, words) => {
+  const say = words.consent;
+  const host = window.location.hostname;
+  const facts = [say.what, LOOPBACK.test(host) ? say.whereHere : say.whereThere(host), say.kept, say.not];
+
+  const radios = CHOICES.map((choice) => {
+    const input = el("input", { attrs: { type: "radio", name: "source", value: choice } });
+    input.addEventListener("change", () => hands.send({ do: "choose", choice }));
+    return { choice, input };
+  });
+  const note = el("p", { class: "note" });
+  const attest = el("input", { id: "attest", attrs: { type: "checkbox", "aria-describedby": "attest-missing", required: true } });
+  const missing = el("p", { id: "attest-missing", class: "missing", attrs: { role: "alert" } });
+  const remember = el("input", { id: "remember", attrs: { type: "checkbox" } });
+  attest.checked = remember.checked = rememberedConsent();
+  const agree = el("button", { class: "primary", id: "agree", attrs: { type: "submit" } });
+  const failure = makeFailure(hands, words);
+
+  const form = el(
+    "form",
+    { attrs: { novalidate: true } },
+    el(
+      "fieldset",
+      {},
+      el("legend", {}, say.sourceLegend),
+      el(
+        "div",
+        { class: "choices" },
+        ...radios.map(({ choice, input }) => el("label", { class: "choice" }, input, el("span", {}, say.sources[choice]))),
+      ),
+      note,
+    ),
+    el("label", { class: "check" }, attest, el("span", {}, say.attest)),
+    missing,
+    el("label", { class: "check" }, remember, el("span", {}, say.remember)),
+    el("div", { class: "go" }, agree, el("p", { class: "note" }, say.after)),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!attest.checked) {
+      setText(missing, say.attestMissing);
+      attest.setAttribute("aria-invalid", "true");
+      attest.focus();
+      return;
+    }
+    hands.start(remember.checked);
+  });
+  attest.addEventListener("change", () => {
+    setText(missing, "");
+    attest.removeAttribute("aria-invalid");
+  });
+
+  const root = el(
+    "main",
+    { class: "consent", id: "consent" },
+    failure.root,
+    el("h1", {}, say.heading),
+    el("p", { class: "lead" }, say.lead),
+    el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), el("dd", {}, fact.text)))),
+    el("aside", { class: "notice", attrs: { "aria-label": say.notice.title } }, el("h2", {}, say.notice.title), el("p", {}, say.notice.text)),
+    form,
+  );
+
+  return {
+    root,
+    draw: (view: View, nowS: number) => {
+      for (const { choice, input } of radios) input.checked = view.choice === choice;
+      setText(note, say.sourceNotes[view.choice]);
+      setText(agree, say.agree[view.choice]);
+      failure.draw(view.phase.name === "consent" ? view.phase.failure : null, nowS);
+    },
+  };
+};
+
+/** Why it did not start, and the way on where there is another one. */
+const makeFailure = (hands: Parameters<MakePart>[0], words: Parameters<MakePart>[1]) => {
+  const title = el("h2");
+  const text = el("p");
+  const other = el("button", { class: "quiet", attrs: { type: "button" } });
+  const root = el("section", { class: "failure", id: "failure", attrs: { role: "alert" } }, title, text, other);
+  let shown: Failure | null = null;
+  let otherChoice: Choice = "both";
+  other.addEventListener("click", () => {
+    hands.send({ do: "choose", choice: otherChoice });
+    document.getElementById("agree")?.focus();
+  });
+  show(root, false);
+  return {
+    root,
+    draw: (failure: Failure | null, nowS: number) => {
+      show(root, failure !== null);
+      if (failure === null) {
+        shown = null;
+        return;
+      }
+      const waitS = failure.kind === "full" ? Math.max(0, Math.ceil(failure.retryAtS - nowS)) : 0;
+      const said = words.failure(failure, waitS);
+      setText(title, said.title);
+      setText(text, said.text);
+      if (shown !== failure) root.scrollIntoView({ block: "nearest" });
+      shown = failure;
+      const without = failure.kind === "no-camera" ? "microphone" : failure.kind === "no-microphone" ? "camera" : null;
+      show(other, without !== null);
+      if (without !== null) {
+        otherChoice = without;
+        setText(other, words.consent.sources[without]);
+      }
+    },
+  };
+};

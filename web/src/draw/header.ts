@@ -1,0 +1,47 @@
+/** The bar on top: how the connection is, in words, and the one click that ends it. */
+
+import { LANGUAGES } from "../messages";
+import type { Messages } from "../messages";
+import type { View } from "../view";
+import { el, setAttr, setText, show } from "./dom";
+import type { MakePart } from "./hands";
+
+/** Less than this is no delay that anyone notices. */
+const LAG_SAID_S = 0.5;
+
+export const makeHeader: MakePart = (hands, words) => {
+  const link = el("p", { class: "link", id: "link", attrs: { role: "status" } });
+  const lag = el("p", { class: "lag", id: "lag" });
+  const withdraw = el("button", { class: "withdraw", id: "withdraw", attrs: { type: "button" }, onClick: hands.withdraw }, words.live.withdraw);
+  const language = el(
+    "select",
+    { class: "language", attrs: { "aria-label": words.languageLabel } },
+    ...Object.entries(LANGUAGES).map(([code, messages]) => el("option", { attrs: { value: code, lang: code } }, messages.language)),
+  );
+  language.value = document.documentElement.lang;
+  language.addEventListener("change", () => hands.setLanguage(language.value));
+  const root = el("header", { class: "top" }, el("p", { class: "mark" }, words.title), link, lag, el("span", { class: "gap" }), language, withdraw);
+
+  return {
+    root,
+    draw: (view: View, nowS: number) => {
+      const live = view.phase.name === "live";
+      show(withdraw, live);
+      show(link, live || view.phase.name === "ended");
+      const behind = live && view.session.lag.seconds >= LAG_SAID_S;
+      setText(lag, behind ? words.link.behind(view.session.lag.seconds.toFixed(1)) : "");
+      setText(link, linkWords(view, words, nowS));
+      setAttr(link, "data-state", view.phase.name === "live" && !view.phase.mediaUp ? "media" : view.link.state);
+    },
+  };
+};
+
+function linkWords(view: View, words: Messages, nowS: number): string {
+  if (view.phase.name === "ended") return words.link.over;
+  if (view.phase.name === "live" && !view.phase.mediaUp) return words.link.media;
+  if (view.link.state !== "retrying") return words.link[view.link.state];
+  const seconds = Math.max(0, Math.ceil(view.link.atS - nowS));
+  // A pause too short to read about is not counted down.
+  const counted = seconds > 1 ? seconds : 0;
+  return view.link.serverSeen ? words.link.retrying(counted) : words.link.retryingServer(counted);
+}

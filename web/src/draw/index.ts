@@ -1,0 +1,51 @@
+/** The one place that draws: from a view, the page. */
+
+import type { Messages } from "../messages";
+import { bestLabel, newestReadable, type Analysis, type View } from "../view";
+import { makeConsent } from "./consent";
+import { el, setText, show } from "./dom";
+import { labelName, percent } from "./format";
+import type { Hands } from "./hands";
+import { makeHeader } from "./header";
+import { makeLive } from "./live";
+import { makeStarting } from "./starting";
+import { concluded } from "./verdict";
+
+export function makePage(root: HTMLElement, hands: Hands, words: Messages): (view: View, nowS: number) => void {
+  const header = makeHeader(hands, words);
+  const screens = {
+    consent: makeConsent(hands, words),
+    starting: makeStarting(hands, words),
+    live: makeLive(hands, words),
+  };
+  // Words that change many times a second would drown a screen reader; it hears each conclusion once.
+  const announced = el("p", { class: "unseen", attrs: { role: "status", "aria-live": "polite" } });
+  const skip = el("a", { class: "skip", attrs: { href: "#chain" } }, words.skip);
+  root.replaceChildren(skip, header.root, ...Object.values(screens).map((screen) => screen.root), announced);
+  document.title = words.title;
+
+  let phase = "";
+  let told: Analysis | null = null;
+  return (view, nowS) => {
+    const name = view.phase.name === "ended" ? "live" : view.phase.name;
+    header.draw(view, nowS);
+    show(skip, name === "live");
+    for (const [screen, part] of Object.entries(screens)) show(part.root, screen === name);
+    screens[name].draw(view, nowS);
+    if (phase !== "" && phase !== view.phase.name) moveFocus(view);
+    phase = view.phase.name;
+    const newest = newestReadable(view.session);
+    if (newest !== told && newest?.answer) {
+      told = newest;
+      const verdict = concluded(newest, bestLabel(newest) ?? { label: newest.answer.label, probabilities: {}, conflict: null });
+      setText(announced, words.verdict.announce(labelName(words, verdict.label), percent(verdict.confidence)));
+    }
+  };
+}
+
+/** A screen that gives way takes the focus with it; the next one picks it up. */
+function moveFocus(view: View): void {
+  const target = { consent: "agree", starting: "cancel", live: "live", ended: "ended" }[view.phase.name];
+  document.getElementById(target)?.focus({ preventScroll: view.phase.name === "consent" });
+  if (view.phase.name !== "consent") window.scrollTo(0, 0);
+}

@@ -1,0 +1,63 @@
+/** How long each stage takes, as the server measured it: last, median, 95th percentile. */
+
+import type { Analysis, View } from "../view";
+import { el, setShare, setText, show } from "./dom";
+import { quantile } from "./format";
+import type { MakePart } from "./hands";
+
+/** Percentiles are over this many windows, so that they follow a machine that slows down. */
+const RECENT_WINDOWS = 200;
+
+export const makeLatency: MakePart = (_hands, words) => {
+  const say = words.latency;
+  const running = el("p", { class: "note", id: "running" });
+  const skipped = el("p", { class: "note" });
+  const empty = el("p", { class: "empty-note" }, say.empty);
+  const body = el("tbody");
+  const head = [say.stage, `${say.last}, ${say.unit}`, say.median, say.p95].map((text) => el("th", { attrs: { scope: "col" } }, text));
+  const table = el("table", {}, el("thead", {}, el("tr", {}, ...head)), body);
+  const root = el("details", { class: "latency" }, el("summary", {}, say.heading), running, empty, table, skipped);
+  const rows = new Map<string, { row: HTMLElement; cells: readonly HTMLElement[] }>();
+  let drawn: Analysis | null = null;
+
+  function rowOf(stage: string) {
+    const found = rows.get(stage);
+    if (found !== undefined) return found;
+    const cells = [el("td"), el("td"), el("td")];
+    const made = { row: el("tr", {}, el("th", { attrs: { scope: "row" } }, say.stages[stage] ?? stage), ...cells), cells };
+    rows.set(stage, made);
+    body.append(made.row);
+    return made;
+  }
+
+  return {
+    root,
+    draw: (view: View) => {
+      const { session } = view;
+      setText(running, session.model === "" ? "" : words.live.running(session.model, session.engine));
+      setText(skipped, words.live.skipped(session.lag.skippedFrames, session.lag.skippedWindows));
+      if (session.analyses.length === 0 && rows.size > 0) {
+        rows.clear();
+        body.replaceChildren();
+      }
+      show(table, rows.size > 0);
+      show(empty, rows.size === 0);
+      const newest = session.analyses.findLast((analysis) => analysis.sections !== null) ?? null;
+      if (newest === null || newest === drawn || (drawn !== null && !root.open)) return;
+      drawn = newest;
+      const recent = session.analyses.slice(-RECENT_WINDOWS).map((analysis) => analysis.timingsMs);
+      const longest = Math.max(...Object.values(newest.timingsMs));
+      for (const [stage, ms] of Object.entries(newest.timingsMs)) {
+        const { row, cells } = rowOf(stage);
+        const past = recent.map((timings) => timings[stage]).filter((value) => value !== undefined);
+        [ms, quantile(past, 0.5), quantile(past, 0.95)].forEach((value, index) => {
+          const cell = cells[index];
+          if (cell !== undefined) setText(cell, value.toFixed(value < 10 ? 1 : 0));
+        });
+        setShare(row, "--share", ms / longest);
+      }
+      show(table, true);
+      show(empty, false);
+    },
+  };
+};

@@ -1,0 +1,97 @@
+/** What it points to: the label in words, how sure, and the whole distribution. */
+
+import type { Messages } from "../messages";
+import { bestLabel, shownAnalysis, type Analysis, type Labelled, type View } from "../view";
+import { el, setAttr, setClass, setShare, setText } from "./dom";
+import { certainty, clock, labelName, percent } from "./format";
+import type { MakePart } from "./hands";
+
+export const makeVerdict: MakePart = (_hands, words) => {
+  const say = words.verdict;
+  const source = el("p", { class: "source", id: "label-source" });
+  const sureness = el("p", { class: "sureness" });
+  const label = el("p", { class: "label", id: "label" });
+  const detail = el("p", { class: "detail", id: "verdict" });
+  const bars = makeBars(words);
+  const root = el(
+    "section",
+    { class: "verdict", attrs: { "aria-labelledby": "verdict-heading" } },
+    el("h2", { id: "verdict-heading", class: "unseen" }, say.heading),
+    el("div", { class: "said" }, source, sureness, label, detail),
+    bars.root,
+  );
+
+  return {
+    root,
+    draw: (view: View) => {
+      const analysis = shownAnalysis(view);
+      const labelled = analysis === null ? null : bestLabel(analysis);
+      setClass(root, "waiting", labelled === null);
+      bars.draw(view.session.labels, labelled, analysis?.fast ?? null);
+      if (analysis === null || labelled === null) {
+        setAttr(root, "data-source", "none");
+        setText(source, "");
+        setText(sureness, "");
+        setText(label, say.waiting);
+        setText(detail, say.waitingNote);
+        return;
+      }
+      setAttr(root, "data-source", analysis.chain === null ? "fast" : "chain");
+      setText(source, sourceLine(words, analysis));
+      const verdict = concluded(analysis, labelled);
+      const unsure = verdict.label === "unsure";
+      setClass(root, "unsure", unsure);
+      setText(sureness, unsure ? say.unsure : say.certainty[certainty(verdict.confidence)]);
+      setText(label, unsure ? say.unsureBetween(...topTwo(words, labelled)) : labelName(words, verdict.label));
+      setText(detail, [say.intensity[verdict.intensity] ?? "", say.confidence(percent(verdict.confidence))].filter(Boolean).join(", "));
+    },
+  };
+};
+
+/** The answer once there is one, else what the label says. */
+export function concluded(analysis: Analysis, labelled: Labelled): { label: string; intensity: string; confidence: number } {
+  return analysis.answer ?? { label: labelled.label, intensity: "", confidence: labelled.probabilities[labelled.label] ?? 0 };
+}
+
+function sourceLine(words: Messages, analysis: Analysis): string {
+  const stage = analysis.chain === null ? words.verdict.first : words.verdict.reasoned;
+  if (analysis.span === null) return stage;
+  return `${stage}, ${words.verdict.about(clock(analysis.span.start), clock(analysis.span.end))}`;
+}
+
+function topTwo(words: Messages, labelled: Labelled): [string, string] {
+  const sorted = Object.entries(labelled.probabilities).toSorted((a, b) => b[1] - a[1]);
+  return [labelName(words, sorted[0]?.[0] ?? ""), labelName(words, sorted[1]?.[0] ?? "")];
+}
+
+/** One row per label, always in the same order, so that nothing jumps. */
+function makeBars(words: Messages) {
+  const list = el("ul", { class: "bars", attrs: { "aria-label": words.verdict.bars, title: words.verdict.tick } });
+  const rows = new Map<string, { row: HTMLElement; value: HTMLElement }>();
+  let drawn: unknown = null;
+  return {
+    root: list,
+    draw: (labels: readonly string[], labelled: Labelled | null, fast: Labelled | null) => {
+      if (labels !== drawn) {
+        drawn = labels;
+        rows.clear();
+        list.replaceChildren();
+        for (const label of labels) {
+          const value = el("span", { class: "value" });
+          const bar = el("span", { class: "bar", attrs: { "aria-hidden": "true" } }, el("i"), el("b"));
+          const row = el("li", {}, el("span", { class: "name" }, labelName(words, label)), bar, value);
+          rows.set(label, { row, value });
+          list.append(row);
+        }
+      }
+      for (const [label, { row, value }] of rows) {
+        const share = labelled?.probabilities[label] ?? 0;
+        setShare(row, "--share", share);
+        setShare(row, "--first", fast?.probabilities[label] ?? 0);
+        setClass(row, "top", labelled?.label === label);
+        setText(value, labelled === null ? "" : percent(share));
+      }
+      setClass(list, "ticked", fast !== null && labelled !== fast);
+    },
+  };
+}

@@ -1,0 +1,239 @@
+/** Alles, was die Seite sagt, auf Deutsch. */
+
+import type { Messages } from "./en";
+
+export const de: Messages = {
+  language: "Deutsch",
+  title: "EmoThinker live",
+  skip: "Direkt zur Analyse",
+
+  consent: {
+    heading: "Bevor die Kamera angeht",
+    lead: "EmoThinker sieht und hört zu, während Sie sprechen, und schreibt Schritt für Schritt auf, was an Gesicht und Stimme auffällt, wie beide zusammenpassen und auf welche Emotion das hindeutet.",
+    what: {
+      title: "Was ausgewertet wird, und wozu",
+      text: "Gesichtsbewegung, Kopfhaltung, Licht sowie Tonhöhe, Lautstärke und Rhythmus der Stimme, um eine Emotion vorzuschlagen und zu begründen. Personen werden nach ihrem Platz im Bild unterschieden, nie wiedererkannt. Was Sie sagen, wird nicht mitgeschrieben.",
+    },
+    whereHere: { title: "Wo es läuft", text: "Auf diesem Rechner. Bild und Ton verlassen ihn nicht." },
+    whereThere: (host) => ({
+      title: "Wo es läuft",
+      text: `Auf dem Server ${host}. Bild und Ton gehen verschlüsselt dorthin und nirgendwo sonst hin.`,
+    }),
+    kept: {
+      title: "Was gespeichert wird",
+      text: "Nichts. Bild und Ton bleiben einige Sekunden im Arbeitsspeicher. Das Geschriebene steht auf dieser Seite, bis Sie sie schließen oder es löschen.",
+    },
+    not: {
+      title: "Was es nicht ist",
+      text: "Kein Ablesen von Gefühlen. Es beschreibt, was Gesicht und Stimme zeigen, und kann sich bei beidem irren. Was Sie fühlen, wissen nur Sie.",
+    },
+    notice: {
+      title: "Hinweis nach Artikel 50 Absatz 3 der KI-Verordnung der EU",
+      text: "Dies ist ein Emotionserkennungssystem. Alle, die zu sehen oder zu hören sein können, müssen vor dem Start davon erfahren.",
+    },
+    sourceLegend: "Was möchten Sie teilen?",
+    sources: { both: "Kamera und Mikrofon", camera: "Nur die Kamera", microphone: "Nur das Mikrofon" },
+    sourceNotes: {
+      both: "Gesicht und Stimme werden zusammen gelesen und gegeneinander abgewogen.",
+      camera: "Nur das Gesicht wird gelesen. Nichts wird gehört.",
+      microphone: "Nur die Stimme wird gelesen. Nichts wird gesehen.",
+    },
+    attest:
+      "Ich wende dies nicht auf Menschen am Arbeitsplatz oder in Bildungseinrichtungen an, wo die KI-Verordnung es verbietet (Artikel 5 Absatz 1 Buchstabe f), und alle in Sicht- oder Hörweite wissen davon und sind einverstanden.",
+    attestMissing: "Bitte bestätigen Sie das zuerst.",
+    remember: "Meine Einwilligung in diesem Browser merken",
+    agree: {
+      both: "Einverstanden: Kamera und Mikrofon öffnen",
+      camera: "Einverstanden: Kamera öffnen",
+      microphone: "Einverstanden: Mikrofon öffnen",
+    },
+    after: "Sie können jederzeit mit einem Klick widerrufen.",
+  },
+
+  starting: {
+    permission: { title: "Ihr Browser fragt um Erlaubnis", text: "Wählen Sie dort „Zulassen“, um fortzufahren." },
+    server: { title: "Verbindung wird aufgebaut", text: "Das erste Bild ist unterwegs." },
+    cancel: "Abbrechen",
+  },
+
+  failure: (failure, waitS) => {
+    switch (failure.kind) {
+      case "insecure":
+        return {
+          title: "Diese Adresse ist nicht sicher, deshalb gibt der Browser die Kamera nicht frei",
+          text: "Öffnen Sie die Seite auf dem Rechner, auf dem sie läuft, als http://localhost, oder über https.",
+        };
+      case "unsupported":
+        return { title: "Dieser Browser kann kein Kamerabild senden", text: "Nehmen Sie ein aktuelles Firefox, Chrome, Edge oder Safari." };
+      case "no-camera":
+        return { title: "Keine Kamera gefunden", text: "Schließen Sie eine an und versuchen Sie es erneut, oder machen Sie nur mit dem Mikrofon weiter." };
+      case "no-microphone":
+        return { title: "Kein Mikrofon gefunden", text: "Schließen Sie eines an und versuchen Sie es erneut, oder machen Sie nur mit der Kamera weiter." };
+      case "refused":
+        return {
+          title: "Die Erlaubnis wurde verweigert",
+          text: "Es wurde nichts geöffnet. Erlauben können Sie es über das Kamerasymbol in der Adresszeile; versuchen Sie es dann erneut.",
+        };
+      case "in-use":
+        return { title: "Ein anderes Programm benutzt Kamera oder Mikrofon", text: "Schließen Sie es dort und versuchen Sie es erneut." };
+      case "server-gone":
+        return { title: "Der Server antwortet nicht", text: "Starten Sie ihn mit „make serve“ oder „realtime serve“ und versuchen Sie es erneut." };
+      case "no-path":
+        return {
+          title: "Kein Weg durch das Netz",
+          text: "Der Server wurde gefunden, aber Bild und Ton erreichen ihn nicht. Vielleicht sperrt eine Firewall UDP, oder es braucht einen TURN-Server.",
+        };
+      case "token":
+        return { title: "Dieser Server verlangt ein Token", text: "Öffnen Sie die Adresse mit #token=… am Ende, so wie Sie sie vom Betreiber bekommen haben." };
+      case "full":
+        return { title: "Alle Plätze sind belegt", text: waitS > 0 ? `Nächster Versuch in ${waitS} s.` : "Jetzt könnte ein Platz frei sein." };
+      case "problem":
+        return { title: failure.detail, text: failure.hint };
+    }
+  },
+
+  link: {
+    connecting: "Verbinden",
+    open: "Live",
+    media: "Bild und Ton kommen nicht durch; warte auf das Netz",
+    retrying: (seconds) => (seconds > 0 ? `Neuer Versuch in ${seconds} s` : "Verbinde neu"),
+    retryingServer: (seconds) => (seconds > 0 ? `Der Server antwortet nicht; neuer Versuch in ${seconds} s` : "Der Server antwortet nicht; neuer Versuch"),
+    over: "Beendet",
+    behind: (seconds) => `${seconds} s im Rückstand`,
+  },
+
+  live: {
+    withdraw: "Beenden und Einwilligung widerrufen",
+    picture: "Ihre Kamera",
+    onlyVoice: "Nur das Mikrofon: Nichts wird gesehen.",
+    person: (letter) => `Person ${letter}`,
+    speaking: "Sprache",
+    quiet: "Stille",
+    listeningOff: "Kein Mikrofon",
+    faces: (n) => (n === 0 ? "Kein Gesicht im Bild" : n === 1 ? "1 Gesicht" : `${n} Gesichter`),
+    mirror: "Spiegeln",
+    focal: "Fokus",
+    focalNote: "Den umrandeten Bereich liest das Modell ganz, den Rest dünnt es aus.",
+    tokens: (focal, background, dropped) => `${focal} Tokens im Fokus, ${background} im Hintergrund, ${dropped} verworfen`,
+    strip: (seconds) => `Die letzten ${seconds} Sekunden: Lautstärke, Sprache und ausgewertete Momente`,
+    camera: "Kamera",
+    microphone: "Mikrofon",
+    devices: "Geräte",
+    running: (model, engine) => `${model} auf ${engine}`,
+    skipped: (frames, windows) => `${frames} Bilder und ${windows} Abschnitte übersprungen`,
+  },
+
+  notices: {
+    no_face: { title: "Kein Gesicht im Bild", text: "Setzen Sie sich vor die Kamera, mit Licht auf dem Gesicht." },
+    muted: { title: "Das Mikrofon ist stumm", text: "Schalten Sie es im System oder am Headset ein." },
+    camera_frozen: { title: "Das Bild steht still", text: "Stecken Sie die Kamera neu an oder schließen Sie andere Programme, die sie benutzen." },
+    too_dark: { title: "Zu dunkel für ein Gesicht", text: "Decken Sie die Linse auf oder machen Sie Licht." },
+    no_video: { title: "Es kommt kein Bild an", text: "Solange wird nur die Stimme gelesen." },
+    no_audio: { title: "Es kommt kein Ton an", text: "Solange wird nur das Gesicht gelesen." },
+    over: {
+      no_face: "Ein Gesicht ist wieder im Bild",
+      muted: "Das Mikrofon ist wieder da",
+      camera_frozen: "Das Bild bewegt sich wieder",
+      too_dark: "Es ist wieder hell genug",
+      no_video: "Das Bild ist wieder da",
+      no_audio: "Der Ton ist wieder da",
+    },
+  },
+
+  verdict: {
+    heading: "Worauf es hindeutet",
+    waiting: "Es wird zugehört und zugesehen",
+    waitingNote: "Die erste Antwort kommt, kurz nachdem Sie gesprochen haben, oder nach vier Sekunden Stille.",
+    first: "Erster Eindruck",
+    reasoned: "Nach dem Abwägen",
+    reasoning: "Abwägen",
+    unsure: "Unsicher",
+    unsureBetween: (a, b) => `zwischen ${a} und ${b}`,
+    certainty: { high: "Klar", middle: "Wahrscheinlich", low: "Vielleicht" },
+    confidence: (percent) => `${percent} Zuversicht`,
+    intensity: { slight: "leicht", moderate: "mittel", strong: "stark" },
+    bars: "Wahrscheinlichkeit je Emotion",
+    tick: "Der Strich im Balken markiert den ersten Eindruck.",
+    announce: (label, percent) => `${label}, ${percent}`,
+    about: (from, to) => `über ${from} bis ${to}`,
+  },
+
+  conflict: {
+    heading: "Gesicht gegen Stimme",
+    face: "Nur das Gesicht",
+    voice: "Nur die Stimme",
+    score: { low: "Sie stimmen überein.", middle: "Sie weichen etwas ab.", high: "Sie widersprechen sich." },
+    scoreNote: (score) => `Abweichung ${score} von 1`,
+    none: "Gesicht und Stimme werden verglichen, sobald beide da sind.",
+    row: (label, face, voice) => `${label}: Gesicht ${face}, Stimme ${voice}`,
+  },
+
+  chain: {
+    heading: "Gedankengang",
+    empty: "Hier entstehen nacheinander sieben Abschnitte: Gesicht, Umfeld, Stimmung im Bild, Stimme, grob, fein, Antwort.",
+    held: "Bleibt stehen, solange Sie lesen.",
+    pinned: (time) => `Ein früherer Moment, ${time}.`,
+    back: "Zurück zu live",
+    sections: {
+      face: "Gesicht",
+      context: "Umfeld",
+      atmosphere: "Stimmung",
+      voice: "Stimme",
+      coarse: "Grob",
+      fine: "Fein",
+      answer: "Antwort",
+    },
+    notes: { face: "hebt den Gesichtsrahmen hervor", voice: "hebt den Abschnitt mit Sprache hervor" },
+  },
+
+  history: {
+    heading: "Frühere Momente",
+    empty: "Jeder ausgewertete Moment steht dann hier.",
+    item: (time, label, percent) => `${time}: ${label}, ${percent}`,
+    unfinished: "wird geschrieben",
+    more: (n) => `${n} frühere zeigen`,
+  },
+
+  latency: {
+    heading: "Verzögerung",
+    empty: "Zeiten stehen hier nach der ersten Auswertung.",
+    stage: "Schritt",
+    last: "Zuletzt",
+    median: "Median",
+    p95: "95 %",
+    unit: "ms",
+    stages: {
+      faces: "Gesichter finden",
+      see: "Sehen",
+      hear: "Hören",
+      endpoint: "Sprechende erkennen",
+      fast: "Emotionen abwägen",
+      reason: "Gedankengang schreiben",
+      label: "Erster Eindruck, ab Anlass",
+      first_word: "Erstes Wort, ab Anlass",
+      total: "Ganze Antwort, ab Anlass",
+    },
+  },
+
+  ended: {
+    withdrawn: { title: "Einwilligung widerrufen. Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus. Der Server hat alles freigegeben." },
+    closed: { title: "Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus." },
+    gone: { title: "Der Server ist weg.", text: "Kamera und Mikrofon sind aus. Starten Sie den Server neu und beginnen Sie eine neue Sitzung." },
+    again: "Neue Sitzung beginnen",
+    forget: "Geschriebenes löschen",
+    kept: "Das Geschriebene steht noch auf dieser Seite, und nur hier.",
+  },
+
+  labels: {
+    happy: "fröhlich",
+    sad: "traurig",
+    neutral: "neutral",
+    angry: "wütend",
+    surprise: "überrascht",
+    disgust: "angewidert",
+    fear: "ängstlich",
+    unsure: "unsicher",
+  },
+
+  languageLabel: "Sprache",
+};

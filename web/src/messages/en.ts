@@ -1,0 +1,255 @@
+/** Every word the page says, in English. `de.ts` says the same in German; its type is this file's. */
+
+import type { Choice, Failure } from "../view";
+
+interface Said {
+  readonly title: string;
+  readonly text: string;
+}
+
+export const en = {
+  language: "English",
+  title: "EmoThinker live",
+  skip: "Skip to the analysis",
+
+  consent: {
+    heading: "Before the camera opens",
+    lead: "EmoThinker watches and listens while you speak, and writes down step by step what it notices in the face and the voice, how the two agree, and which emotion that points to.",
+    what: {
+      title: "What is analysed, and why",
+      text: "Facial movement, head pose, light, and the pitch, loudness and rhythm of the voice, to suggest an emotion and give the reasons for it. People are told apart by where they sit, never recognised. The words you say are not transcribed.",
+    },
+    whereHere: {
+      title: "Where it runs",
+      text: "On this computer. Picture and sound do not leave it.",
+    },
+    whereThere: (host: string): Said => ({
+      title: "Where it runs",
+      text: `On the server ${host}. Picture and sound are sent there, encrypted, and nowhere else.`,
+    }),
+    kept: {
+      title: "What is kept",
+      text: "Nothing. Picture and sound live in memory for a few seconds. What was written stays on this page until you close it or delete it.",
+    },
+    not: {
+      title: "What this is not",
+      text: "Not a readout of feelings. It describes what a face and a voice show, and it can be wrong about both. What you feel, only you know.",
+    },
+    notice: {
+      title: "Notice under Article 50(3) of the EU AI Act",
+      text: "This is an emotion recognition system. Everyone who may be seen or heard has to be told so before it starts.",
+    },
+    sourceLegend: "What do you want to share?",
+    sources: { both: "Camera and microphone", camera: "Camera only", microphone: "Microphone only" } satisfies Record<Choice, string>,
+    sourceNotes: {
+      both: "Face and voice are read together, and against each other.",
+      camera: "Only the face is read. Nothing is heard.",
+      microphone: "Only the voice is read. Nothing is seen.",
+    } satisfies Record<Choice, string>,
+    attest:
+      "I do not use this on people at work or in education, where the EU AI Act forbids it (Article 5(1)(f)), and everyone in view or earshot knows about it and agrees.",
+    attestMissing: "Please confirm this first.",
+    remember: "Remember my consent in this browser",
+    agree: {
+      both: "I agree: open camera and microphone",
+      camera: "I agree: open the camera",
+      microphone: "I agree: open the microphone",
+    } satisfies Record<Choice, string>,
+    after: "You can withdraw at any time with one click.",
+  },
+
+  starting: {
+    permission: { title: "Your browser is asking for permission", text: "Choose “Allow” in the prompt to go on." },
+    server: { title: "Connecting", text: "The first picture is on its way." },
+    cancel: "Cancel",
+  },
+
+  failure: (failure: Failure, waitS: number): Said => {
+    switch (failure.kind) {
+      case "insecure":
+        return {
+          title: "This address is not secure, so the browser keeps the camera shut",
+          text: "Open the page as http://localhost on the machine it runs on, or over https.",
+        };
+      case "unsupported":
+        return { title: "This browser cannot send a camera", text: "Use a current Firefox, Chrome, Edge or Safari." };
+      case "no-camera":
+        return { title: "No camera found", text: "Plug one in and try again, or go on with the microphone only." };
+      case "no-microphone":
+        return { title: "No microphone found", text: "Plug one in and try again, or go on with the camera only." };
+      case "refused":
+        return {
+          title: "Permission was refused",
+          text: "Nothing was opened. To allow it, use the camera symbol in the address bar, then try again.",
+        };
+      case "in-use":
+        return { title: "Another program is using the camera or microphone", text: "Close it there, then try again." };
+      case "server-gone":
+        return { title: "The server does not answer", text: "Start it again with “make serve” or “realtime serve”, then try again." };
+      case "no-path":
+        return {
+          title: "No way through the network",
+          text: "The server was found, but picture and sound cannot reach it. A firewall may block UDP, or a TURN server is needed.",
+        };
+      case "token":
+        return { title: "This server wants a token", text: "Open the address with #token=… at its end, as whoever runs it gave it to you." };
+      case "full":
+        return {
+          title: "All places are taken",
+          text: waitS > 0 ? `Try again in ${waitS} s.` : "A place may be free now.",
+        };
+      case "problem":
+        return { title: failure.detail, text: failure.hint };
+    }
+  },
+
+  link: {
+    connecting: "Connecting",
+    open: "Live",
+    media: "No picture or sound gets through; waiting for the network",
+    retrying: (seconds: number) => (seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting"),
+    retryingServer: (seconds: number) => (seconds > 0 ? `The server does not answer; trying again in ${seconds} s` : "The server does not answer; trying again"),
+    over: "Ended",
+    behind: (seconds: string) => `${seconds} s behind`,
+  },
+
+  live: {
+    withdraw: "Stop and withdraw consent",
+    picture: "Your camera",
+    onlyVoice: "Microphone only: nothing is seen.",
+    person: (letter: string) => `Person ${letter}`,
+    speaking: "Speech",
+    quiet: "Quiet",
+    listeningOff: "No microphone",
+    faces: (n: number) => (n === 0 ? "No face in view" : n === 1 ? "1 face" : `${n} faces`),
+    mirror: "Mirror",
+    focal: "Focal area",
+    focalNote: "The model reads the outlined area in full and thins out the rest.",
+    tokens: (focal: number, background: number, dropped: number) => `${focal} focal tokens, ${background} background, ${dropped} dropped`,
+    strip: (seconds: number) => `Last ${seconds} seconds: loudness, speech and analysed moments`,
+    camera: "Camera",
+    microphone: "Microphone",
+    devices: "Devices",
+    running: (model: string, engine: string) => `${model} on ${engine}`,
+    skipped: (frames: number, windows: number) => `${frames} frames and ${windows} windows skipped`,
+  },
+
+  notices: {
+    no_face: { title: "No face in view", text: "Sit facing the camera, with light on your face." },
+    muted: { title: "The microphone is silent", text: "Unmute it in the system or on the headset." },
+    camera_frozen: { title: "The picture stands still", text: "Unplug the camera and plug it in again, or close other programs that use it." },
+    too_dark: { title: "Too dark to see a face", text: "Uncover the lens or turn on a light." },
+    no_video: { title: "No picture arrives", text: "The voice alone is read meanwhile." },
+    no_audio: { title: "No sound arrives", text: "The face alone is read meanwhile." },
+    over: {
+      no_face: "A face is back in view",
+      muted: "The microphone is back",
+      camera_frozen: "The picture moves again",
+      too_dark: "There is light again",
+      no_video: "The picture is back",
+      no_audio: "The sound is back",
+    } as Readonly<Record<string, string>>,
+  },
+
+  verdict: {
+    heading: "What it points to",
+    waiting: "Listening and watching",
+    waitingNote: "The first answer comes a moment after you have spoken, or after four seconds of quiet.",
+    first: "First impression",
+    reasoned: "After reasoning",
+    reasoning: "Reasoning",
+    unsure: "Unsure",
+    unsureBetween: (a: string, b: string) => `between ${a} and ${b}`,
+    certainty: { high: "Clearly", middle: "Probably", low: "Perhaps" },
+    confidence: (percent: string) => `${percent} confidence`,
+    intensity: { slight: "slight", moderate: "moderate", strong: "strong" } as Readonly<Record<string, string>>,
+    bars: "Probability of each label",
+    tick: "The line in a bar marks the first impression.",
+    announce: (label: string, percent: string) => `${label}, ${percent}`,
+    about: (from: string, to: string) => `about ${from} to ${to}`,
+  },
+
+  conflict: {
+    heading: "Face against voice",
+    face: "Face alone",
+    voice: "Voice alone",
+    score: { low: "They agree.", middle: "They differ somewhat.", high: "They disagree." },
+    scoreNote: (score: string) => `Divergence ${score} of 1`,
+    none: "Face and voice are compared once both are there.",
+    row: (label: string, face: string, voice: string) => `${label}: face ${face}, voice ${voice}`,
+  },
+
+  chain: {
+    heading: "Reasoning",
+    empty: "Seven sections are written here, one after the other: face, context, atmosphere, voice, coarse, fine, answer.",
+    held: "Held while you read.",
+    pinned: (time: string) => `An earlier moment, ${time}.`,
+    back: "Back to live",
+    sections: {
+      face: "Face",
+      context: "Context",
+      atmosphere: "Atmosphere",
+      voice: "Voice",
+      coarse: "Coarse",
+      fine: "Fine",
+      answer: "Answer",
+    },
+    notes: {
+      face: "lights up the face box",
+      voice: "lights up the stretch of speech",
+    },
+  },
+
+  history: {
+    heading: "Earlier moments",
+    empty: "Each analysed moment is listed here.",
+    item: (time: string, label: string, percent: string) => `${time}: ${label}, ${percent}`,
+    unfinished: "being written",
+    more: (n: number) => `Show ${n} earlier`,
+  },
+
+  latency: {
+    heading: "Latency",
+    empty: "Times appear after the first analysis.",
+    stage: "Stage",
+    last: "Last",
+    median: "Median",
+    p95: "95 %",
+    unit: "ms",
+    stages: {
+      faces: "Find faces",
+      see: "See",
+      hear: "Hear",
+      endpoint: "Notice that speech is over",
+      fast: "Weigh the labels",
+      reason: "Write the chain",
+      label: "First label, from due",
+      first_word: "First word, from due",
+      total: "Whole answer, from due",
+    } as Readonly<Record<string, string>>,
+  },
+
+  ended: {
+    withdrawn: { title: "Consent withdrawn. The session has ended.", text: "Camera and microphone are off. The server has let go of everything it held." },
+    closed: { title: "The session has ended.", text: "Camera and microphone are off." },
+    gone: { title: "The server is gone.", text: "Camera and microphone are off. Start the server again, then begin a new session." },
+    again: "Start a new session",
+    forget: "Delete what was written",
+    kept: "What was written is still on this page, and only here.",
+  },
+
+  labels: {
+    happy: "happy",
+    sad: "sad",
+    neutral: "neutral",
+    angry: "angry",
+    surprise: "surprise",
+    disgust: "disgust",
+    fear: "fear",
+    unsure: "unsure",
+  } as Readonly<Record<string, string>>,
+
+  languageLabel: "Language",
+};
+
+export type Messages = typeof en;

@@ -1,0 +1,137 @@
+/**
+ * Events reduce to the session value.
+ *
+ * Nothing depends on the order of arrival: a state (frame, lag) is replaced only by a younger one, words are kept in the
+ * order of their numbers, and what has come before changes nothing. So a replay after a dropped socket is harmless.
+ */
+
+import type { Rejected, WireEvent } from "./protocol";
+import type { Analysis, Notice, Piece, Session, Stretch } from "./view";
+
+/** Windows kept to read again: over two hours of speech without a break. */
+export const KEPT_ANALYSES = 2_000;
+export const KEPT_STRETCHES = 2_000;
+export const KEPT_NOTICES = 20;
+
+export function assertNever(value: never): never {
+  throw new Error(`unhandled case ${JSON.stringify(value)}`);
+}
+
+/** The session after `event`, which arrived at `nowS` on the page's clock. */
+export function reduceEvent(session: Session, event: WireEvent | Rejected, nowS: number): Session {
+  if (event.type === "rejected") return { ...session, nRejected: session.nRejected + 1 };
+  // A late event of the session before this one.
+  if (session.id !== "" && event.session !== session.id) return session;
+  return applyEvent(
+    {
+      ...session,
+      id: event.session,
+      seq: Math.max(session.seq, event.seq),
+      mediaS: Math.max(session.mediaS, event.t),
+      zeroS: Math.min(session.zeroS ?? Infinity, nowS - event.t),
+    },
+    event,
+  );
+}
+
+function applyEvent(session: Session, event: WireEvent): Session {
+  switch (event.type) {
+    case "session.opened":
+      return { ...session, model: event.model, engine: event.engine, labels: event.labels };
+    case "session.closed":
+      return { ...session, closed: event.reason };
+    case "frame":
+      if (event.seq <= (session.looked?.seq ?? 0)) return session;
+      return {
+        ...session,
+        looked: {
+          seq: event.seq,
+          atS: event.t,
+          faces: event.faces,
+          focal: event.focal,
+          tokens: event.tokens,
+          brightness: event.brightness,
+        },
+      };
+    case "speech":
+      return { ...session, speech: withStretch(session.speech, { start: event.start, end: event.state === "end" ? event.end : null }) };
+    case "cues":
+      return event.voice === null ? session : { ...session, voiceCues: event.voice };
+    case "window":
+      return withAnalysis(session, event.window, (analysis) => ({
+        ...analysis,
+        span: { start: event.start, end: event.end, frames: event.frames, speechS: event.speech_s },
+      }));
+    case "label":
+      return withAnalysis(session, event.window, (analysis) => {
+        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict };
+        return event.source === "fast" ? { ...analysis, fast: labelled } : { ...analysis, chain: labelled };
+      });
+    case "reason.delta":
+      return withAnalysis(session, event.window, (analysis) => {
+        if (analysis.sections !== null) return analysis;
+        const pieces = withPiece(analysis.pieces[event.section] ?? [], { seq: event.seq, text: event.text });
+        return { ...analysis, pieces: { ...analysis.pieces, [event.section]: pieces } };
+      });
+    case "reason.done":
+      return withAnalysis(session, event.window, (analysis) => ({
+        ...analysis,
+        pieces: {},
+        sections: event.sections,
+        answer: event.answer,
+        timingsMs: event.timings_ms,
+      }));
+    case "lag":
+      if (event.seq <= session.lag.seq) return session;
+      return {
+        ...session,
+        lag: { seq: event.seq, seconds: event.seconds, skippedFrames: event.skipped_frames, skippedWindows: event.skipped_windows },
+      };
+    case "error":
+      return { ...session, notices: withNotice(session.notices, noticeOf(event)) };
+    default:
+      return assertNever(event);
+  }
+}
+
+function noticeOf(event: Extract<WireEvent, { type: "error" }>): Notice {
+  return { seq: event.seq, atS: event.t, code: event.code, message: event.message, hint: event.hint, over: event.over };
+}
+
+function withAnalysis(session: Session, window: number, change: (analysis: Analysis) => Analysis): Session {
+  const { analyses } = session;
+  // Nearly always the last one, so look from there.
+  const index = analyses.findLastIndex((analysis) => analysis.window <= window);
+  const found = analyses[index];
+  if (found?.window === window) return { ...session, analyses: analyses.with(index, change(found)) };
+  const fresh: Analysis = {
+    window,
+    span: null,
+    fast: null,
+    chain: null,
+    pieces: {},
+    sections: null,
+    answer: null,
+    timingsMs: {},
+  };
+  return { ...session, analyses: analyses.toSpliced(index + 1, 0, change(fresh)).slice(-KEPT_ANALYSES) };
+}
+
+function withPiece(pieces: readonly Piece[], piece: Piece): readonly Piece[] {
+  const index = pieces.findLastIndex((earlier) => earlier.seq <= piece.seq);
+  return pieces[index]?.seq === piece.seq ? pieces : pieces.toSpliced(index + 1, 0, piece);
+}
+
+function withStretch(stretches: readonly Stretch[], stretch: Stretch): readonly Stretch[] {
+  const index = stretches.findLastIndex((earlier) => earlier.start <= stretch.start);
+  const found = stretches[index];
+  if (found?.start !== stretch.start) return stretches.toSpliced(index + 1, 0, stretch).slice(-KEPT_STRETCHES);
+  // A start that comes after its end has nothing new to tell.
+  return stretch.end === null ? stretches : stretches.with(index, stretch);
+}
+
+/** The newest notice of a code stands for it. */
+function withNotice(notices: readonly Notice[], notice: Notice): readonly Notice[] {
+  if (notices.some((earlier) => earlier.code === notice.code && earlier.seq >= notice.seq)) return notices;
+  return [...notices.filter((earlier) => earlier.code !== notice.code), notice].slice(-KEPT_NOTICES);
+}

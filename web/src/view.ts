@@ -1,0 +1,221 @@
+/**
+ * The one value the page is drawn from, and what may stand in it.
+ *
+ * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
+ */
+
+import type { Answer, Box, Conflict, Distribution, FaceBox, Section } from "./protocol";
+
+/** What the person chose to share. */
+export type Choice = "both" | "camera" | "microphone";
+
+/** A stretch of speech in media seconds; `end` is null while it is still going on. */
+export interface Stretch {
+  readonly start: number;
+  readonly end: number | null;
+}
+
+/** Words of one section as they came. `seq` puts them in order and keeps repeats out. */
+export interface Piece {
+  readonly seq: number;
+  readonly text: string;
+}
+
+export interface Labelled {
+  readonly label: string;
+  readonly probabilities: Distribution;
+  readonly conflict: Conflict | null;
+}
+
+/** Everything said about one window. */
+export interface Analysis {
+  readonly window: number;
+  /** Media seconds; null until the window's own event has come. */
+  readonly span: { readonly start: number; readonly end: number; readonly frames: number; readonly speechS: number } | null;
+  readonly fast: Labelled | null;
+  readonly chain: Labelled | null;
+  readonly pieces: Readonly<Partial<Record<Section, readonly Piece[]>>>;
+  /** The whole chain, settled; null while it is being written. */
+  readonly sections: Readonly<Partial<Record<Section, string>>> | null;
+  readonly answer: Answer | null;
+  readonly timingsMs: Distribution;
+}
+
+export interface Looked {
+  readonly seq: number;
+  readonly atS: number;
+  readonly faces: readonly FaceBox[];
+  readonly focal: readonly Box[];
+  readonly tokens: { readonly focal: number; readonly background: number; readonly dropped: number };
+  readonly brightness: number;
+}
+
+export interface Notice {
+  readonly seq: number;
+  readonly atS: number;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+  /** It was wrong and no longer is. */
+  readonly over: boolean;
+}
+
+export interface Lag {
+  readonly seq: number;
+  readonly seconds: number;
+  readonly skippedFrames: number;
+  readonly skippedWindows: number;
+}
+
+/** One session, reduced from its events. */
+export interface Session {
+  readonly id: string;
+  readonly model: string;
+  readonly engine: string;
+  readonly labels: readonly string[];
+  /** Newest event number seen; where a dropped socket picks up again. */
+  readonly seq: number;
+  /** Newest media second an event told of. */
+  readonly mediaS: number;
+  /** Page clock (s) at media second 0, as near as events let us know; null before the first. */
+  readonly zeroS: number | null;
+  readonly looked: Looked | null;
+  readonly voiceCues: Distribution | null;
+  readonly speech: readonly Stretch[];
+  readonly analyses: readonly Analysis[];
+  readonly lag: Lag;
+  readonly notices: readonly Notice[];
+  readonly closed: string | null;
+  /** Messages that could not be read: unknown type or version, or malformed. */
+  readonly nRejected: number;
+}
+
+/** How the events reach us. */
+export type Link =
+  | { readonly state: "connecting" }
+  | { readonly state: "open" }
+  | { readonly state: "retrying"; readonly atS: number; readonly serverSeen: boolean }
+  | { readonly state: "over" };
+
+/** Why we are not live, in terms of what the person can do about it. */
+export type Failure =
+  | { readonly kind: "insecure" | "unsupported" | "no-camera" | "no-microphone" | "refused" | "in-use" | "server-gone" | "no-path" | "token" }
+  | { readonly kind: "full"; readonly retryAtS: number }
+  | { readonly kind: "problem"; readonly detail: string; readonly hint: string };
+
+export type Phase =
+  | { readonly name: "consent"; readonly failure: Failure | null }
+  | { readonly name: "starting"; readonly step: "permission" | "server" }
+  | { readonly name: "live"; readonly mediaUp: boolean }
+  | { readonly name: "ended"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string };
+
+export interface Device {
+  readonly id: string;
+  readonly name: string;
+}
+
+export interface Devices {
+  readonly cameras: readonly Device[];
+  readonly microphones: readonly Device[];
+  readonly camera: string;
+  readonly microphone: string;
+}
+
+export interface View {
+  readonly phase: Phase;
+  readonly choice: Choice;
+  readonly session: Session;
+  readonly link: Link;
+  readonly devices: Devices;
+  /** The window opened from the history; null follows the newest. */
+  readonly pinned: number | null;
+  /** The window that stays in place while it is being read (pointer or focus on it); null follows the newest. */
+  readonly held: number | null;
+  /** The section whose evidence is lit up. */
+  readonly lit: Section | null;
+  readonly mirrored: boolean;
+  readonly focalShown: boolean;
+}
+
+export const NO_SESSION: Session = {
+  id: "",
+  model: "",
+  engine: "",
+  labels: [],
+  seq: 0,
+  mediaS: 0,
+  zeroS: null,
+  looked: null,
+  voiceCues: null,
+  speech: [],
+  analyses: [],
+  lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0 },
+  notices: [],
+  closed: null,
+  nRejected: 0,
+};
+
+export const FIRST_VIEW: View = {
+  phase: { name: "consent", failure: null },
+  choice: "both",
+  session: NO_SESSION,
+  link: { state: "connecting" },
+  devices: { cameras: [], microphones: [], camera: "", microphone: "" },
+  pinned: null,
+  held: null,
+  lit: null,
+  mirrored: false,
+  focalShown: true,
+};
+
+/** The words of one section so far. */
+export function sectionText(analysis: Analysis, section: Section): string {
+  return analysis.sections?.[section] ?? (analysis.pieces[section] ?? []).map((piece) => piece.text).join("");
+}
+
+/** The newest word on a window: the chain's label once it is there, the fast one before. */
+export function bestLabel(analysis: Analysis): Labelled | null {
+  return analysis.chain ?? analysis.fast;
+}
+
+/** How face and voice differ, from whichever label said so last. */
+export function conflictOf(analysis: Analysis): Conflict | null {
+  return analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
+}
+
+/**
+ * The window to follow: the newest that has anything to read, so that the page never goes blank between two of them.
+ *
+ * A quiet moment does not push what was said off the page while that is still being reasoned about.
+ */
+export function newestReadable(session: Session): Analysis | null {
+  const recent = session.analyses.slice(-3).filter((analysis) => analysis.fast !== null || analysis.sections !== null);
+  const spoken = recent.findLast((analysis) => analysis.sections === null && (analysis.span?.speechS ?? 0) > 0);
+  return spoken ?? recent.at(-1) ?? session.analyses.at(-1) ?? null;
+}
+
+/** The window on show: the pinned one, else the one being read, else the newest. */
+export function shownAnalysis(view: View): Analysis | null {
+  const wanted = view.pinned ?? view.held;
+  const kept = wanted === null ? undefined : view.session.analyses.find((analysis) => analysis.window === wanted);
+  return kept ?? newestReadable(view.session);
+}
+
+/** How long good news stays on the page, media seconds. */
+const OVER_SHOWN_S = 5;
+/** The same for what is a single happening and not a state. */
+const HAPPENING_SHOWN_S = 20;
+const STATES: ReadonlySet<string> = new Set(["no_video", "no_audio", "muted", "camera_frozen", "too_dark", "no_face"]);
+
+/** What stands now, the newest last. */
+export function standingNotices(session: Session): readonly Notice[] {
+  return session.notices.filter((notice) => {
+    const ageS = session.mediaS - notice.atS;
+    if (notice.over) return ageS < OVER_SHOWN_S;
+    return STATES.has(notice.code) || ageS < HAPPENING_SHOWN_S;
+  });
+}
+
+export function speaking(session: Session): boolean {
+  return session.speech.some((stretch) => stretch.end === null);
+}

@@ -1,0 +1,128 @@
+/** One WHIP session (RFC 9725): offer, answer, and the DELETE that ends it. */
+
+import type { Failure } from "./view";
+
+/** Gathering is given up after this; loopback and host candidates are there long before. */
+const GATHER_MS = 1_500;
+const DEFAULT_RETRY_S = 10;
+
+export class WhipFailure extends Error {
+  constructor(readonly failure: Failure) {
+    super(failure.kind);
+  }
+}
+
+export interface WhipOptions {
+  readonly token: string;
+  readonly iceServers: readonly RTCIceServer[];
+  /** Media flows, or has stopped flowing, or never will again. */
+  readonly onMedia: (state: "up" | "down" | "failed") => void;
+  readonly nowS: () => number;
+}
+
+export class WhipSession {
+  private constructor(
+    /** Path of the session, as the server named it: `/sessions/{id}`. */
+    readonly path: string,
+    private readonly peer: RTCPeerConnection,
+    private readonly headers: Readonly<Record<string, string>>,
+  ) {}
+
+  /** Send `stream` to the server. Raises WhipFailure; nothing is left open then. */
+  static async open(stream: MediaStream, options: WhipOptions): Promise<WhipSession> {
+    const headers: Record<string, string> = options.token === "" ? {} : { Authorization: `Bearer ${options.token}` };
+    const peer = new RTCPeerConnection({ iceServers: [...options.iceServers] });
+    try {
+      for (const track of stream.getTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
+      await peer.setLocalDescription();
+      await gathered(peer);
+      const answer = await post(peer.localDescription?.sdp ?? "", headers, options.nowS);
+      await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+      const session = new WhipSession(answer.path, peer, headers);
+      session.watch(options.onMedia);
+      return session;
+    } catch (error) {
+      peer.close();
+      throw error;
+    }
+  }
+
+  private watch(onMedia: WhipOptions["onMedia"]): void {
+    this.peer.addEventListener("connectionstatechange", () => {
+      if (this.peer.connectionState === "connected") onMedia("up");
+      if (this.peer.connectionState === "disconnected") onMedia("down");
+      if (this.peer.connectionState === "failed") onMedia("failed");
+    });
+  }
+
+  /** Send another camera or microphone from now on; the session stays. */
+  async replace(track: MediaStreamTrack): Promise<void> {
+    const sender = this.peer.getSenders().find((candidate) => candidate.track?.kind === track.kind);
+    await sender?.replaceTrack(track);
+  }
+
+  /** Is the session still known to the server? `null` when the server does not answer. */
+  async known(): Promise<boolean | null> {
+    try {
+      const answer = await fetch(this.path, { headers: this.headers });
+      return answer.ok;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Stop sending at once. */
+  close(): void {
+    this.peer.close();
+  }
+
+  /** Stop sending and have the server end the session. Works while the page is being closed, too. */
+  async end(): Promise<void> {
+    this.close();
+    try {
+      await fetch(this.path, { method: "DELETE", headers: this.headers, keepalive: true });
+    } catch {
+      // The server is gone, and the session with it.
+    }
+  }
+}
+
+async function gathered(peer: RTCPeerConnection): Promise<void> {
+  if (peer.iceGatheringState === "complete") return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, GATHER_MS);
+    peer.addEventListener("icegatheringstatechange", () => {
+      if (peer.iceGatheringState !== "complete") return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+async function post(sdp: string, headers: Record<string, string>, nowS: () => number): Promise<{ sdp: string; path: string }> {
+  let answer: Response;
+  try {
+    answer = await fetch("/whip", { method: "POST", headers: { ...headers, "Content-Type": "application/sdp" }, body: sdp });
+  } catch {
+    throw new WhipFailure({ kind: "server-gone" });
+  }
+  if (answer.status !== 201) throw new WhipFailure(await refusal(answer, nowS));
+  const location = new URL(answer.headers.get("Location") ?? "", window.location.href);
+  if (location.origin !== window.location.origin) {
+    throw new WhipFailure({ kind: "problem", detail: `The server named a session elsewhere (${location.origin}).`, hint: "" });
+  }
+  return { sdp: await answer.text(), path: location.pathname };
+}
+
+/** The server's own words (problem+json, RFC 9457) wherever it gave some. */
+export async function refusal(answer: Response, nowS: () => number): Promise<Failure> {
+  if (answer.status === 401) return { kind: "token" };
+  if (answer.status === 503) {
+    const seconds = Number(answer.headers.get("Retry-After"));
+    return { kind: "full", retryAtS: nowS() + (seconds > 0 ? seconds : DEFAULT_RETRY_S) };
+  }
+  const body: unknown = await answer.json().catch(() => null);
+  const problem = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const words = (name: string): string => (typeof problem[name] === "string" ? problem[name] : "");
+  return { kind: "problem", detail: words("detail") || words("title") || `HTTP ${answer.status}`, hint: words("hint") };
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+import { reduce, type Action } from "../src/actions";
+import { readConfig } from "../src/config";
+import { certainty, clock, letter, percent, quantile } from "../src/draw/format";
+import { degree } from "../src/draw/conflict";
+import { waitS } from "../src/events";
+import { de } from "../src/messages/de";
+import { en } from "../src/messages/en";
+import { FIRST_VIEW, shownAnalysis, type View } from "../src/view";
+import { refusal } from "../src/whip";
+import { event } from "./fixture";
+
+function after(actions: readonly Action[], from: View = FIRST_VIEW): View {
+  return actions.reduce(reduce, from);
+}
+
+function labelled(window: number, seq: number): Action {
+  return { do: "event", event: event("label", { window, seq }), nowS: 0 };
+}
+
+describe("the view", () => {
+  const live = after([{ do: "choose", choice: "both" }, { do: "ask permission" }, { do: "offer" }, { do: "go live" }, labelled(1, 1)]);
+
+  it("follows the newest window", () => {
+    expect(shownAnalysis(after([labelled(2, 2)], live))?.window).toBe(2);
+  });
+
+  it("holds the window that is being read, and lets go", () => {
+    const held = after([{ do: "hold", on: true }, labelled(2, 2)], live);
+    expect(shownAnalysis(held)?.window).toBe(1);
+    expect(shownAnalysis(reduce(held, { do: "hold", on: false }))?.window).toBe(2);
+  });
+
+  it("shows an earlier window for as long as it is pinned", () => {
+    const pinned = after([labelled(2, 2), { do: "pin", window: 1 }, { do: "hold", on: true }, { do: "hold", on: false }, labelled(3, 3)], live);
+    expect(shownAnalysis(pinned)?.window).toBe(1);
+    expect(shownAnalysis(reduce(pinned, { do: "pin", window: null }))?.window).toBe(3);
+  });
+
+  it("keeps what was written after the end, and forgets it when asked", () => {
+    const ended = reduce(live, { do: "end", why: "withdrawn", detail: "" });
+    expect(ended.session.analyses).toHaveLength(1);
+    expect(reduce(ended, { do: "forget" })).toMatchObject({ phase: { name: "consent" }, session: { analyses: [] } });
+  });
+
+  it("starts every session empty", () => {
+    expect(reduce(live, { do: "go live" }).session.analyses).toEqual([]);
+  });
+});
+
+describe("words", () => {
+  it("are all there in both languages", () => {
+    const paths = (value: object, prefix = ""): string[] =>
+      Object.entries(value).flatMap(([key, part]: [string, unknown]) =>
+        typeof part === "object" && part !== null ? paths(part, `${prefix}${key}.`) : [`${prefix}${key}`],
+      );
+    expect(paths(de)).toEqual(paths(en));
+  });
+
+  it("name minutes, percent, people and certainty", () => {
+    expect(clock(75.4)).toBe("1:15");
+    expect([percent(0), percent(0.004), percent(0.614), percent(0.999)]).toEqual(["0 %", "1 %", "61 %", "99 %"]);
+    expect([letter(1), letter(2), letter(27)]).toEqual(["A", "B", "A"]);
+    expect([certainty(0.4), certainty(0.6), certainty(0.9)]).toEqual(["low", "middle", "high"]);
+    expect([degree(0.05), degree(0.24), degree(0.6)]).toEqual(["low", "middle", "high"]);
+  });
+
+  it("name the middle and the slow end of the latencies", () => {
+    const values = Array.from({ length: 100 }, (_, index) => 100 - index);
+    expect([quantile(values, 0.5), quantile(values, 0.95), quantile([], 0.5)]).toEqual([51, 96, 0]);
+  });
+});
+
+describe("a refusal of the server", () => {
+  it("tells when a place may be free", async () => {
+    const full = new Response("", { status: 503, headers: { "Retry-After": "7" } });
+    expect(await refusal(full, () => 100)).toEqual({ kind: "full", retryAtS: 107 });
+  });
+
+  it("passes on the words of a problem body", async () => {
+    const body = JSON.stringify({ title: "Bad Request", detail: "The offer has no media.", hint: "Allow a camera." });
+    expect(await refusal(new Response(body, { status: 400 }), () => 0)).toEqual({
+      kind: "problem",
+      detail: "The offer has no media.",
+      hint: "Allow a camera.",
+    });
+  });
+
+  it("does with a status alone where a proxy answered in its own way", async () => {
+    expect(await refusal(new Response("<html>", { status: 502 }), () => 0)).toEqual({ kind: "problem", detail: "HTTP 502", hint: "" });
+  });
+});
+
+describe("attempts to reconnect", () => {
+  it("come sooner at first and never more than ten seconds apart", () => {
+    const waits = Array.from({ length: 12 }, (_, n) => waitS(n, 0.5));
+    expect(waits[0]).toBeCloseTo(0.25);
+    expect(waits).toEqual(waits.toSorted((a, b) => a - b));
+    expect(waitS(50, 1)).toBeLessThanOrEqual(10);
+  });
+});
+
+describe("what the server tells the page", () => {
+  it("may be missing", () => {
+    expect(readConfig(null)).toEqual({ model: "", iceServers: [] });
+    expect(readConfig({ model: "nano", ice_servers: [{ urls: "stun:x" }, "nonsense"] })).toEqual({ model: "nano", iceServers: [{ urls: "stun:x" }] });
+  });
+});

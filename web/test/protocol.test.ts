@@ -1,0 +1,37 @@
+import { describe, expect, it } from "vitest";
+import { readEvent, readMessage, SECTIONS } from "../src/protocol";
+import { event, RAW } from "./fixture";
+
+const TYPES = ["session.opened", "session.closed", "frame", "speech", "cues", "window", "label", "reason.delta", "reason.done", "lag", "error"];
+
+describe("the border", () => {
+  it.each(RAW.map((value, index) => [index, value] as const))("reads fixture event %i as it stands", (_index, value) => {
+    expect(readEvent(value)).toMatchObject({ type: value["type"], seq: value["seq"], t: value["t"] });
+  });
+
+  it("has an example of every type to read", () => {
+    expect(new Set(RAW.map((value) => value["type"]))).toEqual(new Set(TYPES));
+  });
+
+  it("keeps every section of a finished chain, in order", () => {
+    expect(Object.keys(event("reason.done").sections)).toEqual([...SECTIONS]);
+  });
+
+  it("skips fields it does not know", () => {
+    expect(event("lag", { weather: "fine" })).not.toHaveProperty("weather");
+  });
+
+  it.each([
+    ["not JSON", "{"],
+    ["another version", JSON.stringify({ ...RAW[0], v: 2 })],
+    ["an unknown type", JSON.stringify({ ...RAW[0], type: "weather" })],
+    ["a type that every object has", JSON.stringify({ ...RAW[0], type: "constructor" })],
+    ["a list", "[]"],
+    ["null", "null"],
+    ["a missing field", JSON.stringify({ v: 1, session: "s", seq: 1, t: 0, type: "lag" })],
+    ["a field of the wrong kind", JSON.stringify({ ...RAW[0], labels: "happy" })],
+    ["a box of three numbers", JSON.stringify({ ...RAW[1], faces: [{ track: 1, box: [0, 0, 1], score: 1 }] })],
+  ])("turns away %s with a reason", (_name, text) => {
+    expect(readMessage(text)).toMatchObject({ type: "rejected", why: expect.stringMatching(/./) as string });
+  });
+});

@@ -1,0 +1,112 @@
+import { describe, expect, it } from "vitest";
+import { SECTIONS, type WireEvent } from "../src/protocol";
+import { KEPT_ANALYSES, reduceEvent } from "../src/reducer";
+import { NO_SESSION, newestReadable, sectionText, standingNotices, type Session } from "../src/view";
+import { event, fixtureEvents, RAW, shuffled } from "./fixture";
+
+function after(events: readonly WireEvent[], from: Session = NO_SESSION): Session {
+  return events.reduce((session, each) => reduceEvent(session, each, each.t + 100), from);
+}
+
+describe("the session after the fixture", () => {
+  const session = after(fixtureEvents());
+
+  it("knows what runs, what was seen and that it is over", () => {
+    expect(session).toMatchObject({ model: "nano", seq: RAW.length, mediaS: 61.5, zeroS: 100, closed: "The page was closed." });
+    expect(session.looked?.faces.map((face) => face.track)).toEqual([1, 2]);
+    expect(session.speech).toEqual([{ start: 1.2, end: 3.84 }]);
+    expect(session.lag).toMatchObject({ seconds: 1.25, skippedFrames: 1 });
+    expect(session.notices.map((notice) => [notice.code, notice.over])).toEqual([["no_face", true]]);
+  });
+
+  it("keeps both labels and the whole chain of the window", () => {
+    expect(session.analyses).toHaveLength(1);
+    const analysis = session.analyses[0];
+    expect(analysis?.fast?.probabilities["happy"]).toBe(0.61);
+    expect(analysis?.chain?.probabilities["happy"]).toBe(0.68);
+    expect(analysis?.answer).toEqual({ label: "happy", intensity: "moderate", confidence: 0.68 });
+    expect(SECTIONS.every((name) => analysis !== undefined && sectionText(analysis, name) !== "")).toBe(true);
+  });
+
+  it.each([1, 2, 3, 4, 5])("is the same whatever the order of arrival (shuffle %i)", (seed) => {
+    expect({ ...after(shuffled(fixtureEvents(), seed)) }).toEqual(session);
+  });
+
+  it("is the same when everything comes twice", () => {
+    expect(after(fixtureEvents(), session)).toEqual(session);
+  });
+
+  it("counts what cannot be read and changes nothing else", () => {
+    expect(reduceEvent(session, { type: "rejected", why: "type weather" }, 0)).toEqual({ ...session, nRejected: 1 });
+  });
+
+  it("ignores what belongs to another session", () => {
+    expect(reduceEvent(session, event("lag", { session: "other", seq: 99, seconds: 9 }), 0)).toBe(session);
+  });
+});
+
+describe("a chain that is being written", () => {
+  const words = SECTIONS.flatMap((section, place) =>
+    ["One ", "two ", "three."].map((text, index) => event("reason.delta", { section, text, window: 3, seq: 20 + 3 * place + index })),
+  );
+
+  it("reads in order however its words arrive", () => {
+    const analysis = after([...shuffled(words, 7), ...words]).analyses[0];
+    expect(SECTIONS.map((section) => analysis && sectionText(analysis, section))).toEqual(SECTIONS.map(() => "One two three."));
+  });
+
+  it("is settled by reason.done, and late words do not reopen it", () => {
+    const analysis = after([...words, event("reason.done", { window: 3, seq: 90 }), ...words]).analyses[0];
+    expect(analysis?.pieces).toEqual({});
+    expect(analysis && sectionText(analysis, "face")).toBe("Person 1 pulls up the lip corners.");
+  });
+
+  it("is followed until it is done when something was said, though a quiet window has begun", () => {
+    const spoken = [event("window", { window: 4, seq: 30 }), event("label", { window: 4, seq: 31 })];
+    const quiet = [event("window", { window: 5, seq: 32, speech_s: 0 }), event("label", { window: 5, seq: 33 })];
+    const session = after([...spoken, ...quiet]);
+    expect(newestReadable(session)?.window).toBe(4);
+    expect(newestReadable(after([event("reason.done", { window: 4, seq: 34 })], session))?.window).toBe(5);
+  });
+
+  it("keeps the last one on the page until there is something new to read", () => {
+    const session = after([event("label", { window: 4 }), event("window", { window: 5, seq: 40 })]);
+    expect(newestReadable(session)?.window).toBe(4);
+  });
+});
+
+describe("states of the input", () => {
+  it("stand until they are over, and good news passes", () => {
+    const gone = event("error", { seq: 50, t: 20 });
+    const back = event("error", { seq: 51, t: 90, message: "A face is back in view.", hint: "", over: true });
+    const later = event("lag", { seq: 52, t: 120 });
+    expect(standingNotices(after([gone, later])).map((notice) => notice.over)).toEqual([false]);
+    expect(standingNotices(after([gone, back])).map((notice) => notice.over)).toEqual([true]);
+    expect(standingNotices(after([back, gone, later]))).toEqual([]);
+  });
+
+  it("that are one happening pass by themselves", () => {
+    const lost = event("error", { seq: 50, t: 20, code: "events_lost" });
+    expect(standingNotices(after([lost]))).toHaveLength(1);
+    expect(standingNotices(after([lost, event("lag", { seq: 52, t: 60 })]))).toEqual([]);
+  });
+});
+
+describe("a long session", () => {
+  it("keeps a bounded number of windows, the newest", () => {
+    const many = Array.from({ length: KEPT_ANALYSES + 50 }, (_, window) => event("window", { window, seq: window + 1 }));
+    const { analyses } = after(many);
+    expect(analyses).toHaveLength(KEPT_ANALYSES);
+    expect(analyses.at(-1)?.window).toBe(KEPT_ANALYSES + 49);
+  });
+
+  it("takes ten thousand words within a second", () => {
+    const full = after(Array.from({ length: KEPT_ANALYSES }, (_, window) => event("window", { window, seq: window + 1 })));
+    const burst = Array.from({ length: 10_000 }, (_, index) =>
+      event("reason.delta", { seq: 3_000 + index, window: KEPT_ANALYSES - 1 - (index % 20), text: "word " }),
+    );
+    const startedMs = performance.now();
+    after(burst, full);
+    expect(performance.now() - startedMs).toBeLessThan(1_000);
+  });
+});
