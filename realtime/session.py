@@ -41,7 +41,7 @@ from realtime.records import (
     Window,
 )
 from realtime.settings import Settings
-from realtime.trouble import InputWatch
+from realtime.trouble import InputWatch, unfinished
 from realtime.worker import ModelWorker, Rank
 
 logger = logging.getLogger(__name__)
@@ -151,11 +151,11 @@ class Session:
         self._metrics.opened.inc()
         self._publish(SessionOpened(self._model.name, self._model.engine_reason, self._model.labels))
         try:
-            perceiver = await self._worker.run("open", self._model.perceiver, self._seed)
-            try:
-                await self._run_stages(perceiver)
-            finally:
-                self._worker.post("close", perceiver.close)
+            await self._run_stages()
+        except* Exception:
+            self._end_reason = "The session failed."
+            self._publish(Trouble("session_failed", self._end_reason, "Open it again; the server's log says why."))
+            raise
         finally:
             self._publish(SessionClosed(self._end_reason))
             self.log.close()
@@ -185,24 +185,29 @@ class Session:
         """Analyses that a newer one replaced before they began, and those that got their label but no chain."""
         return self._speech.n_skipped + self._due.n_skipped + self._spoken.n_skipped + self._quiet.n_skipped
 
-    async def _run_stages(self, perceiver: Perceiver) -> None:
+    async def _run_stages(self) -> None:
         async with asyncio.TaskGroup() as stages:
 
             def start(stage: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
                 return stages.create_task(stage, name=f"{name} {self.id[:8]}")
 
+            # The source frees what it holds once it runs, so it runs first, whatever becomes of the perceiver.
             media = start(self._receive(), "media")
             stopping = start(self._stopping.wait(), "stop")
-            hands = [
-                start(self._see(perceiver), "see"),
-                start(self._hear(perceiver), "hear"),
-                start(self._label(), "label"),
-                start(self._think(self._spoken), "think spoken"),
-                start(self._think(self._quiet), "think quiet"),
-            ]
-            await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (media, stopping, *hands):
-                task.cancel()
+            perceiver = await self._worker.run("open", self._model.perceiver, self._seed)
+            try:
+                hands = [
+                    start(self._see(perceiver), "see"),
+                    start(self._hear(perceiver), "hear"),
+                    start(self._label(), "label"),
+                    start(self._think(self._spoken), "think spoken"),
+                    start(self._think(self._quiet), "think quiet"),
+                ]
+                await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (media, stopping, *hands):
+                    task.cancel()
+            finally:
+                self._worker.post("close", perceiver.close)
 
     async def _receive(self) -> None:
         try:
@@ -249,6 +254,7 @@ class Session:
 
     async def ended(self, reason: str) -> None:
         self._end_reason = reason
+        self._tell(unfinished(reason))
         due = None if self._source.live else self._cadence.finish(self.at_s)
         if due is not None:
             await self._begin(self._due_now(due))

@@ -51,6 +51,26 @@ WORDS = {
 }
 "Code: what is wrong, what to do, and what is said when it is over."
 
+UNFINISHED = {
+    "no path": Trouble(
+        "no_path",
+        "No network path to the server was found, so no picture and no sound arrived.",
+        "Use the same network as the server, or have its operator set up TURN under [ice].",
+    ),
+    "no media": Trouble(
+        "no_media",
+        "The connection stands, but neither picture nor sound arrived.",
+        "Check that the camera and the microphone are not held by another program, then start again.",
+    ),
+}
+"Why a source ended before it had begun, in its word."
+
+
+def unfinished(reason: str) -> Iterator[Trouble]:
+    """What to tell the person when a source ends for `reason`; most endings need no telling."""
+    if reason in UNFINISHED:
+        yield UNFINISHED[reason]
+
 
 class State:
     """One thing that may be wrong: entered once it has lasted, left at once."""

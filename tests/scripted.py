@@ -1,0 +1,183 @@
+"""Stand-ins with a script: a source that hands on what it was told to, and a model that says what it was told to.
+
+They have exactly the signatures of the real ones (realtime.ingest.Source, realtime.session.Model), so a session runs on
+them without a GPU, a codec or a wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from realtime.ingest import Sink
+from realtime.reason.prompt import LABELS, Ask
+from realtime.records import (
+    SAMPLE_RATE_HZ,
+    Answer,
+    Conflict,
+    Face,
+    FaceCues,
+    FrameEvidence,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    Scene,
+    SpeechEdge,
+    SpeechEvidence,
+    SpeechSegment,
+    TokenCounts,
+    VideoFrame,
+    VoiceCues,
+    Window,
+)
+
+WIDTH = 8
+CHAIN = (
+    ("face", "The lip corners "),
+    ("face", "are pulled up."),
+    ("context", "One person."),
+    ("atmosphere", "Evenly lit."),
+    ("voice", "Higher than before."),
+    ("coarse", "Positive."),
+    ("fine", "Happy, moderate."),
+    ("answer", "happy, moderate, 0.6"),
+)
+
+
+def picture(at_s: float, *, level: int = 120) -> VideoFrame:
+    """A 64×48 picture; no two moments look the same unless `level` is 0."""
+    noise = np.random.default_rng(round(at_s * 1000)).integers(0, 40, (48, 64, 3))
+    return VideoFrame(at_s, np.clip(noise + level - 20 if level else noise * 0, 0, 255).astype(np.uint8))
+
+
+def speech(start_s: float, end_s: float) -> SpeechSegment:
+    return SpeechSegment(start_s, end_s, np.zeros(round((end_s - start_s) * SAMPLE_RATE_HZ), np.float32))
+
+
+Item = VideoFrame | SpeechEdge | SpeechSegment | float | Callable[[], Awaitable[None]]
+
+
+@dataclass
+class ScriptedSource:
+    """Hands on its items in order. A number is the clock; a function is awaited while the session does things."""
+
+    items: Sequence[Item]
+    live: bool = True
+    has_video: bool = True
+    has_audio: bool = True
+    silent_s: float = 0.0
+    reason: str = "end of script"
+
+    async def run(self, sink: Sink) -> None:
+        for item in self.items:
+            match item:
+                case VideoFrame():
+                    await sink.frame(item)
+                case SpeechEdge():
+                    await sink.speech_started(item)
+                case SpeechSegment():
+                    await sink.speech_ended(item)
+                case float() | int():
+                    await sink.clock(item)
+                case _:
+                    await item()
+        await sink.ended(self.reason)
+
+
+def conversation(duration_s: float, *spoken: tuple[float, float]) -> list[Item]:
+    """A frame a second, a tick a quarter of one, and speech at the given times."""
+    timed: list[tuple[float, int, Item]] = [(float(s), 0, picture(float(s))) for s in range(int(duration_s) + 1)]
+    timed += [(quarter / 4, 2, quarter / 4) for quarter in range(int(duration_s * 4) + 1)]
+    timed += [(start_s, 1, SpeechEdge(start_s)) for start_s, _ in spoken]
+    # A segment is handed on once its end is certain.
+    timed += [(end_s + 0.3, 1, speech(start_s, end_s)) for start_s, end_s in spoken]
+    return [item for _, _, item in sorted(timed, key=lambda entry: entry[:2])]
+
+
+@dataclass
+class ScriptedPerceiver:
+    faces: int = 1
+    fail_at_s: tuple[float, ...] = ()
+    hold: threading.Event | None = None
+    "While it is clear, seeing waits: a machine that is too slow."
+    closed: bool = False
+
+    def see(self, frame: VideoFrame) -> FrameEvidence:
+        if self.hold is not None:
+            self.hold.wait(10)
+        if frame.at_s in self.fail_at_s:
+            raise RuntimeError("out of memory")
+        face = Face(track=1, box=(0.4, 0.2, 0.2, 0.4), score=0.9, mesh_N3=None)
+        cues = FaceCues(1, {"jaw_drop": 0.3}, (0.0, 0.0, 0.0), np.zeros(4, np.float32))
+        return FrameEvidence(
+            at_s=frame.at_s,
+            faces=(face,) * self.faces,
+            cues=(cues,) * self.faces,
+            scene=Scene(float(frame.rgb_HW3.mean()) / 255, 0.2),
+            counts=TokenCounts(4, 3, 1),
+            tokens_ND=np.zeros((7, WIDTH), np.float32),
+            positions_3N=np.zeros((3, 7), np.int64),
+            timings_ms={"faces": 4.0},
+        )
+
+    def hear(self, segment: SpeechSegment) -> SpeechEvidence:
+        cues = VoiceCues({"pitch_hz": 180.0}, {"pitch_hz": 0.5}, np.zeros(4, np.float32))
+        return SpeechEvidence(
+            segment.start_s, segment.end_s, cues, np.zeros((5, WIDTH), np.float32), np.zeros((3, 5), np.int64)
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class ScriptedThinker:
+    chain: Sequence[tuple[str, str]] = CHAIN
+    fail_windows: tuple[int, ...] = ()
+    hold: threading.Event | None = None
+    "While it is clear, the chain stops before its next word."
+    windows: list[Window] = field(default_factory=list)
+    n_closed: int = 0
+    "Chains that were given up or came to their end."
+
+    def fast_label(self, window: Window, ask: Ask) -> Label:
+        self.windows.append(window)
+        return self._label(window, ask, "fast")
+
+    def reason(self, window: Window, ask: Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
+        try:
+            for section, text in self.chain:
+                if self.hold is not None:
+                    self.hold.wait(10)
+                if window.index in self.fail_windows:
+                    raise RuntimeError("out of memory")
+                yield ReasonDelta(section, text)
+            yield self._label(window, ask, "chain")
+            sections: dict[str, str] = {}
+            for section, text in self.chain:
+                sections[section] = sections.get(section, "") + text
+            yield ReasonDone(sections, Answer("happy", "moderate", 0.6), {"prefill": 12.0})
+        finally:
+            self.n_closed += 1
+
+    @staticmethod
+    def _label(window: Window, ask: Ask, source: str) -> Label:
+        rest = 0.4 / (len(ask.labels) - 1)
+        probabilities = {label: 0.6 if label == "happy" else rest for label in ask.labels}
+        conflict = Conflict(probabilities, probabilities, 0.0) if window.speech and window.frames else None
+        return Label("happy", probabilities, "fast" if source == "fast" else "chain", conflict)
+
+
+@dataclass
+class ScriptedModel:
+    perceivers: ScriptedPerceiver = field(default_factory=ScriptedPerceiver)
+    thinker: ScriptedThinker = field(default_factory=ScriptedThinker)
+    name: str = "scripted"
+    engine_reason: str = "none (the words are given)"
+    labels: tuple[str, ...] = LABELS
+
+    def perceiver(self, seed: int) -> ScriptedPerceiver:
+        return self.perceivers

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from realtime.errors import NotMedia
+from realtime.ingest import Sink, Source
+from realtime.metrics import Metrics
+from realtime.publish.schema import event_schema
+from realtime.records import SpeechEdge
+from realtime.session import Session
+from realtime.settings import Settings
+from realtime.worker import ModelWorker
+from tests.scripted import (
+    CHAIN,
+    ScriptedModel,
+    ScriptedPerceiver,
+    ScriptedSource,
+    ScriptedThinker,
+    conversation,
+    picture,
+    speech,
+)
+
+VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
+Events = list[dict[str, Any]]
+Make = Callable[..., Session]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+
+        def make(source: Source, model: ScriptedModel | None = None) -> Session:
+            return Session(
+                source=source, model=model or ScriptedModel(), worker=worker, settings=Settings(), metrics=metrics
+            )
+
+        yield make
+
+
+async def events_of(session: Session) -> Events:
+    """All events of a session that has ended, each valid on its own and without gaps together."""
+    events = [json.loads(line) async for line in session.log.read()]
+    for event in events:
+        VALID.validate(event)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert (events[0]["type"], events[-1]["type"]) == ("session.opened", "session.closed")
+    return events
+
+
+def of(events: Events, kind: str) -> Events:
+    return [event for event in events if event["type"] == kind]
+
+
+async def settle() -> None:
+    """Let the worker and the stages finish what they can."""
+    for _ in range(50):
+        await asyncio.sleep(0.002)
+
+
+async def test_a_recording_is_heard_seen_and_thought_through(make: Make) -> None:
+    session = make(ScriptedSource(conversation(6, (1.0, 3.0)), live=False))
+    await session.run()
+    events = await events_of(session)
+
+    assert [event["t"] for event in of(events, "frame")] == [0, 1, 2, 3, 4, 5, 6]
+    assert [(event["state"], event["start"], event["end"]) for event in of(events, "speech")] == [
+        ("start", 1.0, None),
+        ("end", 1.0, 3.0),
+    ]
+    # One when speech ended, one for the rest of the file.
+    assert [(event["start"], event["end"], event["frames"]) for event in of(events, "window")] == [(0, 3, 4), (0, 6, 7)]
+    assert [event["speech_s"] for event in of(events, "window")] == [2.0, 2.0]
+    first = [event for event in events if event.get("window") == 0]
+    assert [event["type"] for event in first] == [
+        "window",
+        "label",
+        *["reason.delta"] * len(CHAIN),
+        "label",
+        "reason.done",
+    ]
+    assert [event["source"] for event in of(first, "label")] == ["fast", "chain"]
+    assert sum(of(first, "label")[0]["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert of(first, "reason.done")[0]["sections"]["face"] == "The lip corners are pulled up."
+    assert events[-1]["reason"] == "end of script"
+
+
+async def test_a_recording_gives_the_same_events_every_time(make: Make) -> None:
+    runs = []
+    for _ in range(2):
+        session = make(ScriptedSource(conversation(15, (1.0, 3.0), (5.2, 9.1)), live=False))
+        await session.run()
+        events = await events_of(session)
+        runs.append([{k: v for k, v in event.items() if k not in ("session", "timings_ms")} for event in events])
+    assert runs[0] == runs[1]
+
+
+async def test_without_speech_an_analysis_begins_every_four_seconds(make: Make) -> None:
+    session = make(ScriptedSource(conversation(17), live=False))
+    await session.run()
+    windows = of(await events_of(session), "window")
+    assert [(window["start"], window["end"]) for window in windows] == [(0, 4), (0, 8), (4, 12), (8, 16), (9, 17)]
+
+
+async def test_every_answer_tells_how_long_its_stages_took(make: Make) -> None:
+    session = make(ScriptedSource(conversation(6, (1.0, 3.0)), live=False))
+    await session.run()
+    timings = of(await events_of(session), "reason.done")[0]["timings_ms"]
+    assert {"faces", "see", "endpoint", "hear", "fast", "prefill", "label", "first_word", "total"} <= set(timings)
+    assert timings["hear"] <= timings["label"] <= timings["first_word"] <= timings["total"]
+    # The script hands the segment on 0.3 s after its end, when the clock stood at the last quarter.
+    assert timings["endpoint"] == 250
+
+
+async def test_a_newer_window_supersedes_one_that_has_not_begun(make: Make) -> None:
+    """The worker hangs in the first chain: the second window has begun, the third gives way to the fourth."""
+    hold = threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+
+    async def release() -> None:
+        await settle()
+        hold.set()
+        await settle()
+
+    items = conversation(16)
+    waits = [
+        part for item in items for part in ((item, settle) if isinstance(item, float) and item % 4 == 0 else (item,))
+    ]
+    session = make(ScriptedSource([*waits, release, 17.0, settle]), model)
+    await session.run()
+    events = await events_of(session)
+    assert [window["end"] for window in of(events, "window")] == [4, 8, 16]
+    done = [event["window"] for event in of(events, "reason.done")]
+    assert (done[0], done[-1]) == (0, 2)
+    assert of(events, "lag")[-1]["skipped_windows"] > 0
+
+
+async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make) -> None:
+    hold = threading.Event()
+    model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
+
+    async def release() -> None:
+        hold.set()
+        await settle()
+
+    items = [*conversation(3), release, 3.25, 4.0, 5.0]
+    # The loop must turn, so that the first frame is taken before the second comes.
+    session = make(ScriptedSource([part for item in items for part in (item, settle)]), model)
+    await session.run()
+    events = await events_of(session)
+    assert [event["t"] for event in of(events, "frame")] == [0, 3]
+    assert of(events, "lag")[-1] | {"skipped_frames": 2} == of(events, "lag")[-1]
+    assert max(event["seconds"] for event in of(events, "lag")) >= 2
+    assert of(events, "lag")[-1]["seconds"] == 0
+
+
+async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make: Make) -> None:
+    hold = threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+
+    async def speak_up() -> None:
+        await asyncio.sleep(0.02)  # The quiet chain now waits for its first word, in the worker.
+
+    async def release() -> None:
+        hold.set()
+        await settle()
+
+    items = [picture(0.0), 4.0, speak_up, SpeechEdge(4.1), speech(4.1, 5.0), release]
+    session = make(ScriptedSource(items), model)
+    await session.run()
+    events = await events_of(session)
+    assert [done["window"] for done in of(events, "reason.done")] == [1, 0]
+
+
+async def test_states_of_the_input_are_said_once_and_once_when_over(make: Make) -> None:
+    dark = [picture(float(at_s), level=0) for at_s in range(4)]
+    light = [picture(float(at_s)) for at_s in range(4, 6)]
+    session = make(ScriptedSource([*dark, *light], live=False))
+    await session.run()
+    told = [(event["code"], event["over"], event["t"]) for event in of(await events_of(session), "error")]
+    assert told == [("too_dark", False, 2), ("too_dark", True, 4)]
+
+
+async def test_a_frozen_picture_no_face_and_a_muted_microphone(make: Make) -> None:
+    frame = picture(0.0)
+    frozen = [type(frame)(float(at_s), frame.rgb_HW3) for at_s in range(7)]
+    model = ScriptedModel(perceivers=ScriptedPerceiver(faces=0))
+    session = make(ScriptedSource([*frozen, 6.5], live=False, silent_s=5.5), model)
+    await session.run()
+    codes = [event["code"] for event in of(await events_of(session), "error")]
+    assert sorted(codes) == ["camera_frozen", "muted", "no_face"]
+
+
+@pytest.mark.parametrize(("has_video", "has_audio", "code"), [(False, True, "no_video"), (True, False, "no_audio")])
+async def test_a_missing_track_is_a_state_and_the_other_goes_on(
+    make: Make, has_video: bool, has_audio: bool, code: str
+) -> None:
+    items = [item for item in conversation(5, (1.0, 2.0)) if has_audio or isinstance(item, float | int) or has_video]
+    if not has_video:
+        items = [item for item in items if not isinstance(item, type(picture(0.0)))]
+    session = make(ScriptedSource(items, live=False, has_video=has_video, has_audio=has_audio))
+    await session.run()
+    events = await events_of(session)
+    assert [event["code"] for event in of(events, "error")] == [code]
+    assert of(events, "reason.done")
+
+
+async def test_a_model_that_fails_is_told_and_the_session_lives(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    model = ScriptedModel(
+        perceivers=ScriptedPerceiver(fail_at_s=(1.0, 2.0)), thinker=ScriptedThinker(fail_windows=(0,))
+    )
+    session = make(ScriptedSource(conversation(9), live=False), model)
+    await session.run()
+    events = await events_of(session)
+    assert [(event["code"], event["over"]) for event in of(events, "error")] == [
+        ("see_failed", False),
+        ("see_failed", True),
+        ("reason_failed", False),
+        ("reason_failed", True),
+    ]
+    assert [event["t"] for event in of(events, "frame")] == [0, 3, 4, 5, 6, 7, 8, 9]
+    assert [done["window"] for done in of(events, "reason.done")] == [1, 2]
+
+
+async def test_stopping_frees_everything_at_once(make: Make) -> None:
+    model = ScriptedModel()
+
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    session = make(ScriptedSource([*conversation(5), forever]), model)
+    running = asyncio.create_task(session.run())
+    await settle()
+    n_tasks = len(asyncio.all_tasks())
+    session.stop("enough")
+    await asyncio.wait_for(running, 2)
+    await settle()
+    assert len(asyncio.all_tasks()) == n_tasks - 8  # Its own, media, stop, and five stages.
+    assert model.perceivers.closed
+    assert (await events_of(session))[-1]["reason"] == "enough"
+
+
+async def test_a_chain_given_up_is_closed_in_the_worker(make: Make) -> None:
+    hold = threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+    session = make(ScriptedSource([picture(0.0), 4.0, settle]), model)
+    threading.Timer(0.3, hold.set).start()
+    await session.run()
+    await settle()
+    await asyncio.sleep(0.3)
+    assert model.thinker.n_closed == 1
+
+
+async def test_a_source_that_fails_is_told_and_raised(make: Make) -> None:
+    class Broken(ScriptedSource):
+        async def run(self, sink: Sink) -> None:
+            await super().run(sink)
+            raise NotMedia("The file ends in the middle.", "Fetch it again.")
+
+    session = make(Broken([picture(0.0)], live=False))
+    with pytest.raises(NotMedia):
+        await session.run()
+    events = await events_of(session)
+    assert of(events, "error")[0]["hint"] == "Fetch it again."
+    assert events[-1]["reason"] == "The file ends in the middle."
+
+
+async def test_no_network_path_is_said_in_plain_words(make: Make) -> None:
+    session = make(ScriptedSource([], reason="no path"))
+    await session.run()
+    assert of(await events_of(session), "error")[0]["code"] == "no_path"
+
+
+async def test_the_log_of_the_program_has_no_words_and_no_feelings(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await make(ScriptedSource(conversation(6, (1.0, 3.0)), live=False)).run()
+    assert caplog.text
+    for word in ("happy", "lip corners", "0.6", "jaw_drop"):
+        assert word not in caplog.text
