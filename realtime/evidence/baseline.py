@@ -22,7 +22,9 @@ FACE_PSEUDO_COUNT = 8.0
 FACE_MEMORY = 120.0
 "Frames after which old ones fade, so that the neutral follows a new seat or new light within minutes."
 FAR_FROM_NEUTRAL = 1.5
-"Spreads from neutral at which a frame counts half: a laugh shall not become the new neutral."
+"Spreads from neutral at which a frame counts a quarter: a laugh shall not become the new neutral,"
+LEAST_SHARE = 0.05
+"but what stays for minutes is this face's shape, and does."
 QUIET_ZONE = 0.5
 "Spreads above neutral that are still called 0: two neutral pictures of one person differ by about as much."
 INTENSITY_SCALE = 2.0
@@ -64,7 +66,7 @@ class FaceBaseline:
         if not np.isfinite(raw_C).all():
             return
         z_C = (raw_C - self._neutral_C) / self._spread_C
-        share_C = 1.0 / (1.0 + (z_C / FAR_FROM_NEUTRAL) ** 2) ** 2
+        share_C = np.maximum(1.0 / (1.0 + (z_C / FAR_FROM_NEUTRAL) ** 2) ** 2, LEAST_SHARE)
         self._weight_C = np.minimum(self._weight_C + share_C, FACE_MEMORY)
         self._neutral_C = self._neutral_C + share_C / self._weight_C * (raw_C - self._neutral_C)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,16 @@ import numpy as np
 from realtime.evidence.logs import quiet_native_logs
 from realtime.records import Box, Face, Float32, UInt8
 
+TILE_SIDE = 0.75
+"Side of the squares searched when the whole frame shows nobody, in units of its shorter side."
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 MAX_FACES = 5
 "Biggest first; whoever stands further back is left out."
 MIN_SCORE = 0.5
 "Detections below this are dropped."
-MIN_SCORE_WITHOUT_MESH = 0.7
+MIN_SCORE_IN_TILES = 0.6
+"The same inside tiles, where clouds and craters are magnified too."
+MIN_SCORE_WITHOUT_MESH = 0.8
 "A box on which no mesh fits is often a face-like thing in the background, so it must be surer."
 SAME_FACE_IOU = 0.4
 "Boxes that overlap more than this are one face seen twice."
@@ -83,10 +89,9 @@ class FaceFinder:
 
             # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second
             # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs.
-            self._detectors: tuple[Any, ...] = tuple(
-                FaceDetection(model_selection=model, min_detection_confidence=MIN_SCORE) for model in (0, 1)
-            )
-            for detector in self._detectors:
+            self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
+            self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
+            for detector in (self._near, self._far):
                 detector.process(np.zeros((64, 64, 3), np.uint8))
 
     def find(self, rgb_HW3: UInt8, at_s: float) -> tuple[Face, ...]:
@@ -115,13 +120,11 @@ class FaceFinder:
         )
 
     def _detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
-        """Boxes of both detectors, biggest first, each face once."""
-        candidates = [
-            (clipped, float(detection.score[0]))
-            for detector in self._detectors
-            for detection in detector.process(rgb_HW3).detections or ()
-            if (clipped := _clip(detection.location_data.relative_bounding_box)) is not None
-        ]
+        """Boxes of both detectors, biggest first, each face once. The whole frame first; if it seems empty, its parts."""
+        candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
+        if not candidates:
+            magnified = [found for tile in _tiles(rgb_HW3) for found in _detect_in(rgb_HW3, tile, self._far)]
+            candidates = [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
         candidates.sort(key=lambda found: -found[1])
         kept: list[tuple[Box, float]] = []
         for box, score in candidates:
@@ -201,10 +204,32 @@ def _apart(a: Box, b: Box, frame_px: tuple[int, int]) -> float:
     return float(np.hypot(across, down)) * 2 / (size_a + size_b)
 
 
-def _clip(relative: Any) -> Box | None:
-    """The detector's box cut at the frame's edges; None where nothing of it lies inside."""
-    left, top = max(relative.xmin, 0.0), max(relative.ymin, 0.0)
-    right, bottom = min(relative.xmin + relative.width, 1.0), min(relative.ymin + relative.height, 1.0)
+def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any) -> list[tuple[Box, float]]:
+    """Boxes (0–1 of the frame) and scores that one detector sees in a part of the frame."""
+    height, width = rgb_HW3.shape[:2]
+    left, top = round(part[0] * width), round(part[1] * height)
+    pixels = rgb_HW3[top : top + round(part[3] * height), left : left + round(part[2] * width)]
+    return [
+        (box, float(detection.score[0]))
+        for detection in detector.process(np.ascontiguousarray(pixels)).detections or ()
+        if (box := _clip(detection.location_data.relative_bounding_box, part)) is not None
+    ]
+
+
+def _tiles(rgb_HW3: UInt8) -> list[Box]:
+    """Overlapping squares that cover the frame: in each a far face is three times as big to the detector."""
+    height, width = rgb_HW3.shape[:2]
+    side = min(height, width) * TILE_SIDE
+    n_across, n_down = (math.ceil((length - side) / (0.75 * side)) + 1 for length in (width, height))
+    lefts, tops = np.linspace(0, width - side, n_across), np.linspace(0, height - side, n_down)
+    return [(x / width, y / height, side / width, side / height) for y in tops.tolist() for x in lefts.tolist()]
+
+
+def _clip(relative: Any, part: Box) -> Box | None:
+    """The detector's box from 0–1 of a part into 0–1 of the frame, cut at its edges; None where nothing lies inside."""
+    left, top = part[0] + relative.xmin * part[2], part[1] + relative.ymin * part[3]
+    right, bottom = left + relative.width * part[2], top + relative.height * part[3]
+    left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0)
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
