@@ -1,0 +1,120 @@
+"""Media for the ingest tests: real clips where they are there, small made ones, and a sink that remembers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import lfilter
+
+from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, VideoFrame
+
+DATA = Path(os.environ.get("EMOTHINKER_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
+
+
+@dataclass
+class RememberingSink:
+    """Takes everything at once and keeps it, with the order it came in."""
+
+    frames: list[VideoFrame] = field(default_factory=list)
+    started: list[SpeechEdge] = field(default_factory=list)
+    segments: list[SpeechSegment] = field(default_factory=list)
+    clock_s: list[float] = field(default_factory=list)
+    order: list[tuple[str, float]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    async def frame(self, frame: VideoFrame) -> None:
+        self.frames.append(frame)
+        self.order.append(("frame", frame.at_s))
+
+    async def speech_started(self, edge: SpeechEdge) -> None:
+        self.started.append(edge)
+        self.order.append(("start", edge.start_s))
+
+    async def speech_ended(self, segment: SpeechSegment) -> None:
+        self.segments.append(segment)
+        self.order.append(("end", segment.end_s))
+
+    async def clock(self, at_s: float) -> None:
+        self.clock_s.append(at_s)
+
+    async def ended(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+def real_clips() -> list[Path]:
+    return sorted((DATA / "crema_d" / "clips").glob("*.flv"))
+
+
+def voice(seconds: float) -> npt.NDArray[np.float32]:
+    """(N,) at 16 kHz: something with a voice's pitch and formants, swelling four times a second."""
+    n = round(seconds * SAMPLE_RATE_HZ)
+    t_N = np.arange(n) / SAMPLE_RATE_HZ
+    pulses_N = np.diff(np.floor(np.cumsum(120 + 15 * np.sin(5 * t_N)) / SAMPLE_RATE_HZ), prepend=0.0)
+    sound_N = pulses_N
+    for formant_hz, width_hz in ((700, 90), (1200, 110), (2600, 160)):
+        r = np.exp(-np.pi * width_hz / SAMPLE_RATE_HZ)
+        sound_N = lfilter([1 - r], [1, -2 * r * np.cos(2 * np.pi * formant_hz / SAMPLE_RATE_HZ), r * r], sound_N)
+    sound_N = sound_N * (0.7 + 0.3 * np.sin(2 * np.pi * 4 * t_N))
+    return (0.5 * sound_N / np.abs(sound_N).max()).astype(np.float32)
+
+
+def room(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
+    """(N,) of a quiet room: noise far below speech, but no digital silence."""
+    noise_N = np.random.default_rng(seed).normal(0, 3e-4, round(seconds * SAMPLE_RATE_HZ))
+    return noise_N.astype(np.float32)
+
+
+def picture(index: int, width: int = 160, height: int = 120) -> npt.NDArray[np.uint8]:
+    """(H, W, 3): grey that moves on with the index, and a red quarter at the top left."""
+    rgb_HW3 = np.full((height, width, 3), 60 + index % 100, np.uint8)
+    rgb_HW3[: height // 2, : width // 2] = (220, 30, 30)
+    return rgb_HW3
+
+
+def write_clip(
+    path: Path,
+    *,
+    pictures_s: Sequence[float] = (),
+    sound_N: npt.NDArray[np.float32] | None = None,
+    turned_deg: int = 0,
+    codec: str = "mpeg4",
+    audio_codec: str = "aac",
+) -> Path:
+    """A small clip with a picture at each of the times, and with the sound."""
+    with av.open(str(path), "w") as out:
+        if pictures_s:
+            video = out.add_stream(codec, rate=30)
+            video.width, video.height, video.pix_fmt = 160, 120, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            video.codec_context.time_base = video.time_base = Fraction(1, 1000)
+            if turned_deg:
+                video.set_display_rotation(turned_deg)
+        if sound_N is not None:
+            audio = out.add_stream(audio_codec, rate=SAMPLE_RATE_HZ, layout="mono")
+        for index, at_s in enumerate(pictures_s):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = round(at_s * 1000), Fraction(1, 1000)
+            out.mux(video.encode(frame))
+        if pictures_s:
+            out.mux(video.encode())
+        for frame in _sound_frames(sound_N) if sound_N is not None else ():
+            out.mux(audio.encode(frame))
+        if sound_N is not None:
+            out.mux(audio.encode())
+    return path
+
+
+def _sound_frames(sound_N: npt.NDArray[np.float32]) -> Iterator[av.AudioFrame]:
+    step = 1024
+    for start in range(0, sound_N.size, step):
+        pcm = (sound_N[start : start + step] * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(pcm[None, :], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, start
+        frame.time_base = Fraction(1, SAMPLE_RATE_HZ)
+        yield frame
