@@ -120,7 +120,7 @@ class FaceFinder:
         )
 
     def _detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
-        """Boxes of both detectors, biggest first, each face once. The whole frame first; if it seems empty, its parts."""
+        """Boxes, biggest first, each face once. The whole frame is searched first; if it seems empty, its parts."""
         candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
         if not candidates:
             magnified = [found for tile in _tiles(rgb_HW3) for found in _detect_in(rgb_HW3, tile, self._far)]

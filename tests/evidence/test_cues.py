@@ -70,7 +70,7 @@ def test_turning_the_head_changes_pose_and_not_the_cues(mesh: Float32, axis: str
 
 
 def test_mouth_opened_by_hand_is_a_dropped_jaw(mesh: Float32) -> None:
-    """Points of the lower lip and chin moved down: the jaw drops and the lips are pressed less, the brows do not move."""
+    """Lower lip and chin moved down: the jaw drops, the lips are pressed less, the brows do not move."""
     opened = mesh.copy()
     opened[[14, 87, 317, 17, 84, 314, 152], 1] += 12 / HEIGHT
     change = raw_cues(opened, WIDTH, HEIGHT) - raw_cues(mesh, WIDTH, HEIGHT)
