@@ -1,0 +1,150 @@
+"""Offers as senders make them, and as nobody should."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+
+import pytest
+from aiortc.sdp import SessionDescription
+
+from realtime.errors import BadOffer, NoMediaOffered
+from realtime.ingest.sdp import MAX_CANDIDATES, narrow
+
+HEAD = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+TRANSPORT = (
+    "a=ice-ufrag:abcd\r\na=ice-pwd:0123456789abcdefghijkl\r\na=setup:actpass\r\n"
+    "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\n"
+)
+RTP = "c=IN IP4 0.0.0.0\r\na=rtcp-mux\r\n"
+OPUS = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n" + RTP
+VP8 = (
+    "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n" + RTP
+)
+AV1 = "m=video 9 UDP/TLS/RTP/SAVPF 45\r\na=rtpmap:45 AV1/90000\r\n" + RTP
+DATA = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=sctp-port:5000\r\n"
+
+
+def section(media: str, mid: str, *, direction: str = "sendonly", transport: str = TRANSPORT) -> str:
+    return f"{media}a=mid:{mid}\r\na={direction}\r\n{transport}"
+
+
+def offer(*sections: str, bundle: str | None = None) -> str:
+    group = f"a=group:BUNDLE {bundle}\r\n" if bundle else ""
+    return HEAD + group + "".join(sections)
+
+
+def answered(offer_sdp: str) -> SessionDescription:
+    """The widened form of an answer in which everything taken is simply echoed."""
+    narrowed = narrow(offer_sdp)
+    return SessionDescription.parse(narrowed.widen(narrowed.sdp.replace("sendonly", "recvonly")))
+
+
+def test_audio_and_video_pass_as_they_are() -> None:
+    narrowed = narrow(offer(section(OPUS, "0"), section(VP8, "1"), bundle="0 1"))
+    assert narrowed.kinds == ("audio", "video")
+    assert "a=group:BUNDLE 0 1\r\n" in narrowed.sdp
+
+
+@pytest.mark.parametrize(("media", "kind"), [(OPUS, "audio"), (VP8, "video")])
+def test_one_track_alone(media: str, kind: str) -> None:
+    assert narrow(offer(section(media, "a"), bundle="a")).kinds == (kind,)
+
+
+def test_what_we_do_not_take_is_rejected_in_its_place() -> None:
+    parts = [section(DATA, "d"), section(VP8, "v1"), section(AV1, "v2"), section(OPUS, "a1"), section(OPUS, "a2")]
+    whole = answered(offer(*parts, bundle="d v1 v2 a1 a2"))
+    assert [(media.rtp.muxId, media.port) for media in whole.media] == [
+        ("d", 0),
+        ("v1", 9),
+        ("v2", 0),
+        ("a1", 9),
+        ("a2", 0),
+    ]
+    assert [media.direction for media in whole.media] == ["inactive", "recvonly", "inactive", "recvonly", "inactive"]
+    assert [group.items for group in whole.group] == [["v1", "a1"]]
+
+
+def test_the_first_video_we_can_decode_is_taken() -> None:
+    assert narrow(offer(section(AV1, "x"), section(VP8, "y"), bundle="x y")).sdp.count("m=video") == 1
+
+
+def test_bundled_sections_may_leave_their_transport_to_the_first() -> None:
+    only = VP8.replace("m=video 9", "m=video 0") + "a=bundle-only\r\n"
+    narrowed = narrow(offer(section(OPUS, "0"), section(only, "1", transport=""), bundle="0 1"))
+    assert narrowed.kinds == ("audio", "video")
+    assert narrowed.sdp.count("a=ice-ufrag:abcd") == 2
+
+
+def test_transport_and_direction_of_the_whole_session() -> None:
+    head = HEAD.rstrip() + "\r\n" + TRANSPORT + "a=sendonly\r\n"
+    assert narrow(head + OPUS + "a=mid:0\r\n").kinds == ("audio",)
+
+
+def test_without_a_bundle_there_is_none_in_the_answer() -> None:
+    assert "BUNDLE" not in narrow(offer(section(OPUS, "0"))).widen(HEAD + "a=group:BUNDLE 0\r\n" + section(OPUS, "0"))
+
+
+def test_candidates_are_bounded() -> None:
+    candidates = "".join(f"a=candidate:{n} 1 udp 1 192.0.2.1 {n + 1024} typ host\r\n" for n in range(500))
+    assert narrow(offer(section(OPUS, "0") + candidates)).sdp.count("a=candidate:") == MAX_CANDIDATES
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        ("", "not SDP"),
+        ("hello", "not SDP"),
+        ("<html></html>", "not SDP"),
+        (offer(OPUS + "a=sendonly\r\n" + TRANSPORT), "a=mid"),
+        (offer(section(OPUS, "0", transport="")), "ice-ufrag"),
+        (offer(section(OPUS, "0", transport=TRANSPORT.replace("abcd", "a" * 300))), "ice-ufrag"),
+        (offer(section(OPUS, "0", transport=TRANSPORT.replace("a=setup:actpass\r\n", ""))), "a=setup"),
+        (offer(section(OPUS, "0", transport=TRANSPORT.replace("actpass", "holdconn"))), "cannot be read"),
+        (offer(section(OPUS, "0", transport=TRANSPORT.replace("sha-256", "md5"))), "fingerprint"),
+        (offer(section(OPUS.replace("a=rtcp-mux\r\n", ""), "0")), "rtcp-mux"),
+        (offer(section(OPUS.replace("111", "x"), "0")), "cannot be read"),
+        (offer(section(OPUS, "0"), section(VP8, "0")), "both called"),
+    ],
+)
+def test_a_broken_offer_is_refused_with_the_reason(bad: str, says: str) -> None:
+    with pytest.raises(BadOffer, match=says) as refused:
+        narrow(bad)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("useless", "says"),
+    [
+        (HEAD, "no media section"),
+        (offer(section(DATA, "0")), "neither an audio nor a video"),
+        (offer(section(AV1, "0")), "AV1"),
+        (offer(section(OPUS, "0", direction="recvonly")), "does not send"),
+        (offer(section(OPUS.replace("m=audio 9", "m=audio 0"), "0")), "port 0"),
+    ],
+)
+def test_an_offer_we_cannot_use_says_what_to_send(useless: str, says: str) -> None:
+    with pytest.raises(NoMediaOffered, match=says) as refused:
+        narrow(useless)
+    assert "VP8" in refused.value.hint
+
+
+def test_damaged_offers_never_surprise() -> None:
+    """Lines dropped, doubled, swapped and cut at random: taken or refused, never anything else."""
+    whole = offer(section(OPUS, "0"), section(VP8, "1"), section(DATA, "2"), bundle="0 1 2").splitlines()
+    rng = random.Random(0)
+    for _ in range(500):
+        lines = list(whole)
+        for _ in range(rng.randint(1, 4)):
+            index = rng.randrange(len(lines))
+            match rng.randrange(4):
+                case 0:
+                    del lines[index]
+                case 1:
+                    lines.insert(index, lines[rng.randrange(len(lines))])
+                case 2:
+                    lines[index] = lines[index][: rng.randrange(len(lines[index]) + 1)]
+                case _:
+                    lines[index] = lines[index].translate({ord(rng.choice("01:/ =")): rng.choice(["", "9", "é", "\0"])})
+        with suppress(BadOffer):
+            narrow("\r\n".join(lines))
