@@ -1,7 +1,6 @@
-"""Faces in a frame: boxes, a 478-point mesh each, and tracks that hold while a face stays near its place.
+"""Faces in a frame: boxes, a 478-point mesh each, and the tracks they are on.
 
-MediaPipe does the seeing, with the models that its wheel bundles (legacy solutions API, mediapipe 0.10.18–0.10.21). A
-track is a position over time: nothing here knows or stores who a face belongs to.
+MediaPipe does the seeing, with the models that its wheel bundles (legacy solutions API, mediapipe 0.10.18–0.10.21).
 """
 
 from __future__ import annotations
@@ -9,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from dataclasses import dataclass
+import threading
 from typing import Any
 
 import cv2
 import numpy as np
 
 from realtime.evidence.logs import quiet_native_logs
+from realtime.evidence.tracks import Tracks, iou
 from realtime.records import Box, Face, Float32, UInt8
 
 TILE_SIDE = 0.75
@@ -35,33 +35,54 @@ CROP_SCALE = 2.0
 "Side of the square the mesh is fitted in, in units of the longer side of the detected box."
 CROP_PX = 288
 "Crops smaller than this are enlarged, so that a far face has the size the mesh model knows."
-TRACK_GAP_S = 5.0
-"A face that comes back to its place within this much media time keeps its track."
-TRACK_REACH = 1.0
-"How far a face may move between two frames and keep its track, in units of its own size."
 
 
-class MeshFitter:
-    """Fits the mesh of one face at a time. Not thread-safe; the model worker owns it."""
+class FaceModels:
+    """MediaPipe's two detectors and its mesh; no state between pictures. Any thread may call, one at a time.
+
+    All sessions share one set (`shared_models`): a set takes 50 MB, and MediaPipe does not give it back when a set is
+    dropped, so one per session would fill the memory.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_fitted = 0
         with quiet_native_logs():
+            from mediapipe.python.solutions.face_detection import FaceDetection
             from mediapipe.python.solutions.face_mesh import FaceMesh
 
+            # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second
+            # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs.
+            self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
+            self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
             # Two, because a neighbour may stand in the same crop; the nearer one to the box is taken.
             self._mesher: Any = FaceMesh(
                 static_image_mode=True, max_num_faces=2, refine_landmarks=True, min_detection_confidence=0.3
             )
-            # The graph starts, and its models log, at the first picture rather than at construction.
-            self._mesher.process(np.zeros((64, 64, 3), np.uint8))
-        self._n_fitted = 0
+            # The graphs start, and their models log, at the first picture rather than at construction.
+            for graph in (self._near, self._far, self._mesher):
+                graph.process(np.zeros((64, 64, 3), np.uint8))
 
-    def fit(self, rgb_HW3: UInt8, box: Box) -> Float32 | None:
+    def detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
+        """Boxes, biggest first, each face once. The whole frame is searched first; if it seems empty, its parts."""
+        with self._lock:
+            candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
+            if not candidates:
+                magnified = [found for tile in _tiles(rgb_HW3) for found in _detect_in(rgb_HW3, tile, self._far)]
+                candidates = [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
+        candidates.sort(key=lambda found: -found[1])
+        kept: list[tuple[Box, float]] = []
+        for box, score in candidates:
+            if all(iou(box, other) < SAME_FACE_IOU for other, _ in kept):
+                kept.append((box, score))
+        return sorted(kept, key=lambda found: -found[0][2] * found[0][3])
+
+    def fit_mesh(self, rgb_HW3: UInt8, box: Box) -> Float32 | None:
         """(478, 3) landmarks in 0–1 of the frame (z in frame widths), or None where no mesh fits the box."""
         height, width = rgb_HW3.shape[:2]
         left_px, top_px, side_px, crop = _square_crop(rgb_HW3, box)
         # The first face that is found makes the graph log once more.
-        with quiet_native_logs() if self._n_fitted == 0 else contextlib.nullcontext():
+        with self._lock, quiet_native_logs() if self._n_fitted == 0 else contextlib.nullcontext():
             found = self._mesher.process(crop).multi_face_landmarks
         if not found:
             return None
@@ -78,21 +99,23 @@ class MeshFitter:
         return mesh_N3
 
 
+@functools.cache
+def shared_models() -> FaceModels:
+    """The process's one set of face models; the first call loads them in about a second."""
+    return FaceModels()
+
+
+def mesh_of_face(rgb_HW3: UInt8, box: Box) -> Float32 | None:
+    """(478, 3) mesh of the face in `box`, exactly as the live program fits it; None where no mesh fits."""
+    return shared_models().fit_mesh(np.ascontiguousarray(rgb_HW3), box)
+
+
 class FaceFinder:
-    """Finds up to five faces per frame and keeps their tracks. One per session; not thread-safe."""
+    """Finds up to five faces per frame and keeps their tracks. One per session."""
 
     def __init__(self) -> None:
-        self._mesh = MeshFitter()
+        self._models = shared_models()
         self._tracks = Tracks()
-        with quiet_native_logs():
-            from mediapipe.python.solutions.face_detection import FaceDetection
-
-            # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second
-            # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs.
-            self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
-            self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
-            for detector in (self._near, self._far):
-                detector.process(np.zeros((64, 64, 3), np.uint8))
 
     def find(self, rgb_HW3: UInt8, at_s: float) -> tuple[Face, ...]:
         """Faces of one frame, biggest first; empty for a frame without a face, or without pixels.
@@ -103,8 +126,8 @@ class FaceFinder:
             return ()
         rgb_HW3 = np.ascontiguousarray(rgb_HW3)
         seen: list[tuple[Box, float, Float32 | None]] = []
-        for box, score in self._detect(rgb_HW3)[: MAX_FACES * 2]:
-            mesh_N3 = self._mesh.fit(rgb_HW3, box)
+        for box, score in self._models.detect(rgb_HW3)[: MAX_FACES * 2]:
+            mesh_N3 = self._models.fit_mesh(rgb_HW3, box)
             if mesh_N3 is None and score < MIN_SCORE_WITHOUT_MESH:
                 continue
             outline = box if mesh_N3 is None else _bounds(mesh_N3)
@@ -118,90 +141,6 @@ class FaceFinder:
             Face(track=track, box=box, score=score, mesh_N3=mesh_N3)
             for track, (box, score, mesh_N3) in zip(tracks, seen, strict=True)
         )
-
-    def _detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
-        """Boxes, biggest first, each face once. The whole frame is searched first; if it seems empty, its parts."""
-        candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
-        if not candidates:
-            magnified = [found for tile in _tiles(rgb_HW3) for found in _detect_in(rgb_HW3, tile, self._far)]
-            candidates = [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
-        candidates.sort(key=lambda found: -found[1])
-        kept: list[tuple[Box, float]] = []
-        for box, score in candidates:
-            if all(iou(box, other) < SAME_FACE_IOU for other, _ in kept):
-                kept.append((box, score))
-        return sorted(kept, key=lambda found: -found[0][2] * found[0][3])
-
-
-@functools.cache
-def _shared_fitter() -> MeshFitter:
-    return MeshFitter()
-
-
-def mesh_of_face(rgb_HW3: UInt8, box: Box) -> Float32 | None:
-    """(478, 3) mesh of the face in `box`, exactly as the live program fits it; None where no mesh fits.
-
-    Uses one fitter per process: call it from one thread.
-    """
-    return _shared_fitter().fit(np.ascontiguousarray(rgb_HW3), box)
-
-
-@dataclass(slots=True)
-class _Track:
-    number: int
-    box: Box
-    seen_s: float
-
-
-class Tracks:
-    """Gives each box the number of the track whose last place is nearest, or a new number."""
-
-    def __init__(self) -> None:
-        self._alive: list[_Track] = []
-        self._n_started = 0
-
-    def match(self, boxes: list[Box], *, at_s: float, frame_px: tuple[int, int]) -> list[int]:
-        """Track numbers, from 1, in the order of `boxes`. Greedy: the closest pair is matched first."""
-        self._alive = [track for track in self._alive if at_s - track.seen_s <= TRACK_GAP_S]
-        pairs = sorted(
-            (distance, b, t)
-            for b, box in enumerate(boxes)
-            for t, track in enumerate(self._alive)
-            if (distance := _apart(box, track.box, frame_px)) <= TRACK_REACH
-        )
-        matched: dict[int, _Track] = {}
-        taken: set[int] = set()
-        for _, b, t in pairs:
-            if b not in matched and t not in taken:
-                matched[b] = self._alive[t]
-                taken.add(t)
-        for b, box in enumerate(boxes):
-            if b not in matched:
-                self._n_started += 1
-                matched[b] = _Track(self._n_started, box, at_s)
-                self._alive.append(matched[b])
-            matched[b].box, matched[b].seen_s = box, at_s
-        return [matched[b].number for b in range(len(boxes))]
-
-
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes."""
-    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if across <= 0 or down <= 0:
-        return 0.0
-    return across * down / (a[2] * a[3] + b[2] * b[3] - across * down)
-
-
-def _apart(a: Box, b: Box, frame_px: tuple[int, int]) -> float:
-    """Distance of the centres in units of the mean size; infinite where one face is twice as big as the other."""
-    width, height = frame_px
-    size_a, size_b = (max(box[2] * width, box[3] * height) for box in (a, b))
-    if max(size_a, size_b) > 2 * min(size_a, size_b):
-        return float("inf")
-    across = (a[0] + a[2] / 2 - b[0] - b[2] / 2) * width
-    down = (a[1] + a[3] / 2 - b[1] - b[3] / 2) * height
-    return float(np.hypot(across, down)) * 2 / (size_a + size_b)
 
 
 def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any) -> list[tuple[Box, float]]:
