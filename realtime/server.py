@@ -24,8 +24,9 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime.errors import (
@@ -37,6 +38,7 @@ from realtime.errors import (
     RealtimeError,
     ServerFull,
     TooLarge,
+    UnknownSession,
     WrongContentType,
 )
 from realtime.guard import Guard, bearer, problem, refuse
@@ -78,8 +80,7 @@ class LiveServer:
         app = Starlette(
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
-                Route("/sessions/{id}", self.state, methods=["GET"]),
-                Route("/sessions/{id}", self.end, methods=["DELETE"]),
+                Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
@@ -87,11 +88,12 @@ class LiveServer:
                 Route("/openapi.json", self.openapi),
                 Route("/schema/events.json", self.schema),
                 Route("/api/config", self.config),
-                Mount("/", Page(directory=WEB, html=True, check_dir=False)),
             ],
             exception_handlers={RealtimeError: _told, HTTPException: _http, Exception: _broken},
             lifespan=self._lifespan,
         )
+        # Not a mount: one at / would take what another route refuses for its method.
+        app.router.default = Page(directory=WEB, html=True, check_dir=False)
         # Outermost, so that even the answer to a crash carries the headers.
         self.app = Guard(app, loopback=settings.server.loopback)
 
@@ -133,16 +135,14 @@ class LiveServer:
 
     # Sessions.
 
-    async def state(self, request: Request) -> Response:
+    async def session(self, request: Request) -> Response:
         self._check_token(request)
         session = self.sessions.get(request.path_params["id"])
+        if request.method == "DELETE":
+            await self.sessions.stop(session.id, "The session was ended by its owner.")
+            return Response(status_code=HTTPStatus.OK)
         state = "ended" if session.log.closed else "live"
         return JSONResponse({"id": session.id, "state": state, "model": self._model.name, **session.state()})
-
-    async def end(self, request: Request) -> Response:
-        self._check_token(request)
-        await self.sessions.stop(request.path_params["id"], "The session was ended by its owner.")
-        return Response(status_code=HTTPStatus.OK)
 
     async def events(self, socket: WebSocket) -> None:
         try:
@@ -236,8 +236,16 @@ class LiveServer:
 class Page(StaticFiles):
     """The built page. Its assets carry a hash in their names and may be kept for ever; the page is asked for anew."""
 
-    async def get_response(self, path: str, scope: object) -> Response:
-        answer = await super().get_response(path, scope)  # type: ignore[arg-type]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await refuse(scope, receive, send, UnknownSession("Events are at /sessions/{id}/events."))
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if path == "." and not (WEB / "index.html").is_file():
+            raise NotReady("The page is not built.", "Build it once: make serve")
+        answer = await super().get_response(path, scope)
         answer.headers["Cache-Control"] = (
             "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
         )
@@ -292,8 +300,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise PortTaken(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another --port.") from error
 
 
-async def serve(server: LiveServer, settings: Settings, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; the sessions are told before the sockets close."""
+def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
+    """Serves until SIGINT or SIGTERM; the sessions are told before the sockets close."""
     tls = settings.server
     config = uvicorn.Config(
         server.app,
@@ -304,9 +312,11 @@ async def serve(server: LiveServer, settings: Settings, listening: socket.socket
         access_log=False,
         server_header=False,
         ws_max_size=4_096,
+        # Events are small; a compressor for each reader costs more memory and time than it saves.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=10,
     )
-    await _Uvicorn(config, server.sessions).serve(sockets=[listening])
+    return _Uvicorn(config, server.sessions)
 
 
 class _Uvicorn(uvicorn.Server):

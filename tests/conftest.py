@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
+
+from tests.ingest.media_files import room, voice, write_clip
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def a_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seconds of a moving picture; something with a voice's pitch speaks from the first second to the third."""
+    sound_N = np.concatenate([room(1.0), voice(2.0), room(2.0, seed=1)])
+    path = tmp_path_factory.mktemp("recording") / "clip.mp4"
+    return write_clip(path, pictures_s=[index / 10 for index in range(50)], sound_N=sound_N)

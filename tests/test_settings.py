@@ -71,3 +71,15 @@ def test_the_record_of_a_run_has_no_secret() -> None:
     assert "secret" not in str(describe(settings))
     assert describe(settings)["ice"]["turn_password"] == "set"
     assert describe(settings)["server"]["tls_cert"] == "c"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_neither_token_nor_tls(host: str) -> None:
+    assert ServerSettings(host=host).loopback
+
+
+def test_an_open_address_needs_both() -> None:
+    open_to_all = ServerSettings(host="0.0.0.0", token="t", tls_cert=Path("c"), tls_key=Path("k"))
+    assert not open_to_all.loopback
+    with pytest.raises(BadSettings, match="no token or no TLS"):
+        ServerSettings(host="0.0.0.0", token="t")

@@ -1,0 +1,169 @@
+"""`realtime bench`: latency and throughput of one live session on this machine.
+
+Recordings are played at the pace of life into the real session (the same stages, the same mailboxes, newest wins), and
+the figures are read off its own events. The ceiling is the machine: face mesh, towers and decoding share its cores.
+Prints a table and ends in one JSON line.
+
+`label_ms` and `first_word_ms` count from the moment the segmenter is sure that speech is over; `endpoint_ms` is what it
+needs for that after the last voiced sound, less the padding that it keeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from realtime.errors import NotMedia
+from realtime.ingest import Sink, Source
+from realtime.ingest.media import MediaSource
+from realtime.metrics import Metrics
+from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
+from realtime.session import Model, Session
+from realtime.settings import Settings
+from realtime.worker import ModelWorker
+
+CLIPS = ("*.mp4", "*.webm", "*.mkv", "*.avi", "*.flv", "*.mov")
+GAP_S = 1.0
+"Of nothing between two recordings, so that speech at the end of one is answered before the next begins."
+
+
+class Playlist:
+    """Recordings one after the other, again and again, at the pace of life: to the session it is a call."""
+
+    live = True
+    has_video = True
+    has_audio = True
+    silent_s = 0.0
+
+    def __init__(self, files: Sequence[str], settings: Settings, *, seconds: float) -> None:
+        self._files = files
+        self._settings = settings
+        self._seconds = seconds
+
+    async def run(self, sink: Sink) -> None:
+        pace = Pace(sink, time.monotonic())
+        n_played = 0
+        while pace.reached_s < self._seconds:
+            file = self._files[n_played % len(self._files)]
+            source: Source = await asyncio.to_thread(
+                MediaSource.open, file, ingest=self._settings.ingest, speech=self._settings.speech
+            )
+            await source.run(pace)
+            pace.next_after(GAP_S)
+            n_played += 1
+        await sink.ended("end of the bench")
+
+
+class Pace:
+    """A sink in front of a sink: holds each item back until the wall clock has come to its media time."""
+
+    def __init__(self, sink: Sink, began_s: float) -> None:
+        self._sink = sink
+        self._began_s = began_s
+        self._offset_s = 0.0
+        self.reached_s = 0.0
+
+    def next_after(self, gap_s: float) -> None:
+        """What comes now begins `gap_s` after the end of what came before."""
+        self._offset_s = self.reached_s + gap_s
+
+    async def frame(self, frame: VideoFrame) -> None:
+        at_s = await self._until(frame.at_s)
+        await self._sink.frame(VideoFrame(at_s, frame.rgb_HW3))
+
+    async def speech_started(self, edge: SpeechEdge) -> None:
+        await self._sink.speech_started(SpeechEdge(edge.start_s + self._offset_s))
+
+    async def speech_ended(self, segment: SpeechSegment) -> None:
+        # The segmenter knows of an end when it has heard what follows: the clock has been there already.
+        start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
+        await self._sink.speech_ended(SpeechSegment(start_s, end_s, segment.samples_N))
+
+    async def clock(self, at_s: float) -> None:
+        await self._sink.clock(await self._until(at_s))
+
+    async def ended(self, reason: str) -> None:
+        """One recording has; the session has not."""
+
+    async def _until(self, at_s: float) -> float:
+        at_s += self._offset_s
+        self.reached_s = max(self.reached_s, at_s)
+        await asyncio.sleep(max(0.0, self._began_s + at_s - time.monotonic()))
+        return at_s
+
+
+def bench(media: Sequence[str], model: Model, settings: Settings, *, seconds: float, out: Path | None) -> int:
+    files = list(media) or _clips()
+    figures = asyncio.run(_measure(files, model, settings, seconds))
+    for name, value in figures.items():
+        print(f"{name:<18} {value}", file=sys.stderr)
+    line = json.dumps(figures)
+    print(line)
+    if out is not None:
+        out.write_text(line + "\n")
+    return 0
+
+
+def _clips() -> list[str]:
+    """Clips with sound and picture of the data folder, if it is here. Raises NotMedia."""
+    folder = Path(os.environ.get("EMOTHINKER_DATA", "../shared/data"))
+    files = sorted(str(file) for pattern in CLIPS for file in folder.rglob(pattern))
+    if not files:
+        raise NotMedia(
+            f"There are no recordings in {folder}.", "Name one: realtime bench FILE, a person speaking to the camera."
+        )
+    return files
+
+
+async def _measure(files: Sequence[str], model: Model, settings: Settings, seconds: float) -> dict[str, Any]:
+    metrics = Metrics()
+    source = Playlist(files, settings, seconds=seconds)
+    events: list[dict[str, Any]] = []
+    with ModelWorker(metrics) as worker:
+        session = Session(source=source, model=model, worker=worker, settings=settings, metrics=metrics)
+        began_cpu_s = time.process_time()
+        running = asyncio.create_task(session.run(), name="session")
+        async for line in session.log.read():
+            events.append(json.loads(line))
+        await running
+        cpu_s = time.process_time() - began_cpu_s
+    return {
+        "model": model.name,
+        "engine": model.engine_reason,
+        "live_s": round(session.at_s, 1),
+        **_latencies(events),
+        "lag_s": _spread(event["seconds"] for event in events if event["type"] == "lag"),
+        "skipped_frames": session.state()["skipped_frames"],
+        "skipped_windows": session.state()["skipped_windows"],
+        "cpu_s_per_live_s": round(cpu_s / session.at_s, 3),
+        # Linux counts in KiB.
+        "rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _latencies(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    done = [event["timings_ms"] for event in events if event["type"] == "reason.done"]
+    spoken = [timings for timings in done if "endpoint" in timings]
+    figures: dict[str, Any] = {"windows": len(done), "spoken_windows": len(spoken)}
+    for name in ("endpoint", "label", "first_word", "total"):
+        figures[f"{name}_ms"] = _spread(timings[name] for timings in spoken)
+    for stage in sorted({name for timings in done for name in timings} - {"endpoint", "label", "first_word", "total"}):
+        figures[f"stage_{stage}_ms"] = _spread(timings[stage] for timings in done if stage in timings)
+    return figures
+
+
+def _spread(values: Iterable[float]) -> dict[str, float] | None:
+    """Median and 95th percentile; None when nothing was measured."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    return {"p50": round(statistics.median(ordered), 3), "p95": round(p95, 3), "n": len(ordered)}

@@ -1,0 +1,195 @@
+"""The command line.
+
+    realtime serve                  the page at http://127.0.0.1:8080
+    realtime analyze FILE           the same over a recording; events as JSON lines
+    realtime watch URL              a live session's events
+    realtime doctor                 what this machine can do, and how to get what it can't
+    realtime bench                  latency and throughput on this machine
+
+Results go to the standard output, what is said to people to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
+usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable, 7 port taken, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime.errors import RealtimeError
+from realtime.settings import Settings, load
+
+if TYPE_CHECKING:
+    from realtime.session import Model
+
+ENGINES = ("auto", "torch", "onnx", "trt")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else options.log_level,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        return int(options.run(options))
+    except RealtimeError as error:
+        print(f"realtime: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"          {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone (`| head`); Python would complain once more while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="realtime", description="Watches and listens, and says what a person seems to feel and why."
+    )
+    parser.add_argument("--version", action="version", version=f"emothinker {version('emothinker')}")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", help="nano (default), a Hugging Face id, or a folder")
+    model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
+    model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
+    model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
+
+    serve = commands.add_parser("serve", parents=[model], help="serve the page and the WHIP endpoint")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
+    serve.add_argument("--port", help="port (default: 8080; 0 takes a free one)")
+    serve.add_argument("--tls-cert", type=Path, metavar="F", help="certificate, PEM")
+    serve.add_argument("--tls-key", type=Path, metavar="F", help="its key, PEM")
+    serve.add_argument("--token", help="what callers have to bring as a bearer token")
+    serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
+    serve.set_defaults(run=_serve, log_level=logging.INFO)
+
+    analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording")
+    analyze.add_argument("file", metavar="FILE", help="any file with sound or picture, or an rtsp:// address")
+    analyze.add_argument("--out", type=Path, metavar="EVENTS.jsonl", help="write the events there")
+    analyze.set_defaults(run=_analyze, log_level=logging.WARNING)
+
+    watch = commands.add_parser("watch", help="print a live session's events as JSON lines")
+    watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID, as the server's Location says")
+    watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
+    watch.set_defaults(run=_watch, log_level=logging.WARNING)
+
+    doctor = commands.add_parser("doctor", parents=[model], help="what this machine can do")
+    doctor.set_defaults(run=_doctor, log_level=logging.WARNING)
+
+    bench = commands.add_parser("bench", parents=[model], help="measure latency and throughput here")
+    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play at the pace of life")
+    bench.add_argument("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    bench.set_defaults(run=_bench, log_level=logging.WARNING)
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    flags = {
+        "model.name": options.model,
+        "model.adapter": options.adapter,
+        "model.engine": options.engine,
+        **{
+            f"server.{name}": getattr(options, name, None)
+            for name in ("host", "port", "tls_cert", "tls_key", "token", "max_sessions")
+        },
+    }
+    return load(options.config, environ=os.environ, flags=flags)
+
+
+# What a command needs is imported when it runs: `watch` and `--help` should not wait for torch.
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+
+    from realtime import server
+    from realtime.ingest.webrtc import answer
+    from realtime.metrics import Metrics
+    from realtime.worker import ModelWorker
+
+    # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
+    listening = server.listen(settings.server.host, settings.server.port)
+    model = _load_model(settings)
+    metrics = Metrics()
+
+    async def run() -> None:
+        live = server.LiveServer(
+            model=model,
+            worker=worker,
+            settings=settings,
+            metrics=metrics,
+            answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+        )
+        scheme = "https" if settings.server.tls_cert else "http"
+        host = "localhost" if settings.server.loopback else settings.server.host
+        print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
+        print(f"Model {model.name}, {model.engine_reason}. Ctrl+C ends it.", file=sys.stderr)
+        await server.program(live, settings).serve(sockets=[listening])
+
+    with listening, ModelWorker(metrics) as worker:
+        asyncio.run(run())
+    return 0
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+
+    from realtime.analyze import analyze
+    from realtime.ingest.media import MediaSource
+
+    # Opened before the model loads: a wrong path should be told at once.
+    source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
+    model = _load_model(settings)
+    if options.out is None:
+        asyncio.run(analyze(source, model, settings, sys.stdout))
+    else:
+        with options.out.open("w", encoding="utf-8") as out:
+            asyncio.run(analyze(source, model, settings, out))
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from realtime.watch import watch
+
+    asyncio.run(watch(options.url, after=options.after))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from realtime.doctor import examine
+
+    return examine(_settings(options))
+
+
+def _bench(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+
+    from realtime.bench import bench
+
+    return bench(options.media, _load_model(settings), settings, seconds=options.seconds, out=options.json)
+
+
+def _load_model(settings: Settings) -> Model:
+    from realtime.model import load
+
+    wanted = settings.model
+    return load(wanted.name, adapter=wanted.adapter, engine=wanted.engine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

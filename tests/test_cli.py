@@ -1,0 +1,120 @@
+"""The command line as a person meets it: what is wrong is said in two lines, never as a traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import realtime.model
+from realtime import cli
+from realtime.errors import BadModel, BadSettings
+from realtime.watch import events_url
+from tests.scripted import ScriptedModel
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = cli.main(arguments)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["serve", "--port", "many"], 2, "server.port is 'many'.\n          It has to be a whole number."),
+        (["serve", "--max-sessions", "0"], 2, "between 1 and"),
+        (["serve", "--host", "0.0.0.0"], 2, "Add --token, --tls-cert and --tls-key"),
+        (["serve", "--config", "none.toml"], 2, "none.toml cannot be read"),
+        (["analyze", "none.mp4"], 3, "none.mp4"),
+        (["watch", "http://127.0.0.1:9"], 2, "is not a session's address"),
+    ],
+)
+def test_a_mistake_is_said_in_plain_words(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    got, out, err = run(capsys, *arguments)
+    assert (got, out) == (code, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_a_text_file_is_not_media(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "notes.mp4"
+    file.write_text("these are notes")
+    code, out, err = run(capsys, "analyze", str(file))
+    assert (code, out) == (3, "")
+    assert "notes.mp4" in err
+
+
+def test_a_model_that_cannot_be_loaded_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, a_recording: Path
+) -> None:
+    def load(*args: object, **options: object) -> None:
+        raise BadModel("The checkpoint ends in the middle.", "Fetch it again.")
+
+    monkeypatch.setattr(realtime.model, "load", load, raising=False)
+    code, _, err = run(capsys, "analyze", str(a_recording))
+    assert (code, err) == (4, "realtime: The checkpoint ends in the middle.\n          Fetch it again.\n")
+
+
+def test_analyze_writes_events_as_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, a_recording: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(realtime.model, "load", lambda *args, **options: ScriptedModel(), raising=False)
+    code, out, _ = run(capsys, "analyze", str(a_recording))
+    events = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    kinds = [event["type"] for event in events]
+    assert (kinds[0], kinds[-1]) == ("session.opened", "session.closed")
+    assert {"frame", "window", "label", "reason.delta", "reason.done"} <= set(kinds)
+
+    file = tmp_path / "events.jsonl"
+    code, out, _ = run(capsys, "analyze", str(a_recording), "--out", str(file))
+    assert (code, out) == (0, "")
+    assert len(file.read_text().splitlines()) == len(events)
+
+
+def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
+    """`realtime analyze FILE | head -1` used to be how one finds a BrokenPipeError traceback."""
+    program = (
+        "import sys, realtime.model; from tests.scripted import ScriptedModel;"
+        "realtime.model.load = lambda *a, **k: ScriptedModel();"
+        "from realtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "analyze", str(a_recording)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert b"session.opened" in process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(30) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h:1/sessions/abc",
+        "h:1/sessions/abc",
+        "ws://h:1/sessions/abc/events",
+        "http://h:1/sessions/abc/events?after=3",
+    ],
+)
+def test_a_session_goes_by_many_addresses(url: str) -> None:
+    assert events_url(url) == "ws://h:1/sessions/abc/events"
+
+
+def test_tls_stays_tls() -> None:
+    assert events_url("https://h/sessions/abc") == "wss://h/sessions/abc/events"
+    with pytest.raises(BadSettings):
+        events_url("ftp://h/sessions/abc")

@@ -1,0 +1,298 @@
+"""The server over real sockets: uvicorn on loopback, a real WebRTC peer, real WebSockets; the model is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from realtime import server
+from realtime.errors import PortTaken
+from realtime.ingest.webrtc import answer
+from realtime.metrics import Metrics
+from realtime.publish.events import Trouble
+from realtime.publish.schema import event_schema
+from realtime.server import LiveServer
+from realtime.settings import PublishSettings, ServerSettings, Settings
+from realtime.watch import watch
+from realtime.worker import ModelWorker
+from tests.scripted import ScriptedModel
+
+SDP = {"Content-Type": "application/sdp"}
+VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
+
+
+@dataclass
+class Running:
+    live: LiveServer
+    http: httpx.AsyncClient
+    port: int
+
+    def socket(self, path: str, **options: Any) -> connect:
+        return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
+
+    async def whip(self, peer: RTCPeerConnection) -> str:
+        """Offer what the peer sends and take the answer; the path of the session."""
+        await peer.setLocalDescription(await peer.createOffer())
+        reply = await self.http.post("/whip", content=peer.localDescription.sdp, headers=SDP)
+        assert reply.status_code == 201, reply.text
+        assert reply.headers["content-type"] == "application/sdp"
+        await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
+        return str(reply.headers["location"])
+
+
+@asynccontextmanager
+async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
+    settings = settings or Settings()
+    metrics = Metrics()
+    listening = server.listen("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    with listening, ModelWorker(metrics) as worker:
+        live = LiveServer(
+            model=ScriptedModel(),
+            worker=worker,
+            settings=settings,
+            metrics=metrics,
+            answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+        )
+        program = server.program(live, settings)
+        running = asyncio.create_task(program.serve(sockets=[listening]))
+        while not program.started:
+            await asyncio.sleep(0.01)
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
+                yield Running(live, http, port)
+        finally:
+            program.should_exit = True
+            await running
+
+
+@asynccontextmanager
+async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTCPeerConnection]:
+    """A peer that sends aiortc's own test picture and silence."""
+    peer = RTCPeerConnection()
+    if audio:
+        peer.addTrack(AudioStreamTrack())
+    if video:
+        peer.addTrack(VideoStreamTrack())
+    try:
+        yield peer
+    finally:
+        await peer.close()
+
+
+async def until(socket: Any, kind: str) -> list[dict[str, Any]]:
+    """The events up to the first of that type, each checked against the schema."""
+    events: list[dict[str, Any]] = []
+    async with asyncio.timeout(15):
+        async for line in socket:
+            events.append(json.loads(line))
+            VALID.validate(events[-1])
+            if events[-1]["type"] == kind:
+                return events
+    raise AssertionError(f"the socket closed before a {kind}: {[event['type'] for event in events]}")
+
+
+async def test_a_peer_gets_events_reconnects_without_loss_and_leaves_nothing_behind() -> None:
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        assert len(path.removeprefix("/sessions/")) == 32
+        async with running.socket(f"{path}/events") as socket:
+            first = await until(socket, "frame")
+        async with running.socket(f"{path}/events?after={first[-1]['seq']}") as socket:
+            rest = await until(socket, "frame")
+            events = first + rest
+            assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+            state = (await running.http.get(path)).json()
+            assert (state["state"], state["model"]) == ("live", "scripted")
+            n_tasks = len(asyncio.all_tasks())
+            assert (await running.http.delete(path)).status_code == 200
+            closed = (await until(socket, "session.closed"))[-1]
+            assert closed["reason"] == "The session was ended by its owner."
+        assert (await running.http.get(path)).json()["state"] == "ended"
+        await asyncio.sleep(0.2)
+        assert len(asyncio.all_tasks()) < n_tasks
+        assert running.live.sessions.open == ()
+
+
+async def test_a_peer_that_vanishes_is_freed_within_ten_seconds() -> None:
+    async with serving() as running:
+        async with sender() as peer:
+            path = await running.whip(peer)
+            async with running.socket(f"{path}/events") as socket:
+                await until(socket, "frame")
+        async with asyncio.timeout(10):
+            while running.live.sessions.open:
+                await asyncio.sleep(0.1)
+
+
+async def test_a_full_server_says_when_to_come_back() -> None:
+    settings = Settings(server=ServerSettings(max_sessions=1, retry_after_s=7))
+    async with serving(settings) as running, sender(audio=False) as peer, sender() as another:
+        path = await running.whip(peer)
+        await another.setLocalDescription(await another.createOffer())
+        reply = await running.http.post("/whip", content=another.localDescription.sdp, headers=SDP)
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "7")
+        assert reply.json()["code"] == "full"
+        await running.http.delete(path)
+        await running.whip(another)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        (b"hello", "application/sdp", 400, "bad_offer"),
+        (b"\xff\xfe", "application/sdp", 400, "bad_offer"),
+        (b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "application/sdp", 422, "no_media"),
+        (b"v=0\r\n", "application/json", 415, "wrong_content_type"),
+        (b"v=0\r\n", "", 415, "wrong_content_type"),
+        (b"v" * 70_000, "application/sdp", 413, "too_large"),
+    ],
+)
+async def test_an_offer_that_is_none_gets_a_plain_answer(body: bytes, kind: str, status: int, code: str) -> None:
+    async with serving() as running:
+        reply = await running.http.post("/whip", content=body, headers={"Content-Type": kind} if kind else {})
+        assert (reply.status_code, reply.json()["code"]) == (status, code)
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.json()["detail"]
+        assert reply.json()["hint"]
+        assert running.live.sessions.open == ()
+        assert f'refused_total{{code="{code}"}} 1.0' in (await running.http.get("/metrics")).text
+
+
+async def test_what_operators_and_programs_ask() -> None:
+    async with serving() as running:
+        http = running.http
+        assert (await http.get("/healthz")).json() == {"status": "alive"}
+        assert (await http.get("/readyz")).json()["model"] == "scripted"
+        assert "emothinker_sessions 0.0" in (await http.get("/metrics")).text
+        assert (await http.get("/schema/events.json")).json() == event_schema()
+        config = (await http.get("/api/config")).json()
+        assert (config["labels"][0], config["token_required"], config["ice_servers"]) == ("happy", False, [])
+        paths = (await http.get("/openapi.json")).json()["paths"]
+        assert {"/whip", "/sessions/{id}", "/healthz", "/readyz", "/metrics"} <= set(paths)
+
+
+async def test_every_answer_carries_the_security_headers() -> None:
+    async with serving() as running:
+        for path in ("/healthz", "/sessions/none", "/"):
+            reply = await running.http.get(path)
+            assert "default-src 'none'" in reply.headers["content-security-policy"]
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert "access-control-allow-origin" not in reply.headers
+
+
+async def test_another_site_and_another_name_are_refused() -> None:
+    async with serving() as running:
+        foreign = await running.http.post("/whip", headers={**SDP, "Origin": "https://elsewhere.example"})
+        assert (foreign.status_code, foreign.json()["code"]) == (403, "wrong_origin")
+        rebound = await running.http.get("/api/config", headers={"Host": "elsewhere.example"})
+        assert rebound.status_code == 403
+        with pytest.raises(InvalidStatus) as refused:
+            async with running.socket("/sessions/x/events", origin="https://elsewhere.example"):
+                pass
+        assert refused.value.response.status_code == 403
+
+
+async def test_a_token_is_asked_for_where_one_is_set() -> None:
+    async with serving(Settings(server=ServerSettings(token="right"))) as running:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic right"}):
+            reply = await running.http.post("/whip", content=b"v=0\r\n", headers={**SDP, **headers})
+            assert (reply.status_code, reply.json()["code"]) == (401, "not_allowed")
+            assert reply.headers["www-authenticate"].startswith("Bearer")
+        reply = await running.http.post("/whip", content=b"v=0\r\n", headers={**SDP, "Authorization": "Bearer right"})
+        assert reply.status_code == 422
+
+
+async def test_unknown_sessions_and_paths_are_problems_too() -> None:
+    async with serving() as running:
+        for method, path, status in (
+            ("GET", "/sessions/none", 404),
+            ("DELETE", "/sessions/none", 404),
+            ("PATCH", "/sessions/none", 405),
+            ("GET", "/whip", 405),
+            ("GET", "/none", 404),
+        ):
+            reply = await running.http.request(method, path)
+            assert (reply.status_code, reply.json()["status"]) == (status, status)
+            assert reply.headers["content-type"] == "application/problem+json"
+        for path in ("/sessions/none/events", "/sessions/none/events?after=-1"):
+            with pytest.raises(InvalidStatus) as refused:
+                async with running.socket(path):
+                    pass
+            assert refused.value.response.status_code == 404
+
+
+async def test_a_strange_after_is_refused() -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        with pytest.raises(InvalidStatus) as refused:
+            async with running.socket(f"{path}/events?after=ten"):
+                pass
+        assert refused.value.response.status_code == 400
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -> None:
+    settings = Settings(publish=PublishSettings(send_timeout_s=1.0))
+    async with serving(settings) as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        session = running.live.sessions.open[0]
+        async with (
+            running.socket(f"{path}/events", max_queue=1) as slow,
+            running.socket(f"{path}/events") as quick,
+        ):
+            await until(quick, "frame")
+            # Enough to fill the kernel's buffers, so that the server's writes come to a halt.
+            for _ in range(2_000):
+                session.log.publish(Trouble("test", "x" * 4_000, ""), at_s=session.at_s)
+            newest = session.log.seq
+            async with asyncio.timeout(10):
+                async for line in quick:
+                    if json.loads(line)["seq"] > newest:
+                        break
+                while "slow_readers_total 1.0" not in (await running.http.get("/metrics")).text:
+                    await asyncio.sleep(0.1)
+            slow.transport.abort()
+
+
+async def test_stopping_the_server_tells_its_sessions() -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        socket = await running.socket(f"{path}/events")
+        await until(socket, "session.opened")
+    assert (await until(socket, "session.closed"))[-1]["reason"] == "The server was stopped."
+    await socket.close()
+
+
+async def test_watch_prints_a_session_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        watching = asyncio.create_task(watch(f"http://127.0.0.1:{running.port}{path}"))
+        async with running.socket(f"{path}/events") as socket:
+            await until(socket, "frame")
+        await running.http.delete(path)
+        await asyncio.wait_for(watching, 5)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "session.closed"
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with (
+        server.listen("127.0.0.1", 0) as listening,
+        pytest.raises(PortTaken, match=f"port {listening.getsockname()[1]}"),
+    ):
+        server.listen("127.0.0.1", listening.getsockname()[1])
