@@ -1,0 +1,223 @@
+"""One session's perception: frames and speech in, evidence for the Thinker out.
+
+Holds what belongs to one session and dies with it: face tracks, the running baselines of each face and of the voice,
+the seed of the random background drop.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.evidence import preprocess
+from realtime.evidence.baseline import FaceBaseline, VoiceBaseline
+from realtime.evidence.cues import CUES, measure_face
+from realtime.evidence.engine import Towers
+from realtime.evidence.faces import FaceFinder
+from realtime.evidence.scene import measure_scene
+from realtime.evidence.tokens import (
+    FaceFeatures,
+    face_measures,
+    frame_tokens,
+    scene_measures,
+    speech_tokens,
+    voice_measures,
+)
+from realtime.evidence.voice import measure_voice
+from realtime.model.audio import n_tokens, split_chunks
+from realtime.model.selectors import focal_mask, keep_background
+from realtime.model.thinker import EmoThinker
+from realtime.model.vision import window_plan
+from realtime.records import (
+    Box,
+    Face,
+    FaceCues,
+    Float32,
+    FrameEvidence,
+    SpeechEvidence,
+    SpeechSegment,
+    TokenCounts,
+    VideoFrame,
+)
+
+MAX_BASELINES = 32
+"Face tracks whose neutral is remembered; the oldest is forgotten first."
+MEL_FRAMES_FOR_EXPERT = 400
+
+
+class Perception:
+    """Blocking; always called from the model worker's thread."""
+
+    def __init__(
+        self,
+        model: EmoThinker,
+        towers: Towers,
+        *,
+        text_QD: Tensor,
+        seed: int,
+        now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._model = model
+        self._towers = towers
+        self._text_QD = text_QD
+        self._seed = seed
+        self._now_s = now_s
+        self._finder = FaceFinder()
+        self._faces: dict[int, FaceBaseline] = {}
+        self._voice = VoiceBaseline()
+        self._timings_ms: dict[str, float] = {}
+
+    def close(self) -> None:
+        """Forget everything about the people of this session."""
+        self._faces.clear()
+        self._finder = FaceFinder()
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began_s = self._now_s()
+        yield
+        self._timings_ms[name] = (self._now_s() - began_s) * 1000
+
+    @torch.inference_mode()
+    def see(self, frame: VideoFrame) -> FrameEvidence:
+        """Faces, cues and tokens of one frame."""
+        self._timings_ms = {}
+        height, width = frame.rgb_HW3.shape[:2]
+        with self._timed("faces"):
+            faces = self._finder.find(frame.rgb_HW3, frame.at_s)
+            measured = [self._measure(face, width, height) for face in faces]
+        scene = measure_scene(frame.rgb_HW3)
+        with self._timed("vision"):
+            image, region = self._view(frame, tuple(face.box for face in faces))
+            boxes = tuple(preprocess.into_region(face.box, region, height=height, width=width) for face in faces)
+            rows, columns = image.shape[1] // preprocess.TOKEN_PX, image.shape[2] // preprocess.TOKEN_PX
+            tokens_ND = self._encode(image, rows, columns)
+        with self._timed("select"):
+            dilation_px = self._model.config.emotion.dilation_patches * preprocess.PATCH_PX
+            focal = focal_mask(boxes, rows=rows, columns=columns, token_px=preprocess.TOKEN_PX, dilation_px=dilation_px)
+            drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
+            keep = keep_background(focal, drop=drop, seed=self._seed * 1_000_003 + round(frame.at_s * 1000))
+            features = self._features(frame, faces, measured, boxes)
+            x, positions = frame_tokens(
+                self._model,
+                tokens_ND,
+                columns=columns,
+                focal_N=focal,
+                keep_N=keep,
+                text_QD=self._text_QD,
+                faces=features,
+                scene_3=torch.from_numpy(scene_measures(scene, len(faces))),
+            )
+        n_focal = int(focal.sum())
+        scale = region[2] / image.shape[2]  # frame pixels per pixel of what the tower sees
+        return FrameEvidence(
+            at_s=frame.at_s,
+            faces=faces,
+            cues=tuple(cues for cues in measured if cues is not None),
+            scene=scene,
+            counts=TokenCounts(focal=n_focal, background=int(keep.sum()) - n_focal, dropped=int((~keep).sum())),
+            tokens_ND=x.float().cpu().numpy(),
+            positions_3N=positions.numpy(),
+            focal=tuple(dilate(face.box, dilation_px * scale, width=width, height=height) for face in faces),
+            timings_ms=dict(self._timings_ms),
+        )
+
+    def _measure(self, face: Face, width: int, height: int) -> FaceCues | None:
+        if face.track not in self._faces:
+            if len(self._faces) >= MAX_BASELINES:
+                self._faces.pop(next(iter(self._faces)))
+            self._faces[face.track] = FaceBaseline(CUES)
+        return measure_face(face, self._faces[face.track], width, height)
+
+    def _view(self, frame: VideoFrame, boxes: tuple[Box, ...]) -> tuple[Tensor, Box]:
+        """What the tower sees, (3, H, W) in 0–1, and the region of the camera's frame that it shows, in pixels."""
+        emotion = self._model.config.emotion
+        height, width = frame.rgb_HW3.shape[:2]
+        if emotion.grey_face_px:
+            region = preprocess.people_region(
+                boxes, height=height, width=width, face_px=emotion.grey_face_px, frame_px=emotion.frame_px
+            )
+            return preprocess.cut_region(preprocess.to_grey(frame.rgb_HW3), region, emotion.frame_px), region
+        return preprocess.whole_frame(frame.rgb_HW3, emotion.frame_px), (0.0, 0.0, float(width), float(height))
+
+    def _encode(self, image_3HW: Tensor, rows: int, columns: int) -> Tensor:
+        plan = window_plan(rows * preprocess.MERGE, columns * preprocess.MERGE)
+        patches = preprocess.patchify(image_3HW)[plan.gather_N]
+        return self._towers.vision(patches[None], plan.positions_N2[None], plan.valid_N[None])[0, plan.token_M]
+
+    def _features(
+        self,
+        frame: VideoFrame,
+        faces: tuple[Face, ...],
+        measured: list[FaceCues | None],
+        boxes: tuple[Box, ...],
+    ) -> list[FaceFeatures]:
+        expert = self._model.emotion.face_expert
+        if expert is None:
+            return []
+        grey_HW = preprocess.to_grey(frame.rgb_HW3)
+        features = []
+        for face, cues, (x, y, w, h) in zip(faces, measured, boxes, strict=True):
+            if face.mesh_N3 is None or cues is None:
+                continue
+            crop = torch.from_numpy(preprocess.crop_face(grey_HW, face.mesh_N3))[None, None].to(self._model.dtype)
+            # A face and its mirror image show the same emotion: the mean of both verdicts is steadier.
+            both = torch.logaddexp(expert(crop), expert(crop.flip(-1))) - math.log(2)
+            features.append(
+                FaceFeatures(
+                    measures_20=torch.from_numpy(face_measures(cues, face.box)),
+                    geometry_936=torch.from_numpy(cues.geometry_N),
+                    verdict_7=both[0],
+                    centre_in_view=(x + w / 2, y + h / 2),
+                )
+            )
+        return features
+
+    @torch.inference_mode()
+    def hear(self, segment: SpeechSegment) -> SpeechEvidence:
+        """Prosody and tokens of one stretch of speech."""
+        cues = measure_voice(segment.samples_N, self._voice)
+        mel = preprocess.log_mel(segment.samples_N)
+        chunks, lengths = split_chunks(torch.from_numpy(mel))
+        out = self._towers.audio(chunks, lengths)
+        tokens_ND = torch.cat([row[: max(0, n_tokens(int(n)))] for row, n in zip(out, lengths, strict=True)])
+        x, positions = speech_tokens(
+            self._model,
+            tokens_ND,
+            text_QD=self._text_QD,
+            measures_10=torch.from_numpy(voice_measures(cues)),
+            verdict_7=self._voice_verdict(mel, cues.features_N),
+        )
+        return SpeechEvidence(
+            start_s=segment.start_s,
+            end_s=segment.end_s,
+            cues=cues,
+            tokens_ND=x.float().cpu().numpy(),
+            positions_3N=positions.numpy(),
+        )
+
+    def _voice_verdict(self, mel_FT: Float32, features_P: Float32) -> Tensor:
+        expert = self._model.emotion.voice_expert
+        if expert is None:
+            return torch.zeros(0)
+        kept = mel_FT[:, :MEL_FRAMES_FOR_EXPERT]
+        # Always the same length: that is what its convolutions were trained on.
+        padded = np.zeros((mel_FT.shape[0], MEL_FRAMES_FOR_EXPERT), np.float32)
+        padded[:, : kept.shape[1]] = kept
+        n_frames = torch.tensor([kept.shape[1]], dtype=torch.int32)
+        verdict: Tensor = expert(torch.from_numpy(padded)[None], n_frames, torch.from_numpy(features_P)[None])[0]
+        return verdict
+
+
+def dilate(box: Box, by_px: float, *, width: int, height: int) -> Box:
+    """A box grown by `by_px` camera pixels on each side and clipped to the frame, in 0–1."""
+    x, y, w, h = box
+    left, top = max(0.0, x - by_px / width), max(0.0, y - by_px / height)
+    right, bottom = min(1.0, x + w + by_px / width), min(1.0, y + h + by_px / height)
+    return (left, top, right - left, bottom - top)

@@ -1,0 +1,135 @@
+"""From tower outputs and measurements to the tokens of one frame or stretch of speech: selectors, cue projectors.
+
+Training calls these functions with gradients, serving without: there is no second implementation that could drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.evidence.cues import CUES
+from realtime.evidence.voice import VOICE_VALUES
+from realtime.model.thinker import EmoThinker
+from realtime.records import Box, FaceCues, Float32, Scene, VoiceCues
+
+MAX_FACES = 5
+VERDICT_FLOOR = -5.0
+"Log-probabilities below this say no more than 'no'; the tail of an expert is noise."
+
+
+@dataclass(frozen=True)
+class FaceFeatures:
+    """What the cue tokens of one face are projected from."""
+
+    measures_20: Tensor
+    geometry_936: Tensor
+    verdict_7: Tensor
+    "Log-probabilities of the face expert."
+    centre_in_view: tuple[float, float]
+    "(x, y) of the face in 0–1 of the frame that the tower sees."
+
+
+@dataclass(frozen=True)
+class CueSwitches:
+    """Which instruments may speak as tokens. All on is the default of nano; each is a row of the ablations."""
+
+    measures: bool = True
+    face_expert: bool = True
+    voice_expert: bool = True
+    scene: bool = True
+
+
+ALL_CUES = CueSwitches()
+
+
+def face_measures(cues: FaceCues, box: Box) -> Float32:
+    """(20,) cue intensities, pose in units of 45°, centre and height of the face in the camera's frame."""
+    x, y, w, h = box
+    pose = [angle / 45.0 for angle in cues.pose_deg]
+    values = [cues.intensities[name] for name in CUES] + pose + [x + w / 2, y + h / 2, h]
+    return np.array(values, np.float32)
+
+
+def voice_measures(cues: VoiceCues) -> Float32:
+    """(10,) prosody relative to the voice's own baseline."""
+    return np.array([cues.relative[name] for name in VOICE_VALUES], np.float32)
+
+
+def scene_measures(scene: Scene, n_faces: int) -> Float32:
+    return np.array([scene.brightness, scene.saturation, min(n_faces, MAX_FACES) / MAX_FACES], np.float32)
+
+
+def frame_tokens(
+    model: EmoThinker,
+    tokens_ND: Tensor,
+    *,
+    columns: int,
+    focal_N: Tensor,
+    keep_N: Tensor,
+    text_QD: Tensor,
+    faces: Sequence[FaceFeatures],
+    scene_3: Tensor,
+    switches: CueSwitches = ALL_CUES,
+) -> tuple[Tensor, Tensor]:
+    """Focal tokens, then kept background tokens, then cue tokens: (N', D), and their TMRoPE offsets (3, N').
+
+    `tokens_ND` lie row by row over the frame, `columns` to a row. A cue token stands where its face is.
+    """
+    emotion = model.emotion
+    if emotion.visual_selector is not None:
+        tokens_ND = emotion.visual_selector(tokens_ND, text_QD, focal_N)
+    order = torch.cat([torch.nonzero(focal_N)[:, 0], torch.nonzero(~focal_N & keep_N)[:, 0]])
+    parts = [tokens_ND[order]]
+    rows, cols = order // columns, order % columns
+    positions = [torch.stack([torch.zeros_like(rows), rows, cols])]
+    if emotion.face_expert is not None:
+        n_rows = tokens_ND.shape[0] // columns
+        for face in faces:
+            place = torch.tensor(
+                [0, grid_place(face.centre_in_view[1], n_rows), grid_place(face.centre_in_view[0], columns)]
+            )[:, None]
+            if switches.measures:
+                geometry = emotion.geometry(face.geometry_936)
+                parts.append(emotion.face_measures(torch.cat([face.measures_20, geometry.clamp(-4, 4)]))[None])
+                positions.append(place)
+            if switches.face_expert:
+                parts.append(emotion.face_verdict(face.verdict_7.clamp(min=VERDICT_FLOOR))[None])
+                positions.append(place)
+        if switches.scene:
+            parts.append(emotion.scene_measures(scene_3)[None])
+            positions.append(torch.zeros(3, 1, dtype=torch.long))
+    return torch.cat(parts), torch.cat(positions, dim=1)
+
+
+def grid_place(share: float, n: int) -> int:
+    return min(max(int(share * n), 0), n - 1)
+
+
+def speech_tokens(
+    model: EmoThinker,
+    tokens_ND: Tensor,
+    *,
+    text_QD: Tensor,
+    measures_10: Tensor,
+    verdict_7: Tensor,
+    switches: CueSwitches = ALL_CUES,
+) -> tuple[Tensor, Tensor]:
+    """Audio tokens conditioned on the text, then cue tokens: (N', D), and offsets (3, N') from the segment's start."""
+    emotion = model.emotion
+    if emotion.audio_extractor is not None:
+        tokens_ND = emotion.audio_extractor(tokens_ND, text_QD)
+    parts = [tokens_ND]
+    if emotion.voice_expert is not None:
+        if switches.measures:
+            parts.append(emotion.voice_measures(measures_10)[None])
+        if switches.voice_expert:
+            parts.append(emotion.voice_verdict(verdict_7.clamp(min=VERDICT_FLOOR))[None])
+    x = torch.cat(parts)
+    last = max(tokens_ND.shape[0] - 1, 0)
+    steps = torch.cat([torch.arange(tokens_ND.shape[0]), torch.full((x.shape[0] - tokens_ND.shape[0],), last)])
+    return x, steps.expand(3, -1)

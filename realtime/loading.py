@@ -1,0 +1,46 @@
+"""A checkpoint by name, with its engine, ready to serve sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from realtime.evidence.engine import Towers, choose
+from realtime.evidence.perceive import Perception
+from realtime.model import checkpoint
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason.prompt import LABELS, Ask
+from realtime.reason.stream import Reasoner
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What `session.Model` asks for."""
+
+    name: str
+    engine_reason: str
+    labels: tuple[str, ...]
+    thinker: Reasoner
+    weights: EmoThinker
+    towers: Towers
+
+    def perceiver(self, seed: int, ask: Ask | None = None) -> Perception:
+        """A fresh perception for one session. Blocking: it starts the face models."""
+        query = self.thinker.query_embeddings(ask or Ask(labels=self.labels))
+        return Perception(self.weights, self.towers, text_QD=query, seed=seed)
+
+
+def load(name: str, *, adapter: Path | None = None, engine: str = "auto") -> LoadedModel:
+    """Read `nano`, a folder or a hub id. Raises BadModel or EngineMissing with what to do next."""
+    folder = checkpoint.locate(name)
+    weights = checkpoint.load(folder, adapter=adapter)
+    towers, reason = choose(engine, weights)
+    return LoadedModel(
+        name=name if adapter is None else f"{name} + {adapter.name}",
+        engine_reason=reason,
+        labels=LABELS,
+        thinker=Reasoner(weights, Vocabulary.read(folder)),
+        weights=weights,
+        towers=towers,
+    )

@@ -1,0 +1,131 @@
+"""Shapes of a checkpoint: what Qwen2.5-Omni's own `config.json` says, and what EmoThinker adds in `emothinker.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def pick(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Build the dataclass `kind` from the keys it knows; the published files carry many more."""
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: value for key, value in values.items() if key in known})
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """`thinker_config.vision_config`."""
+
+    depth: int = 32
+    hidden_size: int = 1280
+    intermediate_size: int = 3420
+    num_heads: int = 16
+    out_hidden_size: int = 2048
+    fullatt_block_indexes: tuple[int, ...] = (7, 15, 23, 31)
+    patch_size: int = 14
+    spatial_merge_size: int = 2
+    temporal_patch_size: int = 2
+    window_size: int = 112
+    in_channels: int = 3
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """`thinker_config.audio_config`."""
+
+    num_mel_bins: int = 128
+    encoder_layers: int = 32
+    encoder_attention_heads: int = 20
+    encoder_ffn_dim: int = 5120
+    d_model: int = 1280
+    n_window: int = 100
+    output_dim: int = 2048
+    max_source_positions: int = 1500
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """`thinker_config.text_config`."""
+
+    vocab_size: int = 151936
+    hidden_size: int = 2048
+    intermediate_size: int = 11008
+    num_hidden_layers: int = 36
+    num_attention_heads: int = 16
+    num_key_value_heads: int = 2
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = False
+    rope_theta: float = 1_000_000.0
+    mrope_section: tuple[int, ...] = (16, 24, 24)
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperatures by modality state and source, fitted on validation people (`train.calibrate`)."""
+
+    fast: Mapping[str, float] = field(default_factory=dict)
+    "Temperature for 'both', 'face', 'voice', 'none'; 1.0 where absent."
+    chain: Mapping[str, float] = field(default_factory=dict)
+    unsure_below: float = 0.0
+    "A verdict whose calibrated top probability is lower is told as 'unsure'."
+
+
+@dataclass(frozen=True)
+class EmotionConfig:
+    """`emothinker.json`: what this project adds to a Qwen2.5-Omni checkpoint. Absent file: all off."""
+
+    selector_dim: int = 0
+    "Width of the selectors' attention; 0: no selector, tokens pass untouched."
+    face_geometry: int = 0
+    "Mesh components entering the geometry cue token; 0: no cue tokens from faces."
+    voice_statistics: int = 0
+    "Prosody statistics entering the voice cue token; 0: no cue tokens from voices."
+    ring: bool = False
+    "Trained with evidence chunks that attend to the system prompt and themselves only; else plain causal attention."
+    frame_px: int = 448
+    "Longest side of the frame that the vision tower sees."
+    grey_face_px: int = 0
+    "Above 0: frames are grey, square and framed around the people so that a face is about this wide (nano)."
+    dilation_patches: int = 8
+    "λ: face boxes grow by λ·patch pixels on each side to form the focal area."
+    drop: float = 0.2
+    "δ: share of background tokens dropped at random."
+    prompt: str = "omni"
+    "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`)."
+    calibration: Calibration = field(default_factory=Calibration)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    vision: VisionConfig
+    audio: AudioConfig
+    text: TextConfig
+    emotion: EmotionConfig
+    position_id_per_seconds: int = 25
+
+    @staticmethod
+    def parse(config: Mapping[str, Any], emotion: Mapping[str, Any] | None = None) -> ModelConfig:
+        """Read Qwen2.5-Omni's config (whole, or the Thinker's alone). Raises KeyError with the missing section."""
+        thinker = config.get("thinker_config", config)
+        text = dict(thinker["text_config"])
+        rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
+        text["mrope_section"] = tuple(rope.get("mrope_section", (16, 24, 24)))
+        text["rope_theta"] = float(rope.get("rope_theta") or text.get("rope_theta") or 1_000_000.0)
+        vision = dict(thinker["vision_config"])
+        vision["fullatt_block_indexes"] = tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31)))
+        extra = dict(emotion or {})
+        extra["calibration"] = pick(Calibration, extra.get("calibration", {}))
+        return ModelConfig(
+            vision=pick(VisionConfig, vision),
+            audio=pick(AudioConfig, thinker["audio_config"]),
+            text=pick(TextConfig, text),
+            emotion=pick(EmotionConfig, extra),
+            position_id_per_seconds=int(thinker.get("position_id_per_seconds", 25)),
+        )

@@ -1,0 +1,161 @@
+"""Qwen2.5-Omni's Thinker language model restated over explicit positions, masks and key/value slots.
+
+transformers' own forward hides positions in model state and grows its cache; here the caller says where each token
+stands (TMRoPE, three axes), what it may see, and into which slots its keys and values go. That is what lets evidence
+live in a ring and branches share it without a copy. Source: `modeling_qwen2_5_omni.py`,
+`Qwen2_5OmniThinkerTextModel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from realtime.model.config import TextConfig
+from realtime.model.vision import GatedMLP, RMSNorm, rotate_half
+
+
+class Slots:
+    """Key/value memory of fixed size: `n_slots` places per layer, written anywhere, read through a mask."""
+
+    def __init__(self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (config.num_hidden_layers, config.num_key_value_heads, n_slots, config.head_dim)
+        self.keys_LHSD = torch.zeros(shape, dtype=dtype, device=device)
+        self.values_LHSD = torch.zeros(shape, dtype=dtype, device=device)
+
+    @property
+    def n_slots(self) -> int:
+        return self.keys_LHSD.shape[2]
+
+    def write(self, layer: int, slots_T: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Put (1, H, T, D) keys and values at `slots_T`; returns the layer's whole (1, H, S, D) memory."""
+        self.keys_LHSD[layer].index_copy_(1, slots_T, keys[0])
+        self.values_LHSD[layer].index_copy_(1, slots_T, values[0])
+        return self.keys_LHSD[layer][None], self.values_LHSD[layer][None]
+
+
+class Attention(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        dim, head = config.hidden_size, config.head_dim
+        self.head_dim = head
+        self.n_groups = config.num_attention_heads // config.num_key_value_heads
+        self.q_proj = nn.Linear(dim, config.num_attention_heads * head)
+        self.k_proj = nn.Linear(dim, config.num_key_value_heads * head)
+        self.v_proj = nn.Linear(dim, config.num_key_value_heads * head)
+        self.o_proj = nn.Linear(config.num_attention_heads * head, dim, bias=False)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        memory: Slots | None,
+        slots_T: Tensor | None,
+        layer: int,
+    ) -> Tensor:
+        q, k, v = (
+            project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        q = q * cos + rotate_half(q) * sin
+        k = k * cos + rotate_half(k) * sin
+        if memory is not None:
+            assert slots_T is not None
+            k, v = memory.write(layer, slots_T, k, v)
+        k = k.repeat_interleave(self.n_groups, dim=1)
+        v = v.repeat_interleave(self.n_groups, dim=1)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.o_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Layer(nn.Module):
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config)
+        self.mlp = GatedMLP(config.hidden_size, config.intermediate_size, bias=False)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        memory: Slots | None,
+        slots_T: Tensor | None,
+        layer: int,
+    ) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, memory, slots_T, layer)
+        return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
+
+
+class LanguageModel(nn.Module):
+    """Embeddings in, hidden states out; `lm_head` belongs to the Thinker that owns this."""
+
+    inv_freq: Tensor
+    axis: Tensor
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList([Layer(config) for _ in range(config.num_hidden_layers)])
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.fill_tables()
+
+    def fill_tables(self) -> None:
+        """Compute what is not stored in checkpoints; called again for a module made on the meta device."""
+        half = self.config.head_dim // 2
+        sections = self.config.mrope_section
+        axis = torch.tensor([index % 3 for index, width in enumerate(sections) for _ in range(width)])
+        self.register_buffer(
+            "inv_freq", 1.0 / (self.config.rope_theta ** (torch.arange(0, half).float() / half)), persistent=False
+        )
+        self.register_buffer("axis", axis, persistent=False)
+
+    def rotary(self, positions_3BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """cos and sin (B, 1, T, head_dim): each frequency turns with the axis (time, row, column) it belongs to."""
+        chosen_HBT = positions_3BT[self.axis].float()
+        angles = (chosen_HBT * self.inv_freq[:, None, None]).permute(1, 2, 0)  # (B, T, head_dim/2)
+        angles = torch.cat([angles, angles], -1)[:, None]
+        return angles.cos().to(dtype), angles.sin().to(dtype)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        positions_3BT: Tensor,
+        mask: Tensor,
+        memory: Slots | None = None,
+        slots_T: Tensor | None = None,
+    ) -> Tensor:
+        """`mask` broadcasts to (B, heads, T, S), True (or 0) where token T may see S.
+
+        With `memory` (batch of one) S counts its slots and `slots_T` (T,) says where the new keys go; a token that may
+        see itself needs its own slot in the mask.
+        """
+        cos, sin = self.rotary(positions_3BT, x_BTD.dtype)
+        for index, layer in enumerate(self.layers):
+            x_BTD = layer(x_BTD, cos, sin, mask, memory, slots_T, index)
+        return self.norm(x_BTD)  # type: ignore[no-any-return]
+
+
+def chunk_mask(chunks: Sequence[int], *, n_trunk: int, n_branch: int, device: torch.device | None = None) -> Tensor:
+    """(T, T) bool: what may see what in `[trunk | chunks … | branch]`.
+
+    The trunk is causal; an evidence chunk sees the trunk and itself (causally, so that appending a token never changes
+    an earlier one); the branch is causal over everything. Nano is trained with this mask and the ring serves with it:
+    since chunks do not see each other, their keys are the same whichever slots they lie in.
+    """
+    n = n_trunk + sum(chunks) + n_branch
+    mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()
+    start = n_trunk
+    for size in chunks:
+        mask[start : start + size, n_trunk:start] = False
+        start += size
+    return mask

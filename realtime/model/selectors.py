@@ -1,0 +1,102 @@
+"""Structural token selection, the audio evidence extractor and the cue projectors (DESIGN.md, "The model").
+
+Gates start at 0, so an untrained selector leaves every token exactly as the tower made it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from realtime.records import Box
+
+
+class TextGuide(nn.Module):
+    """E + ε · softmax(Q Kᵀ/√d) V with queries from the tokens, keys and values from the text query."""
+
+    def __init__(self, dim: int, inner: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(dim, inner, bias=False)
+        self.key = nn.Linear(dim, inner, bias=False)
+        self.value = nn.Linear(dim, dim, bias=False)
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def attention(self, tokens_ND: Tensor, text_QD: Tensor) -> Tensor:
+        """(…, N, Q) scores before the softmax."""
+        scores: Tensor = self.query(tokens_ND) @ self.key(text_QD).transpose(-1, -2)
+        return scores / math.sqrt(self.key.out_features)
+
+    def forward(self, tokens_ND: Tensor, text_QD: Tensor) -> Tensor:
+        weights = torch.softmax(self.attention(tokens_ND, text_QD), dim=-1)
+        return tokens_ND + self.gate * (weights @ self.value(text_QD))  # type: ignore[no-any-return]
+
+
+class VisualSelector(TextGuide):
+    """Background tokens are conditioned on the text, then a share of them is dropped; focal tokens pass untouched."""
+
+    def forward(self, tokens_ND: Tensor, text_QD: Tensor, focal_N: Tensor | None = None) -> Tensor:
+        """`focal_N` True where a token lies in the focal area; None: all background."""
+        guided = super().forward(tokens_ND, text_QD)
+        if focal_N is None:
+            return guided
+        return torch.where(focal_N[..., None], tokens_ND, guided)
+
+
+class AudioExtractor(TextGuide):
+    """Audio tokens conditioned on the same text queries. None is dropped."""
+
+
+class CueProjector(nn.Module):
+    """Measured features → one token, gated like the selectors."""
+
+    def __init__(self, n_features: int, dim: int, inner: int = 192) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_features, inner), nn.GELU(), nn.Linear(inner, inner), nn.GELU(), nn.Linear(inner, dim)
+        )
+        self.gate = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.gate * self.layers(features)  # type: ignore[no-any-return]
+
+
+def focal_mask(boxes: tuple[Box, ...], *, rows: int, columns: int, token_px: int, dilation_px: int) -> Tensor:
+    """(rows · columns,) bool over merged tokens: True where a token's centre lies in a dilated face box.
+
+    `boxes` are (x, y, w, h) in 0–1 of the frame that the tower sees, `rows` × `columns` tokens of `token_px` each.
+    """
+    height, width = rows * token_px, columns * token_px
+    ys = (torch.arange(rows) + 0.5) * token_px
+    xs = (torch.arange(columns) + 0.5) * token_px
+    mask = torch.zeros(rows, columns, dtype=torch.bool)
+    for x, y, w, h in boxes:
+        top, bottom = y * height - dilation_px, (y + h) * height + dilation_px
+        left, right = x * width - dilation_px, (x + w) * width + dilation_px
+        mask |= ((ys >= top) & (ys <= bottom))[:, None] & ((xs >= left) & (xs <= right))[None]
+    return mask.flatten()
+
+
+def keep_background(focal_N: Tensor, *, drop: float, seed: int) -> Tensor:
+    """(N,) bool, True for tokens that stay: all focal ones and a random 1 − `drop` of the background.
+
+    The same seed gives the same choice on every machine (a Mersenne generator on the CPU), so a replay is identical.
+    """
+    background = torch.nonzero(~focal_N)[:, 0]
+    n_dropped = round(drop * background.shape[0])
+    generator = torch.Generator().manual_seed(seed)
+    dropped = background[torch.randperm(background.shape[0], generator=generator)[:n_dropped]]
+    keep = torch.ones_like(focal_N)
+    keep[dropped] = False
+    return keep
+
+
+def keep_attended(focal_N: Tensor, scores_NQ: Tensor, *, drop: float) -> Tensor:
+    """The paper's ablation: of the background, drop those whose best text attention is lowest."""
+    background = torch.nonzero(~focal_N)[:, 0]
+    n_dropped = round(drop * background.shape[0])
+    order = scores_NQ.amax(-1)[background].argsort()
+    keep = torch.ones_like(focal_N)
+    keep[background[order[:n_dropped]]] = False
+    return keep

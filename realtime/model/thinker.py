@@ -1,0 +1,87 @@
+"""One module that holds every weight of a checkpoint, under the published names.
+
+thinker.visual.*  thinker.audio_tower.*  thinker.model.*  thinker.lm_head.*      Qwen2.5-Omni's own
+emotion.*                                                                        what EmoThinker adds
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from realtime.model.audio import AudioTower
+from realtime.model.config import ModelConfig
+from realtime.model.experts import EXPERT_LABELS, FaceExpert, VoiceExpert
+from realtime.model.language import LanguageModel
+from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
+from realtime.model.vision import VisionTower
+
+N_FACE_MEASURES = 20
+"14 cue intensities, head pose (3), the face's centre and height in the camera's frame (3)."
+N_VOICE_MEASURES = 10
+"Prosody against the voice's own baseline, in the order of `VOICE_VALUES`."
+N_SCENE_MEASURES = 3
+"Brightness, saturation, number of faces / 5."
+
+
+class Thinker(nn.Module):
+    """Towers, language model and head: Qwen2.5-Omni's Thinker."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.visual = VisionTower(config.vision)
+        self.audio_tower = AudioTower(config.audio)
+        self.model = LanguageModel(config.text)
+        self.lm_head = nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        if config.text.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+
+class Emotion(nn.Module):
+    """Selectors, cue projectors and experts. Parts that a checkpoint does not have are None."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dim, emotion = config.text.hidden_size, config.emotion
+        self.visual_selector = VisualSelector(dim, emotion.selector_dim) if emotion.selector_dim else None
+        self.audio_extractor = AudioExtractor(dim, emotion.selector_dim) if emotion.selector_dim else None
+        self.face_expert: FaceExpert | None = None
+        self.voice_expert: VoiceExpert | None = None
+        if emotion.face_geometry:
+            self.face_expert = FaceExpert()
+            self.register_buffer("geometry_mean", torch.zeros(936))
+            self.register_buffer("geometry_basis", torch.zeros(936, emotion.face_geometry))
+            self.face_measures = CueProjector(N_FACE_MEASURES + emotion.face_geometry, dim)
+            self.face_verdict = CueProjector(len(EXPERT_LABELS), dim)
+            self.scene_measures = CueProjector(N_SCENE_MEASURES, dim)
+        if emotion.voice_statistics:
+            self.voice_expert = VoiceExpert(emotion.voice_statistics)
+            self.voice_measures = CueProjector(N_VOICE_MEASURES, dim)
+            self.voice_verdict = CueProjector(len(EXPERT_LABELS), dim)
+        self.geometry_mean: Tensor
+        self.geometry_basis: Tensor
+
+    def geometry(self, aligned_N936: Tensor) -> Tensor:
+        """(…, 936) aligned landmarks → whitened mesh components."""
+        return (aligned_N936 - self.geometry_mean) @ self.geometry_basis
+
+
+class EmoThinker(nn.Module):
+    """The whole checkpoint."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.thinker = Thinker(config)
+        self.emotion = Emotion(config)
+
+    @property
+    def device(self) -> torch.device:
+        return self.thinker.lm_head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.thinker.lm_head.weight.dtype
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.thinker.model.embed_tokens(ids)  # type: ignore[no-any-return]

@@ -1,0 +1,76 @@
+"""From scores to probabilities that mean what they say.
+
+Temperatures are fitted on validation people for each modality state (`train/calibrate.py`) and travel with the
+checkpoint. The final distribution joins the fast one with the label that the chain arrived at: the chain's own token
+probabilities cannot serve, since after arguing for a label a model is always sure of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from realtime.model.config import Calibration
+from realtime.reason.prompt import UNSURE
+from realtime.records import Answer
+
+STATES = ("both", "face", "voice", "none")
+
+
+def state_of(*, has_face: bool, has_speech: bool) -> str:
+    if has_face and has_speech:
+        return "both"
+    return "face" if has_face else "voice" if has_speech else "none"
+
+
+def softmax(scores: Sequence[float]) -> list[float]:
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def fast(scores: Mapping[str, float], state: str, calibration: Calibration) -> dict[str, float]:
+    """Log-scores of the label words → calibrated probabilities, summing to 1."""
+    temperature = calibration.fast.get(state, 1.0)
+    return dict(zip(scores, softmax([score / temperature for score in scores.values()]), strict=True))
+
+
+def joined(
+    fast_probabilities: Mapping[str, float], chain_label: str | None, calibration: Calibration
+) -> dict[str, float]:
+    """The fast distribution to the power `chain["power"]`, with `chain["bonus"]` (in logits) for the chain's label."""
+    power, bonus = calibration.chain.get("power", 1.0), calibration.chain.get("bonus", 0.0)
+    scores = [
+        power * math.log(max(p, 1e-9)) + (bonus if label == chain_label else 0.0)
+        for label, p in fast_probabilities.items()
+    ]
+    return dict(zip(fast_probabilities, softmax(scores), strict=True))
+
+
+def verdict(probabilities: Mapping[str, float], label: str | None, intensity: str, calibration: Calibration) -> Answer:
+    """The answer that is told: the chain's label with its calibrated probability, or `unsure` below the threshold.
+
+    A chain that names no label, or doubts itself, is unsure too; the confidence is then that of the best label.
+    """
+    if label is None or label == UNSURE or label not in probabilities:
+        return Answer(UNSURE, "", max(probabilities.values()))
+    confidence = probabilities[label]
+    if confidence < calibration.unsure_below:
+        return Answer(UNSURE, intensity, confidence)
+    return Answer(label, intensity, confidence)
+
+
+def divergence_bits(a: Sequence[float], b: Sequence[float]) -> float:
+    """Jensen–Shannon divergence of two distributions in bits: 0 when they are the same, 1 when they share nothing."""
+    p, q = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    middle = (p + q) / 2
+
+    def against(x: npt.NDArray[np.float64]) -> float:
+        seen = x > 0
+        return float((x[seen] * np.log2(x[seen] / middle[seen])).sum())
+
+    return min(1.0, max(0.0, (against(p) + against(q)) / 2))

@@ -1,0 +1,88 @@
+"""What the Thinker is asked, in words. Training and serving read this one file.
+
+A sequence is `trunk | evidence chunks | branch`:
+
+    trunk     <|im_start|>system … <|im_end|> <|im_start|>user QUERY        seen by every chunk
+    evidence  <|vision_bos|> … <|vision_eos|>   <|audio_bos|> … <|audio_eos|>
+    branch    STATE <|im_end|> <|im_start|>assistant <label>…  or  <face>…</face><context>…
+
+`STATE` names what is in view and heard: in the branch, so that the trunk stays the same for a whole session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from realtime.model.experts import EXPERT_LABELS
+
+LABELS = EXPERT_LABELS
+SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
+UNSURE = "unsure"
+INTENSITIES = ("slight", "moderate", "strong")
+END_OF_TURN = "<|im_end|>"
+VISION_START, VISION_END = "<|vision_bos|>", "<|vision_eos|>"
+AUDIO_START, AUDIO_END = "<|audio_bos|>", "<|audio_eos|>"
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", END_OF_TURN, VISION_START, VISION_END, AUDIO_START, AUDIO_END)
+TAGS = tuple(tag for section in SECTIONS for tag in (f"<{section}>", f"</{section}>"))
+LABEL_TAG = "<label>"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a person wants to know in this session."""
+
+    query: str | None = None
+    "Their own question; None: the default one."
+    labels: tuple[str, ...] = LABELS
+
+
+@dataclass(frozen=True)
+class Wording:
+    system: str
+    question: str
+    format: str
+    "How to answer; a model trained on the chain needs none."
+
+
+WORDINGS = {
+    "nano": Wording(system="Watch and listen.", question="What does the person feel?", format=""),
+    "omni": Wording(
+        system=(
+            "You watch and listen to people in real time. You say only what the picture and the sound show, "
+            "you name what is missing, and you never identify anyone."
+        ),
+        question="Which emotion do the face and the voice point to?",
+        format=(
+            " Answer in these sections, each closed before the next opens: <face>expression and facial action cues of "
+            "each person</face><context>pose, gesture, surroundings</context><atmosphere>brightness, saturation"
+            "</atmosphere><voice>pitch, loudness, rate, timbre</voice><coarse>overall tendency; how reliable each "
+            "modality is here</coarse><fine>argue any conflict out; category and intensity</fine><answer>label, "
+            "slight|moderate|strong</answer>"
+        ),
+    ),
+}
+
+
+def query_text(wording: str, ask: Ask) -> str:
+    """The text query: also what the selectors attend to (E^q)."""
+    words = WORDINGS[wording]
+    return f"{ask.query or words.question} {', '.join(ask.labels)}."
+
+
+def trunk_text(wording: str, ask: Ask) -> str:
+    words = WORDINGS[wording]
+    return (
+        f"<|im_start|>system\n{words.system}{words.format}{END_OF_TURN}\n<|im_start|>user\n{query_text(wording, ask)}\n"
+    )
+
+
+def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str) -> str:
+    """State, end of the question, and the opening tag of the answer (`LABEL_TAG` or the first section)."""
+    if not has_picture:
+        seen = "no picture"
+    elif n_faces == 0:
+        seen = "no face"
+    else:
+        seen = "1 face" if n_faces == 1 else f"{n_faces} faces"
+    heard = "speech" if has_speech else "no speech"
+    return f"\nIn view: {seen}. Heard: {heard}.{END_OF_TURN}\n<|im_start|>assistant\n{opening}"

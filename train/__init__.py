@@ -1,0 +1,1 @@
+"""The training path: data, annotation, towers, experts, selectors, Chain-of-Emotion-Thought tuning, evaluation."""

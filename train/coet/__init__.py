@@ -1,0 +1,1 @@
+"""Chain-of-Emotion-Thought annotation: from what was measured to what a careful observer would write."""

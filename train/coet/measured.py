@@ -1,0 +1,318 @@
+"""The annotator that needs no model: measured cues of one window become the seven sections of a chain.
+
+Everything it says follows from a measurement or from votes: cue intensities and head pose from the mesh, prosody
+against the voice's own baseline, brightness and saturation, the face's and the voice's vote shares and how the crowd
+settles the two. `faithful` reads such text back and compares it with the measurements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.prompt import SECTIONS, UNSURE
+
+CUE_WORDS: dict[str, tuple[str, ...]] = {
+    "inner_brow_raise": ("inner brows raised", "inner ends of the brows lifted"),
+    "outer_brow_raise": ("outer brows raised", "outer ends of the brows lifted"),
+    "brow_lower": ("brows lowered", "brows drawn down"),
+    "upper_lid_raise": ("upper lids raised", "eyes widened"),
+    "cheek_raise": ("cheeks raised", "cheeks pushed up"),
+    "lid_tighten": ("lids tightened", "lower lids tense"),
+    "nose_wrinkle": ("nose wrinkled", "nostrils drawn up"),
+    "upper_lip_raise": ("upper lip raised", "upper lip drawn up"),
+    "lip_corner_pull": ("lip corners pulled up", "mouth corners drawn up"),
+    "lip_corner_depress": ("lip corners pulled down", "mouth corners lowered"),
+    "lip_stretch": ("lips stretched", "mouth stretched wide"),
+    "lip_press": ("lips pressed", "lips pressed together"),
+    "jaw_drop": ("jaw dropped", "mouth open"),
+    "eyes_closed": ("eyes closed", "lids shut"),
+}
+DEGREES = ((0.72, "strongly"), (0.5, "clearly"), (0.3, "slightly"))
+"Cue intensity from which a word is used; below the last a cue is not mentioned."
+EXPRESSION = {
+    "happy": ("happy", "a smile"), "sad": ("sad", "downcast"), "neutral": ("neutral", "calm"),
+    "angry": ("angry", "hostile"), "surprise": ("surprised", "startled"), "disgust": ("disgusted", "repelled"),
+    "fear": ("fearful", "afraid"),
+}  # fmt: skip
+TENDENCY = {
+    "happy": "positive", "sad": "negative", "neutral": "neutral", "angry": "negative", "surprise": "aroused",
+    "disgust": "negative", "fear": "negative",
+}  # fmt: skip
+VOICE_WORDS = {
+    "pitch_hz": (("lower", "higher"), "pitch"),
+    "loudness_db": (("quieter", "louder"), "loudness"),
+    "rate_hz": (("slower", "faster"), "rate"),
+    "tilt_db": (("darker", "brighter"), "timbre"),
+    "pitch_range_st": (("flatter", "livelier"), "melody"),
+}
+VOICE_STEPS = ((1.4, "much "), (0.5, ""))
+"Spreads from the voice's own mean at which a difference is named."
+
+
+@dataclass(frozen=True)
+class PersonSeen:
+    """One measured face."""
+
+    intensities: Mapping[str, float]
+    pose_deg: tuple[float, float, float]
+    centre: tuple[float, float]
+    height: float
+    "Of the face, in frame heights."
+    shares: np.ndarray
+    "(7,) what observers of the face alone say."
+
+
+@dataclass(frozen=True)
+class VoiceHeard:
+    relative: Mapping[str, float]
+    shares: np.ndarray
+    strong: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that is known of one window when its chain is written."""
+
+    people: Sequence[PersonSeen] = ()
+    has_picture: bool = True
+    brightness: float = 0.5
+    saturation: float = 0.3
+    voice: VoiceHeard | None = None
+    verdict: np.ndarray | None = None
+    "(7,) what observers of both say; None: nothing to go by."
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Writer:
+    """Writes chains; the same seed writes the same words."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def pick(self, *choices: str) -> str:
+        return choices[int(self.rng.integers(len(choices)))]
+
+    def chain(self, seen: Observation) -> dict[str, str]:
+        return {
+            "face": self.face(seen),
+            "context": self.context(seen),
+            "atmosphere": self.atmosphere(seen),
+            "voice": self.voice(seen),
+            "coarse": self.coarse(seen),
+            "fine": self.fine(seen),
+            "answer": self.answer(seen),
+        }
+
+    def face(self, seen: Observation) -> str:
+        if not seen.has_picture:
+            return self.pick("No picture.", "There is no picture to read.")
+        if not seen.people:
+            return self.pick("No face in view.", "There is no face in view.")
+        told = []
+        for index, person in enumerate(seen.people):
+            name = f"Person {chr(65 + index)}: " if len(seen.people) > 1 else ""
+            named = sorted(person.intensities.items(), key=lambda item: -item[1])[:3]
+            cues = [f"{CUE_WORDS[cue][self.rng.integers(2)]} {word}" for cue, value in named if (word := degree(value))]
+            shown = ", ".join(cues) if cues else self.pick("features at rest", "the features are at rest")
+            told.append(f"{name}{shown[0].upper()}{shown[1:]}. {self.reading('expression', person.shares)}")
+        return " ".join(told)
+
+    def reading(self, what: str, shares: np.ndarray) -> str:
+        first, second = np.argsort(-shares)[:2]
+        word = EXPRESSION[EXPERT_LABELS[first]][0]
+        if shares[first] - shares[second] < 0.15:
+            other = EXPRESSION[EXPERT_LABELS[second]][0]
+            return self.pick(f"The {what} is between {word} and {other}.", f"The {what} could be {word} or {other}.")
+        if shares[first] < 0.6:
+            return self.pick(f"The {what} seems {word}.", f"The {what} is perhaps {word}.")
+        return self.pick(
+            f"The {what} is {word}.",
+            f"The {what} looks {word}." if what == "expression" else f"The {what} sounds {word}.",
+        )
+
+    def context(self, seen: Observation) -> str:
+        if not seen.has_picture:
+            return self.pick("Nothing is seen of the surroundings.", "The surroundings are not seen.")
+        if not seen.people:
+            return self.pick("Nobody is in the frame.", "The frame shows nobody.")
+        person = seen.people[0]
+        n = len(seen.people)
+        count = "One person" if n == 1 else f"{('Two', 'Three', 'Four', 'Five')[min(n, 5) - 2]} people"
+        far = (
+            "close to the camera"
+            if person.height > 0.5
+            else "at some distance"
+            if person.height < 0.22
+            else "at arm's length"
+        )
+        return f"{count}, {far}, {place(person.centre)}, {self.pose(person.pose_deg)}."
+
+    def pose(self, pose_deg: tuple[float, float, float]) -> str:
+        yaw, pitch, roll = pose_deg
+        if abs(yaw) > 15:
+            return f"head turned to the {'right' if yaw > 0 else 'left'}"
+        if abs(pitch) > 12:
+            return self.pick("head raised", "chin up") if pitch > 0 else self.pick("head lowered", "chin down")
+        if abs(roll) > 10:
+            return "head tilted"
+        return self.pick("facing the camera", "looking towards the camera")
+
+    def atmosphere(self, seen: Observation) -> str:
+        if not seen.has_picture:
+            return self.pick("No light or colour to judge.", "Light and colour are not known.")
+        light = (
+            "dark"
+            if seen.brightness < 0.25
+            else "dim"
+            if seen.brightness < 0.42
+            else "bright"
+            if seen.brightness > 0.65
+            else "evenly lit"
+        )
+        colour = (
+            "almost without colour"
+            if seen.saturation < 0.08
+            else "with muted colour"
+            if seen.saturation < 0.3
+            else "with strong colour"
+        )
+        return self.pick(f"The scene is {light}, {colour}.", f"A scene that is {light}, {colour}.")
+
+    def voice(self, seen: Observation) -> str:
+        if seen.voice is None:
+            return self.pick("No speech.", "No speech is heard.")
+        parts = []
+        for key, ((less, more), noun) in VOICE_WORDS.items():
+            z = seen.voice.relative[key]
+            step = next((word for limit, word in VOICE_STEPS if abs(z) > limit), None)
+            if step is not None:
+                parts.append(f"{noun} {step}{more if z > 0 else less}")
+        told = (
+            ", ".join(parts[:4]) + " than usual"
+            if parts
+            else self.pick("as usual for this voice", "close to this voice's usual")
+        )
+        return f"{told[0].upper()}{told[1:]}. {self.reading('voice', seen.voice.shares)}"
+
+    def coarse(self, seen: Observation) -> str:
+        face = seen.people[0].shares if seen.people else None
+        voice = seen.voice.shares if seen.voice else None
+        if face is None and voice is None:
+            return self.pick("Nothing to go by.", "There is nothing to judge by.")
+        assert seen.verdict is not None
+        tendency = TENDENCY[EXPERT_LABELS[int(seen.verdict.argmax())]]
+        if voice is None:
+            return f"Tendency {tendency}. {self.pick('Only the face speaks', 'The face is the only evidence')}."
+        if face is None:
+            return f"Tendency {tendency}. {self.pick('Only the voice speaks', 'The voice is the only evidence')}."
+        if face.argmax() == voice.argmax():
+            return f"Tendency {tendency}. {self.pick('Face and voice agree', 'Both point the same way')}."
+        return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}."
+
+    def reliable(self, seen: Observation) -> str:
+        assert seen.voice is not None
+        assert seen.verdict is not None
+        winner = int(seen.verdict.argmax())
+        if winner == int(seen.people[0].shares.argmax()):
+            return self.pick("the face is the better guide here", "the face weighs more here")
+        if winner == int(seen.voice.shares.argmax()):
+            return self.pick("the voice is the better guide here", "the voice weighs more here")
+        return self.pick("neither settles it alone", "neither is a safe guide alone")
+
+    def fine(self, seen: Observation) -> str:
+        if seen.verdict is None:
+            return self.pick("No emotion can be named.", "It stays open.")
+        label = EXPERT_LABELS[int(seen.verdict.argmax())]
+        face = EXPERT_LABELS[int(seen.people[0].shares.argmax())] if seen.people else None
+        voice = EXPERT_LABELS[int(seen.voice.shares.argmax())] if seen.voice else None
+        sure = "" if seen.verdict.max() > 0.55 else self.pick(", with doubt", ", not surely")
+        if face and voice and face != voice:
+            face_word, voice_word = EXPRESSION[face][0], EXPRESSION[voice][0]
+            if label == face:
+                why = self.pick(
+                    f"The {face_word} face outweighs the {voice_word} voice",
+                    f"The face is {face_word}, against {a(voice_word)} voice",
+                )
+            elif label == voice:
+                why = self.pick(
+                    f"The {voice_word} voice outweighs the {face_word} face",
+                    f"The voice is {voice_word}, against {a(face_word)} face",
+                )
+            else:
+                why = f"{a(face_word).capitalize()} face and {a(voice_word)} voice together"
+            return f"{why}: {label}, {intensity(seen)}{sure}."
+        return self.pick(
+            f"It points to {label}, {intensity(seen)}{sure}.", f"This is {label}, {intensity(seen)}{sure}."
+        )
+
+    def answer(self, seen: Observation) -> str:
+        if seen.verdict is None:
+            return UNSURE
+        return f"{EXPERT_LABELS[int(seen.verdict.argmax())]}, {intensity(seen)}"
+
+
+def a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def degree(value: float) -> str | None:
+    return next((word for limit, word in DEGREES if value >= limit), None)
+
+
+def place(centre: tuple[float, float]) -> str:
+    x, y = centre
+    across = "left" if x < 0.36 else "right" if x > 0.64 else ""
+    down = "at the top" if y < 0.3 else "at the bottom" if y > 0.7 else ""
+    if across and down:
+        return f"{down} {across}"
+    return f"on the {across}" if across else down or "in the middle"
+
+
+def intensity(seen: Observation) -> str:
+    """Slight, moderate or strong: how much the strongest cue moves, how strongly the voice is played."""
+    levels = []
+    if seen.people:
+        levels.append(max(seen.people[0].intensities.values(), default=0.0))
+    if seen.voice is not None:
+        moved = np.mean([min(abs(seen.voice.relative[key]), 2.0) for key in VOICE_WORDS]) / 1.6
+        levels.append(float(0.5 * moved + 0.5 * seen.voice.strong))
+    level = float(np.mean(levels)) if levels else 0.0
+    return "strong" if level > 0.66 else "moderate" if level > 0.36 else "slight"
+
+
+def as_text(sections: Mapping[str, str]) -> str:
+    """The chain as the Thinker writes it, first opening tag included."""
+    return "".join(f"<{name}>{sections[name]}</{name}>" for name in SECTIONS)
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    n_statements: int
+    n_true: int
+
+
+def faithful(sections: Mapping[str, str], cues: Mapping[str, float], relative: Mapping[str, float]) -> Faithfulness:
+    """How many statements about cues and prosody agree with what was measured in that window.
+
+    A cue statement is true when the measured intensity lies within half a step (0.12) of its word's range; a prosody
+    statement when the measured difference has its sign and at least half its size.
+    """
+    n = true = 0
+    text = sections.get("face", "").lower()
+    bounds = {word: (low - 0.12, high + 0.12) for (low, word), high in zip(DEGREES, (1.0, 0.72, 0.5), strict=True)}
+    for cue, words in CUE_WORDS.items():
+        for word in words:
+            for match in re.finditer(rf"{word} (strongly|clearly|slightly)", text):
+                low, high = bounds[match.group(1)]
+                n, true = n + 1, true + (low <= cues.get(cue, 0.0) <= high)
+    text = sections.get("voice", "").lower()
+    for key, ((less, more), noun) in VOICE_WORDS.items():
+        for match in re.finditer(rf"{noun} (much )?({less}|{more})", text):
+            z = relative.get(key, 0.0) * (1 if match.group(2) == more else -1)
+            n, true = n + 1, true + (z > (0.7 if match.group(1) else 0.25))
+    return Faithfulness(n, true)

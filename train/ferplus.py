@@ -1,0 +1,70 @@
+"""FER+ as it lies in the data folder: 48×48 grey faces with ten votes each (`ferplus/ferplus48_q6.npz`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from realtime.model.experts import EXPERT_LABELS
+
+ENLARGED_PX = 192
+MARGIN_PX = 48
+"A 48-px face is enlarged to 192 and its edge repeated by 48, so that a face detector meets a face of usual size."
+COLUMN_OF = {"happy": 1, "sad": 3, "neutral": 0, "angry": 4, "surprise": 2, "disgust": 5, "fear": 6}
+TRAIN, VALID, TEST = 0, 1, 2
+THINKER_EVERY = 6
+"Every sixth training face is kept from the experts: the thinker learns from verdicts on faces they never saw."
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The usable faces: those whose majority vote is one of the seven labels."""
+
+    images_NHW: np.ndarray
+    "(N, 48, 48) uint8."
+    votes_N7: np.ndarray
+    "(N, 7) float32, vote shares over EXPERT_LABELS, single stray votes removed (as FER+ itself does)."
+    split_N: np.ndarray
+    index_N: np.ndarray
+    "Row in the file."
+
+    @property
+    def labels_N(self) -> np.ndarray:
+        return self.votes_N7.argmax(1)
+
+    def part(self, name: str) -> np.ndarray:
+        """Indices of `expert` (training, for the experts), `thinker` (training, kept from them), `valid` or `test`."""
+        held = self.index_N % THINKER_EVERY == 0
+        masks = {
+            "expert": (self.split_N == TRAIN) & ~held,
+            "thinker": (self.split_N == TRAIN) & held,
+            "valid": self.split_N == VALID,
+            "test": self.split_N == TEST,
+        }
+        return np.flatnonzero(masks[name])
+
+
+def load(folder: Path) -> Faces:
+    """Read `folder/ferplus/ferplus48_q6.npz`. Raises FileNotFoundError naming the file that is missing."""
+    path = folder / "ferplus" / "ferplus48_q6.npz"
+    with np.load(path) as file:
+        images = (file["images"] << int(file["shift"])).astype(np.uint8)
+        votes, split = file["votes"].astype(np.float32), file["split"]
+    majority = votes.argmax(1)
+    votes = np.where(votes > 1, votes, 0)
+    seven = votes[:, [COLUMN_OF[name] for name in EXPERT_LABELS]]
+    usable = np.isin(majority, list(COLUMN_OF.values())) & (seven.sum(1) > 0)
+    index = np.flatnonzero(usable)
+    shares = seven[index] / seven[index].sum(1, keepdims=True)
+    return Faces(images[index], shares.astype(np.float32), split[index], index)
+
+
+def as_camera_frame(image_HW: np.ndarray) -> np.ndarray:
+    """(48, 48) uint8 → (288, 288, 3) uint8: enlarged, edge repeated, as a camera would frame it."""
+    import cv2  # comes with MediaPipe; training alone needs it
+
+    big = cv2.resize(image_HW, (ENLARGED_PX, ENLARGED_PX), interpolation=cv2.INTER_CUBIC)
+    framed = cv2.copyMakeBorder(big, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, cv2.BORDER_REPLICATE)
+    return np.repeat(framed[..., None], 3, axis=2)

@@ -1,0 +1,55 @@
+"""RAVDESS speech as it lies in the data folder: 1,200 acted sentences, 20 actors, 16-kHz FLAC, `labels.csv`."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from realtime.model.experts import EXPERT_LABELS
+from realtime.records import SAMPLE_RATE_HZ, Float32
+
+LABEL_OF = {
+    "neutral": "neutral", "calm": "neutral", "happy": "happy", "sad": "sad", "angry": "angry", "fearful": "fear",
+    "disgust": "disgust", "surprised": "surprise",
+}  # fmt: skip
+ACTORS = {"train": range(1, 17), "valid": range(17, 19), "test": range(19, 21)}
+
+
+@dataclass(frozen=True)
+class Clip:
+    file: str
+    label: int
+    "Index into EXPERT_LABELS; calm counts as neutral."
+    strong: bool
+    actor: int
+    sex: str
+
+
+def load(folder: Path) -> list[Clip]:
+    """Clips in file order. Raises FileNotFoundError naming the label file where it is missing."""
+    with (folder / "ravdess" / "labels.csv").open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    return [
+        Clip(
+            file=row["file"],
+            label=EXPERT_LABELS.index(LABEL_OF[row["emotion"]]),
+            strong=row["intensity"] == "strong",
+            actor=int(row["actor"]),
+            sex=row["sex"],
+        )
+        for row in rows
+    ]
+
+
+def read_samples(folder: Path, file: str) -> Float32:
+    """(N,) float32 samples at 16 kHz mono."""
+    import soundfile
+
+    samples, rate = soundfile.read(folder / "ravdess" / file, dtype="float32")
+    if rate != SAMPLE_RATE_HZ or samples.ndim != 1:
+        raise ValueError(f"{file} is {samples.ndim}-channel at {rate} Hz; expected mono at {SAMPLE_RATE_HZ} Hz")
+    result: Float32 = np.asarray(samples, np.float32)
+    return result
