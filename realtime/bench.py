@@ -4,8 +4,8 @@ Recordings are played at the pace of life into the real session (the same stages
 the figures are read off its own events. The ceiling is the machine: face mesh, towers and decoding share its cores.
 Prints a table and ends in one JSON line.
 
-`label_ms` and `first_word_ms` count from the moment the segmenter is sure that speech is over; `endpoint_ms` is what it
-needs for that after the last voiced sound, less the padding that it keeps.
+`label_ms`, `first_word_ms` and `total_ms` count from the end of speech: they contain the `endpoint_ms` of quiet that
+the segmenter waits for to be sure of it. They are of windows that speech called for, the stages of all windows.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
 from realtime.ingest.media import MediaSource
+from realtime.ingest.speech import SpeechSettings
 from realtime.metrics import Metrics
 from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
 from realtime.session import Model, Session
@@ -31,6 +33,8 @@ from realtime.settings import Settings
 from realtime.worker import ModelWorker
 
 CLIPS = ("*.mp4", "*.webm", "*.mkv", "*.avi", "*.flv", "*.mov")
+AFTER_SPEECH = ("label", "first_word", "total")
+SAMPLE_S = 0.1
 GAP_S = 1.0
 "Of nothing between two recordings, so that speech at the end of one is answered before the next begins."
 
@@ -49,7 +53,7 @@ class Playlist:
         self._seconds = seconds
 
     async def run(self, sink: Sink) -> None:
-        pace = Pace(sink, time.monotonic())
+        pace = Pace(sink, self._settings.speech)
         n_played = 0
         while pace.reached_s < self._seconds:
             file = self._files[n_played % len(self._files)]
@@ -65,9 +69,10 @@ class Playlist:
 class Pace:
     """A sink in front of a sink: holds each item back until the wall clock has come to its media time."""
 
-    def __init__(self, sink: Sink, began_s: float) -> None:
+    def __init__(self, sink: Sink, speech: SpeechSettings) -> None:
         self._sink = sink
-        self._began_s = began_s
+        self._known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
+        self._began_s = time.monotonic()
         self._offset_s = 0.0
         self.reached_s = 0.0
 
@@ -83,7 +88,8 @@ class Pace:
         await self._sink.speech_started(SpeechEdge(edge.start_s + self._offset_s))
 
     async def speech_ended(self, segment: SpeechSegment) -> None:
-        # The segmenter knows of an end when it has heard what follows: the clock has been there already.
+        # Known once the quiet after it was heard, of which the segment keeps the padding.
+        await self._until(segment.end_s + self._known_after_s)
         start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
         await self._sink.speech_ended(SpeechSegment(start_s, end_s, segment.samples_N))
 
@@ -126,37 +132,72 @@ def _clips() -> list[str]:
 async def _measure(files: Sequence[str], model: Model, settings: Settings, seconds: float) -> dict[str, Any]:
     metrics = Metrics()
     source = Playlist(files, settings, seconds=seconds)
-    events: list[dict[str, Any]] = []
     with ModelWorker(metrics) as worker:
         session = Session(source=source, model=model, worker=worker, settings=settings, metrics=metrics)
+        events: list[dict[str, Any]] = []
+        samples: list[Sample] = []
         began_cpu_s = time.process_time()
-        running = asyncio.create_task(session.run(), name="session")
-        async for line in session.log.read():
-            events.append(json.loads(line))
-        await running
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(session.run(), name="session")
+            sampling = tasks.create_task(_sample(session, samples), name="sample")
+            async for line in session.log.read():
+                events.append(json.loads(line))
+            sampling.cancel()
         cpu_s = time.process_time() - began_cpu_s
+    state = session.state()
+    tenth = max(1, len(samples) // 10)
     return {
         "model": model.name,
         "engine": model.engine_reason,
         "live_s": round(session.at_s, 1),
-        **_latencies(events),
-        "lag_s": _spread(event["seconds"] for event in events if event["type"] == "lag"),
-        "skipped_frames": session.state()["skipped_frames"],
-        "skipped_windows": session.state()["skipped_windows"],
+        **_latencies(events, endpoint_ms=settings.speech.hangover_ms),
+        "lag_s": _spread(sample.lag_s for sample in samples),
+        "loop_delay_ms": _spread(sample.late_ms for sample in samples),
+        "skipped_frames": state["skipped_frames"],
+        "skipped_windows": state["skipped_windows"],
         "cpu_s_per_live_s": round(cpu_s / session.at_s, 3),
-        # Linux counts in KiB.
-        "rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "rss_mb": round(max(sample.rss_mb for sample in samples)),
+        # From the second tenth of the run to its last: what grows with time, not what starting costs.
+        "rss_growth_mb": round(samples[-1].rss_mb - samples[min(tenth, len(samples) - 1)].rss_mb, 1),
     }
 
 
-def _latencies(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    lag_s: float
+    late_ms: float
+    "How much later than asked for the event loop came round."
+    rss_mb: float
+
+
+async def _sample(session: Session, samples: list[Sample]) -> None:
+    while True:
+        due_s = time.monotonic() + SAMPLE_S
+        await asyncio.sleep(SAMPLE_S)
+        late_ms = (time.monotonic() - due_s) * 1000
+        samples.append(Sample(session.state()["lag_s"], late_ms, _rss_mb()))
+
+
+def _rss_mb() -> float:
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
+    # Elsewhere only the highest so far is known; macOS counts in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _latencies(events: Sequence[dict[str, Any]], *, endpoint_ms: float) -> dict[str, Any]:
     done = [event["timings_ms"] for event in events if event["type"] == "reason.done"]
-    spoken = [timings for timings in done if "endpoint" in timings]
-    figures: dict[str, Any] = {"windows": len(done), "spoken_windows": len(spoken)}
-    for name in ("endpoint", "label", "first_word", "total"):
-        figures[f"{name}_ms"] = _spread(timings[name] for timings in spoken)
-    for stage in sorted({name for timings in done for name in timings} - {"endpoint", "label", "first_word", "total"}):
+    spoken = [timings for timings in done if "hear" in timings]
+    figures: dict[str, Any] = {"windows": len(done), "spoken_windows": len(spoken), "endpoint_ms": endpoint_ms}
+    for name in AFTER_SPEECH:
+        figures[f"{name}_ms"] = _spread(endpoint_ms + timings[name] for timings in spoken if name in timings)
+    for stage in sorted({name for timings in done for name in timings} - {*AFTER_SPEECH, "chain_tokens"}):
         figures[f"stage_{stage}_ms"] = _spread(timings[stage] for timings in done if stage in timings)
+    decoded = [timings for timings in done if timings.get("chain_tokens") and timings.get("chain")]
+    if decoded:
+        n_tokens, passed_ms = (sum(timings[name] for timings in decoded) for name in ("chain_tokens", "chain"))
+        figures["tokens_per_s"] = round(n_tokens / passed_ms * 1000, 1)
     return figures
 
 

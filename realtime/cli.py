@@ -185,10 +185,10 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _load_model(settings: Settings) -> Model:
-    from realtime.model import load
+    from realtime import loading
 
     wanted = settings.model
-    return load(wanted.name, adapter=wanted.adapter, engine=wanted.engine)
+    return loading.load(wanted.name, adapter=wanted.adapter, engine=wanted.engine)
 
 
 if __name__ == "__main__":

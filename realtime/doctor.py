@@ -93,7 +93,7 @@ def _codecs() -> Finding:
 
 
 def _model(settings: Settings) -> Finding:
-    from realtime.model import load
+    from realtime.loading import load
 
     wanted = settings.model
     try:

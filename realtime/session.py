@@ -236,8 +236,6 @@ class Session:
     async def speech_ended(self, segment: SpeechSegment) -> None:
         self._reached(segment.end_s)
         analysis = self._due_now(self._cadence.speech_ended(segment.end_s))
-        # What the segmenter needed to be sure that the speech was over.
-        analysis.timings_ms["endpoint"] = (self.at_s - segment.end_s) * 1000
         self._publish(Speech("end", segment.start_s, segment.end_s), at_s=segment.end_s)
         gone = await self._speech.put((segment, analysis))
         if gone is not None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import realtime.model
-from realtime import cli
+from realtime import cli, loading
 from realtime.errors import BadModel, BadSettings
 from realtime.watch import events_url
 from tests.scripted import ScriptedModel
@@ -56,7 +55,7 @@ def test_a_model_that_cannot_be_loaded_is_said(
     def load(*args: object, **options: object) -> None:
         raise BadModel("The checkpoint ends in the middle.", "Fetch it again.")
 
-    monkeypatch.setattr(realtime.model, "load", load, raising=False)
+    monkeypatch.setattr(loading, "load", load)
     code, _, err = run(capsys, "analyze", str(a_recording))
     assert (code, err) == (4, "realtime: The checkpoint ends in the middle.\n          Fetch it again.\n")
 
@@ -64,7 +63,7 @@ def test_a_model_that_cannot_be_loaded_is_said(
 def test_analyze_writes_events_as_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, a_recording: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(realtime.model, "load", lambda *args, **options: ScriptedModel(), raising=False)
+    monkeypatch.setattr(loading, "load", lambda *args, **options: ScriptedModel())
     code, out, _ = run(capsys, "analyze", str(a_recording))
     events = [json.loads(line) for line in out.splitlines()]
     assert code == 0
@@ -82,8 +81,8 @@ def test_analyze_writes_events_as_lines(
 def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
     """`realtime analyze FILE | head -1` used to be how one finds a BrokenPipeError traceback."""
     program = (
-        "import sys, realtime.model; from tests.scripted import ScriptedModel;"
-        "realtime.model.load = lambda *a, **k: ScriptedModel();"
+        "import sys, realtime.loading; from tests.scripted import ScriptedModel;"
+        "realtime.loading.load = lambda *a, **k: ScriptedModel();"
         "from realtime.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     process = subprocess.Popen(

@@ -115,10 +115,8 @@ async def test_every_answer_tells_how_long_its_stages_took(make: Make) -> None:
     session = make(ScriptedSource(conversation(6, (1.0, 3.0)), live=False))
     await session.run()
     timings = of(await events_of(session), "reason.done")[0]["timings_ms"]
-    assert {"faces", "see", "endpoint", "hear", "fast", "prefill", "label", "first_word", "total"} <= set(timings)
+    assert {"faces", "see", "hear", "fast", "prefill", "label", "first_word", "total"} <= set(timings)
     assert timings["hear"] <= timings["label"] <= timings["first_word"] <= timings["total"]
-    # The script hands the segment on 0.3 s after its end, when the clock stood at the last quarter.
-    assert timings["endpoint"] == 250
 
 
 async def test_a_newer_window_supersedes_one_that_has_not_begun(make: Make) -> None:
