@@ -3,7 +3,7 @@
 import { LANGUAGES } from "../messages";
 import type { Messages } from "../messages";
 import type { View } from "../view";
-import { el, setAttr, setText, show } from "./dom";
+import { el, setAttr, setClass, setText, show } from "./dom";
 import type { MakePart } from "./hands";
 
 /** Less than this is no delay that anyone notices. */
@@ -27,6 +27,7 @@ export const makeHeader: MakePart = (hands, words) => {
     draw: (view: View, nowS: number) => {
       const live = view.phase.name === "live";
       show(withdraw, live);
+      setClass(root, "during", live);
       show(link, live || view.phase.name === "ended");
       const behind = live && view.session.lag.seconds >= LAG_SAID_S;
       setText(lag, behind ? words.link.behind(view.session.lag.seconds.toFixed(1)) : "");

@@ -30,11 +30,15 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     const name = view.phase.name === "ended" ? "live" : view.phase.name;
     header.draw(view, nowS);
     show(skip, name === "live");
-    for (const [screen, part] of Object.entries(screens)) show(part.root, screen === name);
-    screens[name].draw(view, nowS);
+    for (const [screen, part] of Object.entries(screens)) {
+      show(part.root, screen === name);
+      // A screen that is left is drawn once more: what was deleted may not linger behind the one on show.
+      if (screen === name || phase !== view.phase.name) part.draw(view, nowS);
+    }
     if (phase !== "" && phase !== view.phase.name) moveFocus(view);
     phase = view.phase.name;
     const newest = newestReadable(view.session);
+    if (newest === null) setText(announced, "");
     if (newest !== told && newest?.answer) {
       told = newest;
       const verdict = concluded(newest, bestLabel(newest) ?? { label: newest.answer.label, probabilities: {}, conflict: null });

@@ -13,8 +13,8 @@ import type { MakePart } from "./hands";
 
 export const makeLive: MakePart = (hands, words) => {
   const watching = [makeStage(hands, words), makeStrip(hands, words)];
-  const reading = [makeVerdict(hands, words), makeConflict(hands, words), makeChain(hands, words)];
-  const past = [makeHistory(hands, words), makeLatency(hands, words)];
+  const reading = [makeVerdict(hands, words), makeChain(hands, words)];
+  const beside = [makeConflict(hands, words), makeHistory(hands, words), makeLatency(hands, words)];
   const title = el("h1");
   const text = el("p");
   const kept = el("p", { class: "note" }, words.ended.kept);
@@ -27,7 +27,7 @@ export const makeLive: MakePart = (hands, words) => {
     "main",
     { class: "live", id: "live", attrs: { tabindex: "-1" } },
     heading,
-    el("div", { class: "left" }, ended, watch, el("div", { class: "past" }, ...past.map((part) => part.root))),
+    el("div", { class: "left" }, ended, watch, ...beside.map((part) => part.root)),
     el("div", { class: "right" }, ...reading.map((part) => part.root)),
   );
 
@@ -36,14 +36,14 @@ export const makeLive: MakePart = (hands, words) => {
     root,
     draw: (view: View, nowS: number) => {
       // Picture and sound move by themselves; what is read changes with the view alone.
-      if (view.phase.name === "live") for (const part of watching) part.draw(view, nowS);
+      if (view.phase.name === "live" || view !== drawn) for (const part of watching) part.draw(view, nowS);
       if (view === drawn) return;
       drawn = view;
       const over = view.phase.name === "ended" ? view.phase : null;
       show(ended, over !== null);
       show(watch, over === null);
       show(heading, over === null);
-      for (const part of [...reading, ...past]) part.draw(view, nowS);
+      for (const part of [...reading, ...beside]) part.draw(view, nowS);
       if (over === null) return;
       setText(title, words.ended[over.why].title);
       setText(text, [over.detail, words.ended[over.why].text].filter(Boolean).join(" "));

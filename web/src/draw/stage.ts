@@ -13,7 +13,7 @@ export const makeStage: MakePart = (hands, words) => {
   const overlay = makeOverlay(hands, words);
   const picture = el("div", { class: "picture" }, video, overlay.root);
   const onlyVoice = el("p", { class: "only-voice" }, words.live.onlyVoice);
-  const notices = el("ul", { class: "notices", id: "notices", attrs: { role: "status" } });
+  const notices = el("ul", { class: "notices", id: "notices", attrs: { "aria-live": "polite" } });
   const mirror = toggle(words.live.mirror, () => hands.send({ do: "mirror" }));
   const focal = toggle(words.live.focal, () => hands.send({ do: "show focal" }));
   focal.title = words.live.focalNote;
@@ -22,8 +22,8 @@ export const makeStage: MakePart = (hands, words) => {
   const root = el(
     "section",
     { class: "stage", attrs: { "aria-label": words.live.picture } },
-    el("div", { class: "frame" }, picture, onlyVoice, notices),
-    el("div", { class: "stage-bar" }, focal, mirror, tokens, devices.root),
+    el("div", { class: "frame" }, picture, onlyVoice, tokens, notices),
+    el("div", { class: "stage-bar" }, focal, mirror, devices.root),
   );
   video.addEventListener("resize", () => {
     picture.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
@@ -42,7 +42,8 @@ export const makeStage: MakePart = (hands, words) => {
       const seen = view.choice !== "microphone";
       show(picture, seen);
       show(onlyVoice, !seen);
-      for (const control of [mirror, focal, tokens]) show(control, seen);
+      for (const control of [mirror, focal]) show(control, seen);
+      show(tokens, seen && view.focalShown && view.session.looked !== null);
       setClass(picture, "mirrored", view.mirrored);
       setAttr(mirror, "aria-pressed", String(view.mirrored));
       setAttr(focal, "aria-pressed", String(view.focalShown));

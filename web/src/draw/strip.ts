@@ -18,7 +18,7 @@ export const makeStrip: MakePart = (hands, words) => {
   const canvas = el("canvas", { attrs: { role: "img", "aria-label": words.live.strip(SPAN_S) } });
   const state = el("span", { class: "speech-state", id: "speech-state" });
   const faces = el("span", { class: "faces-state", id: "faces-state" });
-  const root = el("section", { class: "strip", attrs: { "aria-label": words.live.strip(SPAN_S) } }, el("p", { class: "states" }, state, faces), canvas);
+  const root = el("div", { class: "strip" }, el("p", { class: "states" }, state, faces), canvas);
   const heard: Loudness[] = [];
 
   function note(nowS: number): boolean {

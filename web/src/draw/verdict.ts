@@ -66,11 +66,13 @@ function topTwo(words: Messages, labelled: Labelled): [string, string] {
 
 /** One row per label, always in the same order, so that nothing jumps. */
 function makeBars(words: Messages) {
-  const list = el("ul", { class: "bars", attrs: { "aria-label": words.verdict.bars, title: words.verdict.tick } });
+  const list = el("ul", { class: "bars", attrs: { "aria-label": words.verdict.bars } });
+  const legend = el("p", { class: "legend", attrs: { "aria-hidden": "true" } }, words.verdict.tick);
+  const root = el("div", { class: "distribution" }, list, legend);
   const rows = new Map<string, { row: HTMLElement; value: HTMLElement }>();
   let drawn: unknown = null;
   return {
-    root: list,
+    root,
     draw: (labels: readonly string[], labelled: Labelled | null, fast: Labelled | null) => {
       if (labels !== drawn) {
         drawn = labels;
@@ -91,7 +93,7 @@ function makeBars(words: Messages) {
         setClass(row, "top", labelled?.label === label);
         setText(value, labelled === null ? "" : percent(share));
       }
-      setClass(list, "ticked", fast !== null && labelled !== fast);
+      setClass(root, "ticked", fast !== null && labelled !== fast);
     },
   };
 }

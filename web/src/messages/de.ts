@@ -12,7 +12,7 @@ export const de: Messages = {
     lead: "EmoThinker sieht und hört zu, während Sie sprechen, und schreibt Schritt für Schritt auf, was an Gesicht und Stimme auffällt, wie beide zusammenpassen und auf welche Emotion das hindeutet.",
     what: {
       title: "Was ausgewertet wird, und wozu",
-      text: "Gesichtsbewegung, Kopfhaltung, Licht sowie Tonhöhe, Lautstärke und Rhythmus der Stimme, um eine Emotion vorzuschlagen und zu begründen. Personen werden nach ihrem Platz im Bild unterschieden, nie wiedererkannt. Was Sie sagen, wird nicht mitgeschrieben.",
+      text: "Die Bewegung des Gesichts und der Klang der Stimme, um eine Emotion vorzuschlagen und zu begründen. Personen werden nach ihrem Platz im Bild unterschieden, nie wiedererkannt. Worte werden nicht mitgeschrieben.",
     },
     whereHere: { title: "Wo es läuft", text: "Auf diesem Rechner. Bild und Ton verlassen ihn nicht." },
     whereThere: (host) => ({
@@ -103,7 +103,7 @@ export const de: Messages = {
   },
 
   live: {
-    withdraw: "Beenden und Einwilligung widerrufen",
+    withdraw: "Beenden und widerrufen",
     picture: "Ihre Kamera",
     onlyVoice: "Nur das Mikrofon: Nichts wird gesehen.",
     person: (letter) => `Person ${letter}`,
@@ -114,7 +114,7 @@ export const de: Messages = {
     mirror: "Spiegeln",
     focal: "Fokus",
     focalNote: "Den umrandeten Bereich liest das Modell ganz, den Rest dünnt es aus.",
-    tokens: (focal, background, dropped) => `${focal} Tokens im Fokus, ${background} im Hintergrund, ${dropped} verworfen`,
+    tokens: (focal, background, dropped) => `${focal} Tokens im Fokus, ${background} ringsum, ${dropped} verworfen`,
     strip: (seconds) => `Die letzten ${seconds} Sekunden: Lautstärke, Sprache und ausgewertete Momente`,
     camera: "Kamera",
     microphone: "Mikrofon",
@@ -153,9 +153,9 @@ export const de: Messages = {
     confidence: (percent) => `${percent} Zuversicht`,
     intensity: { slight: "leicht", moderate: "mittel", strong: "stark" },
     bars: "Wahrscheinlichkeit je Emotion",
-    tick: "Der Strich im Balken markiert den ersten Eindruck.",
+    tick: "Erster Eindruck",
     announce: (label, percent) => `${label}, ${percent}`,
-    about: (from, to) => `über ${from} bis ${to}`,
+    about: (from, to) => `${from} bis ${to}`,
   },
 
   conflict: {

@@ -17,7 +17,7 @@ export const en = {
     lead: "EmoThinker watches and listens while you speak, and writes down step by step what it notices in the face and the voice, how the two agree, and which emotion that points to.",
     what: {
       title: "What is analysed, and why",
-      text: "Facial movement, head pose, light, and the pitch, loudness and rhythm of the voice, to suggest an emotion and give the reasons for it. People are told apart by where they sit, never recognised. The words you say are not transcribed.",
+      text: "The movement of the face and the sound of the voice, to suggest an emotion and give reasons for it. People are told apart by their place in the picture, never recognised. Words are not transcribed.",
     },
     whereHere: {
       title: "Where it runs",
@@ -125,7 +125,7 @@ export const en = {
     mirror: "Mirror",
     focal: "Focal area",
     focalNote: "The model reads the outlined area in full and thins out the rest.",
-    tokens: (focal: number, background: number, dropped: number) => `${focal} focal tokens, ${background} background, ${dropped} dropped`,
+    tokens: (focal: number, background: number, dropped: number) => `${focal} focal tokens, ${background} around it, ${dropped} dropped`,
     strip: (seconds: number) => `Last ${seconds} seconds: loudness, speech and analysed moments`,
     camera: "Camera",
     microphone: "Microphone",
@@ -164,9 +164,9 @@ export const en = {
     confidence: (percent: string) => `${percent} confidence`,
     intensity: { slight: "slight", moderate: "moderate", strong: "strong" } as Readonly<Record<string, string>>,
     bars: "Probability of each label",
-    tick: "The line in a bar marks the first impression.",
+    tick: "First impression",
     announce: (label: string, percent: string) => `${label}, ${percent}`,
-    about: (from: string, to: string) => `about ${from} to ${to}`,
+    about: (from: string, to: string) => `${from} to ${to}`,
   },
 
   conflict: {

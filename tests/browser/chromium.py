@@ -1,0 +1,110 @@
+"""A real Chromium on a real server: how both are started, and what a visit to the page must never do."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+
+ROOT = Path(__file__).parents[2]
+SCRIPTED = ("-m", "tests.browser.scripted_server")
+REAL = ("-m", "realtime.cli", "serve", "--port", "0")
+START_S = 90
+"A cold start loads torch and the model."
+SHIFTS = """
+  globalThis.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) {
+      if (entry.hadRecentInput) continue;
+      const moved = entry.sources.map(({ node }) => node?.className || node?.nodeName);
+      globalThis.shifts.push({ atMs: entry.startTime, value: entry.value, moved });
+    }
+  }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def executable() -> str:
+    """The browser CHROMIUM names, or the one on the PATH."""
+    named = os.environ.get("CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        raise RuntimeError("There is no Chromium on the PATH. Install one, or name it: CHROMIUM=/path/to/chrome")
+    return found
+
+
+@contextmanager
+def serving(command: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server of its own process; yields its address once it listens, and ends it."""
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], START_S)
+        line = process.stdout.readline() if ready else ""
+        if not line.startswith("Open "):
+            raise RuntimeError(f"The server did not start within {START_S} s; it said {line!r}.")
+        yield line.removeprefix("Open ").strip(), process
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+
+
+def launch(playwright: Playwright, *flags: str) -> Browser:
+    return playwright.chromium.launch(
+        executable_path=executable(),
+        args=[*flags, "--no-sandbox", "--disable-background-networking", "--autoplay-policy=no-user-gesture-required"],
+    )
+
+
+class Visit:
+    """One visit to the page, and what it did on the way."""
+
+    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
+        self.address = address
+        self.complaints: list[str] = []
+        "Errors and warnings of the console, and exceptions nobody caught."
+        self.strangers: list[str] = []
+        "Requests that went anywhere but to the server."
+        self.context: BrowserContext = browser.new_context(**{"locale": "en-GB", **options})
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._requested(request.url))
+        self.page.on("websocket", lambda socket: self._requested(socket.url))
+        self.page.add_init_script(SHIFTS)
+
+    def _requested(self, url: str) -> None:
+        if urlsplit(url).netloc != urlsplit(self.address).netloc:
+            self.strangers.append(url)
+
+    def open(self) -> None:
+        self.page.goto(self.address)
+
+    def consent(self, choice: str = "both") -> None:
+        self.page.locator(f"input[value={choice}]").check()
+        self.page.locator("#attest").check()
+        self.page.locator("#agree").click()
+
+    def go_live(self, choice: str = "both") -> None:
+        self.open()
+        self.consent(choice)
+        self.page.locator("#live").wait_for(timeout=30_000)
+
+    def shifts_since(self, at_ms: float) -> list[dict[str, Any]]:
+        shifts: list[dict[str, Any]] = self.page.evaluate("globalThis.shifts")
+        return [shift for shift in shifts if shift["atMs"] > at_ms]
+
+    def now_ms(self) -> float:
+        return float(self.page.evaluate("performance.now()"))
+
+    def section(self, name: str) -> Any:
+        return self.page.locator(f".section[data-section={name}]")

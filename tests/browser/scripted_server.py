@@ -1,0 +1,94 @@
+"""The real server over a scripted model, for what the page does with what it is told.
+
+`python -m tests.browser.scripted_server` prints `Open http://localhost:PORT` as `realtime serve` does. The chain comes word by word; each third window is unsure;
+face and voice disagree wherever something was said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from realtime import server
+from realtime.ingest.webrtc import answer
+from realtime.metrics import Metrics
+from realtime.reason.prompt import Ask
+from realtime.records import Answer, Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, VideoFrame, Window
+from realtime.server import LiveServer
+from realtime.settings import load
+from realtime.worker import ModelWorker
+from tests.scripted import ScriptedModel, ScriptedPerceiver, ScriptedThinker
+
+WORD_S = 0.01
+CHAIN = {
+    "face": "Person A pulls up the lip corners and tightens the eyelids a little.",
+    "context": "One person sits close to the camera, near the middle.",
+    "atmosphere": "The scene is evenly lit, with muted colours.",
+    "voice": "The pitch is higher than before, the voice louder.",
+    "coarse": "The face leans to the positive, the voice stays neutral; the face is the more reliable here.",
+    "fine": "Nothing in the brows supports anger, so the lively voice goes with the smile.",
+    "answer": "happy, moderate",
+}
+
+
+class FocalPerceiver(ScriptedPerceiver):
+    def see(self, frame: VideoFrame) -> FrameEvidence:
+        return replace(super().see(frame), focal=((0.25, 0.05, 0.5, 0.7),))
+
+
+class WordByWord(ScriptedThinker):
+    def fast_label(self, window: Window, ask: Ask) -> Label:
+        return replace(super().fast_label(window, ask), conflict=_conflict(window, ask))
+
+    def reason(self, window: Window, ask: Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
+        for section, text in CHAIN.items():
+            for index, word in enumerate(text.split()):
+                time.sleep(WORD_S)
+                yield ReasonDelta(section, f" {word}" if index else word)
+        yield replace(super().fast_label(window, ask), source="chain", conflict=_conflict(window, ask))
+        verdict = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer("happy", "moderate", 0.6)
+        yield ReasonDone(CHAIN, verdict, {"prefill": 12.0})
+
+
+def _conflict(window: Window, ask: Ask) -> Conflict | None:
+    if not (window.speech and window.frames):
+        return None
+    rest = 0.2 / (len(ask.labels) - 1)
+    face = {label: 0.8 if label == "happy" else rest for label in ask.labels}
+    voice = {label: 0.8 if label == "neutral" else rest for label in ask.labels}
+    return Conflict(face, voice, 0.47)
+
+
+@dataclass
+class WordByWordModel(ScriptedModel):
+    name: str = "scripted"
+
+    def __post_init__(self) -> None:
+        self.perceivers = FocalPerceiver()
+        self.thinker = WordByWord()
+
+
+async def main(max_sessions: int) -> None:
+    settings = load(flags={"server.max_sessions": max_sessions})
+    metrics = Metrics()
+    listening = server.listen("127.0.0.1", 0)
+    with listening, ModelWorker(metrics) as worker:
+        live = LiveServer(
+            model=WordByWordModel(),
+            worker=worker,
+            settings=settings,
+            metrics=metrics,
+            answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+        )
+        print(f"Open http://localhost:{listening.getsockname()[1]}", flush=True)  # noqa: T201
+        await server.program(live, settings).serve(sockets=[listening])
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser()
+    options.add_argument("--max-sessions", type=int, default=3)
+    asyncio.run(main(options.parse_args().max_sessions))

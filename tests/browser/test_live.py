@@ -1,0 +1,67 @@
+"""The whole way on the real model: consent, live, face box, label, all sections, verdict, withdrawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from realtime.publish.events import SECTIONS
+from tests.browser.chromium import Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+NO_SHIFT = 0.02
+"What counts as none: a rounding of half a pixel somewhere. Google calls 0.1 good."
+
+
+@pytest.mark.parametrize("size", [(1280, 860), (390, 844)], ids=["wide", "phone"])
+def test_a_person_watches_reads_and_withdraws(
+    visit: Callable[..., Visit], real: str, pictures: Path, size: tuple[int, int]
+) -> None:
+    person = visit(real, viewport={"width": size[0], "height": size[1]})
+    page = person.page
+    person.open()
+    expect(page.locator("#consent")).to_contain_text("Article 50(3)")
+    page.screenshot(path=pictures / "consent.png", full_page=True)
+    person.consent()
+
+    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    expect(page.locator("#link")).to_have_text("Live")
+    live_ms = person.now_ms()
+    expect(page.locator(".face").first).to_be_visible(timeout=30_000)
+    box = page.locator(".face").first.bounding_box()
+    picture = page.locator(".picture").bounding_box()
+    assert box is not None
+    assert picture is not None
+    assert box["width"] > 0.05 * picture["width"]
+    assert box["x"] >= picture["x"] - 1
+    expect(page.locator("#speech-state")).to_have_text("Speech", timeout=30_000)
+    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=30_000)
+    expect(page.locator("#label")).not_to_have_text("")
+
+    expect(person.section("face")).to_be_visible(timeout=30_000)
+    # Whoever reads holds what they read: without that, the next window would replace it half-way.
+    page.locator("#chain").focus()
+    for name in SECTIONS:
+        expect(person.section(name)).to_be_visible(timeout=30_000)
+        expect(person.section(name).locator("p")).to_have_text(re.compile(r"\w{2}"))
+    expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
+    expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")
+    expect(page.locator("#verdict")).to_contain_text("% confidence")
+    page.screenshot(path=pictures / "live.png", full_page=True)
+    assert sum(shift["value"] for shift in person.shifts_since(live_ms)) < NO_SHIFT, person.shifts_since(live_ms)
+
+    with page.expect_response(lambda answer: answer.request.method == "DELETE") as ended:
+        page.locator("#withdraw").click()
+    assert ended.value.status == 200
+    expect(page.locator("#ended")).to_contain_text("Consent withdrawn")
+    state = page.request.get(ended.value.url)
+    assert state.status == 404 or state.json()["state"] == "ended"
+    assert page.evaluate("document.querySelector('video').srcObject") is None
+    page.screenshot(path=pictures / "ended.png", full_page=True)
+    assert person.complaints == []
+    assert person.strangers == []

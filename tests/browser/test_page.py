@@ -1,0 +1,266 @@
+"""What the page does with what it is told, on the real server over a scripted model."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import re
+import threading
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Playwright, WebSocketRoute, expect
+
+from realtime.publish.events import SECTIONS
+from tests.browser.camera import FakeCamera
+from tests.browser.chromium import ROOT, SCRIPTED, Visit, launch, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+Visits = Callable[..., Visit]
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def read_one_chain(person: Visit) -> None:
+    """Wait for a window about speech, hold it, and let its chain be written."""
+    page = person.page
+    expect(person.section("face")).to_be_visible(timeout=30_000)
+    page.locator("#chain").focus()
+    expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
+
+
+def test_conflict_is_shown_and_what_is_read_lights_up(visit: Visits, scripted: str) -> None:
+    person = visit(scripted, viewport={"width": 1280, "height": 860})
+    person.go_live()
+    page = person.page
+    expect(page.locator(".conflict")).to_have_attribute("data-degree", "high", timeout=30_000)
+    expect(page.locator("#conflict")).to_have_text("They disagree.")
+    read_one_chain(person)
+    assert [person.section(name).is_visible() for name in SECTIONS] == [True] * 7
+    person.section("face").hover()
+    expect(page.locator(".overlay")).to_have_class(re.compile(r"\blit\b"))
+    person.section("voice").hover()
+    expect(page.locator(".overlay")).not_to_have_class(re.compile(r"\blit\b"))
+    expect(person.section("voice")).to_have_class(re.compile(r"\blit\b"))
+    assert person.complaints == []
+
+
+def test_unsure_is_an_answer_and_earlier_moments_can_be_read_again(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    person.go_live()
+    page = person.page
+    unsure = page.locator("#history button", has_text="unsure").first
+    unsure.click(timeout=60_000)
+    expect(page.locator("#chain")).to_contain_text("An earlier moment")
+    expect(page.locator(".verdict")).to_have_class(re.compile(r"\bunsure\b"))
+    expect(page.locator("#label")).to_have_text(re.compile("^between happy and "))
+    page.get_by_role("button", name="Back to live").click()
+    expect(page.locator("#chain")).not_to_contain_text("An earlier moment")
+
+
+def test_a_dropped_socket_loses_nothing(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    sockets: list[tuple[str, WebSocketRoute]] = []
+    seqs: list[int] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        sockets.append((socket.url, socket))
+
+        def to_page(message: str | bytes) -> None:
+            found = re.search(r'"seq":(\d+)', str(message))
+            assert found is not None
+            seqs.append(int(found[1]))
+            socket.send(message)
+
+        server.on_message(to_page)
+
+    person.page.route_web_socket(re.compile("/events"), pass_on)
+    person.go_live()
+    for _ in range(3):
+        expect(person.section("face")).to_be_visible(timeout=30_000)
+        n_before = len(sockets)
+        sockets[-1][1].close()
+        expect(person.page.locator("#link")).to_have_attribute("data-state", "open", timeout=10_000)
+        person.page.wait_for_timeout(1_500)
+        assert len(sockets) > n_before
+    afters = [int(url.rpartition("=")[2]) for url, _ in sockets]
+    assert afters[0] == 0
+    assert afters == sorted(afters)
+    assert afters[-1] > 0
+    assert set(seqs) == set(range(1, max(seqs) + 1))
+    assert person.complaints == []
+
+
+@pytest.mark.parametrize("choice", ["camera", "microphone"])
+def test_one_of_the_two_is_a_full_choice(visit: Visits, scripted: str, choice: str) -> None:
+    person = visit(scripted)
+    person.go_live(choice)
+    page = person.page
+    kinds = page.evaluate("document.querySelector('video').srcObject.getTracks().map((track) => track.kind)")
+    assert kinds == ["video" if choice == "camera" else "audio"]
+    expect(person.section("answer")).to_be_visible(timeout=30_000)
+    expect(page.locator(".conflict")).to_be_hidden()
+    expect(page.locator(".picture")).to_be_visible(visible=choice == "camera")
+    expect(page.locator("#notices li")).to_have_count(0)
+    assert person.complaints == []
+
+
+def test_it_asks_for_the_attestation_before_anything_is_opened(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    person.open()
+    person.page.locator("#agree").click()
+    expect(person.page.locator("#attest-missing")).to_have_text("Please confirm this first.")
+    expect(person.page.locator("#attest")).to_be_focused()
+    expect(person.page.locator("#consent")).to_be_visible()
+
+
+def test_the_keyboard_alone_is_enough(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    person.open()
+    page = person.page
+    page.locator("#attest").press("Space")
+    page.locator("#agree").press("Enter")
+    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    expect(page.locator("#live")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("#withdraw")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#ended")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#agree")).to_be_focused()
+
+
+def test_consent_is_remembered_only_if_wished_and_forgotten_on_withdrawal(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    person.go_live()
+    page = person.page
+    page.reload()
+    expect(page.locator("#attest")).not_to_be_checked()
+    page.locator("#remember").check()
+    person.consent()
+    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    page.reload()
+    expect(page.locator("#attest")).to_be_checked()
+    page.locator("#agree").click()
+    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    page.locator("#withdraw").click()
+    page.reload()
+    expect(page.locator("#attest")).not_to_be_checked()
+
+
+def test_what_was_written_stays_until_it_is_deleted(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    person.go_live()
+    page = person.page
+    expect(person.section("answer")).to_be_visible(timeout=30_000)
+    page.locator("#withdraw").click()
+    expect(person.section("face")).to_be_visible()
+    page.locator("#forget").click()
+    expect(page.locator("#consent")).to_be_visible()
+    expect(page.locator("#history li")).to_have_count(0)
+
+
+def test_a_full_server_says_when_to_come_back(visit: Visits) -> None:
+    with serving([*SCRIPTED, "--max-sessions", "1"]) as (address, _):
+        first, second = visit(address), visit(address)
+        first.go_live()
+        second.open()
+        second.consent()
+        expect(second.page.locator("#failure")).to_contain_text(re.compile(r"All places are taken.*Try again in \d+ s"))
+        first.page.locator("#withdraw").click()
+        expect(first.page.locator("#ended")).to_be_visible()
+        second.page.locator("#agree").click()
+        expect(second.page.locator("#live")).to_be_visible(timeout=30_000)
+
+
+def test_a_server_that_goes_away_is_said(visit: Visits) -> None:
+    with serving(SCRIPTED) as (address, process):
+        person = visit(address)
+        person.go_live()
+        expect(person.page.locator("#link")).to_have_text("Live")
+        process.kill()
+        process.wait()
+        expect(person.page.locator("#link")).to_have_text(re.compile("The server does not answer"), timeout=10_000)
+        person.page.locator("#withdraw").click()
+        expect(person.page.locator("#ended")).to_be_visible()
+        person.page.locator("#again").click()
+        person.consent()
+        expect(person.page.locator("#failure")).to_contain_text("The server does not answer", timeout=10_000)
+
+
+def test_no_permission_and_no_devices_are_said(playwright: Playwright, scripted: str) -> None:
+    refusing = launch(playwright, "--use-fake-device-for-media-stream", "--deny-permission-prompts")
+    bare = launch(playwright, "--use-fake-ui-for-media-stream")
+    try:
+        for browser, words in ((refusing, "Permission was refused"), (bare, "No camera found")):
+            person = Visit(browser, scripted)
+            person.open()
+            person.consent()
+            expect(person.page.locator("#failure")).to_contain_text(words)
+            expect(person.page.locator("#agree")).to_be_focused()
+            if browser is bare:
+                person.page.get_by_role("button", name="Microphone only").click()
+                person.page.locator("#agree").click()
+                expect(person.page.locator("#failure")).to_contain_text("No microphone found")
+    finally:
+        for browser in (refusing, bare):
+            browser.close()
+
+
+def test_an_insecure_address_is_said(playwright: Playwright, camera: FakeCamera) -> None:
+    """A name that is not this machine's own, over plain http: the browser hides the camera from such a page."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    serve = functools.partial(Quiet, directory=str(ROOT / "realtime" / "web_dist"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as files:
+        threading.Thread(target=files.serve_forever, name="page files", daemon=True).start()
+        browser = launch(playwright, *camera.flags(), "--host-resolver-rules=MAP page.test 127.0.0.1")
+        try:
+            person = Visit(browser, f"http://page.test:{files.server_port}")
+            person.open()
+            expect(person.page.locator("#consent")).to_contain_text("On the server page.test")
+            person.consent()
+            expect(person.page.locator("#failure")).to_contain_text("This address is not secure")
+        finally:
+            browser.close()
+            files.shutdown()
+
+
+def test_it_speaks_german(visit: Visits, scripted: str) -> None:
+    person = visit(scripted, locale="de-AT")
+    person.open()
+    expect(person.page.locator("h1").first).to_have_text("Bevor die Kamera angeht")
+    assert person.page.evaluate("document.documentElement.lang") == "de"
+    person.page.get_by_label("Sprache", exact=True).select_option("en")
+    expect(person.page.locator("h1").first).to_have_text("Before the camera opens")
+    person.page.reload()
+    expect(person.page.locator("h1").first).to_have_text("Before the camera opens")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(visit: Visits, scripted: str, scheme: str) -> None:
+    person = visit(scripted, color_scheme=scheme, viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
+    person.context.add_init_script(path=AXE)
+    person.open()
+    assert violations(person) == []
+    person.consent()
+    read_one_chain(person)
+    person.page.locator(".latency summary").click()
+    assert violations(person) == []
+    person.page.locator("#withdraw").click()
+    expect(person.page.locator("#ended")).to_be_visible()
+    assert violations(person) == []
+
+
+def violations(person: Visit) -> list[str]:
+    found = person.page.evaluate(f"axe.run({{ runOnly: {WCAG!r} }})")
+    return [
+        f"{each['id']}: {node['html'][:160]}: {node['failureSummary']}"
+        for each in found["violations"]
+        for node in each["nodes"]
+    ]
