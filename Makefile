@@ -42,7 +42,7 @@ $(DONE)/venv:
 	@python=$${PYTHON:-}
 	for name in python3.12 python3.11 python3 python; do
 	  [ -z "$$python" ] && command -v $$name >/dev/null \
-	    && $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' && python=$$name
+	    && $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && python=$$name
 	done
 	if [ -z "$$python" ]; then
 	  echo "No Python 3.11 or 3.12 found. Install one and run again, or name it: make PYTHON=/path/to/python3.12" >&2
