@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from realtime import cli, loading
@@ -80,24 +82,40 @@ def test_analyze_writes_events_as_lines(
 
 def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
     """`realtime analyze FILE | head -1` used to be how one finds a BrokenPipeError traceback."""
+    with realtime("analyze", str(a_recording)) as process:
+        assert process.stdout is not None
+        assert "session.opened" in process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_serve_names_its_address_and_ends_well_when_asked_to() -> None:
+    with realtime("serve", "--port", "0") as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[1]
+        assert httpx.get(f"{address}/readyz").json()["status"] == "ready"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "Traceback" not in err
+
+
+def realtime(*arguments: str) -> subprocess.Popen[str]:
+    """The program as a process of its own, with the scripted model in place of nano."""
     program = (
         "import sys, realtime.loading; from tests.scripted import ScriptedModel;"
-        "realtime.loading.load = lambda *a, **k: ScriptedModel();"
+        "realtime.loading.load = lambda *args, **options: ScriptedModel();"
         "from realtime.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, "analyze", str(a_recording)],
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=Path(__file__).parents[1],
+        text=True,
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert b"session.opened" in process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(30) == 0
-    assert process.stderr.read() == b""
-    process.stderr.close()
 
 
 @pytest.mark.parametrize(
