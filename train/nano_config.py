@@ -1,4 +1,4 @@
-"""Shapes of the embedded default `nano`: Qwen2.5-Omni's architecture at about 12 million parameters."""
+"""Shapes of the embedded default `nano`: Qwen2.5-Omni's architecture at about 11 million parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
             "vocab_size": vocabulary,
             "hidden_size": HIDDEN,
             "intermediate_size": 896,
-            "num_hidden_layers": 5,
+            "num_hidden_layers": 4,
             "num_attention_heads": 4,
             "num_key_value_heads": 2,
             "rms_norm_eps": 1e-6,

@@ -142,7 +142,8 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
         tracked = 0.98 * tracked + 0.02 * float(measure_loss.detach())
         if trainer.n_steps % 50 == 0:
             print(
-                f"vision step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: votes {vote_loss:.2f}, measures {tracked:.3f}",
+                f"vision step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: "
+                f"votes {vote_loss:.2f}, measures {tracked:.3f}",
                 flush=True,
             )
     trainer.save()
@@ -198,7 +199,8 @@ def train_audio(data: Path, work: Path, config: ModelConfig, minutes: float) -> 
         trainer.update(label_loss + 2.0 * prosody_loss)
         if trainer.n_steps % 50 == 0:
             print(
-                f"audio step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: label {label_loss:.2f}, prosody {prosody_loss:.2f}",
+                f"audio step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: "
+                f"label {label_loss:.2f}, prosody {prosody_loss:.2f}",
                 flush=True,
             )
     trainer.save()
