@@ -1,4 +1,4 @@
-"""Where speech begins and ends: WebRTC's voice activity detector, and a segmenter that makes stretches of what it says.
+"""Where speech begins and ends, and the sound of it.
 
 The segmenter sees decisions, never sound, so it is tested without any. The cutter beside it makes 30-ms frames of the
 sound, asks the detector, and cuts the stretches out. A stretch is known to be over `hangover_ms` after its last voiced
@@ -14,24 +14,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import webrtcvad
 
+from realtime.ingest.vad import FRAME_MS, FRAME_S, FRAME_SAMPLES, VoiceDetector
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment
-
-FRAME_MS = 30
-FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
-FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ  # 0.030, the longest frame the detector takes
-
-DIGITAL_SILENCE = 1.5 / 32768
-"Below two steps of 16-bit sound there is no microphone, however quiet the room."
 
 
 @dataclass(frozen=True)
 class SpeechSettings:
     aggressiveness: int = 2
     "0 (takes much for speech) to 3 (takes little), as the detector defines it."
-    floor_db: float = -60.0
-    "Frames quieter than this (dB of full scale, RMS) are not speech whatever the detector says."
+    gain_db: float = 12.0
+    "How much louder than it is the detector hears the sound."
+    floor_db: float = -75.0
+    "Frames quieter than this (dB of full scale, RMS after pre-emphasis) are no speech."
+    over_noise: float = 1.35
+    "Speech exceeds what is quiet in the last seconds by this factor (RMS after pre-emphasis)."
     onset_ms: int = 150
     "Look-back in which `onset_share` of the frames must be voiced for speech to have begun."
     onset_share: float = 0.8
@@ -52,12 +49,14 @@ class SpeechSettings:
     def __post_init__(self) -> None:
         checks = {
             "aggressiveness must be 0, 1, 2 or 3": self.aggressiveness in range(4),
-            "onset_ms, hangover_ms, min_speech_ms must be at least one 30-ms frame": min(
-                self.onset_ms, self.hangover_ms, self.min_speech_ms
-            )
-            >= FRAME_MS,
-            "onset_share and hangover_share must lie in 0–1": min(self.onset_share, self.hangover_share) > 0
-            and max(self.onset_share, self.hangover_share) <= 1,
+            "onset_ms, hangover_ms and min_speech_ms must be at least one 30-ms frame": all(
+                ms >= FRAME_MS for ms in (self.onset_ms, self.hangover_ms, self.min_speech_ms)
+            ),
+            "onset_share and hangover_share must lie in 0–1": all(
+                0 < share <= 1 for share in (self.onset_share, self.hangover_share)
+            ),
+            "over_noise must be at least 1": self.over_noise >= 1,
+            "gain_db must lie in 0–40": 0 <= self.gain_db <= 40,
             "pad_before_ms and pad_after_ms must not be negative": min(self.pad_before_ms, self.pad_after_ms) >= 0,
             "pad_after_ms must not exceed hangover_ms": self.pad_after_ms <= self.hangover_ms,
             "max_segment_ms must exceed min_speech_ms, onset_ms and both pads together": self.max_segment_ms
@@ -166,8 +165,12 @@ class SpeechCutter:
 
     def __init__(self, settings: SpeechSettings) -> None:
         self._settings = settings
-        self._vad = webrtcvad.Vad(settings.aggressiveness)
-        self._floor_rms = 10 ** (settings.floor_db / 20)
+        self._detector = VoiceDetector(
+            aggressiveness=settings.aggressiveness,
+            gain_db=settings.gain_db,
+            floor_db=settings.floor_db,
+            over_noise=settings.over_noise,
+        )
         self._segmenter = Segmenter(settings)
         # The longest stretch, and what a slow candidate can hold before it is announced.
         n_kept = _frames(settings.max_segment_ms) + _frames(settings.min_speech_ms) * _frames(settings.hangover_ms)
@@ -175,7 +178,6 @@ class SpeechCutter:
         self._tail_N = np.zeros(0, np.float32)
         self._origin_s: float | None = None
         self._n_frames = 0
-        self._n_silent = 0
         self.n_filled_gaps = 0
         "Holes in the stamps (lost packets) that were filled with silence."
         self.n_resets = 0
@@ -191,7 +193,7 @@ class SpeechCutter:
     @property
     def silent_s(self) -> float:
         """Seconds of digital silence up to now."""
-        return self._n_silent * FRAME_S
+        return self._detector.n_silent * FRAME_S
 
     def push(self, chunk: AudioChunk) -> Iterator[SpeechEdge | SpeechSegment]:
         """What the chunk settles, in order. The work is done as the result is iterated."""
@@ -217,7 +219,7 @@ class SpeechCutter:
         for frame_F in samples_N[:whole].reshape(-1, FRAME_SAMPLES):
             self._kept.append(frame_F)
             self._n_frames += 1
-            yield from map(self._timed, self._segmenter.push(self._is_voiced(frame_F)))
+            yield from map(self._timed, self._segmenter.push(self._detector.is_voiced(frame_F)))
 
     def flush(self) -> Iterator[SpeechSegment]:
         """End an open stretch: no sound follows, or none that joins. Starts anew afterwards."""
@@ -227,14 +229,6 @@ class SpeechCutter:
         self._tail_N = np.zeros(0, np.float32)
         self._origin_s, self._n_frames = self.heard_s, 0
         yield from ended
-
-    def _is_voiced(self, frame_F: Float32) -> bool:
-        peak = float(np.abs(frame_F).max())
-        self._n_silent = 0 if peak > DIGITAL_SILENCE else self._n_silent + 1
-        if peak <= self._floor_rms or float(np.sqrt(np.mean(np.square(frame_F)))) <= self._floor_rms:
-            return False
-        pcm = (frame_F * 32767).astype(np.int16).tobytes()
-        return bool(self._vad.is_speech(pcm, SAMPLE_RATE_HZ))
 
     def _timed(self, settled: Began | Ended) -> SpeechEdge | SpeechSegment:
         if isinstance(settled, Ended):

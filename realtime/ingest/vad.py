@@ -1,0 +1,61 @@
+"""Is there a voice in this 30 ms? WebRTC's detector, with two weaknesses of it mended.
+
+It is deaf to quiet voices: of 150 RAVDESS sentences, half of them below −37 dB, it misses 13. Hearing everything 12 dB
+louder it misses one; 18 dB louder it takes CREMA-D's room for speech. And it takes steady noise for speech once that is
+loud enough, so a frame must also rise above what is quiet in the last seconds. Levels are measured after pre-emphasis:
+rumble falls away, and steady noise of any colour hardly fluctuates.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import webrtcvad
+
+from realtime.records import SAMPLE_RATE_HZ, Float32
+
+FRAME_MS = 30
+FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ  # 0.030, the longest frame the detector takes
+
+DIGITAL_SILENCE = 1.5 / 32768
+"A peak below two steps of 16-bit sound is no microphone, however quiet the room."
+PRE_EMPHASIS = 0.95
+N_LOOK_BACK = round(5.0 / FRAME_S)
+"Frames whose quiet tenth stands for the noise of the room; people pause for breath within them."
+N_WARM_UP = round(1.0 / FRAME_S)
+"Frames heard before the room is known; until then every level passes, as the first word may come at once."
+
+
+class VoiceDetector:
+    """One track's detector; it learns the room's noise as it goes."""
+
+    def __init__(self, *, aggressiveness: int, gain_db: float, floor_db: float, over_noise: float) -> None:
+        self._vad = webrtcvad.Vad(aggressiveness)
+        self._gain = 10 ** (gain_db / 20)
+        self._floor = 10 ** (floor_db / 20)
+        self._over_noise = over_noise
+        self._levels: deque[float] = deque(maxlen=N_LOOK_BACK)
+        self.n_silent = 0
+        "Frames of digital silence up to now, in a row."
+
+    def is_voiced(self, frame_F: Float32) -> bool:
+        """Decide on the next frame of exactly `FRAME_SAMPLES` samples."""
+        if float(np.abs(frame_F).max()) <= DIGITAL_SILENCE:
+            # Not the room's noise: lost packets and muted microphones are silent too.
+            self.n_silent += 1
+            return False
+        self.n_silent = 0
+        level = float(np.sqrt(np.mean(np.square(frame_F[1:] - PRE_EMPHASIS * frame_F[:-1]))))
+        self._levels.append(level)
+        if level <= max(self._floor, self._over_noise * self._noise()):
+            return False
+        louder_F = np.clip(frame_F * self._gain, -1.0, 1.0)
+        return bool(self._vad.is_speech((louder_F * 32767).astype(np.int16).tobytes(), SAMPLE_RATE_HZ))
+
+    def _noise(self) -> float:
+        if len(self._levels) < N_WARM_UP:
+            return 0.0
+        # The tenth, not the least: the first frames of a decoder are quieter than the room.
+        return sorted(self._levels)[len(self._levels) // 10]
