@@ -105,7 +105,7 @@ def _write(
         for picture_HW3 in frames + frames[::-1]:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture_HW3), format="rgb24")
             large_HW3 = frame.reformat(*SIZE_WH, format="rgb24").to_ndarray().astype(np.int16)
-            noisy_HW3 = large_HW3 + noise.integers(-3, 4, large_HW3.shape, dtype=np.int16)
+            noisy_HW3 = large_HW3 + noise.integers(-1, 2, large_HW3.shape, dtype=np.int16)
             grain = av.VideoFrame.from_ndarray(noisy_HW3.clip(0, 255).astype(np.uint8), format="rgb24")
             media.mux(stream.encode(grain.reformat(format="yuv420p")))
         media.mux(stream.encode(None))

@@ -1,7 +1,7 @@
 """The real server over a scripted model, for what the page does with what it is told.
 
-`python -m tests.browser.scripted_server` prints `Open http://localhost:PORT` as `realtime serve` does. The chain comes word by word; each third window is unsure;
-face and voice disagree wherever something was said.
+`python -m tests.browser.scripted_server` prints `Open http://localhost:PORT`, as `realtime serve` does. The chain comes
+word by word; each third window is unsure; face and voice disagree wherever something was said.
 """
 
 from __future__ import annotations

@@ -1,0 +1,81 @@
+"""Makes the pictures of the README:  python -m tests.browser.screenshots [--scripted] [OUT]
+
+Starts the server, has Chromium watch the public-domain portrait with a synthetic voice, and writes PNG files to
+web/screenshots. `--scripted` uses the scripted model, where the weights are missing. Prints each file with its size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.browser.camera import portrait
+from tests.browser.chromium import REAL, ROOT, SCRIPTED, Visit, launch, serving
+
+WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+LIMIT_BYTES = 300_000
+WAIT_MS = 60_000
+
+
+def main(argv: list[str]) -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("out", nargs="?", type=Path, default=ROOT / "web" / "screenshots")
+    options.add_argument("--scripted", action="store_true", help="the scripted model instead of nano")
+    chosen = options.parse_args(argv)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        camera = portrait(Path(folder))
+        with serving(SCRIPTED if chosen.scripted else REAL) as (address, _):
+            browser = launch(playwright, *camera.flags())
+            consent(browser, address, chosen.out)
+            live(browser, address, chosen.out / "live.png", WIDE, "light")
+            live(browser, address, chosen.out / "dark.png", WIDE, "dark")
+            live(browser, address, chosen.out / "phone.png", PHONE, "light")
+            browser.close()
+
+
+def consent(browser: Browser, address: str, out: Path) -> None:
+    person = Visit(browser, address, viewport=WIDE)
+    person.open()
+    save(person, out / "consent.png")
+    person.context.close()
+
+
+def live(browser: Browser, address: str, file: Path, size: dict[str, int], scheme: str) -> None:
+    """A finished chain about something that was said, with face and voice compared."""
+    person = Visit(browser, address, viewport=size, color_scheme=scheme)
+    person.go_live()
+    page = person.page
+    # The first sentence teaches the session this voice's baseline; the picture is of a later one.
+    expect(page.locator("#history button.spoken:not(.writing)").nth(2)).to_be_attached(timeout=WAIT_MS)
+    expect(page.locator("#speech-state")).to_have_text("Speech", timeout=WAIT_MS)
+    expect(page.locator("#speech-state")).to_have_text("Quiet", timeout=WAIT_MS)
+    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
+    page.locator("#chain").evaluate("(chain) => chain.focus({ preventScroll: true })")
+    expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
+    if size is WIDE:
+        person.section("voice").hover()
+        page.wait_for_timeout(200)  # the strip is painted 15 times a second
+    save(person, file)
+    page.locator("#withdraw").click()
+    expect(page.locator("#ended")).to_be_visible()
+    person.context.close()
+
+
+def save(person: Visit, file: Path) -> None:
+    """As PNG; with a palette of 256 colours where it would be large otherwise."""
+    picture = Image.open(io.BytesIO(person.page.screenshot()))
+    picture.convert("RGB").save(file, optimize=True)
+    if file.stat().st_size > LIMIT_BYTES:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+    print(f"{file} {file.stat().st_size / 1000:.0f} kB")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
