@@ -169,6 +169,10 @@ class TextEncoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
 
+    @classmethod
+    def read(cls, work: Path) -> TextEncoder:
+        return cls(Tokenizer.from_file(str(work / "tokenizer.json")))
+
     def ids(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
         return ids

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from realtime.evidence.tokens import CueSwitches, FaceFeatures, frame_tokens, speech_tokens
+from realtime.evidence.tokens import ALL_CUES, CueSwitches, FaceFeatures, frame_tokens, speech_tokens
 from realtime.model.config import ModelConfig
 from realtime.model.experts import EXPERT_LABELS, FaceExpert
 from realtime.model.language import chunk_mask
@@ -147,40 +147,47 @@ class Layout:
         self.model, self.encoder = model, encoder
         self.label_ids = [encoder.ids(label)[0] for label in EXPERT_LABELS]
 
+    def query(self, ask: prompt.Ask | None = None) -> str:
+        return prompt.query_text("nano", ask or prompt.Ask())
+
+    def entry(self, material: Material, example: Example, rng: np.random.Generator) -> PoolEntry:
+        pool = material.frames
+        return pool.by_rows[example.face_rows] if example.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
+
     def chunks(
         self, material: Material, example: Example, ask: prompt.Ask, rng: np.random.Generator, switches: CueSwitches
     ) -> tuple[list[int], list[Chunk]]:
         trunk_ids = self.encoder.ids(prompt.trunk_text("nano", ask))
-        text = self.model.embed(torch.tensor(self.encoder.ids(prompt.query_text("nano", ask))))
-        base, chunks = len(trunk_ids), []
+        text = self.model.embed(torch.tensor(self.encoder.ids(self.query(ask))))
+        base = len(trunk_ids)
+        chunks: list[Chunk] = []
         start_s = float(rng.integers(0, 5))
         if example.has_picture:
-            pool = material.frames
-            entry = (
-                pool.by_rows[example.face_rows] if example.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
-            )
-            for second, frame in enumerate(entry.frames):
+            for second, frame in enumerate(self.entry(material, example, rng).frames):
                 x, positions = self.frame(material, example, frame, text, rng, switches)
                 t = base + round(25 * (start_s + second))
                 positions = positions + torch.tensor([[t], [base], [base]])
-                chunks.append(
-                    marked(self.model, self.encoder, x, positions, t, (prompt.VISION_START, prompt.VISION_END), "face")
-                )
+                markers = (prompt.VISION_START, prompt.VISION_END)
+                chunks.append(marked(self.model, self.encoder, x, positions, t, markers, "face"))
         if example.voice_row >= 0:
-            live = material.live[example.order, example.voice_row]
-            x, positions = speech_tokens(
-                self.model,
-                material.sound[example.voice_row].float(),
-                text_QD=text,
-                measures_10=torch.from_numpy(live[:10]),
-                verdict_7=torch.from_numpy(material.voice_verdicts[example.order, example.voice_row]),
-                switches=switches,
-            )
+            x, positions = self.speech(material, example, text, switches)
             t = base + round(25 * max(0.0, start_s + float(rng.uniform(-2, 2))))
-            chunks.append(
-                marked(self.model, self.encoder, x, positions + t, t, (prompt.AUDIO_START, prompt.AUDIO_END), "voice")
-            )
+            markers = (prompt.AUDIO_START, prompt.AUDIO_END)
+            chunks.append(marked(self.model, self.encoder, x, positions + t, t, markers, "voice"))
         return trunk_ids, chunks
+
+    def speech(
+        self, material: Material, example: Example, text: Tensor, switches: CueSwitches = ALL_CUES
+    ) -> tuple[Tensor, Tensor]:
+        live = material.live[example.order, example.voice_row]
+        return speech_tokens(
+            self.model,
+            material.sound[example.voice_row].float(),
+            text_QD=text,
+            measures_10=torch.from_numpy(live[:10]),
+            verdict_7=torch.from_numpy(material.voice_verdicts[example.order, example.voice_row]),
+            switches=switches,
+        )
 
     def frame(
         self,
@@ -189,16 +196,12 @@ class Layout:
         frame: int,
         text: Tensor,
         rng: np.random.Generator,
-        switches: CueSwitches,
+        switches: CueSwitches = ALL_CUES,
     ) -> tuple[Tensor, Tensor]:
         focal, faces = material.frames.focal[frame], []
         for person, row, box in zip(example.seen.people, example.face_rows, material.frames.boxes[frame], strict=True):
-            values = [
-                *person.intensities.values(),
-                *(angle / 45 for angle in person.pose_deg),
-                *person.centre,
-                person.height,
-            ]
+            pose = [angle / 45 for angle in person.pose_deg]
+            values = [*person.intensities.values(), *pose, *person.centre, person.height]
             faces.append(
                 FaceFeatures(
                     measures_20=torch.tensor(values, dtype=torch.float32),

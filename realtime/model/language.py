@@ -19,22 +19,24 @@ from realtime.model.vision import GatedMLP, RMSNorm, rotate_half
 
 
 class Slots:
-    """Key/value memory of fixed size: `n_slots` places per layer, written anywhere, read through a mask."""
+    """Key/value memory of fixed size: `n_slots` places per layer and row, written anywhere, read through a mask."""
 
-    def __init__(self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.num_hidden_layers, config.num_key_value_heads, n_slots, config.head_dim)
-        self.keys_LHSD = torch.zeros(shape, dtype=dtype, device=device)
-        self.values_LHSD = torch.zeros(shape, dtype=dtype, device=device)
+    def __init__(
+        self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device, n_rows: int = 1
+    ) -> None:
+        shape = (config.num_hidden_layers, n_rows, config.num_key_value_heads, n_slots, config.head_dim)
+        self.keys_LBHSD = torch.zeros(shape, dtype=dtype, device=device)
+        self.values_LBHSD = torch.zeros(shape, dtype=dtype, device=device)
 
     @property
     def n_slots(self) -> int:
-        return self.keys_LHSD.shape[2]
+        return self.keys_LBHSD.shape[3]
 
     def write(self, layer: int, slots_T: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put (1, H, T, D) keys and values at `slots_T`; returns the layer's whole (1, H, S, D) memory."""
-        self.keys_LHSD[layer].index_copy_(1, slots_T, keys[0])
-        self.values_LHSD[layer].index_copy_(1, slots_T, values[0])
-        return self.keys_LHSD[layer][None], self.values_LHSD[layer][None]
+        """Put (B, H, T, D) keys and values at `slots_T`; returns the layer's whole (B, H, S, D) memory."""
+        self.keys_LBHSD[layer].index_copy_(2, slots_T, keys)
+        self.values_LBHSD[layer].index_copy_(2, slots_T, values)
+        return self.keys_LBHSD[layer], self.values_LBHSD[layer]
 
 
 class Attention(nn.Module):
@@ -136,7 +138,7 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """`mask` broadcasts to (B, heads, T, S), True (or 0) where token T may see S.
 
-        With `memory` (batch of one) S counts its slots and `slots_T` (T,) says where the new keys go; a token that may
+        With `memory` (as many rows) S counts its slots and `slots_T` (T,) says where the new keys go; a token that may
         see itself needs its own slot in the mask.
         """
         cos, sin = self.rotary(positions_3BT, x_BTD.dtype)

@@ -59,7 +59,7 @@ class Reasoner:
         self, model: EmoThinker, vocabulary: Vocabulary, *, now_s: Callable[[], float] = time.perf_counter
     ) -> None:
         self._model = model
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._now_s = now_s
         self._readings: OrderedDict[int, Reading] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -67,13 +67,13 @@ class Reasoner:
 
     def query_embeddings(self, ask: prompt.Ask) -> Tensor:
         """(Q, D): the text query that selectors attend to."""
-        ids = self._vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, ask))
+        ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, ask))
         return self._model.embed(torch.tensor(ids, device=self._model.device)).detach()
 
     @torch.inference_mode()
     def fast_label(self, window: Window, ask: prompt.Ask) -> Label:
         """Calibrated label from one pass, before any chain; with both modalities also what each alone would say."""
-        reading = self._read(window, ask)
+        reading = self.read(window, ask)
         self._readings[id(window)] = reading
         while len(self._readings) > KEPT_READINGS:
             self._readings.popitem(last=False)
@@ -84,13 +84,14 @@ class Reasoner:
         reading = self._readings.pop(id(window), None)
         if reading is None or reading.window is not window or reading.ask != ask:
             with torch.inference_mode():
-                reading = self._read(window, ask)
+                reading = self.read(window, ask)
         yield from self._chain(reading)
 
-    def _read(self, window: Window, ask: prompt.Ask) -> Reading:
-        evidence = assemble(self._model, self._vocabulary, window, ask)
+    def read(self, window: Window, ask: prompt.Ask) -> Reading:
+        """Trunk, evidence and label branches of one window in one pass."""
+        evidence = assemble(self._model, self.vocabulary, window, ask)
         branches = [self._branch(name, window) for name in self._branch_names(window)]
-        label_ids = [self._vocabulary.ids(label) for label in ask.labels]
+        label_ids = [self.vocabulary.ids(label) for label in ask.labels]
         x, positions, mask, ends = self._lay_out(evidence, branches, label_ids)
         n_evidence = evidence.n_trunk + sum(chunk.x_ND.shape[0] for chunk in evidence.chunks)
         config = self._model.config.text
@@ -120,7 +121,7 @@ class Reasoner:
             opening=prompt.LABEL_TAG,
         )
         hidden = {"both": None, "face": "voice", "voice": "face"}[name]
-        return Branch(name, hidden, self._vocabulary.ids(text))
+        return Branch(name, hidden, self.vocabulary.ids(text))
 
     def _lay_out(
         self, evidence: Evidence, branches: list[Branch], label_ids: list[list[int]]
@@ -191,15 +192,15 @@ class Reasoner:
 
     def _chain(self, reading: Reading) -> Iterator[ReasonDelta | Label | ReasonDone]:
         began_s = self._now_s()
-        decoder = Decoder(self._model, reading, self._vocabulary)
+        decoder = Decoder(self._model, reading, self.vocabulary)
         window = reading.window
         state = prompt.branch_text(
             n_faces=n_faces(window), has_picture=bool(window.frames), has_speech=bool(window.speech), opening=""
         )
-        decoder.feed(self._vocabulary.ids(state))
+        decoder.feed(self.vocabulary.ids(state))
         sections: dict[str, str] = {}
         for name in prompt.SECTIONS:
-            decoder.feed(self._vocabulary.ids(f"<{name}>"))
+            decoder.feed(self.vocabulary.ids(f"<{name}>"))
             section = SectionText(name)
             for new in decoder.section(section, ANSWER_TOKENS if name == "answer" else SECTION_TOKENS):
                 yield ReasonDelta(name, new)

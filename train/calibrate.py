@@ -1,0 +1,158 @@
+"""Make nano's probabilities mean what they say: fitted on validation people, none of whom trained anything.
+
+    python -m train.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
+
+Draws windows of validation faces and voices in every modality state, answers them with the packaged model, and fits by
+likelihood of the observers' vote: one temperature per state for the fast label; power and bonus that join it with the
+label the chain arrived at. Writes WORK/calibration.json (for `train.package`), prints the error before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from realtime.loading import LoadedModel, load
+from realtime.model.config import Calibration
+from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.chain import read_answer
+from realtime.reason.prompt import Ask
+from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
+from train.batch import chains
+from train.corpus import Example, TextEncoder
+from train.metrics import calibration_error
+from train.thinker import Layout, Material
+
+UNSURE_BELOW = 0.4
+"Calibrated top probability under which a verdict is told as unsure: with seven labels, less likely right than wrong."
+BATCH = 24
+
+
+@dataclass(frozen=True)
+class Answered:
+    state: str
+    log_p: np.ndarray
+    "(7,) uncalibrated log-probabilities of the fast label."
+    chain: int
+    "Index of the chain's label, −1 for none."
+    target: np.ndarray
+    "(7,) vote shares."
+
+
+def as_window(layout: Layout, material: Material, example: Example, rng: np.random.Generator) -> Window:
+    """A drawn example as the window that the live program would hand to the Thinker."""
+    model = layout.model
+    text = model.embed(torch.tensor(layout.encoder.ids(layout.query())))
+    frames: list[FrameEvidence] = []
+    with torch.no_grad():
+        if example.has_picture:
+            for second, index in enumerate(layout.entry(material, example, rng).frames):
+                x, positions = layout.frame(material, example, index, text, rng)
+                people = range(example.n_faces)
+                faces = tuple(Face(i, (0.4, 0.4, 0.2, 0.2), 1.0, None) for i in people)
+                frames.append(
+                    FrameEvidence(
+                        at_s=float(second),
+                        faces=faces,
+                        cues=(),
+                        scene=Scene(example.seen.brightness, example.seen.saturation),
+                        counts=TokenCounts(0, 0, 0),
+                        tokens_ND=x.numpy(),
+                        positions_3N=positions.numpy(),
+                    )
+                )
+        speech: tuple[SpeechEvidence, ...] = ()
+        if example.voice_row >= 0:
+            x, positions = layout.speech(material, example, text)
+            cues = VoiceCues({}, {}, np.zeros(0, np.float32))
+            speech = (SpeechEvidence(0.0, 2.0, cues, x.numpy(), positions.numpy()),)
+    return Window(0, 0.0, 3.0, tuple(frames), speech)
+
+
+def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
+    ask, answered = Ask(labels=model.labels), []
+    for start in range(0, n, BATCH):
+        rng = np.random.default_rng(50_000 + start)
+        examples = [e for e in (material.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
+        labels, sections = chains(model, [as_window(layout, material, e, rng) for e in examples], ask)
+        for example, label, chain in zip(examples, labels, sections, strict=True):
+            read = read_answer(chain["answer"], ask.labels).label
+            state = "both" if example.n_faces and example.voice_row >= 0 else "face" if example.n_faces else "voice"
+            assert example.seen.verdict is not None
+            answered.append(
+                Answered(
+                    state,
+                    np.log(np.maximum([label.probabilities[name] for name in EXPERT_LABELS], 1e-9)),
+                    EXPERT_LABELS.index(read) if read in EXPERT_LABELS else -1,
+                    example.seen.verdict,
+                )
+            )
+        print(f"{len(answered)} windows answered", flush=True)
+    return answered
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores - scores.max(1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return result
+
+
+def majority_nll(scores: np.ndarray, target: np.ndarray) -> float:
+    """Mean negative log-likelihood of the majority vote."""
+    return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
+
+
+def fit(answered: list[Answered]) -> Calibration:
+    fast: dict[str, float] = {}
+    grid = np.exp(np.linspace(np.log(0.4), np.log(3.0), 61))
+    for state in ("both", "face", "voice"):
+        rows = [a for a in answered if a.state == state]
+        if len(rows) < 30:
+            continue
+        log_p, target = np.stack([a.log_p for a in rows]), np.stack([a.target for a in rows])
+        fast[state] = round(float(min(grid, key=lambda t: majority_nll(log_p / t, target))), 3)
+    log_p = np.stack([a.log_p / fast.get(a.state, 1.0) for a in answered])
+    log_p, target = log_softmax(log_p), np.stack([a.target for a in answered])
+    said = np.stack(
+        [np.eye(len(EXPERT_LABELS))[a.chain] if a.chain >= 0 else np.zeros(len(EXPERT_LABELS)) for a in answered]
+    )
+    pairs = [(power, bonus) for power in np.linspace(0.3, 1.3, 21) for bonus in np.linspace(0, 3, 31)]
+    power, bonus = min(pairs, key=lambda pair: majority_nll(pair[0] * log_p + pair[1] * said, target))
+    return Calibration(fast, {"power": round(float(power), 3), "bonus": round(float(bonus), 3)}, UNSURE_BELOW)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", default="nano", help="packaged without calibration")
+    parser.add_argument("--windows", type=int, default=600)
+    args = parser.parse_args()
+    model = load(args.model, engine="torch")
+    material = Material(args.data, args.work, "valid", n_entries=500, towers=model.weights)
+    layout = Layout(model.weights, TextEncoder.read(args.work))
+    answered = collect(model, material, layout, args.windows)
+    calibration = fit(answered)
+    target = np.stack([a.target for a in answered]).argmax(1)
+    before = np.exp(np.stack([a.log_p for a in answered]))
+    after = np.exp(log_softmax(np.stack([a.log_p / calibration.fast.get(a.state, 1.0) for a in answered])))
+    values = {
+        "fast": dict(calibration.fast),
+        "chain": dict(calibration.chain),
+        "unsure_below": calibration.unsure_below,
+    }
+    (args.work / "calibration.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    print(
+        f"{len(answered)} windows: ECE {calibration_error(before, target):.3f} → {calibration_error(after, target):.3f}"
+    )
+    agreed = np.mean([a.chain == t for a, t in zip(answered, target, strict=True)])
+    print(f"fast {np.mean(before.argmax(1) == target):.3f}, chain {agreed:.3f}; {json.dumps(values)}")
+
+
+if __name__ == "__main__":
+    main()
