@@ -6,6 +6,7 @@ import { reduce, type Action } from "./actions";
 import { loadConfig } from "./config";
 import { makePage } from "./draw";
 import { EventFollower } from "./events";
+import { save } from "./export";
 import { LevelMeter, listDevices, MediaFailure, openMedia, stopMedia } from "./media";
 import { asLanguage, LANGUAGES, preferredLanguage } from "./messages";
 import { rememberConsent, rememberLanguage } from "./remember";
@@ -19,6 +20,9 @@ interface Running {
   whip: WhipSession | null;
   follower: EventFollower | null;
 }
+
+/** What the server calls it when no packet ever came through. */
+const NO_PATH = "no path";
 
 const root = document.getElementById("page") ?? document.body;
 const config = loadConfig();
@@ -41,7 +45,21 @@ function send(action: Action): void {
 
 function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof makePage> {
   document.documentElement.lang = language;
-  return makePage(root, { send, start: (remember) => void start(remember), cancel, withdraw, switchDevice: (kind, id) => void switchDevice(kind, id), setLanguage, stream, level }, LANGUAGES[language]);
+  return makePage(
+    root,
+    {
+      send,
+      start: (remember) => void start(remember),
+      cancel,
+      withdraw,
+      switchDevice: (kind, id) => void switchDevice(kind, id),
+      save: (format) => save(view.session, format),
+      setLanguage,
+      stream,
+      level,
+    },
+    LANGUAGES[language],
+  );
 }
 
 function setLanguage(code: string): void {
@@ -92,13 +110,19 @@ async function goLive(opened: Running, whip: WhipSession): Promise<void> {
     nowS,
     onEvent: (event) => {
       send({ do: "event", event, nowS: nowS() });
-      if (event.type === "session.closed") void finish("closed", event.reason);
+      if (event.type === "session.closed") void closed(event.reason);
     },
     onLink: (link) => send({ do: "link", link }),
     onGone: (why) => void finish(why, ""),
   });
   watchTracks(opened.stream);
   send({ do: "devices", devices: await listDevices(opened.stream) });
+}
+
+/** The server's word that it is over. */
+async function closed(reason: string): Promise<void> {
+  await finish("closed", reason);
+  if (reason === NO_PATH) send({ do: "fail", failure: { kind: "no-path" } });
 }
 
 function failureOf(error: unknown): Failure {
@@ -109,7 +133,7 @@ function failureOf(error: unknown): Failure {
 function onMedia(state: "up" | "down" | "failed"): void {
   if (state === "failed" && view.session.looked === null && running !== null) {
     // Nothing ever came through: that is a matter of networks, and waiting will not change it.
-    void finish("closed", "").then(() => send({ do: "fail", failure: { kind: "no-path" } }));
+    void closed(NO_PATH);
     return;
   }
   send({ do: "media", up: state === "up" });

@@ -178,6 +178,13 @@ export function bestLabel(analysis: Analysis): Labelled | null {
   return analysis.chain ?? analysis.fast;
 }
 
+/** The answer once there is one, else what the label says. */
+export function concluded(analysis: Analysis): Answer {
+  const labelled = bestLabel(analysis);
+  if (analysis.answer !== null) return analysis.answer;
+  return { label: labelled?.label ?? "", intensity: "", confidence: labelled?.probabilities[labelled.label] ?? 0 };
+}
+
 /** How face and voice differ, from whichever label said so last. */
 export function conflictOf(analysis: Analysis): Conflict | null {
   return analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;

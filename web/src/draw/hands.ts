@@ -1,6 +1,7 @@
 /** What drawing may ask for: an action on the view, or something that reaches outside the page. */
 
 import type { Action } from "../actions";
+import type { Format } from "../export";
 import type { Messages } from "../messages";
 import type { View } from "../view";
 
@@ -10,6 +11,8 @@ export interface Hands {
   readonly cancel: () => void;
   readonly withdraw: () => void;
   readonly switchDevice: (kind: "camera" | "microphone", id: string) => void;
+  /** Write what was said to a file of the person's own. */
+  readonly save: (format: Format) => void;
   readonly setLanguage: (code: string) => void;
   /** The picture as the camera gives it; null without one. */
   readonly stream: () => MediaStream | null;

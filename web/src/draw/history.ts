@@ -1,11 +1,11 @@
 /** Earlier moments, newest first; a click shows what was said about one. */
 
 import type { Messages } from "../messages";
-import { bestLabel, shownAnalysis, type Analysis, type View } from "../view";
+import { bestLabel, concluded, shownAnalysis, type Analysis, type View } from "../view";
+import { FORMATS, type Format } from "../export";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock, labelName, percent } from "./format";
 import type { Hands, MakePart } from "./hands";
-import { concluded } from "./verdict";
 
 /** Rows on the page at first, and how many more a click brings. */
 const PAGE_ROWS = 12;
@@ -19,8 +19,12 @@ export const makeHistory: MakePart = (hands, words) => {
   const say = words.history;
   const list = el("ol", { class: "moments", id: "history" });
   const empty = el("p", { class: "empty-note" }, say.empty);
+  const saves = (Object.keys(FORMATS) as Format[]).map((format) =>
+    el("button", { class: "quiet", attrs: { type: "button", "aria-label": say.save(say.formats[format]) }, onClick: () => hands.save(format) }, say.formats[format]),
+  );
+  const saving = el("p", { class: "saving" }, el("span", { attrs: { "aria-hidden": "true" } }, say.saveAs), ...saves);
   const more = el("button", { class: "quiet", attrs: { type: "button" } });
-  const root = el("section", { class: "history", attrs: { "aria-labelledby": "history-heading" } }, el("h2", { id: "history-heading" }, say.heading), empty, list, more);
+  const root = el("section", { class: "history", attrs: { "aria-labelledby": "history-heading" } }, el("div", { class: "history-bar" }, el("h2", { id: "history-heading" }, say.heading), saving), empty, list, more);
   const rows: Row[] = [];
   let nWanted = PAGE_ROWS;
   let last: View | null = null;
@@ -40,6 +44,7 @@ export const makeHistory: MakePart = (hands, words) => {
       if (moment !== undefined) row.draw(moment, moment === shown);
     });
     show(empty, moments.length === 0);
+    show(saving, moments.length > 0);
     const nMore = Math.min(PAGE_ROWS, moments.length - rows.length);
     show(more, nMore > 0);
     setText(more, say.more(nMore));
@@ -63,10 +68,8 @@ function makeRow(hands: Hands, words: Messages): Row {
   return {
     root: el("li", {}, button),
     draw: (analysis, shown) => {
-      const labelled = bestLabel(analysis);
-      if (labelled === null) return;
       window = analysis.window;
-      const verdict = concluded(analysis, labelled);
+      const verdict = concluded(analysis);
       setText(time, analysis.span === null ? "" : clock(analysis.span.end));
       setText(name, labelName(words, verdict.label));
       setText(value, percent(verdict.confidence));

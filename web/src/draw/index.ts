@@ -1,7 +1,7 @@
 /** The one place that draws: from a view, the page. */
 
 import type { Messages } from "../messages";
-import { bestLabel, newestReadable, type Analysis, type View } from "../view";
+import { concluded, newestReadable, type Analysis, type View } from "../view";
 import { makeConsent } from "./consent";
 import { el, setText, show } from "./dom";
 import { labelName, percent } from "./format";
@@ -9,7 +9,6 @@ import type { Hands } from "./hands";
 import { makeHeader } from "./header";
 import { makeLive } from "./live";
 import { makeStarting } from "./starting";
-import { concluded } from "./verdict";
 
 export function makePage(root: HTMLElement, hands: Hands, words: Messages): (view: View, nowS: number) => void {
   const header = makeHeader(hands, words);
@@ -41,7 +40,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     if (newest === null) setText(announced, "");
     if (newest !== told && newest?.answer) {
       told = newest;
-      const verdict = concluded(newest, bestLabel(newest) ?? { label: newest.answer.label, probabilities: {}, conflict: null });
+      const verdict = concluded(newest);
       setText(announced, words.verdict.announce(labelName(words, verdict.label), percent(verdict.confidence)));
     }
   };

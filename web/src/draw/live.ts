@@ -46,7 +46,7 @@ export const makeLive: MakePart = (hands, words) => {
       for (const part of [...reading, ...beside]) part.draw(view, nowS);
       if (over === null) return;
       setText(title, words.ended[over.why].title);
-      setText(text, [over.detail, words.ended[over.why].text].filter(Boolean).join(" "));
+      setText(text, [words.ended.reasons[over.detail] ?? over.detail, words.ended[over.why].text].filter(Boolean).join(" "));
       show(kept, view.session.analyses.length > 0);
       show(forget, view.session.analyses.length > 0);
     },

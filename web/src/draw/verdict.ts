@@ -1,7 +1,7 @@
 /** What it points to: the label in words, how sure, and the whole distribution. */
 
 import type { Messages } from "../messages";
-import { bestLabel, shownAnalysis, type Analysis, type Labelled, type View } from "../view";
+import { bestLabel, concluded, shownAnalysis, type Analysis, type Labelled, type View } from "../view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, labelName, percent } from "./format";
 import type { MakePart } from "./hands";
@@ -38,7 +38,7 @@ export const makeVerdict: MakePart = (_hands, words) => {
       }
       setAttr(root, "data-source", analysis.chain === null ? "fast" : "chain");
       setText(source, sourceLine(words, analysis));
-      const verdict = concluded(analysis, labelled);
+      const verdict = concluded(analysis);
       const unsure = verdict.label === "unsure";
       setClass(root, "unsure", unsure);
       setText(sureness, unsure ? say.unsure : say.certainty[certainty(verdict.confidence)]);
@@ -47,11 +47,6 @@ export const makeVerdict: MakePart = (_hands, words) => {
     },
   };
 };
-
-/** The answer once there is one, else what the label says. */
-export function concluded(analysis: Analysis, labelled: Labelled): { label: string; intensity: string; confidence: number } {
-  return analysis.answer ?? { label: labelled.label, intensity: "", confidence: labelled.probabilities[labelled.label] ?? 0 };
-}
 
 function sourceLine(words: Messages, analysis: Analysis): string {
   const stage = analysis.chain === null ? words.verdict.first : words.verdict.reasoned;

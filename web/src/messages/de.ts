@@ -192,6 +192,9 @@ export const de: Messages = {
     item: (time, label, percent) => `${time}: ${label}, ${percent}`,
     unfinished: "wird geschrieben",
     more: (n) => `${n} frühere zeigen`,
+    saveAs: "Sichern als",
+    save: (format) => `Sichern als ${format}`,
+    formats: { json: "JSON", csv: "CSV", vtt: "Untertitel" },
   },
 
   latency: {
@@ -219,6 +222,11 @@ export const de: Messages = {
     withdrawn: { title: "Einwilligung widerrufen. Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus. Der Server hat alles freigegeben." },
     closed: { title: "Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus." },
     gone: { title: "Der Server ist weg.", text: "Kamera und Mikrofon sind aus. Starten Sie den Server neu und beginnen Sie eine neue Sitzung." },
+    reasons: {
+      "peer left": "",
+      "peer lost": "Zehn Sekunden lang kamen weder Bild noch Ton an, deshalb hat der Server die Sitzung freigegeben.",
+      "no media": "Die Verbindung stand, aber es kamen weder Bild noch Ton an.",
+    },
     again: "Neue Sitzung beginnen",
     forget: "Geschriebenes löschen",
     kept: "Das Geschriebene steht noch auf dieser Seite, und nur hier.",

@@ -206,6 +206,9 @@ export const en = {
     item: (time: string, label: string, percent: string) => `${time}: ${label}, ${percent}`,
     unfinished: "being written",
     more: (n: number) => `Show ${n} earlier`,
+    saveAs: "Save as",
+    save: (format: string) => `Save as ${format}`,
+    formats: { json: "JSON", csv: "CSV", vtt: "Subtitles" },
   },
 
   latency: {
@@ -233,6 +236,12 @@ export const en = {
     withdrawn: { title: "Consent withdrawn. The session has ended.", text: "Camera and microphone are off. The server has let go of everything it held." },
     closed: { title: "The session has ended.", text: "Camera and microphone are off." },
     gone: { title: "The server is gone.", text: "Camera and microphone are off. Start the server again, then begin a new session." },
+    /** What the server says of a session that ended by itself. */
+    reasons: {
+      "peer left": "",
+      "peer lost": "Picture and sound stopped coming in for ten seconds, so the server let go of the session.",
+      "no media": "The connection stood, but neither picture nor sound came in.",
+    } as Readonly<Record<string, string>>,
     again: "Start a new session",
     forget: "Delete what was written",
     kept: "What was written is still on this page, and only here.",

@@ -1,0 +1,38 @@
+import { describe, expect, it } from "vitest";
+import { exported } from "../src/export";
+import { reduceEvent } from "../src/reducer";
+import { NO_SESSION, type Session } from "../src/view";
+import { event, fixtureEvents } from "./fixture";
+
+const session = fixtureEvents().reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
+
+describe("what a person takes with them", () => {
+  it("is the whole of what was said, as JSON", () => {
+    const read = JSON.parse(exported(session, "json")) as { windows: { answer: unknown; sections: Record<string, string> }[]; labels: string[] };
+    expect(read).toMatchObject({ v: 1, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }] });
+    expect(read.windows).toHaveLength(1);
+    expect(read.windows[0]?.answer).toEqual({ label: "happy", intensity: "moderate", confidence: 0.68 });
+    expect(read.windows[0]?.sections["voice"]).toBe("Higher and louder than before.");
+  });
+
+  it("is a table with one row for each window", () => {
+    const [head, row, end] = exported(session, "csv").split("\r\n");
+    expect(head?.split(",").slice(0, 8)).toEqual(["start_s", "end_s", "speech_s", "label", "intensity", "confidence", "p_happy", "p_sad"]);
+    expect(row).toMatch(/^0,3\.84,2\.64,happy,moderate,0\.68,0\.68,/);
+    expect(row).toContain('"One person, turned a little to the left."');
+    expect(end).toBe("");
+  });
+
+  it("is no formula, whatever the model writes", () => {
+    const done = event("reason.done", { window: 7, sections: { face: '=HYPERLINK("x")' } });
+    const risky = [event("window", { window: 7 }), event("label", { window: 7 }), done].reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
+    expect(exported(risky, "csv")).toContain(`"'=HYPERLINK(""x"")"`);
+  });
+
+  it("is subtitles that follow each other without a gap or an overlap", () => {
+    const more = [event("window", { window: 1, seq: 30, start: 1, end: 3661.5 }), event("label", { window: 1, seq: 31, label: "sad" })];
+    const vtt = exported(more.reduce((before, each) => reduceEvent(before, each, 0), session), "vtt");
+    expect(vtt).toMatch(/^WEBVTT\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
+    expect(vtt).toContain("00:00:03.840 --> 01:01:01.500\nsad (");
+  });
+});
