@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from realtime.reason.prompt import INTENSITIES, UNSURE
 
 REPLACEMENT = "\ufffd"
-NEGATIONS = ("not", "no", "never", "neither", "without", "isn't", "hardly")
+NEGATIONS = ("not", "no", "never", "neither", "nor", "without", "isn't", "hardly")
 
 
 class SectionText:

@@ -1,0 +1,48 @@
+"""Probabilities by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from realtime.model.config import Calibration
+from realtime.reason import calibrate
+
+
+def test_a_temperature_flattens_and_keeps_the_order() -> None:
+    scores = {"happy": 0.0, "sad": -math.log(3)}
+    assert calibrate.fast(scores, "face", Calibration()) == pytest.approx({"happy": 0.75, "sad": 0.25})
+    flat = calibrate.fast(scores, "face", Calibration(fast={"face": 2.0}))
+    assert flat == pytest.approx({"happy": math.sqrt(3) / (1 + math.sqrt(3)), "sad": 1 / (1 + math.sqrt(3))})
+
+
+def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
+    calibration = Calibration(chain={"power": 1.0, "bonus": math.log(4)})
+    even = {"happy": 0.5, "sad": 0.5}
+    assert calibrate.joined(even, "sad", calibration) == pytest.approx({"happy": 0.2, "sad": 0.8})
+    assert calibrate.joined(even, None, calibration) == pytest.approx(even)
+
+
+def test_a_verdict_below_the_threshold_is_unsure_and_says_how_little_it_was() -> None:
+    calibration = Calibration(unsure_below=0.5)
+    spread = {"happy": 0.45, "sad": 0.3, "fear": 0.25}
+    answer = calibrate.verdict(spread, "happy", "strong", calibration)
+    assert (answer.label, answer.confidence) == ("unsure", 0.45)
+    sure = calibrate.verdict({"happy": 0.9, "sad": 0.1}, "happy", "strong", calibration)
+    assert (sure.label, sure.intensity, sure.confidence) == ("happy", "strong", 0.9)
+    assert calibrate.verdict({"happy": 0.9, "sad": 0.1}, None, "", calibration).label == "unsure"
+
+
+def test_divergence_is_0_for_the_same_and_1_for_nothing_shared() -> None:
+    assert calibrate.divergence_bits([0.5, 0.5], [0.5, 0.5]) == 0.0
+    assert calibrate.divergence_bits([1.0, 0.0], [0.0, 1.0]) == pytest.approx(1.0)
+    assert calibrate.divergence_bits([1.0, 0.0], [0.5, 0.5]) == pytest.approx(0.311278, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("has_face", "has_speech", "state"),
+    [(True, True, "both"), (True, False, "face"), (False, True, "voice"), (False, False, "none")],
+)
+def test_states(has_face: bool, has_speech: bool, state: str) -> None:
+    assert calibrate.state_of(has_face=has_face, has_speech=has_speech) == state

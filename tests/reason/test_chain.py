@@ -1,0 +1,74 @@
+"""Sections as they stream, and the answer's label in whatever words it comes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.reason.chain import SectionText, read_answer
+from realtime.reason.prompt import LABELS
+
+
+def streamed(pieces: list[str]) -> tuple[str, list[str], bool]:
+    section, decoded, shown = SectionText("face"), "", []
+    for piece in pieces:
+        decoded += piece
+        new = section.update(decoded)
+        if new:
+            shown.append(new)
+    return section.text, shown, section.closed
+
+
+def test_text_is_shown_as_it_comes_and_the_tag_never() -> None:
+    text, shown, closed = streamed(["A smile", ", cheeks", " raised", ".</", "fa", "ce>"])
+    assert shown == ["A smile", ", cheeks", " raised", "."]
+    assert text == "A smile, cheeks raised."
+    assert closed
+
+
+def test_what_only_looks_like_a_tag_is_shown_once_it_is_known() -> None:
+    text, shown, closed = streamed(["a <", "/f", "ear> b"])
+    assert "".join(shown) == text == "a </fear> b"
+    assert not closed
+
+
+def test_half_a_character_waits() -> None:
+    section = SectionText("voice")
+    assert section.update("caf\ufffd") == "caf"
+    assert section.update("café") == "é"
+
+
+@given(st.text(max_size=60), st.integers(1, 7))
+def test_pieces_join_to_the_whole_however_it_is_cut(text: str, size: int) -> None:
+    whole = text.replace("\ufffd", "") + "</face>"
+    pieces = [whole[i : i + size] for i in range(0, len(whole), size)]
+    settled, shown, closed = streamed(pieces)
+    assert closed
+    assert "".join(shown) == settled == whole[: whole.find("</face>")]
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "intensity"),
+    [
+        ("happy, strong", "happy", "strong"),
+        ("Happy", "happy", ""),
+        ("unsure", "unsure", ""),
+        ("not happy", None, ""),
+        ("not happy but sad, slight", "sad", "slight"),
+        ("neither angry nor sad", None, ""),
+        ("happy or sad", None, ""),
+        ("unhappy", None, ""),
+        ("The person is angry. Moderate.", "angry", "moderate"),
+        ("fearless", None, ""),
+        ("", None, ""),
+    ],
+)
+def test_tricky_answers(text: str, label: str | None, intensity: str) -> None:
+    read = read_answer(text, LABELS)
+    assert (read.label, read.intensity) == (label, intensity)
+
+
+@given(st.text())
+def test_reading_never_raises(text: str) -> None:
+    read_answer(text, LABELS)

@@ -1,0 +1,79 @@
+"""The measured annotator says what was measured, and its checker notices when a chain does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from realtime.evidence.cues import CUES
+from realtime.evidence.voice import VOICE_VALUES
+from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.chain import read_answer
+from realtime.reason.prompt import LABELS, SECTIONS
+from train.coet.measured import CUE_WORDS, Observation, PersonSeen, VoiceHeard, Writer, as_text, faithful
+
+
+def shares(**given: float) -> np.ndarray:
+    return np.array([given.get(label, 0.0) for label in EXPERT_LABELS])
+
+
+def person(cues: Mapping[str, float], votes: np.ndarray) -> PersonSeen:
+    intensities = {name: cues.get(name, 0.0) for name in CUES}
+    return PersonSeen(intensities, (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, votes)
+
+
+def voice(votes: np.ndarray, **z: float) -> VoiceHeard:
+    return VoiceHeard({name: z.get(name, 0.0) for name in VOICE_VALUES}, votes, strong=False)
+
+
+SMILE = person({"lip_corner_pull": 0.8, "cheek_raise": 0.6}, shares(happy=0.9, neutral=0.1))
+ANGRY_VOICE = voice(shares(angry=1.0), loudness_db=2.0, pitch_hz=1.0)
+
+
+def test_every_cue_has_words() -> None:
+    assert set(CUE_WORDS) == set(CUES)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_chain_is_faithful_to_its_own_measurements_and_names_the_verdict(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    seen = Observation(
+        people=(person(dict(zip(CUES, rng.random(len(CUES)), strict=True)), rng.dirichlet(np.ones(7))),),
+        voice=voice(rng.dirichlet(np.ones(7)), **dict(zip(VOICE_VALUES, rng.normal(0, 1.5, 10), strict=True))),
+        verdict=rng.dirichlet(np.ones(7)),
+    )
+    sections = Writer(seed).chain(seen)
+    assert tuple(sections) == SECTIONS
+    assert seen.voice is not None
+    told = faithful(sections, seen.people[0].intensities, seen.voice.relative)
+    assert told.n_statements > 0
+    assert told.n_true == told.n_statements
+    assert seen.verdict is not None
+    assert read_answer(sections["answer"], LABELS).label == EXPERT_LABELS[int(seen.verdict.argmax())]
+    assert as_text(sections).count("</") == len(SECTIONS)
+
+
+def test_the_checker_notices_an_invented_cue() -> None:
+    sections = {"face": "Brows lowered strongly.", "voice": "Loudness much louder than usual."}
+    told = faithful(sections, SMILE.intensities, {"loudness_db": -1.0})
+    assert (told.n_statements, told.n_true) == (2, 0)
+
+
+def test_swapping_the_face_changes_only_what_is_said_of_the_face() -> None:
+    frown = person({"brow_lower": 0.8}, shares(angry=1.0))
+    one = Writer(3).chain(Observation(people=(SMILE,), voice=ANGRY_VOICE, verdict=shares(happy=1.0)))
+    other = Writer(3).chain(Observation(people=(frown,), voice=ANGRY_VOICE, verdict=shares(angry=1.0)))
+    assert one["face"] != other["face"]
+    assert "disagree" in one["coarse"]
+    assert "disagree" not in other["coarse"]
+
+
+def test_a_missing_modality_is_said() -> None:
+    nobody = Writer(0).chain(Observation())
+    assert "no face" in nobody["face"].lower()
+    assert "no speech" in nobody["voice"].lower()
+    assert nobody["answer"] == "unsure"
+    blind = Writer(0).chain(Observation(has_picture=False, voice=ANGRY_VOICE, verdict=shares(angry=1.0)))
+    assert "no picture" in blind["face"].lower()

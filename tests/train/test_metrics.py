@@ -1,0 +1,69 @@
+"""Metrics against published and hand-worked numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from train.metrics import bootstrap, brier, calibration_error, confusion, recalls, weighted_f1
+
+DFEW = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
+MAE_DFER_FOLD_1 = [
+    [454, 7, 10, 14, 2, 1, 1],
+    [5, 292, 49, 15, 11, 1, 6],
+    [19, 30, 403, 38, 33, 5, 6],
+    [9, 9, 49, 336, 22, 3, 7],
+    [4, 11, 58, 9, 194, 0, 18],
+    [0, 0, 16, 4, 3, 3, 3],
+    [1, 20, 23, 17, 48, 1, 71],
+]
+MER2023 = [
+    [179, 1, 2, 1, 0, 0],
+    [2, 152, 7, 4, 3, 1],
+    [10, 10, 134, 6, 2, 4],
+    [2, 2, 1, 250, 0, 2],
+    [1, 0, 3, 1, 6, 3],
+    [4, 1, 3, 2, 1, 34],
+]
+
+
+def unfold(matrix: list[list[int]], labels: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    pairs = [(t, g) for t, row in enumerate(matrix) for g, n in enumerate(row) for _ in range(n)]
+    return [labels[t] for t, _ in pairs], [labels[g] for _, g in pairs]
+
+
+def test_dfew_fold_1_reproduces_the_published_war_uar_and_f1() -> None:
+    truth, given = unfold(MAE_DFER_FOLD_1, DFEW)
+    assert confusion(truth, given, DFEW).tolist() == MAE_DFER_FOLD_1
+    accuracy = np.mean([t == g for t, g in zip(truth, given, strict=True)])
+    assert round(100 * accuracy, 2) == 74.88
+    assert round(100 * recalls(truth, given, DFEW).mean(), 2) == 62.59
+    assert round(100 * weighted_f1(truth, given, DFEW), 2) == 74.41
+
+
+def test_mer2023_reproduces_the_published_accuracy_and_f1() -> None:
+    labels = tuple("abcdef")
+    truth, given = unfold(MER2023, labels)
+    assert round(float(np.mean([t == g for t, g in zip(truth, given, strict=True)])), 6) == 0.905276
+    assert round(weighted_f1(truth, given, labels), 6) == 0.903577
+
+
+def test_an_answer_outside_the_labels_is_wrong_and_counted() -> None:
+    assert recalls(["happy", "happy"], ["happy", ""], DFEW)[0] == 0.5
+
+
+def test_calibration_error_by_hand() -> None:
+    # Two answers at 0.9, one right: gap 0.4. Two at 0.6, both right: gap 0.4.
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    assert calibration_error(p, np.array([0, 1, 0, 0])) == pytest.approx(0.4)
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
+
+
+def test_brier_by_hand() -> None:
+    assert brier(np.array([[0.8, 0.2], [0.4, 0.6]]), np.array([0, 0])) == pytest.approx((0.08 + 0.72) / 2)
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_more_samples() -> None:
+    few, many = bootstrap(np.arange(20) % 2), bootstrap(np.arange(2000) % 2)
+    assert few.low < 0.5 < few.high
+    assert many.high - many.low < few.high - few.low
