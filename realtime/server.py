@@ -13,6 +13,7 @@ import hmac
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from http import HTTPStatus
@@ -33,6 +34,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from realtime.errors import (
     BadOffer,
     BadRequest,
+    BadSettings,
     NotAllowed,
     NotReady,
     PortTaken,
@@ -50,7 +52,7 @@ from realtime.publish.openapi import describe_api
 from realtime.publish.schema import event_schema
 from realtime.session import Model
 from realtime.sessions import Sessions
-from realtime.settings import Settings
+from realtime.settings import ServerSettings, Settings
 from realtime.worker import ModelWorker
 
 logger = logging.getLogger(__name__)
@@ -299,6 +301,20 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise PortTaken(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another --port.") from error
+
+
+def check_tls(settings: ServerSettings) -> None:
+    """Raises BadSettings when the certificate and its key cannot be used."""
+    if settings.tls_cert is None:
+        return
+    try:
+        # The password: without one given, an encrypted key would make OpenSSL ask on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as error:
+        raise BadSettings(
+            f"{settings.tls_cert} and {settings.tls_key} cannot be used for TLS: {error.strerror or error}.",
+            "Give a certificate and the key that belongs to it, both PEM, the key without a password.",
+        ) from error
 
 
 def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
