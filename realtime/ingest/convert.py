@@ -47,6 +47,8 @@ class MonoResampler:
 def _chunk(frame: av.AudioFrame) -> AudioChunk:
     assert frame.pts is not None, "pushed with a stamp"
     assert frame.time_base is not None, "pushed with a time base"
+    samples_N = np.asarray(frame.to_ndarray()[0], np.float32)
     # Broken float streams decode to NaN and to samples far beyond full scale.
-    samples_N = np.nan_to_num(frame.to_ndarray()[0]).clip(-1.0, 1.0).astype(np.float32)
-    return AudioChunk(start_s=float(frame.pts * frame.time_base), samples_N=samples_N)
+    if not np.isfinite(samples_N).all():
+        samples_N = np.nan_to_num(samples_N)
+    return AudioChunk(start_s=float(frame.pts * frame.time_base), samples_N=samples_N.clip(-1.0, 1.0))
