@@ -31,6 +31,13 @@ def test_the_end_of_a_recording_is_looked_at_once() -> None:
     assert cadence.finish(5.5) is None
 
 
+def test_a_mere_tail_is_not_worth_an_analysis_but_a_short_recording_is() -> None:
+    cadence = Cadence(4)
+    cadence.speech_ended(1.4)
+    assert cadence.finish(1.9) is None
+    assert Cadence(4).finish(0.5) == Due(0.5, spoken=False)
+
+
 def test_speech_cut_late_does_not_bring_old_windows_back() -> None:
     cadence = Cadence(4)
     assert dues(cadence, 4) == [4]
