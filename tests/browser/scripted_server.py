@@ -10,14 +10,14 @@ import argparse
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from realtime import server
 from realtime.ingest.webrtc import answer
 from realtime.metrics import Metrics
 from realtime.reason.prompt import Ask
-from realtime.records import Answer, Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, VideoFrame, Window
+from realtime.records import Answer, Conflict, Face, FrameEvidence, Label, ReasonDelta, ReasonDone, VideoFrame, Window
 from realtime.server import LiveServer
 from realtime.settings import load
 from realtime.worker import ModelWorker
@@ -36,8 +36,14 @@ CHAIN = {
 
 
 class FocalPerceiver(ScriptedPerceiver):
+    """`faces` of them side by side, each on a track of its own."""
+
     def see(self, frame: VideoFrame) -> FrameEvidence:
-        return replace(super().see(frame), focal=((0.25, 0.05, 0.5, 0.7),))
+        width = 1 / max(2, self.faces)
+        boxes = [((index + 0.25) * width, 0.3, 0.5 * width, 0.4) for index in range(self.faces)]
+        faces = tuple(Face(track, box, 0.9, None) for track, box in enumerate(boxes, start=1))
+        focal = tuple((x - 0.2 * width, 0.1, 0.9 * width, 0.8) for x, *_ in boxes)
+        return replace(super().see(frame), faces=faces, focal=focal)
 
 
 class WordByWord(ScriptedThinker):
@@ -63,22 +69,13 @@ def _conflict(window: Window, ask: Ask) -> Conflict | None:
     return Conflict(face, voice, 0.47)
 
 
-@dataclass
-class WordByWordModel(ScriptedModel):
-    name: str = "scripted"
-
-    def __post_init__(self) -> None:
-        self.perceivers = FocalPerceiver()
-        self.thinker = WordByWord()
-
-
-async def main(max_sessions: int) -> None:
+async def main(max_sessions: int, faces: int) -> None:
     settings = load(flags={"server.max_sessions": max_sessions})
     metrics = Metrics()
     listening = server.listen("127.0.0.1", 0)
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
-            model=WordByWordModel(),
+            model=ScriptedModel(perceivers=FocalPerceiver(faces), thinker=WordByWord()),
             worker=worker,
             settings=settings,
             metrics=metrics,
@@ -91,4 +88,5 @@ async def main(max_sessions: int) -> None:
 if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--max-sessions", type=int, default=3)
-    asyncio.run(main(options.parse_args().max_sessions))
+    options.add_argument("--faces", type=int, default=1)
+    asyncio.run(main(**vars(options.parse_args())))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -161,6 +163,48 @@ def test_what_was_written_stays_until_it_is_deleted(visit: Visits, scripted: str
     page.locator("#forget").click()
     expect(page.locator("#consent")).to_be_visible()
     expect(page.locator("#history li")).to_have_count(0)
+
+
+def test_five_people_have_a_letter_each(visit: Visits) -> None:
+    with serving([*SCRIPTED, "--faces", "5"]) as (address, _):
+        person = visit(address)
+        person.go_live()
+        names = person.page.locator(".face-name")
+        expect(names).to_have_text([f"Person {letter}" for letter in "ABCDE"], timeout=10_000)
+        expect(person.page.locator("#faces-state")).to_have_text("5 faces")
+        first, last = names.first.bounding_box(), names.last.bounding_box()
+        person.page.get_by_role("button", name="Mirror").click()
+        person.page.wait_for_timeout(500)
+        assert first is not None
+        assert last is not None
+        mirrored = names.first.bounding_box()
+        assert mirrored is not None
+        assert first["x"] < last["x"] <= mirrored["x"]
+
+
+def test_nobody_in_view_is_said(visit: Visits) -> None:
+    with serving([*SCRIPTED, "--faces", "0"]) as (address, _):
+        person = visit(address)
+        person.go_live()
+        expect(person.page.locator("#notices [data-code=no_face]")).to_contain_text("No face in view", timeout=15_000)
+        expect(person.page.locator(".face")).to_have_count(0)
+
+
+def test_what_was_said_is_saved_as_a_file(visit: Visits, scripted: str) -> None:
+    person = visit(scripted)
+    person.go_live()
+    expect(person.section("answer")).to_be_visible(timeout=30_000)
+    with person.page.expect_download() as saved:
+        person.page.get_by_role("button", name="Save as JSON").click()
+    said = json.loads(saved.value.path().read_text())
+    assert said["model"] == "scripted"
+    assert list(said["windows"][0]["sections"]) == list(SECTIONS)
+    assert person.complaints == []
+
+
+def test_the_page_is_light() -> None:
+    scripts = (ROOT / "realtime" / "web_dist" / "assets").glob("*.js")
+    assert sum(len(gzip.compress(script.read_bytes())) for script in scripts) < 120_000
 
 
 def test_a_full_server_says_when_to_come_back(visit: Visits) -> None:
