@@ -164,6 +164,10 @@ class WebRtcSource:
     async def _close(self) -> None:
         self._life.cancel()
         await asyncio.wait([self._life])
+        for transceiver in self._peer.getTransceivers():
+            # aioice 0.13: connect(), if it succeeds at this very moment, starts consent checks that close() has no more
+            # chance to end; with no pair left to check they run for ever.
+            transceiver.receiver.transport.transport._connection.query_consent = _nothing  # type: ignore[method-assign]
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._peer.close()
@@ -239,6 +243,10 @@ async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
             frame = await track.recv()
             if isinstance(frame, av.VideoFrame | av.AudioFrame) and frame.time is not None:
                 yield frame, frame.time
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _servers(ice: IceSettings) -> list[RTCIceServer]:

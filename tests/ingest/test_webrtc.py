@@ -42,11 +42,20 @@ class Sender:
         await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         return source
 
+    def no_consent(self) -> None:
+        """The same remedy for aioice's leak that the source has, at this end."""
+        for transceiver in self.peer.getTransceivers():
+            transceiver.sender.transport.transport._connection.query_consent = _nothing
+
     def worsen(self, *, loss: float, jitter_s: float = 0.0) -> None:
         """From now on the network loses and delays what it sends. All of it lost is a browser that crashed."""
         for transceiver in self.peer.getTransceivers():
             for protocol in transceiver.sender.transport.transport._connection._protocols:
                 protocol.transport = BadNetwork(protocol.transport, loss, jitter_s)
+
+
+async def _nothing() -> None:
+    pass
 
 
 class BadNetwork:
@@ -92,8 +101,9 @@ async def sending(clip: Path, *, audio: bool = True, video: bool = True) -> Asyn
         if wanted:
             peer.addTrack(track)
     try:
-        yield Sender(peer, player)
+        yield (sender := Sender(peer, player))
     finally:
+        sender.no_consent()
         await peer.close()
         for track in (player.audio, player.video):
             track.stop()
@@ -220,6 +230,15 @@ async def test_closing_twice_and_before_it_ran(clip: Path, sink: RememberingSink
         await source.close()
         await asyncio.wait_for(source.run(sink), 1)
     assert not sink.reasons
+
+
+async def test_leaving_at_any_moment_of_the_connecting_leaves_nothing_behind(clip: Path, sink: RememberingSink) -> None:
+    """About one in forty of these left a task of aioice behind for ever: it began just after it had been ended."""
+    for hundredths in range(0, 16, 2):
+        async with sending(clip) as sender:
+            source = await sender.connect()
+            await asyncio.sleep(hundredths / 100)
+            await source.close()
 
 
 async def test_a_refused_offer_leaves_nothing_behind() -> None:
