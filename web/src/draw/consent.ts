@@ -43,6 +43,7 @@ export const makeConsent: MakePart = (hands, words) => {
     el("label", { class: "check" }, attest, el("span", {}, say.attest)),
     missing,
     el("label", { class: "check" }, remember, el("span", {}, say.remember)),
+    failure.root,
     el("div", { class: "go" }, agree, el("p", { class: "note" }, say.after)),
   );
   form.addEventListener("submit", (event) => {
@@ -63,7 +64,6 @@ export const makeConsent: MakePart = (hands, words) => {
   const root = el(
     "main",
     { class: "consent", id: "consent" },
-    failure.root,
     el("h1", {}, say.heading),
     el("p", { class: "lead" }, say.lead),
     el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), el("dd", {}, fact.text)))),
@@ -107,7 +107,8 @@ const makeFailure = (hands: Parameters<MakePart>[0], words: Parameters<MakePart>
       const said = words.failure(failure, waitS);
       setText(title, said.title);
       setText(text, said.text);
-      if (shown !== failure) root.scrollIntoView({ block: "nearest" });
+      // Beside the button that was pressed; taller pages have scrolled back up since.
+      if (shown !== failure) requestAnimationFrame(() => root.scrollIntoView({ block: "center" }));
       shown = failure;
       const without = failure.kind === "no-camera" ? "microphone" : failure.kind === "no-microphone" ? "camera" : null;
       show(other, without !== null);

@@ -19,10 +19,11 @@ export const makeStage: MakePart = (hands, words) => {
   focal.title = words.live.focalNote;
   const tokens = el("p", { class: "tokens" });
   const devices = makeDevices(hands, words);
+  const frame = el("div", { class: "frame" }, picture, onlyVoice, tokens, notices);
   const root = el(
     "section",
     { class: "stage", attrs: { "aria-label": words.live.picture } },
-    el("div", { class: "frame" }, picture, onlyVoice, tokens, notices),
+    frame,
     el("div", { class: "stage-bar" }, focal, mirror, devices.root),
   );
   video.addEventListener("resize", () => {
@@ -42,6 +43,7 @@ export const makeStage: MakePart = (hands, words) => {
       const seen = view.choice !== "microphone";
       show(picture, seen);
       show(onlyVoice, !seen);
+      setClass(frame, "voice-only", !seen);
       for (const control of [mirror, focal]) show(control, seen);
       show(tokens, seen && view.focalShown && view.session.looked !== null);
       setClass(picture, "mirrored", view.mirrored);

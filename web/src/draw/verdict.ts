@@ -42,8 +42,14 @@ export const makeVerdict: MakePart = (_hands, words) => {
       const unsure = verdict.label === "unsure";
       setClass(root, "unsure", unsure);
       setText(sureness, unsure ? say.unsure : say.certainty[certainty(verdict.confidence)]);
-      setText(label, unsure ? say.unsureBetween(...topTwo(words, labelled)) : labelName(words, verdict.label));
-      setText(detail, [say.intensity[verdict.intensity] ?? "", say.confidence(percent(verdict.confidence))].filter(Boolean).join(", "));
+      const [first, second] = topTwo(labelled);
+      setText(label, unsure ? say.unsureBetween(labelName(words, first.label), labelName(words, second.label)) : labelName(words, verdict.label));
+      setText(
+        detail,
+        unsure
+          ? say.unsureShares(percent(first.share), percent(second.share))
+          : [say.intensity[verdict.intensity] ?? "", say.confidence(percent(verdict.confidence))].filter(Boolean).join(", "),
+      );
     },
   };
 };
@@ -54,9 +60,15 @@ function sourceLine(words: Messages, analysis: Analysis): string {
   return `${stage}, ${words.verdict.about(clock(analysis.span.start), clock(analysis.span.end))}`;
 }
 
-function topTwo(words: Messages, labelled: Labelled): [string, string] {
+interface Share {
+  readonly label: string;
+  readonly share: number;
+}
+
+function topTwo(labelled: Labelled): [Share, Share] {
   const sorted = Object.entries(labelled.probabilities).toSorted((a, b) => b[1] - a[1]);
-  return [labelName(words, sorted[0]?.[0] ?? ""), labelName(words, sorted[1]?.[0] ?? "")];
+  const place = (index: number): Share => ({ label: sorted[index]?.[0] ?? "", share: sorted[index]?.[1] ?? 0 });
+  return [place(0), place(1)];
 }
 
 /** One row per label, always in the same order, so that nothing jumps. */

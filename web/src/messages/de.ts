@@ -149,6 +149,7 @@ export const de: Messages = {
     reasoning: "Abwägen",
     unsure: "Unsicher",
     unsureBetween: (a, b) => `zwischen ${a} und ${b}`,
+    unsureShares: (a, b) => `${a} und ${b}`,
     certainty: { high: "Klar", middle: "Wahrscheinlich", low: "Vielleicht" },
     confidence: (percent) => `${percent} Zuversicht`,
     intensity: { slight: "leicht", moderate: "mittel", strong: "stark" },

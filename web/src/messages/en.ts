@@ -160,6 +160,7 @@ export const en = {
     reasoning: "Reasoning",
     unsure: "Unsure",
     unsureBetween: (a: string, b: string) => `between ${a} and ${b}`,
+    unsureShares: (a: string, b: string) => `${a} and ${b}`,
     certainty: { high: "Clearly", middle: "Probably", low: "Perhaps" },
     confidence: (percent: string) => `${percent} confidence`,
     intensity: { slight: "slight", moderate: "moderate", strong: "strong" } as Readonly<Record<string, string>>,
