@@ -30,6 +30,7 @@ from realtime.metrics import Metrics
 from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
 from realtime.session import Model, Session
 from realtime.settings import Settings
+from realtime.warmup import warm_up
 from realtime.worker import ModelWorker
 
 CLIPS = ("*.mp4", "*.webm", "*.mkv", "*.avi", "*.flv", "*.mov")
@@ -133,6 +134,7 @@ async def _measure(files: Sequence[str], model: Model, settings: Settings, secon
     metrics = Metrics()
     source = Playlist(files, settings, seconds=seconds)
     with ModelWorker(metrics) as worker:
+        await worker.run("warm", warm_up, model)
         session = Session(source=source, model=model, worker=worker, settings=settings, metrics=metrics)
         events: list[dict[str, Any]] = []
         samples: list[Sample] = []

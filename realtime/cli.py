@@ -120,6 +120,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime import server
     from realtime.ingest.webrtc import answer
     from realtime.metrics import Metrics
+    from realtime.warmup import warm_up
     from realtime.worker import ModelWorker
 
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
@@ -129,6 +130,7 @@ def _serve(options: argparse.Namespace) -> int:
     metrics = Metrics()
 
     async def run() -> None:
+        await worker.run("warm", warm_up, model)
         live = server.LiveServer(
             model=model,
             worker=worker,

@@ -1,0 +1,34 @@
+"""One made-up second through every stage before the first person's: what loads at its first use does so now."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from realtime.reason.prompt import Ask
+from realtime.records import SAMPLE_RATE_HZ, SpeechSegment, VideoFrame, Window
+from realtime.session import Model
+
+HEIGHT, WIDTH = 360, 480
+SPEECH_S = 1.0
+STEPS = 4
+"Of a chain; the first reads the window, the others decode."
+
+
+def warm_up(model: Model, seed: int = 0) -> None:
+    """Blocking; belongs into the model worker's thread, whose own pools and caches it fills."""
+    noise = np.random.default_rng(seed)
+    picture_HW3 = noise.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    sound_N = (0.1 * noise.standard_normal(round(SPEECH_S * SAMPLE_RATE_HZ))).astype(np.float32)
+    ask = Ask(labels=model.labels)
+    perceiver = model.perceiver(seed)
+    try:
+        frames = tuple(perceiver.see(VideoFrame(at_s, picture_HW3)) for at_s in (0.0, 1.0))
+        speech = perceiver.hear(SpeechSegment(0.0, SPEECH_S, sound_N))
+    finally:
+        perceiver.close()
+    window = Window(index=0, start_s=0.0, end_s=SPEECH_S, frames=frames, speech=(speech,))
+    model.thinker.fast_label(window, ask)
+    for _ in itertools.islice(model.thinker.reason(window, ask), STEPS):
+        pass
