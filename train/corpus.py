@@ -6,6 +6,7 @@ Also trains nano's tokenizer on its own chains: `python -m train.corpus --data D
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,15 +185,23 @@ def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     special = [AddedToken(text, special=True, normalized=False) for text in prompt.SPECIAL_TOKENS]
-    special += [AddedToken(text, special=False, normalized=False) for text in (*prompt.TAGS, prompt.LABEL_TAG)]
+    tags = [AddedToken(text, normalized=False) for text in (*prompt.TAGS, prompt.LABEL_TAG)]
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=special,
+        special_tokens=special + tags,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
+    return with_readable_tags(tokenizer)
+
+
+def with_readable_tags(tokenizer: Tokenizer) -> Tokenizer:
+    """The trainer makes all its tokens special, and decoding leaves special ones out; tags have to be read."""
+    stored = json.loads(tokenizer.to_str())
+    for token in stored["added_tokens"]:
+        token["special"] = token["content"] in prompt.SPECIAL_TOKENS
+    return Tokenizer.from_str(json.dumps(stored))
 
 
 EXTRA_QUESTIONS = (

@@ -1,0 +1,133 @@
+"""The Thinker as it serves, held to one plain pass over everything, and to many windows answered together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.loading import LoadedModel, load
+from realtime.model.language import chunk_mask
+from realtime.reason import prompt
+from realtime.reason.prompt import SECTIONS, Ask
+from realtime.reason.sequence import assemble, text_positions
+from realtime.records import (
+    Face,
+    FrameEvidence,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    Scene,
+    SpeechEvidence,
+    TokenCounts,
+    VoiceCues,
+    Window,
+)
+from train.batch import chains, state_ids
+
+ASK = Ask()
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return load("nano", engine="torch")
+
+
+def drawn_frame(at_s: float, n_faces: int, seed: int) -> FrameEvidence:
+    rng = np.random.default_rng(seed)
+    faces = tuple(Face(i, (0.1 * i, 0.2, 0.2, 0.3), 0.9, None) for i in range(n_faces))
+    tokens = rng.normal(0, 0.5, (58, 256)).astype(np.float32)
+    positions = np.stack([np.zeros(58), np.arange(58) // 8, np.arange(58) % 8]).astype(np.int64)
+    return FrameEvidence(at_s, faces, (), Scene(0.5, 0.3), TokenCounts(36, 22, 6), tokens, positions)
+
+
+def drawn_speech(start_s: float, seed: int) -> SpeechEvidence:
+    rng = np.random.default_rng(seed)
+    steps = np.tile(np.arange(40), (3, 1)).astype(np.int64)
+    tokens = rng.normal(0, 0.5, (40, 256)).astype(np.float32)
+    return SpeechEvidence(start_s, start_s + 1.6, VoiceCues({}, {}, np.zeros(0, np.float32)), tokens, steps)
+
+
+BOTH = Window(0, 0.0, 3.0, tuple(drawn_frame(float(s), 1, s) for s in range(3)), (drawn_speech(1.2, 9),))
+FACE_ONLY = replace(BOTH, speech=())
+VOICE_ONLY = replace(BOTH, frames=())
+NOTHING = replace(BOTH, frames=(), speech=())
+
+
+def run(model: LoadedModel, window: Window) -> tuple[Label, list[ReasonDelta], Label, ReasonDone]:
+    fast = model.thinker.fast_label(window, ASK)
+    steps = list(model.thinker.reason(window, ASK))
+    deltas = [step for step in steps if isinstance(step, ReasonDelta)]
+    chain, done = steps[-2:]
+    assert isinstance(chain, Label)
+    assert isinstance(done, ReasonDone)
+    return fast, deltas, chain, done
+
+
+@pytest.mark.parametrize("window", [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING], ids=["both", "face", "voice", "nothing"])
+def test_a_chain_is_well_formed_whatever_is_missing(nano: LoadedModel, window: Window) -> None:
+    fast, deltas, chain, done = run(nano, window)
+    assert tuple(done.sections) == SECTIONS
+    for name in SECTIONS:
+        assert "".join(delta.text for delta in deltas if delta.section == name).strip() == done.sections[name]
+    order = [delta.section for delta in deltas]
+    assert order == sorted(order, key=SECTIONS.index)
+    for label in (fast, chain):
+        assert sum(label.probabilities.values()) == pytest.approx(1.0)
+        assert tuple(label.probabilities) == ASK.labels
+    assert (fast.conflict is not None) == (window is BOTH)
+    assert 0 <= done.answer.confidence <= 1
+
+
+@torch.inference_mode()
+def test_decoding_on_slots_equals_one_plain_pass(nano: LoadedModel) -> None:
+    """Every token of a streamed chain is the best next token of a single pass over the whole sequence."""
+    model, vocabulary = nano.weights, nano.thinker.vocabulary
+    done = run(nano, BOTH)[3]
+    evidence = assemble(model, vocabulary, BOTH, ASK)
+    head = state_ids(vocabulary, BOTH)
+    chain = [token for name in SECTIONS for token in vocabulary.ids(f"<{name}>{done.sections[name]}</{name}>")]
+    ids = torch.tensor(head + chain)
+    x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks), model.embed(ids)])
+    positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
+    positions.append(text_positions(len(ids), evidence.next_position))
+    sizes = [chunk.x_ND.shape[0] for chunk in evidence.chunks]
+    mask = chunk_mask(sizes, n_trunk=evidence.n_trunk, n_branch=len(ids))
+    hidden = model.thinker.model(x[None], torch.cat(positions, 1)[:, None], mask)[0]
+    best = model.thinker.lm_head(hidden[-len(chain) - 1 : -1]).argmax(-1).tolist()
+    opening = {vocabulary.ids(f"<{name}>")[0] for name in SECTIONS}
+    written = [(given, guess) for given, guess in zip(chain, best, strict=True) if given not in opening]
+    assert [given for given, _ in written] == [guess for _, guess in written]
+
+
+def test_many_together_equal_one_by_one(nano: LoadedModel) -> None:
+    windows = [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING]
+    labels, sections = chains(nano, windows, ASK)
+    for window, label, written in zip(windows, labels, sections, strict=True):
+        fast, _, _, done = run(nano, window)
+        assert label.probabilities == pytest.approx(fast.probabilities, abs=1e-5)
+        assert written == dict(done.sections)
+
+
+def test_two_chains_written_in_turns_do_not_mix(nano: LoadedModel) -> None:
+    alone = [run(nano, window)[3].sections for window in (BOTH, FACE_ONLY)]
+    turns = [nano.thinker.reason(window, ASK) for window in (BOTH, FACE_ONLY)]
+    done: list[ReasonDone] = []
+    while len(done) < 2:
+        for steps in turns:
+            step = next(steps, None)
+            if isinstance(step, ReasonDone):
+                done.append(step)
+    assert sorted(str(d.sections) for d in done) == sorted(str(dict(s)) for s in alone)
+
+
+def test_labels_of_ones_own_are_scored_word_by_word(nano: LoadedModel) -> None:
+    ask = Ask(query="Is this sarcasm?", labels=("sarcastic remark", "sincere", "no idea at all"))
+    label = nano.thinker.fast_label(BOTH, ask)
+    assert tuple(label.probabilities) == ask.labels
+    vocabulary = nano.thinker.vocabulary
+    assert max(len(vocabulary.ids(name)) for name in ask.labels) > 1
+    alone = [nano.thinker.fast_label(BOTH, replace(ask, labels=(name, "sincere"))) for name in ask.labels[::2]]
+    assert all(prompt.UNSURE not in one.probabilities for one in alone)

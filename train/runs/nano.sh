@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Train the embedded default from the data folder, and put it into the package.
+#
+#   DATA=path/to/data WORK=path/to/scratch bash train/runs/nano.sh
+#
+# About 90 minutes on 2 CPU cores that have nothing else to do. Every stage resumes where it was stopped; a finished one is skipped.
+# Training budgets are minutes, so a slower machine takes fewer steps; the log says how many.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+: "${DATA:?name the data folder: DATA=… bash train/runs/nano.sh}" "${WORK:=runs/nano}"
+python="${PYTHON:-.venv/bin/python}"
+mkdir -p "$WORK"
+
+stage() { # NAME COMMAND…: run once, keep its log
+  local name=$1
+  shift
+  [ -e "$WORK/$name.done" ] && return
+  echo "== $name"
+  "$python" -m "$@" --data "$DATA" --work "$WORK" 2>&1 | tee -a "$WORK/$name.log"
+  touch "$WORK/$name.done"
+}
+
+stage prepare train.prepare
+stage face_expert train.face_expert --epochs 8
+stage voice_expert train.voice_expert --epochs 24
+stage corpus train.corpus
+stage towers train.towers --vision-minutes 8 --audio-minutes 3
+stage thinker train.thinker --windows 4000 --minutes 42
+stage package train.package
+stage calibrate train.calibrate
+stage calibrated train.package
+
+for benchmark in ferplus ravdess; do
+  "$python" -m train.evaluate --benchmark $benchmark --data "$DATA" --model nano --out "$WORK/$benchmark"
+done
