@@ -29,6 +29,8 @@ from realtime.settings import Settings, load
 if TYPE_CHECKING:
     from realtime.session import Model
 
+TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
+"Libraries that log peers' addresses, or paths with session ids in them, below warnings."
 ENGINES = ("auto", "torch", "onnx", "trt")
 
 
@@ -39,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return int(options.run(options))
     except RealtimeError as error:

@@ -98,10 +98,12 @@ def test_serve_names_its_address_and_ends_well_when_asked_to() -> None:
         assert process.stdout is not None
         address = process.stdout.readline().split()[1]
         assert httpx.get(f"{address}/readyz").json()["status"] == "ready"
+        httpx.get(f"{address}/sessions/0123456789abcdef")
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "Traceback" not in err
+        assert "0123456789abcdef" not in err
 
 
 def realtime(*arguments: str) -> subprocess.Popen[str]:
