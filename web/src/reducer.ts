@@ -5,6 +5,7 @@
  * order of their numbers, and what has come before changes nothing. So a replay after a dropped socket is harmless.
  */
 
+import { follow } from "./follow";
 import type { Rejected, WireEvent } from "./protocol";
 import type { Analysis, Notice, Piece, Session, Stretch } from "./view";
 
@@ -22,7 +23,7 @@ export function reduceEvent(session: Session, event: WireEvent | Rejected, nowS:
   if (event.type === "rejected") return { ...session, nRejected: session.nRejected + 1 };
   // A late event of the session before this one.
   if (session.id !== "" && event.session !== session.id) return session;
-  return applyEvent(
+  const next = applyEvent(
     {
       ...session,
       id: event.session,
@@ -32,6 +33,8 @@ export function reduceEvent(session: Session, event: WireEvent | Rejected, nowS:
     },
     event,
   );
+  const following = follow(next);
+  return following === next.following ? next : { ...next, following };
 }
 
 function applyEvent(session: Session, event: WireEvent): Session {
@@ -79,6 +82,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         pieces: {},
         sections: event.sections,
         answer: event.answer,
+        settledS: event.t,
         timingsMs: event.timings_ms,
       }));
     case "lag":
@@ -112,6 +116,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     pieces: {},
     sections: null,
     answer: null,
+    settledS: null,
     timingsMs: {},
   };
   return { ...session, analyses: analyses.toSpliced(index + 1, 0, change(fresh)).slice(-KEPT_ANALYSES) };

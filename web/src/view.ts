@@ -38,6 +38,8 @@ export interface Analysis {
   /** The whole chain, settled; null while it is being written. */
   readonly sections: Readonly<Partial<Record<Section, string>>> | null;
   readonly answer: Answer | null;
+  /** Media second at which the chain was complete. */
+  readonly settledS: number | null;
   readonly timingsMs: Distribution;
 }
 
@@ -83,6 +85,8 @@ export interface Session {
   readonly voiceCues: Distribution | null;
   readonly speech: readonly Stretch[];
   readonly analyses: readonly Analysis[];
+  /** The window to show when nothing else is asked for; `follow.ts` chooses it. */
+  readonly following: number | null;
   readonly lag: Lag;
   readonly notices: readonly Notice[];
   readonly closed: string | null;
@@ -149,6 +153,7 @@ export const NO_SESSION: Session = {
   voiceCues: null,
   speech: [],
   analyses: [],
+  following: null,
   lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0 },
   notices: [],
   closed: null,
@@ -190,22 +195,25 @@ export function conflictOf(analysis: Analysis): Conflict | null {
   return analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
 }
 
-/**
- * The window to follow: the newest that has anything to read, so that the page never goes blank between two of them.
- *
- * A quiet moment does not push what was said off the page while that is still being reasoned about.
- */
-export function newestReadable(session: Session): Analysis | null {
-  const recent = session.analyses.slice(-3).filter((analysis) => analysis.fast !== null || analysis.sections !== null);
-  const spoken = recent.findLast((analysis) => analysis.sections === null && (analysis.span?.speechS ?? 0) > 0);
-  return spoken ?? recent.at(-1) ?? session.analyses.at(-1) ?? null;
+/** A window that was due because speech ended, ends with it. */
+const SAME_END_S = 0.05;
+
+/** Is this window about something that was just said, and not a look at a quiet moment? */
+export function aboutSpeech(session: Session, analysis: Analysis): boolean {
+  const end = analysis.span?.end;
+  return end !== undefined && session.speech.some((stretch) => stretch.end !== null && Math.abs(stretch.end - end) < SAME_END_S);
+}
+
+/** The window that the page follows by itself. */
+export function followed(session: Session): Analysis | null {
+  return session.analyses.find((analysis) => analysis.window === session.following) ?? null;
 }
 
 /** The window on show: the pinned one, else the one being read, else the newest. */
 export function shownAnalysis(view: View): Analysis | null {
   const wanted = view.pinned ?? view.held;
   const kept = wanted === null ? undefined : view.session.analyses.find((analysis) => analysis.window === wanted);
-  return kept ?? newestReadable(view.session);
+  return kept ?? followed(view.session);
 }
 
 /** How long good news stays on the page, media seconds. */

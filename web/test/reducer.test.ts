@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { SECTIONS, type WireEvent } from "../src/protocol";
 import { KEPT_ANALYSES, reduceEvent } from "../src/reducer";
-import { NO_SESSION, newestReadable, sectionText, standingNotices, type Session } from "../src/view";
+import { NO_SESSION, followed, sectionText, standingNotices, type Session } from "../src/view";
 import { event, fixtureEvents, RAW, shuffled } from "./fixture";
 
 declare const process: { cpuUsage(since?: { user: number; system: number }): { user: number; system: number } };
@@ -63,17 +63,46 @@ describe("a chain that is being written", () => {
     expect(analysis && sectionText(analysis, "face")).toBe("Person 1 pulls up the lip corners.");
   });
 
-  it("is followed until it is done when something was said, though a quiet window has begun", () => {
-    const spoken = [event("window", { window: 4, seq: 30 }), event("label", { window: 4, seq: 31 })];
-    const quiet = [event("window", { window: 5, seq: 32, speech_s: 0 }), event("label", { window: 5, seq: 33 })];
-    const session = after([...spoken, ...quiet]);
-    expect(newestReadable(session)?.window).toBe(4);
-    expect(newestReadable(after([event("reason.done", { window: 4, seq: 34 })], session))?.window).toBe(5);
-  });
-
   it("keeps the last one on the page until there is something new to read", () => {
     const session = after([event("label", { window: 4 }), event("window", { window: 5, seq: 40 })]);
-    expect(newestReadable(session)?.window).toBe(4);
+    expect(followed(session)?.window).toBe(4);
+  });
+});
+
+describe("the window to follow", () => {
+  const word = (window: number, seq: number, t: number): WireEvent => event("reason.delta", { window, seq, t });
+  const begun = (window: number, seq: number, end: number): WireEvent[] => [
+    event("window", { window, seq, t: end, end }),
+    event("label", { window, seq: seq + 1, t: end }),
+    word(window, seq + 2, end),
+  ];
+  const speech = event("speech", { seq: 29, state: "end", start: 2, end: 5, t: 5 });
+  const said = after([speech, ...begun(4, 30, 5)]);
+  const done = (window: number, seq: number, t: number): WireEvent => event("reason.done", { window, seq, t });
+
+  it("is what was said until it is written and read, though quiet moments have begun", () => {
+    const quiet = after(begun(5, 40, 9), said);
+    expect(followed(quiet)?.window).toBe(4);
+    const written = after([done(4, 50, 10)], quiet);
+    expect(followed(written)?.window).toBe(4);
+    expect(followed(after([event("lag", { seq: 51, t: 23 })], written))?.window).toBe(5);
+  });
+
+  it("is what is said next, at once", () => {
+    const next = event("speech", { seq: 59, state: "end", start: 7, end: 8, t: 8 });
+    expect(followed(after([done(4, 50, 7), next, ...begun(5, 60, 8)], said))?.window).toBe(5);
+  });
+
+  it("is not one whose chain was skipped, for long", () => {
+    const skipped = after([speech, event("window", { window: 4, seq: 30, end: 5 }), event("label", { window: 4, seq: 31 })]);
+    expect(followed(skipped)?.window).toBe(4);
+    expect(followed(after(begun(5, 40, 9), skipped))?.window).toBe(5);
+  });
+
+  it("is a quiet moment until it is read, too, and then the newest", () => {
+    const first = after([...begun(6, 40, 20), done(6, 50, 22), ...begun(7, 60, 24), done(7, 65, 26)]);
+    expect(followed(first)?.window).toBe(6);
+    expect(followed(after([...begun(8, 70, 27), event("lag", { seq: 80, t: 29 })], first))?.window).toBe(8);
   });
 });
 

@@ -1,7 +1,7 @@
 /** The one place that draws: from a view, the page. */
 
 import type { Messages } from "../messages";
-import { concluded, newestReadable, type Analysis, type View } from "../view";
+import { concluded, followed, type Analysis, type View } from "../view";
 import { makeConsent } from "./consent";
 import { el, setText, show } from "./dom";
 import { labelName, percent } from "./format";
@@ -36,7 +36,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     }
     if (phase !== "" && phase !== view.phase.name) moveFocus(view);
     phase = view.phase.name;
-    const newest = newestReadable(view.session);
+    const newest = followed(view.session);
     if (newest === null) setText(announced, "");
     if (newest !== told && newest?.answer) {
       told = newest;
