@@ -20,6 +20,7 @@ MAX_CANDIDATES = 32
 "Per section; each one costs a connectivity check towards an address that the sender names."
 MAX_CREDENTIAL = 256
 "Longest ICE user fragment and password (RFC 8839)."
+MID = re.compile(r"[\w!#$%&'*+.^`{|}~-]{1,32}", re.ASCII)
 FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
 TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
@@ -58,6 +59,9 @@ def narrow(offer: str) -> Narrowed:
         raise BadOffer(
             "The body is not SDP: it does not begin with a v= line.", "Send the sender's offer as application/sdp."
         )
+    if not offer.translate({ord(mark): None for mark in "\r\n\t"}).isprintable():
+        # Python's splitlines, which aiortc uses, breaks lines at some of these.
+        raise BadOffer("The offer contains control characters.", "Send the offer exactly as the WebRTC sender made it.")
     head, sections = _split(offer)
     if not sections:
         raise NoMediaOffered("The offer has no media section (m= line).", SEND_HINT)
@@ -136,7 +140,7 @@ def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
     if not common:
         offered = sorted({codec.mimeType.split("/")[1] for codec in media.rtp.codecs if not is_rtx(codec)})
         return f"The {kind} section offers {', '.join(offered) or 'no codec'}, none of which we decode."
-    missing = _missing(media)
+    missing = _missing(media, section)
     if missing:
         raise BadOffer(
             f"The {kind} section of the offer lacks {missing}.", "Send the offer of a WebRTC sender, complete."
@@ -144,12 +148,13 @@ def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
     return None
 
 
-def _missing(media: MediaDescription) -> str | None:
+def _missing(media: MediaDescription, section: list[str]) -> str | None:
     """What every WebRTC sender says and this one does not."""
     ufrag = (media.ice and media.ice.usernameFragment) or ""
     password = (media.ice and media.ice.password) or ""
     needs = {
-        "a=mid": bool(media.rtp.muxId),
+        "one a=mid": [line for line in section if line.startswith("a=mid")] == [f"a=mid:{media.rtp.muxId}"]
+        and MID.fullmatch(media.rtp.muxId) is not None,
         "a usable a=ice-ufrag and a=ice-pwd": 0 < len(ufrag) <= MAX_CREDENTIAL and 0 < len(password) <= MAX_CREDENTIAL,
         "a=setup": media.dtls is not None,
         "a SHA-2 a=fingerprint": media.dtls is None

@@ -70,20 +70,17 @@ async def answer(
     """
     offer = narrow(offer_sdp)
     peer = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice)))
+    source: WebRtcSource | None = None
     try:
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
         source = WebRtcSource(peer, tracks, ingest, speech)
-    except BaseException as error:
-        await peer.close()
-        if isinstance(error, ValueError | OperationError | InvalidStateError):
-            raise BadOffer(f"The offer cannot be answered: {error}.", "Send the offer of a WebRTC sender.") from error
-        raise
-    try:
         # Gathers all candidates first: WHIP clients need no trickle.
         await peer.setLocalDescription(await peer.createAnswer())
-    except BaseException:
-        await source.close()
+    except BaseException as error:
+        await (source or peer).close()
+        if isinstance(error, ValueError | OperationError | InvalidStateError):
+            raise BadOffer(f"The offer cannot be answered: {error}.", "Send the offer of a WebRTC sender.") from error
         raise
     return offer.widen(peer.localDescription.sdp), source
 
