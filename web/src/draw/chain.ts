@@ -19,7 +19,7 @@ export const EVIDENCE: Readonly<Record<Section, "face" | "voice" | "both">> = {
 
 export const makeChain: MakePart = (hands, words) => {
   const say = words.chain;
-  const empty = el("p", { class: "empty-note" }, say.empty);
+  const empty = el("p", { class: "empty-note" });
   const status = el("span");
   const back = el("button", { class: "quiet", attrs: { type: "button" }, onClick: () => hands.send({ do: "pin", window: null }) }, say.back);
   const bar = el("div", { class: "chain-bar" }, el("h2", { id: "chain-heading" }, say.heading), status, back);
@@ -66,6 +66,8 @@ export const makeChain: MakePart = (hands, words) => {
       const texts = sections.map((section) => (analysis === null ? "" : sectionText(analysis, section.name)));
       const open = analysis?.sections === null ? texts.findLastIndex((text) => text !== "") : -1;
       show(empty, texts.every((text) => text === ""));
+      const newest = view.session.analyses.at(-1);
+      setText(empty, analysis === null ? say.empty : analysis === newest ? say.follows : say.skipped);
       sections.forEach((section, index) => {
         const text = texts[index] ?? "";
         show(section.root, text !== "");

@@ -172,6 +172,8 @@ export const de: Messages = {
   chain: {
     heading: "Gedankengang",
     empty: "Hier entstehen nacheinander sieben Abschnitte: Gesicht, Umfeld, Stimmung im Bild, Stimme, grob, fein, Antwort.",
+    follows: "Die Gründe folgen.",
+    skipped: "Zu diesem Moment wurden keine Gründe geschrieben: Neuere kamen ihm zuvor.",
     held: "Bleibt stehen, solange Sie lesen.",
     pinned: (time) => `Ein früherer Moment, ${time}.`,
     back: "Zurück zu live",

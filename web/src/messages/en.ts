@@ -183,6 +183,8 @@ export const en = {
   chain: {
     heading: "Reasoning",
     empty: "Seven sections are written here, one after the other: face, context, atmosphere, voice, coarse, fine, answer.",
+    follows: "The reasons follow.",
+    skipped: "No reasons were written for this moment: newer ones came before its turn.",
     held: "Held while you read.",
     pinned: (time: string) => `An earlier moment, ${time}.`,
     back: "Back to live",
