@@ -7,7 +7,8 @@ from typing import TextIO
 
 from realtime.ingest import Source
 from realtime.metrics import Metrics
-from realtime.session import Model, Session
+from realtime.roles import Model
+from realtime.session import Session
 from realtime.settings import Settings
 from realtime.worker import ModelWorker
 

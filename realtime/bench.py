@@ -28,7 +28,8 @@ from realtime.ingest.media import MediaSource
 from realtime.ingest.speech import SpeechSettings
 from realtime.metrics import Metrics
 from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
-from realtime.session import Model, Session
+from realtime.roles import Model
+from realtime.session import Session
 from realtime.settings import Settings
 from realtime.warmup import warm_up
 from realtime.worker import ModelWorker

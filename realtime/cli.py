@@ -27,7 +27,7 @@ from realtime.errors import RealtimeError
 from realtime.settings import Settings, load
 
 if TYPE_CHECKING:
-    from realtime.session import Model
+    from realtime.roles import Model
 
 TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
 "Libraries that log peers' addresses, or paths with session ids in them, below warnings."
@@ -121,21 +121,22 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _serve(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
-    from realtime import server
+    from realtime import hosting
     from realtime.ingest.webrtc import answer
     from realtime.metrics import Metrics
+    from realtime.server import LiveServer
     from realtime.warmup import warm_up
     from realtime.worker import ModelWorker
 
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
-    server.check_tls(settings.server)
-    listening = server.listen(settings.server.host, settings.server.port)
+    hosting.check_tls(settings.server)
+    listening = hosting.listen(settings.server.host, settings.server.port)
     model = _load_model(settings)
     metrics = Metrics()
 
     async def run() -> None:
         await worker.run("warm", warm_up, model)
-        live = server.LiveServer(
+        live = LiveServer(
             model=model,
             worker=worker,
             settings=settings,
@@ -146,7 +147,7 @@ def _serve(options: argparse.Namespace) -> int:
         host = "localhost" if settings.server.loopback else settings.server.host
         print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
         print(f"Model {model.name}, {model.engine_reason}. Ctrl+C ends it.", file=sys.stderr)
-        await server.program(live, settings).serve(sockets=[listening])
+        await hosting.program(live, settings).serve(sockets=[listening])
 
     with listening, ModelWorker(metrics) as worker:
         asyncio.run(run())

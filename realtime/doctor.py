@@ -118,7 +118,7 @@ def _page() -> Finding:
 
 
 def _port(settings: Settings) -> Finding:
-    from realtime.server import listen
+    from realtime.hosting import listen
 
     host, port = settings.server.host, settings.server.port
     try:

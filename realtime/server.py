@@ -11,16 +11,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import signal
-import socket
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 
-import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -34,10 +30,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from realtime.errors import (
     BadOffer,
     BadRequest,
-    BadSettings,
     NotAllowed,
     NotReady,
-    PortTaken,
     RealtimeError,
     ServerFull,
     TooLarge,
@@ -50,9 +44,9 @@ from realtime.metrics import Metrics
 from realtime.publish.events import SECTIONS
 from realtime.publish.openapi import describe_api
 from realtime.publish.schema import event_schema
-from realtime.session import Model
+from realtime.roles import Model
 from realtime.sessions import Sessions
-from realtime.settings import ServerSettings, Settings
+from realtime.settings import Settings
 from realtime.worker import ModelWorker
 
 logger = logging.getLogger(__name__)
@@ -292,69 +286,3 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _broken(request: Request, error: Exception) -> Response:
     # Starlette logs the traceback; the caller is told no more than that it was our fault.
     return problem(RealtimeError("The server failed on this request.", "Try again; the log says why."))
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises PortTaken."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise PortTaken(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another --port.") from error
-
-
-def check_tls(settings: ServerSettings) -> None:
-    """Raises BadSettings when the certificate and its key cannot be used."""
-    if settings.tls_cert is None:
-        return
-    try:
-        # The password: without one given, an encrypted key would make OpenSSL ask on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
-    except OSError as error:
-        raise BadSettings(
-            f"{settings.tls_cert} and {settings.tls_key} cannot be used for TLS: {error.strerror or error}.",
-            "Give a certificate and the key that belongs to it, both PEM, the key without a password.",
-        ) from error
-
-
-def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
-    """Serves until SIGINT or SIGTERM; the sessions are told before the sockets close."""
-    tls = settings.server
-    config = uvicorn.Config(
-        server.app,
-        ssl_certfile=tls.tls_cert,
-        ssl_keyfile=tls.tls_key,
-        log_config=None,
-        # Paths hold session ids, which are keys.
-        access_log=False,
-        server_header=False,
-        ws_max_size=4_096,
-        # Events are small; a compressor for each reader costs more memory and time than it saves.
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=10,
-    )
-    return _Uvicorn(config, server.sessions)
-
-
-class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
-        super().__init__(config)
-        self._sessions = sessions
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Uvicorn's own raises the signal once more when all is done, and being asked to stop is no failure.
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
-        for number in signals:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Before uvicorn closes the WebSockets, so that readers get the last events.
-        await self._sessions.stop_all("The server was stopped.")
-        await super().shutdown(sockets)

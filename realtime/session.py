@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from realtime.buffer import RollingBuffer
 from realtime.cadence import Cadence, Due
@@ -30,16 +30,15 @@ from realtime.publish.channel import EventLog
 from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
 from realtime.reason.prompt import Ask
 from realtime.records import (
-    FrameEvidence,
     Label,
     ReasonDelta,
     ReasonDone,
     SpeechEdge,
-    SpeechEvidence,
     SpeechSegment,
     VideoFrame,
     Window,
 )
+from realtime.roles import Model, Perceiver, Step
 from realtime.settings import Settings
 from realtime.trouble import InputWatch, unfinished
 from realtime.worker import ModelWorker, Rank
@@ -48,44 +47,6 @@ logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Stretches of speech a live session lets wait before the oldest gives way."
-
-Step = ReasonDelta | Label | ReasonDone
-
-
-class Perceiver(Protocol):
-    """Turns one session's media into evidence. Blocking, one call at a time, always in the worker's thread."""
-
-    def see(self, frame: VideoFrame) -> FrameEvidence: ...
-
-    def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
-
-    def close(self) -> None: ...
-
-
-class Thinker(Protocol):
-    """Concludes from evidence. Shared by all sessions; several `reason` iterators may be open at once."""
-
-    def fast_label(self, window: Window, ask: Ask) -> Label: ...
-
-    def reason(self, window: Window, ask: Ask) -> Iterator[Step]:
-        """Deltas, the chain's label, and `ReasonDone` last; each step short."""
-
-
-class Model(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def engine_reason(self) -> str:
-        """The engine in use and why, for people."""
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def thinker(self) -> Thinker: ...
-
-    def perceiver(self, seed: int) -> Perceiver: ...
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from realtime.errors import RealtimeError, ServerFull, UnknownSession
 from realtime.ingest import Source
 from realtime.metrics import Metrics
-from realtime.session import Model, Session
+from realtime.roles import Model
+from realtime.session import Session
 from realtime.settings import Settings
 from realtime.worker import ModelWorker
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.reason.prompt import Ask
 from realtime.records import SAMPLE_RATE_HZ, SpeechSegment, VideoFrame, Window
-from realtime.session import Model
+from realtime.roles import Model
 
 HEIGHT, WIDTH = 360, 480
 SPEECH_S = 1.0

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from realtime import server
+from realtime import hosting
 from realtime.errors import PortTaken
 from realtime.ingest.webrtc import answer
 from realtime.metrics import Metrics
@@ -63,7 +63,7 @@ class Running:
 async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
     settings = settings or Settings()
     metrics = Metrics()
-    listening = server.listen("127.0.0.1", 0)
+    listening = hosting.listen("127.0.0.1", 0)
     port = listening.getsockname()[1]
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
@@ -73,7 +73,7 @@ async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
         )
-        program = server.program(live, settings)
+        program = hosting.program(live, settings)
         running = asyncio.create_task(program.serve(sockets=[listening]))
         while not program.started:
             await asyncio.sleep(0.01)
@@ -301,7 +301,7 @@ async def test_watch_prints_a_session_to_its_end(capsys: pytest.CaptureFixture[s
 async def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
     settings = Settings(server=ServerSettings(tls_cert=certificate, tls_key=key))
-    server.check_tls(settings.server)
+    hosting.check_tls(settings.server)
     async with serving(settings) as running:
         assert (await running.http.get("/readyz")).status_code == 200
 
@@ -329,7 +329,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 def test_a_port_that_is_taken_is_named() -> None:
     with (
-        server.listen("127.0.0.1", 0) as listening,
+        hosting.listen("127.0.0.1", 0) as listening,
         pytest.raises(PortTaken, match=f"port {listening.getsockname()[1]}"),
     ):
-        server.listen("127.0.0.1", listening.getsockname()[1])
+        hosting.listen("127.0.0.1", listening.getsockname()[1])

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from realtime import server
+from realtime import hosting
 from realtime.ingest.webrtc import answer
 from realtime.metrics import Metrics
 from realtime.reason.prompt import Ask
@@ -72,7 +72,7 @@ def _conflict(window: Window, ask: Ask) -> Conflict | None:
 async def main(max_sessions: int, faces: int) -> None:
     settings = load(flags={"server.max_sessions": max_sessions})
     metrics = Metrics()
-    listening = server.listen("127.0.0.1", 0)
+    listening = hosting.listen("127.0.0.1", 0)
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
             model=ScriptedModel(perceivers=FocalPerceiver(faces), thinker=WordByWord()),
@@ -82,7 +82,7 @@ async def main(max_sessions: int, faces: int) -> None:
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
         )
         print(f"Open http://localhost:{listening.getsockname()[1]}", flush=True)  # noqa: T201
-        await server.program(live, settings).serve(sockets=[listening])
+        await hosting.program(live, settings).serve(sockets=[listening])
 
 
 if __name__ == "__main__":
