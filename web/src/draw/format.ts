@@ -24,7 +24,7 @@ export function labelName(words: Messages, label: string): string {
 
 /** How sure the words may sound. */
 export function certainty(confidence: number): "high" | "middle" | "low" {
-  if (confidence >= 0.75) return "high";
+  if (confidence >= 0.85) return "high";
   return confidence >= 0.5 ? "middle" : "low";
 }
 
