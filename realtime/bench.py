@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
@@ -108,7 +108,7 @@ class Pace:
         return at_s
 
 
-def bench(media: Sequence[str], model: Model, settings: Settings, *, seconds: float, out: Path | None) -> int:
+def bench(media: Sequence[str], model: Model, settings: Settings, *, seconds: float, out: TextIO | None) -> int:
     files = list(media) or _clips()
     figures = asyncio.run(_measure(files, model, settings, seconds))
     for name, value in figures.items():
@@ -116,7 +116,7 @@ def bench(media: Sequence[str], model: Model, settings: Settings, *, seconds: fl
     line = json.dumps(figures)
     print(line)
     if out is not None:
-        out.write_text(line + "\n")
+        out.write(line + "\n")
     return 0
 
 

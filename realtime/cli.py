@@ -17,13 +17,14 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from realtime.errors import RealtimeError
+from realtime.errors import BadSettings, RealtimeError
 from realtime.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -131,7 +132,6 @@ def _serve(options: argparse.Namespace) -> int:
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
     hosting.check_tls(settings.server)
     listening = hosting.listen(settings.server.host, settings.server.port)
-    model = _load_model(settings)
     metrics = Metrics()
 
     async def run() -> None:
@@ -150,6 +150,7 @@ def _serve(options: argparse.Namespace) -> int:
         await hosting.program(live, settings).serve(sockets=[listening])
 
     with listening, ModelWorker(metrics) as worker:
+        model = _load_model(settings)
         asyncio.run(run())
     return 0
 
@@ -160,14 +161,10 @@ def _analyze(options: argparse.Namespace) -> int:
     from realtime.analyze import analyze
     from realtime.ingest.media import MediaSource
 
-    # Opened before the model loads: a wrong path should be told at once.
+    # Both opened before the model loads: a wrong path should be told at once.
     source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
-    model = _load_model(settings)
-    if options.out is None:
-        asyncio.run(analyze(source, model, settings, sys.stdout))
-    else:
-        with options.out.open("w", encoding="utf-8") as out:
-            asyncio.run(analyze(source, model, settings, out))
+    with _writing(options.out) as out:
+        asyncio.run(analyze(source, _load_model(settings), settings, out))
     return 0
 
 
@@ -189,7 +186,24 @@ def _bench(options: argparse.Namespace) -> int:
 
     from realtime.bench import bench
 
-    return bench(options.media, _load_model(settings), settings, seconds=options.seconds, out=options.json)
+    with _writing(options.json) if options.json else nullcontext() as out:
+        return bench(options.media, _load_model(settings), settings, seconds=options.seconds, out=out)
+
+
+@contextmanager
+def _writing(path: Path | None) -> Iterator[TextIO]:
+    """The file of that name, or the standard output. Raises BadSettings when it cannot be written."""
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        out = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise BadSettings(
+            f"{path} cannot be written: {error.strerror}.", "Name a file in a folder there is."
+        ) from error
+    with out:
+        yield out
 
 
 def _load_model(settings: Settings) -> Model:

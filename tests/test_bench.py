@@ -17,7 +17,8 @@ def test_a_recording_is_played_at_the_pace_of_life_and_the_figures_end_in_one_li
 ) -> None:
     out = tmp_path / "bench.json"
     began_s = time.monotonic()
-    assert bench([str(a_recording)], ScriptedModel(), Settings(), seconds=3.0, out=out) == 0
+    with out.open("w") as file:
+        assert bench([str(a_recording)], ScriptedModel(), Settings(), seconds=3.0, out=file) == 0
     assert 4 < time.monotonic() - began_s < 12
 
     figures = json.loads(out.read_text())

@@ -82,6 +82,12 @@ def test_analyze_writes_events_as_lines(
     assert len(file.read_text().splitlines()) == len(events)
 
 
+def test_a_place_that_cannot_be_written_is_said(capsys: pytest.CaptureFixture[str], a_recording: Path) -> None:
+    code, _, err = run(capsys, "analyze", str(a_recording), "--out", "none/events.jsonl")
+    assert code == 2
+    assert "none/events.jsonl cannot be written: No such file or directory." in err
+
+
 def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
     """`realtime analyze FILE | head -1` used to be how one finds a BrokenPipeError traceback."""
     with realtime("analyze", str(a_recording)) as process:
