@@ -147,6 +147,23 @@ async def test_a_peer_that_vanishes_is_freed_within_ten_seconds() -> None:
                 await asyncio.sleep(0.1)
 
 
+async def test_sessions_dropped_at_any_moment_leave_no_task_behind() -> None:
+    settings = Settings(publish=PublishSettings(linger_s=0))
+    async with serving(settings) as running:
+        await running.http.get("/healthz")
+        n_tasks = len(asyncio.all_tasks())
+        for wait_s in (0.0, 0.02, 0.2):
+            async with sender() as peer, sender(video=False) as another:
+                paths = [await running.whip(peer), await running.whip(another)]
+                await asyncio.sleep(wait_s)
+                replies = await asyncio.gather(*(running.http.delete(path) for path in paths * 2))
+                assert {reply.status_code for reply in replies} <= {200, 404}
+        async with asyncio.timeout(8):
+            while len(asyncio.all_tasks()) > n_tasks:
+                await asyncio.sleep(0.1)
+        assert running.live.sessions.open == ()
+
+
 async def test_a_full_server_says_when_to_come_back() -> None:
     settings = Settings(server=ServerSettings(max_sessions=1, retry_after_s=7))
     async with serving(settings) as running, sender(audio=False) as peer, sender() as another:
