@@ -29,15 +29,7 @@ from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
 from realtime.reason.prompt import Ask
-from realtime.records import (
-    Label,
-    ReasonDelta,
-    ReasonDone,
-    SpeechEdge,
-    SpeechSegment,
-    VideoFrame,
-    Window,
-)
+from realtime.records import Label, ReasonDelta, ReasonDone, SpeechEdge, SpeechSegment, VideoFrame, Window
 from realtime.roles import Model, Perceiver, Step
 from realtime.settings import Settings
 from realtime.trouble import InputWatch, unfinished
