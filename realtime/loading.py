@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from realtime.evidence.engine import Towers, choose
+from realtime.evidence.engine import Checkpoint, Towers, choose
 from realtime.evidence.perceive import Perception
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
@@ -31,11 +31,13 @@ class LoadedModel:
         return Perception(self.weights, self.towers, text_QD=query, seed=seed)
 
 
-def load(name: str, *, adapter: Path | None = None, engine: str = "auto") -> LoadedModel:
+def load(
+    name: str, *, adapter: Path | None = None, engine: str = "auto", engine_dir: Path | None = None
+) -> LoadedModel:
     """Read `nano`, a folder or a hub id. Raises BadModel or EngineMissing with what to do next."""
     folder = checkpoint.locate(name)
     weights = checkpoint.load(folder, adapter=adapter)
-    towers, reason = choose(engine, weights)
+    towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         engine_reason=reason,

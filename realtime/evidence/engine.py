@@ -1,57 +1,96 @@
 """Where the towers run: one small protocol, several engines behind it.
 
-`torch` is the reference and always there; engines that `export` writes satisfy the same protocol and are chosen in
+`torch` is the reference and always there; what `export` writes satisfies the same protocol and is looked for in
 `choose`, whose second value is the reason, printed and sent with `session.opened`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from realtime.errors import EngineMissing
+from realtime.errors import EngineMissing, RealtimeError
+from realtime.evidence.engines import artifact
+from realtime.evidence.engines.artifact import Artifact
+from realtime.evidence.engines.in_torch import TorchTowers
 from realtime.model.thinker import EmoThinker
 
 
 class Towers(Protocol):
-    """The two encoders with static shapes, inputs and outputs as in `model/vision.py` and `model/audio.py`."""
+    """Both encoders with their selectors; inputs by name and outputs as in `engines/graph.py`, made by
+    `engines/batch.py`."""
 
-    def vision(self, patches_BNP: Tensor, positions_BN2: Tensor, valid_BN: Tensor) -> Tensor: ...
+    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        """`graph.VISION_OUTPUTS`."""
+        ...
 
-    def audio(self, mel_CFT: Tensor, n_frames_C: Tensor) -> Tensor: ...
-
-
-class TorchTowers:
-    """The modules themselves, in the checkpoint's own precision."""
-
-    def __init__(self, model: EmoThinker) -> None:
-        self._model = model
-
-    @torch.inference_mode()
-    def vision(self, patches_BNP: Tensor, positions_BN2: Tensor, valid_BN: Tensor) -> Tensor:
-        device, dtype = self._model.device, self._model.dtype
-        tokens: Tensor = self._model.thinker.visual(
-            patches_BNP.to(device, dtype), positions_BN2.to(device), valid_BN.to(device)
-        )
-        return tokens
-
-    @torch.inference_mode()
-    def audio(self, mel_CFT: Tensor, n_frames_C: Tensor) -> Tensor:
-        device, dtype = self._model.device, self._model.dtype
-        tokens: Tensor = self._model.thinker.audio_tower(mel_CFT.to(device, dtype), n_frames_C.to(device))
-        return tokens
+    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(C, 50, D) tokens."""
+        ...
 
 
-def choose(engine: str, model: EmoThinker) -> tuple[Towers, str]:
-    """The engine asked for and why it was taken. Raises EngineMissing for one that this checkpoint has no files for."""
-    where = f"{model.device.type}, {str(model.dtype).removeprefix('torch.')}"
+@dataclass(frozen=True)
+class Checkpoint:
+    """Which weights the towers must have."""
+
+    model: EmoThinker
+    folder: Path
+    adapter: Path | None = None
+    engine_dir: Path | None = None
+    "Where exported towers lie; None: beside the checkpoint, then in the user's cache."
+
+    @property
+    def where(self) -> str:
+        return f"{self.model.device.type}, {str(self.model.dtype).removeprefix('torch.')}"
+
+    def build(self, kind: str) -> str:
+        """The command that exports towers of this checkpoint."""
+        adapter = f" --adapter {self.adapter}" if self.adapter is not None else ""
+        model = "nano" if self.folder.name == "nano" else self.folder
+        return f"python -m export.{kind} --model {model}{adapter}"
+
+    def exported(self) -> tuple[list[Artifact], str]:
+        """Whole exports of exactly these weights, and why others were passed over."""
+        return artifact.find(self.folder, adapter=self.adapter, engine_dir=self.engine_dir)
+
+
+def choose(engine: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
+    """The engine asked for and why it was taken; `auto` runs wherever torch does.
+
+    An explicit engine that cannot run raises EngineMissing, or its EngineMismatch, with the command that builds it.
+    """
     if engine == "torch":
-        return TorchTowers(model), f"torch ({where}; asked for)"
-    if engine == "auto":
-        return TorchTowers(model), f"torch ({where}; no exported engine beside the checkpoint)"
-    raise EngineMissing(
-        f"The engine '{engine}' has no exported towers for this checkpoint.",
-        hint="Use `--engine auto`, which runs wherever torch does.",
-    )
+        return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; asked for)"
+    if engine in ("onnx", "trt"):
+        return exported_towers(engine, checkpoint)
+    wanted = "trt" if checkpoint.model.device.type == "cuda" else "onnx"
+    try:
+        return exported_towers(wanted, checkpoint)
+    # An engine can fail in as many ways as there are drivers, and here it is only a faster way of doing the same.
+    except (RealtimeError, ImportError, OSError, RuntimeError, ValueError) as error:
+        why = error.message if isinstance(error, RealtimeError) else f"{wanted} does not start: {error}"
+    return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; {why.rstrip('.')})"
+
+
+def exported_towers(kind: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
+    """The first export of this kind that runs here."""
+    found, passed_over = checkpoint.exported()
+    fitting = sorted((card for card in found if card.serves(kind)), key=artifact.preference)
+    if not fitting:
+        raise EngineMissing(
+            f"There are no {kind} towers exported from this checkpoint{passed_over}.",
+            hint=f"Build them with `{checkpoint.build(kind)}`, or use `--engine auto`, which runs wherever torch does.",
+        )
+    # Imported when needed: onnxruntime and TensorRT take a second each, and the second is rarely installed.
+    if kind == "onnx":
+        from realtime.evidence.engines.in_onnxruntime import OnnxTowers
+
+        return OnnxTowers(fitting[0]), f"onnx ({fitting[0].described}; exported from these weights)"
+    from realtime.evidence.engines.in_tensorrt import TensorRtTowers, fits_here
+
+    chosen = fits_here(fitting, build=checkpoint.build(kind))
+    return TensorRtTowers(chosen), f"trt ({chosen.described}; built for this card and version)"

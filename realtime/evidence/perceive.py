@@ -19,21 +19,28 @@ from realtime.evidence import preprocess
 from realtime.evidence.baseline import FaceBaseline, VoiceBaseline
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.engine import Towers
+from realtime.evidence.engines.batch import (
+    FrameInput,
+    SelectedTokens,
+    audio_inputs,
+    drop_noise,
+    heard,
+    selected,
+    vision_inputs,
+)
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.tokens import (
     FaceFeatures,
     face_measures,
-    frame_tokens,
     scene_measures,
-    speech_tokens,
     voice_measures,
+    with_frame_cues,
+    with_voice_cues,
 )
 from realtime.evidence.voice import measure_voice
-from realtime.model.audio import n_tokens, split_chunks
-from realtime.model.selectors import focal_mask, keep_background
+from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
-from realtime.model.vision import window_plan
 from realtime.records import (
     Box,
     Face,
@@ -97,31 +104,28 @@ class Perception:
             image, region = self._view(frame, tuple(face.box for face in faces))
             boxes = tuple(preprocess.into_region(face.box, region, height=height, width=width) for face in faces)
             rows, columns = image.shape[1] // preprocess.TOKEN_PX, image.shape[2] // preprocess.TOKEN_PX
-            tokens_ND = self._encode(image, rows, columns)
-        with self._timed("select"):
             dilation_px = self._model.config.emotion.dilation_patches * preprocess.PATCH_PX
             focal = focal_mask(boxes, rows=rows, columns=columns, token_px=preprocess.TOKEN_PX, dilation_px=dilation_px)
-            drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
-            keep = keep_background(focal, drop=drop, seed=self._seed * 1_000_003 + round(frame.at_s * 1000))
+            evidence = self._select(image, focal, seed=self._seed * 1_000_003 + round(frame.at_s * 1000))
+        with self._timed("cues"):
             features = self._features(frame, faces, measured, boxes)
-            x, positions = frame_tokens(
+            x, positions = with_frame_cues(
                 self._model,
-                tokens_ND,
+                evidence.tokens_ND,
+                evidence.order_N,
+                rows=rows,
                 columns=columns,
-                focal_N=focal,
-                keep_N=keep,
-                text_QD=self._text_QD,
                 faces=features,
                 scene_3=torch.from_numpy(scene_measures(scene, len(faces))),
             )
-        n_focal = int(focal.sum())
+        n_focal, n_kept = evidence.n_focal, evidence.order_N.shape[0]
         scale = region[2] / image.shape[2]  # frame pixels per pixel of what the tower sees
         return FrameEvidence(
             at_s=frame.at_s,
             faces=faces,
             cues=tuple(cues for cues in measured if cues is not None),
             scene=scene,
-            counts=TokenCounts(focal=n_focal, background=int(keep.sum()) - n_focal, dropped=int((~keep).sum())),
+            counts=TokenCounts(focal=n_focal, background=n_kept - n_focal, dropped=rows * columns - n_kept),
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
             focal=tuple(dilate(face.box, dilation_px * scale, width=width, height=height) for face in faces),
@@ -146,10 +150,10 @@ class Perception:
             return preprocess.cut_region(preprocess.to_grey(frame.rgb_HW3), region, emotion.frame_px), region
         return preprocess.whole_frame(frame.rgb_HW3, emotion.frame_px), (0.0, 0.0, float(width), float(height))
 
-    def _encode(self, image_3HW: Tensor, rows: int, columns: int) -> Tensor:
-        plan = window_plan(rows * preprocess.MERGE, columns * preprocess.MERGE)
-        patches = preprocess.patchify(image_3HW)[plan.gather_N]
-        return self._towers.vision(patches[None], plan.positions_N2[None], plan.valid_N[None])[0, plan.token_M]
+    def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
+        drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
+        frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), drop)
+        return selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
 
     def _features(
         self,
@@ -184,13 +188,10 @@ class Perception:
         """Prosody and tokens of one stretch of speech."""
         cues = measure_voice(segment.samples_N, self._voice)
         mel = preprocess.log_mel(segment.samples_N)
-        chunks, lengths = split_chunks(torch.from_numpy(mel))
-        out = self._towers.audio(chunks, lengths)
-        tokens_ND = torch.cat([row[: max(0, n_tokens(int(n)))] for row, n in zip(out, lengths, strict=True)])
-        x, positions = speech_tokens(
+        inputs = audio_inputs(torch.from_numpy(mel), self._text_QD)
+        x, positions = with_voice_cues(
             self._model,
-            tokens_ND,
-            text_QD=self._text_QD,
+            heard(self._towers.audio(inputs), inputs["n_frames"]),
             measures_10=torch.from_numpy(voice_measures(cues)),
             verdict_7=self._voice_verdict(mel, cues.features_N),
         )

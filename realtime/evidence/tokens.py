@@ -78,20 +78,43 @@ def frame_tokens(
 ) -> tuple[Tensor, Tensor]:
     """Focal tokens, then kept background tokens, then cue tokens: (N', D), and their TMRoPE offsets (3, N').
 
-    `tokens_ND` lie row by row over the frame, `columns` to a row. A cue token stands where its face is.
+    `tokens_ND` lie row by row over the frame, `columns` to a row.
     """
-    emotion = model.emotion
-    if emotion.visual_selector is not None:
-        tokens_ND = emotion.visual_selector(tokens_ND, text_QD, focal_N)
+    if model.emotion.visual_selector is not None:
+        tokens_ND = model.emotion.visual_selector(tokens_ND, text_QD, focal_N)
     order = torch.cat([torch.nonzero(focal_N)[:, 0], torch.nonzero(~focal_N & keep_N)[:, 0]])
-    parts = [tokens_ND[order]]
-    rows, cols = order // columns, order % columns
-    positions = [torch.stack([torch.zeros_like(rows), rows, cols])]
+    return with_frame_cues(
+        model,
+        tokens_ND[order],
+        order,
+        rows=tokens_ND.shape[0] // columns,
+        columns=columns,
+        faces=faces,
+        scene_3=scene_3,
+        switches=switches,
+    )
+
+
+def with_frame_cues(
+    model: EmoThinker,
+    selected_ND: Tensor,
+    order_N: Tensor,
+    *,
+    rows: int,
+    columns: int,
+    faces: Sequence[FaceFeatures],
+    scene_3: Tensor,
+    switches: CueSwitches = ALL_CUES,
+) -> tuple[Tensor, Tensor]:
+    """Selected tokens, `order_N` their numbers in the frame, then cue tokens. A cue token stands where its face is."""
+    emotion = model.emotion
+    parts = [selected_ND]
+    token_rows, token_columns = order_N // columns, order_N % columns
+    positions = [torch.stack([torch.zeros_like(token_rows), token_rows, token_columns])]
     if emotion.face_expert is not None:
-        n_rows = tokens_ND.shape[0] // columns
         for face in faces:
             place = torch.tensor(
-                [0, grid_place(face.centre_in_view[1], n_rows), grid_place(face.centre_in_view[0], columns)]
+                [0, grid_place(face.centre_in_view[1], rows), grid_place(face.centre_in_view[0], columns)]
             )[:, None]
             if switches.measures:
                 geometry = emotion.geometry(face.geometry_936)
@@ -120,9 +143,21 @@ def speech_tokens(
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
     """Audio tokens conditioned on the text, then cue tokens: (N', D), and offsets (3, N') from the segment's start."""
+    if model.emotion.audio_extractor is not None:
+        tokens_ND = model.emotion.audio_extractor(tokens_ND, text_QD)
+    return with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=switches)
+
+
+def with_voice_cues(
+    model: EmoThinker,
+    tokens_ND: Tensor,
+    *,
+    measures_10: Tensor,
+    verdict_7: Tensor,
+    switches: CueSwitches = ALL_CUES,
+) -> tuple[Tensor, Tensor]:
+    """Audio tokens that the extractor has seen, then cue tokens."""
     emotion = model.emotion
-    if emotion.audio_extractor is not None:
-        tokens_ND = emotion.audio_extractor(tokens_ND, text_QD)
     parts = [tokens_ND]
     if emotion.voice_expert is not None:
         if switches.measures:

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from realtime.model.vision import MASKED
 from realtime.records import Box
 
 
@@ -28,17 +29,27 @@ class TextGuide(nn.Module):
         scores: Tensor = self.query(tokens_ND) @ self.key(text_QD).transpose(-1, -2)
         return scores / math.sqrt(self.key.out_features)
 
-    def forward(self, tokens_ND: Tensor, text_QD: Tensor) -> Tensor:
-        weights = torch.softmax(self.attention(tokens_ND, text_QD), dim=-1)
+    def forward(self, tokens_ND: Tensor, text_QD: Tensor, text_valid_Q: Tensor | None = None) -> Tensor:
+        """`text_valid_Q` 0 where the text is padding (texts of several sessions in one batch); None: none is."""
+        scores = self.attention(tokens_ND, text_QD)
+        if text_valid_Q is not None:
+            scores = scores + ((1 - text_valid_Q).to(scores.dtype) * MASKED)[..., None, :]
+        weights = torch.softmax(scores, dim=-1)
         return tokens_ND + self.gate * (weights @ self.value(text_QD))  # type: ignore[no-any-return]
 
 
 class VisualSelector(TextGuide):
     """Background tokens are conditioned on the text, then a share of them is dropped; focal tokens pass untouched."""
 
-    def forward(self, tokens_ND: Tensor, text_QD: Tensor, focal_N: Tensor | None = None) -> Tensor:
+    def forward(  # type: ignore[override]
+        self,
+        tokens_ND: Tensor,
+        text_QD: Tensor,
+        focal_N: Tensor | None = None,
+        text_valid_Q: Tensor | None = None,
+    ) -> Tensor:
         """`focal_N` True where a token lies in the focal area; None: all background."""
-        guided = super().forward(tokens_ND, text_QD)
+        guided = super().forward(tokens_ND, text_QD, text_valid_Q)
         if focal_N is None:
             return guided
         return torch.where(focal_N[..., None], tokens_ND, guided)

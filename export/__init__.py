@@ -1,0 +1,1 @@
+"""Towers and selectors to ONNX and TensorRT, with their parity and speed. See README.md."""

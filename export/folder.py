@@ -1,0 +1,92 @@
+"""Writing an export so that it is whole or not there, and says what it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from realtime.errors import RealtimeError
+from realtime.evidence.engines.artifact import CARD, Artifact, file_sha256
+
+SPARE = 1.1
+"Room asked for over what the weights need."
+
+
+class NoSpace(RealtimeError):
+    """The disk is full. Free some, or write elsewhere."""
+
+    code = "no_space"
+
+
+class ExportFailed(RealtimeError):
+    """The exporter or a checker refused the graph. The message holds its words."""
+
+    code = "export_failed"
+
+
+def check_space(root: Path, need_bytes: int) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    free_bytes = shutil.disk_usage(root).free
+    if free_bytes < need_bytes * SPARE:
+        raise NoSpace(
+            f"{root} has {free_bytes / 1e9:.1f} GB free, this export needs {need_bytes * SPARE / 1e9:.1f} GB.",
+            hint="Free some space, or name a folder on another disk with --out.",
+        )
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """A folder to write into; it takes the name `final` only if nothing was raised, and what had that name goes."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".partial-{final.name}-", dir=final.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if final.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".old-{final.name}-", dir=final.parent))
+            final.rename(old / final.name)
+            partial.rename(final)
+            shutil.rmtree(old)
+        else:
+            partial.rename(final)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(
+                f"{final.parent} is full.", hint="Free some space, or name a folder on another disk with --out."
+            ) from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_card(artifact: Artifact, how_to_use: str) -> Artifact:
+    """List the files of the folder, then write README.md and, last, card.json."""
+    readme = f"# {artifact.kind} towers of {artifact.model}\n\n{artifact.described}. {how_to_use}\n"
+    (artifact.folder / "README.md").write_text(readme, encoding="utf-8")
+    names = sorted(path.name for path in artifact.folder.iterdir() if path.name not in (CARD, "README.md"))
+    files = {
+        name: {
+            "bytes": (artifact.folder / name).stat().st_size,
+            "sha256": file_sha256(artifact.folder / name),
+        }
+        for name in names
+    }
+    artifact = replace(artifact, files=files)
+    rewrite_card(artifact)
+    return artifact
+
+
+def rewrite_card(artifact: Artifact) -> None:
+    """Replace card.json in one step."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=artifact.folder, delete=False) as file:
+        file.write(artifact.as_json())
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).chmod(0o644)
+    Path(file.name).rename(artifact.folder / CARD)

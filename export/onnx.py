@@ -1,0 +1,201 @@
+"""Towers and selectors to ONNX.
+
+    python -m export.onnx --model nano --out DIR [--precision fp32 fp16 bf16 int8] [--opset 20 23]
+
+Writes DIR/onnx-PRECISION-opsetN/ for every pair: vision.onnx, audio.onnx, card.json, README.md. Without --out that is in
+the user's cache, where `realtime serve --engine onnx` looks. Opset 20 is the portable file; 23 keeps attention as one
+node for TensorRT. int8 has 8-bit weights for the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import logging
+import sys
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import shape_inference
+from torch import Tensor, nn
+
+from export.folder import ExportFailed, check_space, whole_folder, write_card
+from export.source import TOWERS, load_graph
+from realtime.errors import BadModel, RealtimeError
+from realtime.evidence.engines import artifact
+from realtime.evidence.engines.graph import AUDIO_INPUTS, AUDIO_OUTPUTS, TEXT_INPUTS, VISION_INPUTS, VISION_OUTPUTS
+from realtime.evidence.engines.in_torch import HALVED
+from realtime.model import checkpoint
+from realtime.model.config import ModelConfig
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float32}
+OPSETS = (20, 23)
+EXTERNAL_BYTES = 256 << 20
+"Larger weights go beside the graph: protobuf ends at 2 GB, and editors long before."
+MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 64
+
+
+class OpsetTooOld(RealtimeError):
+    """The opset lacks what the graphs need. Take a newer one."""
+
+    code = "opset_too_old"
+    exit_code = 2
+
+
+def example(config: ModelConfig, tower: str, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Inputs by name, two of everything, to trace with. Sizes that must stay apart differ."""
+    batch, n_patches, n_words, dim = 2, 192, 5, config.text.hidden_size
+    n_places = n_patches // 4
+    patch_values = config.vision.in_channels * config.vision.temporal_patch_size * config.vision.patch_size**2
+    shapes: dict[str, tuple[int, ...]] = {
+        "patches": (batch, n_patches, patch_values), "positions": (batch, n_patches, 2), "valid": (batch, n_patches),
+        "place": (batch, n_places), "focal": (batch, n_places), "noise": (batch, n_places), "drop": (batch,),
+        "mel": (batch, config.audio.num_mel_bins, 2 * config.audio.n_window), "n_frames": (batch,),
+        "text": (batch, n_words, dim), "text_valid": (batch, n_words),
+    }  # fmt: skip
+    kinds = dict.fromkeys(HALVED, dtype) | {"noise": torch.float32, "drop": torch.float32}
+    return {
+        name: torch.ones(shapes[name], dtype=kinds.get(name, torch.int32))
+        for name in (VISION_INPUTS if tower == "vision" else AUDIO_INPUTS)
+        if config.emotion.selector_dim or name not in TEXT_INPUTS
+    }
+
+
+def free_dimensions(names: list[str], tower: str) -> tuple[dict[int, Any], ...]:
+    """Which sizes stay open: the batch, the windows of a frame (64 patches, 16 tokens each), the words of the text."""
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH if tower == "vision" else MAX_CHUNKS)
+    windows, words = torch.export.Dim("windows", min=1, max=MAX_WINDOWS), torch.export.Dim("words", min=1, max=512)
+    second = dict.fromkeys(("patches", "positions", "valid"), 64 * windows)
+    second |= dict.fromkeys(("place", "focal", "noise"), 16 * windows) | dict.fromkeys(TEXT_INPUTS, words)
+    return tuple({0: batch, 1: second[name]} if name in second else {0: batch} for name in names)
+
+
+def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, path: Path) -> None:
+    """Write one graph; raises ExportFailed when exporter, checker or shape inference refuse it."""
+    names = list(inputs)
+    outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS
+    n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
+    # It lists every operator of torchvision that it could have exported, were torchvision there.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        # The exporter tells its steps on stdout and warns of what it renames.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                graph, tuple(inputs.values()), dynamo=True, input_names=names, output_names=list(outputs),
+                dynamic_shapes=free_dimensions(names, tower), opset_version=opset, verbose=False,
+            )  # fmt: skip
+            assert program is not None
+            program.save(path, external_data=n_bytes > EXTERNAL_BYTES)
+        check(path)
+    except (torch.onnx.errors.OnnxExporterError, onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+        raise ExportFailed(
+            f"the {tower} graph did not export at opset {opset}: {str(error).splitlines()[0]}",
+            hint=f"Tried with torch {torch.__version__}, onnx {onnx.__version__}; constraints.txt has a known set.",
+        ) from error
+
+
+def check(path: Path) -> None:
+    """onnx's checker with strict shape inference; by path, so that external data is found and never loaded twice."""
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def quantize(source: Path, target: Path) -> None:
+    """8-bit weights for the CPU's matrix products; activations are quantized as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source)
+    # The exporter's own value_info no longer fits the rewritten nodes, and onnxruntime refuses the contradiction.
+    model.graph.ClearField("value_info")
+    logging.getLogger().setLevel(logging.ERROR)
+    quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
+    check(target)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Names, types and shapes of a graph's inputs and outputs, for the card."""
+    graph = onnx.load(path, load_external_data=False).graph
+
+    def values(infos: Any) -> dict[str, Any]:
+        return {
+            info.name: [
+                onnx.TensorProto.DataType.Name(info.type.tensor_type.elem_type).lower(),
+                [size.dim_param or size.dim_value for size in info.type.tensor_type.shape.dim],
+            ]
+            for info in infos
+        }
+
+    return {"file": path.name, "inputs": values(graph.input), "outputs": values(graph.output)}
+
+
+def export(
+    folder: Path, root: Path, *, name: str, precision: str, opset: int, adapter: Path | None = None
+) -> artifact.Artifact:
+    """Write ROOT/onnx-PRECISION-opsetN. Raises BadModel, OpsetTooOld, ExportFailed or NoSpace."""
+    if opset < min(OPSETS):
+        raise OpsetTooOld(f"Opset {opset} is too old for these graphs.", hint=f"Take one of {OPSETS}.")
+    config = checkpoint.read_config(folder)
+    source = artifact.source_sha256(folder, adapter)
+    dtype = PRECISIONS[precision]
+    final = root / f"onnx-{precision}-opset{opset}"
+    with whole_folder(final) as partial, tempfile.TemporaryDirectory() as scratch:
+        for tower in TOWERS:
+            graph = load_graph(folder, tower, dtype, adapter=adapter)
+            check_space(root, sum(tensor.nbytes for tensor in graph.state_dict().values()))
+            path = partial / f"{tower}.onnx"
+            traced = Path(scratch) / path.name if precision == "int8" else path
+            trace(graph, example(config, tower, dtype), tower, opset, traced)
+            del graph  # before the next tower comes, so that two are never held
+            if precision == "int8":
+                quantize(traced, path)
+        card = artifact.Artifact(
+            folder=partial, kind="onnx", model=name, source_sha256=source, precision=precision, opset=opset,
+            has_text=config.emotion.selector_dim > 0, versions=versions(), files={},
+            towers={tower: describe(partial / f"{tower}.onnx") for tower in TOWERS},
+        )  # fmt: skip
+        write_card(
+            card, f"Serve with `realtime serve --model {name} --engine onnx`; check with `python -m export.parity`."
+        )
+    return artifact.read(final)
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m export.onnx", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="nano", help="nano, a Hugging Face id, or a folder")
+    parser.add_argument("--adapter", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
+    parser.add_argument("--opset", nargs="+", type=int, default=[20])
+    options = parser.parse_args()
+    try:
+        folder = checkpoint.locate(options.model)
+        if not (folder / "config.json").exists():
+            raise BadModel(
+                f"{folder} holds no config.json.", hint="Name a whole checkpoint folder, 'nano' or a hub id."
+            )
+        root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
+        for precision in options.precision:
+            for opset in options.opset:
+                made = export(
+                    folder, root, name=options.model, precision=precision, opset=opset, adapter=options.adapter
+                )
+                n_bytes = sum(facts["bytes"] for facts in made.files.values())
+                print(f"{made.folder}  {n_bytes / 1e6:.1f} MB")
+    except RealtimeError as error:
+        print(f"export.onnx: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

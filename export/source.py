@@ -1,0 +1,66 @@
+"""One tower at a time from a checkpoint folder, read shard by shard: exporting a 7B needs the memory of one tower."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from realtime.errors import BadModel
+from realtime.evidence.engines.artifact import AUDIO, VISION, tower_tensors
+from realtime.evidence.engines.graph import AudioGraph, VisionGraph
+from realtime.model import checkpoint
+from realtime.model.audio import AudioTower
+from realtime.model.config import ModelConfig
+from realtime.model.selectors import AudioExtractor, VisualSelector
+from realtime.model.vision import VisionTower
+
+TOWERS = ("vision", "audio")
+PREFIXES = {"vision": VISION, "audio": AUDIO}
+
+
+def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | None = None) -> nn.Module:
+    """The static graph of one tower with its selector. Raises BadModel, naming what is missing or does not fit."""
+    config = checkpoint.read_config(folder)
+    if adapter is not None:
+        refuse_tower_adapters(adapter)
+    with torch.device("meta"):
+        graph = blank(config, tower)
+    wanted = graph.state_dict()
+    tower_prefix, selector_prefix = PREFIXES[tower]
+    state = {}
+    for name, tensor in tower_tensors(folder, adapter, PREFIXES[tower]):
+        part, prefix = ("tower.", tower_prefix) if name.startswith(tower_prefix) else ("", selector_prefix)
+        key = part + name.removeprefix(prefix) if part else f"{selector_name(tower)}.{name.removeprefix(prefix)}"
+        if key in wanted:
+            state[key] = tensor.to(dtype)
+    checkpoint.check_fit(wanted, state, folder)
+    # `assign` takes the tensors as they are: no second copy of the tower is ever made.
+    graph.load_state_dict(state, assign=True)
+    graph.tower.fill_tables()  # type: ignore[union-attr,operator]
+    return graph.eval().requires_grad_(False)
+
+
+def selector_name(tower: str) -> str:
+    return "selector" if tower == "vision" else "extractor"
+
+
+def blank(config: ModelConfig, tower: str) -> VisionGraph | AudioGraph:
+    dim, inner = config.text.hidden_size, config.emotion.selector_dim
+    if tower == "vision":
+        return VisionGraph(VisionTower(config.vision), VisualSelector(dim, inner) if inner else None)
+    return AudioGraph(AudioTower(config.audio), AudioExtractor(dim, inner) if inner else None)
+
+
+def refuse_tower_adapters(adapter: Path) -> None:
+    """LoRA of the language model does not reach the towers; one that does would be left out silently, so say so."""
+    path = adapter / checkpoint.ADAPTER_WEIGHTS
+    if not path.exists():
+        return
+    touched = [key for key in checkpoint.read_tensors(path) if "visual." in key or "audio_tower." in key]
+    if touched:
+        raise BadModel(
+            f"{adapter} changes the towers themselves (first {touched[0]}), which an export does not merge.",
+            hint="Export from a checkpoint with the adapter merged, or train with targets scoped to language_model.",
+        )

@@ -1,0 +1,205 @@
+"""Exported towers on disk: a folder with a card that says what it is, from which weights, and for which machine.
+
+    ROOT/onnx-fp32-opset20/     card.json  README.md  vision.onnx  audio.onnx  (*.data)
+    ROOT/rtx-fp16-sm86-opset23/ card.json  README.md  vision.b1.engine …
+
+A folder is written under another name and renamed when it is whole, and its card lists the size of every file: what is
+half written or cut off is never taken for an engine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from realtime.errors import BadModel, EngineMissing
+from realtime.model import checkpoint
+
+CARD = "card.json"
+FORMAT = 1
+"Of the card and of the graphs' inputs; raised when either changes, so that older exports are built again."
+BESIDE = "engines"
+TOWERS = ("thinker.visual.", "emotion.visual_selector."), ("thinker.audio_tower.", "emotion.audio_extractor.")
+VISION, AUDIO = TOWERS
+KINDS = {"onnx": ("onnx",), "trt": ("trt", "rtx")}
+PREFERRED = ("fp32", "fp16", "bf16", "int8")
+
+
+class EngineMismatch(EngineMissing):
+    """The engine was built from other weights, or for another card or version. Build it again: a retry cannot help."""
+
+    code = "engine_mismatch"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One card and its folder."""
+
+    folder: Path
+    kind: str
+    "`onnx`, `trt` (TensorRT) or `rtx` (TensorRT-RTX)."
+    model: str
+    source_sha256: str
+    "Of the weights and shapes of both towers and selectors (`source_sha256`)."
+    precision: str
+    opset: int
+    has_text: bool
+    "Whether the checkpoint has selectors, which read the text query."
+    versions: Mapping[str, str]
+    files: Mapping[str, Mapping[str, Any]]
+    "Name → `bytes`, `sha256`."
+    towers: Mapping[str, Any]
+    "`vision` and `audio` → file, or for engines one per batch bucket with its profile."
+    compute_capability: str = ""
+    parity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def described(self) -> str:
+        target = f", SM {self.compute_capability}" if self.compute_capability else ""
+        return f"{self.precision}, opset {self.opset}{target}"
+
+    def serves(self, engine: str) -> bool:
+        return self.kind in KINDS[engine]
+
+    def key(self) -> dict[str, Any]:
+        """All that has to be equal for an engine to be used again."""
+        return {
+            "format": FORMAT, "kind": self.kind, "source": self.source_sha256, "precision": self.precision,
+            "opset": self.opset, "versions": dict(self.versions), "compute_capability": self.compute_capability,
+            "towers": {name: (tower.get("graph_sha256"), tower.get("profiles")) for name, tower in self.towers.items()},
+        }  # fmt: skip
+
+    def as_json(self) -> str:
+        values = {name: value for name, value in asdict(self).items() if name != "folder"}
+        return json.dumps({"format": FORMAT, **values}, indent=1) + "\n"
+
+    def check_hashes(self) -> None:
+        """Read every file once. A plan can hold code of the host: only what its card knows is loaded."""
+        for name, facts in self.files.items():
+            if file_sha256(self.folder / name) != facts["sha256"]:
+                raise EngineMismatch(
+                    f"{self.folder / name} is not the file its card describes.", hint="Export it again."
+                )
+
+
+def preference(artifact: Artifact) -> tuple[int, int]:
+    """Sorts what to serve first: the most exact precision, then the portable opset."""
+    return PREFERRED.index(artifact.precision), artifact.opset
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(folder: Path) -> Artifact:
+    """The card of `folder`. Raises EngineMismatch when there is none, or a file is missing or has another size."""
+    try:
+        values = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
+            raise EngineMismatch(f"{folder} was exported by another release.", hint="Export it again.")
+        artifact = Artifact(folder=folder, **values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineMismatch(
+            f"{folder} has no readable card.json ({type(error).__name__}).",
+            hint="It is no export, or was left half written: export it again.",
+        ) from error
+    for name, facts in artifact.files.items():
+        path = folder / name
+        size = path.stat().st_size if path.is_file() else None
+        if size != facts["bytes"]:
+            raise EngineMismatch(
+                f"{path} has {'no' if size is None else size} bytes, its card says {facts['bytes']}.",
+                hint="The folder is not whole: export it again.",
+            )
+    return artifact
+
+
+def cache_root() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "emothinker" / "engines"
+
+
+def default_root(source: str) -> Path:
+    """Where exports go and are looked for when no folder is named."""
+    return cache_root() / source[:16]
+
+
+def find(folder: Path, *, adapter: Path | None, engine_dir: Path | None) -> tuple[list[Artifact], str]:
+    """Whole exports of the weights in `folder`, and a clause that says why others were passed over."""
+    roots = [engine_dir] if engine_dir is not None else [folder / BESIDE, cache_root()]
+    if not any(root.is_dir() for root in roots):
+        places = "" if engine_dir is None else f" in {engine_dir}, which is no folder"
+        return [], places
+    source = source_sha256(folder, adapter)
+    found, reasons = [], []
+    for path in candidates([default_root(source) if root == cache_root() else root for root in roots]):
+        try:
+            artifact = read(path)
+        except EngineMismatch as error:
+            reasons.append(error.message.rstrip("."))
+            continue
+        if artifact.source_sha256 == source:
+            found.append(artifact)
+        else:
+            reasons.append(f"{path} was exported from other weights")
+    return found, f" ({reasons[0]})" if reasons else ""
+
+
+def candidates(roots: list[Path]) -> Iterator[Path]:
+    for root in roots:
+        if (root / CARD).is_file():
+            yield root
+        elif root.is_dir():
+            yield from sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def tower_tensors(folder: Path, adapter: Path | None, prefixes: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of the towers by our names, read one by one so that a 7B never has to fit in memory.
+
+    Raises BadModel for a missing or damaged shard. An adapter contributes its selectors, which replace the model's.
+    """
+    files = [(path, "") for path in checkpoint.shard_files(folder)]
+    extras = [place / checkpoint.EMOTION_WEIGHTS for place in (adapter, folder) if place is not None]
+    files += [(path, "emotion.") for path in extras if path.exists()]
+    seen: set[str] = set()
+    for path, prefix in files:
+        if not path.exists():
+            raise BadModel(
+                f"{path.name} is missing in {path.parent}.", hint="Fetch the missing shard, or the folder again."
+            )
+        try:
+            with safe_open(path, framework="pt") as file:
+                for key in file.keys():  # noqa: SIM118  (a file, not a dict)
+                    name = f"{prefix}{key}" if prefix else checkpoint.published_name(key)
+                    if name is not None and name.startswith(prefixes) and name not in seen:
+                        seen.add(name)
+                        yield name, file.get_tensor(key)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise BadModel(
+                f"{path} can't be read as safetensors ({path.stat().st_size} bytes): {error}.",
+                hint="The file is cut off or damaged; fetch it again.",
+            ) from error
+
+
+def source_sha256(folder: Path, adapter: Path | None = None) -> str:
+    """One hash over both towers and selectors: shapes from the config, then each tensor's name, type, shape and bytes.
+
+    How the tensors are spread over files does not count.
+    """
+    config = checkpoint.read_config(folder)
+    parts = [repr((config.vision, config.audio, config.emotion.selector_dim))]
+    for name, tensor in tower_tensors(folder, adapter, VISION + AUDIO):
+        content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest = hashlib.sha256(content.data).hexdigest()
+        parts.append(f"{name} {tensor.dtype} {tuple(tensor.shape)} {digest}")
+    return hashlib.sha256("\n".join([parts[0], *sorted(parts[1:])]).encode()).hexdigest()

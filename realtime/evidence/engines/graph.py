@@ -1,0 +1,117 @@
+"""The two static graphs that every engine runs: vision tower with token selection, audio tower with extractor.
+
+Torch serves these modules and `export` writes the same ones, so that engines cannot drift apart. Nothing in them is
+random: the drop is driven by `noise`, an input, so that a run can be repeated and a CUDA graph replayed.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from realtime.model.audio import AudioTower
+from realtime.model.selectors import AudioExtractor, VisualSelector
+from realtime.model.vision import VisionTower
+
+PATCHES_PER_TOKEN = 4
+VISION_INPUTS = ("patches", "positions", "valid", "place", "focal", "noise", "drop", "text", "text_valid")
+VISION_OUTPUTS = ("tokens", "order", "n_focal", "n_kept")
+AUDIO_INPUTS = ("mel", "n_frames", "text", "text_valid")
+AUDIO_OUTPUTS = ("tokens",)
+TEXT_INPUTS = ("text", "text_valid")
+"Absent where the checkpoint has no selectors."
+
+
+class VisionGraph(nn.Module):
+    """Frames → their tokens in the order the Thinker reads them: focal, kept background, then what was left out."""
+
+    def __init__(self, tower: VisionTower, selector: VisualSelector | None) -> None:
+        super().__init__()
+        self.tower = tower
+        self.selector = selector
+
+    def forward(
+        self,
+        patches_BNP: Tensor,
+        positions_BN2: Tensor,
+        valid_BN: Tensor,
+        place_BM: Tensor,
+        focal_BM: Tensor,
+        noise_BM: Tensor,
+        drop_B: Tensor,
+        text_BQD: Tensor | None = None,
+        text_valid_BQ: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """N patches in window order are M = N/4 tokens; everything about tokens comes in that order, integers as int32.
+
+        `place_BM` numbers the tokens row by row over the frame, `focal_BM` is 1 in the focal area. Of the background a
+        share `drop_B` goes, lowest `noise_BM` first. Returns tokens (B, M, D), their numbers in the frame (B, M), how
+        many are focal (B,) and how many stay in all (B,); rows from there on are not evidence.
+        """
+        tokens_BMD = self.tower(patches_BNP, positions_BN2, valid_BN)
+        real_BM = valid_BN[:, ::PATCHES_PER_TOKEN] > 0
+        is_focal_BM = (focal_BM > 0) & real_BM
+        if self.selector is not None:
+            assert text_BQD is not None
+            tokens_BMD = self.selector(tokens_BMD, text_BQD, is_focal_BM, text_valid_BQ)
+        background_BM = real_BM & (focal_BM == 0)
+        dropped_BM = drop_lowest(background_BM, noise_BM, drop_B)
+        kind_BM = torch.where(is_focal_BM, 0, torch.where(dropped_BM, 2, torch.where(background_BM, 1, 3)))
+        row_BM = reading_order(kind_BM.to(torch.int32), torch.where(real_BM, place_BM, 0))
+        n_tokens = tokens_BMD.shape[1]
+        first_B = torch.arange(tokens_BMD.shape[0], dtype=torch.int32, device=row_BM.device) * n_tokens
+        flat_BM = row_BM + first_B[:, None]
+        # Gather by F.embedding: GatherElements would want an index as large as the tokens, GatherND takes no int32.
+        ordered_BMD = F.embedding(flat_BM, tokens_BMD.flatten(0, 1))
+        order_BM = F.embedding(flat_BM, place_BM.flatten()[:, None])[..., 0]
+        n_focal_B = count(is_focal_BM)
+        return ordered_BMD, order_BM, n_focal_B, n_focal_B + count(background_BM & ~dropped_BM)
+
+
+def count(mask: Tensor) -> Tensor:
+    """Int32 number of True along the last axis."""
+    return mask.to(torch.int32).sum(-1, dtype=torch.int32)
+
+
+def drop_lowest(background_BM: Tensor, noise_BM: Tensor, drop_B: Tensor) -> Tensor:
+    """(B, M) bool: the round(drop · n) background tokens with the lowest noise. Of equals, the first goes first."""
+    row_M = torch.arange(noise_BM.shape[1], device=noise_BM.device)
+    mine, other = noise_BM[:, :, None], noise_BM[:, None, :]
+    before = (other < mine) | ((other == mine) & (row_M[None, :] < row_M[:, None])[None])
+    rank_BM = count(before & background_BM[:, None, :])
+    n_dropped_B = torch.round(drop_B * count(background_BM).to(drop_B.dtype)).to(torch.int32)
+    return background_BM & (rank_BM < n_dropped_B[:, None])
+
+
+def reading_order(kind_BM: Tensor, place_BM: Tensor) -> Tensor:
+    """(B, M) int32 rows sorted by kind, then place. By counting: TopK has other limits in each runtime."""
+    n = kind_BM.shape[1]
+    row_M = torch.arange(n, dtype=torch.int32, device=kind_BM.device)
+    key_BM = kind_BM * n + torch.where(kind_BM == 3, row_M[None], place_BM)
+    rank_BM = count(key_BM[:, None, :] < key_BM[:, :, None])
+    chosen_BMM = rank_BM[:, None, :] == row_M[None, :, None]
+    return (chosen_BMM.to(torch.int32) * row_M[None, None]).sum(-1, dtype=torch.int32)
+
+
+class AudioGraph(nn.Module):
+    """2-s chunks of log-mel → 50 tokens each, conditioned on the text."""
+
+    def __init__(self, tower: AudioTower, extractor: AudioExtractor | None) -> None:
+        super().__init__()
+        self.tower = tower
+        self.extractor = extractor
+
+    def forward(
+        self,
+        mel_CFT: Tensor,
+        n_frames_C: Tensor,
+        text_CQD: Tensor | None = None,
+        text_valid_CQ: Tensor | None = None,
+    ) -> Tensor:
+        """`n_frames_C` int32, real mel frames of each chunk. (C, 50, D); `model.audio.n_tokens` says how many count."""
+        tokens_CTD: Tensor = self.tower(mel_CFT, n_frames_C)
+        if self.extractor is not None:
+            assert text_CQD is not None
+            tokens_CTD = self.extractor(tokens_CTD, text_CQD, text_valid_CQ)
+        return tokens_CTD

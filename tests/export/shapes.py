@@ -1,0 +1,40 @@
+"""Small checkpoints in the published layout, random weights, with and without what EmoThinker adds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from realtime.model import checkpoint
+from realtime.model.config import ModelConfig
+from realtime.model.thinker import EmoThinker
+from train.nano_config import config as nano_config
+
+SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "depth": 2, "fullatt_block_indexes": [1]}
+SMALL_AUDIO = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64}
+
+
+def small_config(*, hidden: int = 64) -> dict[str, object]:
+    config = nano_config(vocabulary=64)
+    config["text_config"] |= {"hidden_size": hidden, "intermediate_size": 64, "num_hidden_layers": 1}
+    config["vision_config"] |= SMALL | {"out_hidden_size": hidden}
+    config["audio_config"] |= SMALL_AUDIO | {"output_dim": hidden}
+    return config
+
+
+def write_checkpoint(folder: Path, *, selectors: bool = True, seed: int = 0) -> EmoThinker:
+    """Weights are scaled up and gates opened: as initialised, outputs barely see their inputs, and bugs hide."""
+    config = small_config()
+    emotion: dict[str, object] = {"selector_dim": 16, "drop": 0.2} if selectors else {}
+    torch.manual_seed(seed)
+    model = EmoThinker(ModelConfig.parse(config, emotion)).eval().requires_grad_(False)
+    for name, parameter in model.named_parameters():
+        if "gate" in name.rsplit(".", 1)[-1]:
+            parameter.fill_(0.7)
+        elif parameter.dim() > 1:
+            parameter.mul_(2.0)
+    checkpoint.save(model, folder, config, emotion)
+    (folder / "tokenizer.json").write_text(json.dumps({}))
+    return model
