@@ -2,7 +2,7 @@
 
     python -m export.onnx --model nano --out DIR [--precision fp32 fp16 bf16 int8] [--opset 20 23]
 
-Writes DIR/onnx-PRECISION-opsetN/ for every pair: vision.onnx, audio.onnx, card.json, README.md. Without --out that is in
+Writes DIR/onnx-PRECISION-opsetN/ for every pair: vision.onnx, audio.onnx, card.json, README.md. Without --out into
 the user's cache, where `realtime serve --engine onnx` looks. Opset 20 is the portable file; 23 keeps attention as one
 node for TensorRT. int8 has 8-bit weights for the CPU.
 """

@@ -1,0 +1,246 @@
+"""How far an export is from torch, and torch from transformers.
+
+    python -m export.parity DIR [--model M] [--validation DATA]
+
+DIR is one export or a folder of several. Ragged windows, frames of different sizes in one batch, no face, all face, drop
+0 and 0.2; every length of an audio tail and speech up to 30 s. Prints one JSON line per export, writes it into its card,
+and ends with 1 when an error is above its limit. --validation compares verdicts through the whole pipeline as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export.folder import rewrite_card
+from export.onnx import PRECISIONS
+from export.source import load_graph
+from realtime.errors import RealtimeError
+from realtime.evidence.engine import Towers
+from realtime.evidence.engines import artifact
+from realtime.evidence.engines.artifact import Artifact, EngineMismatch
+from realtime.evidence.engines.batch import FrameInput, drop_noise, text_inputs, vision_inputs
+from realtime.evidence.engines.in_onnxruntime import OnnxTowers
+from realtime.evidence.engines.in_torch import HALVED
+from realtime.model import checkpoint
+from realtime.model.audio import n_tokens
+from realtime.model.vision import window_plan
+
+LIMITS = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2}
+"Largest relative error (norm of the difference over norm); int8 is judged by its verdicts."
+AGREEMENT = {"fp32": 1.0, "fp16": 1.0, "bf16": 1.0, "int8": 0.995}
+TOKEN_PX = 28
+SIZES = ((8, 8), (4, 4), (5, 11), (1, 1), (9, 6), (16, 9))
+"Rows and columns of tokens; windows are 4 × 4."
+CHUNK_FRAMES = 200
+LONG_S = (0.3, 1.99, 2.0, 7.77, 30.0)
+
+
+class GraphTowers:
+    """The torch graphs in a given precision, on the CPU: the reference, and what stands in where no runtime runs bf16."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype, adapter: Path | None) -> None:
+        self._dtype = dtype
+        self._graphs = {name: load_graph(folder, name, dtype, adapter=adapter) for name in ("vision", "audio")}
+
+    def tower(self, name: str) -> nn.Module:
+        return self._graphs[name].tower  # type: ignore[return-value]
+
+    @torch.inference_mode()
+    def vision(self, inputs: dict[str, Tensor]) -> Sequence[Tensor]:
+        return self._graphs["vision"](*self._cast(inputs))  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def audio(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self._graphs["audio"](*self._cast(inputs))  # type: ignore[no-any-return]
+
+    def _cast(self, inputs: dict[str, Tensor]) -> list[Tensor]:
+        return [value.to(self._dtype) if name in HALVED else value for name, value in inputs.items()]
+
+
+def frames() -> Iterator[list[FrameInput]]:
+    """Batches: each size alone, then all together; no face, some, all face; drop 0 and 0.2."""
+    generator = torch.Generator().manual_seed(0)
+    for share in (0.0, 0.3, 1.0):
+        for drop in (0.0, 0.2):
+            made = []
+            for seed, (rows, columns) in enumerate(SIZES):
+                focal = torch.rand(rows * columns, generator=generator) < share
+                image = torch.rand(3, rows * TOKEN_PX, columns * TOKEN_PX, generator=generator)
+                made.append(FrameInput(image, focal, drop_noise(focal, seed=seed), drop))
+            yield made
+            if share == 0.3:
+                yield from ([frame] for frame in made)
+
+
+def sounds(text_QD: Tensor) -> Iterator[dict[str, Tensor]]:
+    """Batches of chunks: every tail that gives a token, then whole stretches of speech."""
+    generator = torch.Generator().manual_seed(1)
+    tails = torch.arange(3, CHUNK_FRAMES + 1, dtype=torch.int32)
+    for lengths in [*tails.split(50), *(chunk_lengths(round(seconds * 100)) for seconds in LONG_S)]:
+        mel = torch.randn(lengths.shape[0], 128, CHUNK_FRAMES, generator=generator)
+        yield {"mel": mel, "n_frames": lengths, **text_inputs(text_QD, lengths.shape[0])}
+
+
+def chunk_lengths(n_frames: int) -> Tensor:
+    whole, tail = divmod(n_frames, CHUNK_FRAMES)
+    return torch.tensor([CHUNK_FRAMES] * whole + [tail] * (tail > 0), dtype=torch.int32)
+
+
+class Error:
+    """Worst of what was seen."""
+
+    def __init__(self) -> None:
+        self.relative, self.largest, self.n_cases = 0.0, 0.0, 0
+
+    def add(self, ours: Tensor, wanted: Tensor) -> None:
+        ours, wanted = ours.double(), wanted.double()
+        self.relative = max(self.relative, float((ours - wanted).norm() / wanted.norm().clamp(min=1e-30)))
+        self.largest = max(self.largest, float((ours - wanted).abs().max()))
+        self.n_cases += 1
+
+    def as_dict(self) -> dict[str, float]:
+        return {"relative": self.relative, "max": self.largest, "cases": self.n_cases}
+
+
+def compare(engine: Towers, reference: Towers, text_QD: Tensor, *, has_text: bool) -> dict[str, Any]:
+    """Errors of each output of the engine against the reference, over kept and real tokens."""
+    tokens, audio, n_different = Error(), Error(), 0
+    for batch in frames():
+        inputs = given(vision_inputs(batch, text_QD), has_text)
+        ours, wanted = engine.vision(inputs), reference.vision(inputs)
+        for index, n_kept in enumerate(wanted[3].tolist()):
+            same = all(torch.equal(a[index], b[index]) for a, b in zip(ours[2:], wanted[2:], strict=True))
+            same = same and torch.equal(ours[1][index, :n_kept], wanted[1][index, :n_kept])
+            n_different += not same
+            tokens.add(ours[0][index, :n_kept], wanted[0][index, :n_kept])
+    for inputs in sounds(text_QD):
+        ours_CTD, wanted_CTD = (towers.audio(given(inputs, has_text)) for towers in (engine, reference))
+        for ours_TD, wanted_TD, n in zip(ours_CTD, wanted_CTD, inputs["n_frames"].tolist(), strict=True):
+            audio.add(ours_TD[: n_tokens(n)], wanted_TD[: n_tokens(n)])
+    return {"vision": tokens.as_dict(), "audio": audio.as_dict(), "selections_different": n_different}
+
+
+def given(inputs: dict[str, Tensor], has_text: bool) -> dict[str, Tensor]:
+    return inputs if has_text else {name: value for name, value in inputs.items() if not name.startswith("text")}
+
+
+def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]:
+    """Torch's restated towers beside transformers' own with the same weights. Raises ImportError without them."""
+    from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as configurations
+    from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as models
+
+    values = checkpoint.read_json(folder / "config.json")
+    thinker = values.get("thinker_config", values)
+    vision, audio = Error(), Error()
+    stock = models.Qwen2_5OmniVisionEncoder(
+        configurations.Qwen2_5OmniVisionEncoderConfig(**thinker["vision_config"], attn_implementation="sdpa")
+    )
+    stock.load_state_dict(reference.tower("vision").state_dict(), strict=False)
+    with torch.inference_mode():
+        for rows, columns in SIZES:
+            plan = window_plan(2 * rows, 2 * columns)
+            patches = torch.randn(4 * rows * columns, 1176, generator=torch.Generator().manual_seed(rows))
+            wanted = stock.eval()(patches, grid_thw=torch.tensor([[1, 2 * rows, 2 * columns]])).pooler_output
+            inputs = (patches[plan.gather_N][None], plan.positions_N2[None], plan.valid_N[None])
+            vision.add(reference.tower("vision")(*inputs)[0, plan.token_M], wanted)
+        heard = models.Qwen2_5OmniAudioEncoder(
+            configurations.Qwen2_5OmniAudioEncoderConfig(**thinker["audio_config"], attn_implementation="sdpa")
+        )
+        heard.load_state_dict(reference.tower("audio").state_dict(), strict=False)
+        for n_frames in (3, 30, 199, 200, 201, 277, 433, 777, 3000):
+            lengths = chunk_lengths(n_frames)
+            mel = torch.randn(128, n_frames, generator=torch.Generator().manual_seed(n_frames))
+            chunks = torch.zeros(lengths.shape[0], 128, CHUNK_FRAMES)
+            for index, n in enumerate(lengths.tolist()):
+                chunks[index, :, :n] = mel[:, index * CHUNK_FRAMES : index * CHUNK_FRAMES + n]
+            ours = reference.tower("audio")(chunks, lengths)
+            real = [row[: max(0, n_tokens(n))] for row, n in zip(ours, lengths.tolist(), strict=True)]
+            audio.add(torch.cat(real), heard.eval()(mel, feature_lens=torch.tensor([n_frames])).last_hidden_state)
+    return {"vision": vision.as_dict(), "audio": audio.as_dict()}
+
+
+def agreement(made: Artifact, model: str, adapter: Path | None, data: Path, limit: int | None) -> dict[str, Any]:
+    """Share of validation faces and voices with the same label as torch, through the whole pipeline."""
+    from realtime.loading import load
+    from train.evaluate import answer, ferplus_samples, ravdess_samples
+
+    n_same = n_all = 0
+    engines = [
+        load(model, adapter=adapter, engine="torch"),
+        load(model, adapter=adapter, engine="onnx", engine_dir=made.folder),
+    ]
+    for samples in (ferplus_samples, ravdess_samples):
+        rows = [list(answer(engine, samples(data, "validation", limit), set())) for engine in engines]
+        n_same += sum(one["label"] == other["label"] for one, other in zip(*rows, strict=True))
+        n_all += len(rows[0])
+    return {"same_label": n_same / max(n_all, 1), "samples": n_all}
+
+
+def check(
+    made: Artifact, model: str, *, adapter: Path | None = None, data: Path | None = None, limit: int | None = None
+) -> tuple[dict[str, Any], bool]:
+    """The figures, also written into the card, and whether all limits hold."""
+    folder = checkpoint.locate(model)
+    if artifact.source_sha256(folder, adapter) != made.source_sha256:
+        raise EngineMismatch(f"{made.folder} was not exported from {folder}.", hint="Name its checkpoint with --model.")
+    made.check_hashes()
+    dim = checkpoint.read_config(folder).text.hidden_size
+    text_QD = torch.randn(7, dim, generator=torch.Generator().manual_seed(2))
+    reference = GraphTowers(folder, torch.float32, adapter)
+    # onnxruntime has no bf16 kernels for the CPU: there the same graph in torch's bf16 shows what the precision costs.
+    through = "torch, bf16" if made.precision == "bf16" else "onnxruntime, CPU"
+    engine: Towers = GraphTowers(folder, PRECISIONS["bf16"], adapter) if made.precision == "bf16" else OnnxTowers(made)
+    figures: dict[str, Any] = {"through": through, **compare(engine, reference, text_QD, has_text=made.has_text)}
+    try:
+        figures["torch_against_transformers"] = against_transformers(folder, reference)
+    except ImportError:
+        figures["torch_against_transformers"] = "transformers is not installed"
+    fine = figures["selections_different"] == 0
+    if made.precision in LIMITS:
+        fine &= all(figures[tower]["relative"] <= LIMITS[made.precision] for tower in ("vision", "audio"))
+    if data is not None:
+        figures["verdicts"] = agreement(made, model, adapter, data, limit)
+        fine &= figures["verdicts"]["same_label"] >= AGREEMENT[made.precision]
+    rewrite_card(replace(made, parity=figures))
+    return figures, fine
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m export.parity", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--model", help="the checkpoint (default: the name in the card)")
+    parser.add_argument("--adapter", type=Path, metavar="FOLDER")
+    parser.add_argument("--validation", type=Path, metavar="DATA", help="compare verdicts on its validation people")
+    parser.add_argument("--limit", type=int, help="of --validation, at most this many of a kind")
+    options = parser.parse_args()
+    all_fine = True
+    try:
+        made = [artifact.read(path) for path in artifact.candidates([options.folder])]
+        if not any(one.kind == "onnx" for one in made):
+            raise EngineMismatch(f"{options.folder} holds no ONNX export.", hint="Make one: `python -m export.onnx`.")
+        for one in made:
+            if one.kind != "onnx":
+                print(f"{one.folder}: engines are compared where their card is; none was run here", file=sys.stderr)
+                continue
+            figures, fine = check(
+                one, options.model or one.model, adapter=options.adapter, data=options.validation, limit=options.limit
+            )
+            print(json.dumps({"export": str(one.folder), "within_limits": fine, **figures}))
+            all_fine &= fine
+    except RealtimeError as error:
+        print(f"export.parity: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0 if all_fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

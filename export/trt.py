@@ -1,0 +1,238 @@
+"""ONNX towers to TensorRT engines.
+
+    python -m export.trt --model nano --out DIR [--precision fp16|bf16|fp32] [--flavor trt|rtx] [--target SM86]
+
+Writes DIR/onnx-…/ and from it DIR/FLAVOR-PRECISION-smNN-opsetN/: vision.engine, audio.engine, card.json, README.md. One
+optimisation profile per batch bucket (--batch 1 4 16), sizes inside it fixed. TensorRT builds for the card that is here;
+TensorRT-RTX also compiles ahead of time for another one, on a machine with no GPU (--target). The precision is that of the ONNX file:
+networks are strongly typed, the only kind that TensorRT 11 has, so 10.x and 11.x share this path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export import onnx as onnx_export
+from export.folder import ExportFailed, check_space, whole_folder, write_card
+from export.source import TOWERS
+from realtime.errors import EngineMissing, RealtimeError
+from realtime.evidence.engines import artifact
+from realtime.evidence.engines.artifact import Artifact, EngineMismatch
+from realtime.evidence.engines.in_tensorrt import MODULES, load_runtime
+from realtime.model import checkpoint
+from realtime.model.config import ModelConfig
+
+BATCHES = (1, 4, 16)
+WORDS = 128
+"Words of the text query a profile has room for."
+WORKSPACE_BYTES = 4 << 30
+Profile = Mapping[str, Sequence[int]]
+
+
+def profiles(config: ModelConfig, tower: str, batches: Sequence[int], *, windows: int, words: int) -> list[Profile]:
+    """Input shapes of each bucket. Smallest, usual and largest are the same: kernels and CUDA graphs like it best."""
+    made = []
+    for batch in batches:
+        sizes = {"patches": windows * 64, "positions": windows * 64, "valid": windows * 64, "place": windows * 16}
+        sizes |= {"focal": windows * 16, "noise": windows * 16, "text": words, "text_valid": words}
+        inputs = onnx_export.example(config, tower, torch.float32)
+        made.append(
+            {
+                name: [batch, *([sizes[name], *value.shape[2:]] if name in sizes else value.shape[1:])]
+                for name, value in inputs.items()
+            }
+        )
+    return made
+
+
+def default_windows(config: ModelConfig) -> int:
+    """Windows of the largest frame this checkpoint looks at."""
+    return math.ceil(config.emotion.frame_px / config.vision.window_size) ** 2
+
+
+def target_of(flavor: str, trt: Any, target: str | None) -> str:
+    """`8.6` for `--target SM86`, else this machine's card. Raises EngineMissing when neither can be built for."""
+    if target is None:
+        if not torch.cuda.is_available():
+            help_ = "Name a card with --target (SM75, SM80, SM86, SM89, SM120, SM121)."
+            raise EngineMissing(
+                f"There is no NVIDIA GPU here to build {MODULES[flavor]} engines for.",
+                hint=help_ if flavor == "rtx" else f"Build where the engine will run, or take --flavor rtx. {help_}",
+            )
+        return "{}.{}".format(*torch.cuda.get_device_capability())
+    known = getattr(trt, "ComputeCapability", None) if flavor == "rtx" else None
+    if known is None or target.upper() not in known.__members__:
+        targets = "only the card that is here" if known is None else ", ".join(sorted(known.__members__))
+        raise EngineMissing(
+            f"{MODULES[flavor]} {trt.__version__} cannot build for {target}.", hint=f"It builds for: {targets}."
+        )
+    digits = target.upper().removeprefix("SM")
+    return f"{digits[:-1]}.{digits[-1]}"
+
+
+def build_plan(trt: Any, graph: Path, buckets: Sequence[Profile], *, target: str | None, cache: Path | None) -> bytes:
+    """One serialized engine. Raises ExportFailed with the parser's or builder's words."""
+    logger = Words(trt)
+    builder = trt.Builder(logger.logger)
+    # TensorRT 10 has weakly typed networks too and makes them unless told; 11 and RTX know no other kind.
+    strongly = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    weak_by_default = trt.__name__ == "tensorrt" and trt.__version__.startswith("10.")
+    network = builder.create_network(1 << int(strongly) if weak_by_default else 0)
+    parser = trt.OnnxParser(network, logger.logger)
+    if not parser.parse_from_file(str(graph)):
+        raise ExportFailed(
+            f"{trt.__name__} {trt.__version__} does not read {graph}: {parser.get_error(0)}",
+            hint="Try --opset 20, the portable one.",
+        )
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    for shapes in buckets:
+        profile = builder.create_optimization_profile()
+        for name, shape in shapes.items():
+            profile.set_shape(name, tuple(shape), tuple(shape), tuple(shape))
+        config.add_optimization_profile(profile)
+    if target is not None:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(getattr(trt.ComputeCapability, target.upper()), 0)
+    timings = None
+    if cache is not None and hasattr(config, "create_timing_cache"):
+        timings = config.create_timing_cache(cache.read_bytes() if cache.exists() else b"")
+        config.set_timing_cache(timings, False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise ExportFailed(f"{trt.__name__} {trt.__version__} did not build {graph.name}: {logger.last}")
+    if timings is not None and cache is not None:
+        cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+    return bytes(plan)
+
+
+class Words:
+    """TensorRT's logger, keeping the last error for ours."""
+
+    def __init__(self, trt: Any) -> None:
+        self.last = "it gave no reason"
+        outer = self
+
+        class Keeper(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                trt.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                    outer.last = message
+
+        self.logger = Keeper()
+
+
+def graphs(folder: Path, root: Path, *, name: str, precision: str, opset: int, adapter: Path | None) -> Artifact:
+    """The ONNX export to build from; one that is there is taken again only when all of its key is the same."""
+    path = root / f"onnx-{precision}-opset{opset}"
+    try:
+        kept = artifact.read(path)
+        kept.check_hashes()
+    except EngineMismatch:
+        kept = None
+    source = artifact.source_sha256(folder, adapter)
+    if kept is not None and (kept.source_sha256, kept.versions) == (source, onnx_export.versions()):
+        return kept
+    return onnx_export.export(folder, root, name=name, precision=precision, opset=opset, adapter=adapter)
+
+
+def export(
+    folder: Path,
+    root: Path,
+    *,
+    name: str,
+    precision: str,
+    flavor: str,
+    target: str | None = None,
+    batches: Sequence[int] = BATCHES,
+    windows: int | None = None,
+    words: int = WORDS,
+    opset: int | None = None,
+    adapter: Path | None = None,
+) -> tuple[Artifact, bool]:
+    """The engines' folder, and whether it was built now (False: one with the same key was there)."""
+    trt = load_runtime(flavor)
+    capability = target_of(flavor, trt, target)
+    config = checkpoint.read_config(folder)
+    # TensorRT-RTX has no fp32 kernel behind the fused attention of opset 23; 10.x reads it only in its latest releases.
+    fused = precision != "fp32" and not (flavor == "trt" and trt.__version__.startswith("10."))
+    opset = opset or (23 if fused else 20)
+    graph = graphs(folder, root, name=name, precision=precision, opset=opset, adapter=adapter)
+    buckets = {
+        tower: profiles(config, tower, batches, windows=windows or default_windows(config), words=words)
+        for tower in TOWERS
+    }
+    final = root / f"{flavor}-{precision}-sm{capability.replace('.', '')}-opset{opset}"
+    wanted = replace(
+        graph, folder=final, kind=flavor, compute_capability=capability, files={}, parity={},
+        versions={**graph.versions, MODULES[flavor]: trt.__version__},
+        towers={
+            tower: {
+                "file": f"{tower}.engine", "profiles": buckets[tower],
+                "graph_sha256": {n: f["sha256"] for n, f in graph.files.items() if n.startswith(f"{tower}.")},
+            }
+            for tower in TOWERS
+        },
+    )  # fmt: skip
+    try:
+        kept = artifact.read(final)
+        kept.check_hashes()
+        if kept.key() == wanted.key():
+            return kept, False
+    except EngineMismatch:
+        pass  # nothing whole is there: build it
+    check_space(root, sum(facts["bytes"] for facts in graph.files.values()))
+    cache = root / f"timing-{MODULES[flavor]}-{trt.__version__}-sm{capability}.cache" if flavor == "trt" else None
+    with whole_folder(final) as partial:
+        for tower in TOWERS:
+            source = graph.folder / graph.towers[tower]["file"]
+            plan = build_plan(trt, source, buckets[tower], target=target, cache=cache)
+            (partial / f"{tower}.engine").write_bytes(plan)
+        how = f"Serve on a card with SM {capability} and {MODULES[flavor]} {trt.__version__}: "
+        write_card(replace(wanted, folder=partial), how + f"`realtime serve --model {name} --engine trt`.")
+    return artifact.read(final), True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m export.trt", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="nano", help="nano, a Hugging Face id, or a folder")
+    parser.add_argument("--adapter", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")
+    parser.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
+    parser.add_argument("--flavor", choices=tuple(MODULES), default="trt")
+    parser.add_argument("--target", metavar="SM", help="a card that is not here, as SM86 (TensorRT-RTX only)")
+    parser.add_argument("--batch", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument(
+        "--windows", type=int, help="112-px windows of the largest frame (default: what the model sees)"
+    )
+    parser.add_argument("--words", type=int, default=WORDS, help="room for the text query")
+    parser.add_argument("--opset", type=int, choices=onnx_export.OPSETS)
+    options = parser.parse_args()
+    try:
+        folder = checkpoint.locate(options.model)
+        root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
+        made, new = export(
+            folder, root, name=options.model, precision=options.precision, flavor=options.flavor,
+            target=options.target, batches=options.batch, windows=options.windows, words=options.words,
+            opset=options.opset, adapter=options.adapter,
+        )  # fmt: skip
+    except RealtimeError as error:
+        print(f"export.trt: {error}", file=sys.stderr)
+        return error.exit_code
+    n_bytes = sum(facts["bytes"] for facts in made.files.values())
+    print(f"{made.folder}  {n_bytes / 1e6:.1f} MB, {'built' if new else 'kept: all of its key matches'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
