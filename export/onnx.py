@@ -36,6 +36,8 @@ from realtime.model.config import ModelConfig
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float32}
 OPSETS = (20, 23)
+BF16_OPSET = 23
+"ONNX defines bf16 convolutions from opset 22 on."
 EXTERNAL_BYTES = 256 << 20
 "Larger weights go beside the graph: protobuf ends at 2 GB, and editors long before."
 MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 64
@@ -140,6 +142,10 @@ def export(
     """Write ROOT/onnx-PRECISION-opsetN. Raises BadModel, OpsetTooOld, ExportFailed or NoSpace."""
     if opset < min(OPSETS):
         raise OpsetTooOld(f"Opset {opset} is too old for these graphs.", hint=f"Take one of {OPSETS}.")
+    if precision == "bf16" and opset < BF16_OPSET:
+        raise OpsetTooOld(
+            f"Opset {opset} has no bf16 convolution, which the audio tower needs.", hint=f"Take {BF16_OPSET}."
+        )
     config = checkpoint.read_config(folder)
     source = artifact.source_sha256(folder, adapter)
     dtype = PRECISIONS[precision]
@@ -175,7 +181,7 @@ def main() -> int:
     parser.add_argument("--adapter", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
-    parser.add_argument("--opset", nargs="+", type=int, default=[20])
+    parser.add_argument("--opset", nargs="+", type=int, help="default: 20; for bf16, 23")
     options = parser.parse_args()
     try:
         folder = checkpoint.locate(options.model)
@@ -185,7 +191,7 @@ def main() -> int:
             )
         root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
         for precision in options.precision:
-            for opset in options.opset:
+            for opset in options.opset or [BF16_OPSET if precision == "bf16" else min(OPSETS)]:
                 made = export(
                     folder, root, name=options.model, precision=precision, opset=opset, adapter=options.adapter
                 )

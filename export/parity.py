@@ -2,9 +2,9 @@
 
     python -m export.parity DIR [--model M] [--validation DATA]
 
-DIR is one export or a folder of several. Ragged windows, frames of different sizes in one batch, no face, all face, drop
-0 and 0.2; every length of an audio tail and speech up to 30 s. Prints one JSON line per export, writes it into its card,
-and ends with 1 when an error is above its limit. --validation compares verdicts through the whole pipeline as well.
+DIR is one export or a folder of several. Ragged windows, frames of different sizes in one batch, no face, all face,
+drop 0 and 0.2; every length of an audio tail and speech up to 30 s. Prints one JSON line per export, writes it into its
+card, and ends with 1 when an error is above its limit. --validation also compares verdicts through the whole pipeline.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LONG_S = (0.3, 1.99, 2.0, 7.77, 30.0)
 
 
 class GraphTowers:
-    """The torch graphs in a given precision, on the CPU: the reference, and what stands in where no runtime runs bf16."""
+    """The torch graphs in a given precision, on the CPU: the reference, and a stand-in where no runtime has bf16."""
 
     def __init__(self, folder: Path, dtype: torch.dtype, adapter: Path | None) -> None:
         self._dtype = dtype
@@ -174,13 +174,13 @@ def agreement(made: Artifact, model: str, adapter: Path | None, data: Path, limi
     from train.evaluate import answer, ferplus_samples, ravdess_samples
 
     n_same = n_all = 0
-    engines = [
-        load(model, adapter=adapter, engine="torch"),
-        load(model, adapter=adapter, engine="onnx", engine_dir=made.folder),
-    ]
+    torch_engine = load(model, adapter=adapter, engine="torch")
+    onnx_engine = load(model, adapter=adapter, engine="onnx", engine_dir=made.folder)
     for samples in (ferplus_samples, ravdess_samples):
-        rows = [list(answer(engine, samples(data, "validation", limit), set())) for engine in engines]
-        n_same += sum(one["label"] == other["label"] for one, other in zip(*rows, strict=True))
+        rows = [list(answer(engine, samples(data, "valid", limit), set())) for engine in (torch_engine, onnx_engine)]
+        n_same += sum(
+            one["told"] == other["told"] and one["fast"] == other["fast"] for one, other in zip(*rows, strict=True)
+        )
         n_all += len(rows[0])
     return {"same_label": n_same / max(n_all, 1), "samples": n_all}
 

@@ -3,9 +3,9 @@
     python -m export.trt --model nano --out DIR [--precision fp16|bf16|fp32] [--flavor trt|rtx] [--target SM86]
 
 Writes DIR/onnx-…/ and from it DIR/FLAVOR-PRECISION-smNN-opsetN/: vision.engine, audio.engine, card.json, README.md. One
-optimisation profile per batch bucket (--batch 1 4 16), sizes inside it fixed. TensorRT builds for the card that is here;
-TensorRT-RTX also compiles ahead of time for another one, on a machine with no GPU (--target). The precision is that of the ONNX file:
-networks are strongly typed, the only kind that TensorRT 11 has, so 10.x and 11.x share this path.
+optimisation profile per batch bucket (--batch 1 4 16), sizes inside it fixed. TensorRT builds for the card that is
+here; TensorRT-RTX also compiles ahead of time for another one, on a machine with no GPU (--target). The precision is
+that of the ONNX file: networks are strongly typed, the only kind TensorRT 11 has, so 10.x and 11.x share this path.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ def export(
     capability = target_of(flavor, trt, target)
     config = checkpoint.read_config(folder)
     # TensorRT-RTX has no fp32 kernel behind the fused attention of opset 23; 10.x reads it only in its latest releases.
-    fused = precision != "fp32" and not (flavor == "trt" and trt.__version__.startswith("10."))
-    opset = opset or (23 if fused else 20)
+    late = flavor == "rtx" or not trt.__version__.startswith("10.")
+    opset = opset or (23 if precision == "bf16" or (precision == "fp16" and late) else 20)
     graph = graphs(folder, root, name=name, precision=precision, opset=opset, adapter=adapter)
     buckets = {
         tower: profiles(config, tower, batches, windows=windows or default_windows(config), words=words)

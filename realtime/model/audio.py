@@ -87,7 +87,8 @@ class AudioTower(nn.Module):
         x = x + self.positions[: x.shape[1]].to(x.dtype)
         n_after = (n_frames_C - 1) // 2 + 1
         padded = torch.arange(x.shape[1], device=mel_CFT.device)[None] >= n_after[:, None]
-        mask = (padded.to(x.dtype) * MASKED)[:, None, None]
+        # One row per query, as in `vision.py`.
+        mask = (padded.to(x.dtype) * MASKED)[:, None, None].expand(-1, -1, x.shape[1], -1)
         for layer in self.layers:
             x = layer(x, mask)
         x = (x[:, 0::2] + x[:, 1::2]) / 2  # (C, 50, D)

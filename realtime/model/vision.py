@@ -143,7 +143,9 @@ class VisionTower(nn.Module):
         cos, sin = self.rotary(self.cos_table, positions_BN2), self.rotary(self.sin_table, positions_BN2)
         bias = (1.0 - valid_BN.to(x.dtype)) * MASKED
         rows = patches_BNP.shape[1] // self.window
-        window_mask, full_mask = bias.reshape(-1, 1, 1, self.window), bias[:, None, None, :]
+        # One row per query, as a view: onnxruntime's Attention (opset 23) does not repeat a single row itself.
+        window_mask = bias.reshape(-1, 1, 1, self.window).expand(-1, -1, self.window, -1)
+        full_mask = bias[:, None, None, :].expand(-1, -1, bias.shape[1], -1)
         for index, block in enumerate(self.blocks):
             if index in self.config.fullatt_block_indexes:
                 x = block(x, cos, sin, full_mask, 1)

@@ -1,0 +1,170 @@
+"""Exports are whole, equal to torch, served when they fit, and refused by name when they do not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx as onnx_package
+import pytest
+import torch
+
+from export import folder as export_folder
+from export import onnx, parity
+from export.source import load_graph
+from realtime.errors import BadModel, EngineMissing
+from realtime.evidence.engine import Checkpoint, choose
+from realtime.evidence.engines import artifact
+from realtime.evidence.engines.artifact import EngineMismatch
+from realtime.evidence.engines.in_onnxruntime import OnnxTowers
+from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.model import checkpoint
+from tests.export.shapes import write_checkpoint
+
+
+@pytest.mark.parametrize("name", ["onnx-fp32-opset20", "onnx-fp32-opset23", "onnx-fp16-opset23"])
+def test_onnxruntime_equals_torch_and_torch_equals_transformers(folder: Path, root: Path, name: str) -> None:
+    figures, fine = parity.check(artifact.read(root / name), str(folder))
+    assert fine, figures
+    for error in figures["torch_against_transformers"].values():
+        assert error["relative"] <= 1e-5
+    assert artifact.read(root / name).parity == json.loads(json.dumps(figures))
+
+
+def test_attention_stays_one_node_at_opset_23(root: Path) -> None:
+    graph = onnx_package.load(root / "onnx-fp16-opset23" / "vision.onnx").graph
+    assert sum(node.op_type == "Attention" for node in graph.node) == 2
+    portable = onnx_package.load(root / "onnx-fp32-opset20" / "vision.onnx").graph
+    assert not any(node.op_type == "Attention" for node in portable.node)
+
+
+def test_a_stock_checkpoint_exports_without_text(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "stock", selectors=False)
+    made = onnx.export(tmp_path / "stock", tmp_path, name="stock", precision="fp32", opset=20)
+    assert not made.has_text
+    assert "text" not in made.towers["vision"]["inputs"]
+    _, fine = parity.check(made, str(tmp_path / "stock"))
+    assert fine
+
+
+def test_large_weights_lie_beside_the_graph(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx, "EXTERNAL_BYTES", 1000)
+    made = onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
+    assert set(made.files) == {"vision.onnx", "vision.onnx.data", "audio.onnx", "audio.onnx.data"}
+    OnnxTowers(made)
+
+
+def test_weights_are_read_tower_by_tower(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 7B's language model is never touched, and the audio tower not while the vision tower is held."""
+    seen: list[str] = []
+    get = artifact.tower_tensors
+
+    def noted(*given: object) -> object:
+        for name, tensor in get(*given):  # type: ignore[arg-type]
+            seen.append(name)
+            yield name, tensor
+
+    monkeypatch.setattr("export.source.tower_tensors", noted)
+    load_graph(folder, "vision", torch.float32)
+    assert seen
+    assert all(name.startswith(("thinker.visual.", "emotion.visual_selector.")) for name in seen)
+
+
+def given(folder: Path, engine_dir: Path | None) -> Checkpoint:
+    return Checkpoint(checkpoint.load(folder), folder, engine_dir=engine_dir)
+
+
+def test_auto_takes_a_matching_export_and_says_so(folder: Path, root: Path) -> None:
+    towers, reason = choose("auto", given(folder, root))
+    assert isinstance(towers, OnnxTowers)
+    assert reason == "onnx (fp32, opset 20; exported from these weights)"
+
+
+def test_auto_never_fails_and_an_explicit_engine_says_what_builds_it(
+    folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    towers, reason = choose("auto", given(folder, None))
+    assert isinstance(towers, TorchTowers)
+    assert "no onnx towers" in reason
+    with pytest.raises(EngineMissing, match=r"python -m export\.onnx --model"):
+        choose("onnx", given(folder, None))
+    other = tmp_path / "other"
+    write_checkpoint(other, seed=1)
+    with pytest.raises(EngineMissing, match="other weights"):
+        choose("onnx", given(other, root))
+    with pytest.raises(EngineMissing, match=r"python -m export\.trt"):
+        choose("trt", given(folder, root))
+
+
+def test_exports_in_the_users_cache_are_found(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = artifact.source_sha256(folder)
+    onnx.export(folder, artifact.default_root(source), name="small", precision="fp32", opset=20)
+    _, reason = choose("onnx", given(folder, None))
+    assert reason.startswith("onnx")
+
+
+@pytest.mark.parametrize("broken", ["card missing", "card cut off", "file missing", "file cut off", "another release"])
+def test_a_folder_that_is_not_whole_is_never_served(folder: Path, root: Path, tmp_path: Path, broken: str) -> None:
+    path = tmp_path / "engines"
+    shutil.copytree(root / "onnx-fp32-opset20", path)
+    card = path / artifact.CARD
+    match broken:
+        case "card missing":
+            card.unlink()
+        case "card cut off":
+            card.write_text(card.read_text()[:-50])
+        case "file missing":
+            (path / "audio.onnx").unlink()
+        case "file cut off":
+            (path / "audio.onnx").write_bytes((path / "audio.onnx").read_bytes()[:-1])
+        case _:
+            card.write_text(card.read_text().replace('"format": 1', '"format": 0'))
+    with pytest.raises(EngineMismatch):
+        artifact.read(path)
+    _, reason = choose("auto", given(folder, tmp_path))
+    assert reason.startswith("torch")
+
+
+def test_changed_bytes_are_noticed(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "changed"
+    shutil.copytree(root / "onnx-fp32-opset20", path)
+    content = bytearray((path / "audio.onnx").read_bytes())
+    content[-1] ^= 1
+    (path / "audio.onnx").write_bytes(content)
+    with pytest.raises(EngineMismatch, match="not the file its card describes"):
+        artifact.read(path).check_hashes()
+
+
+def test_an_export_that_fails_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what was there before stays."""
+    before = onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
+
+    def refuse(path: Path) -> None:
+        raise onnx_package.checker.ValidationError(f"{path.name} is refused")
+
+    monkeypatch.setattr(onnx, "check", refuse)
+    with pytest.raises(export_folder.ExportFailed, match="refused"):
+        onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["onnx-fp32-opset20"]
+    assert artifact.read(before.folder) == before
+
+
+def test_what_cannot_be_exported_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(onnx.OpsetTooOld, match="17"):
+        onnx.export(folder, tmp_path, name="small", precision="fp32", opset=17)
+    with pytest.raises(onnx.OpsetTooOld, match="bf16"):
+        onnx.export(folder, tmp_path, name="small", precision="bf16", opset=20)
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / checkpoint.WEIGHTS).unlink()
+    with pytest.raises(BadModel, match="is missing"):
+        onnx.export(broken, tmp_path, name="broken", precision="fp32", opset=20)
+    (broken / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(BadModel, match="expected qwen2_5_omni"):
+        onnx.export(broken, tmp_path, name="broken", precision="fp32", opset=20)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    with pytest.raises(export_folder.NoSpace, match="GB free"):
+        onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)

@@ -1,0 +1,73 @@
+"""The same graphs compile in TensorRT-RTX ahead of time, on a machine with no GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from export import trt
+from realtime.errors import EngineMissing
+from realtime.evidence.engines import artifact
+from realtime.evidence.engines.artifact import EngineMismatch
+from realtime.evidence.engines.in_tensorrt import fits_here
+
+NEEDS_RTX = "tensorrt-rtx-cu13 is not installed (Linux x86-64 only): pip install tensorrt-rtx-cu13"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_both_towers_compile_for_a_card_that_is_not_here(folder: Path, root: Path, precision: str) -> None:
+    pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
+    asked = {
+        "name": "small",
+        "precision": precision,
+        "flavor": "rtx",
+        "target": "SM86",
+        "batches": (1, 4),
+        "windows": 4,
+    }
+    made, new = trt.export(folder, root, **asked)
+    assert new
+    assert made.compute_capability == "8.6"
+    assert [profile["patches"][0] for profile in made.towers["vision"]["profiles"]] == [1, 4]
+    assert all(facts["bytes"] > 10_000 for facts in made.files.values())
+    again, new = trt.export(folder, root, **asked)
+    assert not new
+    assert again == made
+    _, new = trt.export(folder, root, **{**asked, "batches": (1,)})
+    assert new
+
+
+def test_an_unknown_card_is_refused(folder: Path, root: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
+    with pytest.raises(EngineMissing, match="It builds for: .*SM86"):
+        trt.export(folder, root, name="small", precision="fp16", flavor="rtx", target="SM90")
+
+
+def test_a_tensorrt_that_is_not_there_is_named(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    with pytest.raises(EngineMissing, match="pip install tensorrt"):
+        trt.export(folder, root, name="small", precision="fp16", flavor="trt")
+
+
+def engine(**changes: str) -> artifact.Artifact:
+    values = {"compute_capability": "9.0", "version": "11.0"} | changes
+    return artifact.Artifact(
+        folder=Path("trt-fp16"), kind="trt", model="small", source_sha256="", precision="fp16", opset=23, has_text=True,
+        versions={"tensorrt": values["version"]}, files={}, towers={}, compute_capability=values["compute_capability"],
+    )  # fmt: skip
+
+
+def test_an_engine_of_another_card_or_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineMissing, match="none is here"):
+            fits_here([engine()], build="python -m export.trt")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr("realtime.evidence.engines.in_tensorrt.runtime_version", lambda _: "11.0")
+    assert fits_here([engine()], build="") == engine()
+    with pytest.raises(EngineMismatch, match="built for SM 8.9, here is SM 9.0"):
+        fits_here([engine(compute_capability="8.9")], build="python -m export.trt")
+    with pytest.raises(EngineMismatch, match="built with tensorrt 10.9, here is 11.0"):
+        fits_here([engine(version="10.9")], build="python -m export.trt")
