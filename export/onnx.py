@@ -116,7 +116,8 @@ def quantize(source: Path, target: Path) -> None:
     # The exporter's own value_info no longer fits the rewritten nodes, and onnxruntime refuses the contradiction.
     model.graph.ClearField("value_info")
     logging.getLogger().setLevel(logging.ERROR)
-    quantize_dynamic(model, target, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul"])
+    # Unsigned: without VNNI, products of unsigned activations and signed weights saturate at 16 bits.
+    quantize_dynamic(model, target, weight_type=QuantType.QUInt8, op_types_to_quantize=["MatMul"])
     check(target)
 
 

@@ -41,7 +41,7 @@ def test_both_towers_compile_for_a_card_that_is_not_here(folder: Path, root: Pat
 
 def test_an_unknown_card_is_refused(folder: Path, root: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
-    with pytest.raises(EngineMissing, match="It builds for: .*SM86"):
+    with pytest.raises(EngineMissing, match=r"It builds for: .*SM86"):
         trt.export(folder, root, name="small", precision="fp16", flavor="rtx", target="SM90")
 
 
@@ -67,7 +67,7 @@ def test_an_engine_of_another_card_or_version_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
     monkeypatch.setattr("realtime.evidence.engines.in_tensorrt.runtime_version", lambda _: "11.0")
     assert fits_here([engine()], build="") == engine()
-    with pytest.raises(EngineMismatch, match="built for SM 8.9, here is SM 9.0"):
+    with pytest.raises(EngineMismatch, match=r"built for SM 8\.9, here is SM 9\.0"):
         fits_here([engine(compute_capability="8.9")], build="python -m export.trt")
-    with pytest.raises(EngineMismatch, match="built with tensorrt 10.9, here is 11.0"):
+    with pytest.raises(EngineMismatch, match=r"built with tensorrt 10\.9, here is 11\.0"):
         fits_here([engine(version="10.9")], build="python -m export.trt")
