@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--model", help="nano (default), a Hugging Face id, or a folder")
     model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
     model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
+    model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
     model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
 
     serve = commands.add_parser("serve", parents=[model], help="serve the page and the WHIP endpoint")
@@ -108,6 +109,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "model.name": options.model,
         "model.adapter": options.adapter,
         "model.engine": options.engine,
+        "model.engine_dir": options.engine_dir,
         **{
             f"server.{name}": getattr(options, name, None)
             for name in ("host", "port", "tls_cert", "tls_key", "token", "max_sessions")
@@ -210,7 +212,7 @@ def _load_model(settings: Settings) -> Model:
     from realtime import loading
 
     wanted = settings.model
-    return loading.load(wanted.name, adapter=wanted.adapter, engine=wanted.engine)
+    return loading.load(wanted.name, adapter=wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,8 @@ class ModelSettings:
     "`nano`, a Hugging Face id, or a folder."
     adapter: Path | None = None
     engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
+    engine_dir: Path | None = None
+    "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
     seed: int = 0
     "Of the random dropping of background tokens; a replay with the same seed is identical."
 
