@@ -1,0 +1,1 @@
+"""Parts of evaluation, one job each."""
