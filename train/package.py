@@ -29,6 +29,9 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
     model.load_state_dict(torch.load(args.work / "thinker.pt", weights_only=True)["model"])
+    assert model.emotion.voice_expert is not None
+    # An expert trained again speaks the same log-probabilities: the newest one is taken.
+    model.emotion.voice_expert.load_state_dict(torch.load(args.work / "voice_expert.pt", weights_only=True))
     emotion = nano_config.emotion(model.config.emotion.voice_statistics)
     calibration = args.work / "calibration.json"
     if calibration.exists():
