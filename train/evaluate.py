@@ -172,6 +172,15 @@ def as_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def read_answers(path: Path) -> list[dict[str, Any]]:
+    """Answers of an earlier run. A last line that a kill cut in half is taken off the file: it is answered again."""
+    if not path.exists():
+        return []
+    whole, newline, _ = path.read_text("utf-8").rpartition("\n")
+    path.write_text(whole + newline, encoding="utf-8")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", choices=sorted(SAMPLES), required=True)
@@ -179,12 +188,12 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--adapter", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--split", choices=("thinker", "train", "valid", "test", "all"), default="test")
+    parser.add_argument("--split", choices=("train", "valid", "test", "all"), default="test")
     parser.add_argument("--limit", type=int, help="at most so many samples (FER+: drawn at random; RAVDESS: per actor)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "answers.jsonl"
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+    rows = read_answers(path)
     try:
         samples = SAMPLES[args.benchmark](args.data, args.split, args.limit)
         model = load(args.model, adapter=args.adapter)

@@ -35,9 +35,10 @@ class Faces:
         return self.votes_N7.argmax(1)
 
     def part(self, name: str) -> np.ndarray:
-        """Indices of `expert` (training, for the experts), `thinker` (training, kept from them), `valid` or `test`."""
+        """Indices of `train`, its halves `expert` and `thinker` (kept from the experts), `valid` or `test`."""
         held = self.index_N % THINKER_EVERY == 0
         masks = {
+            "train": self.split_N == TRAIN,
             "expert": (self.split_N == TRAIN) & ~held,
             "thinker": (self.split_N == TRAIN) & held,
             "valid": self.split_N == VALID,

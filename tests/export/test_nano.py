@@ -14,10 +14,7 @@ from realtime.model import checkpoint
 from realtime.records import VideoFrame
 from tests.export.test_trt import NEEDS_RTX
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (checkpoint.NANO / checkpoint.WEIGHTS).exists(), reason="nano's weights are not here"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
