@@ -1,8 +1,9 @@
 """Train the convolutional expert on FER+ crops cut along the mesh.
 
-    python -m train.face_expert --data DATA --work WORK [--epochs 8]
+    python -m train.face_expert --data DATA --work WORK [--epochs 16]
 
-Reads WORK/crops.npz (made by `train.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it.
+Reads WORK/crops.npz (made by `train.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it. What is
+kept is the running mean of the weights over the last epochs' steps, which is steadier than where the last step landed.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from realtime.model.experts import FaceExpert
 from train import ferplus
+
+AVERAGE_DECAY = 0.998
+"Of the running mean of the weights: about the last 500 steps."
 
 
 def augment(crops_B1HW: Tensor, generator: torch.Generator) -> Tensor:
@@ -60,9 +65,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     args = parser.parse_args()
 
     torch.manual_seed(0)
@@ -75,14 +80,18 @@ def main() -> None:
     frequency = np.bincount(faces.labels_N[train], minlength=7) / len(train)
     weight = torch.from_numpy(((1 / 7) / frequency) ** 0.25).float()
 
-    model = FaceExpert()
+    # Channels last: a third faster on CPUs.
+    model = FaceExpert().to(memory_format=torch.channels_last)
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.02)
     steps = len(train) // args.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps * args.epochs, pct_start=0.2)
     path, done = args.work / "face_expert.pt", 0
     if path.exists():
         state = torch.load(path, weights_only=True)
-        model.load_state_dict(state["model"])
+        model.load_state_dict(state["raw"])
+        averaged.module.load_state_dict(state["model"])
+        averaged.n_averaged.fill_(1)
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         done = state["epoch"]
@@ -94,25 +103,26 @@ def main() -> None:
         for step in range(steps):
             rows = order[step * args.batch : (step + 1) * args.batch]
             x = augment(torch.from_numpy(crops[rows].astype(np.float32) / 255.0)[:, None], generator)
-            target = votes[rows]
+            x, target = x.contiguous(memory_format=torch.channels_last), votes[rows]
             loss = -(target * weight * model(x)).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
+            averaged.update_parameters(model)
             total += loss.item()
-            if step % 50 == 0:
+            if step % 100 == 0:
                 print(
                     f"epoch {epoch} step {step}/{steps} loss {total / (step + 1):.3f}",
                     flush=True,
                 )
-        verdict = log_probabilities(model, crops[valid]).argmax(1)
+        verdict = log_probabilities(averaged.module, crops[valid]).argmax(1)
         accuracy = (verdict == faces.labels_N[valid]).mean()
         print(
             f"epoch {epoch}: loss {total / steps:.3f}, valid {accuracy:.4f}, {time.monotonic() - started:.0f} s",
             flush=True,
         )
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        state = {"model": averaged.module.state_dict(), "raw": model.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"schedule": schedule.state_dict(), "epoch": epoch + 1}
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)

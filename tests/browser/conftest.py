@@ -13,8 +13,9 @@ from tests.browser.camera import FakeCamera, best_there_is
 from tests.browser.chromium import REAL, SCRIPTED, Visit, launch, serving
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
+    """Gone with its module: its synchronous side keeps a loop running in this thread, where other tests start theirs."""
     with sync_playwright() as started:
         yield started
 
@@ -24,7 +25,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> FakeCamera:
     return best_there_is(tmp_path_factory.mktemp("camera"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright, camera: FakeCamera) -> Iterator[Browser]:
     """A Chromium whose camera and microphone play a clip, and that is always allowed to use them."""
     started = launch(playwright, *camera.flags())
