@@ -2,8 +2,8 @@
 
     python -m train.face_expert --data DATA --work WORK [--epochs 16]
 
-Reads WORK/crops.npz (made by `train.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it. What is
-kept is the running mean of the weights over the last epochs' steps, which is steadier than where the last step landed.
+Reads WORK/crops.npz (made by `train.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it. Kept
+is the running mean of the weights over the last steps, which is steadier than where the very last one landed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from tests.browser.chromium import REAL, SCRIPTED, Visit, launch, serving
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    """Gone with its module: its synchronous side keeps a loop running in this thread, where other tests start theirs."""
+    """Gone with its module: its synchronous side keeps a loop running in this thread, where other tests start one."""
     with sync_playwright() as started:
         yield started
 
