@@ -135,6 +135,20 @@ class BadRequest(RealtimeError):
     status = 400
 
 
+class BadAsk(RealtimeError):
+    """The question or the labels asked for are not of the kind that a model can be given."""
+
+    code = "bad_ask"
+    status = 422
+
+
+class SessionOver(RealtimeError):
+    """The session has ended and takes nothing more. Open a new one."""
+
+    code = "session_over"
+    status = 409
+
+
 class NotReady(RealtimeError):
     """The model does not answer. Restart the server."""
 

@@ -10,8 +10,8 @@ from realtime.evidence.perceive import Perception
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.prompt import LABELS, Ask
 from realtime.reason.stream import Reasoner
+from realtime.records import LABELS, Ask
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class LoadedModel:
 
     def perceiver(self, seed: int, ask: Ask | None = None) -> Perception:
         """A fresh perception for one session. Blocking: it starts the face models."""
-        query = self.thinker.query_embeddings(ask or Ask(labels=self.labels))
-        return Perception(self.weights, self.towers, text_QD=query, seed=seed)
+        first = ask or Ask(labels=self.labels)
+        return Perception(self.weights, self.towers, query=self.thinker.query_embeddings, ask=first, seed=seed)
 
 
 def load(

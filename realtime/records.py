@@ -22,6 +22,19 @@ Box = tuple[float, float, float, float]
 "(x, y, w, h) in 0–1 of the frame, as on the wire."
 
 
+LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
+"DFEW's seven, in DFEW's order; the default label set of the product."
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a person wants to know in this session."""
+
+    query: str | None = None
+    "Their own question; None: the default one."
+    labels: tuple[str, ...] = LABELS
+
+
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
     """One sampled frame (1 FPS by media time)."""
@@ -118,6 +131,18 @@ class TokenCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenMap:
+    """Which parts of the frame the thinker reads: the grid that the vision tower sees, cell by cell."""
+
+    region: Box
+    "What of the camera's frame the grid covers; it may reach beyond the frame's edges."
+    rows: int
+    columns: int
+    cells: str
+    "Row by row: `f` focal, `k` background kept, `-` background dropped."
+
+
+@dataclass(frozen=True, slots=True)
 class FrameEvidence:
     """Everything the thinker may read of one frame."""
 
@@ -132,6 +157,7 @@ class FrameEvidence:
     "(3, N) TMRoPE offsets (t, h, w) from the start of the evidence."
     focal: tuple[Box, ...] = ()
     "Face boxes dilated by the focal margin, as the page draws them."
+    map: TokenMap | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     "Wall time by step: faces, encode, …"
 

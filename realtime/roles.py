@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from realtime.reason.prompt import Ask
 from realtime.records import (
+    Ask,
     FrameEvidence,
     Label,
     ReasonDelta,
@@ -26,6 +26,9 @@ class Perceiver(Protocol):
     def see(self, frame: VideoFrame) -> FrameEvidence: ...
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
+
+    def ask(self, ask: Ask) -> None:
+        """Another question for what is seen and heard from now on."""
 
     def close(self) -> None: ...
 

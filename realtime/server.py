@@ -2,6 +2,7 @@
 
 POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
 GET    /sessions/{id}           its state        DELETE ends it
+PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
 WS     /sessions/{id}/events    its events, from ?after=SEQ on
 GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
 """
@@ -27,6 +28,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from realtime import asking
 from realtime.errors import (
     BadOffer,
     BadRequest,
@@ -34,6 +36,7 @@ from realtime.errors import (
     NotReady,
     RealtimeError,
     ServerFull,
+    SessionOver,
     TooLarge,
     UnknownSession,
     WrongContentType,
@@ -78,6 +81,7 @@ class LiveServer:
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
+                Route("/sessions/{id}/ask", self.ask, methods=["PUT"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
@@ -120,11 +124,8 @@ class LiveServer:
 
     async def _offer(self, request: Request) -> str:
         limit = self._settings.server.max_offer_bytes
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > limit:
-                raise TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
+        large = TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
+        body = await _body(request, limit, large)
         try:
             return body.decode()
         except UnicodeDecodeError as error:
@@ -139,7 +140,20 @@ class LiveServer:
             await self.sessions.stop(session.id, "The session was ended by its owner.")
             return Response(status_code=HTTPStatus.OK)
         state = "ended" if session.log.closed else "live"
-        return JSONResponse({"id": session.id, "state": state, "model": self._model.name, **session.state()})
+        asked = asking.told(session.asked)
+        return JSONResponse(
+            {"id": session.id, "state": state, "model": self._model.name, "ask": asked, **session.state()}
+        )
+
+    async def ask(self, request: Request) -> Response:
+        self._check_token(request)
+        session = self.sessions.get(request.path_params["id"])
+        if session.log.closed:
+            raise SessionOver("The session has ended.", "Open a new one to ask it something.")
+        large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
+        ask = asking.read(await _body(request, asking.MAX_BYTES, large), self._model.labels)
+        await session.ask(ask)
+        return JSONResponse(asking.told(ask))
 
     async def events(self, socket: WebSocket) -> None:
         try:
@@ -256,6 +270,16 @@ def _ice_servers(settings: Settings) -> list[dict[str, str]]:
     if ice.turn_url:
         servers.append({"urls": ice.turn_url, "username": ice.turn_username, "credential": ice.turn_password})
     return servers
+
+
+async def _body(request: Request, limit: int, too_large: TooLarge) -> bytes:
+    """The whole body; `too_large` is raised as soon as more than `limit` bytes of it have come."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
 
 
 async def _until_gone(socket: WebSocket) -> None:

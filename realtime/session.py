@@ -28,8 +28,16 @@ from realtime.metrics import Metrics
 from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
-from realtime.reason.prompt import Ask
-from realtime.records import Label, ReasonDelta, ReasonDone, SpeechEdge, SpeechSegment, VideoFrame, Window
+from realtime.records import (
+    Ask,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    SpeechEdge,
+    SpeechSegment,
+    VideoFrame,
+    Window,
+)
 from realtime.roles import Model, Perceiver, Step
 from realtime.settings import Settings
 from realtime.trouble import InputWatch, unfinished
@@ -47,6 +55,8 @@ class Analysis:
 
     due: Due
     due_wall_s: float
+    ask: Ask
+    "The question as it stood when the analysis was due; its label and its chain answer the same one."
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -75,6 +85,7 @@ class Session:
         self._metrics = metrics
         self._now_s = now_s
         self._ask = Ask(labels=model.labels)
+        self._perceiver: Perceiver | None = None
         self._end_reason = "The session was ended."
         self._stopping = asyncio.Event()
         self._failure: RealtimeError | None = None
@@ -122,6 +133,16 @@ class Session:
         self._end_reason = reason
         self._stopping.set()
 
+    @property
+    def asked(self) -> Ask:
+        return self._ask
+
+    async def ask(self, ask: Ask) -> None:
+        """Another question for the next windows. It reaches the selectors before the first of those is labelled."""
+        self._ask = ask
+        if self._perceiver is not None:
+            await self._worker.run("ask", self._perceiver.ask, ask)
+
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
         return {
@@ -148,7 +169,10 @@ class Session:
             media = start(self._receive(), "media")
             stopping = start(self._stopping.wait(), "stop")
             perceiver = await self._worker.run("open", self._model.perceiver, self._seed)
+            self._perceiver = perceiver
             try:
+                # Asked while the perceiver was still being opened.
+                await self.ask(self._ask)
                 hands = [
                     start(self._see(perceiver), "see"),
                     start(self._hear(perceiver), "hear"),
@@ -160,6 +184,7 @@ class Session:
                 for task in (media, stopping, *hands):
                     task.cancel()
             finally:
+                self._perceiver = None
                 self._worker.post("close", perceiver.close)
 
     async def _receive(self) -> None:
@@ -235,9 +260,9 @@ class Session:
         async for analysis in self._due:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
-            self._publish(report.begun(window))
+            self._publish(report.begun(window, analysis.ask))
             async with self._attempt("fast", analysis.timings_ms):
-                label = await self._worker.run("fast", self._model.thinker.fast_label, window, self._ask)
+                label = await self._worker.run("fast", self._model.thinker.fast_label, window, analysis.ask)
                 self._publish(report.labelled(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
@@ -256,7 +281,7 @@ class Session:
                 self._nothing_spoken.set()
 
     async def _reason(self, window: Window, analysis: Analysis) -> None:
-        steps = await self._worker.run("reason", self._model.thinker.reason, window, self._ask, rank=Rank.REASON)
+        steps = await self._worker.run("reason", self._model.thinker.reason, window, analysis.ask, rank=Rank.REASON)
         try:
             while True:
                 if not analysis.due.spoken:
@@ -284,7 +309,7 @@ class Session:
 
     def _due_now(self, due: Due) -> Analysis:
         self._lag.received(due.end_s)
-        return Analysis(due, self._now_s())
+        return Analysis(due, self._now_s(), self._ask)
 
     async def _begin(self, analysis: Analysis) -> None:
         gone = await self._due.put(analysis)

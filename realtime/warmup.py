@@ -6,8 +6,13 @@ import itertools
 
 import numpy as np
 
-from realtime.reason.prompt import Ask
-from realtime.records import SAMPLE_RATE_HZ, SpeechSegment, VideoFrame, Window
+from realtime.records import (
+    SAMPLE_RATE_HZ,
+    Ask,
+    SpeechSegment,
+    VideoFrame,
+    Window,
+)
 from realtime.roles import Model
 
 HEIGHT, WIDTH = 360, 480

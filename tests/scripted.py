@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from realtime.ingest import Sink
-from realtime.reason.prompt import LABELS, Ask
 from realtime.records import (
+    LABELS,
     SAMPLE_RATE_HZ,
     Answer,
+    Ask,
     Conflict,
     Face,
     FaceCues,
@@ -104,6 +105,10 @@ class ScriptedPerceiver:
     hold: threading.Event | None = None
     "While it is clear, seeing waits: a machine that is too slow."
     closed: bool = False
+    asked: list[Ask] = field(default_factory=list)
+
+    def ask(self, ask: Ask) -> None:
+        self.asked.append(ask)
 
     def see(self, frame: VideoFrame) -> FrameEvidence:
         if self.hold is not None:

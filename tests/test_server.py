@@ -261,6 +261,30 @@ async def test_unknown_sessions_and_paths_are_problems_too() -> None:
             assert refused.value.response.status_code == 404
 
 
+async def test_a_session_is_asked_something_else() -> None:
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        asked = {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic"]}
+        reply = await running.http.put(f"{path}/ask", json=asked)
+        assert (reply.status_code, reply.json()) == (200, asked)
+        assert (await running.http.get(path)).json()["ask"] == asked
+        async with running.socket(f"{path}/events") as socket:
+            label = (await until(socket, "label"))[-1]
+        assert list(label["probabilities"]) == asked["labels"]
+        for body, status, code in (
+            ("?", 400, "bad_request"),
+            ('{"labels":[]}', 422, "bad_ask"),
+            (" " * 5_000, 413, "too_large"),
+        ):
+            refused = await running.http.put(f"{path}/ask", content=body)
+            assert (refused.status_code, refused.json()["code"]) == (status, code)
+            assert refused.headers["content-type"] == "application/problem+json"
+        await running.http.delete(path)
+        over = await running.http.put(f"{path}/ask", json=asked)
+        assert (over.status_code, over.json()["code"]) == (409, "session_over")
+        assert (await running.http.put("/sessions/none/ask", json=asked)).status_code == 404
+
+
 async def test_a_strange_after_is_refused() -> None:
     async with serving() as running, sender(audio=False) as peer:
         path = await running.whip(peer)

@@ -14,7 +14,7 @@ from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
 from realtime.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import SpeechEdge
+from realtime.records import Ask, SpeechEdge
 from realtime.session import Session
 from realtime.settings import Settings
 from realtime.worker import ModelWorker
@@ -117,6 +117,29 @@ async def test_every_answer_tells_how_long_its_stages_took(make: Make) -> None:
     timings = of(await events_of(session), "reason.done")[0]["timings_ms"]
     assert {"faces", "see", "hear", "fast", "prefill", "label", "first_word", "total"} <= set(timings)
     assert timings["hear"] <= timings["label"] <= timings["first_word"] <= timings["total"]
+
+
+async def test_another_question_reaches_the_selectors_and_the_windows_after_it(make: Make) -> None:
+    asked = Ask("is this sarcasm?", ("sincere", "sarcastic"))
+    script = conversation(9.0)
+    model = ScriptedModel()
+
+    async def ask() -> None:
+        await session.ask(asked)
+
+    place = next(index for index, item in enumerate(script) if item == 5.0)
+    session = make(ScriptedSource([*script[:place], ask, *script[place:]], live=False), model)
+    await session.run()
+    events = await events_of(session)
+    windows, labels = of(events, "window"), of(events, "label")
+    told = [(window["query"], tuple(window["labels"])) for window in windows]
+    assert told[0] == (None, model.labels)
+    assert told[-1] == (asked.query, asked.labels)
+    assert sorted(set(told), key=told.index) == [told[0], told[-1]]
+    for label in labels:
+        assert tuple(label["probabilities"]) == told[label["window"]][1]
+    assert model.perceivers.asked == [Ask(labels=model.labels), asked]
+    assert windows[0]["people"] == [1]
 
 
 async def test_a_newer_window_supersedes_one_that_has_not_begun(make: Make) -> None:

@@ -42,6 +42,7 @@ from realtime.evidence.voice import measure_voice
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
 from realtime.records import (
+    Ask,
     Box,
     Face,
     FaceCues,
@@ -50,6 +51,7 @@ from realtime.records import (
     SpeechEvidence,
     SpeechSegment,
     TokenCounts,
+    TokenMap,
     VideoFrame,
 )
 
@@ -66,19 +68,26 @@ class Perception:
         model: EmoThinker,
         towers: Towers,
         *,
-        text_QD: Tensor,
+        query: Callable[[Ask], Tensor],
+        ask: Ask,
         seed: int,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
         self._towers = towers
-        self._text_QD = text_QD
+        self._query = query
+        self._text_QD = query(ask)
+        "(Q, D): the question, as the selectors attend to it."
         self._seed = seed
         self._now_s = now_s
         self._finder = FaceFinder()
         self._faces: dict[int, FaceBaseline] = {}
         self._voice = VoiceBaseline()
         self._timings_ms: dict[str, float] = {}
+
+    def ask(self, ask: Ask) -> None:
+        """From now on the selectors attend to another question; what was seen and heard before stays as it was."""
+        self._text_QD = self._query(ask)
 
     def close(self) -> None:
         """Forget everything about the people of this session."""
@@ -129,6 +138,7 @@ class Perception:
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
             focal=tuple(dilate(face.box, dilation_px * scale, width=width, height=height) for face in faces),
+            map=token_map(evidence, rows, columns, region, width=width, height=height),
             timings_ms=dict(self._timings_ms),
         )
 
@@ -214,6 +224,15 @@ class Perception:
         n_frames = torch.tensor([kept.shape[1]], dtype=torch.int32)
         verdict: Tensor = expert(torch.from_numpy(padded)[None], n_frames, torch.from_numpy(features_P)[None])[0]
         return verdict
+
+
+def token_map(kept: SelectedTokens, rows: int, columns: int, region_px: Box, *, width: int, height: int) -> TokenMap:
+    """The frame's grid with the fate of each cell; `region_px` is the grid's place in camera pixels."""
+    cells = ["-"] * (rows * columns)
+    for place, number in enumerate(kept.order_N.tolist()):
+        cells[number] = "f" if place < kept.n_focal else "k"
+    x, y, w, h = region_px
+    return TokenMap((x / width, y / height, w / width, h / height), rows, columns, "".join(cells))
 
 
 def dilate(box: Box, by_px: float, *, width: int, height: int) -> Box:

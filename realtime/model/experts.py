@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-EXPERT_LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
-"DFEW's seven, in DFEW's order; the default label set of the product."
+from realtime.records import LABELS
+
+EXPERT_LABELS = LABELS
 FACE_CROP_PX = 48
 MEL_BINS = 128
 

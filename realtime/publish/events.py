@@ -63,6 +63,18 @@ class TokenSplit:
 
 
 @dataclass(frozen=True)
+class Patches:
+    """The grid that the vision tower sees, and which of its cells the model reads."""
+
+    region: Box
+    "What of the frame the grid covers, in 0–1; it may reach beyond the frame's edges."
+    rows: Count
+    columns: Count
+    cells: str
+    "Row by row: `f` focal, `k` background kept, `-` background dropped."
+
+
+@dataclass(frozen=True)
 class Disagreement:
     """What each modality alone would say, and how far apart the two are."""
 
@@ -113,6 +125,7 @@ class Frame:
     height: Count
     focal: tuple[Box, ...] = ()
     "Face boxes dilated by the focal margin: what the model looks at untouched."
+    patches: Patches | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +163,12 @@ class AnalysisBegun:
     end: Seconds
     frames: Count
     speech_s: Seconds
+    people: tuple[Count, ...] = ()
+    "Tracks of the people whom the chain of this window calls Person A, Person B, … in that order."
+    query: str | None = None
+    "The question asked of this window; null is the default one."
+    labels: tuple[str, ...] = ()
+    "The labels to choose from in this window."
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from realtime.asking import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS
+
 
 def describe_api(version: str) -> dict[str, Any]:
     return {
@@ -23,7 +25,7 @@ def describe_api(version: str) -> dict[str, Any]:
             "parameters": {
                 "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
             },
-            "schemas": {"Problem": PROBLEM, "Session": SESSION},
+            "schemas": {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK},
         },
         "paths": {
             "/whip": {"post": OPEN},
@@ -38,6 +40,7 @@ def describe_api(version: str) -> dict[str, Any]:
                     {"200": {"description": "Ended"}, **_problems(401, 404)},
                 ),
             },
+            "/sessions/{id}/ask": {"parameters": [{"$ref": "#/components/parameters/id"}], "put": PUT_ASK},
             "/healthz": {"get": _open("alive", "The process answers")},
             "/readyz": {
                 "get": {
@@ -87,6 +90,22 @@ SESSION = {
         "lag_s": {"type": "number"},
         "skipped_frames": {"type": "integer"},
         "skipped_windows": {"type": "integer"},
+        "ask": {"$ref": "#/components/schemas/Ask"},
+    },
+}
+ASK = {
+    "type": "object",
+    "description": "What is asked of the next windows. Whatever is left out or null goes back to the default.",
+    "additionalProperties": False,
+    "properties": {
+        "query": {"type": ["string", "null"], "minLength": 1, "maxLength": MAX_QUERY_CHARS},
+        "labels": {
+            "type": ["array", "null"],
+            "minItems": MIN_LABELS,
+            "maxItems": MAX_LABELS,
+            "uniqueItems": True,
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARS},
+        },
     },
 }
 
@@ -98,13 +117,14 @@ def _json(description: str, schema: str | None = None, kind: str = "application/
 
 def _problems(*statuses: int) -> dict[str, Any]:
     words = {
-        400: "The body is not an SDP offer",
+        400: "The body is not what was asked for",
         401: "The token is missing or wrong",
         403: "Another site's page, or another server's name",
         404: "No such session",
+        409: "The session has ended",
         413: "Too large",
         415: "The body is not application/sdp",
-        422: "The offer sends neither audio nor video that we know",
+        422: "The body can be read, but not used; its hint says why",
         503: "Not now; Retry-After says when",
     }
     return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
@@ -130,3 +150,8 @@ OPEN = _secured(
         **_problems(400, 401, 403, 413, 415, 422, 503),
     },
 ) | {"requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}}}
+PUT_ASK = _secured(
+    "ask",
+    "Ask another question, or for labels of one's own, from the next window on",
+    {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 404, 409, 413, 422)},
+) | {"requestBody": _json("The question", "Ask") | {"required": True}}

@@ -11,12 +11,22 @@ from realtime.publish.events import (
     FaceBox,
     Frame,
     Labelled,
+    Patches,
     ReasonEnded,
     ReasonText,
     TokenSplit,
     Verdict,
 )
-from realtime.records import FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, VideoFrame, Window
+from realtime.records import (
+    Ask,
+    FrameEvidence,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    SpeechEvidence,
+    VideoFrame,
+    Window,
+)
 
 
 def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[Frame | Cues]:
@@ -30,6 +40,7 @@ def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[Frame | Cues]:
         width=width,
         height=height,
         focal=evidence.focal,
+        patches=_patches(evidence),
     )
     for cues in evidence.cues:
         pose = dict(zip(("yaw", "pitch", "roll"), cues.pose_deg, strict=True))
@@ -40,8 +51,27 @@ def heard(evidence: SpeechEvidence) -> Cues:
     return Cues(voice=evidence.cues.values, relative=evidence.cues.relative)
 
 
-def begun(window: Window) -> AnalysisBegun:
-    return AnalysisBegun(window.index, window.start_s, window.end_s, len(window.frames), window.speech_s)
+def _patches(evidence: FrameEvidence) -> Patches | None:
+    grid = evidence.map
+    return None if grid is None else Patches(grid.region, grid.rows, grid.columns, grid.cells)
+
+
+def begun(window: Window, ask: Ask) -> AnalysisBegun:
+    return AnalysisBegun(
+        window=window.index,
+        start=window.start_s,
+        end=window.end_s,
+        frames=len(window.frames),
+        speech_s=window.speech_s,
+        people=_people(window),
+        query=ask.query,
+        labels=ask.labels,
+    )
+
+
+def _people(window: Window) -> tuple[int, ...]:
+    """Tracks in the order in which the chain gives out letters: that of the newest frame with a face in it."""
+    return next((tuple(face.track for face in frame.faces) for frame in reversed(window.frames) if frame.faces), ())
 
 
 def labelled(window: Window, label: Label) -> Labelled:

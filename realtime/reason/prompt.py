@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realtime.model.experts import EXPERT_LABELS
+from realtime.records import LABELS as LABELS
+from realtime.records import Ask as Ask
 
-LABELS = EXPERT_LABELS
 SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
 UNSURE = "unsure"
 INTENSITIES = ("slight", "moderate", "strong")
@@ -25,15 +25,6 @@ AUDIO_START, AUDIO_END = "<|audio_bos|>", "<|audio_eos|>"
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", END_OF_TURN, VISION_START, VISION_END, AUDIO_START, AUDIO_END)
 TAGS = tuple(tag for section in SECTIONS for tag in (f"<{section}>", f"</{section}>"))
 LABEL_TAG = "<label>"
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a person wants to know in this session."""
-
-    query: str | None = None
-    "Their own question; None: the default one."
-    labels: tuple[str, ...] = LABELS
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,18 @@ from functools import partial
 from realtime import hosting
 from realtime.ingest.webrtc import answer
 from realtime.metrics import Metrics
-from realtime.reason.prompt import Ask
-from realtime.records import Answer, Conflict, Face, FrameEvidence, Label, ReasonDelta, ReasonDone, VideoFrame, Window
+from realtime.records import (
+    Answer,
+    Ask,
+    Conflict,
+    Face,
+    FrameEvidence,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    VideoFrame,
+    Window,
+)
 from realtime.server import LiveServer
 from realtime.settings import load
 from realtime.worker import ModelWorker

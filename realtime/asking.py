@@ -1,0 +1,78 @@
+"""A person's own question, and labels of their own: read from JSON, checked, and told again.
+
+    {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic"]}
+
+Both may be null or left out: then it is the model's own question, or its own labels. What passes is plain words on one
+line; the marks with which a prompt is laid out cannot be written here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from realtime.errors import BadAsk, BadRequest
+from realtime.reason.prompt import UNSURE
+from realtime.records import Ask
+
+MAX_BYTES = 4_096
+MAX_QUERY_CHARS = 200
+MIN_LABELS, MAX_LABELS = 2, 12
+MAX_LABEL_CHARS = 24
+"A word or two; each label is a row on the page and a key on the wire."
+
+_LABEL = re.compile(r"[^\W\d_][\w' -]*")
+
+
+def read(body: bytes, default_labels: tuple[str, ...]) -> Ask:
+    """Raises BadRequest for what is no JSON object, BadAsk for what no model can be asked."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not JSON.", 'Send {"query": "…", "labels": ["…", "…"]}.') from error
+    if not isinstance(value, dict):
+        raise BadRequest("The body is not a JSON object.", 'Send {"query": "…", "labels": ["…", "…"]}.')
+    unknown = sorted(set(value) - {"query", "labels"})
+    if unknown:
+        raise BadAsk(f"{unknown[0][:40]!r} is not part of a question.", "It has query and labels.")
+    return Ask(_query(value.get("query")), _labels(value.get("labels"), default_labels))
+
+
+def told(ask: Ask) -> dict[str, Any]:
+    """As JSON, the way `read` takes it."""
+    return {"query": ask.query, "labels": list(ask.labels)}
+
+
+def _query(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise BadAsk("The question is not text.", "Send it as a string, or null for the default one.")
+    query = " ".join(value.split())
+    if not query:
+        return None
+    if len(query) > MAX_QUERY_CHARS:
+        raise BadAsk(f"The question has {len(query)} characters.", f"Ask in {MAX_QUERY_CHARS} or fewer.")
+    # <|im_end|> and <answer> would be read as the prompt's own marks.
+    if not query.isprintable() or any(mark in query for mark in "<>|"):
+        raise BadAsk("The question has characters that it may not.", "Use plain words, without < > and |.")
+    return query
+
+
+def _labels(value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
+    if value is None:
+        return default
+    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+        raise BadAsk("The labels are not a list of texts.", "Send a list of strings, or null for the model's own.")
+    labels = tuple(" ".join(label.split()) for label in value)
+    if not MIN_LABELS <= len(labels) <= MAX_LABELS:
+        raise BadAsk(f"There are {len(labels)} labels.", f"Give {MIN_LABELS} to {MAX_LABELS}.")
+    for label in labels:
+        if len(label) > MAX_LABEL_CHARS or not _LABEL.fullmatch(label):
+            raise BadAsk(f"{label[:40]!r} cannot be a label.", f"Give a word or two, up to {MAX_LABEL_CHARS} letters.")
+        if label.casefold() == UNSURE:
+            raise BadAsk(f"{label!r} is always possible, so it is no label.", "Leave it out.")
+    if len({label.casefold() for label in labels}) < len(labels):
+        raise BadAsk("A label is there twice.", "Name each once.")
+    return labels
