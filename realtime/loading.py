@@ -27,8 +27,14 @@ class LoadedModel:
 
     def perceiver(self, seed: int, ask: Ask | None = None) -> Perception:
         """A fresh perception for one session. Blocking: it starts the face models."""
-        first = ask or Ask(labels=self.labels)
-        return Perception(self.weights, self.towers, query=self.thinker.query_embeddings, ask=first, seed=seed)
+        return Perception(
+            self.weights,
+            self.towers,
+            query=self.thinker.query_embeddings,
+            ask=ask or Ask(labels=self.labels),
+            seed=seed,
+            open_ring=self.thinker.open_ring,
+        )
 
 
 def load(

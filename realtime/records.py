@@ -160,6 +160,10 @@ class FrameEvidence:
     map: TokenMap | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     "Wall time by step: faces, encode, …"
+    ring: int = 0
+    "The ring of keys and values that holds it already, in the process of the model; 0: none."
+    number: int = 0
+    "Its place there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,8 @@ class SpeechEvidence:
     cues: VoiceCues
     tokens_ND: Float32
     positions_3N: npt.NDArray[np.int64]
+    ring: int = 0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

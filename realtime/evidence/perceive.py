@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ from realtime.evidence.tokens import (
 from realtime.evidence.voice import measure_voice
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
+from realtime.reason.rings import SessionRing
 from realtime.records import (
     Ask,
     Box,
@@ -71,6 +73,7 @@ class Perception:
         query: Callable[[Ask], Tensor],
         ask: Ask,
         seed: int,
+        open_ring: Callable[[Ask], SessionRing | None] = lambda ask: None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._model = model
@@ -79,6 +82,8 @@ class Perception:
         self._text_QD = query(ask)
         "(Q, D): the question, as the selectors attend to it."
         self._seed = seed
+        self._open_ring = open_ring
+        self._ring = open_ring(ask)
         self._now_s = now_s
         self._finder = FaceFinder()
         self._faces: dict[int, FaceBaseline] = {}
@@ -88,10 +93,16 @@ class Perception:
     def ask(self, ask: Ask) -> None:
         """From now on the selectors attend to another question; what was seen and heard before stays as it was."""
         self._text_QD = self._query(ask)
+        if self._ring is not None and self._ring.ask != ask:
+            # Another question is another trunk. Until its ring holds a window, windows are read as a whole.
+            self._ring.close()
+            self._ring = self._open_ring(ask)
 
     def close(self) -> None:
         """Forget everything about the people of this session."""
         self._faces.clear()
+        if self._ring is not None:
+            self._ring.close()
         self._finder = FaceFinder()
 
     @contextmanager
@@ -129,7 +140,7 @@ class Perception:
             )
         n_focal, n_kept = evidence.n_focal, evidence.order_N.shape[0]
         scale = region[2] / image.shape[2]  # frame pixels per pixel of what the tower sees
-        return FrameEvidence(
+        seen = FrameEvidence(
             at_s=frame.at_s,
             faces=faces,
             cues=tuple(cues for cues in measured if cues is not None),
@@ -139,8 +150,11 @@ class Perception:
             positions_3N=positions.numpy(),
             focal=tuple(dilate(face.box, dilation_px * scale, width=width, height=height) for face in faces),
             map=token_map(evidence, rows, columns, region, width=width, height=height),
-            timings_ms=dict(self._timings_ms),
         )
+        if self._ring is not None:
+            with self._timed("append"):
+                seen = self._ring.add_frame(seen)
+        return replace(seen, timings_ms=dict(self._timings_ms))
 
     def _measure(self, face: Face, width: int, height: int) -> FaceCues | None:
         if face.track not in self._faces:
@@ -205,13 +219,14 @@ class Perception:
             measures_10=torch.from_numpy(voice_measures(cues)),
             verdict_7=self._voice_verdict(mel, cues.features_N),
         )
-        return SpeechEvidence(
+        said = SpeechEvidence(
             start_s=segment.start_s,
             end_s=segment.end_s,
             cues=cues,
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
         )
+        return said if self._ring is None else self._ring.add_speech(said)
 
     def _voice_verdict(self, mel_FT: Float32, features_P: Float32) -> Tensor:
         expert = self._model.emotion.voice_expert

@@ -3,6 +3,9 @@
 Times become positions at `position_id_per_seconds` (25) a second from the start of the window. A frame holds its time
 on the first axis and spreads row and column on the others, anchored where the evidence begins; sound advances all
 three. Text after the evidence begins one past the largest position.
+
+In the ring (`ring.py`) a chunk is read when it arrives, before any window is known: then it stands `READ_AT_S` after
+the trunk, and its keys are turned to its place in a window when one is asked for.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from torch import Tensor
 from realtime.model.thinker import EmoThinker
 from realtime.reason import prompt
 from realtime.records import FrameEvidence, SpeechEvidence, Window
+
+READ_AT_S = 3.0
+"The middle of the distances from the trunk that nano was trained with (0 to about 6 s)."
 
 
 class Encoder(Protocol):
@@ -33,6 +39,12 @@ class Chunk:
     positions_3N: Tensor
     modality: str
     "face (a frame) or voice (speech)."
+    moves_3N: Tensor
+    "1 on the axes on which a token's position goes with the chunk's time; a frame's rows and columns stay."
+
+    @property
+    def n_tokens(self) -> int:
+        return self.x_ND.shape[0]
 
 
 @dataclass(frozen=True)
@@ -57,15 +69,24 @@ def text_positions(n: int, start: int) -> Tensor:
     return torch.arange(start, start + n).expand(3, n)
 
 
+def frame_time(model: EmoThinker, frame: FrameEvidence, *, base: int, origin_s: float) -> int:
+    """Position of a frame's time where evidence begins at position `base` and media time `origin_s`."""
+    return base + round((frame.at_s - origin_s) * model.config.position_id_per_seconds)
+
+
+def speech_time(model: EmoThinker, speech: SpeechEvidence, *, base: int, origin_s: float) -> int:
+    return base + max(0, round((speech.start_s - origin_s) * model.config.position_id_per_seconds))
+
+
 def frame_chunk(model: EmoThinker, encoder: Encoder, frame: FrameEvidence, *, base: int, origin_s: float) -> Chunk:
-    t = base + round((frame.at_s - origin_s) * model.config.position_id_per_seconds)
+    t = frame_time(model, frame, base=base, origin_s=origin_s)
     tokens = torch.from_numpy(np.asarray(frame.tokens_ND)).to(model.device, model.dtype)
     positions = torch.from_numpy(frame.positions_3N) + torch.tensor([[t], [base], [base]])
     return marked(model, encoder, tokens, positions, t, (prompt.VISION_START, prompt.VISION_END), "face")
 
 
 def speech_chunk(model: EmoThinker, encoder: Encoder, speech: SpeechEvidence, *, base: int, origin_s: float) -> Chunk:
-    t = base + max(0, round((speech.start_s - origin_s) * model.config.position_id_per_seconds))
+    t = speech_time(model, speech, base=base, origin_s=origin_s)
     tokens = torch.from_numpy(np.asarray(speech.tokens_ND)).to(model.device, model.dtype)
     positions = torch.from_numpy(speech.positions_3N) + t
     return marked(model, encoder, tokens, positions, t, (prompt.AUDIO_START, prompt.AUDIO_END), "voice")
@@ -85,18 +106,26 @@ def marked(
     end = int(positions_3N[0].max()) if positions_3N.numel() else t
     x = torch.cat([first, tokens_ND, last])
     edges = [text_positions(first.shape[0], t), positions_3N, torch.full((3, last.shape[0]), end)]
-    return Chunk(x, torch.cat(edges, dim=1), modality)
+    moves = torch.ones(3, x.shape[0], dtype=torch.long)
+    if modality == "face":
+        moves[1:, first.shape[0] : x.shape[0] - last.shape[0]] = 0
+    return Chunk(x, torch.cat(edges, dim=1), modality, moves)
 
 
 def assemble(model: EmoThinker, encoder: Encoder, window: Window, ask: prompt.Ask) -> Evidence:
     """Trunk, then frames, then speech, oldest first."""
     trunk_ids = encoder.ids(prompt.trunk_text(model.config.emotion.prompt, ask))
     base = len(trunk_ids)
-    starts = [frame.at_s for frame in window.frames] + [part.start_s for part in window.speech]
-    origin_s = min([window.start_s, *starts])
+    origin_s = origin_of(window)
     chunks = [frame_chunk(model, encoder, frame, base=base, origin_s=origin_s) for frame in window.frames]
     chunks += [speech_chunk(model, encoder, part, base=base, origin_s=origin_s) for part in window.speech]
     return Evidence(model.embed(torch.tensor(trunk_ids, device=model.device)), tuple(chunks))
+
+
+def origin_of(window: Window) -> float:
+    """Media time at which a window's evidence begins: speech may reach back beyond it."""
+    starts = [frame.at_s for frame in window.frames] + [part.start_s for part in window.speech]
+    return min([window.start_s, *starts])
 
 
 def branch_mask(evidence: Evidence, n_branch: int, *, hidden: str | None = None, ring: bool = True) -> Tensor:

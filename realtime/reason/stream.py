@@ -1,8 +1,11 @@
-"""The Thinker at work: a fast label from one forward pass, then the chain, token by token, on the same key/value slots.
+"""The Thinker at work: a fast label as soon as a window is due, then the chain, a few tokens a step.
 
-One pass reads trunk, evidence and up to three label branches (both modalities, the face alone, the voice alone). The
-branches do not see each other, and a modality is hidden from a branch by its mask, so that "what would the voice alone
-say" costs a few tokens and not a second reading. The chain then continues from the very same slots.
+A window is laid out from the session's ring (`ring.py`), where its evidence was read as it came; one pass over the
+label branches gives the label (`branches.py`), and the chain goes on from the very same memory (`decode.py`).
+
+Two other ways lead to the same memory. A checkpoint that was not trained for the ring, or a window whose evidence is
+not in one, is read as a whole, causally or chunk by chunk as its checkpoint wants it. And `read` does the same on the
+plain modules, without anything fused: slow, and the reference that the tests hold the others to.
 """
 
 from __future__ import annotations
@@ -15,25 +18,46 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.language import Slots, chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
+from realtime.reason.branches import HIDDEN, LabelPass, Laid, branch_names, label_scores, n_faces, state_text
 from realtime.reason.chain import SectionText, read_answer
+from realtime.reason.decode import Decoder
+from realtime.reason.rings import SessionRing
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
-from realtime.records import Conflict, Label, ReasonDelta, ReasonDone, Window
+from realtime.records import Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, Window
+
+__all__ = ["ANSWER_TOKENS", "CHAIN_SLOTS", "SECTION_TOKENS", "Reading", "Reasoner", "n_faces"]
 
 SECTION_TOKENS = 96
 "A section that has not been closed by then is closed for it: a small model may repeat itself."
 ANSWER_TOKENS = 24
 CHAIN_SLOTS = len(prompt.SECTIONS) * (SECTION_TOKENS + 24)
+LABEL_SLOTS = 384
+"Of the label branches: three states, and label words of more than one token. More are made room for when needed."
 KEPT_READINGS = 8
-"Windows whose slots wait for their chain; a window that is never reasoned about is forgotten with the ninth."
+"Windows whose memory waits for their chain; a window that is never reasoned about is forgotten with the ninth."
+
+
+@dataclass
+class Labelled:
+    """A window whose label is known, and the memory that its chain goes on from."""
+
+    window: Window
+    ask: prompt.Ask
+    label: Label
+    laid: Laid
+    chain_position: int
+    "Where its next token stands."
+    chain_logits_V: Tensor | None
 
 
 @dataclass
 class Reading:
-    """A window that was read: its slots, and what the label branches said."""
+    """A window read plainly: its slots, and what the label branches said."""
 
     window: Window
     ask: prompt.Ask
@@ -61,7 +85,10 @@ class Reasoner:
         self._model = model
         self.vocabulary = vocabulary
         self._now_s = now_s
-        self._readings: OrderedDict[int, Reading] = OrderedDict()
+        self._fused = FusedLanguageModel(model.thinker.model, model.thinker.lm_head)
+        self._labels = LabelPass(model, self._fused, vocabulary)
+        self._rings: dict[int, SessionRing] = {}
+        self._labelled: OrderedDict[int, Labelled] = OrderedDict()
         self._ring = model.config.emotion.ring
         self._calibration = model.config.emotion.calibration
 
@@ -70,27 +97,117 @@ class Reasoner:
         ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, ask))
         return self._model.embed(torch.tensor(ids, device=self._model.device)).detach()
 
+    def open_ring(self, ask: prompt.Ask) -> SessionRing | None:
+        """A ring for one session's evidence; None where the checkpoint was not trained for one."""
+        if not self._ring:
+            return None
+        ring = SessionRing(self._model, self._fused, self.vocabulary, ask, closed=self._forget)
+        self._rings[ring.number] = ring
+        return ring
+
+    def _forget(self, ring: int) -> None:
+        self._rings.pop(ring, None)
+
     @torch.inference_mode()
     def fast_label(self, window: Window, ask: prompt.Ask) -> Label:
         """Calibrated label from one pass, before any chain; with both modalities also what each alone would say."""
-        reading = self.read(window, ask)
-        self._readings[id(window)] = reading
-        while len(self._readings) > KEPT_READINGS:
-            self._readings.popitem(last=False)
-        return reading.label
+        labelled = self._look(window, ask)
+        self._labelled[id(window)] = labelled
+        while len(self._labelled) > KEPT_READINGS:
+            self._labelled.popitem(last=False)
+        return labelled.label
 
     def reason(self, window: Window, ask: prompt.Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
         """The chain: a delta per step, then the label it arrived at, then everything together."""
-        reading = self._readings.pop(id(window), None)
-        if reading is None or reading.window is not window or reading.ask != ask:
+        labelled = self._labelled.pop(id(window), None)
+        if labelled is None or labelled.window is not window or labelled.ask != ask:
             with torch.inference_mode():
-                reading = self.read(window, ask)
-        yield from self._chain(reading)
+                labelled = self._look(window, ask)
+        yield from self._chain(labelled)
 
-    def read(self, window: Window, ask: prompt.Ask) -> Reading:
-        """Trunk, evidence and label branches of one window in one pass."""
+    def _look(self, window: Window, ask: prompt.Ask) -> Labelled:
+        laid = self._from_ring(window, ask) or self._whole(window, ask)
+        read = self._labels.read(laid, window, ask.labels)
+        label = self._label(window, read.scores)
+        return Labelled(window, ask, label, laid, laid.next_position + read.n_shared, read.chain_logits_V)
+
+    def _from_ring(self, window: Window, ask: prompt.Ask) -> Laid | None:
+        """The window from its session's ring; None where some of it is not there."""
+        evidence: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
+        ring = self._rings.get(evidence[0].ring) if evidence else None
+        if ring is None or ring.ask != ask:
+            return None
+        return ring.lay_out(window, n_more=n_slots_after(ask, self.vocabulary))
+
+    def _whole(self, window: Window, ask: prompt.Ask) -> Laid:
+        """Trunk and evidence read together, as the checkpoint was trained to."""
         evidence = assemble(self._model, self.vocabulary, window, ask)
-        branches = [self._branch(name, window) for name in self._branch_names(window)]
+        sizes = [chunk.x_ND.shape[0] for chunk in evidence.chunks]
+        x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks)])
+        positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
+        mask = chunk_mask(sizes, n_trunk=evidence.n_trunk, n_branch=0).to(x.device) if self._ring else None
+        memory = Memory(
+            self._model.config.text,
+            x.shape[0] + n_slots_after(ask, self.vocabulary),
+            dtype=self._model.dtype,
+            device=self._model.device,
+        )
+        cos, sin = self._fused.rotary(torch.cat(positions, 1).to(x.device))
+        self._fused.read(x, cos, sin, memory, mask, keys_only=True)
+        parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
+        return Laid(memory, parts, evidence.next_position)
+
+    def _label(self, window: Window, scores: dict[str, dict[str, float]]) -> Label:
+        state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+        probabilities = calibrate.fast(scores["both"], state, self._calibration)
+        conflict = None
+        if "voice" in scores:
+            face = calibrate.fast(scores["face"], "face", self._calibration)
+            voice = calibrate.fast(scores["voice"], "voice", self._calibration)
+            conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))
+        best = max(probabilities, key=lambda label: probabilities[label])
+        told = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
+        return Label(told, probabilities, "fast", conflict)
+
+    def _chain(self, labelled: Labelled) -> Iterator[ReasonDelta | Label | ReasonDone]:
+        began_s = self._now_s()
+        tags = {name: self.vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
+        decoder = Decoder(
+            self._model,
+            self._fused,
+            self.vocabulary,
+            labelled.laid.memory,
+            next_position=labelled.chain_position,
+            logits_V=labelled.chain_logits_V,
+        )
+        first, *later = prompt.SECTIONS
+        if not decoder.ready:
+            decoder.feed([*self.vocabulary.ids(state_text(labelled.window)), *tags[first]])
+        sections: dict[str, str] = {}
+        for name, following in zip(prompt.SECTIONS, [*later, None], strict=True):
+            section = SectionText(name)
+            limit = ANSWER_TOKENS if name == "answer" else SECTION_TOKENS
+            for new in decoder.section(section, limit, tags[following] if following else []):
+                yield ReasonDelta(name, new)
+            sections[name] = section.text.strip()
+        read = read_answer(sections["answer"], labelled.ask.labels)
+        probabilities = calibrate.joined(labelled.label.probabilities, read.label, self._calibration)
+        answer = calibrate.verdict(probabilities, read.label, read.intensity, self._calibration)
+        yield Label(answer.label, probabilities, "chain", labelled.label.conflict)
+        passed_s = self._now_s() - began_s
+        timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
+        yield ReasonDone(sections, answer, timings)
+
+    # The plain way.
+
+    @torch.inference_mode()
+    def read(self, window: Window, ask: prompt.Ask) -> Reading:
+        """Trunk, evidence and label branches of one window in one pass of the plain modules."""
+        evidence = assemble(self._model, self.vocabulary, window, ask)
+        branches = [
+            Branch(name, HIDDEN[name], self.vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)))
+            for name in branch_names(window)
+        ]
         label_ids = [self.vocabulary.ids(label) for label in ask.labels]
         x, positions, mask, ends = self._lay_out(evidence, branches, label_ids)
         n_evidence = evidence.n_trunk + sum(chunk.x_ND.shape[0] for chunk in evidence.chunks)
@@ -101,27 +218,15 @@ class Reasoner:
         wide[:, : x.shape[0]] = mask
         slots = torch.arange(x.shape[0], device=self._model.device)
         hidden = self._model.thinker.model(x[None], positions[:, None], wide, memory, slots)[0]
-        scores = {
-            branch.name: self._scores(hidden, end, label_ids, ask.labels)
-            for branch, end in zip(branches, ends, strict=True)
-        }
+        n_tails = sum(len(ids) - 1 for ids in label_ids)
+        scores = {}
+        for branch, end in zip(branches, ends, strict=True):
+            rows = hidden[end : end + 1 + n_tails]
+            log_p = torch.log_softmax(self._model.thinker.lm_head(rows).float(), dim=-1).cpu()
+            scores[branch.name] = label_scores(log_p, ask.labels, label_ids)
         visible = torch.zeros(n_slots, dtype=torch.bool, device=self._model.device)
         visible[:n_evidence] = True
-        label = self._label(window, scores)
-        return Reading(window, ask, evidence, memory, visible, x.shape[0], label)
-
-    def _branch_names(self, window: Window) -> tuple[str, ...]:
-        return ("both", "face", "voice") if n_faces(window) and window.speech else ("both",)
-
-    def _branch(self, name: str, window: Window) -> Branch:
-        text = prompt.branch_text(
-            n_faces=0 if name == "voice" else n_faces(window),
-            has_picture=bool(window.frames) and name != "voice",
-            has_speech=bool(window.speech) and name != "face",
-            opening=prompt.LABEL_TAG,
-        )
-        hidden = {"both": None, "face": "voice", "voice": "face"}[name]
-        return Branch(name, hidden, self.vocabulary.ids(text))
+        return Reading(window, ask, evidence, memory, visible, x.shape[0], self._label(window, scores))
 
     def _lay_out(
         self, evidence: Evidence, branches: list[Branch], label_ids: list[list[int]]
@@ -164,106 +269,8 @@ class Reasoner:
             at = tail_at
         return torch.cat(parts), torch.cat(positions, 1).to(device), mask.to(device), ends
 
-    def _scores(
-        self, hidden_TD: Tensor, end: int, label_ids: list[list[int]], labels: tuple[str, ...]
-    ) -> dict[str, float]:
-        """Log-probability of each label word after the branch that ends at `end`."""
-        n_tails = sum(len(ids) - 1 for ids in label_ids)
-        rows = hidden_TD[end : end + 1 + n_tails]
-        log_p = torch.log_softmax(self._model.thinker.lm_head(rows).float(), dim=-1).cpu()
-        scores, at = {}, 1
-        for label, ids in zip(labels, label_ids, strict=True):
-            places = [0, *range(at, at + len(ids) - 1)]
-            scores[label] = float(sum(log_p[place, token] for place, token in zip(places, ids, strict=True)))
-            at += len(ids) - 1
-        return scores
 
-    def _label(self, window: Window, scores: dict[str, dict[str, float]]) -> Label:
-        state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
-        probabilities = calibrate.fast(scores["both"], state, self._calibration)
-        conflict = None
-        if "voice" in scores:
-            face = calibrate.fast(scores["face"], "face", self._calibration)
-            voice = calibrate.fast(scores["voice"], "voice", self._calibration)
-            conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))
-        best = max(probabilities, key=lambda label: probabilities[label])
-        told = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
-        return Label(told, probabilities, "fast", conflict)
-
-    def _chain(self, reading: Reading) -> Iterator[ReasonDelta | Label | ReasonDone]:
-        began_s = self._now_s()
-        decoder = Decoder(self._model, reading, self.vocabulary)
-        window = reading.window
-        state = prompt.branch_text(
-            n_faces=n_faces(window), has_picture=bool(window.frames), has_speech=bool(window.speech), opening=""
-        )
-        decoder.feed(self.vocabulary.ids(state))
-        sections: dict[str, str] = {}
-        for name in prompt.SECTIONS:
-            decoder.feed(self.vocabulary.ids(f"<{name}>"))
-            section = SectionText(name)
-            for new in decoder.section(section, ANSWER_TOKENS if name == "answer" else SECTION_TOKENS):
-                yield ReasonDelta(name, new)
-            sections[name] = section.text.strip()
-        read = read_answer(sections["answer"], reading.ask.labels)
-        probabilities = calibrate.joined(reading.label.probabilities, read.label, self._calibration)
-        answer = calibrate.verdict(probabilities, read.label, read.intensity, self._calibration)
-        yield Label(answer.label, probabilities, "chain", reading.label.conflict)
-        passed_s = self._now_s() - began_s
-        timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
-        yield ReasonDone(sections, answer, timings)
-
-
-def n_faces(window: Window) -> int:
-    """Faces in the newest frame that has any: people come and go within a window."""
-    return next((len(frame.faces) for frame in reversed(window.frames) if frame.faces), 0)
-
-
-class Decoder:
-    """Greedy decoding into a reading's free slots."""
-
-    def __init__(self, model: EmoThinker, reading: Reading, vocabulary: Vocabulary) -> None:
-        self._model = model
-        self._vocabulary = vocabulary
-        self._memory = reading.memory
-        self._visible = reading.visible
-        self._next_slot = reading.n_used
-        self._next_position = reading.evidence.next_position
-        self._logits: Tensor | None = None
-        self._end_of_turn = vocabulary.id_of(prompt.END_OF_TURN)
-        self.n_decoded = 0
-
-    @torch.inference_mode()
-    def feed(self, ids: list[int]) -> None:
-        """Append given tokens; each sees trunk, evidence and everything of this branch before it."""
-        n, device = len(ids), self._model.device
-        slots = torch.arange(self._next_slot, self._next_slot + n, device=device)
-        mask = self._visible.expand(n, -1).clone()
-        mask[:, slots] = torch.ones(n, n, dtype=torch.bool, device=device).tril()
-        x = self._model.embed(torch.tensor(ids, device=device))[None]
-        positions = text_positions(n, self._next_position)[:, None].to(device)
-        hidden = self._model.thinker.model(x, positions, mask, self._memory, slots)
-        self._logits = self._model.thinker.lm_head(hidden[0, -1])
-        self._visible[slots] = True
-        self._next_slot += n
-        self._next_position += n
-
-    def section(self, section: SectionText, n_tokens: int) -> Iterator[str]:
-        """Decode until the section is closed; yields the text that is settled. Closes it itself after `n_tokens`."""
-        ids: list[int] = []
-        while not section.closed and len(ids) < n_tokens:
-            assert self._logits is not None, "the opening tag is fed first"
-            token = int(self._logits.argmax())
-            if token == self._end_of_turn:
-                break
-            ids.append(token)
-            self.feed([token])
-            self.n_decoded += 1
-            new = section.update(self._vocabulary.text(ids))
-            if new:
-                yield new
-        if not section.closed:
-            new = section.finish(self._vocabulary.text(ids))
-            self.feed(self._vocabulary.ids(section.closing))
-            if new:
-                yield new
+def n_slots_after(ask: prompt.Ask, vocabulary: Vocabulary) -> int:
+    """Slots a window needs behind its evidence: for its label branches, then in their place for its chain."""
+    tails = sum(len(vocabulary.ids(label)) for label in ask.labels)
+    return max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)

@@ -12,7 +12,7 @@ from realtime.loading import LoadedModel, load
 from realtime.model.language import chunk_mask
 from realtime.reason import prompt
 from realtime.reason.prompt import SECTIONS, Ask
-from realtime.reason.sequence import assemble, text_positions
+from realtime.reason.sequence import READ_AT_S, assemble, text_positions
 from realtime.records import (
     Face,
     FrameEvidence,
@@ -131,3 +131,39 @@ def test_labels_of_ones_own_are_scored_word_by_word(nano: LoadedModel) -> None:
     assert max(len(vocabulary.ids(name)) for name in ask.labels) > 1
     alone = [nano.thinker.fast_label(BOTH, replace(ask, labels=(name, "sincere"))) for name in ask.labels[::2]]
     assert all(prompt.UNSURE not in one.probabilities for one in alone)
+
+
+def test_a_window_from_the_ring_equals_one_read_as_a_whole(nano: LoadedModel) -> None:
+    """Where a chunk was read and where it stands in the window are one place: nothing is left to differ."""
+    lone = Window(0, 4.0, 12.0, (drawn_frame(4.0 + READ_AT_S, 1, 3),), (drawn_speech(4.0 + READ_AT_S, 4),))
+    whole = run(nano, lone)
+    ring = nano.thinker.open_ring(ASK)
+    assert ring is not None
+    kept = replace(
+        lone,
+        frames=tuple(ring.add_frame(frame) for frame in lone.frames),
+        speech=tuple(ring.add_speech(part) for part in lone.speech),
+    )
+    from_ring = run(nano, kept)
+    assert from_ring[0].probabilities == pytest.approx(whole[0].probabilities, abs=1e-5)
+    assert from_ring[3].sections == whole[3].sections
+    ring.close()
+    after = nano.thinker.fast_label(kept, ASK)
+    assert after.probabilities == pytest.approx(whole[0].probabilities, abs=1e-5), "a ring that is gone is no fault"
+
+
+def test_minutes_of_evidence_leave_nothing_behind(nano: LoadedModel) -> None:
+    """A window late in a session equals the same window of a session that began with it."""
+    frames = [drawn_frame(float(s), 1 + s % 3, s) for s in range(90)]
+    late, early = nano.thinker.open_ring(ASK), nano.thinker.open_ring(ASK)
+    assert late is not None
+    assert early is not None
+    seen = [late.add_frame(frame) for frame in frames]
+    window = Window(0, 81.5, 89.5, tuple(seen[82:]), (late.add_speech(drawn_speech(86.2, 9)),))
+    spoken = early.add_speech(drawn_speech(86.2, 9))
+    fresh = replace(window, frames=tuple(early.add_frame(frame) for frame in frames[82:]), speech=(spoken,))
+    assert late.ring.n_evicted > 60
+    labels = [nano.thinker.fast_label(each, ASK) for each in (window, fresh)]
+    assert labels[0].probabilities == pytest.approx(labels[1].probabilities, abs=1e-6)
+    for ring in (late, early):
+        ring.close()

@@ -1,0 +1,187 @@
+"""The language model as it serves: the weights of `language.py`, laid out so that a step takes as little as it can.
+
+One call reads the new tokens of one sequence into a fixed key/value memory and returns their hidden states. Against the
+plain modules: query, key and value are one product, gate and up another; residuals are added inside the products; keys
+and values of the two modalities' tokens are written into slices, so that attention reads exactly what there is and
+needs no mask while decoding; grouped heads share their keys without repeating them.
+
+Weights are stored with the inputs as rows: a product with one row of activations then walks through memory in order,
+three times as fast on a CPU as the layout of `nn.Linear` (`python -m realtime.cli bench`, notes in its README). The
+plain modules keep working on the same memory, as views. `tests/model/test_fused.py` binds the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from realtime.model.config import TextConfig
+from realtime.model.language import LanguageModel, Layer
+from realtime.model.vision import RMSNorm
+
+TEXT_POSITIONS = 4096
+"Positions for which the rotation of a text token is kept; beyond them it is computed."
+
+
+class Memory:
+    """Keys and values (layers, heads, slots, head_dim) of one sequence; `n_used` slots hold something."""
+
+    def __init__(self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (config.num_hidden_layers, config.num_key_value_heads, n_slots, config.head_dim)
+        self.keys_LHSD = torch.empty(shape, dtype=dtype, device=device)
+        self.values_LHSD = torch.empty(shape, dtype=dtype, device=device)
+        self.n_used = 0
+
+    @property
+    def n_slots(self) -> int:
+        return self.keys_LHSD.shape[2]
+
+
+@dataclass(frozen=True)
+class FusedLayer:
+    norm_D: Tensor
+    qkv_DN: Tensor
+    qkv_bias_N: Tensor
+    o_ND: Tensor
+    mlp_norm_D: Tensor
+    gate_up_DM: Tensor
+    down_MD: Tensor
+
+
+class FusedLanguageModel:
+    """Embeddings in, normed hidden states out, as `LanguageModel`. Takes over the model's weights without a copy."""
+
+    def __init__(self, model: LanguageModel, head: nn.Linear) -> None:
+        config = model.config
+        self.config = config
+        self.eps = config.rms_norm_eps
+        self._model = model
+        self._half = config.head_dim // 2
+        self._n_heads, self._n_kv = config.num_attention_heads, config.num_key_value_heads
+        self._layers = [fuse(layer) for layer in model.layers]  # type: ignore[arg-type]
+        self._norm_D = model.norm.weight
+        # Weights shared with the embeddings stay as those need them: row by row.
+        tied = head.weight.data_ptr() == model.embed_tokens.weight.data_ptr()
+        self._head_DV = head.weight.t() if tied else joined([head])
+        self._dtype = model.norm.weight.dtype
+        steps = torch.arange(TEXT_POSITIONS, device=model.norm.weight.device)
+        self._cos_PD, self._sin_PD = self.rotary(steps.expand(3, -1))
+
+    def rotary(self, positions_3T: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and signed sin, (T, head_dim): `x·cos + roll(x)·sin` turns x as `rotate_half` does."""
+        cos, sin = self._model.rotary(positions_3T[:, None], torch.float32)
+        cos, sin = cos[0, 0], sin[0, 0]
+        sin = torch.cat([-sin[:, : self._half], sin[:, self._half :]], -1)
+        return cos.to(self._dtype), sin.to(self._dtype)
+
+    def text_rotary(self, start: int, n: int) -> tuple[Tensor, Tensor]:
+        """The same for `n` text tokens from position `start`: all three axes advance together."""
+        if start + n <= TEXT_POSITIONS:
+            return self._cos_PD[start : start + n], self._sin_PD[start : start + n]
+        return self.rotary(torch.arange(start, start + n, device=self._cos_PD.device).expand(3, -1))
+
+    def turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Rotate (…, head_dim) by angles from `rotary`. Keys turned twice are turned by the sum of both."""
+        return torch.addcmul(x * cos, x.roll(self._half, -1), sin)
+
+    def read(
+        self,
+        x_TD: Tensor,
+        cos_TD: Tensor,
+        sin_TD: Tensor,
+        memory: Memory,
+        mask_TS: Tensor | None = None,
+        *,
+        keys_only: bool = False,
+    ) -> Tensor:
+        """Append T tokens to `memory` and return their hidden states (T, D).
+
+        Each sees the whole memory and, of the new tokens, itself and those before it; `mask_TS` (True where T may see
+        S, S the memory with the new tokens) says otherwise. With `keys_only` nobody wants the hidden states: the last
+        layer ends where its keys and values are written, and what is returned means nothing.
+        """
+        n, start = x_TD.shape[0], memory.n_used
+        end = start + n
+        assert end <= memory.n_slots, f"{end} tokens do not fit into {memory.n_slots} slots"
+        if mask_TS is None and n > 1:
+            mask_TS = causal(n, start, x_TD.device)
+        cos, sin = cos_TD[:, None], sin_TD[:, None]
+        n_qk, n_groups = self._n_heads + self._n_kv, self._n_heads // self._n_kv
+        keys, values = memory.keys_LHSD[:, :, :end], memory.values_LHSD[:, :, :end]
+        new_keys, new_values = keys[:, :, start:], values[:, :, start:]
+        last = len(self._layers) - 1
+        for index, layer in enumerate(self._layers):
+            qkv = torch.addmm(layer.qkv_bias_N, self._normed(x_TD, layer.norm_D), layer.qkv_DN)
+            qkv = qkv.view(n, n_qk + self._n_kv, -1)
+            qk = self.turn(qkv[:, :n_qk], cos, sin)
+            new_keys[index].copy_(qk[:, self._n_heads :].transpose(0, 1))
+            new_values[index].copy_(qkv[:, n_qk:].transpose(0, 1))
+            if keys_only and index == last:
+                break
+            q = qk[:, : self._n_heads]
+            if n == 1:
+                # The queries of a group as rows over its one key head.
+                q = q.view(1, self._n_kv, n_groups, -1)
+                out = F.scaled_dot_product_attention(q, keys[index][None], values[index][None])
+            else:
+                q = q.view(n, self._n_kv, n_groups, -1).permute(1, 2, 0, 3)  # (kv, groups, T, head_dim)
+                k, v = (t[index][:, None].expand(-1, n_groups, -1, -1) for t in (keys, values))
+                out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_TS)
+                out = out.permute(2, 0, 1, 3)
+            x_TD = torch.addmm(x_TD, out.reshape(n, -1), layer.o_ND)
+            gate_up = torch.mm(self._normed(x_TD, layer.mlp_norm_D), layer.gate_up_DM)
+            gate, up = gate_up.chunk(2, dim=-1)
+            x_TD = torch.addmm(x_TD, F.silu(gate).mul_(up), layer.down_MD)
+        memory.n_used = end
+        return self._normed(x_TD, self._norm_D)
+
+    def logits(self, hidden_TD: Tensor) -> Tensor:
+        """(T, V)"""
+        return torch.mm(hidden_TD, self._head_DV)
+
+    def _normed(self, x_TD: Tensor, weight_D: Tensor) -> Tensor:
+        wide = x_TD.float()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        scale = (length * length).div_(wide.shape[-1]).add_(self.eps).rsqrt_()
+        normed: Tensor = (wide * scale).to(x_TD.dtype) * weight_D
+        return normed
+
+
+def causal(n: int, start: int, device: torch.device) -> Tensor:
+    """(n, start + n) bool: everything before, then itself and what came before it."""
+    mask = torch.ones(n, start + n, dtype=torch.bool, device=device)
+    mask[:, start:] = torch.ones(n, n, dtype=torch.bool, device=device).tril_()
+    return mask
+
+
+def fuse(layer: Layer) -> FusedLayer:
+    attention, mlp = layer.self_attn, layer.mlp
+    bias = torch.cat([p.bias for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
+    return FusedLayer(
+        norm_D=norm_of(layer.input_layernorm),
+        qkv_DN=joined([attention.q_proj, attention.k_proj, attention.v_proj]),
+        qkv_bias_N=bias,
+        o_ND=joined([attention.o_proj]),
+        mlp_norm_D=norm_of(layer.post_attention_layernorm),
+        gate_up_DM=joined([mlp.gate_proj, mlp.up_proj]),
+        down_MD=joined([mlp.down_proj]),
+    )
+
+
+def norm_of(norm: RMSNorm) -> Tensor:
+    return norm.weight
+
+
+@torch.no_grad()
+def joined(parts: list[nn.Linear]) -> Tensor:
+    """(inputs, outputs of all parts), contiguous. The parts' own weights become views of it."""
+    whole = torch.cat([part.weight for part in parts]).t().contiguous()
+    at = 0
+    for part in parts:
+        n = part.out_features
+        part.weight.data = whole[:, at : at + n].t()
+        at += n
+    return whole

@@ -1,0 +1,194 @@
+"""What is asked of a window that has been laid out: the label branches, read in one pass, and what they said.
+
+    [ evidence | state <face> | <label> a b c … | state <label> … | state <label> … ]
+                 both modalities                 the face alone     the voice alone
+
+The branches do not see each other, and a modality is hidden from a branch by its mask. The chain continues the first
+one: its state is read with the labels, and so is its opening tag, whose hidden state gives the chain's first word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason import prompt
+from realtime.records import Window
+
+HIDDEN = {"both": None, "face": "voice", "voice": "face"}
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A window as the beginning of a memory: the trunk, then its chunks."""
+
+    memory: Memory
+    parts: tuple[tuple[str, int], ...]
+    "(modality, number of tokens) of each chunk, in order."
+    next_position: int
+    "Where a branch begins."
+
+
+@dataclass(frozen=True)
+class Branch:
+    name: str
+    ids: list[int]
+    "Its state; the tag that asks for the label follows."
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one pass over the branches gave."""
+
+    scores: dict[str, dict[str, float]]
+    "Log-probability of each label, by branch."
+    n_shared: int
+    "Tokens that the chain begins with and the memory holds already: state and opening tag, or none."
+    chain_logits_V: Tensor | None
+    "Of the chain's first word, after those."
+
+
+def n_faces(window: Window) -> int:
+    """Faces in the newest frame that has any: people come and go within a window."""
+    return next((len(frame.faces) for frame in reversed(window.frames) if frame.faces), 0)
+
+
+def branch_names(window: Window) -> tuple[str, ...]:
+    return ("both", "face", "voice") if n_faces(window) and window.speech else ("both",)
+
+
+def state_text(window: Window, name: str = "both", opening: str = "") -> str:
+    """What is in view and heard, as a branch is told it."""
+    return prompt.branch_text(
+        n_faces=0 if name == "voice" else n_faces(window),
+        has_picture=bool(window.frames) and name != "voice",
+        has_speech=bool(window.speech) and name != "face",
+        opening=opening,
+    )
+
+
+class LabelPass:
+    """Reads the label branches of one window at a time."""
+
+    def __init__(self, model: EmoThinker, reader: FusedLanguageModel, vocabulary: Vocabulary) -> None:
+        self._model = model
+        self._reader = reader
+        self._vocabulary = vocabulary
+        self._tag = vocabulary.ids(prompt.LABEL_TAG)
+        self._opening = vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
+
+    @torch.inference_mode()
+    def read(self, laid: Laid, window: Window, labels: Sequence[str]) -> Read:
+        """Scores of every branch. Of what was read the memory keeps only what the chain goes on from."""
+        tails = [self._vocabulary.ids(label) for label in labels]
+        states = {name: self._vocabulary.ids(state_text(window, name)) for name in branch_names(window)}
+        shared = all(
+            self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) == ids + self._tag
+            for name, ids in states.items()
+        )
+        if not shared:
+            # This tokenizer joins the end of the state with the tag, so neither stands alone.
+            states = {name: self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) for name in states}
+        plan = Plan(laid)
+        ends, opened = {}, None
+        for name, ids in states.items():
+            n_seen = plan.add(ids, HIDDEN[name])
+            if shared and name == "both":
+                opened = plan.beside(self._opening, after=n_seen)
+            ends[name] = plan.beside(self._tag, after=n_seen) if shared else n_seen
+            for tail in tails:
+                plan.beside(tail[:-1], after=ends[name])
+        hidden = self._read(plan, laid.memory)
+        wanted = [row for name in states for row in plan.rows_after(ends[name], tails)]
+        if opened is not None:
+            wanted.append(opened - 1)
+        logits = self._reader.logits(hidden[torch.tensor(wanted, device=hidden.device)])
+        chain_logits = logits[-1] if opened is not None else None
+        laid.memory.n_used = plan.n_before + (opened or 0)
+        log_p = torch.log_softmax(logits.float(), dim=-1).cpu()
+        scores, at = {}, 0
+        for name in states:
+            scores[name] = label_scores(log_p[at:], labels, tails)
+            at += 1 + sum(len(tail) - 1 for tail in tails)
+        return Read(scores, opened or 0, chain_logits)
+
+    def _read(self, plan: Plan, memory: Memory) -> Tensor:
+        device = self._model.device
+        x = self._model.embed(torch.tensor(plan.ids, device=device))
+        places = torch.tensor(plan.places, device=device)
+        cos, sin = self._reader.rotary(places.expand(3, -1))
+        return self._reader.read(x, cos, sin, memory, plan.mask().to(device))
+
+
+def label_scores(log_p_NV: Tensor, labels: Sequence[str], tails: Sequence[list[int]]) -> dict[str, float]:
+    """Rows: after the tag, then after each label's tokens but its last, in order."""
+    scores, at = {}, 1
+    for label, ids in zip(labels, tails, strict=True):
+        rows = [0, *range(at, at + len(ids) - 1)]
+        scores[label] = float(sum(log_p_NV[row, token] for row, token in zip(rows, ids, strict=True)))
+        at += len(ids) - 1
+    return scores
+
+
+class Plan:
+    """Tokens of several branches side by side: ids, places and what each may see. Rows count from the first of them."""
+
+    def __init__(self, laid: Laid) -> None:
+        self._laid = laid
+        self.n_before = laid.memory.n_used
+        self.ids: list[int] = []
+        self.places: list[int] = []
+        self._sees: list[tuple[int, int, tuple[tuple[int, int], ...], str | None]] = []
+        self._line: dict[int, tuple[tuple[tuple[int, int], ...], int, str | None]] = {}
+        "By the row after a stretch: the stretches up to there, the next place, the hidden modality."
+
+    def add(self, ids: Sequence[int], hidden: str | None) -> int:
+        """A branch of its own; returns the row after it."""
+        return self._put(ids, (), self._laid.next_position, hidden)
+
+    def beside(self, ids: Sequence[int], *, after: int) -> int:
+        """A continuation of what ended at row `after`, blind to its other continuations; returns the row after it."""
+        if not ids:
+            return after
+        line, place, hidden = self._line[after]
+        return self._put(ids, line, place, hidden)
+
+    def rows_after(self, end: int, tails: Sequence[Sequence[int]]) -> list[int]:
+        """The row whose hidden state tells what follows `end`, then those of the tails put beside it."""
+        rows, at = [end - 1], end
+        for tail in tails:
+            rows += range(at, at + len(tail) - 1)
+            at += len(tail) - 1
+        return rows
+
+    def mask(self) -> Tensor:
+        """(rows, memory and rows) bool."""
+        n = len(self.ids)
+        mask = torch.zeros(n, self.n_before + n, dtype=torch.bool)
+        for first, end, line, hidden in self._sees:
+            rows = mask[first:end]
+            rows[:, : self.n_before] = True
+            at = self.n_before - sum(size for _, size in self._laid.parts)
+            for modality, size in self._laid.parts:
+                if modality == hidden:
+                    rows[:, at : at + size] = False
+                at += size
+            for start, stop in line:
+                rows[:, self.n_before + start : self.n_before + stop] = True
+            own = rows[:, self.n_before + first : self.n_before + end]
+            own.copy_(torch.ones(end - first, end - first, dtype=torch.bool).tril())
+        return mask
+
+    def _put(self, ids: Sequence[int], line: tuple[tuple[int, int], ...], place: int, hidden: str | None) -> int:
+        first, end = len(self.ids), len(self.ids) + len(ids)
+        self.ids += ids
+        self.places += range(place, place + len(ids))
+        self._sees.append((first, end, line, hidden))
+        self._line[end] = ((*line, (first, end)), place + len(ids), hidden)
+        return end

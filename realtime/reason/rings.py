@@ -1,0 +1,92 @@
+"""A session's ring and what it knows of the session: its question, and which evidence lies in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason import prompt
+from realtime.reason.branches import Laid
+from realtime.reason.ring import BESIDE_PER_S, KEPT_S, EvidenceRing, Place
+from realtime.reason.sequence import (
+    READ_AT_S,
+    frame_chunk,
+    frame_time,
+    origin_of,
+    speech_chunk,
+    speech_time,
+)
+from realtime.records import FrameEvidence, SpeechEvidence, Window
+
+_numbers: Iterator[int] = itertools.count(1)
+TOKEN_PX = 28
+
+
+class SessionRing:
+    """Appends evidence as it comes and lays windows out of it."""
+
+    def __init__(
+        self,
+        model: EmoThinker,
+        reader: FusedLanguageModel,
+        vocabulary: Vocabulary,
+        ask: prompt.Ask,
+        *,
+        closed: Callable[[int], object],
+    ) -> None:
+        self.number = next(_numbers)
+        self.ask = ask
+        self._model = model
+        self._vocabulary = vocabulary
+        self._closed = closed
+        trunk_ids = vocabulary.ids(prompt.trunk_text(model.config.emotion.prompt, ask))
+        self._base = len(trunk_ids)
+        per_s = (model.config.emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S
+        trunk = model.embed(torch.tensor(trunk_ids, device=model.device))
+        self.ring = EvidenceRing(reader, trunk, n_tokens=KEPT_S * per_s)
+        self._read_at = self._base + round(READ_AT_S * model.config.position_id_per_seconds)
+        self._next = 0
+
+    def close(self) -> None:
+        """Forget all evidence."""
+        self._closed(self.number)
+
+    def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
+        """Read a frame; returns it with its place in the ring."""
+        chunk = frame_chunk(self._model, self._vocabulary, frame, base=self._base, origin_s=frame.at_s - READ_AT_S)
+        self._next += 1
+        self.ring.append(self._next, chunk)
+        return replace(frame, ring=self.number, number=self._next)
+
+    def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
+        origin_s = speech.start_s - READ_AT_S
+        chunk = speech_chunk(self._model, self._vocabulary, speech, base=self._base, origin_s=origin_s)
+        self._next += 1
+        self.ring.append(self._next, chunk)
+        return replace(speech, ring=self.number, number=self._next)
+
+    def lay_out(self, window: Window, *, n_more: int) -> Laid | None:
+        """The window, with `n_more` free slots behind it; None where some of its evidence is not here any more."""
+        origin_s, base = origin_of(window), self._base
+        timed: list[tuple[FrameEvidence | SpeechEvidence, int]]
+        timed = [(part, frame_time(self._model, part, base=base, origin_s=origin_s)) for part in window.frames]
+        timed += [(part, speech_time(self._model, part, base=base, origin_s=origin_s)) for part in window.speech]
+        places, parts, next_position = [], [], base
+        for part, t in timed:
+            held = self.ring.held(part.number) if part.ring == self.number else None
+            if held is None:
+                return None
+            place = Place(part.number, t - self._read_at)
+            places.append(place)
+            parts.append((held.modality, held.slots_N.shape[0]))
+            next_position = max(next_position, held.last_position(place.shift) + 1)
+        n_slots = base + sum(n for _, n in parts) + n_more
+        memory = Memory(self._model.config.text, n_slots, dtype=self._model.dtype, device=self._model.device)
+        self.ring.lay_out(places, memory)
+        return Laid(memory, tuple(parts), next_position)

@@ -1,0 +1,124 @@
+"""The fused language model against the plain modules, on random weights large enough to matter."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from realtime.model.config import TextConfig
+from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, Memory
+from realtime.model.language import LanguageModel
+from realtime.reason.sequence import text_positions
+
+CONFIG = TextConfig(
+    vocab_size=50,
+    hidden_size=64,
+    intermediate_size=96,
+    num_hidden_layers=3,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    rope_theta=10_000.0,
+    mrope_section=(2, 3, 3),
+)
+CPU = torch.device("cpu")
+
+
+def drawn_model(seed: int = 0) -> tuple[LanguageModel, nn.Linear]:
+    """With the usual small weights neither positions nor masks would change much, and faults would hide."""
+    torch.manual_seed(seed)
+    model, head = LanguageModel(CONFIG), nn.Linear(64, 50, bias=False)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.randn_like(weight) * (0.35 if weight.ndim > 1 else 0.5) + (weight.ndim == 1))
+    return model.eval().requires_grad_(False), head.requires_grad_(False)
+
+
+def memory(n_slots: int) -> Memory:
+    return Memory(CONFIG, n_slots, dtype=torch.float32, device=CPU)
+
+
+def close(a: Tensor, b: Tensor) -> bool:
+    return float((a - b).norm() / b.norm()) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[LanguageModel, FusedLanguageModel]:
+    plain, head = drawn_model()
+    return copy.deepcopy(plain), FusedLanguageModel(plain, head)
+
+
+@torch.inference_mode()
+def test_reading_in_parts_equals_one_plain_pass(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
+    plain, fused = models
+    x = torch.randn(20, 64)
+    mask = torch.ones(20, 20, dtype=torch.bool).tril()
+    whole = plain(x[None], text_positions(20, 7)[:, None], mask)[0]
+    kept, parts, at = memory(32), [], 0
+    for n in (9, 1, 1, 4, 5):
+        parts.append(fused.read(x[at : at + n], *fused.text_rotary(7 + at, n), kept))
+        at += n
+    assert close(torch.cat(parts), whole)
+    assert kept.n_used == 20
+
+
+@torch.inference_mode()
+def test_masks_and_positions_on_three_axes_are_the_plain_ones(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
+    plain, fused = models
+    x, positions = torch.randn(12, 64), torch.randint(0, 300, (3, 12))
+    mask = torch.ones(12, 12, dtype=torch.bool).tril()
+    mask[8:, 3:6] = False
+    whole = plain(x[None], positions[:, None], mask)[0]
+    assert close(fused.read(x, *fused.rotary(positions), memory(12), mask), whole)
+
+
+@torch.inference_mode()
+def test_keys_alone_are_the_same_keys(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
+    _, fused = models
+    x, whole, keys = torch.randn(8, 64), memory(8), memory(8)
+    fused.read(x, *fused.text_rotary(0, 8), whole)
+    fused.read(x, *fused.text_rotary(0, 8), keys, keys_only=True)
+    assert torch.equal(whole.keys_LHSD, keys.keys_LHSD)
+    assert torch.equal(whole.values_LHSD, keys.values_LHSD)
+
+
+@torch.inference_mode()
+def test_a_turned_key_is_the_key_of_the_other_place(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
+    _, fused = models
+    x, there, by = torch.randn(6, 16), torch.randint(0, 200, (3, 6)), torch.randint(-150, 150, (3, 6))
+    once = fused.turn(x, *fused.rotary(there + by))
+    assert close(fused.turn(fused.turn(x, *fused.rotary(there)), *fused.rotary(by)), once)
+
+
+@torch.inference_mode()
+def test_places_beyond_the_table_are_computed(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
+    _, fused = models
+    start = TEXT_POSITIONS - 3
+    for kept, computed in zip(
+        fused.text_rotary(start, 6), fused.rotary(torch.arange(start, start + 6).expand(3, -1)), strict=True
+    ):
+        assert torch.equal(kept, computed)
+
+
+def test_the_plain_modules_go_on_working_on_the_same_weights() -> None:
+    plain, head = drawn_model()
+    before = copy.deepcopy(plain)
+    n_bytes = sum(weight.untyped_storage().nbytes() for weight in plain.parameters())
+    fused = FusedLanguageModel(plain, head)
+    x, positions = torch.randn(1, 5, 64), text_positions(5, 0)[:, None]
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    assert close(plain(x, positions, mask), before(x, positions, mask))
+    storages = {weight.untyped_storage().data_ptr(): weight.untyped_storage() for weight in plain.parameters()}
+    assert sum(storage.nbytes() for storage in storages.values()) == n_bytes, "nothing is held twice"
+    assert close(fused.logits(x[0]), head(x[0]))
+
+
+def test_a_head_that_is_the_embeddings_stays_so() -> None:
+    plain, head = drawn_model()
+    head.weight = plain.embed_tokens.weight
+    fused = FusedLanguageModel(plain, head)
+    assert plain.embed_tokens.weight.is_contiguous()
+    x = torch.randn(2, 64)
+    assert close(fused.logits(x), x @ plain.embed_tokens.weight.T)
