@@ -27,7 +27,7 @@ from realtime.ingest import Sink, Source
 from realtime.ingest.media import MediaSource
 from realtime.ingest.speech import SpeechSettings
 from realtime.metrics import Metrics
-from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 from realtime.roles import Model
 from realtime.session import Session
 from realtime.settings import Settings
@@ -88,6 +88,12 @@ class Pace:
 
     async def speech_started(self, edge: SpeechEdge) -> None:
         await self._sink.speech_started(SpeechEdge(edge.start_s + self._offset_s))
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
+        segment = so_far.segment
+        await self._until(segment.end_s)
+        start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
+        await self._sink.speech_so_far(SpeechSoFar(SpeechSegment(start_s, end_s, segment.samples_N), so_far.paused))
 
     async def speech_ended(self, segment: SpeechSegment) -> None:
         # Known once the quiet after it was heard, of which the segment keeps the padding.

@@ -75,6 +75,15 @@ class SpeechSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechSoFar:
+    """A stretch of speech that is not known to be over: what can be done with it now need not be done then."""
+
+    segment: SpeechSegment
+    paused: bool
+    "Nobody speaks at the moment: unless they go on, this is the very segment that will end."
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One face in one frame. A track is a position over time, never an identity."""
 

@@ -13,6 +13,7 @@ from realtime.records import (
     ReasonDone,
     SpeechEvidence,
     SpeechSegment,
+    SpeechSoFar,
     VideoFrame,
     Window,
 )
@@ -26,6 +27,9 @@ class Perceiver(Protocol):
     def see(self, frame: VideoFrame) -> FrameEvidence: ...
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
+
+    def hear_ahead(self, so_far: SpeechSoFar) -> None:
+        """What can be done now of what `hear` will do; `hear` gives the same, sooner."""
 
     def ask(self, ask: Ask) -> None:
         """Another question for what is seen and heard from now on."""

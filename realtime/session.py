@@ -35,6 +35,7 @@ from realtime.records import (
     ReasonDone,
     SpeechEdge,
     SpeechSegment,
+    SpeechSoFar,
     VideoFrame,
     Window,
 )
@@ -93,6 +94,7 @@ class Session:
         waits = not source.live
         self._frames: Mailbox[VideoFrame] = Mailbox(waits=waits)
         self._speech: Mailbox[tuple[SpeechSegment, Analysis]] = Mailbox(KEPT_SEGMENTS, waits=waits)
+        self._ahead: Mailbox[SpeechSoFar] = Mailbox()
         self._due: Mailbox[Analysis] = Mailbox(waits=waits)
         self._spoken: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
@@ -176,6 +178,7 @@ class Session:
                 hands = [
                     start(self._see(perceiver), "see"),
                     start(self._hear(perceiver), "hear"),
+                    start(self._hear_ahead(perceiver), "hear ahead"),
                     start(self._label(), "label"),
                     start(self._think(self._spoken), "think spoken"),
                     start(self._think(self._quiet), "think quiet"),
@@ -210,6 +213,11 @@ class Session:
         self._reached(edge.start_s)
         self._cadence.speech_started()
         self._publish(Speech("start", edge.start_s, None), at_s=edge.start_s)
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
+        # A recording waits for each step anyway, so nothing comes sooner for having been begun.
+        if self._source.live:
+            await self._ahead.put(so_far)
 
     async def speech_ended(self, segment: SpeechSegment) -> None:
         self._reached(segment.end_s)
@@ -255,6 +263,11 @@ class Session:
                 self._buffer.add_speech(evidence)
                 self._publish(report.heard(evidence), at_s=segment.end_s)
             await self._begin(analysis)
+
+    async def _hear_ahead(self, perceiver: Perceiver) -> None:
+        async for so_far in self._ahead:
+            async with self._attempt("hear_ahead", {}):
+                await self._worker.run("hear_ahead", perceiver.hear_ahead, so_far)
 
     async def _label(self) -> None:
         async for analysis in self._due:

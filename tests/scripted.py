@@ -29,6 +29,7 @@ from realtime.records import (
     SpeechEdge,
     SpeechEvidence,
     SpeechSegment,
+    SpeechSoFar,
     TokenCounts,
     VideoFrame,
     VoiceCues,
@@ -58,7 +59,7 @@ def speech(start_s: float, end_s: float) -> SpeechSegment:
     return SpeechSegment(start_s, end_s, np.zeros(round((end_s - start_s) * SAMPLE_RATE_HZ), np.float32))
 
 
-Item = VideoFrame | SpeechEdge | SpeechSegment | float | Callable[[], Awaitable[None]]
+Item = VideoFrame | SpeechEdge | SpeechSegment | SpeechSoFar | float | Callable[[], Awaitable[None]]
 
 
 @dataclass
@@ -81,6 +82,8 @@ class ScriptedSource:
                     await sink.speech_started(item)
                 case SpeechSegment():
                     await sink.speech_ended(item)
+                case SpeechSoFar():
+                    await sink.speech_so_far(item)
                 case float() | int():
                     await sink.clock(item)
                 case _:
@@ -106,6 +109,10 @@ class ScriptedPerceiver:
     "While it is clear, seeing waits: a machine that is too slow."
     closed: bool = False
     asked: list[Ask] = field(default_factory=list)
+    heard_ahead: list[SpeechSoFar] = field(default_factory=list)
+
+    def hear_ahead(self, so_far: SpeechSoFar) -> None:
+        self.heard_ahead.append(so_far)
 
     def ask(self, ask: Ask) -> None:
         self.asked.append(ask)

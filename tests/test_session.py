@@ -14,7 +14,7 @@ from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
 from realtime.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import Ask, SpeechEdge
+from realtime.records import Ask, SpeechEdge, SpeechSoFar
 from realtime.session import Session
 from realtime.settings import Settings
 from realtime.worker import ModelWorker
@@ -202,6 +202,15 @@ async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make:
     assert [done["window"] for done in of(events, "reason.done")] == [1, 0]
 
 
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_call_is_heard_ahead_and_a_recording_is_not(make: Make, live: bool) -> None:
+    model, pause = ScriptedModel(), SpeechSoFar(speech(1.0, 2.0), paused=True)
+    session = make(ScriptedSource([SpeechEdge(1.0), pause, settle, speech(1.0, 2.0), settle], live=live), model)
+    await session.run()
+    assert model.perceivers.heard_ahead == ([pause] if live else [])
+    assert [event["state"] for event in of(await events_of(session), "speech")] == ["start", "end"]
+
+
 async def test_states_of_the_input_are_said_once_and_once_when_over(make: Make) -> None:
     dark = [picture(float(at_s), level=0) for at_s in range(4)]
     light = [picture(float(at_s)) for at_s in range(4, 6)]
@@ -266,7 +275,7 @@ async def test_stopping_frees_everything_at_once(make: Make) -> None:
     session.stop("enough")
     await asyncio.wait_for(running, 2)
     await settle()
-    assert len(asyncio.all_tasks()) == n_tasks - 8  # Its own, media, stop, and five stages.
+    assert len(asyncio.all_tasks()) == n_tasks - 9  # Its own, media, stop, and six stages.
     assert model.perceivers.closed
     assert (await events_of(session))[-1]["reason"] == "enough"
 

@@ -12,34 +12,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from realtime.evidence import preprocess
-from realtime.evidence.baseline import FaceBaseline, VoiceBaseline
+from realtime.evidence.baseline import FaceBaseline
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.engine import Towers
 from realtime.evidence.engines.batch import (
     FrameInput,
     SelectedTokens,
-    audio_inputs,
     drop_noise,
-    heard,
     selected,
     vision_inputs,
 )
 from realtime.evidence.faces import FaceFinder
+from realtime.evidence.listen import Listener
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.tokens import (
     FaceFeatures,
     face_measures,
     scene_measures,
-    voice_measures,
     with_frame_cues,
-    with_voice_cues,
 )
-from realtime.evidence.voice import measure_voice
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
 from realtime.reason.rings import SessionRing
@@ -48,10 +43,10 @@ from realtime.records import (
     Box,
     Face,
     FaceCues,
-    Float32,
     FrameEvidence,
     SpeechEvidence,
     SpeechSegment,
+    SpeechSoFar,
     TokenCounts,
     TokenMap,
     VideoFrame,
@@ -59,7 +54,6 @@ from realtime.records import (
 
 MAX_BASELINES = 32
 "Face tracks whose neutral is remembered; the oldest is forgotten first."
-MEL_FRAMES_FOR_EXPERT = 400
 
 
 class Perception:
@@ -87,12 +81,13 @@ class Perception:
         self._now_s = now_s
         self._finder = FaceFinder()
         self._faces: dict[int, FaceBaseline] = {}
-        self._voice = VoiceBaseline()
+        self._listener = Listener(model, towers)
         self._timings_ms: dict[str, float] = {}
 
     def ask(self, ask: Ask) -> None:
         """From now on the selectors attend to another question; what was seen and heard before stays as it was."""
         self._text_QD = self._query(ask)
+        self._listener.forget_ahead()
         if self._ring is not None and self._ring.ask != ask:
             # Another question is another trunk. Until its ring holds a window, windows are read as a whole.
             self._ring.close()
@@ -101,6 +96,7 @@ class Perception:
     def close(self) -> None:
         """Forget everything about the people of this session."""
         self._faces.clear()
+        self._listener.close()
         if self._ring is not None:
             self._ring.close()
         self._finder = FaceFinder()
@@ -207,38 +203,13 @@ class Perception:
             )
         return features
 
-    @torch.inference_mode()
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         """Prosody and tokens of one stretch of speech."""
-        cues = measure_voice(segment.samples_N, self._voice)
-        mel = preprocess.log_mel(segment.samples_N)
-        inputs = audio_inputs(torch.from_numpy(mel), self._text_QD)
-        x, positions = with_voice_cues(
-            self._model,
-            heard(self._towers.audio(inputs), inputs["n_frames"]),
-            measures_10=torch.from_numpy(voice_measures(cues)),
-            verdict_7=self._voice_verdict(mel, cues.features_N),
-        )
-        said = SpeechEvidence(
-            start_s=segment.start_s,
-            end_s=segment.end_s,
-            cues=cues,
-            tokens_ND=x.float().cpu().numpy(),
-            positions_3N=positions.numpy(),
-        )
-        return said if self._ring is None else self._ring.add_speech(said)
+        return self._listener.hear(segment, self._text_QD, self._ring)
 
-    def _voice_verdict(self, mel_FT: Float32, features_P: Float32) -> Tensor:
-        expert = self._model.emotion.voice_expert
-        if expert is None:
-            return torch.zeros(0)
-        kept = mel_FT[:, :MEL_FRAMES_FOR_EXPERT]
-        # Always the same length: that is what its convolutions were trained on.
-        padded = np.zeros((mel_FT.shape[0], MEL_FRAMES_FOR_EXPERT), np.float32)
-        padded[:, : kept.shape[1]] = kept
-        n_frames = torch.tensor([kept.shape[1]], dtype=torch.int32)
-        verdict: Tensor = expert(torch.from_numpy(padded)[None], n_frames, torch.from_numpy(features_P)[None])[0]
-        return verdict
+    def hear_ahead(self, so_far: SpeechSoFar) -> None:
+        """Begin hearing what is still being said."""
+        self._listener.hear_ahead(so_far, self._text_QD, self._ring)
 
 
 def token_map(kept: SelectedTokens, rows: int, columns: int, region_px: Box, *, width: int, height: int) -> TokenMap:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 
 
 class Sink(Protocol):
@@ -16,6 +16,9 @@ class Sink(Protocol):
     async def frame(self, frame: VideoFrame) -> None: ...
 
     async def speech_started(self, edge: SpeechEdge) -> None: ...
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
+        """Open speech, at a pause and each 2 s: a head start, nothing that has to be taken."""
 
     async def speech_ended(self, segment: SpeechSegment) -> None: ...
 

@@ -29,7 +29,7 @@ from realtime.ingest.order import Interleaver, Item, Tick
 from realtime.ingest.sampler import Sampler
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
-from realtime.records import AudioChunk, SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import AudioChunk, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -227,6 +227,8 @@ async def _hand(sink: Sink, item: Item) -> None:
             await sink.speech_started(item)
         case SpeechSegment():
             await sink.speech_ended(item)
+        case SpeechSoFar():
+            await sink.speech_so_far(item)
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 
 TICK_S = 0.25
 
@@ -19,7 +19,7 @@ class Tick:
     at_s: float
 
 
-Item = VideoFrame | SpeechEdge | SpeechSegment | Tick
+Item = VideoFrame | SpeechEdge | SpeechSegment | SpeechSoFar | Tick
 
 
 class Interleaver:

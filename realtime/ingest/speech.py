@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.ingest.vad import FRAME_MS, FRAME_S, FRAME_SAMPLES, VoiceDetector
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment, SpeechSoFar
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,10 @@ class SpeechSettings:
                 raise ValueError(f"speech.{rule}")
 
 
+SO_FAR_MS = 2013
+"Open speech is handed on each 2 s, as long as the audio tower's chunks, and half a spectrum's window after them."
+
+
 @dataclass(frozen=True, slots=True)
 class Began:
     frame: int
@@ -79,6 +83,14 @@ class Ended:
     first: int
     end: int
     "One past the last frame of the stretch, padding included."
+
+
+@dataclass(frozen=True, slots=True)
+class SoFar:
+    first: int
+    end: int
+    paused: bool
+    "`Ended(first, end)` follows unless a voice does."
 
 
 class Segmenter:
@@ -121,6 +133,15 @@ class Segmenter:
         if self._began is not None and self._n_frames - self._began >= self._n_max:
             return self._cut()
         return ()
+
+    def so_far(self) -> SoFar | None:
+        """The open stretch, when it has just paused for as long as the padding, or has just gone on for another 2 s."""
+        if self._began is None:
+            return None
+        if 0 < self._n_frames - (self._last_voiced + 1) == self._n_after:
+            return SoFar(self._began, self._n_frames, paused=True)
+        n_parts = [(self._n_frames - self._began - age) * FRAME_MS // SO_FAR_MS for age in (0, 1)]
+        return SoFar(self._began, self._n_frames, paused=False) if n_parts[0] > n_parts[1] else None
 
     def flush(self) -> tuple[Ended, ...]:
         """End an open stretch here: the hangover has passed, or no more sound follows."""
@@ -195,7 +216,7 @@ class SpeechCutter:
         """Seconds of digital silence up to now."""
         return self._detector.n_silent * FRAME_S
 
-    def push(self, chunk: AudioChunk) -> Iterator[SpeechEdge | SpeechSegment]:
+    def push(self, chunk: AudioChunk) -> Iterator[SpeechEdge | SpeechSegment | SpeechSoFar]:
         """What the chunk settles, in order. The work is done as the result is iterated."""
         samples_N = chunk.samples_N
         if self._origin_s is None:
@@ -220,6 +241,8 @@ class SpeechCutter:
             self._kept.append(frame_F)
             self._n_frames += 1
             yield from map(self._timed, self._segmenter.push(self._detector.is_voiced(frame_F)))
+            if (so_far := self._segmenter.so_far()) is not None:
+                yield SpeechSoFar(self._segment(Ended(so_far.first, so_far.end)), so_far.paused)
 
     def flush(self) -> Iterator[SpeechSegment]:
         """End an open stretch: no sound follows, or none that joins. Starts anew afterwards."""

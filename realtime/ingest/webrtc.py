@@ -37,7 +37,7 @@ from realtime.ingest.sampler import Sampler
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
-from realtime.records import SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class RawFrame:
     frame: av.VideoFrame
 
 
-Waiting = RawFrame | SpeechEdge | SpeechSegment | Tick
+Waiting = RawFrame | SpeechEdge | SpeechSegment | SpeechSoFar | Tick
 
 
 async def answer(
@@ -145,6 +145,8 @@ class WebRtcSource:
                         await sink.speech_started(item)
                     case SpeechSegment():
                         await sink.speech_ended(item)
+                    case SpeechSoFar():
+                        await sink.speech_so_far(item)
                     case Tick(at_s):
                         await sink.clock(at_s)
             if self._closing is None:

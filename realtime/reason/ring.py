@@ -84,6 +84,10 @@ class EvidenceRing:
         return number in self._held
 
     @property
+    def n_chunks(self) -> int:
+        return len(self._held)
+
+    @property
     def n_bytes(self) -> int:
         """Of keys and values, fixed from the beginning."""
         return sum(memory.keys_LHSD.nbytes + memory.values_LHSD.nbytes for memory in (self._kept, self._scratch))

@@ -71,6 +71,11 @@ class SessionRing:
         self.ring.append(self._next, chunk)
         return replace(speech, ring=self.number, number=self._next)
 
+    def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
+        """Give its room back: it turned out not to be evidence."""
+        if evidence.ring == self.number:
+            self.ring.forget(evidence.number)
+
     def lay_out(self, window: Window, *, n_more: int) -> Laid | None:
         """The window, with `n_more` free slots behind it; None where some of its evidence is not here any more."""
         origin_s, base = origin_of(window), self._base

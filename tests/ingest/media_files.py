@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 
 DATA = Path(os.environ.get("EMOTHINKER_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 
@@ -24,6 +24,7 @@ class RememberingSink:
 
     frames: list[VideoFrame] = field(default_factory=list)
     started: list[SpeechEdge] = field(default_factory=list)
+    open: list[SpeechSoFar] = field(default_factory=list)
     segments: list[SpeechSegment] = field(default_factory=list)
     clock_s: list[float] = field(default_factory=list)
     order: list[tuple[str, float]] = field(default_factory=list)
@@ -36,6 +37,9 @@ class RememberingSink:
     async def speech_started(self, edge: SpeechEdge) -> None:
         self.started.append(edge)
         self.order.append(("start", edge.start_s))
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
+        self.open.append(so_far)
 
     async def speech_ended(self, segment: SpeechSegment) -> None:
         self.segments.append(segment)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.ingest.speech import FRAME_S, Began, Ended, Segmenter, SpeechCutter, SpeechSettings
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment, SpeechSoFar
 from tests.ingest.media_files import room, voice
 
 SETTINGS = SpeechSettings()
@@ -95,7 +95,7 @@ def cut(
                 found.append(event)
                 known_s.append(cutter.heard_s)
             else:
-                assert isinstance(event, SpeechEdge)
+                assert isinstance(event, SpeechEdge | SpeechSoFar)
     found += cutter.flush()
     return found, cutter, known_s
 
@@ -175,3 +175,27 @@ def test_speech_over_a_fan_is_heard() -> None:
     (segment,), _, _ = cut(sound_N)
     assert segment.start_s == pytest.approx(3.0 - 0.18, abs=0.15)
     assert segment.end_s == pytest.approx(4.5 + 0.15, abs=0.15)
+
+
+def test_a_pause_hands_on_the_very_segment_that_ends() -> None:
+    """What can be done at a pause is done before the end is certain: more than a tenth of a second sooner."""
+    cutter, open_stretches, known_s = SpeechCutter(SETTINGS), [], []
+    for start in range(0, SENTENCE.size, 320):
+        for event in cutter.push(AudioChunk(start / SAMPLE_RATE_HZ, SENTENCE[start : start + 320])):
+            if isinstance(event, SpeechSoFar):
+                open_stretches.append(event)
+                known_s.append(cutter.heard_s)
+            elif isinstance(event, SpeechSegment):
+                last = open_stretches[-1]
+                assert last.paused
+                assert (last.segment.start_s, last.segment.end_s) == (event.start_s, event.end_s)
+                np.testing.assert_array_equal(last.segment.samples_N, event.samples_N)
+                assert cutter.heard_s - known_s[-1] >= 0.1
+                return
+    raise AssertionError("the sentence did not end")
+
+
+def test_long_speech_is_handed_on_each_two_seconds() -> None:
+    found = list(SpeechCutter(SETTINGS).push(AudioChunk(0.0, voice(5.0))))
+    ends_s = [event.segment.end_s - event.segment.start_s for event in found if isinstance(event, SpeechSoFar)]
+    assert ends_s == pytest.approx([2.04, 4.05], abs=0.04)

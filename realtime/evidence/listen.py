@@ -1,0 +1,165 @@
+"""One session's ear: speech in, evidence out, with as much as possible done before the speech is over.
+
+While someone speaks, each 2-s chunk of sound goes through the tower once, when it is complete. When they pause, the
+stretch so far is heard as if it had ended; if they do not go on, that is the evidence, and it was ready before the
+segmenter was sure. What was done ahead is used only where it is what hearing the segment afresh would give: the same
+samples, the same mel, the same baseline (`tests/evidence/test_listen.py`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.evidence import preprocess
+from realtime.evidence.baseline import VoiceBaseline
+from realtime.evidence.engine import Towers
+from realtime.evidence.engines.batch import audio_inputs, heard
+from realtime.evidence.tokens import voice_measures, with_voice_cues
+from realtime.evidence.voice import VOICE_VALUES, voice_features
+from realtime.model.audio import split_chunks
+from realtime.model.thinker import EmoThinker
+from realtime.reason.rings import SessionRing
+from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar, VoiceCues
+
+MEL_FRAMES_FOR_EXPERT = 400
+CHUNK_FRAMES = 200
+KEPT_CHUNKS = 8
+"Encoded 2-s chunks kept: those of the longest segment, twice."
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A stretch that was heard before it was known to be over."""
+
+    segment: SpeechSegment
+    features_P: Float32
+    relative_P: Float32
+    evidence: SpeechEvidence
+
+
+class Listener:
+    """Blocking; called from the model's thread only."""
+
+    def __init__(self, model: EmoThinker, towers: Towers) -> None:
+        self._model = model
+        self._towers = towers
+        self._baseline = VoiceBaseline()
+        self._ahead: Ahead | None = None
+        self._chunks: OrderedDict[bytes, Tensor] = OrderedDict()
+        self.n_encoded = 0
+        "Chunks that went through the tower."
+        self.n_ahead = 0
+        "Segments whose evidence was ready when they ended."
+
+    def close(self) -> None:
+        """Forget the voice."""
+        self._baseline = VoiceBaseline()
+        self._ahead = None
+        self._chunks.clear()
+
+    def forget_ahead(self) -> None:
+        """The question or the ring is another one: what was encoded for the old one is of no use."""
+        self._ahead = None
+        self._chunks.clear()
+
+    @torch.inference_mode()
+    def hear(self, segment: SpeechSegment, text_QD: Tensor, ring: SessionRing | None) -> SpeechEvidence:
+        """Prosody and tokens of one stretch of speech; moves the baseline of the voice."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and same(ahead.segment, segment) and self._still_so(ahead):
+            self.n_ahead += 1
+        else:
+            self._drop(ahead, ring)
+            ahead = self._listen(segment, text_QD, ring)
+        if ahead.evidence.cues.values["voiced_ratio"] > 0:
+            self._baseline.push(ahead.features_P)
+        return ahead.evidence
+
+    @torch.inference_mode()
+    def hear_ahead(self, so_far: SpeechSoFar, text_QD: Tensor, ring: SessionRing | None) -> None:
+        """Do now what `hear` would do for this stretch; of one that goes on, what does not change any more."""
+        if so_far.paused:
+            ahead, self._ahead = self._ahead, None
+            self._drop(ahead, ring)
+            self._ahead = self._listen(so_far.segment, text_QD, ring)
+        else:
+            mel = preprocess.log_mel(so_far.segment.samples_N)
+            n_complete = mel.shape[1] // CHUNK_FRAMES
+            self._tokens(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
+
+    def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: SessionRing | None) -> Ahead:
+        values, features_P = voice_features(segment.samples_N)
+        relative_P = self._baseline.relative(features_P)
+        relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
+        cues = VoiceCues(values=values, relative=relative, features_N=relative_P)
+        mel = preprocess.log_mel(segment.samples_N)
+        x, positions = with_voice_cues(
+            self._model,
+            self._tokens(mel, text_QD),
+            measures_10=torch.from_numpy(voice_measures(cues)),
+            verdict_7=self._verdict(mel, relative_P),
+        )
+        evidence = SpeechEvidence(
+            start_s=segment.start_s,
+            end_s=segment.end_s,
+            cues=cues,
+            tokens_ND=x.float().cpu().numpy(),
+            positions_3N=positions.numpy(),
+        )
+        return Ahead(segment, features_P, relative_P, evidence if ring is None else ring.add_speech(evidence))
+
+    def _tokens(self, mel_FT: Float32, text_QD: Tensor) -> Tensor:
+        """(N, D) tokens of the tower, chunk by chunk; those of a chunk that was encoded before are taken as they were.
+
+        Chunks never see each other, but their mel is cut off 80 dB below the loudest moment of the whole stretch: a
+        chunk whose mel changed, since something louder followed, is another chunk.
+        """
+        if mel_FT.shape[1] < 3:
+            return torch.zeros(0, self._model.config.text.hidden_size)
+        chunks, lengths = split_chunks(torch.from_numpy(mel_FT))
+        keys = [chunk.numpy().tobytes() for chunk in chunks]
+        missing = [index for index, key in enumerate(keys) if key not in self._chunks]
+        tokens: dict[bytes, Tensor] = {key: self._chunks[key] for key in keys if key in self._chunks}
+        if missing:
+            self.n_encoded += len(missing)
+            first, end = missing[0], missing[-1] + 1
+            inputs = audio_inputs(torch.from_numpy(mel_FT[:, first * CHUNK_FRAMES : end * CHUNK_FRAMES]), text_QD)
+            outputs = self._towers.audio(inputs)
+            for index in range(first, end):
+                tokens[keys[index]] = heard(outputs[index - first][None], lengths[index][None])
+        for key, n_frames in zip(keys, lengths.tolist(), strict=True):
+            if n_frames == CHUNK_FRAMES:
+                self._chunks[key] = tokens[key]
+                self._chunks.move_to_end(key)
+        while len(self._chunks) > KEPT_CHUNKS:
+            self._chunks.popitem(last=False)
+        return torch.cat([tokens[key] for key in keys])
+
+    def _verdict(self, mel_FT: Float32, features_P: Float32) -> Tensor:
+        expert = self._model.emotion.voice_expert
+        if expert is None:
+            return torch.zeros(0)
+        kept = mel_FT[:, :MEL_FRAMES_FOR_EXPERT]
+        # Always the same length: that is what its convolutions were trained on.
+        padded = np.zeros((mel_FT.shape[0], MEL_FRAMES_FOR_EXPERT), np.float32)
+        padded[:, : kept.shape[1]] = kept
+        n_frames = torch.tensor([kept.shape[1]], dtype=torch.int32)
+        verdict: Tensor = expert(torch.from_numpy(padded)[None], n_frames, torch.from_numpy(features_P)[None])[0]
+        return verdict
+
+    def _still_so(self, ahead: Ahead) -> bool:
+        """Whether the voice is still told against the same baseline."""
+        return np.array_equal(self._baseline.relative(ahead.features_P), ahead.relative_P)
+
+    def _drop(self, ahead: Ahead | None, ring: SessionRing | None) -> None:
+        if ahead is not None and ring is not None:
+            ring.forget(ahead.evidence)
+
+
+def same(a: SpeechSegment, b: SpeechSegment) -> bool:
+    return (a.start_s, a.end_s) == (b.start_s, b.end_s) and np.array_equal(a.samples_N, b.samples_N)
