@@ -99,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", parents=[model], help="measure latency and throughput here")
     bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play at the pace of life")
     bench.add_argument("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
+    bench.add_argument("--sessions", type=int, default=1, metavar="N", help="live sessions at once (default: 1)")
+    bench.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="windows compared with plain transformers (default: 5)"
+    )
+    bench.add_argument(
+        "--minutes", type=int, default=1, metavar="N", help="how far into a session its cost is followed (default: 1)"
+    )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     bench.set_defaults(run=_bench, log_level=logging.WARNING)
     return parser
@@ -189,7 +196,16 @@ def _bench(options: argparse.Namespace) -> int:
     from realtime.bench import bench
 
     with _writing(options.json) if options.json else nullcontext() as out:
-        return bench(options.media, _load_model(settings), settings, seconds=options.seconds, out=out)
+        return bench(
+            options.media,
+            _load_model(settings),
+            settings,
+            seconds=options.seconds,
+            sessions=options.sessions,
+            repeats=options.repeats,
+            minutes=options.minutes,
+            out=out,
+        )
 
 
 @contextmanager

@@ -1,0 +1,62 @@
+"""What the machine could do at best: the arithmetic and the bytes that no program gets around, at measured speeds."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from realtime.loading import LoadedModel
+
+TOKENS_SEEN = 700
+"Keys and values that a token of the chain looks back on: eight seconds of nano."
+LABEL_TOKENS = 60
+"Of three label branches."
+
+
+def floors(model: LoadedModel, figures: dict[str, Any]) -> dict[str, Any]:
+    """Speeds of this machine, the floor of each figure on them, and how near the figure comes."""
+    text = model.weights.config.text
+    layer = text.hidden_size * (
+        2 * text.num_attention_heads * text.head_dim
+        + 2 * text.num_key_value_heads * text.head_dim
+        + 3 * text.intermediate_size
+    )
+    n_weights = text.num_hidden_layers * layer + text.hidden_size * text.vocab_size
+    kept = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * TOKENS_SEEN
+    n_bytes = (n_weights + kept) * model.weights.thinker.lm_head.weight.element_size()
+    flops_per_s, bytes_per_s = arithmetic_per_s(), bytes_read_per_s(n_bytes)
+    tokens_per_s = bytes_per_s / n_bytes
+    label_ms = LABEL_TOKENS * 2 * n_weights / flops_per_s * 1000
+    return {
+        "threads": torch.get_num_threads(),
+        "gflop_per_s": round(flops_per_s / 1e9, 1),
+        "gbyte_per_s": round(bytes_per_s / 1e9, 1),
+        "tokens_per_s": round(tokens_per_s),
+        "label_ms": round(label_ms, 1),
+        "tokens_per_s_reached": share(figures.get("tokens_per_s"), tokens_per_s),
+        "label_reached": share(label_ms, (figures.get("ours_label_ms") or {}).get("p50")),
+    }
+
+
+def share(part: float | None, of: float | None) -> float | None:
+    return round(part / of, 3) if part and of else None
+
+
+def arithmetic_per_s(n: int = 768) -> float:
+    """Best of a few products of large matrices."""
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    return max(2 * n**3 / _seconds(lambda: torch.mm(a, b)) for _ in range(5))
+
+
+def bytes_read_per_s(n_bytes: int) -> float:
+    """Best of a few passes over as much memory as a decode step reads: near caches count, as they do for it."""
+    block = torch.ones(n_bytes // 4)
+    return max(n_bytes / _seconds(lambda: block.sum()) for _ in range(9))
+
+
+def _seconds(work: Any) -> float:
+    began_s = time.perf_counter()
+    work()
+    return time.perf_counter() - began_s

@@ -1,0 +1,82 @@
+"""What grows and what does not: a second in minute 1, 10 and 60; longer windows; more faces.
+
+Frames are seen once and then come again and again, a second apart: to the ring each is a new one. What is timed is what
+a second of evidence costs (its reading into the ring) and what a label costs at that moment.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from realtime.bench.paired import gather
+from realtime.loading import LoadedModel
+from realtime.reason.rings import SessionRing
+from realtime.records import Ask, FrameEvidence, SpeechEvidence, Window
+from realtime.settings import Settings
+
+MINUTES = (1, 10, 60)
+WINDOWS_S = (2, 4, 8)
+LABELS_TIMED = 9
+
+
+def growth(files: Sequence[str], model: LoadedModel, settings: Settings, *, minutes: int) -> dict[str, Any]:
+    (spoken, *_), ask = gather(files, settings, 1), Ask(labels=model.labels)
+    perceiver = model.perceiver(0)
+    frames = [perceiver.see(frame) for frame in spoken.frames]
+    speech = perceiver.hear(spoken.segment)
+    perceiver.close()
+    ring = model.thinker.open_ring(ask)
+    if ring is None:
+        return {"ring": "this checkpoint was not trained for one"}
+    by_minute, reached = {}, 0
+    for minute in (minute for minute in MINUTES if minute <= minutes):
+        append_ms = _pass(ring, frames, range(60 * reached, 60 * minute))
+        by_minute[f"minute_{minute}"] = {
+            "append_ms": round(statistics.median(append_ms[-60:]), 3),
+            "label_ms": _label_ms(model, ring, frames, speech, ask, end_s=60.0 * minute, span_s=8),
+            "ring_mb": round(ring.ring.n_bytes / 1e6, 1),
+        }
+        reached = minute
+    first, last = (by_minute[f"minute_{minute}"] for minute in (MINUTES[0], reached))
+    windows = {
+        f"window_{span_s}s_label_ms": _label_ms(model, ring, frames, speech, ask, end_s=60.0 * reached, span_s=span_s)
+        for span_s in WINDOWS_S
+    }
+    ring.close()
+    return {**by_minute, "last_to_first_append": round(last["append_ms"] / first["append_ms"], 3), **windows}
+
+
+def _pass(ring: SessionRing, frames: Sequence[FrameEvidence], seconds: range) -> list[float]:
+    return [_ms(ring.add_frame, replace(frames[second % len(frames)], at_s=float(second))) for second in seconds]
+
+
+def _label_ms(
+    model: LoadedModel,
+    ring: SessionRing,
+    frames: Sequence[FrameEvidence],
+    speech: SpeechEvidence,
+    ask: Ask,
+    *,
+    end_s: float,
+    span_s: int,
+) -> float:
+    said = ring.add_speech(replace(speech, start_s=end_s - min(span_s, speech.end_s - speech.start_s), end_s=end_s))
+    seen = tuple(
+        ring.add_frame(replace(frames[index % len(frames)], at_s=end_s - span_s + index)) for index in range(span_s)
+    )
+    took = []
+    for index in range(LABELS_TIMED):
+        window = Window(index, end_s - span_s, end_s, seen, (said,))
+        took.append(_ms(model.thinker.fast_label, window, ask))
+    return round(statistics.median(took), 2)
+
+
+def _ms(work: Callable[..., object], *args: object) -> float:
+    """CPU milliseconds of this thread: what a second costs, not what else the machine was doing."""
+    began_s = time.thread_time()
+    work(*args)
+    return (time.thread_time() - began_s) * 1000

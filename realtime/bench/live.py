@@ -1,0 +1,269 @@
+"""Live sessions measured: recordings played at the pace of life into real sessions, figures read off their events.
+
+The same stages and the same mailboxes, newest wins; several sessions share one model, their clocks apart. The ceiling
+is the machine: face mesh, towers and decoding share its cores.
+
+`label_ms`, `first_word_ms` and `total_ms` count from the moment the segmenter says that speech has ended, and are of
+windows that speech called for. It says so `endpoint_ms` after the last sound, the quiet it waits for to be sure:
+`label_after_speech_ms` contains that. The stages are of all windows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realtime.ingest import Sink, Source
+from realtime.ingest.media import MediaSource
+from realtime.ingest.speech import SpeechSettings
+from realtime.metrics import Metrics
+from realtime.records import Ask, Label, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
+from realtime.roles import Model, Step, Thinker
+from realtime.session import Session
+from realtime.settings import Settings
+from realtime.warmup import warm_up
+from realtime.worker import ModelWorker
+
+AFTER_SPEECH = ("label", "first_word", "total")
+SAMPLE_S = 0.1
+GAP_S = 1.0
+"Of nothing between two recordings, so that speech at the end of one is answered before the next begins."
+
+
+class Playlist:
+    """Recordings one after the other, again and again, at the pace of life: to the session it is a call."""
+
+    live = True
+    has_video = True
+    has_audio = True
+    silent_s = 0.0
+
+    def __init__(
+        self, files: Sequence[str], settings: Settings, *, seconds: float, first: int = 0, after_s: float = 0.0
+    ) -> None:
+        """Begins `after_s` from now with file number `first`."""
+        self._files = files
+        self._settings = settings
+        self._seconds = seconds
+        self._first, self._after_s = first, after_s
+
+    async def run(self, sink: Sink) -> None:
+        await asyncio.sleep(self._after_s)
+        pace = Pace(sink, self._settings.speech)
+        n_played = self._first
+        while pace.reached_s < self._seconds:
+            file = self._files[n_played % len(self._files)]
+            source: Source = await asyncio.to_thread(
+                MediaSource.open, file, ingest=self._settings.ingest, speech=self._settings.speech
+            )
+            await source.run(pace)
+            pace.next_after(GAP_S)
+            n_played += 1
+        await sink.ended("end of the bench")
+
+
+class Pace:
+    """A sink in front of a sink: holds each item back until the wall clock has come to its media time."""
+
+    def __init__(self, sink: Sink, speech: SpeechSettings) -> None:
+        self._sink = sink
+        self._known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
+        self._began_s = time.monotonic()
+        self._offset_s = 0.0
+        self.reached_s = 0.0
+
+    def next_after(self, gap_s: float) -> None:
+        """What comes now begins `gap_s` after the end of what came before."""
+        self._offset_s = self.reached_s + gap_s
+
+    async def frame(self, frame: VideoFrame) -> None:
+        at_s = await self._until(frame.at_s)
+        await self._sink.frame(VideoFrame(at_s, frame.rgb_HW3))
+
+    async def speech_started(self, edge: SpeechEdge) -> None:
+        await self._sink.speech_started(SpeechEdge(edge.start_s + self._offset_s))
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
+        segment = so_far.segment
+        await self._until(segment.end_s)
+        start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
+        await self._sink.speech_so_far(SpeechSoFar(SpeechSegment(start_s, end_s, segment.samples_N), so_far.paused))
+
+    async def speech_ended(self, segment: SpeechSegment) -> None:
+        # Known once the quiet after it was heard, of which the segment keeps the padding.
+        await self._until(segment.end_s + self._known_after_s)
+        start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
+        await self._sink.speech_ended(SpeechSegment(start_s, end_s, segment.samples_N))
+
+    async def clock(self, at_s: float) -> None:
+        await self._sink.clock(await self._until(at_s))
+
+    async def ended(self, reason: str) -> None:
+        """One recording has; the session has not."""
+
+    async def _until(self, at_s: float) -> float:
+        at_s += self._offset_s
+        self.reached_s = max(self.reached_s, at_s)
+        await asyncio.sleep(max(0.0, self._began_s + at_s - time.monotonic()))
+        return at_s
+
+
+async def measure_live(
+    files: Sequence[str], model: Model, settings: Settings, *, seconds: float, n_sessions: int
+) -> dict[str, Any]:
+    metrics = Metrics()
+    metered = MeteredModel(model)
+    samples: list[Sample] = []
+    with ModelWorker(metrics) as worker:
+        await worker.run("warm", warm_up, model)
+        sources = [
+            # Apart from each other, as people who come to a server are.
+            Playlist(files, settings, seconds=seconds, first=index, after_s=index / n_sessions)
+            for index in range(n_sessions)
+        ]
+        sessions = [
+            Session(source=source, model=metered, worker=worker, settings=settings, metrics=metrics)
+            for source in sources
+        ]
+        began_cpu_s, chains_before_s = time.process_time(), metered.thinker.chain_cpu_s
+        async with asyncio.TaskGroup() as tasks:
+            sampling = tasks.create_task(_sample(sessions, metered.thinker, samples), name="sample")
+            running = [tasks.create_task(session.run(), name=f"session {session.id[:8]}") for session in sessions]
+            events = [[json.loads(line) async for line in session.log.read()] for session in sessions]
+            await asyncio.wait(running)
+            sampling.cancel()
+        cpu_s = time.process_time() - began_cpu_s
+    live_s = sum(session.at_s for session in sessions)
+    chains_s = metered.thinker.chain_cpu_s - chains_before_s
+    states = [session.state() for session in sessions]
+    return {
+        "model": model.name,
+        "engine": model.engine_reason,
+        "sessions": n_sessions,
+        "live_s": round(live_s, 1),
+        **_latencies([event for one in events for event in one], endpoint_ms=settings.speech.hangover_ms),
+        "lag_s": spread(sample.lag_s for sample in samples),
+        "loop_delay_ms": spread(sample.late_ms for sample in samples),
+        "skipped_frames": sum(state["skipped_frames"] for state in states),
+        "skipped_windows": sum(state["skipped_windows"] for state in states),
+        # Of one session, its chains apart: how long those are is the model's affair, and they wait when it gets tight.
+        "cpu_s_per_live_s": round((cpu_s - chains_s) / live_s, 3),
+        "chain_cpu_s_per_live_s": round(chains_s / live_s, 3),
+        "rss_mb": round(max(sample.rss_mb for sample in samples)),
+        **_grown(samples),
+    }
+
+
+class MeteredThinker:
+    """The thinker, with the CPU time that its chains take counted in the thread that they run in."""
+
+    def __init__(self, thinker: Thinker) -> None:
+        self._thinker = thinker
+        self.chain_cpu_s = 0.0
+
+    def fast_label(self, window: Window, ask: Ask) -> Label:
+        return self._thinker.fast_label(window, ask)
+
+    def reason(self, window: Window, ask: Ask) -> Iterator[Step]:
+        steps = self._thinker.reason(window, ask)
+        while True:
+            began_s = time.thread_time()
+            step = next(steps, None)
+            self.chain_cpu_s += time.thread_time() - began_s
+            if step is None:
+                return
+            yield step
+
+
+class MeteredModel:
+    def __init__(self, model: Model) -> None:
+        self.name, self.engine_reason, self.labels = model.name, model.engine_reason, model.labels
+        self.thinker = MeteredThinker(model.thinker)
+        self.perceiver = model.perceiver
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    live_s: float
+    "Media seconds of all sessions together."
+    lag_s: float
+    late_ms: float
+    "How much later than asked for the event loop came round."
+    cpu_s: float
+    "Of the process, chains apart."
+    rss_mb: float
+
+
+async def _sample(sessions: Sequence[Session], thinker: MeteredThinker, samples: list[Sample]) -> None:
+    while True:
+        due_s = time.monotonic() + SAMPLE_S
+        await asyncio.sleep(SAMPLE_S)
+        late_ms = (time.monotonic() - due_s) * 1000
+        states = [session.state() for session in sessions]
+        cpu_s = time.process_time() - thinker.chain_cpu_s
+        samples.append(
+            Sample(
+                sum(state["t"] for state in states),
+                max(state["lag_s"] for state in states),
+                late_ms,
+                cpu_s,
+                rss_mb(),
+            )
+        )
+
+
+def _grown(samples: Sequence[Sample]) -> dict[str, float | None]:
+    """From the second tenth of the run to its last: what grows with time, not what starting costs."""
+    tenth = max(1, len(samples) // 10)
+    early, late = samples[tenth : 2 * tenth + 1], samples[-tenth - 1 :]
+    if len(samples) < 20:
+        return {"rss_growth_mb": None, "cpu_growth": None}
+
+    def per_live_s(some: Sequence[Sample]) -> float:
+        return (some[-1].cpu_s - some[0].cpu_s) / max(some[-1].live_s - some[0].live_s, 1e-3)
+
+    return {
+        "rss_growth_mb": round(late[-1].rss_mb - early[0].rss_mb, 1),
+        "cpu_growth": round(per_live_s(late) / max(per_live_s(early), 1e-6), 3),
+    }
+
+
+def rss_mb() -> float:
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
+    # Elsewhere only the highest so far is known; macOS counts in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _latencies(events: Sequence[dict[str, Any]], *, endpoint_ms: float) -> dict[str, Any]:
+    done = [event["timings_ms"] for event in events if event["type"] == "reason.done"]
+    spoken = [timings for timings in done if "hear" in timings]
+    figures: dict[str, Any] = {"windows": len(done), "spoken_windows": len(spoken), "endpoint_ms": endpoint_ms}
+    for name in AFTER_SPEECH:
+        figures[f"{name}_ms"] = spread(timings[name] for timings in spoken if name in timings)
+    labels_ms = [timings["label"] for timings in spoken if "label" in timings]
+    figures["label_after_speech_ms"] = spread(endpoint_ms + label_ms for label_ms in labels_ms)
+    for stage in sorted({name for timings in done for name in timings} - {*AFTER_SPEECH, "chain_tokens"}):
+        figures[f"stage_{stage}_ms"] = spread(timings[stage] for timings in done if stage in timings)
+    decoded = [timings for timings in done if timings.get("chain_tokens") and timings.get("chain")]
+    if decoded:
+        n_tokens, passed_ms = (sum(timings[name] for timings in decoded) for name in ("chain_tokens", "chain"))
+        figures["tokens_per_s"] = round(n_tokens / passed_ms * 1000, 1)
+    return figures
+
+
+def spread(values: Iterable[float]) -> dict[str, float] | None:
+    """Median and 95th percentile; None when nothing was measured."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    return {"p50": round(statistics.median(ordered), 3), "p95": round(p95, 3), "n": len(ordered)}

@@ -1,0 +1,149 @@
+"""The same windows answered by us and by plain transformers, in turns, so that both meet the same machine.
+
+Counted from the moment speech is known to have ended. By then we have seen every frame and heard the speech (it was
+heard at its pause, `listen.py`); the plain way begins. `unprepared` counts our hearing too: speech that was cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from realtime.bench.live import GAP_S, spread
+from realtime.ingest.media import MediaSource
+from realtime.loading import LoadedModel
+from realtime.records import Ask, ReasonDelta, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
+from realtime.settings import Settings
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What lies before the end of a stretch of speech, as it came in."""
+
+    frames: tuple[VideoFrame, ...]
+    segment: SpeechSegment
+
+
+class Gathering:
+    """A sink that keeps frames and speech of one recording after the other."""
+
+    def __init__(self) -> None:
+        self.frames: list[VideoFrame] = []
+        self.segments: list[SpeechSegment] = []
+        self.offset_s = 0.0
+        self._reached_s = 0.0
+
+    def next_recording(self) -> None:
+        self.offset_s = self._reached_s + GAP_S
+
+    async def frame(self, frame: VideoFrame) -> None:
+        self.frames.append(VideoFrame(self._at(frame.at_s), frame.rgb_HW3))
+
+    async def speech_started(self, edge: SpeechEdge) -> None: ...
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None: ...
+
+    async def speech_ended(self, segment: SpeechSegment) -> None:
+        self.segments.append(SpeechSegment(segment.start_s + self.offset_s, self._at(segment.end_s), segment.samples_N))
+
+    async def clock(self, at_s: float) -> None:
+        self._at(at_s)
+
+    async def ended(self, reason: str) -> None: ...
+
+    def _at(self, at_s: float) -> float:
+        self._reached_s = max(self._reached_s, at_s + self.offset_s)
+        return at_s + self.offset_s
+
+
+def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spoken]:
+    """The last `n_windows` stretches of speech of the recordings played in a row, each with its full window."""
+    sink, span_s = Gathering(), settings.buffer.window_s
+
+    async def play() -> None:
+        n_played = 0
+        while n_played < 200 and sum(segment.end_s > span_s for segment in sink.segments) < n_windows:
+            file = files[n_played % len(files)]
+            await MediaSource.open(file, ingest=settings.ingest, speech=settings.speech).run(sink)
+            sink.next_recording()
+            n_played += 1
+
+    asyncio.run(play())
+    windows = []
+    for segment in sink.segments:
+        frames = [frame for frame in sink.frames if segment.end_s - span_s <= frame.at_s <= segment.end_s]
+        if frames:
+            windows.append(Spoken(tuple(frames), segment))
+    return windows[-n_windows:]
+
+
+def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repeats: int) -> dict[str, Any]:
+    windows, ask = gather(files, settings, repeats), Ask(labels=model.labels)
+    if not windows:
+        return {"paired": "no speech in the recordings"}
+    ours = [answer(model, spoken, ask) for spoken in windows]
+    figures: dict[str, Any] = {
+        "paired_windows": len(windows),
+        "ours_label_ms": spread(each["label"] for each in ours),
+        "ours_first_word_ms": spread(each["first_word"] for each in ours),
+        "ours_unprepared_label_ms": spread(each["unprepared_label"] for each in ours),
+        "tokens_per_s": round(statistics.median(each["tokens_per_s"] for each in ours), 1),
+    }
+    if importlib.util.find_spec("transformers") is None:
+        return {**figures, "plain": "transformers is not installed (pip install 'emothinker[train]')"}
+    from realtime.bench.plain import TOKENS_OF_A_WORD, TOKENS_TIMED, PlainModel
+
+    plain = PlainModel(model)
+    plain.label(windows[0].frames, windows[0].segment, ask)
+    labels, words, ratios, word_ratios, rates = [], [], [], [], []
+    for spoken in windows:
+        mine = answer(model, spoken, ask)
+        began_s = time.perf_counter()
+        plain.label(spoken.frames, spoken.segment, ask)
+        labels.append((time.perf_counter() - began_s) * 1000)
+        word_s = plain.write(spoken.frames, spoken.segment, ask, TOKENS_OF_A_WORD)
+        words.append(word_s * 1000)
+        longer_s = plain.write(spoken.frames, spoken.segment, ask, TOKENS_OF_A_WORD + TOKENS_TIMED)
+        rates.append(TOKENS_TIMED / max(longer_s - word_s, 1e-6))
+        ratios.append(labels[-1] / mine["label"])
+        word_ratios.append(words[-1] / mine["first_word"])
+    return {
+        **figures,
+        "plain_label_ms": spread(labels),
+        "plain_first_word_ms": spread(words),
+        "plain_tokens_per_s": round(statistics.median(rates), 1),
+        "ratio_label": round(statistics.median(ratios), 1),
+        "ratio_label_least": round(min(ratios), 1),
+        "ratio_first_word": round(statistics.median(word_ratios), 1),
+        "ratio_first_word_least": round(min(word_ratios), 1),
+    }
+
+
+def answer(model: LoadedModel, spoken: Spoken, ask: Ask) -> dict[str, float]:
+    """Milliseconds from the end of speech to label and first word, prepared and not; tokens a second of the chain."""
+    perceiver, took = model.perceiver(0), {}
+    try:
+        frames = tuple(perceiver.see(frame) for frame in spoken.frames)
+        start_s = frames[0].at_s
+        for name, paused in (("unprepared_", False), ("", True)):
+            if paused:
+                perceiver.hear_ahead(SpeechSoFar(spoken.segment, paused=True))
+            began_s = time.perf_counter()
+            speech = perceiver.hear(spoken.segment)
+            window = Window(0, start_s, spoken.segment.end_s, frames, (speech,))
+            model.thinker.fast_label(window, ask)
+            took[f"{name}label"] = (time.perf_counter() - began_s) * 1000
+        steps = model.thinker.reason(window, ask)
+        next(step for step in steps if isinstance(step, ReasonDelta))
+        took["first_word"] = (time.perf_counter() - began_s) * 1000
+        done = list(steps)[-1]
+    finally:
+        perceiver.close()
+    timings = getattr(done, "timings_ms", {})
+    took["tokens_per_s"] = timings["chain_tokens"] / timings["chain"] * 1000
+    return took
