@@ -9,6 +9,7 @@ samples, the same mel, the same baseline (`tests/evidence/test_listen.py`).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +46,15 @@ class Ahead:
 class Listener:
     """Blocking; called from the model's thread only."""
 
-    def __init__(self, model: EmoThinker, towers: Towers) -> None:
+    def __init__(
+        self,
+        model: EmoThinker,
+        towers: Towers,
+        *,
+        voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
+    ) -> None:
         self._model = model
+        self._voice_cues = voice_cues
         self._towers = towers
         self._baseline = VoiceBaseline()
         self._ahead: Ahead | None = None
@@ -98,7 +106,7 @@ class Listener:
         relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
         cues = VoiceCues(values=values, relative=relative, features_N=relative_P)
         mel = preprocess.log_mel(segment.samples_N)
-        x, positions = with_voice_cues(
+        x, positions = self._voice_cues(
             self._model,
             self._tokens(mel, text_QD),
             measures_10=torch.from_numpy(voice_measures(cues)),

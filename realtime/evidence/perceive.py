@@ -34,7 +34,9 @@ from realtime.evidence.tokens import (
     face_measures,
     scene_measures,
     with_frame_cues,
+    with_voice_cues,
 )
+from realtime.model.config import EmotionConfig
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
 from realtime.reason.rings import SessionRing
@@ -69,8 +71,12 @@ class Perception:
         seed: int,
         open_ring: Callable[[Ask], SessionRing | None] = lambda ask: None,
         now_s: Callable[[], float] = time.perf_counter,
+        frame_cues: Callable[..., tuple[Tensor, Tensor]] = with_frame_cues,
+        voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
     ) -> None:
+        """`frame_cues`, `voice_cues`: as in `tokens.py`; training listens in on what they are given."""
         self._model = model
+        self._frame_cues = frame_cues
         self._towers = towers
         self._query = query
         self._text_QD = query(ask)
@@ -81,7 +87,7 @@ class Perception:
         self._now_s = now_s
         self._finder = FaceFinder()
         self._faces: dict[int, FaceBaseline] = {}
-        self._listener = Listener(model, towers)
+        self._listener = Listener(model, towers, voice_cues=voice_cues)
         self._timings_ms: dict[str, float] = {}
 
     def ask(self, ask: Ask) -> None:
@@ -117,7 +123,7 @@ class Perception:
             measured = [self._measure(face, width, height) for face in faces]
         scene = measure_scene(frame.rgb_HW3)
         with self._timed("vision"):
-            image, region = self._view(frame, tuple(face.box for face in faces))
+            image, region = view(frame, tuple(face.box for face in faces), self._model.config.emotion)
             boxes = tuple(preprocess.into_region(face.box, region, height=height, width=width) for face in faces)
             rows, columns = image.shape[1] // preprocess.TOKEN_PX, image.shape[2] // preprocess.TOKEN_PX
             dilation_px = self._model.config.emotion.dilation_patches * preprocess.PATCH_PX
@@ -125,7 +131,7 @@ class Perception:
             evidence = self._select(image, focal, seed=self._seed * 1_000_003 + round(frame.at_s * 1000))
         with self._timed("cues"):
             features = self._features(frame, faces, measured, boxes)
-            x, positions = with_frame_cues(
+            x, positions = self._frame_cues(
                 self._model,
                 evidence.tokens_ND,
                 evidence.order_N,
@@ -158,17 +164,6 @@ class Perception:
                 self._faces.pop(next(iter(self._faces)))
             self._faces[face.track] = FaceBaseline(CUES)
         return measure_face(face, self._faces[face.track], width, height)
-
-    def _view(self, frame: VideoFrame, boxes: tuple[Box, ...]) -> tuple[Tensor, Box]:
-        """What the tower sees, (3, H, W) in 0–1, and the region of the camera's frame that it shows, in pixels."""
-        emotion = self._model.config.emotion
-        height, width = frame.rgb_HW3.shape[:2]
-        if emotion.grey_face_px:
-            region = preprocess.people_region(
-                boxes, height=height, width=width, face_px=emotion.grey_face_px, frame_px=emotion.frame_px
-            )
-            return preprocess.cut_region(preprocess.to_grey(frame.rgb_HW3), region, emotion.frame_px), region
-        return preprocess.whole_frame(frame.rgb_HW3, emotion.frame_px), (0.0, 0.0, float(width), float(height))
 
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
         drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
@@ -210,6 +205,17 @@ class Perception:
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
         """Begin hearing what is still being said."""
         self._listener.hear_ahead(so_far, self._text_QD, self._ring)
+
+
+def view(frame: VideoFrame, boxes: tuple[Box, ...], emotion: EmotionConfig) -> tuple[Tensor, Box]:
+    """What the tower sees, (3, H, W) in 0–1, and the region of the camera's frame that it shows, in pixels."""
+    height, width = frame.rgb_HW3.shape[:2]
+    if emotion.grey_face_px:
+        region = preprocess.people_region(
+            boxes, height=height, width=width, face_px=emotion.grey_face_px, frame_px=emotion.frame_px
+        )
+        return preprocess.cut_region(preprocess.to_grey(frame.rgb_HW3), region, emotion.frame_px), region
+    return preprocess.whole_frame(frame.rgb_HW3, emotion.frame_px), (0.0, 0.0, float(width), float(height))
 
 
 def token_map(kept: SelectedTokens, rows: int, columns: int, region_px: Box, *, width: int, height: int) -> TokenMap:

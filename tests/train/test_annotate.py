@@ -1,0 +1,294 @@
+"""Annotation: clips in, records out, whatever is wrong with a clip, an endpoint, the disk or the run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from realtime.errors import BadSettings
+from tests.ingest.media_files import room, voice, write_clip
+from tests.train.endpoint import THOUGHT, Script, serving
+from train import annotate
+from train.coet import gate, record
+from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
+from train.coet.observe import SeenClip
+from train.coet.store import DiskFull, Lines, Store
+from train.readers import folder
+from train.readers.folder import Clip
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip with both tracks, one without sound, one with sound alone, a broken one and a label nobody knows."""
+    path = tmp_path_factory.mktemp("clips")
+    pictures = [index / 10 for index in range(15)]
+    sound = np.concatenate([room(0.3), voice(1.2), room(0.6)])
+    write_clip(path / "both.mp4", pictures_s=pictures, sound_N=sound)
+    write_clip(path / "mute.mp4", pictures_s=pictures)
+    write_clip(path / "voice.wav", sound_N=sound, audio_codec="pcm_s16le")
+    (path / "broken.mp4").write_bytes(b"\0\1\2" * 500)
+    rows = ["both.mp4,Neutral", "mute.mp4,neutral", "voice.wav,calm", "broken.mp4,sad", "bored.mp4,bored"]
+    (path / "labels.csv").write_text("file,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def run(clips: Path, out: Path, *flags: str) -> int:
+    return annotate.annotate(annotate.parser().parse_args([str(clips), str(out), *flags]))
+
+
+def records(out: Path) -> dict[str, dict[str, Any]]:
+    lines = (out / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    assert len({line["key"] for line in found}) == len(found), "a clip was done twice"
+    return {line["key"]: line for line in found}
+
+
+def test_every_clip_gets_a_record_and_a_second_run_adds_none(clips: Path, tmp_path: Path) -> None:
+    assert run(clips, tmp_path) == 0
+    found = records(tmp_path)
+    assert {key: line["status"] for key, line in found.items()} == {
+        "both.mp4": "done", "mute.mp4": "done", "voice.wav": "done", "broken.mp4": "failed", "bored.mp4": "failed",
+    }  # fmt: skip
+    for line in found.values():
+        jsonschema.validate(line, record.SCHEMA)
+    assert "bored" in found["bored.mp4"]["reason"]
+    assert "No speech" in found["mute.mp4"]["sections"]["voice"]
+    assert "picture" in found["voice.wav"]["sections"]["face"]
+    assert found["voice.wav"]["clip"]["label"] == "neutral"
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["this_run"]["without"] == {"sound": 1, "picture": 1, "speech": 1, "face": 3}
+    page = (tmp_path / "samples.html").read_text()
+    assert "data:image/jpeg" in page
+    assert "<script" not in page
+    before = (tmp_path / "records.jsonl").read_bytes()
+    assert run(clips, tmp_path) == 0
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+
+
+def test_a_line_cut_short_by_a_kill_is_done_again(clips: Path, tmp_path: Path) -> None:
+    run(clips, tmp_path, "--limit", "2")
+    whole = (tmp_path / "records.jsonl").read_bytes()
+    (tmp_path / "records.jsonl").write_bytes(whole[:-40])
+    run(clips, tmp_path, "--limit", "2")
+    assert records(tmp_path).keys() == {"both.mp4", "mute.mp4"}
+
+
+def test_a_killed_run_goes_on(clips: Path, tmp_path: Path) -> None:
+    """SIGKILL while it works: what was finished stays as it is, nothing is twice."""
+    command = [sys.executable, "-m", "train.annotate", str(clips), str(tmp_path)]
+    with serving(Script("slow")) as url:
+        flags = [
+            "--annotator",
+            "openai",
+            "--url",
+            url,
+            "--endpoint-model",
+            "m",
+            "--timeout-s",
+            "5",
+            "--concurrency",
+            "1",
+        ]
+        process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=6)
+        process.kill()
+        process.wait()
+    assert run(clips, tmp_path) == 0
+    assert len(records(tmp_path)) == 5
+
+
+def openai_flags(url: str, *more: str) -> list[str]:
+    flags = ["--annotator", "measured", "--annotator", "openai", "--url", url, "--endpoint-model", "some-model"]
+    return [*flags, "--pause-s", "0.01", "--timeout-s", "0.5", "--price-in", "1", "--price-out", "10", *more]
+
+
+def test_an_endpoint_annotates_and_its_words_are_taken(clips: Path, tmp_path: Path) -> None:
+    script = Script("answer")
+    with serving(script) as url:
+        run(clips, tmp_path, *openai_flags(url, "--concurrency", "2", "--limit", "1"))
+    line = records(tmp_path)["both.mp4"]
+    assert line["annotator"] == "openai"
+    assert line["sections"] == THOUGHT
+    assert set(line["annotators"]) == {"measured", "openai"}
+    kinds = [part["type"] for body in script.requests for part in body["messages"][1]["content"]]
+    assert kinds.count("image_url") == 2
+    assert kinds.count("input_audio") == 1
+    spent = json.loads((tmp_path / "summary.json").read_text())["this_run"]["spent"]["openai"]
+    assert (spent["requests"], spent["tokens_in"], spent["tokens_out"]) == (4, 400, 40)
+    assert spent["cost"] == pytest.approx(400e-6 + 400e-6)
+
+
+def test_an_endpoint_that_is_slow_overloaded_and_talks_nonsense_is_asked_again(clips: Path, tmp_path: Path) -> None:
+    script = Script("slow", 429, "garbage", {"frames": []}, "answer")
+    with serving(script) as url:
+        run(clips, tmp_path, *openai_flags(url, "--limit", "1"))
+    assert records(tmp_path)["both.mp4"]["annotator"] == "openai"
+    problems = json.loads((tmp_path / "summary.json").read_text())["this_run"]["spent"]["openai"]["problems"]
+    assert problems == {
+        "no answer within 0.5 s": 1,
+        "HTTP 429": 1,
+        "the answer is not the JSON asked for": 1,
+        "the answer does not fit the schema (minItems)": 1,
+    }
+
+
+def test_an_endpoint_that_stays_away_fails_the_record_and_the_run_goes_on(clips: Path, tmp_path: Path) -> None:
+    with serving(Script("garbage")) as url:
+        assert run(clips, tmp_path, *openai_flags(url, "--attempts", "2")[2:], "--limit", "2") == 0
+    found = records(tmp_path)
+    assert [line["status"] for line in found.values()] == ["failed", "failed"]
+    assert "2 attempts" in found["both.mp4"]["reason"]
+    with serving(Script("answer")) as url:
+        run(clips, tmp_path, *openai_flags(url, "--retry-failed", "--limit", "2"))
+    assert records(tmp_path)["both.mp4"]["status"] == "done"
+
+
+def test_a_chain_that_contradicts_the_measurements_is_sent_back_with_the_reason(clips: Path, tmp_path: Path) -> None:
+    wrong = {**THOUGHT, "face": "Mouth corners drawn up, a smile.", "answer": "happy, strong"}
+    script = Script("answer", "answer", "answer", wrong, "answer")
+    with serving(script) as url:
+        run(clips, tmp_path, *openai_flags(url, "--limit", "1"))
+    line = records(tmp_path)["both.mp4"]
+    assert line["annotator"] == "openai"
+    assert line["annotators"]["openai"]["attempts"] == 2
+    assert "No face was found" in script.requests[-1]["messages"][1]["content"][0]["text"]
+    counted = json.loads((tmp_path / "summary.json").read_text())["this_run"]["gate"]
+    assert counted == {"asked_again": 1, "objections": {"no face": 1, "label": 1}}
+
+
+def test_a_chain_that_is_never_corrected_is_dropped(clips: Path, tmp_path: Path) -> None:
+    wrong = {**THOUGHT, "answer": "happy, strong"}
+    with serving(Script("answer", "answer", "answer", wrong)) as url:
+        run(clips, tmp_path, *openai_flags(url, "--reask", "1")[2:], "--limit", "1")
+    line = records(tmp_path)["both.mp4"]
+    assert line["status"] == "dropped"
+    assert "happy" in line["reason"]
+
+
+def test_stages_that_were_paid_for_are_not_asked_again(clips: Path, tmp_path: Path) -> None:
+    with serving(Script("answer", "answer", "answer", 401)) as url:
+        store_flags = openai_flags(url, "--limit", "1")[2:]
+        run(clips, tmp_path, *store_flags)
+    assert records(tmp_path)["both.mp4"]["status"] == "failed"
+    kept = Store(tmp_path, retry_failed=True)
+    kept.journal.append(
+        {"key": "both.mp4", "annotator": "openai", "stage": "describe 1", "value": {"vision": [], "audio": []}}
+    )
+    again = Script("answer")
+    with serving(again) as url:
+        run(clips, tmp_path, *openai_flags(url, "--limit", "1")[2:])
+    names = [body["response_format"]["json_schema"]["name"] for body in again.requests]
+    assert names == ["chain", "thought"]
+
+
+def test_a_full_disk_stops_the_run_with_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = Lines(tmp_path / "lines.jsonl", sleep=lambda s: None)
+    lines.append({"n": 1})
+
+    def half(line: bytes) -> None:
+        with (tmp_path / "lines.jsonl").open("ab") as file:
+            file.write(line[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(lines, "_write", half)
+    with pytest.raises(DiskFull, match="No space left"):
+        lines.append({"n": 2})
+    assert list(Lines(tmp_path / "lines.jsonl")) == [{"n": 1}]
+
+
+def test_a_full_disk_is_told_with_what_to_do(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Lines, line: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("train.coet.store.PAUSES_S", ())
+    monkeypatch.setattr(Lines, "_write", full)
+    assert run(clips, tmp_path, "--limit", "1") == 1
+    assert "run the same command again" in capsys.readouterr().out
+
+
+def seen_clip(label: str = "happy", **changes: Any) -> SeenClip:
+    shares = np.array([0.8, 0.02, 0.1, 0.02, 0.02, 0.02, 0.02])
+    cues = {"lip_corner_pull": 0.8, "cheek_raise": 0.6, "brow_lower": 0.0}
+    person = PersonSeen(cues, (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, shares)
+    relative = {"pitch_hz": 1.0, "loudness_db": 0.0, "rate_hz": -1.0, "tilt_db": 0.0, "pitch_range_st": 0.0}
+    seen = {"people": (person,), "brightness": 0.6, "voice": VoiceHeard(relative, shares, True), "verdict": shares}
+    clip = Clip("a", Path("a.mp4"), label)
+    return SeenClip(clip, None, Observation(**(seen | changes)), (), ())  # type: ignore[arg-type]
+
+
+def test_what_the_measured_annotator_writes_passes_the_gate() -> None:
+    for seed in range(200):
+        seen = seen_clip()
+        assert gate.objections(Writer(seed).chain(seen.whole), seen) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "rule"),
+    [
+        ("face", "Brows drawn down, an angry look.", "face cue"),
+        ("face", "Lip corners pulled up slightly.", "face degree"),
+        ("face", "No face in view.", "no face"),
+        ("voice", "Pitch lower than usual.", "prosody"),
+        ("voice", "A faster rate.", "prosody"),
+        ("voice", "No speech.", "no speech"),
+        ("atmosphere", "A dark room.", "atmosphere"),
+        ("answer", "angry, strong", "label"),
+        ("answer", "happy or sad", "answer"),
+        ("answer", "happy", "answer"),
+        ("context", "", "form"),
+        ("fine", "Good.</fine><answer>", "form"),
+    ],
+)
+def test_the_gate_objects_to_what_was_measured_otherwise(section: str, text: str, rule: str) -> None:
+    seen = seen_clip()
+    sections = {**Writer(0).chain(seen.whole), section: text}
+    assert rule in [objection.rule for objection in gate.objections(sections, seen)]
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ("face", "The brows are not drawn down; a wide smile."),
+        ("voice", "Not a faster rate; the pitch is higher."),
+        ("atmosphere", "By no means dark."),
+        ("answer", "unsure"),
+    ],
+)
+def test_the_gate_lets_pass_what_is_denied_or_left_open(section: str, text: str) -> None:
+    seen = seen_clip()
+    assert gate.objections({**Writer(0).chain(seen.whole), section: text}, seen) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "holds no label file"),
+        ("file,label\n", "names no clip"),
+        ("file,label\na.mp4,sad\na.mp4,sad\n", "there twice"),
+        ("file,label,start_s\na.mp4,sad,soon\n", "row 1"),
+        ("name,label\na.mp4,sad\n", "names no file"),
+    ],
+)
+def test_a_label_file_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(BadSettings, match=message):
+        folder.read(tmp_path)
+
+
+def test_votes_times_and_synonyms_are_read(tmp_path: Path) -> None:
+    line = {"file": "a.mp4", "label": "Anger", "start_s": 1, "end_s": 2.5, "votes": {"anger": 3, "fear": 1}}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(line) + "\n")
+    (clip,) = folder.read(tmp_path)
+    assert (clip.key, clip.label, clip.votes) == ("a.mp4#1-2.5", "angry", {"angry": 0.75, "fear": 0.25})

@@ -1,0 +1,176 @@
+"""Annotate clips with chains of emotion thought (CoET), in three stages, resumable.
+
+    python -m train.annotate IN OUT [--labels FILE]
+    python -m train.annotate IN OUT --annotator measured --annotator openai --url http://HOST/v1 --endpoint-model NAME
+
+IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]). OUT gets
+records.jsonl with its schema, a summary, a data set card and a page of samples. Run it again and it goes on where it
+stopped. Several `--annotator` may be named: each record keeps what all of them said, and takes the last one that passes
+the gate. The endpoint's key is read from EMOTHINKER_ANNOTATE_KEY.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from realtime.errors import BadSettings, RealtimeError
+from train.coet import card, record
+from train.coet.annotators import Annotator, MeasuredAnnotator, Spent
+from train.coet.endpoint import Endpoint, EndpointSettings
+from train.coet.openai import Endpoints, OpenAIAnnotator
+from train.coet.run import Run
+from train.coet.store import DiskFull, Store
+from train.perceived import Perceived, measuring, watch
+from train.readers import folder
+from train.readers.folder import Clip
+
+KEY_VARIABLE = "EMOTHINKER_ANNOTATE_KEY"
+
+
+def parser() -> argparse.ArgumentParser:
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("input", type=Path, metavar="IN")
+    args.add_argument("output", type=Path, metavar="OUT")
+    args.add_argument("--labels", type=Path, help="label file, where it is not IN/labels.csv or IN/labels.jsonl")
+    args.add_argument("--annotator", action="append", choices=("measured", "openai"), help="default: measured")
+    args.add_argument("--instruments", default="nano", metavar="MODEL", help="whose experts measure (default: nano)")
+    args.add_argument("--limit", type=int, help="only so many clips")
+    args.add_argument(
+        "--shard", default="0/1", metavar="I/N", help="every Nth clip from the Ith; each shard its own OUT"
+    )
+    args.add_argument("--seed", type=int, default=0)
+    args.add_argument(
+        "--reask", type=int, default=2, help="corrections asked for before a chain is dropped (default: 2)"
+    )
+    args.add_argument("--retry-failed", action="store_true", help="try again what failed before")
+    args.add_argument("--samples", type=int, default=40, help="records on the page of samples")
+    asked = args.add_argument_group("openai")
+    asked.add_argument("--url", help="of the endpoint, up to and with /v1")
+    asked.add_argument("--endpoint-model", help="the model's name there")
+    asked.add_argument("--audio-url", help="another endpoint for what is heard")
+    asked.add_argument("--audio-model")
+    asked.add_argument("--text-url", help="another endpoint for the stages that argue")
+    asked.add_argument("--text-model")
+    asked.add_argument("--concurrency", type=int, default=8)
+    asked.add_argument("--timeout-s", type=float, default=120.0)
+    asked.add_argument("--attempts", type=int, default=5)
+    asked.add_argument("--pause-s", type=float, default=1.0, help="before the second attempt, then doubled")
+    asked.add_argument("--price-in", type=float, default=0.0, help="per million prompt tokens")
+    asked.add_argument("--price-out", type=float, default=0.0)
+    asked.add_argument(
+        "--hide-label", action="store_true", help="do not tell the endpoint the label; the gate still does"
+    )
+    return args
+
+
+def annotators(args: argparse.Namespace) -> list[Annotator]:
+    made: list[Annotator] = []
+    for name in args.annotator or ["measured"]:
+        if name == "measured":
+            made.append(MeasuredAnnotator(args.seed))
+            continue
+        if not args.url or not args.endpoint_model:
+            raise BadSettings(
+                "The openai annotator needs --url and --endpoint-model.", "For example --url http://127.0.0.1:8000/v1."
+            )
+        spent = Spent()
+
+        def endpoint(url: str, model: str, spent: Spent = spent) -> Endpoint:
+            settings = EndpointSettings(
+                url=url, model=model, key=os.environ.get(KEY_VARIABLE), concurrency=args.concurrency,
+                timeout_s=args.timeout_s, attempts=args.attempts, pause_s=args.pause_s, price_in=args.price_in,
+                price_out=args.price_out,
+            )  # fmt: skip
+            return Endpoint(settings, spent)
+
+        main = endpoint(args.url, args.endpoint_model)
+        audio = endpoint(args.audio_url or args.url, args.audio_model) if args.audio_model else main
+        text = endpoint(args.text_url or args.url, args.text_model) if args.text_model else main
+        made.append(
+            OpenAIAnnotator(Endpoints(main, audio, text), spent, tell_label=not args.hide_label, seed=args.seed)
+        )
+    return made
+
+
+def chosen(args: argparse.Namespace) -> list[Clip]:
+    if not args.input.is_dir():
+        raise BadSettings(f"{args.input} is no folder.", "Name the folder that holds the recordings.")
+    try:
+        index, n = (int(part) for part in args.shard.split("/"))
+        if not 0 <= index < n:
+            raise ValueError
+    except ValueError:
+        raise BadSettings(f"--shard is {args.shard}.", "Write I/N with 0 ≤ I < N, for example 0/8.") from None
+    return folder.read(args.input, args.labels)[index::n][: args.limit]
+
+
+def write(
+    out: Path, store: Store, run: Run, made: list[Annotator], settings: dict[str, Any], *, samples: int
+) -> dict[str, Any]:
+    records = list(store.done.values())
+    of = card.summary(records, run.counts, made)
+    texts = {
+        "summary.json": json.dumps(of, indent=1, ensure_ascii=False) + "\n",
+        "README.md": card.card(of, settings),
+        "samples.html": card.samples_page(records, samples),
+    }
+    for name, text in texts.items():
+        temporary = out / f"{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(out / name)
+    return of
+
+
+def annotate(args: argparse.Namespace) -> int:
+    clips = chosen(args)
+    made = annotators(args)
+    from realtime.loading import load
+
+    model = measuring(load(args.instruments, engine="torch"))
+
+    def perceive(clip: Clip) -> Perceived:
+        return watch(clip.path, model, start_s=clip.start_s, end_s=clip.end_s)
+
+    store = Store(args.output, retry_failed=args.retry_failed)
+    settings = {name: str(value) for name, value in vars(args).items() if value not in (None, False)}
+    (args.output / "run.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    (args.output / "record.schema.json").write_text(json.dumps(record.SCHEMA, indent=1) + "\n", encoding="utf-8")
+    concurrency = args.concurrency if any(annotator.name != "measured" for annotator in made) else 1
+    run = Run(annotators=made, perceive=perceive, store=store, concurrency=concurrency, reask=args.reask)
+    stopped, code = "", 0
+    with tqdm(total=len(clips), unit="clip", disable=None) as bar:
+        try:
+            asyncio.run(run.all(clips, lambda: bar.update()))
+        except DiskFull as full:
+            stopped, code = str(full), 1
+        except KeyboardInterrupt:
+            stopped, code = "interrupted; run the same command again to go on.", 130
+    try:
+        if not stopped:
+            store.close()
+        of = write(args.output, store, run, made, settings, samples=args.samples)
+    except OSError as error:
+        of = card.summary(list(store.done.values()), run.counts, made)
+        stopped, code = stopped or f"{args.output} cannot be written: {error.strerror}.", code or 1
+    print(card.told(of, stopped))
+    return code
+
+
+def main() -> None:
+    try:
+        sys.exit(annotate(parser().parse_args()))
+    except RealtimeError as error:
+        print(f"train.annotate: {error.message}\n                {error.hint}".rstrip(), file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""What the instruments say of a clip: the observation that chains are written from and held to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from realtime.model.experts import EXPERT_LABELS
+from train.coet.measured import Observation, PersonSeen, VoiceHeard
+from train.perceived import FrameSeen, Perceived, SpeechHeard
+from train.readers.folder import Clip
+
+TRUST_IN_LABEL = 0.75
+"Of the verdict, where a data set names a label and no votes; the rest goes by what face and voice alone say."
+EVEN = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
+
+
+@dataclass(frozen=True)
+class SeenClip:
+    """A clip, its media and its measurements: what an annotator is given."""
+
+    clip: Clip
+    perceived: Perceived
+    whole: Observation
+    by_frame: tuple[tuple[float, Observation], ...]
+    by_speech: tuple[tuple[float, float, Observation], ...]
+
+    @property
+    def cues(self) -> Mapping[str, float]:
+        return self.whole.people[0].intensities if self.whole.people else {}
+
+    @property
+    def relative(self) -> Mapping[str, float]:
+        return self.whole.voice.relative if self.whole.voice else {}
+
+    @property
+    def settled(self) -> str:
+        """What the data set says of the clip: its observers' first choice, else its label; empty: neither."""
+        if self.clip.votes and self.whole.verdict is not None:
+            return EXPERT_LABELS[int(self.whole.verdict.argmax())]
+        return self.clip.label
+
+    def facts(self) -> dict[str, Any]:
+        """The measurements as they are kept with the record."""
+        seen, window = self.whole, self.perceived.window
+        return {
+            "window_s": [round(window.start_s, 3), round(window.end_s, 3)],
+            "n_frames": len(self.by_frame),
+            "speech_s": round(window.speech_s, 3),
+            "has_picture": self.perceived.has_picture,
+            "has_sound": self.perceived.has_sound,
+            "brightness": round(seen.brightness, 3),
+            "saturation": round(seen.saturation, 3),
+            "people": [
+                {
+                    "cues": {name: round(float(value), 3) for name, value in person.intensities.items()},
+                    "pose_deg": [round(float(angle), 1) for angle in person.pose_deg],
+                    "shares": shares_by_label(person.shares),
+                }
+                for person in seen.people
+            ],
+            "voice": None
+            if seen.voice is None
+            else {"relative": dict(seen.voice.relative), "shares": shares_by_label(seen.voice.shares)},
+            "notes": list(self.perceived.notes),
+        }
+
+
+def shares_by_label(shares_7: np.ndarray) -> dict[str, float]:
+    return {label: round(float(share), 3) for label, share in zip(EXPERT_LABELS, shares_7, strict=True)}
+
+
+def observe(clip: Clip, perceived: Perceived) -> SeenClip:
+    """Join what was measured with what the data set says. The label must be one of ours, or empty."""
+    people = people_of(perceived.frames)
+    voice = voice_of(perceived.speech)
+    scenes = [seen.evidence.scene for seen in perceived.frames]
+    whole = Observation(
+        people=people,
+        has_picture=bool(perceived.frames),
+        brightness=float(np.mean([scene.brightness for scene in scenes])) if scenes else 0.5,
+        saturation=float(np.mean([scene.saturation for scene in scenes])) if scenes else 0.3,
+        voice=voice,
+        verdict=verdict_of(clip, people, voice),
+    )
+    frames = [
+        (
+            seen.evidence.at_s,
+            Observation(
+                people=people_of([seen]),
+                brightness=seen.evidence.scene.brightness,
+                saturation=seen.evidence.scene.saturation,
+            ),
+        )
+        for seen in perceived.frames
+    ]
+    speech = [
+        (heard.evidence.start_s, heard.evidence.end_s, Observation(has_picture=False, voice=voice_of([heard])))
+        for heard in perceived.speech
+    ]
+    return SeenClip(clip, perceived, whole, tuple(frames), tuple(speech))
+
+
+def people_of(frames: Sequence[FrameSeen]) -> tuple[PersonSeen, ...]:
+    """The people of the newest frame that has any; of each, the peak of every cue over the window."""
+    newest = next((seen for seen in reversed(frames) if seen.evidence.cues), None)
+    if newest is None:
+        return ()
+    people = []
+    for cues in newest.evidence.cues:
+        peak: dict[str, float] = {}
+        verdicts = []
+        for seen in frames:
+            for index, other in enumerate(seen.evidence.cues):
+                if other.track != cues.track:
+                    continue
+                for name, value in other.intensities.items():
+                    peak[name] = max(peak.get(name, 0.0), float(value))
+                faces = seen.cues.get("faces", [])
+                if index < len(faces) and faces[index].verdict_7.numel():
+                    verdicts.append(faces[index].verdict_7.exp().numpy())
+        x, y, w, h = next(face.box for face in newest.evidence.faces if face.track == cues.track)
+        shares = np.mean(verdicts, axis=0) if verdicts else EVEN
+        centre = (x + w / 2, y + h / 2)
+        people.append(PersonSeen(peak, cues.pose_deg, centre, h, shares / shares.sum()))
+    return tuple(people)
+
+
+def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
+    """The voice over all stretches, each weighed by its length."""
+    if not speech:
+        return None
+    lengths = np.array([max(part.evidence.end_s - part.evidence.start_s, 1e-3) for part in speech])
+    weights = lengths / lengths.sum()
+    names = speech[0].evidence.cues.relative
+    relative = {
+        name: float(sum(w * part.evidence.cues.relative[name] for w, part in zip(weights, speech, strict=True)))
+        for name in names
+    }
+    shares = np.zeros(len(EXPERT_LABELS))
+    for weight, part in zip(weights, speech, strict=True):
+        verdict = part.cues.get("verdict_7")
+        shares += weight * (verdict.exp().numpy() if verdict is not None and verdict.numel() else EVEN)
+    moved = np.mean([min(abs(z), 2.0) for z in relative.values()])
+    return VoiceHeard(relative, shares / shares.sum(), strong=bool(moved > 1.0))
+
+
+def verdict_of(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> np.ndarray | None:
+    """(7,) what observers of both say: their votes, else the data set's label, else what the instruments agree on."""
+    if clip.votes:
+        votes = np.array([clip.votes.get(label, 0.0) for label in EXPERT_LABELS])
+        if votes.sum() > 0:
+            return votes / votes.sum()
+    heard = [voice.shares] if voice else []
+    alone = [np.asarray(part) for part in [*(person.shares for person in people[:1]), *heard]]
+    joint = np.exp(np.mean([np.log(part + 1e-3) for part in alone], axis=0)) if alone else EVEN
+    joint = joint / joint.sum()
+    if clip.label:
+        named = np.zeros(len(EXPERT_LABELS))
+        named[EXPERT_LABELS.index(clip.label)] = 1.0
+        return TRUST_IN_LABEL * named + (1 - TRUST_IN_LABEL) * joint
+    return joint if alone else None

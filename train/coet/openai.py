@@ -1,0 +1,180 @@
+"""The annotator behind any OpenAI-compatible endpoint: frames go as JPEG, speech as WAV (`input_audio`).
+
+Different stages may go to different models (a captioner that hears, a vision model, a text model that argues): each has
+its own endpoint, and the third stage sends no media unless told to.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from realtime.reason.prompt import INTENSITIES, SECTIONS, UNSURE
+from realtime.records import LABELS, SAMPLE_RATE_HZ
+from train.coet.annotators import LEVELS, Spent
+from train.coet.endpoint import Endpoint
+from train.coet.observe import SeenClip
+
+LONGEST_PX = 512
+MAX_FRAMES = 8
+
+TEXT = {"type": "string", "minLength": 1, "maxLength": 900}
+
+
+def closed(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON Schema object of exactly these properties."""
+    wanted = list(properties)
+    return {"type": "object", "properties": dict(properties), "required": wanted, "additionalProperties": False}
+
+
+VISION_SCHEMA = closed({"frames": {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MAX_FRAMES}})
+AUDIO_SCHEMA = closed({"tone": TEXT, "rhythm": TEXT})
+QUESTION_SCHEMA = closed(
+    {
+        "chain": {
+            "type": "array",
+            "minItems": 3,
+            "maxItems": 8,
+            "items": closed({"level": {"enum": list(LEVELS)}, "question": TEXT, "answer": TEXT}),
+        }
+    }
+)
+THOUGHT_SCHEMA = closed(dict.fromkeys(SECTIONS, TEXT))
+
+SYSTEM = (
+    "You annotate short clips for training an emotion model. Say only what the picture and the sound show. "
+    "Name what is missing. Never identify anyone. Answer with one JSON object."
+)
+VISION_TASK = (
+    "These are {n} frames of one clip, in order. For each frame, one or two sentences: facial action cues of every "
+    "person, head pose, gesture, surroundings. Do not name an emotion yet."
+)
+AUDIO_TASK = (
+    "This is what is said in the clip. `tone`: pitch, loudness, timbre, tension. `rhythm`: rate, pauses, emphasis. "
+    "Say how it sounds, not what is said, and do not name an emotion yet."
+)
+QUESTION_TASK = (
+    "Below are descriptions of one clip, modality by modality. Write a chain of questions and answers, coarse to fine: "
+    "`compare` what each modality alone points to, `integrate` the overall tendency and how reliable each modality is "
+    "here, `mediate` what remains of a conflict and what follows from it."
+)
+THOUGHT_TASK = (
+    "Write the chain of emotion thought as JSON with the keys {sections}. face: focal emotion, expression and facial "
+    "action cues per person. context: pose, gesture, what surrounds the person. atmosphere: brightness and saturation "
+    "of the background. voice: pitch, loudness, rate, timbre against this voice's usual. coarse: overall tendency and "
+    "how reliable each modality is here. fine: argue any conflict out; category and intensity. answer: one of {labels} "
+    "or {unsure}, then {intensities}. One to three short sentences each. Say 'no face in view' or 'no speech' where it "
+    "is so.{truth}"
+)
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where each stage goes. The same object may serve several."""
+
+    vision: Endpoint
+    audio: Endpoint
+    text: Endpoint
+
+
+class OpenAIAnnotator:
+    name = "openai"
+
+    def __init__(self, endpoints: Endpoints, spent: Spent, *, tell_label: bool = True, seed: int = 0) -> None:
+        """`tell_label`: the label is given to the third stage, which then explains it; the gate checks that it did."""
+        self._endpoints = endpoints
+        self._tell_label = tell_label
+        self._seed = seed
+        self.spent = spent
+
+    async def close(self) -> None:
+        for endpoint in {id(e): e for e in vars(self._endpoints).values()}.values():
+            await endpoint.close()
+
+    async def describe(self, seen: SeenClip) -> dict[str, Any]:
+        """Vision and audio each on its own; a modality that is not there is not asked about."""
+        vision: list[dict[str, Any]] = []
+        audio: list[dict[str, Any]] = []
+        frames = seen.perceived.frames[:MAX_FRAMES]
+        if frames:
+            media = [jpeg_part(frame.rgb_HW3) for frame in frames]
+            task = VISION_TASK.format(n=len(frames))
+            told = await self._endpoints.vision.ask(messages(task, media), VISION_SCHEMA, name="frames")
+            vision = [
+                {"at_s": round(frame.evidence.at_s, 3), "text": text}
+                for frame, text in zip(frames, told["frames"], strict=False)
+            ]
+        for heard in seen.perceived.speech:
+            task = AUDIO_TASK
+            told = await self._endpoints.audio.ask(
+                messages(task, [wav_part(heard.samples_N)]), AUDIO_SCHEMA, name="voice"
+            )
+            span = {"start_s": round(heard.evidence.start_s, 3), "end_s": round(heard.evidence.end_s, 3)}
+            audio.append({**span, "text": f"{told['tone']} {told['rhythm']}"})
+        return {"vision": vision, "audio": audio}
+
+    async def question(self, seen: SeenClip, told: Mapping[str, Any]) -> list[dict[str, str]]:
+        text = f"{QUESTION_TASK}\n\n{descriptions_text(told['describe'])}"
+        answer = await self._endpoints.text.ask(messages(text), QUESTION_SCHEMA, name="chain")
+        chain: list[dict[str, str]] = answer["chain"]
+        return chain
+
+    async def think(self, seen: SeenClip, told: Mapping[str, Any], objections: Sequence[str]) -> dict[str, str]:
+        truth = f" The clip's observers say: {seen.settled}." if self._tell_label and seen.settled else ""
+        task = THOUGHT_TASK.format(
+            sections=", ".join(SECTIONS), labels=", ".join(LABELS), unsure=UNSURE, intensities=" | ".join(INTENSITIES),
+            truth=truth,
+        )  # fmt: skip
+        asked = "\n".join(f"{qa['level']}: {qa['question']} {qa['answer']}" for qa in told["question"])
+        text = f"{task}\n\n{descriptions_text(told['describe'])}\n\n{asked}\n\nMeasured: {measured_text(seen)}"
+        if objections:
+            text += "\n\nYour last attempt contradicted the measurements. Correct this:\n- " + "\n- ".join(objections)
+        sections: dict[str, str] = await self._endpoints.text.ask(messages(text), THOUGHT_SCHEMA, name="thought")
+        return sections
+
+
+def messages(text: str, media: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = [*media, {"type": "text", "text": text}]
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+
+
+def descriptions_text(told: Mapping[str, Any]) -> str:
+    frames = [f"at {frame['at_s']} s: {frame['text']}" for frame in told["vision"]] or ["no picture"]
+    parts = [f"{part['start_s']}–{part['end_s']} s: {part['text']}" for part in told["audio"]] or ["no speech"]
+    return "Vision\n" + "\n".join(frames) + "\n\nAudio\n" + "\n".join(parts)
+
+
+def measured_text(seen: SeenClip) -> str:
+    """The instruments' readings in a line: what the gate will compare with."""
+    cues = [f"{name} {value:.2f}" for name, value in seen.cues.items() if value >= 0.3] or ["no facial cue above 0.3"]
+    face = ", ".join(cues) if seen.whole.people else "no face in view"
+    voice = ", ".join(f"{name} {z:+.1f}" for name, z in seen.relative.items()) or "no speech"
+    light = f"brightness {seen.whole.brightness:.2f}, saturation {seen.whole.saturation:.2f}"
+    return f"face cues (0–1): {face}; voice against its usual (spreads): {voice}; {light}."
+
+
+def jpeg_part(rgb_HW3: np.ndarray) -> dict[str, Any]:
+    image = Image.fromarray(rgb_HW3)
+    image.thumbnail((LONGEST_PX, LONGEST_PX))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=88)
+    data = base64.b64encode(file.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
+
+
+def wav_part(samples_N: np.ndarray) -> dict[str, Any]:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SAMPLE_RATE_HZ)
+        out.writeframes((np.clip(samples_N, -1, 1) * 32767).astype("<i2").tobytes())
+    data = base64.b64encode(file.getvalue()).decode()
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}

@@ -1,0 +1,161 @@
+"""Annotating clip by clip: perceive, three stages per annotator, the gate, the record. Many clips wait for endpoints at
+once; one thread measures."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+
+from realtime.errors import RealtimeError
+from realtime.records import LABELS
+from train.coet import gate, record
+from train.coet.annotators import AnnotationFailed, Annotator
+from train.coet.observe import SeenClip, observe
+from train.coet.store import DiskFull, Store
+from train.perceived import Perceived
+from train.readers.folder import Clip
+
+Perceive = Callable[[Clip], Perceived]
+
+
+@dataclass
+class Counts:
+    """What the summary says of this run."""
+
+    status: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    objections: Counter[str] = field(default_factory=Counter)
+    "By rule: how often the gate had something against an attempt."
+    asked_again: int = 0
+    without: Counter[str] = field(default_factory=Counter)
+    already_done: int = 0
+
+
+class Run:
+    """`reask`: how often an annotator may correct a chain before it is dropped."""
+
+    def __init__(
+        self, *, annotators: Sequence[Annotator], perceive: Perceive, store: Store, concurrency: int, reask: int
+    ) -> None:
+        self._annotators = annotators
+        self._perceive = perceive
+        self._store = store
+        self._concurrency = concurrency
+        self._reask = reask
+        self._measuring = ThreadPoolExecutor(max_workers=1, thread_name_prefix="measure")
+        self.counts = Counts()
+
+    async def all(self, clips: Iterable[Clip], progress: Callable[[], object]) -> None:
+        """Every clip that has no record yet. Raises DiskFull; what was finished before stays."""
+        todo = []
+        for clip in clips:
+            if clip.key in self._store.done:
+                self.counts.already_done += 1
+                progress()
+            else:
+                todo.append(clip)
+        waiting = iter(todo)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(min(self._concurrency, len(todo))):
+                    group.create_task(self._work(waiting, progress), name=f"annotate {number}")
+        except* DiskFull as full:
+            raise full.exceptions[0] from None
+        finally:
+            self._measuring.shutdown(wait=True, cancel_futures=True)
+            for annotator in self._annotators:
+                await annotator.close()
+
+    async def _work(self, waiting: Iterable[Clip], progress: Callable[[], object]) -> None:
+        for clip in waiting:
+            finished = await self.one(clip)
+            self._store.finish(finished)
+            self.counts.status[finished["status"]] += 1
+            progress()
+
+    async def one(self, clip: Clip) -> dict[str, Any]:
+        """The record of one clip, whatever happens to it."""
+        if clip.label and clip.label not in LABELS:
+            return self._failed(clip, "label", f"The label '{clip.label}' is none of {', '.join(LABELS)}.")
+        try:
+            loop = asyncio.get_running_loop()
+            perceived = await loop.run_in_executor(self._measuring, self._perceive, clip)
+            seen = observe(clip, perceived)
+        except RealtimeError as error:
+            return self._failed(clip, error.code, str(error))
+        # A damaged file fails in the decoder's, the converter's or the instruments' own words.
+        except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as error:
+            return self._failed(clip, "unreadable", f"{type(error).__name__}: {error}")
+        self.counts.without["sound"] += not perceived.has_sound
+        self.counts.without["picture"] += not perceived.has_picture
+        self.counts.without["speech"] += not perceived.speech
+        self.counts.without["face"] += not seen.whole.people
+        told: dict[str, Any] = {}
+        for annotator in self._annotators:
+            told[annotator.name] = await self._annotate(annotator, seen)
+        # The last annotator named is the one that is wanted; those before it stand in for it.
+        good = [name for name, said in told.items() if "failed" not in said and not said["objections"]]
+        if good:
+            return record.judged(seen, "done", "", good[-1], told)
+        if all("failed" in said for said in told.values()):
+            reasons = "; ".join(f"{name}: {said['failed']}" for name, said in told.items())
+            self.counts.failures["annotator"] += 1
+            return record.failed(clip, reasons, told)
+        against = [objection["text"] for said in told.values() for objection in said.get("objections", [])]
+        return record.judged(seen, "dropped", " ".join(against), "", told)
+
+    def _failed(self, clip: Clip, kind: str, reason: str) -> dict[str, Any]:
+        self.counts.failures[kind] += 1
+        return record.failed(clip, reason)
+
+    async def _annotate(self, annotator: Annotator, seen: SeenClip) -> dict[str, Any]:
+        """What one annotator says in three stages; a stage that an earlier run finished is not asked again."""
+        said: dict[str, Any] = {}
+        try:
+            for stage in ("describe", "question"):
+                said[stage] = await self._stage(annotator, seen, stage, said, [])
+            objections: list[gate.Objection] = []
+            for attempt in itertools.count(1):
+                texts = [objection.text for objection in objections]
+                said["think"] = await self._stage(annotator, seen, "think", said, texts, attempt)
+                objections = gate.objections(said["think"], seen)
+                self.counts.objections.update(objection.rule for objection in objections)
+                said |= {"attempts": attempt, "objections": [vars(objection) for objection in objections]}
+                if not objections or attempt > self._reask:
+                    return said
+                self.counts.asked_again += 1
+        except AnnotationFailed as error:
+            said["failed"] = error.message
+        return said
+
+    async def _stage(
+        self,
+        annotator: Annotator,
+        seen: SeenClip,
+        stage: str,
+        told: dict[str, Any],
+        objections: list[str],
+        attempt: int = 1,
+    ) -> Any:
+        key, name = seen.clip.key, f"{stage} {attempt}"
+        remembered = self._store.stages.get((key, annotator.name, name))
+        if remembered is not None:
+            return remembered
+        match stage:
+            case "describe":
+                value: Any = await annotator.describe(seen)
+            case "question":
+                value = await annotator.question(seen, told)
+            case _:
+                value = await annotator.think(seen, told, objections)
+        if annotator.spent.requests:
+            # Only what was paid for is worth a write of its own; measuring again is cheaper.
+            self._store.stage(key, annotator.name, name, value)
+        return value

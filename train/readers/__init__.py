@@ -1,0 +1,1 @@
+"""Readers: a data set on disk as clips with their labels."""
