@@ -1,6 +1,6 @@
 """Many windows answered together: for evaluation and calibration, where throughput counts and nobody is waiting.
 
-Gives what `Reasoner` gives window by window (`tests/train/test_batch.py` holds them together): every row has its own
+Gives what `Reasoner` gives window by window (`tests/reason/test_stream.py` holds them together): every row has its own
 evidence, mask and positions; all rows decode in step, a finished row idles.
 """
 
@@ -11,15 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.loading import LoadedModel
+from realtime.model.config import TextConfig
 from realtime.model.language import Slots
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.chain import SectionText
 from realtime.reason.stream import ANSWER_TOKENS, CHAIN_SLOTS, SECTION_TOKENS, n_faces
 from realtime.records import Label, Window
+
+GROW_SLOTS = 160
+"Key/value slots added at a time; most chains need no more."
 
 
 @dataclass
@@ -35,7 +40,7 @@ class Row:
     section: SectionText | None = None
 
     def __post_init__(self) -> None:
-        self._open_next()
+        self.section = SectionText(self.names.popleft())  # its tag is the end of what is forced at first
 
     @property
     def finished(self) -> bool:
@@ -84,31 +89,46 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Ask) -> tu
     """Fast labels and the sections of every window's chain."""
     reasoner, weights = model.thinker, model.weights
     vocabulary, device = reasoner.vocabulary, weights.device
-    readings = [reasoner.read(window, ask) for window in windows]
-    longest = max(reading.n_used for reading in readings)
-    n_slots, n_rows = longest + CHAIN_SLOTS, len(windows)
-    memory = Slots(weights.config.text, n_slots, dtype=weights.dtype, device=device, n_rows=n_rows)
-    visible = torch.zeros(n_rows, n_slots, dtype=torch.bool, device=device)
-    for index, reading in enumerate(readings):
-        n = reading.n_used
-        memory.keys_LBHSD[:, index, :, :n] = reading.memory.keys_LBHSD[:, 0, :, :n]
-        memory.values_LBHSD[:, index, :, :n] = reading.memory.values_LBHSD[:, 0, :, :n]
-        visible[index, :n] = reading.visible[:n]
-    rows = [Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), deque(state_ids(vocabulary, w))) for w in windows]
-    positions = torch.tensor([reading.evidence.next_position for reading in readings], device=device)
-    best = [0] * n_rows
+    looks = [reasoner.look(window, ask) for window in windows]
+    longest, n_rows = max(look.laid.memory.n_used for look in looks), len(windows)
+    memory = Slots(weights.config.text, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
+    visible = torch.zeros(n_rows, longest + GROW_SLOTS, dtype=torch.bool, device=device)
+    rows, best = [], []
+    for index, (window, look) in enumerate(zip(windows, looks, strict=True)):
+        n = look.laid.memory.n_used
+        memory.keys_LBHSD[:, index, :, :n] = look.laid.memory.keys_LHSD[:, :, :n]
+        memory.values_LBHSD[:, index, :, :n] = look.laid.memory.values_LHSD[:, :, :n]
+        visible[index, :n] = True
+        read = look.chain_logits_V is not None  # the label pass has read the chain's beginning too
+        beginning = [] if read else [*state_ids(vocabulary, window), *vocabulary.ids(f"<{prompt.SECTIONS[0]}>")]
+        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), deque(beginning)))
+        best.append(int(look.chain_logits_V.argmax()) if look.chain_logits_V is not None else 0)
+    positions = torch.tensor([look.chain_position for look in looks], device=device)
     for step in range(CHAIN_SLOTS):
         if all(row.finished and not row.forced for row in rows):
             break
-        tokens = torch.tensor([row.next_token(token) for row, token in zip(rows, best, strict=True)], device=device)
         slot = longest + step
+        if slot == visible.shape[1]:
+            memory = grown(memory, weights.config.text)
+            visible = F.pad(visible, (0, GROW_SLOTS))
+        tokens = torch.tensor([row.next_token(token) for row, token in zip(rows, best, strict=True)], device=device)
         visible[:, slot] = True
         at: Tensor = (positions + step).expand(3, n_rows)[:, :, None]
         hidden = weights.thinker.model(
             weights.embed(tokens)[:, None], at, visible[:, None, None], memory, torch.tensor([slot], device=device)
         )
         best = weights.thinker.lm_head(hidden[:, 0]).argmax(-1).tolist()
-    return [reading.label for reading in readings], [row.sections for row in rows]
+    return [look.label for look in looks], [row.sections for row in rows]
+
+
+def grown(memory: Slots, config: TextConfig) -> Slots:
+    """The same with room for more: chains are mostly short, and attention reads what room there is."""
+    keys = memory.keys_LBHSD
+    n_rows, n_slots = keys.shape[1], keys.shape[3]
+    wider = Slots(config, n_slots + GROW_SLOTS, dtype=keys.dtype, device=keys.device, n_rows=n_rows)
+    wider.keys_LBHSD[..., :n_slots, :] = keys
+    wider.values_LBHSD[..., :n_slots, :] = memory.values_LBHSD
+    return wider
 
 
 def state_ids(vocabulary: Vocabulary, window: Window) -> list[int]:

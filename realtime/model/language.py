@@ -69,6 +69,10 @@ class Attention(nn.Module):
         if memory is not None:
             assert slots_T is not None
             k, v = memory.write(layer, slots_T, k, v)
+        if x.shape[1] == 1:
+            # One token a row: the queries of a group stand as rows over its one key head, and no key is repeated.
+            out = F.scaled_dot_product_attention(q.unflatten(1, (-1, self.n_groups)).squeeze(3), k, v, attn_mask=mask)
+            return self.o_proj(out.flatten(1)[:, None])  # type: ignore[no-any-return]
         k = k.repeat_interleave(self.n_groups, dim=1)
         v = v.repeat_interleave(self.n_groups, dim=1)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

@@ -111,7 +111,7 @@ class Reasoner:
     @torch.inference_mode()
     def fast_label(self, window: Window, ask: prompt.Ask) -> Label:
         """Calibrated label from one pass, before any chain; with both modalities also what each alone would say."""
-        labelled = self._look(window, ask)
+        labelled = self.look(window, ask)
         self._labelled[id(window)] = labelled
         while len(self._labelled) > KEPT_READINGS:
             self._labelled.popitem(last=False)
@@ -121,11 +121,12 @@ class Reasoner:
         """The chain: a delta per step, then the label it arrived at, then everything together."""
         labelled = self._labelled.pop(id(window), None)
         if labelled is None or labelled.window is not window or labelled.ask != ask:
-            with torch.inference_mode():
-                labelled = self._look(window, ask)
+            labelled = self.look(window, ask)
         yield from self._chain(labelled)
 
-    def _look(self, window: Window, ask: prompt.Ask) -> Labelled:
+    @torch.inference_mode()
+    def look(self, window: Window, ask: prompt.Ask) -> Labelled:
+        """The window laid out and its label branches read: where its chain goes on from."""
         laid = self._from_ring(window, ask) or self._whole(window, ask)
         read = self._labels.read(laid, window, ask.labels)
         label = self._label(window, read.scores)
