@@ -1,11 +1,12 @@
 """Whole-pipeline accuracy on people a model never saw: picture or sound in, answer text out.
 
-    python -m train.evaluate --benchmark ferplus|ravdess --data DATA --model nano --out DIR [--split test] [--limit N]
+    python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--limit N]
 
-Every sample goes through the very perception and reasoning that serve a live session. FER+ faces come one by one, as
-strangers; RAVDESS sentences come as one session per actor, so that the voice's running baseline settles as it does
-live. Each answer is saved with its text (DIR/answers.jsonl, appended as it goes; a run that was stopped goes on where
-it was), then DIR/report.json and DIR/report.md. An answer that cannot be read is wrong, and counted.
+`ferplus`, `ravdess`, and pairs of the two that `agree` or `conflict`; their truth is what the crowd would conclude.
+Every sample goes through the very perception and reasoning that serve a live session: FER+ faces one by one, as
+strangers; RAVDESS sentences as one session per actor, so that the voice's running baseline settles as it does live.
+Each answer is saved with its text (DIR/answers.jsonl, appended as it goes; a run that was stopped goes on where it
+was), then DIR/report.json and DIR/report.md. An answer that cannot be read is wrong, and counted.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import numpy as np
 from realtime.model.experts import EXPERT_LABELS
 
 ENLARGED_PX = 192
-MARGIN_PX = 48
-"A 48-px face is enlarged to 192 and its edge repeated by 48, so that a face detector meets a face of usual size."
+MARGIN_PX = 96
+"A 48-px face is enlarged to 192 and stands before 96 px of wall, so that a face detector meets a face of usual size."
 COLUMN_OF = {"happy": 1, "sad": 3, "neutral": 0, "angry": 4, "surprise": 2, "disgust": 5, "fear": 6}
 TRAIN, VALID, TEST = 0, 1, 2
 THINKER_EVERY = 6
@@ -62,10 +62,18 @@ def load(folder: Path) -> Faces:
     return Faces(images[index], shares.astype(np.float32), split[index], index)
 
 
-def as_camera_frame(image_HW: np.ndarray) -> np.ndarray:
-    """(48, 48) uint8 → (288, 288, 3) uint8: enlarged, edge repeated, as a camera would frame it."""
+def as_camera_frame(image_HW: np.ndarray, *, wall: bool = True) -> np.ndarray:
+    """(48, 48) uint8 → (384, 384, 3) uint8: enlarged, before a plain wall of the picture's mean grey.
+
+    Without `wall` the picture's edge is repeated instead, which draws streaks around the head: for training, where
+    faces should not always stand before the same thing.
+    """
     import cv2  # comes with MediaPipe; training alone needs it
 
     big = cv2.resize(image_HW, (ENLARGED_PX, ENLARGED_PX), interpolation=cv2.INTER_CUBIC)
-    framed = cv2.copyMakeBorder(big, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, cv2.BORDER_REPLICATE)
+    sides = (MARGIN_PX,) * 4
+    if wall:
+        framed = cv2.copyMakeBorder(big, *sides, cv2.BORDER_CONSTANT, value=float(image_HW.mean()))
+    else:
+        framed = cv2.copyMakeBorder(big, *sides, cv2.BORDER_REPLICATE)
     return np.repeat(framed[..., None], 3, axis=2)

@@ -29,11 +29,11 @@ N_MEL_FRAMES = 400
 "Mel frames kept of a segment for the voice expert (4 s); longer ones are cut in the middle."
 
 
-def face_of(image_HW: np.ndarray) -> dict[str, np.ndarray] | None:
+def face_of(image_HW: np.ndarray, *, wall: bool) -> dict[str, np.ndarray] | None:
     """Mesh, crop, cues, pose and geometry of one 48×48 face, as the live program measures them; None without a mesh."""
     from realtime.evidence.faces import mesh_of_face
 
-    frame = ferplus.as_camera_frame(image_HW)
+    frame = ferplus.as_camera_frame(image_HW, wall=wall)
     inner = ferplus.MARGIN_PX / frame.shape[0]
     mesh = mesh_of_face(frame, (inner, inner, 1 - 2 * inner, 1 - 2 * inner))
     if mesh is None:
@@ -53,7 +53,7 @@ def to_bytes(grey: Float32) -> np.ndarray:
 
 
 def faces_of(images_NHW: np.ndarray) -> list[dict[str, np.ndarray] | None]:
-    return [face_of(image) for image in images_NHW]
+    return [face_of(image, wall=index % 2 == 0) for index, image in enumerate(images_NHW)]
 
 
 def prepare_faces(data: Path, work: Path) -> None:

@@ -27,6 +27,8 @@ MIN_SCORE = 0.5
 "Detections below this are dropped."
 MIN_SCORE_IN_TILES = 0.6
 "The same inside tiles, where clouds and craters are magnified too."
+MARGIN = 0.35
+"Of plain grey around a frame that a face may fill, in units of its size: a detector wants to see where a head ends."
 MIN_SCORE_WITHOUT_MESH = 0.8
 "A box on which no mesh fits is often a face-like thing in the background, so it must be surer."
 SAME_FACE_IOU = 0.4
@@ -64,12 +66,20 @@ class FaceModels:
                 graph.process(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
-        """Boxes, biggest first, each face once. The whole frame is searched first; if it seems empty, its parts."""
+        """Boxes, biggest first, each face once. If the frame seems empty its parts are searched, then with a margin."""
         with self._lock:
             candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
             if not candidates:
                 magnified = [found for tile in _tiles(rgb_HW3) for found in _detect_in(rgb_HW3, tile, self._far)]
                 candidates = [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
+            if not candidates:
+                framed, part = _with_margin(rgb_HW3)
+                candidates = [
+                    found
+                    for model in (self._near, self._far)
+                    for found in _detect_in(framed, WHOLE, model, shows=part)
+                    if found[1] >= MIN_SCORE_IN_TILES
+                ]
         candidates.sort(key=lambda found: -found[1])
         kept: list[tuple[Box, float]] = []
         for box, score in candidates:
@@ -143,16 +153,29 @@ class FaceFinder:
         )
 
 
-def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any) -> list[tuple[Box, float]]:
-    """Boxes (0–1 of the frame) and scores that one detector sees in a part of the frame."""
+def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any, *, shows: Box | None = None) -> list[tuple[Box, float]]:
+    """Boxes (0–1 of the frame) and scores that one detector sees in a part of these pixels.
+
+    `shows` is where the part lies in the frame, if the pixels are not the frame itself.
+    """
     height, width = rgb_HW3.shape[:2]
     left, top = round(part[0] * width), round(part[1] * height)
     pixels = rgb_HW3[top : top + round(part[3] * height), left : left + round(part[2] * width)]
     return [
         (box, float(detection.score[0]))
         for detection in detector.process(np.ascontiguousarray(pixels)).detections or ()
-        if (box := _clip(detection.location_data.relative_bounding_box, part)) is not None
+        if (box := _clip(detection.location_data.relative_bounding_box, shows or part)) is not None
     ]
+
+
+def _with_margin(rgb_HW3: UInt8) -> tuple[UInt8, Box]:
+    """The frame before a plain wall of its own mean grey, and what that shows in 0–1 of the frame."""
+    height, width = rgb_HW3.shape[:2]
+    across, down = round(MARGIN * width), round(MARGIN * height)
+    grey = (float(rgb_HW3.mean()),) * 3
+    framed = cv2.copyMakeBorder(rgb_HW3, down, down, across, across, cv2.BORDER_CONSTANT, value=grey)
+    left, top = across / width, down / height
+    return np.asarray(framed, np.uint8), (-left, -top, 1 + 2 * left, 1 + 2 * top)
 
 
 def _tiles(rgb_HW3: UInt8) -> list[Box]:

@@ -7,7 +7,7 @@ A worker perceives its sessions one sample after the other, as live, and answers
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +93,7 @@ def row(model: LoadedModel, sample: Sample, window: Window, fast: Label, section
         "told": answer.label,
         "fast": max(fast.probabilities, key=lambda label: fast.probabilities[label]),
         "fast_probabilities": dict(fast.probabilities),
+        "alone": {name: max(p, key=lambda label: p[label]) for name, p in alone(fast).items()},
         "probabilities": probabilities,
         "sections": sections,
         "statements": told.n_statements,
@@ -100,6 +101,11 @@ def row(model: LoadedModel, sample: Sample, window: Window, fast: Label, section
         "faces": len(window.frames[0].faces) if window.frames else None,
         "slices": dict(sample.slices),
     }
+
+
+def alone(fast: Label) -> dict[str, Mapping[str, float]]:
+    """What each modality alone would say, where there are two."""
+    return {} if fast.conflict is None else {"face": fast.conflict.face, "voice": fast.conflict.voice}
 
 
 def answers(

@@ -26,6 +26,11 @@ def report(benchmark: str, model: str, split: str, rows: list[dict[str, Any]]) -
             mask = np.array([row["slices"][name] == value for row in rows])
             slices[f"{name}: {value}"] = {"n": int(mask.sum()), "accuracy": round(float(hit[mask].mean()), 4)}
     interval: Interval = bootstrap(hit)
+    singles = {
+        f"{name}_alone": round(float(np.mean([row["alone"].get(name) == row["truth"] for row in rows])), 4)
+        for name in ("face", "voice")
+        if any(name in row["alone"] for row in rows)
+    }
     return {
         "benchmark": benchmark,
         "split": split,
@@ -41,6 +46,7 @@ def report(benchmark: str, model: str, split: str, rows: list[dict[str, Any]]) -
             "ece": round(calibration_error(p_final, index), 4),
             "brier": round(brier(p_final, index), 4),
             "fast_accuracy": round(float(fast_hit.mean()), 4),
+            **singles,
             "fast_ece": round(calibration_error(p_fast, index), 4),
             "told_share": round(float(told.mean()), 4),
             "told_accuracy": round(float(hit[told].mean()), 4) if told.any() else None,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SpeechSegment, VideoFrame
-from train import ferplus, ravdess
+from train import crowd, ferplus, ravdess
 from train.prepare import longest_speech
 
+PAIR_GAP_S = 30.0
+"Between two pairs of a session: longer than a face's track lives. Each face is a stranger, while the voice goes on."
+PAIR_ROUNDS = 3
+"How often each sentence meets a face."
 SPLITS = ("train", "valid", "test", "valid+test", "all")
 
 
@@ -27,10 +32,22 @@ class Sample:
     speech: SpeechSegment | None = None
 
 
+def wanted_faces(faces: ferplus.Faces, split: str) -> np.ndarray:
+    """Rows of one part, of several joined by +, or of all."""
+    if split == "all":
+        return np.arange(len(faces.index_N))
+    return np.concatenate([faces.part(part) for part in split.split("+")])
+
+
+def wanted_actors(clips: Sequence[ravdess.Clip], split: str) -> set[int]:
+    """Of those the folder holds."""
+    there = {clip.actor for clip in clips}
+    return there if split == "all" else there & {a for part in split.split("+") for a in ravdess.ACTORS[part]}
+
+
 def ferplus_samples(data: Path, split: str, limit: int | None) -> Iterator[Sample]:
     faces = ferplus.load(data)
-    parts = [faces.part(part) for part in split.split("+")] if split != "all" else [np.arange(len(faces.index_N))]
-    rows = np.concatenate(parts)
+    rows = wanted_faces(faces, split)
     if limit is not None:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:limit])
     for row in rows:
@@ -44,10 +61,7 @@ def ferplus_samples(data: Path, split: str, limit: int | None) -> Iterator[Sampl
 def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sample]:
     """One session per actor, sentences in a fixed random order (the files are sorted by emotion, which no talk is)."""
     clips = ravdess.load(data)
-    wanted = {clip.actor for clip in clips}
-    if split != "all":
-        wanted &= {actor for part in split.split("+") for actor in ravdess.ACTORS[part]}
-    for actor in sorted(wanted):
+    for actor in sorted(wanted_actors(clips, split)):
         own = [clip for clip in clips if clip.actor == actor]
         order = np.random.default_rng(actor).permutation(len(own))
         at_s = 0.0
@@ -62,6 +76,57 @@ def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sampl
             yield Sample(clip.file, EXPERT_LABELS[clip.label], str(actor), slices, speech=speech)
 
 
+def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> Iterator[Sample]:
+    """A face and a sentence that say the same, or not; the truth is what the crowd would conclude from both.
+
+    That is the regression fitted on CREMA-D's votes (`train.crowd`) on the face's own votes and on the mean vote for
+    voices heard as the sentence was acted.
+    """
+    faces, clips = ferplus.load(data), ravdess.load(data)
+    actors = wanted_actors(clips, split)
+    pool = wanted_faces(faces, split)
+    by_label = [pool[faces.labels_N[pool] == label] for label in range(len(EXPERT_LABELS))]
+    teacher, heard = crowd_teacher(data)
+    for actor in sorted(actors):
+        rng = np.random.default_rng(actor)
+        own = [clip for clip in clips if clip.actor == actor]
+        at_s = 0.0
+        for index in np.concatenate([rng.permutation(len(own)) for _ in range(PAIR_ROUNDS)])[:limit]:
+            clip = own[index]
+            others = [label for label, rows in enumerate(by_label) if label != clip.label and len(rows)]
+            row = int(rng.choice(by_label[clip.label if agree else int(rng.choice(others))]))
+            verdict = int(teacher(faces.votes_N7[row][None], heard[clip.label][None])[0].argmax())
+            part = longest_speech(ravdess.read_samples(data, clip.file))
+            end_s = at_s + part.end_s - part.start_s
+            face = int(faces.labels_N[row])
+            sides = {face: "the face", clip.label: "the voice"} if face != clip.label else {face: "both"}
+            yield Sample(
+                f"{clip.file} {faces.index_N[row]} {at_s:.0f}",
+                EXPERT_LABELS[verdict],
+                str(actor),
+                {"the crowd goes with": sides.get(verdict, "neither"), "sex of the voice": clip.sex},
+                frame=VideoFrame(end_s, ferplus.as_camera_frame(faces.images_NHW[row])),
+                speech=SpeechSegment(at_s, end_s, part.samples_N),
+            )
+            at_s = end_s + PAIR_GAP_S
+
+
+def crowd_teacher(data: Path) -> tuple[crowd.Teacher, np.ndarray]:
+    """The regression, and (7, 7) the mean vote on voices heard as each label.
+
+    CREMA-D has no surprise: there most votes are for it.
+    """
+    votes = crowd.load(data)
+    shares = crowd.seven(votes.voice)
+    uncertain = np.full(len(EXPERT_LABELS), 0.05)
+    heard = []
+    for label in range(len(EXPERT_LABELS)):
+        rows = shares[shares.argmax(1) == label]
+        mean = rows.mean(0) if len(rows) else uncertain + np.eye(len(EXPERT_LABELS))[label]
+        heard.append(mean / mean.sum())
+    return crowd.Teacher.fit(votes.face, votes.voice, votes.both), np.stack(heard)
+
+
 def sessions(samples: Iterator[Sample], *, at_least: int) -> Iterator[list[Sample]]:
     """Whole sessions in parts of at least `at_least` samples: what one worker answers in one go."""
     part: list[Sample] = []
@@ -74,4 +139,9 @@ def sessions(samples: Iterator[Sample], *, at_least: int) -> Iterator[list[Sampl
         yield part
 
 
-SAMPLES = {"ferplus": ferplus_samples, "ravdess": ravdess_samples}
+SAMPLES: Mapping[str, Callable[[Path, str, int | None], Iterator[Sample]]] = {
+    "ferplus": ferplus_samples,
+    "ravdess": ravdess_samples,
+    "agree": partial(pair_samples, agree=True),
+    "conflict": partial(pair_samples, agree=False),
+}
