@@ -1,0 +1,52 @@
+"""CREMA-D: 7,442 acted clips with crowd votes for voice, face and both (91 actors, six emotions).
+
+    tabulatedVotes.csv (or processedResults/)   the first digit of the row number: 1 voice, 2 face, 3 both
+    VideoDemographics.csv                       ActorID,Age,Sex,Race,Ethnicity
+    VideoFlash/*.flv, clips/*.flv or AudioWAV/*.wav
+
+Labels are the crowd's audio-visual vote; `votes` are its shares. Whatever recordings are there are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from train.readers import tables
+from train.readers.clip import Clip, DataMissing, DataSet, find_media, need
+
+ASK = "Fetch CREMA-D from https://github.com/CheyneyComputerScience/CREMA-D (git lfs)."
+LABELS = ("happy", "sad", "neutral", "angry", "disgust", "fear")
+COLUMNS = {"H": "happy", "S": "sad", "N": "neutral", "A": "angry", "D": "disgust", "F": "fear"}
+BOTH = "3"
+
+
+def read(folder: Path) -> DataSet:
+    """Raises DataMissing."""
+    need(folder, {"**/tabulatedVotes.csv": "votes", "**/VideoDemographics.csv": "actors"}, name="CREMA-D", ask=ASK)
+    people = {row["ActorID"]: row for row in tables.read(next(folder.glob("**/VideoDemographics.csv")), ("ActorID",))}
+    held = find_media(folder)
+    clips = []
+    for row in tables.read(next(folder.glob("**/tabulatedVotes.csv")), ("", "fileName", *COLUMNS)):
+        name = row["fileName"]
+        counts = {label: float(row[column] or 0) for column, label in COLUMNS.items()}
+        if row[""][:1] != BOTH or name not in held or not any(counts.values()):
+            continue
+        votes = {label: count / sum(counts.values()) for label, count in counts.items()}
+        label = max(votes, key=lambda key: votes[key])
+        clips.append(
+            Clip(
+                key=name, path=held[name], label=label, speaker=name[:4], split="test", votes=votes,
+                slices=_slices(people.get(name[:4], {})),
+            )
+        )  # fmt: skip
+    if not clips:
+        raise DataMissing(f"CREMA-D: {folder} holds votes, but none of the recordings they are for.", ASK)
+    return DataSet("crema-d", LABELS, tuple(clips))
+
+
+def _slices(person: Mapping[str, str]) -> dict[str, str]:
+    age = person.get("Age", "")
+    band = "" if not age.isdigit() else "under 30" if int(age) < 30 else "30 to 49" if int(age) < 50 else "50 and over"
+    told = {"sex": person.get("Sex", "").lower(), "age": band, "people": person.get("Race", "")}
+    return {name: value for name, value in told.items() if value}

@@ -1,0 +1,29 @@
+"""The sets that are read in their official layouts, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from train.readers import cremad, dfew, emer, iemocap, meld, mustard, ravdess, urfunny
+from train.readers.clip import DataMissing, DataSet
+
+READERS: dict[str, Callable[[Path], DataSet]] = {
+    "crema-d": cremad.read,
+    "dfew": dfew.read,
+    "emer": emer.read,
+    "iemocap": iemocap.read,
+    "meld": meld.read,
+    "mustard": mustard.read,
+    "ravdess": ravdess.read,
+    "ur-funny": urfunny.read,
+}
+
+
+def read(name: str, folder: Path) -> DataSet:
+    """Raises DataMissing with everything that is missing and where to ask for it."""
+    if name not in READERS:
+        raise DataMissing(f"There is no reader for {name}.", f"Known: {', '.join(READERS)}.")
+    if not folder.is_dir():
+        raise DataMissing(f"There is no folder {folder}.", f"--data is where {name} was unpacked.")
+    return READERS[name](folder)
