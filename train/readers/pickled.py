@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from train.readers.clip import DataMissing
 
@@ -33,10 +33,14 @@ class PlainUnpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
+def load(file: IO[bytes]) -> Any:
+    return PlainUnpickler(file, encoding="latin1").load()
+
+
 def read(path: Path) -> Any:
     """Raises DataMissing where the file is no such pickle."""
     try:
         with path.open("rb") as file:
-            return PlainUnpickler(file, encoding="latin1").load()
+            return load(file)
     except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, ImportError, IndexError) as error:
         raise DataMissing(f"{path} cannot be read: {error}.", "Fetch the file again.") from error

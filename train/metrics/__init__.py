@@ -1,0 +1,127 @@
+"""The metrics of the reports, on scikit-learn and torchmetrics where they have them.
+
+Label order is always handed in; nothing is inferred from the data. Each is held to published or hand-worked numbers in
+`tests/train/test_metrics.py`. The open-vocabulary metrics are in `wheel.py`: `python -m train.metrics wheel …`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import brier_score_loss, f1_score, recall_score
+
+BINS = 15
+"Equal-width bins of the calibration error."
+
+
+@dataclass(frozen=True)
+class Interval:
+    low: float
+    high: float
+
+
+def places(values: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """(N,) index of each value in `labels`; one past the last for what is none of them."""
+    index = {label: place for place, label in enumerate(labels)}
+    return np.fromiter((index.get(value, len(labels)) for value in values), np.int64, len(values))
+
+
+def with_unread(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """(L, L + 1) counts, rows are the truth; the last column holds answers outside the labels."""
+    n = len(labels)
+    rows, columns = places(truth, labels), places(given, labels)
+    if (rows == n).any():
+        raise ValueError(f"the truth {truth[int(np.argmax(rows == n))]!r} is none of {', '.join(labels)}")
+    return np.bincount(rows * (n + 1) + columns, minlength=n * (n + 1)).reshape(n, n + 1)
+
+
+def confusion(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """(L, L), rows are the truth. Answers outside the labels fall in no column: rows then sum to less."""
+    return with_unread(truth, given, labels)[:, :-1]
+
+
+def recalls(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """(L,) recall of each class; 0 for a class without samples. The mean over classes that have samples is UAR."""
+    n = np.arange(len(labels))
+    values: np.ndarray = recall_score(
+        places(truth, labels), places(given, labels), labels=n, average=None, zero_division=0
+    )
+    return values
+
+
+def uar(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> float:
+    """Mean recall over the classes that occur (a set may hold only some of the labels: CREMA-D has no surprise)."""
+    present = np.isin(np.arange(len(labels)), places(truth, labels))
+    return float(recalls(truth, given, labels)[present].mean())
+
+
+def weighted_f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> float:
+    return _f1(truth, given, labels, "weighted")
+
+
+def macro_f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> float:
+    return _f1(truth, given, labels, "macro")
+
+
+def _f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str], average: str) -> float:
+    n = np.arange(len(labels))
+    return float(f1_score(places(truth, labels), places(given, labels), labels=n, average=average, zero_division=0))
+
+
+def calibration_error(probabilities_NL: np.ndarray, truth_N: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error: |confidence − accuracy| of the top label over equal-width bins, weighted by size."""
+    # Imported here: it takes seconds, and serving code that shares this package never needs it.
+    import torch
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    # torchmetrics gives a confidence of exactly 1 a bin of its own; it belongs to the last one.
+    p = torch.from_numpy(np.minimum(probabilities_NL, 1 - 1e-9))
+    error = multiclass_calibration_error(
+        p, torch.from_numpy(np.asarray(truth_N, np.int64)), num_classes=p.shape[1], n_bins=bins, norm="l1"
+    )
+    return float(error)
+
+
+def brier(probabilities_NL: np.ndarray, truth_N: np.ndarray) -> float:
+    """Mean squared distance between the distribution and the truth's unit vector (0 … 2)."""
+    p = probabilities_NL / probabilities_NL.sum(1, keepdims=True)
+    return float(brier_score_loss(truth_N, p, labels=np.arange(p.shape[1]), scale_by_half=False))
+
+
+def bootstrap(values_N: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> Interval:
+    """95 % percentile interval of the mean, samples drawn with replacement."""
+    rng, n = np.random.default_rng(seed), len(values_N)
+    values, counts = np.unique(np.asarray(values_N, np.float64), return_counts=True)
+    if len(values) <= 64:
+        # Few values: drawing how often each occurs is the same as drawing the samples, and much quicker.
+        means = rng.multinomial(n, counts / n, n_draws) @ values / n
+    else:
+        means = np.array([values_N[rng.integers(0, n, n)].mean() for _ in range(n_draws)])
+    return _percentiles(means)
+
+
+def intervals(counts_LM: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> dict[str, Interval]:
+    """95 % intervals of accuracy, UAR and weighted F1 from counts as `with_unread` gives them.
+
+    Samples drawn with replacement give multinomial counts, so the counts are drawn.
+    """
+    n_labels, total = counts_LM.shape[0], int(counts_LM.sum())
+    draws = np.random.default_rng(seed).multinomial(total, counts_LM.ravel() / total, n_draws)
+    draws = draws.reshape(n_draws, *counts_LM.shape).astype(np.float64)
+    hit = draws[:, np.arange(n_labels), np.arange(n_labels)]  # (draws, L)
+    rows, columns = draws.sum(2), draws[:, :, :n_labels].sum(1)
+    recall = hit / np.maximum(rows, 1)
+    f1 = 2 * hit / np.maximum(rows + columns, 1)
+    present = rows > 0
+    return {
+        "accuracy": _percentiles(hit.sum(1) / total),
+        "uar": _percentiles((recall * present).sum(1) / np.maximum(present.sum(1), 1)),
+        "weighted_f1": _percentiles((f1 * rows).sum(1) / total),
+    }
+
+
+def _percentiles(values: np.ndarray) -> Interval:
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Interval(float(low), float(high))
