@@ -127,6 +127,10 @@ class FaceFinder:
         self._models = shared_models()
         self._tracks = Tracks()
 
+    def unchanged(self, at_s: float) -> None:
+        """The picture of this moment shows what the last one showed: whoever was there still is."""
+        self._tracks.keep(at_s)
+
     def find(self, rgb_HW3: UInt8, at_s: float) -> tuple[Face, ...]:
         """Faces of one frame, biggest first; empty for a frame without a face, or without pixels.
 

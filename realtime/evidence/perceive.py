@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,6 +57,9 @@ from realtime.records import (
 
 MAX_BASELINES = 32
 "Face tracks whose neutral is remembered; the oldest is forgotten first."
+UNCHANGED_STEP = 2
+"Of 255. A camera's own noise is larger, so that a person who sits still is always looked at."
+EVERY_PX = 4
 
 
 class Perception:
@@ -89,11 +93,15 @@ class Perception:
         self._faces: dict[int, FaceBaseline] = {}
         self._listener = Listener(model, towers, voice_cues=voice_cues)
         self._timings_ms: dict[str, float] = {}
+        self._seen: tuple[VideoFrame, FrameEvidence] | None = None
+        "The last frame that was looked at, and what was seen."
+        self.n_unchanged = 0
 
     def ask(self, ask: Ask) -> None:
         """From now on the selectors attend to another question; what was seen and heard before stays as it was."""
         self._text_QD = self._query(ask)
         self._listener.forget_ahead()
+        self._seen = None
         if self._ring is not None and self._ring.ask != ask:
             # Another question is another trunk. Until its ring holds a window, windows are read as a whole.
             self._ring.close()
@@ -102,6 +110,7 @@ class Perception:
     def close(self) -> None:
         """Forget everything about the people of this session."""
         self._faces.clear()
+        self._seen = None
         self._listener.close()
         if self._ring is not None:
             self._ring.close()
@@ -113,9 +122,19 @@ class Perception:
         yield
         self._timings_ms[name] = (self._now_s() - began_s) * 1000
 
-    @torch.inference_mode()
     def see(self, frame: VideoFrame) -> FrameEvidence:
-        """Faces, cues and tokens of one frame."""
+        """Faces, cues and tokens of one frame. A picture that has not changed is not looked at again."""
+        if self._seen is not None and unchanged(frame, self._seen[0]):
+            self.n_unchanged += 1
+            self._finder.unchanged(frame.at_s)
+            again = replace(self._seen[1], at_s=frame.at_s, timings_ms={})
+            return again if self._ring is None else self._ring.again(again)
+        evidence = self._look(frame)
+        self._seen = (frame, evidence)
+        return evidence
+
+    @torch.inference_mode()
+    def _look(self, frame: VideoFrame) -> FrameEvidence:
         self._timings_ms = {}
         height, width = frame.rgb_HW3.shape[:2]
         with self._timed("faces"):
@@ -216,6 +235,14 @@ def view(frame: VideoFrame, boxes: tuple[Box, ...], emotion: EmotionConfig) -> t
         )
         return preprocess.cut_region(preprocess.to_grey(frame.rgb_HW3), region, emotion.frame_px), region
     return preprocess.whole_frame(frame.rgb_HW3, emotion.frame_px), (0.0, 0.0, float(width), float(height))
+
+
+def unchanged(frame: VideoFrame, before: VideoFrame) -> bool:
+    """Whether no sampled pixel differs by more than `UNCHANGED_STEP`: a still, a slide, a camera that hangs."""
+    if frame.rgb_HW3.shape != before.rgb_HW3.shape:
+        return False
+    now, then = (picture[::EVERY_PX, ::EVERY_PX].astype(np.int16) for picture in (frame.rgb_HW3, before.rgb_HW3))
+    return bool((np.abs(now - then) <= UNCHANGED_STEP).all())
 
 
 def token_map(kept: SelectedTokens, rows: int, columns: int, region_px: Box, *, width: int, height: int) -> TokenMap:

@@ -31,6 +31,13 @@ class Tracks:
         self._alive: list[_Track] = []
         self._n_started = 0
 
+    def keep(self, at_s: float) -> None:
+        """Everyone who was there at last is there still."""
+        latest_s = max((track.seen_s for track in self._alive), default=at_s)
+        for track in self._alive:
+            if track.seen_s == latest_s:
+                track.seen_s = at_s
+
     def match(self, boxes: list[Box], *, at_s: float, frame_px: tuple[int, int]) -> list[int]:
         """Track numbers, from 1, in the order of `boxes`. Greedy: the closest pair is matched first."""
         self._alive = [track for track in self._alive if at_s - track.seen_s <= TRACK_GAP_S]

@@ -95,6 +95,12 @@ class EvidenceRing:
     def held(self, number: int) -> Held | None:
         return self._held.get(number)
 
+    def touch(self, number: int) -> bool:
+        """Count it as the newest, so that it is the last to make room; whether it is here."""
+        if number in self._held:
+            self._held.move_to_end(number)
+        return number in self._held
+
     @torch.inference_mode()
     def append(self, number: int, chunk: Chunk, *, n_known: int = 0) -> None:
         """Read a chunk; the oldest make room, and one too large is not kept.

@@ -71,6 +71,10 @@ class SessionRing:
         self.ring.append(self._next, chunk)
         return replace(speech, ring=self.number, number=self._next)
 
+    def again(self, frame: FrameEvidence) -> FrameEvidence:
+        """A frame that shows what an earlier one did: what was read of that serves for both."""
+        return frame if self.ring.touch(frame.number) and frame.ring == self.number else self.add_frame(frame)
+
     def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
         """Give its room back: it turned out not to be evidence."""
         if evidence.ring == self.number:
