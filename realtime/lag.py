@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from realtime.load import Reduced
 from realtime.publish.events import Lag
 
 STEP_S = 0.5
@@ -33,16 +34,19 @@ class LagMeter:
         """Age of the oldest thing not answered; 0 when there is none."""
         return max(0.0, now_s - min(self._waiting, default=now_s))
 
-    def report(self, now_s: float, *, skipped_frames: int, skipped_windows: int) -> Lag | None:
-        """The event to publish at media time `now_s`, if one is due."""
-        lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows)
+    def report(
+        self, now_s: float, *, skipped_frames: int, skipped_windows: int, reduced: Reduced = "nothing"
+    ) -> Lag | None:
+        """The event to publish at media time `now_s`, if one is due. What is done without is told at once."""
+        lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
         said = self._said
         unchanged = (
             said is not None
             and abs(lag.seconds - said.seconds) < STEP_S
             and (lag.skipped_frames, lag.skipped_windows) == (said.skipped_frames, said.skipped_windows)
         )
-        if unchanged or now_s - self._said_at_s < PERIOD_S:
+        told = said is not None and lag.reduced == said.reduced
+        if told and (unchanged or now_s - self._said_at_s < PERIOD_S):
             return None
         self._said, self._said_at_s = lag, now_s
         return lag

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)
+LOOP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 LAG_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -30,6 +31,22 @@ class Metrics:
         )
         self.skipped_windows = Counter(
             "emothinker_skipped_windows", "Analyses a newer one replaced", registry=self.registry
+        )
+        self.reduced = Counter(
+            "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
+        )
+        self.loop_delay = Histogram(
+            "emothinker_loop_delay_seconds",
+            "How much later than asked for the event loop came round, sampled",
+            buckets=LOOP_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.queued = Histogram(
+            "emothinker_worker_queued_seconds",
+            "Wall time a job waited for the model worker, by rank",
+            ["rank"],
+            buckets=STAGE_BUCKETS_S,
+            registry=self.registry,
         )
         self.stage = Histogram(
             "emothinker_stage_seconds", "Wall time by stage", ["stage"], buckets=STAGE_BUCKETS_S, registry=self.registry

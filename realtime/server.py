@@ -50,7 +50,7 @@ from realtime.publish.schema import event_schema
 from realtime.roles import Model
 from realtime.sessions import Sessions
 from realtime.settings import Settings
-from realtime.worker import ModelWorker
+from realtime.worker import ModelWorker, watch_loop
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +100,12 @@ class LiveServer:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        yield
-        await self.sessions.stop_all("The server was stopped.")
+        watching = asyncio.create_task(watch_loop(self._metrics), name="watch loop")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await self.sessions.stop_all("The server was stopped.")
 
     # WHIP.
 

@@ -23,6 +23,7 @@ from realtime.cadence import Cadence, Due
 from realtime.errors import RealtimeError
 from realtime.ingest import Source
 from realtime.lag import LagMeter
+from realtime.load import Load
 from realtime.mailbox import Mailbox
 from realtime.metrics import Metrics
 from realtime.publish import report
@@ -105,6 +106,12 @@ class Session:
         self._cadence = Cadence(settings.analysis.every_s)
         self._buffer = RollingBuffer(settings.buffer)
         self._lag = LagMeter()
+        self._load = Load()
+        self._n_offered = 0
+        self._n_spared_frames = 0
+        self._n_spared_windows = 0
+        self._chains_go_on = asyncio.Event()
+        self._chains_go_on.set()
         self._failing: set[str] = set()
         self._see_ms: dict[str, float] = {}
 
@@ -152,14 +159,20 @@ class Session:
             "seq": self.log.seq,
             "windows": self.n_windows,
             "lag_s": round(self._lag.seconds(self.at_s), 3),
-            "skipped_frames": self._frames.n_skipped,
+            "skipped_frames": self.n_skipped_frames,
             "skipped_windows": self.n_skipped_windows,
         }
 
     @property
+    def n_skipped_frames(self) -> int:
+        """Frames that a newer one replaced before they were looked at, and those that were spared (`load.py`)."""
+        return self._frames.n_skipped + self._n_spared_frames
+
+    @property
     def n_skipped_windows(self) -> int:
-        """Analyses that a newer one replaced before they began, and those that got their label but no chain."""
-        return self._speech.n_skipped + self._due.n_skipped + self._spoken.n_skipped + self._quiet.n_skipped
+        """Analyses that a newer one replaced or that were spared, and those that got their label but no chain."""
+        replaced = self._speech.n_skipped + self._due.n_skipped + self._spoken.n_skipped + self._quiet.n_skipped
+        return replaced + self._n_spared_windows
 
     async def _run_stages(self) -> None:
         async with asyncio.TaskGroup() as stages:
@@ -203,6 +216,11 @@ class Session:
     async def frame(self, frame: VideoFrame) -> None:
         self._reached(frame.at_s)
         self._tell(self._watch.received(frame))
+        self._n_offered += 1
+        if not self._load.wants_frame(self._n_offered):
+            self._n_spared_frames += 1
+            self._metrics.skipped_frames.inc()
+            return
         self._lag.received(frame.at_s)
         gone = await self._frames.put(frame)
         if gone is not None:
@@ -231,9 +249,13 @@ class Session:
         self._reached(at_s)
         self._tell(self._watch.clock(at_s, silent_s=self._source.silent_s))
         due = self._cadence.clock(at_s)
-        if due is not None:
+        if due is not None and self._load.quiet_windows:
             await self._begin(self._due_now(due))
+        elif due is not None:
+            self._n_spared_windows += 1
+            self._metrics.skipped_windows.inc()
         if self._source.live:
+            self._adapt()
             self._report_lag()
 
     async def ended(self, reason: str) -> None:
@@ -259,7 +281,7 @@ class Session:
     async def _hear(self, perceiver: Perceiver) -> None:
         async for segment, analysis in self._speech:
             async with self._attempt("hear", analysis.timings_ms):
-                evidence = await self._worker.run("hear", perceiver.hear, segment)
+                evidence = await self._worker.run("hear", perceiver.hear, segment, rank=Rank.LABEL)
                 self._buffer.add_speech(evidence)
                 self._publish(report.heard(evidence), at_s=segment.end_s)
             await self._begin(analysis)
@@ -267,7 +289,7 @@ class Session:
     async def _hear_ahead(self, perceiver: Perceiver) -> None:
         async for so_far in self._ahead:
             async with self._attempt("hear_ahead", {}):
-                await self._worker.run("hear_ahead", perceiver.hear_ahead, so_far)
+                await self._worker.run("hear_ahead", perceiver.hear_ahead, so_far, rank=Rank.LABEL)
 
     async def _label(self) -> None:
         async for analysis in self._due:
@@ -275,7 +297,9 @@ class Session:
             self.n_windows += 1
             self._publish(report.begun(window, analysis.ask))
             async with self._attempt("fast", analysis.timings_ms):
-                label = await self._worker.run("fast", self._model.thinker.fast_label, window, analysis.ask)
+                label = await self._worker.run(
+                    "fast", self._model.thinker.fast_label, window, analysis.ask, rank=Rank.LABEL
+                )
                 self._publish(report.labelled(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
@@ -297,6 +321,7 @@ class Session:
         steps = await self._worker.run("reason", self._model.thinker.reason, window, analysis.ask, rank=Rank.REASON)
         try:
             while True:
+                await self._chains_go_on.wait()
                 if not analysis.due.spoken:
                     # What was just said is answered first; a quiet moment's chain goes on afterwards.
                     await self._nothing_spoken.wait()
@@ -362,8 +387,22 @@ class Session:
     def _reached(self, at_s: float) -> None:
         self.at_s = max(self.at_s, at_s)
 
+    def _adapt(self) -> None:
+        """Do without something more, or take something up again."""
+        if self._load.update(self._lag.seconds(self.at_s), self.at_s):
+            self._metrics.reduced.labels(self._load.reduced).inc()
+            if self._load.chains:
+                self._chains_go_on.set()
+            else:
+                self._chains_go_on.clear()
+
     def _report_lag(self) -> None:
-        lag = self._lag.report(self.at_s, skipped_frames=self._frames.n_skipped, skipped_windows=self.n_skipped_windows)
+        lag = self._lag.report(
+            self.at_s,
+            skipped_frames=self.n_skipped_frames,
+            skipped_windows=self.n_skipped_windows,
+            reduced=self._load.reduced,
+        )
         self._metrics.lag.observe(self._lag.seconds(self.at_s))
         if lag is not None:
             self._publish(lag)

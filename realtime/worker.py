@@ -1,8 +1,8 @@
 """One thread owns the model; every session awaits it.
 
-Evidence and fast labels go before reasoning, which is decoded in small steps, so that a sentence that just ended is not
-kept waiting by a chain of thought, whoever's it is. Within a rank it is first come, first served; a session has at most
-one job of each kind under way, and so none can crowd out another.
+What was said is heard and labelled first, then frames are seen, then chains go on, a few tokens a step: a sentence
+that just ended is not kept waiting by a picture or a chain of thought, whoever's it is. Within a rank it is first come,
+first served; a session has at most one job of each kind under way, and so none can crowd out another.
 """
 
 from __future__ import annotations
@@ -26,11 +26,22 @@ T = TypeVar("T")
 
 
 class Rank(IntEnum):
-    EVIDENCE = 0
-    "Seeing, hearing, and the fast label."
-    REASON = 1
+    LABEL = 0
+    "Hearing and the fast label: someone waits for it."
+    EVIDENCE = 1
+    "Seeing."
+    REASON = 2
     "One step of a chain."
-    STOP = 2
+    STOP = 3
+
+
+async def watch_loop(metrics: Metrics, every_s: float = 0.1) -> None:
+    """Sample for ever how late the event loop comes round: what decodes and publishes for all sessions."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due_s = loop.time() + every_s
+        await asyncio.sleep(every_s)
+        metrics.loop_delay.observe(max(0.0, loop.time() - due_s))
 
 
 @dataclass(order=True, slots=True)
@@ -40,6 +51,7 @@ class Job:
     stage: str = field(compare=False)
     work: Callable[[], Any] = field(compare=False)
     done: Future[Any] = field(compare=False)
+    put_s: float = field(compare=False)
 
 
 class ModelWorker:
@@ -73,7 +85,7 @@ class ModelWorker:
         self._put(Rank.EVIDENCE, stage, work)
 
     def _put(self, rank: Rank, stage: str, work: Callable[[], Any]) -> Future[Any]:
-        job = Job(rank, next(self._numbers), stage, work, Future())
+        job = Job(rank, next(self._numbers), stage, work, Future(), time.perf_counter())
         self._jobs.put(job)
         return job.done
 
@@ -83,6 +95,7 @@ class ModelWorker:
             if not job.done.set_running_or_notify_cancel():
                 continue
             began_s = time.perf_counter()
+            self._metrics.queued.labels(job.rank.name.lower()).observe(began_s - job.put_s)
             try:
                 result = job.work()
             # Whatever a model raises belongs to whoever asked; the thread lives on for the others.

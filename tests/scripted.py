@@ -59,7 +59,7 @@ def speech(start_s: float, end_s: float) -> SpeechSegment:
     return SpeechSegment(start_s, end_s, np.zeros(round((end_s - start_s) * SAMPLE_RATE_HZ), np.float32))
 
 
-Item = VideoFrame | SpeechEdge | SpeechSegment | SpeechSoFar | float | Callable[[], Awaitable[None]]
+Item = VideoFrame | SpeechEdge | SpeechSegment | SpeechSoFar | float | Callable[[], Awaitable[None] | None]
 
 
 @dataclass
@@ -87,7 +87,9 @@ class ScriptedSource:
                 case float() | int():
                     await sink.clock(item)
                 case _:
-                    await item()
+                    waiting = item()
+                    if waiting is not None:
+                        await waiting
         await sink.ended(self.reason)
 
 

@@ -14,12 +14,13 @@ from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
 from realtime.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import Ask, SpeechEdge, SpeechSoFar
+from realtime.records import Ask, SpeechEdge, SpeechSoFar, VideoFrame
 from realtime.session import Session
 from realtime.settings import Settings
 from realtime.worker import ModelWorker
 from tests.scripted import (
     CHAIN,
+    Item,
     ScriptedModel,
     ScriptedPerceiver,
     ScriptedSource,
@@ -142,27 +143,44 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     assert windows[0]["people"] == [1]
 
 
-async def test_a_newer_window_supersedes_one_that_has_not_begun(make: Make) -> None:
-    """The worker hangs in the first chain: the second window has begun, the third gives way to the fourth."""
+def released_at(at_s: float, hold: threading.Event, items: list[Item]) -> list[Item]:
+    """The items, with time for the stages after each frame and each moment at which a window may be due."""
+    items = list(items)
+    items.insert(next(index for index, item in enumerate(items) if item == at_s), hold.set)
+    script: list[Item] = []
+    for item in items:
+        script.append(item)
+        if isinstance(item, VideoFrame) or item is hold.set or (isinstance(item, float) and item % 4 == 0):
+            script.append(settle)
+    return [*script, settle]
+
+
+async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make: Make) -> None:
+    """The worker hangs in a chain from the fourth second to the twelfth; each step is told, down and back up."""
     hold = threading.Event()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
-
-    async def release() -> None:
-        await settle()
-        hold.set()
-        await settle()
-
-    items = conversation(16)
-    waits = [
-        part for item in items for part in ((item, settle) if isinstance(item, float) and item % 4 == 0 else (item,))
-    ]
-    session = make(ScriptedSource([*waits, release, 17.0, settle]), model)
+    session = make(ScriptedSource(released_at(12.0, hold, conversation(29))), model)
     await session.run()
     events = await events_of(session)
-    assert [window["end"] for window in of(events, "window")] == [4, 8, 16]
-    done = [event["window"] for event in of(events, "reason.done")]
-    assert (done[0], done[-1]) == (0, 2)
-    assert of(events, "lag")[-1]["skipped_windows"] > 0
+    told = [event["reduced"] for event in of(events, "lag")]
+    steps = [step for step, before in zip(told, [None, *told[:-1]], strict=True) if step != before]
+    assert steps == ["nothing", "chains", "windows", "frames", "windows", "chains", "nothing"]
+    assert [window["end"] for window in of(events, "window")] == [4, 20, 24, 28]
+    assert of(events, "reason.done"), "the chains went on once there was time"
+    last = of(events, "lag")[-1]
+    assert last["skipped_frames"] > 2
+    assert last["skipped_windows"] >= 3
+
+
+async def test_speech_is_labelled_whatever_is_done_without(make: Make) -> None:
+    hold = threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+    session = make(ScriptedSource(released_at(12.0, hold, conversation(14, (9.0, 10.0)))), model)
+    await session.run()
+    events = await events_of(session)
+    assert "frames" in [event["reduced"] for event in of(events, "lag")]
+    assert [label["window"] for label in of(events, "label") if label["source"] == "fast"] == [0, 1]
+    assert [window["end"] for window in of(events, "window")] == [4, 10]
 
 
 async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make) -> None:

@@ -3,9 +3,9 @@
 The same stages and the same mailboxes, newest wins; several sessions share one model, their clocks apart. The ceiling
 is the machine: face mesh, towers and decoding share its cores.
 
-`label_ms`, `first_word_ms` and `total_ms` count from the moment the segmenter says that speech has ended, and are of
-windows that speech called for. It says so `endpoint_ms` after the last sound, the quiet it waits for to be sure:
-`label_after_speech_ms` contains that. The stages are of all windows.
+`label_ms`, `first_word_ms` and `total_ms` count from the event that says that speech has ended, as a reader of the
+session gets it, and are of windows that speech called for. It is said `endpoint_ms` after the last sound, the quiet
+that the segmenter waits for to be sure: `label_after_speech_ms` contains that. The stages are of all windows.
 """
 
 from __future__ import annotations
@@ -136,9 +136,10 @@ async def measure_live(
         async with asyncio.TaskGroup() as tasks:
             sampling = tasks.create_task(_sample(sessions, metered.thinker, samples), name="sample")
             running = [tasks.create_task(session.run(), name=f"session {session.id[:8]}") for session in sessions]
-            events = [[json.loads(line) async for line in session.log.read()] for session in sessions]
-            await asyncio.wait(running)
+            reading = [tasks.create_task(_read(session), name=f"read {session.id[:8]}") for session in sessions]
+            await asyncio.wait([*running, *reading])
             sampling.cancel()
+            events = [task.result() for task in reading]
         cpu_s = time.process_time() - began_cpu_s
     live_s = sum(session.at_s for session in sessions)
     chains_s = metered.thinker.chain_cpu_s - chains_before_s
@@ -148,7 +149,7 @@ async def measure_live(
         "engine": model.engine_reason,
         "sessions": n_sessions,
         "live_s": round(live_s, 1),
-        **_latencies([event for one in events for event in one], endpoint_ms=settings.speech.hangover_ms),
+        **_latencies(events, endpoint_ms=settings.speech.hangover_ms),
         "lag_s": spread(sample.lag_s for sample in samples),
         "loop_delay_ms": spread(sample.late_ms for sample in samples),
         "skipped_frames": sum(state["skipped_frames"] for state in states),
@@ -243,20 +244,57 @@ def rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def _latencies(events: Sequence[dict[str, Any]], *, endpoint_ms: float) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event, and when whoever reads the session's log had it."""
+
+    event: dict[str, Any]
+    wall_s: float
+
+
+async def _read(session: Session) -> list[Told]:
+    return [Told(json.loads(line), time.monotonic()) async for line in session.log.read()]
+
+
+def answers_ms(told: Sequence[Told]) -> list[dict[str, float]]:
+    """For each window that speech called for: milliseconds from the end of speech to what came, as far as it came."""
+    ended_s = {each.event["end"]: each.wall_s for each in told if each.event.get("state") == "end"}
+    answers: dict[int, dict[str, float]] = {}
+    due_s: dict[int, float] = {}
+    for each in told:
+        match each.event:
+            case {"type": "window", "window": window, "end": end} if end in ended_s:
+                due_s[window], answers[window] = ended_s[end], {}
+            case {"type": "label", "source": "fast", "window": window} if window in due_s:
+                answers[window]["label"] = (each.wall_s - due_s[window]) * 1000
+            case {"type": "reason.delta", "window": window} if window in due_s:
+                answers[window].setdefault("first_word", (each.wall_s - due_s[window]) * 1000)
+            case {"type": "reason.done", "window": window} if window in due_s:
+                answers[window]["total"] = (each.wall_s - due_s[window]) * 1000
+    return list(answers.values())
+
+
+def _latencies(told: Sequence[Sequence[Told]], *, endpoint_ms: float) -> dict[str, Any]:
+    spoken = [answer for session in told for answer in answers_ms(session)]
+    events = [each.event for session in told for each in session]
     done = [event["timings_ms"] for event in events if event["type"] == "reason.done"]
-    spoken = [timings for timings in done if "hear" in timings]
-    figures: dict[str, Any] = {"windows": len(done), "spoken_windows": len(spoken), "endpoint_ms": endpoint_ms}
+    figures: dict[str, Any] = {
+        "windows": sum(event["type"] == "window" for event in events),
+        "spoken_windows": len(spoken),
+        "chains": len(done),
+        "endpoint_ms": endpoint_ms,
+    }
     for name in AFTER_SPEECH:
-        figures[f"{name}_ms"] = spread(timings[name] for timings in spoken if name in timings)
-    labels_ms = [timings["label"] for timings in spoken if "label" in timings]
-    figures["label_after_speech_ms"] = spread(endpoint_ms + label_ms for label_ms in labels_ms)
+        figures[f"{name}_ms"] = spread(answer[name] for answer in spoken if name in answer)
+    figures["label_after_speech_ms"] = spread(endpoint_ms + each["label"] for each in spoken if "label" in each)
     for stage in sorted({name for timings in done for name in timings} - {*AFTER_SPEECH, "chain_tokens"}):
         figures[f"stage_{stage}_ms"] = spread(timings[stage] for timings in done if stage in timings)
     decoded = [timings for timings in done if timings.get("chain_tokens") and timings.get("chain")]
     if decoded:
         n_tokens, passed_ms = (sum(timings[name] for timings in decoded) for name in ("chain_tokens", "chain"))
         figures["tokens_per_s"] = round(n_tokens / passed_ms * 1000, 1)
+    reductions = [event["reduced"] for event in events if event["type"] == "lag"]
+    figures["reduced"] = sorted(set(reductions) - {"nothing"})
     return figures
 
 

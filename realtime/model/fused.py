@@ -40,21 +40,44 @@ class Memory:
         return self.keys_LHSD.shape[2]
 
 
+class Product:
+    """x · W (+ a bias or a residual), W with inputs as rows; of one row, in 8-bit weights if there are any."""
+
+    def __init__(self, weight_DN: Tensor) -> None:
+        self.weight_DN = weight_DN
+        self._int8: tuple[Tensor, Tensor] | None = None
+        "(N, D) int8 and a scale (N,) for each output."
+
+    def quantise(self) -> None:
+        """Keep a copy in 8 bits, one scale an output. Activations then pass in bfloat16 (torch's kernel wants it)."""
+        scale_N = (self.weight_DN.float().abs().amax(0) / 127).clamp(min=1e-12)
+        narrow_ND = (self.weight_DN.float() / scale_N).round().to(torch.int8).t().contiguous()
+        self._int8 = (narrow_ND, scale_N.to(torch.bfloat16))
+
+    def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None) -> Tensor:
+        if self._int8 is not None and x_TD.shape[0] == 1:
+            out = torch._weight_int8pack_mm(x_TD.to(torch.bfloat16), *self._int8).to(x_TD.dtype)
+            return out if plus_N is None else out.add_(plus_N)
+        return torch.mm(x_TD, self.weight_DN) if plus_N is None else torch.addmm(plus_N, x_TD, self.weight_DN)
+
+
 @dataclass(frozen=True)
 class FusedLayer:
     norm_D: Tensor
-    qkv_DN: Tensor
+    qkv: Product
     qkv_bias_N: Tensor
-    o_ND: Tensor
+    o: Product
     mlp_norm_D: Tensor
-    gate_up_DM: Tensor
-    down_MD: Tensor
+    gate_up: Product
+    down: Product
 
 
 class FusedLanguageModel:
     """Embeddings in, normed hidden states out, as `LanguageModel`. Takes over the model's weights without a copy."""
 
-    def __init__(self, model: LanguageModel, head: nn.Linear) -> None:
+    def __init__(self, model: LanguageModel, head: nn.Linear, *, int8: bool = False) -> None:
+        """With `int8` the layers' weights are 8 bits wide where one token is read at a time, that is, while decoding:
+        a step is bound by the weights it reads. Labels, and all that is read in one pass, are as they were."""
         config = model.config
         self.config = config
         self.eps = config.rms_norm_eps
@@ -62,6 +85,10 @@ class FusedLanguageModel:
         self._half = config.head_dim // 2
         self._n_heads, self._n_kv = config.num_attention_heads, config.num_key_value_heads
         self._layers = [fuse(layer) for layer in model.layers]  # type: ignore[arg-type]
+        if int8:
+            for fused in self._layers:
+                for product in (fused.qkv, fused.o, fused.gate_up, fused.down):
+                    product.quantise()
         self._norm_D = model.norm.weight
         # Weights shared with the embeddings stay as those need them: row by row.
         tied = head.weight.data_ptr() == model.embed_tokens.weight.data_ptr()
@@ -114,7 +141,7 @@ class FusedLanguageModel:
         new_keys, new_values = keys[:, :, start:], values[:, :, start:]
         last = len(self._layers) - 1
         for index, layer in enumerate(self._layers):
-            qkv = torch.addmm(layer.qkv_bias_N, self._normed(x_TD, layer.norm_D), layer.qkv_DN)
+            qkv = layer.qkv(self._normed(x_TD, layer.norm_D), layer.qkv_bias_N)
             qkv = qkv.view(n, n_qk + self._n_kv, -1)
             qk = self.turn(qkv[:, :n_qk], cos, sin)
             new_keys[index].copy_(qk[:, self._n_heads :].transpose(0, 1))
@@ -131,10 +158,9 @@ class FusedLanguageModel:
                 k, v = (t[index][:, None].expand(-1, n_groups, -1, -1) for t in (keys, values))
                 out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_TS)
                 out = out.permute(2, 0, 1, 3)
-            x_TD = torch.addmm(x_TD, out.reshape(n, -1), layer.o_ND)
-            gate_up = torch.mm(self._normed(x_TD, layer.mlp_norm_D), layer.gate_up_DM)
-            gate, up = gate_up.chunk(2, dim=-1)
-            x_TD = torch.addmm(x_TD, F.silu(gate).mul_(up), layer.down_MD)
+            x_TD = layer.o(out.reshape(n, -1), x_TD)
+            gate, up = layer.gate_up(self._normed(x_TD, layer.mlp_norm_D)).chunk(2, dim=-1)
+            x_TD = layer.down(F.silu(gate).mul_(up), x_TD)
         memory.n_used = end
         return self._normed(x_TD, self._norm_D)
 
@@ -162,12 +188,12 @@ def fuse(layer: Layer) -> FusedLayer:
     bias = torch.cat([p.bias for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
     return FusedLayer(
         norm_D=norm_of(layer.input_layernorm),
-        qkv_DN=joined([attention.q_proj, attention.k_proj, attention.v_proj]),
+        qkv=Product(joined([attention.q_proj, attention.k_proj, attention.v_proj])),
         qkv_bias_N=bias,
-        o_ND=joined([attention.o_proj]),
+        o=Product(joined([attention.o_proj])),
         mlp_norm_D=norm_of(layer.post_attention_layernorm),
-        gate_up_DM=joined([mlp.gate_proj, mlp.up_proj]),
-        down_MD=joined([mlp.down_proj]),
+        gate_up=Product(joined([mlp.gate_proj, mlp.up_proj])),
+        down=Product(joined([mlp.down_proj])),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
+from realtime.load import Reduced
 from realtime.records import Box
 
 VERSION = 1
@@ -215,6 +216,9 @@ class Lag:
     "Media seconds that the oldest unanswered frame, speech or window is old."
     skipped_frames: Count
     skipped_windows: Count
+    reduced: Reduced = "nothing"
+    """What the session does without until the machine keeps up again, the furthest step: `chains` wait, then no
+    `windows` in quiet moments, then every other of the `frames`."""
 
 
 @dataclass(frozen=True)

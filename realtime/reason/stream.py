@@ -80,12 +80,18 @@ class Reasoner:
     """Shared by all sessions; called from the model worker's thread only."""
 
     def __init__(
-        self, model: EmoThinker, vocabulary: Vocabulary, *, now_s: Callable[[], float] = time.perf_counter
+        self,
+        model: EmoThinker,
+        vocabulary: Vocabulary,
+        *,
+        int8: bool = False,
+        now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
+        """With `int8` chains are decoded with 8-bit weights (`fused.py`)."""
         self._model = model
         self.vocabulary = vocabulary
         self._now_s = now_s
-        self._fused = FusedLanguageModel(model.thinker.model, model.thinker.lm_head)
+        self._fused = FusedLanguageModel(model.thinker.model, model.thinker.lm_head, int8=int8)
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, Labelled] = OrderedDict()
@@ -104,6 +110,10 @@ class Reasoner:
         ring = SessionRing(self._model, self._fused, self.vocabulary, ask, closed=self._forget)
         self._rings[ring.number] = ring
         return ring
+
+    def close_rings(self) -> None:
+        """Forget every session's evidence."""
+        self._rings.clear()
 
     def _forget(self, ring: int) -> None:
         self._rings.pop(ring, None)

@@ -122,3 +122,15 @@ def test_a_head_that_is_the_embeddings_stays_so() -> None:
     assert plain.embed_tokens.weight.is_contiguous()
     x = torch.randn(2, 64)
     assert close(fused.logits(x), x @ plain.embed_tokens.weight.T)
+
+
+@torch.inference_mode()
+def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all() -> None:
+    plain, head = drawn_model()
+    full, narrow = FusedLanguageModel(plain, head), FusedLanguageModel(plain, head, int8=True)
+    x, kept, narrow_kept = torch.randn(9, 64), memory(16), memory(16)
+    passed = full.read(x[:8], *full.text_rotary(0, 8), kept)
+    assert torch.equal(narrow.read(x[:8], *narrow.text_rotary(0, 8), narrow_kept), passed)
+    step = full.read(x[8:], *full.text_rotary(8, 1), kept)
+    apart = (narrow.read(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
+    assert 0 < float(apart) < 0.05

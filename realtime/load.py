@@ -1,0 +1,70 @@
+"""What a session does without while the machine is too slow, one step after the other, until it is not. Pure.
+
+    nothing ─► chains wait ─► no windows in quiet moments ─► every other frame      labels of speech stay to the last
+
+A step down is taken when the lag has been past its mark for half a second, at most one a second; a step back up after
+it was small for three seconds. Each change is told in a `lag` event.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Reduced = Literal["nothing", "chains", "windows", "frames"]
+STEPS: tuple[Reduced, ...] = get_args(Reduced)
+ENTER_S = (0.0, 0.75, 1.5, 2.5)
+"Lag in media seconds at which each step is taken. A frame that waits for another session's is 0.1 s old."
+PATIENCE_S = 0.5
+"Longer than one late frame, or one long step of another session."
+LEAVE_S = 0.4
+CALM_S = 3.0
+STEP_EVERY_S = 1.0
+
+
+class Load:
+    """One session's."""
+
+    def __init__(self) -> None:
+        self._step = 0
+        self._changed_s = -STEP_EVERY_S
+        self._calm_since_s: float | None = None
+        self._slow_since_s: float | None = None
+
+    @property
+    def reduced(self) -> Reduced:
+        """The furthest thing that is done without at the moment."""
+        return STEPS[self._step]
+
+    @property
+    def chains(self) -> bool:
+        """Whether chains may go on."""
+        return self._step < 1
+
+    @property
+    def quiet_windows(self) -> bool:
+        return self._step < 2
+
+    def wants_frame(self, n_offered: int) -> bool:
+        return self._step < 3 or n_offered % 2 == 0
+
+    def update(self, lag_s: float, at_s: float) -> bool:
+        """What the lag is at media time `at_s`; whether that changes anything."""
+        if lag_s > LEAVE_S:
+            self._calm_since_s = None
+        elif self._calm_since_s is None:
+            self._calm_since_s = at_s
+        if self._step + 1 < len(STEPS) and lag_s >= ENTER_S[self._step + 1]:
+            if self._slow_since_s is None:
+                self._slow_since_s = at_s
+            patient = at_s - self._slow_since_s >= PATIENCE_S and at_s - self._changed_s >= STEP_EVERY_S
+            return patient and self._to(self._step + 1, at_s)
+        self._slow_since_s = None
+        if self._step and self._calm_since_s is not None and at_s - self._calm_since_s >= CALM_S:
+            return self._to(self._step - 1, at_s)
+        return False
+
+    def _to(self, step: int, at_s: float) -> bool:
+        self._step, self._changed_s = step, at_s
+        # Each step back up is tried for a while before the next.
+        self._calm_since_s = self._slow_since_s = None
+        return True
