@@ -1,12 +1,14 @@
 /** What happens on the page, and the view after it. Events of the wire go on to `reducer.ts`. */
 
-import type { Rejected, Section, WireEvent } from "./protocol";
+import { sameEvidence, type Evidence } from "./evidence";
+import type { Rejected, WireEvent } from "./protocol";
 import { assertNever, reduceEvent } from "./reducer";
-import { NO_SESSION, shownAnalysis, type Choice, type Devices, type Failure, type Link, type View } from "./view";
+import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Failure, type Link, type Playback, type Session, type View } from "./view";
 
 export type Action =
   | { readonly do: "choose"; readonly choice: Choice }
   | { readonly do: "ask permission" }
+  | { readonly do: "get ready" }
   | { readonly do: "offer" }
   | { readonly do: "fail"; readonly failure: Failure }
   | { readonly do: "go live" }
@@ -15,12 +17,21 @@ export type Action =
   | { readonly do: "event"; readonly event: WireEvent | Rejected; readonly nowS: number }
   | { readonly do: "devices"; readonly devices: Devices }
   | { readonly do: "end"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string }
+  | { readonly do: "unplug"; readonly kind: "camera" | "microphone"; readonly gone: boolean }
+  | { readonly do: "ask"; readonly asking: Asking }
+  | { readonly do: "open"; readonly file: string; readonly session: Session }
+  | { readonly do: "play"; readonly playing: boolean }
+  | { readonly do: "seek"; readonly atS: number }
+  | { readonly do: "run to"; readonly atS: number }
+  | { readonly do: "read file" }
+  | { readonly do: "add video"; readonly name: string }
   | { readonly do: "forget" }
   | { readonly do: "pin"; readonly window: number | null }
   | { readonly do: "hold"; readonly on: boolean }
-  | { readonly do: "light"; readonly section: Section | null }
+  | { readonly do: "light"; readonly evidence: Evidence | null }
   | { readonly do: "mirror" }
-  | { readonly do: "show focal" };
+  | { readonly do: "show focal" }
+  | { readonly do: "show patches" };
 
 export function reduce(view: View, action: Action): View {
   switch (action.do) {
@@ -28,6 +39,8 @@ export function reduce(view: View, action: Action): View {
       return { ...view, choice: action.choice };
     case "ask permission":
       return { ...view, phase: { name: "starting", step: "permission" } };
+    case "get ready":
+      return { ...view, phase: { name: "ready" }, unplugged: [] };
     case "offer":
       return { ...view, phase: { name: "starting", step: "server" } };
     case "fail":
@@ -41,6 +54,7 @@ export function reduce(view: View, action: Action): View {
         pinned: null,
         held: null,
         lit: null,
+        asking: { state: "idle" },
       };
     case "media":
       return view.phase.name === "live" ? { ...view, phase: { name: "live", mediaUp: action.up } } : view;
@@ -58,19 +72,66 @@ export function reduce(view: View, action: Action): View {
         lit: null,
         held: null,
       };
+    case "unplug": {
+      const others = view.unplugged.filter((kind) => kind !== action.kind);
+      return { ...view, unplugged: action.gone ? [...others, action.kind] : others };
+    }
+    case "ask":
+      return { ...view, asking: action.asking };
+    case "open":
+      return {
+        ...view,
+        phase: { name: "replay", file: action.file },
+        session: action.session,
+        link: { state: "over" },
+        choice: chosenIn(action.session),
+        playback: AT_START,
+        pinned: null,
+        held: null,
+        lit: null,
+      };
+    case "play":
+      return { ...view, pinned: null, playback: { ...view.playback, playing: action.playing } };
+    case "seek":
+      return { ...view, pinned: null, playback: playedTo(view, action.atS, view.playback.seeks + 1) };
+    case "run to":
+      return { ...view, playback: playedTo(view, action.atS, view.playback.seeks) };
+    case "read file":
+      return { ...view, phase: { name: "starting", step: "file" } };
+    case "add video":
+      return { ...view, playback: { ...view.playback, video: action.name } };
     case "forget":
-      return { ...view, phase: { name: "consent", failure: null }, session: NO_SESSION, pinned: null };
+      return {
+        ...view,
+        phase: { name: "consent", failure: null },
+        session: NO_SESSION,
+        playback: AT_START,
+        pinned: null,
+        lit: null,
+      };
     case "pin":
       return { ...view, pinned: action.window, held: null };
     case "hold":
       return { ...view, held: action.on ? (shownAnalysis(view)?.window ?? null) : null };
     case "light":
-      return view.lit === action.section ? view : { ...view, lit: action.section };
+      return sameEvidence(view.lit, action.evidence) ? view : { ...view, lit: action.evidence };
     case "mirror":
       return { ...view, mirrored: !view.mirrored };
     case "show focal":
       return { ...view, focalShown: !view.focalShown };
+    case "show patches":
+      return { ...view, patchesShown: !view.patchesShown };
     default:
       return assertNever(action);
   }
+}
+
+/** What a saved session had: someone who shared their voice alone has no frames. */
+function chosenIn(session: Session): Choice {
+  if (session.looks.length === 0) return "microphone";
+  return session.speech.length === 0 && session.voiceCues.length === 0 ? "camera" : "both";
+}
+
+function playedTo(view: View, atS: number, seeks: number): Playback {
+  return { ...view.playback, atS: Math.max(0, Math.min(atS, view.session.mediaS)), seeks };
 }

@@ -1,10 +1,17 @@
-/** What was said in a session, as files for the person it is about: JSON, a table, subtitles. Nothing is sent anywhere. */
+/**
+ * What was said in a session, as files for the person it is about: JSON, a table, subtitles. Nothing is sent anywhere.
+ *
+ * The JSON holds it twice: `windows` for people and their programs, and `events` as the wire would have told it, from which
+ * `saved.ts` opens the session again.
+ */
 
-import { SECTIONS } from "./protocol";
-import { bestLabel, concluded, sectionText, type Analysis, type Session } from "./view";
+import { relettered } from "./evidence";
+import { SECTIONS, VERSION, type Section } from "./protocol";
+import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Session } from "./view";
 
 export const FORMATS = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } as const;
 export type Format = keyof typeof FORMATS;
+export const SAVED = "emothinker session";
 
 export function exported(session: Session, format: Format): string {
   switch (format) {
@@ -17,11 +24,22 @@ export function exported(session: Session, format: Format): string {
   }
 }
 
+interface Told {
+  readonly analysis: Analysis;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Windows that have a label and a place in time, oldest first. */
-function told(session: Session): { analysis: Analysis; start: number; end: number }[] {
+export function told(session: Session): readonly Told[] {
   return session.analyses.flatMap((analysis) =>
     analysis.span !== null && bestLabel(analysis) !== null ? [{ analysis, start: analysis.span.start, end: analysis.span.end }] : [],
   );
+}
+
+/** The words of a section with the letters that the page used. */
+export function saidText(analysis: Analysis, section: Section): string {
+  return relettered(sectionText(analysis, section), analysis.people);
 }
 
 function toJson(session: Session): string {
@@ -30,22 +48,68 @@ function toJson(session: Session): string {
     start,
     end,
     speech_s: analysis.span?.speechS ?? 0,
+    query: analysis.query,
+    labels: labelsOf(session, analysis),
     answer: concluded(analysis),
     fast: analysis.fast,
     chain: analysis.chain,
-    sections: Object.fromEntries(SECTIONS.map((name) => [name, sectionText(analysis, name)])),
+    sections: Object.fromEntries(SECTIONS.map((name) => [name, saidText(analysis, name)])),
     timings_ms: analysis.timingsMs,
   }));
   const { model, engine, labels, speech, mediaS } = session;
-  return JSON.stringify({ format: "emothinker session", v: 1, model, engine, labels, duration_s: mediaS, speech, windows }, null, 2);
+  const body = { format: SAVED, v: 2, model, engine, labels, duration_s: mediaS, speech, windows };
+  // Indented for people, but for the events: there are many, and each is one line.
+  const lines = events(session).map((event) => `    ${JSON.stringify(event)}`);
+  return `${JSON.stringify(body, null, 2).slice(0, -2)},\n  "events": [\n${lines.join(",\n")}\n  ]\n}\n`;
+}
+
+type Plain = Readonly<Record<string, unknown>>;
+
+/** The session as events, numbered anew in the order of their times. */
+function events(session: Session): readonly Plain[] {
+  const { model, engine, labels } = session;
+  const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels } }];
+  const add = (t: number, type: string, body: Plain): number => timed.push({ t, body: { type, ...body } });
+  for (const { atS, seq: _seq, ...look } of session.looks) add(atS, "frame", look);
+  for (const { atS, track, cues } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, voice: null, relative: null });
+  for (const { atS, values, relative } of session.voiceCues) add(atS, "cues", { face: null, voice: values, relative });
+  for (const { start, end } of session.speech) {
+    add(start, "speech", { state: "start", start, end: null });
+    if (end !== null) add(end, "speech", { state: "end", start, end });
+  }
+  for (const analysis of session.analyses) addAnalysis(analysis, add);
+  for (const { atS, code, message, hint, over } of session.notices) add(atS, "error", { code, message, hint, over });
+  const { seconds, skippedFrames, skippedWindows } = session.lag;
+  add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows });
+  add(session.mediaS, "session.closed", { reason: session.closed ?? "The session was saved." });
+  const name = session.id === "" ? "saved" : session.id;
+  return timed.toSorted((a, b) => a.t - b.t).map(({ t, body }, index) => ({ v: VERSION, session: name, seq: index + 1, t, ...body }));
+}
+
+function addAnalysis(analysis: Analysis, add: (t: number, type: string, body: Plain) => void): void {
+  const { window, span, people, query, labels } = analysis;
+  if (span === null) return;
+  const { start, end, frames, speechS } = span;
+  add(end, "window", { window, start, end, frames, speech_s: speechS, people, query, labels });
+  for (const source of ["fast", "chain"] as const) {
+    const labelled = analysis[source];
+    if (labelled !== null) add(source === "fast" ? end : (analysis.settledS ?? end), "label", { window, source, ...labelled });
+  }
+  // A chain that was cut off is saved with as much of it as there was.
+  const sections = Object.fromEntries(SECTIONS.map((name) => [name, sectionText(analysis, name)]).filter(([, text]) => text !== ""));
+  if (Object.keys(sections).length === 0) return;
+  add(analysis.settledS ?? end, "reason.done", { window, sections, answer: concluded(analysis), timings_ms: analysis.timingsMs });
 }
 
 function toCsv(session: Session): string {
-  const head = ["start_s", "end_s", "speech_s", "label", "intensity", "confidence", ...session.labels.map((label) => `p_${label}`), ...SECTIONS];
+  const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS];
   const rows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
-    const shares = session.labels.map((name) => bestLabel(analysis)?.probabilities[name] ?? "");
-    return [start, end, analysis.span?.speechS ?? 0, label, intensity, confidence, ...shares, ...SECTIONS.map((name) => sectionText(analysis, name))];
+    const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
+    const shares = names.map((name) => bestLabel(analysis)?.probabilities[name] ?? "");
+    const texts = SECTIONS.map((name) => saidText(analysis, name));
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts];
   });
   return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
@@ -65,7 +129,7 @@ function toVtt(session: Session): string {
     if (end <= begin) return [];
     fromS = end;
     const { label, confidence } = concluded(analysis);
-    const words = [`${label} (${Math.round(confidence * 100)} %)`, sectionText(analysis, "fine")].filter(Boolean);
+    const words = [`${label} (${Math.round(confidence * 100)} %)`, saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });
   return ["WEBVTT\n", ...cues].join("\n");

@@ -3,22 +3,24 @@
 import "./style/page.css";
 
 import { reduce, type Action } from "./actions";
+import { Capture, type Heard } from "./capture";
 import { loadConfig } from "./config";
 import { makePage } from "./draw";
 import { EventFollower } from "./events";
 import { save } from "./export";
-import { LevelMeter, listDevices, MediaFailure, openMedia, stopMedia } from "./media";
+import { MediaFailure } from "./media";
 import { asLanguage, LANGUAGES, preferredLanguage } from "./messages";
+import { Player } from "./player";
 import { rememberConsent, rememberLanguage } from "./remember";
+import { NotSaved, openSaved } from "./saved";
 import { WhipFailure, WhipSession } from "./whip";
 import { FIRST_VIEW, type Failure } from "./view";
 
 /** What is open while a session runs, and has to be closed with it. */
 interface Running {
-  stream: MediaStream;
-  readonly meter: LevelMeter;
-  whip: WhipSession | null;
-  follower: EventFollower | null;
+  readonly capture: Capture;
+  readonly whip: WhipSession;
+  readonly follower: EventFollower;
 }
 
 /** What the server calls it when no packet ever came through. */
@@ -30,9 +32,12 @@ const config = loadConfig();
 const token = new URLSearchParams(window.location.hash.slice(1)).get("token") ?? "";
 
 let view = FIRST_VIEW;
+/** Camera and microphone, once consent was given. */
+let capture: Capture | null = null;
 let running: Running | null = null;
 /** Counts starts, so that one that was cancelled knows it. */
 let attempt = 0;
+const player = new Player((action) => send(action));
 let draw = drawIn(preferredLanguage());
 
 function nowS(): number {
@@ -49,14 +54,23 @@ function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof make
     root,
     {
       send,
-      start: (remember) => void start(remember),
+      prepare: (remember) => void prepare(remember),
+      start: () => void start(),
       cancel,
       withdraw,
-      switchDevice: (kind, id) => void switchDevice(kind, id),
+      switchDevice: (kind, id) => void capture?.choose(kind, id),
+      ask: (query, labels) => void ask(query, labels),
       save: (format) => save(view.session, format),
+      print: () => window.print(),
+      openSaved: (file) => void open(file),
+      openVideo: (file) => {
+        player.open(file);
+        send({ do: "add video", name: file.name });
+      },
       setLanguage,
-      stream,
-      level,
+      stream: () => capture?.stream ?? null,
+      clip: () => player.clip,
+      level: () => capture?.level() ?? 0,
     },
     LANGUAGES[language],
   );
@@ -67,44 +81,51 @@ function setLanguage(code: string): void {
   draw = drawIn(asLanguage(code));
 }
 
-function stream(): MediaStream | null {
-  return running?.stream ?? null;
-}
-
-function level(): number {
-  return running?.meter.level() ?? 0;
-}
-
-async function start(remember: boolean): Promise<void> {
+/** Consent was given: open the camera, show it to its owner, send nothing. */
+async function prepare(remember: boolean): Promise<void> {
   rememberConsent(remember);
   attempt += 1;
   const mine = attempt;
   send({ do: "ask permission" });
-  let opened: Running | null = null;
   try {
     const { choice, devices } = view;
-    opened = {
-      stream: await openMedia({ choice, camera: devices.camera, microphone: devices.microphone }),
-      meter: new LevelMeter(),
-      whip: null,
-      follower: null,
-    };
-    opened.meter.listen(opened.stream);
-    if (mine === attempt) send({ do: "offer" });
-    const { iceServers } = await config;
-    if (mine === attempt) opened.whip = await WhipSession.open(opened.stream, { token, iceServers, onMedia, nowS });
-    if (mine === attempt && opened.whip !== null) await goLive(opened, opened.whip);
-    else await release(opened);
+    const opened = await Capture.open({ choice, camera: devices.camera, microphone: devices.microphone }, heardOfDevices);
+    if (mine !== attempt) return await opened.close();
+    capture = opened;
+    send({ do: "get ready" });
+    await opened.tellDevices();
   } catch (error) {
-    if (opened !== null) await release(opened);
     if (mine === attempt) send({ do: "fail", failure: failureOf(error) });
   }
 }
 
-async function goLive(opened: Running, whip: WhipSession): Promise<void> {
-  running = opened;
-  send({ do: "go live" });
-  opened.follower = new EventFollower({
+const heardOfDevices: Heard = {
+  onDevices: (devices) => send({ do: "devices", devices }),
+  onPlug: (kind, gone) => send({ do: "unplug", kind, gone }),
+};
+
+async function start(): Promise<void> {
+  const opened = capture;
+  if (opened === null) return;
+  attempt += 1;
+  const mine = attempt;
+  send({ do: "offer" });
+  try {
+    const { iceServers } = await config;
+    const whip = await WhipSession.open(opened.stream, { token, iceServers, onMedia, nowS });
+    if (mine !== attempt) return await whip.end();
+    opened.onTrack = (track) => whip.replace(track);
+    send({ do: "go live" });
+    running = { capture: opened, whip, follower: follow(whip) };
+  } catch (error) {
+    if (mine !== attempt) return;
+    await closeCapture();
+    send({ do: "fail", failure: failureOf(error) });
+  }
+}
+
+function follow(whip: WhipSession): EventFollower {
+  return new EventFollower({
     path: whip.path,
     known: () => whip.known(),
     nowS,
@@ -115,8 +136,20 @@ async function goLive(opened: Running, whip: WhipSession): Promise<void> {
     onLink: (link) => send({ do: "link", link }),
     onGone: (why) => void finish(why, ""),
   });
-  watchTracks(opened.stream);
-  send({ do: "devices", devices: await listDevices(opened.stream) });
+}
+
+async function ask(query: string | null, labels: readonly string[] | null): Promise<void> {
+  const asked = running;
+  if (asked === null) return;
+  send({ do: "ask", asking: { state: "sending" } });
+  try {
+    const now = await asked.whip.ask(query, labels);
+    if (running === asked) send({ do: "ask", asking: { state: "accepted", ...now } });
+  } catch (error) {
+    const failure = failureOf(error);
+    const said = failure.kind === "problem" ? { detail: failure.detail, hint: failure.hint } : { detail: "", hint: "" };
+    if (running === asked) send({ do: "ask", asking: { state: "refused", ...said } });
+  }
 }
 
 /** The server's word that it is over. */
@@ -127,11 +160,12 @@ async function closed(reason: string): Promise<void> {
 
 function failureOf(error: unknown): Failure {
   if (error instanceof MediaFailure || error instanceof WhipFailure) return error.failure;
+  if (error instanceof NotSaved) return { kind: "not-saved", why: error.why };
   return { kind: "problem", detail: error instanceof Error ? error.message : String(error), hint: "" };
 }
 
 function onMedia(state: "up" | "down" | "failed"): void {
-  if (state === "failed" && view.session.looked === null && running !== null) {
+  if (state === "failed" && view.session.looks.length === 0 && running !== null) {
     // Nothing ever came through: that is a matter of networks, and waiting will not change it.
     void closed(NO_PATH);
     return;
@@ -139,41 +173,17 @@ function onMedia(state: "up" | "down" | "failed"): void {
   send({ do: "media", up: state === "up" });
 }
 
-function watchTracks(opened: MediaStream): void {
-  for (const track of opened.getTracks()) {
-    // Unplugged. When it comes back, or another one is there, it is taken up again.
-    track.addEventListener("ended", () => void switchDevice(track.kind === "video" ? "camera" : "microphone", ""));
-  }
-}
-
-async function switchDevice(kind: "camera" | "microphone", id: string): Promise<void> {
-  const session = running;
-  if (session?.whip == null) return;
-  try {
-    const fresh = await openMedia({ choice: kind, camera: kind === "camera" ? id : "", microphone: kind === "microphone" ? id : "" });
-    if (running !== session) return stopMedia(fresh);
-    const kept = session.stream.getTracks().filter((track) => (track.kind === "video") !== (kind === "camera"));
-    for (const track of session.stream.getTracks()) if (!kept.includes(track)) track.stop();
-    for (const track of fresh.getTracks()) await session.whip.replace(track);
-    session.stream = new MediaStream([...kept, ...fresh.getTracks()]);
-    session.meter.listen(session.stream);
-    watchTracks(fresh);
-    send({ do: "devices", devices: await listDevices(session.stream) });
-  } catch (error) {
-    // The server says that the picture or the sound is missing; a device that is plugged in again is tried once more.
-    if (!(error instanceof MediaFailure)) throw error;
-    navigator.mediaDevices.addEventListener("devicechange", () => void switchDevice(kind, ""), { once: true });
-  }
-}
-
 function cancel(): void {
   attempt += 1;
+  void closeCapture();
+  player.close();
   send({ do: "forget" });
 }
 
 function withdraw(): void {
   rememberConsent(false);
-  void finish("withdrawn", "");
+  if (running === null) cancel();
+  else void finish("withdrawn", "");
 }
 
 async function finish(why: "withdrawn" | "closed" | "gone", detail: string): Promise<void> {
@@ -181,21 +191,37 @@ async function finish(why: "withdrawn" | "closed" | "gone", detail: string): Pro
   if (closing === null) return;
   running = null;
   send({ do: "end", why, detail });
-  await release(closing, why === "withdrawn");
+  closing.follower.close();
+  // A session that has ended already needs no telling.
+  if (why !== "withdrawn") closing.whip.close();
+  await Promise.all([closeCapture(), why === "withdrawn" ? closing.whip.end() : undefined]);
 }
 
-/** `tell` has the server end the session too; one that has ended already needs no telling. */
-async function release(closing: Running, tell = true): Promise<void> {
-  closing.follower?.close();
-  stopMedia(closing.stream);
-  if (!tell) closing.whip?.close();
-  await Promise.all([closing.meter.close(), tell ? closing.whip?.end() : undefined]);
+async function closeCapture(): Promise<void> {
+  const closing = capture;
+  capture = null;
+  await closing?.close();
+}
+
+async function open(file: File): Promise<void> {
+  attempt += 1;
+  const mine = attempt;
+  send({ do: "read file" });
+  try {
+    const session = await openSaved(file);
+    if (mine !== attempt) return;
+    player.close();
+    send({ do: "open", file: file.name, session });
+  } catch (error) {
+    if (mine === attempt) send({ do: "fail", failure: failureOf(error) });
+  }
 }
 
 // Whoever closes the page withdraws, too; but what they wished to be remembered still is.
 addEventListener("pagehide", () => void finish("withdrawn", ""));
 
 function step(): void {
+  player.step(view, nowS());
   draw(view, nowS());
   requestAnimationFrame(step);
 }

@@ -21,6 +21,15 @@ export interface FaceBox {
   readonly score: number;
 }
 
+/** The grid that the vision tower sees: row by row `f` focal, `k` background kept, `-` background dropped. */
+export interface Patches {
+  /** What of the frame the grid covers; it may reach beyond the frame's edges. */
+  readonly region: Box;
+  readonly rows: number;
+  readonly columns: number;
+  readonly cells: string;
+}
+
 export interface Conflict {
   readonly face: Distribution;
   readonly voice: Distribution;
@@ -54,9 +63,10 @@ export type WireEvent = Common &
         readonly saturation: number;
         readonly width: number;
         readonly height: number;
+        readonly patches: Patches | null;
       }
     | { readonly type: "speech"; readonly state: "start" | "end"; readonly start: number; readonly end: number | null }
-    | { readonly type: "cues"; readonly face: Distribution | null; readonly voice: Distribution | null }
+    | { readonly type: "cues"; readonly face: Distribution | null; readonly voice: Distribution | null; readonly relative: Distribution | null }
     | {
         readonly type: "window";
         readonly window: number;
@@ -64,6 +74,12 @@ export type WireEvent = Common &
         readonly end: number;
         readonly frames: number;
         readonly speech_s: number;
+        /** Tracks of whom this window's chain calls Person A, Person B, … */
+        readonly people: readonly number[];
+        /** The question asked; null is the model's own. */
+        readonly query: string | null;
+        /** The labels to choose from; empty where the event didn't say. */
+        readonly labels: readonly string[];
       }
     | {
         readonly type: "label";
@@ -120,6 +136,10 @@ function list(from: Fields, name: string): readonly unknown[] {
   return value;
 }
 
+function strings(values: readonly unknown[]): readonly string[] {
+  return values.filter((value) => typeof value === "string");
+}
+
 function oneOf<T extends string>(from: Fields, name: string, allowed: readonly T[]): T {
   const value = string(from, name);
   const found = allowed.find((word) => word === value);
@@ -148,6 +168,15 @@ function faceBox(value: unknown): FaceBox {
   return { track: number(face, "track"), box: box(face["box"]), score: number(face, "score") };
 }
 
+const CELLS = /^[fk-]*$/;
+
+function patches(from: Fields, name: string): Patches {
+  const part = fields(from[name], name);
+  const found = { region: box(part["region"]), rows: number(part, "rows"), columns: number(part, "columns"), cells: string(part, "cells") };
+  if (found.cells.length !== found.rows * found.columns || !CELLS.test(found.cells)) throw new Malformed("the cells do not fill the grid");
+  return found;
+}
+
 function conflict(from: Fields, name: string): Conflict {
   const part = fields(from[name], name);
   return { face: numbers(part, "face"), voice: numbers(part, "voice"), score: number(part, "score") };
@@ -169,7 +198,7 @@ const READERS: Readers = {
   "session.opened": (from) => ({
     model: string(from, "model"),
     engine: string(from, "engine"),
-    labels: list(from, "labels").filter((label) => typeof label === "string"),
+    labels: strings(list(from, "labels")),
   }),
   "session.closed": (from) => ({ reason: string(from, "reason") }),
   frame: (from) => {
@@ -182,6 +211,7 @@ const READERS: Readers = {
       saturation: number(from, "saturation"),
       width: orNull(from, "width", number) ?? 0,
       height: orNull(from, "height", number) ?? 0,
+      patches: orNull(from, "patches", patches),
     };
   },
   speech: (from) => ({
@@ -189,13 +219,16 @@ const READERS: Readers = {
     start: number(from, "start"),
     end: orNull(from, "end", number),
   }),
-  cues: (from) => ({ face: orNull(from, "face", numbers), voice: orNull(from, "voice", numbers) }),
+  cues: (from) => ({ face: orNull(from, "face", numbers), voice: orNull(from, "voice", numbers), relative: orNull(from, "relative", numbers) }),
   window: (from) => ({
     window: number(from, "window"),
     start: number(from, "start"),
     end: number(from, "end"),
     frames: number(from, "frames"),
     speech_s: number(from, "speech_s"),
+    people: (orNull(from, "people", list) ?? []).filter((track) => typeof track === "number"),
+    query: orNull(from, "query", string),
+    labels: strings(orNull(from, "labels", list) ?? []),
   }),
   label: (from) => ({
     window: number(from, "window"),

@@ -7,11 +7,15 @@
 
 import { follow } from "./follow";
 import type { Rejected, WireEvent } from "./protocol";
-import type { Analysis, Notice, Piece, Session, Stretch } from "./view";
+import type { Analysis, FaceMeasured, Looked, Notice, Piece, Session, Stretch, VoiceMeasured } from "./view";
 
-/** Windows kept to read again: over two hours of speech without a break. */
-export const KEPT_ANALYSES = 2_000;
-export const KEPT_STRETCHES = 2_000;
+/** Windows kept to read again: two hours with one every two seconds. */
+export const KEPT_ANALYSES = 3_600;
+export const KEPT_STRETCHES = 3_600;
+/** Frames kept to look at again: over two hours at one a second. */
+export const KEPT_LOOKS = 8_000;
+/** Measurements of faces: the same for one person, less for more. */
+export const KEPT_CUES = 10_000;
 export const KEPT_NOTICES = 20;
 
 export function assertNever(value: never): never {
@@ -44,26 +48,18 @@ function applyEvent(session: Session, event: WireEvent): Session {
     case "session.closed":
       return { ...session, closed: event.reason };
     case "frame":
-      if (event.seq <= (session.looked?.seq ?? 0)) return session;
-      return {
-        ...session,
-        looked: {
-          seq: event.seq,
-          atS: event.t,
-          faces: event.faces,
-          focal: event.focal,
-          tokens: event.tokens,
-          brightness: event.brightness,
-        },
-      };
+      return { ...session, looks: inOrder(session.looks, lookOf(event), KEPT_LOOKS) };
     case "speech":
       return { ...session, speech: withStretch(session.speech, { start: event.start, end: event.state === "end" ? event.end : null }) };
     case "cues":
-      return event.voice === null ? session : { ...session, voiceCues: event.voice };
+      return withCues(session, event);
     case "window":
       return withAnalysis(session, event.window, (analysis) => ({
         ...analysis,
         span: { start: event.start, end: event.end, frames: event.frames, speechS: event.speech_s },
+        people: event.people,
+        query: event.query,
+        labels: event.labels,
       }));
     case "label":
       return withAnalysis(session, event.window, (analysis) => {
@@ -98,6 +94,35 @@ function applyEvent(session: Session, event: WireEvent): Session {
   }
 }
 
+function lookOf(event: Extract<WireEvent, { type: "frame" }>): Looked {
+  const { seq, t, faces, focal, patches, tokens, brightness, saturation, width, height } = event;
+  return { seq, atS: t, faces, focal, patches, tokens, brightness, saturation, width, height };
+}
+
+function withCues(session: Session, event: Extract<WireEvent, { type: "cues" }>): Session {
+  const { seq, t } = event;
+  if (event.face !== null) {
+    const { track = 0, ...cues } = event.face;
+    const measured: FaceMeasured = { seq, atS: t, track, cues };
+    return { ...session, faceCues: inOrder(session.faceCues, measured, KEPT_CUES) };
+  }
+  if (event.voice === null) return session;
+  const measured: VoiceMeasured = { seq, atS: t, values: event.voice, relative: event.relative ?? {} };
+  return { ...session, voiceCues: inOrder(session.voiceCues, measured, KEPT_STRETCHES) };
+}
+
+/** With `item` at its place by number; one that is there already, or too old to be kept, changes nothing. */
+function inOrder<T extends { readonly seq: number }>(items: readonly T[], item: T, kept: number): readonly T[] {
+  const index = items.findLastIndex((earlier) => earlier.seq <= item.seq);
+  if (items[index]?.seq === item.seq) return items;
+  if (items.length < kept) return items.toSpliced(index + 1, 0, item);
+  if (index < 0) return items;
+  // The oldest gives up its place; copied once, since in a burst this happens thousands of times a second.
+  const next = items.slice(1);
+  next.splice(index, 0, item);
+  return next;
+}
+
 function noticeOf(event: Extract<WireEvent, { type: "error" }>): Notice {
   return { seq: event.seq, atS: event.t, code: event.code, message: event.message, hint: event.hint, over: event.over };
 }
@@ -111,6 +136,9 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
   const fresh: Analysis = {
     window,
     span: null,
+    people: [],
+    query: null,
+    labels: [],
     fast: null,
     chain: null,
     pieces: {},
@@ -123,8 +151,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
 }
 
 function withPiece(pieces: readonly Piece[], piece: Piece): readonly Piece[] {
-  const index = pieces.findLastIndex((earlier) => earlier.seq <= piece.seq);
-  return pieces[index]?.seq === piece.seq ? pieces : pieces.toSpliced(index + 1, 0, piece);
+  return inOrder(pieces, piece, Infinity);
 }
 
 function withStretch(stretches: readonly Stretch[], stretch: Stretch): readonly Stretch[] {

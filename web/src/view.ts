@@ -4,7 +4,8 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { Answer, Box, Conflict, Distribution, FaceBox, Section } from "./protocol";
+import type { Evidence } from "./evidence";
+import type { Answer, Box, Conflict, Distribution, FaceBox, Patches, Section } from "./protocol";
 
 /** What the person chose to share. */
 export type Choice = "both" | "camera" | "microphone";
@@ -32,6 +33,12 @@ export interface Analysis {
   readonly window: number;
   /** Media seconds; null until the window's own event has come. */
   readonly span: { readonly start: number; readonly end: number; readonly frames: number; readonly speechS: number } | null;
+  /** Tracks of whom the chain calls Person A, Person B, … */
+  readonly people: readonly number[];
+  /** The question it answers; null is the model's own. */
+  readonly query: string | null;
+  /** What it chooses from; empty until the window's own event has come. */
+  readonly labels: readonly string[];
   readonly fast: Labelled | null;
   readonly chain: Labelled | null;
   readonly pieces: Readonly<Partial<Record<Section, readonly Piece[]>>>;
@@ -48,8 +55,29 @@ export interface Looked {
   readonly atS: number;
   readonly faces: readonly FaceBox[];
   readonly focal: readonly Box[];
+  readonly patches: Patches | null;
   readonly tokens: { readonly focal: number; readonly background: number; readonly dropped: number };
   readonly brightness: number;
+  readonly saturation: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Measured cues of one face in one frame, each 0–1 relative to that face's own neutral. */
+export interface FaceMeasured {
+  readonly seq: number;
+  readonly atS: number;
+  readonly track: number;
+  readonly cues: Distribution;
+}
+
+/** Measured prosody of the stretch of speech that ended at `atS`. */
+export interface VoiceMeasured {
+  readonly seq: number;
+  readonly atS: number;
+  readonly values: Distribution;
+  /** The same as z-scores against this voice's own baseline. */
+  readonly relative: Distribution;
 }
 
 export interface Notice {
@@ -81,8 +109,10 @@ export interface Session {
   readonly mediaS: number;
   /** Page clock (s) at media second 0, as near as events let us know; null before the first. */
   readonly zeroS: number | null;
-  readonly looked: Looked | null;
-  readonly voiceCues: Distribution | null;
+  /** Every frame looked at, oldest first, up to a bound. */
+  readonly looks: readonly Looked[];
+  readonly faceCues: readonly FaceMeasured[];
+  readonly voiceCues: readonly VoiceMeasured[];
   readonly speech: readonly Stretch[];
   readonly analyses: readonly Analysis[];
   /** The window to show when nothing else is asked for; `follow.ts` chooses it. */
@@ -104,13 +134,18 @@ export type Link =
 /** Why we are not live, in terms of what the person can do about it. */
 export type Failure =
   | { readonly kind: "insecure" | "unsupported" | "no-camera" | "no-microphone" | "refused" | "in-use" | "server-gone" | "no-path" | "token" }
+  | { readonly kind: "not-saved"; readonly why: "large" | "none" | "broken" }
   | { readonly kind: "full"; readonly retryAtS: number }
   | { readonly kind: "problem"; readonly detail: string; readonly hint: string };
 
 export type Phase =
   | { readonly name: "consent"; readonly failure: Failure | null }
-  | { readonly name: "starting"; readonly step: "permission" | "server" }
+  | { readonly name: "starting"; readonly step: "permission" | "server" | "file" }
+  /** Camera and microphone are open, on this page only. */
+  | { readonly name: "ready" }
   | { readonly name: "live"; readonly mediaUp: boolean }
+  /** A saved session is open; `file` is its name. */
+  | { readonly name: "replay"; readonly file: string }
   | { readonly name: "ended"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string };
 
 export interface Device {
@@ -125,6 +160,25 @@ export interface Devices {
   readonly microphone: string;
 }
 
+/** What is being asked of the server, on its way to the windows that say so themselves. */
+export type Asking =
+  | { readonly state: "idle" }
+  | { readonly state: "sending" }
+  | { readonly state: "accepted"; readonly query: string | null; readonly labels: readonly string[] }
+  | { readonly state: "refused"; readonly detail: string; readonly hint: string };
+
+/** Where a saved session is being looked at. */
+export interface Playback {
+  readonly atS: number;
+  readonly playing: boolean;
+  /** Jumps so far, so that a video knows to follow. */
+  readonly seeks: number;
+  /** Name of the video that belongs to it, once the person gave it. */
+  readonly video: string | null;
+}
+
+export const AT_START: Playback = { atS: 0, playing: false, seeks: 0, video: null };
+
 export interface View {
   readonly phase: Phase;
   readonly choice: Choice;
@@ -135,10 +189,15 @@ export interface View {
   readonly pinned: number | null;
   /** The window that stays in place while it is being read (pointer or focus on it); null follows the newest. */
   readonly held: number | null;
-  /** The section whose evidence is lit up. */
-  readonly lit: Section | null;
+  /** What the statement under the pointer or the focus rests on. */
+  readonly lit: Evidence | null;
+  readonly asking: Asking;
+  readonly playback: Playback;
+  /** What was unplugged and has not come back. */
+  readonly unplugged: readonly ("camera" | "microphone")[];
   readonly mirrored: boolean;
   readonly focalShown: boolean;
+  readonly patchesShown: boolean;
 }
 
 export const NO_SESSION: Session = {
@@ -149,8 +208,9 @@ export const NO_SESSION: Session = {
   seq: 0,
   mediaS: 0,
   zeroS: null,
-  looked: null,
-  voiceCues: null,
+  looks: [],
+  faceCues: [],
+  voiceCues: [],
   speech: [],
   analyses: [],
   following: null,
@@ -169,8 +229,12 @@ export const FIRST_VIEW: View = {
   pinned: null,
   held: null,
   lit: null,
+  asking: { state: "idle" },
+  playback: AT_START,
+  unplugged: [],
   mirrored: false,
   focalShown: true,
+  patchesShown: false,
 };
 
 /** The words of one section so far. */
@@ -209,11 +273,34 @@ export function followed(session: Session): Analysis | null {
   return session.analyses.find((analysis) => analysis.window === session.following) ?? null;
 }
 
-/** The window on show: the pinned one, else the one being read, else the newest. */
+/** The window on show: the pinned one, else the one being read, else the newest, or the one that is being replayed. */
 export function shownAnalysis(view: View): Analysis | null {
   const wanted = view.pinned ?? view.held;
   const kept = wanted === null ? undefined : view.session.analyses.find((analysis) => analysis.window === wanted);
-  return kept ?? followed(view.session);
+  if (kept !== undefined) return kept;
+  return view.phase.name === "replay" ? analysisAt(view.session, view.playback.atS) : followed(view.session);
+}
+
+/** The newest window that had ended by then; before the first has, the first. */
+export function analysisAt(session: Session, atS: number): Analysis | null {
+  const before = session.analyses.findLast((analysis) => analysis.span !== null && analysis.span.end <= atS + SAME_END_S);
+  return before ?? session.analyses.find((analysis) => analysis.span !== null) ?? null;
+}
+
+/** The frame on show: the newest, or the one that is being replayed. */
+export function lookedNow(view: View): Looked | null {
+  if (view.phase.name !== "replay") return view.session.looks.at(-1) ?? null;
+  return view.session.looks.findLast((look) => look.atS <= view.playback.atS) ?? null;
+}
+
+/** What a window chooses from; old recordings don't say, and then it is what the session opened with. */
+export function labelsOf(session: Session, analysis: Analysis | null): readonly string[] {
+  return analysis === null || analysis.labels.length === 0 ? session.labels : analysis.labels;
+}
+
+/** Are these labels the ones that the model was trained to tell apart? */
+export function ownLabels(session: Session, labels: readonly string[]): boolean {
+  return labels.some((label) => !session.labels.includes(label));
 }
 
 /** How long good news stays on the page, media seconds. */

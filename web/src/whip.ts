@@ -26,6 +26,7 @@ export class WhipSession {
     readonly path: string,
     private readonly peer: RTCPeerConnection,
     private readonly headers: Readonly<Record<string, string>>,
+    private readonly nowS: () => number,
   ) {}
 
   /** Send `stream` to the server. Raises WhipFailure; nothing is left open then. */
@@ -38,7 +39,7 @@ export class WhipSession {
       await gathered(peer);
       const answer = await post(peer.localDescription?.sdp ?? "", headers, options.nowS);
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-      const session = new WhipSession(answer.path, peer, headers);
+      const session = new WhipSession(answer.path, peer, headers, options.nowS);
       session.watch(options.onMedia);
       return session;
     } catch (error) {
@@ -71,6 +72,19 @@ export class WhipSession {
     }
   }
 
+  /** Ask something else of the next windows; what the server now asks. Raises WhipFailure with its reason. */
+  async ask(query: string | null, labels: readonly string[] | null): Promise<Asked> {
+    let answer: Response;
+    try {
+      const body = JSON.stringify({ query, labels });
+      answer = await fetch(`${this.path}/ask`, { method: "PUT", headers: { ...this.headers, "Content-Type": "application/json" }, body });
+    } catch {
+      throw new WhipFailure({ kind: "server-gone" });
+    }
+    if (!answer.ok) throw new WhipFailure(await refusal(answer, this.nowS));
+    return readAsked(await answer.json());
+  }
+
   /** Stop sending at once. */
   close(): void {
     this.peer.close();
@@ -85,6 +99,20 @@ export class WhipSession {
       // The server is gone, and the session with it.
     }
   }
+}
+
+export interface Asked {
+  readonly query: string | null;
+  readonly labels: readonly string[];
+}
+
+function readAsked(body: unknown): Asked {
+  const from = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
+  const labels: unknown = from["labels"];
+  return {
+    query: typeof from["query"] === "string" ? from["query"] : null,
+    labels: Array.isArray(labels) ? labels.filter((label) => typeof label === "string") : [],
+  };
 }
 
 async function gathered(peer: RTCPeerConnection): Promise<void> {

@@ -1,15 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { exported } from "../src/export";
 import { reduceEvent } from "../src/reducer";
+import { openSaved } from "../src/saved";
 import { NO_SESSION, type Session } from "../src/view";
-import { event, fixtureEvents } from "./fixture";
+import { event, fixtureEvents, RAW } from "./fixture";
 
 const session = fixtureEvents().reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
 
 describe("what a person takes with them", () => {
   it("is the whole of what was said, as JSON", () => {
     const read = JSON.parse(exported(session, "json")) as { windows: { answer: unknown; sections: Record<string, string> }[]; labels: string[] };
-    expect(read).toMatchObject({ v: 1, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }] });
+    expect(read).toMatchObject({ v: 2, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }] });
     expect(read.windows).toHaveLength(1);
     expect(read.windows[0]?.answer).toEqual({ label: "happy", intensity: "moderate", confidence: 0.68 });
     expect(read.windows[0]?.sections["voice"]).toBe("Higher and louder than before.");
@@ -17,8 +18,8 @@ describe("what a person takes with them", () => {
 
   it("is a table with one row for each window", () => {
     const [head, row, end] = exported(session, "csv").split("\r\n");
-    expect(head?.split(",").slice(0, 8)).toEqual(["start_s", "end_s", "speech_s", "label", "intensity", "confidence", "p_happy", "p_sad"]);
-    expect(row).toMatch(/^0,3\.84,2\.64,happy,moderate,0\.68,0\.68,/);
+    expect(head?.split(",").slice(0, 10)).toEqual(["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", "p_happy", "p_sad"]);
+    expect(row).toMatch(/^0,3\.84,2\.64,,happy,moderate,0\.68,0\.24,0\.68,/);
     expect(row).toContain('"One person, turned a little to the left."');
     expect(end).toBe("");
   });
@@ -34,5 +35,42 @@ describe("what a person takes with them", () => {
     const vtt = exported(more.reduce((before, each) => reduceEvent(before, each, 0), session), "vtt");
     expect(vtt).toMatch(/^WEBVTT\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
     expect(vtt).toContain("00:00:03.840 --> 01:01:01.500\nsad (");
+  });
+});
+
+describe("a saved session", () => {
+  const opened = (text: string): Promise<Session> => openSaved(new Blob([text]));
+  /** What numbers and clocks say of the way events came is not part of a session. */
+  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, ...rest }: Session) => ({
+    ...rest,
+    looks: looks.map(({ seq: _, ...look }) => look),
+    faceCues: faceCues.map(({ seq: _, ...cues }) => cues),
+    voiceCues: voiceCues.map(({ seq: _, ...cues }) => cues),
+    notices: notices.map(({ seq: _, ...notice }) => notice),
+  });
+
+  it("opens as it was", async () => {
+    expect(lasting(await opened(exported(session, "json")))).toEqual(lasting(session));
+  });
+
+  it("opens from the events of an analysis, line by line", async () => {
+    const lines = RAW.map((value) => JSON.stringify(value)).join("\n") + "\n";
+    expect(lasting(await opened(lines))).toEqual(lasting(session));
+  });
+
+  it("opens where it was cut off or has lines that nobody can read, and counts them", async () => {
+    const lines = RAW.map((value) => JSON.stringify(value));
+    const cut = await opened([...lines.slice(0, 8), '{"v":1,"type":"weather"', '{"v":9}'].join("\n"));
+    expect(cut.analyses).toHaveLength(1);
+    expect(cut.nRejected).toBe(2);
+  });
+
+  it.each([
+    ["nothing", "", "none"],
+    ["a picture", "\u0089PNG\r\n\u001a", "broken"],
+    ["another JSON", '{"name": "x"}', "none"],
+    ["half of a session", '{\n  "format": "emothinker session", "ev', "broken"],
+  ])("is not %s", async (_name, text, why) => {
+    await expect(opened(text)).rejects.toMatchObject({ why } );
   });
 });

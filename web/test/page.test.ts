@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { reduce, type Action } from "../src/actions";
 import { readConfig } from "../src/config";
-import { certainty, clock, letter, percent, quantile } from "../src/draw/format";
+import { certainty, clock, percent, quantile } from "../src/draw/format";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/events";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
+import { letter } from "../src/evidence";
 import { FIRST_VIEW, shownAnalysis, type View } from "../src/view";
 import { refusal } from "../src/whip";
 import { event } from "./fixture";

@@ -30,6 +30,8 @@ describe("the border", () => {
     ["null", "null"],
     ["a missing field", JSON.stringify({ v: 1, session: "s", seq: 1, t: 0, type: "lag" })],
     ["a field of the wrong kind", JSON.stringify({ ...RAW[0], labels: "happy" })],
+    ["a map of patches that does not fill its grid", JSON.stringify({ ...RAW[1], patches: { region: [0, 0, 1, 1], rows: 2, columns: 2, cells: "fk-" } })],
+    ["a map of patches with a letter that means nothing", JSON.stringify({ ...RAW[1], patches: { region: [0, 0, 1, 1], rows: 1, columns: 2, cells: "fx" } })],
     ["a box of three numbers", JSON.stringify({ ...RAW[1], faces: [{ track: 1, box: [0, 0, 1], score: 1 }] })],
   ])("turns away %s with a reason", (_name, text) => {
     expect(readMessage(text)).toMatchObject({ type: "rejected", why: expect.stringMatching(/./) as string });

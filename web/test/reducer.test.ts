@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { SECTIONS, type WireEvent } from "../src/protocol";
-import { KEPT_ANALYSES, reduceEvent } from "../src/reducer";
+import { KEPT_ANALYSES, KEPT_LOOKS, reduceEvent } from "../src/reducer";
 import { NO_SESSION, followed, sectionText, standingNotices, type Session } from "../src/view";
 import { event, fixtureEvents, RAW, shuffled } from "./fixture";
 
@@ -10,12 +10,18 @@ function after(events: readonly WireEvent[], from: Session = NO_SESSION): Sessio
   return events.reduce((session, each) => reduceEvent(session, each, each.t + 100), from);
 }
 
+function lookAt(at: number): Session["looks"][number] {
+  const look = after([event("frame", { seq: at + 1, t: at })]).looks[0];
+  if (look === undefined) throw new Error("a frame is a look");
+  return look;
+}
+
 describe("the session after the fixture", () => {
   const session = after(fixtureEvents());
 
   it("knows what runs, what was seen and that it is over", () => {
     expect(session).toMatchObject({ model: "nano", seq: RAW.length, mediaS: 61.5, zeroS: 100, closed: "The page was closed." });
-    expect(session.looked?.faces.map((face) => face.track)).toEqual([1, 2]);
+    expect(session.looks.at(-1)?.faces.map((face) => face.track)).toEqual([1, 2]);
     expect(session.speech).toEqual([{ start: 1.2, end: 3.84 }]);
     expect(session.lag).toMatchObject({ seconds: 1.25, skippedFrames: 1 });
     expect(session.notices.map((notice) => [notice.code, notice.over])).toEqual([["no_face", true]]);
@@ -60,7 +66,7 @@ describe("a chain that is being written", () => {
   it("is settled by reason.done, and late words do not reopen it", () => {
     const analysis = after([...words, event("reason.done", { window: 3, seq: 90 }), ...words]).analyses[0];
     expect(analysis?.pieces).toEqual({});
-    expect(analysis && sectionText(analysis, "face")).toBe("Person 1 pulls up the lip corners.");
+    expect(analysis && sectionText(analysis, "face")).toBe("Person A: Lip corners clearly pulled up. Person B: Features at rest.");
   });
 
   it("keeps the last one on the page until there is something new to read", () => {
@@ -123,7 +129,37 @@ describe("states of the input", () => {
   });
 });
 
+describe("what is measured", () => {
+  it("is kept by its time, however it arrives, and once", () => {
+    const looks = [3, 1, 2, 3, 1].map((at) => event("frame", { seq: at, t: at }));
+    expect(after(looks).looks.map((look) => look.atS)).toEqual([1, 2, 3]);
+    const cues = [9, 8].map((at) => event("cues", { seq: at, t: at }));
+    expect(after(cues).faceCues.map((measured) => [measured.atS, measured.track, measured.cues["lip_corner_pull"]])).toEqual([[8, 1, 0.64], [9, 1, 0.64]]);
+  });
+
+  it("names the people, the question and the labels of its window", () => {
+    const analysis = after([event("window")]).analyses[0];
+    expect(analysis).toMatchObject({ people: [2, 1], query: null });
+    expect(analysis?.labels).toContain("fear");
+  });
+});
+
 describe("a long session", () => {
+  it("keeps a bounded number of frames, the newest, and is not thrown by one that is older than all", () => {
+    const full = { ...NO_SESSION, looks: Array.from({ length: KEPT_LOOKS }, (_, at) => lookAt(at + 10)) };
+    expect(after([event("frame", { seq: 3, t: 3 })], full).looks).toBe(full.looks);
+    const looks = after([event("frame", { seq: 99_999, t: 99_999 })], full).looks;
+    expect([looks.length, looks[0]?.atS, looks.at(-1)?.atS]).toEqual([KEPT_LOOKS, 11, 99_999]);
+  });
+
+  it("takes ten thousand frames within a second", () => {
+    const full = { ...NO_SESSION, looks: Array.from({ length: KEPT_LOOKS - 1 }, (_, at) => lookAt(at)) };
+    const burst = Array.from({ length: 10_000 }, (_, at) => event("frame", { seq: KEPT_LOOKS + at, t: KEPT_LOOKS + at }));
+    const before = process.cpuUsage();
+    expect(after(burst, full).looks).toHaveLength(KEPT_LOOKS);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(1_000);
+  });
+
   it("keeps a bounded number of windows, the newest", () => {
     const many = Array.from({ length: KEPT_ANALYSES + 50 }, (_, window) => event("window", { window, seq: window + 1 }));
     const { analyses } = after(many);

@@ -1,13 +1,19 @@
-/** The reasoning as it is written, section by section. Sections appear as they open, so nothing above them ever moves. */
+/**
+ * The reasoning as it is written, section by section. Sections appear as they open, so nothing above them ever moves.
+ *
+ * Each statement is tied to what it rests on: pointing at one, or reaching it with the keyboard, lights that up. The whole
+ * chain is one stop of the Tab key; the arrow keys go from statement to statement.
+ */
 
+import { statements, type Statement } from "../evidence";
 import { SECTIONS, type Section } from "../protocol";
-import { sectionText, shownAnalysis, type View } from "../view";
+import { labelsOf, ownLabels, sectionText, shownAnalysis, type Analysis, type View } from "../view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";
-import type { MakePart } from "./hands";
+import type { Hands, MakePart } from "./hands";
 
-/** What a section speaks of, and so what lights up with it. */
-export const EVIDENCE: Readonly<Record<Section, "face" | "voice" | "both">> = {
+/** What a section speaks of as a whole: its mark. */
+export const SENSE: Readonly<Record<Section, "face" | "voice" | "both">> = {
   face: "face",
   context: "face",
   atmosphere: "face",
@@ -23,29 +29,25 @@ export const makeChain: MakePart = (hands, words) => {
   const status = el("span");
   const back = el("button", { class: "quiet", attrs: { type: "button" }, onClick: () => hands.send({ do: "pin", window: null }) }, say.back);
   const bar = el("div", { class: "chain-bar" }, el("h2", { id: "chain-heading" }, say.heading), status, back);
-  const sections = SECTIONS.map((name) => ({ name, ...makeSection(name) }));
+  const hint = el("p", { class: "note hint" }, say.hint);
+  const caution = el("p", { class: "caution" }, say.ownLabels);
+  const question = el("p", { class: "note asked" });
+  const sections = SECTIONS.map((name) => {
+    const text = makeStatements(hands);
+    const part = el("section", { class: "section", attrs: { "data-section": name, "data-evidence": SENSE[name] } }, el("h3", {}, say.sections[name]), text.root);
+    show(part, false);
+    return { name, root: part, text };
+  });
   const root = el(
     "section",
     { class: "chain", id: "chain", attrs: { "aria-labelledby": "chain-heading", tabindex: "-1" } },
     bar,
+    question,
+    caution,
     empty,
     ...sections.map((section) => section.root),
+    hint,
   );
-
-  function makeSection(name: Section) {
-    const note = name === "face" ? say.notes.face : name === "voice" ? say.notes.voice : "";
-    const heading = el("button", { attrs: { type: "button", ...(note === "" ? {} : { title: note }) } }, say.sections[name]);
-    // The model writes English whatever the page's language is.
-    const text = el("p", { attrs: { lang: "en" } });
-    const part = el("section", { class: "section", attrs: { "data-section": name, "data-evidence": EVIDENCE[name] } }, el("h3", {}, heading), text);
-    show(part, false);
-    const light = (on: boolean) => (): void => hands.send({ do: "light", section: on ? name : null });
-    part.addEventListener("pointerenter", light(true));
-    part.addEventListener("pointerleave", light(false));
-    heading.addEventListener("focus", light(true));
-    heading.addEventListener("blur", light(false));
-    return { root: part, text };
-  }
 
   // Whoever reads a moment keeps it until they look away; the next one waits.
   root.addEventListener("pointerenter", (event) => {
@@ -58,6 +60,7 @@ export const makeChain: MakePart = (hands, words) => {
   root.addEventListener("focusout", (event) => {
     if (!(event.relatedTarget instanceof Node && root.contains(event.relatedTarget))) hands.send({ do: "hold", on: false });
   });
+  root.addEventListener("keydown", (event) => moveAmong(root, event));
 
   return {
     root,
@@ -65,25 +68,99 @@ export const makeChain: MakePart = (hands, words) => {
       const analysis = shownAnalysis(view);
       const texts = sections.map((section) => (analysis === null ? "" : sectionText(analysis, section.name)));
       const open = analysis?.sections === null ? texts.findLastIndex((text) => text !== "") : -1;
-      show(empty, texts.every((text) => text === ""));
+      const none = texts.every((text) => text === "");
+      show(empty, none);
+      show(hint, !none);
       const newest = view.session.analyses.at(-1);
-      setText(empty, analysis === null ? say.empty : analysis === newest ? say.follows : say.skipped);
+      setText(empty, analysis === null ? say.empty : analysis === newest && view.phase.name === "live" ? say.follows : say.skipped);
+      show(caution, analysis !== null && ownLabels(view.session, labelsOf(view.session, analysis)));
+      show(question, analysis !== null && analysis.query !== null);
+      setText(question, analysis?.query == null ? "" : say.asked(analysis.query));
       sections.forEach((section, index) => {
         const text = texts[index] ?? "";
         show(section.root, text !== "");
-        setText(section.text, text);
         setClass(section.root, "open", index === open);
-        setClass(section.root, "lit", view.lit === section.name);
+        section.text.draw(analysis, section.name, text, view);
       });
+      keepOneTabStop(root);
       const earlier = view.pinned !== null && analysis?.window === view.pinned;
       const span = analysis?.span;
       setText(status, earlier ? say.pinned(span ? clock(span.end) : "") : view.held !== null && isBehind(view) ? say.held : "");
-      show(back, earlier);
+      show(back, earlier && view.phase.name !== "replay");
       setAttr(root, "data-window", analysis === null ? null : String(analysis.window));
       setClass(root, "done", analysis?.sections !== null && analysis !== null);
     },
   };
 };
+
+function makeStatements(hands: Hands) {
+  // The model writes English whatever the page's language is.
+  const root = el("p", { attrs: { lang: "en" } });
+  const spans: HTMLElement[] = [];
+  let told: readonly Statement[] = [];
+  let drawn = "";
+
+  function spanAt(place: number): HTMLElement {
+    const found = spans[place];
+    if (found !== undefined) return found;
+    const span = el("span", { class: "statement", attrs: { role: "button", tabindex: "-1" } });
+    const light = (on: boolean) => (): void => hands.send({ do: "light", evidence: on ? (told[place]?.evidence ?? null) : null });
+    span.addEventListener("pointerenter", light(true));
+    span.addEventListener("pointerleave", light(false));
+    span.addEventListener("focus", light(true));
+    span.addEventListener("blur", light(false));
+    const read = (): void => hands.send({ do: "pin", window: told[place]?.evidence.window ?? null });
+    span.addEventListener("click", read);
+    span.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        read();
+      }
+    });
+    spans.push(span);
+    root.append(span);
+    return span;
+  }
+
+  return {
+    root,
+    draw: (analysis: Analysis | null, section: Section, text: string, view: View): void => {
+      const key = analysis === null ? "" : `${analysis.window} ${analysis.people.join()} ${text}`;
+      if (key !== drawn) {
+        drawn = key;
+        told = analysis === null ? [] : statements(section, text, analysis);
+        told.forEach((statement, place) => {
+          setText(spanAt(place), statement.text);
+        });
+        while (spans.length > told.length) spans.pop()?.remove();
+      }
+      const lit = view.lit !== null && view.lit.window === analysis?.window && view.lit.section === section ? view.lit.place : -1;
+      spans.forEach((span, place) => setClass(span, "lit", place === lit));
+    },
+  };
+}
+
+function allStatements(root: HTMLElement): HTMLElement[] {
+  return [...root.querySelectorAll<HTMLElement>(".statement")];
+}
+
+function keepOneTabStop(root: HTMLElement): void {
+  const all = allStatements(root);
+  const focused = all.find((span) => span === document.activeElement);
+  const stop = focused ?? all.find((span) => span.tabIndex === 0) ?? all[0];
+  for (const span of all) if ((span.tabIndex === 0) !== (span === stop)) span.tabIndex = span === stop ? 0 : -1;
+}
+
+function moveAmong(root: HTMLElement, event: KeyboardEvent): void {
+  const all = allStatements(root);
+  const here = all.findIndex((span) => span === document.activeElement);
+  const to = { ArrowDown: here + 1, ArrowRight: here + 1, ArrowUp: Math.max(0, here - 1), ArrowLeft: Math.max(0, here - 1), Home: 0, End: all.length - 1 }[event.key];
+  const next = to === undefined ? undefined : all[Math.min(to, all.length - 1)];
+  if (next === undefined) return;
+  event.preventDefault();
+  for (const span of all) span.tabIndex = span === next ? 0 : -1;
+  next.focus();
+}
 
 function isBehind(view: View): boolean {
   return shownAnalysis(view)?.window !== shownAnalysis({ ...view, held: null })?.window;

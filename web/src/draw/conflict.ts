@@ -1,7 +1,8 @@
 /** Face against voice: two small distributions back to back, and how far apart they are. */
 
 import type { Conflict } from "../protocol";
-import { conflictOf, shownAnalysis, type View } from "../view";
+import { sameList } from "../timeline";
+import { conflictOf, labelsOf, shownAnalysis, type View } from "../view";
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { labelName, percent } from "./format";
 import type { MakePart } from "./hands";
@@ -28,7 +29,7 @@ export const makeConflict: MakePart = (_hands, words) => {
     chart,
   );
   const rows = new Map<string, HTMLElement>();
-  let labels: unknown = null;
+  let labels: readonly string[] = [];
 
   function makeRows(names: readonly string[]): void {
     rows.clear();
@@ -57,11 +58,12 @@ export const makeConflict: MakePart = (_hands, words) => {
     root,
     draw: (view: View) => {
       show(root, view.choice === "both");
-      if (view.session.labels !== labels) {
-        labels = view.session.labels;
-        makeRows(view.session.labels);
-      }
       const analysis = shownAnalysis(view);
+      const wanted = labelsOf(view.session, analysis);
+      if (!sameList(wanted, labels)) {
+        labels = wanted;
+        makeRows(wanted);
+      }
       const conflict = analysis === null ? null : conflictOf(analysis);
       setClass(root, "empty", conflict === null);
       setAttr(root, "data-degree", conflict === null ? "none" : degree(conflict.score));

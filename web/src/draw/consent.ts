@@ -54,12 +54,22 @@ export const makeConsent: MakePart = (hands, words) => {
       attest.focus();
       return;
     }
-    hands.start(remember.checked);
+    hands.prepare(remember.checked);
   });
   attest.addEventListener("change", () => {
     setText(missing, "");
     attest.removeAttribute("aria-invalid");
   });
+
+  const file = el("input", { id: "saved-file", class: "unseen", attrs: { type: "file", accept: ".json,.jsonl,application/json", tabindex: "-1", "aria-label": say.open.button } });
+  file.addEventListener("change", () => {
+    const chosen = file.files?.[0];
+    if (chosen !== undefined) hands.openSaved(chosen);
+    // The same file may be chosen once more.
+    file.value = "";
+  });
+  const openSaved = el("button", { class: "quiet", id: "open-saved", attrs: { type: "button" }, onClick: () => file.click() }, say.open.button);
+  const saved = el("section", { class: "saved", attrs: { "aria-label": say.open.title } }, el("p", { class: "note" }, el("b", {}, say.open.title), " ", say.open.text), openSaved, file);
 
   const root = el(
     "main",
@@ -69,6 +79,7 @@ export const makeConsent: MakePart = (hands, words) => {
     el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), el("dd", {}, fact.text)))),
     el("aside", { class: "notice", attrs: { "aria-label": say.notice.title } }, el("h2", {}, say.notice.title), el("p", {}, say.notice.text)),
     form,
+    saved,
   );
 
   return {

@@ -13,11 +13,6 @@ export function percent(share: number): string {
   return `${Math.min(99, Math.max(share > 0 ? 1 : 0, Math.round(share * 100)))} %`;
 }
 
-/** 0 → A … 25 → Z, then A again: a person's place in the picture, not a name. */
-export function letter(track: number): string {
-  return String.fromCharCode(65 + ((((track - 1) % 26) + 26) % 26));
-}
-
 export function labelName(words: Messages, label: string): string {
   return words.labels[label] ?? label;
 }

@@ -7,15 +7,26 @@ import type { View } from "../view";
 
 export interface Hands {
   readonly send: (action: Action) => void;
-  readonly start: (remember: boolean) => void;
+  /** Consent was given: open camera and microphone, on this page only. */
+  readonly prepare: (remember: boolean) => void;
+  /** Begin the session with what is open. */
+  readonly start: () => void;
   readonly cancel: () => void;
   readonly withdraw: () => void;
   readonly switchDevice: (kind: "camera" | "microphone", id: string) => void;
+  /** Another question for the next windows; null stands for the model's own. */
+  readonly ask: (query: string | null, labels: readonly string[] | null) => void;
   /** Write what was said to a file of the person's own. */
   readonly save: (format: Format) => void;
+  readonly print: () => void;
+  /** Open a file that was saved before, or the video that belongs to the session on show. */
+  readonly openSaved: (file: File) => void;
+  readonly openVideo: (file: File) => void;
   readonly setLanguage: (code: string) => void;
   /** The picture as the camera gives it; null without one. */
   readonly stream: () => MediaStream | null;
+  /** Address of the opened video; null without one. */
+  readonly clip: () => string | null;
   /** Loudness now, 0–1. */
   readonly level: () => number;
 }

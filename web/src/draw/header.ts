@@ -26,7 +26,7 @@ export const makeHeader: MakePart = (hands, words) => {
     root,
     draw: (view: View, nowS: number) => {
       const live = view.phase.name === "live";
-      show(withdraw, live);
+      show(withdraw, live || view.phase.name === "ready");
       setClass(root, "during", live);
       show(link, live || view.phase.name === "ended");
       const behind = live && view.session.lag.seconds >= LAG_SAID_S;

@@ -22,7 +22,7 @@ export const makeHistory: MakePart = (hands, words) => {
   const saves = (Object.keys(FORMATS) as Format[]).map((format) =>
     el("button", { class: "quiet", attrs: { type: "button", "aria-label": say.save(say.formats[format]) }, onClick: () => hands.save(format) }, say.formats[format]),
   );
-  const saving = el("p", { class: "saving" }, el("span", { attrs: { "aria-hidden": "true" } }, say.saveAs), ...saves);
+  const saving = el("p", { class: "saving" }, el("span", { attrs: { "aria-hidden": "true" } }, say.saveAs), ...saves, el("button", { class: "quiet", id: "report-button", attrs: { type: "button" }, onClick: hands.print }, say.print));
   const more = el("button", { class: "quiet", attrs: { type: "button" } });
   const root = el("section", { class: "history", attrs: { "aria-labelledby": "history-heading" } }, el("div", { class: "history-bar" }, el("h2", { id: "history-heading" }, say.heading), saving), empty, list, more);
   const rows: Row[] = [];

@@ -8,6 +8,7 @@ import { labelName, percent } from "./format";
 import type { Hands } from "./hands";
 import { makeHeader } from "./header";
 import { makeLive } from "./live";
+import { makeReady } from "./ready";
 import { makeStarting } from "./starting";
 
 export function makePage(root: HTMLElement, hands: Hands, words: Messages): (view: View, nowS: number) => void {
@@ -15,6 +16,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
   const screens = {
     consent: makeConsent(hands, words),
     starting: makeStarting(hands, words),
+    ready: makeReady(hands, words),
     live: makeLive(hands, words),
   };
   // Words that change many times a second would drown a screen reader; it hears each conclusion once.
@@ -26,7 +28,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
   let phase = "";
   let told: Analysis | null = null;
   return (view, nowS) => {
-    const name = view.phase.name === "ended" ? "live" : view.phase.name;
+    const name = view.phase.name === "ended" || view.phase.name === "replay" ? "live" : view.phase.name;
     header.draw(view, nowS);
     show(skip, name === "live");
     for (const [screen, part] of Object.entries(screens)) {
@@ -48,7 +50,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
 
 /** A screen that gives way takes the focus with it; the next one picks it up. */
 function moveFocus(view: View): void {
-  const target = { consent: "agree", starting: "cancel", live: "live", ended: "ended" }[view.phase.name];
+  const target = { consent: "agree", starting: "cancel", ready: "begin", live: "live", ended: "ended", replay: "ended" }[view.phase.name];
   document.getElementById(target)?.focus({ preventScroll: view.phase.name === "consent" });
   if (view.phase.name !== "consent") window.scrollTo(0, 0);
 }

@@ -1,54 +1,83 @@
 /** The working screen: picture and sound on one side, what is read in them on the other. Stays readable after the end. */
 
 import type { View } from "../view";
+import { makeAsk } from "./ask";
 import { makeChain } from "./chain";
 import { makeConflict } from "./conflict";
 import { el, setText, show } from "./dom";
 import { makeHistory } from "./history";
 import { makeLatency } from "./latency";
+import { makePlayback } from "./playback";
+import { makeReport } from "./report";
 import { makeStage } from "./stage";
 import { makeStrip } from "./strip";
+import { makeTimeline } from "./timeline";
 import { makeVerdict } from "./verdict";
 import type { MakePart } from "./hands";
 
 export const makeLive: MakePart = (hands, words) => {
-  const watching = [makeStage(hands, words), makeStrip(hands, words)];
-  const reading = [makeVerdict(hands, words), makeChain(hands, words)];
-  const beside = [makeConflict(hands, words), makeHistory(hands, words), makeLatency(hands, words)];
+  const [stage, strip, playback] = [makeStage(hands, words), makeStrip(hands, words), makePlayback(hands, words)];
+  const watching = [stage, strip, playback];
+  const [conflict, ask] = [makeConflict(hands, words), makeAsk(hands, words)];
+  const [verdict, chain] = [makeVerdict(hands, words), makeChain(hands, words)];
+  const [timeline, history, latency] = [makeTimeline(hands, words), makeHistory(hands, words), makeLatency(hands, words)];
+  const reading = [verdict, chain, conflict, ask, history, latency];
+  const report = makeReport(hands, words);
   const title = el("h1");
   const text = el("p");
   const kept = el("p", { class: "note" }, words.ended.kept);
-  const again = el("button", { class: "primary", id: "again", attrs: { type: "button" }, onClick: () => hands.send({ do: "forget" }) }, words.ended.again);
-  const forget = el("button", { class: "quiet", id: "forget", attrs: { type: "button" }, onClick: () => hands.send({ do: "forget" }) }, words.ended.forget);
-  const ended = el("section", { class: "ended", id: "ended", attrs: { tabindex: "-1" } }, title, text, kept, el("div", { class: "go" }, again, forget));
+  const again = el("button", { class: "primary", id: "again", attrs: { type: "button" }, onClick: hands.cancel }, words.ended.again);
+  const print = el("button", { class: "quiet", id: "print", attrs: { type: "button" }, onClick: hands.print }, words.ended.print);
+  const forget = el("button", { class: "quiet", id: "forget", attrs: { type: "button" }, onClick: hands.cancel }, words.ended.forget);
+  const ended = el("section", { class: "ended", id: "ended", attrs: { tabindex: "-1" } }, title, text, kept, el("div", { class: "go" }, again, print, forget));
   const watch = el("div", { class: "watch" }, ...watching.map((part) => part.root));
   const heading = el("h1", { class: "unseen" }, words.title);
   const root = el(
     "main",
     { class: "live", id: "live", attrs: { tabindex: "-1" } },
     heading,
-    el("div", { class: "left" }, ended, watch, ...beside.map((part) => part.root)),
-    el("div", { class: "right" }, ...reading.map((part) => part.root)),
+    el("div", { class: "left" }, ended, watch, ask.root, conflict.root),
+    el("div", { class: "right" }, verdict.root, chain.root),
+    timeline.root,
+    el("div", { class: "below" }, history.root, latency.root),
+    report.root,
   );
 
   let drawn: View | null = null;
+  // Made when it is wanted: nobody looks at it before.
+  addEventListener("beforeprint", () => {
+    if (drawn !== null) report.draw(drawn, 0);
+  });
   return {
     root,
     draw: (view: View, nowS: number) => {
+      const over = view.phase.name === "ended" ? view.phase : null;
+      const replay = view.phase.name === "replay";
       // Picture and sound move by themselves; what is read changes with the view alone.
       if (view.phase.name === "live" || view !== drawn) for (const part of watching) part.draw(view, nowS);
+      // Not each event moves the timeline at once, so it is asked again.
+      timeline.draw(view, nowS);
       if (view === drawn) return;
       drawn = view;
-      const over = view.phase.name === "ended" ? view.phase : null;
-      show(ended, over !== null);
+      show(ended, over !== null || replay);
       show(watch, over === null);
-      show(heading, over === null);
-      for (const part of [...reading, ...beside]) part.draw(view, nowS);
-      if (over === null) return;
-      setText(title, words.ended[over.why].title);
-      setText(text, [words.ended.reasons[over.detail] ?? over.detail, words.ended[over.why].text].filter(Boolean).join(" "));
+      show(strip.root, !replay);
+      show(heading, over === null && !replay);
+      for (const part of reading) part.draw(view, nowS);
+      if (view.phase.name === "replay") {
+        setText(title, words.replay.title);
+        setText(text, [view.phase.file, words.live.running(view.session.model, view.session.engine)].join(" · "));
+        setText(kept, words.replay.kept);
+      }
+      if (over !== null) {
+        setText(title, words.ended[over.why].title);
+        setText(text, [words.ended.reasons[over.detail] ?? over.detail, words.ended[over.why].text].filter(Boolean).join(" "));
+        setText(kept, words.ended.kept);
+      }
+      setText(again, replay ? words.replay.close : words.ended.again);
       show(kept, view.session.analyses.length > 0);
-      show(forget, view.session.analyses.length > 0);
+      for (const button of [forget, print]) show(button, view.session.analyses.length > 0);
+      if (replay) show(forget, false);
     },
   };
 };

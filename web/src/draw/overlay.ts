@@ -1,10 +1,11 @@
-/** What lies over the picture: a box with a letter for each face, and the focal area. */
+/** What lies over the picture: a box with a letter for each face, the focal area, and the patches read and left out. */
 
+import { letter } from "../evidence";
 import type { Box } from "../protocol";
-import type { View } from "../view";
+import { lookedNow, type Looked, type View } from "../view";
 import { el, setAttr, setClass, setText, show, svg } from "./dom";
-import { letter } from "./format";
 import type { MakePart } from "./hands";
+import { makePatches } from "./patches";
 
 /** A box that was seen longer ago no longer tells where the face is. */
 const STALE_S = 3;
@@ -20,7 +21,8 @@ export const makeOverlay: MakePart = (_hands, words) => {
   const dim = svg("rect", { class: "dim", width: "100", height: "100", mask: "url(#focal-mask)" });
   const mask = svg("mask", { id: "focal-mask" }, svg("rect", { width: "100", height: "100", fill: "white" }), holes);
   const focal = svg("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", class: "focal", "aria-hidden": "true" }, svg("defs", {}, mask), dim, outlines);
-  const root = el("div", { class: "overlay" });
+  const patches = makePatches();
+  const root = el("div", { class: "overlay" }, patches.root);
   root.append(focal);
   const frames = new Map<number, Frame>();
 
@@ -50,31 +52,42 @@ export const makeOverlay: MakePart = (_hands, words) => {
     }
   }
 
-  let drawn: unknown = null;
+  let drawn: Looked | null = null;
   let drawnMirrored = false;
   return {
     root,
     draw: (view: View, nowS: number) => {
-      const { looked, zeroS } = view.session;
-      const fresh = looked !== null && zeroS !== null && nowS - zeroS - looked.atS < STALE_S + view.session.lag.seconds;
+      const looked = lookedNow(view);
+      const fresh = looked !== null && ageS(view, looked, nowS) < STALE_S;
       const faces = fresh ? looked.faces : [];
-      setClass(root, "lit", view.lit === "face" || view.lit === "context");
-      setClass(root, "with-focal", view.focalShown && fresh && looked.focal.length > 0);
-      for (const [track, frame] of frames) show(frame.root, faces.some((face) => face.track === track));
+      setClass(root, "lit-picture", view.lit?.picture === true);
+      setClass(root, "with-focal", view.focalShown && !view.patchesShown && fresh && looked.focal.length > 0);
+      show(patches.root, view.patchesShown && fresh && looked.patches !== null);
+      for (const [track, frame] of frames) {
+        show(frame.root, faces.some((face) => face.track === track));
+        setClass(frame.root, "lit", view.lit?.tracks.includes(track) === true);
+      }
       if (!fresh || (drawn === looked && drawnMirrored === view.mirrored)) return;
       drawn = looked;
       drawnMirrored = view.mirrored;
       drawFocal(looked.focal, view.mirrored);
+      if (looked.patches !== null) patches.draw(looked.patches, view.mirrored);
       for (const face of faces) {
-        const { style } = frameOf(face.track).root;
-        style.left = `${100 * left(face.box, view.mirrored)}%`;
-        style.top = `${100 * face.box[1]}%`;
-        style.width = `${100 * face.box[2]}%`;
-        style.height = `${100 * face.box[3]}%`;
+        const { root: frame } = frameOf(face.track);
+        show(frame, true);
+        frame.style.left = `${100 * left(face.box, view.mirrored)}%`;
+        frame.style.top = `${100 * face.box[1]}%`;
+        frame.style.width = `${100 * face.box[2]}%`;
+        frame.style.height = `${100 * face.box[3]}%`;
       }
     },
   };
 };
+
+function ageS(view: View, looked: Looked, nowS: number): number {
+  if (view.phase.name === "replay") return view.playback.atS - looked.atS;
+  return nowS - (view.session.zeroS ?? nowS) - looked.atS - view.session.lag.seconds;
+}
 
 function left(box: Box, mirrored: boolean): number {
   return mirrored ? 1 - box[0] - box[2] : box[0];

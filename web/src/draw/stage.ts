@@ -1,8 +1,9 @@
-/** The picture as the camera gives it, untouched by how fast we think, and what lies over it. */
+/** The picture as the camera gives it, untouched by how fast we think, and what lies over it; or the video of a replay. */
 
-import { standingNotices, type View } from "../view";
-import { el, setAttr, setClass, setText, show } from "./dom";
+import { lookedNow, standingNotices, type View } from "../view";
 import type { Messages } from "../messages";
+import { makeDevices } from "./devices";
+import { el, setAttr, setClass, setText, show } from "./dom";
 import type { Hands, MakePart } from "./hands";
 import { makeOverlay } from "./overlay";
 
@@ -17,19 +18,26 @@ export const makeStage: MakePart = (hands, words) => {
   const mirror = toggle(words.live.mirror, () => hands.send({ do: "mirror" }));
   const focal = toggle(words.live.focal, () => hands.send({ do: "show focal" }));
   focal.title = words.live.focalNote;
+  const patches = toggle(words.live.patches, () => hands.send({ do: "show patches" }));
+  patches.title = words.live.patchesNote;
+  patches.id = "patches";
   const tokens = el("p", { class: "tokens" });
   const devices = makeDevices(hands, words);
   const frame = el("div", { class: "frame" }, picture, onlyVoice, tokens, notices);
-  const root = el(
-    "section",
-    { class: "stage", attrs: { "aria-label": words.live.picture } },
-    frame,
-    el("div", { class: "stage-bar" }, focal, mirror, devices.root),
-  );
-  video.addEventListener("resize", () => {
-    picture.style.aspectRatio = `${video.videoWidth} / ${video.videoHeight}`;
-  });
+  const bar = el("div", { class: "stage-bar" }, focal, patches, mirror, devices.root);
+  const root = el("section", { class: "stage", attrs: { "aria-label": words.live.picture } }, frame, bar);
+  const clip = makeClip(hands, video);
+  let ratio = "";
   let drawnNotices = "";
+
+  function shape(view: View): void {
+    const looked = lookedNow(view);
+    const [width, height] = video.videoWidth > 0 ? [video.videoWidth, video.videoHeight] : [looked?.width ?? 0, looked?.height ?? 0];
+    const wanted = width > 0 && height > 0 ? `${width} / ${height}` : "";
+    if (wanted === ratio) return;
+    ratio = wanted;
+    picture.style.aspectRatio = wanted;
+  }
 
   return {
     root,
@@ -38,25 +46,60 @@ export const makeStage: MakePart = (hands, words) => {
       if (video.srcObject !== stream) {
         video.srcObject = stream;
         // Refused only where the tab is gone already.
-        void video.play().catch(() => undefined);
+        if (stream !== null) void video.play().catch(() => undefined);
       }
+      clip(view);
+      shape(view);
       const seen = view.choice !== "microphone";
+      const replay = view.phase.name === "replay";
       show(picture, seen);
       show(onlyVoice, !seen);
       setClass(frame, "voice-only", !seen);
-      for (const control of [mirror, focal]) show(control, seen);
-      show(tokens, seen && view.focalShown && view.session.looked !== null);
+      setClass(picture, "without-video", replay && view.playback.video === null);
+      for (const control of [mirror, focal, patches]) show(control, seen);
+      const looked = lookedNow(view);
+      show(tokens, seen && (view.focalShown || view.patchesShown) && looked !== null);
       setClass(picture, "mirrored", view.mirrored);
       setAttr(mirror, "aria-pressed", String(view.mirrored));
       setAttr(focal, "aria-pressed", String(view.focalShown));
-      const split = view.session.looked?.tokens;
+      setAttr(patches, "aria-pressed", String(view.patchesShown));
+      const split = looked?.tokens;
       setText(tokens, split === undefined ? "" : words.live.tokens(split.focal, split.background, split.dropped));
       overlay.draw(view, nowS);
-      devices.draw(view);
+      devices.draw(view, nowS);
       drawnNotices = drawNotices(notices, view, words, drawnNotices);
     },
   };
 };
+
+/** Keeps the opened video and the place in the session together: while it runs its clock counts, a jump moves it. */
+function makeClip(hands: Hands, video: HTMLVideoElement): (view: View) => void {
+  let address: string | null = null;
+  let seeks = 0;
+  let told = -1;
+  return (view) => {
+    const wanted = view.phase.name === "replay" ? hands.clip() : null;
+    if (wanted !== address) {
+      address = wanted;
+      video.muted = wanted === null;
+      if (wanted === null) video.removeAttribute("src");
+      else video.src = wanted;
+      seeks = -1;
+    }
+    if (wanted === null) return;
+    if (seeks !== view.playback.seeks) {
+      seeks = view.playback.seeks;
+      video.currentTime = told = view.playback.atS;
+    }
+    if (view.playback.playing && video.paused && !video.ended) void video.play().catch(() => undefined);
+    if (!view.playback.playing && !video.paused) video.pause();
+    if (view.playback.playing && video.ended) hands.send({ do: "play", playing: false });
+    if (!video.paused && Math.abs(video.currentTime - told) > 0.05) {
+      told = video.currentTime;
+      hands.send({ do: "run to", atS: told });
+    }
+  };
+}
 
 function toggle(text: string, onClick: () => void): HTMLButtonElement {
   return el("button", { class: "toggle", attrs: { type: "button", "aria-pressed": "false" }, onClick }, text);
@@ -68,10 +111,11 @@ function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: stri
   // What the person chose to leave out is no trouble.
   const chosen = view.choice === "camera" ? "no_audio" : view.choice === "microphone" ? "no_video" : "";
   const blind = view.choice === "microphone" ? "no_face" : "";
-  const standing = standingNotices(view.session).filter((notice) => notice.code !== chosen && notice.code !== blind);
-  const key = standing.map((notice) => `${notice.seq}${notice.over}`).join();
+  const standing = view.phase.name === "live" ? standingNotices(view.session).filter((notice) => notice.code !== chosen && notice.code !== blind) : [];
+  const key = [...view.unplugged, ...standing.map((notice) => `${notice.seq}${notice.over}`)].join();
   if (key === drawn) return key;
   list.replaceChildren(
+    ...view.unplugged.map((kind) => el("li", { attrs: { "data-code": `${kind}_unplugged` } }, el("b", {}, words.unplugged[kind].title), " ", words.unplugged[kind].text)),
     ...standing.map((notice) => {
       if (notice.over) return el("li", { class: "over", attrs: { "data-code": notice.code } }, el("b", {}, words.notices.over[notice.code] ?? notice.message));
       const known = notice.code in words.notices && notice.code !== "over" ? words.notices[notice.code as Known] : null;
@@ -80,32 +124,4 @@ function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: stri
     }),
   );
   return key;
-}
-
-function makeDevices(hands: Hands, words: Messages) {
-  const pick = (kind: "camera" | "microphone") => {
-    const select = el("select", { attrs: { "aria-label": words.live[kind], title: words.live[kind] } });
-    select.addEventListener("change", () => hands.switchDevice(kind, select.value));
-    return select;
-  };
-  const camera = pick("camera");
-  const microphone = pick("microphone");
-  const root = el("div", { class: "devices" }, camera, microphone);
-  let drawn: unknown = null;
-  return {
-    root,
-    draw: ({ devices, choice }: View) => {
-      show(camera, choice !== "microphone" && devices.cameras.length > 1);
-      show(microphone, choice !== "camera" && devices.microphones.length > 1);
-      if (devices === drawn) return;
-      drawn = devices;
-      fill(camera, devices.cameras, devices.camera);
-      fill(microphone, devices.microphones, devices.microphone);
-    },
-  };
-}
-
-function fill(select: HTMLSelectElement, devices: readonly { id: string; name: string }[], chosen: string): void {
-  select.replaceChildren(...devices.map((device) => el("option", { attrs: { value: device.id } }, device.name || device.id)));
-  select.value = chosen;
 }

@@ -37,7 +37,7 @@ export const makeStrip: MakePart = (hands, words) => {
       setClass(root, "speaking", speaks);
       setAttr(root, "data-speech", view.choice === "camera" ? "off" : speaks ? "on" : "quiet");
       setText(state, view.choice === "camera" ? words.live.listeningOff : speaks ? words.live.speaking : words.live.quiet);
-      setText(faces, view.choice === "microphone" ? "" : words.live.faces(session.looked?.faces.length ?? 0));
+      setText(faces, view.choice === "microphone" ? "" : words.live.faces(session.looks.at(-1)?.faces.length ?? 0));
       if (note(nowS)) paint(canvas, heard, view, nowS);
     },
   };
@@ -69,9 +69,10 @@ function paint(canvas: HTMLCanvasElement, heard: readonly Loudness[], view: View
     const from = x(zeroS + stretch.start);
     const to = stretch.end === null ? width : x(zeroS + stretch.end);
     if (to < 0) continue;
-    const lit = view.lit === "voice" && within(stretch, shown);
+    const sound = view.lit?.sound === true;
+    const lit = sound && within(stretch, shown);
     pen.fillStyle = colour("--voice");
-    pen.globalAlpha = lit || view.lit !== "voice" ? 1 : 0.35;
+    pen.globalAlpha = lit || !sound ? 1 : 0.35;
     const tall = lit ? height : SPEECH_PX;
     pen.globalAlpha *= lit ? 0.85 : 1;
     pen.beginPath();

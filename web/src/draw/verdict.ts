@@ -1,7 +1,8 @@
 /** What it points to: the label in words, how sure, and the whole distribution. */
 
 import type { Messages } from "../messages";
-import { bestLabel, concluded, shownAnalysis, type Analysis, type Labelled, type View } from "../view";
+import { sameList } from "../timeline";
+import { bestLabel, concluded, labelsOf, shownAnalysis, type Analysis, type Labelled, type View } from "../view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, labelName, percent } from "./format";
 import type { MakePart } from "./hands";
@@ -27,7 +28,7 @@ export const makeVerdict: MakePart = (_hands, words) => {
       const analysis = shownAnalysis(view);
       const labelled = analysis === null ? null : bestLabel(analysis);
       setClass(root, "waiting", labelled === null);
-      bars.draw(view.session.labels, labelled, analysis?.fast ?? null);
+      bars.draw(labelsOf(view.session, analysis), labelled, analysis?.fast ?? null);
       if (analysis === null || labelled === null) {
         setAttr(root, "data-source", "none");
         setText(source, "");
@@ -77,11 +78,11 @@ function makeBars(words: Messages) {
   const legend = el("p", { class: "legend", attrs: { "aria-hidden": "true" } }, words.verdict.tick);
   const root = el("div", { class: "distribution" }, list, legend);
   const rows = new Map<string, { row: HTMLElement; value: HTMLElement }>();
-  let drawn: unknown = null;
+  let drawn: readonly string[] = [];
   return {
     root,
     draw: (labels: readonly string[], labelled: Labelled | null, fast: Labelled | null) => {
-      if (labels !== drawn) {
+      if (!sameList(labels, drawn)) {
         drawn = labels;
         rows.clear();
         list.replaceChildren();

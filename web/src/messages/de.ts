@@ -47,13 +47,29 @@ export const de: Messages = {
       camera: "Einverstanden: Kamera öffnen",
       microphone: "Einverstanden: Mikrofon öffnen",
     },
-    after: "Sie können jederzeit mit einem Klick widerrufen.",
+    after: "Zuerst sehen Sie sich selbst; gesendet wird nichts, bis Sie beginnen. Sie können jederzeit mit einem Klick widerrufen.",
+    open: {
+      title: "Oder sehen Sie sich eine gesicherte Sitzung an.",
+      text: "Eine Sitzung von dieser Seite oder die Ereignisse von „realtime analyze“. Die Datei bleibt in diesem Browser.",
+      button: "Gesicherte Sitzung öffnen",
+    },
   },
 
   starting: {
     permission: { title: "Ihr Browser fragt um Erlaubnis", text: "Wählen Sie dort „Zulassen“, um fortzufahren." },
     server: { title: "Verbindung wird aufgebaut", text: "Das erste Bild ist unterwegs." },
+    file: { title: "Die Datei wird gelesen", text: "Eine lange Sitzung braucht einige Sekunden." },
     cancel: "Abbrechen",
+  },
+
+  ready: {
+    heading: "Möchten Sie so gesehen und gehört werden?",
+    lead: "Das sehen und hören nur Sie. Gesendet wird nichts, bis Sie beginnen.",
+    level: "Lautstärke des Mikrofons",
+    speak: "Sagen Sie ein paar Worte: Der Balken sollte sich bewegen.",
+    heard: "Man kann Sie hören.",
+    begin: "Auswertung beginnen",
+    back: "Zurück",
   },
 
   failure: (failure, waitS) => {
@@ -87,6 +103,12 @@ export const de: Messages = {
         return { title: "Dieser Server verlangt ein Token", text: "Öffnen Sie die Adresse mit #token=… am Ende, so wie Sie sie vom Betreiber bekommen haben." };
       case "full":
         return { title: "Alle Plätze sind belegt", text: waitS > 0 ? `Nächster Versuch in ${waitS} s.` : "Jetzt könnte ein Platz frei sein." };
+      case "not-saved":
+        return {
+          large: { title: "Diese Datei ist zu groß für eine Sitzung", text: "Zwei Stunden brauchen etwa 20 MB." },
+          none: { title: "Das ist keine gesicherte Sitzung", text: "Wählen Sie eine .json-Datei von dieser Seite oder eine .jsonl-Datei von „realtime analyze“." },
+          broken: { title: "Diese Datei lässt sich nicht lesen", text: "Vielleicht ist sie abgeschnitten. Sichern oder analysieren Sie noch einmal." },
+        }[failure.why];
       case "problem":
         return { title: failure.detail, text: failure.hint };
     }
@@ -114,13 +136,20 @@ export const de: Messages = {
     mirror: "Spiegeln",
     focal: "Fokus",
     focalNote: "Den umrandeten Bereich liest das Modell ganz, den Rest dünnt es aus.",
-    tokens: (focal, background, dropped) => `${focal} Tokens im Fokus, ${background} ringsum, ${dropped} verworfen`,
+    patches: "Bildteile",
+    patchesNote: "So liest das Modell: den Fokus ganz (klar), behaltenen Hintergrund (verschleiert), ausgelassenen Hintergrund (durchgestrichen).",
+    tokens: (focal, background, dropped) => `${focal} im Fokus, ${background} ringsum, ${dropped} ausgelassen`,
     strip: (seconds) => `Die letzten ${seconds} Sekunden: Lautstärke, Sprache und ausgewertete Momente`,
     camera: "Kamera",
     microphone: "Mikrofon",
     devices: "Geräte",
     running: (model, engine) => `${model} auf ${engine}`,
     skipped: (frames, windows) => `${frames} Bilder und ${windows} Abschnitte übersprungen`,
+  },
+
+  unplugged: {
+    camera: { title: "Die Kamera ist weg", text: "Stecken Sie sie wieder an oder nehmen Sie eine andere; es geht dann von selbst weiter." },
+    microphone: { title: "Das Mikrofon ist weg", text: "Stecken Sie es wieder an oder nehmen Sie ein anderes; es geht dann von selbst weiter." },
   },
 
   notices: {
@@ -186,7 +215,82 @@ export const de: Messages = {
       fine: "Fein",
       answer: "Antwort",
     },
-    notes: { face: "hebt den Gesichtsrahmen hervor", voice: "hebt den Abschnitt mit Sprache hervor" },
+    hint: "Zeigen Sie auf eine Aussage oder gehen Sie mit den Pfeiltasten durch: Worauf sie beruht, leuchtet auf.",
+    asked: (query) => `Gefragt: „${query}“`,
+    ownLabels: "Das sind eigene Antworten. Das Modell hat nicht gelernt, sie zu unterscheiden, und seine Prozente sind dafür nicht geeicht.",
+  },
+
+  ask: {
+    heading: "Etwas anderes fragen",
+    lead: "Ihre Frage geht mit den nächsten Momenten an das Modell: wonach es sucht und was es antwortet.",
+    query: "Frage",
+    placeholder: "Is this sarcasm?",
+    labels: "Mögliche Antworten, durch Kommas getrennt",
+    labelsPlaceholder: "sincere, sarcastic",
+    send: "Fragen",
+    presetsLabel: "Beispiele",
+    default: "Auf welche Emotion deuten Gesicht und Stimme hin?",
+    presets: [
+      { name: "Sarkasmus?", query: "Is this sarcasm?", labels: ["sincere", "sarcastic"] },
+      { name: "Müde?", query: "Does the person seem tired?", labels: ["awake", "tired"] },
+      { name: "Überzeugt?", query: "Does the person believe what they say?", labels: ["convinced", "doubtful", "neutral"] },
+      { name: "Zurück zu den Emotionen", query: null, labels: null },
+    ],
+    sending: "Wird gefragt …",
+    accepted: (query) => `Ab dem nächsten Moment wird gefragt: „${query}“`,
+    answered: (query) => `Beantwortet wird jetzt: „${query}“`,
+    failed: "Der Server antwortet nicht; fragen Sie noch einmal.",
+    caution: "Für diese Antworten wurde das Modell nicht trainiert. Nehmen Sie sie als Hinweis, und die Prozente als ungeeicht.",
+    cautionQuery: "Das Modell hat an seiner eigenen Frage gelernt. Eine andere ändert vielleicht wenig oder führt es in die Irre.",
+  },
+
+  timeline: {
+    heading: "Im Verlauf",
+    label: "Zeitverlauf. Die Pfeiltasten links und rechts lesen den Moment davor oder danach, Plus und Minus zoomen, Escape führt zurück zu live.",
+    empty: "Hier entsteht der Verlauf der Sitzung.",
+    hint: "Klicken Sie, um zu lesen, was zu einem Moment gesagt wurde; ziehen Sie, um zu zoomen.",
+    raw: "Rohwerte",
+    rawNote: "Jeder Moment, wie er war, ungeglättet.",
+    zoom: "Zoom",
+    zoomIn: "Näher heran",
+    zoomOut: "Weiter weg",
+    span: (minutes) => `${minutes} min`,
+    whole: "Alles",
+    speech: "Sprache",
+    measured: {
+      lip_corner_pull: "Mundwinkel",
+      brow_lower: "Brauen gesenkt",
+      jaw_drop: "Mund offen",
+      pitch_hz: "Tonhöhe",
+      loudness_db: "Lautstärke",
+    },
+    readout: (time, label, share, said) => `${time}: ${label}, ${share}. Zu diesem Moment allein: ${said}.`,
+  },
+
+  replay: {
+    title: "Eine gesicherte Sitzung",
+    kept: "Sie ist nur in diesem Browser offen; nichts davon wird gesendet.",
+    play: "Abspielen",
+    pause: "Anhalten",
+    place: "Stelle in der Sitzung",
+    addVideo: "Video dazu öffnen",
+    noVideo: "Ohne das Video stehen die Rahmen allein.",
+    close: "Sitzung schließen",
+  },
+
+  report: {
+    heading: "EmoThinker live: Bericht einer Sitzung",
+    printed: (when) => `Gedruckt ${when}`,
+    model: "Modell",
+    length: "Länge",
+    speech: "Sprache",
+    moments: "Ausgewertete Momente",
+    question: "Frage",
+    standing: "Momente, die herausragen",
+    time: "Zeit",
+    answer: "Antwort",
+    conflict: "Gesicht und Stimme",
+    reason: "Weil",
   },
 
   history: {
@@ -195,6 +299,7 @@ export const de: Messages = {
     item: (time, label, percent) => `${time}: ${label}, ${percent}`,
     unfinished: "wird geschrieben",
     more: (n) => `${n} frühere zeigen`,
+    print: "Bericht",
     saveAs: "Sichern als",
     save: (format) => `Sichern als ${format}`,
     formats: { json: "JSON", csv: "CSV", vtt: "Untertitel" },
@@ -231,7 +336,8 @@ export const de: Messages = {
       "no media": "Die Verbindung stand, aber es kamen weder Bild noch Ton an.",
     },
     again: "Neue Sitzung beginnen",
-    forget: "Geschriebenes löschen",
+    print: "Bericht drucken",
+    forget: "Alles löschen",
     kept: "Das Geschriebene steht noch auf dieser Seite, und nur hier.",
   },
 

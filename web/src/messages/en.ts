@@ -55,13 +55,29 @@ export const en = {
       camera: "I agree: open the camera",
       microphone: "I agree: open the microphone",
     } satisfies Record<Choice, string>,
-    after: "You can withdraw at any time with one click.",
+    after: "Next you see yourself; nothing is sent until you begin. You can withdraw at any time with one click.",
+    open: {
+      title: "Or look at a saved session.",
+      text: "A session saved from this page, or the events of “realtime analyze”. The file stays in this browser.",
+      button: "Open a saved session",
+    },
   },
 
   starting: {
     permission: { title: "Your browser is asking for permission", text: "Choose “Allow” in the prompt to go on." },
     server: { title: "Connecting", text: "The first picture is on its way." },
+    file: { title: "Reading the file", text: "A long session takes a few seconds." },
     cancel: "Cancel",
+  },
+
+  ready: {
+    heading: "Is this how you want to be seen and heard?",
+    lead: "Only you see and hear this. Nothing is sent until you begin.",
+    level: "Loudness of the microphone",
+    speak: "Say a few words: the bar should move.",
+    heard: "You can be heard.",
+    begin: "Begin the analysis",
+    back: "Back",
   },
 
   failure: (failure: Failure, waitS: number): Said => {
@@ -98,6 +114,12 @@ export const en = {
           title: "All places are taken",
           text: waitS > 0 ? `Try again in ${waitS} s.` : "A place may be free now.",
         };
+      case "not-saved":
+        return {
+          large: { title: "This file is too large for a session", text: "Sessions of two hours take about 20 MB." },
+          none: { title: "This is no saved session", text: "Choose a .json file saved from this page, or a .jsonl file written by “realtime analyze”." },
+          broken: { title: "This file cannot be read", text: "It may be cut off. Save or analyse it once more." },
+        }[failure.why];
       case "problem":
         return { title: failure.detail, text: failure.hint };
     }
@@ -125,13 +147,20 @@ export const en = {
     mirror: "Mirror",
     focal: "Focal area",
     focalNote: "The model reads the outlined area in full and thins out the rest.",
-    tokens: (focal: number, background: number, dropped: number) => `${focal} focal tokens, ${background} around it, ${dropped} dropped`,
+    patches: "Patches",
+    patchesNote: "How the model reads: focal patches in full (clear), background kept (veiled), background left out (struck through).",
+    tokens: (focal: number, background: number, dropped: number) => `${focal} focal, ${background} around it, ${dropped} dropped`,
     strip: (seconds: number) => `Last ${seconds} seconds: loudness, speech and analysed moments`,
     camera: "Camera",
     microphone: "Microphone",
     devices: "Devices",
     running: (model: string, engine: string) => `${model} on ${engine}`,
     skipped: (frames: number, windows: number) => `${frames} frames and ${windows} windows skipped`,
+  },
+
+  unplugged: {
+    camera: { title: "The camera is gone", text: "Plug it in again, or another one; it is taken up by itself." },
+    microphone: { title: "The microphone is gone", text: "Plug it in again, or another one; it is taken up by itself." },
   },
 
   notices: {
@@ -197,10 +226,82 @@ export const en = {
       fine: "Fine",
       answer: "Answer",
     },
-    notes: {
-      face: "lights up the face box",
-      voice: "lights up the stretch of speech",
+    hint: "Point at a statement, or step through with the arrow keys: what it rests on lights up.",
+    asked: (query: string) => `Asked: “${query}”`,
+    ownLabels: "These labels are your own. The model was not trained to tell them apart, and its percentages are not calibrated for them.",
+  },
+
+  ask: {
+    heading: "Ask something else",
+    lead: "Your question goes to the model with the next moments: what it looks for, and what it answers.",
+    query: "Question",
+    placeholder: "Is this sarcasm?",
+    labels: "Labels to choose from, separated by commas",
+    labelsPlaceholder: "sincere, sarcastic",
+    send: "Ask",
+    presetsLabel: "Examples",
+    default: "Which emotion do face and voice point to?",
+    presets: [
+      { name: "Sarcasm?", query: "Is this sarcasm?", labels: ["sincere", "sarcastic"] },
+      { name: "Tired?", query: "Does the person seem tired?", labels: ["awake", "tired"] },
+      { name: "Convinced?", query: "Does the person believe what they say?", labels: ["convinced", "doubtful", "neutral"] },
+      { name: "Back to the emotions", query: null, labels: null },
+    ] as readonly { name: string; query: string | null; labels: readonly string[] | null }[],
+    sending: "Asking …",
+    accepted: (query: string) => `“${query}” is asked from the next moment on.`,
+    answered: (query: string) => `Now answering: “${query}”`,
+    failed: "The server does not answer; ask again.",
+    caution: "The model was not trained for these labels. Take the answer as a hint, and its percentages as uncalibrated.",
+    cautionQuery: "The model was trained on its own question. Another one may change little, or mislead it.",
+  },
+
+  timeline: {
+    heading: "Over time",
+    label: "Timeline. Left and right arrows read the moment before or after, plus and minus zoom, Escape goes back to live.",
+    empty: "The course of the session is drawn here.",
+    hint: "Click to read what was said about a moment; drag to zoom.",
+    raw: "Raw values",
+    rawNote: "Each moment as it was, without smoothing.",
+    zoom: "Zoom",
+    zoomIn: "Zoom in",
+    zoomOut: "Zoom out",
+    span: (minutes: number) => `${minutes} min`,
+    whole: "All",
+    speech: "Speech",
+    measured: {
+      lip_corner_pull: "Lip corners up",
+      brow_lower: "Brows down",
+      jaw_drop: "Mouth open",
+      pitch_hz: "Pitch",
+      loudness_db: "Loudness",
     },
+    readout: (time: string, label: string, share: string, said: string) => `${time}: ${label}, ${share}. About this moment alone: ${said}.`,
+  },
+
+  replay: {
+    title: "A saved session",
+    kept: "It is open in this browser only; nothing of it is sent.",
+    play: "Play",
+    pause: "Pause",
+    place: "Place in the session",
+    addVideo: "Add its video",
+    noVideo: "Without its video the boxes stand alone.",
+    close: "Close the session",
+  },
+
+  report: {
+    heading: "EmoThinker live: report of a session",
+    printed: (when: string) => `Printed ${when}`,
+    model: "Model",
+    length: "Length",
+    speech: "Speech",
+    moments: "Moments analysed",
+    question: "Question",
+    standing: "Moments that stand out",
+    time: "Time",
+    answer: "Answer",
+    conflict: "Face and voice",
+    reason: "Because",
   },
 
   history: {
@@ -209,6 +310,7 @@ export const en = {
     item: (time: string, label: string, percent: string) => `${time}: ${label}, ${percent}`,
     unfinished: "being written",
     more: (n: number) => `Show ${n} earlier`,
+    print: "Report",
     saveAs: "Save as",
     save: (format: string) => `Save as ${format}`,
     formats: { json: "JSON", csv: "CSV", vtt: "Subtitles" },
@@ -246,7 +348,8 @@ export const en = {
       "no media": "The connection stood, but neither picture nor sound came in.",
     } as Readonly<Record<string, string>>,
     again: "Start a new session",
-    forget: "Delete what was written",
+    print: "Print a report",
+    forget: "Delete everything",
     kept: "What was written is still on this page, and only here.",
   },
 

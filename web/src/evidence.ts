@@ -1,0 +1,88 @@
+/**
+ * Statements of a chain, and what each rests on.
+ *
+ * A chain calls people A, B, … by their order in its window; the page by their track, which lasts. `relettered` turns one
+ * into the other, so that Person B in the text is Person B in the picture.
+ */
+
+import type { Section } from "./protocol";
+import type { Analysis } from "./view";
+
+/** What lights up with a statement. */
+export interface Evidence {
+  readonly window: number;
+  readonly section: Section;
+  /** Which statement of the section. */
+  readonly place: number;
+  /** Tracks of the faces it speaks of. */
+  readonly tracks: readonly number[];
+  /** It speaks of the whole picture. */
+  readonly picture: boolean;
+  /** It speaks of the sound. */
+  readonly sound: boolean;
+}
+
+export interface Statement {
+  readonly text: string;
+  readonly evidence: Evidence;
+}
+
+const PERSON = /\bPerson ([A-Z])\b/g;
+const OF_SOUND = /\b(voices?|pitch|sound(s|ed)?|loud(er|ness)?|quiet(er)?|tone|speech|spoken|rate|timbre|melody|heard)\b/i;
+const OF_FACE = /\b(faces?|facial|express(ion|ions)|smil(e|es|ing)|brows?|lips?|mouth|eyes?|lids?|cheeks?|nose|jaw|person|people)\b/i;
+
+/** 1 → A … 26 → Z, then A again: a person's place in the picture, not a name. */
+export function letter(track: number): string {
+  return String.fromCharCode(65 + ((((track - 1) % 26) + 26) % 26));
+}
+
+/** The text with the letters that the page uses. People whom the window doesn't name keep theirs. */
+export function relettered(text: string, people: readonly number[]): string {
+  return text.replace(PERSON, (said, own: string) => {
+    const track = people[own.charCodeAt(0) - 65];
+    return track === undefined ? said : `Person ${letter(track)}`;
+  });
+}
+
+/** One per sentence, with the spaces that follow it. A full stop inside a number or a word ends nothing. */
+export function sentences(text: string): readonly string[] {
+  return text.match(/\S.*?(?:[.!?…]+(?=\s|$)|$)\s*/gs) ?? [];
+}
+
+/** The statements of one section, in order. */
+export function statements(section: Section, text: string, analysis: Analysis): readonly Statement[] {
+  let spoken: readonly number[] = analysis.people;
+  return sentences(text).map((sentence, place) => {
+    const named = [...sentence.matchAll(PERSON)].flatMap(([, own = ""]) => analysis.people[own.charCodeAt(0) - 65] ?? []);
+    // Whoever is named first is spoken of until someone else is.
+    if (named.length > 0) spoken = named;
+    return {
+      text: relettered(sentence, analysis.people),
+      evidence: { window: analysis.window, section, place, ...sensesOf(section, sentence, spoken) },
+    };
+  });
+}
+
+function sensesOf(section: Section, sentence: string, spoken: readonly number[]): Pick<Evidence, "tracks" | "picture" | "sound"> {
+  switch (section) {
+    case "face":
+    case "context":
+      return { tracks: spoken, picture: false, sound: false };
+    case "atmosphere":
+      return { tracks: [], picture: true, sound: false };
+    case "voice":
+      return { tracks: [], picture: false, sound: true };
+    case "coarse":
+    case "fine":
+    case "answer": {
+      const sound = OF_SOUND.test(sentence);
+      const face = OF_FACE.test(sentence);
+      // A conclusion that names neither rests on both.
+      return { tracks: face || !sound ? spoken : [], picture: false, sound: sound || !face };
+    }
+  }
+}
+
+export function sameEvidence(a: Evidence | null, b: Evidence | null): boolean {
+  return a === b || (a !== null && b !== null && a.window === b.window && a.section === b.section && a.place === b.place);
+}

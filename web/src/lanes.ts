@@ -1,0 +1,94 @@
+/** The rows of the timeline, and their values over a stretch of time: one row per label, then speech and what was measured. */
+
+import { analysisAt, labelsOf, shownAnalysis, type Session, type View } from "./view";
+import { moments, runs, thinned, type Moment, type Run } from "./timeline";
+
+/** Points per row; more than a screen has pixels for would be drawn over each other. */
+const POINTS = 600;
+
+/** Face cues with a row of their own: the ones people ask about. */
+export const FACE_ROWS = ["lip_corner_pull", "brow_lower", "jaw_drop"] as const;
+export const VOICE_ROWS = ["pitch_hz", "loudness_db"] as const;
+export type MeasuredRow = (typeof FACE_ROWS)[number] | (typeof VOICE_ROWS)[number];
+
+/** Spreads from the voice's own mean that fill a row from bottom to top. */
+const SPREADS = 6;
+
+export interface Curve {
+  readonly atS: readonly number[];
+  /** 0–1; null is a gap. */
+  readonly values: readonly (number | null)[];
+}
+
+export interface Lanes {
+  readonly labels: readonly string[];
+  readonly measured: readonly MeasuredRow[];
+  /** In the order of `labels`, then of `measured`. */
+  readonly curves: readonly Curve[];
+  readonly runs: readonly Run[];
+  readonly moments: readonly Moment[];
+}
+
+/** The timeline of `view`, from `fromS` to `toS`, smoothed or raw. */
+export function lanes(view: View, fromS: number, toS: number, raw: boolean): Lanes {
+  const { session } = view;
+  const labels = laneLabels(view);
+  const all = moments(session);
+  const near = around(all, fromS, toS);
+  const drawn = thinned(near, POINTS);
+  const atS = drawn.map((moment) => moment.atS);
+  const ofLabels = labels.map((label) => ({ atS, values: drawn.map((moment) => (raw ? moment.raw : moment.smooth)[label] ?? null) }));
+  const measured = measuredRows(view);
+  const ofMeasured = measured.map((row) => (isVoice(row) ? voiceCurve(session, row) : faceCurve(view, row, fromS, toS)));
+  return { labels, measured, curves: [...ofLabels, ...ofMeasured], runs: runs(near), moments: near };
+}
+
+/** Old label sets have no rows of their own: the rows are those of what is being read. */
+export function laneLabels(view: View): readonly string[] {
+  return labelsOf(view.session, shownAnalysis(view) ?? view.session.analyses.at(-1) ?? null);
+}
+
+export function measuredRows(view: View): readonly MeasuredRow[] {
+  return [...(view.choice === "microphone" ? [] : FACE_ROWS), ...(view.choice === "camera" ? [] : VOICE_ROWS)];
+}
+
+function isVoice(row: MeasuredRow): row is (typeof VOICE_ROWS)[number] {
+  return (VOICE_ROWS as readonly string[]).includes(row);
+}
+
+/** The items within the time, and one on either side, so that lines run to the edges. */
+function around<T extends { readonly atS: number }>(items: readonly T[], fromS: number, toS: number): readonly T[] {
+  const first = items.findIndex((item) => item.atS >= fromS);
+  if (first < 0) return items.slice(-1);
+  const last = items.findLastIndex((item) => item.atS <= toS);
+  return items.slice(Math.max(0, first - 1), last + 2);
+}
+
+/** Of the person whom the window on show names first, else of whoever was measured last. */
+function faceCurve(view: View, row: (typeof FACE_ROWS)[number], fromS: number, toS: number): Curve {
+  const track = shownAnalysis(view)?.people[0] ?? view.session.faceCues.at(-1)?.track;
+  const own = around(view.session.faceCues, fromS, toS).filter((measured) => measured.track === track);
+  const drawn = thinned(own, POINTS);
+  return { atS: drawn.map((measured) => measured.atS), values: drawn.map((measured) => measured.cues[row] ?? null) };
+}
+
+/** Flat over each stretch of speech, with gaps between. */
+function voiceCurve(session: Session, row: (typeof VOICE_ROWS)[number]): Curve {
+  const atS: number[] = [];
+  const values: (number | null)[] = [];
+  for (const measured of session.voiceCues) {
+    const stretch = session.speech.findLast((each) => each.end !== null && Math.abs(each.end - measured.atS) < 0.05);
+    const relative = measured.relative[row];
+    if (stretch?.end == null || relative === undefined) continue;
+    const value = Math.max(0.04, Math.min(1, 0.5 + relative / SPREADS));
+    atS.push(stretch.start, stretch.end, stretch.end + 0.001);
+    values.push(value, value, null);
+  }
+  return { atS, values };
+}
+
+/** The window that ended last before `atS`, to tell what stands under the pointer. */
+export function momentAt(all: readonly Moment[], session: Session, atS: number): Moment | null {
+  const window = analysisAt(session, atS)?.window;
+  return all.find((moment) => moment.window === window) ?? null;
+}

@@ -1,0 +1,59 @@
+/** Opening what was saved: a session's JSON from this page, or the events of `realtime analyze` as JSON lines. */
+
+import { SAVED } from "./export";
+import { readEvent, type WireEvent } from "./protocol";
+import { reduceEvent } from "./reducer";
+import { NO_SESSION, type Session } from "./view";
+
+/** Beyond this it is no session; two hours take about 15 MB. */
+export const MAX_BYTES = 256_000_000;
+/** Events read before the page gets to breathe. */
+const AT_ONCE = 2_000;
+
+export class NotSaved extends Error {
+  constructor(readonly why: "large" | "none" | "broken") {
+    super(why);
+  }
+}
+
+/** Raises NotSaved for a file that holds no session. Lines that cannot be read are counted, not fatal. */
+export async function openSaved(file: Blob): Promise<Session> {
+  if (file.size > MAX_BYTES) throw new NotSaved("large");
+  return fromValues(valuesIn(await file.text()));
+}
+
+function valuesIn(text: string): readonly unknown[] {
+  const start = text.trimStart();
+  if (start.startsWith("{") && !/^\{"v":/.test(start)) {
+    const body = parsed(text);
+    if (typeof body !== "object" || body === null) throw new NotSaved("broken");
+    const saved = body as Record<string, unknown>;
+    if (saved["format"] !== SAVED || !Array.isArray(saved["events"])) throw new NotSaved("none");
+    return saved["events"];
+  }
+  return text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [parsed(line)]));
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function fromValues(values: readonly unknown[]): Promise<Session> {
+  const read = values.map(readEvent);
+  const events = read.filter((event): event is WireEvent => event.type !== "rejected");
+  const first = events[0];
+  if (first === undefined) throw new NotSaved(values.length === 0 ? "none" : "broken");
+  let session: Session = { ...NO_SESSION, nRejected: read.length - events.length };
+  // Words that a finished chain repeats as a whole need not be put together one by one.
+  const done = new Set(events.flatMap((event) => (event.type === "reason.done" ? [event.window] : [])));
+  for (const [index, event] of events.entries()) {
+    if (event.type === "reason.delta" && done.has(event.window)) continue;
+    session = reduceEvent(session, event, event.t);
+    if (index % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  return session;
+}
