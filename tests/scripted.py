@@ -179,10 +179,10 @@ class ScriptedThinker:
 
     @staticmethod
     def _label(window: Window, ask: Ask, source: str) -> Label:
-        rest = 0.4 / (len(ask.labels) - 1)
-        probabilities = {label: 0.6 if label == "happy" else rest for label in ask.labels}
+        best, rest = ask.labels[0], 0.4 / (len(ask.labels) - 1)
+        probabilities = {label: 0.6 if label == best else rest for label in ask.labels}
         conflict = Conflict(probabilities, probabilities, 0.0) if window.speech and window.frames else None
-        return Label("happy", probabilities, "fast" if source == "fast" else "chain", conflict)
+        return Label(best, probabilities, "fast" if source == "fast" else "chain", conflict)
 
 
 @dataclass

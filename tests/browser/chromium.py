@@ -94,9 +94,14 @@ class Visit:
         self.page.locator("#attest").check()
         self.page.locator("#agree").click()
 
+    def begin(self, choice: str = "both") -> None:
+        """Consent, look at the preview, and start."""
+        self.consent(choice)
+        self.page.locator("#begin").click(timeout=30_000)
+
     def go_live(self, choice: str = "both") -> None:
         self.open()
-        self.consent(choice)
+        self.begin(choice)
         self.page.locator("#live").wait_for(timeout=30_000)
 
     def shifts_since(self, at_ms: float) -> list[dict[str, Any]]:

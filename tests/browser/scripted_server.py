@@ -25,6 +25,7 @@ from realtime.records import (
     Label,
     ReasonDelta,
     ReasonDone,
+    TokenMap,
     VideoFrame,
     Window,
 )
@@ -51,9 +52,12 @@ class FocalPerceiver(ScriptedPerceiver):
     def see(self, frame: VideoFrame) -> FrameEvidence:
         width = 1 / max(2, self.faces)
         boxes = [((index + 0.25) * width, 0.3, 0.5 * width, 0.4) for index in range(self.faces)]
-        faces = tuple(Face(track, box, 0.9, None) for track, box in enumerate(boxes, start=1))
+        # Biggest first is the order of a real finder, not that of the tracks.
+        faces = tuple(Face(track, box, 0.9, None) for track, box in enumerate(boxes, start=1))[::-1]
         focal = tuple((x - 0.2 * width, 0.1, 0.9 * width, 0.8) for x, *_ in boxes)
-        return replace(super().see(frame), faces=faces, focal=focal)
+        cells = "".join("f" if 2 <= n % 8 < 6 and n // 8 else "k" if n % 5 else "-" for n in range(48))
+        grid = TokenMap((0.0, 0.0, 1.0, 1.0), rows=6, columns=8, cells=cells)
+        return replace(super().see(frame), faces=faces, focal=focal, map=grid)
 
 
 class WordByWord(ScriptedThinker):
@@ -61,21 +65,30 @@ class WordByWord(ScriptedThinker):
         return replace(super().fast_label(window, ask), conflict=_conflict(window, ask))
 
     def reason(self, window: Window, ask: Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
-        for section, text in CHAIN.items():
+        chain = CHAIN | {"face": faces_told(window)}
+        for section, text in chain.items():
             for index, word in enumerate(text.split()):
                 time.sleep(WORD_S)
                 yield ReasonDelta(section, f" {word}" if index else word)
         yield replace(super().fast_label(window, ask), source="chain", conflict=_conflict(window, ask))
-        verdict = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer("happy", "moderate", 0.6)
-        yield ReasonDone(CHAIN, verdict, {"prefill": 12.0})
+        verdict = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer(ask.labels[0], "moderate", 0.6)
+        yield ReasonDone(chain, verdict, {"prefill": 12.0})
+
+
+def faces_told(window: Window) -> str:
+    """One statement for each person of the newest frame, in its order, as nano writes them."""
+    n_faces = len(window.frames[-1].faces) if window.frames else 0
+    if n_faces < 2:
+        return CHAIN["face"]
+    return " ".join(f"Person {chr(65 + index)}: Lip corners at height {index + 1}." for index in range(n_faces))
 
 
 def _conflict(window: Window, ask: Ask) -> Conflict | None:
     if not (window.speech and window.frames):
         return None
     rest = 0.2 / (len(ask.labels) - 1)
-    face = {label: 0.8 if label == "happy" else rest for label in ask.labels}
-    voice = {label: 0.8 if label == "neutral" else rest for label in ask.labels}
+    face = {label: 0.8 if label == ask.labels[0] else rest for label in ask.labels}
+    voice = {label: 0.8 if label == ask.labels[-1] else rest for label in ask.labels}
     return Conflict(face, voice, 0.47)
 
 

@@ -28,6 +28,9 @@ def test_a_person_watches_reads_and_withdraws(
     expect(page.locator("#consent")).to_contain_text("Article 50(3)")
     page.screenshot(path=pictures / "consent.png", full_page=True)
     person.consent()
+    expect(page.locator("#ready")).to_contain_text("Nothing is sent until you begin", timeout=30_000)
+    page.screenshot(path=pictures / "ready.png", full_page=True)
+    page.locator("#begin").click()
 
     expect(page.locator("#live")).to_be_visible(timeout=30_000)
     expect(page.locator("#link")).to_have_text("Live")
@@ -61,7 +64,7 @@ def test_a_person_watches_reads_and_withdraws(
     expect(page.locator("#ended")).to_contain_text("Consent withdrawn")
     state = page.request.get(ended.value.url)
     assert state.status == 404 or state.json()["state"] == "ended"
-    assert page.evaluate("document.querySelector('video').srcObject") is None
+    assert page.evaluate("[...document.querySelectorAll('video')].every((video) => video.srcObject === null)")
     page.screenshot(path=pictures / "ended.png", full_page=True)
     assert person.complaints == []
     assert person.strangers == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
-import json
 import re
 import threading
 from collections.abc import Callable
@@ -40,11 +39,12 @@ def test_conflict_is_shown_and_what_is_read_lights_up(visit: Visits, scripted: s
     expect(page.locator("#conflict")).to_have_text("They disagree.")
     read_one_chain(person)
     assert [person.section(name).is_visible() for name in SECTIONS] == [True] * 7
-    person.section("face").hover()
-    expect(page.locator(".overlay")).to_have_class(re.compile(r"\blit\b"))
-    person.section("voice").hover()
-    expect(page.locator(".overlay")).not_to_have_class(re.compile(r"\blit\b"))
-    expect(person.section("voice")).to_have_class(re.compile(r"\blit\b"))
+    lit = re.compile(r"\blit\b")
+    person.section("face").locator(".statement").first.hover()
+    expect(page.locator(".face")).to_have_class(lit)
+    person.section("voice").locator(".statement").first.hover()
+    expect(page.locator(".face")).not_to_have_class(lit)
+    expect(person.section("voice").locator(".statement").first).to_have_class(lit)
     assert person.complaints == []
 
 
@@ -100,7 +100,7 @@ def test_one_of_the_two_is_a_full_choice(visit: Visits, scripted: str, choice: s
     person = visit(scripted)
     person.go_live(choice)
     page = person.page
-    kinds = page.evaluate("document.querySelector('video').srcObject.getTracks().map((track) => track.kind)")
+    kinds = page.evaluate("document.querySelector('#live video').srcObject.getTracks().map((track) => track.kind)")
     assert kinds == ["video" if choice == "camera" else "audio"]
     expect(person.section("answer")).to_be_visible(timeout=30_000)
     expect(page.locator(".conflict")).to_be_hidden()
@@ -124,6 +124,8 @@ def test_the_keyboard_alone_is_enough(visit: Visits, scripted: str) -> None:
     page = person.page
     page.locator("#attest").press("Space")
     page.locator("#agree").press("Enter")
+    expect(page.locator("#begin")).to_be_focused(timeout=30_000)
+    page.keyboard.press("Enter")
     expect(page.locator("#live")).to_be_visible(timeout=30_000)
     expect(page.locator("#live")).to_be_focused()
     page.keyboard.press("Shift+Tab")
@@ -142,11 +144,12 @@ def test_consent_is_remembered_only_if_wished_and_forgotten_on_withdrawal(visit:
     page.reload()
     expect(page.locator("#attest")).not_to_be_checked()
     page.locator("#remember").check()
-    person.consent()
+    person.begin()
     expect(page.locator("#live")).to_be_visible(timeout=30_000)
     page.reload()
     expect(page.locator("#attest")).to_be_checked()
     page.locator("#agree").click()
+    page.locator("#begin").click()
     expect(page.locator("#live")).to_be_visible(timeout=30_000)
     page.locator("#withdraw").click()
     page.reload()
@@ -165,23 +168,6 @@ def test_what_was_written_stays_until_it_is_deleted(visit: Visits, scripted: str
     expect(page.locator("#history li")).to_have_count(0)
 
 
-def test_five_people_have_a_letter_each(visit: Visits) -> None:
-    with serving([*SCRIPTED, "--faces", "5"]) as (address, _):
-        person = visit(address)
-        person.go_live()
-        names = person.page.locator(".face-name")
-        expect(names).to_have_text([f"Person {letter}" for letter in "ABCDE"], timeout=10_000)
-        expect(person.page.locator("#faces-state")).to_have_text("5 faces")
-        first, last = names.first.bounding_box(), names.last.bounding_box()
-        person.page.get_by_role("button", name="Mirror").click()
-        person.page.wait_for_timeout(500)
-        assert first is not None
-        assert last is not None
-        mirrored = names.first.bounding_box()
-        assert mirrored is not None
-        assert first["x"] < last["x"] <= mirrored["x"]
-
-
 def test_nobody_in_view_is_said(visit: Visits) -> None:
     with serving([*SCRIPTED, "--faces", "0"]) as (address, _):
         person = visit(address)
@@ -190,16 +176,16 @@ def test_nobody_in_view_is_said(visit: Visits) -> None:
         expect(person.page.locator(".face")).to_have_count(0)
 
 
-def test_what_was_said_is_saved_as_a_file(visit: Visits, scripted: str) -> None:
-    person = visit(scripted)
-    person.go_live()
-    expect(person.section("answer")).to_be_visible(timeout=30_000)
-    with person.page.expect_download() as saved:
-        person.page.get_by_role("button", name="Save as JSON").click()
-    said = json.loads(saved.value.path().read_text())
-    assert said["model"] == "scripted"
-    assert list(said["windows"][0]["sections"]) == list(SECTIONS)
-    assert person.complaints == []
+def test_the_first_paint_is_there_within_a_second(visit: Visits, scripted: str) -> None:
+    """The best of three visits: what else the machine does is not the page's doing."""
+    painted_ms = []
+    for _ in range(3):
+        person = visit(scripted)
+        person.open()
+        expect(person.page.locator("#agree")).to_be_visible()
+        paints = person.page.evaluate("performance.getEntriesByType('paint').map((entry) => entry.startTime)")
+        painted_ms.append(max(paints))
+    assert min(painted_ms) < 1_000
 
 
 def test_the_page_is_light() -> None:
@@ -212,11 +198,12 @@ def test_a_full_server_says_when_to_come_back(visit: Visits) -> None:
         first, second = visit(address), visit(address)
         first.go_live()
         second.open()
-        second.consent()
+        second.begin()
         expect(second.page.locator("#failure")).to_contain_text(re.compile(r"All places are taken.*Try again in \d+ s"))
         first.page.locator("#withdraw").click()
         expect(first.page.locator("#ended")).to_be_visible()
         second.page.locator("#agree").click()
+        second.page.locator("#begin").click()
         expect(second.page.locator("#live")).to_be_visible(timeout=30_000)
 
 
@@ -231,7 +218,7 @@ def test_a_server_that_goes_away_is_said(visit: Visits) -> None:
         person.page.locator("#withdraw").click()
         expect(person.page.locator("#ended")).to_be_visible()
         person.page.locator("#again").click()
-        person.consent()
+        person.begin()
         expect(person.page.locator("#failure")).to_contain_text("The server does not answer", timeout=10_000)
 
 
@@ -295,7 +282,14 @@ def test_it_is_accessible(visit: Visits, scripted: str, scheme: str) -> None:
     person.open()
     assert violations(person) == []
     person.consent()
+    expect(person.page.locator("#ready")).to_be_visible(timeout=30_000)
+    assert violations(person) == []
+    person.page.locator("#begin").click()
     read_one_chain(person)
+    person.page.locator("#patches").click()
+    person.page.locator("#ask summary").click()
+    person.page.get_by_role("button", name="Sarcasm?").click()
+    expect(person.page.locator("#chain .caution")).to_be_visible(timeout=30_000)
     person.page.locator(".latency summary").click()
     assert violations(person) == []
     person.page.locator("#withdraw").click()

@@ -17,6 +17,8 @@ export const KEPT_LOOKS = 8_000;
 /** Measurements of faces: the same for one person, less for more. */
 export const KEPT_CUES = 10_000;
 export const KEPT_NOTICES = 20;
+/** Words of a section that may still change places; a chain has fewer, and `reason.done` repeats it whole. */
+export const KEPT_PIECES = 400;
 
 export function assertNever(value: never): never {
   throw new Error(`unhandled case ${JSON.stringify(value)}`);
@@ -151,7 +153,12 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
 }
 
 function withPiece(pieces: readonly Piece[], piece: Piece): readonly Piece[] {
-  return inOrder(pieces, piece, Infinity);
+  const [first, second] = pieces;
+  if (pieces.length < KEPT_PIECES || first === undefined || second === undefined) return inOrder(pieces, piece, Infinity);
+  // The oldest two become one, and whatever belongs between them has been there.
+  const next = pieces.slice(1);
+  next[0] = { seq: second.seq, text: first.text + second.text };
+  return piece.seq <= second.seq ? pieces : inOrder(next, piece, Infinity);
 }
 
 function withStretch(stretches: readonly Stretch[], stretch: Stretch): readonly Stretch[] {

@@ -265,7 +265,10 @@ const SAME_END_S = 0.05;
 /** Is this window about something that was just said, and not a look at a quiet moment? */
 export function aboutSpeech(session: Session, analysis: Analysis): boolean {
   const end = analysis.span?.end;
-  return end !== undefined && session.speech.some((stretch) => stretch.end !== null && Math.abs(stretch.end - end) < SAME_END_S);
+  if (end === undefined) return false;
+  // Stretches don't overlap, and this is asked of the newest windows at each event: look from the back.
+  const stretch = session.speech.findLast((each) => each.start < end);
+  return stretch?.end != null && Math.abs(stretch.end - end) < SAME_END_S;
 }
 
 /** The window that the page follows by itself. */

@@ -1,6 +1,6 @@
 /** A question of one's own, and labels of one's own, for the next windows. */
 
-import { labelsOf, ownLabels, shownAnalysis, type View } from "../view";
+import type { View } from "../view";
 import { el, setAttr, setText, show } from "./dom";
 import type { MakePart } from "./hands";
 
@@ -49,10 +49,8 @@ export const makeAsk: MakePart = (hands, words) => {
       const { asking } = view;
       setAttr(root, "data-state", asking.state);
       setText(status, statusWords(view, words.ask));
-      const wanted = asking.state === "accepted" ? asking.labels : labelsOf(view.session, shownAnalysis(view));
-      const own = ownLabels(view.session, wanted);
-      show(caution, own || (asking.state === "accepted" && asking.query !== null));
-      setText(caution, own ? say.caution : say.cautionQuery);
+      // Own labels are cautioned about beside each answer that uses them.
+      show(caution, asking.state === "accepted" && asking.query !== null);
     },
   };
 };

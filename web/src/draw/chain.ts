@@ -42,11 +42,11 @@ export const makeChain: MakePart = (hands, words) => {
     "section",
     { class: "chain", id: "chain", attrs: { "aria-labelledby": "chain-heading", tabindex: "-1" } },
     bar,
+    hint,
     question,
     caution,
     empty,
     ...sections.map((section) => section.root),
-    hint,
   );
 
   // Whoever reads a moment keeps it until they look away; the next one waits.
@@ -70,7 +70,6 @@ export const makeChain: MakePart = (hands, words) => {
       const open = analysis?.sections === null ? texts.findLastIndex((text) => text !== "") : -1;
       const none = texts.every((text) => text === "");
       show(empty, none);
-      show(hint, !none);
       const newest = view.session.analyses.at(-1);
       setText(empty, analysis === null ? say.empty : analysis === newest && view.phase.name === "live" ? say.follows : say.skipped);
       show(caution, analysis !== null && ownLabels(view.session, labelsOf(view.session, analysis)));

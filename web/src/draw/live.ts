@@ -59,6 +59,8 @@ export const makeLive: MakePart = (hands, words) => {
       timeline.draw(view, nowS);
       if (view === drawn) return;
       drawn = view;
+      // A report of what was deleted goes with it.
+      if (view.session.analyses.length === 0) report.draw(view, nowS);
       show(ended, over !== null || replay);
       show(watch, over === null);
       show(strip.root, !replay);

@@ -67,7 +67,7 @@ export function makePlot(into: HTMLElement, rows: readonly Row[], width: number,
     width,
     height: plotHeight(n),
     legend: { show: false },
-    padding: [4, 8, 0, 0],
+    padding: [4, 20, 0, 0],
     cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false, dist: 6 } },
     scales: { x: { time: false, auto: false }, y: { auto: false, range: [0, n] } },
     axes: [
@@ -146,6 +146,8 @@ function aligned(curves: readonly (Curve | null)[], base: (row: number) => numbe
       const to = places.get(at);
       if (to !== undefined) values[to] = value == null ? null : base(row) + RISE * value;
     });
+    // A gap lasts until there is a value again, whatever other rows have in between.
+    for (let at = 1; at < values.length; at += 1) if (values[at] === undefined && values[at - 1] === null) values[at] = null;
     return values;
   });
   return [atS, ...rows];

@@ -22,7 +22,7 @@ export const makeReport: MakePart = (_hands, words) => {
     const { session } = view;
     drawn = session;
     const all = moments(session);
-    const labels = labelsOf(session, session.analyses.at(-1) ?? null);
+    const labels = mostUsed(all);
     const questions = [...new Set(session.analyses.flatMap((analysis) => analysis.query ?? []))];
     const own = session.analyses.some((analysis) => ownLabels(session, labelsOf(session, analysis)));
     const facts = [
@@ -87,11 +87,21 @@ export const makeReport: MakePart = (_hands, words) => {
   const part: Part = {
     root,
     draw: (view) => {
-      if (view.session !== drawn) fill(view);
+      if (view.session === drawn) return;
+      if (view.session.analyses.length > 0) fill(view);
+      else root.replaceChildren();
     },
   };
   return part;
 };
+
+/** The labels that most moments chose from: a question asked in between has no rows of its own. */
+function mostUsed(all: readonly Moment[]): readonly string[] {
+  const times = new Map<string, number>();
+  for (const { labels } of all) times.set(labels.join(), (times.get(labels.join()) ?? 0) + 1);
+  const most = [...times].toSorted((a, b) => b[1] - a[1])[0]?.[0];
+  return all.find(({ labels }) => labels.join() === most)?.labels ?? [];
+}
 
 /** Where face and voice differ most, then where it was surest; in the order of time. */
 export function standOut(session: Session): readonly Analysis[] {

@@ -33,6 +33,7 @@ export const makeStrip: MakePart = (hands, words) => {
     root,
     draw: (view: View, nowS: number) => {
       const { session } = view;
+      if (view.phase.name !== "live") heard.length = 0;
       const speaks = session.speech.some((stretch) => stretch.end === null);
       setClass(root, "speaking", speaks);
       setAttr(root, "data-speech", view.choice === "camera" ? "off" : speaks ? "on" : "quiet");

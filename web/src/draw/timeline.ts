@@ -178,8 +178,12 @@ export const makeTimeline: MakePart = (hands, words) => {
       show(readout, some);
       show(spans[2] ?? whole, session.mediaS > (SPANS_S[1] ?? 0));
       if (!some) {
+        // What was deleted may not live on in a chart that is only hidden.
+        plot?.destroy();
+        plot = null;
         drawn = null;
         drawnOf = [];
+        setText(readout, "");
         return;
       }
       build(now);

@@ -144,7 +144,8 @@ export const de: Messages = {
     microphone: "Mikrofon",
     devices: "Geräte",
     running: (model, engine) => `${model} auf ${engine}`,
-    skipped: (frames, windows) => `${frames} Bilder und ${windows} Abschnitte übersprungen`,
+    skipped: (frames, windows) => `${frames} Bilder und ${windows} Abschnitte übersprungen.`,
+    unread: (n) => `${n} Nachrichten waren nicht zu lesen; der Server ist vielleicht neuer als diese Seite.`,
   },
 
   unplugged: {
@@ -240,8 +241,7 @@ export const de: Messages = {
     accepted: (query) => `Ab dem nächsten Moment wird gefragt: „${query}“`,
     answered: (query) => `Beantwortet wird jetzt: „${query}“`,
     failed: "Der Server antwortet nicht; fragen Sie noch einmal.",
-    caution: "Für diese Antworten wurde das Modell nicht trainiert. Nehmen Sie sie als Hinweis, und die Prozente als ungeeicht.",
-    cautionQuery: "Das Modell hat an seiner eigenen Frage gelernt. Eine andere ändert vielleicht wenig oder führt es in die Irre.",
+    caution: "Das Modell hat an seiner eigenen Frage gelernt. Eine andere ändert vielleicht wenig oder führt es in die Irre.",
   },
 
   timeline: {

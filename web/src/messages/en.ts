@@ -155,7 +155,8 @@ export const en = {
     microphone: "Microphone",
     devices: "Devices",
     running: (model: string, engine: string) => `${model} on ${engine}`,
-    skipped: (frames: number, windows: number) => `${frames} frames and ${windows} windows skipped`,
+    skipped: (frames: number, windows: number) => `${frames} frames and ${windows} windows skipped.`,
+    unread: (n: number) => `${n} messages could not be read; the server may be newer than this page.`,
   },
 
   unplugged: {
@@ -251,8 +252,7 @@ export const en = {
     accepted: (query: string) => `“${query}” is asked from the next moment on.`,
     answered: (query: string) => `Now answering: “${query}”`,
     failed: "The server does not answer; ask again.",
-    caution: "The model was not trained for these labels. Take the answer as a hint, and its percentages as uncalibrated.",
-    cautionQuery: "The model was trained on its own question. Another one may change little, or mislead it.",
+    caution: "The model was trained on its own question. Another one may change little, or mislead it.",
   },
 
   timeline: {
