@@ -113,3 +113,21 @@ class Visit:
 
     def section(self, name: str) -> Any:
         return self.page.locator(f".section[data-section={name}]")
+
+
+class Meter:
+    """What the page's main thread has done, in its own processor time: a busy machine does not count."""
+
+    def __init__(self, person: Visit) -> None:
+        self._devtools = person.context.new_cdp_session(person.page)
+        self._devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def read(self) -> dict[str, float]:
+        return {each["name"]: each["value"] for each in self._devtools.send("Performance.getMetrics")["metrics"]}
+
+    def work_s(self) -> float:
+        return self.read()["TaskDuration"]
+
+    def heap_bytes(self) -> float:
+        self._devtools.send("HeapProfiler.collectGarbage")
+        return self.read()["JSHeapUsedSize"]

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from realtime.publish.events import Lag, ReasonText
 from tests.browser import events
-from tests.browser.chromium import Visit
+from tests.browser.chromium import Meter, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -55,24 +55,6 @@ def live(visit: Visits, scripted: str) -> Visit:
 def inject(page: Page, lines: list[str], at_once: int = 5_000) -> None:
     for at in range(0, len(lines), at_once):
         page.evaluate("(lines) => globalThis.inject(lines)", lines[at : at + at_once])
-
-
-class Meter:
-    """What the page's main thread has done, in its own processor time: a busy machine does not count."""
-
-    def __init__(self, person: Visit) -> None:
-        self._devtools = person.context.new_cdp_session(person.page)
-        self._devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def read(self) -> dict[str, float]:
-        return {each["name"]: each["value"] for each in self._devtools.send("Performance.getMetrics")["metrics"]}
-
-    def work_s(self) -> float:
-        return self.read()["TaskDuration"]
-
-    def heap_bytes(self) -> float:
-        self._devtools.send("HeapProfiler.collectGarbage")
-        return self.read()["JSHeapUsedSize"]
 
 
 def test_two_hours_stay_small_and_smooth(live: Visit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import http.server
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from playwright.sync_api import Playwright, WebSocketRoute, expect
 
 from realtime.publish.events import SECTIONS
 from tests.browser.camera import FakeCamera
-from tests.browser.chromium import ROOT, SCRIPTED, Visit, launch, serving
+from tests.browser.chromium import ROOT, SCRIPTED, Meter, Visit, launch, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -177,15 +178,19 @@ def test_nobody_in_view_is_said(visit: Visits) -> None:
 
 
 def test_the_first_paint_is_there_within_a_second(visit: Visits, scripted: str) -> None:
-    """The best of three visits: what else the machine does is not the page's doing."""
-    painted_ms = []
+    """By the clock where the machine has a core to spare; the work before it, in the page's own time, everywhere."""
+    painted_ms, work_s = [], []
     for _ in range(3):
         person = visit(scripted)
+        meter = Meter(person)
         person.open()
         expect(person.page.locator("#agree")).to_be_visible()
         paints = person.page.evaluate("performance.getEntriesByType('paint').map((entry) => entry.startTime)")
         painted_ms.append(max(paints))
-    assert min(painted_ms) < 1_000
+        work_s.append(meter.work_s())
+    assert min(work_s) < 0.5
+    if os.getloadavg()[0] < (os.cpu_count() or 1):
+        assert min(painted_ms) < 1_000
 
 
 def test_the_page_is_light() -> None:
