@@ -171,13 +171,17 @@ def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]
 def agreement(made: Artifact, model: str, adapter: Path | None, data: Path, limit: int | None) -> dict[str, Any]:
     """Share of validation faces and voices with the same label as torch, through the whole pipeline."""
     from realtime.loading import load
-    from train.evaluate import answer, ferplus_samples, ravdess_samples
+    from train.evaluation.answering import Asked, answer_with
+    from train.evaluation.samples import ferplus_samples, ravdess_samples
 
     n_same = n_all = 0
     torch_engine = load(model, adapter=adapter, engine="torch")
     onnx_engine = load(model, adapter=adapter, engine="onnx", engine_dir=made.folder)
     for samples in (ferplus_samples, ravdess_samples):
-        rows = [list(answer(engine, samples(data, "valid", limit), set())) for engine in (torch_engine, onnx_engine)]
+        rows = [
+            answer_with(engine, Asked(model, adapter), list(samples(data, "valid", limit)))
+            for engine in (torch_engine, onnx_engine)
+        ]
         n_same += sum(
             one["told"] == other["told"] and one["fast"] == other["fast"] for one, other in zip(*rows, strict=True)
         )

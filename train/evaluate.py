@@ -1,12 +1,15 @@
-"""Whole-pipeline accuracy on people a model never saw: picture or sound in, answer text out.
+"""Whole-pipeline accuracy on people a model never saw: picture and sound in, answer text out.
 
-    python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--limit N]
+    python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
+                             [--ablate | --baselines | --predictions FILE | --peer-url URL --peer-model NAME]
+                             [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
+    python -m train.evaluate --compare A B
 
-`ferplus`, `ravdess`, and pairs of the two that `agree` or `conflict`; their truth is what the crowd would conclude.
-Every sample goes through the very perception and reasoning that serve a live session: FER+ faces one by one, as
-strangers; RAVDESS sentences as one session per actor, so that the voice's running baseline settles as it does live.
-Each answer is saved with its text (DIR/answers.jsonl, appended as it goes; a run that was stopped goes on where it
-was), then DIR/report.json and DIR/report.md. An answer that cannot be read is wrong, and counted.
+`ferplus`, `ravdess`, and pairs of the two that `agree` or `conflict` (their truth is what the crowd would conclude), in
+the data folder's layout; `dfew`, `iemocap`, `meld`, `mustard`, `ur-funny`, `emer`, `crema-d` in their official ones.
+Every sample goes through the perception and reasoning that serve a live session. Answers are saved as they come
+(DIR/answers.jsonl; the same command goes on where it stopped), then DIR/report.json, report.md and confusion.png. An
+answer that cannot be read is wrong, and counted. The last line printed is the report's metrics as JSON.
 """
 
 from __future__ import annotations
@@ -14,58 +17,220 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from train.evaluation.answering import Asked, answers
-from train.evaluation.report import as_markdown, report
-from train.evaluation.samples import SAMPLES, SPLITS, sessions
+from realtime.errors import BadSettings, RealtimeError
+from realtime.model import checkpoint
+from realtime.records import LABELS
+from train.evaluation import ablation, answering, baselines, judge, peers, predictions
+from train.evaluation.answering import Asked, Row
+from train.evaluation.compare import compare
+from train.evaluation.endpoint import Endpoint, EndpointSettings
+from train.evaluation.report import report, write
+from train.evaluation.runs import Answers, Unfinished, claim, weights_sha256
+from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions
+from train.evaluation.variants import Variant
+from train.readers import sets
+from train.readers.clip import DataMissing
 
 PART = 64
 "Samples that a worker takes at a time."
+OFFICIAL = tuple(name for name in sets.READERS if name not in SAMPLES)
 
 
-def read_answers(path: Path) -> list[dict[str, Any]]:
-    """Answers of an earlier run. A last line that a kill cut in half is taken off the file: it is answered again."""
-    if not path.exists():
-        return []
-    whole, newline, _ = path.read_text("utf-8").rpartition("\n")
-    path.write_text(whole + newline, encoding="utf-8")
-    return [json.loads(line) for line in whole.splitlines()]
+@dataclass(frozen=True)
+class Task:
+    """What is asked, of whom, and how many samples there are."""
+
+    samples: Iterable[Sample]
+    n: int
+    asked: Asked
+    settings: dict[str, Any]
+
+
+def parser() -> argparse.ArgumentParser:
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("--benchmark", choices=(*SAMPLES, *OFFICIAL))
+    args.add_argument("--data", type=Path)
+    args.add_argument("--model", default="nano")
+    args.add_argument("--adapter", type=Path)
+    args.add_argument("--out", type=Path)
+    args.add_argument("--split", choices=SPLITS, default="test")
+    args.add_argument("--fold", type=int, help="test part of one official fold (dfew, iemocap, mustard)")
+    args.add_argument("--limit", type=int, help="at most so many samples (RAVDESS and pairs: per actor)")
+    args.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, each with a model")
+    args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
+    args.add_argument("--ablate", action="store_true", help="the table of switches instead of one run")
+    args.add_argument("--baselines", action="store_true", help="also fit the classical baselines (ferplus, ravdess)")
+    args.add_argument("--predictions", type=Path, help="score these saved answers (CSV or JSON lines) instead")
+    peer = args.add_argument_group("peer: any OpenAI-compatible multimodal endpoint instead of a checkpoint")
+    peer.add_argument("--peer-url", help="up to and with /v1")
+    peer.add_argument("--peer-model")
+    judged = args.add_argument_group("judge (emer)")
+    judged.add_argument("--judge-url", help="up to and with /v1")
+    judged.add_argument("--judge-model")
+    judged.add_argument("--judge-baselines", type=Path, nargs="+", default=[], help="CSV of published descriptions")
+    args.add_argument("--concurrency", type=int, default=8, help="requests at a time to an endpoint")
+    return args
+
+
+def prepare(args: argparse.Namespace) -> Task:
+    """Read the set and check what is asked before anything is loaded. Raises what to do next."""
+    settings = {
+        "benchmark": args.benchmark,
+        "split": args.split,
+        "fold": args.fold,
+        "limit": args.limit,
+        "model": Path(args.model).name if "/" in args.model else args.model,
+        "adapter": args.adapter.name if args.adapter else None,
+    }
+    if args.peer_url:
+        settings["model"] = f"{args.peer_model} (endpoint)"
+    elif not args.predictions:
+        settings["weights_sha256"] = weights_sha256(checkpoint.locate(args.model), args.adapter)
+    if args.benchmark in SAMPLES:
+        if args.fold is not None:
+            raise BadSettings(f"{args.benchmark} has no folds.", "Leave out --fold.")
+        try:
+            samples = SAMPLES[args.benchmark](args.data, args.split, args.limit)
+            n = count(args.benchmark, args.data, args.split, args.limit)
+        except FileNotFoundError as error:
+            raise DataMissing(
+                f"{error.filename} is missing.", "--data expects the layout of the data folder's README."
+            ) from error
+        if n == 0:
+            raise DataMissing(f"{args.data} holds nothing of {args.split} for {args.benchmark}.", "Choose --split.")
+        return Task(samples, n, Asked(args.model, args.adapter), settings)
+    read = sets.read(args.benchmark, args.data)
+    clips = clip_samples(read, args.split, args.fold, args.limit)
+    return Task(clips, len(clips), Asked(args.model, args.adapter, read.labels, read.question), settings)
+
+
+def answer_all(args: argparse.Namespace, task: Task, out: Path) -> list[Row]:
+    """Every sample answered, what was answered before included. What comes is kept, however this ends."""
+    claim(out, task.settings)
+    kept = Answers(out / "answers.jsonl")
+    try:
+        with tqdm(total=task.n, initial=len(kept.rows), unit="sample", mininterval=5) as bar:
+            for rows in _answers(args, task, kept.done):
+                kept.add(rows)
+                bar.update(len(rows))
+    except KeyboardInterrupt:
+        raise Unfinished(
+            f"Stopped: {len(kept.rows)} of {task.n} answers are kept.", "The same command goes on."
+        ) from None
+    except BrokenProcessPool as error:
+        raise Unfinished(
+            f"A worker died (no memory left?); {len(kept.rows)} of {task.n} answers are kept.",
+            "Run the same command again, with fewer --workers.",
+        ) from error
+    return kept.rows
+
+
+def _answers(args: argparse.Namespace, task: Task, done: frozenset[str]) -> Iterator[list[Row]]:
+    if not args.peer_url:
+        parts = sessions(task.samples, at_least=min(PART, max(1, task.n // (2 * args.workers))))
+        yield from answering.answers(task.asked, parts, done, n_workers=args.workers)
+        return
+    endpoint = Endpoint(EndpointSettings(args.peer_url, args.peer_model))
+    try:
+        yield from peers.answers(endpoint, task.asked, task.samples, done, concurrency=args.concurrency)
+    finally:
+        endpoint.close()
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    if args.predictions:
+        known = None
+        labels = LABELS
+        if args.benchmark:
+            task = prepare(args)
+            known = {sample.key: answering.begun(sample) for sample in task.samples}
+            labels = task.asked.labels
+        rows = predictions.score(args.predictions, known, labels)
+        args.out.mkdir(parents=True, exist_ok=True)
+        return report(args.benchmark or "saved predictions", args.predictions.name, args.split, rows, labels)
+    task = prepare(args)
+    if args.ablate:
+        return ablation.table(args.out, task.settings, lambda variant, out: _varied(args, variant, out))
+    rows = answer_all(args, task, args.out)
+    split = args.split if args.fold is None else f"fold {args.fold}"
+    result = report(args.benchmark, task.settings["model"], split, rows, task.asked.labels)
+    if args.baselines:
+        found = baselines.measure(args.benchmark, args.data, args.split, args.out)
+        result["baselines"] = found
+        result["tables"] = {"Baselines, fitted on the train split": baselines.table(found, result)}
+    if args.judge_url:
+        result["judged"] = _judged(args, rows)
+        result.setdefault("tables", {})["Clue and label overlap"] = judge.table(result["judged"])
+    return result
+
+
+def _varied(args: argparse.Namespace, variant: Variant, out: Path) -> tuple[list[Row], tuple[str, ...]]:
+    task = prepare(args)
+    asked = Asked(task.asked.model, task.asked.adapter, task.asked.labels, task.asked.question, variant)
+    rows = answer_all(args, Task(task.samples, task.n, asked, task.settings | {"variant": variant.name}), out)
+    return rows, asked.labels
+
+
+def _judged(args: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
+    truth = {row["key"]: row["reference"] for row in rows if row.get("reference")}
+    if not truth:
+        raise BadSettings(f"{args.benchmark} has no descriptions to judge against.", "Judge emer.")
+    told = {row["key"]: " ".join(row.get("sections", {}).values()) or row.get("text", "") for row in rows}
+    systems = {"this model": told, **judge.read_baselines(args.judge_baselines)}
+    endpoint = Endpoint(EndpointSettings(args.judge_url, args.judge_model))
+    try:
+        return judge.judge(endpoint, truth, systems, args.out, concurrency=args.concurrency)
+    finally:
+        endpoint.close()
+
+
+def command(args: argparse.Namespace) -> str:
+    """How this report was made, without the places where things lie."""
+    words = ["python -m train.evaluate"]
+    if args.benchmark:
+        words.append(f"--benchmark {args.benchmark} --data DATA --split {args.split}")
+    if args.predictions:
+        words.append(f"--predictions {args.predictions.name}")
+    elif args.peer_url:
+        words.append(f"--peer-url URL --peer-model {args.peer_model}")
+    else:
+        words.append(f"--model {Path(args.model).name}")
+    words += [f"--{name} {getattr(args, name)}" for name in ("fold", "limit") if getattr(args, name) is not None]
+    words += [f"--{name}" for name in ("ablate", "baselines") if getattr(args, name)]
+    return " ".join([*words, "--out OUT"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--benchmark", choices=sorted(SAMPLES), required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--adapter", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--limit", type=int, help="at most so many samples (FER+: drawn at random; RAVDESS: per actor)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, each with a model")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    path = args.out / "answers.jsonl"
-    rows = read_answers(path)
+    args = parser().parse_args()
     try:
-        samples = SAMPLES[args.benchmark](args.data, args.split, args.limit)
-        parts = sessions(samples, at_least=PART)
-        done = frozenset(row["key"] for row in rows)
-        with path.open("a", encoding="utf-8") as file, tqdm(unit="sample", mininterval=5) as bar:
-            for part in answers(Asked(args.model, args.adapter), parts, done, n_workers=args.workers):
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
-                file.flush()
-                rows += part
-                bar.update(len(part))
-    except FileNotFoundError as error:
-        parser.exit(3, f"{error.filename} is missing; --data expects the layout of the data folder's README.\n")
-    result = report(args.benchmark, args.model, args.split, rows)
-    (args.out / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    (args.out / "report.md").write_text(as_markdown(result), encoding="utf-8")
-    print(json.dumps(result["metrics"]))
+        if args.compare:
+            print(json.dumps(compare(*args.compare)))
+            return
+        for name in ("out",) if args.predictions and not args.benchmark else ("benchmark", "data", "out"):
+            if getattr(args, name) is None:
+                raise BadSettings(f"--{name} is missing.", "See python -m train.evaluate --help.")
+        for one in ("peer", "judge"):
+            if getattr(args, f"{one}_url") and not getattr(args, f"{one}_model"):
+                raise BadSettings(f"--{one}-model is missing.", f"Name the model that --{one}-url serves.")
+        result = run(args)
+        result["command"] = command(args)
+        if args.ablate:
+            ablation.write(result, args.out)
+        else:
+            write(result, args.out)
+    except RealtimeError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(json.dumps(result.get("metrics", result.get("rows"))))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.evaluate import read_answers
+from train.evaluation.runs import read_answers
 
 
 def test_a_line_cut_in_half_is_answered_again_and_nothing_else_is_lost(tmp_path: Path) -> None:

@@ -15,81 +15,139 @@ from typing import Any
 
 import torch
 
+from realtime.errors import NotMedia
+from realtime.evidence.perceive import Perception
 from realtime.loading import LoadedModel, load
 from realtime.reason import calibrate
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Ask
-from realtime.records import Label, Window
+from realtime.records import LABELS, Label, Window
 from train.batch import chains
 from train.coet.measured import faithful
+from train.evaluation import watching
+from train.evaluation.reading import read
 from train.evaluation.samples import Sample
+from train.evaluation.variants import WHOLE, Variant, VariedPerception
 
 BATCH = 32
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which model answers."""
+    """Which model answers what."""
 
     model: str
     adapter: Path | None = None
+    labels: tuple[str, ...] = LABELS
+    question: str | None = None
+    variant: Variant = WHOLE
+
+    @property
+    def ask(self) -> Ask:
+        return Ask(query=self.question, labels=self.labels)
 
 
-_loaded: LoadedModel | None = None
-"Of this worker process."
+_loaded: tuple[LoadedModel, Asked] | None = None
+"""Of this worker process."""
 
 
 def start_worker(asked: Asked) -> None:
     global _loaded
     torch.set_num_threads(1)
-    _loaded = load(asked.model, adapter=asked.adapter, engine="torch")
+    _loaded = load(asked.model, adapter=asked.adapter, engine="torch"), asked
 
 
-def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[dict[str, Any]]:
+def perceiver(model: LoadedModel, asked: Asked) -> Perception | VariedPerception:
+    if asked.variant == WHOLE:
+        return model.perceiver(seed=0, ask=asked.ask)
+    return VariedPerception(model, asked.variant, asked.ask)
+
+
+def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[Row]:
     """Rows for the samples that are not `done`; done sentences are heard all the same, for the session's baseline."""
     assert _loaded is not None, "start_worker runs first"
-    rows, windows = [], []
-    perception, session = None, None
-    for sample in samples:
-        if sample.key in done and sample.speech is None:
-            continue
-        if sample.session != session:
-            if perception is not None:
-                perception.close()
-            perception, session = _loaded.perceiver(seed=0), sample.session
-        assert perception is not None
-        frames = (perception.see(sample.frame),) if sample.frame is not None else ()
-        speech = (perception.hear(sample.speech),) if sample.speech is not None else ()
-        if sample.key not in done:
-            end_s = speech[0].end_s if speech else 0.0
-            windows.append(Window(0, max(0.0, end_s - 8.0), end_s, frames, speech))
-            rows.append(sample)
-    if perception is not None:
-        perception.close()
-    out = []
-    for first in range(0, len(rows), BATCH):
-        part = windows[first : first + BATCH]
-        labels, sections = chains(_loaded, part, Ask(labels=_loaded.labels))
+    return answer_with(*_loaded, samples, done)
+
+
+def answer_with(
+    model: LoadedModel, asked: Asked, samples: Sequence[Sample], done: frozenset[str] = frozenset()
+) -> list[Row]:
+    """The same with a model of this process."""
+    perceived, failed = perceive(model, asked, samples, done)
+    out = [unread(sample, trouble) for sample, trouble in failed]
+    for first in range(0, len(perceived), BATCH):
+        part = perceived[first : first + BATCH]
+        labels, sections = chains(model, [window for _, window in part], asked.ask)
         out += [
-            row(_loaded, sample, window, label, told)
-            for sample, window, label, told in zip(rows[first : first + BATCH], part, labels, sections, strict=True)
+            row(model, asked, sample, window, label, told)
+            for (sample, window), label, told in zip(part, labels, sections, strict=True)
         ]
     return out
 
 
-def row(model: LoadedModel, sample: Sample, window: Window, fast: Label, sections: dict[str, str]) -> dict[str, Any]:
+def perceive(
+    model: LoadedModel, asked: Asked, samples: Sequence[Sample], done: frozenset[str]
+) -> tuple[list[tuple[Sample, Window]], list[tuple[Sample, str]]]:
+    """Windows of the samples that are not done, and those whose recording cannot be read, with the reason."""
+    perceived: list[tuple[Sample, Window]] = []
+    failed: list[tuple[Sample, str]] = []
+    for part in sessions_of(samples):
+        if all(sample.key in done for sample in part):
+            continue
+        session = perceiver(model, asked)
+        try:
+            if part[0].clip is None:
+                windows = [(sample, _window(session, sample, done)) for sample in part]
+            else:
+                clips = [sample.clip for sample in part if sample.clip is not None]
+                recorder = watching.record(part[0].clip.path, clips)
+                windows = list(zip(part, watching.windows(recorder, clips, session), strict=True))
+            perceived += [(sample, window) for sample, window in windows if window and sample.key not in done]
+        except NotMedia as error:
+            failed += [(sample, error.message) for sample in part if sample.key not in done]
+        finally:
+            session.close()
+    return perceived, failed
+
+
+def _window(session: Perception | VariedPerception, sample: Sample, done: frozenset[str]) -> Window | None:
+    """None for a still picture that was answered before: nothing later depends on it."""
+    if sample.key in done and sample.speech is None:
+        return None
+    seen = session.see(sample.frame) if sample.frame is not None else None
+    heard = session.hear(sample.speech) if sample.speech is not None else None
+    end_s = sample.speech.end_s if sample.speech is not None else 0.0
+    frames, speech = (seen,) if seen is not None else (), (heard,) if heard is not None else ()
+    return Window(0, max(0.0, end_s - watching.WINDOW_S), end_s, frames, speech)
+
+
+def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    """Runs of samples of one session."""
+    part: list[Sample] = []
+    for sample in samples:
+        if part and sample.session != part[-1].session:
+            yield part
+            part = []
+        part.append(sample)
+    if part:
+        yield part
+
+
+def row(model: LoadedModel, asked: Asked, sample: Sample, window: Window, fast: Label, sections: dict[str, str]) -> Row:
     """One answer with everything the report needs."""
     calibration = model.weights.config.emotion.calibration
-    read = read_answer(sections["answer"], model.labels)
-    probabilities = calibrate.joined(fast.probabilities, read.label, calibration)
-    answer = calibrate.verdict(probabilities, read.label, read.intensity, calibration)
-    cues = window.frames[0].cues[0].intensities if window.frames and window.frames[0].cues else {}
-    relative = window.speech[0].cues.relative if window.speech else {}
+    served = read_answer(sections["answer"], asked.labels)
+    probabilities = calibrate.joined(fast.probabilities, served.label, calibration)
+    answer = calibrate.verdict(probabilities, served.label, served.intensity, calibration)
+    reading = read(sections["answer"], asked.labels)
+    cues = next((frame.cues[0].intensities for frame in reversed(window.frames) if frame.cues), {})
+    relative = window.speech[-1].cues.relative if window.speech else {}
     told = faithful(sections, cues, relative)
     return {
-        "key": sample.key,
-        "truth": sample.truth,
-        "answer": read.label,
+        **begun(sample),
+        "answer": reading.label,
+        "parse": reading.how,
         "told": answer.label,
         "fast": max(fast.probabilities, key=lambda label: fast.probabilities[label]),
         "fast_probabilities": dict(fast.probabilities),
@@ -98,9 +156,24 @@ def row(model: LoadedModel, sample: Sample, window: Window, fast: Label, section
         "sections": sections,
         "statements": told.n_statements,
         "true_statements": told.n_true,
-        "faces": len(window.frames[0].faces) if window.frames else None,
-        "slices": dict(sample.slices),
+        "faces": len(window.frames[-1].faces) if window.frames else None,
+        "speech_s": round(window.speech_s, 2),
     }
+
+
+def begun(sample: Sample) -> Row:
+    """What is known of a sample before it is answered."""
+    known: Row = {"key": sample.key, "truth": sample.truth, "slices": dict(sample.slices)}
+    if sample.clip is not None:
+        known["folds"] = sorted(sample.clip.folds)
+        if sample.clip.reference:
+            known["reference"] = sample.clip.reference
+    return known
+
+
+def unread(sample: Sample, trouble: str) -> Row:
+    """A sample that could not be shown to the model: wrong, and counted as unparsed."""
+    return {**begun(sample), "answer": None, "parse": f"not perceived: {trouble}"}
 
 
 def alone(fast: Label) -> dict[str, Mapping[str, float]]:
@@ -110,18 +183,23 @@ def alone(fast: Label) -> dict[str, Mapping[str, float]]:
 
 def answers(
     asked: Asked, parts: Iterable[list[Sample]], done: frozenset[str], *, n_workers: int
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[Row]]:
     """Rows of each part as it is answered, in no fixed order. At most two parts a worker are held in memory."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, initializer=start_worker, initargs=(asked,)) as pool:
-        waiting: set[Future[list[dict[str, Any]]]] = set()
-        for part in parts:
-            if all(sample.key in done for sample in part):
-                continue
-            waiting.add(pool.submit(answer_part, part, done))
-            if len(waiting) >= 2 * n_workers:
+        waiting: set[Future[list[Row]]] = set()
+        try:
+            for part in parts:
+                if all(sample.key in done for sample in part):
+                    continue
+                waiting.add(pool.submit(answer_part, part, done))
+                if len(waiting) >= 2 * n_workers:
+                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        yield future.result()
+            while waiting:
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield future.result()
-        for future in waiting:
-            yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

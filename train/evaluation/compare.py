@@ -1,6 +1,6 @@
 """Is B better than A? Paired bootstrap over the samples both answered.
 
-python -m train.evaluation.compare A B      two folders with answers.jsonl; prints one JSON line
+python -m train.evaluate --compare A B      two folders with answers.jsonl; prints one JSON line
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+
+from realtime.errors import RealtimeError
+from train.readers.clip import DataMissing
 
 
 def read_hits(folder: Path) -> dict[str, bool]:
@@ -41,22 +44,30 @@ def paired(a_N: np.ndarray, b_N: np.ndarray, *, n_draws: int = 2000, seed: int =
     }
 
 
+def compare(a: Path, b: Path) -> dict[str, float]:
+    """Raises DataMissing for a folder that is no run, or runs that share no sample."""
+    try:
+        hits_a, hits_b = read_hits(a), read_hits(b)
+    except FileNotFoundError as error:
+        raise DataMissing(f"{error.filename} is missing.", "Give two folders that train.evaluate wrote.") from error
+    except ValueError as error:
+        raise DataMissing(str(error)) from error
+    shared = sorted(hits_a.keys() & hits_b.keys())
+    if not shared:
+        raise DataMissing("The two runs share no sample.", "Compare runs of one benchmark and split.")
+    result = paired(np.array([hits_a[key] for key in shared]), np.array([hits_b[key] for key in shared]))
+    return result | {"only_in_a": len(hits_a) - len(shared), "only_in_b": len(hits_b) - len(shared)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("a", type=Path)
     parser.add_argument("b", type=Path)
     args = parser.parse_args()
     try:
-        a, b = read_hits(args.a), read_hits(args.b)
-    except FileNotFoundError as error:
-        parser.exit(3, f"{error.filename} is missing; give two folders that train.evaluate wrote.\n")
-    except ValueError as error:
-        parser.exit(3, f"{error}\n")
-    shared = sorted(a.keys() & b.keys())
-    if not shared:
-        parser.exit(3, "The two runs share no sample; compare runs of one benchmark and split.\n")
-    result = paired(np.array([a[key] for key in shared]), np.array([b[key] for key in shared]))
-    print(json.dumps(result | {"only_in_a": len(a) - len(shared), "only_in_b": len(b) - len(shared)}))
+        print(json.dumps(compare(args.a, args.b)))
+    except RealtimeError as error:
+        parser.exit(error.exit_code, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -1,70 +1,229 @@
-"""From answers to figures: the report that is kept, as JSON and as a page of Markdown."""
+"""From answers to figures: the report that is kept, as JSON, as a page of Markdown and as a picture."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
-from train.metrics import Interval, bootstrap, brier, calibration_error, recalls, weighted_f1
+from realtime.reason.prompt import UNSURE
+from train import metrics
+
+Row = Mapping[str, Any]
+FEW = 20
+"Slices with fewer samples say little; the page marks them."
 
 
-def report(benchmark: str, model: str, split: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    truth = [row["truth"] for row in rows]
-    given = [row["answer"] or "" for row in rows]
+def report(
+    benchmark: str, model: str, split: str, rows: Sequence[Row], labels: Sequence[str] = EXPERT_LABELS
+) -> dict[str, Any]:
+    """Figures of all rows. What rows do not carry (probabilities, sections) is left out, not guessed."""
+    if not rows:
+        raise ValueError("a report needs at least one answer")
+    truth, given = [row["truth"] for row in rows], [row["answer"] or "" for row in rows]
     hit = np.array([a == t for a, t in zip(given, truth, strict=True)])
-    fast_hit = np.array([row["fast"] == row["truth"] for row in rows])
-    told = np.array([row["told"] != "unsure" for row in rows])
-    index = np.array([EXPERT_LABELS.index(t) for t in truth])
-    p_final = np.array([[row["probabilities"][label] for label in EXPERT_LABELS] for row in rows])
-    p_fast = np.array([[row["fast_probabilities"][label] for label in EXPERT_LABELS] for row in rows])
-    statements = sum(row["statements"] for row in rows)
-    slices: dict[str, dict[str, Any]] = {}
-    for name in sorted({name for row in rows for name in row["slices"]}):
-        for value in sorted({row["slices"][name] for row in rows}):
-            mask = np.array([row["slices"][name] == value for row in rows])
-            slices[f"{name}: {value}"] = {"n": int(mask.sum()), "accuracy": round(float(hit[mask].mean()), 4)}
-    interval: Interval = bootstrap(hit)
-    singles = {
-        f"{name}_alone": round(float(np.mean([row["alone"].get(name) == row["truth"] for row in rows])), 4)
-        for name in ("face", "voice")
-        if any(name in row["alone"] for row in rows)
-    }
-    return {
+    counts = metrics.with_unread(truth, given, labels)
+    recall = metrics.recalls(truth, given, labels)
+    result: dict[str, Any] = {
         "benchmark": benchmark,
         "split": split,
         "model": model,
         "n": len(rows),
         "unparsed": sum(row["answer"] is None for row in rows),
         "metrics": {
-            "accuracy": round(float(hit.mean()), 4),
-            "accuracy_95": [round(interval.low, 4), round(interval.high, 4)],
-            "uar": round(float(recalls(truth, given, EXPERT_LABELS).mean()), 4),
-            "war": round(float(hit.mean()), 4),
-            "weighted_f1": round(weighted_f1(truth, given, EXPERT_LABELS), 4),
-            "ece": round(calibration_error(p_final, index), 4),
-            "brier": round(brier(p_final, index), 4),
-            "fast_accuracy": round(float(fast_hit.mean()), 4),
-            **singles,
-            "fast_ece": round(calibration_error(p_fast, index), 4),
-            "told_share": round(float(told.mean()), 4),
-            "told_accuracy": round(float(hit[told].mean()), 4) if told.any() else None,
-            "faithfulness": round(sum(row["true_statements"] for row in rows) / statements, 4) if statements else None,
-            "no_face_found": sum(row["faces"] == 0 for row in rows),
+            "accuracy": rounded(hit.mean()),
+            "uar": rounded(metrics.uar(truth, given, labels)),
+            "war": rounded(np.trace(counts) / counts.sum()),
+            "weighted_f1": rounded(metrics.weighted_f1(truth, given, labels)),
+            "macro_f1": rounded(metrics.macro_f1(truth, given, labels)),
+            **certainty(rows, labels, "probabilities", ""),
+            **fast_label(rows, labels),
+            **modalities(rows),
+            **told(rows, hit),
+            **faithfulness(rows),
         },
-        "recall": dict(zip(EXPERT_LABELS, recalls(truth, given, EXPERT_LABELS).round(4).tolist(), strict=True)),
-        "slices": slices,
+        "intervals_95": {
+            name: [rounded(interval.low), rounded(interval.high)]
+            for name, interval in metrics.intervals(counts).items()
+        },
+        "recall": dict(zip(labels, (rounded(value) for value in recall), strict=True)),
+        "confusion": {"labels": list(labels), "rows": counts.tolist(), "last_column": "none of the labels"},
+        "parses": dict(Counter(str(row["parse"]) for row in rows if "parse" in row).most_common(12)),
+        "slices": slices(rows, hit),
+    }
+    if folds := by_fold(rows, labels):
+        result["folds"] = folds
+    return result
+
+
+def rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def certainty(rows: Sequence[Row], labels: Sequence[str], field: str, prefix: str) -> dict[str, float]:
+    """Calibration error and Brier score, over the rows that carry a distribution (all of ours do)."""
+    own = [row for row in rows if row.get(field)]
+    if not own:
+        return {}
+    p_NL = np.array([[float(row[field].get(label, 0.0)) for label in labels] for row in own])
+    index_N = metrics.places([row["truth"] for row in own], labels)
+    return {
+        f"{prefix}ece": rounded(metrics.calibration_error(p_NL, index_N)),
+        f"{prefix}brier": rounded(metrics.brier(p_NL, index_N)),
     }
 
 
-def as_markdown(result: dict[str, Any]) -> str:
+def fast_label(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, float]:
+    if not any("fast" in row for row in rows):
+        return {}
+    truth, fast = [row["truth"] for row in rows], [row.get("fast") or "" for row in rows]
+    hits = np.array([a == t for a, t in zip(fast, truth, strict=True)])
+    final = np.array([row["answer"] == row["truth"] for row in rows])
+    return {
+        "fast_accuracy": rounded(hits.mean()),
+        "fast_uar": rounded(metrics.uar(truth, fast, labels)),
+        **certainty(rows, labels, "fast_probabilities", "fast_"),
+        "final_better_than_fast": rounded((final & ~hits).mean()),
+        "final_worse_than_fast": rounded((~final & hits).mean()),
+    }
+
+
+def modalities(rows: Sequence[Row]) -> dict[str, Any]:
+    """What each modality alone would have said, where a window has both."""
+    pairs = [row for row in rows if row.get("alone")]
+    if not pairs:
+        return {}
+    hits = {name: np.mean([row["alone"].get(name) == row["truth"] for row in pairs]) for name in ("face", "voice")}
+    return {
+        "face_alone": rounded(hits["face"]),
+        "voice_alone": rounded(hits["voice"]),
+        "better_single": rounded(max(hits.values())),
+    }
+
+
+def told(rows: Sequence[Row], hit_N: np.ndarray) -> dict[str, Any]:
+    """How often a label is told rather than `unsure`, and how often it is then right."""
+    if not any("told" in row for row in rows):
+        return {}
+    sure = np.array([row.get("told", UNSURE) != UNSURE for row in rows])
+    result: dict[str, Any] = {"told_share": rounded(sure.mean())}
+    if sure.any():
+        result["told_accuracy"] = rounded(hit_N[sure].mean())
+    if any(row.get("faces") is not None for row in rows):
+        result["no_face_found"] = sum(row.get("faces") == 0 for row in rows)
+    return result
+
+
+def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:
+    """Share of the chains' statements on cues and prosody that agree with what was measured in that window."""
+    n = sum(row.get("statements", 0) for row in rows)
+    if not n:
+        return {}
+    return {"faithfulness": rounded(sum(row.get("true_statements", 0) for row in rows) / n), "statements": n}
+
+
+def slices(rows: Sequence[Row], hit_N: np.ndarray) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted({name for row in rows for name in row.get("slices", {})}):
+        for value in sorted({str(row["slices"][name]) for row in rows if name in row.get("slices", {})}):
+            mask = np.array([str(row.get("slices", {}).get(name)) == value for row in rows])
+            interval = metrics.bootstrap(hit_N[mask])
+            found[f"{name}: {value}"] = {
+                "n": int(mask.sum()),
+                "accuracy": rounded(hit_N[mask].mean()),
+                "low": rounded(interval.low),
+                "high": rounded(interval.high),
+            }
+    return found
+
+
+def by_fold(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Figures of each official fold's test part, and their mean."""
+    numbers = sorted({fold for row in rows for fold in row.get("folds", ())})
+    result = {}
+    for number in numbers:
+        own = [row for row in rows if number in row.get("folds", ())]
+        truth, given = [row["truth"] for row in own], [row["answer"] or "" for row in own]
+        result[str(number)] = {
+            "n": float(len(own)),
+            "war": rounded(np.mean([a == t for a, t in zip(given, truth, strict=True)])),
+            "uar": rounded(metrics.uar(truth, given, labels)),
+            "weighted_f1": rounded(metrics.weighted_f1(truth, given, labels)),
+        }
+    if len(result) > 1:
+        names = ("n", "war", "uar", "weighted_f1")
+        result["mean"] = {name: rounded(np.mean([fold[name] for fold in result.values()])) for name in names}
+    return result
+
+
+def as_markdown(result: Mapping[str, Any]) -> str:
     lines = [f"# {result['benchmark']} ({result['split']}), {result['model']}", ""]
     lines += [f"{result['n']} samples, {result['unparsed']} answers that could not be read (counted as wrong).", ""]
-    lines += ["| metric | value |", "| --- | --- |"]
-    lines += [f"| {name} | {value} |" for name, value in result["metrics"].items()]
-    lines += ["", "| class | recall |", "| --- | --- |"]
-    lines += [f"| {name} | {value} |" for name, value in result["recall"].items()]
-    lines += ["", "| slice | n | accuracy |", "| --- | --- | --- |"]
-    lines += [f"| {name} | {part['n']} | {part['accuracy']} |" for name, part in result["slices"].items()]
+    if "command" in result:
+        lines += [f"    {result['command']}", ""]
+    intervals = result.get("intervals_95", {})
+    lines += ["| metric | value | 95 % |", "| --- | --- | --- |"]
+    for name, value in result["metrics"].items():
+        low_high = " – ".join(f"{end:.4f}" for end in intervals[name]) if name in intervals else ""
+        lines.append(f"| {name} | {value} | {low_high} |")
+    labels, rows = result["confusion"]["labels"], result["confusion"]["rows"]
+    lines += ["", "Rows are the truth.", "", f"| | {' | '.join(labels)} | none | recall |"]
+    lines.append("| --- " * (len(labels) + 3) + "|")
+    for label, row in zip(labels, rows, strict=True):
+        lines.append(f"| {label} | {' | '.join(map(str, row))} | {result['recall'][label]} |")
+    if "picture" in result:
+        lines += ["", f"![Confusion matrix]({result['picture']})"]
+    if "folds" in result:
+        lines += ["", "| fold | n | WAR | UAR | weighted F1 |", "| --- | --- | --- | --- | --- |"]
+        for name, fold in result["folds"].items():
+            lines.append(f"| {name} | {fold['n']:.0f} | {fold['war']} | {fold['uar']} | {fold['weighted_f1']} |")
+    if result["slices"]:
+        lines += ["", "| slice | n | accuracy | 95 % |", "| --- | --- | --- | --- |"]
+        for name, part in result["slices"].items():
+            few = " (few)" if part["n"] < FEW else ""
+            lines.append(f"| {name} | {part['n']}{few} | {part['accuracy']} | {part['low']} – {part['high']} |")
+    for title, table in result.get("tables", {}).items():
+        lines += ["", f"## {title}", "", *table]
     return "\n".join(lines) + "\n"
+
+
+def draw_confusion(result: Mapping[str, Any], path: Path) -> None:
+    """Shares of each true class, with counts."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    labels = [*result["confusion"]["labels"], "none"]
+    counts = np.array(result["confusion"]["rows"])
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axes = plt.subplots(figsize=(1.2 + 0.75 * len(labels), 0.9 + 0.62 * len(counts)), layout="constrained")
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
+    axes.set_yticks(range(len(counts)), labels[:-1])
+    axes.set_xlabel("answered")
+    axes.set_ylabel("truth")
+    for (row, column), count in np.ndenumerate(counts):
+        dark = shares[row, column] > 0.55
+        axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    axes.set_title(f"{result['benchmark']} ({result['split']}), n = {result['n']}", fontsize=10)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def write(result: dict[str, Any], out: Path) -> None:
+    """report.json, report.md and confusion.png. Each file is whole or absent."""
+    draw_confusion(result, out / "confusion.png")
+    result["picture"] = "confusion.png"
+    for name, text in (
+        ("report.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n"),
+        ("report.md", as_markdown(result)),
+    ):
+        temporary = out / f"{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(out / name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SpeechSegment, VideoFrame
 from train import crowd, ferplus, ravdess
 from train.prepare import longest_speech
+from train.readers.clip import Clip, DataSet
 
 PAIR_GAP_S = 30.0
 "Between two pairs of a session: longer than a face's track lives. Each face is a stranger, while the voice goes on."
@@ -30,6 +31,8 @@ class Sample:
     slices: Mapping[str, str]
     frame: VideoFrame | None = None
     speech: SpeechSegment | None = None
+    clip: Clip | None = None
+    "A stretch of a recording, in place of a picture and a sentence."
 
 
 def wanted_faces(faces: ferplus.Faces, split: str) -> np.ndarray:
@@ -127,7 +130,28 @@ def crowd_teacher(data: Path) -> tuple[crowd.Teacher, np.ndarray]:
     return crowd.Teacher.fit(votes.face, votes.voice, votes.both), np.stack(heard)
 
 
-def sessions(samples: Iterator[Sample], *, at_least: int) -> Iterator[list[Sample]]:
+def clip_samples(data: DataSet, split: str, fold: int | None, limit: int | None) -> list[Sample]:
+    """Clips of an official set, those of one recording together and in the order they end."""
+    clips = list(data.part(split, fold))
+    if limit is not None:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:limit])
+        clips = [clips[place] for place in chosen]
+    clips.sort(key=lambda clip: (str(clip.path), clip.end_s or 0.0, clip.key))
+    return [Sample(clip.key, clip.label, str(clip.path), clip.slices, clip=clip) for clip in clips]
+
+
+def count(benchmark: str, data: Path, split: str, limit: int | None) -> int:
+    """How many samples there will be, for the progress bar."""
+    if benchmark == "ferplus":
+        n = len(wanted_faces(ferplus.load(data), split))
+        return n if limit is None else min(n, limit)
+    clips = ravdess.load(data)
+    per_actor = [sum(clip.actor == actor for clip in clips) for actor in wanted_actors(clips, split)]
+    rounds = 1 if benchmark == "ravdess" else PAIR_ROUNDS
+    return sum(n * rounds if limit is None else min(n * rounds, limit) for n in per_actor)
+
+
+def sessions(samples: Iterable[Sample], *, at_least: int) -> Iterator[list[Sample]]:
     """Whole sessions in parts of at least `at_least` samples: what one worker answers in one go."""
     part: list[Sample] = []
     for sample in samples:

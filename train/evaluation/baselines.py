@@ -1,0 +1,127 @@
+"""Classical baselines on the same people: fitted with scikit-learn on the train split alone.
+
+    ferplus    mesh geometry (whitened components) and a perceptron
+    ravdess    prosody and cepstral statistics with a support vector machine, raw and against each speaker's own mean
+
+What is measured once (`train.prepare`) is kept in OUT/measured; a training run's crops.npz and voices.npz will do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realtime.errors import BadSettings
+from realtime.model.experts import EXPERT_LABELS
+from train import ferplus, metrics, prepare, ravdess
+from train.evaluation.samples import wanted_actors, wanted_faces
+
+COMPONENTS = 100
+HIDDEN = (256, 128)
+
+
+def measure(benchmark: str, data: Path, split: str, out: Path) -> dict[str, dict[str, Any]]:
+    """Figures by baseline. Raises BadSettings for a set that has none."""
+    work = out / "measured"
+    work.mkdir(parents=True, exist_ok=True)
+    if split in ("train", "all"):
+        raise BadSettings("Baselines are fitted on train, so they are measured on valid or test.", "Choose --split.")
+    if benchmark == "ferplus":
+        return of_faces(data, split, work)
+    if benchmark == "ravdess":
+        return of_voices(data, split, work)
+    raise BadSettings(f"There is no classical baseline for {benchmark}.", "ferplus and ravdess have one.")
+
+
+def of_faces(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:
+    from sklearn.decomposition import PCA
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+
+    if not (work / "crops.npz").exists():
+        prepare.prepare_faces(data, work)
+    faces = ferplus.load(data)
+    with np.load(work / "crops.npz") as file:
+        geometry, found = file["geometry"].astype(np.float32), file["found"]
+    train = faces.part("train")
+    train = train[found[train]]
+    test = wanted_faces(faces, split)
+    model = make_pipeline(
+        PCA(COMPONENTS, whiten=True, random_state=0),
+        MLPClassifier(HIDDEN, alpha=1e-3, early_stopping=True, max_iter=60, random_state=0),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(geometry[train], faces.labels_N[train])
+    p = np.zeros((len(test), len(EXPERT_LABELS)))
+    seen = found[test]
+    p[np.ix_(seen, model.classes_)] = model.predict_proba(geometry[test[seen]])
+    # Without a mesh there is nothing to go by: the commonest class of the train split.
+    commonest = int(np.bincount(faces.labels_N[train]).argmax())
+    p[~seen, commonest] = 1.0
+    return {"mesh geometry and a perceptron": figures(p, faces.labels_N[test], len(train))}
+
+
+def of_voices(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:
+    if not (work / "voices.npz").exists():
+        prepare.prepare_voices(data, work)
+    clips = ravdess.load(data)
+    with np.load(work / "voices.npz") as file:
+        features = np.nan_to_num(file["features"][: len(clips)].astype(np.float64))
+    actors = np.array([clip.actor for clip in clips])
+    labels = np.array([clip.label for clip in clips])
+    own = np.zeros_like(features)
+    for actor in np.unique(actors):
+        rows = actors == actor
+        own[rows] = (features[rows] - features[rows].mean(0)) / (features[rows].std(0) + 1e-6)
+    train = np.isin(actors, list(ravdess.ACTORS["train"]))
+    test = np.isin(actors, list(wanted_actors(clips, split)))
+    return {
+        name: _machine(x, labels, train, test)
+        for name, x in (
+            ("prosody and cepstral statistics, support vectors", features),
+            ("the same, each speaker against their own mean and spread", own),
+        )
+    }
+
+
+def _machine(x_NP: np.ndarray, labels_N: np.ndarray, train_N: np.ndarray, test_N: np.ndarray) -> dict[str, Any]:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    model = make_pipeline(StandardScaler(), SVC(C=10.0, gamma="scale", class_weight="balanced"))
+    model.fit(x_NP[train_N], labels_N[train_N])
+    given = np.eye(len(EXPERT_LABELS))[model.predict(x_NP[test_N])]
+    return figures(given, labels_N[test_N], int(train_N.sum()))
+
+
+def figures(p_NL: np.ndarray, truth_N: np.ndarray, n_train: int) -> dict[str, Any]:
+    truth = [EXPERT_LABELS[place] for place in truth_N]
+    given = [EXPERT_LABELS[place] for place in p_NL.argmax(1)]
+    interval = metrics.intervals(metrics.with_unread(truth, given, EXPERT_LABELS))["accuracy"]
+    return {
+        "n": len(truth),
+        "n_train": n_train,
+        "accuracy": round(float(np.mean(p_NL.argmax(1) == truth_N)), 4),
+        "accuracy_95": [round(interval.low, 4), round(interval.high, 4)],
+        "uar": round(metrics.uar(truth, given, EXPERT_LABELS), 4),
+        "weighted_f1": round(metrics.weighted_f1(truth, given, EXPERT_LABELS), 4),
+    }
+
+
+def table(found: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
+    """Lines of Markdown, ours last."""
+    lines = ["| | n | accuracy | 95 % | UAR | weighted F1 |", "| --- | --- | --- | --- | --- | --- |"]
+    ours = {**result["metrics"], "n": result["n"], "accuracy_95": result["intervals_95"]["accuracy"]}
+    for name, row in {**found, result["model"]: ours}.items():
+        low, high = row["accuracy_95"]
+        lines.append(
+            f"| {name} | {row['n']} | {row['accuracy']} | {low} – {high} | {row['uar']} | {row['weighted_f1']} |"
+        )
+    return lines

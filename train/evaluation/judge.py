@@ -1,0 +1,161 @@
+"""How much an answer says of what people wrote (EMER): overlap of clues and of labels, 0–10, by a language model.
+
+Scores are comparable only under one judge: the judge's model, temperature and prompts are part of the result, and the
+published baselines are judged again beside ours. Each verdict is kept as it comes; a judge that is down costs nothing
+but the verdicts still to come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realtime.errors import RealtimeError
+from train import metrics
+from train.evaluation.endpoint import Endpoint
+from train.evaluation.runs import Answers
+
+PROMPTS = {
+    "clue": (
+        "Two descriptions of the same video follow: one by people, one by a model. First list the clues to emotion "
+        "that each gives (face, gesture, voice, words, surroundings). Then rate from 0 to 10 how much of people's "
+        "clues the model gives: 0 none or contradicting, 10 all of them. Nothing but the overlap counts."
+    ),
+    "label": (
+        "Two descriptions of the same video follow: one by people, one by a model. First list the emotions that each "
+        "says the person feels. Then rate from 0 to 10 how far they are the same emotions, words of one meaning "
+        "counting as the same: 0 none or opposite, 10 the same."
+    ),
+}
+FORM = '\n\nBy people:\n{truth}\n\nBy the model:\n{told}\n\nAnswer with JSON alone: {{"score": NUMBER, "why": "…"}}'
+SCORE = re.compile(r'"score"\s*:\s*"?(\d+(?:\.\d+)?)')
+
+
+def pinned(endpoint: Endpoint) -> dict[str, Any]:
+    """What a score depends on."""
+    text = json.dumps([PROMPTS, FORM], sort_keys=True)
+    return {
+        "model": endpoint.settings.model,
+        "temperature": endpoint.settings.temperature,
+        "prompts": PROMPTS,
+        "prompts_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
+def read_score(text: str) -> float | None:
+    """0–10, or None where the judge gave no number in that range."""
+    found = SCORE.search(re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL))
+    if found is None:
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:/\s*10)?\s*\.?\s*", text)
+    score = float(found.group(1)) if found else None
+    return score if score is not None and score <= 10 else None
+
+
+def judge(
+    endpoint: Endpoint,
+    truth: Mapping[str, str],
+    systems: Mapping[str, Mapping[str, str]],
+    out: Path,
+    *,
+    concurrency: int = 8,
+) -> dict[str, Any]:
+    """Judge each system's description of each sample. Verdicts are kept in `out/judged.jsonl`; raises EndpointDown."""
+    kept = Answers(out / "judged.jsonl")
+    jobs = [
+        (f"{system}|{kind}|{name}", kind, truth[name], told[name])
+        for system, told in systems.items()
+        for name in truth
+        if name in told
+        for kind in PROMPTS
+    ]
+    signature = pinned(endpoint)
+    stale = [row for row in kept.rows if row["judge"] != [signature["model"], signature["prompts_sha256"]]]
+    if stale:
+        raise OtherJudge(
+            f"{out / 'judged.jsonl'} holds verdicts of {stale[0]['judge'][0]}.",
+            "Scores of two judges never mix: give another --out.",
+        )
+    open_jobs = [job for job in jobs if job[0] not in kept.done]
+
+    def one(job: tuple[str, str, str, str]) -> dict[str, Any]:
+        key, kind, expected, told = job
+        text = endpoint.ask([{"role": "user", "content": PROMPTS[kind] + FORM.format(truth=expected, told=told)}])
+        return {
+            "key": key,
+            "score": read_score(text),
+            "text": text,
+            "judge": [signature["model"], signature["prompts_sha256"]],
+        }
+
+    with ThreadPoolExecutor(concurrency) as pool:
+        for first in range(0, len(open_jobs), concurrency):
+            futures = [pool.submit(one, job) for job in open_jobs[first : first + concurrency]]
+            failures = []
+            for future in futures:
+                try:
+                    kept.add([future.result()])
+                except RealtimeError as error:
+                    failures.append(error)
+            if failures:
+                raise failures[0]
+    return {"judge": signature, "systems": {name: _figures(name, told, truth, kept) for name, told in systems.items()}}
+
+
+class OtherJudge(RealtimeError):
+    """The folder holds verdicts of another judge. Choose another --out."""
+
+    code = "other_judge"
+    exit_code = 3
+
+
+def _figures(system: str, told: Mapping[str, str], truth: Mapping[str, str], kept: Answers) -> dict[str, Any]:
+    scores = {row["key"]: row["score"] for row in kept.rows}
+    result: dict[str, Any] = {"n": sum(name in told for name in truth), "of": len(truth)}
+    for kind in PROMPTS:
+        own = [scores.get(f"{system}|{kind}|{name}") for name in truth if name in told]
+        read = np.array([score for score in own if score is not None])
+        result[f"{kind}_unread"] = len(own) - len(read)
+        if len(read):
+            interval = metrics.bootstrap(read)
+            result[kind] = round(float(read.mean()), 3)
+            result[f"{kind}_95"] = [round(interval.low, 3), round(interval.high, 3)]
+    return result
+
+
+def table(result: Mapping[str, Any]) -> list[str]:
+    """Lines of Markdown."""
+    lines = [
+        f"Judged by {result['judge']['model']}, temperature {result['judge']['temperature']}, "
+        f"prompts {result['judge']['prompts_sha256'][:12]}; every row by this judge.",
+        "",
+        "| system | n | clue | label | unread |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, row in result["systems"].items():
+        unread = row["clue_unread"] + row["label_unread"]
+        lines.append(f"| {name} | {row['n']} | {row.get('clue', '')} | {row.get('label', '')} | {unread} |")
+    return lines
+
+
+def read_baselines(files: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Descriptions of published baselines: CSV with names and one column of text, a system per file."""
+    from train.evaluation.predictions import KEYS, read_file
+    from train.readers.clip import DataMissing
+
+    systems = {}
+    for path in files:
+        rows = read_file(path)
+        names = list(rows[0]) if rows else []
+        key = next((name for name in names if name.lower() in KEYS), None)
+        text = next((name for name in names if "reason" in name.lower() or name.lower() in ("english", "text")), None)
+        if key is None or text is None:
+            raise DataMissing(f"{path}: expected names and a column of reasons; it has {names}.", "Rename the columns.")
+        systems[path.stem] = {str(row[key]): str(row[text]) for row in rows}
+    return systems

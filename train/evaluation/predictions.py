@@ -1,0 +1,93 @@
+"""Anybody's saved predictions under our metrics: CSV or JSON lines, one answer per sample.
+
+Columns by any of the usual names: `key`/`name`/`id`/`file`, `prediction`/`answer`/`label`/`text`/`response`; optionally
+`truth` (else it comes from the benchmark) and `probabilities` (an object, label to number).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from train.evaluation.answering import Row
+from train.evaluation.reading import read
+from train.readers import tables
+from train.readers.clip import DataMissing
+
+KEYS = ("key", "name", "names", "id", "file", "video_name", "clip")
+ANSWERS = ("prediction", "pred", "answer", "label", "text", "response", "output", "emotion")
+
+
+def read_file(path: Path) -> list[dict[str, Any]]:
+    """Raises DataMissing naming the line that cannot be read."""
+    if not path.is_file():
+        raise DataMissing(f"There is no file {path}.", "Give CSV or JSON lines with a key and a prediction.")
+    if path.suffix not in (".jsonl", ".json"):
+        return [dict(row) for row in tables.read(path, ())]
+    rows = []
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataMissing(f"{path}, line {number}, is no JSON: {error}.", "One object per line.") from error
+        if not isinstance(row, dict):
+            raise DataMissing(f"{path}, line {number}, is no object.", "One object per line.")
+        rows.append(row)
+    return rows
+
+
+def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) -> list[Row]:
+    """Rows for the report. A sample of the benchmark without a prediction is unparsed, and so wrong.
+
+    Keys match whole, or by their file's name without ending. Raises DataMissing where nothing matches.
+    """
+    told = read_file(path)
+    if not told:
+        raise DataMissing(f"{path} holds no predictions.", "CSV or JSON lines with a key and a prediction.")
+    key_name, answer_name = _column(told[0], KEYS, path), _column(told[0], ANSWERS, path)
+    if known is None:
+        if "truth" not in told[0]:
+            raise DataMissing(f"{path} has no column truth.", "Add it, or name the set with --benchmark and --data.")
+        known = {
+            str(row[key_name]): {"key": str(row[key_name]), "truth": _truth(row, labels, path), "slices": {}}
+            for row in told
+        }
+    by_key = {str(row[key_name]): row for row in told}
+    by_stem = {Path(key).stem: row for key, row in by_key.items()}
+    rows: list[Row] = []
+    for key, begun in known.items():
+        found = by_key.get(key) or by_stem.get(Path(key).stem)
+        if found is None:
+            rows.append({**begun, "answer": None, "parse": "no prediction"})
+            continue
+        reading = read(found.get(answer_name), labels)
+        row = {**begun, "answer": reading.label, "parse": reading.how, "text": found.get(answer_name)}
+        if isinstance(found.get("probabilities"), dict):
+            row["probabilities"] = found["probabilities"]
+        rows.append(row)
+    if all(row["parse"] == "no prediction" for row in rows):
+        theirs, ours = next(iter(by_key)), next(iter(known))
+        raise DataMissing(
+            f"No key of {path} is one of the set's {len(known)}: {theirs!r} there, {ours!r} here.",
+            "Write the set's own names into the key column.",
+        )
+    return rows
+
+
+def _column(row: Mapping[str, Any], names: Sequence[str], path: Path) -> str:
+    lowered = {name.lower(): name for name in row}
+    found = next((lowered[name] for name in names if name in lowered), None)
+    if found is None:
+        raise DataMissing(f"{path} has none of the columns {', '.join(names)}; it has {', '.join(row)}.", "Rename one.")
+    return found
+
+
+def _truth(row: Mapping[str, Any], labels: Sequence[str], path: Path) -> str:
+    found = read(row["truth"], labels).label
+    if found is None or found not in labels:
+        raise DataMissing(f"{path}: truth {row['truth']!r} is none of {', '.join(labels)}.", "Name the --labels.")
+    return found

@@ -1,0 +1,105 @@
+"""A run's folder: what was asked (run.json), every answer as it came (answers.jsonl), so that a stopped run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from realtime.errors import RealtimeError
+
+Row = dict[str, Any]
+
+
+class OtherRun(RealtimeError):
+    """The folder holds answers to something else. Choose another --out."""
+
+    code = "other_run"
+    exit_code = 3
+
+
+class BrokenRun(RealtimeError):
+    """A line of the answers cannot be read. Remove it: that sample is answered again."""
+
+    code = "broken_run"
+    exit_code = 3
+
+
+class Unfinished(RealtimeError):
+    """Not every sample was answered; what was is kept."""
+
+    code = "unfinished"
+    exit_code = 3
+
+
+def claim(out: Path, settings: Mapping[str, Any]) -> None:
+    """Make `out` the folder of this run, or find that it is. Raises OtherRun naming what differs."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "run.json"
+    if path.is_file():
+        try:
+            before = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise BrokenRun(
+                f"{path} cannot be read: {error}.", "Remove it if its answers are from this run."
+            ) from error
+        differing = [name for name in settings if before.get(name) != settings[name]]
+        if differing:
+            told = ", ".join(f"{name} {before.get(name)!r}, now {settings[name]!r}" for name in differing)
+            raise OtherRun(f"{out} holds another run: {told}.", "Choose another --out, or remove that folder.")
+        return
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(dict(settings), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def weights_sha256(folder: Path, adapter: Path | None = None) -> str:
+    """One hash over everything a checkpoint is made of: answers of two trainings never share a folder."""
+    digest = hashlib.sha256()
+    for place in (folder, adapter) if adapter is not None else (folder,):
+        for path in sorted([*place.glob("*.safetensors"), *place.glob("*.json")]):
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def read_answers(path: Path) -> list[Row]:
+    """Answers of an earlier run. A last line that a kill cut in half is taken off the file: it is answered again."""
+    if not path.exists():
+        return []
+    whole, newline, rest = path.read_text("utf-8").rpartition("\n")
+    if rest:
+        path.write_text(whole + newline, encoding="utf-8")
+    rows: dict[str, Row] = {}
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            rows[str(row["key"])] = row
+        except (ValueError, KeyError, TypeError) as error:
+            raise BrokenRun(f"{path}, line {number}, is no answer.", "Remove that line and run again.") from error
+    return list(rows.values())
+
+
+class Answers:
+    """answers.jsonl, appended to part by part."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows = read_answers(path)
+
+    @property
+    def done(self) -> frozenset[str]:
+        return frozenset(str(row["key"]) for row in self.rows)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        new = list(rows)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in new)
+        self.rows += new
+
+    def only(self, keys: Iterable[str]) -> Iterator[Row]:
+        wanted = set(keys)
+        return (row for row in self.rows if row["key"] in wanted)

@@ -1,0 +1,127 @@
+"""Switches that are thrown while a model answers: the rows of the ablation table.
+
+`F` focal tokens with the cue tokens of faces, `B` background tokens, `A` everything heard. δ is the share of background
+that is dropped, λ the margin around faces; the cue-token switches silence one instrument each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from realtime.evidence.engines.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
+from realtime.evidence.perceive import Perception
+from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
+from realtime.loading import LoadedModel
+from realtime.model.thinker import EmoThinker
+from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame
+
+
+@dataclass(frozen=True)
+class Variant:
+    name: str = "F + B + A"
+    parts: str = "FBA"
+    drop: float | None = None
+    "δ; None: the checkpoint's own."
+    dilation: int | None = None
+    "λ; None: the checkpoint's own."
+    attention: bool = False
+    "The background that is attended to least is dropped, instead of a random share."
+    cues: CueSwitches = ALL_CUES
+
+
+WHOLE = Variant()
+PARTS = (
+    Variant("A", "A"),
+    Variant("F", "F"),
+    Variant("B", "B"),
+    Variant("F + B", "FB"),
+    Variant("F + A", "FA"),
+    WHOLE,
+)
+SELECTION = (Variant("attention selection", attention=True),)
+DELTAS = tuple(Variant(f"δ = {drop:g}", drop=drop) for drop in (0.0, 0.2, 0.5, 0.8))
+LAMBDAS = tuple(Variant(f"λ = {margin}", dilation=margin) for margin in (0, 4, 8, 16))
+CUES = (
+    Variant("no cue measures", cues=CueSwitches(measures=False)),
+    Variant("no face expert", cues=CueSwitches(face_expert=False)),
+    Variant("no voice expert", cues=CueSwitches(voice_expert=False)),
+    Variant("no scene", cues=CueSwitches(scene=False)),
+    Variant("no cue tokens", cues=CueSwitches(measures=False, face_expert=False, voice_expert=False, scene=False)),
+)
+TABLE = {
+    "Parts": PARTS,
+    "Selection": SELECTION,
+    "δ, share of background dropped": DELTAS,
+    "λ, margin around faces": LAMBDAS,
+    "Cue tokens": CUES,
+}
+
+
+class VariedPerception:
+    """A session's perception with the switches thrown. Its evidence is read as a whole, past the session's ring."""
+
+    def __init__(self, model: LoadedModel, variant: Variant, ask: Ask) -> None:
+        self._parts = variant.parts
+        frame_cues = variant.cues
+        if "F" not in variant.parts:
+            frame_cues = replace(frame_cues, measures=False, face_expert=False)
+        kind = AttentivePerception if variant.attention else Perception
+        self._perception = kind(
+            varied(model.weights, variant),
+            model.towers,
+            query=model.thinker.query_embeddings,
+            ask=ask,
+            seed=0,
+            frame_cues=partial(with_frame_cues, switches=frame_cues),
+            voice_cues=partial(with_voice_cues, switches=variant.cues),
+        )
+
+    def see(self, frame: VideoFrame) -> FrameEvidence | None:
+        if "F" not in self._parts and "B" not in self._parts:
+            return None
+        seen = self._perception.see(frame)
+        if "F" in self._parts:
+            return seen
+        first = seen.counts.focal
+        return replace(seen, tokens_ND=seen.tokens_ND[first:], positions_3N=seen.positions_3N[:, first:])
+
+    def hear(self, segment: SpeechSegment) -> SpeechEvidence | None:
+        return self._perception.hear(segment) if "A" in self._parts else None
+
+    def close(self) -> None:
+        self._perception.close()
+
+
+def varied(weights: EmoThinker, variant: Variant) -> EmoThinker:
+    """The same weights with δ and λ of the variant. A worker answers one variant only, so they are set in place."""
+    emotion = weights.config.emotion
+    drop = 1.0 if "B" not in variant.parts else variant.drop if variant.drop is not None else emotion.drop
+    dilation = emotion.dilation_patches if variant.dilation is None else variant.dilation
+    weights.config = replace(weights.config, emotion=replace(emotion, drop=drop, dilation_patches=dilation))
+    return weights
+
+
+class AttentivePerception(Perception):
+    """Keeps the background that attends most to the question (`selectors.keep_attended`)."""
+
+    def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
+        selector = self._model.emotion.visual_selector
+        if selector is None:
+            return super()._select(image_3HW, focal_N, seed=seed)
+        # Attention is that of the tokens as the tower made them, so they are fetched with the gate shut.
+        gate = selector.gate.detach().clone()
+        selector.gate.data.zero_()
+        try:
+            frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), 0.0)
+            raw = selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        finally:
+            selector.gate.data.copy_(gate)
+        scores = selector.attention(raw.tokens_ND, self._text_QD).amax(-1).float().cpu()
+        rank_N = torch.zeros(focal_N.shape[0])
+        rank_N[raw.order_N] = scores
+        frame = FrameInput(image_3HW, focal_N, rank_N, self._model.config.emotion.drop)
+        return selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
