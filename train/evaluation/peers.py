@@ -69,11 +69,19 @@ def answers(
                 waiting.add(pool.submit(one, sample))
                 if len(waiting) >= 2 * concurrency:
                     finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        yield [future.result()]
-            while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield [future.result()]
+                    yield from _results(finished)
+            yield from _results(wait(waiting).done)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _results(finished: Iterable[Future[Row]]) -> Iterator[list[Row]]:
+    """What was answered goes first: it was paid for. Then the first failure is raised."""
+    failures = []
+    for future in finished:
+        if (error := future.exception()) is None:
+            yield [future.result()]
+        else:
+            failures.append(error)
+    if failures:
+        raise failures[0]

@@ -1,0 +1,91 @@
+"""Recordings and pictures through the whole pipeline, with nano: rows, switches, and files that are no media."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.loading import LoadedModel, load
+from realtime.records import LABELS, VideoFrame
+from train.evaluation.answering import Asked, answer_with, begun, perceive
+from train.evaluation.samples import Sample
+from train.evaluation.variants import TABLE, Variant
+from train.readers.clip import Clip
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return load("nano", engine="torch")
+
+
+def of_clip(key: str, path: Path, start_s: float | None = None, end_s: float | None = None) -> Sample:
+    clip = Clip(key, path, "happy", start_s=start_s, end_s=end_s, folds=frozenset({2}), reference="They smile.")
+    return Sample(key, "happy", str(path), {"sex": "female"}, clip=clip)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Sample:
+    skimage = pytest.importorskip("skimage.data")
+    return Sample("p", "happy", "p", {}, frame=VideoFrame(0.0, np.ascontiguousarray(skimage.astronaut())))
+
+
+def test_clips_of_one_recording_are_cut_out_of_it_and_a_broken_file_is_counted(
+    nano: LoadedModel, a_recording: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no media")
+    samples = [of_clip("first", a_recording, 0.0, 2.5), of_clip("whole", a_recording), of_clip("x", broken)]
+    perceived, failed = perceive(nano, Asked("nano"), samples, frozenset())
+    first, whole = (window for _, window in perceived)
+    assert [frame.at_s for frame in first.frames] == [0.0, 1.0, 2.0]
+    assert len(whole.frames) == 5
+    assert len(first.speech) == len(whole.speech) == 1
+    assert [sample.key for sample, _ in failed] == ["x"]
+    rows = answer_with(nano, Asked("nano"), samples, frozenset({"first"}))
+    told = {row["key"]: row for row in rows}
+    assert set(told) == {"whole", "x"}
+    assert told["x"]["answer"] is None
+    assert told["x"]["parse"].startswith("not perceived")
+    assert told["whole"]["reference"] == "They smile."
+    assert told["whole"]["folds"] == [2]
+    assert sum(told["whole"]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) -> None:
+    emotion = nano.weights.config.emotion
+
+    def window(variant: Variant) -> int:
+        ((_, seen),), _ = perceive(nano, Asked("nano", variant=variant), [picture], frozenset())
+        return seen.frames[0].tokens_ND.shape[0] if seen.frames else 0
+
+    config = nano.weights.config
+    try:
+        whole = window(Variant("λ = 0, δ = 0", drop=0.0, dilation=0))
+        focal, background = window(Variant("F", "F", dilation=0)), window(Variant("B", "B", dilation=0))
+        assert window(Variant("A", "A")) == 0
+        assert 0 < focal < whole
+        silent = window(Variant("no cues", drop=0.0, dilation=0, cues=TABLE["Cue tokens"][-1].cues))
+        assert silent < whole
+        random = window(Variant("random", drop=0.5, dilation=0))
+        assert window(Variant("attention", drop=0.5, dilation=0, attention=True)) == random < whole
+        assert background < whole
+    finally:
+        nano.weights.config = config
+    assert nano.weights.config.emotion == emotion
+
+
+def test_every_row_of_the_table_answers(nano: LoadedModel, picture: Sample) -> None:
+    config = nano.weights.config
+    try:
+        for variants in TABLE.values():
+            (row,) = answer_with(nano, Asked("nano", variant=variants[0]), [picture])
+            assert row["fast"] in LABELS
+            nano.weights.config = config
+    finally:
+        nano.weights.config = config
+
+
+def test_what_is_known_before_an_answer_names_the_truth(picture: Sample) -> None:
+    assert begun(picture) == {"key": "p", "truth": "happy", "slices": {}}

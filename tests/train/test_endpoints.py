@@ -1,0 +1,151 @@
+"""Peers and the judge against a small server that answers as OpenAI-compatible ones do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from realtime.records import LABELS, SpeechSegment, VideoFrame
+from train.evaluation import judge, peers
+from train.evaluation.answering import Asked
+from train.evaluation.endpoint import Endpoint, EndpointDown, EndpointSettings
+from train.evaluation.samples import Sample
+
+Say = Callable[[list[dict[str, Any]]], str | int]
+
+
+class ScriptedServer(ThreadingHTTPServer):
+    """Answers with what `say` returns for the messages; a number is an HTTP status."""
+
+    def __init__(self) -> None:
+        self.say: Say = lambda messages: "<answer>happy</answer>"
+        self.seen: list[list[dict[str, Any]]] = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, ScriptedServer)
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.seen.append(body["messages"])
+        said = self.server.say(body["messages"])
+        status = said if isinstance(said, int) else 200
+        answer = json.dumps({"choices": [{"message": {"content": said}}]}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    served = ScriptedServer()
+    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield served
+    served.shutdown()
+    thread.join()
+    served.server_close()
+
+
+@pytest.fixture
+def endpoint(server: ScriptedServer) -> Iterator[Endpoint]:
+    asked = Endpoint(EndpointSettings(server.url, "peer", attempts=3), sleep=lambda _: None)
+    yield asked
+    asked.close()
+
+
+def sample(key: str, clip: Any = None) -> Sample:
+    if clip is not None:
+        return Sample(key, "happy", key, {}, clip=clip)
+    frame = VideoFrame(0.0, np.full((48, 48, 3), 90, np.uint8))
+    return Sample(key, "happy", key, {}, frame=frame, speech=SpeechSegment(0.0, 0.5, np.zeros(8000, np.float32)))
+
+
+def test_a_peer_gets_picture_and_sound_and_is_read_like_everyone(server: ScriptedServer, endpoint: Endpoint) -> None:
+    replies = iter(["They smile. <answer>happy</answer>", "sad or happy", 503, "not happy"])
+    server.say = lambda messages: next(replies)
+    rows = [
+        row
+        for part in peers.answers(
+            endpoint, Asked("peer"), [sample("a"), sample("b"), sample("c")], frozenset(), concurrency=1
+        )
+        for row in part
+    ]
+    told = {row["key"]: row["answer"] for row in rows}
+    assert told == {"a": "happy", "b": None, "c": None}
+    kinds = [part["type"] for part in server.seen[0][0]["content"]]
+    assert kinds == ["image_url", "input_audio", "text"]
+    assert all(label in server.seen[0][0]["content"][-1]["text"] for label in LABELS)
+
+
+def test_what_a_peer_answered_is_not_asked_again(server: ScriptedServer, endpoint: Endpoint) -> None:
+    rows = peers.answers(endpoint, Asked("peer"), [sample("a"), sample("b")], frozenset({"a"}), concurrency=2)
+    assert [row["key"] for part in rows for row in part] == ["b"]
+
+
+def test_a_peer_that_is_down_ends_in_a_message(server: ScriptedServer, endpoint: Endpoint) -> None:
+    server.say = lambda messages: 500
+    with pytest.raises(EndpointDown, match="no answer in 3 attempts: HTTP 500"):
+        list(peers.answers(endpoint, Asked("peer"), [sample("a")], frozenset(), concurrency=1))
+    server.say = lambda messages: 404
+    with pytest.raises(EndpointDown, match="refuses the request: HTTP 404"):
+        list(peers.answers(endpoint, Asked("peer"), [sample("a")], frozenset(), concurrency=1))
+
+
+TRUTH = {"a": "She frowns and shouts: angry.", "b": "He cries: sad."}
+SYSTEMS = {"this model": {"a": "Brows lowered. angry", "b": "Smiling. happy"}, "old baseline": {"a": "A woman."}}
+
+
+def test_the_judge_is_pinned_and_baselines_are_judged_beside_ours(
+    server: ScriptedServer, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    def say(messages: list[dict[str, Any]]) -> str:
+        return '{"score": 8, "why": "same"}' if "Brows lowered" in messages[0]["content"] else "I would say nothing."
+
+    server.say = say
+    found = judge.judge(endpoint, TRUTH, SYSTEMS, tmp_path)
+    assert found["judge"]["model"] == "peer"
+    assert found["judge"]["temperature"] == 0.0
+    assert found["systems"]["this model"]["clue"] == 8.0
+    assert found["systems"]["this model"]["clue_unread"] == 1
+    assert found["systems"]["old baseline"]["n"] == 1
+    assert any("old baseline" in line for line in judge.table(found))
+    n = len(server.seen)
+    judge.judge(endpoint, TRUTH, SYSTEMS, tmp_path)
+    assert len(server.seen) == n
+
+
+def test_a_judge_that_is_down_loses_no_verdict(server: ScriptedServer, endpoint: Endpoint, tmp_path: Path) -> None:
+    replies = iter(['{"score": 3}', '{"score": 4}'])
+    server.say = lambda messages: next(replies, 503)
+    with pytest.raises(EndpointDown):
+        judge.judge(endpoint, TRUTH, SYSTEMS, tmp_path, concurrency=1)
+    assert len((tmp_path / "judged.jsonl").read_text("utf-8").splitlines()) == 2
+    server.say = lambda messages: '{"score": 5}'
+    assert judge.judge(endpoint, TRUTH, SYSTEMS, tmp_path)["systems"]["this model"]["n"] == 2
+    other = Endpoint(EndpointSettings(server.url, "another judge"))
+    with pytest.raises(judge.OtherJudge, match="verdicts of peer"):
+        judge.judge(other, TRUTH, SYSTEMS, tmp_path)
+    other.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [('{"score": 7.5}', 7.5), ("8/10", 8.0), ("11", None), ("<think>9</think>", None), ('{"score": "6"}', 6.0)],
+)
+def test_scores_are_read_strictly(text: str, score: float | None) -> None:
+    assert judge.read_score(text) == score
