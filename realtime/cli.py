@@ -228,7 +228,9 @@ def _load_model(settings: Settings) -> Model:
     from realtime import loading
 
     wanted = settings.model
-    return loading.load(wanted.name, adapter=wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir)
+    return loading.load(
+        wanted.name, adapter=wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir, int8=wanted.int8
+    )
 
 
 if __name__ == "__main__":

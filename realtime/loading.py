@@ -38,9 +38,12 @@ class LoadedModel:
 
 
 def load(
-    name: str, *, adapter: Path | None = None, engine: str = "auto", engine_dir: Path | None = None
+    name: str, *, adapter: Path | None = None, engine: str = "auto", engine_dir: Path | None = None, int8: bool = False
 ) -> LoadedModel:
-    """Read `nano`, a folder or a hub id. Raises BadModel or EngineMissing with what to do next."""
+    """Read `nano`, a folder or a hub id; with `int8` its chains are decoded in 8 bits.
+
+    Raises BadModel or EngineMissing with what to do next.
+    """
     folder = checkpoint.locate(name)
     weights = checkpoint.load(folder, adapter=adapter)
     towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
@@ -48,7 +51,7 @@ def load(
         name=name if adapter is None else f"{name} + {adapter.name}",
         engine_reason=reason,
         labels=LABELS,
-        thinker=Reasoner(weights, Vocabulary.read(folder)),
+        thinker=Reasoner(weights, Vocabulary.read(folder), int8=int8),
         weights=weights,
         towers=towers,
     )

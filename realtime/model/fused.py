@@ -110,6 +110,15 @@ class FusedLanguageModel:
             return self._cos_PD[start : start + n], self._sin_PD[start : start + n]
         return self.rotary(torch.arange(start, start + n, device=self._cos_PD.device).expand(3, -1))
 
+    @property
+    def text_tables(self) -> tuple[Tensor, Tensor]:
+        """cos and signed sin of a text token at each position below `TEXT_POSITIONS`."""
+        return self._cos_PD, self._sin_PD
+
+    @property
+    def vocab_size(self) -> int:
+        return self._head_DV.shape[1]
+
     def turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate (…, head_dim) by angles from `rotary`. Keys turned twice are turned by the sum of both."""
         return torch.addcmul(x * cos, x.roll(self._half, -1), sin)
@@ -163,6 +172,25 @@ class FusedLanguageModel:
             x_TD = layer.down(F.silu(gate).mul_(up), x_TD)
         memory.n_used = end
         return self._normed(x_TD, self._norm_D)
+
+    def step_at(
+        self, x_1D: Tensor, cos_1D: Tensor, sin_1D: Tensor, memory: Memory, slot_1: Tensor, mask_1S: Tensor
+    ) -> Tensor:
+        """One token into the slot that a tensor names, seeing what a mask over all slots lets it: for `static_step`."""
+        n_qk, n_groups = self._n_heads + self._n_kv, self._n_heads // self._n_kv
+        cos, sin = cos_1D[:, None], sin_1D[:, None]
+        for index, layer in enumerate(self._layers):
+            qkv = layer.qkv(self._normed(x_1D, layer.norm_D), layer.qkv_bias_N).view(1, n_qk + self._n_kv, -1)
+            qk = self.turn(qkv[:, :n_qk], cos, sin)
+            keys, values = memory.keys_LHSD[index], memory.values_LHSD[index]
+            keys.index_copy_(1, slot_1, qk[:, self._n_heads :].transpose(0, 1))
+            values.index_copy_(1, slot_1, qkv[:, n_qk:].transpose(0, 1))
+            q = qk[:, : self._n_heads].view(1, self._n_kv, n_groups, -1)
+            out = F.scaled_dot_product_attention(q, keys[None], values[None], attn_mask=mask_1S)
+            x_1D = layer.o(out.reshape(1, -1), x_1D)
+            gate, up = layer.gate_up(self._normed(x_1D, layer.mlp_norm_D)).chunk(2, dim=-1)
+            x_1D = layer.down(F.silu(gate).mul_(up), x_1D)
+        return self._normed(x_1D, self._norm_D)
 
     def logits(self, hidden_TD: Tensor) -> Tensor:
         """(T, V)"""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, Memory
+from realtime.model.static_step import StaticStep
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
@@ -29,12 +30,15 @@ class Decoder:
         *,
         next_position: int,
         logits_V: Tensor | None = None,
+        step: StaticStep | None = None,
     ) -> None:
-        """`logits_V`: of what comes next, where the memory already ends with the opening tag of the first section."""
+        """`logits_V`: of what comes next, where the memory already ends with the opening tag of the first section.
+        `step` decodes by a captured graph; its memory has taken over `memory`."""
         self._model = model
         self._reader = reader
         self._vocabulary = vocabulary
-        self._memory = memory
+        self._step = step
+        self._memory = memory if step is None else step.memory
         self._next_position = next_position
         self._logits_V = logits_V
         self._end_of_turn = vocabulary.id_of(prompt.END_OF_TURN)
@@ -48,6 +52,10 @@ class Decoder:
     @torch.inference_mode()
     def feed(self, ids: list[int]) -> None:
         """Append given tokens in one pass."""
+        if self._step is not None and len(ids) == 1 and self._next_position < TEXT_POSITIONS:
+            self._logits_V = self._step.run(ids[0], self._next_position)
+            self._next_position += 1
+            return
         x = self._model.embed(torch.tensor(ids, device=self._model.device))
         cos, sin = self._reader.text_rotary(self._next_position, len(ids))
         hidden = self._reader.read(x, cos, sin, self._memory)

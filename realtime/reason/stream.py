@@ -20,6 +20,7 @@ from torch import Tensor
 
 from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.language import Slots, chunk_mask
+from realtime.model.static_step import StaticStep, StepPool
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
@@ -92,6 +93,9 @@ class Reasoner:
         self.vocabulary = vocabulary
         self._now_s = now_s
         self._fused = FusedLanguageModel(model.thinker.model, model.thinker.lm_head, int8=int8)
+        # On a CPU, steps over exactly the slots in use are quicker than one over all.
+        graphs = model.device.type == "cuda"
+        self._steps = StepPool(self._fused, model.thinker.model.embed_tokens.weight) if graphs else None
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, Labelled] = OrderedDict()
@@ -181,6 +185,14 @@ class Reasoner:
         return Label(told, probabilities, "fast", conflict)
 
     def _chain(self, labelled: Labelled) -> Iterator[ReasonDelta | Label | ReasonDone]:
+        step = None if self._steps is None else self._steps.borrow(labelled.laid.memory, CHAIN_SLOTS)
+        try:
+            yield from self._written(labelled, step)
+        finally:
+            if step is not None and self._steps is not None:
+                self._steps.give_back(step)
+
+    def _written(self, labelled: Labelled, step: StaticStep | None) -> Iterator[ReasonDelta | Label | ReasonDone]:
         began_s = self._now_s()
         tags = {name: self.vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
         decoder = Decoder(
@@ -190,6 +202,7 @@ class Reasoner:
             labelled.laid.memory,
             next_position=labelled.chain_position,
             logits_V=labelled.chain_logits_V,
+            step=step,
         )
         first, *later = prompt.SECTIONS
         if not decoder.ready:
