@@ -94,7 +94,8 @@ class StepPool:
     """Static steps, made when they are first needed and lent to chains."""
 
     def __init__(self, reader: FusedLanguageModel, embeddings_VD: Tensor, *, n_slots: int = N_SLOTS) -> None:
-        self._make = lambda: StaticStep(reader, embeddings_VD, n_slots)
+        self._reader = reader
+        self._embeddings_VD = embeddings_VD
         self._n_slots = n_slots
         self._free: list[StaticStep] = []
         self._n_made = 0
@@ -106,7 +107,7 @@ class StepPool:
             return None
         if not self._free:
             try:
-                self._free.append(self._make())
+                self._free.append(StaticStep(self._reader, self._embeddings_VD, self._n_slots))
             except torch.OutOfMemoryError:
                 return None
             self._n_made += 1
