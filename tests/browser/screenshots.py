@@ -13,14 +13,17 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageOps
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
 
 from tests.browser.camera import portrait
 from tests.browser.chromium import REAL, ROOT, SCRIPTED, Visit, launch, serving
 
 WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 LIMIT_BYTES = 300_000
-WAIT_MS = 60_000
+WAIT_MS = 120_000
+A4 = {"width": 794, "height": 1123}
+COURSE_S = 75
+"A session of this length has something to show over time."
 
 
 def main(argv: list[str]) -> None:
@@ -34,7 +37,7 @@ def main(argv: list[str]) -> None:
         with serving(SCRIPTED if chosen.scripted else REAL) as (address, _):
             browser = launch(playwright, *camera.flags())
             consent(browser, address, chosen.out)
-            live(browser, address, chosen.out / "live.png", WIDE, "light")
+            session(browser, address, chosen.out)
             live(browser, address, chosen.out / "dark.png", WIDE, "dark")
             live(browser, address, chosen.out / "phone.png", PHONE, "light")
             browser.close()
@@ -48,8 +51,40 @@ def consent(browser: Browser, address: str, out: Path) -> None:
 
 
 def live(browser: Browser, address: str, file: Path, size: dict[str, int], scheme: str) -> None:
-    """A finished chain about something that was said, with face and voice compared."""
     person = Visit(browser, address, viewport=size, color_scheme=scheme)
+    read_something_said(person)
+    save(person, file)
+    leave(person)
+
+
+def session(browser: Browser, address: str, out: Path) -> None:
+    """One session on a wide window, then what can be taken from it."""
+    person = Visit(browser, address, viewport=WIDE, color_scheme="light")
+    page = person.page
+    read_something_said(person)
+    page.locator("#patches").click()
+    person.section("voice").locator(".statement").first.hover()
+    page.wait_for_timeout(400)  # the strip is painted 15 times a second, the timeline four times
+    save(person, out / "live.png")
+    page.mouse.move(0, 0)
+    save(person, out / "conflict.png", page.locator(".conflict"))
+    page.wait_for_timeout(1_000 * max(0, COURSE_S - int(person.now_ms() / 1_000)))
+    page.locator("#timeline-chart").press("ArrowLeft")
+    page.wait_for_timeout(400)
+    save(person, out / "timeline.png", page.locator("#timeline"))
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size(A4)
+    # What the printer leaves white around the page.
+    page.evaluate("document.body.style.padding = '48px'")
+    save(person, out / "report.png")
+    page.emulate_media(media="screen")
+    page.set_viewport_size(WIDE)
+    leave(person)
+
+
+def read_something_said(person: Visit) -> None:
+    """A finished chain about something that was said, with face and voice compared."""
     person.go_live()
     page = person.page
     # The first sentence teaches the session this voice's baseline; the picture is of a later one.
@@ -59,22 +94,24 @@ def live(browser: Browser, address: str, file: Path, size: dict[str, int], schem
     expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
     page.locator("#chain").evaluate("(chain) => chain.focus({ preventScroll: true })")
     expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
-    if size is WIDE:
-        person.section("voice").hover()
-        page.wait_for_timeout(200)  # the strip is painted 15 times a second
-    save(person, file)
-    page.locator("#withdraw").click()
-    expect(page.locator("#ended")).to_be_visible()
+
+
+def leave(person: Visit) -> None:
+    person.page.locator("#withdraw").click()
+    expect(person.page.locator("#ended")).to_be_visible()
     person.context.close()
 
 
-def save(person: Visit, file: Path) -> None:
-    """As PNG. Where that is large, the camera's picture loses its finest shades; the page loses none."""
-    shot = Image.open(io.BytesIO(person.page.screenshot())).convert("RGB")
+def save(person: Visit, file: Path, part: Locator | None = None) -> None:
+    """The window, or one part of it, as PNG.
+
+    Where that is large, the camera's picture loses its finest shades; the page loses none.
+    """
+    shot = Image.open(io.BytesIO((part or person.page).screenshot())).convert("RGB")
     shot.save(file, optimize=True)
     picture = person.page.locator(".picture").bounding_box()
     for bits in (7, 6, 5):
-        if file.stat().st_size <= LIMIT_BYTES or picture is None:
+        if file.stat().st_size <= LIMIT_BYTES or picture is None or part is not None:
             break
         x, y, width, height = (round(picture[side]) for side in ("x", "y", "width", "height"))
         region = (x, y, x + width, y + height)

@@ -35,7 +35,7 @@ export const makeLatency: MakePart = (_hands, words) => {
     draw: (view: View) => {
       const { session } = view;
       setText(running, session.model === "" ? "" : words.live.running(session.model, session.engine));
-      setText(skipped, [words.live.skipped(session.lag.skippedFrames, session.lag.skippedWindows), session.nRejected > 0 ? words.live.unread(session.nRejected) : ""].filter(Boolean).join(" "));
+      setText(skipped, [words.link.behind(session.lag.seconds.toFixed(1)) + ".", words.live.skipped(session.lag.skippedFrames, session.lag.skippedWindows), session.nRejected > 0 ? words.live.unread(session.nRejected) : ""].filter(Boolean).join(" "));
       if (session.analyses.length === 0 && rows.size > 0) {
         rows.clear();
         body.replaceChildren();

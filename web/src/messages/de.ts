@@ -29,7 +29,7 @@ export const de: Messages = {
     },
     notice: {
       title: "Hinweis nach Artikel 50 Absatz 3 der KI-Verordnung der EU",
-      text: "Dies ist ein Emotionserkennungssystem. Alle, die zu sehen oder zu hören sein können, müssen vor dem Start davon erfahren.",
+      text: "Dies ist ein Emotionserkennungssystem. Alle, die zu sehen oder zu hören sein können, müssen vor dem Start davon erfahren, auch wie es arbeitet; was es über sie sagt, sind personenbezogene Daten und als solche geschützt (DSGVO).",
     },
     sourceLegend: "Was möchten Sie teilen?",
     sources: { both: "Kamera und Mikrofon", camera: "Nur die Kamera", microphone: "Nur das Mikrofon" },
@@ -137,7 +137,7 @@ export const de: Messages = {
     focal: "Fokus",
     focalNote: "Den umrandeten Bereich liest das Modell ganz, den Rest dünnt es aus.",
     patches: "Bildteile",
-    patchesNote: "So liest das Modell: den Fokus ganz (klar), behaltenen Hintergrund (verschleiert), ausgelassenen Hintergrund (durchgestrichen).",
+    patchesNote: "So liest das Modell: den Fokus ganz (klar), behaltenen Hintergrund (verschleiert), ausgelassenen Hintergrund (durchgestrichen), außerhalb des Rasters nichts.",
     tokens: (focal, background, dropped) => `${focal} im Fokus, ${background} ringsum, ${dropped} ausgelassen`,
     strip: (seconds) => `Die letzten ${seconds} Sekunden: Lautstärke, Sprache und ausgewertete Momente`,
     camera: "Kamera",

@@ -37,7 +37,7 @@ export const en = {
     },
     notice: {
       title: "Notice under Article 50(3) of the EU AI Act",
-      text: "This is an emotion recognition system. Everyone who may be seen or heard has to be told so before it starts.",
+      text: "This is an emotion recognition system. Everyone who may be seen or heard has to be told so, and how it works, before it starts; what is said about them is personal data and protected as such (GDPR).",
     },
     sourceLegend: "What do you want to share?",
     sources: { both: "Camera and microphone", camera: "Camera only", microphone: "Microphone only" } satisfies Record<Choice, string>,
@@ -148,7 +148,7 @@ export const en = {
     focal: "Focal area",
     focalNote: "The model reads the outlined area in full and thins out the rest.",
     patches: "Patches",
-    patchesNote: "How the model reads: focal patches in full (clear), background kept (veiled), background left out (struck through).",
+    patchesNote: "How the model reads: focal patches in full (clear), background kept (veiled), background left out (struck through), and nothing outside the grid.",
     tokens: (focal: number, background: number, dropped: number) => `${focal} focal, ${background} around it, ${dropped} dropped`,
     strip: (seconds: number) => `Last ${seconds} seconds: loudness, speech and analysed moments`,
     camera: "Camera",
