@@ -22,7 +22,7 @@ PREFIXES = {"vision": VISION, "audio": AUDIO}
 
 def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | None = None) -> nn.Module:
     """The static graph of one tower with its selector. Raises BadModel, naming what is missing or does not fit."""
-    config = checkpoint.read_config(folder)
+    config = checkpoint.read_config(folder, adapter)
     if adapter is not None:
         refuse_tower_adapters(adapter)
     with torch.device("meta"):
@@ -54,11 +54,16 @@ def blank(config: ModelConfig, tower: str) -> VisionGraph | AudioGraph:
 
 
 def refuse_tower_adapters(adapter: Path) -> None:
-    """LoRA of the language model does not reach the towers; one that does would be left out silently, so say so."""
+    """LoRA of the language model does not reach the towers, modules saved whole replace theirs; LoRA of a tower itself
+    would be left out silently, so say so."""
     path = adapter / checkpoint.ADAPTER_WEIGHTS
     if not path.exists():
         return
-    touched = [key for key in checkpoint.read_tensors(path) if "visual." in key or "audio_tower." in key]
+    touched = [
+        key
+        for key in checkpoint.read_tensors(path)
+        if ".lora_" in key and (".visual." in key or ".audio_tower." in key)
+    ]
     if touched:
         raise BadModel(
             f"{adapter} changes the towers themselves (first {touched[0]}), which an export does not merge.",

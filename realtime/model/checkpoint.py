@@ -73,8 +73,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Raises BadModel for another architecture."""
+def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
+    """The folder's shapes, with the additions that an adapter brings. Raises BadModel for another architecture."""
     config = read_json(folder / "config.json")
     kind = str(config.get("model_type", ""))
     if not kind.startswith("qwen2_5_omni"):
@@ -83,6 +83,8 @@ def read_config(folder: Path) -> ModelConfig:
             hint="EmoThinker runs on Qwen2.5-Omni: name such a checkpoint, or 'nano'.",
         )
     extra = folder / EMOTION_CONFIG
+    if adapter is not None and (adapter / EMOTION_CONFIG).exists():
+        extra = adapter / EMOTION_CONFIG
     try:
         return ModelConfig.parse(config, read_json(extra) if extra.exists() else None)
     except KeyError as error:
@@ -134,10 +136,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
-    """Fold a peft LoRA adapter into `state`: W += (alpha / r) · B A. Adapters stay apart on disk.
+    """Fold a peft LoRA adapter into `state`: W += (alpha / r) · B A; modules it saved whole replace ours.
 
-    Raises BadModel for an adapter of another kind or another shape.
+    A folder that holds selectors alone (`train.warmup`) has nothing to fold. Raises BadModel for an adapter of another
+    kind or another shape.
     """
+    if not (folder / ADAPTER_CONFIG).exists() and (folder / EMOTION_WEIGHTS).exists():
+        return
     settings = read_json(folder / ADAPTER_CONFIG)
     if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("use_rslora"):
         raise BadModel(
@@ -147,17 +152,24 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
     scale = float(settings["lora_alpha"]) / float(settings["r"])
     tensors = read_tensors(folder / ADAPTER_WEIGHTS)
     for key, a in tensors.items():
-        if not key.endswith(".lora_A.weight"):
-            continue
-        b = tensors[key.replace(".lora_A.", ".lora_B.")]
-        bare = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight") + ".weight"
-        name = bare if bare in state else published_name(bare)
-        if name not in state or state[name].shape != (b.shape[0], a.shape[1]):
-            raise BadModel(
-                f"the adapter's {bare} does not fit this backbone.",
-                hint="Use the model that the adapter was trained on.",
-            )
-        state[name] = (state[name].float() + scale * (b.float() @ a.float())).to(state[name].dtype)
+        bare = key.removeprefix("base_model.model.")
+        if ".lora_" not in key:
+            name = _fitting(state, bare, tuple(a.shape))
+            state[name] = a.to(state[name].dtype)
+        elif key.endswith(".lora_A.weight"):
+            b = tensors[key.replace(".lora_A.", ".lora_B.")]
+            name = _fitting(state, bare.removesuffix(".lora_A.weight") + ".weight", (b.shape[0], a.shape[1]))
+            state[name] = (state[name].float() + scale * (b.float() @ a.float())).to(state[name].dtype)
+
+
+def _fitting(state: Mapping[str, Tensor], bare: str, shape: tuple[int, ...]) -> str:
+    """Our name of what an adapter calls `bare`. Raises BadModel when there is no such tensor of that shape."""
+    name = bare if bare in state else published_name(bare)
+    if name is None or name not in state or tuple(state[name].shape) != shape:
+        raise BadModel(
+            f"the adapter's {bare} does not fit this backbone.", hint="Use the model that the adapter was trained on."
+        )
+    return name
 
 
 def load(folder: Path, *, adapter: Path | None = None, dtype: torch.dtype = torch.float32) -> EmoThinker:
@@ -165,7 +177,7 @@ def load(folder: Path, *, adapter: Path | None = None, dtype: torch.dtype = torc
 
     Raises BadModel, naming what is missing or does not fit.
     """
-    config = read_config(folder)
+    config = read_config(folder, adapter)
     state: dict[str, Tensor] = {}
     for path in shard_files(folder):
         for key, tensor in read_tensors(path).items():
@@ -181,14 +193,16 @@ def load(folder: Path, *, adapter: Path | None = None, dtype: torch.dtype = torc
     with torch.device("meta"):
         model = EmoThinker(config)
     model = model.to_empty(device="cpu")
-    for module in (model.thinker.visual, model.thinker.audio_tower, model.thinker.model):
-        module.fill_tables()
     if config.text.tie_word_embeddings:
         model.thinker.lm_head.weight = model.thinker.model.embed_tokens.weight
         state.setdefault("thinker.lm_head.weight", state.get("thinker.model.embed_tokens.weight", torch.empty(0)))
     check_fit(model.state_dict(), state, folder)
     model.load_state_dict({key: state[key] for key in model.state_dict()})
-    return model.to(dtype).eval().requires_grad_(False)
+    model = model.to(dtype)
+    # After the cast: angles of rotary tables want all the precision they can have.
+    for module in (model.thinker.visual, model.thinker.audio_tower, model.thinker.model):
+        module.fill_tables()
+    return model.eval().requires_grad_(False)
 
 
 def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:

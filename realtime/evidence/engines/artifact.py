@@ -166,9 +166,11 @@ def candidates(roots: list[Path]) -> Iterator[Path]:
 def tower_tensors(folder: Path, adapter: Path | None, prefixes: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
     """Tensors of the towers by our names, read one by one so that a 7B never has to fit in memory.
 
-    Raises BadModel for a missing or damaged shard. An adapter contributes its selectors, which replace the model's.
+    Raises BadModel for a missing or damaged shard. An adapter contributes its selectors and the modules it saved whole,
+    which replace the model's.
     """
-    files = [(path, "") for path in checkpoint.shard_files(folder)]
+    whole = [(adapter / checkpoint.ADAPTER_WEIGHTS, "")] if adapter is not None else []
+    files = [*(pair for pair in whole if pair[0].exists()), *((path, "") for path in checkpoint.shard_files(folder))]
     extras = [place / checkpoint.EMOTION_WEIGHTS for place in (adapter, folder) if place is not None]
     files += [(path, "emotion.") for path in extras if path.exists()]
     seen: set[str] = set()
@@ -180,7 +182,9 @@ def tower_tensors(folder: Path, adapter: Path | None, prefixes: tuple[str, ...])
         try:
             with safe_open(path, framework="pt") as file:
                 for key in file.keys():  # noqa: SIM118  (a file, not a dict)
-                    name = f"{prefix}{key}" if prefix else checkpoint.published_name(key)
+                    name = (
+                        f"{prefix}{key}" if prefix else checkpoint.published_name(key.removeprefix("base_model.model."))
+                    )
                     if name is not None and name.startswith(prefixes) and name not in seen:
                         seen.add(name)
                         yield name, file.get_tensor(key)
@@ -196,7 +200,7 @@ def source_sha256(folder: Path, adapter: Path | None = None) -> str:
 
     How the tensors are spread over files does not count.
     """
-    config = checkpoint.read_config(folder)
+    config = checkpoint.read_config(folder, adapter)
     parts = [repr((config.vision, config.audio, config.emotion.selector_dim))]
     for name, tensor in tower_tensors(folder, adapter, VISION + AUDIO):
         content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -1,0 +1,143 @@
+"""Stage 2: CoT-LoRA on annotated chains, backbone frozen; or all of the language model with --full.
+
+    python -m train.lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
+    torchrun --nproc-per-node 8 -m train.lora …                      one process per card
+    torchrun --nproc-per-node 8 -m train.lora … --full               sharded (FSDP), for full tuning
+
+OUT gets a peft adapter with its settings, seed, git revision and data hash; `realtime serve --model M --adapter OUT`
+serves it, `python -m train.merge` folds it in. With --full OUT/model is a whole checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from realtime.model import checkpoint
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from train.merge import write_model
+from train.tuning.model import Trainee
+from train.tuning.run import EmotionTrainer, common_arguments, precision, run_command, train
+from train.tuning.start import EXPERTS, as_loaded, emotion_json, save_additions, with_warmup
+
+TARGETS = r"thinker\.model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+"The language model's own products, and nothing of the towers."
+MERGER = "visual.merger"
+
+
+def parse() -> argparse.Namespace:
+    parser = common_arguments(__doc__ or "", lr=2e-5)
+    parser.add_argument("--from-warmup", dest="warmed", type=Path, metavar="OUT1", help="what stage 1 wrote")
+    parser.add_argument("--rank", type=int, default=32)
+    parser.add_argument("--alpha", type=int, default=64)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--merger-lr", type=float, default=5e-6, help="of the vision merger; 0 leaves it frozen")
+    parser.add_argument("--selectors", action="store_true", help="go on training selectors and cue projectors")
+    parser.add_argument("--full", action="store_true", help="all of the language model instead of LoRA")
+    return parser.parse_args()
+
+
+def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str, Any]]:
+    if args.warmed is not None:
+        model, emotion = with_warmup(folder, args.warmed, dtype=precision(args))
+    else:
+        model, emotion = checkpoint.load(folder, dtype=precision(args)), emotion_json(folder)
+        model.emotion.float()
+    return model.requires_grad_(False), emotion
+
+
+def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
+    """What is trained, unfrozen."""
+    if args.full:
+        model.thinker.model.requires_grad_(True).float()
+        model.thinker.lm_head.requires_grad_(True).float()
+        if args.merger_lr:
+            model.thinker.visual.merger.requires_grad_(True).float()
+        net: torch.nn.Module = model
+    else:
+        whole = [MERGER] if args.merger_lr else None
+        config = LoraConfig(
+            r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=TARGETS,
+            modules_to_save=whole, bias="none",
+        )  # fmt: skip
+        torch.manual_seed(args.seed)
+        net = get_peft_model(model, config)  # type: ignore[arg-type]
+        net.peft_config["default"].base_model_name_or_path = args.model
+        for parameter in net.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    if args.selectors:
+        for name, parameter in model.emotion.named_parameters():
+            parameter.requires_grad_(not name.startswith(EXPERTS))
+    return net
+
+
+def finish(
+    args: argparse.Namespace, trainer: EmotionTrainer, trainee: Trainee, emotion: dict[str, Any], folder: Path
+) -> None:
+    """Write the adapter, or the whole model."""
+    if args.full:
+        state = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+        if trainer.args.should_save:
+            if state is not None:
+                whole, _ = start(args, folder)
+                found = {name.removeprefix("net."): value for name, value in state.items()}
+                whole.load_state_dict({name: value.to(precision(args)) for name, value in found.items()}, strict=False)
+            else:
+                whole = trainee.thinker
+            write_model(whole.to(precision(args)), folder, emotion, args.out / "model")
+        return
+    if trainer.args.should_save:
+        trainee.net.save_pretrained(str(args.out), safe_serialization=True, save_embedding_layers=False)  # type: ignore[operator]
+        save_additions(trainee.thinker, emotion, args.out)
+        card = Path(args.out) / "README.md"
+        card.write_text(adapter_card(json.loads((args.out / "run.json").read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+def adapter_card(run: dict[str, Any]) -> str:
+    kept = ("rank", "alpha", "lr", "merger_lr", "weight_decay", "warmup", "epochs", "batch", "accumulate", "balance")
+    rows = "\n".join(f"| {name} | {run['settings'].get(name)} |" for name in kept)
+    return f"""# CoT-LoRA adapter for {run["model"]}
+
+Trained by `train.lora` on {run["n_records"]} annotated windows (data {run["data_sha256"][:12]}), {run["n_processes"]}
+process(es), {run["precision"]}, {run["mask"]} mask, seed {run["seed"]}, revision {run["git_revision"] or "unknown"}.
+Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["result"]["steps"]} steps.
+
+| setting | value |
+| --- | --- |
+{rows}
+
+    realtime serve --model {run["model"]} --adapter THIS_FOLDER
+    python -m train.merge --model {run["model"]} --adapter THIS_FOLDER --out MERGED
+"""
+
+
+def main() -> None:
+    args = parse()
+    folder = checkpoint.locate(args.model)
+    model, emotion = start(args, folder)
+    loaded = as_loaded(model, folder)
+    trainee = Trainee(
+        net_of(args, model), Vocabulary.read(folder), label_share=args.label_share, cues_off=args.cues_off
+    )
+    trainer = train(
+        args,
+        trainee,
+        loaded,
+        stage="full" if args.full else "cot-lora",
+        full=args.full,
+        lr_of=lambda name: args.merger_lr if ".merger." in name else args.lr,
+    )
+    finish(args, trainer, trainee, emotion, folder)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    run_command(main, "train.lora")

@@ -1,0 +1,128 @@
+"""Fold an adapter into its backbone: a whole checkpoint in the published layout, with a card written from the run.
+
+    python -m train.merge --model nano|HF_ID|FOLDER --adapter FOLDER --out MERGED
+
+MERGED holds config.json, the weights (sharded where large), the tokenizer, emothinker.json and emothinker.safetensors,
+and README.md. `realtime analyze --model MERGED` and transformers read it as they read the published folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from realtime.errors import BadModel, BadSettings
+from realtime.model import checkpoint
+from realtime.model.thinker import EmoThinker
+from train.tuning.run import run_command, write_json
+from train.tuning.start import emotion_json
+
+SHARD_BYTES = 4_000_000_000
+CARRIED = ("*.json", "*.txt", "*.jinja", "*.model")
+"Tokenizer, processor and generation settings go along as they are."
+
+
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The precision that the folder's weights are stored in."""
+    with safe_open(checkpoint.shard_files(folder)[0], framework="pt") as file:
+        name = next(iter(file.keys()))
+        dtype: torch.dtype = file.get_tensor(name).dtype
+    return dtype
+
+
+def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: Path) -> None:
+    """Weights under their published names with everything of `source` that is not weights. Refuses to write over it."""
+    if out.resolve() == source.resolve():
+        raise BadSettings(f"{out} is the model itself.", "Choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    for pattern in CARRIED:
+        for path in sorted(source.glob(pattern)):
+            if path.name not in (checkpoint.INDEX, checkpoint.EMOTION_CONFIG):
+                shutil.copyfile(path, out / path.name)
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    if model.config.text.tie_word_embeddings:
+        state.pop("thinker.lm_head.weight")
+    ours = {key.removeprefix("emotion."): value for key, value in state.items() if key.startswith("emotion.")}
+    if emotion:
+        write_json(out / checkpoint.EMOTION_CONFIG, emotion)
+        save_file(ours, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
+    write_shards({key: value for key, value in state.items() if not key.startswith("emotion.")}, out)
+
+
+def write_shards(state: dict[str, Tensor], out: Path) -> None:
+    """One file, or several of at most `SHARD_BYTES` with their index."""
+    shards: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for key, value in state.items():
+        n_bytes = value.numel() * value.element_size()
+        if size + n_bytes > SHARD_BYTES and shards[-1]:
+            shards.append({})
+            size = 0
+        shards[-1][key] = value
+        size += n_bytes
+    if len(shards) == 1:
+        save_file(shards[0], out / checkpoint.WEIGHTS, metadata={"format": "pt"})
+        return
+    names = [f"model-{index:05d}-of-{len(shards):05d}.safetensors" for index in range(1, len(shards) + 1)]
+    for name, shard in zip(names, shards, strict=True):
+        save_file(shard, out / name, metadata={"format": "pt"})
+    total = sum(value.numel() * value.element_size() for value in state.values())
+    weight_map = {key: name for name, shard in zip(names, shards, strict=True) for key in shard}
+    write_json(out / checkpoint.INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+
+
+def card(name: str, adapter: Path, run: dict[str, Any]) -> str:
+    """From the run: what it was trained on and how, and nothing that the run does not say."""
+    settings = "\n".join(f"| {key} | {value} |" for key, value in run.get("settings", {}).items())
+    result = run.get("result", {})
+    return f"""# {name} with {adapter.name} merged
+
+A Qwen2.5-Omni checkpoint for EmoThinker live: watches a face, listens to a voice, and argues towards one of seven
+emotion words. It describes how people look and sound; it is not a readout of what they feel, and must not be used to
+judge people at work or in education.
+
+- base: `{run.get("model", name)}`; stage: {run.get("stage", "unknown")}; attention mask: {run.get("mask", "unknown")}
+- data: {run.get("n_records", "?")} annotated windows, sha256 `{run.get("data_sha256", "unknown")}`
+- code: revision `{run.get("git_revision") or "unknown"}`
+- seed {run.get("seed", "?")}, {run.get("n_processes", "?")} process(es)
+- precision: {run.get("precision", "?")}
+- loss: {result.get("first_loss", "?")} → {result.get("last_loss", "?")} in {result.get("steps", "?")} steps
+- accuracy, calibration, faithfulness: not measured by training; run `python -m train.evaluate --model THIS_FOLDER`
+
+| setting | value |
+| --- | --- |
+{settings}
+
+    realtime serve --model THIS_FOLDER
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--adapter", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    if not args.adapter.is_dir():
+        raise BadModel(f"There is no folder {args.adapter}.", hint="Name what train.lora or train.warmup wrote.")
+    folder = checkpoint.locate(args.model)
+    model = checkpoint.load(folder, adapter=args.adapter, dtype=stored_dtype(folder))
+    emotion = emotion_json(args.adapter) or emotion_json(folder)
+    write_model(model, folder, emotion, args.out)
+    run_file = args.adapter / "run.json"
+    run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.exists() else {}
+    (args.out / "README.md").write_text(card(args.model, args.adapter, run), encoding="utf-8")
+    n = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{args.out}: {n / 1e6:.1f} M parameters, {args.adapter} merged", flush=True)
+
+
+if __name__ == "__main__":
+    run_command(main, "train.merge")

@@ -1,0 +1,158 @@
+"""Annotated records as training examples: perceived once, kept on disk, drawn so that rare emotions come up."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pickle
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+from tqdm import tqdm
+
+from realtime.errors import BadSettings, RealtimeError
+from realtime.loading import LoadedModel
+from realtime.reason.branches import branch_names
+from train.coet.store import Lines
+from train.perceived import Perceived, watch
+from train.tuning.layout import Example
+
+CACHE_VERSION = 1
+
+
+def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[dict[str, Any]]:
+    """Records that have a chain, in the order they were written. Raises BadSettings when there is none."""
+    records = []
+    for folder in folders:
+        file = folder / "records.jsonl" if folder.is_dir() else folder
+        if not file.is_file():
+            raise BadSettings(f"There is no {file}.", "Annotate first: python -m train.annotate IN OUT.")
+        done = [record for record in Lines(file) if record["status"] == "done"]
+        records += [record for record in done if split is None or record["clip"]["split"] == split]
+    if not records:
+        raise BadSettings(
+            f"{', '.join(map(str, folders))} hold no finished record{f' of split {split}' if split else ''}.",
+            "See their summary.json for what failed.",
+        )
+    return records
+
+
+def data_sha256(records: Sequence[dict[str, Any]]) -> str:
+    """Of what is learnt from: which stretch of which clip, its label, its chain. Where the clips lie does not count."""
+    digest = hashlib.sha256()
+    for record in records:
+        clip = {name: value for name, value in record["clip"].items() if name != "path"}
+        parts = [record["key"], clip, record["sections"]]
+        digest.update(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+class Windows(Dataset[Example]):
+    """Items are addressed by (record, draw): the draw decides what is random, so a resumed run repeats it exactly."""
+
+    def __init__(self, records: Sequence[dict[str, Any]], model: LoadedModel, cache: Path, *, seed: int) -> None:
+        """`model`: with its instruments, and towers or not (`perceived.measuring`)."""
+        self.records = list(records)
+        self._model = model
+        self._cache = cache
+        self._seed = seed
+        view = model.weights.config.emotion
+        kept = {name: getattr(view, name) for name in ("frame_px", "grey_face_px", "dilation_patches", "face_geometry")}
+        self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics], sort_keys=True)
+        self.left_out: dict[str, str] = {}
+        "Key → why a clip cannot be used."
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def prepare(self, *, quiet: bool = False) -> None:
+        """Perceive what is not in the cache yet; clips that can no longer be read are left out, and why is kept."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        usable = []
+        for record in tqdm(self.records, unit="clip", desc="perceive", disable=True if quiet else None):
+            try:
+                self.perceived(record)
+                usable.append(record)
+            except (RealtimeError, av.FFmpegError, OSError, ValueError) as error:
+                self.left_out[record["key"]] = str(error)
+        self.records = usable
+        if not usable:
+            raise BadSettings("None of the clips can be read any more.", next(iter(self.left_out.values())))
+
+    def perceived(self, record: dict[str, Any]) -> Perceived:
+        clip, path = record["clip"], Path(record["clip"]["path"])
+        size = path.stat().st_size if path.exists() else 0
+        name = hashlib.sha256(f"{self._kind}{path}{size}{clip['start_s']}{clip['end_s']}".encode()).hexdigest()[:32]
+        file = self._cache / f"{name}.pickle"
+        if file.exists():
+            kept: Perceived = pickle.loads(file.read_bytes())
+            return kept
+        seen = watch(path, self._model, start_s=clip["start_s"], end_s=clip["end_s"])
+        nothing = np.zeros((0, 0, 3), np.uint8)
+        frames = tuple(dataclasses.replace(frame, rgb_HW3=nothing) for frame in seen.frames)
+        seen = dataclasses.replace(seen, frames=frames)
+        temporary = file.with_suffix(f".{id(seen)}.tmp")
+        temporary.write_bytes(pickle.dumps(seen))
+        temporary.replace(file)
+        return seen
+
+    def __getitem__(self, at: tuple[int, int]) -> Example:
+        index, draw = at
+        record = self.records[index]
+        perceived = self.perceived(record)
+        draw = (self._seed * 1_000_003 + draw) % 2**31
+        return Example(perceived, record["sections"], labels_of(record, perceived, draw), draw)
+
+
+def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[str, str]:
+    """The word each label branch learns. Where observers or instruments gave shares it is drawn from them: over many
+    draws the model learns the shares."""
+    rng = np.random.default_rng(draw)
+    clip, measured = record["clip"], record["measured"]
+    people, voice = measured["people"], measured["voice"]
+    shares = {
+        "face": people[0]["shares"] if people else None,
+        "voice": voice["shares"] if voice else None,
+        "both": clip["votes"] or ({clip["label"]: 1.0} if clip["label"] else None),
+    }
+    labels = {}
+    for name in branch_names(perceived.window):
+        told = shares[name]
+        if told:
+            p = np.array(list(told.values()), np.float64)
+            labels[name] = str(rng.choice(list(told), p=p / p.sum()))
+    return labels
+
+
+class Balanced(Sampler[tuple[int, int]]):
+    """Each epoch as many draws as there are records; a label is drawn by the root of how rare it is, `power` 0.5.
+
+    `power` 0 takes every record once, 1 all labels equally often. The order depends on seed and epoch alone.
+    """
+
+    def __init__(self, labels: Sequence[str], *, power: float, seed: int) -> None:
+        self._n, self._power, self._seed, self._epoch = len(labels), power, seed, 0
+        counts = Counter(labels)
+        self._weights = torch.tensor([(1 / counts[label]) ** power for label in labels], dtype=torch.float64)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        if self._power:
+            order = torch.multinomial(self._weights, self._n, replacement=True, generator=generator)
+        else:
+            order = torch.randperm(self._n, generator=generator)
+        for place, index in enumerate(order.tolist()):
+            yield index, self._epoch * self._n + place

@@ -1,0 +1,292 @@
+"""One training run on transformers' Trainer: settings, resuming, curves, and what is written beside the result.
+
+OUT/run.json            settings, seed, git revision, data hash, model, what was left out and why
+OUT/curves/             TensorBoard: loss, its parts, learning rate
+OUT/checkpoints/        from which the same command goes on exactly
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from realtime.errors import RealtimeError
+from realtime.loading import LoadedModel
+from train.perceived import measuring
+from train.tuning.data import Balanced, Windows, data_sha256, read_records
+from train.tuning.layout import Example
+from train.tuning.model import Trainee
+
+TRAINED = "model.safetensors"
+"In a checkpoint: the trained tensors alone. The frozen ones are in the model's folder."
+LAYERS = ["Layer", "VisionBlock", "AudioLayer"]
+"What FSDP shards and gathers as one."
+
+
+def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
+    """DESIGN.md's hyperparameters are the defaults."""
+    args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args.add_argument("records", type=Path, nargs="+", help="folders that train.annotate wrote")
+    args.add_argument("--model", required=True, help="nano, a hub id or a Qwen2.5-Omni folder")
+    args.add_argument("--out", type=Path, required=True)
+    args.add_argument("--split", help="only records of this split")
+    args.add_argument("--cache", type=Path, help="perceived windows, shared by runs (default: OUT/windows)")
+    args.add_argument("--epochs", type=float, default=1.0)
+    args.add_argument("--steps", type=int, default=-1, help="stop after so many optimizer steps instead")
+    args.add_argument("--batch", type=int, default=1, help="windows per process and step")
+    args.add_argument("--accumulate", type=int, default=8, help="steps whose gradients are added up")
+    args.add_argument("--lr", type=float, default=lr)
+    args.add_argument("--weight-decay", type=float, default=0.1)
+    args.add_argument("--warmup", type=float, default=0.05, help="share of the steps")
+    args.add_argument("--balance", type=float, default=0.5, help="0: as they come; 1: all emotions equally often")
+    args.add_argument("--label-share", type=float, default=0.5, help="of the label branches' loss beside the chain's")
+    args.add_argument("--cues-off", type=float, default=0.05, help="how often each kind of cue token is withheld")
+    args.add_argument("--seed", type=int, default=0)
+    args.add_argument("--save-steps", type=int, default=200)
+    args.add_argument("--keep", type=int, default=3, help="checkpoints kept")
+    args.add_argument("--log-steps", type=int, default=5)
+    args.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    args.add_argument("--no-gradient-checkpointing", action="store_true")
+    args.add_argument("--cpu", action="store_true", help="even where there is a GPU")
+    args.add_argument("--fresh", action="store_true", help="do not go on from a checkpoint")
+    return args
+
+
+def precision(args: argparse.Namespace) -> torch.dtype:
+    """bfloat16 where the card has it; the frozen weights are then held in it too."""
+    if args.precision == "auto":
+        able = torch.cuda.is_available() and not args.cpu and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if able else torch.float32
+    return torch.bfloat16 if args.precision == "bf16" else torch.float32
+
+
+class EmotionTrainer(Trainer):
+    """Our sampler, a learning rate per group, checkpoints of what was trained alone, and the loss's parts as curves."""
+
+    def __init__(self, *, lr_of: Callable[[str], float], balance: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._lr_of = lr_of
+        self._balance = balance
+        self._parts: dict[str, list[Tensor]] = {}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Balanced:
+        windows: Windows = train_dataset if train_dataset is not None else self.train_dataset
+        labels = [record["clip"]["label"] for record in windows.records]
+        return Balanced(labels, power=self._balance, seed=self.args.seed)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if self.optimizer is None:
+            groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+            for name, parameter in (model or self.model).named_parameters():
+                if parameter.requires_grad:
+                    # Gates, norms and biases are no weights that decay should pull to nothing.
+                    decay = self.args.weight_decay if parameter.dim() > 1 else 0.0
+                    groups.setdefault((self._lr_of(name), decay), []).append(parameter)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, model or self.model)
+            grouped = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
+            self.optimizer = kind(grouped, **options)
+        return self.optimizer
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        outputs = model(**inputs)
+        for name in ("chain", "label"):
+            self._parts.setdefault(name, []).append(outputs[name])
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs:
+            logs |= {name: float(torch.stack(values).mean()) for name, values in self._parts.items() if values}
+            self._parts.clear()
+        super().log(logs, *args, **kwargs)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = self.model.state_dict() if state_dict is None else state_dict
+        trained = {name for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        kept = {name: value.detach().cpu().contiguous() for name, value in state.items() if name in trained}
+        save_file(kept, folder / TRAINED, metadata={"format": "pt"})
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        found = load_file(Path(resume_from_checkpoint) / TRAINED)
+        result = (model or self.model).load_state_dict(found, strict=False)
+        if result.unexpected_keys:
+            raise RealtimeError(
+                f"{resume_from_checkpoint} was trained with other settings (first {result.unexpected_keys[0]}).",
+                "Use the settings in its run.json, or another --out.",
+            )
+
+
+def collate(examples: list[Example]) -> dict[str, list[Example]]:
+    return {"examples": examples}
+
+
+def training_arguments(args: argparse.Namespace, *, full: bool) -> TrainingArguments:
+    dtype, on_gpu = precision(args), torch.cuda.is_available() and not args.cpu
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(args.out / "curves"))
+    many = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    sharded = {}
+    if full and many:
+        wrap = {"version": 2, "transformer_layer_cls_to_wrap": LAYERS, "reshard_after_forward": True}
+        sharded = {"fsdp": True, "fsdp_config": wrap}
+    return TrainingArguments(
+        output_dir=str(args.out / "checkpoints"),
+        per_device_train_batch_size=args.batch,
+        gradient_accumulation_steps=args.accumulate,
+        num_train_epochs=args.epochs,
+        max_steps=args.steps,
+        learning_rate=args.lr,
+        lr_scheduler_type="cosine",
+        warmup_steps=args.warmup,
+        weight_decay=args.weight_decay,
+        max_grad_norm=1.0,
+        bf16=dtype == torch.bfloat16,
+        logging_steps=args.log_steps,
+        logging_nan_inf_filter=False,
+        save_steps=args.save_steps,
+        save_total_limit=args.keep,
+        report_to=["tensorboard"],
+        seed=args.seed,
+        use_cpu=not on_gpu,
+        remove_unused_columns=False,
+        # A window without speech leaves the extractor without a gradient.
+        ddp_find_unused_parameters=many and not full,
+        disable_tqdm=not sys.stderr.isatty(),
+        dataloader_pin_memory=on_gpu,
+        **sharded,
+    )
+
+
+def train(
+    args: argparse.Namespace,
+    trainee: Trainee,
+    loaded: LoadedModel,
+    *,
+    stage: str,
+    full: bool = False,
+    lr_of: Callable[[str], float] | None = None,
+) -> EmotionTrainer:
+    """Prepare, train (going on from the newest checkpoint in OUT), write run.json. Returns the finished trainer."""
+    settings = training_arguments(args, full=full)
+    records = read_records(args.records, split=args.split)
+    windows = Windows(records, measuring(loaded), args.cache or args.out / "windows", seed=args.seed)
+    with (
+        settings.main_process_first(desc="perceive"),
+        torch.autocast("cpu", torch.bfloat16, enabled=loaded.weights.dtype == torch.bfloat16),
+    ):
+        windows.prepare(quiet=settings.process_index > 0)
+    trainer = EmotionTrainer(
+        model=trainee,
+        args=settings,
+        train_dataset=windows,
+        data_collator=collate,
+        lr_of=lr_of or (lambda name: args.lr),
+        balance=args.balance,
+    )
+    n_trained = sum(p.numel() for p in trainee.parameters() if p.requires_grad)
+    used = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
+    described: dict[str, Any] = {
+        "stage": stage,
+        "model": args.model,
+        "settings": used | {"records": [str(path) for path in args.records]},
+        "seed": args.seed,
+        "git_revision": git_revision(),
+        "data_sha256": data_sha256(windows.records),
+        "n_records": len(windows),
+        "left_out": windows.left_out,
+        "n_trained": n_trained,
+        "n_processes": settings.world_size,
+        "precision": str(precision(args)).removeprefix("torch."),
+        "mask": "ring" if loaded.weights.config.emotion.ring else "causal",
+        "versions": {"torch": torch.__version__},
+    }
+    if settings.should_save:
+        args.out.mkdir(parents=True, exist_ok=True)
+        refuse_other_data(args.out, described, fresh=args.fresh)
+        write_json(args.out / "run.json", described)
+    last = (
+        None if args.fresh else get_last_checkpoint(settings.output_dir) if Path(settings.output_dir).is_dir() else None
+    )
+    if not args.no_gradient_checkpointing:
+        trainee.recompute_layers()
+    result = trainer.train(resume_from_checkpoint=last)
+    if settings.should_save:
+        losses = [
+            {k: v for k, v in line.items() if k != "epoch"} for line in trainer.state.log_history if "loss" in line
+        ]
+        described["result"] = {
+            "steps": trainer.state.global_step,
+            "first_loss": losses[0]["loss"] if losses else None,
+            "last_loss": losses[-1]["loss"] if losses else None,
+            "seconds": round(result.metrics.get("train_runtime", 0.0), 1),
+            "resumed_from": last and Path(last).name,
+        }
+        write_json(args.out / "run.json", described)
+        print(f"{stage}: {json.dumps(described['result'])}, {n_trained / 1e6:.2f} M parameters trained", flush=True)
+    return trainer
+
+
+def refuse_other_data(out: Path, described: Mapping[str, Any], *, fresh: bool) -> None:
+    """A checkpoint of other data or another model must not be gone on from unnoticed."""
+    path = out / "run.json"
+    if fresh or not path.exists() or not (out / "checkpoints").is_dir():
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("model", "data_sha256", "seed", "stage"):
+        if before.get(name) != described[name]:
+            raise RealtimeError(
+                f"{out} holds a run with another {name} ({before.get(name)}, now {described[name]}).",
+                "Choose another --out, or begin anew with --fresh.",
+            )
+
+
+def write_json(path: Path, value: Any) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def git_revision() -> str:
+    """The revision that ran, with `+` where files were changed; empty outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        revision = git("rev-parse", "HEAD")
+        return revision + ("+" if revision and git("status", "--porcelain", "--untracked-files=no") else "")
+    except OSError:
+        return ""
+
+
+def run_command(main: Callable[[], None], name: str) -> None:
+    """A person's mistake is a sentence, not a traceback."""
+    try:
+        main()
+    except RealtimeError as error:
+        print(f"{name}: {error.message}\n{' ' * len(name)}  {error.hint}".rstrip(), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; the same command goes on from the newest checkpoint.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,91 @@
+"""Where a training run starts: a published folder (or nano), with EmoThinker's additions made where it has none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.loading import LoadedModel
+from realtime.model import checkpoint
+from realtime.model.config import ModelConfig
+from realtime.model.thinker import EmoThinker, Emotion
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason.stream import Reasoner
+from realtime.records import LABELS
+
+EXPERTS = ("face_expert", "voice_expert", "geometry_")
+"Parts of `emotion.` that were trained by themselves and stay as they are."
+
+
+def emotion_json(folder: Path) -> dict[str, Any]:
+    path = folder / checkpoint.EMOTION_CONFIG
+    return checkpoint.read_json(path) if path.exists() else {}
+
+
+def with_additions(
+    folder: Path, *, selector_dim: int, cues: bool, ring: bool | None, dtype: torch.dtype
+) -> tuple[EmoThinker, dict[str, Any]]:
+    """The folder's model with selectors, and cue projectors over nano's experts; where new, shut (gates 0).
+
+    Also what its emothinker.json has to say. A folder that has additions already keeps them.
+    """
+    model = checkpoint.load(folder, dtype=dtype)
+    emotion = emotion_json(folder)
+    if not model.config.emotion.selector_dim:
+        nano = emotion_json(checkpoint.NANO)
+        # How instruments are read comes with the instruments; how frames are cut and asked about is the folder's own.
+        own = {"frame_px", "grey_face_px", "dilation_patches", "drop", "prompt", "ring", "calibration", "selector_dim"}
+        emotion = {name: value for name, value in nano.items() if cues and name not in own} | emotion
+        emotion["selector_dim"] = selector_dim
+    if ring is not None:
+        emotion["ring"] = ring
+    config = checkpoint.read_json(folder / "config.json")
+    model.config = ModelConfig.parse(config, emotion)
+    old = model.emotion.state_dict()
+    torch.manual_seed(0)
+    model.emotion = Emotion(model.config)
+    known = {**(nano_instruments() if cues else {}), **{k: v.float() for k, v in old.items()}}
+    fitting = {k: v for k, v in model.emotion.state_dict().items() if k in known and known[k].shape == v.shape}
+    model.emotion.load_state_dict({k: known[k] for k in fitting}, strict=False)
+    return model.requires_grad_(False), emotion
+
+
+def nano_instruments() -> dict[str, torch.Tensor]:
+    weights = checkpoint.read_tensors(checkpoint.NANO / checkpoint.EMOTION_WEIGHTS)
+    return {key: tensor.float() for key, tensor in weights.items() if key.startswith(EXPERTS)}
+
+
+def with_warmup(folder: Path, warmup: Path, *, dtype: torch.dtype) -> tuple[EmoThinker, dict[str, Any]]:
+    """The folder's model with what `train.warmup` made of its additions."""
+    model = checkpoint.load(folder, adapter=warmup, dtype=dtype)
+    model.emotion.float()
+    return model, emotion_json(warmup)
+
+
+def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:
+    """As `loading.load` gives it; the reasoner is there for its query alone."""
+    name = folder.name
+    return LoadedModel(
+        name, "torch (training)", LABELS, Reasoner(model, Vocabulary.read(folder)), model, TorchTowers(model)
+    )
+
+
+def save_additions(model: EmoThinker, emotion: dict[str, Any], folder: Path) -> None:
+    """emothinker.json and emothinker.safetensors; nothing for a model without additions."""
+    from safetensors.torch import save_file
+
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.emotion.state_dict().items()}
+    if not state and not emotion:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / checkpoint.EMOTION_CONFIG).write_text(json.dumps(emotion, indent=1) + "\n", encoding="utf-8")
+    save_file(state, folder / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
+
+
+def config_of(model: EmoThinker) -> dict[str, Any]:
+    return dataclasses.asdict(model.config)

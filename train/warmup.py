@@ -1,0 +1,51 @@
+"""Stage 1: warm up the selectors, the audio extractor and the cue projectors; backbone and experts are frozen.
+
+    python -m train.warmup RECORDS … --model nano|HF_ID|FOLDER --out OUT
+    torchrun --nproc-per-node 8 -m train.warmup …
+
+OUT gets emothinker.json and emothinker.safetensors: what `train.lora --from-warmup OUT` goes on from, and what
+`realtime serve --model M --adapter OUT` serves.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from realtime.model import checkpoint
+from realtime.model.tokenizer import Vocabulary
+from train.tuning.model import Trainee
+from train.tuning.run import common_arguments, precision, run_command, train
+from train.tuning.start import EXPERTS, as_loaded, save_additions, with_additions
+
+
+def main() -> None:
+    parser = common_arguments(__doc__ or "", lr=1e-4)
+    parser.add_argument("--selector-dim", type=int, default=512, help="width of new selectors' attention")
+    parser.add_argument("--no-cues", action="store_true", help="no cue tokens beside the model's own tokens")
+    parser.add_argument(
+        "--ring",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="train for the ring (default: as the model is)",
+    )
+    args = parser.parse_args()
+    folder = checkpoint.locate(args.model)
+    model, emotion = with_additions(
+        folder, selector_dim=args.selector_dim, cues=not args.no_cues, ring=args.ring, dtype=precision(args)
+    )
+    for name, parameter in model.emotion.named_parameters():
+        parameter.requires_grad_(not name.startswith(EXPERTS))
+    trainee = Trainee(model, Vocabulary.read(folder), label_share=args.label_share, cues_off=args.cues_off)
+    trainer = train(args, trainee, as_loaded(model, folder), stage="warm-up")
+    if trainer.args.should_save:
+        save_additions(model, emotion, args.out)
+        gates = {n: round(p.item(), 4) for n, p in model.emotion.named_parameters() if n.endswith("gate")}
+        print(f"{args.out}: gates {gates}", flush=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    run_command(main, "train.warmup")
