@@ -1,0 +1,244 @@
+"""Training holds to serving and to itself: same sequences, same scores, same curve after a kill, alone or together."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.errors import BadModel
+from realtime.loading import load
+from realtime.model import checkpoint
+from realtime.records import Ask, Window
+from train import tiny
+from train.perceived import watch
+from train.tuning.data import Balanced, data_sha256
+from train.tuning.layout import IGNORED, Example, Layout
+from train.tuning.model import Trainee
+from train.tuning.start import as_loaded, save_additions, with_additions
+
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+REPOSITORY = Path(__file__).parents[2]
+SECTIONS = {
+    "face": "A smile.", "context": "One person.", "atmosphere": "Even light.", "voice": "Lively.",
+    "coarse": "Positive.", "fine": "It points to happy.", "answer": "happy, slight",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """smoke.sh, run once: every stage on drawn clips and a small random Qwen2.5-Omni folder."""
+    path = tmp_path_factory.mktemp("smoke")
+    env = {**ENV, "WORK": str(path), "PYTHON": sys.executable, "STEPS": "4"}
+    done = subprocess.run(
+        ["bash", "train/runs/smoke.sh"], cwd=REPOSITORY, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return path
+
+
+def run(command: str, work: Path, out: Path, *flags: str, processes: int = 1) -> dict[str, Any]:
+    """A stage as a person runs it; what run.json says afterwards."""
+    launch = ["-m", command]
+    if processes > 1:
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *launch]
+    common = ["--model", str(work / "model"), "--out", str(out), "--cache", str(work / "windows"), "--cpu"]
+    steps = ["--batch", "1", "--accumulate", "1", "--log-steps", "1", "--cues-off", "0.3"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(work / "coet"), *common, *steps, *flags],
+        cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    described: dict[str, Any] = json.loads((out / "run.json").read_text())
+    return described
+
+
+def curve(out: Path, step: int) -> list[tuple[int, float]]:
+    state = json.loads((out / "checkpoints" / f"checkpoint-{step}" / "trainer_state.json").read_text())
+    return [(line["step"], line["loss"]) for line in state["log_history"] if "loss" in line]
+
+
+def test_smoke_leaves_everything_that_its_stages_promise(work: Path) -> None:
+    run_json = json.loads((work / "adapter" / "run.json").read_text())
+    assert run_json["n_records"] == 6
+    assert run_json["data_sha256"]
+    assert run_json["seed"] == 0
+    assert (run_json["settings"]["rank"], run_json["settings"]["alpha"], run_json["settings"]["lr"]) == (32, 64, 2e-5)
+    assert list((work / "adapter" / "curves").glob("events.out.tfevents.*"))
+    assert "sha256" in (work / "merged" / "README.md").read_text()
+    events = [json.loads(line) for line in (work / "events.jsonl").read_text().splitlines()]
+    assert any(event["type"] == "label" for event in events)
+
+
+def test_a_merged_folder_is_the_backbone_with_its_adapter(work: Path) -> None:
+    merged = checkpoint.load(work / "merged")
+    adapted = checkpoint.load(work / "model", adapter=work / "adapter")
+    stock = checkpoint.load(work / "model")
+    state = merged.state_dict()
+    for name, tensor in adapted.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    changed = {name for name, tensor in stock.state_dict().items() if not torch.equal(tensor, state[name])}
+    assert any(".self_attn.q_proj." in name for name in changed)
+    assert any(".visual.merger." in name for name in changed)
+    assert not any(".audio_tower." in name or ".visual.blocks." in name for name in changed)
+
+
+def test_transformers_reads_the_merged_folder(work: Path) -> None:
+    """The published layout: the same keys, the same shapes as the folder it came from."""
+    before = checkpoint.read_tensors(work / "model" / checkpoint.WEIGHTS)
+    after = checkpoint.read_tensors(work / "merged" / checkpoint.WEIGHTS)
+    assert {key: value.shape for key, value in before.items()} == {key: value.shape for key, value in after.items()}
+
+
+def test_an_adapter_of_another_model_is_refused(work: Path) -> None:
+    with pytest.raises(BadModel, match="does not fit"):
+        checkpoint.load(checkpoint.NANO, adapter=work / "adapter")
+
+
+@pytest.mark.parametrize("ring", [False, True])
+def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path, ring: bool) -> None:
+    """Serving perceives the clip with its towers and reads the window; training lays out what it kept of it."""
+    folder = tmp_path / "model"
+    shutil.copytree(work / "model", folder)
+    model, emotion = with_additions(folder, selector_dim=16, cues=True, ring=ring, dtype=torch.float32)
+    for name, parameter in model.emotion.named_parameters():
+        if name.endswith("gate"):
+            parameter.data.fill_(0.7)
+    save_additions(model, emotion | {"drop": 0.0}, folder)
+    served = load(str(folder), engine="torch")
+    clip, vocabulary = work / "clips" / "clip0.mp4", served.thinker.vocabulary
+    reading = served.thinker.read(served_window(served, clip), Ask())
+    kept, trainee = watch(clip, served), Trainee(served.weights, vocabulary)
+    layout = Layout(served.weights, vocabulary, cues_off=0.0)
+
+    scores = []
+    for word in Ask().labels:
+        sequence = layout.sequence(Example(kept, SECTIONS, {"both": word}, draw=0))
+        log_p = torch.log_softmax(served.weights.thinker.lm_head(trainee.hidden([sequence])[0]), -1)
+        ids, at = vocabulary.ids(word), sequence.label_rows["both"]
+        assert sequence.targets_T[at : at + len(ids)].tolist() == ids
+        scores.append(float(log_p[range(at, at + len(ids)), ids].sum()))
+    trained = torch.softmax(torch.tensor(scores), 0).tolist()
+    # What the tower sees is kept as bytes; nothing else differs.
+    assert trained == pytest.approx(list(reading.label.probabilities.values()), abs=2e-3)
+
+    evidence = reading.evidence
+    x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks)])
+    torch.testing.assert_close(sequence.x_TD[: x.shape[0]], x, atol=5e-3, rtol=5e-3)
+    positions = torch.cat([chunk.positions_3N for chunk in evidence.chunks], 1)
+    assert torch.equal(sequence.positions_3T[:, evidence.n_trunk : x.shape[0]], positions)
+
+
+def served_window(served: Any, path: Path) -> Window:
+    """The clip's window with the tokens that serving makes."""
+    import asyncio
+
+    from realtime.buffer import BufferSettings, RollingBuffer
+    from realtime.ingest.media import MediaSource
+    from realtime.ingest.settings import IngestSettings
+    from realtime.ingest.speech import SpeechSettings
+    from tests.ingest.media_files import RememberingSink
+
+    class Sink(RememberingSink):
+        async def speech_so_far(self, so_far: object) -> None: ...
+
+    sink = Sink()
+    source = MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
+    asyncio.run(source.run(sink))
+    perception, buffer = served.perceiver(seed=0), RollingBuffer(BufferSettings())
+    for frame in sink.frames:
+        buffer.add_frame(perception.see(frame))
+    for segment in sink.segments:
+        buffer.add_speech(perception.hear(segment))
+    perception.close()
+    return buffer.window(0, sink.segments[-1].end_s)
+
+
+def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
+    model = checkpoint.load(work / "model", adapter=work / "adapter")
+    loaded = as_loaded(model, work / "model")
+    layout = Layout(model, loaded.thinker.vocabulary)
+    kept = watch(work / "clips" / "clip0.mp4", loaded)
+    sequence = layout.sequence(Example(kept, SECTIONS, {"both": "happy"}, draw=1))
+    wanted = sequence.targets_T[sequence.chain_from :]
+    said = loaded.thinker.vocabulary.text(wanted[wanted != IGNORED].tolist())
+    assert said == "".join(f"{text}</{name}>" for name, text in SECTIONS.items())
+    assert (sequence.targets_T[: sequence.label_rows["both"]] == IGNORED).all()
+    labels = sequence.targets_T[: sequence.chain_from - 1]
+    assert loaded.thinker.vocabulary.text(labels[labels != IGNORED].tolist()) == "happy"
+
+
+def test_a_resumed_run_has_the_same_curve_and_weights(work: Path, tmp_path: Path) -> None:
+    """Killed after the third step, in the middle of an epoch: the rest is as if it never happened."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    flags = ["--steps", "8", "--save-steps", "5", "--from-warmup", str(work / "warmup"), "--selectors"]
+    run("train.lora", work, whole, *flags)
+    shutil.copytree(whole, killed)
+    shutil.rmtree(killed / "checkpoints" / "checkpoint-8")
+    (killed / "adapter_model.safetensors").unlink()
+    described = run("train.lora", work, killed, *flags)
+    assert described["result"]["resumed_from"] == "checkpoint-5"
+    assert curve(killed, 8) == curve(whole, 8)
+    assert len(curve(whole, 8)) == 8
+    a = checkpoint.read_tensors(whole / "adapter_model.safetensors")
+    b = checkpoint.read_tensors(killed / "adapter_model.safetensors")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_two_processes_train_together(work: Path, tmp_path: Path) -> None:
+    described = run("train.lora", work, tmp_path / "two", "--steps", "2", processes=2)
+    assert described["n_processes"] == 2
+    alone = run("train.lora", work, tmp_path / "one", "--steps", "2", "--batch", "2")
+    # Two processes with one window each see what one process sees with both.
+    assert described["result"]["first_loss"] == pytest.approx(alone["result"]["first_loss"], rel=1e-4)
+
+
+def test_full_tuning_is_sharded_and_leaves_a_whole_model(work: Path, tmp_path: Path) -> None:
+    run("train.lora", work, tmp_path / "full", "--steps", "2", "--full", "--lr", "1e-3", processes=2)
+    tuned = checkpoint.load(tmp_path / "full" / "model").state_dict()
+    stock = checkpoint.load(work / "model").state_dict()
+    name = "thinker.model.layers.0.mlp.up_proj.weight"
+    assert not torch.equal(tuned[name], stock[name])
+    assert torch.isfinite(tuned[name]).all()
+
+
+def test_another_data_set_does_not_go_on_from_a_checkpoint(work: Path, tmp_path: Path) -> None:
+    shutil.copytree(work / "warmup", tmp_path / "warmup")
+    command = [sys.executable, "-m", "train.warmup", str(work / "coet"), "--model", str(work / "model"), "--seed", "7"]
+    flags = ["--out", str(tmp_path / "warmup"), "--cache", str(work / "windows"), "--cpu"]
+    done = subprocess.run([*command, *flags], cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "another seed" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_rare_emotions_are_drawn_more_often_and_the_same_every_time() -> None:
+    labels = ["happy"] * 900 + ["fear"] * 100
+    sampler = Balanced(labels, power=0.5, seed=3)
+    drawn = [labels[index] for index, _ in sampler]
+    assert 0.2 < np.mean([label == "fear" for label in drawn]) < 0.3
+    assert list(sampler) == list(Balanced(labels, power=0.5, seed=3))
+    first = list(sampler)
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    plain = Balanced(labels, power=0.0, seed=3)
+    assert sorted(index for index, _ in plain) == list(range(1000))
+
+
+def test_the_data_hash_is_of_what_is_learnt_not_of_where_it_lies() -> None:
+    record = {"key": "a", "clip": {"path": "/here/a.mp4", "label": "sad"}, "sections": SECTIONS}
+    moved = {**record, "clip": {"path": "/there/a.mp4", "label": "sad"}}
+    other = {**record, "clip": {"path": "/here/a.mp4", "label": "happy"}}
+    assert data_sha256([record]) == data_sha256([moved]) != data_sha256([other])
+
+
+def test_tiny_is_what_transformers_writes(tmp_path: Path) -> None:
+    assert checkpoint.load(tiny.write_model(tmp_path)).config.emotion.selector_dim == 0
