@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
 
     serve = commands.add_parser("serve", parents=[model], help="serve the page and the WHIP endpoint")
+    serve.add_argument("--adapters", type=Path, metavar="DIR", help="adapters that a session may choose by name")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
     serve.add_argument("--port", help="port (default: 8080; 0 takes a free one)")
     serve.add_argument("--tls-cert", type=Path, metavar="F", help="certificate, PEM")
@@ -115,6 +116,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     flags = {
         "model.name": options.model,
         "model.adapter": options.adapter,
+        "model.adapters": getattr(options, "adapters", None),
         "model.engine": options.engine,
         "model.engine_dir": options.engine_dir,
         **{
@@ -132,6 +134,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
     from realtime import hosting
+    from realtime.adapters import Adapters
     from realtime.ingest.webrtc import answer
     from realtime.metrics import Metrics
     from realtime.server import LiveServer
@@ -151,6 +154,7 @@ def _serve(options: argparse.Namespace) -> int:
             settings=settings,
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+            adapters=Adapters(settings.model.adapters, partial(_load_model, settings)),
         )
         scheme = "https" if settings.server.tls_cert else "http"
         host = "localhost" if settings.server.loopback else settings.server.host
@@ -224,12 +228,17 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
         yield out
 
 
-def _load_model(settings: Settings) -> Model:
+def _load_model(settings: Settings, adapter: Path | None = None) -> Model:
+    """`adapter`: instead of the one in the settings."""
     from realtime import loading
 
     wanted = settings.model
     return loading.load(
-        wanted.name, adapter=wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir, int8=wanted.int8
+        wanted.name,
+        adapter=adapter or wanted.adapter,
+        engine=wanted.engine,
+        engine_dir=wanted.engine_dir,
+        int8=wanted.int8,
     )
 
 

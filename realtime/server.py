@@ -29,6 +29,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime import asking
+from realtime.adapters import Adapters
 from realtime.errors import (
     BadOffer,
     BadRequest,
@@ -68,8 +69,16 @@ class LiveServer:
     """One server over one model. `app` is the ASGI application; sessions live in the loop that runs it."""
 
     def __init__(
-        self, *, model: Model, worker: ModelWorker, settings: Settings, metrics: Metrics, answer: Answer
+        self,
+        *,
+        model: Model,
+        worker: ModelWorker,
+        settings: Settings,
+        metrics: Metrics,
+        answer: Answer,
+        adapters: Adapters | None = None,
     ) -> None:
+        self._adapters = adapters or Adapters(None, lambda folder: model)
         self.sessions = Sessions(model=model, worker=worker, settings=settings, metrics=metrics)
         self._model = model
         self._worker = worker
@@ -122,8 +131,10 @@ class LiveServer:
         if kind != SDP:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
         with self.sessions.place():
+            adapter = request.query_params.get("adapter")
+            model = self._model if adapter is None else await self._adapters.model(adapter)
             sdp, source = await self._answer(await self._offer(request))
-            session = self.sessions.start(source)
+            session = self.sessions.start(source, model)
         return Response(sdp, HTTPStatus.CREATED, {"Location": f"/sessions/{session.id}"}, media_type=SDP)
 
     async def _offer(self, request: Request) -> str:
@@ -146,7 +157,7 @@ class LiveServer:
         state = "ended" if session.log.closed else "live"
         asked = asking.told(session.asked)
         return JSONResponse(
-            {"id": session.id, "state": state, "model": self._model.name, "ask": asked, **session.state()}
+            {"id": session.id, "state": state, "model": session.model_name, "ask": asked, **session.state()}
         )
 
     async def ask(self, request: Request) -> Response:
@@ -230,6 +241,7 @@ class LiveServer:
             {
                 "version": version("emothinker"),
                 "model": self._model.name,
+                "adapters": self._adapters.names(),
                 "engine": self._model.engine_reason,
                 "labels": self._model.labels,
                 "sections": SECTIONS,

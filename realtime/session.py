@@ -143,6 +143,10 @@ class Session:
         self._stopping.set()
 
     @property
+    def model_name(self) -> str:
+        return self._model.name
+
+    @property
     def asked(self) -> Ask:
         return self._ask
 

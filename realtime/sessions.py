@@ -52,11 +52,11 @@ class Sessions:
         finally:
             self._n_reserved -= 1
 
-    def start(self, source: Source) -> Session:
-        """Run a session over `source` until one of them ends."""
+    def start(self, source: Source, model: Model | None = None) -> Session:
+        """Run a session over `source` until one of them ends, with the server's own model or another one."""
         session = Session(
             source=source,
-            model=self._model,
+            model=model or self._model,
             worker=self._worker,
             settings=self._settings,
             metrics=self._metrics,

@@ -75,6 +75,8 @@ class ModelSettings:
     name: str = "nano"
     "`nano`, a Hugging Face id, or a folder."
     adapter: Path | None = None
+    adapters: Path | None = None
+    "A folder of adapters; a new session may choose one by name: POST /whip?adapter=NAME."
     engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
     engine_dir: Path | None = None
     "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."

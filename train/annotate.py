@@ -3,7 +3,8 @@
     python -m train.annotate IN OUT [--labels FILE]
     python -m train.annotate IN OUT --annotator measured --annotator openai --url http://HOST/v1 --endpoint-model NAME
 
-IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]). OUT gets
+IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]), or with --layout a
+published set (DFEW, MELD, IEMOCAP …) as its owners lay it out. OUT gets
 records.jsonl with its schema, a summary, a data set card and a page of samples. Run it again and it goes on where it
 stopped. Several `--annotator` may be named: each record keeps what all of them said, and takes the last one that passes
 the gate. The endpoint's key is read from EMOTHINKER_ANNOTATE_KEY.
@@ -16,6 +17,7 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,8 @@ from train.coet.openai import Endpoints, OpenAIAnnotator
 from train.coet.run import Run
 from train.coet.store import DiskFull, Store
 from train.perceived import Perceived, measuring, watch
-from train.readers import folder
-from train.readers.folder import Clip
+from train.readers import folder, sets
+from train.readers.clip import Clip
 
 KEY_VARIABLE = "EMOTHINKER_ANNOTATE_KEY"
 
@@ -40,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("input", type=Path, metavar="IN")
     args.add_argument("output", type=Path, metavar="OUT")
     args.add_argument("--labels", type=Path, help="label file, where it is not IN/labels.csv or IN/labels.jsonl")
+    args.add_argument("--layout", choices=sorted(sets.READERS), help="IN is that set as its owners publish it")
     args.add_argument("--annotator", action="append", choices=("measured", "openai"), help="default: measured")
     args.add_argument("--instruments", default="nano", metavar="MODEL", help="whose experts measure (default: nano)")
     args.add_argument("--limit", type=int, help="only so many clips")
@@ -109,7 +112,14 @@ def chosen(args: argparse.Namespace) -> list[Clip]:
             raise ValueError
     except ValueError:
         raise BadSettings(f"--shard is {args.shard}.", "Write I/N with 0 ≤ I < N, for example 0/8.") from None
-    return folder.read(args.input, args.labels)[index::n][: args.limit]
+    clips = published(args.layout, args.input) if args.layout else folder.read(args.input, args.labels)
+    return clips[index::n][: args.limit]
+
+
+def published(layout: str, where: Path) -> list[Clip]:
+    """The clips of a published set. One that asks for something else than an emotion (sarcasm) labels none."""
+    read = sets.read(layout, where)
+    return [replace(clip, label="" if read.question else folder.canonical(clip.label)) for clip in read.clips]
 
 
 def write(

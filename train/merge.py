@@ -54,7 +54,14 @@ def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: P
     if emotion:
         write_json(out / checkpoint.EMOTION_CONFIG, emotion)
         save_file(ours, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
-    write_shards({key: value for key, value in state.items() if not key.startswith("emotion.")}, out)
+    theirs = {key: value for key, value in state.items() if not key.startswith("emotion.")}
+    write_shards(theirs | unused(source), out)
+
+
+def unused(source: Path) -> dict[str, Tensor]:
+    """What a published folder holds and the Thinker does not need (it speaks): carried along, so that others can."""
+    found = (item for path in checkpoint.shard_files(source) for item in checkpoint.read_tensors(path).items())
+    return {key: tensor for key, tensor in found if checkpoint.published_name(key) is None}
 
 
 def write_shards(state: dict[str, Tensor], out: Path) -> None:

@@ -22,7 +22,7 @@ from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.coet.observe import SeenClip
 from train.coet.store import DiskFull, Lines, Store
 from train.readers import folder
-from train.readers.folder import Clip
+from train.readers.clip import Clip
 
 
 @pytest.fixture(scope="module")

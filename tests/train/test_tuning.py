@@ -25,6 +25,9 @@ from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.model import Trainee
 from train.tuning.start import as_loaded, save_additions, with_additions
 
+# Nine runs of a stage, each a fresh process: a minute and a half of two free cores.
+pytestmark = pytest.mark.timeout(1800)
+
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 REPOSITORY = Path(__file__).parents[2]
 SECTIONS = {
@@ -177,7 +180,7 @@ def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
 
 
 def test_a_resumed_run_has_the_same_curve_and_weights(work: Path, tmp_path: Path) -> None:
-    """Killed after the third step, in the middle of an epoch: the rest is as if it never happened."""
+    """Killed after its last checkpoint, in the middle of an epoch: the rest is as if it never happened."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     flags = ["--steps", "8", "--save-steps", "5", "--from-warmup", str(work / "warmup"), "--selectors"]
     run("train.lora", work, whole, *flags)
@@ -242,3 +245,24 @@ def test_the_data_hash_is_of_what_is_learnt_not_of_where_it_lies() -> None:
 
 def test_tiny_is_what_transformers_writes(tmp_path: Path) -> None:
     assert checkpoint.load(tiny.write_model(tmp_path)).config.emotion.selector_dim == 0
+
+
+def test_the_cost_of_a_step_is_told_in_one_line(tmp_path: Path) -> None:
+    """At a shape that a CPU can do; the real ones need a GPU."""
+    command = [
+        sys.executable,
+        "-m",
+        "train.bench",
+        "--shape",
+        "tiny",
+        "--tokens",
+        "64",
+        "--frames",
+        "1",
+        "--steps",
+        "1",
+    ]
+    done = subprocess.run([*command, "--cpu"], cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=True)
+    line = json.loads(done.stdout)
+    assert line["tokens_per_s"] > 0
+    assert line["model_flops_utilisation"] is None

@@ -8,7 +8,7 @@ from realtime.reason.prompt import INTENSITIES, SECTIONS, UNSURE
 from realtime.records import LABELS
 from train.coet.annotators import LEVELS
 from train.coet.observe import SeenClip
-from train.readers.folder import Clip
+from train.readers.clip import Clip
 
 VERSION = 1
 STATUSES = ("done", "dropped", "failed")

@@ -20,7 +20,7 @@ from train.coet.annotators import AnnotationFailed, Annotator
 from train.coet.observe import SeenClip, observe
 from train.coet.store import DiskFull, Store
 from train.perceived import Perceived
-from train.readers.folder import Clip
+from train.readers.clip import Clip
 
 Perceive = Callable[[Clip], Perceived]
 

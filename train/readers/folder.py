@@ -11,12 +11,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from realtime.errors import BadSettings
 from realtime.records import LABELS
+from train.readers.clip import Clip
 
 SYNONYMS = {
     "happiness": "happy", "joy": "happy", "hap": "happy", "sadness": "sad", "anger": "angry", "ang": "angry",
@@ -24,25 +24,6 @@ SYNONYMS = {
     "dis": "disgust", "fearful": "fear", "fea": "fear",
 }  # fmt: skip
 NAMES = ("labels.csv", "labels.jsonl")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One labelled stretch of a recording."""
-
-    key: str
-    "Unique in its data set, and the same whenever it is read."
-    path: Path
-    label: str
-    "As the data set says it; empty where it does not."
-    speaker: str = ""
-    split: str = ""
-    start_s: float | None = None
-    end_s: float | None = None
-    text: str = ""
-    "What is said, where the data set tells."
-    votes: Mapping[str, float] = field(default_factory=dict)
-    "Shares of observers by label; empty: the label alone."
 
 
 def read(folder: Path, labels: Path | None = None) -> list[Clip]:

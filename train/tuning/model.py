@@ -16,6 +16,12 @@ from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.layout import Sequence as Laid
 
 
+def recompute(model: EmoThinker) -> None:
+    """Gradient checkpointing: layers keep their inputs alone and are computed again on the way back."""
+    for layer in model.thinker.model.layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+
+
 class Trainee(nn.Module):
     """`net` is an EmoThinker, or peft's cover over one."""
 
@@ -39,11 +45,6 @@ class Trainee(nn.Module):
         if not self._layout:
             self._layout.append(Layout(self.thinker, self._vocabulary, **self._options))
         return self._layout[0]
-
-    def recompute_layers(self) -> None:
-        """Gradient checkpointing: layers keep their inputs alone and are computed again on the way back."""
-        for layer in self.thinker.thinker.model.layers:
-            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """`loss`, and its parts for the curves: `chain` and `label`, each per example."""

@@ -27,7 +27,7 @@ from realtime.loading import LoadedModel
 from train.perceived import measuring
 from train.tuning.data import Balanced, Windows, data_sha256, read_records
 from train.tuning.layout import Example
-from train.tuning.model import Trainee
+from train.tuning.model import Trainee, recompute
 
 TRAINED = "model.safetensors"
 "In a checkpoint: the trained tensors alone. The frozen ones are in the model's folder."
@@ -227,7 +227,7 @@ def train(
         None if args.fresh else get_last_checkpoint(settings.output_dir) if Path(settings.output_dir).is_dir() else None
     )
     if not args.no_gradient_checkpointing:
-        trainee.recompute_layers()
+        recompute(trainee.thinker)
     result = trainer.train(resume_from_checkpoint=last)
     if settings.should_save:
         losses = [
