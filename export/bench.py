@@ -1,6 +1,6 @@
 """Milliseconds per frame and per 2-s chunk, engine by engine, with the physical floor of this machine beside them.
 
-    python -m export.bench [--model nano] [--engines DIR] [--batch 1 4 16] [--json FILE]
+    python -m export.bench [--model nano] [--engines DIR] [--batch 1 4 16] [--threads 1] [--json FILE]
 
 The floor is the larger of two times: the tower's weights at the memory's rate, its multiply-adds at the processor's.
 Both rates are measured here, once, with a large copy and a large matrix product in the precision of the weights.
@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,27 +47,56 @@ def inputs_of(tower: str, batch: int, frame_px: int, dim: int) -> dict[str, Tens
     return vision_inputs([frame] * batch, text)
 
 
-def milliseconds(run: Run, inputs: Mapping[str, Tensor], device: torch.device) -> float:
-    """Median of a few runs; on a card, with what is still under way waited for."""
-    taken_s = []
+@dataclass(frozen=True)
+class Timing:
+    """Of one engine, paired with the first of its kind run by run."""
+
+    wall_ms: float
+    times_first: float
+    "How many times as fast as the first engine: median of the pairs."
+    quartiles: tuple[float, float]
+
+
+def interleaved(
+    runs: Mapping[str, Run], inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device
+) -> list[Timing]:
+    """Every engine once, then all again: what else the machine does meets all of them alike.
+
+    On a card what is still under way is waited for. On a CPU the pairs compare processor time, which a neighbour
+    changes least; with more than one thread that is the time of all of them.
+    """
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    spent: dict[str, list[float]] = {name: [] for name in runs}
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
     for index in range(WARM_UP + TIMES):
-        began_s = time.perf_counter()
-        run(inputs)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        if index >= WARM_UP:
-            taken_s.append(time.perf_counter() - began_s)
-    return statistics.median(taken_s) * 1000
+        for name, run in runs.items():
+            began_s, began_clock_s = time.perf_counter(), clock()
+            run(inputs[name])
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if index >= WARM_UP:
+                wall[name].append(time.perf_counter() - began_s)
+                spent[name].append(clock() - began_clock_s)
+    first = np.array(next(iter(spent.values())))
+    timings = []
+    for name in runs:
+        low, middle, high = np.percentile(first / np.array(spent[name]), (25, 50, 75))
+        timings.append(Timing(float(np.median(wall[name])) * 1000, float(middle), (float(low), float(high))))
+    return timings
+
+
+def milliseconds(run: Run, device: torch.device) -> float:
+    return interleaved({"": run}, {"": {}}, device)[0].wall_ms
 
 
 def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
     """Bytes per second read by a large copy, and floating-point operations per second of a large product."""
     side = 8192 if device.type == "cuda" else 1536
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    product_ms = milliseconds(lambda _: a @ b, {}, device)
+    product_ms = milliseconds(lambda _: a @ b, device)
     source = torch.empty((1 << 30) if device.type == "cuda" else (1 << 28), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    copy_ms = milliseconds(lambda _: target.copy_(source), {}, device)
+    copy_ms = milliseconds(lambda _: target.copy_(source), device)
     return 2 * source.nbytes / copy_ms * 1000, 2 * side**3 / product_ms * 1000
 
 
@@ -134,11 +164,14 @@ def measure(folder: Path, root: Path | None, batches: list[int], *, compiled: bo
             }
             moved = {name: value.to(device) for name, value in cast.items()}
             floor = floor_ms(graph, moved, bytes_per_s, flop_per_s)
-            for name, run in runs.items():
-                each_ms = milliseconds(run, cast if name.startswith("torch") else inputs, device) / batch
+            fed = {name: cast if name.startswith("torch") else inputs for name in runs}
+            for name, timing in zip(runs, interleaved(runs, fed, device), strict=True):
                 rows.append(
-                    {"tower": tower, "engine": name, "batch": batch, "ms_each": each_ms, "floor_ms": floor / batch}
-                )
+                    {
+                        "tower": tower, "engine": name, "batch": batch, "ms_each": timing.wall_ms / batch,
+                        "times_torch": timing.times_first, "quartiles": timing.quartiles, "floor_ms": floor / batch,
+                    }
+                )  # fmt: skip
     machine = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "machine": machine, "threads": torch.get_num_threads(), "frame_px": config.emotion.frame_px,
@@ -151,20 +184,24 @@ def main() -> int:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engines", type=Path, metavar="DIR", help="exports to measure (default: the user's cache)")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 4, 16])
+    parser.add_argument("--threads", type=int, help="of the CPU, for every engine (default: what torch takes)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out (it needs a C++ compiler)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     try:
         folder = checkpoint.locate(options.model)
         result = measure(folder, options.engines, options.batch, compiled=not options.no_compile)
     except RealtimeError as error:
         print(f"export.bench: {error}", file=sys.stderr)
         return error.exit_code
-    print("| tower | batch | engine | ms each | of the floor's speed |")
-    print("| --- | ---: | --- | ---: | ---: |")
+    print("| tower | batch | engine | ms each | of the floor's speed | times torch eager (quartiles) |")
+    print("| --- | ---: | --- | ---: | ---: | ---: |")
     for row in result["rows"]:
         share = row["floor_ms"] / row["ms_each"]
-        print(f"| {row['tower']} | {row['batch']} | {row['engine']} | {row['ms_each']:.2f} | {share:.0%} |")
+        times = "{:.2f} ({:.2f} to {:.2f})".format(row["times_torch"], *row["quartiles"])
+        print(f"| {row['tower']} | {row['batch']} | {row['engine']} | {row['ms_each']:.2f} | {share:.0%} | {times} |")
     print(json.dumps(result))
     if options.json is not None:
         options.json.write_text(json.dumps(result) + "\n", encoding="utf-8")

@@ -1,10 +1,11 @@
 """How far an export is from torch, and torch from transformers.
 
-    python -m export.parity DIR [--model M] [--validation DATA]
+    python -m export.parity DIR [--model M] [--validation DATA [--windows N]]
 
 DIR is one export or a folder of several. Ragged windows, frames of different sizes in one batch, no face, all face,
 drop 0 and 0.2; every length of an audio tail and speech up to 30 s. Prints one JSON line per export, writes it into its
-card, and ends with 1 when an error is above its limit. --validation also compares verdicts through the whole pipeline.
+card, and ends with 1 when an error is above its limit. --validation also compares labels through the whole pipeline
+(`agreement.py`), with torch once for all exports.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from export.agreement import AGREEMENT, WINDOWS, agreement
 from export.folder import rewrite_card
 from export.onnx import PRECISIONS
 from export.source import load_graph
@@ -36,7 +38,6 @@ from realtime.model.vision import window_plan
 
 LIMITS = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2}
 "Largest relative error (norm of the difference over norm); int8 is judged by its verdicts."
-AGREEMENT = {"fp32": 1.0, "fp16": 1.0, "bf16": 1.0, "int8": 0.995}
 TOKEN_PX = 28
 SIZES = ((8, 8), (4, 4), (5, 11), (1, 1), (9, 6), (16, 9))
 "Rows and columns of tokens; windows are 4 × 4."
@@ -168,31 +169,10 @@ def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]
     return {"vision": vision.as_dict(), "audio": audio.as_dict()}
 
 
-def agreement(made: Artifact, model: str, adapter: Path | None, data: Path, limit: int | None) -> dict[str, Any]:
-    """Share of validation faces and voices with the same label as torch, through the whole pipeline."""
-    from realtime.loading import load
-    from train.evaluation.answering import Asked, answer_with
-    from train.evaluation.samples import ferplus_samples, ravdess_samples
-
-    n_same = n_all = 0
-    torch_engine = load(model, adapter=adapter, engine="torch")
-    onnx_engine = load(model, adapter=adapter, engine="onnx", engine_dir=made.folder)
-    for samples in (ferplus_samples, ravdess_samples):
-        rows = [
-            answer_with(engine, Asked(model, adapter), list(samples(data, "valid", limit)))
-            for engine in (torch_engine, onnx_engine)
-        ]
-        n_same += sum(
-            one["told"] == other["told"] and one["fast"] == other["fast"] for one, other in zip(*rows, strict=True)
-        )
-        n_all += len(rows[0])
-    return {"same_label": n_same / max(n_all, 1), "samples": n_all}
-
-
 def check(
-    made: Artifact, model: str, *, adapter: Path | None = None, data: Path | None = None, limit: int | None = None
+    made: Artifact, model: str, *, adapter: Path | None = None, verdicts: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], bool]:
-    """The figures, also written into the card, and whether all limits hold."""
+    """The figures, also written into the card, and whether all limits hold. `verdicts` of `agreement.agreement`."""
     folder = checkpoint.locate(model)
     if artifact.source_sha256(folder, adapter) != made.source_sha256:
         raise EngineMismatch(f"{made.folder} was not exported from {folder}.", hint="Name its checkpoint with --model.")
@@ -211,9 +191,9 @@ def check(
     fine = figures["selections_different"] == 0
     if made.precision in LIMITS:
         fine &= all(figures[tower]["relative"] <= LIMITS[made.precision] for tower in ("vision", "audio"))
-    if data is not None:
-        figures["verdicts"] = agreement(made, model, adapter, data, limit)
-        fine &= figures["verdicts"]["same_label"] >= AGREEMENT[made.precision]
+    if verdicts is not None:
+        figures["verdicts"] = verdicts
+        fine &= verdicts["same_label"] >= AGREEMENT[made.precision]
     rewrite_card(replace(made, parity=figures))
     return figures, fine
 
@@ -224,7 +204,7 @@ def main() -> int:
     parser.add_argument("--model", help="the checkpoint (default: the name in the card)")
     parser.add_argument("--adapter", type=Path, metavar="FOLDER")
     parser.add_argument("--validation", type=Path, metavar="DATA", help="compare verdicts on its validation people")
-    parser.add_argument("--limit", type=int, help="of --validation, at most this many of a kind")
+    parser.add_argument("--windows", type=int, default=WINDOWS, help=f"of --validation (default: {WINDOWS})")
     options = parser.parse_args()
     all_fine = True
     try:
@@ -234,10 +214,17 @@ def main() -> int:
         for one in made:
             if one.kind != "onnx":
                 print(f"{one.folder}: engines are compared where their card is; none was run here", file=sys.stderr)
-                continue
-            figures, fine = check(
-                one, options.model or one.model, adapter=options.adapter, data=options.validation, limit=options.limit
+        made = [one for one in made if one.kind == "onnx"]
+        model = options.model or made[0].model
+        verdicts: dict[Path, dict[str, Any]] = {}
+        if options.validation is not None:
+            # onnxruntime runs no bf16 on the CPU: nothing would be compared.
+            served = [one for one in made if one.precision != "bf16"]
+            verdicts = agreement(
+                served, model, adapter=options.adapter, data=options.validation, n_windows=options.windows
             )
+        for one in made:
+            figures, fine = check(one, model, adapter=options.adapter, verdicts=verdicts.get(one.folder))
             print(json.dumps({"export": str(one.folder), "within_limits": fine, **figures}))
             all_fine &= fine
     except RealtimeError as error:

@@ -7,12 +7,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.model.checkpoint import NANO
 from tests.ingest.media_files import room, voice, write_clip
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def nano_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the embedded checkpoint's towers for onnxruntime; it takes half a minute, so it is made once."""
+    from export import onnx
+
+    root = tmp_path_factory.mktemp("nano")
+    onnx.export(NANO, root, name="nano", precision="fp32", opset=20)
+    return root
 
 
 @pytest.fixture(scope="session")

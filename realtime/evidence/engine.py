@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from realtime.errors import EngineMissing, RealtimeError
 from realtime.evidence.engines import artifact
 from realtime.evidence.engines.artifact import Artifact
+from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, vision_inputs
 from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
+
+QUICKER_THAN_TORCH = {"onnx": ("fp32", "int8"), "trt": artifact.PREFERRED}
+"What `auto` takes. A CPU computes neither fp16 nor bf16: onnxruntime casts every product, or has none."
 
 
 class Towers(Protocol):
@@ -69,17 +75,31 @@ def choose(engine: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
         return exported_towers(engine, checkpoint)
     wanted = "trt" if checkpoint.model.device.type == "cuda" else "onnx"
     try:
-        return exported_towers(wanted, checkpoint)
+        towers, reason = exported_towers(wanted, checkpoint, precisions=QUICKER_THAN_TORCH[wanted])
+        try_out(towers, checkpoint.model.config)
+        return towers, reason
     # An engine can fail in as many ways as there are drivers, and here it is only a faster way of doing the same.
-    except (RealtimeError, ImportError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
         why = error.message if isinstance(error, RealtimeError) else f"{wanted} does not start: {error}"
     return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; {why.rstrip('.')})"
 
 
-def exported_towers(kind: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
-    """The first export of this kind that runs here."""
+def try_out(towers: Towers, config: ModelConfig) -> None:
+    """One window and one chunk, thrown away: whatever an engine cannot do here, it refuses now and not in a session."""
+    text_QD = torch.zeros(1, config.text.hidden_size)
+    focal = torch.zeros(16, dtype=torch.bool)
+    towers.vision(vision_inputs([FrameInput(torch.zeros(3, 112, 112), focal, drop_noise(focal, seed=0), 0.0)], text_QD))
+    towers.audio(audio_inputs(torch.zeros(config.audio.num_mel_bins, 2 * config.audio.n_window), text_QD))
+
+
+def exported_towers(
+    kind: str, checkpoint: Checkpoint, *, precisions: Sequence[str] = artifact.PREFERRED
+) -> tuple[Towers, str]:
+    """The first export of this kind, in one of these precisions, that runs here."""
     found, passed_over = checkpoint.exported()
-    fitting = sorted((card for card in found if card.serves(kind)), key=artifact.preference)
+    fitting = sorted(
+        (card for card in found if card.serves(kind) and card.precision in precisions), key=artifact.preference
+    )
     if not fitting:
         raise EngineMissing(
             f"There are no {kind} towers exported from this checkpoint{passed_over}.",

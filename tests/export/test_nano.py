@@ -7,42 +7,44 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import onnx, parity, trt
+from export import agreement, parity, trt
 from realtime.evidence.engines import artifact
 from realtime.loading import load
 from realtime.model import checkpoint
-from realtime.records import VideoFrame
+from realtime.records import UInt8, VideoFrame
 from tests.export.test_trt import NEEDS_RTX
+from train.evaluate import Sample
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("nano")
-    onnx.export(checkpoint.NANO, root, name="nano", precision="fp32", opset=20)
-    return root
-
-
-def test_nano_through_onnxruntime_equals_torch_and_transformers(exports: Path) -> None:
-    figures, fine = parity.check(artifact.read(exports / "onnx-fp32-opset20"), "nano")
+def test_nano_through_onnxruntime_equals_torch_and_transformers(nano_exports: Path) -> None:
+    figures, fine = parity.check(artifact.read(nano_exports / "onnx-fp32-opset20"), "nano")
     assert fine, figures
 
 
-def test_nano_compiles_in_tensorrt_rtx(exports: Path) -> None:
+def test_nano_compiles_in_tensorrt_rtx(nano_exports: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
-    made, new = trt.export(checkpoint.NANO, exports, name="nano", precision="fp32", flavor="rtx", target="SM86")
+    made, new = trt.export(checkpoint.NANO, nano_exports, name="nano", precision="fp32", flavor="rtx", target="SM86")
     assert new
     assert set(made.files) == {"vision.engine", "audio.engine"}
 
 
-def test_nano_sees_the_same_through_both_engines(exports: Path) -> None:
-    frame = VideoFrame(0.0, np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8))
-    seen = []
+def test_nano_sees_and_says_the_same_through_both_engines(nano_exports: Path, portrait: UInt8) -> None:
+    """Tokens and their places are those of torch, and so is all that is told about a face."""
+    frame = VideoFrame(0.0, portrait)
+    given = [Sample("a", "happiness", "a", {}, frame=frame), Sample("b", "happiness", "b", {}, frame=frame)]
+    seen, told = [], []
     for engine in ("torch", "onnx"):
-        perception = load("nano", engine=engine, engine_dir=exports).perceiver(seed=3)
+        model = load("nano", engine=engine, engine_dir=nano_exports)
+        perception = model.perceiver(seed=3)
         seen.append(perception.see(frame))
         perception.close()
+        told.append(list(agreement.answers(model, given)))
     assert seen[0].counts == seen[1].counts
     np.testing.assert_array_equal(seen[0].positions_3N, seen[1].positions_3N)
     np.testing.assert_allclose(seen[0].tokens_ND, seen[1].tokens_ND, atol=1e-4)
+    assert told[0][0].answer is not None
+    result = agreement.agree(told[1], told[0])
+    assert result["same_label"] == 1.0
+    assert (result["windows"], result["chains"]) == (2, 1)

@@ -92,8 +92,8 @@ class Artifact:
 
 
 def preference(artifact: Artifact) -> tuple[int, int]:
-    """Sorts what to serve first: the most exact precision, then the portable opset."""
-    return PREFERRED.index(artifact.precision), artifact.opset
+    """Sorts what to serve first: the most exact precision, then the later opset, whose fused nodes are faster."""
+    return PREFERRED.index(artifact.precision), -artifact.opset
 
 
 def file_sha256(path: Path) -> str:
@@ -108,6 +108,9 @@ def read(folder: Path) -> Artifact:
         if values.pop("format") != FORMAT:
             raise EngineMismatch(f"{folder} was exported by another release.", hint="Export it again.")
         artifact = Artifact(folder=folder, **values)
+        needed = {str(artifact.towers[name]["file"]) for name in ("vision", "audio")}
+        if not needed <= set(artifact.files):
+            raise KeyError(*sorted(needed - set(artifact.files)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineMismatch(
             f"{folder} has no readable card.json ({type(error).__name__}).",

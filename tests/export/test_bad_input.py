@@ -1,0 +1,107 @@
+"""Whatever is wrong with a checkpoint, an opset, a disk or an engine is a named error with the fact and the fix."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from export import folder as export_folder
+from export import onnx, parity, random_weights, trt
+from export.source import load_graph
+from realtime.errors import BadModel
+from realtime.evidence.engine import Checkpoint, choose
+from realtime.evidence.engines import artifact, in_onnxruntime
+from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.model import checkpoint
+from tests.export.shapes import SMALL, SMALL_AUDIO
+
+
+def told(main: object, argv: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that must fail says; it may not raise, nor print a traceback."""
+    monkeypatch.setattr("sys.argv", ["export", *argv])
+    assert main() != 0  # type: ignore[operator]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+def test_commands_name_what_is_wrong(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / checkpoint.WEIGHTS).unlink()
+    out = ["--out", str(tmp_path / "out")]
+    small, cut = ["--model", str(folder), *out], ["--model", str(broken), *out]
+    assert "Opset 17 is too old for these graphs. Take one of (20, 23)." in told(
+        onnx.main, [*small, "--opset", "17"], monkeypatch, capsys
+    )
+    assert "Fetch the missing shard" in told(onnx.main, cut, monkeypatch, capsys)
+    (broken / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    assert "holds a 'llama' model; expected qwen2_5_omni" in told(onnx.main, cut, monkeypatch, capsys)
+    assert "neither a folder here" in told(onnx.main, ["--model", "no/such/model/at/all"], monkeypatch, capsys)
+    assert "python -m export.onnx" in told(parity.main, [str(tmp_path / "out")], monkeypatch, capsys)
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    assert "pip install tensorrt" in told(trt.main, [*small, "--flavor", "trt"], monkeypatch, capsys)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    assert "0.0 GB free" in told(onnx.main, small, monkeypatch, capsys)
+    assert not any(path.name.startswith("onnx") for path in (tmp_path / "out").iterdir())
+
+
+def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Path) -> None:
+    smaller = {"vision_config": SMALL, "audio_config": SMALL_AUDIO}
+    random_weights.write(tmp_path / "7B", "7B", smaller=smaller)
+    assert sorted(path.name for path in (tmp_path / "7B").glob("model*")) == [
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json",
+    ]  # fmt: skip
+    graph = load_graph(tmp_path / "7B", "audio", onnx.PRECISIONS["fp32"])
+    assert graph.tower.proj.out_features == 3584  # type: ignore[union-attr]
+    (tmp_path / "7B" / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(BadModel, match=r"model-00002-of-00002\.safetensors is missing"):
+        load_graph(tmp_path / "7B", "audio", onnx.PRECISIONS["fp32"])
+
+
+def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(onnx, "check", full)
+    with pytest.raises(export_folder.NoSpace, match="Free some space"):
+        onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_leaves_is_never_served(folder: Path, root: Path, tmp_path: Path) -> None:
+    """It is still under its working name, even when all of its files happen to be there."""
+    shutil.copytree(root / "onnx-fp32-opset20", tmp_path / ".partial-onnx-fp32-opset20-abc")
+    assert list(artifact.candidates([tmp_path])) == []
+    towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=tmp_path))
+    assert isinstance(towers, TorchTowers)
+    assert "no onnx towers" in reason
+
+
+@pytest.mark.parametrize("wrong", ["fails when it runs", "a card without towers", "only what a CPU cannot compute"])
+def test_auto_runs_wherever_torch_does(
+    folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    path = tmp_path / "engines" / "onnx"
+    shutil.copytree(root / "onnx-fp32-opset20", path)
+    card = json.loads((path / artifact.CARD).read_text())
+    if wrong == "fails when it runs":
+
+        def refuse(*_: object) -> None:
+            raise ZeroDivisionError("a driver's own kind of error")
+
+        monkeypatch.setattr(in_onnxruntime.OnnxGraph, "__call__", refuse)
+    elif wrong == "a card without towers":
+        card["towers"] = {}
+    else:
+        card["precision"] = "bf16"
+    (path / artifact.CARD).write_text(json.dumps(card))
+    towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=path.parent))
+    assert isinstance(towers, TorchTowers)
+    assert reason.startswith("torch (cpu, float32; ")
