@@ -9,12 +9,11 @@ import pytest
 from export.agreement import NoValidationData, Told, agree, samples
 
 
-def test_fast_labels_and_answers_count_alike() -> None:
-    torch = [Told("joy", "joy", 0.9), Told("fear", None, 0.4), Told("anger", None, 0.8)]
-    ours = [Told("joy", "unsure", 0.9), Told("anger", None, 0.4), Told("anger", None, 0.8)]
+def test_fast_labels_and_answers_both_count() -> None:
+    torch = [Told("joy", "joy", 0.9), Told("fear", None, 0.4), Told("anger", "anger", 0.8), Told("joy", "joy", 0.7)]
+    ours = [Told("joy", "fear", 0.9), Told("anger", None, 0.4), Told("anger", "joy", 0.8), Told("joy", "joy", 0.7)]
     result = agree(ours, torch)
-    assert result["same_label"] == 2 / 4
-    assert (result["windows"], result["same_fast"], result["chains"], result["same_answer"]) == (3, 2, 1, 0)
+    assert (result["same_fast"], result["same_answer"], result["same_label"]) == (0.75, 0.5, 0.5)
     assert result["torch_probability_where_different"] == [0.4]
 
 
