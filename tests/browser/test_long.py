@@ -59,7 +59,7 @@ def inject(page: Page, lines: list[str], at_once: int = 5_000) -> None:
 
 def test_two_hours_stay_small_and_smooth(live: Visit) -> None:
     page = live.page
-    made = events.lines(events.conversation(HOURS_S), session=events.session_of(page))
+    made = events.lines(events.conversation(HOURS_S, n_words=2), session=events.session_of(page))
     inject(page, made)
     page.get_by_role("button", name="All", exact=True).click()
     expect(page.locator("#timeline-readout")).to_contain_text("120:00", timeout=20_000)

@@ -39,7 +39,7 @@ export function lanes(view: View, fromS: number, toS: number, raw: boolean): Lan
   const atS = drawn.map((moment) => moment.atS);
   const ofLabels = labels.map((label) => ({ atS, values: drawn.map((moment) => (raw ? moment.raw : moment.smooth)[label] ?? null) }));
   const measured = measuredRows(view);
-  const ofMeasured = measured.map((row) => (isVoice(row) ? voiceCurve(session, row) : faceCurve(view, row, fromS, toS)));
+  const ofMeasured = measured.map((row) => (isVoice(row) ? voiceCurve(session, row, fromS, toS) : faceCurve(view, row, fromS, toS)));
   return { labels, measured, curves: [...ofLabels, ...ofMeasured], runs: runs(near), moments: near };
 }
 
@@ -73,13 +73,16 @@ function faceCurve(view: View, row: (typeof FACE_ROWS)[number], fromS: number, t
 }
 
 /** Flat over each stretch of speech, with gaps between. */
-function voiceCurve(session: Session, row: (typeof VOICE_ROWS)[number]): Curve {
+function voiceCurve(session: Session, row: (typeof VOICE_ROWS)[number], fromS: number, toS: number): Curve {
   const atS: number[] = [];
   const values: (number | null)[] = [];
-  for (const measured of session.voiceCues) {
-    const stretch = session.speech.findLast((each) => each.end !== null && Math.abs(each.end - measured.atS) < 0.05);
+  // Both lists are in the order of time, so one walk over each is enough.
+  let place = 0;
+  for (const measured of thinned(around(session.voiceCues, fromS, toS), POINTS)) {
+    while (place < session.speech.length && (session.speech[place]?.end ?? Infinity) < measured.atS - 0.05) place += 1;
+    const stretch = session.speech[place];
     const relative = measured.relative[row];
-    if (stretch?.end == null || relative === undefined) continue;
+    if (stretch?.end == null || stretch.end > measured.atS + 0.05 || relative === undefined) continue;
     const value = Math.max(0.04, Math.min(1, 0.5 + relative / SPREADS));
     atS.push(stretch.start, stretch.end, stretch.end + 0.001);
     values.push(value, value, null);
