@@ -15,18 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from realtime.loading import LoadedModel, load
 from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Ask
-from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train.batch import chains
-from train.corpus import Example, TextEncoder
+from train.corpus import TextEncoder
+from train.layout import Layout
+from train.material import Material
 from train.metrics import calibration_error
-from train.thinker import Layout, Material
 
 UNSURE_BELOW = 0.4
 "Calibrated top probability under which a verdict is told as unsure: with seven labels, less likely right than wrong."
@@ -44,42 +43,12 @@ class Answered:
     "(7,) vote shares."
 
 
-def as_window(layout: Layout, material: Material, example: Example, rng: np.random.Generator) -> Window:
-    """A drawn example as the window that the live program would hand to the Thinker."""
-    model = layout.model
-    text = model.embed(torch.tensor(layout.encoder.ids(layout.query())))
-    frames: list[FrameEvidence] = []
-    with torch.no_grad():
-        if example.has_picture:
-            for second, index in enumerate(layout.entry(material, example, rng).frames):
-                x, positions = layout.frame(material, example, index, text, rng)
-                people = range(example.n_faces)
-                faces = tuple(Face(i, (0.4, 0.4, 0.2, 0.2), 1.0, None) for i in people)
-                frames.append(
-                    FrameEvidence(
-                        at_s=float(second),
-                        faces=faces,
-                        cues=(),
-                        scene=Scene(example.seen.brightness, example.seen.saturation),
-                        counts=TokenCounts(0, 0, 0),
-                        tokens_ND=x.numpy(),
-                        positions_3N=positions.numpy(),
-                    )
-                )
-        speech: tuple[SpeechEvidence, ...] = ()
-        if example.voice_row >= 0:
-            x, positions = layout.speech(material, example, text)
-            cues = VoiceCues({}, {}, np.zeros(0, np.float32))
-            speech = (SpeechEvidence(0.0, 2.0, cues, x.numpy(), positions.numpy()),)
-    return Window(0, 0.0, 3.0, tuple(frames), speech)
-
-
 def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
     ask, answered = Ask(labels=model.labels), []
     for start in range(0, n, BATCH):
         rng = np.random.default_rng(50_000 + start)
         examples = [e for e in (material.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
-        labels, sections = chains(model, [as_window(layout, material, e, rng) for e in examples], ask)
+        labels, sections = chains(model, [layout.window(material, e, rng) for e in examples], ask)
         for example, label, chain in zip(examples, labels, sections, strict=True):
             read = read_answer(chain["answer"], ask.labels).label
             state = "both" if example.n_faces and example.voice_row >= 0 else "face" if example.n_faces else "voice"

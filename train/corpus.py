@@ -28,6 +28,8 @@ STATES = {"both": 0.70, "face": 0.12, "voice": 0.11, "nobody": 0.04, "no_picture
 "How often a window has face and voice, one alone, or a picture (or none) without either."
 AGREE = 0.45
 "Share of pairs whose voice was acted as the face is seen."
+N_CANDIDATES = 6
+"CREMA-D clips looked at for one voice."
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Corpus:
         with np.load(work / "crops.npz") as file:
             self.cues, self.pose, found = file["cues"], file["pose"], file["found"]
         with np.load(work / "voice_verdicts.npz") as file:
-            self.live = file["live"]
+            self.live, self.verdicts = file["live"], file["log_p"]
         rows = self.faces.part(part)
         self.face_rows = rows[found[rows]]
         self.voice_rows = np.flatnonzero(np.isin(self.voices.actors, list(ravdess.ACTORS[actors])))
@@ -74,14 +76,16 @@ class Corpus:
         self.neutral = np.array([stored[name]["neutral"] for name in CUES])
         self.spread = np.array([stored[name]["spread"] for name in CUES])
 
-    def voice_shares(self, label: int, rng: np.random.Generator) -> np.ndarray:
+    def voice_shares(self, label: int, verdict_7: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What a crowd says of a voice acted as `label`: the votes of a CREMA-D clip that was heard so.
 
-        CREMA-D has no surprise: there a spread of votes around it is drawn.
+        Of a few such clips the one whose votes lie nearest to what the expert hears is taken, so that a voice that
+        sounds ambiguous is also voted on as one. CREMA-D has no surprise: there a spread of votes around it is drawn.
         """
         rows = self.votes_by_label[label]
         if len(rows):
-            shares: np.ndarray = self.voice_votes[rng.choice(rows)]
+            candidates = self.voice_votes[rng.choice(rows, N_CANDIDATES)]
+            shares: np.ndarray = candidates[int((candidates @ np.exp(verdict_7)).argmax())]
             return shares
         weights = np.full(len(EXPERT_LABELS), 0.4)
         weights[label] = 5.0
@@ -161,7 +165,8 @@ class Corpus:
         live: Float32 = self.live[order, row]
         clip = self.voices.clips[row % len(self.voices.clips)]
         relative = dict(zip(VOICE_VALUES, live[: len(VOICE_VALUES)].tolist(), strict=True))
-        return VoiceHeard(relative, self.voice_shares(int(self.voices.labels[row]), rng), clip.strong)
+        shares = self.voice_shares(int(self.voices.labels[row]), self.verdicts[order, row], rng)
+        return VoiceHeard(relative, shares, clip.strong)
 
 
 class TextEncoder:

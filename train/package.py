@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from realtime.model import checkpoint
 from train import nano_config
-from train.thinker import build
+from train.thinker import build, load_experts
 
 
 def main() -> None:
@@ -29,9 +29,8 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
     model.load_state_dict(torch.load(args.work / "thinker.pt", weights_only=True)["model"])
-    assert model.emotion.voice_expert is not None
     # An expert trained again speaks the same log-probabilities: the newest one is taken.
-    model.emotion.voice_expert.load_state_dict(torch.load(args.work / "voice_expert.pt", weights_only=True))
+    load_experts(model, args.work)
     emotion = nano_config.emotion(model.config.emotion.voice_statistics)
     calibration = args.work / "calibration.json"
     if calibration.exists():

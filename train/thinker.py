@@ -2,10 +2,9 @@
 
     python -m train.thinker --data DATA --work WORK [--minutes 45]
 
-One example is one window: trunk, frames, speech, then four branches that do not see each other: the fast label from
-both modalities, from the face alone, from the voice alone, and the chain. Evidence chunks attend to the trunk and
-themselves only, as in serving. Writes WORK/thinker.pt every two minutes and resumes from it; prints losses
-and accuracy on people it never saw.
+One example is one window with its label branches and its chain (`layout.py`). Writes WORK/thinker.pt every two minutes
+and resumes from it; prints losses, and on people it never saw: label accuracy, chain loss, and how much of what it
+writes of cues and prosody is what was measured.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,264 +21,27 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from realtime.evidence.tokens import ALL_CUES, CueSwitches, FaceFeatures, frame_tokens, speech_tokens
+from realtime.loading import LoadedModel
 from realtime.model.config import ModelConfig
-from realtime.model.experts import EXPERT_LABELS, FaceExpert
-from realtime.model.language import chunk_mask
-from realtime.model.selectors import keep_background
+from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.sequence import Chunk, marked, text_positions
-from train import nano_config, scenes
-from train.coet.measured import as_text
-from train.corpus import EXTRA_QUESTIONS, Corpus, Example, TextEncoder
-from train.face_expert import log_probabilities
-from train.towers import Budget, audio_tokens, geometry_basis, vision_tokens
+from realtime.reason.stream import Reasoner
+from train import ferplus, nano_config
+from train.batch import chains
+from train.coet.measured import faithful
+from train.corpus import Example, TextEncoder
+from train.layout import Layout, Sequence
+from train.material import Material
+from train.towers import Budget, geometry_basis
 
 BATCH = 8
-EXTRA_QUESTION_SHARE = 0.08
-CUES_OFF_SHARE = 0.05
-"How often each kind of cue token is withheld, so that the model works with and without."
+BUCKET = 6
+"Batches drawn together and cut by length, so that little of a batch is padding."
+READOUT_SIZES = {"face": 14, "context": 6, "atmosphere": 2, "voice": 5}
+READOUT_WEIGHT = 6.0
 LABEL_WEIGHTS = {"both": 1.0, "face": 0.5, "voice": 0.5}
-
-
-@dataclass(frozen=True)
-class PoolEntry:
-    rows: tuple[int, ...]
-    frames: tuple[int, ...]
-    "Indices into the pool's tokens: the same people in one to three pictures."
-
-
-class FramePool:
-    """Composed frames with the tower's outputs, made once."""
-
-    def __init__(self, corpus: Corpus, work: Path, tower: nn.Module, *, n_entries: int, name: str) -> None:
-        path = work / f"frames_{name}.pt"
-        if not path.exists():
-            self._make(corpus, work, tower, n_entries, path)
-        state = torch.load(path, weights_only=True)
-        self.tokens, self.focal, self.boxes = state["tokens"], state["focal"], state["boxes"]
-        self.entries = [PoolEntry(tuple(rows), tuple(frames)) for rows, frames in state["entries"]]
-        self.empty = [entry for entry in self.entries if not entry.rows]
-        self.with_faces = [entry for entry in self.entries if entry.rows]
-        self.by_rows = {entry.rows: entry for entry in self.with_faces}
-
-    def _make(self, corpus: Corpus, work: Path, tower: nn.Module, n_entries: int, path: Path) -> None:
-        with np.load(work / "crops.npz") as file:
-            meshes = file["mesh"]
-        rng = np.random.default_rng(n_entries)
-        tokens, focal, boxes, entries = [], [], [], []
-        pending: list[scenes.SceneFrame] = []
-        started = time.monotonic()
-
-        def flush() -> None:
-            if pending:
-                with torch.no_grad():
-                    tokens.append(vision_tokens(tower, pending).half())  # type: ignore[arg-type]
-                pending.clear()
-
-        for index in range(n_entries):
-            rows = () if index % 40 == 0 else corpus.pick_faces(rng)
-            n_frames = int(rng.choice([1, 2, 3], p=[0.8, 0.14, 0.06]))
-            first = len(focal)
-            for _ in range(n_frames):
-                frame = scenes.compose(corpus.faces.images_NHW, meshes, list(rows), rng)
-                pending.append(frame)
-                focal.append(frame.focal)
-                boxes.append([face.box for face in frame.faces])
-                if len(pending) == 16:
-                    flush()
-            entries.append((list(rows), list(range(first, first + n_frames))))
-            if index % 1000 == 999:
-                print(f"frames of {index + 1}/{n_entries} windows, {time.monotonic() - started:.0f} s", flush=True)
-        flush()
-        state = {"tokens": torch.cat(tokens), "focal": torch.stack(focal), "boxes": boxes, "entries": entries}
-        torch.save(state, path)
-
-    def pick(self, rng: np.random.Generator) -> tuple[int, ...]:
-        return self.with_faces[int(rng.integers(len(self.with_faces)))].rows
-
-
-class Material:
-    """One part's people with everything the sequences are built from."""
-
-    def __init__(self, data: Path, work: Path, part: str, *, n_entries: int, towers: EmoThinker) -> None:
-        self.corpus = Corpus(data, work, part)
-        self.frames = FramePool(self.corpus, work, towers.thinker.visual, n_entries=n_entries, name=part)
-        with np.load(work / "crops.npz") as file:
-            self.geometry = file["geometry"]
-            crops = file["crops"]
-        expert = FaceExpert()
-        expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
-        rows = self.corpus.face_rows
-        self.face_verdicts = np.zeros((len(crops), 7), np.float32)
-        self.face_verdicts[rows] = log_probabilities(expert, crops[rows])
-        with np.load(work / "voice_verdicts.npz") as file:
-            self.voice_verdicts, self.live = file["log_p"], file["live"]
-        voices, self.sound = self.corpus.voices, {}
-        with torch.no_grad():
-            for part_rows in np.array_split(self.corpus.voice_rows, max(1, len(self.corpus.voice_rows) // 16)):
-                mels = [torch.from_numpy(voices.mel[r][:, : voices.n_frames[r]].astype(np.float32)) for r in part_rows]
-                for row, tokens in zip(part_rows, audio_tokens(towers.thinker.audio_tower, mels), strict=True):
-                    self.sound[int(row)] = tokens.half()
-
-    def draw(self, rng: np.random.Generator) -> Example:
-        return self.corpus.draw(rng, self.frames.pick)
-
-
-@dataclass
-class Sequence:
-    """One example laid out: embeddings, positions, mask, and where each branch's targets are."""
-
-    x_TD: Tensor
-    positions_3T: Tensor
-    mask_TT: Tensor
-    label_at: dict[str, int]
-    "Branch name → index of the token whose next token is the label."
-    chain_from: int
-    chain_ids: list[int]
-
-
-class Layout:
-    """Builds sequences with the very functions that serving uses."""
-
-    def __init__(self, model: EmoThinker, encoder: TextEncoder) -> None:
-        self.model, self.encoder = model, encoder
-        self.label_ids = [encoder.ids(label)[0] for label in EXPERT_LABELS]
-
-    def query(self, ask: prompt.Ask | None = None) -> str:
-        return prompt.query_text("nano", ask or prompt.Ask())
-
-    def entry(self, material: Material, example: Example, rng: np.random.Generator) -> PoolEntry:
-        pool = material.frames
-        return pool.by_rows[example.face_rows] if example.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
-
-    def chunks(
-        self, material: Material, example: Example, ask: prompt.Ask, rng: np.random.Generator, switches: CueSwitches
-    ) -> tuple[list[int], list[Chunk]]:
-        trunk_ids = self.encoder.ids(prompt.trunk_text("nano", ask))
-        text = self.model.embed(torch.tensor(self.encoder.ids(self.query(ask))))
-        base = len(trunk_ids)
-        chunks: list[Chunk] = []
-        start_s = float(rng.integers(0, 5))
-        if example.has_picture:
-            for second, frame in enumerate(self.entry(material, example, rng).frames):
-                x, positions = self.frame(material, example, frame, text, rng, switches)
-                t = base + round(25 * (start_s + second))
-                positions = positions + torch.tensor([[t], [base], [base]])
-                markers = (prompt.VISION_START, prompt.VISION_END)
-                chunks.append(marked(self.model, self.encoder, x, positions, t, markers, "face"))
-        if example.voice_row >= 0:
-            x, positions = self.speech(material, example, text, switches)
-            t = base + round(25 * max(0.0, start_s + float(rng.uniform(-2, 2))))
-            markers = (prompt.AUDIO_START, prompt.AUDIO_END)
-            chunks.append(marked(self.model, self.encoder, x, positions + t, t, markers, "voice"))
-        return trunk_ids, chunks
-
-    def speech(
-        self, material: Material, example: Example, text: Tensor, switches: CueSwitches = ALL_CUES
-    ) -> tuple[Tensor, Tensor]:
-        live = material.live[example.order, example.voice_row]
-        return speech_tokens(
-            self.model,
-            material.sound[example.voice_row].float(),
-            text_QD=text,
-            measures_10=torch.from_numpy(live[:10]),
-            verdict_7=torch.from_numpy(material.voice_verdicts[example.order, example.voice_row]),
-            switches=switches,
-        )
-
-    def frame(
-        self,
-        material: Material,
-        example: Example,
-        frame: int,
-        text: Tensor,
-        rng: np.random.Generator,
-        switches: CueSwitches = ALL_CUES,
-    ) -> tuple[Tensor, Tensor]:
-        focal, faces = material.frames.focal[frame], []
-        for person, row, box in zip(example.seen.people, example.face_rows, material.frames.boxes[frame], strict=True):
-            pose = [angle / 45 for angle in person.pose_deg]
-            values = [*person.intensities.values(), *pose, *person.centre, person.height]
-            faces.append(
-                FaceFeatures(
-                    measures_20=torch.tensor(values, dtype=torch.float32),
-                    geometry_936=torch.from_numpy(material.geometry[row].astype(np.float32)),
-                    verdict_7=torch.from_numpy(material.face_verdicts[row]),
-                    centre_in_view=(box[0] + box[2] / 2, box[1] + box[3] / 2),
-                )
-            )
-        seen = example.seen
-        return frame_tokens(
-            self.model,
-            material.frames.tokens[frame].float(),
-            columns=scenes.SIDE,
-            focal_N=focal,
-            keep_N=keep_background(focal, drop=0.2, seed=int(rng.integers(2**31))),
-            text_QD=text,
-            faces=faces,
-            scene_3=torch.tensor([seen.brightness, seen.saturation, len(faces) / 5]),
-            switches=switches,
-        )
-
-    def sequence(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
-        ask = prompt.Ask()
-        if rng.random() < EXTRA_QUESTION_SHARE:
-            ask = prompt.Ask(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
-        on = rng.random(4) >= CUES_OFF_SHARE
-        trunk_ids, chunks = self.chunks(material, example, ask, rng, CueSwitches(*(bool(v) for v in on)))
-        n_trunk = len(trunk_ids)
-        start = 1 + max([n_trunk - 1, *(int(chunk.positions_3N.max()) for chunk in chunks)])
-        parts = [self.model.embed(torch.tensor(trunk_ids)), *(chunk.x_ND for chunk in chunks)]
-        positions = [text_positions(n_trunk, 0), *(chunk.positions_3N for chunk in chunks)]
-        sizes = [chunk.x_ND.shape[0] for chunk in chunks]
-        n_evidence = n_trunk + sum(sizes)
-        has = {"face": example.n_faces > 0, "voice": example.voice_row >= 0}
-        branches: list[tuple[str, str | None, list[int]]] = []
-        for name in ("both", "face", "voice"):
-            if name != "both" and not (has["face"] and has["voice"]):
-                continue  # alone it is the same question as both
-            state = {
-                "n_faces": 0 if name == "voice" else example.n_faces,
-                "has_picture": example.has_picture and name != "voice",
-                "has_speech": has["voice"] and name != "face",
-            }
-            hidden = {"both": None, "face": "voice", "voice": "face"}[name]
-            branches.append((name, hidden, self.encoder.ids(prompt.branch_text(**state, opening=prompt.LABEL_TAG))))
-        state = {"n_faces": example.n_faces, "has_picture": example.has_picture, "has_speech": has["voice"]}
-        head = self.encoder.ids(prompt.branch_text(**state, opening=""))
-        chain_ids = self.encoder.ids(as_text(example.sections) + prompt.END_OF_TURN)
-        branches.append(("chain", None, head + chain_ids))
-        mask = chunk_mask(sizes, n_trunk=n_trunk, n_branch=sum(len(ids) for _, _, ids in branches))
-        label_at, at = {}, n_evidence
-        for name, hidden, ids in branches:
-            rows = slice(at, at + len(ids))
-            mask[rows, n_evidence:at] = False  # branches do not see each other
-            if hidden is not None:
-                column = n_trunk
-                for chunk in chunks:
-                    if chunk.modality == hidden:
-                        mask[rows, column : column + chunk.x_ND.shape[0]] = False
-                    column += chunk.x_ND.shape[0]
-            parts.append(self.model.embed(torch.tensor(ids)))
-            positions.append(text_positions(len(ids), start))
-            label_at[name] = at + len(ids) - 1
-            at += len(ids)
-        chain_from = at - len(chain_ids)
-        del label_at["chain"]
-        return Sequence(torch.cat(parts), torch.cat(positions, 1), mask, label_at, chain_from, chain_ids)
-
-    def targets(self, example: Example) -> dict[str, Tensor]:
-        """Soft label targets (7,) of each label branch."""
-        seen = example.seen
-        uniform = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
-        out = {"both": uniform if seen.verdict is None else seen.verdict}
-        if seen.people:
-            out["face"] = seen.people[0].shares
-        if seen.voice is not None:
-            out["voice"] = seen.voice.shares
-        return {name: torch.from_numpy(np.asarray(shares, np.float32)) for name, shares in out.items()}
 
 
 def forward(model: EmoThinker, sequences: list[Sequence]) -> Tensor:
@@ -295,9 +57,41 @@ def forward(model: EmoThinker, sequences: list[Sequence]) -> Tensor:
     return model.thinker.model(x, positions, mask)  # type: ignore[no-any-return]
 
 
+class Readouts(nn.Module):
+    """Linear readouts of the measurements from the middle of the language model: a training aid, thrown away after.
+
+    While a section is written, what it is about must be there to be read off halfway up. Words alone teach that
+    slowly: of a hundred tokens perhaps ten hang on a measurement.
+    """
+
+    def __init__(self, model: EmoThinker) -> None:
+        super().__init__()
+        dim = model.config.text.hidden_size
+        self.heads = nn.ModuleDict(
+            {name: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, size)) for name, size in READOUT_SIZES.items()}
+        )
+        layers = model.thinker.model.layers
+        layers[len(layers) // 2 - 1].register_forward_hook(self._keep)
+        self._middle_BTD: Tensor | None = None
+
+    def _keep(self, _layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        self._middle_BTD = output
+
+    def loss(self, layout: Layout, batch: list[Example], sequences: list[Sequence]) -> Tensor:
+        """Mean squared error over the sections of the pass that just ran."""
+        assert self._middle_BTD is not None
+        errors = []
+        for row, (example, s) in enumerate(zip(batch, sequences, strict=True)):
+            for name, values in layout.measured(example).items():
+                first, last = s.spans[name]
+                read = self.heads[name](self._middle_BTD[row, s.chain_from + first : s.chain_from + last])
+                errors.append(((read - values) ** 2).mean())
+        return torch.stack(errors).mean() if errors else torch.zeros(())
+
+
 def losses(model: EmoThinker, layout: Layout, batch: list[Example], sequences: list[Sequence]) -> dict[str, Tensor]:
     hidden = forward(model, sequences)
-    label_rows, label_targets, weights, chain_rows, chain_targets = [], [], [], [], []
+    label_rows, label_targets, weights, chain_rows, chain_targets, chain_weights = [], [], [], [], [], []
     for row, (example, s) in enumerate(zip(batch, sequences, strict=True)):
         targets = layout.targets(example)
         for name, at in s.label_at.items():
@@ -307,11 +101,23 @@ def losses(model: EmoThinker, layout: Layout, batch: list[Example], sequences: l
         n = len(s.chain_ids)
         chain_rows.append(hidden[row, s.chain_from - 1 : s.chain_from + n - 1])
         chain_targets += s.chain_ids
+        chain_weights += s.chain_weights
     head = model.thinker.lm_head
     label_logp = torch.log_softmax(head(torch.stack(label_rows)), -1)[:, layout.label_ids]
     label = -(torch.stack(label_targets) * label_logp).sum(1)
-    chain = F.cross_entropy(head(torch.cat(chain_rows)), torch.tensor(chain_targets))
-    return {"label": (label * torch.tensor(weights)).sum() / len(batch), "chain": chain}
+    chain = F.cross_entropy(head(torch.cat(chain_rows)), torch.tensor(chain_targets), reduction="none")
+    weight = torch.tensor(chain_weights)
+    return {"label": (label * torch.tensor(weights)).sum() / len(batch), "chain": (chain * weight).sum() / weight.sum()}
+
+
+def batches(material: Material, layout: Layout, bucket: int) -> Iterator[tuple[list[Example], list[int]]]:
+    """Batches of examples of about the same length, each with its seeds; the same bucket gives the same batches."""
+    rng = np.random.default_rng(bucket)
+    drawn = [(material.draw(rng), int(rng.integers(2**31))) for _ in range(BUCKET * BATCH)]
+    drawn.sort(key=lambda item: layout.length(material, item[0]))
+    for index in rng.permutation(BUCKET):
+        part = drawn[index * BATCH : (index + 1) * BATCH]
+        yield [example for example, _ in part], [seed for _, seed in part]
 
 
 @torch.no_grad()
@@ -339,9 +145,32 @@ def validate(model: EmoThinker, layout: Layout, material: Material, n: int = 240
                 elif name == "both" and targets["face"].argmax() != targets["voice"].argmax():
                     hits["conflict"].append(hit)
                 hits[kind].append(hit)
+    told_true = written(model, layout, material, n // 10)
     model.train()
     told = ", ".join(f"{name} {np.mean(values):.3f} ({len(values)})" for name, values in hits.items() if values)
-    return f"valid: {told}, chain loss {np.mean(chain):.3f}"
+    return f"valid: {told}, chain loss {np.mean(chain):.3f}; {told_true}"
+
+
+def written(model: EmoThinker, layout: Layout, material: Material, n: int) -> str:
+    """What it writes of windows it never saw: statements that agree with the measurements, and the answers."""
+    reasoner = Reasoner(model, Vocabulary(layout.encoder.tokenizer))
+    loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, model, towers=None)  # type: ignore[arg-type]
+    rng = np.random.default_rng(77)
+    examples = [material.draw(rng) for _ in range(n)]
+    _, sections = chains(loaded, [layout.window(material, example, rng) for example in examples], prompt.Ask())
+    counts = {"face": [0, 0], "voice": [0, 0]}
+    right = []
+    for example, section in zip(examples, sections, strict=True):
+        seen = example.seen
+        face = faithful({"face": section["face"]}, seen.people[0].intensities if seen.people else {}, {})
+        voice = faithful({"voice": section["voice"]}, {}, seen.voice.relative if seen.voice else {})
+        for name, told in (("face", face), ("voice", voice)):
+            counts[name][0] += told.n_true
+            counts[name][1] += told.n_statements
+        if seen.verdict is not None:
+            right.append(section["answer"].startswith(EXPERT_LABELS[int(seen.verdict.argmax())]))
+    told = ", ".join(f"{name} {true}/{total}" for name, (true, total) in counts.items())
+    return f"true statements {told}; answers right {np.mean(right):.3f} ({len(right)})"
 
 
 def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
@@ -359,13 +188,8 @@ def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
     nn.init.normal_(model.thinker.lm_head.weight, 0.0, 0.02)
     model.thinker.visual.load_state_dict(torch.load(work / "vision.pt", weights_only=True)["tower"])
     model.thinker.audio_tower.load_state_dict(torch.load(work / "audio.pt", weights_only=True)["tower"])
+    load_experts(model, work)
     emotion = model.emotion
-    assert emotion.face_expert is not None
-    assert emotion.voice_expert is not None
-    emotion.face_expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
-    emotion.voice_expert.load_state_dict(torch.load(work / "voice_expert.pt", weights_only=True))
-    from train import ferplus
-
     faces = ferplus.load(data)
     with np.load(work / "crops.npz") as file:
         geometry, found = file["geometry"], file["found"]
@@ -379,6 +203,13 @@ def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
     return model
 
 
+def load_experts(model: EmoThinker, work: Path) -> None:
+    assert model.emotion.face_expert is not None
+    assert model.emotion.voice_expert is not None
+    model.emotion.face_expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
+    model.emotion.voice_expert.load_state_dict(torch.load(work / "voice_expert.pt", weights_only=True))
+
+
 def trainable(model: EmoThinker) -> list[tuple[str, nn.Parameter]]:
     frozen = ("thinker.visual", "thinker.audio_tower", "emotion.face_expert", "emotion.voice_expert")
     return [(name, p) for name, p in model.named_parameters() if not name.startswith(frozen)]
@@ -389,7 +220,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=45.0)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
@@ -405,35 +236,45 @@ def main() -> None:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         n_steps, spent = state["n_steps"], state["spent_s"]
+    readouts = Readouts(model)
+    readout_optimizer = torch.optim.AdamW(readouts.parameters(), lr=3e-3)
+    if path.exists():
+        readouts.load_state_dict(state["readouts"])
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in dict(named))
     budget = Budget(optimizer, minutes=args.minutes, spent_s=spent, peak=args.lr)
 
     def save() -> None:
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"n_steps": n_steps, "spent_s": budget.spent_s}
+        state |= {"readouts": readouts.state_dict(), "n_steps": n_steps, "spent_s": budget.spent_s}
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
     model.train()
     smooth: dict[str, float] = {}
     saved_at = validated_at = time.monotonic()
-    while budget.step():
-        rng = np.random.default_rng(n_steps)
-        batch = [train.draw(rng) for _ in range(BATCH)]
-        sequences = [layout.sequence(train, example, rng) for example in batch]
-        parts = losses(model, layout, batch, sequences)
-        optimizer.zero_grad(set_to_none=True)
-        (parts["label"] + 2.0 * parts["chain"]).backward()
-        nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
-        optimizer.step()
-        n_steps += 1
-        for name, value in parts.items():
-            smooth[name] = 0.97 * smooth.get(name, value.item()) + 0.03 * value.item()
-        if n_steps % 20 == 0:
-            told = ", ".join(f"{name} {value:.3f}" for name, value in smooth.items())
-            print(f"step {n_steps}, {budget.spent_s:.0f} s: {told}; {sequences[0].x_TD.shape[0]} tokens", flush=True)
-        if time.monotonic() - validated_at > 420:
+    while budget.spent_s < budget.total_s:
+        for batch, seeds in batches(train, layout, n_steps // BUCKET):
+            if not budget.step():
+                break
+            sequences = [
+                layout.sequence(train, example, np.random.default_rng(seed))
+                for example, seed in zip(batch, seeds, strict=True)
+            ]
+            parts = losses(model, layout, batch, sequences)
+            parts["readout"] = readouts.loss(layout, batch, sequences)
+            optimizer.zero_grad(set_to_none=True)
+            readout_optimizer.zero_grad(set_to_none=True)
+            (parts["label"] + 2.0 * parts["chain"] + READOUT_WEIGHT * parts["readout"]).backward()
+            nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
+            optimizer.step()
+            readout_optimizer.step()
+            n_steps += 1
+            for name, value in parts.items():
+                smooth[name] = 0.97 * smooth.get(name, value.item()) + 0.03 * value.item()
+        told = ", ".join(f"{name} {value:.3f}" for name, value in smooth.items())
+        print(f"step {n_steps}, {budget.spent_s:.0f} s: {told}", flush=True)
+        if time.monotonic() - validated_at > 600:
             print(validate(model, layout, valid), flush=True)
             validated_at = time.monotonic()
         if time.monotonic() - saved_at > 120:

@@ -14,12 +14,10 @@ from torch import Tensor
 
 from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
-from realtime.model.thinker import EmoThinker
+from realtime.model.thinker import FACE_REGIONS, EmoThinker
 from realtime.records import Box, FaceCues, Float32, Scene, VoiceCues
 
 MAX_FACES = 5
-VERDICT_FLOOR = -5.0
-"Log-probabilities below this say no more than 'no'; the tail of an expert is noise."
 
 
 @dataclass(frozen=True)
@@ -117,11 +115,12 @@ def with_frame_cues(
                 [0, grid_place(face.centre_in_view[1], rows), grid_place(face.centre_in_view[0], columns)]
             )[:, None]
             if switches.measures:
-                geometry = emotion.geometry(face.geometry_936)
-                parts.append(emotion.face_measures(torch.cat([face.measures_20, geometry.clamp(-4, 4)]))[None])
-                positions.append(place)
+                shape = emotion.geometry(face.geometry_936).clamp(-4, 4)
+                told = [emotion.face_regions[name](face.measures_20[part]) for name, part in FACE_REGIONS.items()]
+                parts.append(torch.stack([*told, emotion.face_shape(shape)]))
+                positions.append(place.expand(3, len(told) + 1))
             if switches.face_expert:
-                parts.append(emotion.face_verdict(face.verdict_7.clamp(min=VERDICT_FLOOR))[None])
+                parts.append(emotion.face_verdict(face.verdict_7)[None])
                 positions.append(place)
         if switches.scene:
             parts.append(emotion.scene_measures(scene_3)[None])
@@ -163,7 +162,7 @@ def with_voice_cues(
         if switches.measures:
             parts.append(emotion.voice_measures(measures_10)[None])
         if switches.voice_expert:
-            parts.append(emotion.voice_verdict(verdict_7.clamp(min=VERDICT_FLOOR))[None])
+            parts.append(emotion.voice_verdict(verdict_7)[None])
     x = torch.cat(parts)
     last = max(tokens_ND.shape[0] - 1, 0)
     steps = torch.cat([torch.arange(tokens_ND.shape[0]), torch.full((x.shape[0] - tokens_ND.shape[0],), last)])

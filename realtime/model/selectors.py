@@ -60,17 +60,35 @@ class AudioExtractor(TextGuide):
 
 
 class CueProjector(nn.Module):
-    """Measured features → one token, gated like the selectors."""
+    """Measured features → one token, gated like the selectors.
 
-    def __init__(self, n_features: int, dim: int, inner: int = 192) -> None:
+    With `bounds` each feature first becomes the weights of `N_HATS` triangular bumps spread evenly over them (linear
+    interpolation, clamped at the ends): "above 0.5" is then one weight to learn, not a curve. Without, features enter
+    as they are.
+    """
+
+    N_HATS = 9
+
+    def __init__(
+        self, n_features: int, dim: int, *, bounds: tuple[float, float] | None = None, inner: int = 192
+    ) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(n_features, inner), nn.GELU(), nn.Linear(inner, inner), nn.GELU(), nn.Linear(inner, dim)
-        )
+        self.bounds = bounds
+        n_inputs = n_features if bounds is None else n_features * self.N_HATS
+        self.layers = nn.Sequential(nn.Linear(n_inputs, inner), nn.GELU(), nn.Linear(inner, dim))
         self.gate = nn.Parameter(torch.zeros(()))
 
-    def forward(self, features: Tensor) -> Tensor:
-        return self.gate * self.layers(features)  # type: ignore[no-any-return]
+    def forward(self, features_F: Tensor) -> Tensor:
+        return self.gate * self.layers(self.hats(features_F))  # type: ignore[no-any-return]
+
+    def hats(self, features_F: Tensor) -> Tensor:
+        """(F,) → (F · N_HATS,) with `bounds`; each feature's weights sum to 1."""
+        if self.bounds is None:
+            return features_F
+        low, high = self.bounds
+        at = (features_F.clamp(low, high) - low) / (high - low) * (self.N_HATS - 1)
+        centres = torch.arange(self.N_HATS, device=at.device, dtype=at.dtype)
+        return (1 - (at[:, None] - centres).abs()).clamp(min=0).flatten()
 
 
 def focal_mask(boxes: tuple[Box, ...], *, rows: int, columns: int, token_px: int, dilation_px: int) -> Tensor:

@@ -16,12 +16,16 @@ from realtime.model.language import LanguageModel
 from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
 from realtime.model.vision import VisionTower
 
-N_FACE_MEASURES = 20
-"14 cue intensities, head pose (3), the face's centre and height in the camera's frame (3)."
+FACE_REGIONS = {"upper": slice(0, 4), "middle": slice(4, 8), "lower": slice(8, 14), "pose": slice(14, 20)}
+"""The 20 measures of a face by the token that tells them: brows and lids, cheeks to upper lip, mouth (and closed eyes),
+as `cues.CUES` lists them; then head pose (3) and the face's centre and height in the camera's frame (3)."""
 N_VOICE_MEASURES = 10
 "Prosody against the voice's own baseline, in the order of `VOICE_VALUES`."
 N_SCENE_MEASURES = 3
 "Brightness, saturation, number of faces / 5."
+SHARE, POSE, SPREADS, LOG_PROBABILITY = (0.0, 1.0), (-1.0, 1.0), (-3.0, 3.0), (-5.0, 0.0)
+"""Ranges of what is measured: intensities, pose in 45° and place, spreads from the baseline, an expert's verdict (below
+−5 it says no more than "no"; the tail of an expert is noise)."""
 
 
 class Thinker(nn.Module):
@@ -51,13 +55,19 @@ class Emotion(nn.Module):
             self.face_expert = FaceExpert()
             self.register_buffer("geometry_mean", torch.zeros(936))
             self.register_buffer("geometry_basis", torch.zeros(936, emotion.face_geometry))
-            self.face_measures = CueProjector(N_FACE_MEASURES + emotion.face_geometry, dim)
-            self.face_verdict = CueProjector(len(EXPERT_LABELS), dim)
-            self.scene_measures = CueProjector(N_SCENE_MEASURES, dim)
+            self.face_regions = nn.ModuleDict(
+                {
+                    name: CueProjector(part.stop - part.start, dim, bounds=POSE if name == "pose" else SHARE)
+                    for name, part in FACE_REGIONS.items()
+                }
+            )
+            self.face_shape = CueProjector(emotion.face_geometry, dim)
+            self.face_verdict = CueProjector(len(EXPERT_LABELS), dim, bounds=LOG_PROBABILITY)
+            self.scene_measures = CueProjector(N_SCENE_MEASURES, dim, bounds=SHARE)
         if emotion.voice_statistics:
             self.voice_expert = VoiceExpert(emotion.voice_statistics)
-            self.voice_measures = CueProjector(N_VOICE_MEASURES, dim)
-            self.voice_verdict = CueProjector(len(EXPERT_LABELS), dim)
+            self.voice_measures = CueProjector(N_VOICE_MEASURES, dim, bounds=SPREADS)
+            self.voice_verdict = CueProjector(len(EXPERT_LABELS), dim, bounds=LOG_PROBABILITY)
         self.geometry_mean: Tensor
         self.geometry_basis: Tensor
 

@@ -62,6 +62,14 @@ def test_an_untrained_selector_changes_nothing() -> None:
     assert not CueProjector(4, 16)(torch.randn(4)).any()
 
 
+def test_hats_interpolate_between_their_centres_and_clamp_at_the_bounds() -> None:
+    projector = CueProjector(3, 16, bounds=(-1.0, 1.0))
+    hats = projector.hats(torch.tensor([-1.0, 0.1, 7.0])).view(3, CueProjector.N_HATS)
+    assert hats[0].tolist() == [1.0] + [0.0] * 8
+    torch.testing.assert_close(hats[1], torch.tensor([0, 0, 0, 0, 0.6, 0.4, 0, 0, 0], dtype=torch.float32))
+    assert hats[2].tolist() == [0.0] * 8 + [1.0]
+
+
 def test_a_trained_selector_guides_the_background_alone() -> None:
     selector = VisualSelector(16, 8)
     torch.nn.init.constant_(selector.gate, 0.7)

@@ -116,8 +116,10 @@ class Writer:
         told = []
         for index, person in enumerate(seen.people):
             name = f"Person {chr(65 + index)}: " if len(seen.people) > 1 else ""
-            named = sorted(person.intensities.items(), key=lambda item: -item[1])[:3]
-            cues = [f"{CUE_WORDS[cue][self.rng.integers(2)]} {word}" for cue, value in named if (word := degree(value))]
+            # The strongest three, told from the brows down: an order that a small model need not work out.
+            strongest = sorted(CUE_WORDS, key=lambda cue: -person.intensities.get(cue, 0.0))[:3]
+            named = [(cue, degree(person.intensities.get(cue, 0.0))) for cue in CUE_WORDS if cue in strongest]
+            cues = [f"{CUE_WORDS[cue][self.rng.integers(2)]} {word}" for cue, word in named if word]
             shown = ", ".join(cues) if cues else self.pick("features at rest", "the features are at rest")
             told.append(f"{name}{shown[0].upper()}{shown[1:]}. {self.reading('expression', person.shares)}")
         return " ".join(told)
@@ -303,7 +305,8 @@ def faithful(sections: Mapping[str, str], cues: Mapping[str, float], relative: M
     statement when the measured difference has its sign and at least half its size.
     """
     n = true = 0
-    text = sections.get("face", "").lower()
+    # With several people the first is the one measured.
+    text = sections.get("face", "").lower().split("person b:")[0]
     bounds = {word: (low - 0.12, high + 0.12) for (low, word), high in zip(DEGREES, (1.0, 0.72, 0.5), strict=True)}
     for cue, words in CUE_WORDS.items():
         for word in words:

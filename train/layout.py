@@ -1,0 +1,252 @@
+"""Training windows as sequences: laid out by the very functions that serving uses, with every branch in one pass.
+
+One sequence is trunk, frames, speech, then branches that do not see each other: the fast label from both modalities,
+from the face alone, from the voice alone, and the chain. Evidence chunks attend to the trunk and themselves only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.evidence.tokens import ALL_CUES, CueSwitches, FaceFeatures, frame_tokens, speech_tokens
+from realtime.model.experts import EXPERT_LABELS
+from realtime.model.language import chunk_mask
+from realtime.model.selectors import keep_background
+from realtime.model.thinker import EmoThinker
+from realtime.reason import prompt
+from realtime.reason.sequence import Chunk, marked, text_positions
+from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
+from train import scenes
+from train.coet.measured import VOICE_WORDS
+from train.corpus import EXTRA_QUESTIONS, Example, TextEncoder
+from train.material import Material, PoolEntry
+
+EXTRA_QUESTION_SHARE = 0.08
+CUES_OFF_SHARE = 0.05
+"How often each kind of cue token is withheld, so that the model works with and without."
+SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "fine": 1.5, "answer": 3.0}
+"Of a token in the loss, by section; 1 elsewhere. Where the words hang on the evidence they count for more."
+
+
+@dataclass
+class Sequence:
+    """One example laid out: embeddings, positions, mask, and where each branch's targets are."""
+
+    x_TD: Tensor
+    positions_3T: Tensor
+    mask_TT: Tensor
+    label_at: dict[str, int]
+    "Branch name → index of the token whose next token is the label."
+    chain_from: int
+    chain_ids: list[int]
+    chain_weights: list[float]
+    spans: dict[str, tuple[int, int]]
+    "Section → from its opening tag to before its closing one, counted in the chain's tokens."
+
+
+class Layout:
+    """Builds sequences with the very functions that serving uses."""
+
+    def __init__(self, model: EmoThinker, encoder: TextEncoder) -> None:
+        self.model, self.encoder = model, encoder
+        self.label_ids = [encoder.ids(label)[0] for label in EXPERT_LABELS]
+
+    def length(self, material: Material, example: Example) -> int:
+        """About how many tokens the sequence of an example has; for batching alike with alike."""
+        n_frames = len(material.frames.by_rows[example.face_rows].frames) if example.face_rows else example.has_picture
+        n_sound = material.sound[example.voice_row].shape[0] if example.voice_row >= 0 else 0
+        return 60 * int(n_frames) + n_sound + sum(len(text) for text in example.sections.values()) // 5
+
+    def query(self, ask: prompt.Ask | None = None) -> str:
+        return prompt.query_text("nano", ask or prompt.Ask())
+
+    def entry(self, material: Material, example: Example, rng: np.random.Generator) -> PoolEntry:
+        pool = material.frames
+        return pool.by_rows[example.face_rows] if example.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
+
+    def chunks(
+        self, material: Material, example: Example, ask: prompt.Ask, rng: np.random.Generator, switches: CueSwitches
+    ) -> tuple[list[int], list[Chunk]]:
+        trunk_ids = self.encoder.ids(prompt.trunk_text("nano", ask))
+        text = self.model.embed(torch.tensor(self.encoder.ids(self.query(ask))))
+        base = len(trunk_ids)
+        chunks: list[Chunk] = []
+        start_s = float(rng.integers(0, 5))
+        if example.has_picture:
+            for second, frame in enumerate(self.entry(material, example, rng).frames):
+                x, positions = self.frame(material, example, frame, text, rng, switches)
+                t = base + round(25 * (start_s + second))
+                positions = positions + torch.tensor([[t], [base], [base]])
+                markers = (prompt.VISION_START, prompt.VISION_END)
+                chunks.append(marked(self.model, self.encoder, x, positions, t, markers, "face"))
+        if example.voice_row >= 0:
+            x, positions = self.speech(material, example, text, switches)
+            t = base + round(25 * max(0.0, start_s + float(rng.uniform(-2, 2))))
+            markers = (prompt.AUDIO_START, prompt.AUDIO_END)
+            chunks.append(marked(self.model, self.encoder, x, positions + t, t, markers, "voice"))
+        return trunk_ids, chunks
+
+    def speech(
+        self, material: Material, example: Example, text: Tensor, switches: CueSwitches = ALL_CUES
+    ) -> tuple[Tensor, Tensor]:
+        live = material.live[example.order, example.voice_row]
+        return speech_tokens(
+            self.model,
+            material.sound[example.voice_row].float(),
+            text_QD=text,
+            measures_10=torch.from_numpy(live[:10]),
+            verdict_7=torch.from_numpy(material.voice_verdicts[example.order, example.voice_row]),
+            switches=switches,
+        )
+
+    def frame(
+        self,
+        material: Material,
+        example: Example,
+        frame: int,
+        text: Tensor,
+        rng: np.random.Generator,
+        switches: CueSwitches = ALL_CUES,
+    ) -> tuple[Tensor, Tensor]:
+        focal, faces = material.frames.focal[frame], []
+        for person, row, box in zip(example.seen.people, example.face_rows, material.frames.boxes[frame], strict=True):
+            pose = [angle / 45 for angle in person.pose_deg]
+            values = [*person.intensities.values(), *pose, *person.centre, person.height]
+            faces.append(
+                FaceFeatures(
+                    measures_20=torch.tensor(values, dtype=torch.float32),
+                    geometry_936=torch.from_numpy(material.geometry[row].astype(np.float32)),
+                    verdict_7=torch.from_numpy(material.face_verdicts[row]),
+                    centre_in_view=(box[0] + box[2] / 2, box[1] + box[3] / 2),
+                )
+            )
+        seen = example.seen
+        return frame_tokens(
+            self.model,
+            material.frames.tokens[frame].float(),
+            columns=scenes.SIDE,
+            focal_N=focal,
+            keep_N=keep_background(focal, drop=0.2, seed=int(rng.integers(2**31))),
+            text_QD=text,
+            faces=faces,
+            scene_3=torch.tensor([seen.brightness, seen.saturation, len(faces) / 5]),
+            switches=switches,
+        )
+
+    def sequence(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
+        ask = prompt.Ask()
+        if rng.random() < EXTRA_QUESTION_SHARE:
+            ask = prompt.Ask(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
+        on = rng.random(4) >= CUES_OFF_SHARE
+        trunk_ids, chunks = self.chunks(material, example, ask, rng, CueSwitches(*(bool(v) for v in on)))
+        n_trunk = len(trunk_ids)
+        start = 1 + max([n_trunk - 1, *(int(chunk.positions_3N.max()) for chunk in chunks)])
+        parts = [self.model.embed(torch.tensor(trunk_ids)), *(chunk.x_ND for chunk in chunks)]
+        positions = [text_positions(n_trunk, 0), *(chunk.positions_3N for chunk in chunks)]
+        sizes = [chunk.x_ND.shape[0] for chunk in chunks]
+        n_evidence = n_trunk + sum(sizes)
+        has = {"face": example.n_faces > 0, "voice": example.voice_row >= 0}
+        branches: list[tuple[str, str | None, list[int]]] = []
+        for name in ("both", "face", "voice"):
+            if name != "both" and not (has["face"] and has["voice"]):
+                continue  # alone it is the same question as both
+            state = {
+                "n_faces": 0 if name == "voice" else example.n_faces,
+                "has_picture": example.has_picture and name != "voice",
+                "has_speech": has["voice"] and name != "face",
+            }
+            hidden = {"both": None, "face": "voice", "voice": "face"}[name]
+            branches.append((name, hidden, self.encoder.ids(prompt.branch_text(**state, opening=prompt.LABEL_TAG))))
+        state = {"n_faces": example.n_faces, "has_picture": example.has_picture, "has_speech": has["voice"]}
+        head = self.encoder.ids(prompt.branch_text(**state, opening=""))
+        chain_ids, chain_weights, spans = self.chain(example)
+        branches.append(("chain", None, head + chain_ids))
+        mask = chunk_mask(sizes, n_trunk=n_trunk, n_branch=sum(len(ids) for _, _, ids in branches))
+        label_at, at = {}, n_evidence
+        for name, hidden, ids in branches:
+            rows = slice(at, at + len(ids))
+            mask[rows, n_evidence:at] = False  # branches do not see each other
+            if hidden is not None:
+                column = n_trunk
+                for chunk in chunks:
+                    if chunk.modality == hidden:
+                        mask[rows, column : column + chunk.x_ND.shape[0]] = False
+                    column += chunk.x_ND.shape[0]
+            parts.append(self.model.embed(torch.tensor(ids)))
+            positions.append(text_positions(len(ids), start))
+            label_at[name] = at + len(ids) - 1
+            at += len(ids)
+        chain_from = at - len(chain_ids)
+        del label_at["chain"]
+        return Sequence(
+            torch.cat(parts), torch.cat(positions, 1), mask, label_at, chain_from, chain_ids, chain_weights, spans
+        )
+
+    def chain(self, example: Example) -> tuple[list[int], list[float], dict[str, tuple[int, int]]]:
+        """Token ids of the chain as the Thinker is to write it, the weight of each in the loss, the sections' spans."""
+        ids: list[int] = []
+        weights: list[float] = []
+        spans = {}
+        for name in prompt.SECTIONS:
+            section = self.encoder.ids(f"<{name}>{example.sections[name]}</{name}>")
+            spans[name] = (len(ids), len(ids) + len(section) - 1)
+            ids += section
+            weights += [SECTION_WEIGHTS.get(name, 1.0)] * len(section)
+        return ids + self.encoder.ids(prompt.END_OF_TURN), [*weights, 1.0], spans
+
+    def measured(self, example: Example) -> dict[str, Tensor]:
+        """What each section is written from, about −1 … 1; of windows with several faces the face is left out."""
+        seen = example.seen
+        out: dict[str, list[float]] = {}
+        if len(seen.people) == 1:
+            person = seen.people[0]
+            out["face"] = list(person.intensities.values())
+            out["context"] = [*(angle / 45 for angle in person.pose_deg), *person.centre, person.height]
+        if seen.has_picture:
+            out["atmosphere"] = [seen.brightness, seen.saturation]
+        if seen.voice is not None:
+            out["voice"] = [max(-3.0, min(3.0, seen.voice.relative[key])) / 3 for key in VOICE_WORDS]
+        return {name: torch.tensor(values) for name, values in out.items()}
+
+    def targets(self, example: Example) -> dict[str, Tensor]:
+        """Soft label targets (7,) of each label branch."""
+        seen = example.seen
+        uniform = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
+        out = {"both": uniform if seen.verdict is None else seen.verdict}
+        if seen.people:
+            out["face"] = seen.people[0].shares
+        if seen.voice is not None:
+            out["voice"] = seen.voice.shares
+        return {name: torch.from_numpy(np.asarray(shares, np.float32)) for name, shares in out.items()}
+
+    def window(self, material: Material, example: Example, rng: np.random.Generator) -> Window:
+        """A drawn example as the window that the live program would hand to the Thinker."""
+        text = self.model.embed(torch.tensor(self.encoder.ids(self.query())))
+        frames: list[FrameEvidence] = []
+        with torch.no_grad():
+            if example.has_picture:
+                for second, index in enumerate(self.entry(material, example, rng).frames):
+                    x, positions = self.frame(material, example, index, text, rng)
+                    people = range(example.n_faces)
+                    faces = tuple(Face(i, (0.4, 0.4, 0.2, 0.2), 1.0, None) for i in people)
+                    frames.append(
+                        FrameEvidence(
+                            at_s=float(second),
+                            faces=faces,
+                            cues=(),
+                            scene=Scene(example.seen.brightness, example.seen.saturation),
+                            counts=TokenCounts(0, 0, 0),
+                            tokens_ND=x.numpy(),
+                            positions_3N=positions.numpy(),
+                        )
+                    )
+            speech: tuple[SpeechEvidence, ...] = ()
+            if example.voice_row >= 0:
+                x, positions = self.speech(material, example, text)
+                cues = VoiceCues({}, {}, np.zeros(0, np.float32))
+                speech = (SpeechEvidence(0.0, 2.0, cues, x.numpy(), positions.numpy()),)
+        return Window(0, 0.0, 3.0, tuple(frames), speech)
