@@ -1,6 +1,6 @@
 """Train nano's Thinker with its selectors and cue projectors on stored tower outputs.
 
-    python -m train.thinker --data DATA --work WORK [--minutes 45]
+    python -m train.thinker --data DATA --work WORK [--minutes 92] [--cycle 0]
 
 One example is one window with its label branches and its chain (`layout.py`). Writes WORK/thinker.pt every two minutes
 and resumes from it; prints losses, and on people it never saw: label accuracy, chain loss, and how much of what it
@@ -10,6 +10,7 @@ writes of cues and prosody is what was measured.
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -153,8 +154,9 @@ def validate(model: EmoThinker, layout: Layout, material: Material, n: int = 240
 
 def written(model: EmoThinker, layout: Layout, material: Material, n: int) -> str:
     """What it writes of windows it never saw: statements that agree with the measurements, and the answers."""
-    reasoner = Reasoner(model, Vocabulary(layout.encoder.tokenizer))
-    loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, model, towers=None)  # type: ignore[arg-type]
+    served = copy.deepcopy(model)  # serving lays the weights out anew
+    reasoner = Reasoner(served, Vocabulary(layout.encoder.tokenizer))
+    loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, served, towers=None)  # type: ignore[arg-type]
     rng = np.random.default_rng(77)
     examples = [material.draw(rng) for _ in range(n)]
     _, sections = chains(loaded, [layout.window(material, example, rng) for example in examples], prompt.Ask())
@@ -219,7 +221,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=45.0)
+    parser.add_argument("--minutes", type=float, default=92.0, help="of this cycle of the learning rate")
+    parser.add_argument("--cycle", type=int, default=0, help="1, 2, …: another cycle from where the last one ended")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
@@ -235,7 +238,8 @@ def main() -> None:
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        n_steps, spent = state["n_steps"], state["spent_s"]
+        n_steps = state["n_steps"]
+        spent = state["spent_s"] if state["cycle"] == args.cycle else 0.0
     readouts = Readouts(model)
     readout_optimizer = torch.optim.AdamW(readouts.parameters(), lr=3e-3)
     if path.exists():
@@ -246,7 +250,8 @@ def main() -> None:
 
     def save() -> None:
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"readouts": readouts.state_dict(), "n_steps": n_steps, "spent_s": budget.spent_s}
+        state |= {"readouts": readouts.state_dict(), "n_steps": n_steps}
+        state |= {"cycle": args.cycle, "spent_s": budget.spent_s}
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 
