@@ -24,8 +24,8 @@ from train import crowd, ferplus, nano_config, ravdess
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer, as_text
 from train.voice_expert import Voices
 
-STATES = {"both": 0.70, "face": 0.12, "voice": 0.11, "nobody": 0.04, "no_picture": 0.03}
-"How often a window has face and voice, one alone, or a picture (or none) without either."
+STATES = {"both": 0.66, "face": 0.12, "voice": 0.07, "sound_only": 0.09, "nobody": 0.03, "no_picture": 0.03}
+"How often a window has face and voice, one alone (a voice with or without a picture), or nobody (likewise)."
 AGREE = 0.45
 "Share of pairs whose voice was acted as the face is seen."
 N_CANDIDATES = 6
@@ -98,13 +98,13 @@ class Corpus:
         state = rng.choice(list(STATES), p=list(STATES.values()))
         faces = (pick_faces or self.pick_faces)(rng) if state in ("both", "face") else ()
         voice = -1
-        if state in ("both", "voice"):
+        if state in ("both", "voice", "sound_only"):
             rows = self.voice_rows
             if faces and rng.random() < AGREE:
                 same = rows[self.voices.labels[rows] == self.faces.labels_N[faces[0]]]
                 rows = same if len(same) else rows
             voice = int(rng.choice(rows))
-        return self.example(faces, voice, has_picture=state != "no_picture", rng=rng)
+        return self.example(faces, voice, has_picture=state not in ("sound_only", "no_picture"), rng=rng)
 
     def pick_faces(self, rng: np.random.Generator) -> tuple[int, ...]:
         """One to three faces."""
