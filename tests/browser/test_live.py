@@ -54,7 +54,8 @@ def test_a_person_watches_reads_and_withdraws(
         expect(person.section(name).locator("p")).to_have_text(re.compile(r"\w{2}"))
     expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
     expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")
-    expect(page.locator("#verdict")).to_contain_text("% confidence")
+    # A verdict tells its confidence; an unsure one, which is a verdict too, the two likeliest shares instead.
+    expect(page.locator("#verdict")).to_contain_text(re.compile(r"\d+ % confidence|\d+ % and \d+ %"))
     page.screenshot(path=pictures / "live.png", full_page=True)
     assert sum(shift["value"] for shift in person.shifts_since(live_ms)) < NO_SHIFT, person.shifts_since(live_ms)
 
