@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,7 +26,7 @@ from websockets.exceptions import InvalidStatus
 
 from realtime import hosting
 from realtime.errors import PortTaken
-from realtime.ingest.webrtc import answer
+from realtime.ingest.webrtc import answer, close_peer
 from realtime.metrics import Metrics
 from realtime.publish.events import Trouble
 from realtime.publish.schema import event_schema
@@ -90,7 +90,7 @@ async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
 @asynccontextmanager
 async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTCPeerConnection]:
     """A peer that sends aiortc's own test picture and silence."""
-    peer = RTCPeerConnection()
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     if audio:
         peer.addTrack(AudioStreamTrack())
     if video:
@@ -98,7 +98,7 @@ async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTC
     try:
         yield peer
     finally:
-        await peer.close()
+        await close_peer(peer)
 
 
 async def until(socket: Any, kind: str) -> list[dict[str, Any]]:

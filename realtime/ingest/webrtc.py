@@ -78,11 +78,35 @@ async def answer(
         # Gathers all candidates first: WHIP clients need no trickle.
         await peer.setLocalDescription(await peer.createAnswer())
     except BaseException as error:
-        await (source or peer).close()
+        await (source.close() if source else close_peer(peer))
         if isinstance(error, ValueError | OperationError | InvalidStateError):
             raise BadOffer(f"The offer cannot be answered: {error}.", "Send the offer of a WebRTC sender.") from error
         raise
     return offer.widen(peer.localDescription.sdp), source
+
+
+async def close_peer(peer: RTCPeerConnection) -> None:
+    """Close a connection that may still be on its way up, with every task it has begun.
+
+    aiortc 1.16 goes on connecting in a task of its own that `close` does not know: where the path is found at this very
+    moment, consent checks and receivers start on a connection that is closed already, and never end.
+    """
+    connecting = [task for task in asyncio.all_tasks() if _connects(task, peer)]
+    for task in connecting:
+        task.cancel()
+    if connecting:
+        await asyncio.wait(connecting)
+    await peer.close()
+
+
+def _connects(task: asyncio.Task[object], peer: RTCPeerConnection) -> bool:
+    coroutine = task.get_coro()
+    frame = getattr(coroutine, "cr_frame", None)
+    return (
+        getattr(coroutine, "__qualname__", "") == "RTCPeerConnection.__connect"
+        and frame is not None
+        and frame.f_locals.get("self") is peer
+    )
 
 
 class WebRtcSource:
@@ -163,13 +187,9 @@ class WebRtcSource:
     async def _close(self) -> None:
         self._life.cancel()
         await asyncio.wait([self._life])
-        for transceiver in self._peer.getTransceivers():
-            # aioice 0.13: connect(), if it succeeds at this very moment, starts consent checks that close() has no more
-            # chance to end; with no pair left to check they run for ever.
-            transceiver.receiver.transport.transport._connection.query_consent = _nothing  # type: ignore[method-assign]
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._peer.close()
+                await close_peer(self._peer)
         except TimeoutError:
             logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
         logger.info("peer closed after %.1f s of media, %d pictures decoded", self._reached_s, self.n_frames)
@@ -242,10 +262,6 @@ async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
             frame = await track.recv()
             if isinstance(frame, av.VideoFrame | av.AudioFrame) and frame.time is not None:
                 yield frame, frame.time
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _servers(ice: IceSettings) -> list[RTCIceServer]:
