@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TextIO
 
+from realtime.engine.local import LocalEngine
 from realtime.ingest import Source
 from realtime.metrics import Metrics
 from realtime.roles import Model
@@ -17,7 +18,7 @@ async def analyze(source: Source, model: Model, settings: Settings, out: TextIO)
     """Write every event to `out` as it comes. Raises what the source raises, after the events that tell it."""
     metrics = Metrics()
     with ModelWorker(metrics) as worker:
-        session = Session(source=source, model=model, worker=worker, settings=settings, metrics=metrics)
+        session = Session(source=source, engine=LocalEngine(model, worker), settings=settings, metrics=metrics)
         running = asyncio.create_task(session.run(), name="session")
         try:
             async for line in session.log.read():

@@ -22,13 +22,10 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from realtime.errors import BadSettings, RealtimeError
 from realtime.settings import Settings, load
-
-if TYPE_CHECKING:
-    from realtime.roles import Model
 
 TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
 "Libraries that log peers' addresses, or paths with session ids in them, below warnings."
@@ -72,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
     model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
     model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
+    model.add_argument(
+        "--worker", choices=("process", "thread"), help="where a server's model runs (default: a process of its own)"
+    )
     model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
 
     serve = commands.add_parser("serve", parents=[model], help="serve the page and the WHIP endpoint")
@@ -118,6 +118,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "model.adapter": options.adapter,
         "model.adapters": getattr(options, "adapters", None),
         "model.engine": options.engine,
+        "model.worker": options.worker,
         "model.engine_dir": options.engine_dir,
         **{
             f"server.{name}": getattr(options, name, None)
@@ -135,11 +136,10 @@ def _serve(options: argparse.Namespace) -> int:
 
     from realtime import hosting
     from realtime.adapters import Adapters
+    from realtime.engine.start import load_model, started
     from realtime.ingest.webrtc import answer
     from realtime.metrics import Metrics
     from realtime.server import LiveServer
-    from realtime.warmup import warm_up
-    from realtime.worker import ModelWorker
 
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
     hosting.check_tls(settings.server)
@@ -147,23 +147,22 @@ def _serve(options: argparse.Namespace) -> int:
     metrics = Metrics()
 
     async def run() -> None:
-        await worker.run("warm", warm_up, model)
-        live = LiveServer(
-            model=model,
-            worker=worker,
-            settings=settings,
-            metrics=metrics,
-            answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
-            adapters=Adapters(settings.model.adapters, partial(_load_model, settings)),
-        )
-        scheme = "https" if settings.server.tls_cert else "http"
-        host = "localhost" if settings.server.loopback else settings.server.host
-        print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
-        print(f"Model {model.name}, {model.engine_reason}. Ctrl+C ends it.", file=sys.stderr)
-        await hosting.program(live, settings).serve(sockets=[listening])
+        load = partial(load_model, settings.model)
+        async with started(load, where=settings.model.worker, metrics=metrics, load_adapter=load) as engine:
+            live = LiveServer(
+                engine=engine,
+                settings=settings,
+                metrics=metrics,
+                answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+                adapters=Adapters(settings.model.adapters),
+            )
+            scheme = "https" if settings.server.tls_cert else "http"
+            host = "localhost" if settings.server.loopback else settings.server.host
+            print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
+            print(f"Model {engine.model.name}, {engine.model.engine_reason}. Ctrl+C ends it.", file=sys.stderr)
+            await hosting.program(live, settings).serve(sockets=[listening])
 
-    with listening, ModelWorker(metrics) as worker:
-        model = _load_model(settings)
+    with listening:
         asyncio.run(run())
     return 0
 
@@ -172,12 +171,13 @@ def _analyze(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
     from realtime.analyze import analyze
+    from realtime.engine.start import load_model
     from realtime.ingest.media import MediaSource
 
     # Both opened before the model loads: a wrong path should be told at once.
     source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
-        asyncio.run(analyze(source, _load_model(settings), settings, out))
+        asyncio.run(analyze(source, load_model(settings.model), settings, out))
     return 0
 
 
@@ -198,11 +198,12 @@ def _bench(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
     from realtime.bench import bench
+    from realtime.engine.start import load_model
 
     with _writing(options.json) if options.json else nullcontext() as out:
         return bench(
             options.media,
-            _load_model(settings),
+            partial(load_model, settings.model),
             settings,
             seconds=options.seconds,
             sessions=options.sessions,
@@ -226,20 +227,6 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
         ) from error
     with out:
         yield out
-
-
-def _load_model(settings: Settings, adapter: Path | None = None) -> Model:
-    """`adapter`: instead of the one in the settings."""
-    from realtime import loading
-
-    wanted = settings.model
-    return loading.load(
-        wanted.name,
-        adapter=adapter or wanted.adapter,
-        engine=wanted.engine,
-        engine_dir=wanted.engine_dir,
-        int8=wanted.int8,
-    )
 
 
 if __name__ == "__main__":

@@ -156,6 +156,13 @@ class NotReady(RealtimeError):
     status = 503
 
 
+class ModelStopped(RealtimeError):
+    """The process of the model ended in the middle of a call. It is started again; what was asked is lost."""
+
+    code = "model_stopped"
+    status = 503
+
+
 class PortTaken(RealtimeError):
     """Something else listens there. Choose another port."""
 

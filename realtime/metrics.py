@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)
 LOOP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 LAG_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+def rss_mb() -> float:
+    """Memory of this process."""
+    statm = Path("/proc/self/statm")
+    if statm.is_file():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
+    # Elsewhere only the highest so far is known; macOS counts in bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 class Metrics:
@@ -55,6 +67,9 @@ class Metrics:
             "emothinker_lag_seconds", "Media seconds behind, sampled", buckets=LAG_BUCKETS_S, registry=self.registry
         )
         self.waiting = Gauge("emothinker_worker_waiting", "Jobs waiting for the model worker", registry=self.registry)
+        self.model_restarts = Counter(
+            "emothinker_model_restarts", "Processes of the model that ended and were replaced", registry=self.registry
+        )
         self.deltas = Counter("emothinker_reason_deltas", "Pieces of reasoning text written", registry=self.registry)
 
     def text(self) -> bytes:

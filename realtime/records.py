@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,18 @@ Box = tuple[float, float, float, float]
 
 LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 "DFEW's seven, in DFEW's order; the default label set of the product."
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model answers, for people and for the first event of a session."""
+
+    name: str
+    engine_reason: str
+    "The engine in use and why."
+    labels: tuple[str, ...] = LABELS
+    adapter: Path | None = None
+    "The one that a session asked for; None: the server's own model."
 
 
 @dataclass(frozen=True)

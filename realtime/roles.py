@@ -1,14 +1,16 @@
-"""What a session asks of a model. `loading.py` makes the real one; tests script theirs."""
+"""What a session asks of an engine, and an engine of a model. `loading.py` makes the real one; tests script theirs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 from realtime.records import (
     Ask,
     FrameEvidence,
     Label,
+    ModelInfo,
     ReasonDelta,
     ReasonDone,
     SpeechEvidence,
@@ -61,3 +63,44 @@ class Model(Protocol):
     def thinker(self) -> Thinker: ...
 
     def perceiver(self, seed: int) -> Perceiver: ...
+
+
+class Mind(Protocol):
+    """One session's part of an engine. Raises ModelStopped where the model went away in the middle of a call."""
+
+    async def see(self, frame: VideoFrame) -> FrameEvidence: ...
+
+    async def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
+
+    async def hear_ahead(self, so_far: SpeechSoFar) -> None: ...
+
+    async def ask(self, ask: Ask) -> None:
+        """Another question, for what is seen and heard from now on; it stands across a restart of the model."""
+
+    async def fast_label(self, window: Window, ask: Ask) -> Label: ...
+
+    def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
+        """The steps of a chain, `ReasonDone` last. It is decoded as it is read; closed early, it is given up."""
+
+    def close(self) -> None:
+        """Forget the session. Nothing is awaited, so that a session can end whatever the model is doing."""
+
+
+class Engine(Protocol):
+    """Where the model runs: in a thread of this process, in a process of its own, or on other machines."""
+
+    @property
+    def model(self) -> ModelInfo:
+        """The one that answers sessions without an adapter of their own."""
+
+    async def use(self, adapter: Path) -> ModelInfo:
+        """Have the model with the adapter of that folder loaded, others going on. Raises BadModel if it does not fit."""
+
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> Mind:
+        """A session's perception, with its first question; with an adapter, of the model that has it."""
+
+    async def ready(self) -> None:
+        """Returns once the model has answered; whoever asks sets the limit."""
+
+    def stats(self) -> Mapping[str, float]:
+        """What the model has cost so far: `chain_cpu_s`, `restarts`; of a process of its own `cpu_s` and `rss_mb`."""

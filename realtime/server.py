@@ -48,10 +48,10 @@ from realtime.metrics import Metrics
 from realtime.publish.events import SECTIONS
 from realtime.publish.openapi import describe_api
 from realtime.publish.schema import event_schema
-from realtime.roles import Model
+from realtime.roles import Engine
 from realtime.sessions import Sessions
 from realtime.settings import Settings
-from realtime.worker import ModelWorker, watch_loop
+from realtime.worker import watch_loop
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +71,15 @@ class LiveServer:
     def __init__(
         self,
         *,
-        model: Model,
-        worker: ModelWorker,
+        engine: Engine,
         settings: Settings,
         metrics: Metrics,
         answer: Answer,
         adapters: Adapters | None = None,
     ) -> None:
-        self._adapters = adapters or Adapters(None, lambda folder: model)
-        self.sessions = Sessions(model=model, worker=worker, settings=settings, metrics=metrics)
-        self._model = model
-        self._worker = worker
+        self._adapters = adapters or Adapters(None)
+        self.sessions = Sessions(engine=engine, settings=settings, metrics=metrics)
+        self._engine = engine
         self._settings = settings
         self._metrics = metrics
         self._answer = answer
@@ -132,7 +130,7 @@ class LiveServer:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
         with self.sessions.place():
             adapter = request.query_params.get("adapter")
-            model = self._model if adapter is None else await self._adapters.model(adapter)
+            model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
             sdp, source = await self._answer(await self._offer(request))
             session = self.sessions.start(source, model)
         return Response(sdp, HTTPStatus.CREATED, {"Location": f"/sessions/{session.id}"}, media_type=SDP)
@@ -157,7 +155,7 @@ class LiveServer:
         state = "ended" if session.log.closed else "live"
         asked = asking.told(session.asked)
         return JSONResponse(
-            {"id": session.id, "state": state, "model": session.model_name, "ask": asked, **session.state()}
+            {"id": session.id, "state": state, "model": session.model.name, "ask": asked, **session.state()}
         )
 
     async def ask(self, request: Request) -> Response:
@@ -166,7 +164,7 @@ class LiveServer:
         if session.log.closed:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
-        ask = asking.read(await _body(request, asking.MAX_BYTES, large), self._model.labels)
+        ask = asking.read(await _body(request, asking.MAX_BYTES, large), session.model.labels)
         await session.ask(ask)
         return JSONResponse(asking.told(ask))
 
@@ -222,10 +220,11 @@ class LiveServer:
     async def ready(self, request: Request) -> Response:
         try:
             async with asyncio.timeout(READY_WITHIN_S):
-                await self._worker.run("ready", lambda: None)
+                await self._engine.ready()
         except TimeoutError as error:
             raise NotReady(f"The model has not answered for {READY_WITHIN_S:g} s.", "Restart the server.") from error
-        return JSONResponse({"status": "ready", "model": self._model.name, "engine": self._model.engine_reason})
+        model = self._engine.model
+        return JSONResponse({"status": "ready", "model": model.name, "engine": model.engine_reason})
 
     async def metrics(self, request: Request) -> Response:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
@@ -237,13 +236,14 @@ class LiveServer:
         return JSONResponse(event_schema(), media_type="application/schema+json")
 
     async def config(self, request: Request) -> Response:
+        model = self._engine.model
         return JSONResponse(
             {
                 "version": version("emothinker"),
-                "model": self._model.name,
+                "model": model.name,
                 "adapters": self._adapters.names(),
-                "engine": self._model.engine_reason,
-                "labels": self._model.labels,
+                "engine": model.engine_reason,
+                "labels": model.labels,
                 "sections": SECTIONS,
                 "window_s": self._settings.buffer.window_s,
                 "every_s": self._settings.analysis.every_s,

@@ -4,7 +4,7 @@
            └► speech ─► hear ─┴► due ─► label ───┴─► think about quiet moments        every stage ─► log
 
 Every arrow is a mailbox; what it does when full is the one difference between a call and a recording. All model calls
-run in the worker's thread. Times are media time, except for the timings: wall time, measured here at the edge.
+go to the engine. Times are media time, except for the timings: wall time, measured here at the edge.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech,
 from realtime.records import (
     Ask,
     Label,
+    ModelInfo,
     ReasonDelta,
     ReasonDone,
     SpeechEdge,
@@ -40,10 +41,9 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
-from realtime.roles import Model, Perceiver, Step
+from realtime.roles import Engine, Mind
 from realtime.settings import Settings
 from realtime.trouble import InputWatch, unfinished
-from realtime.worker import ModelWorker, Rank
 
 logger = logging.getLogger(__name__)
 
@@ -69,25 +69,26 @@ class Session:
         self,
         *,
         source: Source,
-        model: Model,
-        worker: ModelWorker,
+        engine: Engine,
         settings: Settings,
         metrics: Metrics,
+        model: ModelInfo | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`model`: another one than the engine's own, as `Engine.use` told of it."""
         self.id = secrets.token_hex(16)
         self.log = EventLog(self.id, kept_s=settings.publish.kept_s, kept_events=settings.publish.kept_events)
         self.at_s = 0.0
         "Media time reached."
         self.n_windows = 0
         self._source = source
-        self._model = model
-        self._worker = worker
+        self._engine = engine
+        self.model = model or engine.model
         self._seed = settings.model.seed
         self._metrics = metrics
         self._now_s = now_s
-        self._ask = Ask(labels=model.labels)
-        self._perceiver: Perceiver | None = None
+        self._ask = Ask(labels=self.model.labels)
+        self._mind: Mind | None = None
         self._end_reason = "The session was ended."
         self._stopping = asyncio.Event()
         self._failure: RealtimeError | None = None
@@ -122,7 +123,7 @@ class Session:
         began_s = self._now_s()
         self._metrics.sessions.inc()
         self._metrics.opened.inc()
-        self._publish(SessionOpened(self._model.name, self._model.engine_reason, self._model.labels))
+        self._publish(SessionOpened(self.model.name, self.model.engine_reason, self.model.labels))
         try:
             await self._run_stages()
         except* Exception:
@@ -143,18 +144,14 @@ class Session:
         self._stopping.set()
 
     @property
-    def model_name(self) -> str:
-        return self._model.name
-
-    @property
     def asked(self) -> Ask:
         return self._ask
 
     async def ask(self, ask: Ask) -> None:
         """Another question for the next windows. It reaches the selectors before the first of those is labelled."""
         self._ask = ask
-        if self._perceiver is not None:
-            await self._worker.run("ask", self._perceiver.ask, ask)
+        if self._mind is not None:
+            await self._mind.ask(ask)
 
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
@@ -184,28 +181,29 @@ class Session:
             def start(stage: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
                 return stages.create_task(stage, name=f"{name} {self.id[:8]}")
 
-            # The source frees what it holds once it runs, so it runs first, whatever becomes of the perceiver.
+            # The source frees what it holds once it runs, so it runs first, whatever becomes of the engine.
             media = start(self._receive(), "media")
             stopping = start(self._stopping.wait(), "stop")
-            perceiver = await self._worker.run("open", self._model.perceiver, self._seed)
-            self._perceiver = perceiver
+            opened_with = self._ask
+            self._mind = mind = await self._engine.open(self._seed, opened_with, self.model.adapter)
             try:
-                # Asked while the perceiver was still being opened.
-                await self.ask(self._ask)
+                if self._ask != opened_with:
+                    # Asked while the engine was still opening the session.
+                    await mind.ask(self._ask)
                 hands = [
-                    start(self._see(perceiver), "see"),
-                    start(self._hear(perceiver), "hear"),
-                    start(self._hear_ahead(perceiver), "hear ahead"),
-                    start(self._label(), "label"),
-                    start(self._think(self._spoken), "think spoken"),
-                    start(self._think(self._quiet), "think quiet"),
+                    start(self._see(mind), "see"),
+                    start(self._hear(mind), "hear"),
+                    start(self._hear_ahead(mind), "hear ahead"),
+                    start(self._label(mind), "label"),
+                    start(self._think(mind, self._spoken), "think spoken"),
+                    start(self._think(mind, self._quiet), "think quiet"),
                 ]
                 await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 for task in (media, stopping, *hands):
                     task.cancel()
             finally:
-                self._perceiver = None
-                self._worker.post("close", perceiver.close)
+                self._mind = None
+                mind.close()
 
     async def _receive(self) -> None:
         try:
@@ -271,10 +269,10 @@ class Session:
 
     # The stages, each a task.
 
-    async def _see(self, perceiver: Perceiver) -> None:
+    async def _see(self, mind: Mind) -> None:
         async for frame in self._frames:
             async with self._attempt("see", self._see_ms):
-                evidence = await self._worker.run("see", perceiver.see, frame)
+                evidence = await mind.see(frame)
                 self._buffer.add_frame(evidence)
                 self._see_ms.update(evidence.timings_ms)
                 for event in report.seen(frame, evidence):
@@ -282,28 +280,26 @@ class Session:
                 self._tell(self._watch.seen(evidence))
             self._lag.finished(frame.at_s)
 
-    async def _hear(self, perceiver: Perceiver) -> None:
+    async def _hear(self, mind: Mind) -> None:
         async for segment, analysis in self._speech:
             async with self._attempt("hear", analysis.timings_ms):
-                evidence = await self._worker.run("hear", perceiver.hear, segment, rank=Rank.LABEL)
+                evidence = await mind.hear(segment)
                 self._buffer.add_speech(evidence)
                 self._publish(report.heard(evidence), at_s=segment.end_s)
             await self._begin(analysis)
 
-    async def _hear_ahead(self, perceiver: Perceiver) -> None:
+    async def _hear_ahead(self, mind: Mind) -> None:
         async for so_far in self._ahead:
             async with self._attempt("hear_ahead", {}):
-                await self._worker.run("hear_ahead", perceiver.hear_ahead, so_far, rank=Rank.LABEL)
+                await mind.hear_ahead(so_far)
 
-    async def _label(self) -> None:
+    async def _label(self, mind: Mind) -> None:
         async for analysis in self._due:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
             self._publish(report.begun(window, analysis.ask))
             async with self._attempt("fast", analysis.timings_ms):
-                label = await self._worker.run(
-                    "fast", self._model.thinker.fast_label, window, analysis.ask, rank=Rank.LABEL
-                )
+                label = await mind.fast_label(window, analysis.ask)
                 self._publish(report.labelled(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
@@ -311,41 +307,35 @@ class Session:
             if await chains.put((window, analysis)) is not None:
                 self._metrics.skipped_windows.inc()
 
-    async def _think(self, windows: Mailbox[tuple[Window, Analysis]]) -> None:
+    async def _think(self, mind: Mind, windows: Mailbox[tuple[Window, Analysis]]) -> None:
         spoken = windows is self._spoken
         async for window, analysis in windows:
             if spoken:
                 self._nothing_spoken.clear()
             async with self._attempt("reason", analysis.timings_ms):
-                await self._reason(window, analysis)
+                await self._reason(mind, window, analysis)
             if spoken:
                 self._nothing_spoken.set()
 
-    async def _reason(self, window: Window, analysis: Analysis) -> None:
-        steps = await self._worker.run("reason", self._model.thinker.reason, window, analysis.ask, rank=Rank.REASON)
-        try:
+    async def _reason(self, mind: Mind, window: Window, analysis: Analysis) -> None:
+        async with aclosing(mind.reason(window, analysis.ask)) as steps:
             while True:
                 await self._chains_go_on.wait()
                 if not analysis.due.spoken:
                     # What was just said is answered first; a quiet moment's chain goes on afterwards.
                     await self._nothing_spoken.wait()
-                step = await self._worker.run("reason", _next, steps, rank=Rank.REASON)
-                match step:
-                    case ReasonDelta():
+                match await anext(steps):
+                    case ReasonDelta() as delta:
                         if "first_word" not in analysis.timings_ms:
                             self._mark("first_word", analysis)
                         self._metrics.deltas.inc()
-                        self._publish(report.reasoned(window, step))
-                    case Label():
-                        self._publish(report.labelled(window, step))
-                    case ReasonDone():
+                        self._publish(report.reasoned(window, delta))
+                    case Label() as label:
+                        self._publish(report.labelled(window, label))
+                    case ReasonDone() as done:
                         self._mark("total", analysis)
-                        self._publish(report.concluded(window, step, {**self._see_ms, **analysis.timings_ms}))
+                        self._publish(report.concluded(window, done, {**self._see_ms, **analysis.timings_ms}))
                         return
-        finally:
-            if isinstance(steps, Generator):
-                # It may be running at this moment, and what it holds belongs to that thread.
-                self._worker.post("reason", steps.close)
 
     # Small things the stages share.
 
@@ -381,7 +371,10 @@ class Session:
             if code not in self._failing:
                 self._failing.add(code)
                 hint = error.hint if isinstance(error, RealtimeError) else "It goes on with what comes next."
-                self._publish(Trouble(code, f"The model failed ({type(error).__name__}) in the step “{stage}”.", hint))
+                what = (
+                    error.message if isinstance(error, RealtimeError) else f"The model failed ({type(error).__name__})."
+                )
+                self._publish(Trouble(code, f"{what} It was in the step “{stage}”.", hint))
         else:
             if code in self._failing:
                 self._failing.discard(code)
@@ -420,10 +413,3 @@ class Session:
         self._metrics.events.labels(event.type).inc()
         if isinstance(event, Trouble) and not event.over:
             self._metrics.errors.labels(event.code).inc()
-
-
-def _next(steps: Iterator[Step]) -> Step:
-    # StopIteration cannot cross into a coroutine, and a chain without a verdict is a fault of the thinker.
-    for step in steps:
-        return step
-    raise RuntimeError("the chain ended without a verdict")

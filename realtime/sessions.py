@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from realtime.errors import RealtimeError, ServerFull, UnknownSession
 from realtime.ingest import Source
 from realtime.metrics import Metrics
-from realtime.roles import Model
+from realtime.records import ModelInfo
+from realtime.roles import Engine
 from realtime.session import Session
 from realtime.settings import Settings
-from realtime.worker import ModelWorker
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +21,8 @@ logger = logging.getLogger(__name__)
 class Sessions:
     """Holds every session's task. A session that has ended can be read for `linger_s` more, then it is forgotten."""
 
-    def __init__(self, *, model: Model, worker: ModelWorker, settings: Settings, metrics: Metrics) -> None:
-        self._model = model
-        self._worker = worker
+    def __init__(self, *, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+        self._engine = engine
         self._settings = settings
         self._metrics = metrics
         self._n_reserved = 0
@@ -52,12 +51,12 @@ class Sessions:
         finally:
             self._n_reserved -= 1
 
-    def start(self, source: Source, model: Model | None = None) -> Session:
+    def start(self, source: Source, model: ModelInfo | None = None) -> Session:
         """Run a session over `source` until one of them ends, with the server's own model or another one."""
         session = Session(
             source=source,
-            model=model or self._model,
-            worker=self._worker,
+            engine=self._engine,
+            model=model,
             settings=self._settings,
             metrics=self._metrics,
         )

@@ -78,6 +78,8 @@ class ModelSettings:
     adapters: Path | None = None
     "A folder of adapters; a new session may choose one by name: POST /whip?adapter=NAME."
     engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
+    worker: Literal["process", "thread"] = "process"
+    "Where a server's model runs. In a process of its own it can neither delay nor end the server."
     engine_dir: Path | None = None
     "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
     int8: bool = False

@@ -57,13 +57,13 @@ class Job:
 class ModelWorker:
     """Runs blocking model calls one at a time, best rank first. Use it in a `with`, which waits for the running job."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._numbers = itertools.count()
         # Bounded by its users: each session awaits one job of a kind before it brings the next.
         self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        metrics.waiting.set_function(self._jobs.qsize)
+        self._metrics.waiting.set_function(self._jobs.qsize)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -77,8 +77,15 @@ class ModelWorker:
 
     async def run(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> T:
         """The result of `work(*args)`, called in the model's thread. Cancelled before it began, it is never called."""
-        done: Future[T] = self._put(rank, stage, partial(work, *args))
-        return await asyncio.wrap_future(done)
+        return await asyncio.wrap_future(self.submit(stage, work, *args, rank=rank))
+
+    def submit(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> Future[T]:
+        """The same for callers without a loop."""
+        return self._put(rank, stage, partial(work, *args))
+
+    @property
+    def n_waiting(self) -> int:
+        return self._jobs.qsize()
 
     def post(self, stage: str, work: Callable[[], None]) -> None:
         """Call `work` in the model's thread after what it runs now; for letting go of what lives there."""

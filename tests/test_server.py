@@ -25,6 +25,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from realtime import hosting
+from realtime.engine.local import LocalEngine
 from realtime.errors import PortTaken
 from realtime.ingest.webrtc import answer, close_peer
 from realtime.metrics import Metrics
@@ -67,8 +68,7 @@ async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
     port = listening.getsockname()[1]
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
-            model=ScriptedModel(),
-            worker=worker,
+            engine=LocalEngine(ScriptedModel(), worker),
             settings=settings,
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),

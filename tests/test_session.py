@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from realtime.engine.local import LocalEngine
 from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
 from realtime.metrics import Metrics
@@ -42,7 +43,10 @@ def make() -> Iterator[Make]:
 
         def make(source: Source, model: ScriptedModel | None = None) -> Session:
             return Session(
-                source=source, model=model or ScriptedModel(), worker=worker, settings=Settings(), metrics=metrics
+                source=source,
+                engine=LocalEngine(model or ScriptedModel(), worker),
+                settings=Settings(),
+                metrics=metrics,
             )
 
         yield make

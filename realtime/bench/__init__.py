@@ -15,7 +15,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -29,7 +29,7 @@ CLIPS = ("*.mp4", "*.webm", "*.mkv", "*.avi", "*.flv", "*.mov")
 
 def bench(
     media: Sequence[str],
-    model: Model,
+    load: Callable[[], Model],
     settings: Settings,
     *,
     seconds: float,
@@ -40,9 +40,9 @@ def bench(
 ) -> int:
     """`repeats`: windows compared with plain transformers, 0 for none; `minutes`: how far growth is followed."""
     files = list(media) or _clips()
-    figures = asyncio.run(measure_live(files, model, settings, seconds=seconds, n_sessions=sessions))
+    figures = asyncio.run(measure_live(files, load, settings, seconds=seconds, n_sessions=sessions))
     if repeats:
-        figures |= _compared(files, model, settings, repeats=repeats, minutes=minutes, figures=figures)
+        figures |= _compared(files, load(), settings, repeats=repeats, minutes=minutes, figures=figures)
     for name, value in figures.items():
         print(f"{name:<24} {value}", file=sys.stderr)
     line = json.dumps(figures)

@@ -12,24 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from realtime.engine.start import started
 from realtime.ingest import Sink, Source
 from realtime.ingest.media import MediaSource
 from realtime.ingest.speech import SpeechSettings
-from realtime.metrics import Metrics
-from realtime.records import Ask, Label, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
-from realtime.roles import Model, Step, Thinker
+from realtime.metrics import Metrics, rss_mb
+from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.roles import Engine, Model
 from realtime.session import Session
 from realtime.settings import Settings
-from realtime.warmup import warm_up
-from realtime.worker import ModelWorker
 
 AFTER_SPEECH = ("label", "first_word", "total")
 SAMPLE_S = 0.1
@@ -116,37 +113,33 @@ class Pace:
 
 
 async def measure_live(
-    files: Sequence[str], model: Model, settings: Settings, *, seconds: float, n_sessions: int
+    files: Sequence[str], load: Callable[[], Model], settings: Settings, *, seconds: float, n_sessions: int
 ) -> dict[str, Any]:
     metrics = Metrics()
-    metered = MeteredModel(model)
     samples: list[Sample] = []
-    with ModelWorker(metrics) as worker:
-        await worker.run("warm", warm_up, model)
+    async with started(load, where=settings.model.worker, metrics=metrics) as engine:
         sources = [
             # Apart from each other, as people who come to a server are.
             Playlist(files, settings, seconds=seconds, first=index, after_s=index / n_sessions)
             for index in range(n_sessions)
         ]
-        sessions = [
-            Session(source=source, model=metered, worker=worker, settings=settings, metrics=metrics)
-            for source in sources
-        ]
-        began_cpu_s, chains_before_s = time.process_time(), metered.thinker.chain_cpu_s
+        sessions = [Session(source=source, engine=engine, settings=settings, metrics=metrics) for source in sources]
+        began_cpu_s, chains_before_s = _cpu_s(engine), engine.stats().get("chain_cpu_s", 0.0)
         async with asyncio.TaskGroup() as tasks:
-            sampling = tasks.create_task(_sample(sessions, metered.thinker, samples), name="sample")
+            sampling = tasks.create_task(_sample(sessions, engine, samples), name="sample")
             running = [tasks.create_task(session.run(), name=f"session {session.id[:8]}") for session in sessions]
             reading = [tasks.create_task(_read(session), name=f"read {session.id[:8]}") for session in sessions]
             await asyncio.wait([*running, *reading])
             sampling.cancel()
             events = [task.result() for task in reading]
-        cpu_s = time.process_time() - began_cpu_s
+        cpu_s = _cpu_s(engine) - began_cpu_s
+        chains_s = engine.stats().get("chain_cpu_s", 0.0) - chains_before_s
     live_s = sum(session.at_s for session in sessions)
-    chains_s = metered.thinker.chain_cpu_s - chains_before_s
     states = [session.state() for session in sessions]
     return {
-        "model": model.name,
-        "engine": model.engine_reason,
+        "model": engine.model.name,
+        "engine": engine.model.engine_reason,
+        "worker": settings.model.worker,
         "sessions": n_sessions,
         "live_s": round(live_s, 1),
         **_latencies(events, endpoint_ms=settings.speech.hangover_ms),
@@ -162,34 +155,6 @@ async def measure_live(
     }
 
 
-class MeteredThinker:
-    """The thinker, with the CPU time that its chains take counted in the thread that they run in."""
-
-    def __init__(self, thinker: Thinker) -> None:
-        self._thinker = thinker
-        self.chain_cpu_s = 0.0
-
-    def fast_label(self, window: Window, ask: Ask) -> Label:
-        return self._thinker.fast_label(window, ask)
-
-    def reason(self, window: Window, ask: Ask) -> Iterator[Step]:
-        steps = self._thinker.reason(window, ask)
-        while True:
-            began_s = time.thread_time()
-            step = next(steps, None)
-            self.chain_cpu_s += time.thread_time() - began_s
-            if step is None:
-                return
-            yield step
-
-
-class MeteredModel:
-    def __init__(self, model: Model) -> None:
-        self.name, self.engine_reason, self.labels = model.name, model.engine_reason, model.labels
-        self.thinker = MeteredThinker(model.thinker)
-        self.perceiver = model.perceiver
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     live_s: float
@@ -202,22 +167,27 @@ class Sample:
     rss_mb: float
 
 
-async def _sample(sessions: Sequence[Session], thinker: MeteredThinker, samples: list[Sample]) -> None:
+async def _sample(sessions: Sequence[Session], engine: Engine, samples: list[Sample]) -> None:
     while True:
         due_s = time.monotonic() + SAMPLE_S
         await asyncio.sleep(SAMPLE_S)
         late_ms = (time.monotonic() - due_s) * 1000
         states = [session.state() for session in sessions]
-        cpu_s = time.process_time() - thinker.chain_cpu_s
+        cpu_s = _cpu_s(engine) - engine.stats().get("chain_cpu_s", 0.0)
         samples.append(
             Sample(
                 sum(state["t"] for state in states),
                 max(state["lag_s"] for state in states),
                 late_ms,
                 cpu_s,
-                rss_mb(),
+                rss_mb() + engine.stats().get("rss_mb", 0.0),
             )
         )
+
+
+def _cpu_s(engine: Engine) -> float:
+    """Of this process and of the model's, if it has its own."""
+    return time.process_time() + engine.stats().get("cpu_s", 0.0)
 
 
 def _grown(samples: Sequence[Sample]) -> dict[str, float | None]:
@@ -234,14 +204,6 @@ def _grown(samples: Sequence[Sample]) -> dict[str, float | None]:
         "rss_growth_mb": round(late[-1].rss_mb - early[0].rss_mb, 1),
         "cpu_growth": round(per_live_s(late) / max(per_live_s(early), 1e-6), 3),
     }
-
-
-def rss_mb() -> float:
-    statm = Path("/proc/self/statm")
-    if statm.is_file():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
-    # Elsewhere only the highest so far is known; macOS counts in bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 from realtime import hosting
+from realtime.engine.local import LocalEngine
 from realtime.ingest.webrtc import answer
 from realtime.metrics import Metrics
 from realtime.records import (
@@ -98,8 +99,7 @@ async def main(max_sessions: int, faces: int) -> None:
     listening = hosting.listen("127.0.0.1", 0)
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
-            model=ScriptedModel(perceivers=FocalPerceiver(faces), thinker=WordByWord()),
-            worker=worker,
+            engine=LocalEngine(ScriptedModel(perceivers=FocalPerceiver(faces), thinker=WordByWord()), worker),
             settings=settings,
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),

@@ -1,0 +1,151 @@
+"""The process of the model: reads calls off a pipe, runs them best rank first, writes the answers back."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from realtime.engine.host import Host
+from realtime.engine.models import LoadAdapter, Models
+from realtime.errors import RealtimeError
+from realtime.metrics import rss_mb
+from realtime.roles import Model
+from realtime.warmup import warm_up
+from realtime.worker import ModelWorker, Rank
+
+logger = logging.getLogger(__name__)
+
+WORN_OUT = frozenset({"OutOfMemoryError", "AcceleratorError", "MemoryError"})
+"Errors after which a device is not to be trusted: what was asked fails, and a new process begins."
+
+USE = "use"
+"The one call that is not the host's: load the model with an adapter, and tell of it."
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method of the `Host`, or USE."""
+
+    number: int
+    stage: str
+    rank: Rank
+    method: str
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An exception as it travels: its kind and words, since not every one can be pickled."""
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    number: int
+    result: Any
+    "A Fault or a RealtimeError where the call failed."
+    stats: dict[str, float]
+
+
+def run(pipe: Connection, load: Callable[[], Model], load_adapter: LoadAdapter | None, log_level: int) -> None:
+    """Until None comes down the pipe, or its end, which is the end of the parent, however that came."""
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    # Ctrl+C reaches the whole group; when to stop is the parent's decision, told through the pipe.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with ModelWorker() as worker:
+        try:
+            model = load()
+            worker.submit("warm", warm_up, model).result()
+        except RealtimeError as error:
+            pipe.send(error)
+            return
+        except Exception as error:
+            logger.exception("the model does not load")
+            pipe.send(Fault(type(error).__name__, str(error)))
+            return
+        models = Models(model, load_adapter)
+        pipe.send(models.info())
+        _serve(pipe, worker, models)
+    # What still runs belongs to nobody any more, and native threads may outlast it.
+    os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """The pipe tells it, too, but nobody reads that while a large model loads."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _serve(pipe: Connection, worker: ModelWorker, models: Models) -> None:
+    host = Host(models, waiting=lambda: worker.n_waiting)
+    loader = ThreadPoolExecutor(1, "adapters")
+    sending = threading.Lock()
+    running: dict[int, Future[Any]] = {}
+
+    def answer(call: Call, done: Future[Any]) -> None:
+        running.pop(call.number, None)
+        if done.cancelled():
+            return
+        error = done.exception()
+        result = done.result() if error is None else _told(error)
+        try:
+            with sending:
+                pipe.send(
+                    Reply(call.number, result, {**host.stats(), "cpu_s": time.process_time(), "rss_mb": rss_mb()})
+                )
+        except OSError:
+            # The parent has gone; the reading side notices, too.
+            return
+        if type(error).__name__ in WORN_OUT:
+            logger.error("the process of the model ends after %s", type(error).__name__)
+            os._exit(1)
+
+    def start(call: Call) -> None:
+        if call.method == USE:
+            # A checkpoint takes seconds to read, and those who talk do not wait for it.
+            done = loader.submit(models.info, *call.args)
+        else:
+            done = worker.submit(call.stage, getattr(host, call.method), *call.args, rank=call.rank)
+        running[call.number] = done
+        done.add_done_callback(lambda done: answer(call, done))
+
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            return
+        match message:
+            case Call():
+                start(message)
+            case None:
+                return
+            case Cancel():
+                if waiting := running.get(message.number):
+                    waiting.cancel()
+
+
+def _told(error: BaseException) -> RealtimeError | Fault:
+    if isinstance(error, RealtimeError):
+        return error
+    logger.error("a call to the model failed", exc_info=error)
+    return Fault(type(error).__name__, str(error))

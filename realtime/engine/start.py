@@ -1,0 +1,49 @@
+"""An engine by the setting `model.worker`, from a function that loads the model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+from realtime.engine.local import LocalEngine
+from realtime.engine.models import LoadAdapter
+from realtime.engine.process import ProcessEngine
+from realtime.metrics import Metrics
+from realtime.roles import Engine, Model
+from realtime.settings import ModelSettings
+from realtime.warmup import warm_up
+from realtime.worker import ModelWorker
+
+
+def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
+    """The checkpoint that the settings name; `adapter`: instead of the one in the settings.
+
+    Imported here, so that a process without a model goes without torch.
+    """
+    from realtime import loading
+
+    return loading.load(
+        wanted.name, adapter=adapter or wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir, int8=wanted.int8
+    )
+
+
+@asynccontextmanager
+async def started(
+    load: Callable[[], Model],
+    *,
+    where: Literal["process", "thread"],
+    metrics: Metrics,
+    load_adapter: LoadAdapter | None = None,
+) -> AsyncIterator[Engine]:
+    """Loaded, warm, and ended when left. Raises what `load` raises; a process pickles both."""
+    if where == "process":
+        async with ProcessEngine(load, metrics, load_adapter) as engine:
+            yield engine
+        return
+    model = await asyncio.to_thread(load)
+    with ModelWorker(metrics) as worker:
+        await worker.run("warm", warm_up, model)
+        yield LocalEngine(model, worker, load_adapter)
