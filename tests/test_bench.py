@@ -14,8 +14,10 @@ from realtime.bench.paired import paired
 from realtime.errors import NotMedia
 from realtime.loading import LoadedModel, load
 from realtime.reason.sequence import text_positions
-from realtime.settings import Settings
+from realtime.settings import ModelSettings, Settings
 from tests.scripted import ScriptedModel
+
+IN_A_THREAD = Settings(model=ModelSettings(worker="thread"))
 
 
 def test_a_recording_is_played_at_the_pace_of_life_and_the_figures_end_in_one_line(
@@ -24,7 +26,7 @@ def test_a_recording_is_played_at_the_pace_of_life_and_the_figures_end_in_one_li
     out = tmp_path / "bench.json"
     began_s = time.monotonic()
     with out.open("w") as file:
-        assert bench([str(a_recording)], ScriptedModel, Settings(), seconds=3.0, out=file) == 0
+        assert bench([str(a_recording)], ScriptedModel, IN_A_THREAD, seconds=3.0, out=file) == 0
     assert 4 < time.monotonic() - began_s < 12
 
     figures = json.loads(out.read_text())
@@ -40,7 +42,7 @@ def test_a_recording_is_played_at_the_pace_of_life_and_the_figures_end_in_one_li
 
 
 def test_several_sessions_share_the_model(a_recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench([str(a_recording)], ScriptedModel, Settings(), seconds=2.0, sessions=3) == 0
+    assert bench([str(a_recording)], ScriptedModel, IN_A_THREAD, seconds=2.0, sessions=3) == 0
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["sessions"] == figures["spoken_windows"] == 3
     assert figures["live_s"] == pytest.approx(15, abs=1)
@@ -84,4 +86,4 @@ def test_minutes_do_not_make_a_second_dearer(nano: LoadedModel, a_recording: Pat
 def test_without_recordings_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EMOTHINKER_DATA", str(tmp_path))
     with pytest.raises(NotMedia, match="no recordings"):
-        bench([], ScriptedModel, Settings(), seconds=1.0, out=None)
+        bench([], ScriptedModel, IN_A_THREAD, seconds=1.0, out=None)
