@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from realtime.errors import RealtimeError
-from realtime.model.checkpoint import ADAPTER_CONFIG, EMOTION_CONFIG
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -94,7 +94,7 @@ class Engine(Protocol):
         """The one that answers sessions without an adapter of their own."""
 
     async def use(self, adapter: Path) -> ModelInfo:
-        """Have the model with the adapter of that folder loaded, others going on. Raises BadModel if it does not fit."""
+        """Load the model with the adapter of that folder while others go on. Raises BadModel if it does not fit."""
 
     async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> Mind:
         """A session's perception, with its first question; with an adapter, of the model that has it."""

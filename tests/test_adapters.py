@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from realtime.adapters import KEPT, Adapters, UnknownAdapter
+from realtime.adapters import Adapters, UnknownAdapter
+from realtime.engine.models import KEPT, Models
+from realtime.errors import BadModel
 from tests.scripted import ScriptedModel
 
 
@@ -23,33 +25,37 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "shelf"
 
 
-async def test_adapters_are_loaded_once_and_the_last_asked_for_are_kept(folder: Path) -> None:
+def test_adapters_are_loaded_once_and_the_last_asked_for_are_kept(folder: Path) -> None:
     loaded: list[str] = []
 
     def load(path: Path) -> ScriptedModel:
         loaded.append(path.name)
-        return ScriptedModel()
+        return ScriptedModel(name=f"scripted + {path.name}")
 
-    adapters = Adapters(folder, load)
+    own, adapters = ScriptedModel(), Adapters(folder)
+    models = Models(own, load)
     assert adapters.names() == ["one", "three", "two"]
-    first = await adapters.model("one")
-    assert await adapters.model("one") is first
-    await adapters.model("two")
-    await adapters.model("three")
-    assert await adapters.model("one") is not first
+    one = adapters.folder("one")
+    first = models.get(one)
+    assert models.get(one) is first
+    assert models.info(one).name == "scripted + one"
+    models.get(adapters.folder("two"))
+    models.get(adapters.folder("three"))
+    assert models.get(one) is not first
+    assert models.get() is own
     assert loaded == ["one", "two", "three", "one"]
     assert KEPT == 2
 
 
 @pytest.mark.parametrize("name", ["link", "empty", ".hidden", "../outside", "..", "", "one/", "/etc", "One"])
-async def test_a_name_that_is_none_of_the_folders_is_refused(folder: Path, name: str) -> None:
-    adapters = Adapters(folder, lambda path: ScriptedModel())
+def test_a_name_that_is_none_of_the_folders_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(UnknownAdapter, match="one, three, two"):
-        await adapters.model(name)
+        Adapters(folder).folder(name)
 
 
-async def test_without_a_folder_nothing_is_offered() -> None:
-    adapters = Adapters(None, lambda path: ScriptedModel())
-    assert adapters.names() == []
+def test_without_a_folder_nothing_is_offered() -> None:
+    assert Adapters(None).names() == []
     with pytest.raises(UnknownAdapter, match="none"):
-        await adapters.model("one")
+        Adapters(None).folder("one")
+    with pytest.raises(BadModel, match="without adapters"):
+        Models(ScriptedModel()).get(Path("one"))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from realtime.engine.host import Host, WindowParts
+from realtime.engine.models import Models
 from realtime.engine.process import ModelFailed, ProcessEngine
 from realtime.errors import BadModel, ModelStopped
 from realtime.metrics import Metrics
@@ -45,7 +46,7 @@ def kill(engine: ProcessEngine) -> None:
 
 
 async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine: ProcessEngine) -> None:
-    assert (engine.name, engine.labels) == ("scripted", LABELS)
+    assert (engine.model.name, engine.model.labels) == ("scripted", LABELS)
     assert engine.pid != os.getpid()
     mind = await engine.open(0, ASK)
     frames = tuple([await mind.see(picture(at_s)) for at_s in (0.0, 1.0)])
@@ -141,8 +142,8 @@ async def test_leaving_ends_the_process() -> None:
 
 def test_a_chain_given_up_is_closed_and_steps_come_in_bundles() -> None:
     model = ScriptedModel()
-    host = Host(model)
-    host.open(1, 0, ASK)
+    host = Host(Models(model))
+    host.open(1, 0, ASK, None)
     window = WindowParts(0, 0.0, 1.0, (host.see(1, picture(0.0)),), ())
     host.reason(1, 7, window, ASK)
     assert len(host.steps(1, 7, 0.0)) == 1

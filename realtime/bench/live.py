@@ -124,6 +124,8 @@ async def measure_live(
             for index in range(n_sessions)
         ]
         sessions = [Session(source=source, engine=engine, settings=settings, metrics=metrics) for source in sources]
+        # What loading and warming have cost is known with the first answer.
+        await engine.ready()
         began_cpu_s, chains_before_s = _cpu_s(engine), engine.stats().get("chain_cpu_s", 0.0)
         async with asyncio.TaskGroup() as tasks:
             sampling = tasks.create_task(_sample(sessions, engine, samples), name="sample")

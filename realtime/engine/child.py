@@ -60,6 +60,8 @@ class Reply:
     number: int
     result: Any
     "A Fault or a RealtimeError where the call failed."
+    queued_s: float
+    "How long the call waited for its turn."
     stats: dict[str, float]
 
 
@@ -83,7 +85,7 @@ def run(pipe: Connection, load: Callable[[], Model], load_adapter: LoadAdapter |
             return
         models = Models(model, load_adapter)
         pipe.send(models.info())
-        _serve(pipe, worker, models)
+        Service(pipe, worker, models).run()
     # What still runs belongs to nobody any more, and native threads may outlast it.
     os._exit(0)
 
@@ -96,52 +98,64 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _serve(pipe: Connection, worker: ModelWorker, models: Models) -> None:
-    host = Host(models, waiting=lambda: worker.n_waiting)
-    loader = ThreadPoolExecutor(1, "adapters")
-    sending = threading.Lock()
-    running: dict[int, Future[Any]] = {}
+class Service:
+    """Runs calls as they are read and writes each answer as it comes, in whichever order that is."""
 
-    def answer(call: Call, done: Future[Any]) -> None:
-        running.pop(call.number, None)
+    def __init__(self, pipe: Connection, worker: ModelWorker, models: Models) -> None:
+        self._pipe = pipe
+        self._worker = worker
+        self._models = models
+        self._host = Host(models, waiting=lambda: worker.n_waiting)
+        self._loader = ThreadPoolExecutor(1, "adapters")
+        self._sending = threading.Lock()
+        self._running: dict[int, Future[Any]] = {}
+
+    def run(self) -> None:
+        while True:
+            try:
+                message = self._pipe.recv()
+            except (EOFError, OSError):
+                return
+            match message:
+                case Call():
+                    self._start(message)
+                case None:
+                    return
+                case Cancel():
+                    if waiting := self._running.get(message.number):
+                        waiting.cancel()
+
+    def _start(self, call: Call) -> None:
+        asked_s, queued_s = time.perf_counter(), 0.0
+
+        def work() -> Any:
+            nonlocal queued_s
+            queued_s = time.perf_counter() - asked_s
+            method = self._models.info if call.method == USE else getattr(self._host, call.method)
+            return method(*call.args)
+
+        # A checkpoint takes seconds to read, and those who talk do not wait for it.
+        loads = call.method == USE
+        done = self._loader.submit(work) if loads else self._worker.submit(call.stage, work, rank=call.rank)
+        self._running[call.number] = done
+        done.add_done_callback(lambda done: self._answer(call, done, queued_s))
+
+    def _answer(self, call: Call, done: Future[Any], queued_s: float) -> None:
+        del self._running[call.number]
         if done.cancelled():
             return
         error = done.exception()
         result = done.result() if error is None else _told(error)
+        stats = {**self._host.stats(), "cpu_s": time.process_time(), "rss_mb": rss_mb()}
         try:
-            with sending:
-                pipe.send(
-                    Reply(call.number, result, {**host.stats(), "cpu_s": time.process_time(), "rss_mb": rss_mb()})
-                )
+            with self._sending:
+                self._pipe.send(Reply(call.number, result, queued_s, stats))
         except OSError:
             # The parent has gone; the reading side notices, too.
             return
         if type(error).__name__ in WORN_OUT:
             logger.error("the process of the model ends after %s", type(error).__name__)
             os._exit(1)
-
-    def start(call: Call) -> None:
-        if call.method == USE:
-            # A checkpoint takes seconds to read, and those who talk do not wait for it.
-            done = loader.submit(models.info, *call.args)
-        else:
-            done = worker.submit(call.stage, getattr(host, call.method), *call.args, rank=call.rank)
-        running[call.number] = done
-        done.add_done_callback(lambda done: answer(call, done))
-
-    while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            return
-        match message:
-            case Call():
-                start(message)
-            case None:
-                return
-            case Cancel():
-                if waiting := running.get(message.number):
-                    waiting.cancel()
 
 
 def _told(error: BaseException) -> RealtimeError | Fault:

@@ -58,6 +58,14 @@ class Opened:
     adapter: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that has not been answered."""
+
+    rank: Rank
+    answer: asyncio.Future[Any]
+
+
 @dataclass(eq=False, slots=True)
 class Link:
     """One process of the model, and what is asked of it."""
@@ -66,7 +74,7 @@ class Link:
     pipe: Connection
     ready: asyncio.Future[ModelInfo]
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    pending: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+    pending: dict[int, Asked] = field(default_factory=dict)
     outbox: queue.SimpleQueue[Call | Cancel | None] = field(default_factory=queue.SimpleQueue)
     "Bounded by its users: a session awaits one call of a kind before it makes the next."
 
@@ -76,9 +84,7 @@ class ProcessEngine:
 
     bundle_s = BUNDLE_S
 
-    def __init__(
-        self, load: Callable[[], Model], metrics: Metrics, load_adapter: LoadAdapter | None = None
-    ) -> None:
+    def __init__(self, load: Callable[[], Model], metrics: Metrics, load_adapter: LoadAdapter | None = None) -> None:
         """`load` and `load_adapter` are pickled and called in the new process."""
         self._load = load
         self._load_adapter = load_adapter
@@ -187,7 +193,7 @@ class ProcessEngine:
     ) -> tuple[int, asyncio.Future[Any]]:
         number = next(self._numbers)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        link.pending[number] = answer
+        link.pending[number] = Asked(rank, answer)
         link.outbox.put(Call(number, stage, rank, method, args))
         return number, answer
 
@@ -281,9 +287,11 @@ class ProcessEngine:
         match message:
             case Reply():
                 self._stats = message.stats
-                answer = link.pending.get(message.number)
-                if answer is None or answer.done():
+                asked = link.pending.get(message.number)
+                if asked is None or asked.answer.done():
                     return
+                answer = asked.answer
+                self._metrics.queued.labels(asked.rank.name.lower()).observe(message.queued_s)
                 if isinstance(message.result, RealtimeError):
                     answer.set_exception(message.result)
                 elif isinstance(message.result, Fault):
@@ -306,9 +314,9 @@ class ProcessEngine:
         if not link.ready.done():
             link.ready.set_exception(gone)
             link.ready.exception()
-        for answer in list(link.pending.values()):
-            if not answer.done():
-                answer.set_exception(gone)
+        for asked in list(link.pending.values()):
+            if not asked.answer.done():
+                asked.answer.set_exception(gone)
 
 
 def _failed(fault: Fault) -> ModelFailed:

@@ -26,7 +26,11 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
     from realtime import loading
 
     return loading.load(
-        wanted.name, adapter=adapter or wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir, int8=wanted.int8
+        wanted.name,
+        adapter=adapter or wanted.adapter,
+        engine=wanted.engine,
+        engine_dir=wanted.engine_dir,
+        int8=wanted.int8,
     )
 
 

@@ -23,14 +23,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from realtime.errors import BadModel
-from realtime.model.config import ModelConfig
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
 from realtime.model.thinker import EmoThinker
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-EMOTION_CONFIG = "emothinker.json"
 EMOTION_WEIGHTS = "emothinker.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 NANO = Path(__file__).parents[1] / "nano"
 UNUSED = ("talker.", "token2wav.", "speaker")

@@ -8,6 +8,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+EMOTION_CONFIG = "emothinker.json"
+"Beside `config.json`: what EmoThinker adds."
+ADAPTER_CONFIG = "adapter_config.json"
+"In the folder of an adapter, as PEFT writes it."
+
 
 def pick(kind: type[T], values: Mapping[str, Any]) -> T:
     """Build the dataclass `kind` from the keys it knows; the published files carry many more."""
