@@ -24,7 +24,7 @@ from train import crowd, ferplus, nano_config, ravdess
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer, as_text
 from train.voice_expert import Voices
 
-STATES = {"both": 0.66, "face": 0.12, "voice": 0.07, "sound_only": 0.09, "nobody": 0.03, "no_picture": 0.03}
+STATES = {"both": 0.56, "face": 0.2, "voice": 0.08, "sound_only": 0.11, "nobody": 0.02, "no_picture": 0.03}
 "How often a window has face and voice, one alone (a voice with or without a picture), or nobody (likewise)."
 AGREE = 0.45
 "Share of pairs whose voice was acted as the face is seen."

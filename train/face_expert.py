@@ -1,9 +1,10 @@
 """Train the convolutional expert on FER+ crops cut along the mesh.
 
-    python -m train.face_expert --data DATA --work WORK [--epochs 16]
+    python -m train.face_expert --data DATA --work WORK [--epochs 16] [--cycle 0] [--lr 1.5e-3]
 
-Reads WORK/crops.npz (made by `train.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it. Kept
-is the running mean of the weights over the last steps, which is steadier than where the very last one landed.
+Reads WORK/crops.npz (made by `train.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it. A
+further cycle (--cycle 1, 2 …) goes on from the cycle before with a learning rate that rises and falls anew. Kept is the
+running mean of the weights over the last steps, which is steadier than where the very last one landed.
 """
 
 from __future__ import annotations
@@ -24,6 +25,23 @@ from train import ferplus
 
 AVERAGE_DECAY = 0.998
 "Of the running mean of the weights: about the last 500 steps."
+
+
+def before_backgrounds(crops_B1HW: Tensor, inside_B1HW: Tensor, generator: torch.Generator) -> Tensor:
+    """The same faces before others' backgrounds: FER+ is cut so tightly that a crop's corners often lie outside of it.
+
+    A quarter keeps its own edge repeated, a quarter gets a plain wall, a quarter a slope of light, a quarter what lies
+    there in another crop. `inside_B1HW` is 1 where a crop shows its picture.
+    """
+    n, _, height, width = crops_B1HW.shape
+    kind = torch.randint(0, 4, (n, 1, 1, 1), generator=generator)
+    level = torch.rand((n, 1, 1, 1), generator=generator)
+    rise = (torch.rand((2, n, 1, 1, 1), generator=generator) - 0.5) * 0.8
+    across, down = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)[:, None]
+    slope = (level + rise[0] * across + rise[1] * down).clamp(0, 1)
+    other = crops_B1HW[torch.randperm(n, generator=generator)]
+    behind = torch.where(kind == 1, level.expand_as(slope), torch.where(kind == 2, slope, other))
+    return torch.where(kind == 0, crops_B1HW, crops_B1HW * inside_B1HW + behind * (1 - inside_B1HW))
 
 
 def augment(crops_B1HW: Tensor, generator: torch.Generator) -> Tensor:
@@ -68,12 +86,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--cycle", type=int, default=0, help="0: from scratch; n: go on from the end of cycle n − 1")
     args = parser.parse_args()
 
     torch.manual_seed(0)
     faces = ferplus.load(args.data)
     with np.load(args.work / "crops.npz") as file:
-        crops = file["crops"]
+        crops, inside = file["crops"], file["inside"]
     train, valid = faces.part("expert"), faces.part("valid")
     votes = torch.from_numpy(faces.votes_N7)
     # Rare emotions (disgust is 0.7 % of the faces) count for more, by the root: enough to be learnt, not to distort.
@@ -89,20 +108,28 @@ def main() -> None:
     path, done = args.work / "face_expert.pt", 0
     if path.exists():
         state = torch.load(path, weights_only=True)
-        model.load_state_dict(state["raw"])
         averaged.module.load_state_dict(state["model"])
         averaged.n_averaged.fill_(1)
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        done = state["epoch"]
+        if state["cycle"] == args.cycle:
+            model.load_state_dict(state["raw"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"])
+            done = state["epoch"]
+        elif state["cycle"] == args.cycle - 1:
+            model.load_state_dict(state["model"])
+        else:
+            raise SystemExit(f"{path} is of cycle {state['cycle']}; cycle {args.cycle} cannot follow it.")
     for epoch in range(done, args.epochs):
-        generator = torch.Generator().manual_seed(epoch)
+        generator = torch.Generator().manual_seed(1000 * args.cycle + epoch)
         order = train[torch.randperm(len(train), generator=generator).numpy()]
         model.train()
         started, total = time.monotonic(), 0.0
         for step in range(steps):
             rows = order[step * args.batch : (step + 1) * args.batch]
-            x = augment(torch.from_numpy(crops[rows].astype(np.float32) / 255.0)[:, None], generator)
+            x, shown = (
+                torch.from_numpy(pixels[rows].astype(np.float32) / 255.0)[:, None] for pixels in (crops, inside)
+            )
+            x = augment(before_backgrounds(x, shown, generator), generator)
             x, target = x.contiguous(memory_format=torch.channels_last), votes[rows]
             loss = -(target * weight * model(x)).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
@@ -123,7 +150,7 @@ def main() -> None:
             flush=True,
         )
         state = {"model": averaged.module.state_dict(), "raw": model.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"schedule": schedule.state_dict(), "epoch": epoch + 1}
+        state |= {"schedule": schedule.state_dict(), "epoch": epoch + 1, "cycle": args.cycle}
         torch.save(state, path.with_suffix(".tmp"))
         path.with_suffix(".tmp").replace(path)
 

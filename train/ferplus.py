@@ -77,3 +77,8 @@ def as_camera_frame(image_HW: np.ndarray, *, wall: bool = True) -> np.ndarray:
     else:
         framed = cv2.copyMakeBorder(big, *sides, cv2.BORDER_REPLICATE)
     return np.repeat(framed[..., None], 3, axis=2)
+
+
+def picture_in_frame() -> np.ndarray:
+    """(384, 384) float32: 1 where `as_camera_frame` shows the picture itself, 0 where it had to invent a background."""
+    return np.pad(np.ones((ENLARGED_PX, ENLARGED_PX), np.float32), MARGIN_PX)

@@ -18,7 +18,8 @@ from realtime.model.experts import FaceExpert
 from realtime.model.thinker import EmoThinker
 from train import scenes
 from train.corpus import Corpus, Example
-from train.face_expert import log_probabilities
+from train.face_expert import before_backgrounds, log_probabilities
+from train.prepare import to_bytes
 from train.towers import audio_tokens, vision_tokens
 
 
@@ -87,12 +88,15 @@ class Material:
         self.frames = FramePool(self.corpus, work, towers.thinker.visual, n_entries=n_entries, name=part)
         with np.load(work / "crops.npz") as file:
             self.geometry = file["geometry"]
-            crops = file["crops"]
+            crops, inside = file["crops"], file["inside"]
         expert = FaceExpert()
         expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
         rows = self.corpus.face_rows
         self.face_verdicts = np.zeros((len(crops), 7), np.float32)
-        self.face_verdicts[rows] = log_probabilities(expert, crops[rows])
+        generator = torch.Generator().manual_seed(0)
+        pixels, shown = (torch.from_numpy(part[rows].astype(np.float32) / 255.0)[:, None] for part in (crops, inside))
+        placed = before_backgrounds(pixels, shown, generator)[:, 0].numpy()
+        self.face_verdicts[rows] = log_probabilities(expert, to_bytes(placed))
         with np.load(work / "voice_verdicts.npz") as file:
             self.voice_verdicts, self.live = file["log_p"], file["live"]
         voices, self.sound = self.corpus.voices, {}

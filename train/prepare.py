@@ -39,9 +39,13 @@ def face_of(image_HW: np.ndarray, *, wall: bool) -> dict[str, np.ndarray] | None
     if mesh is None:
         return None
     height, width = frame.shape[:2]
+    # The crop has the picture's edge repeated around it, whatever the mesh was found before: what is not `inside` is
+    # anybody's background, and `train.face_expert` draws others in its place.
+    repeated = frame if not wall else ferplus.as_camera_frame(image_HW, wall=False)
     return {
         "mesh": mesh.astype(np.float16),
-        "crop": to_bytes(crop_face(to_grey(frame), mesh)),
+        "crop": to_bytes(crop_face(to_grey(repeated), mesh)),
+        "inside": to_bytes(crop_face(ferplus.picture_in_frame(), mesh)),
         "cues": raw_cues(mesh, width, height),
         "pose": head_pose(mesh, width, height),
         "geometry": geometry(mesh, width, height).astype(np.float16),
@@ -62,6 +66,7 @@ def prepare_faces(data: Path, work: Path) -> None:
     out = {
         "mesh": np.zeros((n, 478, 3), np.float16),
         "crops": faces.images_NHW.copy(),  # where no mesh fits, the picture itself: it is cut tightly already
+        "inside": np.full_like(faces.images_NHW, 255),
         "cues": np.zeros((n, len(CUES)), np.float32),
         "pose": np.zeros((n, 3), np.float32),
         "geometry": np.zeros((n, 936), np.float16),

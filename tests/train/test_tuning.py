@@ -94,11 +94,22 @@ def test_a_merged_folder_is_the_backbone_with_its_adapter(work: Path) -> None:
     assert not any(".audio_tower." in name or ".visual.blocks." in name for name in changed)
 
 
-def test_transformers_reads_the_merged_folder(work: Path) -> None:
-    """The published layout: the same keys, the same shapes as the folder it came from."""
-    before = checkpoint.read_tensors(work / "model" / checkpoint.WEIGHTS)
-    after = checkpoint.read_tensors(work / "merged" / checkpoint.WEIGHTS)
-    assert {key: value.shape for key, value in before.items()} == {key: value.shape for key, value in after.items()}
+def test_transformers_reads_the_merged_folder_and_gives_the_same_logits(work: Path) -> None:
+    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+
+    theirs, told = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
+        work / "merged", output_loading_info=True, dtype=torch.float32
+    )
+    assert not any(told.values()), told
+    ids_1T = torch.randint(0, 400, (1, 12), generator=torch.Generator().manual_seed(0))
+    adapted = checkpoint.load(work / "model", adapter=work / "adapter").thinker
+    positions_31T = torch.arange(12).expand(3, 1, 12)
+    causal = torch.ones(12, 12, dtype=torch.bool).tril()[None, None]
+    with torch.no_grad():
+        reference = theirs.eval()(input_ids=ids_1T).logits
+        hidden = adapted.model(adapted.model.embed_tokens(ids_1T), positions_31T, causal)
+        ours = adapted.lm_head(hidden)
+    assert float((ours - reference).norm() / reference.norm()) < 1e-5
 
 
 def test_an_adapter_of_another_model_is_refused(work: Path) -> None:

@@ -22,6 +22,7 @@ stage() { # NAME COMMAND…: run once, keep its log
 
 stage prepare train.prepare
 stage face_expert train.face_expert --epochs 16
+stage face_expert_again train.face_expert --epochs 16 --cycle 1 --lr 1e-3
 stage voice_expert train.voice_expert --epochs 24
 stage corpus train.corpus
 stage towers train.towers --vision-minutes 8 --audio-minutes 3
