@@ -30,6 +30,12 @@ AGREE = 0.45
 "Share of pairs whose voice was acted as the face is seen."
 N_CANDIDATES = 6
 "CREMA-D clips looked at for one voice."
+N_FRAMES = {1: 0.4, 2: 0.12, 3: 0.1, 5: 0.12, 8: 0.26}
+N_EARLIER = {0: 0.6, 1: 0.22, 2: 0.12, 3: 0.06}
+"""How many pictures of the same people a window has, and how many sentences come before the one that is told: live, a
+window of eight seconds has up to eight of the one and four of the other."""
+SAME_MOOD = 0.6
+"How often an earlier sentence was acted like the last one."
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,9 @@ class Example:
     face_rows: tuple[int, ...]
     voice_row: int
     "−1: no speech."
+    earlier_rows: tuple[int, ...]
+    "Sentences of the same actor before it, oldest first."
+    n_frames: int
     order: int
     "Which running order of the session the voice was measured in."
     has_picture: bool
@@ -121,6 +130,8 @@ class Corpus:
         order: int | None = None,
     ) -> Example:
         people = tuple(self.person(row, index, len(faces), rng) for index, row in enumerate(faces))
+        earlier = self.earlier(voice, rng) if voice >= 0 else ()
+        n_frames = int(rng.choice(list(N_FRAMES), p=list(N_FRAMES.values()))) if has_picture else 0
         order = int(rng.integers(len(self.live))) if order is None else order
         heard = self.heard(voice, order, rng) if voice >= 0 else None
         verdict = None
@@ -139,7 +150,15 @@ class Corpus:
             verdict=verdict,
         )
         sections = Writer(int(rng.integers(2**31))).chain(seen)
-        return Example(faces, voice, order, has_picture, seen, sections)
+        return Example(faces, voice, earlier, n_frames, order, has_picture, seen, sections)
+
+    def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """What the same actor said before, through the same microphone. The chain tells the last sentence."""
+        n = int(rng.choice(list(N_EARLIER), p=list(N_EARLIER.values())))
+        rows, half = self.voice_rows, len(self.voices.clips)
+        rows = rows[(self.voices.actors[rows] == self.voices.actors[voice]) & (rows // half == voice // half)]
+        alike = rows[self.voices.labels[rows] == self.voices.labels[voice]]
+        return tuple(int(rng.choice(alike if rng.random() < SAME_MOOD else rows)) for _ in range(n))
 
     def person(self, row: int, index: int, n: int, rng: np.random.Generator) -> PersonSeen:
         """The face as it would be measured on someone whose neutral the session knows a little, or not at all."""

@@ -57,9 +57,8 @@ class Layout:
 
     def length(self, material: Material, example: Example) -> int:
         """About how many tokens the sequence of an example has; for batching alike with alike."""
-        n_frames = len(material.frames.by_rows[example.face_rows].frames) if example.face_rows else example.has_picture
-        n_sound = material.sound[example.voice_row].shape[0] if example.voice_row >= 0 else 0
-        return 60 * int(n_frames) + n_sound + sum(len(text) for text in example.sections.values()) // 5
+        n_sound = sum(material.sound[row].shape[0] for row in said(example))
+        return 65 * example.n_frames + n_sound + sum(len(text) for text in example.sections.values()) // 5
 
     def query(self, ask: prompt.Ask | None = None) -> str:
         return prompt.query_text("nano", ask or prompt.Ask())
@@ -75,31 +74,41 @@ class Layout:
         text = self.model.embed(torch.tensor(self.encoder.ids(self.query(ask))))
         base = len(trunk_ids)
         chunks: list[Chunk] = []
-        start_s = float(rng.integers(0, 5))
+        seen_s, heard_s = self.times(example, rng)
         if example.has_picture:
-            for second, frame in enumerate(self.entry(material, example, rng).frames):
-                x, positions = self.frame(material, example, frame, text, rng, switches)
-                t = base + round(25 * (start_s + second))
+            pool = self.entry(material, example, rng).frames
+            for index, at_s in enumerate(seen_s):
+                x, positions = self.frame(material, example, pool[index % len(pool)], text, rng, switches)
+                t = base + round(25 * at_s)
                 positions = positions + torch.tensor([[t], [base], [base]])
                 markers = (prompt.VISION_START, prompt.VISION_END)
                 chunks.append(marked(self.model, self.encoder, x, positions, t, markers, "face"))
-        if example.voice_row >= 0:
-            x, positions = self.speech(material, example, text, switches)
-            t = base + round(25 * max(0.0, start_s + float(rng.uniform(-2, 2))))
+        for row, start_s in zip(said(example), heard_s, strict=True):
+            x, positions = self.speech(material, example, row, text, switches)
+            t = base + round(25 * start_s)
             markers = (prompt.AUDIO_START, prompt.AUDIO_END)
             chunks.append(marked(self.model, self.encoder, x, positions + t, t, markers, "voice"))
         return trunk_ids, chunks
 
+    def times(self, example: Example, rng: np.random.Generator) -> tuple[list[float], list[float]]:
+        """When each picture is seen and each sentence begins, in seconds of the window: the last sentence ends it."""
+        first_s = float(rng.integers(0, 5)) if example.n_frames < 5 else 0.0
+        seen_s = [first_s + second for second in range(example.n_frames)]
+        heard_s = [(seen_s[-1] if seen_s else first_s) + float(rng.uniform(-2, 2))] if example.voice_row >= 0 else []
+        for _ in example.earlier_rows:
+            heard_s.insert(0, heard_s[0] - float(rng.uniform(1.2, 4)))
+        back_s = min([0.0, *heard_s])  # a window begins where its first evidence does
+        return [at_s - back_s for at_s in seen_s], [at_s - back_s for at_s in heard_s]
+
     def speech(
-        self, material: Material, example: Example, text: Tensor, switches: CueSwitches = ALL_CUES
+        self, material: Material, example: Example, row: int, text: Tensor, switches: CueSwitches = ALL_CUES
     ) -> tuple[Tensor, Tensor]:
-        live = material.live[example.order, example.voice_row]
         return speech_tokens(
             self.model,
-            material.sound[example.voice_row].float(),
+            material.sound[row].float(),
             text_QD=text,
-            measures_10=torch.from_numpy(live[:10]),
-            verdict_7=torch.from_numpy(material.voice_verdicts[example.order, example.voice_row]),
+            measures_10=torch.from_numpy(material.live[example.order, row][:10]),
+            verdict_7=torch.from_numpy(material.voice_verdicts[example.order, row]),
             switches=switches,
         )
 
@@ -228,14 +237,16 @@ class Layout:
         text = self.model.embed(torch.tensor(self.encoder.ids(self.query())))
         frames: list[FrameEvidence] = []
         with torch.no_grad():
+            seen_s, heard_s = self.times(example, rng)
             if example.has_picture:
-                for second, index in enumerate(self.entry(material, example, rng).frames):
-                    x, positions = self.frame(material, example, index, text, rng)
+                pool = self.entry(material, example, rng).frames
+                for number, at_s in enumerate(seen_s):
+                    x, positions = self.frame(material, example, pool[number % len(pool)], text, rng)
                     people = range(example.n_faces)
                     faces = tuple(Face(i, (0.4, 0.4, 0.2, 0.2), 1.0, None) for i in people)
                     frames.append(
                         FrameEvidence(
-                            at_s=float(second),
+                            at_s=at_s,
                             faces=faces,
                             cues=(),
                             scene=Scene(example.seen.brightness, example.seen.saturation),
@@ -244,9 +255,15 @@ class Layout:
                             positions_3N=positions.numpy(),
                         )
                     )
-            speech: tuple[SpeechEvidence, ...] = ()
-            if example.voice_row >= 0:
-                x, positions = self.speech(material, example, text)
+            speech: list[SpeechEvidence] = []
+            for row, start_s in zip(said(example), heard_s, strict=True):
+                x, positions = self.speech(material, example, row, text)
                 cues = VoiceCues({}, {}, np.zeros(0, np.float32))
-                speech = (SpeechEvidence(0.0, 2.0, cues, x.numpy(), positions.numpy()),)
-        return Window(0, 0.0, 3.0, tuple(frames), speech)
+                speech.append(SpeechEvidence(start_s, start_s + 2.0, cues, x.numpy(), positions.numpy()))
+        end_s = max([1.0, *seen_s, *(part.end_s for part in speech)])
+        return Window(0, 0.0, end_s, tuple(frames), tuple(speech))
+
+
+def said(example: Example) -> tuple[int, ...]:
+    """Voice rows of a window, oldest first."""
+    return (*example.earlier_rows, example.voice_row) if example.voice_row >= 0 else ()
