@@ -43,7 +43,7 @@ from realtime.records import (
 )
 from realtime.roles import Engine, Mind
 from realtime.settings import Settings
-from realtime.trouble import InputWatch, unfinished
+from realtime.trouble import InputWatch, holds_pitch, unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -284,8 +284,10 @@ class Session:
         async for segment, analysis in self._speech:
             async with self._attempt("hear", analysis.timings_ms):
                 evidence = await mind.hear(segment)
-                self._buffer.add_speech(evidence)
+                if not holds_pitch(evidence):
+                    self._buffer.add_speech(evidence)
                 self._publish(report.heard(evidence), at_s=segment.end_s)
+                self._tell(self._watch.heard(evidence))
             await self._begin(analysis)
 
     async def _hear_ahead(self, mind: Mind) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from realtime.records import VideoFrame
+import numpy as np
+
+from realtime.records import SpeechEvidence, VideoFrame, VoiceCues
 from realtime.settings import TroubleSettings
 from realtime.trouble import InputWatch, unfinished
 from tests.scripted import picture
@@ -61,3 +63,21 @@ def test_what_the_offer_lacks_is_told_at_once_and_nothing_else() -> None:
 def test_ordinary_endings_need_no_telling() -> None:
     assert list(unfinished("peer left")) == []
     assert [event.code for event in unfinished("no path")] == ["no_path"]
+
+
+def heard(*, movement_st_s: float, voiced: float = 0.6, start_s: float = 0.0, end_s: float = 2.0) -> SpeechEvidence:
+    values = {"pitch_movement_st_s": movement_st_s, "voiced_ratio": voiced}
+    cues = VoiceCues(values, {}, np.zeros(0, np.float32))
+    return SpeechEvidence(start_s, end_s, cues, np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64))
+
+
+def test_notes_are_told_from_a_voice_and_a_voice_after_them_too() -> None:
+    music = watch()
+    assert [event.code for event in music.heard(heard(movement_st_s=1.0))] == ["no_voice"]
+    assert list(music.heard(heard(movement_st_s=0.8))) == []
+    assert [(event.code, event.over) for event in music.heard(heard(movement_st_s=15.0))] == [("no_voice", True)]
+
+
+def test_a_whisper_and_a_short_hum_are_not_taken_for_music() -> None:
+    assert list(watch().heard(heard(movement_st_s=0.0, voiced=0.05))) == []
+    assert list(watch().heard(heard(movement_st_s=1.0, end_s=0.7))) == []

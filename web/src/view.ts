@@ -310,7 +310,7 @@ export function ownLabels(session: Session, labels: readonly string[]): boolean 
 const OVER_SHOWN_S = 5;
 /** The same for what is a single happening and not a state. */
 const HAPPENING_SHOWN_S = 20;
-const STATES: ReadonlySet<string> = new Set(["no_video", "no_audio", "muted", "camera_frozen", "too_dark", "no_face"]);
+const STATES: ReadonlySet<string> = new Set(["no_video", "no_audio", "muted", "camera_frozen", "too_dark", "no_face", "no_voice"]);
 
 /** What stands now, the newest last. */
 export function standingNotices(session: Session): readonly Notice[] {

@@ -155,6 +155,10 @@ export const de: Messages = {
 
   notices: {
     no_face: { title: "Kein Gesicht im Bild", text: "Setzen Sie sich vor die Kamera, mit Licht auf dem Gesicht." },
+    no_voice: {
+      title: "Das klingt nach Musik oder einem Gerät",
+      text: "Die Tonhöhe bewegt sich nicht wie bei einer Stimme, also wird es nicht als Stimme gelesen. Schalten Sie es aus oder gehen Sie weiter weg.",
+    },
     muted: { title: "Das Mikrofon ist stumm", text: "Schalten Sie es im System oder am Headset ein." },
     camera_frozen: { title: "Das Bild steht still", text: "Stecken Sie die Kamera neu an oder schließen Sie andere Programme, die sie benutzen." },
     too_dark: { title: "Zu dunkel für ein Gesicht", text: "Decken Sie die Linse auf oder machen Sie Licht." },
@@ -162,6 +166,7 @@ export const de: Messages = {
     no_audio: { title: "Es kommt kein Ton an", text: "Solange wird nur das Gesicht gelesen." },
     over: {
       no_face: "Ein Gesicht ist wieder im Bild",
+      no_voice: "Eine Stimme ist wieder zu hören",
       muted: "Das Mikrofon ist wieder da",
       camera_frozen: "Das Bild bewegt sich wieder",
       too_dark: "Es ist wieder hell genug",

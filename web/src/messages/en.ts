@@ -166,6 +166,10 @@ export const en = {
 
   notices: {
     no_face: { title: "No face in view", text: "Sit facing the camera, with light on your face." },
+    no_voice: {
+      title: "This sounds like music or a machine",
+      text: "Its pitch does not move as a voice does, so it is not read as one. Turn it off, or move away from it.",
+    },
     muted: { title: "The microphone is silent", text: "Unmute it in the system or on the headset." },
     camera_frozen: { title: "The picture stands still", text: "Unplug the camera and plug it in again, or close other programs that use it." },
     too_dark: { title: "Too dark to see a face", text: "Uncover the lens or turn on a light." },
@@ -173,6 +177,7 @@ export const en = {
     no_audio: { title: "No sound arrives", text: "The face alone is read meanwhile." },
     over: {
       no_face: "A face is back in view",
+      no_voice: "A voice is heard again",
       muted: "The microphone is back",
       camera_frozen: "The picture moves again",
       too_dark: "There is light again",
