@@ -138,7 +138,8 @@ class ScriptedPerceiver:
         )
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
-        cues = VoiceCues({"pitch_hz": 180.0}, {"pitch_hz": 0.5}, np.zeros(4, np.float32))
+        values = {"pitch_hz": 180.0, "pitch_movement_st_s": 20.0, "voiced_ratio": 0.6}
+        cues = VoiceCues(values, {"pitch_hz": 0.5}, np.zeros(4, np.float32))
         return SpeechEvidence(
             segment.start_s, segment.end_s, cues, np.zeros((5, WIDTH), np.float32), np.zeros((3, 5), np.int64)
         )
