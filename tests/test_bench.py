@@ -4,12 +4,13 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from realtime.bench import bench
 from realtime.bench.floors import floors
-from realtime.bench.growth import growth
+from realtime.bench.growth import beside_each_other, growth
 from realtime.bench.paired import paired
 from realtime.errors import NotMedia
 from realtime.loading import LoadedModel, load
@@ -81,6 +82,15 @@ def test_minutes_do_not_make_a_second_dearer(nano: LoadedModel, a_recording: Pat
     figures = growth([str(a_recording)], nano, Settings(), minutes=1)
     assert figures["minute_1"]["label_ms"] > 0
     assert figures["window_2s_label_ms"] < 2 * figures["window_8s_label_ms"]
+    assert figures["pictures_1"].keys() == figures["pictures_5"].keys() == {"faces", "see_ms", "label_ms"}
+
+
+def test_a_crowd_is_the_picture_several_times_over() -> None:
+    picture_HW3 = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    crowd = beside_each_other(picture_HW3, 3)
+    assert crowd.shape == (4, 8, 3)
+    assert (crowd[2:, :4] == picture_HW3).all()
+    assert not crowd[2:, 4:].any()
 
 
 def test_without_recordings_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

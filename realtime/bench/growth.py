@@ -1,25 +1,31 @@
 """What grows and what does not: a second in minute 1, 10 and 60; longer windows; more faces.
 
 Frames are seen once and then come again and again, a second apart: to the ring each is a new one. What is timed is what
-a second of evidence costs (its reading into the ring) and what a label costs at that moment.
+a second of evidence costs (its reading into the ring) and what a label costs at that moment. For more faces the picture
+is shown several times over, side by side, and seeing it is timed too.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from realtime.bench.paired import gather
 from realtime.loading import LoadedModel
 from realtime.reason.rings import SessionRing
-from realtime.records import Ask, FrameEvidence, SpeechEvidence, Window
+from realtime.records import Ask, FrameEvidence, SpeechEvidence, VideoFrame, Window
 from realtime.settings import Settings
 
 MINUTES = (1, 10, 60)
 WINDOWS_S = (2, 4, 8)
+FACES = (1, 2, 5)
 LABELS_TIMED = 9
 
 
@@ -46,8 +52,42 @@ def growth(files: Sequence[str], model: LoadedModel, settings: Settings, *, minu
         f"window_{span_s}s_label_ms": _label_ms(model, ring, frames, speech, ask, end_s=60.0 * reached, span_s=span_s)
         for span_s in WINDOWS_S
     }
+    faces = {f"pictures_{n}": _crowd(model, ring, spoken.frames, speech, ask, n, 60.0 * reached) for n in FACES}
     ring.close()
-    return {**by_minute, "last_to_first_append": round(last["append_ms"] / first["append_ms"], 3), **windows}
+    ratio = round(last["append_ms"] / first["append_ms"], 3)
+    return {**by_minute, "last_to_first_append": ratio, **windows, **faces}
+
+
+def _crowd(
+    model: LoadedModel,
+    ring: SessionRing,
+    frames: Sequence[VideoFrame],
+    speech: SpeechEvidence,
+    ask: Ask,
+    n: int,
+    end_s: float,
+) -> dict[str, float]:
+    """Seeing a frame with `n` copies of the person in it, and a label over eight of them."""
+    perceiver, took, seen = model.perceiver(0), [], []
+    for frame in frames[:LABELS_TIMED]:
+        crowded = replace(frame, rgb_HW3=beside_each_other(frame.rgb_HW3, n))
+        began_s = time.process_time()
+        seen.append(perceiver.see(crowded))
+        took.append((time.process_time() - began_s) * 1000)
+    perceiver.close()
+    return {
+        "faces": statistics.median(len(each.faces) for each in seen),
+        "see_ms": round(statistics.median(took), 1),
+        "label_ms": _label_ms(model, ring, seen, speech, ask, end_s=end_s, span_s=8),
+    }
+
+
+def beside_each_other(rgb_HW3: npt.NDArray[np.uint8], n: int) -> npt.NDArray[np.uint8]:
+    """`n` copies of a picture in rows, as many across as it takes to keep its shape; empty places are black."""
+    across = math.ceil(math.sqrt(n))
+    copies = [rgb_HW3] * n + [np.zeros_like(rgb_HW3)] * (-n % across)
+    rows = [np.concatenate(copies[first : first + across], axis=1) for first in range(0, len(copies), across)]
+    return np.concatenate(rows)
 
 
 def _pass(ring: SessionRing, frames: Sequence[FrameEvidence], seconds: range) -> list[float]:
