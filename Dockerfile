@@ -1,0 +1,40 @@
+# The server with the model that comes along. Everything it needs at run time is in the image; it asks nobody for anything.
+#
+#   docker build -t emothinker .                                   CPU
+#   docker build -t emothinker:cuda --build-arg TORCH=cuda .       CUDA (run with --gpus all)
+ARG TORCH=cpu
+
+FROM node:22-bookworm-slim AS page
+WORKDIR /src/web
+COPY web/package.json web/package-lock.json ./
+RUN npm ci --no-audit --no-fund
+COPY web ./
+RUN npm run build
+
+FROM python:3.11-slim-bookworm AS base
+# What the face meshes load at run time.
+RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+
+FROM base AS torch-cpu
+RUN pip install --no-cache-dir -c constraints.txt --index-url https://download.pytorch.org/whl/cpu torch
+
+FROM base AS torch-cuda
+RUN pip install --no-cache-dir -c constraints.txt torch
+
+FROM torch-${TORCH}
+COPY realtime realtime
+COPY export export
+COPY train train
+COPY --from=page /src/realtime/web_dist realtime/web_dist
+RUN pip install --no-cache-dir -c constraints.txt . && useradd --system --uid 10001 --create-home emothinker
+USER 10001
+WORKDIR /home/emothinker
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=10s --start-period=60s \
+    CMD ["python", "-c", "import os, ssl, urllib.request as u; u.urlopen(os.environ.get('READY_URL', 'http://127.0.0.1:8080/readyz'), context=ssl._create_unverified_context())"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["realtime"]
+CMD ["serve"]
