@@ -24,8 +24,11 @@ from train import scenes
 from train.coet.measured import VOICE_WORDS
 from train.corpus import EXTRA_QUESTIONS, Example, TextEncoder
 from train.material import Material, PoolEntry
+from train.words import IN_WORDS, appended, face_words, voice_words
 
 EXTRA_QUESTION_SHARE = 0.08
+WORDS_SHARE = 0.08
+"How often cues are told in words instead of tokens (`words.py`)."
 CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is withheld, so that the model works with and without."
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "fine": 1.5, "answer": 3.0}
@@ -68,7 +71,12 @@ class Layout:
         return pool.by_rows[example.face_rows] if example.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
 
     def chunks(
-        self, material: Material, example: Example, ask: prompt.Ask, rng: np.random.Generator, switches: CueSwitches
+        self,
+        material: Material,
+        example: Example,
+        ask: prompt.Ask,
+        rng: np.random.Generator,
+        switches: CueSwitches,
     ) -> tuple[list[int], list[Chunk]]:
         trunk_ids = self.encoder.ids(prompt.trunk_text("nano", ask))
         text = self.model.embed(torch.tensor(self.encoder.ids(self.query(ask))))
@@ -103,14 +111,19 @@ class Layout:
     def speech(
         self, material: Material, example: Example, row: int, text: Tensor, switches: CueSwitches = ALL_CUES
     ) -> tuple[Tensor, Tensor]:
-        return speech_tokens(
+        measures_10 = torch.from_numpy(material.live[example.order, row][:10])
+        verdict_7 = torch.from_numpy(material.voice_verdicts[example.order, row])
+        x, positions = speech_tokens(
             self.model,
             material.sound[row].float(),
             text_QD=text,
-            measures_10=torch.from_numpy(material.live[example.order, row][:10]),
-            verdict_7=torch.from_numpy(material.voice_verdicts[example.order, row]),
+            measures_10=measures_10,
+            verdict_7=verdict_7,
             switches=switches,
         )
+        if switches is IN_WORDS:
+            return appended(self.model, self.encoder, x, positions, voice_words(measures_10, verdict_7))
+        return x, positions
 
     def frame(
         self,
@@ -134,7 +147,7 @@ class Layout:
                 )
             )
         seen = example.seen
-        return frame_tokens(
+        x, positions = frame_tokens(
             self.model,
             material.frames.tokens[frame].float(),
             columns=scenes.SIDE,
@@ -145,13 +158,17 @@ class Layout:
             scene_3=torch.tensor([seen.brightness, seen.saturation, len(faces) / 5]),
             switches=switches,
         )
+        for face in faces if switches is IN_WORDS else ():
+            x, positions = appended(self.model, self.encoder, x, positions, face_words(face))
+        return x, positions
 
     def sequence(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
         ask = prompt.Ask()
         if rng.random() < EXTRA_QUESTION_SHARE:
             ask = prompt.Ask(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
         on = rng.random(4) >= CUES_OFF_SHARE
-        trunk_ids, chunks = self.chunks(material, example, ask, rng, CueSwitches(*(bool(v) for v in on)))
+        switches = IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
+        trunk_ids, chunks = self.chunks(material, example, ask, rng, switches)
         n_trunk = len(trunk_ids)
         start = 1 + max([n_trunk - 1, *(int(chunk.positions_3N.max()) for chunk in chunks)])
         parts = [self.model.embed(torch.tensor(trunk_ids)), *(chunk.x_ND for chunk in chunks)]

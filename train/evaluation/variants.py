@@ -18,6 +18,7 @@ from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, wit
 from realtime.loading import LoadedModel
 from realtime.model.thinker import EmoThinker
 from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame
+from train.words import with_frame_words, with_voice_words
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Variant:
     attention: bool = False
     "The background that is attended to least is dropped, instead of a random share."
     cues: CueSwitches = ALL_CUES
+    words: bool = False
+    "What was measured is told in words instead of cue tokens."
 
 
 WHOLE = Variant()
@@ -51,6 +54,7 @@ CUES = (
     Variant("no voice expert", cues=CueSwitches(voice_expert=False)),
     Variant("no scene", cues=CueSwitches(scene=False)),
     Variant("no cue tokens", cues=CueSwitches(measures=False, face_expert=False, voice_expert=False, scene=False)),
+    Variant("cues as words", words=True),
 )
 TABLE = {
     "Parts": PARTS,
@@ -69,6 +73,7 @@ class VariedPerception:
         frame_cues = variant.cues
         if "F" not in variant.parts:
             frame_cues = replace(frame_cues, measures=False, face_expert=False)
+        encoder = model.thinker.vocabulary
         kind = AttentivePerception if variant.attention else Perception
         self._perception = kind(
             varied(model.weights, variant),
@@ -76,8 +81,12 @@ class VariedPerception:
             query=model.thinker.query_embeddings,
             ask=ask,
             seed=0,
-            frame_cues=partial(with_frame_cues, switches=frame_cues),
-            voice_cues=partial(with_voice_cues, switches=variant.cues),
+            frame_cues=partial(with_frame_words, encoder=encoder)
+            if variant.words
+            else partial(with_frame_cues, switches=frame_cues),
+            voice_cues=partial(with_voice_words, encoder=encoder)
+            if variant.words
+            else partial(with_voice_cues, switches=variant.cues),
         )
 
     def see(self, frame: VideoFrame) -> FrameEvidence | None:

@@ -1,0 +1,90 @@
+"""Measured cues as words in the prompt instead of tokens: the other way to tell a model what was measured.
+
+EmoChat's AU agent hands action units to a language model as text. Here the same measurements and the experts' verdicts
+become a short sentence that stands where the cue tokens would; a share of nano's training windows is told so, and the
+ablation compares both (`train.evaluation.variants`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from realtime.evidence.cues import CUES
+from realtime.evidence.tokens import CueSwitches, FaceFeatures, with_frame_cues, with_voice_cues
+from realtime.evidence.voice import VOICE_VALUES
+from realtime.model.experts import EXPERT_LABELS
+from realtime.model.thinker import EmoThinker
+from realtime.reason.sequence import Encoder
+from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_STEPS, VOICE_WORDS, degree
+
+IN_WORDS = CueSwitches(measures=False, face_expert=False, voice_expert=False)
+N_TOLD = 3
+"Strongest cues that are named, as in a chain."
+
+
+def face_words(face: FaceFeatures) -> str:
+    """'Brows lowered clearly, lips pressed slightly. The expression is angry or neutral.'"""
+    intensities = dict(zip(CUES, face.measures_20[: len(CUES)].tolist(), strict=True))
+    strongest = sorted(CUE_WORDS, key=lambda cue: -intensities[cue])[:N_TOLD]
+    named = [(CUE_WORDS[cue][0], degree(intensities[cue])) for cue in CUE_WORDS if cue in strongest]
+    told = ", ".join(f"{what} {how}" for what, how in named if how) or "features at rest"
+    return _sentence(told, "expression", face.verdict_7)
+
+
+def voice_words(measures_10: Tensor, verdict_7: Tensor) -> str:
+    """'Pitch higher, rate much faster than usual. The voice is fearful.'"""
+    relative = dict(zip(VOICE_VALUES, measures_10.tolist(), strict=True))
+    told = []
+    for key, ((less, more), noun) in VOICE_WORDS.items():
+        step = next((word for limit, word in VOICE_STEPS if abs(relative[key]) > limit), None)
+        if step is not None:
+            told.append(f"{noun} {step}{more if relative[key] > 0 else less}")
+    return _sentence(", ".join(told) + " than usual" if told else "as usual for this voice", "voice", verdict_7)
+
+
+def _sentence(told: str, what: str, verdict_7: Tensor) -> str:
+    best, second = verdict_7.topk(2).indices.tolist()
+    words = EXPRESSION[EXPERT_LABELS[best]][0]
+    if float(verdict_7[best] - verdict_7[second]) < 1.0:  # less than e times as likely
+        words = f"{words} or {EXPRESSION[EXPERT_LABELS[second]][0]}"
+    return f"{told[0].upper()}{told[1:]}. The {what} is {words}."
+
+
+def appended(
+    model: EmoThinker, encoder: Encoder, x_ND: Tensor, positions_3N: Tensor, text: str
+) -> tuple[Tensor, Tensor]:
+    """Evidence with a sentence behind it, counted on from its start on every axis."""
+    ids = torch.tensor(encoder.ids(text))
+    steps = torch.arange(len(ids)).expand(3, -1)
+    return torch.cat([x_ND, model.embed(ids)]), torch.cat([positions_3N, steps], dim=1)
+
+
+def with_frame_words(
+    model: EmoThinker,
+    selected_ND: Tensor,
+    order_N: Tensor,
+    *,
+    rows: int,
+    columns: int,
+    faces: Sequence[FaceFeatures],
+    scene_3: Tensor,
+    encoder: Encoder,
+) -> tuple[Tensor, Tensor]:
+    """As `with_frame_cues`, each face in words."""
+    x, positions = with_frame_cues(
+        model, selected_ND, order_N, rows=rows, columns=columns, faces=faces, scene_3=scene_3, switches=IN_WORDS
+    )
+    for face in faces:
+        x, positions = appended(model, encoder, x, positions, face_words(face))
+    return x, positions
+
+
+def with_voice_words(
+    model: EmoThinker, tokens_ND: Tensor, *, measures_10: Tensor, verdict_7: Tensor, encoder: Encoder
+) -> tuple[Tensor, Tensor]:
+    """As `with_voice_cues`, the voice in words."""
+    x, positions = with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=IN_WORDS)
+    return appended(model, encoder, x, positions, voice_words(measures_10, verdict_7))
