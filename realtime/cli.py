@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     analyze.set_defaults(run=_analyze, log_level=logging.WARNING)
 
     watch = commands.add_parser("watch", help="print a live session's events as JSON lines")
-    watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID, as the server's Location says")
+    watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID#SECRET, from the answer's headers")
     watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
     watch.set_defaults(run=_watch, log_level=logging.WARNING)
 

@@ -3,7 +3,8 @@
 POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
 GET    /sessions/{id}           its state        DELETE ends it
 PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
-WS     /sessions/{id}/events    its events, from ?after=SEQ on
+POST   /sessions/{id}/tickets   a ticket for one event socket
+WS     /sessions/{id}/events    its events, from ?after=SEQ on, with ?ticket=TICKET
 GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
 """
 
@@ -17,6 +18,7 @@ from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -49,8 +51,10 @@ from realtime.publish.events import SECTIONS
 from realtime.publish.openapi import describe_api
 from realtime.publish.schema import event_schema
 from realtime.roles import Engine
+from realtime.session import Session
 from realtime.sessions import Sessions
 from realtime.settings import Settings
+from realtime.tickets import TICKET_S, Opener
 from realtime.worker import watch_loop
 
 logger = logging.getLogger(__name__)
@@ -83,12 +87,15 @@ class LiveServer:
         self._settings = settings
         self._metrics = metrics
         self._answer = answer
+        self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
+        "Of every session that can still be read."
         self._n_readers: dict[str, int] = {}
         app = Starlette(
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.ask, methods=["PUT"]),
+                Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
@@ -133,7 +140,9 @@ class LiveServer:
             model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
             sdp, source = await self._answer(await self._offer(request))
             session = self.sessions.start(source, model)
-        return Response(sdp, HTTPStatus.CREATED, {"Location": f"/sessions/{session.id}"}, media_type=SDP)
+        opener = self._openers[session] = Opener()
+        headers = {"Location": f"/sessions/{session.id}", "Session-Secret": opener.secret}
+        return Response(sdp, HTTPStatus.CREATED, headers, media_type=SDP)
 
     async def _offer(self, request: Request) -> str:
         limit = self._settings.server.max_offer_bytes
@@ -146,21 +155,34 @@ class LiveServer:
 
     # Sessions.
 
-    async def session(self, request: Request) -> Response:
-        self._check_token(request)
+    def _opened_by(self, request: Request) -> Session:
+        """The session that this address and this secret belong to. Raises UnknownSession, NotAllowed."""
         session = self.sessions.get(request.path_params["id"])
+        if not self._openers[session].is_holder(bearer(request)):
+            raise NotAllowed("Only who opened a session may do this.", "Send its Session-Secret as a bearer token.")
+        return session
+
+    async def session(self, request: Request) -> Response:
         if request.method == "DELETE":
+            session = self.sessions.get(request.path_params["id"])
+            # WHIP senders end a session with the token they opened it with; they know of no secret.
+            if not self._openers[session].is_holder(bearer(request)):
+                self._check_token(request)
             await self.sessions.stop(session.id, "The session was ended by its owner.")
             return Response(status_code=HTTPStatus.OK)
+        session = self._opened_by(request)
         state = "ended" if session.log.closed else "live"
         asked = asking.told(session.asked)
         return JSONResponse(
             {"id": session.id, "state": state, "model": session.model.name, "ask": asked, **session.state()}
         )
 
+    async def ticket(self, request: Request) -> Response:
+        ticket = self._openers[self._opened_by(request)].ticket()
+        return JSONResponse({"ticket": ticket, "expires_in_s": TICKET_S}, HTTPStatus.CREATED)
+
     async def ask(self, request: Request) -> Response:
-        self._check_token(request)
-        session = self.sessions.get(request.path_params["id"])
+        session = self._opened_by(request)
         if session.log.closed:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
@@ -172,6 +194,8 @@ class LiveServer:
         try:
             session = self.sessions.get(socket.path_params["id"])
             after = _number(socket.query_params.get("after", "0"))
+            if not self._openers[session].admits(socket.query_params.get("ticket", "")):
+                raise NotAllowed("The ticket is missing, used or too old.", f"POST /sessions/{session.id}/tickets.")
             if self._n_readers.get(session.id, 0) >= MAX_READERS:
                 raise ServerFull(f"{MAX_READERS} readers follow this session already.", "Close one of them.")
         except RealtimeError as error:

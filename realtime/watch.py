@@ -1,6 +1,7 @@
-"""`realtime watch URL`: a live session's events as JSON lines, across lost connections.
+"""`realtime watch URL#SECRET`: a live session's events as JSON lines, across lost connections.
 
-A client in a few lines: keep the `seq` of the last event, connect again with `after=` that number, and nothing is lost.
+A client in a few lines: keep the `seq` of the last event, ask for a ticket with the secret that came with the answer to
+the offer, connect again with `after=` that number, and nothing is lost.
 """
 
 from __future__ import annotations
@@ -8,26 +9,33 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from http import HTTPStatus
+from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import ProxyHandler, Request, build_opener
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from realtime.errors import BadSettings, Unreachable
+from realtime.errors import BadSettings, NotAllowed, Unreachable
 
 GIVE_UP_AFTER = 6
 "Attempts in a row, about half a minute."
 
 
 async def watch(url: str, *, after: int = 0) -> None:
-    """Until the session has closed. Raises Unreachable when there is none, or no server for half a minute."""
-    address = events_url(url)
+    """Until the session has closed.
+
+    Raises Unreachable when there is none, or no server for half a minute, and NotAllowed when the secret is another's.
+    """
+    address, secret = events_url(url), urlsplit(url).fragment
     n_failed = 0
     while n_failed < GIVE_UP_AFTER:
         if n_failed:
             await asyncio.sleep(min(0.5 * 2**n_failed, 8.0))
         try:
-            async with connect(f"{address}?after={after}", max_size=1 << 20) as socket:
+            ticket = await asyncio.to_thread(ask_for_ticket, address, secret)
+            async with connect(f"{address}?ticket={ticket}&after={after}", max_size=1 << 20) as socket:
                 n_failed = 0
                 async for line in socket:
                     event = json.loads(line)
@@ -35,15 +43,36 @@ async def watch(url: str, *, after: int = 0) -> None:
                     after = event["seq"]
                 # Closed in order: the session is over.
                 return
-        except InvalidStatus as error:
-            if error.response.status_code == 404:
-                raise Unreachable(f"{url} is no session of that server.", "It may have ended.") from error
+        except HTTPError as error:
+            error.close()
+            if error.code == HTTPStatus.NOT_FOUND:
+                raise Unreachable(
+                    f"{urlsplit(url)._replace(fragment='').geturl()} is no session of that server.",
+                    "It may have ended.",
+                ) from error
+            if error.code == HTTPStatus.UNAUTHORIZED:
+                raise NotAllowed(
+                    "The session's secret is missing or wrong.",
+                    "Add it to the address: …/sessions/ID#SECRET, as the answer's Session-Secret says.",
+                ) from error
             n_failed += 1
         except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError):
             n_failed += 1
         if n_failed:
             print(f"realtime: no connection, trying again after event {after} …", file=sys.stderr)
-    raise Unreachable(f"{url} does not answer.", "Is the server running? Its first line names the address.")
+    raise Unreachable(
+        f"{urlsplit(url).netloc} does not answer.", "Is the server running? Its first line names the address."
+    )
+
+
+def ask_for_ticket(address: str, secret: str) -> str:
+    """A ticket for the event socket at `address`. Blocking; raises HTTPError when the server gives none."""
+    # ws becomes http, wss https.
+    tickets = address.replace("ws", "http", 1).removesuffix("/events") + "/tickets"
+    request = Request(tickets, method="POST", headers={"Authorization": f"Bearer {secret}"})
+    # Straight to the server: a proxy of the environment has no business with the secret.
+    with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
+        return str(json.load(answer)["ticket"])
 
 
 def events_url(url: str) -> str:
@@ -52,5 +81,7 @@ def events_url(url: str) -> str:
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     path = parts.path.rstrip("/").removesuffix("/events")
     if scheme is None or not parts.netloc or "/sessions/" not in path:
-        raise BadSettings(f"{url} is not a session's address.", "It looks like http://localhost:8080/sessions/ID.")
+        raise BadSettings(
+            f"{url} is not a session's address.", "It looks like http://localhost:8080/sessions/ID#SECRET."
+        )
     return urlunsplit((scheme, parts.netloc, f"{path}/events", "", ""))

@@ -135,6 +135,7 @@ def realtime(*arguments: str) -> subprocess.Popen[str]:
         "h:1/sessions/abc",
         "ws://h:1/sessions/abc/events",
         "http://h:1/sessions/abc/events?after=3",
+        "http://h:1/sessions/abc#secret",
     ],
 )
 def test_a_session_goes_by_many_addresses(url: str) -> None:

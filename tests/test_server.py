@@ -21,7 +21,7 @@ from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from realtime import hosting
@@ -46,17 +46,28 @@ class Running:
     live: LiveServer
     http: httpx.AsyncClient
     port: int
+    secret: str = ""
+    "Of the session opened last."
 
     def socket(self, path: str, **options: Any) -> connect:
         return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
 
+    @asynccontextmanager
+    async def events(self, path: str, after: int = 0, **options: Any) -> AsyncIterator[ClientConnection]:
+        """The event socket of the session opened last, with a ticket for it."""
+        ticket = (await self.http.post(f"{path}/tickets")).json()["ticket"]
+        async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as socket:
+            yield socket
+
     async def whip(self, peer: RTCPeerConnection) -> str:
-        """Offer what the peer sends and take the answer; the path of the session."""
+        """Offer what the peer sends and take the answer; the path of the session, whose secret is sent from now on."""
         await peer.setLocalDescription(await peer.createOffer())
         reply = await self.http.post("/whip", content=peer.localDescription.sdp, headers=SDP)
         assert reply.status_code == 201, reply.text
         assert reply.headers["content-type"] == "application/sdp"
         await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
+        self.secret = reply.headers["session-secret"]
+        self.http.headers["Authorization"] = f"Bearer {self.secret}"
         return str(reply.headers["location"])
 
 
@@ -117,9 +128,9 @@ async def test_a_peer_gets_events_reconnects_without_loss_and_leaves_nothing_beh
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
         assert len(path.removeprefix("/sessions/")) == 32
-        async with running.socket(f"{path}/events") as socket:
+        async with running.events(path) as socket:
             first = await until(socket, "frame")
-        async with running.socket(f"{path}/events?after={first[-1]['seq']}") as socket:
+        async with running.events(path, first[-1]["seq"]) as socket:
             rest = await until(socket, "frame")
             events = first + rest
             assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
@@ -140,7 +151,7 @@ async def test_a_peer_that_vanishes_is_freed_within_ten_seconds() -> None:
     async with serving() as running:
         async with sender() as peer:
             path = await running.whip(peer)
-            async with running.socket(f"{path}/events") as socket:
+            async with running.events(path) as socket:
                 await until(socket, "frame")
         async with asyncio.timeout(10):
             while running.live.sessions.open:
@@ -242,6 +253,39 @@ async def test_a_token_is_asked_for_where_one_is_set() -> None:
         assert reply.status_code == 422
 
 
+async def test_events_are_for_whoever_opened_the_session_and_a_ticket_is_good_once() -> None:
+    async with serving() as running, sender(audio=False) as peer, sender(audio=False) as another:
+        path = await running.whip(peer)
+        ticket = (await running.http.post(f"{path}/tickets")).json()["ticket"]
+        elsewhere = await running.whip(another)
+        for method, what in (("POST", f"{path}/tickets"), ("GET", path), ("PUT", f"{path}/ask")):
+            for headers in ({"Authorization": ""}, {"Authorization": f"Bearer {running.secret}"}):
+                reply = await running.http.request(method, what, headers=headers)
+                assert (reply.status_code, reply.json()["code"]) == (401, "not_allowed")
+
+        async def refused(address: str) -> None:
+            with pytest.raises(InvalidStatus) as refusal:
+                async with running.socket(address):
+                    pass
+            assert refusal.value.response.status_code == 401
+
+        await refused(f"{path}/events")
+        await refused(f"{path}/events?ticket=")
+        await refused(f"{elsewhere}/events?ticket={ticket}")
+        async with running.socket(f"{path}/events?ticket={ticket}") as socket:
+            await until(socket, "session.opened")
+        await refused(f"{path}/events?ticket={ticket}")
+
+
+async def test_a_sender_that_knows_no_secret_ends_its_session_with_the_token() -> None:
+    async with serving(Settings(server=ServerSettings(token="right"))) as running, sender(audio=False) as peer:
+        running.http.headers["Authorization"] = "Bearer right"
+        path = await running.whip(peer)
+        assert (await running.http.delete(path, headers={"Authorization": ""})).status_code == 401
+        assert (await running.http.get(path, headers={"Authorization": "Bearer right"})).status_code == 401
+        assert (await running.http.delete(path, headers={"Authorization": "Bearer right"})).status_code == 200
+
+
 async def test_unknown_sessions_and_paths_are_problems_too() -> None:
     async with serving() as running:
         for method, path, status in (
@@ -268,7 +312,7 @@ async def test_a_session_is_asked_something_else() -> None:
         reply = await running.http.put(f"{path}/ask", json=asked)
         assert (reply.status_code, reply.json()) == (200, asked)
         assert (await running.http.get(path)).json()["ask"] == asked
-        async with running.socket(f"{path}/events") as socket:
+        async with running.events(path) as socket:
             label = (await until(socket, "label"))[-1]
         assert list(label["probabilities"]) == asked["labels"]
         for body, status, code in (
@@ -300,8 +344,8 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -
         path = await running.whip(peer)
         session = running.live.sessions.open[0]
         async with (
-            running.socket(f"{path}/events", max_queue=1) as slow,
-            running.socket(f"{path}/events") as quick,
+            running.events(path, max_queue=1) as slow,
+            running.events(path) as quick,
         ):
             await until(quick, "frame")
             # Enough to fill the kernel's buffers, so that the server's writes come to a halt.
@@ -318,9 +362,11 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -
 
 
 async def test_stopping_the_server_tells_its_sessions() -> None:
-    async with serving() as running, sender(audio=False) as peer:
+    # The peer outlives the server, or the session might end for its leaving.
+    async with sender(audio=False) as peer, serving() as running:
         path = await running.whip(peer)
-        socket = await running.socket(f"{path}/events")
+        ticket = (await running.http.post(f"{path}/tickets")).json()["ticket"]
+        socket = await running.socket(f"{path}/events?ticket={ticket}")
         await until(socket, "session.opened")
     assert (await until(socket, "session.closed"))[-1]["reason"] == "The server was stopped."
     await socket.close()
@@ -329,8 +375,8 @@ async def test_stopping_the_server_tells_its_sessions() -> None:
 async def test_watch_prints_a_session_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     async with serving() as running, sender(audio=False) as peer:
         path = await running.whip(peer)
-        watching = asyncio.create_task(watch(f"http://127.0.0.1:{running.port}{path}"))
-        async with running.socket(f"{path}/events") as socket:
+        watching = asyncio.create_task(watch(f"http://127.0.0.1:{running.port}{path}#{running.secret}"))
+        async with running.events(path) as socket:
             await until(socket, "frame")
         await running.http.delete(path)
         await asyncio.wait_for(watching, 5)

@@ -15,13 +15,17 @@ def describe_api(version: str) -> dict[str, Any]:
             "version": version,
             "summary": "WHIP in, events out.",
             "description": (
-                "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ, one JSON object each, "
-                "as /schema/events.json describes them."
+                "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ&ticket=TICKET, one JSON "
+                "object each, as /schema/events.json describes them. Each socket takes a ticket of its own, from "
+                "/sessions/{id}/tickets."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Where --token is set."}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "Where --token is set."},
+                "secret": {"type": "http", "scheme": "bearer", "description": "Session-Secret of the WHIP answer."},
+            },
             "parameters": {
                 "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
             },
@@ -32,7 +36,10 @@ def describe_api(version: str) -> dict[str, Any]:
             "/sessions/{id}": {
                 "parameters": [{"$ref": "#/components/parameters/id"}],
                 "get": _secured(
-                    "state", "State of a session", {"200": _json("Its state", "Session"), **_problems(401, 404)}
+                    "state",
+                    "State of a session",
+                    {"200": _json("Its state", "Session"), **_problems(401, 404)},
+                    by="secret",
                 ),
                 "delete": _secured(
                     "end",
@@ -41,6 +48,15 @@ def describe_api(version: str) -> dict[str, Any]:
                 ),
             },
             "/sessions/{id}/ask": {"parameters": [{"$ref": "#/components/parameters/id"}], "put": PUT_ASK},
+            "/sessions/{id}/tickets": {
+                "parameters": [{"$ref": "#/components/parameters/id"}],
+                "post": _secured(
+                    "ticket",
+                    "A ticket for one event socket, good for half a minute",
+                    {"201": _json("ticket, expires_in_s"), **_problems(401, 404)},
+                    by="secret",
+                ),
+            },
             "/healthz": {"get": _open("alive", "The process answers")},
             "/readyz": {
                 "get": {
@@ -134,8 +150,9 @@ def _open(name: str, summary: str, kind: str = "application/json") -> dict[str, 
     return {"operationId": name, "summary": summary, "responses": {"200": _json("OK", kind=kind)}}
 
 
-def _secured(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "security": [{}, {"token": []}], "responses": responses}
+def _secured(name: str, summary: str, responses: dict[str, Any], by: str = "token") -> dict[str, Any]:
+    security: list[dict[str, Any]] = [{"secret": []}] if by == "secret" else [{}, {"token": []}]
+    return {"operationId": name, "summary": summary, "security": security, "responses": responses}
 
 
 OPEN = _secured(
@@ -144,7 +161,10 @@ OPEN = _secured(
     {
         "201": {
             "description": "The SDP answer",
-            "headers": {"Location": {"description": "/sessions/{id}", "schema": {"type": "string"}}},
+            "headers": {
+                "Location": {"description": "/sessions/{id}", "schema": {"type": "string"}},
+                "Session-Secret": {"description": "For tickets, state and questions", "schema": {"type": "string"}},
+            },
             "content": {"application/sdp": {"schema": {"type": "string"}}},
         },
         **_problems(400, 401, 403, 413, 415, 422, 503),
@@ -154,4 +174,5 @@ PUT_ASK = _secured(
     "ask",
     "Ask another question, or for labels of one's own, from the next window on",
     {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 404, 409, 413, 422)},
+    by="secret",
 ) | {"requestBody": _json("The question", "Ask") | {"required": True}}

@@ -1,7 +1,7 @@
 /**
  * The event socket of one session: picks up after the last event it saw, and backs off between attempts.
  *
- * A closed socket says nothing about why, so the session's own address is asked before each new attempt.
+ * Each socket takes a ticket of its own. Asking for it also tells why a socket was closed, which the socket itself does not.
  */
 
 import { readMessage, type Rejected, type WireEvent } from "./protocol";
@@ -24,8 +24,8 @@ export interface FollowOptions {
   readonly onLink: (link: Link) => void;
   /** The session is over on the server, or the server has been away too long. */
   readonly onGone: (why: "closed" | "gone") => void;
-  /** Does the server still know the session? `null` when it does not answer. */
-  readonly known: () => Promise<boolean | null>;
+  /** A ticket for one socket; `false` when the server no longer knows the session, `null` when it does not answer. */
+  readonly ticket: () => Promise<string | false | null>;
   readonly nowS: () => number;
 }
 
@@ -38,7 +38,7 @@ export class EventFollower {
   private over = false;
 
   constructor(private readonly options: FollowOptions) {
-    this.connect();
+    void this.connect();
     addEventListener("online", this.retryNow);
     document.addEventListener("visibilitychange", this.retryNow);
   }
@@ -51,8 +51,12 @@ export class EventFollower {
     this.socket?.close();
   }
 
-  private connect(): void {
-    const address = new URL(`${this.options.path}/events?after=${this.seq}`, window.location.href);
+  private async connect(): Promise<void> {
+    const ticket = await this.options.ticket();
+    if (this.over) return;
+    if (ticket === false) return this.gone("closed");
+    if (ticket === null) return this.retry(false);
+    const address = new URL(`${this.options.path}/events?ticket=${ticket}&after=${this.seq}`, window.location.href);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
     this.socket = socket;
@@ -67,24 +71,23 @@ export class EventFollower {
       if (event.type !== "rejected") this.seq = Math.max(this.seq, event.seq);
       this.options.onEvent(event);
     });
-    socket.addEventListener("close", () => void this.dropped(socket));
+    socket.addEventListener("close", () => {
+      if (this.over || socket !== this.socket) return;
+      this.socket = null;
+      this.retry(true);
+    });
   }
 
-  private async dropped(socket: WebSocket): Promise<void> {
-    if (this.over || socket !== this.socket) return;
-    this.socket = null;
+  private retry(serverSeen: boolean): void {
     const nowS = this.options.nowS();
     this.downSinceS ??= nowS;
-    const known = await this.options.known();
-    if (this.over) return;
-    if (known === false) return this.gone("closed");
-    if (known === null && nowS - this.downSinceS > GIVE_UP_S) return this.gone("gone");
+    if (!serverSeen && nowS - this.downSinceS > GIVE_UP_S) return this.gone("gone");
     const pauseS = waitS(this.nTries, Math.random());
     this.nTries += 1;
-    this.options.onLink({ state: "retrying", atS: nowS + pauseS, serverSeen: known === true });
+    this.options.onLink({ state: "retrying", atS: nowS + pauseS, serverSeen });
     this.timer = setTimeout(() => {
       this.timer = undefined;
-      this.connect();
+      void this.connect();
     }, pauseS * 1000);
   }
 
@@ -93,7 +96,7 @@ export class EventFollower {
     if (this.socket !== null || this.over || document.hidden || this.timer === undefined) return;
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.connect();
+    void this.connect();
   };
 
   private gone(why: "closed" | "gone"): void {

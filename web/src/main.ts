@@ -127,7 +127,7 @@ async function start(): Promise<void> {
 function follow(whip: WhipSession): EventFollower {
   return new EventFollower({
     path: whip.path,
-    known: () => whip.known(),
+    ticket: () => whip.ticket(),
     nowS,
     onEvent: (event) => {
       send({ do: "event", event, nowS: nowS() });

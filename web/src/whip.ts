@@ -25,6 +25,7 @@ export class WhipSession {
     /** Path of the session, as the server named it: `/sessions/{id}`. */
     readonly path: string,
     private readonly peer: RTCPeerConnection,
+    /** What shows that it was us who opened it. */
     private readonly headers: Readonly<Record<string, string>>,
     private readonly nowS: () => number,
   ) {}
@@ -39,7 +40,7 @@ export class WhipSession {
       await gathered(peer);
       const answer = await post(peer.localDescription?.sdp ?? "", headers, options.nowS);
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-      const session = new WhipSession(answer.path, peer, headers, options.nowS);
+      const session = new WhipSession(answer.path, peer, { Authorization: `Bearer ${answer.secret}` }, options.nowS);
       session.watch(options.onMedia);
       return session;
     } catch (error) {
@@ -62,11 +63,12 @@ export class WhipSession {
     await sender?.replaceTrack(track);
   }
 
-  /** Is the session still known to the server? `null` when the server does not answer. */
-  async known(): Promise<boolean | null> {
+  /** A ticket for one event socket; `false` when the server no longer knows the session, `null` when it gives no answer. */
+  async ticket(): Promise<string | false | null> {
     try {
-      const answer = await fetch(this.path, { headers: this.headers });
-      return answer.ok;
+      const answer = await fetch(`${this.path}/tickets`, { method: "POST", headers: this.headers });
+      if (answer.ok) return ((await answer.json()) as { ticket: string }).ticket;
+      return answer.status < 500 && answer.status !== 429 ? false : null;
     } catch {
       return null;
     }
@@ -127,7 +129,14 @@ async function gathered(peer: RTCPeerConnection): Promise<void> {
   });
 }
 
-async function post(sdp: string, headers: Record<string, string>, nowS: () => number): Promise<{ sdp: string; path: string }> {
+interface Opened {
+  readonly sdp: string;
+  readonly path: string;
+  /** Bearer of everything that concerns this session. */
+  readonly secret: string;
+}
+
+async function post(sdp: string, headers: Record<string, string>, nowS: () => number): Promise<Opened> {
   let answer: Response;
   try {
     answer = await fetch("/whip", { method: "POST", headers: { ...headers, "Content-Type": "application/sdp" }, body: sdp });
@@ -139,7 +148,7 @@ async function post(sdp: string, headers: Record<string, string>, nowS: () => nu
   if (location.origin !== window.location.origin) {
     throw new WhipFailure({ kind: "problem", detail: `The server named a session elsewhere (${location.origin}).`, hint: "" });
   }
-  return { sdp: await answer.text(), path: location.pathname };
+  return { sdp: await answer.text(), path: location.pathname, secret: answer.headers.get("Session-Secret") ?? "" };
 }
 
 /** The server's own words (problem+json, RFC 9457) wherever it gave some. */

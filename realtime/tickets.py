@@ -1,0 +1,51 @@
+"""Who may read a session's events: whoever opened it, by tickets that are good for one socket.
+
+    POST /whip                      201, Session-Secret: SECRET
+    POST /sessions/{id}/tickets     Authorization: Bearer SECRET ─► {"ticket": …, "expires_in_s": 30}
+    WS   /sessions/{id}/events?after=SEQ&ticket=TICKET
+
+A browser can put nothing but an address into a WebSocket's request, and addresses end up in logs, histories and
+proxies; so what stands there is worthless a moment later. The secret itself travels in headers only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+
+TICKET_S = 30.0
+"Time to open the socket."
+MAX_TICKETS = 16
+"Unused ones per session; the oldest gives way."
+
+
+class Opener:
+    """What the server remembers of whoever opened one session: the secret, and the tickets not yet used."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.secret = secrets.token_urlsafe(24)
+        "Given out once, with the answer to the offer."
+        self._now_s = now_s
+        self._expires_s: dict[bytes, float] = {}
+        "By digest, oldest first: finding one takes the same time however much of a guess is right."
+
+    def is_holder(self, given: str | None) -> bool:
+        return given is not None and hmac.compare_digest(given.encode(), self.secret.encode())
+
+    def ticket(self) -> str:
+        while len(self._expires_s) >= MAX_TICKETS:
+            del self._expires_s[next(iter(self._expires_s))]
+        ticket = secrets.token_urlsafe(24)
+        self._expires_s[_digest(ticket)] = self._now_s() + TICKET_S
+        return ticket
+
+    def admits(self, ticket: str) -> bool:
+        """Whether that ticket was good; it no longer is."""
+        return self._expires_s.pop(_digest(ticket), 0.0) > self._now_s()
+
+
+def _digest(ticket: str) -> bytes:
+    return hashlib.sha256(ticket.encode()).digest()
