@@ -7,10 +7,11 @@ to are compared: the fast label, and the label that the chain's answer names. To
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.towers import towers_of
 from realtime.errors import RealtimeError
 from realtime.evidence.engines.artifact import Artifact
 from realtime.loading import LoadedModel, load
@@ -105,11 +106,11 @@ def agree(ours: Sequence[Told], torch: Sequence[Told]) -> dict[str, Any]:
 def agreement(
     made: Sequence[Artifact], model: str, *, adapter: Path | None, data: Path, n_windows: int = WINDOWS
 ) -> dict[Path, dict[str, Any]]:
-    """By folder of each ONNX export."""
+    """By folder of each export; all run here."""
     given = samples(data, n_windows)
-    reference = answers(load(model, adapter=adapter, engine="torch"), given)
-    results = {}
-    for one in made:
-        engine = load(model, adapter=adapter, engine="onnx", engine_dir=one.folder)
-        results[one.folder] = agree(answers(engine, given), reference)
-    return results
+    ours = load(model, adapter=adapter, engine="torch")
+    reference = answers(ours, given)
+    return {
+        one.folder: agree(answers(replace(ours, towers=towers_of(one, model, adapter)[0]), given), reference)
+        for one in made
+    }

@@ -4,36 +4,37 @@
 
 The floor is the larger of two times: the tower's weights at the memory's rate, its multiply-adds at the processor's.
 Both rates are measured here, once, with a large copy and a large matrix product in the precision of the weights.
+On a CPU every time is that of the processor, so that what else runs on the machine changes it least; --json has wall
+times too. `transformers eager` is their tower alone, without selection.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from export import command
 from export.parity import given
 from export.source import TOWERS, load_graph
-from realtime.errors import RealtimeError
+from export.timing import Run, floor_ms, interleaved, rates
+from export.towers import stock
+from realtime.errors import EngineMissing, RealtimeError
 from realtime.evidence.engines import artifact
 from realtime.evidence.engines.batch import FrameInput, drop_noise, text_inputs, vision_inputs
 from realtime.evidence.engines.in_onnxruntime import OnnxGraph
+from realtime.evidence.engines.in_torch import Captured
 from realtime.model import checkpoint
 
-WARM_UP, TIMES = 2, 9
 WORDS = 16
-Run = Callable[[Mapping[str, Tensor]], object]
 
 
 def inputs_of(tower: str, batch: int, frame_px: int, dim: int) -> dict[str, Tensor]:
@@ -47,66 +48,6 @@ def inputs_of(tower: str, batch: int, frame_px: int, dim: int) -> dict[str, Tens
     return vision_inputs([frame] * batch, text)
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Of one engine, paired with the first of its kind run by run."""
-
-    wall_ms: float
-    times_first: float
-    "How many times as fast as the first engine: median of the pairs."
-    quartiles: tuple[float, float]
-
-
-def interleaved(
-    runs: Mapping[str, Run], inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device
-) -> list[Timing]:
-    """Every engine once, then all again: what else the machine does meets all of them alike.
-
-    On a card what is still under way is waited for. On a CPU the pairs compare processor time, which a neighbour
-    changes least; with more than one thread that is the time of all of them.
-    """
-    wall: dict[str, list[float]] = {name: [] for name in runs}
-    spent: dict[str, list[float]] = {name: [] for name in runs}
-    clock = time.perf_counter if device.type == "cuda" else time.process_time
-    for index in range(WARM_UP + TIMES):
-        for name, run in runs.items():
-            began_s, began_clock_s = time.perf_counter(), clock()
-            run(inputs[name])
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            if index >= WARM_UP:
-                wall[name].append(time.perf_counter() - began_s)
-                spent[name].append(clock() - began_clock_s)
-    first = np.array(next(iter(spent.values())))
-    timings = []
-    for name in runs:
-        low, middle, high = np.percentile(first / np.array(spent[name]), (25, 50, 75))
-        timings.append(Timing(float(np.median(wall[name])) * 1000, float(middle), (float(low), float(high))))
-    return timings
-
-
-def milliseconds(run: Run, device: torch.device) -> float:
-    return interleaved({"": run}, {"": {}}, device)[0].wall_ms
-
-
-def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
-    """Bytes per second read by a large copy, and floating-point operations per second of a large product."""
-    side = 8192 if device.type == "cuda" else 1536
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    product_ms = milliseconds(lambda _: a @ b, device)
-    source = torch.empty((1 << 30) if device.type == "cuda" else (1 << 28), dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copy_ms = milliseconds(lambda _: target.copy_(source), device)
-    return 2 * source.nbytes / copy_ms * 1000, 2 * side**3 / product_ms * 1000
-
-
-def floor_ms(graph: nn.Module, inputs: Mapping[str, Tensor], bytes_per_s: float, flop_per_s: float) -> float:
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        graph(*inputs.values())
-    n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
-    return max(n_bytes / bytes_per_s, counter.get_total_flops() / flop_per_s) * 1000
-
-
 def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
     def eager(inputs: Mapping[str, Tensor]) -> object:
         with torch.inference_mode():
@@ -118,7 +59,58 @@ def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
         with torch.inference_mode():
             return compiled(*(value.to(device) for value in inputs.values()))
 
-    return {"torch eager": eager, "torch compiled": faster}
+    runs = {"torch eager": eager, "torch compiled": faster}
+    if device.type == "cuda":
+        captured: dict[tuple[int, ...], Captured] = {}
+
+        def replayed(inputs: Mapping[str, Tensor]) -> object:
+            """As `--engine torch` serves: each size one CUDA graph."""
+            values = list(inputs.values())
+            with torch.inference_mode():
+                size = tuple(values[0].shape)
+                if size not in captured:
+                    captured[size] = Captured(graph, [value.to(device) for value in values])
+                return captured[size].replay(values)
+
+        runs["torch, CUDA graph"] = replayed
+    return runs
+
+
+def transformers_run(folder: Path, tower: str, graph: nn.Module, device: torch.device) -> dict[str, Run]:
+    """Transformers' own tower, eager, without a selector: fed the same patches or mel, one after the other."""
+    try:
+        theirs = stock(folder, tower, graph.tower.state_dict()).to(device)  # type: ignore[union-attr,operator]
+    except ImportError:
+        print("not measured: transformers, which is not installed", file=sys.stderr)
+        return {}
+
+    def vision(inputs: Mapping[str, Tensor]) -> object:
+        batch, n_patches, values = inputs["patches"].shape
+        side = math.isqrt(n_patches)
+        grid = torch.tensor([[1, side, side]] * batch, device=device)
+        with torch.inference_mode():
+            return theirs(inputs["patches"].to(device).reshape(batch * n_patches, values), grid_thw=grid)
+
+    def audio(inputs: Mapping[str, Tensor]) -> object:
+        mel = inputs["mel"].to(device)
+        lengths = torch.full((mel.shape[0],), mel.shape[2], device=device)
+        with torch.inference_mode():
+            return theirs(mel.transpose(0, 1).reshape(mel.shape[1], -1), feature_lens=lengths)
+
+    return {"transformers eager": vision if tower == "vision" else audio}
+
+
+def that_start(runs: Mapping[str, Run], inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Run]:
+    """Those that answer once; the others are named (torch.compile wants a C++ compiler, an engine its own sizes)."""
+    able = {}
+    for name, run in runs.items():
+        try:
+            run(inputs[name])
+            able[name] = run
+        # Compilers and drivers fail in kinds of their own, and a bench of the others is still wanted.
+        except Exception as error:
+            print(f"not measured: {name}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
+    return able
 
 
 def exported_runs(root: Path | None, source: str, tower: str) -> dict[str, Run]:
@@ -155,6 +147,7 @@ def measure(folder: Path, root: Path | None, batches: list[int], *, compiled: bo
         runs = torch_runs(graph, device)
         if not compiled:
             runs.pop("torch compiled")
+        runs |= transformers_run(folder, tower, graph, device)
         runs |= exported_runs(root, artifact.source_sha256(folder), tower)
         for batch in batches:
             inputs = inputs_of(tower, batch, config.emotion.frame_px, config.text.hidden_size)
@@ -164,11 +157,13 @@ def measure(folder: Path, root: Path | None, batches: list[int], *, compiled: bo
             }
             moved = {name: value.to(device) for name, value in cast.items()}
             floor = floor_ms(graph, moved, bytes_per_s, flop_per_s)
-            fed = {name: cast if name.startswith("torch") else inputs for name in runs}
-            for name, timing in zip(runs, interleaved(runs, fed, device), strict=True):
+            fed = {name: cast if name.startswith(("torch", "transformers")) else inputs for name in runs}
+            able = that_start(runs, fed)
+            for name, timing in zip(able, interleaved(able, fed, device), strict=True):
                 rows.append(
                     {
-                        "tower": tower, "engine": name, "batch": batch, "ms_each": timing.wall_ms / batch,
+                        "tower": tower, "engine": name, "batch": batch, "ms_each": timing.spent_ms / batch,
+                        "wall_ms_each": timing.wall_ms / batch,
                         "times_torch": timing.times_first, "quartiles": timing.quartiles, "floor_ms": floor / batch,
                     }
                 )  # fmt: skip
@@ -183,19 +178,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engines", type=Path, metavar="DIR", help="exports to measure (default: the user's cache)")
-    parser.add_argument("--batch", nargs="+", type=int, default=[1, 4, 16])
-    parser.add_argument("--threads", type=int, help="of the CPU, for every engine (default: what torch takes)")
+    parser.add_argument("--batch", nargs="+", type=command.positive, default=[1, 4, 16])
+    parser.add_argument("--threads", type=command.positive, help="of the CPU, for all engines (default: torch's own)")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out (it needs a C++ compiler)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    try:
-        folder = checkpoint.locate(options.model)
-        result = measure(folder, options.engines, options.batch, compiled=not options.no_compile)
-    except RealtimeError as error:
-        print(f"export.bench: {error}", file=sys.stderr)
-        return error.exit_code
+    return command.run("export.bench", lambda: tell(options))
+
+
+def tell(options: argparse.Namespace) -> int:
+    folder = checkpoint.locate(options.model)
+    if options.engines is not None and not options.engines.is_dir():
+        raise EngineMissing(f"{options.engines} is no folder.", hint="Name one that `python -m export.onnx` wrote.")
+    result = measure(folder, options.engines, options.batch, compiled=not options.no_compile)
     print("| tower | batch | engine | ms each | of the floor's speed | times torch eager (quartiles) |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")
     for row in result["rows"]:

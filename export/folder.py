@@ -40,6 +40,16 @@ def check_space(root: Path, need_bytes: int) -> None:
         )
 
 
+def no_space(error: OSError) -> NoSpace | None:
+    """The named error of a full disk or quota; it names the file, which may be in the folder for temporary ones."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return NoSpace(
+        f"No space left for {error.filename or 'what is written'}.",
+        hint="Free some, name a folder on another disk with --out, or temporary files with TMPDIR.",
+    )
+
+
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
     """A folder to write into; it takes the name `final` only if nothing was raised, and what had that name goes."""
@@ -56,10 +66,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
         else:
             partial.rename(final)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(
-                f"{final.parent} is full.", hint="Free some space, or name a folder on another disk with --out."
-            ) from error
+        if (full := no_space(error)) is not None:
+            raise full from error
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -25,6 +25,7 @@ import torch
 from onnx import shape_inference
 from torch import Tensor, nn
 
+from export import command
 from export.folder import ExportFailed, check_space, whole_folder, write_card
 from export.source import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
@@ -45,10 +46,10 @@ EXTERNAL_BYTES = 256 << 20
 MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 64
 
 
-class OpsetTooOld(RealtimeError):
-    """The opset lacks what the graphs need. Take a newer one."""
+class BadOpset(RealtimeError):
+    """The opset lacks what the graphs need, or is not one of those that were tried. Take one that is named."""
 
-    code = "opset_too_old"
+    code = "bad_opset"
     exit_code = 2
 
 
@@ -142,14 +143,15 @@ def describe(path: Path) -> dict[str, Any]:
 def export(
     folder: Path, root: Path, *, name: str, precision: str, opset: int, adapter: Path | None = None
 ) -> artifact.Artifact:
-    """Write ROOT/onnx-PRECISION-opsetN. Raises BadModel, OpsetTooOld, ExportFailed or NoSpace."""
-    if opset < min(OPSETS):
-        raise OpsetTooOld(f"Opset {opset} is too old for these graphs.", hint=f"Take one of {OPSETS}.")
+    """Write ROOT/onnx-PRECISION-opsetN. Raises BadModel, BadOpset, ExportFailed or NoSpace."""
+    if opset not in OPSETS:
+        why = "is too old for these graphs" if opset < min(OPSETS) else "was never tried with these graphs"
+        raise BadOpset(f"Opset {opset} {why}.", hint=f"Take one of {OPSETS}.")
     if precision == "bf16" and opset < BF16_OPSET:
-        raise OpsetTooOld(
+        raise BadOpset(
             f"Opset {opset} has no bf16 convolution, which the audio tower needs.", hint=f"Take {BF16_OPSET}."
         )
-    config = checkpoint.read_config(folder)
+    config = checkpoint.read_config(folder, adapter)
     source = artifact.source_sha256(folder, adapter)
     dtype = PRECISIONS[precision]
     final = root / f"onnx-{precision}-opset{opset}"
@@ -187,23 +189,19 @@ def main() -> int:
     parser.add_argument("--opset", nargs="+", type=int, help="20 or 23 (default: 23 for fp32 and bf16, else 20)")
     parser.add_argument("--peak", action="store_true", help="end with the largest memory this took")
     options = parser.parse_args()
-    try:
-        folder = checkpoint.locate(options.model)
-        if not (folder / "config.json").exists():
-            raise BadModel(
-                f"{folder} holds no config.json.", hint="Name a whole checkpoint folder, 'nano' or a hub id."
-            )
-        root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
-        for precision in options.precision:
-            for opset in options.opset or [OPSET_UNLESS_ASKED[precision]]:
-                made = export(
-                    folder, root, name=options.model, precision=precision, opset=opset, adapter=options.adapter
-                )
-                n_bytes = sum(facts["bytes"] for facts in made.files.values())
-                print(f"{made.folder}  {n_bytes / 1e6:.1f} MB")
-    except RealtimeError as error:
-        print(f"export.onnx: {error}", file=sys.stderr)
-        return error.exit_code
+    return command.run("export.onnx", lambda: make(options))
+
+
+def make(options: argparse.Namespace) -> int:
+    folder = checkpoint.locate(options.model)
+    if not (folder / "config.json").exists():
+        raise BadModel(f"{folder} holds no config.json.", hint="Name a whole checkpoint folder, 'nano' or a hub id.")
+    root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
+    for precision in options.precision:
+        for opset in options.opset or [OPSET_UNLESS_ASKED[precision]]:
+            made = export(folder, root, name=options.model, precision=precision, opset=opset, adapter=options.adapter)
+            n_bytes = sum(facts["bytes"] for facts in made.files.values())
+            print(f"{made.folder}  {n_bytes / 1e6:.1f} MB")
     if options.peak:
         import resource  # not on Windows
 

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from export import command
 from export.folder import check_space, whole_folder
 from export.source import PREFIXES, TOWERS, blank, selector_name
-from realtime.errors import RealtimeError
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
 
@@ -102,11 +102,11 @@ def main() -> int:
     options = parser.parse_args()
     if options.out.exists() and not (options.out / "config.json").exists():
         parser.error(f"{options.out} is there and holds no checkpoint")
-    try:
-        n_bytes = write(options.out, options.shapes)
-    except RealtimeError as error:
-        print(f"export.random_weights: {error}", file=sys.stderr)
-        return error.exit_code
+    return command.run("export.random_weights", lambda: make(options))
+
+
+def make(options: argparse.Namespace) -> int:
+    n_bytes = write(options.out, options.shapes)
     print(f"{options.out}  {n_bytes / 1e9:.2f} GB")
     return 0
 

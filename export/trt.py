@@ -20,10 +20,11 @@ from typing import Any
 
 import torch
 
+from export import command
 from export import onnx as onnx_export
 from export.folder import ExportFailed, check_space, whole_folder, write_card
 from export.source import TOWERS
-from realtime.errors import EngineMissing, RealtimeError
+from realtime.errors import EngineMissing
 from realtime.evidence.engines import artifact
 from realtime.evidence.engines.artifact import Artifact, EngineMismatch
 from realtime.evidence.engines.in_tensorrt import MODULES, load_runtime
@@ -163,7 +164,7 @@ def export(
     """The engines' folder, and whether it was built now (False: one with the same key was there)."""
     trt = load_runtime(flavor)
     capability = target_of(flavor, trt, target)
-    config = checkpoint.read_config(folder)
+    config = checkpoint.read_config(folder, adapter)
     # TensorRT-RTX has no fp32 kernel behind the fused attention of opset 23; 10.x reads it only in its latest releases.
     late = flavor == "rtx" or not trt.__version__.startswith("10.")
     opset = opset or (23 if precision == "bf16" or (precision == "fp16" and late) else 20)
@@ -211,24 +212,24 @@ def main() -> int:
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
     parser.add_argument("--flavor", choices=tuple(MODULES), default="trt")
     parser.add_argument("--target", metavar="SM", help="a card that is not here, as SM86 (TensorRT-RTX only)")
-    parser.add_argument("--batch", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--batch", nargs="+", type=command.positive, default=list(BATCHES))
     parser.add_argument(
-        "--windows", type=int, help="112-px windows of the largest frame (default: what the model sees)"
+        "--windows", type=command.positive, help="112-px windows of the largest frame (default: what the model sees)"
     )
-    parser.add_argument("--words", type=int, default=WORDS, help="room for the text query")
+    parser.add_argument("--words", type=command.positive, default=WORDS, help="room for the text query")
     parser.add_argument("--opset", type=int, choices=onnx_export.OPSETS)
     options = parser.parse_args()
-    try:
-        folder = checkpoint.locate(options.model)
-        root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
-        made, new = export(
-            folder, root, name=options.model, precision=options.precision, flavor=options.flavor,
-            target=options.target, batches=options.batch, windows=options.windows, words=options.words,
-            opset=options.opset, adapter=options.adapter,
-        )  # fmt: skip
-    except RealtimeError as error:
-        print(f"export.trt: {error}", file=sys.stderr)
-        return error.exit_code
+    return command.run("export.trt", lambda: make(options))
+
+
+def make(options: argparse.Namespace) -> int:
+    folder = checkpoint.locate(options.model)
+    root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
+    made, new = export(
+        folder, root, name=options.model, precision=options.precision, flavor=options.flavor,
+        target=options.target, batches=options.batch, windows=options.windows, words=options.words,
+        opset=options.opset, adapter=options.adapter,
+    )  # fmt: skip
     n_bytes = sum(facts["bytes"] for facts in made.files.values())
     print(f"{made.folder}  {n_bytes / 1e6:.1f} MB, {'built' if new else 'kept: all of its key matches'}")
     return 0

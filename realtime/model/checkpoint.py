@@ -81,6 +81,11 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
             hint="EmoThinker runs on Qwen2.5-Omni: name such a checkpoint, or 'nano'.",
         )
     extra = folder / EMOTION_CONFIG
+    if adapter is not None and not any((adapter / name).exists() for name in (ADAPTER_CONFIG, EMOTION_CONFIG)):
+        raise BadModel(
+            f"{adapter} is no adapter: it has neither {ADAPTER_CONFIG} nor {EMOTION_CONFIG}.",
+            hint="Name the folder that `python -m train.lora` or `train.warmup` wrote.",
+        )
     if adapter is not None and (adapter / EMOTION_CONFIG).exists():
         extra = adapter / EMOTION_CONFIG
     try:

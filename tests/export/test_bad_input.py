@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from export import bench, onnx, parity, random_weights, trt
 from export import folder as export_folder
-from export import onnx, parity, random_weights, trt
 from export.source import load_graph
 from realtime.errors import BadModel
 from realtime.evidence.engine import Checkpoint, choose
@@ -43,6 +43,15 @@ def test_commands_name_what_is_wrong(
     assert "Fetch the missing shard" in told(onnx.main, cut, monkeypatch, capsys)
     (broken / "config.json").write_text(json.dumps({"model_type": "llama"}))
     assert "holds a 'llama' model; expected qwen2_5_omni" in told(onnx.main, cut, monkeypatch, capsys)
+    assert "Opset 99 was never tried with these graphs" in told(
+        onnx.main, [*small, "--opset", "99"], monkeypatch, capsys
+    )
+    nothing = str(tmp_path / "nothing")
+    for main in (onnx.main, trt.main):
+        flavor = ["--flavor", "rtx", "--target", "SM86"] if main is trt.main else []
+        said = told(main, [*small, *flavor, "--adapter", nothing], monkeypatch, capsys)
+        assert f"{nothing} is no adapter" in said or "tensorrt_rtx is not installed" in said
+    assert "is no folder" in told(bench.main, ["--model", str(folder), "--engines", nothing], monkeypatch, capsys)
     assert "neither a folder here" in told(onnx.main, ["--model", "no/such/model/at/all"], monkeypatch, capsys)
     assert "python -m export.onnx" in told(parity.main, [str(tmp_path / "out")], monkeypatch, capsys)
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
@@ -50,6 +59,11 @@ def test_commands_name_what_is_wrong(
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     assert "0.0 GB free" in told(onnx.main, small, monkeypatch, capsys)
     assert not any(path.name.startswith("onnx") for path in (tmp_path / "out").iterdir())
+    monkeypatch.undo()
+    (tmp_path / "file").touch()
+    assert "File exists. Name another place." in told(
+        onnx.main, ["--model", str(folder), "--out", str(tmp_path / "file")], monkeypatch, capsys
+    )
 
 
 def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Path) -> None:
@@ -65,12 +79,13 @@ def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Pat
         load_graph(tmp_path / "7B", "audio", onnx.PRECISIONS["fp32"])
 
 
+@pytest.mark.usefixtures("traced")
 def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(onnx, "check", full)
-    with pytest.raises(export_folder.NoSpace, match="Free some space"):
+    with pytest.raises(export_folder.NoSpace, match=r"No space left for .*Free some"):
         onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
     assert list(tmp_path.iterdir()) == []
 
