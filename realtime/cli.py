@@ -80,7 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", help="port (default: 8080; 0 takes a free one)")
     serve.add_argument("--tls-cert", type=Path, metavar="F", help="certificate, PEM")
     serve.add_argument("--tls-key", type=Path, metavar="F", help="its key, PEM")
+    serve.add_argument(
+        "--tls", choices=("given", "self-signed"), help="self-signed: one of our own, for a home network"
+    )
     serve.add_argument("--token", help="what callers have to bring as a bearer token")
+    serve.add_argument("--token-file", type=Path, metavar="F", help="a file that holds it")
     serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
     serve.set_defaults(run=_serve, log_level=logging.INFO)
 
@@ -122,7 +126,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "model.engine_dir": options.engine_dir,
         **{
             f"server.{name}": getattr(options, name, None)
-            for name in ("host", "port", "tls_cert", "tls_key", "token", "max_sessions")
+            for name in ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions")
         },
     }
     return load(options.config, environ=os.environ, flags=flags)
@@ -141,6 +145,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.metrics import Metrics
     from realtime.server import LiveServer
 
+    settings = hosting.settle(settings)
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
     hosting.check_tls(settings.server)
     listening = hosting.listen(settings.server.host, settings.server.port)

@@ -130,6 +130,24 @@ class ServerFull(RealtimeError):
         self.retry_after_s = retry_after_s
 
 
+class TooMany(RealtimeError):
+    """This address has asked for too much lately. Come back after `retry_after_s`."""
+
+    code = "too_many"
+    status = 429
+
+    def __init__(self, message: str, hint: str = "", *, retry_after_s: int = 1) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
+
+
+class TooSlow(RealtimeError):
+    """The request did not arrive in time. Send it at once."""
+
+    code = "too_slow"
+    status = 408
+
+
 class BadRequest(RealtimeError):
     code = "bad_request"
     status = 400

@@ -6,15 +6,23 @@ import asyncio
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from realtime.errors import BadSettings, PortTaken
 from realtime.server import LiveServer
 from realtime.sessions import Sessions
 from realtime.settings import ServerSettings, Settings
+
+HEAD_S = 10.0
+"For the first line and the headers of a request to arrive."
+MAX_CONNECTIONS = 500
+"Beside those that sessions need."
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -24,6 +32,26 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise PortTaken(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another --port.") from error
+
+
+def settle(settings: Settings) -> Settings:
+    """With the token from its file, and a certificate of our own where one is asked for. Raises BadSettings."""
+    server = settings.server
+    if server.token_file is not None:
+        try:
+            token = server.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSettings(
+                f"{server.token_file} cannot be read.", "Name a text file that holds the token."
+            ) from error
+        server = replace(server, token=token, token_file=None)
+    if server.tls == "self-signed" and server.tls_cert is None:
+        from realtime.certificate import own_certificate
+
+        certificate, key, fingerprint = own_certificate()
+        print(f"Certificate of our own, SHA-256 {fingerprint}", file=sys.stderr)
+        server = replace(server, tls_cert=certificate, tls_key=key)
+    return replace(settings, server=server)
 
 
 def check_tls(settings: ServerSettings) -> None:
@@ -45,6 +73,9 @@ def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
     tls = settings.server
     config = uvicorn.Config(
         server.app,
+        http=_Http,
+        # One that is refused costs less than one that waits; each session needs two.
+        limit_concurrency=tls.max_sessions * 2 + MAX_CONNECTIONS,
         ssl_certfile=tls.tls_cert,
         ssl_keyfile=tls.tls_key,
         log_config=None,
@@ -57,6 +88,40 @@ def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
         timeout_graceful_shutdown=10,
     )
     return _Uvicorn(config, server.sessions)
+
+
+class _Http(H11Protocol):
+    """Closes connections whose request does not arrive; uvicorn itself waits for ever for the end of a head."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None and self._idle:
+            self._expect()
+        super().data_received(data)
+        # Where it became a WebSocket, this protocol has no more to say.
+        if not self._idle or self.transport.get_protocol() is not self:
+            self._arrived()
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _expect(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _arrived(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 class _Uvicorn(uvicorn.Server):

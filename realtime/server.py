@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -23,7 +24,7 @@ from weakref import WeakKeyDictionary
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
@@ -41,11 +42,15 @@ from realtime.errors import (
     ServerFull,
     SessionOver,
     TooLarge,
+    TooSlow,
     UnknownSession,
     WrongContentType,
 )
 from realtime.guard import Guard, bearer, problem, refuse
 from realtime.ingest import Source
+from realtime.ingest.relay import ice_servers
+from realtime.ingest.sdp import announce
+from realtime.limits import Rates
 from realtime.metrics import Metrics
 from realtime.publish.events import SECTIONS
 from realtime.publish.openapi import describe_api
@@ -93,6 +98,7 @@ class LiveServer:
         app = Starlette(
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
+                Route("/whip", self.ice, methods=["OPTIONS"]),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.ask, methods=["PUT"]),
                 Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
@@ -110,7 +116,11 @@ class LiveServer:
         # Not a mount: one at / would take what another route refuses for its method.
         app.router.default = Page(directory=WEB, html=True, check_dir=False)
         # Outermost, so that even the answer to a crash carries the headers.
-        self.app = Guard(app, loopback=settings.server.loopback)
+        self.app = Guard(
+            app,
+            loopback=settings.server.loopback,
+            rates=Rates(per_s=settings.server.requests_per_s, burst=settings.server.requests_burst),
+        )
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -135,23 +145,58 @@ class LiveServer:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != SDP:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
+        # Before a place is taken: one that is slow to send its offer must not keep others out.
+        offer = await self._offer(request)
         with self.sessions.place():
             adapter = request.query_params.get("adapter")
             model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
-            sdp, source = await self._answer(await self._offer(request))
+            sdp, source = await self._answer(offer)
             session = self.sessions.start(source, model)
         opener = self._openers[session] = Opener()
         headers = {"Location": f"/sessions/{session.id}", "Session-Secret": opener.secret}
-        return Response(sdp, HTTPStatus.CREATED, headers, media_type=SDP)
+        answer = Response(self._announced(sdp, request), HTTPStatus.CREATED, headers, media_type=SDP)
+        self._link(answer, relay=True)
+        return answer
+
+    async def ice(self, request: Request) -> Response:
+        """For senders that have to know STUN and TURN before they offer (RFC 9725, section 4.6)."""
+        answer = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
+        self._link(answer, relay=self._may_open(request))
+        return answer
+
+    def _link(self, answer: Response, *, relay: bool) -> None:
+        for server in ice_servers(self._settings.ice, relay=relay):
+            answer.headers.append("Link", server.link())
+
+    def _announced(self, sdp: str, request: Request) -> str:
+        ice = self._settings.ice
+        if self._settings.server.loopback or ice.announce_private:
+            return sdp
+        return announce(sdp, reached=_reached(request), public_address=ice.public_address)
 
     async def _offer(self, request: Request) -> str:
         limit = self._settings.server.max_offer_bytes
         large = TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
-        body = await _body(request, limit, large)
+        body = await self._body(request, limit, large)
         try:
             return body.decode()
         except UnicodeDecodeError as error:
             raise BadOffer("The body is not text, so not an SDP offer.", "Send what createOffer() gave you.") from error
+
+    async def _body(self, request: Request, limit: int, too_large: TooLarge) -> bytes:
+        """The whole body; `too_large` is raised as soon as more than `limit` bytes of it have come."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._settings.server.request_s):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError as error:
+            raise TooSlow("The request did not arrive in time.", "Send it at once.") from error
+        except ClientDisconnect as error:
+            raise BadRequest("The request broke off.", "Send all of it.") from error
+        return bytes(body)
 
     # Sessions.
 
@@ -186,7 +231,7 @@ class LiveServer:
         if session.log.closed:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
-        ask = asking.read(await _body(request, asking.MAX_BYTES, large), session.model.labels)
+        ask = asking.read(await self._body(request, asking.MAX_BYTES, large), session.model.labels)
         await session.ask(ask)
         return JSONResponse(asking.told(ask))
 
@@ -273,14 +318,19 @@ class LiveServer:
                 "every_s": self._settings.analysis.every_s,
                 "max_sessions": self._settings.server.max_sessions,
                 "token_required": self._settings.server.token is not None,
-                "ice_servers": _ice_servers(self._settings),
+                "ice_servers": [
+                    server.for_browser() for server in ice_servers(self._settings.ice, relay=self._may_open(request))
+                ],
             }
         )
 
-    def _check_token(self, request: Request) -> None:
+    def _may_open(self, request: Request) -> bool:
         wanted = self._settings.server.token
         given = bearer(request) or ""
-        if wanted is not None and not hmac.compare_digest(given.encode(), wanted.encode()):
+        return wanted is None or hmac.compare_digest(given.encode(), wanted.encode())
+
+    def _check_token(self, request: Request) -> None:
+        if not self._may_open(request):
             raise NotAllowed("The token is missing or wrong.", "Send it as: Authorization: Bearer TOKEN")
 
 
@@ -303,23 +353,16 @@ class Page(StaticFiles):
         return answer
 
 
-def _ice_servers(settings: Settings) -> list[dict[str, str]]:
-    """As RTCPeerConnection takes them."""
-    ice = settings.ice
-    servers = [{"urls": ice.stun_url}] if ice.stun_url else []
-    if ice.turn_url:
-        servers.append({"urls": ice.turn_url, "username": ice.turn_username, "credential": ice.turn_password})
-    return servers
-
-
-async def _body(request: Request, limit: int, too_large: TooLarge) -> bytes:
-    """The whole body; `too_large` is raised as soon as more than `limit` bytes of it have come."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
+def _reached(request: Request) -> str | None:
+    """The address of ours that a peer of our own network came to; None when it came from elsewhere or by a proxy."""
+    ours, theirs = request.scope.get("server"), request.scope.get("client")
+    if not ours or not theirs or {"forwarded", "x-forwarded-for"} & set(request.headers):
+        return None
+    try:
+        address, peer = (ipaddress.ip_address(host.partition("%")[0]) for host in (ours[0], theirs[0]))
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address) if peer.is_private else None
 
 
 async def _until_gone(socket: WebSocket) -> None:

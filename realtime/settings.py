@@ -27,8 +27,10 @@ from realtime.ingest.speech import SpeechSettings
 PREFIX = "EMOTHINKER_"
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
 "Variables that share the prefix: the folder of recorded clips, for training and tests."
-SECRETS = ("token", "password")
+SECRETS = ("token", "secret")
 "What a setting's name ends with when its value is nobody's business."
+MIN_TOKEN_CHARS = 16
+"Where others can reach the server."
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -39,11 +41,20 @@ class ServerSettings:
     "0 takes a free one."
     token: str | None = None
     "Whoever opens a session has to send it as a bearer token."
+    token_file: Path | None = None
+    "A file that holds the token."
+    tls: Literal["given", "self-signed"] = "given"
+    "`given`: by `tls_cert` and `tls_key`, or none. `self-signed`: one of our own, for a home network."
     tls_cert: Path | None = None
     tls_key: Path | None = None
     max_sessions: int = 3
     "Two CPU cores keep up with three live sessions of nano."
     max_offer_bytes: int = 65_536
+    request_s: float = 10.0
+    "Time for a request to arrive, body included."
+    requests_per_s: float = 20.0
+    "Per address, after the first `requests_burst`. A wrong token counts as twenty."
+    requests_burst: int = 200
     retry_after_s: int = 10
     "What a caller is told when every session is taken."
 
@@ -52,12 +63,27 @@ class ServerSettings:
         _within("server.max_sessions", self.max_sessions, 1, 100_000)
         _within("server.max_offer_bytes", self.max_offer_bytes, 1_024, 1_048_576)
         _within("server.retry_after_s", self.retry_after_s, 1, 3_600)
+        _within("server.request_s", self.request_s, 1, 600)
+        _within("server.requests_per_s", self.requests_per_s, 0.1, 1_000_000)
+        _within("server.requests_burst", self.requests_burst, 20, 1_000_000)
         if (self.tls_cert is None) != (self.tls_key is None):
             raise BadSettings("server.tls_cert and server.tls_key belong together.", "Give both, or neither.")
-        if not self.loopback and (self.token is None or self.tls_cert is None):
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
+            raise BadSettings("server.token cannot be sent as a bearer token.", "Take letters and digits.")
+        if not self.loopback:
+            self._check_for_others()
+
+    def _check_for_others(self) -> None:
+        encrypted = self.tls_cert is not None or self.tls == "self-signed"
+        if (self.token is None and self.token_file is None) or not encrypted:
             raise BadSettings(
                 f"server.host is {self.host}, which others can reach, but there is no token or no TLS certificate.",
-                "Add --token, --tls-cert and --tls-key, or stay on 127.0.0.1.",
+                "Add --token or --token-file and --tls self-signed (or --tls-cert, --tls-key), or stay on 127.0.0.1.",
+            )
+        if self.token is not None and len(self.token) < MIN_TOKEN_CHARS:
+            raise BadSettings(
+                f"server.token has {len(self.token)} characters, which can be guessed.",
+                f"Take at least {MIN_TOKEN_CHARS}: python -c 'import secrets; print(secrets.token_urlsafe(24))'",
             )
 
     @property

@@ -62,7 +62,7 @@ UNFINISHED = {
     "no path": Trouble(
         "no_path",
         "No network path to the server was found, so no picture and no sound arrived.",
-        "Use the same network as the server, or have its operator set up TURN under [ice].",
+        "Use the same network as the server, or have its operator set turn_url and turn_secret under [ice].",
     ),
     "no media": Trouble(
         "no_media",

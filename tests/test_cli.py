@@ -28,7 +28,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     [
         (["serve", "--port", "many"], 2, "server.port is 'many'.\n          It has to be a whole number."),
         (["serve", "--max-sessions", "0"], 2, "between 1 and"),
-        (["serve", "--host", "0.0.0.0"], 2, "Add --token, --tls-cert and --tls-key"),
+        (["serve", "--host", "0.0.0.0"], 2, "Add --token or --token-file and --tls self-signed"),
         (["serve", "--config", "none.toml"], 2, "none.toml cannot be read"),
         (["serve", "--tls-cert", "pyproject.toml", "--tls-key", "pyproject.toml"], 2, "cannot be used for TLS"),
         (["serve", "--tls-cert", "none.pem", "--tls-key", "none.pem"], 2, "cannot be used for TLS: No such file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from realtime import hosting
+from realtime.certificate import own_certificate
 from realtime.engine.local import LocalEngine
 from realtime.errors import PortTaken
+from realtime.ingest.settings import IceSettings
 from realtime.ingest.webrtc import answer, close_peer
 from realtime.metrics import Metrics
 from realtime.publish.events import Trouble
@@ -391,6 +394,72 @@ async def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
     hosting.check_tls(settings.server)
     async with serving(settings) as running:
         assert (await running.http.get("/readyz")).status_code == 200
+
+
+async def test_on_a_home_network_it_makes_its_own_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    token = tmp_path / "token"
+    token.write_text("a long enough token\n")
+    asked = Settings(server=ServerSettings(host="0.0.0.0", tls="self-signed", token_file=token))
+    settings = hosting.settle(asked)
+    assert settings.server.token == "a long enough token"
+    certificate, key = settings.server.tls_cert, settings.server.tls_key
+    assert certificate is not None
+    assert key is not None
+    assert key.stat().st_mode & 0o077 == 0
+    first = capsys.readouterr().err
+    async with serving(settings) as running, sender(audio=False) as peer:
+        running.http.headers["Authorization"] = "Bearer a long enough token"
+        await running.whip(peer)
+    # Whoever trusted it once is not asked again; where it has ended or fits no more, there is a new one.
+    hosting.settle(asked)
+    assert capsys.readouterr().err == first
+    own_certificate(names=frozenset({"another.example"}))
+    hosting.settle(asked)
+    assert capsys.readouterr().err != first
+
+
+async def test_an_address_that_asks_for_too_much_is_told_to_wait() -> None:
+    settings = Settings(server=ServerSettings(token="right", requests_per_s=0.1, requests_burst=40))
+    async with serving(settings) as running:
+        for _ in range(2):
+            assert (await running.http.post("/whip", content=b"v=0\r\n", headers=SDP)).status_code == 401
+        reply = await running.http.get("/healthz")
+        assert (reply.status_code, reply.json()["code"]) == (429, "too_many")
+        assert int(reply.headers["retry-after"]) > 0
+
+
+async def test_a_request_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosting, "HEAD_S", 1.0)
+    async with serving(Settings(server=ServerSettings(request_s=1.0))) as running, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: local")
+        assert await reader.read() == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /whip HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n")
+        writer.write(b"Content-Length: 9\r\n\r\nv=0")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        writer.close()
+
+
+async def test_relay_passwords_end_and_are_for_who_may_open_sessions() -> None:
+    ice = IceSettings(stun_url="stun:127.0.0.1:9", turn_url="turn:h:1, turns:h:2?transport=tcp", turn_secret="shared")
+    async with serving(Settings(server=ServerSettings(token="right"), ice=ice)) as running:
+        allowed = {"Authorization": "Bearer right"}
+        stranger = (await running.http.get("/api/config")).json()["ice_servers"]
+        assert stranger == [{"urls": "stun:127.0.0.1:9"}]
+        servers = (await running.http.get("/api/config", headers=allowed)).json()["ice_servers"]
+        assert [server["urls"] for server in servers[1:]] == ["turn:h:1", "turns:h:2?transport=tcp"]
+        ends_s = int(servers[1]["username"].partition(":")[0])
+        assert 0 < ends_s - time.time() <= ice.turn_ttl_s
+        assert "shared" not in json.dumps(servers)
+        links = (await running.http.options("/whip", headers=allowed)).headers.get_list("link")
+        assert len(links) == 3
+        assert links[1].startswith('<turn:h:1>; rel="ice-server"; username="')
+        assert len((await running.http.options("/whip")).headers.get_list("link")) == 1
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

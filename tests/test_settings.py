@@ -66,10 +66,10 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_the_record_of_a_run_has_no_secret() -> None:
-    settings = Settings(server=ServerSettings(token="secret", tls_cert=Path("c"), tls_key=Path("k")))
-    settings = dataclasses.replace(settings, ice=IceSettings(turn_password="secret"))
-    assert "secret" not in str(describe(settings))
-    assert describe(settings)["ice"]["turn_password"] == "set"
+    settings = Settings(server=ServerSettings(token="hush", tls_cert=Path("c"), tls_key=Path("k")))
+    settings = dataclasses.replace(settings, ice=IceSettings(turn_secret="hush"))
+    assert "hush" not in str(describe(settings))
+    assert describe(settings)["ice"]["turn_secret"] == "set"
     assert describe(settings)["server"]["tls_cert"] == "c"
 
 
@@ -79,7 +79,11 @@ def test_loopback_needs_neither_token_nor_tls(host: str) -> None:
 
 
 def test_an_open_address_needs_both() -> None:
-    open_to_all = ServerSettings(host="0.0.0.0", token="t", tls_cert=Path("c"), tls_key=Path("k"))
+    token = "sixteen letters!"
+    open_to_all = ServerSettings(host="0.0.0.0", token=token, tls_cert=Path("c"), tls_key=Path("k"))
     assert not open_to_all.loopback
+    assert not ServerSettings(host="::", token_file=Path("t"), tls="self-signed").loopback
     with pytest.raises(BadSettings, match="no token or no TLS"):
-        ServerSettings(host="0.0.0.0", token="t")
+        ServerSettings(host="0.0.0.0", token=token)
+    with pytest.raises(BadSettings, match="can be guessed"):
+        ServerSettings(host="0.0.0.0", token="short", tls="self-signed")

@@ -6,8 +6,10 @@ section it can; so it is only shown the sections we take, and the others come ba
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from aiortc.codecs import CODECS, is_rtx
@@ -20,6 +22,7 @@ MAX_CANDIDATES = 32
 "Per section; each one costs a connectivity check towards an address that the sender names."
 MAX_CREDENTIAL = 256
 "Longest ICE user fragment and password (RFC 8839)."
+CANDIDATE_KIND = re.compile(r"^a=candidate:[^\r\n]* typ (host|srflx|prflx|relay)\b", re.MULTILINE)
 MID = re.compile(r"[\w!#$%&'*+.^`{|}~-]{1,32}", re.ASCII)
 FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
 TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
@@ -39,6 +42,12 @@ class Narrowed:
     _sections: tuple[tuple[str, ...], ...]
     _taken: tuple[int, ...]
     _bundled: bool
+
+    @property
+    def candidate_kinds(self) -> str:
+        """Such as `2 host, 1 relay`."""
+        kinds = Counter(match[1] for match in CANDIDATE_KIND.finditer(self.sdp))
+        return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
     def widen(self, answer: str) -> str:
         """The answer to the whole offer: every section we did not take is rejected in its place."""
@@ -99,6 +108,40 @@ def narrow(offer: str) -> Narrowed:
         _taken=tuple(taken),
         _bundled=bool(bundle),
     )
+
+
+def announce(answer: str, *, reached: str | None, public_address: str = "") -> str:
+    """The answer without addresses of our private networks.
+
+    `reached` is the private address that a peer of our own network came to, which it knows; `public_address` stands for
+    all others where it is given. Where nothing is left, a relay or the peer's own address has to make the path.
+    """
+    lines = []
+    for line in answer.splitlines():
+        if line.startswith("a=candidate:"):
+            words = line.split(" ")
+            if words[4] != reached and not _is_global(words[4]):
+                if not public_address or (":" in public_address) != (":" in words[4]):
+                    continue
+                words[4] = public_address
+            for name, hidden in (("raddr", "0.0.0.0"), ("rport", "0")):
+                if name in words:
+                    words[words.index(name) + 1] = hidden
+            line = " ".join(words)
+        elif line.startswith("c=IN ") and not _is_global(line.split(" ")[2]) and line.split(" ")[2] != reached:
+            # Browsers read the candidates; what stands here is their default, and this says "see there" (RFC 8838).
+            line = "c=IN IP4 0.0.0.0"
+        elif line.startswith("a=rtcp:"):
+            line = "a=rtcp:9 IN IP4 0.0.0.0"
+        lines.append(line)
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+def _is_global(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
 
 
 def _split(sdp: str) -> tuple[list[str], list[list[str]]]:

@@ -33,6 +33,7 @@ from realtime.ingest import Sink
 from realtime.ingest.clock import ArrivalClock
 from realtime.ingest.convert import MonoResampler, to_rgb
 from realtime.ingest.order import TICK_S, Tick
+from realtime.ingest.relay import ice_servers
 from realtime.ingest.sampler import Sampler
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
@@ -74,7 +75,7 @@ async def answer(
     try:
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
-        source = WebRtcSource(peer, tracks, ingest, speech)
+        source = WebRtcSource(peer, tracks, ingest, speech, offer.candidate_kinds)
         # Gathers all candidates first: WHIP clients need no trickle.
         await peer.setLocalDescription(await peer.createAnswer())
     except BaseException as error:
@@ -120,6 +121,7 @@ class WebRtcSource:
         tracks: dict[str, MediaStreamTrack],
         ingest: IngestSettings,
         speech: SpeechSettings,
+        offered: str = "",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._peer = peer
@@ -136,6 +138,9 @@ class WebRtcSource:
         "Media clock of each track, with how late it is."
         self.n_frames = 0
         "Pictures decoded, sampled or not."
+        self._offered = offered
+        "Kinds of addresses in the offer, with their number; never the addresses."
+        self._ended = ""
         self._closing: asyncio.Task[None] | None = None
         self._life = asyncio.create_task(self._live(tracks), name="webrtc peer")
 
@@ -192,6 +197,13 @@ class WebRtcSource:
                 await close_peer(self._peer)
         except TimeoutError:
             logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
+        if self._reached_s == 0 and self._ended == NO_PATH:
+            logger.warning(
+                "no network path to a peer within %.0f s (it offered %s); set turn_url and turn_secret under [ice], "
+                "and public_address where a router stands in front of this server",
+                self._now_s() - self._answered_s,
+                self._offered or "no address",
+            )
         logger.info("peer closed after %.1f s of media, %d pictures decoded", self._reached_s, self.n_frames)
 
     async def _live(self, tracks: dict[str, MediaStreamTrack]) -> str:
@@ -199,7 +211,8 @@ class WebRtcSource:
         drain = {"audio": self._drain_audio, "video": self._drain_video}
         drains = [asyncio.create_task(drain[kind](track), name=f"webrtc {kind}") for kind, track in tracks.items()]
         try:
-            return await self._until_over(drains)
+            self._ended = await self._until_over(drains)
+            return self._ended
         finally:
             for task in drains:
                 task.cancel()
@@ -266,10 +279,10 @@ async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
 
 def _servers(ice: IceSettings) -> list[RTCIceServer]:
     # Always given: left out, aiortc asks a public STUN server.
-    servers = [RTCIceServer(ice.stun_url)] if ice.stun_url else []
-    if ice.turn_url:
-        servers.append(RTCIceServer(ice.turn_url, username=ice.turn_username, credential=ice.turn_password))
-    return servers
+    return [
+        RTCIceServer(server.url, username=server.username or None, credential=server.credential or None)
+        for server in ice_servers(ice)
+    ]
 
 
 class _Outbox(AsyncIterator[Waiting]):

@@ -9,7 +9,7 @@ import pytest
 from aiortc.sdp import SessionDescription
 
 from realtime.errors import BadOffer, NoMediaOffered
-from realtime.ingest.sdp import MAX_CANDIDATES, narrow
+from realtime.ingest.sdp import MAX_CANDIDATES, announce, narrow
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 TRANSPORT = (
@@ -151,3 +151,29 @@ def test_damaged_offers_never_surprise() -> None:
                     lines[index] = lines[index].translate({ord(rng.choice("01:/ =")): rng.choice(["", "9", "é", "\0"])})
         with suppress(BadOffer):
             narrow("\r\n".join(lines))
+
+
+ANSWER = (
+    "v=0\r\nc=IN IP4 10.0.0.5\r\nm=audio 1 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 10.0.0.5\r\na=rtcp:9 IN IP4 10.0.0.5\r\n"
+    "a=candidate:1 1 udp 2130706431 10.0.0.5 4001 typ host\r\n"
+    "a=candidate:2 1 udp 2130706431 fd00::5 4002 typ host\r\n"
+    "a=candidate:3 1 udp 1694498815 198.51.100.9 4003 typ srflx raddr 10.0.0.5 rport 4001\r\n"
+    "a=candidate:4 1 udp 2130706431 8.8.4.4 4004 typ host\r\n"
+)
+
+
+def test_an_answer_names_no_private_address() -> None:
+    told = announce(ANSWER.replace("198.51.100.9", "8.8.8.8"), reached=None)
+    assert "10.0.0.5" not in told
+    assert "fd00::" not in told
+    assert "8.8.8.8 4003 typ srflx raddr 0.0.0.0 rport 0" in told
+    assert "8.8.4.4 4004 typ host" in told
+    assert told.endswith("\r\n")
+
+
+def test_an_answer_names_the_address_that_the_peer_came_to_or_the_public_one() -> None:
+    assert "a=candidate:1 1 udp 2130706431 10.0.0.5 4001 typ host" in announce(ANSWER, reached="10.0.0.5")
+    told = announce(ANSWER, reached=None, public_address="8.8.8.8")
+    assert "a=candidate:1 1 udp 2130706431 8.8.8.8 4001 typ host" in told
+    assert "10.0.0.5" not in told
+    assert "fd00::5" not in told

@@ -5,14 +5,19 @@ export interface Config {
   readonly iceServers: readonly RTCIceServer[];
 }
 
-export async function loadConfig(): Promise<Config> {
+/** Relay credentials come only with the token, and hold for an hour: ask again when they are needed. */
+export async function loadConfig(token = ""): Promise<Config> {
   try {
-    const answer = await fetch("/api/config");
+    const answer = await fetch("/api/config", { headers: bearer(token) });
     const body: unknown = answer.ok ? await answer.json() : {};
     return readConfig(body);
   } catch {
     return readConfig({});
   }
+}
+
+export function bearer(token: string): Record<string, string> {
+  return token === "" ? {} : { Authorization: `Bearer ${token}` };
 }
 
 export function readConfig(body: unknown): Config {

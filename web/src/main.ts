@@ -27,7 +27,6 @@ interface Running {
 const NO_PATH = "no path";
 
 const root = document.getElementById("page") ?? document.body;
-const config = loadConfig();
 // After the #, so that it never reaches a log.
 const token = new URLSearchParams(window.location.hash.slice(1)).get("token") ?? "";
 
@@ -111,7 +110,7 @@ async function start(): Promise<void> {
   const mine = attempt;
   send({ do: "offer" });
   try {
-    const { iceServers } = await config;
+    const { iceServers } = await loadConfig(token);
     const whip = await WhipSession.open(opened.stream, { token, iceServers, onMedia, nowS });
     if (mine !== attempt) return await whip.end();
     opened.onTrack = (track) => whip.replace(track);

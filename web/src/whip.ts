@@ -1,5 +1,6 @@
 /** One WHIP session (RFC 9725): offer, answer, and the DELETE that ends it. */
 
+import { bearer } from "./config";
 import type { Failure } from "./view";
 
 /** Gathering is given up after this; loopback and host candidates are there long before. */
@@ -32,15 +33,14 @@ export class WhipSession {
 
   /** Send `stream` to the server. Raises WhipFailure; nothing is left open then. */
   static async open(stream: MediaStream, options: WhipOptions): Promise<WhipSession> {
-    const headers: Record<string, string> = options.token === "" ? {} : { Authorization: `Bearer ${options.token}` };
     const peer = new RTCPeerConnection({ iceServers: [...options.iceServers] });
     try {
       for (const track of stream.getTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
       await peer.setLocalDescription();
       await gathered(peer);
-      const answer = await post(peer.localDescription?.sdp ?? "", headers, options.nowS);
+      const answer = await post(peer.localDescription?.sdp ?? "", bearer(options.token), options.nowS);
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-      const session = new WhipSession(answer.path, peer, { Authorization: `Bearer ${answer.secret}` }, options.nowS);
+      const session = new WhipSession(answer.path, peer, bearer(answer.secret), options.nowS);
       session.watch(options.onMedia);
       return session;
     } catch (error) {
