@@ -10,14 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from realtime.reason.prompt import INTENSITIES, UNSURE
+from realtime.reason.prompt import INTENSITIES, TAGS, UNSURE
 
 REPLACEMENT = "\ufffd"
+ANY_TAG = re.compile("|".join(re.escape(tag) for tag in TAGS))
 NEGATIONS = ("not", "no", "never", "neither", "nor", "without", "isn't", "hardly")
 
 
 class SectionText:
-    """One section's text so far: what may be shown, and whether it has been closed."""
+    """One section's text so far: what may be shown, and whether it has been closed.
+
+    Any tag of the chain closes it: a model that writes another section's tag has left this one, however it got there.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,10 +32,9 @@ class SectionText:
 
     def update(self, decoded: str) -> str:
         """Take the whole decoded section so far; returns what is new and may be shown."""
-        end = decoded.find(self.closing)
-        if end >= 0:
+        if tag := ANY_TAG.search(decoded):
             self.closed = True
-            settled = decoded[:end]
+            settled = decoded[: tag.start()]
         else:
             settled = decoded[: len(decoded) - self._held_back(decoded)]
         new = settled[len(self.text) :]
@@ -44,14 +47,12 @@ class SectionText:
         return self.update(decoded)
 
     def _held_back(self, decoded: str) -> int:
-        """Characters at the end that may turn out to be the closing tag, or half a character."""
+        """Characters at the end that may turn out to be a tag, or half a character."""
         n = len(decoded) - len(decoded.rstrip(REPLACEMENT))
         if n:
             return n
-        for size in range(min(len(self.closing) - 1, len(decoded)), 0, -1):
-            if self.closing.startswith(decoded[-size:]):
-                return size
-        return 0
+        begun = decoded[decoded.rfind("<") :] if "<" in decoded else ""
+        return len(begun) if begun and any(tag.startswith(begun) for tag in TAGS) else 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.reason.chain import SectionText, read_answer
+from realtime.reason.chain import ANY_TAG, SectionText, read_answer
 from realtime.reason.prompt import LABELS
 
 
@@ -33,6 +33,13 @@ def test_what_only_looks_like_a_tag_is_shown_once_it_is_known() -> None:
     assert not closed
 
 
+@pytest.mark.parametrize("tag", ["</voice>", "<coarse>"])
+def test_another_sections_tag_ends_it_too(tag: str) -> None:
+    text, shown, closed = streamed(["A smile", tag[:3], tag[3:], "Pitch higher"])
+    assert "".join(shown) == text == "A smile"
+    assert closed
+
+
 def test_half_a_character_waits() -> None:
     section = SectionText("voice")
     assert section.update("caf\ufffd") == "caf"
@@ -45,7 +52,7 @@ def test_pieces_join_to_the_whole_however_it_is_cut(text: str, size: int) -> Non
     pieces = [whole[i : i + size] for i in range(0, len(whole), size)]
     settled, shown, closed = streamed(pieces)
     assert closed
-    assert "".join(shown) == settled == whole[: whole.find("</face>")]
+    assert "".join(shown) == settled == ANY_TAG.split(whole)[0]
 
 
 @pytest.mark.parametrize(
