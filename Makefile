@@ -23,7 +23,7 @@ ARGS ?=
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
 
-test: lint types web-test $(DONE)/chromium realtime/web_dist/index.html
+test: lint types web-test $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DONE)/test
@@ -36,7 +36,7 @@ types: $(DONE)/test
 web-test: $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm test --silent
 
-setup: $(DONE)/test $(DONE)/chromium realtime/web_dist/index.html
+setup: $(DONE)/test $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 
 $(DONE)/venv:
 	@python=$${PYTHON:-}
@@ -102,6 +102,19 @@ $(DONE)/chromium: $(DONE)/venv
 	  echo "The browser tests need a Chromium. Install one (on Debian: sudo apt-get install chromium)," >&2
 	  echo "or name one: CHROMIUM=/path/to/chrome make test" >&2
 	  exit 1
+	fi
+	touch $@
+
+# The relay of its own tests, which skip where there is none. Installed only where that starts no service.
+$(DONE)/coturn: $(DONE)/venv
+	@if command -v turnserver >/dev/null; then
+	  :
+	elif [ "$$(id -u)" = 0 ] && [ ! -d /run/systemd/system ] && command -v apt-get >/dev/null; then
+	  echo "Installing coturn for the relay tests (once) …"
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends coturn >/dev/null; } \
+	    || echo "coturn could not be installed; the relay tests will be skipped." >&2
+	else
+	  echo "No coturn here (on Debian: sudo apt-get install coturn); the relay tests will be skipped." >&2
 	fi
 	touch $@
 

@@ -115,10 +115,10 @@ async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTC
         await close_peer(peer)
 
 
-async def until(socket: Any, kind: str) -> list[dict[str, Any]]:
+async def until(socket: Any, kind: str, within_s: float = 30) -> list[dict[str, Any]]:
     """The events up to the first of that type, each checked against the schema."""
     events: list[dict[str, Any]] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(within_s):
         async for line in socket:
             events.append(json.loads(line))
             VALID.validate(events[-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -94,7 +95,7 @@ def _conflict(window: Window, ask: Ask) -> Conflict | None:
 
 
 async def main(max_sessions: int, faces: int) -> None:
-    settings = load(flags={"server.max_sessions": max_sessions})
+    settings = load(environ=os.environ, flags={"server.max_sessions": max_sessions})
     metrics = Metrics()
     listening = hosting.listen("127.0.0.1", 0)
     with listening, ModelWorker(metrics) as worker:

@@ -1,0 +1,69 @@
+"""A real relay for tests: coturn, where Debian's package `coturn` is installed."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aioice.ice import get_host_addresses
+
+from realtime.ingest.settings import IceSettings
+
+SECRET = "shared with the relay"
+STARTS_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Relay:
+    address: str
+    port: int
+    log: Path
+
+    def ice(self, transport: str = "udp", secret: str = SECRET) -> IceSettings:
+        return IceSettings(turn_url=f"turn:{self.address}:{self.port}?transport={transport}", turn_secret=secret)
+
+
+@contextmanager
+def coturn(folder: Path) -> Iterator[Relay]:
+    """Relays to this machine alone, as `compose.yaml` has it. Skips where there is none, or no network."""
+    program = shutil.which("turnserver")
+    if program is None:
+        pytest.skip("coturn is not installed (Debian: apt-get install coturn)")
+    addresses = get_host_addresses(use_ipv4=True, use_ipv6=False)
+    if not addresses:
+        pytest.skip("this machine has no address but loopback, which WebRTC does not use")
+    with socket.create_server((addresses[0], 0)) as free:
+        relay = Relay(addresses[0], free.getsockname()[1], folder / "relay.log")
+    words = (
+        *(program, "-n", "--no-cli", "--no-tls", "--no-dtls", "--simple-log", "--fingerprint", "--realm=relay.test"),
+        *("--use-auth-secret", f"--static-auth-secret={SECRET}", "--no-multicast-peers"),
+        *(f"--listening-ip={relay.address}", f"--relay-ip={relay.address}", f"--listening-port={relay.port}"),
+        *("--denied-peer-ip=0.0.0.0-255.255.255.255", f"--allowed-peer-ip={relay.address}"),
+        *(f"--log-file={relay.log}", f"--pidfile={folder / 'relay.pid'}", f"--db={folder / 'relay.db'}"),
+    )
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(relay, process)
+            yield relay
+        finally:
+            process.kill()
+
+
+def _wait_for(relay: Relay, process: subprocess.Popen[bytes]) -> None:
+    ends_s = time.monotonic() + STARTS_WITHIN_S
+    while True:
+        try:
+            socket.create_connection((relay.address, relay.port), timeout=5).close()
+        except OSError:
+            assert process.poll() is None, relay.log.read_text()
+            assert time.monotonic() < ends_s, "coturn does not listen"
+            time.sleep(0.1)
+        else:
+            return
