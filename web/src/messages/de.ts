@@ -97,7 +97,7 @@ export const de: Messages = {
       case "no-path":
         return {
           title: "Kein Weg durch das Netz",
-          text: "Der Server wurde gefunden, aber Bild und Ton erreichen ihn nicht. Vielleicht sperrt eine Firewall UDP, oder es braucht einen TURN-Server.",
+          text: "Der Server wurde gefunden, aber Bild und Ton erreichen ihn nicht. Vielleicht sperrt eine Firewall UDP, oder es braucht einen TURN-Server (turn_url und turn_secret unter [ice] in den Einstellungen des Servers).",
         };
       case "token":
         return { title: "Dieser Server verlangt ein Token", text: "Öffnen Sie die Adresse mit #token=… am Ende, so wie Sie sie vom Betreiber bekommen haben." };

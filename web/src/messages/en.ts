@@ -105,7 +105,7 @@ export const en = {
       case "no-path":
         return {
           title: "No way through the network",
-          text: "The server was found, but picture and sound cannot reach it. A firewall may block UDP, or a TURN server is needed.",
+          text: "The server was found, but picture and sound cannot reach it. A firewall may block UDP, or a TURN server is needed (turn_url and turn_secret under [ice] in the server's settings).",
         };
       case "token":
         return { title: "This server wants a token", text: "Open the address with #token=… at its end, as whoever runs it gave it to you." };
