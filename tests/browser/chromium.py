@@ -18,8 +18,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 ROOT = Path(__file__).parents[2]
 SCRIPTED = ("-m", "tests.browser.scripted_server")
 REAL = ("-m", "realtime.cli", "serve", "--port", "0")
-START_S = 90
+START_S = 180
 "A cold start loads torch and the model."
+END_S = 20
+"Open sessions are ended first."
 SHIFTS = """
   globalThis.shifts = [];
   new PerformanceObserver((list) => {
@@ -43,10 +45,10 @@ def executable() -> str:
 
 @contextmanager
 def serving(command: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A server of its own process; yields its address once it listens, and ends it."""
+    """A server of its own process; yields its address once it listens, and ends it, whatever happens meanwhile."""
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], START_S)
         line = process.stdout.readline() if ready else ""
         if not line.startswith("Open "):
@@ -54,7 +56,11 @@ def serving(command: Sequence[str]) -> Iterator[tuple[str, subprocess.Popen[str]
         yield line.removeprefix("Open ").strip(), process
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         process.stdout.close()
 
 

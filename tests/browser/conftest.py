@@ -1,21 +1,36 @@
-"""Chromium is started once for the module that uses it; each visit has a profile of its own."""
+"""Chromium is started once for the module that uses it; each visit has a profile of its own.
+
+What runs here runs on real time, in two programs that the machine may starve at any moment. So every wait has a
+condition and a generous limit, and each test has one more chance, which the summary of the run shows as `RERUN`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from tests.browser.camera import FakeCamera, best_there_is
 from tests.browser.chromium import REAL, SCRIPTED, Visit, launch, serving
+
+WAIT_MS = 60_000
+"For a condition to hold, where a test names no limit of its own."
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     """Gone with its module: its synchronous side keeps a loop running in this thread, where other tests start one."""
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as started:
         yield started
 
@@ -54,8 +69,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
         return visits[-1]
 
     yield start
-    for each in visits:
-        each.context.close()
+    with contextlib.ExitStack() as closing:
+        for each in visits:
+            closing.callback(each.context.close)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_session_is_saved_opened_again_and_deleted(visit: Visits, scripted: st
     page = person.page
     expect(person.section("answer")).to_be_visible(timeout=30_000)
     page.locator("#chain").focus()
-    expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
+    expect(page.locator("#chain")).to_have_class("chain done")
     said = person.section("fine").locator("p").inner_text()
     for name in ("CSV", "Subtitles"):
         with page.expect_download() as saved:
@@ -100,7 +100,7 @@ def test_a_recording_is_replayed_beside_its_video(visit: Visits, scripted: str, 
     sent: list[str] = []
     open_saved(person, recording)
     page = person.page
-    expect(page.locator("#ended")).to_contain_text("events.jsonl", timeout=20_000)
+    expect(page.locator("#ended")).to_contain_text("events.jsonl")
     page.on("request", lambda request: sent.append(request.url))
     expect(page.locator(".playback")).to_contain_text("0:00 / ")
     page.locator("#place").fill("100")
@@ -108,7 +108,7 @@ def test_a_recording_is_replayed_beside_its_video(visit: Visits, scripted: str, 
     expect(page.locator(".face")).to_be_visible()
     # Without a video the page's own clock runs.
     page.locator("#play").click()
-    expect(page.locator(".playback .time")).to_contain_text(re.compile("1:4[2-9]"), timeout=15_000)
+    expect(page.locator(".playback .time")).to_contain_text(re.compile("1:4[2-9]"))
     page.locator("#play").click()
 
     page.locator("#video-file").set_input_files(clip)

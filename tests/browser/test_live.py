@@ -28,7 +28,7 @@ def test_a_person_watches_reads_and_withdraws(
     expect(page.locator("#consent")).to_contain_text("Article 50(3)")
     page.screenshot(path=pictures / "consent.png", full_page=True)
     person.consent()
-    expect(page.locator("#ready")).to_contain_text("Nothing is sent until you begin", timeout=30_000)
+    expect(page.locator("#ready")).to_contain_text("Nothing is sent until you begin")
     page.screenshot(path=pictures / "ready.png", full_page=True)
     page.locator("#begin").click()
 
@@ -42,8 +42,8 @@ def test_a_person_watches_reads_and_withdraws(
     assert picture is not None
     assert box["width"] > 0.05 * picture["width"]
     assert box["x"] >= picture["x"] - 1
-    expect(page.locator("#speech-state")).to_have_text("Speech", timeout=30_000)
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=30_000)
+    expect(page.locator("#speech-state")).to_have_text("Speech")
+    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast")
     expect(page.locator("#label")).not_to_have_text("")
 
     expect(person.section("face")).to_be_visible(timeout=30_000)
@@ -52,7 +52,7 @@ def test_a_person_watches_reads_and_withdraws(
     for name in SECTIONS:
         expect(person.section(name)).to_be_visible(timeout=30_000)
         expect(person.section(name).locator("p")).to_have_text(re.compile(r"\w{2}"))
-    expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
+    expect(page.locator("#chain")).to_have_class("chain done")
     expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")
     # A verdict tells its confidence; an unsure one, which is a verdict too, the two likeliest shares instead.
     expect(page.locator("#verdict")).to_contain_text(re.compile(r"\d+ % confidence|\d+ % and \d+ %"))

@@ -19,6 +19,8 @@ Visits = Callable[..., Visit]
 HOURS_S = 2 * 3_600
 LIMIT_BYTES = 200_000_000
 FRAME_MS = 1_000 / 60
+BURST_S = 3.0
+"A fifth of this on a quiet machine; words that are copied for each new one would take minutes."
 BACKGROUND = """
   const real = globalThis.requestAnimationFrame.bind(globalThis);
   globalThis.waiting = [];
@@ -57,29 +59,42 @@ def inject(page: Page, lines: list[str], at_once: int = 5_000) -> None:
         page.evaluate("(lines) => globalThis.inject(lines)", lines[at : at + at_once])
 
 
-def test_two_hours_stay_small_and_smooth(live: Visit) -> None:
-    page = live.page
-    made = events.lines(events.conversation(HOURS_S, n_words=2), session=events.session_of(page))
-    inject(page, made)
-    page.get_by_role("button", name="All", exact=True).click()
-    expect(page.locator("#timeline-readout")).to_contain_text("120:00", timeout=20_000)
-    meter = Meter(live)
-    used = meter.heap_bytes()
+def frames(person: Visit) -> tuple[float, float]:
+    """What a frame costs the page (ms of its own processor time, mean), and the time between two (ms, median)."""
+    meter = Meter(person)
     before_s = meter.work_s()
-    intervals_ms: list[float] = page.evaluate(
+    intervals_ms: list[float] = person.page.evaluate(
         """async () => {
           const at = [];
-          while (at.length < 120) at.push(await new Promise(requestAnimationFrame));
+          while (at.length < 180) at.push(await new Promise(requestAnimationFrame));
           return at.slice(1).map((ms, index) => ms - at[index]);
         }"""
     )
     work_ms = 1_000 * (meter.work_s() - before_s) / len(intervals_ms)
-    median_ms = sorted(intervals_ms)[len(intervals_ms) // 2]
-    figures = {"events": len(made), "heap_mb": used / 1e6, "work_ms_per_frame": work_ms, "frame_ms": median_ms}
+    return work_ms, sorted(intervals_ms)[len(intervals_ms) // 2]
+
+
+def test_two_hours_stay_small_and_smooth(live: Visit) -> None:
+    page = live.page
+    fresh_ms, _ = frames(live)
+    made = events.lines(events.conversation(HOURS_S, n_words=2), session=events.session_of(page))
+    inject(page, made)
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(page.locator("#timeline-readout")).to_contain_text("120:00")
+    used = Meter(live).heap_bytes()
+    work_ms, median_ms = frames(live)
+    figures = {
+        "events": len(made),
+        "heap_mb": used / 1e6,
+        "work_ms_per_frame": work_ms,
+        "fresh_work_ms_per_frame": fresh_ms,
+        "frame_ms": median_ms,
+    }
     print(json.dumps(figures))  # noqa: T201
     assert used < LIMIT_BYTES, figures
-    # What a frame costs us, in half the time it has. How often they come is up to the machine as well.
-    assert work_ms < FRAME_MS / 2, figures
+    # What a frame costs us, in half the time it has. On a machine so busy that even a fresh page comes near that,
+    # two hours may cost no more than a fresh page does some times over. How often frames come is up to the machine.
+    assert work_ms < max(FRAME_MS / 2, 3 * fresh_ms), figures
     page.locator("#timeline-chart").press("ArrowLeft")
     expect(page.locator("#chain")).to_contain_text("An earlier moment")
     assert live.complaints == []
@@ -95,8 +110,7 @@ def test_ten_thousand_events_in_a_second_are_taken(live: Visit) -> None:
     meter = Meter(live)
     before_s = meter.work_s()
     page.evaluate("(lines) => { globalThis.inject(lines); return new Promise(requestAnimationFrame); }", burst)
-    taken_s = meter.work_s() - before_s
-    assert taken_s < 1
+    assert meter.work_s() - before_s < BURST_S
     expect(live.section("face")).to_contain_text("w0 w1 w2 ")
     expect(live.section("face")).to_contain_text("w9998 w9999")
     assert live.complaints == []
@@ -136,7 +150,7 @@ def test_an_hour_in_the_background_is_caught_up_with(live: Visit) -> None:
     inject(page, events.lines(events.conversation(3_600, n_words=2), session=events.session_of(page)))
     expect(page.locator("#history")).not_to_contain_text("60:00")
     page.evaluate("globalThis.comeBack()")
-    expect(page.locator("#history")).to_contain_text("60:00", timeout=10_000)
+    expect(page.locator("#history")).to_contain_text("60:00")
     expect(page.locator("#link")).to_have_text("Live")
     assert live.complaints == []
 
@@ -153,6 +167,10 @@ def test_a_camera_that_is_unplugged_is_taken_up_again(live: Visit) -> None:
     assert sorted(states) == [["audio", "live"], ["video", "live"]]
     path = page.evaluate("globalThis.sockets.at(-1).url.replace('ws:', 'http:').replace(/.events.*/, '')")
     reached_s = page.request.get(path).json()["t"]
-    page.wait_for_timeout(2_500)
-    assert page.request.get(path).json()["t"] > reached_s + 1
+    for _ in range(60):
+        page.wait_for_timeout(500)
+        if page.request.get(path).json()["t"] > reached_s + 1:
+            break
+    else:
+        raise AssertionError("No media reached the server after the camera came back.")
     assert live.complaints == []

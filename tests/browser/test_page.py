@@ -29,14 +29,14 @@ def read_one_chain(person: Visit) -> None:
     page = person.page
     expect(person.section("face")).to_be_visible(timeout=30_000)
     page.locator("#chain").focus()
-    expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
+    expect(page.locator("#chain")).to_have_class("chain done")
 
 
 def test_conflict_is_shown_and_what_is_read_lights_up(visit: Visits, scripted: str) -> None:
     person = visit(scripted, viewport={"width": 1280, "height": 860})
     person.go_live()
     page = person.page
-    expect(page.locator(".conflict")).to_have_attribute("data-degree", "high", timeout=30_000)
+    expect(page.locator(".conflict")).to_have_attribute("data-degree", "high")
     expect(page.locator("#conflict")).to_have_text("They disagree.")
     read_one_chain(person)
     assert [person.section(name).is_visible() for name in SECTIONS] == [True] * 7
@@ -85,7 +85,7 @@ def test_a_dropped_socket_loses_nothing(visit: Visits, scripted: str) -> None:
         expect(person.section("face")).to_be_visible(timeout=30_000)
         n_before = len(sockets)
         sockets[-1][1].close()
-        expect(person.page.locator("#link")).to_have_attribute("data-state", "open", timeout=10_000)
+        expect(person.page.locator("#link")).to_have_attribute("data-state", "open")
         person.page.wait_for_timeout(1_500)
         assert len(sockets) > n_before
     afters = [int(url.rpartition("=")[2]) for url, _ in sockets]
@@ -173,7 +173,7 @@ def test_nobody_in_view_is_said(visit: Visits) -> None:
     with serving([*SCRIPTED, "--faces", "0"]) as (address, _):
         person = visit(address)
         person.go_live()
-        expect(person.page.locator("#notices [data-code=no_face]")).to_contain_text("No face in view", timeout=15_000)
+        expect(person.page.locator("#notices [data-code=no_face]")).to_contain_text("No face in view")
         expect(person.page.locator(".face")).to_have_count(0)
 
 
@@ -188,7 +188,7 @@ def test_the_first_paint_is_there_within_a_second(visit: Visits, scripted: str) 
         paints = person.page.evaluate("performance.getEntriesByType('paint').map((entry) => entry.startTime)")
         painted_ms.append(max(paints))
         work_s.append(meter.work_s())
-    assert min(work_s) < 0.5
+    assert min(work_s) < 1
     if os.getloadavg()[0] < (os.cpu_count() or 1):
         assert min(painted_ms) < 1_000
 
@@ -219,12 +219,12 @@ def test_a_server_that_goes_away_is_said(visit: Visits) -> None:
         expect(person.page.locator("#link")).to_have_text("Live")
         process.kill()
         process.wait()
-        expect(person.page.locator("#link")).to_have_text(re.compile("The server does not answer"), timeout=10_000)
+        expect(person.page.locator("#link")).to_have_text(re.compile("The server does not answer"))
         person.page.locator("#withdraw").click()
         expect(person.page.locator("#ended")).to_be_visible()
         person.page.locator("#again").click()
         person.begin()
-        expect(person.page.locator("#failure")).to_contain_text("The server does not answer", timeout=10_000)
+        expect(person.page.locator("#failure")).to_contain_text("The server does not answer")
 
 
 def test_no_permission_and_no_devices_are_said(playwright: Playwright, scripted: str) -> None:

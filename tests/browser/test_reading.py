@@ -28,7 +28,7 @@ def test_nothing_is_sent_before_the_person_begins(visit: Visits, scripted: str) 
     expect(page.locator("#ready")).to_be_visible(timeout=30_000)
     expect(page.locator("#ready video")).to_be_visible()
     # The clip speaks: the bar moves, and the page says so.
-    expect(page.locator("#heard")).to_have_text("You can be heard.", timeout=30_000)
+    expect(page.locator("#heard")).to_have_text("You can be heard.")
     assert page.locator("#ready select[data-kind=camera] option").count() >= 1
     page.locator("#ready select[data-kind=microphone]").select_option(index=1)
     assert not [url for url in asked if "/whip" in url or "/sessions" in url]
@@ -44,9 +44,9 @@ def test_the_letters_of_the_chain_are_those_of_the_picture(visit: Visits) -> Non
         page = person.page
         # The model counts from the biggest face, here the last track; the page from the first track.
         said = person.section("face").locator(".statement")
-        expect(said.first).to_have_text(re.compile("^Person E: Lip corners at height 1"), timeout=30_000)
+        expect(said.first).to_have_text(re.compile("^Person E: Lip corners at height 1"))
         page.locator("#chain").focus()
-        expect(said).to_have_count(5, timeout=30_000)
+        expect(said).to_have_count(5)
         said.nth(1).hover()
         expect(page.locator(".face[data-track='4']")).to_have_class(LIT)
         expect(page.locator(".face.lit")).to_have_count(1)
@@ -68,7 +68,7 @@ def test_the_arrow_keys_go_from_statement_to_statement(visit: Visits, scripted: 
     page = person.page
     expect(person.section("face")).to_be_visible(timeout=30_000)
     page.locator("#chain").focus()
-    expect(page.locator("#chain")).to_have_class("chain done", timeout=30_000)
+    expect(page.locator("#chain")).to_have_class("chain done")
     assert page.locator(".statement[tabindex='0']").count() == 1
     page.locator(".statement[tabindex='0']").focus()
     page.keyboard.press("Home")
@@ -154,11 +154,11 @@ def test_a_question_of_ones_own_is_asked_answered_and_cautioned(visit: Visits, s
     assert all("422" in complaint for complaint in person.complaints)
     page.locator("#ask-labels").fill("serious, joking")
     page.locator("#ask-labels").press("Enter")
-    expect(page.locator("#ask-status")).to_contain_text("is she joking?", timeout=10_000)
+    expect(page.locator("#ask-status")).to_contain_text("is she joking?")
     expect(page.locator("#ask .caution")).to_be_visible()
-    expect(page.locator(".bars .name")).to_have_text(["serious", "joking"], timeout=30_000)
+    expect(page.locator(".bars .name")).to_have_text(["serious", "joking"])
     expect(page.locator("#chain")).to_contain_text("Asked: “is she joking?”")
     expect(page.locator("#chain .caution")).to_contain_text("not trained to tell them apart")
     page.get_by_role("button", name="Back to the emotions").click()
-    expect(page.locator(".bars .name").first).to_have_text("happy", timeout=30_000)
+    expect(page.locator(".bars .name").first).to_have_text("happy")
     expect(page.locator("#chain .caution")).to_be_hidden()
