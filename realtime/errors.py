@@ -148,6 +148,18 @@ class TooSlow(RealtimeError):
     status = 408
 
 
+class ServerBusy(ServerFull):
+    """The machine is behind with the sessions it has. Try again after `retry_after_s`."""
+
+    code = "busy"
+
+
+class ServerStopping(ServerFull):
+    """The server is on its way down. Try again after `retry_after_s`, when it may run again."""
+
+    code = "stopping"
+
+
 class BadRequest(RealtimeError):
     code = "bad_request"
     status = 400

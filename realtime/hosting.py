@@ -16,7 +16,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from realtime.errors import BadSettings, PortTaken
 from realtime.server import LiveServer
-from realtime.sessions import Sessions
 from realtime.settings import ServerSettings, Settings
 
 HEAD_S = 10.0
@@ -87,7 +86,7 @@ def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=10,
     )
-    return _Uvicorn(config, server.sessions)
+    return _Uvicorn(config, server)
 
 
 class _Http(H11Protocol):
@@ -125,9 +124,9 @@ class _Http(H11Protocol):
 
 
 class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, sessions: Sessions) -> None:
+    def __init__(self, config: uvicorn.Config, live: LiveServer) -> None:
         super().__init__(config)
-        self._sessions = sessions
+        self._live = live
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -144,5 +143,5 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Before uvicorn closes the WebSockets, so that readers get the last events.
-        await self._sessions.stop_all("The server was stopped.")
+        await self._live.drain()
         await super().shutdown(sockets)

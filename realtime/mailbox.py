@@ -37,6 +37,10 @@ class Mailbox(AsyncIterator[T]):
             await self._idle.wait()
         return gone
 
+    async def settled(self) -> None:
+        """Returns once nothing waits and the reader has dealt with what it took."""
+        await self._idle.wait()
+
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 

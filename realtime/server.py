@@ -15,7 +15,7 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
@@ -67,8 +67,13 @@ logger = logging.getLogger(__name__)
 WEB = Path(__file__).parent / "web_dist"
 SDP = "application/sdp"
 READY_WITHIN_S = 5.0
+STOPPED = "The server was stopped."
+LAST_WORDS_S = 1.0
+"For readers to take a session's last events before their sockets close."
 MAX_READERS = 64
 "Event sockets per session: a page, its reconnects, and a few watchers."
+MAX_WORDS = 16
+"Messages from a reader before it is cut off."
 
 Answer = Callable[[str], Awaitable[tuple[str, Source]]]
 "An SDP offer in; the SDP answer and the source of the peer's media out. Raises BadOffer."
@@ -95,6 +100,9 @@ class LiveServer:
         self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
         "Of every session that can still be read."
         self._n_readers: dict[str, int] = {}
+        self._unread = asyncio.Event()
+        "Set while nobody reads any session."
+        self._unread.set()
         app = Starlette(
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
@@ -124,12 +132,23 @@ class LiveServer:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        watching = asyncio.create_task(watch_loop(self._metrics), name="watch loop")
+        watching = (
+            asyncio.create_task(watch_loop(self._metrics), name="watch loop"),
+            asyncio.create_task(self.sessions.watch(), name="watch sessions"),
+        )
         try:
             yield
         finally:
-            watching.cancel()
-            await self.sessions.stop_all("The server was stopped.")
+            for task in watching:
+                task.cancel()
+            await self.sessions.stop_all(STOPPED)
+
+    async def drain(self) -> None:
+        """Take no more sessions, let those there are finish their windows, and their readers read to the end."""
+        await self.sessions.stop_all(STOPPED, finish_within_s=self._settings.server.drain_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._unread.wait()
 
     # WHIP.
 
@@ -248,6 +267,7 @@ class LiveServer:
             return
         await socket.accept()
         self._n_readers[session.id] = self._n_readers.get(session.id, 0) + 1
+        self._unread.clear()
         self._metrics.readers.inc()
         try:
             async with aclosing(session.log.read(after)) as lines, asyncio.TaskGroup() as both:
@@ -261,6 +281,8 @@ class LiveServer:
             self._n_readers[session.id] -= 1
             if not self._n_readers[session.id]:
                 del self._n_readers[session.id]
+            if not self._n_readers:
+                self._unread.set()
 
     async def _send(self, socket: WebSocket, lines: AsyncIterator[str]) -> None:
         patience_s = self._settings.publish.send_timeout_s
@@ -287,6 +309,8 @@ class LiveServer:
         return JSONResponse({"status": "alive"})
 
     async def ready(self, request: Request) -> Response:
+        if self.sessions.stopping:
+            raise NotReady("The server is being stopped.", "Send its callers to another one.")
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._engine.ready()
@@ -366,9 +390,14 @@ def _reached(request: Request) -> str | None:
 
 
 async def _until_gone(socket: WebSocket) -> None:
-    """Reads, so that a reader that leaves is noticed. What it says has no meaning and is dropped."""
-    while (await socket.receive())["type"] != "websocket.disconnect":
-        pass
+    """Reads, so that a reader that leaves is noticed. What it says has no meaning and is dropped.
+
+    One that goes on talking has no meaning either: reading it would cost the loop that serves the others.
+    """
+    for _ in range(MAX_WORDS):
+        if (await socket.receive())["type"] == "websocket.disconnect":
+            return
+    await socket.close(1008, "events go one way")
 
 
 def _number(text: str) -> int:

@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,7 @@ class Session:
         self._mind: Mind | None = None
         self._end_reason = "The session was ended."
         self._stopping = asyncio.Event()
+        self._finish_within_s = 0.0
         self._failure: RealtimeError | None = None
 
         waits = not source.live
@@ -138,10 +139,23 @@ class Session:
         if self._failure is not None:
             raise self._failure
 
-    def stop(self, reason: str) -> None:
-        """End the session from our side; `run` returns once everything is freed."""
+    def stop(self, reason: str, *, finish_within_s: float = 0.0) -> None:
+        """End the session from our side; `run` returns once everything is freed.
+
+        Nothing more is received, but what was may be finished within that time.
+        """
         self._end_reason = reason
+        self._finish_within_s = finish_within_s
         self._stopping.set()
+
+    @property
+    def lag_s(self) -> float:
+        return self._lag.seconds(self.at_s)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether even chains that wait have not been enough, lately."""
+        return not self._load.quiet_windows
 
     @property
     def asked(self) -> Ask:
@@ -159,7 +173,7 @@ class Session:
             "t": round(self.at_s, 3),
             "seq": self.log.seq,
             "windows": self.n_windows,
-            "lag_s": round(self._lag.seconds(self.at_s), 3),
+            "lag_s": round(self.lag_s, 3),
             "skipped_frames": self.n_skipped_frames,
             "skipped_windows": self.n_skipped_windows,
         }
@@ -199,11 +213,25 @@ class Session:
                     start(self._think(mind, self._quiet), "think quiet"),
                 ]
                 await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if self._stopping.is_set():
+                    media.cancel()
+                    await self._finish()
                 for task in (media, stopping, *hands):
                     task.cancel()
             finally:
                 self._mind = None
                 mind.close()
+
+    async def _finish(self) -> None:
+        """What was received, through every stage, for as long as there is time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._finish_within_s):
+                # In the order of the stages: each hands on what it made before it asks for more.
+                await self._frames.settled()
+                await self._speech.settled()
+                await self._due.settled()
+                await self._spoken.settled()
+                await self._quiet.settled()
 
     async def _receive(self) -> None:
         try:
@@ -388,7 +416,7 @@ class Session:
 
     def _adapt(self) -> None:
         """Do without something more, or take something up again."""
-        if self._load.update(self._lag.seconds(self.at_s), self.at_s):
+        if self._load.update(self.lag_s, self.at_s):
             self._metrics.reduced.labels(self._load.reduced).inc()
             if self._load.chains:
                 self._chains_go_on.set()
@@ -402,7 +430,7 @@ class Session:
             skipped_windows=self.n_skipped_windows,
             reduced=self._load.reduced,
         )
-        self._metrics.lag.observe(self._lag.seconds(self.at_s))
+        self._metrics.lag.observe(self.lag_s)
         if lag is not None:
             self._publish(lag)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from realtime.errors import RealtimeError, ServerFull, UnknownSession
+from realtime.errors import RealtimeError, ServerBusy, ServerFull, ServerStopping, UnknownSession
 from realtime.ingest import Source
 from realtime.metrics import Metrics
 from realtime.records import ModelInfo
@@ -17,18 +18,25 @@ from realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+WATCH_S = 1.0
+
 
 class Sessions:
     """Holds every session's task. A session that has ended can be read for `linger_s` more, then it is forgotten."""
 
-    def __init__(self, *, engine: Engine, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, *, engine: Engine, settings: Settings, metrics: Metrics, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
+        self._now_s = now_s
+        self._stopping = False
         self._n_reserved = 0
         self._open: dict[str, Session] = {}
         self._ended: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._began_s: dict[str, float] = {}
 
     @property
     def open(self) -> Sequence[Session]:
@@ -36,20 +44,31 @@ class Sessions:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Keeps a place while an offer is being answered. Raises ServerFull when every place is taken."""
-        limit = self._settings.server.max_sessions
-        if len(self._open) + self._n_reserved >= limit:
-            retry_after_s = self._settings.server.retry_after_s
-            raise ServerFull(
-                f"All {limit} {'session is' if limit == 1 else 'sessions are'} taken.",
-                f"Try again in {retry_after_s} seconds.",
-                retry_after_s=retry_after_s,
-            )
+        """Keeps a place while an offer is being answered.
+
+        Raises ServerFull when every place is taken, ServerBusy while the sessions there are have more than the machine
+        can do, ServerStopping.
+        """
+        self._admit()
         self._n_reserved += 1
         try:
             yield
         finally:
             self._n_reserved -= 1
+
+    def _admit(self) -> None:
+        server = self._settings.server
+        hint, retry_after_s = f"Try again in {server.retry_after_s} seconds.", server.retry_after_s
+        if self._stopping:
+            raise ServerStopping("The server is being stopped.", hint, retry_after_s=retry_after_s)
+        limit = server.max_sessions
+        if len(self._open) + self._n_reserved >= limit:
+            taken = f"All {limit} {'session is' if limit == 1 else 'sessions are'} taken."
+            raise ServerFull(taken, hint, retry_after_s=retry_after_s)
+        behind_s = max((session.lag_s for session in self.open), default=0.0)
+        if behind_s >= server.admit_lag_s or any(session.overloaded for session in self.open):
+            busy = f"The machine is {behind_s:.1f} s behind with the sessions it has."
+            raise ServerBusy(busy, hint, retry_after_s=retry_after_s)
 
     def start(self, source: Source, model: ModelInfo | None = None) -> Session:
         """Run a session over `source` until one of them ends, with the server's own model or another one."""
@@ -61,6 +80,7 @@ class Sessions:
             metrics=self._metrics,
         )
         self._open[session.id] = session
+        self._began_s[session.id] = self._now_s()
         self._tasks[session.id] = asyncio.create_task(self._hold(session), name=f"session {session.id[:8]}")
         return session
 
@@ -77,11 +97,37 @@ class Sessions:
         if task := self._tasks.get(session_id):
             await asyncio.wait([task])
 
-    async def stop_all(self, reason: str) -> None:
+    async def stop_all(self, reason: str, *, finish_within_s: float = 0.0) -> None:
+        """No session is taken any more; those there are may finish what they have received."""
+        self._stopping = True
         for session in self.open:
-            session.stop(reason)
+            session.stop(reason, finish_within_s=finish_within_s)
         if self._tasks:
             await asyncio.wait(self._tasks.values())
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    async def watch(self) -> None:
+        """For ever: ends sessions that have had their time, or that nobody follows."""
+        read_s: dict[str, float] = {}
+        while True:
+            now_s, read_before_s = self._now_s(), read_s
+            read_s = {
+                session.id: now_s if session.log.n_readers else read_before_s.get(session.id, now_s)
+                for session in self.open
+            }
+            for session in self.open:
+                self._end_if_over(session, now_s, unread_s=now_s - read_s[session.id])
+            await asyncio.sleep(WATCH_S)
+
+    def _end_if_over(self, session: Session, now_s: float, *, unread_s: float) -> None:
+        server = self._settings.server
+        if now_s - self._began_s[session.id] >= server.max_session_s:
+            session.stop(f"A session lasts {server.max_session_s:g} s at most.", finish_within_s=server.drain_s)
+        elif unread_s >= server.idle_s:
+            session.stop(f"Nobody has read its events for {server.idle_s:g} s.")
 
     async def _hold(self, session: Session) -> None:
         try:
@@ -92,6 +138,6 @@ class Sessions:
         except Exception:
             logger.exception("session %s broke", session.id[:8])
         finally:
-            del self._open[session.id], self._tasks[session.id]
+            del self._open[session.id], self._tasks[session.id], self._began_s[session.id]
             self._ended[session.id] = session
             asyncio.get_running_loop().call_later(self._settings.publish.linger_s, self._ended.pop, session.id, None)

@@ -100,7 +100,7 @@ def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
 
 
 def test_serve_names_its_address_and_ends_well_when_asked_to() -> None:
-    with realtime("serve", "--port", "0") as process:
+    with realtime("serve", "--port", "0", "--worker", "thread") as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[1]
         assert httpx.get(f"{address}/readyz").json()["status"] == "ready"

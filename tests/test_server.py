@@ -7,7 +7,7 @@ import json
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime import hosting
 from realtime.certificate import own_certificate
@@ -362,6 +362,18 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -
                 while "slow_readers_total 1.0" not in (await running.http.get("/metrics")).text:
                     await asyncio.sleep(0.1)
             slow.transport.abort()
+
+
+async def test_a_reader_that_never_stops_talking_is_cut_off() -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        async with running.events(path) as hostile, running.events(path) as other:
+            with suppress(ConnectionClosed):
+                for _ in range(1_000):
+                    await hostile.send("x" * 4_000)
+            async with asyncio.timeout(30):
+                await hostile.wait_closed()
+            await until(other, "frame")
 
 
 async def test_stopping_the_server_tells_its_sessions() -> None:

@@ -24,11 +24,13 @@ class Entry:
 class EventLog:
     """Keeps the events of the last `kept_s` media seconds, `kept_events` at most; the oldest go first."""
 
-    def __init__(self, session: str, *, kept_s: float = 600.0, kept_events: int = 20_000) -> None:
+    def __init__(self, session: str, *, kept_s: float = 600.0, kept_events: int = 50_000) -> None:
         self.session = session
         self.closed = False
         self.n_dropped = 0
         "Events that were written and are no longer kept."
+        self.n_readers = 0
+        "Those that have begun to read and have not ended."
         self._kept_s = kept_s
         self._entries: deque[Entry] = deque()
         self._kept_events = kept_events
@@ -64,20 +66,24 @@ class EventLog:
         A number this session has not reached yet counts as the newest: it came from another life of the server.
         """
         seen = min(max(after, 0), self.seq)
-        while True:
-            grown = self._grown
-            if seen < self.n_dropped:
-                yield self._gap(seen)
-                seen = self.n_dropped
-            elif seen < self.seq:
-                # One at a time: while the reader is busy with this one, the log may drop the next.
-                entry = self._entries[seen - self.n_dropped]
-                yield entry.line
-                seen = entry.seq
-            elif self.closed:
-                return
-            else:
-                await grown.wait()
+        self.n_readers += 1
+        try:
+            while True:
+                grown = self._grown
+                if seen < self.n_dropped:
+                    yield self._gap(seen)
+                    seen = self.n_dropped
+                elif seen < self.seq:
+                    # One at a time: while the reader is busy with this one, the log may drop the next.
+                    entry = self._entries[seen - self.n_dropped]
+                    yield entry.line
+                    seen = entry.seq
+                elif self.closed:
+                    return
+                else:
+                    await grown.wait()
+        finally:
+            self.n_readers -= 1
 
     def _gap(self, seen: int) -> str:
         """The notice that stands where the last event missed would have stood."""

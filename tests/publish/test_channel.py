@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from contextlib import aclosing
 from typing import Any
 
 from realtime.publish.channel import EventLog
-from realtime.publish.events import Lag
+from realtime.publish.events import Lag, ReasonText
 
 
 def write(log: EventLog, count: int, *, every_s: float = 1.0) -> None:
@@ -39,6 +41,25 @@ async def test_reconnecting_with_after_loses_and_repeats_nothing() -> None:
     log.close()
     rest = [event["seq"] for event in await drain(log, after=first[-1])]
     assert first + rest == list(range(1, 13))
+
+
+async def test_ten_minutes_of_busy_chains_are_read_once_and_in_order_however_often_a_reader_comes_back() -> None:
+    log, seen, dice = EventLog("s"), [0], random.Random(0)
+    # 700 s of it, so that the first 100 s are gone.
+    for number in range(28_000):
+        log.publish(ReasonText(0, "face", "word "), at_s=number / 40)
+    log.close()
+    seen = [log.seq - 600 * 40 - 1]
+    while seen[-1] < log.seq:
+        n_left = dice.randint(1, 4_000)
+        async with aclosing(log.read(after=seen[-1])) as lines:
+            async for line in lines:
+                seen.append(json.loads(line)["seq"])
+                n_left -= 1
+                if not n_left:
+                    break
+    assert seen == list(range(28_000 - 24_001, 28_001))
+    assert log.n_readers == 0
 
 
 async def test_the_log_is_bounded_in_number_and_in_media_time() -> None:
