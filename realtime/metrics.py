@@ -53,6 +53,7 @@ class Metrics:
             buckets=LOOP_BUCKETS_S,
             registry=self.registry,
         )
+        self.tasks = Gauge("emothinker_tasks", "Tasks of the event loop", registry=self.registry)
         self.queued = Histogram(
             "emothinker_worker_queued_seconds",
             "Wall time a job waited for the model worker, by rank",

@@ -42,6 +42,7 @@ async def watch_loop(metrics: Metrics, every_s: float = 0.1) -> None:
         due_s = loop.time() + every_s
         await asyncio.sleep(every_s)
         metrics.loop_delay.observe(max(0.0, loop.time() - due_s))
+        metrics.tasks.set(len(asyncio.all_tasks(loop)))
 
 
 @dataclass(order=True, slots=True)

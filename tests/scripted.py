@@ -107,6 +107,7 @@ def conversation(duration_s: float, *spoken: tuple[float, float]) -> list[Item]:
 class ScriptedPerceiver:
     faces: int = 1
     fail_at_s: tuple[float, ...] = ()
+    fails_with: type[Exception] = RuntimeError
     hold: threading.Event | None = None
     "While it is clear, seeing waits: a machine that is too slow."
     closed: bool = False
@@ -123,7 +124,7 @@ class ScriptedPerceiver:
         if self.hold is not None:
             self.hold.wait(10)
         if frame.at_s in self.fail_at_s:
-            raise RuntimeError("out of memory")
+            raise self.fails_with("out of memory")
         face = Face(track=1, box=(0.4, 0.2, 0.2, 0.4), score=0.9, mesh_N3=None)
         cues = FaceCues(1, {"jaw_drop": 0.3}, (0.0, 0.0, 0.0), np.zeros(4, np.float32))
         return FrameEvidence(
