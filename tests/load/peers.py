@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.ingest.webrtc import close_peer
@@ -173,16 +173,16 @@ async def play(http: httpx.AsyncClient, clip: Clip, behaviour: Behaviour, outcom
         if reply.status_code != 201:
             outcome.retry_after_s = int(reply.headers.get("retry-after", 0)) or None
             return outcome
-        path = reply.headers["location"]
+        session = Opened(http, reply.headers["location"], reply.headers["session-secret"])
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(_read(http, path, outcome, behaviour.come_back_s), name="read")
-            idling = [tasks.create_task(_idle(http, path), name="idle") for _ in range(behaviour.slow_readers)]
+            reading = tasks.create_task(_read(session, outcome, behaviour.come_back_s), name="read")
+            idling = [tasks.create_task(_idle(session), name="idle") for _ in range(behaviour.slow_readers)]
             await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
             await asyncio.wait({reading}, timeout=behaviour.seconds)
             if behaviour.abrupt:
                 network.gone = True
             elif outcome.closed is None:
-                await http.delete(path)
+                await session.end()
                 # What was still on its way is the outcome's too.
                 await asyncio.wait({reading}, timeout=FAREWELL_S)
                 outcome.closed = None
@@ -191,23 +191,37 @@ async def play(http: httpx.AsyncClient, clip: Clip, behaviour: Behaviour, outcom
     return outcome
 
 
-def socket(http: httpx.AsyncClient, path: str, **options: Any) -> connect:
-    address = str(http.base_url.join(path)).replace("http", "ws", 1)
-    token = http.headers.get("authorization")
-    headers = {"Authorization": token} if token else {}
-    return connect(address, additional_headers=headers, open_timeout=30, **options)
+@dataclass(frozen=True)
+class Opened:
+    """A session, for whoever opened it."""
+
+    http: httpx.AsyncClient
+    path: str
+    secret: str
+
+    @asynccontextmanager
+    async def events(self, after: int, **options: Any) -> AsyncIterator[ClientConnection]:
+        """Its event socket, with a ticket of its own."""
+        ticket = (await self.http.post(f"{self.path}/tickets", headers=self._mine)).json()["ticket"]
+        address = str(self.http.base_url.join(self.path)).replace("http", "ws", 1)
+        async with connect(f"{address}/events?ticket={ticket}&after={after}", open_timeout=30, **options) as socket:
+            yield socket
+
+    async def end(self) -> None:
+        await self.http.delete(self.path, headers=self._mine)
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secret}"}
 
 
-async def _read(http: httpx.AsyncClient, path: str, outcome: Outcome, come_back_s: float | None) -> None:
+async def _read(session: Opened, outcome: Outcome, come_back_s: float | None) -> None:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     while outcome.closed is None:
         outcome.n_reads += 1
         try:
-            async with (
-                socket(http, f"{path}/events?after={outcome.seq}") as lines,
-                asyncio.timeout(come_back_s),
-            ):
+            async with session.events(outcome.seq) as lines, asyncio.timeout(come_back_s):
                 async for line in lines:
                     outcome.take(json.loads(line), passed_s=loop.time() - began_s)
                 return
@@ -217,7 +231,7 @@ async def _read(http: httpx.AsyncClient, path: str, outcome: Outcome, come_back_
             return
 
 
-async def _idle(http: httpx.AsyncClient, path: str) -> None:
+async def _idle(session: Opened) -> None:
     # A tiny buffer on our side, so that the server's fills soonest.
-    async with socket(http, f"{path}/events", max_queue=1):
+    async with session.events(0, max_queue=1):
         await asyncio.Event().wait()

@@ -39,6 +39,7 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_server_and_model_are_killed_and_the_next_server_and_its_session_go_on(tmp_path: Path) -> None:
     environment = {
         "TMPDIR": str(tmp_path),
