@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Response
 
 ROOT = Path(__file__).parents[2]
 SCRIPTED = ("-m", "tests.browser.scripted_server")
@@ -80,17 +80,30 @@ class Visit:
         "Errors and warnings of the console, and exceptions nobody caught."
         self.strangers: list[str] = []
         "Requests that went anywhere but to the server."
+        self.session: tuple[str, str] = ("", "")
+        "Address and secret of the newest session, as the server gave them to the page."
         self.context: BrowserContext = browser.new_context(**{"locale": "en-GB", **options})
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self._requested(request.url))
         self.page.on("websocket", lambda socket: self._requested(socket.url))
+        self.page.on("response", self._answered)
         self.page.add_init_script(SHIFTS)
 
     def _requested(self, url: str) -> None:
         if urlsplit(url).netloc != urlsplit(self.address).netloc:
             self.strangers.append(url)
+
+    def _answered(self, answer: Response) -> None:
+        if "session-secret" in answer.headers:
+            self.session = (urljoin(answer.url, answer.headers["location"]), answer.headers["session-secret"])
+
+    def state(self) -> dict[str, Any]:
+        """What the server says of the session."""
+        address, secret = self.session
+        answer = self.page.request.get(address, headers={"Authorization": f"Bearer {secret}"})
+        return {"status": answer.status, **answer.json()}
 
     def open(self) -> None:
         self.page.goto(self.address)

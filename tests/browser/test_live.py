@@ -63,8 +63,8 @@ def test_a_person_watches_reads_and_withdraws(
         page.locator("#withdraw").click()
     assert ended.value.status == 200
     expect(page.locator("#ended")).to_contain_text("Consent withdrawn")
-    state = page.request.get(ended.value.url)
-    assert state.status == 404 or state.json()["state"] == "ended"
+    state = person.state()
+    assert state["status"] == 404 or state["state"] == "ended"
     assert page.evaluate("[...document.querySelectorAll('video')].every((video) => video.srcObject === null)")
     page.screenshot(path=pictures / "ended.png", full_page=True)
     assert person.complaints == []
