@@ -22,10 +22,13 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from realtime.errors import BadSettings, RealtimeError
 from realtime.settings import Settings, load
+
+if TYPE_CHECKING:
+    from realtime.recording.recorder import Recorder
 
 TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
 "Libraries that log peers' addresses, or paths with session ids in them, below warnings."
@@ -85,6 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--token", help="what callers have to bring as a bearer token")
     serve.add_argument("--token-file", type=Path, metavar="F", help="a file that holds it")
+    serve.add_argument("--record", type=Path, metavar="DIR", help="keep the events of sessions that agree, encrypted")
+    serve.add_argument("--record-key", type=Path, metavar="F", help="key: python -m realtime.recording new-key F")
+    serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
+    serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
     serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
     serve.set_defaults(run=_serve, log_level=logging.INFO)
 
@@ -124,6 +131,10 @@ def _settings(options: argparse.Namespace) -> Settings:
         "model.engine": options.engine,
         "model.worker": options.worker,
         "model.engine_dir": options.engine_dir,
+        "record.dir": getattr(options, "record", None),
+        "record.key_file": getattr(options, "record_key", None),
+        "record.what": getattr(options, "record_media", None),
+        "record.days": getattr(options, "record_days", None),
         **{
             f"server.{name}": getattr(options, name, None)
             for name in ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions")
@@ -146,6 +157,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.server import LiveServer
 
     settings = hosting.settle(settings)
+    recorder = _recorder(settings)
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
     hosting.check_tls(settings.server)
     listening = hosting.listen(settings.server.host, settings.server.port)
@@ -160,6 +172,7 @@ def _serve(options: argparse.Namespace) -> int:
                 metrics=metrics,
                 answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
                 adapters=Adapters(settings.model.adapters),
+                recorder=recorder,
             )
             scheme = "https" if settings.server.tls_cert else "http"
             host = "localhost" if settings.server.loopback else settings.server.host
@@ -170,6 +183,17 @@ def _serve(options: argparse.Namespace) -> int:
     with listening:
         asyncio.run(run())
     return 0
+
+
+def _recorder(settings: Settings) -> Recorder | None:
+    """Keeps sessions where `--record` says so. Raises BadSettings when it could not."""
+    record = settings.record
+    if record.dir is None or record.key_file is None:
+        return None
+    from realtime.recording.recorder import Recorder
+    from realtime.recording.vault import Vault, read_key
+
+    return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
 
 
 def _analyze(options: argparse.Namespace) -> int:

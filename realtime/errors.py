@@ -55,6 +55,13 @@ class NotMedia(RealtimeError):
     exit_code = 3
 
 
+class BadRecording(RealtimeError):
+    """The recording was changed, broke off, or was locked with another key."""
+
+    code = "bad_recording"
+    status = 500
+
+
 class BadModel(RealtimeError):
     """The checkpoint is missing, truncated or of another shape. Fetch or save it again."""
 

@@ -3,6 +3,7 @@
 POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
 GET    /sessions/{id}           its state        DELETE ends it
 PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
+DELETE /sessions/{id}/record    what was kept of it, where --record keeps anything
 POST   /sessions/{id}/tickets   a ticket for one event socket
 WS     /sessions/{id}/events    its events, from ?after=SEQ on, with ?ticket=TICKET
 GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
@@ -55,6 +56,8 @@ from realtime.metrics import Metrics
 from realtime.publish.events import SECTIONS
 from realtime.publish.openapi import describe_api
 from realtime.publish.schema import event_schema
+from realtime.recording.recorder import MediaTap, Recorder
+from realtime.recording.settings import Kept
 from realtime.roles import Engine
 from realtime.session import Session
 from realtime.sessions import Sessions
@@ -90,7 +93,9 @@ class LiveServer:
         metrics: Metrics,
         answer: Answer,
         adapters: Adapters | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
         self._adapters = adapters or Adapters(None)
         self.sessions = Sessions(engine=engine, settings=settings, metrics=metrics)
         self._engine = engine
@@ -110,6 +115,7 @@ class LiveServer:
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.ask, methods=["PUT"]),
                 Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
+                Route("/sessions/{id}/record", self.forget, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
@@ -132,16 +138,20 @@ class LiveServer:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        watching = (
+        watching = [
             asyncio.create_task(watch_loop(self._metrics), name="watch loop"),
             asyncio.create_task(self.sessions.watch(), name="watch sessions"),
-        )
+        ]
+        if self._recorder is not None:
+            watching.append(asyncio.create_task(self._recorder.watch(), name="watch recordings"))
         try:
             yield
         finally:
             for task in watching:
                 task.cancel()
             await self.sessions.stop_all(STOPPED)
+            if self._recorder is not None:
+                await self._recorder.finish()
 
     async def drain(self) -> None:
         """Take no more sessions, let those there are finish their windows, and their readers read to the end."""
@@ -164,14 +174,18 @@ class LiveServer:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != SDP:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
+        keep = self._kept(request)
         # Before a place is taken: one that is slow to send its offer must not keep others out.
         offer = await self._offer(request)
         with self.sessions.place():
             adapter = request.query_params.get("adapter")
             model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
             sdp, source = await self._answer(offer)
-            session = self.sessions.start(source, model)
-        opener = self._openers[session] = Opener()
+            tap = MediaTap(source) if keep == "media" else None
+            session = self.sessions.start(tap or source, model)
+        opener = self._openers[session] = Opener(kept=keep)
+        if self._recorder is not None and keep is not None:
+            self._recorder.start(session, opener.secret, tap)
         headers = {"Location": f"/sessions/{session.id}", "Session-Secret": opener.secret}
         answer = Response(self._announced(sdp, request), HTTPStatus.CREATED, headers, media_type=SDP)
         self._link(answer, relay=True)
@@ -217,6 +231,15 @@ class LiveServer:
             raise BadRequest("The request broke off.", "Send all of it.") from error
         return bytes(body)
 
+    def _kept(self, request: Request) -> Kept | None:
+        """What is kept of the session: no more than its opener agrees to, and no more than the operator asks for."""
+        agreed = request.query_params.get("record")
+        if agreed not in (None, "events", "media"):
+            raise BadRequest(f"record is {agreed[:40]!r}.", "Agree to `events` or `media`, or leave it out.")
+        if self._recorder is None or agreed is None:
+            return None
+        return "media" if agreed == self._recorder.most == "media" else "events"
+
     # Sessions.
 
     def _opened_by(self, request: Request) -> Session:
@@ -238,12 +261,29 @@ class LiveServer:
         state = "ended" if session.log.closed else "live"
         asked = asking.told(session.asked)
         return JSONResponse(
-            {"id": session.id, "state": state, "model": session.model.name, "ask": asked, **session.state()}
+            {
+                "id": session.id,
+                "state": state,
+                "model": session.model.name,
+                "ask": asked,
+                "recorded": self._openers[session].kept,
+                **session.state(),
+            }
         )
 
     async def ticket(self, request: Request) -> Response:
         ticket = self._openers[self._opened_by(request)].ticket()
         return JSONResponse({"ticket": ticket, "expires_in_s": TICKET_S}, HTTPStatus.CREATED)
+
+    async def forget(self, request: Request) -> Response:
+        """Delete what was kept of a session, running or long over. The secret that opened it is enough."""
+        session_id, secret = request.path_params["id"], bearer(request) or ""
+        if self._recorder is None:
+            raise UnknownSession("This server keeps nothing.", "There is nothing to delete.")
+        if not await asyncio.to_thread(self._recorder.vault.is_owner, session_id, secret):
+            raise NotAllowed("Only who opened a session may do this.", "Send its Session-Secret as a bearer token.")
+        await self._recorder.delete(session_id)
+        return Response(status_code=HTTPStatus.OK)
 
     async def ask(self, request: Request) -> Response:
         session = self._opened_by(request)
@@ -341,6 +381,8 @@ class LiveServer:
                 "window_s": self._settings.buffer.window_s,
                 "every_s": self._settings.analysis.every_s,
                 "max_sessions": self._settings.server.max_sessions,
+                "record": self._recorder and self._recorder.most,
+                "record_days": self._recorder and self._settings.record.days,
                 "token_required": self._settings.server.token is not None,
                 "ice_servers": [
                     server.for_browser() for server in ice_servers(self._settings.ice, relay=self._may_open(request))

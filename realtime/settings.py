@@ -23,6 +23,7 @@ from realtime.buffer import BufferSettings
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
+from realtime.recording.settings import RecordSettings
 
 PREFIX = "EMOTHINKER_"
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
@@ -183,6 +184,7 @@ class Settings:
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     trouble: TroubleSettings = field(default_factory=TroubleSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
 
 
 def load(

@@ -16,6 +16,8 @@ import secrets
 import time
 from collections.abc import Callable
 
+from realtime.recording.settings import Kept
+
 TICKET_S = 30.0
 "Time to open the socket."
 MAX_TICKETS = 16
@@ -25,7 +27,9 @@ MAX_TICKETS = 16
 class Opener:
     """What the server remembers of whoever opened one session: the secret, and the tickets not yet used."""
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.monotonic, kept: Kept | None = None) -> None:
+        self.kept = kept
+        "What is recorded of the session."
         self.secret = secrets.token_urlsafe(24)
         "Given out once, with the answer to the offer."
         self._now_s = now_s

@@ -34,6 +34,7 @@ from realtime.ingest.webrtc import answer, close_peer
 from realtime.metrics import Metrics
 from realtime.publish.events import Trouble
 from realtime.publish.schema import event_schema
+from realtime.recording.recorder import Recorder
 from realtime.server import LiveServer
 from realtime.settings import PublishSettings, ServerSettings, Settings
 from realtime.watch import watch
@@ -62,10 +63,10 @@ class Running:
         async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as socket:
             yield socket
 
-    async def whip(self, peer: RTCPeerConnection) -> str:
+    async def whip(self, peer: RTCPeerConnection, query: str = "") -> str:
         """Offer what the peer sends and take the answer; the path of the session, whose secret is sent from now on."""
         await peer.setLocalDescription(await peer.createOffer())
-        reply = await self.http.post("/whip", content=peer.localDescription.sdp, headers=SDP)
+        reply = await self.http.post(f"/whip{query}", content=peer.localDescription.sdp, headers=SDP)
         assert reply.status_code == 201, reply.text
         assert reply.headers["content-type"] == "application/sdp"
         await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
@@ -75,7 +76,7 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
+async def serving(settings: Settings | None = None, recorder: Recorder | None = None) -> AsyncIterator[Running]:
     settings = settings or Settings()
     metrics = Metrics()
     listening = hosting.listen("127.0.0.1", 0)
@@ -86,6 +87,7 @@ async def serving(settings: Settings | None = None) -> AsyncIterator[Running]:
             settings=settings,
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+            recorder=recorder,
         )
         program = hosting.program(live, settings)
         running = asyncio.create_task(program.serve(sockets=[listening]))

@@ -60,13 +60,14 @@ class EventLog:
         self.closed = True
         self._wake()
 
-    async def read(self, after: int = 0) -> AsyncGenerator[str]:
+    async def read(self, after: int = 0, *, as_reader: bool = True) -> AsyncGenerator[str]:
         """Every event after `after` as a line of JSON, then each new one, until the log is closed.
 
+        `as_reader`: whether somebody follows, for whom the session is kept open.
         A number this session has not reached yet counts as the newest: it came from another life of the server.
         """
         seen = min(max(after, 0), self.seq)
-        self.n_readers += 1
+        self.n_readers += as_reader
         try:
             while True:
                 grown = self._grown
@@ -83,7 +84,7 @@ class EventLog:
                 else:
                     await grown.wait()
         finally:
-            self.n_readers -= 1
+            self.n_readers -= as_reader
 
     def _gap(self, seen: int) -> str:
         """The notice that stands where the last event missed would have stood."""

@@ -48,6 +48,15 @@ def describe_api(version: str) -> dict[str, Any]:
                 ),
             },
             "/sessions/{id}/ask": {"parameters": [{"$ref": "#/components/parameters/id"}], "put": PUT_ASK},
+            "/sessions/{id}/record": {
+                "parameters": [{"$ref": "#/components/parameters/id"}],
+                "delete": _secured(
+                    "forget",
+                    "Delete what was kept of a session, running or over",
+                    {"200": {"description": "Deleted"}, **_problems(401, 404)},
+                    by="secret",
+                ),
+            },
             "/sessions/{id}/tickets": {
                 "parameters": [{"$ref": "#/components/parameters/id"}],
                 "post": _secured(
@@ -107,6 +116,7 @@ SESSION = {
         "skipped_frames": {"type": "integer"},
         "skipped_windows": {"type": "integer"},
         "ask": {"$ref": "#/components/schemas/Ask"},
+        "recorded": {"enum": ["events", "media", None], "description": "What is kept of it."},
     },
 }
 ASK = {
@@ -137,10 +147,12 @@ def _problems(*statuses: int) -> dict[str, Any]:
         401: "The token is missing or wrong",
         403: "Another site's page, or another server's name",
         404: "No such session",
+        408: "The body did not arrive in time",
         409: "The session has ended",
         413: "Too large",
         415: "The body is not application/sdp",
         422: "The body can be read, but not used; its hint says why",
+        429: "Too many requests; Retry-After says when to come back",
         503: "Not now; Retry-After says when",
     }
     return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
@@ -167,9 +179,25 @@ OPEN = _secured(
             },
             "content": {"application/sdp": {"schema": {"type": "string"}}},
         },
-        **_problems(400, 401, 403, 413, 415, 422, 503),
+        **_problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
     },
-) | {"requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}}}
+) | {
+    "requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}},
+    "parameters": [
+        {
+            "name": "adapter",
+            "in": "query",
+            "description": "One of /api/config's adapters",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "record",
+            "in": "query",
+            "description": "What may be kept of the session, where --record keeps anything; left out: nothing",
+            "schema": {"enum": ["events", "media"]},
+        },
+    ],
+}
 PUT_ASK = _secured(
     "ask",
     "Ask another question, or for labels of one's own, from the next window on",

@@ -1,0 +1,172 @@
+"""Writes sessions into the vault while they run. What fails is said to the session, which goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from realtime.ingest import Sink, Source
+from realtime.publish.events import Trouble
+from realtime.recording.settings import Kept
+from realtime.recording.vault import EVENT, PICTURE, SOUND, Recording, Vault
+from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.session import Session
+
+logger = logging.getLogger(__name__)
+
+CHECK_S = 3_600.0
+WAITING = 64
+"Pictures and stretches of speech that wait for the disk; the oldest gives way, and is counted."
+FINISH_S = 5.0
+
+
+class MediaTap:
+    """A source whose pictures and speech are also kept, as the session gets them: sampled, and cut to speech."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._sink: Sink | None = None
+        self.waiting: deque[VideoFrame | SpeechSegment] = deque(maxlen=WAITING)
+        self.n_skipped = 0
+
+    @property
+    def live(self) -> bool:
+        return self._source.live
+
+    @property
+    def has_video(self) -> bool:
+        return self._source.has_video
+
+    @property
+    def has_audio(self) -> bool:
+        return self._source.has_audio
+
+    @property
+    def silent_s(self) -> float:
+        return self._source.silent_s
+
+    async def run(self, sink: Sink) -> None:
+        self._sink = sink
+        await self._source.run(self)
+
+    def take(self) -> list[VideoFrame | SpeechSegment]:
+        taken = list(self.waiting)
+        self.waiting.clear()
+        return taken
+
+    def _keep(self, item: VideoFrame | SpeechSegment) -> None:
+        self.n_skipped += len(self.waiting) == WAITING
+        self.waiting.append(item)
+
+    # What the source calls; each is handed on.
+
+    async def frame(self, frame: VideoFrame) -> None:
+        self._keep(frame)
+        await self._to().frame(frame)
+
+    async def speech_started(self, edge: SpeechEdge) -> None:
+        await self._to().speech_started(edge)
+
+    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
+        await self._to().speech_so_far(so_far)
+
+    async def speech_ended(self, segment: SpeechSegment) -> None:
+        self._keep(segment)
+        await self._to().speech_ended(segment)
+
+    async def clock(self, at_s: float) -> None:
+        await self._to().clock(at_s)
+
+    async def ended(self, reason: str) -> None:
+        await self._to().ended(reason)
+
+    def _to(self) -> Sink:
+        assert self._sink is not None
+        return self._sink
+
+
+class Recorder:
+    """Holds the tasks that write. `most`: what this server keeps at most, whatever a session agrees to."""
+
+    def __init__(self, vault: Vault, most: Kept) -> None:
+        self.vault = vault
+        self.most = most
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, session: Session, secret: str, tap: MediaTap | None) -> None:
+        task = asyncio.create_task(self._record(session, secret, tap), name=f"record {session.id[:8]}")
+        self._tasks[session.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(session.id, None))
+
+    async def delete(self, session_id: str) -> None:
+        """Stop writing and delete what there is. Raises UnknownSession."""
+        if task := self._tasks.get(session_id):
+            task.cancel()
+            await asyncio.wait([task])
+        await asyncio.to_thread(self.vault.delete, session_id)
+        logger.info("the recording of session %s was deleted", session_id[:8])
+
+    async def watch(self) -> None:
+        """For ever: delete what has been kept long enough."""
+        while True:
+            try:
+                n_deleted = await asyncio.to_thread(self.vault.delete_ended)
+            except OSError:
+                logger.exception("recordings that have ended could not be deleted")
+            else:
+                if n_deleted:
+                    logger.info("%d recordings have ended and were deleted", n_deleted)
+            await asyncio.sleep(CHECK_S)
+
+    async def finish(self) -> None:
+        """Wait for the last events of sessions that have just ended."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=FINISH_S)
+            for task in late:
+                task.cancel()
+
+    async def _record(self, session: Session, secret: str, tap: MediaTap | None) -> None:
+        try:
+            with await asyncio.to_thread(self.vault.begin, session.id, secret) as recording:
+                async for line in session.log.read(as_reader=False):
+                    await asyncio.to_thread(_write, recording, line, tap.take() if tap else [])
+            logger.info(
+                "session %s: %d blocks kept, %d left out",
+                session.id[:8],
+                recording.n_blocks,
+                tap.n_skipped if tap else 0,
+            )
+        except OSError as error:
+            logger.exception("session %s is no longer recorded", session.id[:8])
+            why = f"The recording has stopped: {error.strerror}."
+            session.log.publish(Trouble("record_failed", why, "The session goes on."), at_s=session.at_s)
+
+
+def _write(recording: Recording, line: str, media: list[VideoFrame | SpeechSegment]) -> None:
+    recording.add(EVENT, line.encode())
+    for item in media:
+        if isinstance(item, VideoFrame):
+            recording.add(PICTURE, _with_head({"at_s": item.at_s}, _jpeg(item)))
+        else:
+            head = {"start_s": item.start_s, "end_s": item.end_s, "rate_hz": SAMPLE_RATE_HZ}
+            pcm_N = (np.clip(item.samples_N, -1, 1) * 32_767).astype("<i2")
+            recording.add(SOUND, _with_head(head, pcm_N.tobytes()))
+
+
+def _with_head(head: dict[str, float], content: bytes) -> bytes:
+    return json.dumps(head).encode() + b"\n" + content
+
+
+def _jpeg(frame: VideoFrame) -> bytes:
+    height, width = frame.rgb_HW3.shape[:2]
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.time_base = Fraction(1, 1)
+    picture = av.VideoFrame.from_ndarray(frame.rgb_HW3, "rgb24").reformat(format="yuvj420p")
+    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])

@@ -1,0 +1,215 @@
+"""Recordings on disk. Each has a key of its own, which the operator's key locks up; losing that key deletes it.
+
+    DIR/{session}.json      when it began and ends, and its key, locked
+    DIR/{session}.data      blocks: length, then AES-256-GCM of one kind letter and the content
+
+A block is bound to its session and its place, so none can be changed, moved or left out unseen; the last one says that
+it is the last. Deleting overwrites the locked key first: whatever a disk or a backup of the data still holds is noise.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+import re
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from realtime.errors import BadRecording, BadSettings, UnknownSession
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+DAY_S = 86_400.0
+MAX_BLOCK_BYTES = 16 << 20
+SESSION = re.compile(r"[0-9a-f]{32}")
+LENGTH = struct.Struct(">I")
+EVENT, PICTURE, SOUND, END = b"e", b"p", b"s", b"."
+
+
+def new_key(file: Path) -> None:
+    """A key in a file that only its owner reads. Never overwrites: what an old key locked would be lost."""
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:  # noqa: PTH123
+        out.write(base64.b64encode(AESGCM.generate_key(KEY_BYTES * 8)) + b"\n")
+
+
+def read_key(file: Path) -> bytes:
+    """Raises BadSettings."""
+    try:
+        key = base64.b64decode(file.read_bytes().strip(), validate=True)
+    except (OSError, binascii.Error) as error:
+        raise BadSettings(
+            f"{file} holds no key: {error}.", f"Make one: python -m realtime.recording new-key {file}"
+        ) from error
+    if len(key) != KEY_BYTES:
+        raise BadSettings(f"{file} holds {len(key)} bytes, not {KEY_BYTES}.", "Make a new key in another file.")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is written in the open about a recording; changing any of it makes its key unreadable."""
+
+    session: str
+    began_s: float
+    ends_s: float
+    "Wall time (s since 1970) from which it must no longer be there."
+    owner: str
+    "SHA-256 of the session's secret: who brings it may delete."
+
+    def bound(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+
+class Vault:
+    """The folder of recordings. Blocking, safe to use from one process at a time."""
+
+    def __init__(self, folder: Path, key: bytes, *, days: float, now_s: Callable[[], float] = time.time) -> None:
+        self._folder = folder
+        self._lock = AESGCM(key)
+        self._days = days
+        self._now_s = now_s
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            probe = folder / f".{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise BadSettings(f"{folder} cannot be written: {error.strerror}.", "Name a folder of your own.") from error
+
+    def begin(self, session: str, secret: str) -> Recording:
+        """Raises OSError, as its `add` does."""
+        now_s = self._now_s()
+        card = Card(session, now_s, now_s + self._days * DAY_S, hashlib.sha256(secret.encode()).hexdigest())
+        key, nonce = AESGCM.generate_key(KEY_BYTES * 8), os.urandom(NONCE_BYTES)
+        locked = self._lock.encrypt(nonce, key, card.bound())
+        told = {**asdict(card), "key": base64.b64encode(nonce + locked).decode()}
+        self._card(session).write_text(json.dumps(told) + "\n", encoding="utf-8")
+        return Recording(session, key, self._data(session).open("xb"))
+
+    def sessions(self) -> Iterator[Card]:
+        for file in sorted(self._folder.glob("*.json")):
+            if SESSION.fullmatch(file.stem):
+                yield self._open(file.stem)[0]
+
+    def read(self, session: str) -> Iterator[tuple[bytes, bytes]]:
+        """Kind and content of each block. Raises BadRecording where it was tampered with, or broke off."""
+        card, key = self._open(session)
+        cipher = AESGCM(key)
+        with self._data(session).open("rb") as file:
+            for number in range(1 << 62):
+                head = file.read(LENGTH.size)
+                length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else MAX_BLOCK_BYTES + 1
+                if length > MAX_BLOCK_BYTES:
+                    raise BadRecording(f"{card.session} breaks off after {number} blocks.", "It was not closed.")
+                try:
+                    block = cipher.decrypt(_nonce(number), file.read(length), _bound(session, number))
+                except (InvalidTag, ValueError) as error:
+                    raise BadRecording(f"Block {number} of {card.session} was changed.", "Do not trust it.") from error
+                if block[:1] == END:
+                    return
+                yield block[:1], block[1:]
+
+    def delete(self, session: str) -> None:
+        """Raises UnknownSession when there is none, and OSError when any of it is still there afterwards."""
+        card, data = self._card(session), self._data(session)
+        if not SESSION.fullmatch(session) or not (card.exists() or data.exists()):
+            raise UnknownSession("There is no recording of that session.", "It may have been deleted already.")
+        if card.exists():
+            with card.open("r+b") as file:
+                file.write(os.urandom(card.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+            card.unlink()
+        data.unlink(missing_ok=True)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        left = [path.name for path in self._folder.glob(f"{session}*")]
+        if left:
+            raise OSError(f"still there: {', '.join(left)}")
+
+    def delete_ended(self) -> int:
+        """Delete what has been kept long enough; how many that were."""
+        ended = [file.stem for file in self._folder.glob("*.json") if self._ends_s(file) <= self._now_s()]
+        for session in ended:
+            self.delete(session)
+        return len(ended)
+
+    def is_owner(self, session: str, secret: str) -> bool:
+        """Whether that secret opened the session. Raises UnknownSession."""
+        owner = self._open(session)[0].owner
+        return hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), owner)
+
+    def _open(self, session: str) -> tuple[Card, bytes]:
+        if not SESSION.fullmatch(session) or not self._card(session).is_file():
+            raise UnknownSession("There is no recording of that session.", "It may have been deleted already.")
+        try:
+            told = json.loads(self._card(session).read_bytes())
+            locked = base64.b64decode(told.pop("key"), validate=True)
+            card = Card(**told)
+            return card, self._lock.decrypt(locked[:NONCE_BYTES], locked[NONCE_BYTES:], card.bound())
+        except (InvalidTag, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BadRecording(f"The key of {session} cannot be read.", "Was it made with another --key?") from error
+
+    def _ends_s(self, file: Path) -> float:
+        """Read in the open, so that whoever has lost the key still deletes in time. What cannot be read has ended."""
+        try:
+            return float(json.loads(file.read_bytes())["ends_s"]) if SESSION.fullmatch(file.stem) else float("inf")
+        except (ValueError, TypeError, KeyError):
+            return 0.0
+
+    def _card(self, session: str) -> Path:
+        return self._folder / f"{session}.json"
+
+    def _data(self, session: str) -> Path:
+        return self._folder / f"{session}.data"
+
+
+class Recording:
+    """One that is being written. Leaving it writes the last block."""
+
+    def __init__(self, session: str, key: bytes, file: BinaryIO) -> None:
+        self._session = session
+        self._cipher = AESGCM(key)
+        self._file = file
+        self.n_blocks = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._file:
+            if kind is None:
+                self.add(END, b"")
+
+    def add(self, kind: bytes, content: bytes) -> None:
+        sealed = self._cipher.encrypt(_nonce(self.n_blocks), kind + content, _bound(self._session, self.n_blocks))
+        self._file.write(LENGTH.pack(len(sealed)) + sealed)
+        # A crash loses nothing that was said to be kept.
+        self._file.flush()
+        self.n_blocks += 1
+
+
+def _nonce(number: int) -> bytes:
+    """A key writes one recording, so its count never comes twice."""
+    return number.to_bytes(NONCE_BYTES, "big")
+
+
+def _bound(session: str, number: int) -> bytes:
+    return f"{session} {number}".encode()

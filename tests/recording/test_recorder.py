@@ -1,0 +1,65 @@
+"""Recording over the whole server: who agrees is kept, nobody else is, and who opened a session deletes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from realtime.recording.__main__ import main
+from realtime.recording.recorder import Recorder
+from realtime.recording.vault import EVENT, PICTURE, Vault, new_key, read_key
+from tests.test_server import sender, serving, until
+
+
+async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_path: Path) -> None:
+    new_key(tmp_path / "key")
+    folder = tmp_path / "vault"
+    vault = Vault(folder, read_key(tmp_path / "key"), days=1)
+    async with serving(recorder=Recorder(vault, "media")) as running:
+        assert (await running.http.get("/api/config")).json()["record"] == "media"
+        async with sender(audio=False) as peer:
+            path = await running.whip(peer)
+            async with running.events(path) as socket:
+                await until(socket, "frame")
+            assert (await running.http.delete(path)).status_code == 200
+        assert list(folder.iterdir()) == []
+
+        async with sender(audio=False) as peer:
+            path = await running.whip(peer, "?record=media")
+            async with running.events(path) as socket:
+                await until(socket, "label")
+                assert (await running.http.get(path)).json()["recorded"] == "media"
+                await running.http.delete(path)
+                told = await until(socket, "session.closed")
+        session = path.removeprefix("/sessions/")
+        async with asyncio.timeout(30):
+            while running.live._recorder is not None and running.live._recorder._tasks:
+                await asyncio.sleep(0.05)
+        kept = list(vault.read(session))
+        lines = [json.loads(content) for kind, content in kept if kind == EVENT]
+        assert [line["seq"] for line in lines] == list(range(1, told[-1]["seq"] + 1))
+        pictures = [content for kind, content in kept if kind == PICTURE]
+        assert pictures
+        assert all(content.partition(b"\n")[2].startswith(b"\xff\xd8") for content in pictures)
+        where = ["--dir", str(folder), "--key", str(tmp_path / "key")]
+        assert main(["media", *where, session, "--out", str(tmp_path / "out")]) == 0
+        assert len(list((tmp_path / "out").glob("*.jpg"))) == len(pictures)
+
+        stranger = await running.http.delete(f"{path}/record", headers={"Authorization": "Bearer another"})
+        assert stranger.status_code == 401
+        assert (await running.http.delete(f"{path}/record")).status_code == 200
+        assert list(folder.iterdir()) == []
+        assert (await running.http.delete(f"{path}/record")).status_code == 404
+
+
+async def test_a_server_without_record_keeps_nothing_whatever_is_agreed() -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        assert (await running.http.get("/api/config")).json()["record"] is None
+        path = await running.whip(peer, "?record=media")
+        assert (await running.http.get(path)).json()["recorded"] is None
+        assert (await running.http.delete(f"{path}/record")).status_code == 404
+        refused = await running.http.post(
+            "/whip?record=all", content="v=0", headers={"Content-Type": "application/sdp"}
+        )
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")

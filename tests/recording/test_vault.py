@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realtime.errors import BadRecording, BadSettings, UnknownSession
+from realtime.recording.__main__ import main
+from realtime.recording.vault import DAY_S, EVENT, KEY_BYTES, Vault, read_key
+
+ID, OTHER = "0" * 31 + "1", "0" * 31 + "2"
+KEY = bytes(range(KEY_BYTES))
+WORDS = b'{"type":"label","label":"sad"}'
+
+
+class Clock:
+    now_s = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def filled(folder: Path, *sessions: str, clock: Clock | None = None) -> Vault:
+    vault = Vault(folder, KEY, days=2, now_s=clock or Clock())
+    for session in sessions:
+        with vault.begin(session, "secret") as recording:
+            recording.add(EVENT, WORDS)
+            recording.add(EVENT, WORDS)
+    return vault
+
+
+def test_what_is_kept_can_be_read_with_the_key_and_not_without(tmp_path: Path) -> None:
+    vault = filled(tmp_path, ID)
+    assert list(vault.read(ID)) == [(EVENT, WORDS)] * 2
+    for file in tmp_path.iterdir():
+        assert b"sad" not in file.read_bytes()
+    with pytest.raises(BadRecording, match="another --key"):
+        list(Vault(tmp_path, KEY[::-1], days=2).read(ID))
+
+
+def test_a_deleted_recording_is_gone_even_from_a_copy(tmp_path: Path) -> None:
+    vault = filled(tmp_path / "vault", ID, OTHER)
+    copy = (tmp_path / "vault" / f"{ID}.data").read_bytes()
+    vault.delete(ID)
+    assert not list((tmp_path / "vault").glob(f"{ID}*"))
+    with pytest.raises(UnknownSession):
+        list(vault.read(ID))
+    # Neither the operator's key nor another recording's opens what somebody kept of the data.
+    (tmp_path / "vault" / f"{OTHER}.data").write_bytes(copy)
+    with pytest.raises(BadRecording, match="changed"):
+        list(vault.read(OTHER))
+    with pytest.raises(UnknownSession):
+        vault.delete(ID)
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "", "*", "0" * 33, "0" * 31 + "/"])
+def test_a_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+    vault = filled(tmp_path, ID)
+    with pytest.raises(UnknownSession):
+        vault.delete(name)
+    with pytest.raises(UnknownSession):
+        vault.is_owner(name, "secret")
+
+
+def test_recordings_end(tmp_path: Path) -> None:
+    clock = Clock()
+    vault = filled(tmp_path, ID, clock=clock)
+    clock.now_s += DAY_S
+    with vault.begin(OTHER, "secret"):
+        pass
+    assert vault.delete_ended() == 0
+    clock.now_s += DAY_S
+    assert vault.delete_ended() == 1
+    assert [card.session for card in vault.sessions()] == [OTHER]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{OTHER}.data", f"{OTHER}.json"]
+
+
+def test_a_recording_cannot_be_given_a_longer_life_or_cut_short(tmp_path: Path) -> None:
+    vault = filled(tmp_path, ID, OTHER)
+    card, data = tmp_path / f"{ID}.json", tmp_path / f"{OTHER}.data"
+    card.write_text(card.read_text().replace("1172800.0", "9172800.0"))
+    with pytest.raises(BadRecording, match="cannot be read"):
+        list(vault.read(ID))
+    whole = data.read_bytes()
+    for cut in (whole[:-10], whole[: len(whole) // 2], whole[:2]):
+        data.write_bytes(cut)
+        with pytest.raises(BadRecording):
+            list(vault.read(OTHER))
+
+
+def test_only_its_secret_owns_it(tmp_path: Path) -> None:
+    vault = filled(tmp_path, ID)
+    assert vault.is_owner(ID, "secret")
+    assert not vault.is_owner(ID, "")
+
+
+def test_the_operator_lists_shows_and_deletes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key, folder = tmp_path / "key", tmp_path / "vault"
+    assert main(["new-key", str(key)]) == 0
+    assert key.stat().st_mode & 0o077 == 0
+    assert main(["new-key", str(key)]) == 1
+    with Vault(folder, read_key(key), days=1).begin(ID, "secret") as recording:
+        recording.add(EVENT, WORDS)
+    where = ("--dir", str(folder), "--key", str(key))
+    for words, said in ((["list"], ID), (["show", ID], '"sad"'), (["delete", ID], "is deleted")):
+        capsys.readouterr()
+        assert main([words[0], *where, *words[1:]]) == 0
+        assert said in capsys.readouterr().out
+    assert main(["show", *where, ID]) == 1
+    assert "no recording" in capsys.readouterr().err
+    key.write_text("short")
+    with pytest.raises(BadSettings, match="new-key"):
+        read_key(key)
