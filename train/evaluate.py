@@ -53,6 +53,10 @@ class Task:
     n: int
     asked: Asked
     settings: dict[str, Any]
+    whole_folds: bool = False
+    "Whether figures by official fold can be told."
+    described: bool = False
+    "Whether people described the samples, so that a judge can compare."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,13 +67,14 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--adapter", type=Path)
     args.add_argument("--out", type=Path)
     args.add_argument("--split", choices=SPLITS, default="test")
-    args.add_argument("--fold", type=int, help="test part of one official fold (dfew, iemocap, mustard)")
-    args.add_argument("--limit", type=int, help="at most so many samples (RAVDESS and pairs: per actor)")
-    args.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes, each with a model")
+    args.add_argument("--fold", type=positive, help="test part of one official fold (dfew, iemocap, mustard)")
+    args.add_argument("--limit", type=positive, help="at most so many samples (RAVDESS and pairs: per actor)")
+    args.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes, each with a model")
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
     args.add_argument("--ablate", action="store_true", help="the table of switches instead of one run")
     args.add_argument("--baselines", action="store_true", help="also fit the classical baselines (ferplus, ravdess)")
     args.add_argument("--predictions", type=Path, help="score these saved answers (CSV or JSON lines) instead")
+    args.add_argument("--labels", nargs="+", metavar="LABEL", help="of --predictions that bring their own truth")
     peer = args.add_argument_group("peer: any OpenAI-compatible multimodal endpoint instead of a checkpoint")
     peer.add_argument("--peer-url", help="up to and with /v1")
     peer.add_argument("--peer-model")
@@ -77,8 +82,15 @@ def parser() -> argparse.ArgumentParser:
     judged.add_argument("--judge-url", help="up to and with /v1")
     judged.add_argument("--judge-model")
     judged.add_argument("--judge-baselines", type=Path, nargs="+", default=[], help="CSV of published descriptions")
-    args.add_argument("--concurrency", type=int, default=8, help="requests at a time to an endpoint")
+    args.add_argument("--concurrency", type=positive, default=8, help="requests at a time to an endpoint")
     return args
+
+
+def positive(text: str) -> int:
+    """An argparse type."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def prepare(args: argparse.Namespace) -> Task:
@@ -110,7 +122,11 @@ def prepare(args: argparse.Namespace) -> Task:
         return Task(samples, n, Asked(args.model, args.adapter), settings)
     read = sets.read(args.benchmark, args.data)
     clips = clip_samples(read, args.split, args.fold, args.limit)
-    return Task(clips, len(clips), Asked(args.model, args.adapter, read.labels, read.question), settings)
+    return Task(
+        clips, len(clips), Asked(args.model, args.adapter, read.labels, read.question), settings,
+        whole_folds=read.whole_folds(args.split, args.fold),
+        described=any(clip.reference for clip in read.clips),
+    )  # fmt: skip
 
 
 def answer_all(args: argparse.Namespace, task: Task, out: Path) -> list[Row]:
@@ -147,30 +163,58 @@ def _answers(args: argparse.Namespace, task: Task, done: frozenset[str]) -> Iter
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    """The result, written into --out."""
     if args.predictions:
-        known = None
-        labels = LABELS
-        if args.benchmark:
-            task = prepare(args)
-            known = {sample.key: answering.begun(sample) for sample in task.samples}
-            labels = task.asked.labels
-        rows = predictions.score(args.predictions, known, labels)
-        args.out.mkdir(parents=True, exist_ok=True)
-        return report(args.benchmark or "saved predictions", args.predictions.name, args.split, rows, labels)
+        return finish(args, _scored(args))
     task = prepare(args)
+    if args.judge_url and not task.described:
+        raise BadSettings(f"{args.benchmark} has no descriptions to judge against.", "Judge emer.")
+    if args.baselines:
+        baselines.refuse(args.benchmark, args.split)
     if args.ablate:
-        return ablation.table(args.out, task.settings, lambda variant, out: _varied(args, variant, out))
+        result = ablation.table(args.out, task.settings, lambda variant, out: _varied(args, variant, out))
+        ablation.write(result | {"command": command(args)}, args.out)
+        return result
     rows = answer_all(args, task, args.out)
     split = args.split if args.fold is None else f"fold {args.fold}"
-    result = report(args.benchmark, task.settings["model"], split, rows, task.asked.labels)
+    result = report(
+        args.benchmark, task.settings["model"], split, rows, task.asked.labels, folds=task.whole_folds
+    )  # fmt: skip
     if args.baselines:
         found = baselines.measure(args.benchmark, args.data, args.split, args.out)
         result["baselines"] = found
         result["tables"] = {"Baselines, fitted on the train split": baselines.table(found, result)}
+    finish(args, result)
     if args.judge_url:
+        # The report is there by now: a judge that is down takes nothing with it.
         result["judged"] = _judged(args, rows)
         result.setdefault("tables", {})["Clue and label overlap"] = judge.table(result["judged"])
+        finish(args, result)
     return result
+
+
+def finish(args: argparse.Namespace, result: dict[str, Any]) -> dict[str, Any]:
+    result["command"] = command(args)
+    write(result, args.out)
+    return result
+
+
+def _scored(args: argparse.Namespace) -> dict[str, Any]:
+    """Saved predictions; their readings are kept like answers of ours, so that the two can be compared."""
+    known, labels, whole = None, tuple(args.labels or LABELS), False
+    settings = {
+        "benchmark": args.benchmark, "split": args.split, "fold": args.fold, "limit": args.limit,
+        "model": args.predictions.name,
+    }  # fmt: skip
+    if args.benchmark:
+        task = prepare(args)
+        known = {sample.key: answering.begun(sample) for sample in task.samples}
+        labels, whole = task.asked.labels, task.whole_folds
+    rows = predictions.score(args.predictions, known, labels)
+    claim(args.out, settings)
+    Answers(args.out / "answers.jsonl").replace(rows)
+    name = args.benchmark or "saved predictions"
+    return report(name, args.predictions.name, args.split, rows, labels, folds=whole)
 
 
 def _varied(args: argparse.Namespace, variant: Variant, out: Path) -> tuple[list[Row], tuple[str, ...]]:
@@ -182,9 +226,7 @@ def _varied(args: argparse.Namespace, variant: Variant, out: Path) -> tuple[list
 
 def _judged(args: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
     truth = {row["key"]: row["reference"] for row in rows if row.get("reference")}
-    if not truth:
-        raise BadSettings(f"{args.benchmark} has no descriptions to judge against.", "Judge emer.")
-    told = {row["key"]: " ".join(row.get("sections", {}).values()) or row.get("text", "") for row in rows}
+    told = {row["key"]: " ".join(row.get("sections", {}).values()) or row.get("text") or "" for row in rows}
     systems = {"this model": told, **judge.read_baselines(args.judge_baselines)}
     endpoint = Endpoint(EndpointSettings(args.judge_url, args.judge_model))
     try:
@@ -222,11 +264,6 @@ def main() -> None:
             if getattr(args, f"{one}_url") and not getattr(args, f"{one}_model"):
                 raise BadSettings(f"--{one}-model is missing.", f"Name the model that --{one}-url serves.")
         result = run(args)
-        result["command"] = command(args)
-        if args.ablate:
-            ablation.write(result, args.out)
-        else:
-            write(result, args.out)
     except RealtimeError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -111,6 +111,10 @@ def test_mustard_has_a_speaker_independent_split_and_five_folds(tmp_path: Path) 
     read = mustard.read(tmp_path)
     assert len(read.part("test")) == 3
     assert [clip.key for clip in read.part("test", 2)] == ["1_2", "1_3"]
+    # The speaker-independent test part cuts through the folds: figures by fold would be of pieces.
+    assert not read.whole_folds("test")
+    assert read.whole_folds("all")
+    assert read.whole_folds("test", 2)
     assert read.clips[0].label == "sarcastic"
     (tmp_path / "split_indices.p").write_bytes(pickle.dumps(folds[:4]))
     with pytest.raises(DataMissing, match="does not divide 10 utterances"):
@@ -141,16 +145,21 @@ def test_emer_carries_what_people_wrote(tmp_path: Path) -> None:
     touch(tmp_path / "videos/sample_1.avi")
     (clip,) = emer.read(tmp_path).clips
     assert (clip.label, clip.text, clip.reference) == ("angry", "No!", "She frowns.")
+    touch(tmp_path / "final-EMER-reason.csv", "names,english\nsample_1,She frowns.\n")
+    assert [clip.label for clip in emer.read(tmp_path).clips] == [""]
 
 
 def test_crema_d_tells_the_audio_visual_vote(tmp_path: Path) -> None:
     touch(
         tmp_path / "tabulatedVotes.csv",
-        '"","A","D","F","H","N","S","fileName"\n"100001",9,0,0,1,0,0,"1001_X"\n"300001",0,0,0,1,3,0,"1001_X"\n',
+        '"","A","D","F","H","N","S","fileName"\n"100001",9,0,0,1,0,0,"1001_X"\n"200001",0,0,0,0,4,0,"1001_X"\n'
+        '"300001",0,0,0,1,3,0,"1001_X"\n"100002",0,0,0,2,2,0,"1001_Y"\n"300002",0,0,0,1,3,0,"1001_Y"\n',
     )
     touch(tmp_path / "VideoDemographics.csv", "ActorID,Age,Sex,Race,Ethnicity\n1001,51,Male,Caucasian,x\n")
     touch(tmp_path / "clips/1001_X.flv")
-    (clip,) = cremad.read(tmp_path).clips
+    touch(tmp_path / "clips/1001_Y.flv")
+    clip, tied = cremad.read(tmp_path).clips
+    assert (clip.slices[cremad.CONFLICT], tied.slices[cremad.CONFLICT]) == ("differ", "undecided")
     assert (clip.label, clip.votes["neutral"], clip.slices["age"]) == ("neutral", 0.75, "50 and over")
 
 

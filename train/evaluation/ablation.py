@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from realtime.errors import BadSettings
 from train.evaluation.report import report
 from train.evaluation.runs import claim
 from train.evaluation.variants import TABLE, WHOLE, Variant
@@ -27,6 +28,8 @@ def table(out: Path, settings: Mapping[str, Any], answer: Answer) -> dict[str, A
             folder = out / folder_name(variant)
             answers, labels = answer(variant, folder)
             found = report(settings["benchmark"], settings["model"], settings["split"], answers, labels)
+            if "intervals_95" not in found:
+                raise BadSettings(f"{settings['benchmark']} has no labels here to compare.", "Ablate another set.")
             rows[variant.name] = {"group": group, "n": found["n"], "unparsed": found["unparsed"], **_figures(found)}
     return {**{name: settings[name] for name in ("benchmark", "split", "model")}, "rows": rows}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from realtime.errors import NotMedia
+from realtime.errors import NotMedia, RealtimeError
 from realtime.evidence.perceive import Perception
 from realtime.loading import LoadedModel, load
 from realtime.reason import calibrate
@@ -48,14 +48,17 @@ class Asked:
         return Ask(query=self.question, labels=self.labels)
 
 
-_loaded: tuple[LoadedModel, Asked] | None = None
-"""Of this worker process."""
+_loaded: tuple[LoadedModel, Asked] | RealtimeError | None = None
+"""Of this worker process. An error is kept until work comes: raised at the start it would break the pool namelessly."""
 
 
 def start_worker(asked: Asked) -> None:
     global _loaded
     torch.set_num_threads(1)
-    _loaded = load(asked.model, adapter=asked.adapter, engine="torch"), asked
+    try:
+        _loaded = load(asked.model, adapter=asked.adapter, engine="torch"), asked
+    except RealtimeError as error:
+        _loaded = error
 
 
 def perceiver(model: LoadedModel, asked: Asked) -> Perception | VariedPerception:
@@ -67,6 +70,8 @@ def perceiver(model: LoadedModel, asked: Asked) -> Perception | VariedPerception
 def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[Row]:
     """Rows for the samples that are not `done`; done sentences are heard all the same, for the session's baseline."""
     assert _loaded is not None, "start_worker runs first"
+    if isinstance(_loaded, RealtimeError):
+        raise _loaded
     return answer_with(*_loaded, samples, done)
 
 

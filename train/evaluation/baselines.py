@@ -26,15 +26,18 @@ HIDDEN = (256, 128)
 
 def measure(benchmark: str, data: Path, split: str, out: Path) -> dict[str, dict[str, Any]]:
     """Figures by baseline. Raises BadSettings for a set that has none."""
+    refuse(benchmark, split)
     work = out / "measured"
     work.mkdir(parents=True, exist_ok=True)
+    return of_faces(data, split, work) if benchmark == "ferplus" else of_voices(data, split, work)
+
+
+def refuse(benchmark: str, split: str) -> None:
+    """Raise BadSettings for what cannot be measured, before anything is answered."""
+    if benchmark not in ("ferplus", "ravdess"):
+        raise BadSettings(f"There is no classical baseline for {benchmark}.", "ferplus and ravdess have one.")
     if split in ("train", "all"):
         raise BadSettings("Baselines are fitted on train, so they are measured on valid or test.", "Choose --split.")
-    if benchmark == "ferplus":
-        return of_faces(data, split, work)
-    if benchmark == "ravdess":
-        return of_voices(data, split, work)
-    raise BadSettings(f"There is no classical baseline for {benchmark}.", "ferplus and ravdess have one.")
 
 
 def of_faces(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:

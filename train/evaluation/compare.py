@@ -7,56 +7,106 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from realtime.errors import RealtimeError
+from train import metrics
 from train.readers.clip import DataMissing
 
 
-def read_hits(folder: Path) -> dict[str, bool]:
-    """Sample key to "answered right". Raises ValueError naming the line that cannot be read."""
-    path, hits = folder / "answers.jsonl", {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+@dataclass(frozen=True)
+class Answered:
+    """One line of a run."""
+
+    truth: str
+    answer: str | None
+
+
+def read_run(folder: Path) -> dict[str, Answered]:
+    """Answers by sample. Raises DataMissing for a folder that is no run, naming the line that cannot be read."""
+    path, found = folder / "answers.jsonl", {}
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise DataMissing(
+            f"{path} cannot be read: it is missing, or {error.strerror}.", "Give two folders that train.evaluate wrote."
+        ) from error
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            hits[str(row["key"])] = row["answer"] == row["truth"]
+            if row["truth"]:
+                found[str(row["key"])] = Answered(str(row["truth"]), row["answer"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}, line {number}, is no answer; remove it and run that benchmark again.") from error
-    return hits
+            raise DataMissing(
+                f"{path}, line {number}, is no answer.", "Remove it and run that benchmark again."
+            ) from error
+    return found
 
 
-def paired(a_N: np.ndarray, b_N: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> dict[str, float]:
-    """Mean difference B − A with its 95 % interval, and the share of draws in which B is not better."""
-    rng, difference_N = np.random.default_rng(seed), b_N.astype(float) - a_N.astype(float)
-    n = len(difference_N)
-    means = np.array([difference_N[rng.integers(0, n, n)].mean() for _ in range(n_draws)])
-    low, high = np.percentile(means, [2.5, 97.5])
+def paired(
+    truth: Sequence[str], a: Sequence[str | None], b: Sequence[str | None], *, n_draws: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """For accuracy, UAR and weighted F1: both runs, the difference B − A with its 95 % interval, and `not_better`, the
+    share of draws in which B is not better.
+
+    Samples are drawn with replacement, each with both of its answers. What counts of a sample is its truth and the two
+    answers, so how often each such triple comes is drawn: multinomial counts.
+    """
+    labels = sorted(set(truth))
+    truth_N, a_N, b_N = (metrics.places([one or "" for one in values], labels) for values in (truth, a, b))
+    n, n_labels = len(truth_N), len(labels)
+    triples, counts = np.unique(np.stack([truth_N, a_N, b_N]), axis=1, return_counts=True)
+    draws = np.concatenate([counts[None], np.random.default_rng(seed).multinomial(n, counts / n, n_draws)])
+    result: dict[str, Any] = {"n": n}
+    figures_a, figures_b = (_figures(draws, triples[0], given, n_labels) for given in triples[1:])
+    for name in figures_a:
+        difference = figures_b[name] - figures_a[name]
+        low, high = np.percentile(difference[1:], [2.5, 97.5])
+        result[name] = {
+            "a": float(figures_a[name][0]), "b": float(figures_b[name][0]), "difference": float(difference[0]),
+            "low": float(low), "high": float(high), "not_better": float((difference[1:] <= 0).mean()),
+        }  # fmt: skip
+    return result
+
+
+def _figures(draws_DK: np.ndarray, truth_K: np.ndarray, given_K: np.ndarray, n_labels: int) -> dict[str, np.ndarray]:
+    """(D,) of each draw; the first row is the sample itself."""
+    n_draws = len(draws_DK)
+    hit, rows, columns = (np.zeros((n_draws, n_labels)) for _ in range(3))
+    for k, (true, given) in enumerate(zip(truth_K, given_K, strict=True)):
+        rows[:, true] += draws_DK[:, k]
+        if given < n_labels:
+            columns[:, given] += draws_DK[:, k]
+        if given == true:
+            hit[:, true] += draws_DK[:, k]
+    recall, present = hit / np.maximum(rows, 1), rows > 0
+    f1 = 2 * hit / np.maximum(rows + columns, 1)
     return {
-        "n": n,
-        "a": float(a_N.mean()),
-        "b": float(b_N.mean()),
-        "difference": float(difference_N.mean()),
-        "low": float(low),
-        "high": float(high),
-        "not_better": float((means <= 0).mean()),
+        "accuracy": hit.sum(1) / rows.sum(1),
+        "uar": (recall * present).sum(1) / present.sum(1),
+        "weighted_f1": (f1 * rows).sum(1) / rows.sum(1),
     }
 
 
-def compare(a: Path, b: Path) -> dict[str, float]:
-    """Raises DataMissing for a folder that is no run, or runs that share no sample."""
-    try:
-        hits_a, hits_b = read_hits(a), read_hits(b)
-    except FileNotFoundError as error:
-        raise DataMissing(f"{error.filename} is missing.", "Give two folders that train.evaluate wrote.") from error
-    except ValueError as error:
-        raise DataMissing(str(error)) from error
-    shared = sorted(hits_a.keys() & hits_b.keys())
+def compare(a: Path, b: Path) -> dict[str, Any]:
+    """Raises DataMissing for a folder that is no run, runs that share no sample, or of sets whose truths differ."""
+    run_a, run_b = read_run(a), read_run(b)
+    shared = sorted(run_a.keys() & run_b.keys())
     if not shared:
         raise DataMissing("The two runs share no sample.", "Compare runs of one benchmark and split.")
-    result = paired(np.array([hits_a[key] for key in shared]), np.array([hits_b[key] for key in shared]))
-    return result | {"only_in_a": len(hits_a) - len(shared), "only_in_b": len(hits_b) - len(shared)}
+    other = next((key for key in shared if run_a[key].truth != run_b[key].truth), None)
+    if other is not None:
+        raise DataMissing(
+            f"The truth of {other!r} is {run_a[other].truth!r} in {a} and {run_b[other].truth!r} in {b}.",
+            "Compare runs of one benchmark.",
+        )
+    result = paired(*zip(*((run_a[key].truth, run_a[key].answer, run_b[key].answer) for key in shared), strict=True))
+    return result | {"only_in_a": len(run_a) - len(shared), "only_in_b": len(run_b) - len(shared)}
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ Columns by any of the usual names: `key`/`name`/`id`/`file`, `prediction`/`answe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,26 @@ def read_file(path: Path) -> list[dict[str, Any]]:
         raise DataMissing(f"There is no file {path}.", "Give CSV or JSON lines with a key and a prediction.")
     if path.suffix not in (".jsonl", ".json"):
         return [dict(row) for row in tables.read(path, ())]
+    text = path.read_text("utf-8-sig", errors="replace")
+    if text.lstrip().startswith("["):
+        return _objects(path, "entry", enumerate(_parsed(path, 1, text), start=1))
+    lines = ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
+    return _objects(path, "line", ((number, _parsed(path, number, line)) for number, line in lines))
+
+
+def _parsed(path: Path, number: int, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataMissing(f"{path}, line {number}, is no JSON: {error}.", "One object per line.") from error
+
+
+def _objects(path: Path, unit: str, values: Iterable[tuple[int, Any]]) -> list[dict[str, Any]]:
     rows = []
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataMissing(f"{path}, line {number}, is no JSON: {error}.", "One object per line.") from error
-        if not isinstance(row, dict):
-            raise DataMissing(f"{path}, line {number}, is no object.", "One object per line.")
-        rows.append(row)
+    for number, value in values:
+        if not isinstance(value, dict):
+            raise DataMissing(f"{path}, {unit} {number}, is no object.", "One object per sample.")
+        rows.append(value)
     return rows
 
 
@@ -49,6 +59,9 @@ def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) ->
     if not told:
         raise DataMissing(f"{path} holds no predictions.", "CSV or JSON lines with a key and a prediction.")
     key_name, answer_name = _column(told[0], KEYS, path), _column(told[0], ANSWERS, path)
+    for number, row in enumerate(told, start=1):
+        if row.get(key_name) in (None, ""):
+            raise DataMissing(f"{path}, sample {number}, has no {key_name}.", "Name every sample.")
     if known is None:
         if "truth" not in told[0]:
             raise DataMissing(f"{path} has no column truth.", "Add it, or name the set with --benchmark and --data.")
@@ -66,8 +79,8 @@ def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) ->
             continue
         reading = read(found.get(answer_name), labels)
         row = {**begun, "answer": reading.label, "parse": reading.how, "text": found.get(answer_name)}
-        if isinstance(found.get("probabilities"), dict):
-            row["probabilities"] = found["probabilities"]
+        if (probabilities := _distribution(found.get("probabilities"), labels)) is not None:
+            row["probabilities"] = probabilities
         rows.append(row)
     if all(row["parse"] == "no prediction" for row in rows):
         theirs, ours = next(iter(by_key)), next(iter(known))
@@ -76,6 +89,22 @@ def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) ->
             "Write the set's own names into the key column.",
         )
     return rows
+
+
+def _distribution(value: object, labels: Sequence[str]) -> dict[str, float] | None:
+    """Numbers for the labels that sum to one; None where they are none, so that no calibration is told of them."""
+    if isinstance(value, str):  # a cell of CSV
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(value, dict):
+        return None
+    p = {label: value.get(label, 0.0) for label in labels}
+    if not all(isinstance(one, (int, float)) and math.isfinite(one) and one >= 0 for one in p.values()):
+        return None
+    total = sum(p.values())
+    return {label: float(one) / total for label, one in p.items()} if total > 0 else None
 
 
 def _column(row: Mapping[str, Any], names: Sequence[str], path: Path) -> str:
@@ -87,7 +116,9 @@ def _column(row: Mapping[str, Any], names: Sequence[str], path: Path) -> str:
 
 
 def _truth(row: Mapping[str, Any], labels: Sequence[str], path: Path) -> str:
-    found = read(row["truth"], labels).label
+    found = read(row.get("truth"), labels).label
     if found is None or found not in labels:
-        raise DataMissing(f"{path}: truth {row['truth']!r} is none of {', '.join(labels)}.", "Name the --labels.")
+        raise DataMissing(
+            f"{path}: truth {row.get('truth')!r} is none of {', '.join(labels)}.", "Name the set's own with --labels."
+        )
     return found

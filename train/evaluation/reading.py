@@ -44,10 +44,21 @@ NEGATIONS = frozenset(
         "weder noch pas ni jamais sin nunca isn’t doesn’t don’t",
     )
 )
-CJK_NEGATIONS = ("不", "没", "没有", "并非", "非", "不是", "而非")
-BREAKS = frozenset(("but", "however", "although", "though", "yet", "sondern", "mais", "sino", "except"))
+CJK_NEGATION = re.compile(r"[不没无]|并非|而非|绝非|非是")
+CJK_NO_NEGATION = re.compile(r"非常|不仅|不只|不但|不过|不禁|无疑")
+"Words that hold such a sign and negate nothing."
+CJK_BREAKS = re.compile(r"而是|但是|但|却|然而")
+CJK_REACH = 6
+"Signs between a negation and what it negates."
+BREAKS = frozenset(
+    ("but", "however", "although", "though", "yet", "sondern", "mais", "sino", "except",
+     "looks", "seems", "appears", "sounds", "feels", "shows")
+)  # fmt: skip
+"After these a negation is over. It takes the verb's bare form with it (doesn't look), so that these begin anew."
 REACH = 4
 "Words between a negation and what it negates."
+LOOK_BACK = 160
+"Characters before a mention in which a negation is looked for."
 CONCLUDES = re.compile(
     r"\b(?:final answer|answer|label|prediction|predicted emotion|overall|therefore|in conclusion|i choose)\b"
     r"(?:\s+(?:is|would be|emotion is))?\s*[:=]?|答案[是为:：]?|最终[是为:：]?",
@@ -68,7 +79,7 @@ class Reading:
 def read(text: object, labels: Sequence[str]) -> Reading:
     """The one label that the text names."""
     words = text if isinstance(text, str) else "" if text is None else str(text)
-    part, how = _answer_part(words)
+    part, how = _answer_part(words, tuple(labels))
     if not part.strip():
         return Reading(None, "empty")
     named = list(dict.fromkeys(mention for _, mention in affirmed(part, tuple(labels))))
@@ -90,7 +101,7 @@ def affirmed(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     lowered = text.lower()
     pattern, meaning = _pattern(labels)
     for match in pattern.finditer(lowered):
-        if not _negated(lowered[: match.start()]):
+        if not _negated(lowered[max(0, match.start() - LOOK_BACK) : match.start()]):
             yield match.start(), meaning[match.group(0)]
 
 
@@ -111,10 +122,23 @@ def _pattern(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
     return re.compile("|".join(parts)), meaning
 
 
+def _highest(value: Mapping[str, object], labels: tuple[str, ...]) -> str | None:
+    """The label with the one highest score, where every entry is a number for a label."""
+    named = {label.lower() for label in (*labels, UNSURE)}
+    scores = {name: float(told) for name, told in value.items() if isinstance(told, (int, float))}
+    if len(scores) < 2 or len(scores) < len(value) or not {name.lower() for name in scores} <= named:
+        return None
+    best = max(scores.values())
+    highest = [name for name, score in scores.items() if score == best]
+    return highest[0] if len(highest) == 1 else None
+
+
 def _negated(before: str) -> bool:
     clause = re.split(r"[.,;:!?()\n。，；：！？]", before)[-1]
-    if clause.rstrip().endswith(CJK_NEGATIONS):
-        return True
+    if CJK.search(clause):
+        near = CJK_BREAKS.split(CJK_NO_NEGATION.sub("", clause))[-1][-CJK_REACH:]
+        if CJK_NEGATION.search(near):
+            return True
     words = re.findall(r"[\w'’]+", clause)[-REACH:]
     for place in range(len(words) - 1, -1, -1):
         word, following = words[place], words[place + 1] if place + 1 < len(words) else ""
@@ -127,8 +151,8 @@ def _negated(before: str) -> bool:
     return False
 
 
-def _answer_part(text: str) -> tuple[str, str]:
-    """The part that answers: the `answer` section, a JSON field, or everything that is not thought aloud."""
+def _answer_part(text: str, labels: tuple[str, ...]) -> tuple[str, str]:
+    """The part that answers: the `answer` section, a JSON field or JSON scores, or all that is not thought aloud."""
     text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL | re.IGNORECASE)
     closed = re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL | re.IGNORECASE)
     if closed:
@@ -143,6 +167,7 @@ def _answer_part(text: str) -> tuple[str, str]:
         except ValueError:
             value = {}
         told = next((value[key] for key in KEYS if isinstance(value.get(key), str)), None)
+        told = _highest(value, labels) if told is None else told
         if told is not None:
             return told, "json"
     return text, "text"

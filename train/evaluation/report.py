@@ -20,15 +20,22 @@ FEW = 20
 
 
 def report(
-    benchmark: str, model: str, split: str, rows: Sequence[Row], labels: Sequence[str] = EXPERT_LABELS
+    benchmark: str,
+    model: str,
+    split: str,
+    rows: Sequence[Row],
+    labels: Sequence[str] = EXPERT_LABELS,
+    *,
+    folds: bool = True,
 ) -> dict[str, Any]:
-    """Figures of all rows. What rows do not carry (probabilities, sections) is left out, not guessed."""
+    """Figures of all rows. What rows do not carry (probabilities, sections) is left out, not guessed.
+
+    Rows without a truth (EMER has descriptions, and labels for some) count in `n` and `unparsed` alone. `folds`: tell
+    figures of each official fold too; say no where the rows hold only parts of some.
+    """
     if not rows:
         raise ValueError("a report needs at least one answer")
-    truth, given = [row["truth"] for row in rows], [row["answer"] or "" for row in rows]
-    hit = np.array([a == t for a, t in zip(given, truth, strict=True)])
-    counts = metrics.with_unread(truth, given, labels)
-    recall = metrics.recalls(truth, given, labels)
+    known = [row for row in rows if row["truth"]]
     result: dict[str, Any] = {
         "benchmark": benchmark,
         "split": split,
@@ -36,29 +43,59 @@ def report(
         "n": len(rows),
         "unparsed": sum(row["answer"] is None for row in rows),
         "metrics": {
-            "accuracy": rounded(hit.mean()),
-            "uar": rounded(metrics.uar(truth, given, labels)),
-            "war": rounded(np.trace(counts) / counts.sum()),
-            "weighted_f1": rounded(metrics.weighted_f1(truth, given, labels)),
-            "macro_f1": rounded(metrics.macro_f1(truth, given, labels)),
-            **certainty(rows, labels, "probabilities", ""),
-            **fast_label(rows, labels),
-            **modalities(rows),
-            **told(rows, hit),
+            **dict.fromkeys(("accuracy", "uar", "war", "weighted_f1", "macro_f1")),
+            **(classes(known, labels) if known else {}),
             **faithfulness(rows),
         },
-        "intervals_95": {
-            name: [rounded(interval.low), rounded(interval.high)]
-            for name, interval in metrics.intervals(counts).items()
-        },
-        "recall": dict(zip(labels, (rounded(value) for value in recall), strict=True)),
-        "confusion": {"labels": list(labels), "rows": counts.tolist(), "last_column": "none of the labels"},
         "parses": dict(Counter(str(row["parse"]) for row in rows if "parse" in row).most_common(12)),
-        "slices": slices(rows, hit),
+        "slices": slices(known),
     }
-    if folds := by_fold(rows, labels):
-        result["folds"] = folds
+    if len(known) < len(rows):
+        result["without_truth"] = len(rows) - len(known)
+    if known:
+        counts = confusion(known, labels)
+        recall = metrics.recalls(*both(known), labels)
+        result |= {
+            "intervals_95": {
+                name: [rounded(interval.low), rounded(interval.high)]
+                for name, interval in metrics.intervals(counts).items()
+            },
+            "recall": dict(zip(labels, (rounded(value) for value in recall), strict=True)),
+            "confusion": {"labels": list(labels), "rows": counts.tolist(), "last_column": "none of the labels"},
+        }
+    if folds and (found := by_fold(known, labels)):
+        result["folds"] = found
     return result
+
+
+def both(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Truths and answers."""
+    return [row["truth"] for row in rows], [row["answer"] or "" for row in rows]
+
+
+def confusion(rows: Sequence[Row], labels: Sequence[str]) -> np.ndarray:
+    return metrics.with_unread(*both(rows), labels)
+
+
+def hits(rows: Sequence[Row]) -> np.ndarray:
+    return np.array([row["answer"] == row["truth"] for row in rows], bool)
+
+
+def classes(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, Any]:
+    """Everything that needs a true label."""
+    truth, given = both(rows)
+    hit, counts = hits(rows), confusion(rows, labels)
+    return {
+        "accuracy": rounded(hit.mean()),
+        "uar": rounded(metrics.uar(truth, given, labels)),
+        "war": rounded(np.trace(counts) / counts.sum()),
+        "weighted_f1": rounded(metrics.weighted_f1(truth, given, labels)),
+        "macro_f1": rounded(metrics.macro_f1(truth, given, labels)),
+        **certainty(rows, labels, "probabilities", ""),
+        **fast_label(rows, labels),
+        **modalities(rows),
+        **told(rows, hit),
+    }
 
 
 def rounded(value: float) -> float:
@@ -127,8 +164,9 @@ def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:
     return {"faithfulness": rounded(sum(row.get("true_statements", 0) for row in rows) / n), "statements": n}
 
 
-def slices(rows: Sequence[Row], hit_N: np.ndarray) -> dict[str, dict[str, Any]]:
+def slices(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
+    hit_N = hits(rows)
     for name in sorted({name for row in rows for name in row.get("slices", {})}):
         for value in sorted({str(row["slices"][name]) for row in rows if name in row.get("slices", {})}):
             mask = np.array([str(row.get("slices", {}).get(name)) == value for row in rows])
@@ -164,20 +202,25 @@ def by_fold(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, dict[str, f
 def as_markdown(result: Mapping[str, Any]) -> str:
     lines = [f"# {result['benchmark']} ({result['split']}), {result['model']}", ""]
     lines += [f"{result['n']} samples, {result['unparsed']} answers that could not be read (counted as wrong).", ""]
+    if "without_truth" in result:
+        lines += [f"{result['without_truth']} have no label of the set to be compared with.", ""]
     if "command" in result:
         lines += [f"    {result['command']}", ""]
     intervals = result.get("intervals_95", {})
     lines += ["| metric | value | 95 % |", "| --- | --- | --- |"]
     for name, value in result["metrics"].items():
+        if value is None:
+            continue
         low_high = " – ".join(f"{end:.4f}" for end in intervals[name]) if name in intervals else ""
         lines.append(f"| {name} | {value} | {low_high} |")
-    labels, rows = result["confusion"]["labels"], result["confusion"]["rows"]
-    lines += ["", "Rows are the truth.", "", f"| | {' | '.join(labels)} | none | recall |"]
-    lines.append("| --- " * (len(labels) + 3) + "|")
-    for label, row in zip(labels, rows, strict=True):
-        lines.append(f"| {label} | {' | '.join(map(str, row))} | {result['recall'][label]} |")
-    if "picture" in result:
-        lines += ["", f"![Confusion matrix]({result['picture']})"]
+    if "confusion" in result:
+        labels, rows = result["confusion"]["labels"], result["confusion"]["rows"]
+        lines += ["", "Rows are the truth.", "", f"| | {' | '.join(labels)} | none | recall |"]
+        lines.append("| --- " * (len(labels) + 3) + "|")
+        for label, row in zip(labels, rows, strict=True):
+            lines.append(f"| {label} | {' | '.join(map(str, row))} | {result['recall'][label]} |")
+        if "picture" in result:
+            lines += ["", f"![Confusion matrix]({result['picture']})"]
     if "folds" in result:
         lines += ["", "| fold | n | WAR | UAR | weighted F1 |", "| --- | --- | --- | --- | --- |"]
         for name, fold in result["folds"].items():
@@ -218,8 +261,9 @@ def draw_confusion(result: Mapping[str, Any], path: Path) -> None:
 
 def write(result: dict[str, Any], out: Path) -> None:
     """report.json, report.md and confusion.png. Each file is whole or absent."""
-    draw_confusion(result, out / "confusion.png")
-    result["picture"] = "confusion.png"
+    if "confusion" in result:
+        draw_confusion(result, out / "confusion.png")
+        result["picture"] = "confusion.png"
     for name, text in (
         ("report.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n"),
         ("report.md", as_markdown(result)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from realtime.errors import RealtimeError
+from realtime.errors import BadSettings, RealtimeError
 
 Row = dict[str, Any]
 
@@ -36,7 +36,10 @@ class Unfinished(RealtimeError):
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
     """Make `out` the folder of this run, or find that it is. Raises OtherRun naming what differs."""
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadSettings(f"{out} is no folder to write into: {error.strerror}.", "Choose another --out.") from error
     path = out / "run.json"
     if path.is_file():
         try:
@@ -100,6 +103,9 @@ class Answers:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in new)
         self.rows += new
 
-    def only(self, keys: Iterable[str]) -> Iterator[Row]:
-        wanted = set(keys)
-        return (row for row in self.rows if row["key"] in wanted)
+    def replace(self, rows: Iterable[Row]) -> None:
+        """All of them at once: the file is whole, old or new."""
+        self.rows = list(rows)
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows), encoding="utf-8")
+        temporary.replace(self._path)

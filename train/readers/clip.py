@@ -75,6 +75,12 @@ class DataSet:
             raise DataMissing(f"{self.name} holds no clip of {split}; it has {', '.join(held)}.", "Choose --split.")
         return chosen
 
+    def whole_folds(self, split: str, fold: int | None = None) -> bool:
+        """Whether this part holds all of every fold that it touches: only then do figures by fold mean anything."""
+        chosen = {clip.key: clip.folds for clip in self.part(split, fold)}
+        touched = frozenset().union(*chosen.values()) if fold is None else frozenset({fold})
+        return bool(touched) and all(clip.key in chosen for clip in self.clips if clip.folds & touched)
+
     def _split(self, clip: Clip, fold: int | None) -> str:
         if fold is None:
             return clip.split

@@ -4,7 +4,8 @@
     VideoDemographics.csv                       ActorID,Age,Sex,Race,Ethnicity
     VideoFlash/*.flv, clips/*.flv or AudioWAV/*.wav
 
-Labels are the crowd's audio-visual vote; `votes` are its shares. Whatever recordings are there are read.
+Labels are the crowd's audio-visual vote, `votes` its shares; a slice tells where it heard one thing and saw another.
+Whatever recordings are there are read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from train.readers.clip import Clip, DataMissing, DataSet, find_media, need
 ASK = "Fetch CREMA-D from https://github.com/CheyneyComputerScience/CREMA-D (git lfs)."
 LABELS = ("happy", "sad", "neutral", "angry", "disgust", "fear")
 COLUMNS = {"H": "happy", "S": "sad", "N": "neutral", "A": "angry", "D": "disgust", "F": "fear"}
-BOTH = "3"
+VOICE, FACE, BOTH = "1", "2", "3"
+"First digit of a row's number: what the crowd was given."
+CONFLICT = "crowd's votes on voice and face"
 
 
 def read(folder: Path) -> DataSet:
@@ -26,23 +29,34 @@ def read(folder: Path) -> DataSet:
     need(folder, {"**/tabulatedVotes.csv": "votes", "**/VideoDemographics.csv": "actors"}, name="CREMA-D", ask=ASK)
     people = {row["ActorID"]: row for row in tables.read(next(folder.glob("**/VideoDemographics.csv")), ("ActorID",))}
     held = find_media(folder)
-    clips = []
+    counts: dict[tuple[str, str], dict[str, float]] = {}
     for row in tables.read(next(folder.glob("**/tabulatedVotes.csv")), ("", "fileName", *COLUMNS)):
-        name = row["fileName"]
-        counts = {label: float(row[column] or 0) for column, label in COLUMNS.items()}
-        if row[""][:1] != BOTH or name not in held or not any(counts.values()):
+        found = {label: float(row[column] or 0) for column, label in COLUMNS.items()}
+        if any(found.values()):
+            counts[row[""][:1], row["fileName"]] = found
+    clips = []
+    for (given, name), both in counts.items():
+        if given != BOTH or name not in held:
             continue
-        votes = {label: count / sum(counts.values()) for label, count in counts.items()}
-        label = max(votes, key=lambda key: votes[key])
+        alone = [_clear(counts.get((one, name), {})) for one in (VOICE, FACE)]
+        told = "undecided" if None in alone else "differ" if alone[0] != alone[1] else "agree"
         clips.append(
             Clip(
-                key=name, path=held[name], label=label, speaker=name[:4], split="test", votes=votes,
-                slices=_slices(people.get(name[:4], {})),
+                key=name, path=held[name], label=max(both, key=lambda key: both[key]), speaker=name[:4], split="test",
+                votes={label: count / sum(both.values()) for label, count in both.items()},
+                slices=_slices(people.get(name[:4], {})) | {CONFLICT: told},
             )
         )  # fmt: skip
     if not clips:
         raise DataMissing(f"CREMA-D: {folder} holds votes, but none of the recordings they are for.", ASK)
     return DataSet("crema-d", LABELS, tuple(clips))
+
+
+def _clear(counts: Mapping[str, float]) -> str | None:
+    """What most voted for; None where two share the first place, or nobody was asked."""
+    best = max(counts.values(), default=0)
+    first = [label for label, count in counts.items() if count == best]
+    return first[0] if len(first) == 1 else None
 
 
 def _slices(person: Mapping[str, str]) -> dict[str, str]:

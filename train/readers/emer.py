@@ -33,7 +33,13 @@ def read(folder: Path) -> DataSet:
     if missing:
         raise DataMissing(f"EMER: {len(missing)} of {len(rows)} recordings are missing, first {missing[0]}.", ASK)
     clips = tuple(
-        Clip(key=name, path=held[name], label=label.strip().lower(), split="test", text=text, reference=reason)
+        Clip(key=name, path=held[name], label=_label(label), split="test", text=text, reference=reason)
         for name, label, text, reason in rows
     )
     return DataSet("emer", LABELS, clips)
+
+
+def _label(text: str) -> str:
+    """One of ours, or nothing: version 2 has no labels, version 1 has others too (worried), in words of its own."""
+    found = text.strip().lower()
+    return found if found in LABELS else ""
