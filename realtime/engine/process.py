@@ -234,7 +234,6 @@ class ProcessEngine:
 
     async def _tend(self, link: Link) -> None:
         """Starts a new process whenever the last has gone."""
-        pause_s = 0.0
         while True:
             await link.gone.wait()
             self.restarts += 1
@@ -243,21 +242,30 @@ class ProcessEngine:
                 self._past[name] += self._stats.pop(name, 0.0)
             await asyncio.to_thread(link.process.join)
             logger.error("the process of the model ended (exit code %s), starting another", link.process.exitcode)
+            link = await self._started_again()
+            self._take(link)
+
+    async def _started_again(self) -> Link:
+        """The next process that loads the model; whatever stops one from that may be over the next time."""
+        pause_s = 0.0
+        while True:
             await asyncio.sleep(pause_s)
-            link = await self._start()
+            pause_s = min(MAX_PAUSE_S, max(1.0, 2 * pause_s))
+            try:
+                link = await self._start()
+            except OSError as error:
+                logger.error("no process for the model: %s", error)
+                continue
             try:
                 self._model = await link.ready
+                return link
             except asyncio.CancelledError:
                 await self._end(link)
                 raise
-            # Whatever stops it from loading may be over the next time.
             except Exception as error:
                 logger.error("the model did not start: %s", error)
                 await link.gone.wait()
-                pause_s = min(MAX_PAUSE_S, max(1.0, 2 * pause_s))
-                continue
-            pause_s = 0.0
-            self._take(link)
+                await asyncio.to_thread(link.process.join)
 
     async def _end(self, link: Link) -> None:
         link.outbox.put(None)
