@@ -65,7 +65,7 @@ $(DONE)/serve: $(DONE)/torch pyproject.toml
 
 $(DONE)/test: $(DONE)/serve
 	@echo "Installing the packages for tests (once) …"
-	$(PIP) --editable '.[train,export,dev]'
+	$(PIP) --editable '.[train,export,ray,dev]'
 	touch $@
 
 $(DONE)/node: $(DONE)/venv

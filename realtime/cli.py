@@ -7,7 +7,8 @@
     realtime bench                  latency and throughput on this machine
 
 Results go to the standard output, what is said to people to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
-usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable, 7 port taken, 130 interrupted.
+usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable, 7 port taken, 8 cluster, 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +29,9 @@ from realtime.errors import BadSettings, RealtimeError
 from realtime.settings import Settings, load
 
 if TYPE_CHECKING:
+    from realtime.metrics import Metrics
     from realtime.recording.recorder import Recorder
+    from realtime.roles import Engine
 
 TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
 "Libraries that log peers' addresses, or paths with session ids in them, below warnings."
@@ -93,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
     serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
     serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
+    serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
     serve.set_defaults(run=_serve, log_level=logging.INFO)
 
     analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording")
@@ -135,6 +139,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "record.key_file": getattr(options, "record_key", None),
         "record.what": getattr(options, "record_media", None),
         "record.days": getattr(options, "record_days", None),
+        "cluster.address": getattr(options, "cluster", None),
         **{
             f"server.{name}": getattr(options, name, None)
             for name in ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions")
@@ -151,7 +156,6 @@ def _serve(options: argparse.Namespace) -> int:
 
     from realtime import hosting
     from realtime.adapters import Adapters
-    from realtime.engine.start import load_model, started
     from realtime.ingest.webrtc import answer
     from realtime.metrics import Metrics
     from realtime.server import LiveServer
@@ -164,8 +168,7 @@ def _serve(options: argparse.Namespace) -> int:
     metrics = Metrics()
 
     async def run() -> None:
-        load = partial(load_model, settings.model)
-        async with started(load, where=settings.model.worker, metrics=metrics, load_adapter=load) as engine:
+        async with _engine(settings, metrics) as engine:
             live = LiveServer(
                 engine=engine,
                 settings=settings,
@@ -194,6 +197,24 @@ def _recorder(settings: Settings) -> Recorder | None:
     from realtime.recording.vault import Vault, read_key
 
     return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
+
+
+def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Engine]:
+    """Where the settings want the model: in this process, in one of its own, or on a cluster."""
+    if settings.cluster.address is not None:
+        from realtime.cluster import connect
+
+        # Says what to do where Ray is missing, which the next line would need.
+        connect.join(settings.cluster.address)
+        from realtime.cluster.engine import started as on_cluster
+
+        return on_cluster(
+            settings.cluster.address, settings.model, metrics=metrics, sessions=settings.server.max_sessions
+        )
+    from realtime.engine.start import load_model, started
+
+    load = partial(load_model, settings.model)
+    return started(load, where=settings.model.worker, metrics=metrics, load_adapter=load)
 
 
 def _analyze(options: argparse.Namespace) -> int:

@@ -205,3 +205,40 @@ class PortTaken(RealtimeError):
 
     code = "port_taken"
     exit_code = 7
+
+
+class RayMissing(RealtimeError):
+    """Ray is not installed here. Install the extra."""
+
+    code = "ray_missing"
+    exit_code = 8
+
+
+class ClusterUnreachable(RealtimeError):
+    """No Ray cluster answers at that address, or it does not let us in."""
+
+    code = "cluster_unreachable"
+    status = 503
+    exit_code = 8
+
+
+class NotDeployed(RealtimeError):
+    """The cluster runs, but nothing of ours on it. Deploy it."""
+
+    code = "not_deployed"
+    status = 503
+    exit_code = 8
+
+
+class ClusterMismatch(RealtimeError):
+    """The cluster runs another version, another model or other adapters. Deploy again, or ask for what is there."""
+
+    code = "cluster_mismatch"
+    exit_code = 8
+
+
+class ReplicaLost(RealtimeError):
+    """No replica of the cluster answered in time. It goes on with what comes next."""
+
+    code = "replica_lost"
+    status = 503

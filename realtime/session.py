@@ -76,7 +76,8 @@ class Session:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`model`: another one than the engine's own, as `Engine.use` told of it."""
-        self.id = secrets.token_hex(16)
+        node = settings.server.node
+        self.id = f"{node}-{secrets.token_hex(16)}" if node else secrets.token_hex(16)
         self.log = EventLog(self.id, kept_s=settings.publish.kept_s, kept_events=settings.publish.kept_events)
         self.at_s = 0.0
         "Media time reached."

@@ -65,7 +65,8 @@ class Sessions:
         if len(self._open) + self._n_reserved >= limit:
             taken = f"All {limit} {'session is' if limit == 1 else 'sessions are'} taken."
             raise ServerFull(taken, hint, retry_after_s=retry_after_s)
-        behind_s = max((session.lag_s for session in self.open), default=0.0)
+        # A cluster may be behind with the sessions of other nodes.
+        behind_s = max([self._engine.stats().get("behind_s", 0.0), *(session.lag_s for session in self.open)])
         if behind_s >= server.admit_lag_s or any(session.overloaded for session in self.open):
             busy = f"The machine is {behind_s:.1f} s behind with the sessions it has."
             raise ServerBusy(busy, hint, retry_after_s=retry_after_s)

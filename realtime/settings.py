@@ -50,6 +50,8 @@ class ServerSettings:
     tls_key: Path | None = None
     max_sessions: int = 3
     "Two CPU cores keep up with three live sessions of nano."
+    node: str = ""
+    "Name of this one of several behind a load balancer; sessions' ids begin with it, so that paths lead back here."
     max_offer_bytes: int = 65_536
     request_s: float = 10.0
     "Time for a request to arrive, body included."
@@ -79,6 +81,8 @@ class ServerSettings:
         _within("server.idle_s", self.idle_s, 1, 86_400)
         _within("server.max_session_s", self.max_session_s, 1, 604_800)
         _within("server.drain_s", self.drain_s, 0, 600)
+        if self.node and not (self.node.isascii() and self.node.isalnum() and len(self.node) <= 16):
+            raise BadSettings(f"server.node is {self.node!r}.", "Use at most 16 letters and digits.")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise BadSettings("server.tls_cert and server.tls_key belong together.", "Give both, or neither.")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
@@ -125,6 +129,14 @@ class ModelSettings:
     "Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are (`python -m train.fidelity`)."
     seed: int = 0
     "Of the random dropping of background tokens; a replay with the same seed is identical."
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Sessions here, towers and Thinkers on a Ray cluster (realtime/cluster/README.md)."""
+
+    address: str | None = None
+    "HOST:PORT of the cluster, or auto; none: the model runs in this process."
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,7 @@ class PublishSettings:
 class Settings:
     server: ServerSettings = field(default_factory=ServerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     ice: IceSettings = field(default_factory=IceSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)

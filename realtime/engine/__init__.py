@@ -5,6 +5,7 @@
 
     LocalEngine    (local.py)      the host in a thread of this process: recordings, tests, `--worker thread`
     ProcessEngine  (process.py)    the host in a process of its own (child.py), restarted when it dies: `realtime serve`
+    RayEngine      (realtime/cluster)    no host: perception here, towers and Thinkers on a cluster, `--cluster ADDRESS`
 
 Another place for the model is another `Transport`: something that brings the calls in `host.py` to a `Host` and says by
 its `generation` when that is a new one. What crosses are the frozen records of `realtime.records` and the arrays in

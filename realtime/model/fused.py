@@ -12,7 +12,9 @@ plain modules keep working on the same memory, as views. `tests/model/test_fused
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +42,10 @@ class Memory:
         return self.keys_LHSD.shape[2]
 
 
+LowRank = tuple[Tensor, Tensor]
+"(inputs, rank) and (rank, outputs), the scale in the second."
+
+
 class Product:
     """x · W (+ a bias or a residual), W with inputs as rows; of one row, in 8-bit weights if there are any."""
 
@@ -59,6 +65,28 @@ class Product:
             out = torch._weight_int8pack_mm(x_TD.to(torch.bfloat16), *self._int8).to(x_TD.dtype)
             return out if plus_N is None else out.add_(plus_N)
         return torch.mm(x_TD, self.weight_DN) if plus_N is None else torch.addmm(plus_N, x_TD, self.weight_DN)
+
+
+class AdaptedProduct(Product):
+    """x · W + (x · A) · B: one product of several that share W, each with an adapter of its own beside it."""
+
+    def __init__(self, shared: Product, pair: LowRank) -> None:
+        super().__init__(shared.weight_DN)
+        self._shared = shared
+        self._a_DR, self._b_RN = pair
+
+    def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None) -> Tensor:
+        return torch.addmm(self._shared(x_TD, plus_N), torch.mm(x_TD, self._a_DR), self._b_RN)
+
+
+@dataclass(frozen=True)
+class LayerAdapter:
+    """What an adapter that is not merged adds to each product of a layer (`adapters.py` reads them)."""
+
+    qkv: LowRank | None = None
+    o: LowRank | None = None
+    gate_up: LowRank | None = None
+    down: LowRank | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +124,12 @@ class FusedLanguageModel:
         self._dtype = model.norm.weight.dtype
         steps = torch.arange(TEXT_POSITIONS, device=model.norm.weight.device)
         self._cos_PD, self._sin_PD = self.rotary(steps.expand(3, -1))
+
+    def adapted(self, adapter: Sequence[LayerAdapter]) -> FusedLanguageModel:
+        """The same weights, not copied, with one adapter beside them: several share a backbone."""
+        other = copy.copy(self)
+        other._layers = [with_adapter(layer, mine) for layer, mine in zip(self._layers, adapter, strict=True)]
+        return other
 
     def rotary(self, positions_3T: Tensor) -> tuple[Tensor, Tensor]:
         """cos and signed sin, (T, head_dim): `x·cos + roll(x)·sin` turns x as `rotate_half` does."""
@@ -222,6 +256,19 @@ def fuse(layer: Layer) -> FusedLayer:
         mlp_norm_D=norm_of(layer.post_attention_layernorm),
         gate_up=Product(joined([mlp.gate_proj, mlp.up_proj])),
         down=Product(joined([mlp.down_proj])),
+    )
+
+
+def with_adapter(layer: FusedLayer, adapter: LayerAdapter) -> FusedLayer:
+    def beside(shared: Product, pair: LowRank | None) -> Product:
+        return shared if pair is None else AdaptedProduct(shared, pair)
+
+    return replace(
+        layer,
+        qkv=beside(layer.qkv, adapter.qkv),
+        o=beside(layer.o, adapter.o),
+        gate_up=beside(layer.gate_up, adapter.gate_up),
+        down=beside(layer.down, adapter.down),
     )
 
 

@@ -86,13 +86,17 @@ class Reasoner:
         vocabulary: Vocabulary,
         *,
         int8: bool = False,
+        reader: FusedLanguageModel | None = None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """With `int8` chains are decoded with 8-bit weights (`fused.py`)."""
+        """With `int8` chains are decoded with 8-bit weights (`fused.py`).
+
+        `reader` is the language model as it serves, where several with adapters of their own share its weights.
+        """
         self._model = model
         self.vocabulary = vocabulary
         self._now_s = now_s
-        self._fused = FusedLanguageModel(model.thinker.model, model.thinker.lm_head, int8=int8)
+        self._fused = reader or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, int8=int8)
         # On a CPU, steps over exactly the slots in use are quicker than one over all.
         graphs = model.device.type == "cuda"
         self._steps = StepPool(self._fused, model.thinker.model.embed_tokens.weight) if graphs else None

@@ -1,0 +1,1 @@
+"""Past one machine: encoders and Thinkers as Ray Serve deployments, reached from the node that holds the session."""

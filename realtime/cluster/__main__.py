@@ -1,0 +1,158 @@
+"""Encoders and Thinkers on a Ray cluster.
+
+    python -m realtime.cluster deploy [--address A] [--model M] [--adapter NAME=FOLDER …] [--file serve.yaml]
+    python -m realtime.cluster status [--address A]
+    python -m realtime.cluster remove [--address A]
+    python -m realtime.cluster measure --address A [--kill]                what it costs against the local engine
+    python -m realtime.cluster simulate BENCH.json [--sessions N …]        what a cluster would have to be
+
+Sessions come from `realtime serve --cluster ADDRESS`. Exit codes as `realtime`'s; 8: the cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from realtime.cluster import connect
+from realtime.errors import BadSettings, RealtimeError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        return int(options.run(options))
+    except RealtimeError as error:
+        print(f"realtime.cluster: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"                  {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m realtime.cluster", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--address", default="auto", help="HOST:PORT of the cluster (default: the one of this machine)")
+
+    deploy = commands.add_parser("deploy", parents=[where], help="start the deployments, or change them")
+    deploy.add_argument("--file", type=Path, metavar="FILE.yaml", help="a Serve config; begin with serve.yaml")
+    deploy.add_argument("--model", help="nano, a Hugging Face id, or a folder that every node sees")
+    deploy.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME=FOLDER", help="a LoRA adapter on the same backbone"
+    )
+    deploy.add_argument("--device", choices=("cpu", "cuda"), help="what the replicas run on")
+    deploy.set_defaults(run=_deploy)
+
+    status = commands.add_parser("status", parents=[where], help="replicas, what they wait for, what is deployed")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    status.set_defaults(run=_status)
+
+    remove = commands.add_parser("remove", parents=[where], help="end the deployments; Ray itself stays")
+    remove.set_defaults(run=_remove)
+
+    measure = commands.add_parser(
+        "measure", parents=[where], help="what the cluster adds to a label, and what it saves"
+    )
+    measure.add_argument("--model", default="nano", help="the one that is deployed (default: nano)")
+    measure.add_argument("--windows", type=int, default=60, metavar="N", help="labels on each engine (default: 60)")
+    measure.add_argument("--kill", action="store_true", help="kill a Thinker replica, too; on one machine only")
+    measure.set_defaults(run=_measure)
+
+    from realtime.cluster import plan
+
+    plan.add_arguments(commands.add_parser("simulate", help="nodes, lag and cost of a cluster that is not there yet"))
+    return parser
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    connect.join(options.address)
+    wanted = connect.read_config(
+        options.file,
+        {"model": options.model, "device": options.device, "adapters": _adapters(options.adapter) or None},
+    )
+    card = connect.deploy(wanted)
+    adapters = ", ".join(name for name in card.adapters if name) or "none"
+    print(f"Deployed {card.model} ({card.fingerprint}), adapters: {adapters}.")
+    print(f"Serve sessions with: realtime serve --cluster {options.address} --model {card.model}")
+    return 0
+
+
+def _adapters(given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for item in given:
+        name, equals, folder = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadSettings(f"--adapter {item} is not NAME=FOLDER.", "NAME is of letters, digits and underscores.")
+        if not Path(folder).expanduser().is_dir():
+            raise BadSettings(f"{folder} is no folder.", "Name the adapter's folder as every node sees it.")
+        pairs[name] = str(Path(folder).expanduser().resolve())
+    return pairs
+
+
+def _status(options: argparse.Namespace) -> int:
+    connect.join(options.address)
+    state = status()
+    if options.json:
+        print(json.dumps(state, indent=1))
+        return 0 if state["application"] == "RUNNING" else 1
+    print(f"application  {state['application']} {state['message']}".rstrip())
+    for name, part in state["deployments"].items():
+        replicas = ", ".join(f"{count} {kind.lower()}" for kind, count in part["replicas"].items()) or "no replicas"
+        print(f"{name:<12} {part['status']}: {replicas} {part['message']}".rstrip())
+    if state["application"] == "RUNNING":
+        card = connect.card()
+        print(f"model        {card.model} ({card.fingerprint}), EmoThinker {card.version}")
+        print(f"adapters     {', '.join(name for name in card.adapters if name) or 'none'}")
+    return 0 if state["application"] == "RUNNING" else 1
+
+
+def status() -> dict[str, Any]:
+    """What Serve says of our application. Raises NotDeployed."""
+    connect.handles()
+    from ray import serve
+
+    from realtime.cluster.app import APP
+
+    found = serve.status().applications[APP]
+    return {
+        "application": str(found.status.value),
+        "message": found.message,
+        "deployments": {
+            name: {
+                "status": str(part.status.value),
+                "replicas": {str(kind): count for kind, count in part.replica_states.items()},
+                "message": part.message,
+            }
+            for name, part in found.deployments.items()
+        },
+    }
+
+
+def _measure(options: argparse.Namespace) -> int:
+    from realtime.cluster.measure import measure, reached
+
+    figures = asyncio.run(measure(options.address, options.model, windows=options.windows, kills=options.kill))
+    print(json.dumps(figures))
+    return 0 if reached(figures) else 1
+
+
+def _remove(options: argparse.Namespace) -> int:
+    connect.join(options.address)
+    connect.handles()
+    connect.remove()
+    print("Removed. Ray itself still runs; `ray stop` ends it.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

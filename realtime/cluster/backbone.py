@@ -1,0 +1,152 @@
+"""One backbone in a replica, and the adapters that share it.
+
+A variant is a whole model to whoever asks: towers with the adapter's own selectors, a reasoner with the adapter's own
+low-rank products. Its weights are the backbone's, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from realtime.errors import BadModel
+from realtime.evidence.engine import Checkpoint, Towers, choose
+from realtime.evidence.engines.batch import text_inputs
+from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.model import adapters, checkpoint
+from realtime.model.config import EMOTION_CONFIG
+from realtime.model.fused import FusedLanguageModel
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason.stream import Reasoner
+from realtime.records import LABELS, Ask
+
+KEPT_QUESTIONS = 64
+"Texts of questions kept as embeddings; most sessions ask the default one."
+
+
+@dataclass
+class Variant:
+    """The backbone with one adapter, or with none."""
+
+    weights: EmoThinker
+    towers: Towers
+    reasoner: Reasoner
+    emotion_config: Mapping[str, object] | None
+    "As its file says: the shapes of selectors, experts and projectors."
+    texts: dict[Ask, Tensor] = dataclasses.field(default_factory=dict)
+
+    def text_inputs(self, ask: Ask, batch: int) -> dict[str, Tensor]:
+        """The words of a question as the towers' graphs take them."""
+        if ask not in self.texts:
+            if len(self.texts) >= KEPT_QUESTIONS:
+                self.texts.pop(next(iter(self.texts)))
+            self.texts[ask] = self.reasoner.query_embeddings(ask)
+        return text_inputs(self.texts[ask], batch)
+
+
+@dataclass
+class Backbone:
+    model: str
+    fingerprint: str
+    engine_reason: str
+    labels: tuple[str, ...]
+    variants: Mapping[str, Variant]
+    "By the adapter's name; the empty one is the backbone alone."
+    folder: Path
+
+    def variant(self, adapter: str) -> Variant:
+        return self.variants[adapter]
+
+
+def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "auto", device: str = "cpu") -> Backbone:
+    """Raises BadModel or EngineMissing with what to do next."""
+    folder = checkpoint.locate(model)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    weights = checkpoint.load(folder, dtype=dtype).to(device)
+    vocabulary = Vocabulary.read(folder)
+    towers, reason = choose(engine, Checkpoint(weights, folder))
+    reader = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
+    variants = {"": Variant(weights, towers, Reasoner(weights, vocabulary, reader=reader), emotion_config(folder))}
+    for name, path in (paths or {}).items():
+        if not name or not name.isidentifier():
+            raise BadModel(f"'{name}' is no name for an adapter.", hint="Use letters, digits and underscores.")
+        variants[name] = adapted(Path(path), folder, weights, vocabulary, reader)
+    return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, variants, folder)
+
+
+def adapted(
+    adapter: Path, folder: Path, weights: EmoThinker, vocabulary: Vocabulary, reader: FusedLanguageModel
+) -> Variant:
+    """On the backbone's weights where the adapter changes the language model alone, as a model of its own otherwise.
+
+    `train.lora` tunes the vision merger, too, unless told not to (`--merger-lr 0`).
+    """
+    own_shape = (adapter / EMOTION_CONFIG).exists() and checkpoint.read_config(folder, adapter) != weights.config
+    if own_shape or not adapters.beside(adapter):
+        whole = checkpoint.load(folder, adapter=adapter, dtype=weights.dtype).to(weights.device)
+        return Variant(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
+    low_rank = adapters.read(adapter, weights.config.text, dtype=weights.dtype, device=weights.device)
+    mine = with_emotion(weights, adapter)
+    reasoner = Reasoner(mine, vocabulary, reader=reader.adapted(low_rank))
+    return Variant(mine, TorchTowers(mine), reasoner, emotion_config(adapter, folder))
+
+
+def emotion_config(*folders: Path) -> Mapping[str, object] | None:
+    """Of the first folder that has one."""
+    found = [folder / EMOTION_CONFIG for folder in folders if (folder / EMOTION_CONFIG).exists()]
+    return checkpoint.read_json(found[0]) if found else None
+
+
+def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
+    """The same towers and language model with the adapter's own selectors, experts and projectors, if it has any."""
+    path = adapter / checkpoint.EMOTION_WEIGHTS
+    if not path.exists():
+        return weights
+    with torch.device("meta"):
+        mine = EmoThinker(weights.config)
+    state = weights.emotion.state_dict() | {
+        key: tensor.to(weights.device, weights.dtype) for key, tensor in checkpoint.read_tensors(path).items()
+    }
+    wanted = weights.emotion.state_dict()
+    checkpoint.check_fit(wanted, state, adapter)
+    mine.thinker = weights.thinker
+    mine.emotion.load_state_dict({key: state[key] for key in wanted}, assign=True)
+    return mine.eval().requires_grad_(False)
+
+
+def instruments(weights: EmoThinker) -> bytes:
+    """What a session's node runs itself, as safetensors: experts and projectors of the cue tokens (float32)."""
+    state = weights.emotion.state_dict()
+    # Counters of normalisation layers stay whole numbers.
+    plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    return bytes(save({key: tensor.cpu().contiguous() for key, tensor in plain.items()}))
+
+
+def fingerprint(folder: Path, paths: Mapping[str, str] | None = None) -> str:
+    """Of weights and adapters: the heads and sizes of their files, which hold every tensor's name, shape and place.
+
+    And their last megabyte, so that two trainings of one shape differ.
+    """
+    digest = hashlib.sha256()
+    files = [*checkpoint.shard_files(folder), folder / checkpoint.EMOTION_WEIGHTS, folder / EMOTION_CONFIG]
+    for name, path in sorted((paths or {}).items()):
+        digest.update(name.encode())
+        files += [Path(path) / checkpoint.ADAPTER_WEIGHTS, Path(path) / checkpoint.EMOTION_WEIGHTS]
+    for file in files:
+        if not file.exists():
+            continue
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}".encode())
+        with file.open("rb") as content:
+            digest.update(content.read(1 << 20))
+            content.seek(max(0, size - (1 << 20)))
+            digest.update(content.read())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,68 @@
+"""Calls to replicas that may die: what is lost is asked again, elsewhere, and only so often."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from realtime.errors import ReplicaLost
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ATTEMPTS = 3
+PAUSE_S = 0.05
+LOST = (RayActorError, GetTimeoutError, TimeoutError, BackPressureError, DeploymentUnavailableError)
+RECENT_S = 5.0
+"Waits older than this say nothing about now."
+
+
+class Waits:
+    """How long calls lately had to wait: the measure that new sessions are admitted by. Any thread may write."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._recent: deque[tuple[float, float]] = deque(maxlen=512)
+        self.n_retries = 0
+
+    def add(self, waited_s: float) -> None:
+        self._recent.append((self._now_s(), waited_s))
+
+    def typical_s(self) -> float:
+        """The upper quartile of the last seconds; 0 when nothing was asked."""
+        since_s = self._now_s() - RECENT_S
+        waits = sorted(waited_s for at_s, waited_s in tuple(self._recent) if at_s >= since_s)
+        return waits[(3 * len(waits)) // 4] if waits else 0.0
+
+
+def ask(send: Callable[[int], Any], *, timeout_s: float, waits: Waits, attempts: int = ATTEMPTS) -> Any:
+    """The answer to `send(attempt)`, a Serve response. Blocking.
+
+    A replica that died, does not answer in time or is full costs another attempt; Serve sends it to one that is known
+    to live. Raises ReplicaLost when all attempts are spent, and what the model raised, as it raised it.
+    """
+    for attempt in range(attempts):
+        try:
+            return send(attempt).result(timeout_s=timeout_s)
+        except LOST as error:
+            waits.n_retries += 1
+            logger.info("a replica was lost (%s), attempt %d", type(error).__name__, attempt + 1)
+            time.sleep(PAUSE_S * (attempt + 1))
+            last: Exception = error
+        except RayTaskError as error:
+            raise error.cause if isinstance(error.cause, Exception) else error from error
+        except RayError as error:
+            last = error
+            waits.n_retries += 1
+            time.sleep(PAUSE_S * (attempt + 1))
+    raise ReplicaLost(
+        f"The cluster did not answer in {attempts} attempts ({type(last).__name__}).",
+        "It goes on with what comes next. If this stays: python -m realtime.cluster status.",
+    ) from last

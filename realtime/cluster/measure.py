@@ -1,0 +1,156 @@
+"""What the cluster costs against the local engine, measured in the same run on what a session does.
+
+    python -m realtime.cluster measure --address A [--windows 60] [--kill]          figures as a line of JSON
+
+label      one stretch of speech heard and labelled, on both engines by turns; what the cluster adds (p95)
+batching   frames of four sessions in one call of an encoder, against one after the other
+kill       (`--kill`) the Thinker replica of a chain in the making is killed: how long until its session's next label
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from realtime.cluster.encoder import EncoderReplica, packed_frames
+from realtime.cluster.engine import RayEngine, started
+from realtime.cluster.wire import EncodeRequest
+from realtime.engine.process import ProcessEngine
+from realtime.engine.start import load_model
+from realtime.errors import ClusterUnreachable
+from realtime.evidence.engines.batch import FrameInput, drop_noise, vision_inputs
+from realtime.metrics import Metrics
+from realtime.records import SAMPLE_RATE_HZ, Ask, FrameEvidence, SpeechSegment, VideoFrame, Window
+from realtime.roles import Mind
+from realtime.settings import ModelSettings
+
+SESSIONS = 4
+BATCHES = 20
+SPEECH_S = 1.5
+ADDED_P95_MS, BATCH_SHARE, NEXT_LABEL_S = 30.0, 0.6, 5.0
+"What has to be reached: on 2 cores, with nano."
+
+
+class Scene:
+    """A session's media, drawn: noise for pictures and sound, new with every window."""
+
+    def __init__(self, mind: Mind, seed: int) -> None:
+        self._mind = mind
+        self._noise = np.random.default_rng(seed)
+        self._frames: list[FrameEvidence] = []
+        self._at_s = 0.0
+
+    async def window(self, index: int) -> tuple[Window, float]:
+        """Another second and another stretch of speech; and how long that and its label took, in ms."""
+        self._at_s += 1.0
+        picture = self._noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+        self._frames = [*self._frames[-3:], await self._mind.see(VideoFrame(self._at_s, picture))]
+        sound = (0.1 * self._noise.standard_normal(round(SPEECH_S * SAMPLE_RATE_HZ))).astype(np.float32)
+        began_s = time.perf_counter()
+        heard = await self._mind.hear(SpeechSegment(self._at_s - SPEECH_S, self._at_s, sound))
+        window = Window(index, self._frames[0].at_s, self._at_s, tuple(self._frames), (heard,))
+        await self._mind.fast_label(window, Ask())
+        return window, (time.perf_counter() - began_s) * 1000
+
+
+async def added(here: Mind, there: Mind, windows: int) -> dict[str, float]:
+    """Hearing and label on both, by turns, so that whatever else the machine does concerns both."""
+    scenes = {"local": Scene(here, 1), "cluster": Scene(there, 1)}
+    took: dict[str, list[float]] = {name: [] for name in scenes}
+    for index in range(windows + 5):
+        for name, scene in scenes.items():
+            took[name].append((await scene.window(index))[1])
+    # The first ones pay for what is done once.
+    local, cluster = (np.array(took[name][5:]) for name in ("local", "cluster"))
+    percentiles = {
+        f"{name}_p{share}_ms": round(float(np.percentile(values, share)), 1)
+        for name, values in (("local", local), ("cluster", cluster))
+        for share in (50, 95)
+    }
+    return {**percentiles, "added_p95_ms": round(percentiles["cluster_p95_ms"] - percentiles["local_p95_ms"], 1)}
+
+
+def batching(model: str) -> dict[str, float]:
+    """The median over some batches: a call with four sessions' frames, and four calls, by turns."""
+    encoder = EncoderReplica(model, engine="torch")
+    noise = torch.Generator().manual_seed(0)
+    text_QD = torch.zeros(1, 1)
+
+    def request() -> EncodeRequest:
+        focal = torch.rand(64, generator=noise) < 0.2
+        frame = FrameInput(torch.rand(3, 224, 224, generator=noise), focal, drop_noise(focal, seed=0), 0.2)
+        return EncodeRequest("", Ask(), packed_frames(vision_inputs([frame], text_QD)))
+
+    def seconds(work: Callable[[], Any]) -> float:
+        began_s = time.perf_counter()
+        work()
+        return time.perf_counter() - began_s
+
+    together, apart = [], []
+    for _ in range(BATCHES):
+        requests = [request() for _ in range(SESSIONS)]
+        together.append(seconds(partial(encoder.encode_frames, requests)))
+        apart.append(sum(seconds(partial(encoder.encode_frames, [one])) for one in requests))
+    return {
+        "four_in_one_ms": round(1000 * median(together), 1),
+        "four_apart_ms": round(1000 * median(apart), 1),
+        "batch_share": round(median(together) / median(apart), 2),
+    }
+
+
+async def kill(engine: RayEngine) -> dict[str, float]:
+    """Raises ClusterUnreachable when the replica is on another machine."""
+    mind = await engine.open(0, Ask())
+    scene = Scene(mind, 2)
+    for index in range(4):
+        window, _ = await scene.window(index)
+    steps = mind.reason(window, Ask())
+    await anext(steps)
+    pid = (await mind.link.thinker().counts.remote())["pid"]
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError as error:
+        raise ClusterUnreachable("The replica is on another machine.", "Measure --kill on a single one.") from error
+    killed_s = time.perf_counter()
+
+    async def finish() -> int:
+        return len([step async for step in steps])
+
+    chain = asyncio.create_task(finish(), name="chain")
+    await scene.window(4)
+    next_label_s = time.perf_counter() - killed_s
+    n_steps = await chain
+    mind.close()
+    return {"next_label_s": round(next_label_s, 2), "chain_went_on_steps": n_steps}
+
+
+async def measure(address: str, model: str, *, windows: int, kills: bool) -> dict[str, float]:
+    """Raises what joining a cluster raises."""
+    wanted = ModelSettings(name=model)
+    async with started(address, wanted, metrics=Metrics(), sessions=SESSIONS) as there:
+        async with ProcessEngine(partial(load_model, wanted), Metrics()) as here:
+            local, remote = await here.open(0, Ask()), await there.open(0, Ask())
+            figures = await added(local, remote, windows=windows)
+            local.close()
+            remote.close()
+        figures |= await asyncio.to_thread(batching, model)
+        if kills:
+            figures |= await kill(there)
+    return figures
+
+
+def reached(figures: dict[str, float]) -> bool:
+    return (
+        figures["added_p95_ms"] <= ADDED_P95_MS
+        and figures["batch_share"] <= BATCH_SHARE
+        and figures.get("next_label_s", 0.0) <= NEXT_LABEL_S
+    )

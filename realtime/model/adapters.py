@@ -1,0 +1,101 @@
+"""LoRA adapters beside a backbone instead of merged into it, so that several share one set of weights.
+
+    y = x W + (x A) (B · alpha / r)
+
+Merged is faster (`checkpoint.merge_adapter`) and what one adapter gets; this costs two thin products per layer and as
+much memory as the adapters are large. `tests/model/test_adapters.py` binds the two.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from realtime.errors import BadModel
+from realtime.model import checkpoint
+from realtime.model.config import ADAPTER_CONFIG, TextConfig
+from realtime.model.fused import LayerAdapter, LowRank
+
+KEY = re.compile(r"(?:.*\.)?layers\.(\d+)\.(?:self_attn|mlp)\.([a-z]+)_proj\.lora_A\.weight$")
+TOWERS = ("visual.", "audio_tower.")
+
+
+def beside(folder: Path) -> bool:
+    """Whether it adapts the language model alone; what changes the towers, too, has to be merged."""
+    if not (folder / ADAPTER_CONFIG).exists():
+        return True
+    keys = checkpoint.read_tensors(folder / checkpoint.ADAPTER_WEIGHTS)
+    return all(key.endswith(".lora_B.weight") or _place(key) is not None for key in keys)
+
+
+def _place(key: str) -> re.Match[str] | None:
+    return None if any(tower in key for tower in TOWERS) else KEY.fullmatch(key)
+
+
+def read(folder: Path, config: TextConfig, *, dtype: torch.dtype, device: torch.device) -> list[LayerAdapter]:
+    """One for each layer of the language model.
+
+    Raises BadModel for an adapter of another kind or shape, and for one that touches more than the language model.
+    """
+    if not (folder / ADAPTER_CONFIG).exists():
+        # Selectors alone (`train.warmup`): the language model stays as it is.
+        return [LayerAdapter()] * config.num_hidden_layers
+    settings = checkpoint.read_json(folder / ADAPTER_CONFIG)
+    if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("use_rslora"):
+        raise BadModel(
+            f"{folder} holds a {settings.get('peft_type')} adapter; plain LoRA is expected.",
+            hint="Train one with `python -m train.lora`.",
+        )
+    scale = float(settings["lora_alpha"]) / float(settings["r"])
+    tensors = checkpoint.read_tensors(folder / checkpoint.ADAPTER_WEIGHTS)
+    pairs: dict[tuple[int, str], LowRank] = {}
+    for key, a in tensors.items():
+        if key.endswith(".lora_B.weight"):
+            continue
+        match = _place(key)
+        if match is None:
+            raise BadModel(
+                f"{folder} adapts {key.removesuffix('.lora_A.weight')}, which is not in the language model.",
+                hint="Merge it: `python -m train.merge`.",
+            )
+        b = tensors[key.replace(".lora_A.", ".lora_B.")]
+        pair = (a.t().contiguous(), (scale * b.float()).t().contiguous())
+        pairs[int(match[1]), match[2]] = (pair[0].to(device, dtype), pair[1].to(device, dtype))
+    return [_layer(index, pairs, config, folder) for index in range(config.num_hidden_layers)]
+
+
+def _layer(index: int, pairs: dict[tuple[int, str], LowRank], config: TextConfig, folder: Path) -> LayerAdapter:
+    dim, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
+    n_q, n_kv = config.num_attention_heads * head, config.num_key_value_heads * head
+
+    def joined(names: Sequence[str], n_in: int, sizes: Sequence[int]) -> LowRank | None:
+        """Products that are one in the fused model: their inputs side by side, their outputs in their own columns."""
+        downs: list[Tensor] = []
+        ups: list[Tensor] = []
+        at = 0
+        for name, size in zip(names, sizes, strict=True):
+            pair = pairs.get((index, name))
+            if pair is not None:
+                a, b = pair
+                if a.shape[0] != n_in or b.shape[1] != size:
+                    raise BadModel(
+                        f"{folder}: {name}_proj of layer {index} does not fit this backbone.",
+                        hint="Use the model that the adapter was trained on.",
+                    )
+                up = b.new_zeros(b.shape[0], sum(sizes))
+                up[:, at : at + size] = b
+                downs.append(a)
+                ups.append(up)
+            at += size
+        return (torch.cat(downs, 1), torch.cat(ups)) if downs else None
+
+    return LayerAdapter(
+        qkv=joined(("q", "k", "v"), dim, (n_q, n_kv, n_kv)),
+        o=joined(("o",), n_q, (dim,)),
+        gate_up=joined(("gate", "up"), dim, (inner, inner)),
+        down=joined(("down",), inner, (dim,)),
+    )

@@ -1,0 +1,210 @@
+"""Replicas without Ray around them: what they answer is what the local engine answers, whoever else they serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime import loading
+from realtime.cluster.batcher import Batcher
+from realtime.cluster.encoder import EncoderReplica, packed_frames
+from realtime.cluster.thinker import ThinkerReplica
+from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Question, Who, slim
+from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
+from realtime.evidence.preprocess import log_mel
+from realtime.loading import LoadedModel
+from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame, Window
+
+ASK = Ask()
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return loading.load("nano", engine="torch")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> EncoderReplica:
+    return EncoderReplica("nano", engine="torch")
+
+
+@pytest.fixture
+def thinker() -> Iterator[ThinkerReplica]:
+    replica = ThinkerReplica("nano", max_sessions=2)
+    yield replica
+    replica.end()
+
+
+def frames_of(n: int) -> list[FrameInput]:
+    noise = torch.Generator().manual_seed(0)
+    found = []
+    for index in range(n):
+        columns = 112 if index % 2 == 0 else 168
+        focal = torch.zeros(columns * 112 // 28**2, dtype=torch.bool)
+        focal[:3] = True
+        found.append(
+            FrameInput(torch.rand(3, 112, columns, generator=noise), focal, drop_noise(focal, seed=index), 0.2)
+        )
+    return found
+
+
+def test_frames_of_several_sessions_in_one_batch_are_what_each_would_be_alone(
+    nano: LoadedModel, encoder: EncoderReplica
+) -> None:
+    frames = frames_of(4)
+    text_QD = nano.thinker.query_embeddings(ASK)
+    alone = [selected(nano.towers.vision(vision_inputs([frame], text_QD)))[0] for frame in frames]
+    requests = [EncodeRequest("", ASK, packed_frames(vision_inputs([frame], text_QD))) for frame in frames]
+    for expected, outputs in zip(alone, encoder.encode_frames(requests), strict=True):
+        got = selected([torch.from_numpy(output) for output in outputs])[0]
+        torch.testing.assert_close(got.tokens_ND, expected.tokens_ND, atol=2e-5, rtol=1e-4)
+        assert got.order_N.tolist() == expected.order_N.tolist()
+        assert got.n_focal == expected.n_focal
+
+
+def test_sound_of_several_sessions_in_one_batch(nano: LoadedModel, encoder: EncoderReplica) -> None:
+    sound = np.random.default_rng(0)
+    text_QD = nano.thinker.query_embeddings(ASK)
+    inputs = [
+        audio_inputs(torch.from_numpy(log_mel(sound.standard_normal(16_000 * s).astype(np.float32))), text_QD)
+        for s in (1, 3)
+    ]
+    requests = [EncodeRequest("", ASK, {name: part[name].numpy() for name in ("mel", "n_frames")}) for part in inputs]
+    for part, (got,) in zip(inputs, encoder.encode_sounds(requests), strict=True):
+        np.testing.assert_allclose(got, nano.towers.audio(part).numpy(), atol=2e-5, rtol=1e-4)
+
+
+def window_of(nano: LoadedModel, seed: int = 0) -> Window:
+    noise = np.random.default_rng(seed)
+    perceiver = nano.perceiver(0)
+    frames = [
+        perceiver.see(VideoFrame(float(s), noise.integers(0, 256, (240, 320, 3), dtype=np.uint8))) for s in range(3)
+    ]
+    spoken = perceiver.hear(SpeechSegment(0.5, 2.0, (0.1 * noise.standard_normal(24_000)).astype(np.float32)))
+    perceiver.close()
+    numbered = [_numbered(part, number) for number, part in enumerate((*frames, spoken), start=1)]
+    return Window(
+        seed,
+        0.0,
+        3.0,
+        tuple(part for part in numbered if isinstance(part, FrameEvidence)),
+        tuple(part for part in numbered if isinstance(part, SpeechEvidence)),
+    )
+
+
+def _numbered(part: FrameEvidence | SpeechEvidence, number: int) -> FrameEvidence | SpeechEvidence:
+    return replace(part, ring=7, number=number)
+
+
+def as_here(nano: LoadedModel, window: Window) -> Window:
+    """The window as the local engine holds it: in a ring."""
+    ring = nano.thinker.open_ring(ASK)
+    assert ring is not None
+    return replace(
+        window,
+        frames=tuple(ring.add_frame(part) for part in window.frames),
+        speech=tuple(ring.add_speech(part) for part in window.speech),
+    )
+
+
+async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
+    nano: LoadedModel, thinker: ThinkerReplica
+) -> None:
+    window, who = window_of(nano), Who("a", "", ASK)
+    question = Question.of(window, who)
+    parts = tuple(slim(part) for part in (*window.frames, *window.speech))
+    await thinker.append(who, parts[:1])
+    missed = await thinker.label(question)
+    assert missed == Missing((2, 3, 4))
+    await thinker.append(who, parts[1:])
+    labelled = await thinker.label(question)
+    assert isinstance(labelled, Labelled)
+    here = as_here(nano, window)
+    expected = nano.thinker.fast_label(here, ASK)
+    assert labelled.label.label == expected.label
+    for name, share in expected.probabilities.items():
+        assert labelled.label.probabilities[name] == pytest.approx(share, abs=1e-4)
+    steps = [step async for step in thinker.reason(question)]
+    assert steps[-1].sections == list(nano.thinker.reason(here, ASK))[-1].sections  # type: ignore[union-attr]
+
+
+async def test_evidence_that_comes_after_its_question_is_waited_for(nano: LoadedModel, thinker: ThinkerReplica) -> None:
+    window, who = window_of(nano), Who("a", "", ASK)
+    parts = tuple(slim(part) for part in (*window.frames, *window.speech))
+    await thinker.append(who, parts[:-1])
+    asked = asyncio.create_task(thinker.label(Question.of(window, who)))
+    await asyncio.sleep(0.01)
+    await thinker.append(who, parts[-1:])
+    assert isinstance(await asked, Labelled)
+    assert thinker.n_prefills == 0
+
+
+async def test_one_session_never_reads_another_s_evidence(nano: LoadedModel, thinker: ThinkerReplica) -> None:
+    """Both number their evidence from 1; the replica's rings and parts are each session's own."""
+    windows = {name: window_of(nano, seed) for seed, name in enumerate(("a", "b"))}
+    for name, window in windows.items():
+        await thinker.append(Who(name, "", ASK), tuple(slim(part) for part in (*window.frames, *window.speech)))
+    for name, window in windows.items():
+        labelled = await thinker.label(Question.of(window, Who(name, "", ASK)))
+        assert isinstance(labelled, Labelled)
+        expected = nano.thinker.fast_label(as_here(nano, window), ASK).probabilities
+        assert max(abs(labelled.label.probabilities[key] - expected[key]) for key in expected) < 1e-4
+
+
+async def test_sessions_beyond_the_bound_are_forgotten_oldest_first(nano: LoadedModel, thinker: ThinkerReplica) -> None:
+    window = window_of(nano)
+    for name in ("a", "b", "c"):
+        await thinker.append(Who(name, "", ASK), tuple(slim(part) for part in window.frames))
+    assert (await thinker.counts())["sessions"] == 2
+    assert isinstance(await thinker.label(Question.of(window, Who("a", "", ASK))), Missing)
+
+
+class Doubler:
+    """Work that counts its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        if 13 in items:
+            raise ValueError("13")
+        return [2 * item for item in items]
+
+
+async def test_what_waits_while_a_batch_runs_is_the_next_and_questions_are_not_mixed() -> None:
+    work = Doubler()
+    with ThreadPoolExecutor(1) as executor:
+        batcher: Batcher[int, int] = Batcher(work, executor, max_batch=3, max_waiting=8)
+        asked = [asyncio.create_task(batcher.run(item, "even" if item % 2 == 0 else "odd")) for item in range(1, 7)]
+        answers = [(await task)[0] for task in asked]
+    assert answers == [2, 4, 6, 8, 10, 12]
+    assert work.batches == [[1, 3, 5], [2, 4, 6]]
+
+
+async def test_a_batch_that_fails_fails_alone_and_too_many_are_refused() -> None:
+    work = Doubler()
+    with ThreadPoolExecutor(1) as executor:
+        batcher: Batcher[int, int] = Batcher(work, executor, max_batch=1, max_waiting=2)
+        asked = [asyncio.create_task(batcher.run(item, "")) for item in (13, 1, 2)]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(result).__name__ for result in results] == ["ValueError", "tuple", "OverflowError"]
+    assert batcher.n_refused == 1
+
+
+def test_a_card_is_enough_to_perceive_with(nano: LoadedModel, thinker: ThinkerReplica, tmp_path: Path) -> None:
+    """The session's node needs no model files: experts and projectors come with the card."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
+    from realtime.cluster.engine import instruments
+
+    model = instruments(asyncio.run(thinker.card()), "")
+    for name, tensor in model.emotion.state_dict().items():
+        torch.testing.assert_close(tensor, nano.weights.emotion.state_dict()[name])
+    assert model.thinker.lm_head.weight.device.type == "meta"

@@ -1,0 +1,68 @@
+"""An adapter beside the backbone is the same model as one merged into it, and its neighbours do not notice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from realtime.errors import BadModel
+from realtime.model import adapters, checkpoint
+from realtime.model.fused import FusedLanguageModel, Memory
+
+RANK = 4
+
+
+def write(folder: Path, names: list[str], shapes: dict[str, tuple[int, int]], seed: int) -> Path:
+    noise = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name in names:
+        n_out, n_in = shapes[f"{name}.weight"]
+        tensors[f"base_model.model.{name}.lora_A.weight"] = 0.1 * torch.randn(RANK, n_in, generator=noise)
+        tensors[f"base_model.model.{name}.lora_B.weight"] = 0.1 * torch.randn(n_out, RANK, generator=noise)
+    folder.mkdir()
+    save_file(tensors, folder / checkpoint.ADAPTER_WEIGHTS)
+    settings = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK}
+    (folder / checkpoint.ADAPTER_CONFIG).write_text(json.dumps(settings))
+    return folder
+
+
+def hidden(reader: FusedLanguageModel, x_TD: torch.Tensor) -> torch.Tensor:
+    memory = Memory(reader.config, 16, dtype=x_TD.dtype, device=x_TD.device)
+    return reader.read(x_TD, *reader.text_rotary(0, x_TD.shape[0]), memory)
+
+
+@torch.inference_mode()
+def test_beside_is_as_merged_and_the_backbone_stays_as_it_was(tmp_path: Path) -> None:
+    plain = checkpoint.load(checkpoint.NANO)
+    shapes = {key: tuple(value.shape) for key, value in plain.state_dict().items()}
+    names = [
+        key.removesuffix(".weight")
+        for key in shapes
+        if key.startswith("thinker.model.layers.") and "_proj.weight" in key and "k_proj" not in key
+    ]
+    folder = write(tmp_path / "adapter", names, shapes, seed=0)
+    merged = checkpoint.load(checkpoint.NANO, adapter=folder)
+    reader = FusedLanguageModel(plain.thinker.model, plain.thinker.lm_head)
+    x = plain.embed(torch.arange(9))
+    before = hidden(reader, x)
+    pairs = adapters.read(folder, plain.config.text, dtype=torch.float32, device=plain.device)
+    beside = hidden(reader.adapted(pairs), x)
+    expected = hidden(FusedLanguageModel(merged.thinker.model, merged.thinker.lm_head), x)
+    torch.testing.assert_close(beside, expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(beside, before, atol=1e-2)
+    torch.testing.assert_close(hidden(reader, x), before)
+
+
+def test_an_adapter_of_the_towers_cannot_stand_beside(tmp_path: Path) -> None:
+    plain = checkpoint.load(checkpoint.NANO)
+    name = next(
+        key for key in plain.state_dict() if key.startswith("thinker.visual") and "attn" in key and "weight" in key
+    )
+    shapes = {name: tuple(plain.state_dict()[name].shape)}
+    folder = write(tmp_path / "adapter", [name.removesuffix(".weight")], shapes, seed=0)  # type: ignore[arg-type]
+    with pytest.raises(BadModel, match="not in the language model"):
+        adapters.read(folder, plain.config.text, dtype=torch.float32, device=plain.device)
