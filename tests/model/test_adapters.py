@@ -35,6 +35,11 @@ def hidden(reader: FusedLanguageModel, x_TD: torch.Tensor) -> torch.Tensor:
     return reader.read(x_TD, *reader.text_rotary(0, x_TD.shape[0]), memory)
 
 
+def apart(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Against the size of the whole. Merged weights are rounded to the 16 bits of the file; those beside are not."""
+    return float((a - b).norm() / b.norm())
+
+
 @torch.inference_mode()
 def test_beside_is_as_merged_and_the_backbone_stays_as_it_was(tmp_path: Path) -> None:
     plain = checkpoint.load(checkpoint.NANO)
@@ -52,8 +57,7 @@ def test_beside_is_as_merged_and_the_backbone_stays_as_it_was(tmp_path: Path) ->
     pairs = adapters.read(folder, plain.config.text, dtype=torch.float32, device=plain.device)
     beside = hidden(reader.adapted(pairs), x)
     expected = hidden(FusedLanguageModel(merged.thinker.model, merged.thinker.lm_head), x)
-    torch.testing.assert_close(beside, expected, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(beside, before, atol=1e-2)
+    assert apart(beside, expected) < 1e-3 < 0.1 < apart(beside, before)
     torch.testing.assert_close(hidden(reader, x), before)
 
 
