@@ -70,8 +70,14 @@ def begun(window: Window, ask: Ask) -> AnalysisBegun:
 
 
 def _people(window: Window) -> tuple[int, ...]:
-    """Tracks in the order in which the chain gives out letters: that of the newest frame with a face in it."""
-    return next((tuple(face.track for face in frame.faces) for frame in reversed(window.frames) if frame.faces), ())
+    """Tracks in the order in which the chain gives out letters.
+
+    It counts the faces that were measured, in the newest frame with one, as in training; a face that was found but
+    fits no mesh has no cue tokens, and comes after them however big it is.
+    """
+    measured = next((frame.cues for frame in reversed(window.frames) if frame.cues), ())
+    found = next((frame.faces for frame in reversed(window.frames) if frame.faces), ())
+    return tuple(dict.fromkeys([*(cues.track for cues in measured), *(face.track for face in found)]))
 
 
 def labelled(window: Window, label: Label) -> Labelled:

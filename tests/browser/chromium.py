@@ -130,6 +130,10 @@ class Visit:
     def now_ms(self) -> float:
         return float(self.page.evaluate("performance.now()"))
 
+    def overflow_px(self) -> float:
+        """How far the page reaches beyond the window's width."""
+        return float(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
     def section(self, name: str) -> Any:
         return self.page.locator(f".section[data-section={name}]")
 

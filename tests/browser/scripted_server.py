@@ -59,7 +59,9 @@ class FocalPerceiver(ScriptedPerceiver):
         focal = tuple((x - 0.2 * width, 0.1, 0.9 * width, 0.8) for x, *_ in boxes)
         cells = "".join("f" if 2 <= n % 8 < 6 and n // 8 else "k" if n % 5 else "-" for n in range(48))
         grid = TokenMap((0.0, 0.0, 1.0, 1.0), rows=6, columns=8, cells=cells)
-        return replace(super().see(frame), faces=faces, focal=focal, map=grid)
+        seen = super().see(frame)
+        cues = tuple(replace(seen.cues[0], track=face.track) for face in faces)
+        return replace(seen, faces=faces, cues=cues, focal=focal, map=grid)
 
 
 class WordByWord(ScriptedThinker):

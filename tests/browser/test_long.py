@@ -25,9 +25,15 @@ BACKGROUND = """
   const real = globalThis.requestAnimationFrame.bind(globalThis);
   globalThis.waiting = [];
   globalThis.background = false;
+  Object.defineProperty(document, "hidden", { get: () => globalThis.background });
+  const turn = (hidden) => {
+    globalThis.background = hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  globalThis.goAway = () => turn(true);
   globalThis.requestAnimationFrame = (draw) => (globalThis.background ? globalThis.waiting.push(draw) : real(draw));
   globalThis.comeBack = () => {
-    globalThis.background = false;
+    turn(false);
     for (const draw of globalThis.waiting.splice(0)) real(draw);
   };
 """
@@ -146,10 +152,13 @@ def test_what_comes_late_twice_or_cannot_be_read_changes_nothing_else(live: Visi
 
 def test_an_hour_in_the_background_is_caught_up_with(live: Visit) -> None:
     page = live.page
-    page.evaluate("globalThis.background = true")
+    page.evaluate("globalThis.goAway()")
     inject(page, events.lines(events.conversation(3_600, n_words=2), session=events.session_of(page)))
     expect(page.locator("#history")).not_to_contain_text("60:00")
     page.evaluate("globalThis.comeBack()")
+    expect(page.locator("#notices [data-code=background_back]")).to_contain_text(
+        "moments while this tab was in the back"
+    )
     expect(page.locator("#history")).to_contain_text("60:00")
     expect(page.locator("#link")).to_have_text("Live")
     assert live.complaints == []
@@ -160,6 +169,7 @@ def test_a_camera_that_is_unplugged_is_taken_up_again(live: Visit) -> None:
     page.evaluate(UNPLUG, "NotFoundError")
     expect(page.locator("[data-code=camera_unplugged]")).to_contain_text("The camera is gone")
     page.evaluate("globalThis.plugIn()")
+    expect(page.locator("[data-code=camera_back]")).to_contain_text("The camera is back")
     expect(page.locator("[data-code=camera_unplugged]")).to_have_count(0)
     states: list[Any] = page.evaluate(
         "document.querySelector('#live video').srcObject.getTracks().map((track) => [track.kind, track.readyState])"

@@ -93,7 +93,7 @@ def test_patches_show_what_is_read_and_what_is_left_out(visit: Visits, scripted:
     expect(patches).to_be_hidden()
     page.locator("#patches").click()
     expect(patches).to_be_visible()
-    expect(page.locator(".tokens")).to_have_text("4 focal, 3 around it, 1 dropped")
+    expect(page.locator(".tokens")).to_have_text("Patches: 4 in focus, 3 around, 1 dropped")
     # Alpha in the middle of the first column of the first row (dropped), the next (kept), and one that is focal.
     shades = page.evaluate(
         """() => {

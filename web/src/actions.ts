@@ -3,7 +3,7 @@
 import { sameEvidence, type Evidence } from "./evidence";
 import type { Rejected, WireEvent } from "./protocol";
 import { assertNever, reduceEvent } from "./reducer";
-import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Failure, type Link, type Playback, type Session, type View } from "./view";
+import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Failure, type Happening, type Link, type Playback, type Session, type View } from "./view";
 
 export type Action =
   | { readonly do: "choose"; readonly choice: Choice }
@@ -18,6 +18,7 @@ export type Action =
   | { readonly do: "devices"; readonly devices: Devices }
   | { readonly do: "end"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string }
   | { readonly do: "unplug"; readonly kind: "camera" | "microphone"; readonly gone: boolean }
+  | { readonly do: "tell"; readonly happening: Happening }
   | { readonly do: "ask"; readonly asking: Asking }
   | { readonly do: "open"; readonly file: string; readonly session: Session }
   | { readonly do: "play"; readonly playing: boolean }
@@ -44,7 +45,7 @@ export function reduce(view: View, action: Action): View {
     case "offer":
       return { ...view, phase: { name: "starting", step: "server" } };
     case "fail":
-      return { ...view, phase: { name: "consent", failure: action.failure } };
+      return { ...view, phase: { name: "consent", failure: action.failure, deleted: false } };
     case "go live":
       return {
         ...view,
@@ -54,6 +55,7 @@ export function reduce(view: View, action: Action): View {
         pinned: null,
         held: null,
         lit: null,
+        happened: [],
         asking: { state: "idle" },
       };
     case "media":
@@ -75,6 +77,11 @@ export function reduce(view: View, action: Action): View {
     case "unplug": {
       const others = view.unplugged.filter((kind) => kind !== action.kind);
       return { ...view, unplugged: action.gone ? [...others, action.kind] : others };
+    }
+    case "tell": {
+      // The newest of a kind stands for it.
+      const others = view.happened.filter(({ kind }) => kind !== action.happening.kind);
+      return { ...view, happened: [...others, action.happening] };
     }
     case "ask":
       return { ...view, asking: action.asking };
@@ -103,7 +110,7 @@ export function reduce(view: View, action: Action): View {
     case "forget":
       return {
         ...view,
-        phase: { name: "consent", failure: null },
+        phase: { name: "consent", failure: null, deleted: view.phase.name === "ended" && view.session.analyses.length > 0 },
         session: NO_SESSION,
         playback: AT_START,
         pinned: null,

@@ -129,7 +129,7 @@ function toVtt(session: Session): string {
     if (end <= begin) return [];
     fromS = end;
     const { label, confidence } = concluded(analysis);
-    const words = [`${label} (${Math.round(confidence * 100)} %)`, saidText(analysis, "fine")].filter(Boolean);
+    const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });
   return ["WEBVTT\n", ...cues].join("\n");

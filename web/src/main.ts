@@ -8,6 +8,7 @@ import { loadConfig } from "./config";
 import { makePage } from "./draw";
 import { EventFollower } from "./events";
 import { save } from "./export";
+import { Happenings } from "./happenings";
 import { MediaFailure } from "./media";
 import { asLanguage, LANGUAGES, preferredLanguage } from "./messages";
 import { Player } from "./player";
@@ -37,6 +38,9 @@ let running: Running | null = null;
 /** Counts starts, so that one that was cancelled knows it. */
 let attempt = 0;
 const player = new Player((action) => send(action));
+const happenings = new Happenings(() => view, send, nowS);
+/** Ends what the page in one language listens to, when it gives way to another. */
+let drawing = new AbortController();
 let draw = drawIn(preferredLanguage());
 
 function nowS(): number {
@@ -49,6 +53,8 @@ function send(action: Action): void {
 
 function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof makePage> {
   document.documentElement.lang = language;
+  drawing.abort();
+  drawing = new AbortController();
   return makePage(
     root,
     {
@@ -70,6 +76,7 @@ function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof make
       stream: () => capture?.stream ?? null,
       clip: () => player.clip,
       level: () => capture?.level() ?? 0,
+      given: drawing.signal,
     },
     LANGUAGES[language],
   );
@@ -100,7 +107,7 @@ async function prepare(remember: boolean): Promise<void> {
 
 const heardOfDevices: Heard = {
   onDevices: (devices) => send({ do: "devices", devices }),
-  onPlug: (kind, gone) => send({ do: "unplug", kind, gone }),
+  onPlug: (kind, gone) => happenings.plug(kind, gone),
 };
 
 async function start(): Promise<void> {
@@ -132,7 +139,7 @@ function follow(whip: WhipSession): EventFollower {
       send({ do: "event", event, nowS: nowS() });
       if (event.type === "session.closed") void closed(event.reason);
     },
-    onLink: (link) => send({ do: "link", link }),
+    onLink: (link) => happenings.link(link),
     onGone: (why) => void finish(why, ""),
   });
 }

@@ -139,7 +139,8 @@ export type Failure =
   | { readonly kind: "problem"; readonly detail: string; readonly hint: string };
 
 export type Phase =
-  | { readonly name: "consent"; readonly failure: Failure | null }
+  /** `deleted`: a session was on the page, and nothing of it is left. */
+  | { readonly name: "consent"; readonly failure: Failure | null; readonly deleted: boolean }
   | { readonly name: "starting"; readonly step: "permission" | "server" | "file" }
   /** Camera and microphone are open, on this page only. */
   | { readonly name: "ready" }
@@ -147,6 +148,15 @@ export type Phase =
   /** A saved session is open; `file` is its name. */
   | { readonly name: "replay"; readonly file: string }
   | { readonly name: "ended"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string };
+
+/** Something that was wrong and is well again; told for a while, then gone. */
+export interface Happening {
+  readonly kind: "camera" | "microphone" | "link" | "background";
+  /** On the page's clock. */
+  readonly atS: number;
+  /** Moments that were analysed meanwhile. */
+  readonly nMoments: number;
+}
 
 export interface Device {
   readonly id: string;
@@ -195,6 +205,8 @@ export interface View {
   readonly playback: Playback;
   /** What was unplugged and has not come back. */
   readonly unplugged: readonly ("camera" | "microphone")[];
+  /** What has come back, the newest last. */
+  readonly happened: readonly Happening[];
   readonly mirrored: boolean;
   readonly focalShown: boolean;
   readonly patchesShown: boolean;
@@ -221,7 +233,7 @@ export const NO_SESSION: Session = {
 };
 
 export const FIRST_VIEW: View = {
-  phase: { name: "consent", failure: null },
+  phase: { name: "consent", failure: null, deleted: false },
   choice: "both",
   session: NO_SESSION,
   link: { state: "connecting" },
@@ -232,6 +244,7 @@ export const FIRST_VIEW: View = {
   asking: { state: "idle" },
   playback: AT_START,
   unplugged: [],
+  happened: [],
   mirrored: false,
   focalShown: true,
   patchesShown: false,
@@ -251,7 +264,10 @@ export function bestLabel(analysis: Analysis): Labelled | null {
 export function concluded(analysis: Analysis): Answer {
   const labelled = bestLabel(analysis);
   if (analysis.answer !== null) return analysis.answer;
-  return { label: labelled?.label ?? "", intensity: "", confidence: labelled?.probabilities[labelled.label] ?? 0 };
+  const shares = labelled?.probabilities ?? {};
+  // "unsure" has no share of its own: the likeliest one tells how near it came.
+  const confidence = shares[labelled?.label ?? ""] ?? Math.max(0, ...Object.values(shares));
+  return { label: labelled?.label ?? "", intensity: "", confidence };
 }
 
 /** How face and voice differ, from whichever label said so last. */
@@ -293,7 +309,7 @@ export function analysisAt(session: Session, atS: number): Analysis | null {
 /** The frame on show: the newest, or the one that is being replayed. */
 export function lookedNow(view: View): Looked | null {
   if (view.phase.name !== "replay") return view.session.looks.at(-1) ?? null;
-  return view.session.looks.findLast((look) => look.atS <= view.playback.atS) ?? null;
+  return view.session.looks.findLast((look) => look.atS <= view.playback.atS) ?? view.session.looks[0] ?? null;
 }
 
 /** What a window chooses from; old recordings don't say, and then it is what the session opened with. */

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { reduce, type Action } from "../src/actions";
 import { readConfig } from "../src/config";
-import { certainty, clock, percent, quantile } from "../src/draw/format";
+import { certainty, clock, percent, quantile, shortened, sureness } from "../src/draw/format";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/events";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
 import { letter } from "../src/evidence";
-import { FIRST_VIEW, shownAnalysis, type View } from "../src/view";
+import { concluded, FIRST_VIEW, shownAnalysis, type Analysis, type View } from "../src/view";
 import { refusal } from "../src/whip";
 import { event } from "./fixture";
 
@@ -44,8 +44,45 @@ describe("the view", () => {
     expect(reduce(ended, { do: "forget" })).toMatchObject({ phase: { name: "consent" }, session: { analyses: [] } });
   });
 
+  it("says that a session was deleted, and only then", () => {
+    const ended = reduce(live, { do: "end", why: "withdrawn", detail: "" });
+    expect(reduce(ended, { do: "forget" }).phase).toMatchObject({ deleted: true });
+    expect(reduce({ ...ended, phase: { name: "replay", file: "a.json" } }, { do: "forget" }).phase).toMatchObject({ deleted: false });
+    expect(reduce(FIRST_VIEW, { do: "forget" }).phase).toMatchObject({ deleted: false });
+  });
+
+  it("tells of the newest return of each kind", () => {
+    const back = (kind: "link" | "camera", atS: number): Action => ({ do: "tell", happening: { kind, atS, nMoments: 0 } });
+    expect(after([back("link", 1), back("camera", 2), back("link", 3)]).happened.map(({ kind, atS }) => [kind, atS])).toEqual([
+      ["camera", 2],
+      ["link", 3],
+    ]);
+  });
+
   it("starts every session empty", () => {
     expect(reduce(live, { do: "go live" }).session.analyses).toEqual([]);
+  });
+});
+
+describe("an unsure verdict", () => {
+  const probabilities = { happy: 0.39, sad: 0.22 };
+  const unsure = labelled(4, 9);
+  if (unsure.do !== "event" || unsure.event.type !== "label") throw new Error("a label");
+  const { session } = reduce(FIRST_VIEW, { ...unsure, event: { ...unsure.event, label: "unsure", probabilities } });
+  const verdict = concluded(session.analyses[0] as Analysis);
+
+  it("is as near to a label as its likeliest one, and has no percentage of its own", () => {
+    expect(verdict).toMatchObject({ label: "unsure", confidence: 0.39 });
+    expect(sureness(verdict)).toBe("");
+    expect(sureness({ ...verdict, label: "happy" })).toBe("39 %");
+  });
+});
+
+describe("a text that is too long for its place", () => {
+  it("keeps whole sentences, or the beginning of the first", () => {
+    expect(shortened("One. Two.", 20)).toBe("One. Two.");
+    expect(shortened("One is here. Two is there. Three.", 26)).toBe("One is here. Two is there.");
+    expect(shortened("One goes on and on.", 8)).toBe("One goe…");
   });
 });
 

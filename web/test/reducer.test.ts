@@ -6,6 +6,9 @@ import { event, fixtureEvents, RAW, shuffled } from "./fixture";
 
 declare const process: { cpuUsage(since?: { user: number; system: number }): { user: number; system: number } };
 
+/** Of the processor's time. Ten times what a quiet machine needs; lists that are copied for each event take minutes. */
+const BURST_MS = 5_000;
+
 function after(events: readonly WireEvent[], from: Session = NO_SESSION): Session {
   return events.reduce((session, each) => reduceEvent(session, each, each.t + 100), from);
 }
@@ -164,7 +167,7 @@ describe("a long session", () => {
     const burst = Array.from({ length: 1_800 }, (_, at) => event("frame", { seq: KEPT_LOOKS + at, t: KEPT_LOOKS + at }));
     const before = process.cpuUsage();
     expect(after(burst, full).looks).toHaveLength(KEPT_LOOKS);
-    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(1_000);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(BURST_MS);
   });
 
   it("keeps a bounded number of windows, the newest", () => {
@@ -174,14 +177,13 @@ describe("a long session", () => {
     expect(analyses.at(-1)?.window).toBe(KEPT_ANALYSES + 49);
   });
 
-  it("takes ten thousand words within a second", () => {
+  it("takes ten thousand words at once", () => {
     const full = after(Array.from({ length: KEPT_ANALYSES }, (_, window) => event("window", { window, seq: window + 1 })));
     const burst = Array.from({ length: 10_000 }, (_, index) =>
       event("reason.delta", { seq: 3_000 + index, window: KEPT_ANALYSES - 1 - (index % 20), text: "word " }),
     );
     const before = process.cpuUsage();
     after(burst, full);
-    // Of the processor's time: a busy machine may take longer over it.
-    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(1_000);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(BURST_MS);
   });
 });

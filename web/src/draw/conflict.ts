@@ -4,7 +4,7 @@ import type { Conflict } from "../protocol";
 import { sameList } from "../timeline";
 import { conflictOf, labelsOf, shownAnalysis, type View } from "../view";
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
-import { labelName, percent } from "./format";
+import { decimal, labelName, percent } from "./format";
 import type { MakePart } from "./hands";
 
 /** Bits of divergence from which face and voice are said to differ, and to disagree. */
@@ -68,7 +68,7 @@ export const makeConflict: MakePart = (_hands, words) => {
       setClass(root, "empty", conflict === null);
       setAttr(root, "data-degree", conflict === null ? "none" : degree(conflict.score));
       setText(summary, conflict === null ? say.none : say.score[degree(conflict.score)]);
-      setText(score, conflict === null ? "" : say.scoreNote(conflict.score.toFixed(2)));
+      setText(score, conflict === null ? "" : say.scoreNote(decimal(conflict.score, 2)));
       drawRows(conflict);
     },
   };

@@ -71,9 +71,11 @@ export const makeConsent: MakePart = (hands, words) => {
   const openSaved = el("button", { class: "quiet", id: "open-saved", attrs: { type: "button" }, onClick: () => file.click() }, say.open.button);
   const saved = el("section", { class: "saved", attrs: { "aria-label": say.open.title } }, el("p", { class: "note" }, el("b", {}, say.open.title), " ", say.open.text), openSaved, file);
 
+  const deleted = el("p", { class: "deleted", id: "deleted", attrs: { role: "status" } });
   const root = el(
     "main",
     { class: "consent", id: "consent" },
+    deleted,
     el("h1", {}, say.heading),
     el("p", { class: "lead" }, say.lead),
     el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), el("dd", {}, fact.text)))),
@@ -88,6 +90,7 @@ export const makeConsent: MakePart = (hands, words) => {
       for (const { choice, input } of radios) input.checked = view.choice === choice;
       setText(note, say.sourceNotes[view.choice]);
       setText(agree, say.agree[view.choice]);
+      setText(deleted, view.phase.name === "consent" && view.phase.deleted ? say.deleted : "");
       failure.draw(view.phase.name === "consent" ? view.phase.failure : null, nowS);
     },
   };

@@ -1,6 +1,8 @@
 /** Numbers in words. */
 
+import { sentences } from "../evidence";
 import type { Messages } from "../messages";
+import type { Answer } from "../protocol";
 
 /** 75.4 → "1:15" */
 export function clock(seconds: number): string {
@@ -13,6 +15,17 @@ export function percent(share: number): string {
   return `${Math.min(99, Math.max(share > 0 ? 1 : 0, Math.round(share * 100)))} %`;
 }
 
+/** How sure a verdict is; being unsure has no percentage of its own. */
+export function sureness(verdict: Answer): string {
+  return verdict.label === "unsure" ? "" : percent(verdict.confidence);
+}
+
+/** A number with its decimals as the page's language writes them. */
+export function decimal(value: number, digits: number): string {
+  const point = document.documentElement.lang === "de" ? "," : ".";
+  return value.toFixed(digits).replace(".", point);
+}
+
 export function labelName(words: Messages, label: string): string {
   return words.labels[label] ?? label;
 }
@@ -21,6 +34,17 @@ export function labelName(words: Messages, label: string): string {
 export function certainty(confidence: number): "high" | "middle" | "low" {
   if (confidence >= 0.85) return "high";
   return confidence >= 0.5 ? "middle" : "low";
+}
+
+/** As many whole sentences as fit; of one that alone is too long, its beginning. */
+export function shortened(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  let kept = "";
+  for (const sentence of sentences(text)) {
+    if (kept.length + sentence.trimEnd().length > limit) break;
+    kept += sentence;
+  }
+  return kept === "" ? `${text.slice(0, limit - 1).trimEnd()}…` : kept.trimEnd();
 }
 
 export function quantile(values: readonly number[], share: number): number {

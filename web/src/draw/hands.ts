@@ -29,6 +29,8 @@ export interface Hands {
   readonly clip: () => string | null;
   /** Loudness now, 0–1. */
   readonly level: () => number;
+  /** Aborted when this page gives way to one in another language. */
+  readonly given: AbortSignal;
 }
 
 /** One part of the page: made once, then drawn from each new view. */

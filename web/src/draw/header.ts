@@ -4,6 +4,7 @@ import { LANGUAGES } from "../messages";
 import type { Messages } from "../messages";
 import type { View } from "../view";
 import { el, setAttr, setClass, setText, show } from "./dom";
+import { decimal } from "./format";
 import type { MakePart } from "./hands";
 
 /** Less than this is no delay that anyone notices. */
@@ -26,11 +27,12 @@ export const makeHeader: MakePart = (hands, words) => {
     root,
     draw: (view: View, nowS: number) => {
       const live = view.phase.name === "live";
-      show(withdraw, live || view.phase.name === "ready");
-      setClass(root, "during", live);
+      const open = live || view.phase.name === "ready";
+      show(withdraw, open);
+      setClass(root, "during", open);
       show(link, live || view.phase.name === "ended");
       const behind = live && view.session.lag.seconds >= LAG_SAID_S;
-      setText(lag, behind ? words.link.behind(view.session.lag.seconds.toFixed(1)) : "");
+      setText(lag, behind ? words.link.behind(decimal(view.session.lag.seconds, 1)) : "");
       setText(link, linkWords(view, words, nowS));
       setAttr(link, "data-state", view.phase.name === "live" && !view.phase.mediaUp ? "media" : view.link.state);
     },

@@ -4,7 +4,7 @@ import type { Messages } from "../messages";
 import { bestLabel, concluded, shownAnalysis, type Analysis, type View } from "../view";
 import { FORMATS, type Format } from "../export";
 import { el, setAttr, setClass, setText, show } from "./dom";
-import { clock, labelName, percent } from "./format";
+import { clock, labelName, sureness } from "./format";
 import type { Hands, MakePart } from "./hands";
 
 /** Rows on the page at first, and how many more a click brings. */
@@ -72,7 +72,7 @@ function makeRow(hands: Hands, words: Messages): Row {
       const verdict = concluded(analysis);
       setText(time, analysis.span === null ? "" : clock(analysis.span.end));
       setText(name, labelName(words, verdict.label));
-      setText(value, percent(verdict.confidence));
+      setText(value, sureness(verdict));
       setClass(button, "spoken", (analysis.span?.speechS ?? 0) > 0);
       setClass(button, "writing", analysis.sections === null);
       setAttr(button, "aria-current", shown ? "true" : null);

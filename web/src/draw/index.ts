@@ -4,7 +4,7 @@ import type { Messages } from "../messages";
 import { concluded, followed, type Analysis, type View } from "../view";
 import { makeConsent } from "./consent";
 import { el, setText, show } from "./dom";
-import { labelName, percent } from "./format";
+import { labelName, sureness } from "./format";
 import type { Hands } from "./hands";
 import { makeHeader } from "./header";
 import { makeLive } from "./live";
@@ -43,7 +43,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     if (newest !== told && newest?.answer) {
       told = newest;
       const verdict = concluded(newest);
-      setText(announced, words.verdict.announce(labelName(words, verdict.label), percent(verdict.confidence)));
+      setText(announced, [labelName(words, verdict.label), sureness(verdict)].filter(Boolean).join(", "));
     }
   };
 }

@@ -2,7 +2,7 @@
 
 import type { Analysis, View } from "../view";
 import { el, setShare, setText, show } from "./dom";
-import { quantile } from "./format";
+import { decimal, quantile } from "./format";
 import type { MakePart } from "./hands";
 
 /** Percentiles are over this many windows, so that they follow a machine that slows down. */
@@ -35,14 +35,15 @@ export const makeLatency: MakePart = (_hands, words) => {
     draw: (view: View) => {
       const { session } = view;
       setText(running, session.model === "" ? "" : words.live.running(session.model, session.engine));
-      setText(skipped, [words.link.behind(session.lag.seconds.toFixed(1)) + ".", words.live.skipped(session.lag.skippedFrames, session.lag.skippedWindows), session.nRejected > 0 ? words.live.unread(session.nRejected) : ""].filter(Boolean).join(" "));
+      setText(skipped, [words.link.behind(decimal(session.lag.seconds, 1)) + ".", words.live.skipped(session.lag.skippedFrames, session.lag.skippedWindows), session.nRejected > 0 ? words.live.unread(session.nRejected) : ""].filter(Boolean).join(" "));
       if (session.analyses.length === 0 && rows.size > 0) {
+        drawn = null;
         rows.clear();
         body.replaceChildren();
       }
       show(table, rows.size > 0);
       show(empty, rows.size === 0);
-      const newest = session.analyses.findLast((analysis) => analysis.sections !== null) ?? null;
+      const newest = session.analyses.findLast((analysis) => Object.keys(analysis.timingsMs).length > 0) ?? null;
       if (newest === null || newest === drawn || (drawn !== null && !root.open)) return;
       drawn = newest;
       const recent = session.analyses.slice(-RECENT_WINDOWS).map((analysis) => analysis.timingsMs);
@@ -52,7 +53,7 @@ export const makeLatency: MakePart = (_hands, words) => {
         const past = recent.map((timings) => timings[stage]).filter((value) => value !== undefined);
         [ms, quantile(past, 0.5), quantile(past, 0.95)].forEach((value, index) => {
           const cell = cells[index];
-          if (cell !== undefined) setText(cell, value.toFixed(value < 10 ? 1 : 0));
+          if (cell !== undefined) setText(cell, decimal(value, value < 10 ? 1 : 0));
         });
         setShare(row, "--share", ms / longest);
       }

@@ -45,9 +45,7 @@ export const makeLive: MakePart = (hands, words) => {
 
   let drawn: View | null = null;
   // Made when it is wanted: nobody looks at it before.
-  addEventListener("beforeprint", () => {
-    if (drawn !== null) report.draw(drawn, 0);
-  });
+  addEventListener("beforeprint", () => drawn !== null && report.draw(drawn, 0), { signal: hands.given });
   return {
     root,
     draw: (view: View, nowS: number) => {

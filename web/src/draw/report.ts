@@ -5,17 +5,20 @@ import { saidText } from "../export";
 import { moments, runs, thinned, type Moment } from "../timeline";
 import { degree } from "./conflict";
 import { el, setText, svg } from "./dom";
-import { clock, labelName, percent } from "./format";
+import { clock, labelName, shortened, sureness } from "./format";
 import type { MakePart, Part } from "./hands";
 
 const N_MOMENTS = 6;
+/** With these the report stays on one page whatever was said. */
+const REASON_LETTERS = 220;
+const QUESTION_LETTERS = 300;
 const WIDTH = 1000;
 const ROW = 34;
 const NAMES = 130;
 
 export const makeReport: MakePart = (_hands, words) => {
   const say = words.report;
-  const root = el("section", { class: "report", id: "report", attrs: { "aria-hidden": "true" } });
+  const root = el("section", { class: "report", id: "report" });
   let drawn: Session | null = null;
 
   function fill(view: View): void {
@@ -23,14 +26,14 @@ export const makeReport: MakePart = (_hands, words) => {
     drawn = session;
     const all = moments(session);
     const labels = mostUsed(all);
-    const questions = [...new Set(session.analyses.flatMap((analysis) => analysis.query ?? []))];
+    const questions = [...new Set(session.analyses.map((analysis) => analysis.query ?? words.ask.default))];
     const own = session.analyses.some((analysis) => ownLabels(session, labelsOf(session, analysis)));
     const facts = [
       [say.model, words.live.running(session.model, session.engine)],
       [say.length, clock(session.mediaS)],
       [say.speech, clock(session.speech.reduce((sum, { start, end }) => sum + (end ?? start) - start, 0))],
       [say.moments, String(all.length)],
-      [say.question, questions.length > 0 ? questions.map((query) => `“${query}”`).join(", ") : words.ask.default],
+      [say.question, shortened(questions.map((query) => `“${query}”`).join(", "), QUESTION_LETTERS)],
     ] as const;
     root.replaceChildren(
       el("h1", {}, say.heading),
@@ -70,15 +73,15 @@ export const makeReport: MakePart = (_hands, words) => {
   function table(chosen: readonly Analysis[]): HTMLElement {
     const head = [say.time, say.answer, say.conflict, say.reason].map((name) => el("th", { attrs: { scope: "col" } }, name));
     const rows = chosen.map((analysis) => {
-      const { label, confidence } = concluded(analysis);
+      const verdict = concluded(analysis);
       const conflict = conflictOf(analysis);
       return el(
         "tr",
         {},
         el("td", {}, clock(analysis.span?.end ?? 0)),
-        el("td", {}, `${labelName(words, label)}, ${percent(confidence)}`),
+        el("td", {}, [labelName(words, verdict.label), sureness(verdict)].filter(Boolean).join(", ")),
         el("td", {}, conflict === null ? "–" : words.conflict.score[degree(conflict.score)]),
-        el("td", { attrs: { lang: "en" } }, saidText(analysis, "fine") || saidText(analysis, "face") || "–"),
+        el("td", { attrs: { lang: "en" } }, shortened(saidText(analysis, "fine") || saidText(analysis, "face"), REASON_LETTERS) || "–"),
       );
     });
     return el("table", {}, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));

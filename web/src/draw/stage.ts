@@ -17,9 +17,7 @@ export const makeStage: MakePart = (hands, words) => {
   const notices = el("ul", { class: "notices", id: "notices", attrs: { "aria-live": "polite" } });
   const mirror = toggle(words.live.mirror, () => hands.send({ do: "mirror" }));
   const focal = toggle(words.live.focal, () => hands.send({ do: "show focal" }));
-  focal.title = words.live.focalNote;
   const patches = toggle(words.live.patches, () => hands.send({ do: "show patches" }));
-  patches.title = words.live.patchesNote;
   patches.id = "patches";
   const tokens = el("p", { class: "tokens" });
   const devices = makeDevices(hands, words);
@@ -28,6 +26,8 @@ export const makeStage: MakePart = (hands, words) => {
   const root = el("section", { class: "stage", attrs: { "aria-label": words.live.picture } }, frame, bar);
   const clip = makeClip(hands, video);
   let ratio = "";
+  const note = el("p", { class: "note stage-note" });
+  root.append(note);
   let drawnNotices = "";
 
   function shape(view: View): void {
@@ -65,9 +65,11 @@ export const makeStage: MakePart = (hands, words) => {
       setAttr(patches, "aria-pressed", String(view.patchesShown));
       const split = looked?.tokens;
       setText(tokens, split === undefined ? "" : words.live.tokens(split.focal, split.background, split.dropped));
+      setClass(note, "of-focal", !view.patchesShown);
+      setText(note, !seen ? "" : view.patchesShown ? words.live.patchesNote : view.focalShown ? words.live.focalNote : "");
       overlay.draw(view, nowS);
       devices.draw(view, nowS);
-      drawnNotices = drawNotices(notices, view, words, drawnNotices);
+      drawnNotices = drawNotices(notices, view, words, drawnNotices, nowS);
     },
   };
 };
@@ -105,16 +107,24 @@ function toggle(text: string, onClick: () => void): HTMLButtonElement {
   return el("button", { class: "toggle", attrs: { type: "button", "aria-pressed": "false" }, onClick }, text);
 }
 
+/** How long the page tells of what has come back; on the page's own clock. */
+const BACK_SHOWN_S = 10;
+
 type Known = keyof Omit<Messages["notices"], "over">;
 
-function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: string): string {
+function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: string, nowS: number): string {
   // What the person chose to leave out is no trouble.
   const chosen = view.choice === "camera" ? "no_audio" : view.choice === "microphone" ? "no_video" : "";
   const blind = view.choice === "microphone" ? "no_face" : "";
   const standing = view.phase.name === "live" ? standingNotices(view.session).filter((notice) => notice.code !== chosen && notice.code !== blind) : [];
-  const key = [...view.unplugged, ...standing.map((notice) => `${notice.seq}${notice.over}`)].join();
+  const back = view.phase.name === "live" ? view.happened.filter(({ atS }) => nowS - atS < BACK_SHOWN_S) : [];
+  const key = [...back.map(({ kind, atS }) => `${kind}${atS}`), ...view.unplugged, ...standing.map((notice) => `${notice.seq}${notice.over}`)].join();
   if (key === drawn) return key;
   list.replaceChildren(
+    ...back.map(({ kind, nMoments }) => {
+      const said = words.happened[kind](nMoments);
+      return el("li", { class: "over", attrs: { "data-code": `${kind}_back` } }, el("b", {}, said.title), " ", said.text);
+    }),
     ...view.unplugged.map((kind) => el("li", { attrs: { "data-code": `${kind}_unplugged` } }, el("b", {}, words.unplugged[kind].title), " ", words.unplugged[kind].text)),
     ...standing.map((notice) => {
       if (notice.over) return el("li", { class: "over", attrs: { "data-code": notice.code } }, el("b", {}, words.notices.over[notice.code] ?? notice.message));

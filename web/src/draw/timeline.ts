@@ -12,6 +12,8 @@ import { makePlot, plotHeight, type Place, type Plot, type Row } from "./plot";
 const STEP_S = 0.25;
 const SPANS_S = [60, 300, 1800] as const;
 const LEAST_S = 4;
+/** Heading, readout and edges of the timeline, around its chart. */
+const BAR_PX = 88;
 
 type Range = { readonly mode: "follow"; readonly spanS: number } | { readonly mode: "fixed"; readonly fromS: number; readonly toS: number };
 
@@ -51,7 +53,7 @@ export const makeTimeline: MakePart = (hands, words) => {
     act();
   });
   new ResizeObserver(() => plot?.resize(chart.clientWidth)).observe(chart);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot?.repaint());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot?.repaint(), { signal: hands.given });
 
   function setRange(to: Range): void {
     range = to;
@@ -174,6 +176,8 @@ export const makeTimeline: MakePart = (hands, words) => {
       const { session } = now;
       const some = session.analyses.some((analysis) => analysis.span !== null);
       show(empty, !some);
+      // The chart's place is kept from the start, so that nothing below it moves when it comes.
+      root.style.minHeight = some ? "" : `${plotHeight(rowsOf(now).length || 1) + BAR_PX}px`;
       show(chart, some);
       show(readout, some);
       show(spans[2] ?? whole, session.mediaS > (SPANS_S[1] ?? 0));

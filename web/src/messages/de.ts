@@ -48,6 +48,7 @@ export const de: Messages = {
       microphone: "Einverstanden: Mikrofon öffnen",
     },
     after: "Zuerst sehen Sie sich selbst; gesendet wird nichts, bis Sie beginnen. Sie können jederzeit mit einem Klick widerrufen.",
+    deleted: "Alles aus dieser Sitzung ist gelöscht.",
     open: {
       title: "Oder sehen Sie sich eine gesicherte Sitzung an.",
       text: "Eine Sitzung von dieser Seite oder die Ereignisse von „realtime analyze“. Die Datei bleibt in diesem Browser.",
@@ -102,7 +103,7 @@ export const de: Messages = {
       case "token":
         return { title: "Dieser Server verlangt ein Token", text: "Öffnen Sie die Adresse mit #token=… am Ende, so wie Sie sie vom Betreiber bekommen haben." };
       case "full":
-        return { title: "Alle Plätze sind belegt", text: waitS > 0 ? `Nächster Versuch in ${waitS} s.` : "Jetzt könnte ein Platz frei sein." };
+        return { title: "Alle Plätze sind belegt", text: waitS > 0 ? `Versuchen Sie es in ${waitS} s noch einmal.` : "Jetzt könnte ein Platz frei sein." };
       case "not-saved":
         return {
           large: { title: "Diese Datei ist zu groß für eine Sitzung", text: "Zwei Stunden brauchen etwa 20 MB." },
@@ -137,8 +138,8 @@ export const de: Messages = {
     focal: "Fokus",
     focalNote: "Den umrandeten Bereich liest das Modell ganz, den Rest dünnt es aus.",
     patches: "Bildteile",
-    patchesNote: "So liest das Modell: den Fokus ganz (klar), behaltenen Hintergrund (verschleiert), ausgelassenen Hintergrund (durchgestrichen), außerhalb des Rasters nichts.",
-    tokens: (focal, background, dropped) => `${focal} im Fokus, ${background} ringsum, ${dropped} ausgelassen`,
+    patchesNote: "So liest das Modell: den Fokus ganz (klar), vom Hintergrund das meiste (verschleiert), aber nicht alles (durchgestrichen), außerhalb des Rasters nichts.",
+    tokens: (focal, background, dropped) => `Bildteile: ${focal} im Fokus, ${background} ringsum, ${dropped} ausgelassen`,
     strip: (seconds) => `Die letzten ${seconds} Sekunden: Lautstärke, Sprache und ausgewertete Momente`,
     camera: "Kamera",
     microphone: "Mikrofon",
@@ -151,6 +152,16 @@ export const de: Messages = {
   unplugged: {
     camera: { title: "Die Kamera ist weg", text: "Stecken Sie sie wieder an oder nehmen Sie eine andere; es geht dann von selbst weiter." },
     microphone: { title: "Das Mikrofon ist weg", text: "Stecken Sie es wieder an oder nehmen Sie ein anderes; es geht dann von selbst weiter." },
+  },
+
+  happened: {
+    camera: () => ({ title: "Die Kamera ist wieder da", text: "" }),
+    microphone: () => ({ title: "Das Mikrofon ist wieder da", text: "" }),
+    link: () => ({ title: "Wieder verbunden", text: "Was inzwischen gesagt wurde, ist nachgeholt." }),
+    background: (n) => ({
+      title: n === 1 ? "1 Moment, während dieser Tab im Hintergrund war" : `${n} Momente, während dieser Tab im Hintergrund war`,
+      text: "Sie stehen im Verlauf und unter „Frühere Momente“.",
+    }),
   },
 
   notices: {
@@ -190,7 +201,6 @@ export const de: Messages = {
     intensity: { slight: "leicht", moderate: "mittel", strong: "stark" },
     bars: "Wahrscheinlichkeit je Emotion",
     tick: "Erster Eindruck",
-    announce: (label, percent) => `${label}, ${percent}`,
     about: (from, to) => `${from} bis ${to}`,
   },
 
@@ -221,7 +231,7 @@ export const de: Messages = {
       fine: "Fein",
       answer: "Antwort",
     },
-    hint: "Zeigen Sie auf eine Aussage oder gehen Sie mit den Pfeiltasten durch: Worauf sie beruht, leuchtet auf.",
+    hint: "Zeigen oder tippen Sie auf eine Aussage oder gehen Sie mit den Pfeiltasten durch: Worauf sie beruht, leuchtet auf.",
     asked: (query) => `Gefragt: „${query}“`,
     ownLabels: "Das sind eigene Antworten. Das Modell hat nicht gelernt, sie zu unterscheiden, und seine Prozente sind dafür nicht geeicht.",
   },
@@ -263,8 +273,8 @@ export const de: Messages = {
     whole: "Alles",
     speech: "Sprache",
     measured: {
-      lip_corner_pull: "Mundwinkel",
-      brow_lower: "Brauen gesenkt",
+      lip_corner_pull: "Mundwinkel ↑",
+      brow_lower: "Brauen ↓",
       jaw_drop: "Mund offen",
       pitch_hz: "Tonhöhe",
       loudness_db: "Lautstärke",
@@ -340,10 +350,10 @@ export const de: Messages = {
       "peer lost": "Zehn Sekunden lang kamen weder Bild noch Ton an, deshalb hat der Server die Sitzung freigegeben.",
       "no media": "Die Verbindung stand, aber es kamen weder Bild noch Ton an.",
     },
-    again: "Neue Sitzung beginnen",
+    again: "Löschen und neu beginnen",
     print: "Bericht drucken",
     forget: "Alles löschen",
-    kept: "Das Geschriebene steht noch auf dieser Seite, und nur hier.",
+    kept: "Das Geschriebene steht noch auf dieser Seite, und nur hier. Sichern können Sie es weiter unten.",
   },
 
   labels: {

@@ -56,6 +56,7 @@ export const en = {
       microphone: "I agree: open the microphone",
     } satisfies Record<Choice, string>,
     after: "Next you see yourself; nothing is sent until you begin. You can withdraw at any time with one click.",
+    deleted: "Everything of that session is deleted.",
     open: {
       title: "Or look at a saved session.",
       text: "A session saved from this page, or the events of “realtime analyze”. The file stays in this browser.",
@@ -148,8 +149,8 @@ export const en = {
     focal: "Focal area",
     focalNote: "The model reads the outlined area in full and thins out the rest.",
     patches: "Patches",
-    patchesNote: "How the model reads: focal patches in full (clear), background kept (veiled), background left out (struck through), and nothing outside the grid.",
-    tokens: (focal: number, background: number, dropped: number) => `${focal} focal, ${background} around it, ${dropped} dropped`,
+    patchesNote: "How the model reads: patches in focus in full (clear), of the background most (veiled) but not all (struck through), and nothing outside the grid.",
+    tokens: (focal: number, background: number, dropped: number) => `Patches: ${focal} in focus, ${background} around, ${dropped} dropped`,
     strip: (seconds: number) => `Last ${seconds} seconds: loudness, speech and analysed moments`,
     camera: "Camera",
     microphone: "Microphone",
@@ -162,6 +163,16 @@ export const en = {
   unplugged: {
     camera: { title: "The camera is gone", text: "Plug it in again, or another one; it is taken up by itself." },
     microphone: { title: "The microphone is gone", text: "Plug it in again, or another one; it is taken up by itself." },
+  },
+
+  happened: {
+    camera: (): Said => ({ title: "The camera is back", text: "" }),
+    microphone: (): Said => ({ title: "The microphone is back", text: "" }),
+    link: (): Said => ({ title: "Connected again", text: "What was said in between has been caught up with." }),
+    background: (n: number): Said => ({
+      title: n === 1 ? "1 moment while this tab was in the background" : `${n} moments while this tab was in the background`,
+      text: "They are in the timeline and under “Earlier moments”.",
+    }),
   },
 
   notices: {
@@ -201,7 +212,6 @@ export const en = {
     intensity: { slight: "slight", moderate: "moderate", strong: "strong" } as Readonly<Record<string, string>>,
     bars: "Probability of each label",
     tick: "First impression",
-    announce: (label: string, percent: string) => `${label}, ${percent}`,
     about: (from: string, to: string) => `${from} to ${to}`,
   },
 
@@ -232,7 +242,7 @@ export const en = {
       fine: "Fine",
       answer: "Answer",
     },
-    hint: "Point at a statement, or step through with the arrow keys: what it rests on lights up.",
+    hint: "Point at a statement or tap it, or step through with the arrow keys: what it rests on lights up.",
     asked: (query: string) => `Asked: “${query}”`,
     ownLabels: "These labels are your own. The model was not trained to tell them apart, and its percentages are not calibrated for them.",
   },
@@ -352,10 +362,10 @@ export const en = {
       "peer lost": "Picture and sound stopped coming in for ten seconds, so the server let go of the session.",
       "no media": "The connection stood, but neither picture nor sound came in.",
     } as Readonly<Record<string, string>>,
-    again: "Start a new session",
+    again: "Delete and start a new session",
     print: "Print a report",
     forget: "Delete everything",
-    kept: "What was written is still on this page, and only here.",
+    kept: "What was written is still on this page, and only here. Save it below to keep it.",
   },
 
   labels: {

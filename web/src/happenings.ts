@@ -1,0 +1,45 @@
+/** Notices what has come back: a device, the connection, the person to this tab. What was missed meanwhile is told with it. */
+
+import type { Action } from "./actions";
+import type { Link, View } from "./view";
+
+export class Happenings {
+  private down = false;
+  private hiddenAfter: number | null = null;
+
+  constructor(
+    private readonly view: () => View,
+    private readonly send: (action: Action) => void,
+    private readonly nowS: () => number,
+  ) {
+    document.addEventListener("visibilitychange", this.looked);
+  }
+
+  plug(kind: "camera" | "microphone", gone: boolean): void {
+    const wasGone = this.view().unplugged.includes(kind);
+    this.send({ do: "unplug", kind, gone });
+    if (wasGone && !gone) this.tell(kind, 0);
+  }
+
+  link(link: Link): void {
+    this.send({ do: "link", link });
+    if (link.state === "open" && this.down) this.tell("link", 0);
+    this.down = link.state === "retrying";
+  }
+
+  /** Nothing is drawn while the tab is not in front, but what arrives is taken. */
+  private readonly looked = (): void => {
+    const { phase, session } = this.view();
+    if (phase.name !== "live") this.hiddenAfter = null;
+    else if (document.hidden) this.hiddenAfter = session.analyses.length;
+    else if (this.hiddenAfter !== null) {
+      const nMoments = session.analyses.length - this.hiddenAfter;
+      this.hiddenAfter = null;
+      if (nMoments > 0) this.tell("background", nMoments);
+    }
+  };
+
+  private tell(kind: "camera" | "microphone" | "link" | "background", nMoments: number): void {
+    if (this.view().phase.name === "live") this.send({ do: "tell", happening: { kind, nMoments, atS: this.nowS() } });
+  }
+}
