@@ -37,7 +37,8 @@ from tests.load.peers import Behaviour, Network, Outcome, play
 from tests.load.server import Server, loop_delay_ms, metrics, serving
 
 WARM_S = 8.0
-"Codecs, the mesh and the allocator's arenas come with the first sessions and stay; they are no leak."
+"""Codecs, the mesh and the allocator's arenas come with the first sessions and stay; they are no leak. Before many are
+dropped, a tenth of them goes ahead for the same reason."""
 SETTLE_S = 16.0
 "Longer than the server lets a silent peer and the events of a session that has ended linger."
 SAMPLE_S = 5.0
@@ -70,7 +71,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 async def _steady(
     http: httpx.AsyncClient, clip: Clip, options: argparse.Namespace, network: Network, server: Server | None
 ) -> dict[str, Any]:
-    """`--sessions` of them for `--minutes`, with kills and one offer too many on the way."""
+    """`--sessions` of them for `--minutes`, and until all kills are over; one offer too many on the way."""
     seconds = options.minutes * 60
     behaviours = [
         Behaviour(
@@ -79,17 +80,20 @@ async def _steady(
         for index in range(options.sessions)
     ]
     before, samples, outcomes = await metrics(http), [], [Outcome() for _ in behaviours]
+    killed = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         plays = [
-            tasks.create_task(play(http, clip, behaviour, outcome))
+            tasks.create_task(play(http, clip, behaviour, outcome, stay=killed))
             for behaviour, outcome in zip(behaviours, outcomes, strict=True)
         ]
         beside: list[asyncio.Task[Any]] = []
         if server is not None:
             beside.append(tasks.create_task(_sample(server, samples)))
-            killing = tasks.create_task(_kill(server, options.kills, seconds, outcomes))
+            killing = tasks.create_task(_kill(server, options.kills, seconds, outcomes, killed))
             one_more = tasks.create_task(_one_more(http, clip, min(UP_S, seconds / 2)))
             beside += [killing, one_more]
+        else:
+            killed.set()
         await asyncio.wait(plays)
         for task in beside:
             task.cancel()
@@ -123,7 +127,7 @@ def _memory(samples: Sequence[dict[str, float]]) -> dict[str, Any]:
     }
 
 
-async def _kill(server: Server, n_kills: int, seconds: float, outcomes: Sequence[Outcome]) -> int:
+async def _kill(server: Server, n_kills: int, seconds: float, outcomes: Sequence[Outcome], done: asyncio.Event) -> int:
     """Kill the model's process so often; how many times events of every session went on afterwards."""
     n_survived = 0
     await asyncio.sleep(min(UP_S, seconds / 2))
@@ -136,6 +140,7 @@ async def _kill(server: Server, n_kills: int, seconds: float, outcomes: Sequence
         while any(outcome.types["frame"] == n for outcome, n in zip(outcomes, frames, strict=True)):
             await asyncio.sleep(0.1)
         n_survived += 1
+    done.set()
     return n_survived
 
 
@@ -146,8 +151,10 @@ async def _one_more(http: httpx.AsyncClient, clip: Clip, after_s: float) -> dict
     return {"status": outcome.status, "retry_after_s": outcome.retry_after_s}
 
 
-async def _drop(http: httpx.AsyncClient, clip: Clip, options: argparse.Namespace, network: Network) -> dict[str, Any]:
-    """`--drops` sessions, `--sessions` at a time, each left 0–3 s after its answer."""
+async def _drop(
+    http: httpx.AsyncClient, clip: Clip, options: argparse.Namespace, network: Network, n_drops: int
+) -> dict[str, Any]:
+    """So many sessions, `--sessions` at a time, each left 0–3 s after its answer."""
     dice, turns = random.Random(options.seed), asyncio.Semaphore(options.sessions)
 
     async def one(index: int) -> Outcome:
@@ -160,7 +167,7 @@ async def _drop(http: httpx.AsyncClient, clip: Clip, options: argparse.Namespace
             return outcome
 
     n_taken, outcomes = 0, []
-    while n_taken < options.drops:
+    while n_taken < n_drops:
         some = await asyncio.gather(*(one(len(outcomes) + index) for index in range(options.sessions)))
         n_taken += sum(outcome.status == 201 for outcome in some)
         outcomes += some
@@ -196,12 +203,13 @@ async def _load(options: argparse.Namespace, url: str, server: Server | None, cl
             await asyncio.gather(
                 *(play(http, clip, Behaviour(WARM_S, seed=index)) for index in range(options.sessions))
             )
+            await _drop(http, clip, options, network, options.drops // 10)
             await asyncio.sleep(SETTLE_S)
             result["before"] = {**server.held(), "tasks": (await metrics(http))["emothinker_tasks"]}
         if options.minutes > 0:
             result["steady"] = await _steady(http, clip, options, network, server)
         if options.drops:
-            result["dropped"] = await _drop(http, clip, options, network)
+            result["dropped"] = await _drop(http, clip, options, network, options.drops)
         if server is not None:
             await asyncio.sleep(SETTLE_S)
             result["after"] = {**server.held(), "tasks": (await metrics(http))["emothinker_tasks"]}

@@ -163,8 +163,17 @@ async def sender(clip: Clip, network: BadNetwork) -> AsyncIterator[RTCPeerConnec
             track.stop()
 
 
-async def play(http: httpx.AsyncClient, clip: Clip, behaviour: Behaviour, outcome: Outcome | None = None) -> Outcome:
-    """Open a session, send, read, leave. A given `outcome` can be looked at meanwhile."""
+async def play(
+    http: httpx.AsyncClient,
+    clip: Clip,
+    behaviour: Behaviour,
+    outcome: Outcome | None = None,
+    stay: asyncio.Event | None = None,
+) -> Outcome:
+    """Open a session, send, read, leave once the time is over and `stay`, if given, is set.
+
+    A given `outcome` can be looked at meanwhile.
+    """
     outcome = outcome or Outcome()
     network = BadNetwork(behaviour.network, behaviour.seed)
     async with sender(clip, network) as peer:
@@ -179,6 +188,10 @@ async def play(http: httpx.AsyncClient, clip: Clip, behaviour: Behaviour, outcom
             idling = [tasks.create_task(_idle(session), name="idle") for _ in range(behaviour.slow_readers)]
             await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
             await asyncio.wait({reading}, timeout=behaviour.seconds)
+            if stay is not None:
+                staying = tasks.create_task(stay.wait(), name="stay")
+                await asyncio.wait({reading, staying}, return_when=asyncio.FIRST_COMPLETED)
+                staying.cancel()
             if behaviour.abrupt:
                 network.gone = True
             elif outcome.closed is None:

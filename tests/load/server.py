@@ -59,15 +59,17 @@ class Server:
 
     def held(self) -> dict[str, float]:
         """What it and its children hold."""
-        every = [self.process, *self.process.children(recursive=True)]
-        return {
-            "rss_mb": round(sum(one.memory_info().rss for one in every) / 1e6, 1),
-            "server_rss_mb": round(self.process.memory_info().rss / 1e6, 1),
-            "fds": sum(one.num_fds() for one in every),
-            "threads": sum(one.num_threads() for one in every),
-            "sockets": sum(len(one.net_connections()) for one in every),
-            "cpu_s": round(sum(sum(one.cpu_times()[:2]) for one in every), 2),
-        }
+        held = {"rss_mb": 0.0, "fds": 0.0, "threads": 0.0, "sockets": 0.0, "cpu_s": 0.0}
+        for one in (self.process, *self.process.children(recursive=True)):
+            # One that is killed at this very moment holds nothing.
+            with suppress(psutil.Error):
+                held["rss_mb"] += one.memory_info().rss / 1e6
+                held["fds"] += one.num_fds()
+                held["threads"] += one.num_threads()
+                held["sockets"] += len(one.net_connections())
+                held["cpu_s"] += sum(one.cpu_times()[:2])
+        held["server_rss_mb"] = self.process.memory_info().rss / 1e6
+        return {name: round(value, 2) for name, value in held.items()}
 
 
 @asynccontextmanager
