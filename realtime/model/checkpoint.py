@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise BadModel(
             f"{path.name} is missing in {path.parent}.", hint="Copy the whole checkpoint folder, config and all shards."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadModel(
             f"{path} is not JSON: {error}.", hint="Fetch the file again; it was cut off or edited."
         ) from error
@@ -93,6 +93,10 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
     except KeyError as error:
         raise BadModel(
             f"config.json in {folder} has no section {error}.", hint="Use the config.json published with the weights."
+        ) from error
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise BadModel(
+            f"config.json in {folder} cannot be used: {error}.", hint="Use the config.json published with the weights."
         ) from error
 
 
@@ -152,7 +156,10 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
             f"{folder} holds a {settings.get('peft_type')} adapter; plain LoRA is expected.",
             hint="Train one with `python -m train.lora`.",
         )
-    scale = float(settings["lora_alpha"]) / float(settings["r"])
+    try:
+        scale = float(settings["lora_alpha"]) / float(settings["r"])
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadModel(f"{folder} has no usable rank and alpha.", hint="Train it again, or fetch it again.") from error
     tensors = read_tensors(folder / ADAPTER_WEIGHTS)
     for key, a in tensors.items():
         bare = key.removeprefix("base_model.model.")
@@ -160,7 +167,9 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
             name = _fitting(state, bare, tuple(a.shape))
             state[name] = a.to(state[name].dtype)
         elif key.endswith(".lora_A.weight"):
-            b = tensors[key.replace(".lora_A.", ".lora_B.")]
+            b = tensors.get(key.replace(".lora_A.", ".lora_B."))
+            if b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+                raise BadModel(f"{key} in {folder} has no other half.", hint="Train it again, or fetch it again.")
             name = _fitting(state, bare.removesuffix(".lora_A.weight") + ".weight", (b.shape[0], a.shape[1]))
             state[name] = (state[name].float() + scale * (b.float() @ a.float())).to(state[name].dtype)
 

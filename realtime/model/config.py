@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
 
@@ -14,10 +14,20 @@ ADAPTER_CONFIG = "adapter_config.json"
 "In the folder of an adapter, as PEFT writes it."
 
 
+NUMBERS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float)}
+
+
 def pick(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Build the dataclass `kind` from the keys it knows; the published files carry many more."""
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    return kind(**{key: value for key, value in values.items() if key in known})
+    """Build the dataclass `kind` from the keys it knows; the published files carry many more.
+
+    Raises TypeError for a value of another type.
+    """
+    hints = get_type_hints(kind)
+    given = {key: value for key, value in values.items() if key in hints}
+    for key, value in given.items():
+        if hints[key] in NUMBERS and (isinstance(value, bool) or not isinstance(value, NUMBERS[hints[key]])):
+            raise TypeError(f"{key} is {str(value)[:40]!r}, expected a number")
+    return kind(**given)
 
 
 @dataclass(frozen=True)
