@@ -18,7 +18,7 @@ PAGE_PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
 
-.PHONY: serve test lint types web-test browser setup clean
+.PHONY: serve test lint types web-test browser setup audit clean
 
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
@@ -117,6 +117,12 @@ $(DONE)/coturn: $(DONE)/venv
 	  echo "No coturn here (on Debian: sudo apt-get install coturn); the relay tests will be skipped." >&2
 	fi
 	touch $@
+
+# Known weaknesses of what we depend on. Asks PyPI and the npm registry.
+audit: $(DONE)/test $(DONE)/page
+	$(PIP) pip-audit
+	$(BIN)/pip-audit --skip-editable
+	cd web && PATH="$(PAGE_PATH)" npm audit
 
 clean:
 	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules
