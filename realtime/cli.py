@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from realtime import logs
 from realtime.errors import BadSettings, RealtimeError
 from realtime.settings import Settings, load
 
@@ -33,20 +34,12 @@ if TYPE_CHECKING:
     from realtime.recording.recorder import Recorder
     from realtime.roles import Engine
 
-TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
-"Libraries that log peers' addresses, or paths with session ids in them, below warnings."
 ENGINES = ("auto", "torch", "onnx", "trt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else options.log_level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logs.configure(logging.DEBUG if options.verbose else options.log_level)
     try:
         return int(options.run(options))
     except RealtimeError as error:
@@ -160,6 +153,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.metrics import Metrics
     from realtime.server import LiveServer
 
+    logs.configure(logging.getLogger().level, settings.server.log)
     settings = hosting.settle(settings)
     recorder = _recorder(settings)
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.

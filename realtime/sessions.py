@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from realtime import logs
 from realtime.errors import RealtimeError, ServerBusy, ServerFull, ServerStopping, UnknownSession
 from realtime.ingest import Source
 from realtime.metrics import Metrics
@@ -131,6 +132,7 @@ class Sessions:
             session.stop(f"Nobody has read its events for {server.idle_s:g} s.")
 
     async def _hold(self, session: Session) -> None:
+        logs.session.set(session.id[:8])
         try:
             await session.run()
         except RealtimeError as error:

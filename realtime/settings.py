@@ -53,6 +53,8 @@ class ServerSettings:
     node: str = ""
     "Name of this one of several behind a load balancer; sessions' ids begin with it, so that paths lead back here."
     max_offer_bytes: int = 65_536
+    log: Literal["text", "json"] = "text"
+    "Lines for people, or one JSON object each with the session it belongs to."
     request_s: float = 10.0
     "Time for a request to arrive, body included."
     requests_per_s: float = 20.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from realtime import logs
 from realtime.engine.host import Host
 from realtime.engine.models import LoadAdapter, Models
 from realtime.errors import RealtimeError
@@ -65,13 +66,15 @@ class Reply:
     stats: dict[str, float]
 
 
-def run(pipe: Connection, load: Callable[[], Model], load_adapter: LoadAdapter | None, log_level: int) -> None:
+def run(
+    pipe: Connection, load: Callable[[], Model], load_adapter: LoadAdapter | None, log_level: int, log_form: logs.Form
+) -> None:
     """Until None comes down the pipe, or its end, which is the end of the parent, however that came."""
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     # Ctrl+C reaches the whole group; when to stop is the parent's decision, told through the pipe.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(log_level, log_form)
     with ModelWorker() as worker:
         try:
             model = load()

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from realtime import logs
 from realtime.engine import child
 from realtime.engine.child import Call, Cancel, Fault, Reply
 from realtime.engine.mind import HostedMind
@@ -213,7 +214,10 @@ class ProcessEngine:
         here, there = context.Pipe()
         level = logging.getLogger().getEffectiveLevel()
         process = context.Process(
-            target=child.run, args=(there, self._load, self._load_adapter, level), name="emothinker-model", daemon=True
+            target=child.run,
+            args=(there, self._load, self._load_adapter, level, logs.form()),
+            name="emothinker-model",
+            daemon=True,
         )
         loop = asyncio.get_running_loop()
         link = Link(process, here, loop.create_future())
