@@ -297,7 +297,11 @@ export function shownAnalysis(view: View): Analysis | null {
   const wanted = view.pinned ?? view.held;
   const kept = wanted === null ? undefined : view.session.analyses.find((analysis) => analysis.window === wanted);
   if (kept !== undefined) return kept;
-  return view.phase.name === "replay" ? analysisAt(view.session, view.playback.atS) : followed(view.session);
+  if (view.phase.name === "replay") return analysisAt(view.session, view.playback.atS);
+  const current = followed(view.session);
+  // What was not finished at the end never will be: the last that was is more to read.
+  const finished = view.phase.name === "ended" && current?.sections === null ? view.session.analyses.findLast((analysis) => analysis.sections !== null) : undefined;
+  return finished ?? current;
 }
 
 /** The newest window that had ended by then; before the first has, the first. */

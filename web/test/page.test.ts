@@ -44,6 +44,14 @@ describe("the view", () => {
     expect(reduce(ended, { do: "forget" })).toMatchObject({ phase: { name: "consent" }, session: { analyses: [] } });
   });
 
+  it("shows the last finished moment once it is over", () => {
+    const done: Action = { do: "event", event: event("reason.done", { window: 1, seq: 5 }), nowS: 0 };
+    const begun = after([done, labelled(2, 6)], live);
+    expect(shownAnalysis(reduce(begun, { do: "end", why: "withdrawn", detail: "" }))?.window).toBe(1);
+    const unfinished = after([labelled(2, 6), { do: "end", why: "withdrawn", detail: "" }], live);
+    expect(shownAnalysis(unfinished)?.window).toBe(2);
+  });
+
   it("says that a session was deleted, and only then", () => {
     const ended = reduce(live, { do: "end", why: "withdrawn", detail: "" });
     expect(reduce(ended, { do: "forget" }).phase).toMatchObject({ deleted: true });
