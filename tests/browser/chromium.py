@@ -116,12 +116,12 @@ class Visit:
     def begin(self, choice: str = "both") -> None:
         """Consent, look at the preview, and start."""
         self.consent(choice)
-        self.page.locator("#begin").click(timeout=30_000)
+        self.page.locator("#begin").click(timeout=60_000)
 
     def go_live(self, choice: str = "both") -> None:
         self.open()
         self.begin(choice)
-        self.page.locator("#live").wait_for(timeout=30_000)
+        self.page.locator("#live").wait_for(timeout=60_000)
 
     def shifts_since(self, at_ms: float) -> list[dict[str, Any]]:
         shifts: list[dict[str, Any]] = self.page.evaluate("globalThis.shifts")

@@ -63,7 +63,7 @@ def test_a_session_is_saved_opened_again_and_deleted(visit: Visits, scripted: st
     person = visit(scripted, viewport=WIDE)
     person.go_live()
     page = person.page
-    expect(person.section("answer")).to_be_visible(timeout=30_000)
+    expect(person.section("answer")).to_be_visible(timeout=60_000)
     page.locator("#chain").focus()
     expect(page.locator("#chain")).to_have_class("chain done")
     said = person.section("fine").locator("p").inner_text()
@@ -153,7 +153,7 @@ def test_the_report_is_one_page(visit: Visits, scripted: str, recording: Path) -
     person = visit(scripted, viewport=WIDE)
     open_saved(person, recording)
     page = person.page
-    expect(page.locator("#ended")).to_be_visible(timeout=20_000)
+    expect(page.locator("#ended")).to_be_visible(timeout=60_000)
     page.evaluate("globalThis.print = () => dispatchEvent(new Event('beforeprint'))")
     page.locator("#print").click()
     printed = page.pdf(format="A4", prefer_css_page_size=True)

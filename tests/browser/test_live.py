@@ -35,10 +35,10 @@ def test_a_person_watches_reads_and_withdraws(
     page.screenshot(path=pictures / "ready.png", full_page=True)
     page.locator("#begin").click()
 
-    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    expect(page.locator("#live")).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#link")).to_have_text("Live")
     live_ms = person.now_ms()
-    expect(page.locator(".face").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".face").first).to_be_visible(timeout=WAIT_MS)
     box = page.locator(".face").first.bounding_box()
     picture = page.locator(".picture").bounding_box()
     assert box is not None
@@ -49,11 +49,11 @@ def test_a_person_watches_reads_and_withdraws(
     expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
     expect(page.locator("#label")).not_to_have_text("")
 
-    expect(person.section("face")).to_be_visible(timeout=30_000)
+    expect(person.section("face")).to_be_visible(timeout=WAIT_MS)
     # Whoever reads holds what they read: without that, the next window would replace it half-way.
     page.locator("#chain").focus()
     for name in SECTIONS:
-        expect(person.section(name)).to_be_visible(timeout=30_000)
+        expect(person.section(name)).to_be_visible(timeout=WAIT_MS)
         expect(person.section(name).locator("p")).to_have_text(re.compile(r"\w{2}"))
     expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
     expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")

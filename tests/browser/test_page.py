@@ -30,7 +30,7 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 def read_one_chain(person: Visit) -> None:
     """Wait for a window about speech, hold it, and let its chain be written."""
     page = person.page
-    expect(person.section("face")).to_be_visible(timeout=30_000)
+    expect(person.section("face")).to_be_visible(timeout=60_000)
     page.locator("#chain").focus()
     expect(page.locator("#chain")).to_have_class("chain done")
 
@@ -85,7 +85,7 @@ def test_a_dropped_socket_loses_nothing(visit: Visits, scripted: str) -> None:
     person.page.route_web_socket(re.compile("/events"), pass_on)
     person.go_live()
     for _ in range(3):
-        expect(person.section("face")).to_be_visible(timeout=30_000)
+        expect(person.section("face")).to_be_visible(timeout=60_000)
         n_before = len(sockets)
         sockets[-1][1].close()
         for _ in range(300):
@@ -110,7 +110,7 @@ def test_one_of_the_two_is_a_full_choice(visit: Visits, scripted: str, choice: s
     page = person.page
     kinds = page.evaluate("document.querySelector('#live video').srcObject.getTracks().map((track) => track.kind)")
     assert kinds == ["video" if choice == "camera" else "audio"]
-    expect(person.section("answer")).to_be_visible(timeout=30_000)
+    expect(person.section("answer")).to_be_visible(timeout=60_000)
     expect(page.locator(".conflict")).to_be_hidden()
     expect(page.locator(".picture")).to_be_visible(visible=choice == "camera")
     expect(page.locator("#notices li")).to_have_count(0)
@@ -132,9 +132,9 @@ def test_the_keyboard_alone_is_enough(visit: Visits, scripted: str) -> None:
     page = person.page
     page.locator("#attest").press("Space")
     page.locator("#agree").press("Enter")
-    expect(page.locator("#begin")).to_be_focused(timeout=30_000)
+    expect(page.locator("#begin")).to_be_focused(timeout=60_000)
     page.keyboard.press("Enter")
-    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    expect(page.locator("#live")).to_be_visible(timeout=60_000)
     expect(page.locator("#live")).to_be_focused()
     page.keyboard.press("Shift+Tab")
     expect(page.locator("#withdraw")).to_be_focused()
@@ -153,12 +153,12 @@ def test_consent_is_remembered_only_if_wished_and_forgotten_on_withdrawal(visit:
     expect(page.locator("#attest")).not_to_be_checked()
     page.locator("#remember").check()
     person.begin()
-    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    expect(page.locator("#live")).to_be_visible(timeout=60_000)
     page.reload()
     expect(page.locator("#attest")).to_be_checked()
     page.locator("#agree").click()
     page.locator("#begin").click()
-    expect(page.locator("#live")).to_be_visible(timeout=30_000)
+    expect(page.locator("#live")).to_be_visible(timeout=60_000)
     page.locator("#withdraw").click()
     page.reload()
     expect(page.locator("#attest")).not_to_be_checked()
@@ -168,7 +168,7 @@ def test_what_was_written_stays_until_it_is_deleted(visit: Visits, scripted: str
     person = visit(scripted)
     person.go_live()
     page = person.page
-    expect(person.section("answer")).to_be_visible(timeout=30_000)
+    expect(person.section("answer")).to_be_visible(timeout=60_000)
     page.locator("#withdraw").click()
     expect(person.section("face")).to_be_visible()
     page.locator("#forget").click()
@@ -216,7 +216,7 @@ def test_a_full_server_says_when_to_come_back(visit: Visits) -> None:
         expect(first.page.locator("#ended")).to_be_visible()
         second.page.locator("#agree").click()
         second.page.locator("#begin").click()
-        expect(second.page.locator("#live")).to_be_visible(timeout=30_000)
+        expect(second.page.locator("#live")).to_be_visible(timeout=60_000)
 
 
 def test_a_server_that_goes_away_is_said(visit: Visits) -> None:

@@ -25,7 +25,7 @@ def test_nothing_is_sent_before_the_person_begins(visit: Visits, scripted: str) 
     person.open()
     person.consent()
     page = person.page
-    expect(page.locator("#ready")).to_be_visible(timeout=30_000)
+    expect(page.locator("#ready")).to_be_visible(timeout=60_000)
     expect(page.locator("#ready video")).to_be_visible()
     # The clip speaks: the bar moves, and the page says so.
     expect(page.locator("#heard")).to_have_text("You can be heard.")
@@ -66,7 +66,7 @@ def test_the_arrow_keys_go_from_statement_to_statement(visit: Visits, scripted: 
     person = visit(scripted, viewport=WIDE)
     person.go_live()
     page = person.page
-    expect(person.section("face")).to_be_visible(timeout=30_000)
+    expect(person.section("face")).to_be_visible(timeout=60_000)
     page.locator("#chain").focus()
     expect(page.locator("#chain")).to_have_class("chain done")
     assert page.locator(".statement[tabindex='0']").count() == 1
@@ -88,7 +88,7 @@ def test_patches_show_what_is_read_and_what_is_left_out(visit: Visits, scripted:
     person = visit(scripted, viewport=WIDE)
     person.go_live("camera")
     page = person.page
-    expect(page.locator(".face").first).to_be_visible(timeout=30_000)
+    expect(page.locator(".face").first).to_be_visible(timeout=60_000)
     patches = page.locator(".patches canvas")
     expect(patches).to_be_hidden()
     page.locator("#patches").click()
