@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=$(mktemp)
-export EMOTHINKER_SERVER__REQUESTS_PER_S=1000000 EMOTHINKER_SERVER__REQUESTS_BURST=1000000
+export SCHEMATHESIS_HOOKS=tests.fuzz.hooks PYTHONPATH=. EMOTHINKER_SERVER__REQUESTS_PER_S=1000000 EMOTHINKER_SERVER__REQUESTS_BURST=1000000
 "${PYTHON:-python}" -m tests.browser.scripted_server >"$out" 2>/dev/null &
 server=$!
 trap 'kill $server; rm -f "$out"' EXIT
