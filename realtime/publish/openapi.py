@@ -146,7 +146,7 @@ def _problems(*statuses: int) -> dict[str, Any]:
         400: "The body is not what was asked for",
         401: "The token is missing or wrong",
         403: "Another site's page, or another server's name",
-        404: "No such session",
+        404: "No such session, or no such adapter",
         408: "The body did not arrive in time",
         409: "The session has ended",
         413: "Too large",
@@ -179,7 +179,7 @@ OPEN = _secured(
             },
             "content": {"application/sdp": {"schema": {"type": "string"}}},
         },
-        **_problems(400, 401, 403, 408, 413, 415, 422, 429, 503),
+        **_problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     },
 ) | {
     "requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}},
