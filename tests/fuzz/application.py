@@ -69,10 +69,13 @@ class Behind:
         self._loop.run_until_complete(self._enter(value))
 
     async def _enter(self, value: dict[str, Any]) -> None:
-        await self._http(value)
-        await self._socket(value)
-        for session in self.live.sessions.open:
-            await self.live.sessions.stop(session.id, "The input was tried.")
+        try:
+            await self._http(value)
+            await self._socket(value)
+        finally:
+            # Also after a bug, or the next input would find the server full.
+            for session in self.live.sessions.open:
+                await self.live.sessions.stop(session.id, "The input was tried.")
 
     async def _http(self, value: dict[str, Any]) -> None:
         # What the application raises is raised here, as a bug.
