@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+
+import pytest
 
 from train.evaluation.runs import read_answers
 
@@ -14,3 +21,47 @@ def test_a_line_cut_in_half_is_answered_again_and_nothing_else_is_lost(tmp_path:
     assert [row["key"] for row in read_answers(path)] == ["1", "2"]
     assert path.read_text("utf-8") == '{"key": "1"}\n{"key": "2"}\n'
     assert len(read_answers(path)) == 2
+
+
+PARENT = """
+import multiprocessing, os, time
+from train.evaluation.runs import end_with_parent
+
+def work(pids):
+    end_with_parent()
+    pids.put(os.getpid())
+    time.sleep(600)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    pids = context.Queue()
+    context.Process(target=work, args=(pids,)).start()
+    print(pids.get(), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, which is Linux's own")
+def test_workers_of_a_killed_run_end(tmp_path: Path) -> None:
+    """They kept a core's memory each, for ever: their queue never closes, as they hold both of its ends."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    until_s = time.monotonic() + 120
+    while alive(worker):
+        assert time.monotonic() < until_s, "the worker outlived its parent"
+        time.sleep(0.1)
+
+
+def alive(pid: int) -> bool:
+    """A zombie that nobody waits for has ended too."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text("utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -26,6 +26,7 @@ from train.batch import chains
 from train.coet.measured import faithful
 from train.evaluation import watching
 from train.evaluation.reading import read
+from train.evaluation.runs import end_with_parent
 from train.evaluation.samples import Sample
 from train.evaluation.variants import WHOLE, Variant, VariedPerception
 
@@ -54,6 +55,7 @@ _loaded: tuple[LoadedModel, Asked] | RealtimeError | None = None
 
 def start_worker(asked: Asked) -> None:
     global _loaded
+    end_with_parent()
     torch.set_num_threads(1)
     try:
         _loaded = load(asked.model, adapter=asked.adapter, engine="torch"), asked

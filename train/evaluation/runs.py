@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,22 @@ from typing import Any
 from realtime.errors import BadSettings, RealtimeError
 
 Row = dict[str, Any]
+
+
+def end_with_parent() -> None:
+    """For a worker process: end when the process that started it does, however that was ended.
+
+    A pool's workers hold both ends of its queue, so that one whose parent was killed waits for work for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
 
 
 class OtherRun(RealtimeError):
