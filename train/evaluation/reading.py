@@ -78,11 +78,16 @@ class Reading:
 
 def read(text: object, labels: Sequence[str]) -> Reading:
     """The one label that the text names."""
-    words = text if isinstance(text, str) else "" if text is None else str(text)
-    part, how = _answer_part(words, tuple(labels))
+    return _read(text if isinstance(text, str) else "" if text is None else str(text), tuple(labels))
+
+
+@lru_cache(maxsize=4096)
+def _read(words: str, labels: tuple[str, ...]) -> Reading:
+    """Remembered: bare labels come in their thousands."""
+    part, how = _answer_part(words, labels)
     if not part.strip():
         return Reading(None, "empty")
-    named = list(dict.fromkeys(mention for _, mention in affirmed(part, tuple(labels))))
+    named = list(dict.fromkeys(mention for _, mention in affirmed(part, labels)))
     if len(named) == 1:
         return Reading(named[0], how)
     if not named:
@@ -90,7 +95,7 @@ def read(text: object, labels: Sequence[str]) -> Reading:
     ends = [match.end() for match in CONCLUDES.finditer(part)]
     if ends:
         sentence = re.split(r"[.!?\n。！？]", part[ends[-1] :].lstrip(" \n:*\"'"), maxsplit=1)[0]
-        concluded = {mention for _, mention in affirmed(sentence, tuple(labels))}
+        concluded = {mention for _, mention in affirmed(sentence, labels)}
         if len(concluded) == 1:
             return Reading(concluded.pop(), "conclusion")
     return Reading(None, "names several")
@@ -153,14 +158,15 @@ def _negated(before: str) -> bool:
 
 def _answer_part(text: str, labels: tuple[str, ...]) -> tuple[str, str]:
     """The part that answers: the `answer` section, a JSON field or JSON scores, or all that is not thought aloud."""
-    text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL | re.IGNORECASE)
-    closed = re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL | re.IGNORECASE)
-    if closed:
-        return closed[-1], "chain"
-    _, tag, rest = text.rpartition("<answer>")
-    if tag:
-        return rest, "chain"
-    found = re.search(r"\{[^{}]*\}", text)
+    if "<" in text:
+        text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL | re.IGNORECASE)
+        closed = re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL | re.IGNORECASE)
+        if closed:
+            return closed[-1], "chain"
+        _, tag, rest = text.rpartition("<answer>")
+        if tag:
+            return rest, "chain"
+    found = re.search(r"\{[^{}]*\}", text) if "{" in text else None
     if found:
         try:
             value = json.loads(found.group(0))
