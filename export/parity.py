@@ -102,14 +102,14 @@ def compare(
     tokens, audio, n_different = Error(), Error(), 0
     for batch in frames(n_windows):
         inputs = given(vision_inputs(batch, text_QD), has_text)
-        ours, wanted = engine.vision(inputs), reference.vision(inputs)
+        ours, wanted = [value.cpu() for value in engine.vision(inputs)], reference.vision(inputs)
         for index, n_kept in enumerate(wanted[3].tolist()):
             same = all(torch.equal(a[index], b[index]) for a, b in zip(ours[2:], wanted[2:], strict=True))
             same = same and torch.equal(ours[1][index, :n_kept], wanted[1][index, :n_kept])
             n_different += not same
             tokens.add(ours[0][index, :n_kept], wanted[0][index, :n_kept])
     for inputs in sounds(text_QD):
-        ours_CTD, wanted_CTD = (towers.audio(given(inputs, has_text)) for towers in (engine, reference))
+        ours_CTD, wanted_CTD = (towers.audio(given(inputs, has_text)).cpu() for towers in (engine, reference))
         for ours_TD, wanted_TD, n in zip(ours_CTD, wanted_CTD, inputs["n_frames"].tolist(), strict=True):
             audio.add(ours_TD[: n_tokens(n)], wanted_TD[: n_tokens(n)])
     return {"vision": tokens.as_dict(), "audio": audio.as_dict(), "selections_different": n_different}
