@@ -21,23 +21,19 @@ ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore",
 }
 
+ATTEMPTS = 3
+
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[Any]:
     """Two nodes of two cores, as far as Ray knows."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
-    from ray.cluster_utils import Cluster
-
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "PYTHONPATH": paths}.items():
             patch.setenv(name, value)
-        # Nothing starts that nobody asks: each of Ray's own processes costs seconds of a small machine.
-        small = {"num_cpus": 2, "object_store_memory": 150_000_000, "include_log_monitor": False, "no_monitor": True}
-        nodes = Cluster()
+        nodes = started()
         try:
-            nodes.add_node(include_dashboard=False, **small)
-            nodes.add_node(**small)
             yield nodes
         finally:
             if ray.is_initialized():
@@ -46,3 +42,23 @@ def cluster() -> Iterator[Any]:
                 serve.shutdown()
                 ray.shutdown()
             nodes.shutdown()
+
+
+def started() -> Any:
+    """The nodes. Ray gives each of its own processes 30 s to begin with, which an overloaded machine may not keep."""
+    from ray.cluster_utils import Cluster
+
+    # Nothing starts that nobody asks: each of Ray's own processes costs seconds of a small machine.
+    small = {"num_cpus": 2, "object_store_memory": 150_000_000, "include_log_monitor": False, "no_monitor": True}
+    attempt = 0
+    while True:
+        nodes, attempt = Cluster(), attempt + 1
+        try:
+            nodes.add_node(include_dashboard=False, **small)
+            nodes.add_node(**small)
+            return nodes
+        # Ray raises a bare Exception for this.
+        except Exception:
+            nodes.shutdown()
+            if attempt == ATTEMPTS:
+                raise

@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
 
 from realtime import loading
-from realtime.cluster import connect
+from realtime.cluster import connect, remote
 from realtime.cluster.engine import RayEngine, RayMind, started
 from realtime.engine.local import LocalEngine
 from realtime.errors import BadModel, ClusterMismatch, NotDeployed
@@ -33,6 +33,7 @@ from realtime.settings import ModelSettings, Settings
 from realtime.worker import ModelWorker
 from tests.scripted import ScriptedSource, picture
 
+pytestmark = pytest.mark.timeout(900)
 PATIENCE_S = 90.0
 "A replica is a process that imports torch; on a busy machine that takes its time."
 
@@ -53,7 +54,10 @@ def deployed(address: str) -> str:
 
 
 @pytest.fixture
-async def engine(deployed: str) -> AsyncIterator[RayEngine]:
+async def engine(deployed: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RayEngine]:
+    # A replica that died is known at once; these are for one that hangs, which a busy machine should not look like.
+    monkeypatch.setattr(remote, "ENCODE_S", PATIENCE_S / 3)
+    monkeypatch.setattr(remote, "LABEL_S", PATIENCE_S / 3)
     async with started(deployed, ModelSettings(), metrics=Metrics(), sessions=4) as engine:
         yield engine
 
