@@ -24,11 +24,12 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings, RealtimeError
+from train import over_ray
 from train.coet import card, record
 from train.coet.annotators import Annotator, MeasuredAnnotator, Spent
 from train.coet.endpoint import Endpoint, EndpointSettings
 from train.coet.openai import Endpoints, OpenAIAnnotator
-from train.coet.run import Run
+from train.coet.run import Counts, Run
 from train.coet.store import DiskFull, Store
 from train.perceived import Perceived, measuring, watch
 from train.readers import folder, sets
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument(
         "--hide-label", action="store_true", help="do not tell the endpoint the label; the gate still does"
     )
+    over_ray.add_arguments(args)
     return args
 
 
@@ -103,7 +105,12 @@ def annotators(args: argparse.Namespace) -> list[Annotator]:
     return made
 
 
-def chosen(args: argparse.Namespace) -> list[Clip]:
+def chosen(args: argparse.Namespace) -> list[Clip] | None:
+    """The clips of a folder; None for Parquet, which only Ray's workers read."""
+    if args.ray and over_ray.is_parquet(args.input):
+        if not args.input.exists():
+            raise BadSettings(f"There is no {args.input}.", "Name the Parquet file, or the folder of them.")
+        return None
     if not args.input.is_dir():
         raise BadSettings(f"{args.input} is no folder.", "Name the folder that holds the recordings.")
     try:
@@ -123,10 +130,19 @@ def published(layout: str, where: Path) -> list[Clip]:
 
 
 def write(
-    out: Path, store: Store, run: Run, made: list[Annotator], settings: dict[str, Any], *, samples: int
+    out: Path,
+    store: Store,
+    counts: Counts,
+    made: list[Annotator],
+    settings: dict[str, Any],
+    *,
+    samples: int,
+    took: dict[str, Any],
 ) -> dict[str, Any]:
     records = list(store.done.values())
-    of = card.summary(records, run.counts, made)
+    of = card.summary(records, counts, made)
+    if took:
+        of["this_run"]["cluster"] = took
     texts = {
         "summary.json": json.dumps(of, indent=1, ensure_ascii=False) + "\n",
         "README.md": card.card(of, settings),
@@ -139,9 +155,8 @@ def write(
     return of
 
 
-def annotate(args: argparse.Namespace) -> int:
-    clips = chosen(args)
-    made = annotators(args)
+def here(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
+    """All of it in this process."""
     from realtime.loading import load
 
     model = measuring(load(args.instruments, engine="torch"))
@@ -149,16 +164,27 @@ def annotate(args: argparse.Namespace) -> int:
     def perceive(clip: Clip) -> Perceived:
         return watch(clip.path, model, start_s=clip.start_s, end_s=clip.end_s)
 
+    concurrency = args.concurrency if any(annotator.name != "measured" for annotator in made) else 1
+    return Run(annotators=made, perceive=perceive, store=store, concurrency=concurrency, reask=args.reask)
+
+
+def annotate(args: argparse.Namespace) -> int:
+    clips = chosen(args)
+    made = annotators(args)
     store = Store(args.output, retry_failed=args.retry_failed)
     settings = {name: str(value) for name, value in vars(args).items() if value not in (None, False)}
     (args.output / "run.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     (args.output / "record.schema.json").write_text(json.dumps(record.SCHEMA, indent=1) + "\n", encoding="utf-8")
-    concurrency = args.concurrency if any(annotator.name != "measured" for annotator in made) else 1
-    run = Run(annotators=made, perceive=perceive, store=store, concurrency=concurrency, reask=args.reask)
-    stopped, code = "", 0
-    with tqdm(total=len(clips), unit="clip", disable=None) as bar:
+    stopped, code, counts, took = "", 0, Counts(), {}
+    with tqdm(total=len(clips) if clips is not None else None, unit="clip", disable=None) as bar:
         try:
-            asyncio.run(run.all(clips, lambda: bar.update()))
+            if args.ray:
+                counts, took = over_ray.annotate(args, clips, store, made, lambda: bar.update())
+            else:
+                assert clips is not None
+                run = here(args, store, made)
+                counts = run.counts
+                asyncio.run(run.all(clips, lambda: bar.update()))
         except DiskFull as full:
             stopped, code = str(full), 1
         except KeyboardInterrupt:
@@ -166,9 +192,9 @@ def annotate(args: argparse.Namespace) -> int:
     try:
         if not stopped:
             store.close()
-        of = write(args.output, store, run, made, settings, samples=args.samples)
+        of = write(args.output, store, counts, made, settings, samples=args.samples, took=took)
     except OSError as error:
-        of = card.summary(list(store.done.values()), run.counts, made)
+        of = card.summary(list(store.done.values()), counts, made)
         stopped, code = stopped or f"{args.output} cannot be written: {error.strerror}.", code or 1
     print(card.told(of, stopped))
     return code
