@@ -31,7 +31,7 @@ WORDS_SHARE = 0.08
 "How often cues are told in words instead of tokens (`words.py`)."
 CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is withheld, so that the model works with and without."
-SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "fine": 1.5, "answer": 3.0}
+SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
 "Of a token in the loss, by section; 1 elsewhere. Where the words hang on the evidence they count for more."
 
 
