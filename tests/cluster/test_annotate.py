@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,14 @@ pytestmark = [
 ]
 N_CLIPS = 12
 PATIENCE_S = 150.0
+
+
+@pytest.fixture(autouse=True)
+def _leaves_the_cluster() -> Iterator[None]:
+    """The command ends with its process; here it must not stay connected for the tests after it."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
