@@ -66,7 +66,8 @@ def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) ->
         focal, background = window(Variant("F", "F", dilation=0)), window(Variant("B", "B", dilation=0))
         assert window(Variant("A", "A")) == 0
         assert 0 < focal < whole
-        silent = window(Variant("no cues", drop=0.0, dilation=0, cues=TABLE["Cue tokens"][-1].cues))
+        (off,) = (variant.cues for variant in TABLE["Cue tokens"] if variant.name == "no cue tokens")
+        silent = window(Variant("no cues", drop=0.0, dilation=0, cues=off))
         assert silent < whole
         random = window(Variant("random", drop=0.5, dilation=0))
         assert window(Variant("attention", drop=0.5, dilation=0, attention=True)) == random < whole
