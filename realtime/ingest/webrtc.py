@@ -140,7 +140,6 @@ class WebRtcSource:
         "Pictures decoded, sampled or not."
         self._offered = offered
         "Kinds of addresses in the offer, with their number; never the addresses."
-        self._ended = ""
         self._closing: asyncio.Task[None] | None = None
         self._life = asyncio.create_task(self._live(tracks), name="webrtc peer")
 
@@ -197,13 +196,6 @@ class WebRtcSource:
                 await close_peer(self._peer)
         except TimeoutError:
             logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
-        if self._reached_s == 0 and self._ended == NO_PATH:
-            logger.warning(
-                "no network path to a peer within %.0f s (it offered %s); set turn_url and turn_secret under [ice], "
-                "and public_address where a router stands in front of this server",
-                self._now_s() - self._answered_s,
-                self._offered or "no address",
-            )
         logger.info("peer closed after %.1f s of media, %d pictures decoded", self._reached_s, self.n_frames)
 
     async def _live(self, tracks: dict[str, MediaStreamTrack]) -> str:
@@ -211,8 +203,15 @@ class WebRtcSource:
         drain = {"audio": self._drain_audio, "video": self._drain_video}
         drains = [asyncio.create_task(drain[kind](track), name=f"webrtc {kind}") for kind, track in tracks.items()]
         try:
-            self._ended = await self._until_over(drains)
-            return self._ended
+            reason = await self._until_over(drains)
+            if reason == NO_PATH:
+                logger.warning(
+                    "no network path to a peer within %.0f s (it offered %s); set turn_url and turn_secret under "
+                    "[ice], and public_address where a router stands in front of this server",
+                    self._now_s() - self._answered_s,
+                    self._offered or "no address",
+                )
+            return reason
         finally:
             for task in drains:
                 task.cancel()
