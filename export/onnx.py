@@ -16,6 +16,7 @@ import logging
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,11 @@ def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, p
     names = list(inputs)
     outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS
     n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
-    # It lists every operator of torchvision that it could have exported, were torchvision there.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    # It logs every operator of torchvision that it could have exported, were torchvision there.
+    torch_onnx = logging.getLogger("torch.onnx")
     try:
         # The exporter tells its steps on stdout and warns of what it renames.
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with quieter(torch_onnx), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 graph, tuple(inputs.values()), dynamo=True, input_names=names, output_names=list(outputs),
@@ -118,10 +119,21 @@ def quantize(source: Path, target: Path) -> None:
     model = onnx.load(source)
     # The exporter's own value_info no longer fits the rewritten nodes, and onnxruntime refuses the contradiction.
     model.graph.ClearField("value_info")
-    logging.getLogger().setLevel(logging.ERROR)
-    # Unsigned: without VNNI, products of unsigned activations and signed weights saturate at 16 bits.
-    quantize_dynamic(model, target, weight_type=QuantType.QUInt8, op_types_to_quantize=["MatMul"])
+    with quieter(logging.getLogger()):
+        # Unsigned: without VNNI, products of unsigned activations and signed weights saturate at 16 bits.
+        quantize_dynamic(model, target, weight_type=QuantType.QUInt8, op_types_to_quantize=["MatMul"])
     check(target)
+
+
+@contextlib.contextmanager
+def quieter(noisy: logging.Logger) -> Iterator[None]:
+    """No warnings of `noisy` for a while: onnxruntime's quantizer logs its advice on the root logger."""
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noisy.setLevel(level)
 
 
 def describe(path: Path) -> dict[str, Any]:
