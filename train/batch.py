@@ -7,7 +7,7 @@ evidence, mask and positions; all rows decode in step, a finished row idles.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -33,6 +33,8 @@ class Row:
 
     vocabulary: Vocabulary
     end_of_turn: int | None
+    openings: Mapping[str, list[int]]
+    "Section → the tokens that open it."
     forced: deque[int]
     sections: dict[str, str] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Row:
         self.ids = []
         self.section = SectionText(self.names.popleft()) if self.names else None
         if self.section is not None:
-            self.forced.extend(self.vocabulary.ids(f"<{self.section.name}>"))
+            self.forced.extend(self.openings[self.section.name])
 
 
 @torch.inference_mode()
@@ -100,8 +102,9 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Ask) -> tu
         memory.values_LBHSD[:, index, :, :n] = look.laid.memory.values_LHSD[:, :, :n]
         visible[index, :n] = True
         read = look.chain_logits_V is not None  # the label pass has read the chain's beginning too
-        beginning = [] if read else [*state_ids(vocabulary, window), *vocabulary.ids(f"<{prompt.SECTIONS[0]}>")]
-        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), deque(beginning)))
+        openings = reasoner.openings(look)
+        beginning = [] if read else [*state_ids(vocabulary, window), *openings[prompt.SECTIONS[0]]]
+        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), openings, deque(beginning)))
         best.append(int(look.chain_logits_V.argmax()) if look.chain_logits_V is not None else 0)
     positions = torch.tensor([look.chain_position for look in looks], device=device)
     for step in range(CHAIN_SLOTS):

@@ -78,6 +78,7 @@ class Corpus:
         self.face_p = weight[labels] / weight[labels].sum()
         votes = crowd.load(data)
         self.teacher = crowd.Teacher.fit(votes.face, votes.voice, votes.both)
+        self.expected = crowd.expected_voice_votes(votes)
         self.voice_votes = crowd.seven(votes.voice)
         heard = self.voice_votes.argmax(1)
         self.votes_by_label = [np.flatnonzero(heard == label) for label in range(len(EXPERT_LABELS))]
@@ -136,7 +137,7 @@ class Corpus:
         heard = self.heard(voice, order, rng) if voice >= 0 else None
         verdict = None
         if people and heard:
-            verdict = self.teacher(people[0].shares[None], heard.shares[None])[0]
+            verdict = self.teacher(people[0].shares[None], self.expected[int(self.voices.labels[voice])][None])[0]
         elif people:
             verdict = people[0].shares
         elif heard:

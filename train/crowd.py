@@ -123,6 +123,21 @@ class Teacher:
         return shares
 
 
+def expected_voice_votes(votes: CrowdVotes) -> np.ndarray:
+    """(7, 7) the mean vote on voices heard as each label: what a crowd is expected to say of a voice acted so.
+
+    CREMA-D has no surprise: there most votes are for it.
+    """
+    shares = seven(votes.voice)
+    uncertain = np.full(len(EXPERT_LABELS), 0.05)
+    heard = []
+    for label in range(len(EXPERT_LABELS)):
+        rows = shares[shares.argmax(1) == label]
+        mean = rows.mean(0) if len(rows) else uncertain + np.eye(len(EXPERT_LABELS))[label]
+        heard.append(mean / mean.sum())
+    return np.stack(heard)
+
+
 def seven(shares_N6: np.ndarray) -> np.ndarray:
     """Shares over SIX as shares over EXPERT_LABELS, surprise at 0."""
     wide = np.zeros((len(shares_N6), len(EXPERT_LABELS)))

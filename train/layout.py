@@ -6,7 +6,7 @@ from the face alone, from the voice alone, and the chain. Evidence chunks attend
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from realtime.model.language import chunk_mask
 from realtime.model.selectors import keep_background
 from realtime.model.thinker import EmoThinker
 from realtime.reason import prompt
+from realtime.reason.branches import look_ids
 from realtime.reason.sequence import Chunk, marked, text_positions
 from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train import scenes
@@ -44,10 +45,13 @@ class Sequence:
     mask_TT: Tensor
     label_at: dict[str, int]
     "Branch name → index of the token whose next token is the label."
-    chain_from: int
-    chain_ids: list[int]
-    chain_weights: list[float]
-    spans: dict[str, tuple[int, int]]
+    n_evidence: int
+    branch_position: int
+    "Where every branch begins."
+    chain_from: int = 0
+    chain_ids: list[int] = field(default_factory=list)
+    chain_weights: list[float] = field(default_factory=list)
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     "Section → from its opening tag to before its closing one, counted in the chain's tokens."
 
 
@@ -162,7 +166,8 @@ class Layout:
             x, positions = appended(self.model, self.encoder, x, positions, face_words(face))
         return x, positions
 
-    def sequence(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
+    def asked(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
+        """Evidence and label branches: what a first look reads."""
         ask = prompt.Ask()
         if rng.random() < EXTRA_QUESTION_SHARE:
             ask = prompt.Ask(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
@@ -187,10 +192,6 @@ class Layout:
             }
             hidden = {"both": None, "face": "voice", "voice": "face"}[name]
             branches.append((name, hidden, self.encoder.ids(prompt.branch_text(**state, opening=prompt.LABEL_TAG))))
-        state = {"n_faces": example.n_faces, "has_picture": example.has_picture, "has_speech": has["voice"]}
-        head = self.encoder.ids(prompt.branch_text(**state, opening=""))
-        chain_ids, chain_weights, spans = self.chain(example)
-        branches.append(("chain", None, head + chain_ids))
         mask = chunk_mask(sizes, n_trunk=n_trunk, n_branch=sum(len(ids) for _, _, ids in branches))
         label_at, at = {}, n_evidence
         for name, hidden, ids in branches:
@@ -206,18 +207,43 @@ class Layout:
             positions.append(text_positions(len(ids), start))
             label_at[name] = at + len(ids) - 1
             at += len(ids)
-        chain_from = at - len(chain_ids)
-        del label_at["chain"]
-        return Sequence(
-            torch.cat(parts), torch.cat(positions, 1), mask, label_at, chain_from, chain_ids, chain_weights, spans
+        return Sequence(torch.cat(parts), torch.cat(positions, 1), mask, label_at, n_evidence, start)
+
+    def with_chain(self, asked: Sequence, example: Example, looked: tuple[str, ...]) -> Sequence:
+        """The same with the chain's branch, which is told the labels `looked` before it argues."""
+        has_speech = example.voice_row >= 0
+        state = {"n_faces": example.n_faces, "has_picture": example.has_picture, "has_speech": has_speech}
+        head = self.encoder.ids(prompt.branch_text(**state, opening=""))
+        ids, weights, spans = self.chain(example, looked)
+        x = self.model.embed(torch.tensor(head + ids))
+        n_before, n = asked.x_TD.shape[0], x.shape[0]
+        mask = torch.zeros(n_before + n, n_before + n, dtype=torch.bool)
+        mask[:n_before, :n_before] = asked.mask_TT
+        mask[n_before:, : asked.n_evidence] = True
+        mask[n_before:, n_before:] = torch.ones(n, n, dtype=torch.bool).tril()
+        return replace(
+            asked,
+            x_TD=torch.cat([asked.x_TD, x]),
+            positions_3T=torch.cat([asked.positions_3T, text_positions(n, asked.branch_position)], 1),
+            mask_TT=mask,
+            chain_from=n_before + len(head),
+            chain_ids=ids,
+            chain_weights=weights,
+            spans=spans,
         )
 
-    def chain(self, example: Example) -> tuple[list[int], list[float], dict[str, tuple[int, int]]]:
+    def chain(
+        self, example: Example, looked: tuple[str, ...]
+    ) -> tuple[list[int], list[float], dict[str, tuple[int, int]]]:
         """Token ids of the chain as the Thinker is to write it, the weight of each in the loss, the sections' spans."""
         ids: list[int] = []
         weights: list[float] = []
         spans = {}
         for name in prompt.SECTIONS:
+            if name == prompt.ARGUMENT:
+                given = look_ids(self.encoder, looked)
+                ids += given
+                weights += [0.0] * len(given)
             section = self.encoder.ids(f"<{name}>{example.sections[name]}</{name}>")
             spans[name] = (len(ids), len(ids) + len(section) - 1)
             ids += section

@@ -61,6 +61,7 @@ def emotion(n_statistics: int) -> dict[str, Any]:
         "face_geometry": FACE_GEOMETRY,
         "voice_statistics": n_statistics,
         "ring": True,
+        "first_look": True,
         "frame_px": 224,
         "grey_face_px": 96,
         "dilation_patches": 2,

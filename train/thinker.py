@@ -3,8 +3,9 @@
     python -m train.thinker --data DATA --work WORK [--minutes 92] [--cycle 0]
 
 One example is one window with its label branches and its chain (`layout.py`). Writes WORK/thinker.pt every two minutes
-and resumes from it; prints losses, and on people it never saw: label accuracy, chain loss, and how much of what it
-writes of cues and prosody is what was measured.
+and resumes from it. With --first-look a chain is told, before it argues, the labels that the model gives by then: for
+the last cycles, since labels of a model that knows little teach it not to listen to them. Prints losses, and on people
+it never saw: label accuracy, chain loss, and how much of what it writes of cues and prosody is what was measured.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +47,13 @@ READOUT_WEIGHT = 6.0
 LABEL_WEIGHTS = {"both": 1.0, "face": 0.5, "voice": 0.5}
 
 
-def forward(model: EmoThinker, sequences: list[Sequence]) -> Tensor:
+def forward(model: EmoThinker, laid: list[Sequence]) -> Tensor:
     """Hidden states (B, T, D) of padded sequences."""
-    longest = max(s.x_TD.shape[0] for s in sequences)
-    x = torch.stack([F.pad(s.x_TD, (0, 0, 0, longest - s.x_TD.shape[0])) for s in sequences])
-    positions = torch.stack([F.pad(s.positions_3T, (0, longest - s.x_TD.shape[0])) for s in sequences], 1)
-    mask = torch.zeros(len(sequences), 1, longest, longest, dtype=torch.bool)
-    for row, s in enumerate(sequences):
+    longest = max(s.x_TD.shape[0] for s in laid)
+    x = torch.stack([F.pad(s.x_TD, (0, 0, 0, longest - s.x_TD.shape[0])) for s in laid])
+    positions = torch.stack([F.pad(s.positions_3T, (0, longest - s.x_TD.shape[0])) for s in laid], 1)
+    mask = torch.zeros(len(laid), 1, longest, longest, dtype=torch.bool)
+    for row, s in enumerate(laid):
         n = s.x_TD.shape[0]
         mask[row, 0, :n, :n] = s.mask_TT
         mask[row, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
@@ -78,11 +80,11 @@ class Readouts(nn.Module):
     def _keep(self, _layer: nn.Module, _inputs: object, output: Tensor) -> None:
         self._middle_BTD = output
 
-    def loss(self, layout: Layout, batch: list[Example], sequences: list[Sequence]) -> Tensor:
+    def loss(self, layout: Layout, batch: list[Example], laid: list[Sequence]) -> Tensor:
         """Mean squared error over the sections of the pass that just ran."""
         assert self._middle_BTD is not None
         errors = []
-        for row, (example, s) in enumerate(zip(batch, sequences, strict=True)):
+        for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
             for name, values in layout.measured(example).items():
                 first, last = s.spans[name]
                 read = self.heads[name](self._middle_BTD[row, s.chain_from + first : s.chain_from + last])
@@ -90,10 +92,27 @@ class Readouts(nn.Module):
         return torch.stack(errors).mean() if errors else torch.zeros(())
 
 
-def losses(model: EmoThinker, layout: Layout, batch: list[Example], sequences: list[Sequence]) -> dict[str, Tensor]:
-    hidden = forward(model, sequences)
+def sequences(
+    model: EmoThinker, layout: Layout, material: Material, batch: list[Example], rngs: list[np.random.Generator]
+) -> list[Sequence]:
+    """Windows laid out with their chains. What a chain is told of a first look is the model's own, as it is by now."""
+    asked = [layout.asked(material, example, rng) for example, rng in zip(batch, rngs, strict=True)]
+    if not model.config.emotion.first_look:
+        return [layout.with_chain(one, example, ()) for one, example in zip(asked, batch, strict=True)]
+    with torch.no_grad():
+        hidden = forward(model, asked)
+        laid = []
+        for row, (one, example) in enumerate(zip(asked, batch, strict=True)):
+            scores = model.thinker.lm_head(hidden[row, list(one.label_at.values())])[:, layout.label_ids]
+            looked = tuple(EXPERT_LABELS[best] for best in scores.argmax(1).tolist())
+            laid.append(looked if example.seen.verdict is not None else (prompt.UNSURE,))
+    return [layout.with_chain(one, e, looked) for one, e, looked in zip(asked, batch, laid, strict=True)]
+
+
+def losses(model: EmoThinker, layout: Layout, batch: list[Example], laid: list[Sequence]) -> dict[str, Tensor]:
+    hidden = forward(model, laid)
     label_rows, label_targets, weights, chain_rows, chain_targets, chain_weights = [], [], [], [], [], []
-    for row, (example, s) in enumerate(zip(batch, sequences, strict=True)):
+    for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
         targets = layout.targets(example)
         for name, at in s.label_at.items():
             label_rows.append(hidden[row, at])
@@ -130,10 +149,10 @@ def validate(model: EmoThinker, layout: Layout, material: Material, n: int = 240
     for start in range(0, n, 16):
         rng = np.random.default_rng(start)
         batch = [material.draw(rng) for _ in range(16)]
-        sequences = [layout.sequence(material, example, rng) for example in batch]
-        hidden = forward(model, sequences)
-        chain.append(float(losses(model, layout, batch, sequences)["chain"]))
-        for row, (example, s) in enumerate(zip(batch, sequences, strict=True)):
+        laid = sequences(model, layout, material, batch, [rng] * len(batch))
+        hidden = forward(model, laid)
+        chain.append(float(losses(model, layout, batch, laid)["chain"]))
+        for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
             targets = layout.targets(example)
             if example.seen.verdict is None:
                 continue
@@ -224,10 +243,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=92.0, help="of this cycle of the learning rate")
     parser.add_argument("--cycle", type=int, default=0, help="1, 2, …: another cycle from where the last one ended")
     parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--first-look", action="store_true", help="chains are told the model's own fast labels")
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
+    model.config = replace(model.config, emotion=replace(model.config.emotion, first_look=args.first_look))
     train = Material(args.data, args.work, "thinker", n_entries=args.windows, towers=model)
     valid = Material(args.data, args.work, "valid", n_entries=args.windows // 10, towers=model)
     layout = Layout(model, TextEncoder(tokenizer))
@@ -262,12 +283,9 @@ def main() -> None:
         for batch, seeds in batches(train, layout, n_steps // BUCKET):
             if not budget.step():
                 break
-            sequences = [
-                layout.sequence(train, example, np.random.default_rng(seed))
-                for example, seed in zip(batch, seeds, strict=True)
-            ]
-            parts = losses(model, layout, batch, sequences)
-            parts["readout"] = readouts.loss(layout, batch, sequences)
+            laid = sequences(model, layout, train, batch, [np.random.default_rng(seed) for seed in seeds])
+            parts = losses(model, layout, batch, laid)
+            parts["readout"] = readouts.loss(layout, batch, laid)
             optimizer.zero_grad(set_to_none=True)
             readout_optimizer.zero_grad(set_to_none=True)
             (parts["label"] + 2.0 * parts["chain"] + READOUT_WEIGHT * parts["readout"]).backward()

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from realtime.bench.live import measure_live
 from realtime.errors import NotMedia
+from realtime.ingest.media import check
 from realtime.roles import Model
 from realtime.settings import Settings
 
@@ -40,6 +41,8 @@ def bench(
 ) -> int:
     """`repeats`: windows compared with plain transformers, 0 for none; `minutes`: how far growth is followed."""
     files = list(media) or _clips()
+    for file in files:
+        check(file, settings.ingest)
     figures = asyncio.run(measure_live(files, load, settings, seconds=seconds, n_sessions=sessions))
     if repeats:
         figures |= _compared(files, load(), settings, repeats=repeats, minutes=minutes, figures=figures)

@@ -239,6 +239,11 @@ def _name(url: str) -> str:
     return url.rsplit("@")[-1] if url.startswith(RTSP) else Path(url).name
 
 
+def check(url: str, ingest: IngestSettings) -> None:
+    """Raises NotMedia where `MediaSource.open` would."""
+    _open_container(url, ingest).close()
+
+
 def _open_container(url: str, ingest: IngestSettings) -> InputContainer:
     """Raises NotMedia, saying why."""
     if url.startswith(RTSP):

@@ -104,6 +104,8 @@ class EmotionConfig:
     "Prosody statistics entering the voice cue token; 0: no cue tokens from voices."
     ring: bool = False
     "Trained with evidence chunks that attend to the system prompt and themselves only; else plain causal attention."
+    first_look: bool = False
+    "Trained with chains that are told their own fast labels before they argue (`reason/branches.py`)."
     frame_px: int = 448
     "Longest side of the frame that the vision tower sees."
     grey_face_px: int = 0

@@ -5,6 +5,10 @@
 
 The branches do not see each other, and a modality is hidden from a branch by its mask. The chain continues the first
 one: its state is read with the labels, and so is its opening tag, whose hidden state gives the chain's first word.
+
+A chain trained with a first look is told what these labels were before it argues, after it has told of the evidence:
+
+    … </voice> <label> a <label> b <label> c <coarse> …
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.records import Window
+from realtime.reason.sequence import Encoder
+from realtime.records import Label, Window
 
 HIDDEN = {"both": None, "face": "voice", "voice": "face"}
 
@@ -71,6 +76,28 @@ def state_text(window: Window, name: str = "both", opening: str = "") -> str:
         has_speech=bool(window.speech) and name != "face",
         opening=opening,
     )
+
+
+def first_look(label: Label, window: Window) -> tuple[str, ...]:
+    """The likeliest label of everything, then of the face and of the voice alone where there are both."""
+    if not n_faces(window) and not window.speech:
+        return (prompt.UNSURE,)
+    shares = [label.probabilities]
+    if label.conflict is not None:
+        shares += [label.conflict.face, label.conflict.voice]
+    return tuple(max(each, key=lambda name: each[name]) for each in shares)
+
+
+def look_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
+    """Each label behind its tag, tokenized by itself: no tokenizer joins it to its neighbours."""
+    return [token for label in labels for text in (prompt.LABEL_TAG, label) for token in encoder.ids(text)]
+
+
+def openings(vocabulary: Vocabulary, looked: Sequence[str] = ()) -> dict[str, list[int]]:
+    """Section → the tokens that open it: given, never decoded. `looked`: of a chain trained with a first look."""
+    tags = {name: vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
+    tags[prompt.ARGUMENT] = look_ids(vocabulary, looked) + tags[prompt.ARGUMENT]
+    return tags
 
 
 class LabelPass:

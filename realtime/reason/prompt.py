@@ -17,6 +17,8 @@ from realtime.records import LABELS as LABELS
 from realtime.records import Ask as Ask
 
 SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
+ARGUMENT = "coarse"
+"The section the argument begins with: what stands before it tells of the evidence."
 UNSURE = "unsure"
 INTENSITIES = ("slight", "moderate", "strong")
 END_OF_TURN = "<|im_end|>"

@@ -24,7 +24,17 @@ from realtime.model.static_step import StaticStep, StepPool
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
-from realtime.reason.branches import HIDDEN, LabelPass, Laid, branch_names, label_scores, n_faces, state_text
+from realtime.reason.branches import (
+    HIDDEN,
+    LabelPass,
+    Laid,
+    branch_names,
+    first_look,
+    label_scores,
+    n_faces,
+    openings,
+    state_text,
+)
 from realtime.reason.chain import SectionText, read_answer
 from realtime.reason.decode import Decoder
 from realtime.reason.rings import SessionRing
@@ -37,6 +47,7 @@ SECTION_TOKENS = 96
 "A section that has not been closed by then is closed for it: a small model may repeat itself."
 ANSWER_TOKENS = 24
 CHAIN_SLOTS = len(prompt.SECTIONS) * (SECTION_TOKENS + 24)
+"Of every section, its tags, and the first look."
 LABEL_SLOTS = 384
 "Of the label branches: three states, and label words of more than one token. More are made room for when needed."
 KEPT_READINGS = 8
@@ -198,7 +209,7 @@ class Reasoner:
 
     def _written(self, labelled: Labelled, step: StaticStep | None) -> Iterator[ReasonDelta | Label | ReasonDone]:
         began_s = self._now_s()
-        tags = {name: self.vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
+        tags = self.openings(labelled)
         decoder = Decoder(
             self._model,
             self._fused,
@@ -225,6 +236,11 @@ class Reasoner:
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
         yield ReasonDone(sections, answer, timings)
+
+    def openings(self, labelled: Labelled) -> dict[str, list[int]]:
+        """The tokens that open each section of this window's chain."""
+        looks = self._model.config.emotion.first_look
+        return openings(self.vocabulary, first_look(labelled.label, labelled.window) if looks else ())
 
     # The plain way.
 

@@ -135,7 +135,7 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
 
     scores = []
     for word in Ask().labels:
-        sequence = layout.sequence(Example(kept, SECTIONS, {"both": word}, draw=0))
+        sequence = layout.asked(Example(kept, SECTIONS, {"both": word}, draw=0))
         log_p = torch.log_softmax(served.weights.thinker.lm_head(trainee.hidden([sequence])[0]), -1)
         ids, at = vocabulary.ids(word), sequence.label_rows["both"]
         assert sequence.targets_T[at : at + len(ids)].tolist() == ids
@@ -181,7 +181,8 @@ def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
     loaded = as_loaded(model, work / "model")
     layout = Layout(model, loaded.thinker.vocabulary)
     kept = watch(work / "clips" / "clip0.mp4", loaded)
-    sequence = layout.sequence(Example(kept, SECTIONS, {"both": "happy"}, draw=1))
+    example = Example(kept, SECTIONS, {"both": "happy"}, draw=1)
+    sequence = layout.with_chain(layout.asked(example), example, ("sad", "sad", "fear"))
     wanted = sequence.targets_T[sequence.chain_from :]
     said = loaded.thinker.vocabulary.text(wanted[wanted != IGNORED].tolist())
     assert said == "".join(f"{text}</{name}>" for name, text in SECTIONS.items())

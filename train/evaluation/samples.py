@@ -89,7 +89,8 @@ def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> I
     actors = wanted_actors(clips, split)
     pool = wanted_faces(faces, split)
     by_label = [pool[faces.labels_N[pool] == label] for label in range(len(EXPERT_LABELS))]
-    teacher, heard = crowd_teacher(data)
+    votes = crowd.load(data)
+    teacher, heard = crowd.Teacher.fit(votes.face, votes.voice, votes.both), crowd.expected_voice_votes(votes)
     for actor in sorted(actors):
         rng = np.random.default_rng(actor)
         own = [clip for clip in clips if clip.actor == actor]
@@ -112,22 +113,6 @@ def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> I
                 speech=SpeechSegment(at_s, end_s, part.samples_N),
             )
             at_s = end_s + PAIR_GAP_S
-
-
-def crowd_teacher(data: Path) -> tuple[crowd.Teacher, np.ndarray]:
-    """The regression, and (7, 7) the mean vote on voices heard as each label.
-
-    CREMA-D has no surprise: there most votes are for it.
-    """
-    votes = crowd.load(data)
-    shares = crowd.seven(votes.voice)
-    uncertain = np.full(len(EXPERT_LABELS), 0.05)
-    heard = []
-    for label in range(len(EXPERT_LABELS)):
-        rows = shares[shares.argmax(1) == label]
-        mean = rows.mean(0) if len(rows) else uncertain + np.eye(len(EXPERT_LABELS))[label]
-        heard.append(mean / mean.sum())
-    return crowd.Teacher.fit(votes.face, votes.voice, votes.both), np.stack(heard)
 
 
 def clip_samples(data: DataSet, split: str, fold: int | None, limit: int | None) -> list[Sample]:

@@ -10,7 +10,7 @@ branches do not see each other. Opening tags and states are given in serving and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.branches import HIDDEN, branch_names, state_text
+from realtime.reason.branches import HIDDEN, branch_names, openings, state_text
 from realtime.reason.sequence import Chunk, frame_time, marked, origin_of, speech_time, text_positions
 from train.perceived import FrameSeen, Perceived, log_mel
 
@@ -56,6 +56,9 @@ class Sequence:
     "The place where the chain's branch begins; targets before it are label words."
     label_rows: Mapping[str, int]
     "Branch → the place that scores a label's first token."
+    n_evidence: int
+    branch_position: int
+    "Where every branch begins."
 
     @property
     def n_tokens(self) -> int:
@@ -75,7 +78,8 @@ class Layout:
         self._vision = VisionGraph(thinker.visual, emotion.visual_selector)
         self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor)
 
-    def sequence(self, example: Example) -> Sequence:
+    def asked(self, example: Example) -> Sequence:
+        """Evidence and label branches: what a first look reads."""
         ask = prompt.Ask()
         trunk_ids, chunks = self.evidence(example, ask)
         window = example.perceived.window
@@ -84,7 +88,6 @@ class Layout:
         ends = [int(chunk.positions_3N.max()) for chunk in chunks if chunk.positions_3N.numel()]
         begin = 1 + max([n_trunk - 1, *ends])
         branches = [(name, HIDDEN[name], *self.label_branch(example, name)) for name in branch_names(window)]
-        branches.append(("chain", None, *self.chain_branch(example)))
         n_branch = sum(len(ids) for _, _, ids, _ in branches)
         ring = self.model.config.emotion.ring
         mask = chunk_mask(sizes if ring else [], n_trunk=n_trunk if ring else n_evidence, n_branch=n_branch)
@@ -103,17 +106,34 @@ class Layout:
                 column += chunk.n_tokens
             wanted = torch.tensor([IGNORED if g else i for i, g in zip(ids, given, strict=True)])
             targets[at : at + len(ids) - 1] = wanted[1:]
-            n_wanted = max(1, int((wanted != IGNORED).sum()))
             # A label word counts as one statement however many tokens it has; a chain counts by the token.
-            weights[rows] = 1.0 / n_wanted if name == "chain" else self.label_share * LABEL_WEIGHTS[name]
-            if name != "chain":
-                label_rows[name] = at + sum(given) - 1
+            weights[rows] = self.label_share * LABEL_WEIGHTS[name]
+            label_rows[name] = at + sum(given) - 1
             parts.append(self.embed(ids))
             positions.append(text_positions(len(ids), begin))
             at += len(ids)
         x = torch.cat([part.to(self.model.dtype) for part in parts])
-        chain_from = at - len(branches[-1][2])
-        return Sequence(x, torch.cat(positions, 1), mask, targets, weights, chain_from, label_rows)
+        return Sequence(x, torch.cat(positions, 1), mask, targets, weights, at, label_rows, n_evidence, begin)
+
+    def with_chain(self, asked: Sequence, example: Example, looked: tuple[str, ...] = ()) -> Sequence:
+        """The same with the chain's branch, which is told the labels `looked` before it argues."""
+        ids, given = self.chain_branch(example, looked)
+        n_before, n = asked.n_tokens, len(ids)
+        mask = torch.zeros(n_before + n, n_before + n, dtype=torch.bool)
+        mask[:n_before, :n_before] = asked.mask_TT
+        mask[n_before:, : asked.n_evidence] = True
+        mask[n_before:, n_before:] = torch.ones(n, n, dtype=torch.bool).tril()
+        wanted = torch.tensor([IGNORED if g else i for i, g in zip(ids, given, strict=True)])
+        targets = torch.cat([asked.targets_T, wanted[1:], torch.tensor([IGNORED])])
+        weights = torch.full((n,), 1.0 / max(1, int((wanted != IGNORED).sum())))
+        return replace(
+            asked,
+            x_TD=torch.cat([asked.x_TD, self.embed(ids).to(self.model.dtype)]),
+            positions_3T=torch.cat([asked.positions_3T, text_positions(n, asked.branch_position)], 1),
+            mask_TT=mask,
+            targets_T=targets,
+            weights_T=torch.cat([asked.weights_T, weights]),
+        )
 
     def embed(self, ids: list[int]) -> Tensor:
         return self.model.embed(torch.tensor(ids, device=self.model.device))
@@ -124,12 +144,11 @@ class Layout:
         word = self.vocabulary.ids(example.labels[name]) if name in example.labels else []
         return asked + word, [True] * len(asked) + [False] * len(word)
 
-    def chain_branch(self, example: Example) -> tuple[list[int], list[bool]]:
-        """As the chain is decoded: the state and every opening tag are given, the rest is the model's to say."""
+    def chain_branch(self, example: Example, looked: tuple[str, ...]) -> tuple[list[int], list[bool]]:
+        """As the chain is decoded: the state and what opens a section are given, the rest is the model's to say."""
         ids = self.vocabulary.ids(state_text(example.perceived.window))
         given = [True] * len(ids)
-        for name in prompt.SECTIONS:
-            opening = self.vocabulary.ids(f"<{name}>")
+        for name, opening in openings(self.vocabulary, looked).items():
             said = self.vocabulary.ids(f"{example.sections[name]}</{name}>")
             ids += opening + said
             given += [True] * len(opening) + [False] * len(said)

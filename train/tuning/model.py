@@ -12,6 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from realtime.reason.branches import n_faces
+from realtime.reason.prompt import UNSURE, Ask
+from realtime.records import Window
 from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.layout import Sequence as Laid
 
@@ -48,7 +51,7 @@ class Trainee(nn.Module):
 
     def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """`loss`, and its parts for the curves: `chain` and `label`, each per example."""
-        laid = [self.layout.sequence(example) for example in examples]
+        laid = self.laid_out(examples)
         hidden = self.hidden(laid)
         rows, targets, weights, is_label = [], [], [], []
         for index, sequence in enumerate(laid):
@@ -64,6 +67,26 @@ class Trainee(nn.Module):
         each = each * torch.cat(weights).to(device) / len(laid)
         label = torch.cat(is_label).to(device)
         return {"loss": each.sum(), "chain": each[~label].sum().detach(), "label": each[label].sum().detach()}
+
+    def laid_out(self, examples: Sequence[Example]) -> list[Laid]:
+        """Windows with their chains. What a chain is told of a first look is the model's own, as it is by now."""
+        asked = [self.layout.asked(example) for example in examples]
+        looks: list[tuple[str, ...]] = [()] * len(examples)
+        if self.thinker.config.emotion.first_look:
+            with torch.no_grad():
+                looks = self.first_looks(asked, [example.perceived.window for example in examples])
+        return [self.layout.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
+
+    def first_looks(self, asked: Sequence[Laid], windows: Sequence[Window]) -> list[tuple[str, ...]]:
+        """The likeliest label of each branch by its first token; nothing is likely where nobody is seen or heard."""
+        hidden, labels = self.hidden(asked), Ask().labels
+        first = [self._vocabulary.ids(label)[0] for label in labels]
+        looks = []
+        for row, (one, window) in enumerate(zip(asked, windows, strict=True)):
+            scores = self.thinker.thinker.lm_head(hidden[row, list(one.label_rows.values())])[:, first]
+            best = tuple(labels[index] for index in scores.argmax(1).tolist())
+            looks.append(best if n_faces(window) or window.speech else (UNSURE,))
+        return looks
 
     def hidden(self, laid: Sequence[Laid]) -> Tensor:
         """(B, T, D) of sequences padded to the longest."""

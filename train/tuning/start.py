@@ -39,9 +39,9 @@ def with_additions(
     if not model.config.emotion.selector_dim:
         nano = emotion_json(checkpoint.NANO)
         # How instruments are read comes with the instruments; how frames are cut and asked about is the folder's own.
-        own = {"frame_px", "grey_face_px", "dilation_patches", "drop", "prompt", "ring", "calibration", "selector_dim"}
-        emotion = {name: value for name, value in nano.items() if cues and name not in own} | emotion
-        emotion["selector_dim"] = selector_dim
+        read = {"face_geometry", "voice_statistics"}
+        emotion = {name: value for name, value in nano.items() if cues and name in read} | emotion
+        emotion |= {"selector_dim": selector_dim, "first_look": True}
     if ring is not None:
         emotion["ring"] = ring
     config = checkpoint.read_json(folder / "config.json")
