@@ -44,8 +44,11 @@ class Thinker(Protocol):
 
     def fast_label(self, window: Window, ask: Ask) -> Label: ...
 
-    def reason(self, window: Window, ask: Ask) -> Iterator[Step]:
-        """Deltas, the chain's label, and `ReasonDone` last; each step short."""
+    def reason(self, window: Window, ask: Ask) -> Iterator[Step | None]:
+        """Deltas, the chain's label, and `ReasonDone` last; each step short.
+
+        None is a moment between two of them: whoever goes on with other chains there may have them read together.
+        """
 
 
 class Model(Protocol):

@@ -1,8 +1,9 @@
 """One thread owns the model; every session awaits it.
 
-What was said is heard and labelled first, then frames are seen, then chains go on, a few tokens a step: a sentence
-that just ended is not kept waiting by a picture or a chain of thought, whoever's it is. Within a rank it is first come,
-first served; a session has at most one job of each kind under way, and so none can crowd out another.
+What was said is heard and labelled first, then frames are seen, then chains go on, a few tokens a turn and together
+(`engine/chains.py`): a sentence that just ended is not kept waiting by a picture or a chain of thought, whoever's it
+is. Within a rank it is first come, first served; a session has at most one job of each kind under way, and so none can
+crowd out another.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Rank(IntEnum):
     EVIDENCE = 1
     "Seeing."
     REASON = 2
-    "One step of a chain."
+    "A turn of chains."
     STOP = 3
 
 
@@ -87,6 +88,12 @@ class ModelWorker:
     @property
     def n_waiting(self) -> int:
         return self._jobs.qsize()
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something of a better rank than chains waits."""
+        with self._jobs.mutex:
+            return bool(self._jobs.queue) and self._jobs.queue[0].rank < Rank.REASON
 
     def post(self, stage: str, work: Callable[[], None]) -> None:
         """Call `work` in the model's thread after what it runs now; for letting go of what lives there."""

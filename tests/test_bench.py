@@ -12,6 +12,7 @@ from realtime.bench import bench
 from realtime.bench.floors import floors
 from realtime.bench.growth import beside_each_other, growth
 from realtime.bench.paired import paired
+from realtime.bench.together import together
 from realtime.errors import NotMedia
 from realtime.loading import LoadedModel, load
 from realtime.reason.sequence import text_positions
@@ -76,6 +77,11 @@ def test_the_same_windows_are_answered_by_both(nano: LoadedModel, a_recording: P
     assert figures["tokens_per_s"] > 0
     floor = floors(nano, figures)
     assert 0 < floor["tokens_per_s_reached"] < 1.5
+
+
+def test_chains_are_written_apart_and_together(nano: LoadedModel, a_recording: Path) -> None:
+    figures = together([str(a_recording)], nano, Settings(), sizes=(2,), repeats=1)["chains_2"]
+    assert min(figures.values()) > 0
 
 
 def test_minutes_do_not_make_a_second_dearer(nano: LoadedModel, a_recording: Path) -> None:

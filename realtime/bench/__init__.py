@@ -1,9 +1,10 @@
 """`realtime bench`: what this machine does, beside what it could do and beside plain transformers.
 
-Three measurements, one table, one JSON line:
+Four measurements, one table, one JSON line:
 
     live      recordings at the pace of life through real sessions: latencies, tokens/s, CPU, memory   (`live.py`)
     paired    the same windows answered by us and by plain transformers, in turns                      (`paired.py`)
+    together  chains of several sessions read in one pass against one after the other                  (`together.py`)
     growth    what a second costs in minute 1, 10 and 60, and for longer windows                       (`growth.py`)
 
 `README.md` beside this file says what was tried, what helped and what did not.
@@ -66,8 +67,10 @@ def _compared(
     from realtime.bench.floors import floors
     from realtime.bench.growth import growth
     from realtime.bench.paired import paired
+    from realtime.bench.together import together
 
     more = paired(files, model, settings, repeats=repeats)
+    more["together"] = together(files, model, settings)
     more["growth"] = growth(files, model, settings, minutes=minutes)
     more["floors"] = floors(model, figures | more)
     return more

@@ -118,7 +118,7 @@ class ThinkerReplica:
         steps, _ = await self._run(Rank.REASON, lambda: reasoner.reason(window, question.who.ask))
         try:
             while True:
-                step, _ = await self._run(Rank.REASON, lambda: next(steps, None))
+                step, _ = await self._run(Rank.REASON, lambda: _next(steps))
                 if step is None:
                     return
                 yield step
@@ -262,7 +262,12 @@ def _added(ring: SessionRing, part: Evidence) -> Evidence:
     return ring.add_frame(part) if isinstance(part, FrameEvidence) else ring.add_speech(part)
 
 
-def _close(steps: Iterator[Step]) -> None:
+def _next(steps: Iterator[Step | None]) -> Step | None:
+    """The next step of a chain, which may be some tokens away."""
+    return next((step for step in steps if step is not None), None)
+
+
+def _close(steps: Iterator[Step | None]) -> None:
     close = getattr(steps, "close", None)
     if close is not None:
         close()

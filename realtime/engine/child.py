@@ -108,7 +108,7 @@ class Service:
         self._pipe = pipe
         self._worker = worker
         self._models = models
-        self._host = Host(models, waiting=lambda: worker.n_waiting)
+        self._host = Host(models, waiting=lambda: worker.n_waiting, urgent=lambda: worker.urgent)
         self._loader = ThreadPoolExecutor(1, "adapters")
         self._sending = threading.Lock()
         self._running: dict[int, Future[Any]] = {}
@@ -137,6 +137,7 @@ class Service:
             method = self._models.info if call.method == USE else getattr(self._host, call.method)
             return method(*call.args)
 
+        self._host.announce(call.method, call.args)
         # A checkpoint takes seconds to read, and those who talk do not wait for it.
         loads = call.method == USE
         done = self._loader.submit(work) if loads else self._worker.submit(call.stage, work, rank=call.rank)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from realtime.engine.chains import Chains
 from realtime.engine.models import Models
 from realtime.records import (
     Ask,
     FrameEvidence,
     Label,
-    ReasonDone,
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
@@ -54,18 +53,25 @@ class Hosted:
     frames: OrderedDict[float, FrameEvidence] = field(default_factory=OrderedDict)
     speech: OrderedDict[float, SpeechEvidence] = field(default_factory=OrderedDict)
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
-    chains: dict[int, Iterator[Step]] = field(default_factory=dict)
 
 
 class Host:
-    """Blocking; called from the model worker's thread only."""
+    """Blocking; called from the model worker's thread only, but for `announce`."""
 
-    def __init__(self, models: Models, *, waiting: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, models: Models, *, waiting: Callable[[], int] = lambda: 0, urgent: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`waiting`: how many jobs wait for this thread; `urgent`: whether one of a better rank than chains does."""
         self._models = models
         self._waiting = waiting
-        "How many jobs wait for this thread."
         self._sessions: dict[int, Hosted] = {}
-        self._chain_cpu_s = 0.0
+        self._chains = Chains(urgent=urgent)
+
+    def announce(self, method: str, args: tuple[Any, ...]) -> None:
+        """This call will be made as soon as the thread is free. From any thread."""
+        if method == "steps":
+            session, chain, budget_s = args
+            self._chains.asked((session, chain), budget_s)
 
     def open(self, session: int, seed: int, ask: Ask, adapter: Path | None) -> None:
         """A session's perception; one that is open already goes first. Its adapter is loaded unless it is there."""
@@ -79,8 +85,7 @@ class Host:
         hosted = self._sessions.pop(session, None)
         if hosted is None:
             return
-        for steps in hosted.chains.values():
-            _close(steps)
+        self._chains.close(session)
         hosted.perceiver.close()
 
     def see(self, session: int, frame: VideoFrame) -> FrameEvidence:
@@ -107,32 +112,17 @@ class Host:
         hosted = self._sessions[session]
         # The very window that was labelled: the thinker may have kept what it read of it.
         window = hosted.windows.pop(parts.index, None) or _whole(hosted, parts)
-        hosted.chains[chain] = hosted.thinker.reason(window, ask)
+        self._chains.begin((session, chain), hosted.thinker.reason(window, ask))
 
     def steps(self, session: int, chain: int, budget_s: float) -> list[Step]:
-        """The next step of a chain, and those after it that fit into `budget_s` while nobody else waits."""
-        chains = self._sessions[session].chains
-        began_cpu_s, until_s = time.thread_time(), time.perf_counter() + budget_s
-        taken: list[Step] = []
-        try:
-            for step in chains[chain]:
-                taken.append(step)
-                if isinstance(step, ReasonDone):
-                    del chains[chain]
-                    return taken
-                if time.perf_counter() >= until_s or self._waiting():
-                    return taken
-        finally:
-            self._chain_cpu_s += time.thread_time() - began_cpu_s
-        raise RuntimeError("the chain ended without a verdict")
+        """What there is of a chain after its turn (`chains.py`); may be nothing yet."""
+        return self._chains.turn((session, chain), budget_s)
 
     def give_up(self, session: int, chain: int) -> None:
-        hosted = self._sessions.get(session)
-        if hosted is not None and chain in hosted.chains:
-            _close(hosted.chains.pop(chain))
+        self._chains.give_up((session, chain))
 
     def stats(self) -> Mapping[str, float]:
-        return {"chain_cpu_s": self._chain_cpu_s, "waiting": self._waiting()}
+        return {**self._chains.stats(), "waiting": self._waiting()}
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V, bound: int) -> V:
@@ -150,8 +140,3 @@ def _whole(hosted: Hosted, parts: WindowParts) -> Window:
         tuple(hosted.frames[part] if isinstance(part, float) else part for part in parts.frames),
         tuple(hosted.speech[part] if isinstance(part, float) else part for part in parts.speech),
     )
-
-
-def _close(steps: Iterator[Step]) -> None:
-    if isinstance(steps, Generator):
-        steps.close()

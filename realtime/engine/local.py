@@ -26,7 +26,7 @@ class LocalEngine:
         self._models = Models(model, load_adapter)
         self.model = self._models.info()
         self._worker = worker
-        self._host = Host(self._models, waiting=lambda: worker.n_waiting)
+        self._host = Host(self._models, waiting=lambda: worker.n_waiting, urgent=lambda: worker.urgent)
         self._numbers = itertools.count(1)
 
     async def use(self, adapter: Path) -> ModelInfo:
@@ -52,6 +52,7 @@ class LocalEngine:
         """Always."""
 
     async def call(self, method: str, *args: Any, stage: str, rank: Rank = Rank.EVIDENCE) -> Any:
+        self._host.announce(method, args)
         return await self._worker.run(stage, getattr(self._host, method), *args, rank=rank)
 
     def post(self, method: str, *args: Any, stage: str) -> None:

@@ -99,12 +99,13 @@ class HostedMind:
         try:
             await self._transport.call("reason", self.session, chain, self._parts(window), ask, **options)
             while True:
-                # The first word travels alone; after it, words may wait for each other.
-                for step in await self._transport.call("steps", self.session, chain, budget_s, **options):
+                steps: list[Step] = await self._transport.call("steps", self.session, chain, budget_s, **options)
+                for step in steps:
                     yield step
                     if isinstance(step, ReasonDone):
                         return
-                budget_s = self._transport.bundle_s
+                # The first word travels alone; after it, words may wait for each other.
+                budget_s = self._transport.bundle_s if steps else budget_s
         finally:
             if self._transport.generation == generation:
                 self._transport.post("give_up", self.session, chain, stage="reason")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.models import LoadAdapter
 from realtime.engine.process import ProcessEngine
+from realtime.engine.telling import ChainMetrics
 from realtime.metrics import Metrics
 from realtime.roles import Engine, Model
 from realtime.settings import ModelSettings
@@ -44,10 +45,23 @@ async def started(
 ) -> AsyncIterator[Engine]:
     """Loaded, warm, and ended when left. Raises what `load` raises; a process pickles both."""
     if where == "process":
-        async with ProcessEngine(load, metrics, load_adapter) as engine:
-            yield engine
+        async with ProcessEngine(load, metrics, load_adapter) as process:
+            with _told(process, metrics):
+                yield process
         return
     model = await asyncio.to_thread(load)
     with ModelWorker(metrics) as worker:
         await worker.run("warm", warm_up, model)
-        yield LocalEngine(model, worker, load_adapter)
+        engine = LocalEngine(model, worker, load_adapter)
+        with _told(engine, metrics):
+            yield engine
+
+
+@contextmanager
+def _told(engine: Engine, metrics: Metrics) -> Iterator[None]:
+    telling = ChainMetrics(engine.stats)
+    metrics.registry.register(telling)
+    try:
+        yield
+    finally:
+        metrics.registry.unregister(telling)

@@ -18,7 +18,8 @@ from torch import Tensor
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.config import ADAPTER_CONFIG, TextConfig
-from realtime.model.fused import LayerAdapter, LowRank
+from realtime.model.fused import LayerAdapter
+from realtime.model.products import LowRank
 
 KEY = re.compile(r"(?:.*\.)?layers\.(\d+)\.(?:self_attn|mlp)\.([a-z]+)_proj\.lora_A\.weight$")
 TOWERS = ("visual.", "audio_tower.")

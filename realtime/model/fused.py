@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
 from realtime.model.language import LanguageModel, Layer
+from realtime.model.products import AdaptedProduct, LowRank, Product
 from realtime.model.vision import RMSNorm
 
 TEXT_POSITIONS = 4096
@@ -37,46 +38,16 @@ class Memory:
         self.values_LHSD = torch.empty(shape, dtype=dtype, device=device)
         self.n_used = 0
 
+    @classmethod
+    def of(cls, keys_LHSD: Tensor, values_LHSD: Tensor) -> Memory:
+        """Of tensors that somebody else holds."""
+        memory = cls.__new__(cls)
+        memory.keys_LHSD, memory.values_LHSD, memory.n_used = keys_LHSD, values_LHSD, 0
+        return memory
+
     @property
     def n_slots(self) -> int:
         return self.keys_LHSD.shape[2]
-
-
-LowRank = tuple[Tensor, Tensor]
-"(inputs, rank) and (rank, outputs), the scale in the second."
-
-
-class Product:
-    """x · W (+ a bias or a residual), W with inputs as rows; of one row, in 8-bit weights if there are any."""
-
-    def __init__(self, weight_DN: Tensor) -> None:
-        self.weight_DN = weight_DN
-        self._int8: tuple[Tensor, Tensor] | None = None
-        "(N, D) int8 and a scale (N,) for each output."
-
-    def quantise(self) -> None:
-        """Keep a copy in 8 bits, one scale an output. Activations then pass in bfloat16 (torch's kernel wants it)."""
-        scale_N = (self.weight_DN.float().abs().amax(0) / 127).clamp(min=1e-12)
-        narrow_ND = (self.weight_DN.float() / scale_N).round().to(torch.int8).t().contiguous()
-        self._int8 = (narrow_ND, scale_N.to(torch.bfloat16))
-
-    def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None) -> Tensor:
-        if self._int8 is not None and x_TD.shape[0] == 1:
-            out = torch._weight_int8pack_mm(x_TD.to(torch.bfloat16), *self._int8).to(x_TD.dtype)
-            return out if plus_N is None else out.add_(plus_N)
-        return torch.mm(x_TD, self.weight_DN) if plus_N is None else torch.addmm(plus_N, x_TD, self.weight_DN)
-
-
-class AdaptedProduct(Product):
-    """x · W + (x · A) · B: one product of several that share W, each with an adapter of its own beside it."""
-
-    def __init__(self, shared: Product, pair: LowRank) -> None:
-        super().__init__(shared.weight_DN)
-        self._shared = shared
-        self._a_DR, self._b_RN = pair
-
-    def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None) -> Tensor:
-        return torch.addmm(self._shared(x_TD, plus_N), torch.mm(x_TD, self._a_DR), self._b_RN)
 
 
 @dataclass(frozen=True)
@@ -144,14 +115,26 @@ class FusedLanguageModel:
             return self._cos_PD[start : start + n], self._sin_PD[start : start + n]
         return self.rotary(torch.arange(start, start + n, device=self._cos_PD.device).expand(3, -1))
 
+    def text_rotary_at(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The same for text tokens anywhere."""
+        at_N = torch.tensor(positions, device=self._cos_PD.device)
+        if max(positions) < TEXT_POSITIONS:
+            return self._cos_PD.index_select(0, at_N), self._sin_PD.index_select(0, at_N)
+        return self.rotary(at_N.expand(3, -1))
+
     @property
     def text_tables(self) -> tuple[Tensor, Tensor]:
         """cos and signed sin of a text token at each position below `TEXT_POSITIONS`."""
         return self._cos_PD, self._sin_PD
 
     @property
-    def vocab_size(self) -> int:
-        return self._head_DV.shape[1]
+    def embeddings_VD(self) -> Tensor:
+        weight: Tensor = self._model.embed_tokens.weight
+        return weight
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """(N, D)"""
+        return F.embedding(torch.tensor(ids, device=self._cos_PD.device), self.embeddings_VD)
 
     def turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate (…, head_dim) by angles from `rotary`. Keys turned twice are turned by the sum of both."""
@@ -182,9 +165,9 @@ class FusedLanguageModel:
         n_qk, n_groups = self._n_heads + self._n_kv, self._n_heads // self._n_kv
         keys, values = memory.keys_LHSD[:, :, :end], memory.values_LHSD[:, :, :end]
         new_keys, new_values = keys[:, :, start:], values[:, :, start:]
-        last = len(self._layers) - 1
+        last, narrow = len(self._layers) - 1, n == 1
         for index, layer in enumerate(self._layers):
-            qkv = layer.qkv(self._normed(x_TD, layer.norm_D), layer.qkv_bias_N)
+            qkv = layer.qkv(self._normed(x_TD, layer.norm_D), layer.qkv_bias_N, narrow=narrow)
             qkv = qkv.view(n, n_qk + self._n_kv, -1)
             qk = self.turn(qkv[:, :n_qk], cos, sin)
             new_keys[index].copy_(qk[:, self._n_heads :].transpose(0, 1))
@@ -201,30 +184,70 @@ class FusedLanguageModel:
                 k, v = (t[index][:, None].expand(-1, n_groups, -1, -1) for t in (keys, values))
                 out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_TS)
                 out = out.permute(2, 0, 1, 3)
-            x_TD = layer.o(out.reshape(n, -1), x_TD)
-            gate, up = layer.gate_up(self._normed(x_TD, layer.mlp_norm_D)).chunk(2, dim=-1)
-            x_TD = layer.down(F.silu(gate).mul_(up), x_TD)
+            x_TD = self._after_attention(layer, out.reshape(n, -1), x_TD, narrow=narrow)
         memory.n_used = end
         return self._normed(x_TD, self._norm_D)
 
-    def step_at(
-        self, x_1D: Tensor, cos_1D: Tensor, sin_1D: Tensor, memory: Memory, slot_1: Tensor, mask_1S: Tensor
-    ) -> Tensor:
-        """One token into the slot that a tensor names, seeing what a mask over all slots lets it: for `static_step`."""
-        n_qk, n_groups = self._n_heads + self._n_kv, self._n_heads // self._n_kv
-        cos, sin = cos_1D[:, None], sin_1D[:, None]
+    def step_each(self, x_BD: Tensor, cos_BD: Tensor, sin_BD: Tensor, memories: Sequence[Memory]) -> Tensor:
+        """One token more for each of several memories; returns their hidden states (B, D).
+
+        The products are of all rows together, so that the weights are read once; each row attends to its own memory.
+        Where this raises, no memory has grown, and the step can be made again.
+        """
+        n, n_qk, n_groups = len(memories), self._n_heads + self._n_kv, self._n_heads // self._n_kv
+        ends = [memory.n_used + 1 for memory in memories]
+        assert all(end <= memory.n_slots for end, memory in zip(ends, memories, strict=True))
+        cos, sin = cos_BD[:, None], sin_BD[:, None]
+        # Views are made before the layers: each costs as much as a small product.
+        rows = [RowViews(memory, end) for memory, end in zip(memories, ends, strict=True)]
         for index, layer in enumerate(self._layers):
-            qkv = layer.qkv(self._normed(x_1D, layer.norm_D), layer.qkv_bias_N).view(1, n_qk + self._n_kv, -1)
+            qkv = layer.qkv(self._normed(x_BD, layer.norm_D), layer.qkv_bias_N, narrow=True)
+            qkv = qkv.view(n, n_qk + self._n_kv, -1)
             qk = self.turn(qkv[:, :n_qk], cos, sin)
-            keys, values = memory.keys_LHSD[index], memory.values_LHSD[index]
-            keys.index_copy_(1, slot_1, qk[:, self._n_heads :].transpose(0, 1))
-            values.index_copy_(1, slot_1, qkv[:, n_qk:].transpose(0, 1))
-            q = qk[:, : self._n_heads].view(1, self._n_kv, n_groups, -1)
-            out = F.scaled_dot_product_attention(q, keys[None], values[None], attn_mask=mask_1S)
-            x_1D = layer.o(out.reshape(1, -1), x_1D)
-            gate, up = layer.gate_up(self._normed(x_1D, layer.mlp_norm_D)).chunk(2, dim=-1)
-            x_1D = layer.down(F.silu(gate).mul_(up), x_1D)
-        return self._normed(x_1D, self._norm_D)
+            # The queries of a group as rows over its one key head.
+            queries = qk[:, : self._n_heads].reshape(n, 1, self._n_kv, n_groups, -1).unbind()
+            keys, values = qk[:, self._n_heads :].unbind(), qkv[:, n_qk:].unbind()
+            outs = []
+            for row, query, key, value in zip(rows, queries, keys, values, strict=True):
+                row.new_keys[index].copy_(key)
+                row.new_values[index].copy_(value)
+                outs.append(F.scaled_dot_product_attention(query, row.keys[index], row.values[index]))
+            x_BD = self._after_attention(layer, torch.cat(outs).view(n, -1), x_BD, narrow=True)
+        for memory, end in zip(memories, ends, strict=True):
+            memory.n_used = end
+        return self._normed(x_BD, self._norm_D)
+
+    def step_lanes(
+        self,
+        x_BD: Tensor,
+        cos_BD: Tensor,
+        sin_BD: Tensor,
+        keys_LBHSD: Tensor,
+        values_LBHSD: Tensor,
+        slot_B: Tensor,
+        mask_BS: Tensor,
+    ) -> Tensor:
+        """The same where nothing depends on the data, for `static_step`: each row into the slot of its lane that a
+        tensor names, seeing what a mask over all slots lets it."""
+        n, n_qk, n_groups = x_BD.shape[0], self._n_heads + self._n_kv, self._n_heads // self._n_kv
+        cos, sin = cos_BD[:, None], sin_BD[:, None]
+        place = slot_B.view(n, 1, 1, 1).expand(-1, self._n_kv, 1, self.config.head_dim)
+        for index, layer in enumerate(self._layers):
+            qkv = layer.qkv(self._normed(x_BD, layer.norm_D), layer.qkv_bias_N, narrow=True)
+            qkv = qkv.view(n, n_qk + self._n_kv, -1)
+            qk = self.turn(qkv[:, :n_qk], cos, sin)
+            keys, values = keys_LBHSD[index, :n], values_LBHSD[index, :n]
+            keys.scatter_(2, place, qk[:, self._n_heads :, None])
+            values.scatter_(2, place, qkv[:, n_qk:, None])
+            q = qk[:, : self._n_heads].reshape(n, self._n_kv, n_groups, -1)
+            out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask_BS[:, None, None])
+            x_BD = self._after_attention(layer, out.reshape(n, -1), x_BD, narrow=True)
+        return self._normed(x_BD, self._norm_D)
+
+    def _after_attention(self, layer: FusedLayer, out_TN: Tensor, x_TD: Tensor, *, narrow: bool) -> Tensor:
+        x_TD = layer.o(out_TN, x_TD, narrow=narrow)
+        gate, up = layer.gate_up(self._normed(x_TD, layer.mlp_norm_D), narrow=narrow).chunk(2, dim=-1)
+        return layer.down(F.silu(gate).mul_(up), x_TD, narrow=narrow)
 
     def logits(self, hidden_TD: Tensor) -> Tensor:
         """(T, V)"""
@@ -236,6 +259,16 @@ class FusedLanguageModel:
         scale = (length * length).div_(wide.shape[-1]).add_(self.eps).rsqrt_()
         normed: Tensor = (wide * scale).to(x_TD.dtype) * weight_D
         return normed
+
+
+class RowViews:
+    """One memory up to `end`, layer by layer: (1, kv, end, head_dim), and the slot before `end`, (kv, head_dim)."""
+
+    def __init__(self, memory: Memory, end: int) -> None:
+        self.keys = memory.keys_LHSD[:, None, :, :end].unbind()
+        self.values = memory.values_LHSD[:, None, :, :end].unbind()
+        self.new_keys = memory.keys_LHSD[:, :, end - 1].unbind()
+        self.new_values = memory.values_LHSD[:, :, end - 1].unbind()
 
 
 def causal(n: int, start: int, device: torch.device) -> Tensor:

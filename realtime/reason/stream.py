@@ -10,6 +10,7 @@ plain modules, without anything fused: slow, and the reference that the tests ho
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -20,7 +21,6 @@ from torch import Tensor
 
 from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.language import Slots, chunk_mask
-from realtime.model.static_step import StaticStep, StepPool
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
@@ -39,7 +39,10 @@ from realtime.reason.chain import SectionText, read_answer
 from realtime.reason.decode import Decoder
 from realtime.reason.rings import SessionRing
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
+from realtime.reason.together import Seat, Together
 from realtime.records import Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, Window
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["ANSWER_TOKENS", "CHAIN_SLOTS", "SECTION_TOKENS", "Reading", "Reasoner", "n_faces"]
 
@@ -52,6 +55,9 @@ LABEL_SLOTS = 384
 "Of the label branches: three states, and label words of more than one token. More are made room for when needed."
 KEPT_READINGS = 8
 "Windows whose memory waits for their chain; a window that is never reasoned about is forgotten with the ninth."
+
+
+Written = ReasonDelta | Label | ReasonDone | None
 
 
 @dataclass
@@ -108,9 +114,7 @@ class Reasoner:
         self.vocabulary = vocabulary
         self._now_s = now_s
         self._fused = reader or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, int8=int8)
-        # On a CPU, steps over exactly the slots in use are quicker than one over all.
-        graphs = model.device.type == "cuda"
-        self._steps = StepPool(self._fused, model.thinker.model.embed_tokens.weight) if graphs else None
+        self._together = Together(self._fused)
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, Labelled] = OrderedDict()
@@ -146,16 +150,30 @@ class Reasoner:
             self._labelled.popitem(last=False)
         return labelled.label
 
-    def reason(self, window: Window, ask: prompt.Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
-        """The chain: a delta per step, then the label it arrived at, then everything together."""
+    def reason(self, window: Window, ask: prompt.Ask) -> Iterator[Written]:
+        """The chain: deltas, then the label it arrived at, then everything together.
+
+        None where a token was read that shows nothing yet: going on with other chains there reads them together.
+        """
         labelled = self._labelled.pop(id(window), None)
         if labelled is None or labelled.window is not window or labelled.ask != ask:
             labelled = self.look(window, ask)
         yield from self._chain(labelled)
 
-    @torch.inference_mode()
     def look(self, window: Window, ask: prompt.Ask) -> Labelled:
         """The window laid out and its label branches read: where its chain goes on from."""
+        try:
+            return self._look(window, ask)
+        except torch.OutOfMemoryError:
+            logger.warning("no room for a window; %d that wait for their chain are given up", len(self._labelled))
+        # What waits for its chain is read again when that begins; a label cannot wait. Tried again out here, where the
+        # failure no longer holds what had been allocated for it.
+        self._labelled.clear()
+        torch.cuda.empty_cache()
+        return self._look(window, ask)
+
+    @torch.inference_mode()
+    def _look(self, window: Window, ask: prompt.Ask) -> Labelled:
         laid = self._from_ring(window, ask) or self._whole(window, ask)
         read = self._labels.read(laid, window, ask.labels)
         label = self._label(window, read.scores)
@@ -199,26 +217,22 @@ class Reasoner:
         told = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
         return Label(told, probabilities, "fast", conflict)
 
-    def _chain(self, labelled: Labelled) -> Iterator[ReasonDelta | Label | ReasonDone]:
-        step = None if self._steps is None else self._steps.borrow(labelled.laid.memory, CHAIN_SLOTS)
-        try:
-            yield from self._written(labelled, step)
-        finally:
-            if step is not None and self._steps is not None:
-                self._steps.give_back(step)
-
-    def _written(self, labelled: Labelled, step: StaticStep | None) -> Iterator[ReasonDelta | Label | ReasonDone]:
-        began_s = self._now_s()
-        tags = self.openings(labelled)
-        decoder = Decoder(
-            self._model,
-            self._fused,
-            self.vocabulary,
+    def _chain(self, labelled: Labelled) -> Iterator[Written]:
+        seat = self._together.seat(
             labelled.laid.memory,
             next_position=labelled.chain_position,
-            logits_V=labelled.chain_logits_V,
-            step=step,
+            follows=None if labelled.chain_logits_V is None else int(labelled.chain_logits_V.argmax()),
+            n_more=CHAIN_SLOTS,
         )
+        try:
+            yield from self._written(labelled, seat)
+        finally:
+            seat.leave()
+
+    def _written(self, labelled: Labelled, seat: Seat) -> Iterator[Written]:
+        began_s = self._now_s()
+        tags = self.openings(labelled)
+        decoder = Decoder(self.vocabulary, seat)
         first, *later = prompt.SECTIONS
         if not decoder.ready:
             decoder.feed([*self.vocabulary.ids(state_text(labelled.window)), *tags[first]])
@@ -227,7 +241,7 @@ class Reasoner:
             section = SectionText(name)
             limit = ANSWER_TOKENS if name == "answer" else SECTION_TOKENS
             for new in decoder.section(section, limit, tags[following] if following else []):
-                yield ReasonDelta(name, new)
+                yield ReasonDelta(name, new) if new else None
             sections[name] = section.text.strip()
         read = read_answer(sections["answer"], labelled.ask.labels)
         probabilities = calibrate.joined(labelled.label.probabilities, read.label, self._calibration)

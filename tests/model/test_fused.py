@@ -134,3 +134,32 @@ def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all() -> None:
     step = full.read(x[8:], *full.text_rotary(8, 1), kept)
     apart = (narrow.read(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
     assert 0 < float(apart) < 0.05
+
+
+@torch.inference_mode()
+def test_one_token_for_each_of_several_memories_is_each_read_alone(
+    models: tuple[LanguageModel, FusedLanguageModel],
+) -> None:
+    _, fused = models
+    sizes = (3, 9, 1)
+    together, alone = [memory(16) for _ in sizes], [memory(16) for _ in sizes]
+    for n, one, other in zip(sizes, together, alone, strict=True):
+        x = torch.randn(n, 64)
+        fused.read(x, *fused.text_rotary(0, n), one)
+        fused.read(x, *fused.text_rotary(0, n), other)
+    for _ in range(3):
+        x, positions = torch.randn(3, 64), [one.n_used for one in together]
+        stepped = fused.step_each(x, *fused.text_rotary_at(positions), together)
+        for row, (position, other) in enumerate(zip(positions, alone, strict=True)):
+            assert close(stepped[row], fused.read(x[row : row + 1], *fused.text_rotary(position, 1), other)[0])
+    assert [one.n_used for one in together] == [one.n_used for one in alone] == [6, 12, 4]
+
+
+@torch.inference_mode()
+def test_several_memories_beyond_the_table(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
+    _, fused = models
+    positions = [2, TEXT_POSITIONS - 1, TEXT_POSITIONS + 3]
+    for together, alone in zip(
+        fused.text_rotary_at(positions), zip(*(fused.text_rotary(at, 1) for at in positions), strict=True), strict=True
+    ):
+        torch.testing.assert_close(together, torch.cat(list(alone)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from realtime.model import static_step
 from realtime.model.fused import FusedLanguageModel, Memory
-from realtime.model.static_step import MAX_LENT, StepPool
-from tests.model.test_fused import CONFIG, CPU, close, drawn_model
+from realtime.model.static_step import StaticSteps, static_steps
+from tests.model.test_fused import CONFIG, CPU, drawn_model
 
 
 def read_memory(fused: FusedLanguageModel, n: int, seed: int) -> Memory:
@@ -16,32 +18,47 @@ def read_memory(fused: FusedLanguageModel, n: int, seed: int) -> Memory:
     return kept
 
 
-@torch.inference_mode()
-def test_steps_equal_reading_token_by_token() -> None:
-    plain, head = drawn_model()
-    fused = FusedLanguageModel(plain, head)
-    pool = StepPool(fused, plain.embed_tokens.weight, n_slots=40)
-    for seed, n in ((0, 20), (1, 7)):  # The second chain finds what the first left in the memory.
-        kept = read_memory(fused, n, seed)
-        step = pool.borrow(kept, 10)
-        assert step is not None
-        for index, token in enumerate((3, 41, 8, 8, 17)):
-            x = plain.embed_tokens.weight[token][None]
-            expected = fused.logits(fused.read(x, *fused.text_rotary(n + index, 1), kept))[0]
-            assert close(step.run(token, n + index), expected)
-        pool.give_back(step)
+def following(fused: FusedLanguageModel, kept: Memory, token: int) -> int:
+    hidden = fused.read(fused.embed([token]), *fused.text_rotary(kept.n_used, 1), kept)
+    return int(fused.logits(hidden)[0].argmax())
 
 
 @torch.inference_mode()
-def test_what_does_not_fit_or_finds_all_lent_decodes_without() -> None:
+def test_steps_in_lanes_equal_reading_token_by_token() -> None:
     plain, head = drawn_model()
     fused = FusedLanguageModel(plain, head)
-    pool = StepPool(fused, plain.embed_tokens.weight, n_slots=40)
-    kept = read_memory(fused, 20, 0)
-    assert pool.borrow(kept, 21) is None
-    lent = [pool.borrow(kept, 5) for _ in range(MAX_LENT)]
-    assert None not in lent
-    assert pool.borrow(kept, 5) is None
-    assert lent[0] is not None
-    pool.give_back(lent[0])
-    assert pool.borrow(kept, 5) is lent[0]
+    steps = StaticSteps(fused, 4, n_slots=40)
+    # The third chain finds what the first left in its lane; the other lanes go on meanwhile, or stand still.
+    for lane, n in ((0, 20), (2, 7), (0, 3)):
+        kept = read_memory(fused, n, seed=n)
+        steps.take_over(lane, kept)
+        for token in (3, 41, 8, 8, 17):
+            beside = [1] if steps.memories[1].n_used < 30 else []
+            at = [steps.memories[one].n_used for one in (lane, *beside)]
+            best = steps.run([lane, *beside], [token] * len(at), at)
+            assert best[0] == following(fused, kept, token)
+        assert steps.memories[lane].n_used == kept.n_used
+    assert steps.memories[1].n_used == 15
+
+
+@torch.inference_mode()
+def test_without_room_for_eight_lanes_there_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, head = drawn_model()
+    fused = FusedLanguageModel(plain, head)
+    zeros, room = torch.zeros, 0
+
+    def allocate(*shape: object, **options: object) -> torch.Tensor:
+        made: torch.Tensor = zeros(*shape, **options)  # type: ignore[call-overload]
+        if made.nbytes > room:
+            raise torch.OutOfMemoryError(f"no room for {made.nbytes} bytes")
+        return made
+
+    monkeypatch.setattr(static_step.torch, "zeros", allocate)
+    lane_bytes = 3 * 2 * 40 * 16 * 4
+    for n_lanes in (8, 4, 1):
+        room = n_lanes * lane_bytes
+        steps = static_steps(fused, n_slots=40)
+        assert steps is not None
+        assert steps.n_lanes == n_lanes
+    room = lane_bytes - 1
+    assert static_steps(fused, n_slots=40) is None

@@ -1,0 +1,173 @@
+"""Chains written together say, word for word, what each says alone."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from realtime.loading import LoadedModel, load
+from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.static_step import StaticSteps
+from realtime.reason import together
+from realtime.reason.stream import Reasoner
+from realtime.reason.together import MAX_ROWS, Seat, Together
+from realtime.records import ReasonDone, Window
+from tests.model.test_fused import drawn_model
+from tests.model.test_static_step import read_memory
+from tests.reason.test_stream import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
+
+WINDOWS = (BOTH, FACE_ONLY, VOICE_ONLY, NOTHING)
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return load("nano", engine="torch")
+
+
+def sections(thinker: Reasoner, window: Window) -> str:
+    done = list(thinker.reason(window, ASK))[-1]
+    assert isinstance(done, ReasonDone)
+    return str(dict(done.sections))
+
+
+def in_lockstep(thinker: Reasoner, windows: Sequence[Window]) -> list[str]:
+    """The sections of all chains, a step of each in turn."""
+    chains = dict(enumerate(thinker.reason(window, ASK) for window in windows))
+    written: dict[int, str] = {}
+    while chains:
+        for index, steps in list(chains.items()):
+            step = next(steps)
+            if isinstance(step, ReasonDone):
+                written[index] = str(dict(step.sections))
+                del chains[index]
+    return [written[index] for index in range(len(windows))]
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_four_chains_together_say_what_each_says_alone(
+    nano: LoadedModel, monkeypatch: pytest.MonkeyPatch, int8: bool
+) -> None:
+    thinker = Reasoner(nano.weights, nano.thinker.vocabulary, int8=int8) if int8 else nano.thinker
+    alone = [sections(thinker, window) for window in WINDOWS]
+    rows: list[int] = []
+    step_each = FusedLanguageModel.step_each
+
+    def counted(self: FusedLanguageModel, x: Tensor, cos: Tensor, sin: Tensor, memories: Sequence[Memory]) -> Tensor:
+        rows.append(len(memories))
+        return step_each(self, x, cos, sin, memories)
+
+    monkeypatch.setattr(FusedLanguageModel, "step_each", counted)
+    assert in_lockstep(thinker, WINDOWS) == alone
+    assert sum(n == len(WINDOWS) for n in rows) > 20, "most of their tokens were read together"
+
+
+def test_in_lanes_they_say_the_same(nano: LoadedModel) -> None:
+    """As on a card, but for the capture; the fourth finds no free lane."""
+    thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
+    alone = [sections(thinker, window) for window in WINDOWS]
+    lanes = Reasoner(nano.weights, nano.thinker.vocabulary)
+    lanes._together = Together(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2))
+    assert in_lockstep(lanes, WINDOWS) == alone
+    assert sorted(lanes._together._free) == [0, 1]
+
+
+def test_a_chain_given_up_leaves_its_seat(nano: LoadedModel) -> None:
+    alone = sections(nano.thinker, BOTH)
+    given_up, kept = (nano.thinker.reason(window, ASK) for window in (FACE_ONLY, BOTH))
+    for _ in range(6):
+        next(given_up), next(kept)
+    assert isinstance(given_up, Iterator)
+    given_up.close()  # type: ignore[attr-defined]
+    done = list(kept)[-1]
+    assert isinstance(done, ReasonDone)
+    assert str(dict(done.sections)) == alone
+    assert not nano.thinker._together.waiting
+
+
+def seats(fused: FusedLanguageModel, n: int) -> tuple[Together, list[Seat]]:
+    shared = Together(fused)
+    return shared, [
+        shared.seat(read_memory(fused, 5 + at, seed=at), next_position=5 + at, follows=at + 1) for at in range(n)
+    ]
+
+
+def write(taken: Sequence[Seat], n_tokens: int) -> list[list[int]]:
+    texts: list[list[int]] = [[] for _ in taken]
+    for _ in range(n_tokens):
+        for seat, text in zip(taken, texts, strict=True):
+            token = seat.follows()
+            assert token is not None
+            text.append(token)
+            seat.put(token)
+    return texts
+
+
+def test_without_memory_for_so_many_rows_passes_get_smaller_and_grow_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The allocator fails where it would: in the middle of a pass, with keys of the first layer written already."""
+    plain, head = drawn_model()
+    fused = FusedLanguageModel(plain, head)
+    expected = write(seats(fused, 5)[1], 12)
+
+    after_attention, most = FusedLanguageModel._after_attention, 2
+
+    def allocate(self: FusedLanguageModel, layer: object, out: Tensor, x: Tensor, *, narrow: bool) -> Tensor:
+        if narrow and x.shape[0] > most and layer is self._layers[1]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return after_attention(self, layer, out, x, narrow=narrow)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FusedLanguageModel, "_after_attention", allocate)
+    monkeypatch.setattr(together, "GROW_AFTER", 40)
+    shared, taken = seats(fused, 5)
+    assert write(taken, 12) == expected
+    assert shared.max_rows < MAX_ROWS
+    most = MAX_ROWS
+    write(taken, 20)
+    assert shared.max_rows > 2
+
+
+def test_without_memory_for_a_single_row_the_one_that_asked_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, head = drawn_model()
+    fused = FusedLanguageModel(plain, head)
+    _, taken = seats(fused, 3)
+    expected = write(taken, 1)
+
+    def full(*_: object, **__: object) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FusedLanguageModel, "_after_attention", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            taken[0].follows()
+    taken[0].leave()
+    assert all(seat.follows() is not None for seat in taken[1:])
+    assert len(expected) == 3
+
+
+def test_without_memory_for_another_window_those_that_wait_for_their_chain_are_read_again(
+    nano: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [sections(nano.thinker, window) for window in WINDOWS]
+    thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
+    alive: weakref.WeakSet[Memory] = weakref.WeakSet()
+    make = Memory.__init__
+
+    def allocate(self: Memory, *shape: Any, **options: Any) -> None:
+        gc.collect()
+        if len(alive) >= 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        make(self, *shape, **options)
+        alive.add(self)
+
+    monkeypatch.setattr(Memory, "__init__", allocate)
+    labels = [thinker.fast_label(window, ASK) for window in WINDOWS]
+    assert [label.source for label in labels] == ["fast"] * len(WINDOWS)
+    assert [sections(thinker, window) for window in WINDOWS] == expected
