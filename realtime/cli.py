@@ -149,6 +149,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     from realtime import hosting
     from realtime.adapters import Adapters
+    from realtime.ingest.stagger import Stagger
     from realtime.ingest.webrtc import answer
     from realtime.metrics import Metrics
     from realtime.server import LiveServer
@@ -167,7 +168,13 @@ def _serve(options: argparse.Namespace) -> int:
                 engine=engine,
                 settings=settings,
                 metrics=metrics,
-                answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+                answer=partial(
+                    answer,
+                    ingest=settings.ingest,
+                    speech=settings.speech,
+                    ice=settings.ice,
+                    stagger=Stagger(settings.ingest.sample_period_s),
+                ),
                 adapters=Adapters(settings.model.adapters),
                 recorder=recorder,
             )

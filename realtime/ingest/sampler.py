@@ -8,15 +8,18 @@ import math
 class Sampler:
     """Keeps the first frame of each period of media time. A gap is skipped, not caught up with."""
 
-    def __init__(self, period_s: float = 1.0) -> None:
+    def __init__(self, period_s: float = 1.0, *, phase_s: float = 0.0) -> None:
+        """Periods begin at `phase_s`, and with the very first frame (`stagger.py`)."""
         if not period_s > 0:
             raise ValueError(f"the sampling period must be positive, not {period_s}")
         self._period_s = period_s
+        self._phase_s = phase_s
         self._next_s = -math.inf
 
     def wants(self, at_s: float) -> bool:
         """Whether the frame shown at `at_s` is one to keep. Times must not decrease."""
         if at_s < self._next_s:
             return False
-        self._next_s = (math.floor(at_s / self._period_s) + 1) * self._period_s
+        n_periods = math.floor((at_s - self._phase_s) / self._period_s) + 1
+        self._next_s = self._phase_s + n_periods * self._period_s
         return True

@@ -38,6 +38,7 @@ from realtime.ingest.sampler import Sampler
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
+from realtime.ingest.stagger import Stagger
 from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,11 @@ Waiting = RawFrame | SpeechEdge | SpeechSegment | SpeechSoFar | Tick
 
 
 async def answer(
-    offer_sdp: str, *, ingest: IngestSettings, speech: SpeechSettings, ice: IceSettings
+    offer_sdp: str, *, ingest: IngestSettings, speech: SpeechSettings, ice: IceSettings, stagger: Stagger | None = None
 ) -> tuple[str, WebRtcSource]:
     """The answer to a WHIP offer, candidates included, and the source of what the peer will send.
+
+    `stagger`: of all sources of this server, so that their frames are not all sampled at the same moment.
 
     Raises BadOffer (or NoMediaOffered) with everything freed. The caller `run`s the source, or `close`s it.
     """
@@ -75,7 +78,7 @@ async def answer(
     try:
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
-        source = WebRtcSource(peer, tracks, ingest, speech, offer.candidate_kinds)
+        source = WebRtcSource(peer, tracks, ingest, speech, offer.candidate_kinds, stagger=stagger)
         # Gathers all candidates first: WHIP clients need no trickle.
         await peer.setLocalDescription(await peer.createAnswer())
     except BaseException as error:
@@ -123,8 +126,10 @@ class WebRtcSource:
         speech: SpeechSettings,
         offered: str = "",
         now_s: Callable[[], float] = time.monotonic,
+        stagger: Stagger | None = None,
     ) -> None:
         self._peer = peer
+        self._stagger = stagger or Stagger(ingest.sample_period_s)
         self._ingest = ingest
         self._now_s = now_s
         self._answered_s = now_s()
@@ -191,6 +196,7 @@ class WebRtcSource:
     async def _close(self) -> None:
         self._life.cancel()
         await asyncio.wait([self._life])
+        self._stagger.leave(self)
         try:
             async with asyncio.timeout(CLOSE_S):
                 await close_peer(self._peer)
@@ -237,10 +243,13 @@ class WebRtcSource:
                 return PEER_LOST
 
     async def _drain_video(self, track: MediaStreamTrack) -> None:
-        sampler = Sampler(self._ingest.sample_period_s)
+        sampler: Sampler | None = None
         async for frame, stamp_s in _frames(track):
             self.n_frames += 1
             at_s = self._place(stamp_s, "video")
+            if sampler is None:
+                phase_s = self._stagger.join(self, zero_s=self._now_s() - at_s)
+                sampler = Sampler(self._ingest.sample_period_s, phase_s=phase_s)
             if sampler.wants(at_s):
                 self._outbox.put(RawFrame(at_s, frame))
             self._tick(at_s)

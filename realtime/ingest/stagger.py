@@ -1,0 +1,36 @@
+"""Frame clocks of live sessions, kept apart: frames of several cameras come to the model one after the other.
+
+Everybody's frames are sampled once a period, from the moment the session's media began. People who come at the same
+time (a meeting, a class, a server that is back) would have all their frames looked at in the same moment, and wait for
+each other while the rest of the second is idle. So a session that joins gets its moment in the middle of the widest
+gap that those before it have left. The first has its own as it came: phase 0.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+
+class Stagger:
+    """Of one server; all times are wall time of one clock."""
+
+    def __init__(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._moments_s: dict[object, float] = {}
+        "When, within a period, each one's frames are sampled."
+
+    def join(self, who: object, *, zero_s: float) -> float:
+        """`who`'s media begins at `zero_s`. Returns the phase, 0 to one period, of its frame clock."""
+        begins_s = zero_s % self._period_s
+        taken_s = sorted(self._moments_s.values())
+        moment_s = begins_s
+        if taken_s:
+            around_s = [*taken_s, taken_s[0] + self._period_s]
+            before_s, after_s = max(pairwise(around_s), key=lambda gap: gap[1] - gap[0])
+            moment_s = (before_s + after_s) / 2 % self._period_s
+        self._moments_s[who] = moment_s
+        return (moment_s - begins_s) % self._period_s
+
+    def leave(self, who: object) -> None:
+        """May be called more than once, and by those who never joined."""
+        self._moments_s.pop(who, None)
