@@ -3,6 +3,7 @@
     python -m train.lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
     torchrun --nproc-per-node 8 -m train.lora …                      one process per card
     torchrun --nproc-per-node 8 -m train.lora … --full               sharded (FSDP), for full tuning
+    python -m train.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
 
 OUT gets a peft adapter with its settings, seed, git revision and data hash; `realtime serve --model M --adapter OUT`
 serves it, `python -m train.merge` folds it in. With --full OUT/model is a whole checkpoint.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ TARGETS = r"thinker\.model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|u
 MERGER = "visual.merger"
 
 
-def parse() -> argparse.Namespace:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = common_arguments(__doc__ or "", lr=2e-5)
     parser.add_argument("--from-warmup", dest="warmed", type=Path, metavar="OUT1", help="what stage 1 wrote")
     parser.add_argument("--rank", type=int, default=32)
@@ -40,7 +42,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--merger-lr", type=float, default=5e-6, help="of the vision merger; 0 leaves it frozen")
     parser.add_argument("--selectors", action="store_true", help="go on training selectors and cue projectors")
     parser.add_argument("--full", action="store_true", help="all of the language model instead of LoRA")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str, Any]]:
@@ -118,8 +120,8 @@ Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["res
 """
 
 
-def main() -> None:
-    args = parse()
+def main(words: Sequence[str] | None = None) -> None:
+    args = parse(words)
     folder = checkpoint.locate(args.model)
     model, emotion = start(args, folder)
     loaded = as_loaded(model, folder)

@@ -2,6 +2,7 @@
 
     python -m train.warmup RECORDS … --model nano|HF_ID|FOLDER --out OUT
     torchrun --nproc-per-node 8 -m train.warmup …
+    python -m train.on_ray --workers 8 --gpu train.warmup …
 
 OUT gets emothinker.json and emothinker.safetensors: what `train.lora --from-warmup OUT` goes on from, and what
 `realtime serve --model M --adapter OUT` serves.
@@ -10,6 +11,7 @@ OUT gets emothinker.json and emothinker.safetensors: what `train.lora --from-war
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 import torch
 
@@ -20,7 +22,7 @@ from train.tuning.run import common_arguments, precision, run_command, train
 from train.tuning.start import EXPERTS, as_loaded, save_additions, with_additions
 
 
-def main() -> None:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = common_arguments(__doc__ or "", lr=1e-4)
     parser.add_argument("--selector-dim", type=int, default=512, help="width of new selectors' attention")
     parser.add_argument("--no-cues", action="store_true", help="no cue tokens beside the model's own tokens")
@@ -30,7 +32,11 @@ def main() -> None:
         default=None,
         help="train for the ring (default: as the model is)",
     )
-    args = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    args = parse(words)
     folder = checkpoint.locate(args.model)
     model, emotion = with_additions(
         folder, selector_dim=args.selector_dim, cues=not args.no_cues, ring=args.ring, dtype=precision(args)

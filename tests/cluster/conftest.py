@@ -2,63 +2,49 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",
-    "RAY_SERVE_LOG_TO_STDERR": "0",
-    # Ray gives its workers the lowest priority; beside other work on a small machine they would hardly start.
-    "RAY_worker_niceness": "0",
-    "OMP_NUM_THREADS": "1",
-    # What the tests are told to raise for does not concern Ray's processes.
-    "PYTHONWARNINGS": "ignore",
-}
-
-ATTEMPTS = 3
+from tests.cluster.nodes import environment, two_nodes
 
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[Any]:
     """Two nodes of two cores, as far as Ray knows."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ENVIRONMENT, "PYTHONPATH": paths}.items():
+        for name, value in environment().items():
             patch.setenv(name, value)
-        nodes = started()
-        try:
+        with two_nodes() as nodes:
             yield nodes
-        finally:
-            if ray.is_initialized():
-                from ray import serve
-
-                serve.shutdown()
-                ray.shutdown()
-            nodes.shutdown()
 
 
-def started() -> Any:
-    """The nodes. Ray gives each of its own processes 30 s to begin with, which an overloaded machine may not keep."""
-    from ray.cluster_utils import Cluster
+@pytest.fixture(scope="package")
+def deployed(cluster: Any) -> str:
+    """The address of the cluster with nano on it, by the file in the repository."""
+    from realtime.cluster import connect
+    from realtime.errors import NotDeployed
 
-    # Nothing starts that nobody asks: each of Ray's own processes costs seconds of a small machine.
-    small = {"num_cpus": 2, "object_store_memory": 150_000_000, "include_log_monitor": False, "no_monitor": True}
-    attempt = 0
-    while True:
-        nodes, attempt = Cluster(), attempt + 1
-        try:
-            nodes.add_node(include_dashboard=False, **small)
-            nodes.add_node(**small)
-            return nodes
-        # Ray raises a bare Exception for this.
-        except Exception:
-            nodes.shutdown()
-            if attempt == ATTEMPTS:
-                raise
+    connect.join(cluster.address)
+    # What is said of a cluster without us can only be looked at before we are there.
+    with pytest.raises(NotDeployed, match="not deployed"):
+        connect.card()
+    connect.deploy(connect.read_config(None, {}))
+    return str(cluster.address)
+
+
+@pytest.fixture
+async def engine(deployed: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    from realtime.cluster import remote
+    from realtime.cluster.engine import started
+    from realtime.metrics import Metrics
+    from realtime.settings import ModelSettings
+    from tests.cluster.live import PATIENCE_S
+
+    # A replica that died is known at once; these are for one that hangs, which a busy machine should not look like.
+    monkeypatch.setattr(remote, "ENCODE_S", PATIENCE_S / 3)
+    monkeypatch.setattr(remote, "LABEL_S", PATIENCE_S / 3)
+    async with started(deployed, ModelSettings(), metrics=Metrics(), sessions=4) as engine:
+        yield engine

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
+from tests.cluster.nodes import processes, wait
 from tests.ingest.media_files import room, voice, write_clip
 from train import annotate
 
@@ -50,24 +49,6 @@ def records(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def wait(reached: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + PATIENCE_S
-    while not reached() and time.monotonic() < give_up_s:
-        time.sleep(0.05)
-
-
-def workers(kind: str) -> list[psutil.Process]:
-    """Ray's processes of this cluster that do `kind`: they are named by what they run."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if f"({kind})" in " ".join(process.cmdline()):
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
-
-
 def test_two_killed_workers_cost_no_record_and_make_none_twice(cluster: Any, clips: Path, tmp_path: Path) -> None:
     def run() -> int:
         flags = ["--ray", cluster.address, "--workers", "2", "--batch", "1"]
@@ -76,9 +57,10 @@ def test_two_killed_workers_cost_no_record_and_make_none_twice(cluster: Any, cli
     with ThreadPoolExecutor(1) as other:
         done = other.submit(run)
         for n_there, kind in ((1, "Measure"), (3, "Annotate")):
-            wait(lambda n_there=n_there: done.done() or len(records(tmp_path)) >= n_there)  # type: ignore[misc]
+            wait(lambda n_there=n_there: done.done() or len(records(tmp_path)) >= n_there, PATIENCE_S)  # type: ignore[misc]
             assert not done.done(), done.result()
-            workers(kind)[0].kill()
+            assert wait(lambda kind=kind: processes(f"({kind})"), PATIENCE_S)  # type: ignore[misc]
+            processes(f"({kind})")[0].kill()
         assert done.result(timeout=PATIENCE_S) == 0
     made = records(tmp_path)
     assert sorted(record["key"] for record in made) == sorted(f"{index}.mp4" for index in range(N_CLIPS))

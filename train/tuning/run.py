@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer import TRAINER_STATE_NAME
 
 from realtime.errors import RealtimeError
 from realtime.loading import LoadedModel
@@ -223,12 +223,10 @@ def train(
         args.out.mkdir(parents=True, exist_ok=True)
         refuse_other_data(args.out, described, fresh=args.fresh)
         write_json(args.out / "run.json", described)
-    last = (
-        None if args.fresh else get_last_checkpoint(settings.output_dir) if Path(settings.output_dir).is_dir() else None
-    )
+    last = None if args.fresh else newest_checkpoint(Path(settings.output_dir))
     if not args.no_gradient_checkpointing:
         recompute(trainee.thinker)
-    result = trainer.train(resume_from_checkpoint=last)
+    result = trainer.train(resume_from_checkpoint=last and str(last))
     if settings.should_save:
         losses = [
             {k: v for k, v in line.items() if k != "epoch"} for line in trainer.state.log_history if "loss" in line
@@ -238,11 +236,26 @@ def train(
             "first_loss": losses[0]["loss"] if losses else None,
             "last_loss": losses[-1]["loss"] if losses else None,
             "seconds": round(result.metrics.get("train_runtime", 0.0), 1),
-            "resumed_from": last and Path(last).name,
+            "resumed_from": last and last.name,
         }
         write_json(args.out / "run.json", described)
         print(f"{stage}: {json.dumps(described['result'])}, {n_trained / 1e6:.2f} M parameters trained", flush=True)
     return trainer
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest that was written to its end: a process that is killed while it writes leaves part of one.
+
+    The Trainer's state is what it writes last.
+    """
+
+    def step(path: Path) -> int:
+        try:
+            return int(json.loads((path / TRAINER_STATE_NAME).read_text(encoding="utf-8"))["global_step"])
+        except (OSError, ValueError, KeyError):
+            return -1
+
+    return max((path for path in folder.glob("checkpoint-*") if step(path) >= 0), key=step, default=None)
 
 
 def refuse_other_data(out: Path, described: Mapping[str, Any], *, fresh: bool) -> None:

@@ -1,0 +1,125 @@
+"""Live sessions on a cluster, as the tests lead and watch them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from realtime.cluster.engine import RayEngine, RayMind
+from realtime.metrics import Metrics
+from realtime.records import Ask, ModelInfo, ReasonDelta, Window
+from realtime.roles import Step
+from realtime.session import Session
+from realtime.settings import Settings
+from tests.scripted import ScriptedSource, picture
+
+PATIENCE_S = 90.0
+"A replica is a process that imports torch; on a busy machine that takes its time."
+
+
+class Opened:
+    """The engine with a mind that is open already, so that it is known where it thinks."""
+
+    def __init__(self, engine: RayEngine, mind: Any) -> None:
+        self.model: ModelInfo = engine.model
+        self._mind = mind
+
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> Any:
+        return self._mind
+
+
+class Watched:
+    """A session on a mind of its own, and its events as they come."""
+
+    def __init__(self, engine: RayEngine, mind: Any) -> None:
+        self.items: list[Any] = []
+        self.events: list[dict[str, Any]] = []
+        self.session = Session(
+            source=ScriptedSource(self.items),
+            engine=Opened(engine, mind),  # type: ignore[arg-type]
+            settings=Settings(),
+            metrics=Metrics(),
+        )
+
+    async def run(self) -> None:
+        follower = asyncio.create_task(self._follow(), name="follower")
+        await self.session.run()
+        await follower
+
+    async def _follow(self) -> None:
+        async for line in self.session.log.read():
+            self.events.append(json.loads(line))
+
+    def of(self, kind: str, window: int) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind and event["window"] == window]
+
+    async def until(self, kind: str, window: int) -> None:
+        await self._until(lambda: bool(self.of(kind, window)), f"{kind} of window {window}")
+
+    async def seen(self, at_s: float) -> None:
+        there = ("frame", at_s)
+        await self._until(lambda: there in {(event["type"], event["t"]) for event in self.events}, f"frame at {at_s} s")
+
+    async def _until(self, reached: Callable[[], bool], what: str) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not reached():
+            assert time.monotonic() < give_up_s, f"no {what}; the last events: {self.events[-3:]}"
+            await asyncio.sleep(0.01)
+
+    def script(self, *between: Callable[[], Any]) -> None:
+        """Two windows of quiet; `between`: what happens once the first has its label."""
+        for at_s in range(8):
+            # One after the other, so that a slow machine is not taken for a late one, which does without chains.
+            self.items += [picture(float(at_s)), partial(self.seen, float(at_s))]
+            if at_s == 3:
+                self.items += [4.0, partial(self.until, "label", 0), *between]
+        self.items += [8.0, partial(self.until, "label", 1)]
+        self.items += [partial(self.until, "reason.done", 0), partial(self.until, "reason.done", 1)]
+
+    def check(self) -> None:
+        """Every event once and in order, nothing failed, and what was said of each window is what was concluded."""
+        assert [event["seq"] for event in self.events] == list(range(1, len(self.events) + 1))
+        assert [event for event in self.events if event["type"] == "error" and "failed" in event["code"]] == []
+        for window in (0, 1):
+            said: dict[str, str] = defaultdict(str)
+            for delta in self.of("reason.delta", window):
+                said[delta["section"]] += delta["text"]
+            (done,) = self.of("reason.done", window)
+            assert dict(said) == done["sections"]
+            assert [label["source"] for label in self.of("label", window)] == ["fast", "chain"]
+
+
+class Interrupted:
+    """A mind to which something happens once, between the first words of its first chain and the next."""
+
+    def __init__(self, mind: RayMind, happens: Callable[[], None]) -> None:
+        self._mind = mind
+        self._happens = [happens]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mind, name)
+
+    async def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
+        async with aclosing(self._mind.reason(window, ask)) as steps:
+            async for step in steps:
+                yield step
+                if self._happens and isinstance(step, ReasonDelta):
+                    self._happens.pop()()
+
+
+async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayMind, int]:
+    """A session's mind, and the process of its Thinker, which is not `elsewhere`."""
+    for _ in range(64):
+        mind = await engine.open(0, Ask())
+        pid = (await mind.link.thinker().counts.remote())["pid"]
+        if pid != elsewhere:
+            return mind, pid
+        mind.close()
+    raise AssertionError("every session lands on one replica")
