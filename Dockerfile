@@ -2,6 +2,7 @@
 #
 #   docker build -t emothinker .                                   CPU
 #   docker build -t emothinker:cuda --build-arg TORCH=cuda .       CUDA (run with --gpus all)
+#   docker build -t emothinker:ray --build-arg EXTRAS=ray .        for a cluster (realtime/cluster/README.md)
 ARG TORCH=cpu
 
 FROM node:22-bookworm-slim AS page
@@ -29,7 +30,8 @@ COPY realtime realtime
 COPY export export
 COPY train train
 COPY --from=page /src/realtime/web_dist realtime/web_dist
-RUN pip install --no-cache-dir -c constraints.txt . && useradd --system --uid 10001 --create-home emothinker
+ARG EXTRAS=
+RUN pip install --no-cache-dir -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" && useradd --system --uid 10001 --create-home emothinker
 USER 10001
 WORKDIR /home/emothinker
 EXPOSE 8080

@@ -4,6 +4,7 @@
     python -m realtime.cluster status [--address A]
     python -m realtime.cluster remove [--address A]
     python -m realtime.cluster measure --address A [--kill]                what it costs against the local engine
+    python -m realtime.cluster check --address A [--sessions N]            the simulator against a real run
     python -m realtime.cluster simulate BENCH.json [--sessions N …]        what a cluster would have to be
 
 Sessions come from `realtime serve --cluster ADDRESS`. Exit codes as `realtime`'s; 8: the cluster.
@@ -67,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     measure.add_argument("--windows", type=int, default=60, metavar="N", help="labels on each engine (default: 60)")
     measure.add_argument("--kill", action="store_true", help="kill a Thinker replica, too; on one machine only")
     measure.set_defaults(run=_measure)
+
+    check = commands.add_parser("check", parents=[where], help="hold the simulator against a real run")
+    check.add_argument("--model", default="nano", help="the one that is deployed (default: nano)")
+    check.add_argument("--sessions", type=int, default=3, metavar="N", help="at once (default: 3)")
+    check.add_argument("--seconds", type=float, default=60.0, help="how long they last (default: 60)")
+    check.set_defaults(run=_check)
 
     from realtime.cluster import plan
 
@@ -144,6 +151,14 @@ def _measure(options: argparse.Namespace) -> int:
     figures = asyncio.run(measure(options.address, options.model, windows=options.windows, kills=options.kill))
     print(json.dumps(figures))
     return 0 if reached(figures) else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    from realtime.cluster.check import check, near
+
+    figures = asyncio.run(check(options.address, options.model, sessions=options.sessions, seconds=options.seconds))
+    print(json.dumps(figures))
+    return 0 if near(figures) else 1
 
 
 def _remove(options: argparse.Namespace) -> int:

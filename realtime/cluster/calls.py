@@ -51,17 +51,17 @@ def ask(send: Callable[[int], Any], *, timeout_s: float, waits: Waits, attempts:
     for attempt in range(attempts):
         try:
             return send(attempt).result(timeout_s=timeout_s)
-        except LOST as error:
-            waits.n_retries += 1
-            logger.info("a replica was lost (%s), attempt %d", type(error).__name__, attempt + 1)
-            time.sleep(PAUSE_S * (attempt + 1))
-            last: Exception = error
         except RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from error
-        except RayError as error:
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            # Too many wait there (`Batcher`): elsewhere there may be fewer. Anything else would happen there, too.
+            if not isinstance(cause, OverflowError):
+                raise cause from error
+            last: Exception = cause
+        except (*LOST, RayError) as error:
             last = error
-            waits.n_retries += 1
-            time.sleep(PAUSE_S * (attempt + 1))
+        waits.n_retries += 1
+        logger.info("a replica was lost (%s), attempt %d", type(last).__name__, attempt + 1)
+        time.sleep(PAUSE_S * (attempt + 1))
     raise ReplicaLost(
         f"The cluster did not answer in {attempts} attempts ({type(last).__name__}).",
         "It goes on with what comes next. If this stays: python -m realtime.cluster status.",

@@ -47,7 +47,7 @@ def join(address: str) -> None:
         said = str(error)
         if "ersion mismatch" in said:
             raise ClusterMismatch(
-                f"The cluster runs another Ray or Python than this machine ({ray.__version__}): {_line(said)}",
+                f"The cluster runs another Ray or Python than this machine ({ray.__version__}): {last_line(said)}",
                 f"Install the same on both: pip install 'ray=={ray.__version__}'.",
             ) from error
         hint = (
@@ -56,7 +56,7 @@ def join(address: str) -> None:
             else f"Join this machine to it first: ray start --address={address}. Its token has to be the cluster's "
             "(~/.ray/auth_token), too."
         )
-        raise ClusterUnreachable(f"The Ray cluster at {address} does not take us: {_line(said)}", hint) from error
+        raise ClusterUnreachable(f"The Ray cluster at {address} does not take us: {last_line(said)}", hint) from error
 
 
 def _knock(address: str) -> None:
@@ -88,7 +88,7 @@ def read_config(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, An
     except StopIteration:
         raise BadSettings(f"{path} has no application of ours.", f"Begin with {CONFIG}.") from None
     except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        raise BadSettings(f"{path} is no Serve config: {_line(str(error))}", f"Begin with {CONFIG}.") from error
+        raise BadSettings(f"{path} is no Serve config: {last_line(str(error))}", f"Begin with {CONFIG}.") from error
     args = application.setdefault("args", {})
     args.update({name: value for name, value in overrides.items() if value is not None})
     application["args"] = args
@@ -114,7 +114,7 @@ def deploy(wanted: Mapping[str, Any]) -> Card:
         serve.run(app, name=APP, route_prefix=None)
     except RuntimeError as error:
         raise NotDeployed(
-            f"The deployment did not come up: {_line(str(error))}",
+            f"The deployment did not come up: {last_line(str(error))}",
             "`python -m realtime.cluster status` says what each replica waits for; usually CPUs or GPUs that are not "
             "there, or a model that the nodes cannot read.",
         ) from error
@@ -145,6 +145,17 @@ def handles() -> tuple[Any, Any]:
             "The cluster runs, but EmoThinker is not deployed on it.", "Run `python -m realtime.cluster deploy`."
         )
     return serve.get_deployment_handle(ENCODER, APP), serve.get_deployment_handle(THINKER, APP)
+
+
+def replicas() -> dict[str, int]:
+    """How many run, by deployment. Raises NotDeployed."""
+    handles()
+    from ray import serve
+
+    from realtime.cluster.app import APP
+
+    found = serve.status().applications[APP].deployments
+    return {name: int(part.replica_states.get("RUNNING", 0)) for name, part in found.items()}
 
 
 def card() -> Card:
@@ -199,7 +210,7 @@ def own_version() -> str:
         return "unknown"
 
 
-def _line(text: str) -> str:
+def last_line(text: str) -> str:
     """The last line that says something: Ray's messages are long and end with the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:300]

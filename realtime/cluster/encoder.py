@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -63,6 +64,7 @@ class EncoderReplica:
             "batches": self._frames.n_batches + self._sounds.n_batches,
             "requests": self._frames.n_requests + self._sounds.n_requests,
             "refused": self._frames.n_refused + self._sounds.n_refused,
+            "pid": os.getpid(),
         }
 
     async def check_health(self) -> None:

@@ -63,9 +63,10 @@ class RayEngine:
     """An `Engine`. `started` makes one; `close` lets its threads go."""
 
     def __init__(self, card: Card, handles: tuple[Any, Any], *, adapter: str, metrics: Metrics, sessions: int) -> None:
-        """`handles`: of encoder and Thinker; `sessions`: how many at once, at most."""
+        """`sessions`: how many at once, at most."""
         self._card = card
-        self._handles = handles
+        self.handles = handles
+        "Of encoder and Thinker."
         self._adapter = adapter
         self._instruments: dict[str, EmoThinker] = {}
         self._waits = Waits()
@@ -92,11 +93,11 @@ class RayEngine:
 
     async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayMind:
         name = self._adapter if adapter is None else adapter.name
-        link = Link(*self._handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
+        link = Link(*self.handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
         return RayMind(self, await self.run("open", self._perceiver, link, ask, seed), link)
 
     async def ready(self) -> None:
-        for handle in self._handles:
+        for handle in self.handles:
             await handle.waited_s.remote()
 
     def stats(self) -> Mapping[str, float]:
@@ -130,13 +131,15 @@ class RayEngine:
 
     def _probe(self) -> None:
         """Asks a replica of each kind once a second, so that a node without sessions knows how busy they are."""
+        answered_s = dict.fromkeys(range(len(self.handles)), time.monotonic())
         while not self._ended.wait(PROBE_S):
-            for handle in self._handles:
+            for index, handle in enumerate(self.handles):
                 try:
                     self._waits.add(handle.waited_s.remote().result(timeout_s=PROBE_S))
+                    answered_s[index] = time.monotonic()
                 except LOST:
-                    # Not to answer within a second is to be a second behind.
-                    self._waits.add(PROBE_S)
+                    # What does not answer is as far behind as its last answer is long ago.
+                    self._waits.add(time.monotonic() - answered_s[index])
                 except Exception as error:  # the probe outlives whatever the cluster goes through
                     logger.warning("the cluster could not be asked how far behind it is (%s)", type(error).__name__)
 

@@ -105,7 +105,7 @@ class ThinkerReplica:
         if isinstance(window, Missing):
             return window
         reasoner = self._variant(question.who).reasoner
-        label, waited_s = await self._run(Rank.EVIDENCE, lambda: reasoner.fast_label(window, question.who.ask))
+        label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, question.who.ask))
         return Labelled(label, waited_s)
 
     async def reason(self, question: Question) -> AsyncGenerator[Step | Missing, None]:
@@ -192,7 +192,8 @@ class ThinkerReplica:
     async def _read(self, held: Held, part: Evidence) -> None:
         number, ring = part.number, held.ring
         if ring is not None:
-            part, _ = await self._run(Rank.EVIDENCE, lambda: _added(ring, part))
+            rank = Rank.LABEL if isinstance(part, SpeechEvidence) else Rank.EVIDENCE
+            part, _ = await self._run(rank, lambda: _added(ring, part))
         held.parts[number] = part
         while len(held.parts) > KEPT_PARTS:
             held.parts.popitem(last=False)

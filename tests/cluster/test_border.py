@@ -7,20 +7,24 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
+
+from ray.exceptions import RayActorError, RayTaskError
 
 from realtime import cli
 from realtime.cluster import __main__ as command
 from realtime.cluster import connect
-from realtime.cluster.calls import Waits
+from realtime.cluster.app import ARGS
+from realtime.cluster.calls import Waits, ask
 from realtime.cluster.remote import Unsaid
 from realtime.cluster.wire import SCHEMA, Card
 from realtime.errors import BadSettings, ClusterMismatch, ReplicaLost, ServerBusy
 from realtime.metrics import Metrics
 from realtime.records import ReasonDelta
 from realtime.sessions import Sessions
-from realtime.settings import Settings
+from realtime.settings import Settings, load
 
 
 def test_without_ray_the_command_says_what_to_install(
@@ -81,6 +85,47 @@ def test_how_far_behind_a_cluster_is_fades_with_what_was_measured() -> None:
     assert waits.typical_s() == 0.0
 
 
+class Replica:
+    """Answers calls as it was told to: an exception is what becomes of that call."""
+
+    def __init__(self, *answers: object) -> None:
+        self._answers = list(answers)
+        self.attempts: list[int] = []
+
+    def __call__(self, attempt: int) -> Replica:
+        self.attempts.append(attempt)
+        return self
+
+    def result(self, timeout_s: float) -> object:
+        answer = self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def raised(cause: Exception) -> RayTaskError:
+    """As Ray hands on what a replica raised."""
+    error: RayTaskError = RayTaskError("label", "", cause)
+    return error
+
+
+def test_what_a_lost_replica_was_asked_is_asked_again_and_only_so_often() -> None:
+    waits, replica = Waits(), Replica(RayActorError(), TimeoutError(), "answer")
+    assert ask(replica, timeout_s=1.0, waits=waits) == "answer"
+    assert (replica.attempts, waits.n_retries) == ([0, 1, 2], 2)
+    with pytest.raises(ReplicaLost, match="3 attempts"):
+        ask(Replica(*(RayActorError() for _ in range(3))), timeout_s=1.0, waits=waits)
+
+
+def test_a_replica_that_is_full_is_not_the_last_word_and_one_that_fails_is() -> None:
+    waits, full = Waits(), Replica(raised(OverflowError("256 requests wait")), "answer")
+    assert ask(full, timeout_s=1.0, waits=waits) == "answer"
+    failing = Replica(raised(ValueError("no frame")), "answer")
+    with pytest.raises(ValueError, match="no frame"):
+        ask(failing, timeout_s=1.0, waits=waits)
+    assert failing.attempts == [0]
+
+
 class Behind:
     """An engine that other nodes' sessions keep busy."""
 
@@ -114,6 +159,21 @@ def test_a_file_that_is_no_serve_config_of_ours(text: str, tmp_path: Path) -> No
     path.write_text(text)
     with pytest.raises(BadSettings):
         connect.read_config(path, {})
+
+
+def test_the_kubernetes_file_deploys_and_sets_what_there_is(tmp_path: Path) -> None:
+    service, ingest = yaml.safe_load_all(connect.CONFIG.with_name("kuberay.yaml").read_text())
+    path = tmp_path / "serve.yaml"
+    path.write_text(service["spec"]["serveConfigV2"])
+    wanted = connect.read_config(path, {})
+    assert set(wanted["args"]) <= ARGS
+    assert [part["name"] for part in wanted["deployments"]] == ["Encoder", "Thinker"]
+    (container,) = ingest["spec"]["template"]["spec"]["containers"]
+    names = {item["name"]: item.get("value", "x") for item in container["env"]}
+    settings = load(environ={**names, "EMOTHINKER_SERVER__NODE": "n1"})
+    assert settings.server.node == "n1"
+    assert settings.ice.turn_secret == "x"
+    assert f"--model {wanted['args']['model']} " in container["command"][-1]
 
 
 def test_the_file_in_the_repository_is_one_and_takes_our_arguments() -> None:
