@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -86,6 +87,9 @@ def run(
             logger.exception("the model does not load")
             pipe.send(Fault(type(error).__name__, str(error)))
             return
+        # What was imported and loaded stays: looking for garbage in it would hold up whoever is waiting for a label.
+        gc.collect()
+        gc.freeze()
         models = Models(model, load_adapter)
         pipe.send(models.info())
         Service(pipe, worker, models).run()

@@ -124,6 +124,12 @@ def _memory(samples: Sequence[dict[str, float]]) -> dict[str, Any]:
         "rss_mb_late": round(float(late), 1),
         "rss_growth": round(float(late / early) - 1, 4),
         "cpu_cores": round((samples[-1]["cpu_s"] - samples[0]["cpu_s"]) / passed_s, 2),
+        # A loop that is late on a machine without a free core is late for that, whatever it does itself.
+        **{
+            f"{name.removesuffix('_s')}_share": round((samples[-1][name] - samples[0][name]) / passed_s, 3)
+            for name in ("loop_cpu_s", "loop_waited_s")
+            if name in samples[0]
+        },
     }
 
 

@@ -69,7 +69,16 @@ class Server:
                 held["sockets"] += len(one.net_connections())
                 held["cpu_s"] += sum(one.cpu_times()[:2])
         held["server_rss_mb"] = self.process.memory_info().rss / 1e6
+        held |= self._loop()
         return {name: round(value, 2) for name, value in held.items()}
+
+    def _loop(self) -> dict[str, float]:
+        """Of the thread of the event loop, so far: on a core, and ready to run but waiting for one. Linux tells."""
+        told = Path(f"/proc/{self.program.pid}/task/{self.program.pid}/schedstat")
+        if not told.is_file():
+            return {}
+        on_core_ns, waited_ns, _ = map(int, told.read_text().split())
+        return {"loop_cpu_s": on_core_ns / 1e9, "loop_waited_s": waited_ns / 1e9}
 
 
 @asynccontextmanager
