@@ -26,15 +26,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from realtime import logs
+from realtime import heap, logs, tracing
 from realtime.errors import BadSettings, RealtimeError
 from realtime.settings import Settings, load
 
 if TYPE_CHECKING:
     from realtime.metrics import Metrics
-    from realtime.recording.recorder import Recorder
     from realtime.roles import Engine
 
+SERVER_FLAGS = ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions", "trace_url")
 ENGINES = ("auto", "torch", "onnx", "trt")
 
 
@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
     serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
     serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
+    serve.add_argument("--trace", dest="trace_url", metavar="URL", help="send OpenTelemetry traces to that collector")
     serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
     serve.set_defaults(run=_serve, log_level=logging.INFO)
 
@@ -136,7 +137,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "cluster.address": getattr(options, "cluster", None),
         **{
             f"server.{name}": getattr(options, name, None)
-            for name in ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions")
+            for name in SERVER_FLAGS
         },
     }
     return load(options.config, environ=os.environ, flags=flags)
@@ -146,6 +147,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    heap.few_arenas()
     settings = _settings(options)
 
     from realtime import hosting
@@ -157,7 +159,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     logs.configure(logging.getLogger().level, settings.server.log)
     settings = hosting.settle(settings)
-    recorder = _recorder(settings)
+    recorder = hosting.recorder(settings.record)
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
     hosting.check_tls(settings.server)
     listening = hosting.listen(settings.server.host, settings.server.port)
@@ -188,20 +190,9 @@ def _serve(options: argparse.Namespace) -> int:
             gc.freeze()
             await hosting.program(live, settings).serve(sockets=[listening])
 
-    with listening:
+    with listening, tracing.exporting(settings.server.trace_url):
         asyncio.run(run())
     return 0
-
-
-def _recorder(settings: Settings) -> Recorder | None:
-    """Keeps sessions where `--record` says so. Raises BadSettings when it could not."""
-    record = settings.record
-    if record.dir is None or record.key_file is None:
-        return None
-    from realtime.recording.recorder import Recorder
-    from realtime.recording.vault import Vault, read_key
-
-    return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
 
 
 def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Engine]:

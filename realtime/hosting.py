@@ -15,6 +15,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from realtime.errors import BadSettings, PortTaken
+from realtime.recording.recorder import Recorder
+from realtime.recording.settings import RecordSettings
+from realtime.recording.vault import Vault, read_key
 from realtime.server import LiveServer
 from realtime.settings import ServerSettings, Settings
 
@@ -51,6 +54,13 @@ def settle(settings: Settings) -> Settings:
         print(f"Certificate of our own, SHA-256 {fingerprint}", file=sys.stderr)
         server = replace(server, tls_cert=certificate, tls_key=key)
     return replace(settings, server=server)
+
+
+def recorder(record: RecordSettings) -> Recorder | None:
+    """What keeps sessions, where `--record` says so. Raises BadSettings when it could not."""
+    if record.dir is None or record.key_file is None:
+        return None
+    return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
 
 
 def check_tls(settings: ServerSettings) -> None:

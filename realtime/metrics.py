@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -10,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 STAGE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 5.0, 10.0)
 LOOP_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 LAG_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+TOKEN_BUCKETS_PER_S = (5, 10, 20, 40, 80, 120, 160, 240, 320, 480, 640, 960)
 
 
 def rss_mb() -> float:
@@ -19,6 +22,15 @@ def rss_mb() -> float:
         return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
     # Elsewhere only the highest so far is known; macOS counts in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def device_mb() -> Mapping[str, float]:
+    """Memory of the GPU that torch computes on here: used by anybody, and all there is. Empty where none is in use."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    free, total = torch.cuda.mem_get_info()
+    return {"device_used_mb": (total - free) / 1e6, "device_total_mb": total / 1e6}
 
 
 class Metrics:
@@ -72,6 +84,35 @@ class Metrics:
             "emothinker_model_restarts", "Processes of the model that ended and were replaced", registry=self.registry
         )
         self.deltas = Counter("emothinker_reason_deltas", "Pieces of reasoning text written", registry=self.registry)
+        self.tokens = Counter("emothinker_reason_tokens", "Tokens of finished chains", registry=self.registry)
+        self.token_rate = Histogram(
+            "emothinker_reason_tokens_per_second",
+            "Tokens a second of each finished chain, its waiting for others included",
+            buckets=TOKEN_BUCKETS_PER_S,
+            registry=self.registry,
+        )
+        self.model_memory = Gauge(
+            "emothinker_model_memory_bytes", "Memory of the model's own process", registry=self.registry
+        )
+        self.device_memory = Gauge(
+            "emothinker_device_memory_bytes",
+            "Memory of the model's GPU, whoever uses it; no samples without one",
+            ["kind"],
+            registry=self.registry,
+        )
+
+    def chain_written(self, n_tokens: float, chain_ms: float) -> None:
+        if n_tokens and chain_ms:
+            self.tokens.inc(n_tokens)
+            self.token_rate.observe(n_tokens / (chain_ms / 1000))
+
+    def take(self, stats: Mapping[str, float]) -> None:
+        """What an engine says of itself (`Engine.stats`)."""
+        if "rss_mb" in stats:
+            self.model_memory.set(stats["rss_mb"] * 1e6)
+        for kind in ("used", "total"):
+            if f"device_{kind}_mb" in stats:
+                self.device_memory.labels(kind).set(stats[f"device_{kind}_mb"] * 1e6)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

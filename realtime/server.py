@@ -32,7 +32,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from realtime import asking
+from realtime import asking, tracing
 from realtime.adapters import Adapters
 from realtime.errors import (
     BadOffer,
@@ -164,7 +164,8 @@ class LiveServer:
 
     async def open(self, request: Request) -> Response:
         try:
-            return await self._open(request)
+            with tracing.span("open"):
+                return await self._open(request)
         except RealtimeError as error:
             self._metrics.refused.labels(error.code).inc()
             raise
@@ -360,6 +361,7 @@ class LiveServer:
         return JSONResponse({"status": "ready", "model": model.name, "engine": model.engine_reason})
 
     async def metrics(self, request: Request) -> Response:
+        self._metrics.take(self._engine.stats())
         return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(self, request: Request) -> Response:

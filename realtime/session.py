@@ -18,6 +18,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from realtime import tracing
 from realtime.buffer import RollingBuffer
 from realtime.cadence import Cadence, Due
 from realtime.errors import RealtimeError
@@ -59,6 +60,7 @@ class Analysis:
     due_wall_s: float
     ask: Ask
     "The question as it stood when the analysis was due; its label and its chain answer the same one."
+    trace: tracing.Span
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -311,7 +313,7 @@ class Session:
 
     async def _hear(self, mind: Mind) -> None:
         async for segment, analysis in self._speech:
-            async with self._attempt("hear", analysis.timings_ms):
+            async with self._attempt("hear", analysis.timings_ms, analysis.trace):
                 evidence = await mind.hear(segment)
                 if not holds_pitch(evidence):
                     self._buffer.add_speech(evidence)
@@ -329,13 +331,16 @@ class Session:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
             self._publish(report.begun(window, analysis.ask))
-            async with self._attempt("fast", analysis.timings_ms):
+            analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
+            async with self._attempt("fast", analysis.timings_ms, analysis.trace):
                 label = await mind.fast_label(window, analysis.ask)
                 self._publish(report.labelled(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
             chains = self._spoken if analysis.due.spoken else self._quiet
-            if await chains.put((window, analysis)) is not None:
+            gone = await chains.put((window, analysis))
+            if gone is not None:
+                gone[1].trace.end()
                 self._metrics.skipped_windows.inc()
 
     async def _think(self, mind: Mind, windows: Mailbox[tuple[Window, Analysis]]) -> None:
@@ -343,8 +348,9 @@ class Session:
         async for window, analysis in windows:
             if spoken:
                 self._nothing_spoken.clear()
-            async with self._attempt("reason", analysis.timings_ms):
+            async with self._attempt("reason", analysis.timings_ms, analysis.trace):
                 await self._reason(mind, window, analysis)
+            analysis.trace.end()
             if spoken:
                 self._nothing_spoken.set()
 
@@ -365,6 +371,8 @@ class Session:
                         self._publish(report.labelled(window, label))
                     case ReasonDone() as done:
                         self._mark("total", analysis)
+                        timings = done.timings_ms
+                        self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
                         self._publish(report.concluded(window, done, {**self._see_ms, **analysis.timings_ms}))
                         return
 
@@ -372,7 +380,7 @@ class Session:
 
     def _due_now(self, due: Due) -> Analysis:
         self._lag.received(due.end_s)
-        return Analysis(due, self._now_s(), self._ask)
+        return Analysis(due, self._now_s(), self._ask, tracing.begin("analysis", spoken=due.spoken))
 
     async def _begin(self, analysis: Analysis) -> None:
         gone = await self._due.put(analysis)
@@ -381,6 +389,8 @@ class Session:
 
     def _gave_way(self, analysis: Analysis) -> None:
         self._lag.finished(analysis.due.end_s)
+        analysis.trace.tell(skipped=True)
+        analysis.trace.end()
         self._metrics.skipped_windows.inc()
 
     def _mark(self, name: str, analysis: Analysis) -> None:
@@ -390,14 +400,18 @@ class Session:
         self._metrics.stage.labels(f"due_to_{name}").observe(passed_s)
 
     @asynccontextmanager
-    async def _attempt(self, stage: str, timings_ms: dict[str, float]) -> AsyncIterator[None]:
+    async def _attempt(
+        self, stage: str, timings_ms: dict[str, float], parent: tracing.Span = tracing.NOTHING
+    ) -> AsyncIterator[None]:
         """Time a stage, waiting for the worker included. What fails is said once, and the session goes on."""
         code = f"{stage}_failed"
         began_s = self._now_s()
+        trace = tracing.begin(stage, parent)
         try:
             yield
         # A model can fail in ways nobody listed (out of memory, a driver, a bug); here is where one item is given up.
         except Exception as error:
+            trace.fail(error)
             logger.exception("session %s: %s failed", self.id[:8], stage)
             if code not in self._failing:
                 self._failing.add(code)
@@ -410,6 +424,8 @@ class Session:
             if code in self._failing:
                 self._failing.discard(code)
                 self._publish(Trouble(code, f"The step “{stage}” works again.", "", over=True))
+        finally:
+            trace.end()
         timings_ms[stage] = (self._now_s() - began_s) * 1000
 
     def _reached(self, at_s: float) -> None:

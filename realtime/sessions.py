@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from realtime import logs
+from realtime import heap, logs
 from realtime.errors import RealtimeError, ServerBusy, ServerFull, ServerStopping, UnknownSession
 from realtime.ingest import Source
 from realtime.metrics import Metrics
@@ -34,6 +34,7 @@ class Sessions:
         self._now_s = now_s
         self._stopping = False
         self._n_reserved = 0
+        self._n_forgotten = 0
         self._open: dict[str, Session] = {}
         self._ended: dict[str, Session] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -112,8 +113,9 @@ class Sessions:
         return self._stopping
 
     async def watch(self) -> None:
-        """For ever: ends sessions that have had their time, or that nobody follows."""
+        """For ever: ends sessions that have had their time, or that nobody follows, and returns their memory."""
         read_s: dict[str, float] = {}
+        n_trimmed = 0
         while True:
             now_s, read_before_s = self._now_s(), read_s
             read_s = {
@@ -122,6 +124,9 @@ class Sessions:
             }
             for session in self.open:
                 self._end_if_over(session, now_s, unread_s=now_s - read_s[session.id])
+            if self._n_forgotten != n_trimmed:
+                n_trimmed = self._n_forgotten
+                await asyncio.to_thread(heap.trim)
             await asyncio.sleep(WATCH_S)
 
     def _end_if_over(self, session: Session, now_s: float, *, unread_s: float) -> None:
@@ -143,4 +148,8 @@ class Sessions:
         finally:
             del self._open[session.id], self._tasks[session.id], self._began_s[session.id]
             self._ended[session.id] = session
-            asyncio.get_running_loop().call_later(self._settings.publish.linger_s, self._ended.pop, session.id, None)
+            asyncio.get_running_loop().call_later(self._settings.publish.linger_s, self._forget, session.id)
+
+    def _forget(self, session_id: str) -> None:
+        del self._ended[session_id]
+        self._n_forgotten += 1

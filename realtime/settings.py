@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
+import re
 import tomllib
 import types
 import typing
@@ -55,6 +56,8 @@ class ServerSettings:
     max_offer_bytes: int = 65_536
     log: Literal["text", "json"] = "text"
     "Lines for people, or one JSON object each with the session it belongs to."
+    trace_url: str | None = None
+    "Collector of OpenTelemetry traces, OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`. None: there are none."
     request_s: float = 10.0
     "Time for a request to arrive, body included."
     requests_per_s: float = 20.0
@@ -89,6 +92,8 @@ class ServerSettings:
             raise BadSettings("server.tls_cert and server.tls_key belong together.", "Give both, or neither.")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
             raise BadSettings("server.token cannot be sent as a bearer token.", "Take letters and digits.")
+        if self.trace_url is not None and not re.match("https?://[^/]", self.trace_url):
+            raise BadSettings(f"server.trace_url is {self.trace_url!r}.", "Name it as http://127.0.0.1:4318/v1/traces.")
         if not self.loopback:
             self._check_for_others()
 

@@ -9,17 +9,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from realtime import logs
+from realtime import heap, logs
 from realtime.engine.host import Host
 from realtime.engine.models import LoadAdapter, Models
 from realtime.errors import RealtimeError
-from realtime.metrics import rss_mb
+from realtime.metrics import device_mb, rss_mb
 from realtime.roles import Model
 from realtime.warmup import warm_up
 from realtime.worker import ModelWorker, Rank
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 WORN_OUT = frozenset({"OutOfMemoryError", "AcceleratorError", "MemoryError"})
 "Errors after which a device is not to be trusted: what was asked fails, and a new process begins."
 
+DEVICE_READ_S = 1.0
+"Time between two looks at the memory of the device."
 USE = "use"
 "The one call that is not the host's: load the model with an adapter, and tell of it."
 
@@ -71,6 +73,7 @@ def run(
     pipe: Connection, load: Callable[[], Model], load_adapter: LoadAdapter | None, log_level: int, log_form: logs.Form
 ) -> None:
     """Until None comes down the pipe, or its end, which is the end of the parent, however that came."""
+    heap.few_arenas()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     # Ctrl+C reaches the whole group; when to stop is the parent's decision, told through the pipe.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -116,6 +119,8 @@ class Service:
         self._loader = ThreadPoolExecutor(1, "adapters")
         self._sending = threading.Lock()
         self._running: dict[int, Future[Any]] = {}
+        self._device: Mapping[str, float] = {}
+        self._device_read_s = float("-inf")
 
     def run(self) -> None:
         while True:
@@ -154,7 +159,7 @@ class Service:
             return
         error = done.exception()
         result = done.result() if error is None else _told(error)
-        stats = {**self._host.stats(), "cpu_s": time.process_time(), "rss_mb": rss_mb()}
+        stats = {**self._host.stats(), "cpu_s": time.process_time(), "rss_mb": rss_mb(), **self._device_mb()}
         try:
             with self._sending:
                 self._pipe.send(Reply(call.number, result, queued_s, stats))
@@ -164,6 +169,14 @@ class Service:
         if type(error).__name__ in WORN_OUT:
             logger.error("the process of the model ends after %s", type(error).__name__)
             os._exit(1)
+
+
+    def _device_mb(self) -> Mapping[str, float]:
+        # A question to the driver, so not with each of a chain's many answers.
+        now_s = time.monotonic()
+        if now_s >= self._device_read_s + DEVICE_READ_S:
+            self._device, self._device_read_s = device_mb(), now_s
+        return self._device
 
 
 def _told(error: BaseException) -> RealtimeError | Fault:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from realtime import heap
 from realtime.engine.chains import Chains
 from realtime.engine.models import Models
 from realtime.records import (
@@ -87,6 +88,8 @@ class Host:
             return
         self._chains.close(session)
         hosted.perceiver.close()
+        del hosted
+        heap.trim()
 
     def see(self, session: int, frame: VideoFrame) -> FrameEvidence:
         hosted = self._sessions[session]

@@ -33,7 +33,8 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 DAY_S = 86_400.0
 MAX_BLOCK_BYTES = 16 << 20
-SESSION = re.compile(r"[0-9a-f]{32}")
+SESSION = re.compile(r"([0-9A-Za-z]{1,16}-)?[0-9a-f]{32}")
+"As `Session` makes them, with the name of this one of several servers where there is one."
 LENGTH = struct.Struct(">I")
 EVENT, PICTURE, SOUND, END = b"e", b"p", b"s", b"."
 

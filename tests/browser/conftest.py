@@ -27,6 +27,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
+FIGURES = pytest.StashKey[dict[str, str]]()
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What a test measures, for the summary of the run; its limits are more generous than a quiet machine needs."""
+    return request.config.stash.setdefault(FIGURES, {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if measured := config.stash.get(FIGURES, {}):
+        terminalreporter.section("figures of the page")
+        for name, value in measured.items():
+            terminalreporter.line(f"{name:<56} {value}")
+
+
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     """Gone with its module: its synchronous side keeps a loop running in this thread, where other tests start one."""

@@ -106,6 +106,7 @@ async def main(max_sessions: int, faces: int) -> None:
             settings=settings,
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+            recorder=hosting.recorder(settings.record),
         )
         print(f"Open http://localhost:{listening.getsockname()[1]}", flush=True)  # noqa: T201
         await hosting.program(live, settings).serve(sockets=[listening])

@@ -23,7 +23,7 @@ NO_SHIFT = 0.02
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("size", [(1280, 860), (390, 844)], ids=["wide", "phone"])
 def test_a_person_watches_reads_and_withdraws(
-    visit: Callable[..., Visit], real: str, pictures: Path, size: tuple[int, int]
+    visit: Callable[..., Visit], real: str, pictures: Path, size: tuple[int, int], figures: dict[str, str]
 ) -> None:
     person = visit(real, viewport={"width": size[0], "height": size[1]})
     page = person.page
@@ -60,7 +60,9 @@ def test_a_person_watches_reads_and_withdraws(
     # A verdict tells its confidence; an unsure one, which is a verdict too, the two likeliest shares instead.
     expect(page.locator("#verdict")).to_contain_text(re.compile(r"\d+ % confidence|\d+ % and \d+ %"))
     page.screenshot(path=pictures / "live.png", full_page=True)
-    assert sum(shift["value"] for shift in person.shifts_since(live_ms)) < NO_SHIFT, person.shifts_since(live_ms)
+    shifts = person.shifts_since(live_ms)
+    figures[f"layout shifts once live, {size[0]} px wide (wanted: 0)"] = f"{len(shifts)}"
+    assert sum(shift["value"] for shift in shifts) < NO_SHIFT, shifts
 
     with page.expect_response(lambda answer: answer.request.method == "DELETE") as ended:
         page.locator("#withdraw").click()

@@ -1,39 +1,77 @@
 """Generated input at every door: what is refused is refused by name, and nothing else comes out.
 
     python -m tests.fuzz                                  100,000 inputs over all doors; most of an hour on two cores
+    python -m tests.fuzz --done FILE                      the same; called again, it goes on where it was interrupted
     python -m tests.fuzz --inputs 5000 --door offer       one door
     python -m tests.fuzz --atheris 600 --door offer       ten minutes guided by coverage (pip install -e '.[fuzz]')
 
-Prints a table; the smallest input that breaks a door, with its traceback; and one JSON line. Exits 1 when a door broke.
-The HTTP interface as `/openapi.json` describes it: `bash tests/fuzz/schemathesis.sh`.
+The inputs come in parts of 1,000, each with a seed of its own. Prints a table; the smallest input that breaks a door,
+with its traceback; and one JSON line. Exits 1 when a door broke. The HTTP interface as `/openapi.json` describes it:
+`bash tests/fuzz/schemathesis.sh`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
 from tests.fuzz.application import REQUESTS, behind
 from tests.fuzz.doors import DOORS, Door
 
+PART = 1_000
+"Inputs of one part: what hypothesis remembers to try nothing twice makes long runs slower with each input."
 
-def attack(door: Door, n_inputs: int) -> tuple[int, str]:
-    """How many inputs were tried, and what came out of the smallest one that broke it, if any."""
-    n_tried = 0
 
+@dataclass(frozen=True)
+class Part:
+    """So many inputs for one door, the same ones for the same seed."""
+
+    door: str
+    seed: int
+    inputs: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    tried: int
+    seconds: float
+    trouble: str
+    "What came out of the smallest input that broke the door, if any did."
+
+
+def parts(doors: Mapping[str, Door], n_inputs: int) -> Iterator[Part]:
+    """All of them, the doors in turn: whenever it is interrupted, each door has had about its share."""
+    of = sum(door.share for door in doors.values())
+    left = {name: max(1, n_inputs * door.share // of) for name, door in doors.items()}
+    for number in itertools.count():
+        for name, n_left in left.items():
+            if n_left > number * PART:
+                yield Part(name, number, min(PART, n_left - number * PART))
+        if all(n_left <= (number + 1) * PART for n_left in left.values()):
+            return
+
+
+def attack(door: Door, part: Part) -> Outcome:
+    n_tried, began_s = 0, time.monotonic()
+
+    @seed(part.seed)
     @settings(
-        max_examples=n_inputs,
+        max_examples=part.inputs,
         deadline=None,
         database=None,
         phases=(Phase.generate, Phase.shrink),
@@ -45,12 +83,13 @@ def attack(door: Door, n_inputs: int) -> tuple[int, str]:
         n_tried += 1
         door.try_(value)
 
+    trouble = ""
     try:
         enter()
     # Whatever comes out is what we look for; hypothesis has shrunk it by now.
     except Exception:
-        return n_tried, traceback.format_exc()
-    return n_tried, ""
+        trouble = traceback.format_exc()
+    return Outcome(n_tried, round(time.monotonic() - began_s, 1), trouble)
 
 
 def guided(values: SearchStrategy[Any], enter: Callable[[Any], None], seconds: int) -> None:
@@ -71,6 +110,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Generated input at every door.")
     parser.add_argument("--inputs", type=int, default=100_000, metavar="N", help="over all doors, or for the one named")
     parser.add_argument("--door", choices=(*DOORS, "http"))
+    parser.add_argument("--done", type=Path, metavar="FILE", help="keep there which parts are done, and leave them out")
     parser.add_argument("--atheris", type=int, metavar="SECONDS", help="let coverage guide, at one door")
     options = parser.parse_args(words)
     # Refusals are logged; a hundred thousand of them are not worth reading.
@@ -83,22 +123,45 @@ def main(words: Sequence[str] | None = None) -> int:
             door = doors[options.door or "offer"]
             guided(door.values, door.try_, options.atheris)
         chosen = {name: door for name, door in doors.items() if options.door in (None, name)}
-        return _report(chosen, options.inputs)
+        return _report(chosen, _tried(chosen, options.inputs, options.done))
 
 
-def _report(doors: dict[str, Door], n_inputs: int) -> int:
-    n_tried_all, broken = 0, []
-    of = sum(door.share for door in doors.values())
-    for name, door in doors.items():
-        began_s = time.monotonic()
-        n_tried, trouble = attack(door, max(1, n_inputs * door.share // of))
-        n_tried_all += n_tried
-        if trouble:
-            broken.append(name)
-        print(f"{name:<12} {n_tried:>7} inputs {time.monotonic() - began_s:>8.1f} s  {'BROKEN' if trouble else 'held'}")
-        print(trouble, end="", flush=True)
+def _tried(doors: Mapping[str, Door], n_inputs: int, file: Path | None) -> Iterator[tuple[Part, Outcome]]:
+    """Every part with its outcome, those that `file` knows to have held first."""
+    known: dict[Part, Outcome] = {}
+    if file is not None and file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            kept = json.loads(line)
+            known[Part(**kept["part"])] = Outcome(**kept["outcome"])
+    wanted = list(parts(doors, n_inputs))
+    yield from ((part, known[part]) for part in wanted if part in known)
+    for part in wanted:
+        if part in known:
+            continue
+        outcome = attack(doors[part.door], part)
+        if file is not None and not outcome.trouble:
+            with file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"part": asdict(part), "outcome": asdict(outcome)}) + "\n")
+        yield part, outcome
+
+
+def _report(doors: Mapping[str, Door], outcomes: Iterable[tuple[Part, Outcome]]) -> int:
+    n_tried: Counter[str] = Counter()
+    seconds: dict[str, float] = dict.fromkeys(doors, 0.0)
+    broken: set[str] = set()
+    for part, outcome in outcomes:
+        n_tried[part.door] += outcome.tried
+        seconds[part.door] += outcome.seconds
+        print(f"\r{n_tried.total()} inputs", end="", file=sys.stderr, flush=True)
+        if outcome.trouble:
+            broken.add(part.door)
+            print(f"{part}\n{outcome.trouble}", flush=True)
+    print(file=sys.stderr)
+    for name in doors:
+        print(f"{name:<12} {n_tried[name]:>7} inputs {seconds[name]:>8.1f} s  {'BROKEN' if name in broken else 'held'}")
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"inputs": n_tried_all, "doors": list(doors), "broken": broken, "peak_rss_mb": round(peak_mb)}))
+    told = {"inputs": n_tried.total(), "doors": list(doors), "broken": sorted(broken), "peak_rss_mb": round(peak_mb)}
+    print(json.dumps(told))
     return int(bool(broken))
 
 

@@ -75,6 +75,16 @@ def test_recordings_end(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{OTHER}.data", f"{OTHER}.json"]
 
 
+def test_the_recordings_of_one_of_several_servers_end_too(tmp_path: Path) -> None:
+    clock, session = Clock(), f"b2-{ID}"
+    vault = filled(tmp_path, session, clock=clock)
+    assert vault.is_owner(session, "secret")
+    assert [card.session for card in vault.sessions()] == [session]
+    clock.now_s += 2 * DAY_S
+    assert vault.delete_ended() == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_recording_cannot_be_given_a_longer_life_or_cut_short(tmp_path: Path) -> None:
     vault = filled(tmp_path, ID, OTHER)
     card, data = tmp_path / f"{ID}.json", tmp_path / f"{OTHER}.data"

@@ -3,7 +3,7 @@
 import { sameEvidence, type Evidence } from "./evidence";
 import type { Rejected, WireEvent } from "./protocol";
 import { assertNever, reduceEvent } from "./reducer";
-import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Failure, type Happening, type Link, type Playback, type Session, type View } from "./view";
+import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Failure, type Happening, type Keeping, type Kept, type Link, type Playback, type Recording, type Session, type View } from "./view";
 
 export type Action =
   | { readonly do: "choose"; readonly choice: Choice }
@@ -11,12 +11,15 @@ export type Action =
   | { readonly do: "get ready" }
   | { readonly do: "offer" }
   | { readonly do: "fail"; readonly failure: Failure }
-  | { readonly do: "go live" }
+  | { readonly do: "keeping"; readonly keeping: Keeping | null }
+  | { readonly do: "agree"; readonly kept: Kept | null }
+  | { readonly do: "recording"; readonly recording: Recording }
+  | { readonly do: "go live"; readonly recording: Recording }
   | { readonly do: "media"; readonly up: boolean }
   | { readonly do: "link"; readonly link: Link }
   | { readonly do: "event"; readonly event: WireEvent | Rejected; readonly nowS: number }
   | { readonly do: "devices"; readonly devices: Devices }
-  | { readonly do: "end"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string }
+  | { readonly do: "end"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string }
   | { readonly do: "unplug"; readonly kind: "camera" | "microphone"; readonly gone: boolean }
   | { readonly do: "tell"; readonly happening: Happening }
   | { readonly do: "ask"; readonly asking: Asking }
@@ -38,6 +41,12 @@ export function reduce(view: View, action: Action): View {
   switch (action.do) {
     case "choose":
       return { ...view, choice: action.choice };
+    case "keeping":
+      return { ...view, keeping: action.keeping };
+    case "agree":
+      return { ...view, agreed: action.kept };
+    case "recording":
+      return { ...view, recording: action.recording };
     case "ask permission":
       return { ...view, phase: { name: "starting", step: "permission" } };
     case "get ready":
@@ -50,6 +59,9 @@ export function reduce(view: View, action: Action): View {
       return {
         ...view,
         phase: { name: "live", mediaUp: true },
+        // The next session is asked about anew.
+        agreed: null,
+        recording: action.recording,
         session: NO_SESSION,
         link: { state: "connecting" },
         pinned: null,
@@ -90,6 +102,7 @@ export function reduce(view: View, action: Action): View {
         ...view,
         phase: { name: "replay", file: action.file },
         session: action.session,
+        recording: { state: "none" },
         link: { state: "over" },
         choice: chosenIn(action.session),
         playback: AT_START,
@@ -112,6 +125,8 @@ export function reduce(view: View, action: Action): View {
         ...view,
         phase: { name: "consent", failure: null, deleted: view.phase.name === "ended" && view.session.analyses.length > 0 },
         session: NO_SESSION,
+        agreed: null,
+        recording: { state: "none" },
         playback: AT_START,
         pinned: null,
         lit: null,

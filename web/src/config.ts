@@ -1,8 +1,12 @@
+import type { Keeping } from "./view";
+
 /** What `GET /api/config` tells the page. Every part has a default, so that an older server still works. */
 
 export interface Config {
   readonly model: string;
   readonly iceServers: readonly RTCIceServer[];
+  /** Whether the server keeps sessions of those who agree. */
+  readonly keeping: Keeping | null;
 }
 
 /** Relay credentials come only with the token, and hold for an hour: ask again when they are needed. */
@@ -26,7 +30,12 @@ export function readConfig(body: unknown): Config {
   return {
     model: typeof from["model"] === "string" ? from["model"] : "",
     iceServers: Array.isArray(servers) ? servers.filter(isIceServer) : [],
+    keeping: readKeeping(from["record"], from["record_days"]),
   };
+}
+
+function readKeeping(most: unknown, days: unknown): Keeping | null {
+  return (most === "events" || most === "media") && typeof days === "number" ? { most, days } : null;
 }
 
 function isIceServer(value: unknown): value is RTCIceServer {

@@ -15,7 +15,7 @@ import { Player } from "./player";
 import { rememberConsent, rememberLanguage } from "./remember";
 import { NotSaved, openSaved } from "./saved";
 import { WhipFailure, WhipSession } from "./whip";
-import { FIRST_VIEW, type Failure } from "./view";
+import { FIRST_VIEW, keptOf, type Failure, type Recording } from "./view";
 
 /** What is open while a session runs, and has to be closed with it. */
 interface Running {
@@ -24,6 +24,7 @@ interface Running {
   readonly follower: EventFollower;
 }
 
+const DAY_MS = 86_400_000;
 /** What the server calls it when no packet ever came through. */
 const NO_PATH = "no path";
 
@@ -35,6 +36,8 @@ let view = FIRST_VIEW;
 /** Camera and microphone, once consent was given. */
 let capture: Capture | null = null;
 let running: Running | null = null;
+/** The newest session, for as long as its recording can be deleted from here. */
+let recorded: WhipSession | null = null;
 /** Counts starts, so that one that was cancelled knows it. */
 let attempt = 0;
 const player = new Player((action) => send(action));
@@ -62,7 +65,10 @@ function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof make
       prepare: (remember) => void prepare(remember),
       start: () => void start(),
       cancel,
+      stop: () => void finish("stopped", ""),
       withdraw,
+      deleteKept: () => void deleteKept(),
+      deleteAll: () => void deleteAll(),
       switchDevice: (kind, id) => void capture?.choose(kind, id),
       ask: (query, labels) => void ask(query, labels),
       save: (format) => save(view.session, format),
@@ -117,11 +123,18 @@ async function start(): Promise<void> {
   const mine = attempt;
   send({ do: "offer" });
   try {
-    const { iceServers } = await loadConfig(token);
-    const whip = await WhipSession.open(opened.stream, { token, iceServers, onMedia, nowS });
-    if (mine !== attempt) return await whip.end();
+    const { iceServers, keeping } = await loadConfig(token);
+    send({ do: "keeping", keeping });
+    const record = keptOf(keeping, view.agreed);
+    const whip = await WhipSession.open(opened.stream, { token, iceServers, record, onMedia, nowS });
+    recorded = record === null ? null : whip;
+    if (mine !== attempt) {
+      await whip.end();
+      return await deleteKept();
+    }
     opened.onTrack = (track) => whip.replace(track);
-    send({ do: "go live" });
+    const untilMs = Date.now() + (keeping?.days ?? 0) * DAY_MS;
+    send({ do: "go live", recording: record === null ? { state: "none" } : { state: "kept", what: record, untilMs } });
     running = { capture: opened, whip, follower: follow(whip) };
   } catch (error) {
     if (mine !== attempt) return;
@@ -161,7 +174,10 @@ async function ask(query: string | null, labels: readonly string[] | null): Prom
 /** The server's word that it is over. */
 async function closed(reason: string): Promise<void> {
   await finish("closed", reason);
-  if (reason === NO_PATH) send({ do: "fail", failure: { kind: "no-path" } });
+  if (reason !== NO_PATH) return;
+  send({ do: "fail", failure: { kind: "no-path" } });
+  // Of nothing there is nothing to keep.
+  await deleteKept();
 }
 
 function failureOf(error: unknown): Failure {
@@ -192,15 +208,36 @@ function withdraw(): void {
   else void finish("withdrawn", "");
 }
 
-async function finish(why: "withdrawn" | "closed" | "gone", detail: string): Promise<void> {
+async function finish(why: "withdrawn" | "stopped" | "closed" | "gone", detail: string): Promise<void> {
   const closing = running;
   if (closing === null) return;
   running = null;
   send({ do: "end", why, detail });
   closing.follower.close();
+  const ours = why === "withdrawn" || why === "stopped";
   // A session that has ended already needs no telling.
-  if (why !== "withdrawn") closing.whip.close();
-  await Promise.all([closeCapture(), why === "withdrawn" ? closing.whip.end() : undefined]);
+  if (!ours) closing.whip.close();
+  await Promise.all([closeCapture(), ours ? closing.whip.end() : undefined]);
+  if (why === "withdrawn") await deleteKept();
+}
+
+/** Have the server delete its recording; whether nothing is left of it. */
+async function deleteKept(): Promise<boolean> {
+  const deleting = recorded;
+  if (deleting === null) return true;
+  const tell = (recording: Recording): void => {
+    if (recorded === deleting && view.recording.state !== "none") send({ do: "recording", recording });
+  };
+  tell({ state: "deleting" });
+  const gone = await deleting.forget();
+  tell({ state: gone ? "deleted" : "not deleted" });
+  if (gone && recorded === deleting) recorded = null;
+  return gone;
+}
+
+async function deleteAll(): Promise<void> {
+  // Where the server gives no answer, the page goes on offering it.
+  if (await deleteKept()) cancel();
 }
 
 async function closeCapture(): Promise<void> {
@@ -224,7 +261,9 @@ async function open(file: File): Promise<void> {
 }
 
 // Whoever closes the page withdraws, too; but what they wished to be remembered still is.
-addEventListener("pagehide", () => void finish("withdrawn", ""));
+addEventListener("pagehide", () => void finish(recorded === null ? "withdrawn" : "stopped", ""));
+// Before anything is agreed to, it has to be known what there is to agree to.
+void loadConfig(token).then(({ keeping }) => send({ do: "keeping", keeping }));
 
 function step(): void {
   player.step(view, nowS());

@@ -10,6 +10,24 @@ import type { Answer, Box, Conflict, Distribution, FaceBox, Patches, Section } f
 /** What the person chose to share. */
 export type Choice = "both" | "camera" | "microphone";
 
+/** What a server may keep of a session: what is written, or picture and speech as well. */
+export type Kept = "events" | "media";
+
+/** What this server keeps at most where the person agrees, and for how long. */
+export interface Keeping {
+  readonly most: Kept;
+  readonly days: number;
+}
+
+/** What became of the person's agreement. `untilMs`: since 1970, when the server deletes it by itself. */
+export type Recording =
+  | { readonly state: "none" }
+  | { readonly state: "kept"; readonly what: Kept; readonly untilMs: number }
+  | { readonly state: "deleting" }
+  | { readonly state: "deleted" }
+  /** The server gave no answer. */
+  | { readonly state: "not deleted" };
+
 /** A stretch of speech in media seconds; `end` is null while it is still going on. */
 export interface Stretch {
   readonly start: number;
@@ -147,7 +165,7 @@ export type Phase =
   | { readonly name: "live"; readonly mediaUp: boolean }
   /** A saved session is open; `file` is its name. */
   | { readonly name: "replay"; readonly file: string }
-  | { readonly name: "ended"; readonly why: "withdrawn" | "closed" | "gone"; readonly detail: string };
+  | { readonly name: "ended"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string };
 
 /** Something that was wrong and is well again; told for a while, then gone. */
 export interface Happening {
@@ -192,6 +210,11 @@ export const AT_START: Playback = { atS: 0, playing: false, seeks: 0, video: nul
 export interface View {
   readonly phase: Phase;
   readonly choice: Choice;
+  /** What the server would keep if the person agreed; null: nothing, and nothing is asked. */
+  readonly keeping: Keeping | null;
+  /** What they agreed to, for the next session only; never remembered. */
+  readonly agreed: Kept | null;
+  readonly recording: Recording;
   readonly session: Session;
   readonly link: Link;
   readonly devices: Devices;
@@ -235,6 +258,9 @@ export const NO_SESSION: Session = {
 export const FIRST_VIEW: View = {
   phase: { name: "consent", failure: null, deleted: false },
   choice: "both",
+  keeping: null,
+  agreed: null,
+  recording: { state: "none" },
   session: NO_SESSION,
   link: { state: "connecting" },
   devices: { cameras: [], microphones: [], camera: "", microphone: "" },
@@ -249,6 +275,12 @@ export const FIRST_VIEW: View = {
   focalShown: true,
   patchesShown: false,
 };
+
+/** What is agreed to of what there is to agree to. */
+export function keptOf(keeping: Keeping | null, agreed: Kept | null): Kept | null {
+  if (keeping === null || agreed === null) return null;
+  return keeping.most === "media" ? agreed : "events";
+}
 
 /** The words of one section so far. */
 export function sectionText(analysis: Analysis, section: Section): string {

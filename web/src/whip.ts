@@ -1,7 +1,7 @@
 /** One WHIP session (RFC 9725): offer, answer, and the DELETE that ends it. */
 
 import { bearer } from "./config";
-import type { Failure } from "./view";
+import type { Failure, Kept } from "./view";
 
 /** Gathering is given up after this; loopback and host candidates are there long before. */
 const GATHER_MS = 1_500;
@@ -16,6 +16,8 @@ export class WhipFailure extends Error {
 export interface WhipOptions {
   readonly token: string;
   readonly iceServers: readonly RTCIceServer[];
+  /** What the person lets the server keep. */
+  readonly record: Kept | null;
   /** Media flows, or has stopped flowing, or never will again. */
   readonly onMedia: (state: "up" | "down" | "failed") => void;
   readonly nowS: () => number;
@@ -38,7 +40,7 @@ export class WhipSession {
       for (const track of stream.getTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [stream] });
       await peer.setLocalDescription();
       await gathered(peer);
-      const answer = await post(peer.localDescription?.sdp ?? "", bearer(options.token), options.nowS);
+      const answer = await post(peer.localDescription?.sdp ?? "", options);
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
       const session = new WhipSession(answer.path, peer, bearer(answer.secret), options.nowS);
       session.watch(options.onMedia);
@@ -85,6 +87,16 @@ export class WhipSession {
     }
     if (!answer.ok) throw new WhipFailure(await refusal(answer, this.nowS));
     return readAsked(await answer.json());
+  }
+
+  /** Have the server delete what it kept, also after the end; `false` when it gives no answer. */
+  async forget(): Promise<boolean> {
+    try {
+      const answer = await fetch(`${this.path}/record`, { method: "DELETE", headers: this.headers });
+      return answer.ok || answer.status === 404;
+    } catch {
+      return false;
+    }
   }
 
   /** Stop sending at once. */
@@ -136,10 +148,11 @@ interface Opened {
   readonly secret: string;
 }
 
-async function post(sdp: string, headers: Record<string, string>, nowS: () => number): Promise<Opened> {
+async function post(sdp: string, { token, record, nowS }: WhipOptions): Promise<Opened> {
   let answer: Response;
   try {
-    answer = await fetch("/whip", { method: "POST", headers: { ...headers, "Content-Type": "application/sdp" }, body: sdp });
+    const path = record === null ? "/whip" : `/whip?record=${record}`;
+    answer = await fetch(path, { method: "POST", headers: { ...bearer(token), "Content-Type": "application/sdp" }, body: sdp });
   } catch {
     throw new WhipFailure({ kind: "server-gone" });
   }

@@ -7,7 +7,7 @@ import { waitS } from "../src/events";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
 import { letter } from "../src/evidence";
-import { concluded, FIRST_VIEW, shownAnalysis, type Analysis, type View } from "../src/view";
+import { concluded, FIRST_VIEW, keptOf, shownAnalysis, type Analysis, type View } from "../src/view";
 import { refusal } from "../src/whip";
 import { event } from "./fixture";
 
@@ -20,7 +20,7 @@ function labelled(window: number, seq: number): Action {
 }
 
 describe("the view", () => {
-  const live = after([{ do: "choose", choice: "both" }, { do: "ask permission" }, { do: "offer" }, { do: "go live" }, labelled(1, 1)]);
+  const live = after([{ do: "choose", choice: "both" }, { do: "ask permission" }, { do: "offer" }, { do: "go live", recording: { state: "none" } }, labelled(1, 1)]);
 
   it("follows the newest window", () => {
     expect(shownAnalysis(after([labelled(2, 2)], live))?.window).toBe(2);
@@ -67,8 +67,16 @@ describe("the view", () => {
     ]);
   });
 
+  it("agrees to a recording for one session alone, and to no more than there is", () => {
+    const agreed = after([{ do: "keeping", keeping: { most: "events", days: 2 } }, { do: "agree", kept: "media" }]);
+    expect(keptOf(agreed.keeping, agreed.agreed)).toBe("events");
+    expect(keptOf(null, agreed.agreed)).toBeNull();
+    expect(reduce(agreed, { do: "forget" }).agreed).toBeNull();
+    expect(reduce(agreed, { do: "go live", recording: { state: "none" } }).agreed).toBeNull();
+  });
+
   it("starts every session empty", () => {
-    expect(reduce(live, { do: "go live" }).session.analyses).toEqual([]);
+    expect(reduce(live, { do: "go live", recording: { state: "none" } }).session.analyses).toEqual([]);
   });
 });
 
@@ -148,7 +156,8 @@ describe("attempts to reconnect", () => {
 
 describe("what the server tells the page", () => {
   it("may be missing", () => {
-    expect(readConfig(null)).toEqual({ model: "", iceServers: [] });
-    expect(readConfig({ model: "nano", ice_servers: [{ urls: "stun:x" }, "nonsense"] })).toEqual({ model: "nano", iceServers: [{ urls: "stun:x" }] });
+    expect(readConfig(null)).toEqual({ model: "", iceServers: [], keeping: null });
+    const told = { model: "nano", ice_servers: [{ urls: "stun:x" }, "nonsense"], record: "events", record_days: 30 };
+    expect(readConfig(told)).toEqual({ model: "nano", iceServers: [{ urls: "stun:x" }], keeping: { most: "events", days: 30 } });
   });
 });

@@ -1,7 +1,7 @@
 /** The screen before the camera opens: what happens, what is promised, what is asked. */
 
 import { rememberedConsent } from "../remember";
-import type { Choice, Failure, View } from "../view";
+import type { Choice, Failure, Kept, View } from "../view";
 import { el, setText, show } from "./dom";
 import type { MakePart } from "./hands";
 
@@ -11,6 +11,7 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 export const makeConsent: MakePart = (hands, words) => {
   const say = words.consent;
   const host = window.location.hostname;
+  const kept = el("dd", {}, say.kept.text);
   const facts = [say.what, LOOPBACK.test(host) ? say.whereHere : say.whereThere(host), say.kept, say.not];
 
   const radios = CHOICES.map((choice) => {
@@ -19,6 +20,7 @@ export const makeConsent: MakePart = (hands, words) => {
     return { choice, input };
   });
   const note = el("p", { class: "note" });
+  const keeping = makeKeeping(hands, words);
   const attest = el("input", { id: "attest", attrs: { type: "checkbox", "aria-describedby": "attest-missing", required: true } });
   const missing = el("p", { id: "attest-missing", class: "missing", attrs: { role: "alert" } });
   const remember = el("input", { id: "remember", attrs: { type: "checkbox" } });
@@ -40,6 +42,7 @@ export const makeConsent: MakePart = (hands, words) => {
       ),
       note,
     ),
+    keeping.root,
     el("label", { class: "check" }, attest, el("span", {}, say.attest)),
     missing,
     el("label", { class: "check" }, remember, el("span", {}, say.remember)),
@@ -78,7 +81,7 @@ export const makeConsent: MakePart = (hands, words) => {
     deleted,
     el("h1", {}, say.heading),
     el("p", { class: "lead" }, say.lead),
-    el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), el("dd", {}, fact.text)))),
+    el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), fact === say.kept ? kept : el("dd", {}, fact.text)))),
     el("aside", { class: "notice", attrs: { "aria-label": say.notice.title } }, el("h2", {}, say.notice.title), el("p", {}, say.notice.text)),
     form,
     saved,
@@ -89,9 +92,41 @@ export const makeConsent: MakePart = (hands, words) => {
     draw: (view: View, nowS: number) => {
       for (const { choice, input } of radios) input.checked = view.choice === choice;
       setText(note, say.sourceNotes[view.choice]);
+      setText(kept, view.keeping === null ? say.kept.text : say.kept.ifAgreed);
+      keeping.draw(view, nowS);
       setText(agree, say.agree[view.choice]);
       setText(deleted, view.phase.name === "consent" && view.phase.deleted ? say.deleted : "");
       failure.draw(view.phase.name === "consent" ? view.phase.failure : null, nowS);
+    },
+  };
+};
+
+/** Whether the server may keep the session. Asked only where it could, answered anew each time, and "no" unless changed. */
+const makeKeeping: MakePart = (hands, words) => {
+  const say = words.consent.keeping;
+  const radios = ([null, "events", "media"] as const).map((kept: Kept | null) => {
+    const input = el("input", { attrs: { type: "radio", name: "keep", value: kept ?? "nothing" } });
+    input.addEventListener("change", () => hands.send({ do: "agree", kept }));
+    return { kept, input, root: el("label", { class: "choice" }, input, el("span", {}, say.choices[kept ?? "nothing"])) };
+  });
+  const note = el("p", { class: "note", id: "keep-note" });
+  const root = el(
+    "fieldset",
+    { id: "keep", attrs: { "aria-describedby": "keep-note" } },
+    el("legend", {}, say.legend),
+    el("div", { class: "choices" }, ...radios.map((radio) => radio.root)),
+    note,
+  );
+  return {
+    root,
+    draw: ({ keeping, agreed }) => {
+      show(root, keeping !== null);
+      if (keeping === null) return;
+      for (const { kept, input, root: label } of radios) {
+        show(label, kept !== "media" || keeping.most === "media");
+        input.checked = kept === agreed;
+      }
+      setText(note, agreed === null ? say.nothing : say.note(say.what[agreed], keeping.days));
     },
   };
 };

@@ -26,6 +26,11 @@ export function decimal(value: number, digits: number): string {
   return value.toFixed(digits).replace(".", point);
 }
 
+/** A date as the page's language writes it; `ms` since 1970. */
+export function day(ms: number): string {
+  return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long" }).format(ms);
+}
+
 export function labelName(words: Messages, label: string): string {
   return words.labels[label] ?? label;
 }

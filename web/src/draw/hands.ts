@@ -12,7 +12,14 @@ export interface Hands {
   /** Begin the session with what is open. */
   readonly start: () => void;
   readonly cancel: () => void;
+  /** End the session; what the server was allowed to keep stays there. */
+  readonly stop: () => void;
+  /** End the session and take back what was agreed to, the recording too. */
   readonly withdraw: () => void;
+  /** Have the server delete its recording of the session that has ended. */
+  readonly deleteKept: () => void;
+  /** Delete what is on the page, and what the server kept. */
+  readonly deleteAll: () => void;
   readonly switchDevice: (kind: "camera" | "microphone", id: string) => void;
   /** Another question for the next windows; null stands for the model's own. */
   readonly ask: (query: string | null, labels: readonly string[] | null) => void;

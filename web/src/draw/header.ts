@@ -14,6 +14,8 @@ export const makeHeader: MakePart = (hands, words) => {
   const link = el("p", { class: "link", id: "link", attrs: { role: "status" } });
   const lag = el("p", { class: "lag", id: "lag" });
   const withdraw = el("button", { class: "withdraw", id: "withdraw", attrs: { type: "button" }, onClick: hands.withdraw }, words.live.withdraw);
+  const stop = el("button", { class: "quiet", id: "stop", attrs: { type: "button" }, onClick: hands.stop }, words.live.stop);
+  const recording = el("p", { class: "recording", id: "recording" });
   const language = el(
     "select",
     { class: "language", attrs: { "aria-label": words.languageLabel } },
@@ -21,7 +23,7 @@ export const makeHeader: MakePart = (hands, words) => {
   );
   language.value = document.documentElement.lang;
   language.addEventListener("change", () => hands.setLanguage(language.value));
-  const root = el("header", { class: "top" }, el("p", { class: "mark" }, words.title), link, lag, el("span", { class: "gap" }), language, withdraw);
+  const root = el("header", { class: "top" }, el("p", { class: "mark" }, words.title), link, lag, recording, el("span", { class: "gap" }), language, stop, withdraw);
 
   return {
     root,
@@ -30,6 +32,10 @@ export const makeHeader: MakePart = (hands, words) => {
       const open = live || view.phase.name === "ready";
       show(withdraw, open);
       setClass(root, "during", open);
+      // Where nothing is kept, stopping and withdrawing are the same.
+      const kept = live && view.recording.state === "kept" ? view.recording.what : null;
+      show(stop, kept !== null);
+      setText(recording, kept === null ? "" : words.live.recording[kept]);
       show(link, live || view.phase.name === "ended");
       const behind = live && view.session.lag.seconds >= LAG_SAID_S;
       setText(lag, behind ? words.link.behind(decimal(view.session.lag.seconds, 1)) : "");

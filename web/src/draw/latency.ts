@@ -7,26 +7,30 @@ import type { MakePart } from "./hands";
 
 /** Percentiles are over this many windows, so that they follow a machine that slows down. */
 const RECENT_WINDOWS = 200;
+/** In the order they happen. Others that a server may tell of are for programs. */
+const STAGES = ["faces", "vision", "cues", "append", "see", "hear", "fast", "label", "first_word", "reason", "total"] as const;
 
 export const makeLatency: MakePart = (_hands, words) => {
   const say = words.latency;
   const running = el("p", { class: "note", id: "running" });
   const skipped = el("p", { class: "note" });
+  const about = el("p", { class: "note" }, say.about);
+  const speed = el("p", { class: "note", id: "speed" });
   const empty = el("p", { class: "empty-note" }, say.empty);
   const body = el("tbody");
   const head = [say.stage, `${say.last}, ${say.unit}`, say.median, say.p95].map((text) => el("th", { attrs: { scope: "col" } }, text));
   const table = el("table", {}, el("thead", {}, el("tr", {}, ...head)), body);
-  const root = el("details", { class: "latency" }, el("summary", {}, say.heading), running, empty, table, skipped);
+  const root = el("details", { class: "latency" }, el("summary", {}, say.heading), running, empty, table, speed, skipped, about);
   const rows = new Map<string, { row: HTMLElement; cells: readonly HTMLElement[] }>();
   let drawn: Analysis | null = null;
 
-  function rowOf(stage: string) {
+  function rowOf(stage: (typeof STAGES)[number]) {
     const found = rows.get(stage);
     if (found !== undefined) return found;
     const cells = [el("td"), el("td"), el("td")];
-    const made = { row: el("tr", {}, el("th", { attrs: { scope: "row" } }, say.stages[stage] ?? stage), ...cells), cells };
+    const made = { row: el("tr", {}, el("th", { attrs: { scope: "row" } }, say.stages[stage]), ...cells), cells };
     rows.set(stage, made);
-    body.append(made.row);
+    body.append(...STAGES.flatMap((each) => rows.get(each)?.row ?? []));
     return made;
   }
 
@@ -47,16 +51,21 @@ export const makeLatency: MakePart = (_hands, words) => {
       if (newest === null || newest === drawn || (drawn !== null && !root.open)) return;
       drawn = newest;
       const recent = session.analyses.slice(-RECENT_WINDOWS).map((analysis) => analysis.timingsMs);
-      const longest = Math.max(...Object.values(newest.timingsMs));
-      for (const [stage, ms] of Object.entries(newest.timingsMs)) {
+      const past = (stage: string): readonly number[] => recent.map((timings) => timings[stage]).filter((ms) => ms !== undefined);
+      const longest = Math.max(...STAGES.map((stage) => past(stage).at(-1) ?? 0));
+      for (const stage of STAGES) {
+        const times = past(stage);
+        const last = times.at(-1);
+        if (last === undefined) continue;
         const { row, cells } = rowOf(stage);
-        const past = recent.map((timings) => timings[stage]).filter((value) => value !== undefined);
-        [ms, quantile(past, 0.5), quantile(past, 0.95)].forEach((value, index) => {
+        [last, quantile(times, 0.5), quantile(times, 0.95)].forEach((ms, index) => {
           const cell = cells[index];
-          if (cell !== undefined) setText(cell, decimal(value, value < 10 ? 1 : 0));
+          if (cell !== undefined) setText(cell, decimal(ms, ms < 10 ? 1 : 0));
         });
-        setShare(row, "--share", ms / longest);
+        setShare(row, "--share", last / longest);
       }
+      const rates = recent.map((timings) => (timings["chain_tokens"] ?? 0) / ((timings["chain"] ?? 0) / 1000)).filter((rate) => rate > 0 && Number.isFinite(rate));
+      setText(speed, rates.length === 0 ? "" : say.speed(decimal(quantile(rates, 0.5), 0)));
       show(table, true);
       show(empty, false);
     },

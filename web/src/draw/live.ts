@@ -8,6 +8,7 @@ import { el, setText, show } from "./dom";
 import { makeHistory } from "./history";
 import { makeLatency } from "./latency";
 import { makePlayback } from "./playback";
+import { makeRecording } from "./recording";
 import { makeReport } from "./report";
 import { makeStage } from "./stage";
 import { makeStrip } from "./strip";
@@ -28,8 +29,9 @@ export const makeLive: MakePart = (hands, words) => {
   const kept = el("p", { class: "note" }, words.ended.kept);
   const again = el("button", { class: "primary", id: "again", attrs: { type: "button" }, onClick: hands.cancel }, words.ended.again);
   const print = el("button", { class: "quiet", id: "print", attrs: { type: "button" }, onClick: hands.print }, words.ended.print);
-  const forget = el("button", { class: "quiet", id: "forget", attrs: { type: "button" }, onClick: hands.cancel }, words.ended.forget);
-  const ended = el("section", { class: "ended", id: "ended", attrs: { tabindex: "-1" } }, title, text, kept, el("div", { class: "go" }, again, print, forget));
+  const forget = el("button", { class: "quiet", id: "forget", attrs: { type: "button" }, onClick: hands.deleteAll }, words.ended.forget);
+  const recording = makeRecording(hands, words);
+  const ended = el("section", { class: "ended", id: "ended", attrs: { tabindex: "-1" } }, title, text, recording.root, kept, el("div", { class: "go" }, again, print, forget));
   const watch = el("div", { class: "watch" }, ...watching.map((part) => part.root));
   const heading = el("h1", { class: "unseen" }, words.title);
   const root = el(
@@ -51,6 +53,7 @@ export const makeLive: MakePart = (hands, words) => {
     draw: (view: View, nowS: number) => {
       const over = view.phase.name === "ended" ? view.phase : null;
       const replay = view.phase.name === "replay";
+      const onServer = view.recording.state === "kept" || view.recording.state === "not deleted";
       // Picture and sound move by themselves; what is read changes with the view alone.
       if (view.phase.name === "live" || view !== drawn) for (const part of watching) part.draw(view, nowS);
       // Not each event moves the timeline at once, so it is asked again.
@@ -69,12 +72,13 @@ export const makeLive: MakePart = (hands, words) => {
         setText(text, [view.phase.file, words.live.running(view.session.model, view.session.engine)].join(" · "));
         setText(kept, words.replay.kept);
       }
+      recording.draw(view, nowS);
       if (over !== null) {
         setText(title, words.ended[over.why].title);
         setText(text, [words.ended.reasons[over.detail] ?? over.detail, words.ended[over.why].text].filter(Boolean).join(" "));
-        setText(kept, words.ended.kept);
+        setText(kept, onServer ? words.ended.keptHere : words.ended.kept);
       }
-      setText(again, replay ? words.replay.close : words.ended.again);
+      setText(again, replay ? words.replay.close : onServer ? words.ended.next : words.ended.again);
       show(kept, view.session.analyses.length > 0);
       for (const button of [forget, print]) show(button, view.session.analyses.length > 0);
       if (replay) show(forget, false);

@@ -2,6 +2,7 @@
 
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { makeDevices } from "./devices";
+import { keptOf } from "../view";
 import type { MakePart } from "./hands";
 
 /** Louder than this is someone speaking rather than a room. */
@@ -16,6 +17,7 @@ export const makeReady: MakePart = (hands, words) => {
   const heard = el("p", { class: "note", id: "heard" });
   const gone = el("p", { class: "missing", attrs: { role: "alert" } });
   const devices = makeDevices(hands, words, true);
+  const kept = el("p", { class: "note", id: "will-keep" });
   const begin = el("button", { class: "primary", id: "begin", attrs: { type: "button" }, onClick: hands.start }, say.begin);
   const back = el("button", { class: "quiet", id: "back", attrs: { type: "button" }, onClick: hands.cancel }, say.back);
   const sound = el("div", { class: "sound" }, meter, heard);
@@ -28,6 +30,7 @@ export const makeReady: MakePart = (hands, words) => {
     sound,
     gone,
     devices.root,
+    kept,
     el("div", { class: "go" }, begin, back),
   );
   let hasSpoken = false;
@@ -53,6 +56,8 @@ export const makeReady: MakePart = (hands, words) => {
       setAttr(meter, "aria-valuenow", String(Math.round(level * 10) * 10));
       setClass(sound, "heard", hasSpoken);
       setText(heard, hasSpoken ? say.heard : say.speak);
+      const keep = keptOf(view.keeping, view.agreed);
+      setText(kept, keep === null ? "" : say.keeps(words.consent.keeping.what[keep]));
       const missing = view.unplugged[0];
       setText(gone, missing === undefined ? "" : words.unplugged[missing].title);
       devices.draw(view, nowS);

@@ -22,6 +22,7 @@ export const de: Messages = {
     kept: {
       title: "Was gespeichert wird",
       text: "Nichts. Bild und Ton bleiben einige Sekunden im Arbeitsspeicher. Das Geschriebene steht auf dieser Seite, bis Sie sie schließen oder es löschen.",
+      ifAgreed: "Nichts, es sei denn, Sie erlauben es unten. Bild und Ton bleiben einige Sekunden im Arbeitsspeicher. Das Geschriebene steht auf dieser Seite, bis Sie sie schließen oder es löschen.",
     },
     not: {
       title: "Was es nicht ist",
@@ -37,6 +38,13 @@ export const de: Messages = {
       both: "Gesicht und Stimme werden zusammen gelesen und gegeneinander abgewogen.",
       camera: "Nur das Gesicht wird gelesen. Nichts wird gehört.",
       microphone: "Nur die Stimme wird gelesen. Nichts wird gesehen.",
+    },
+    keeping: {
+      legend: "Darf der Server diese Sitzung aufbewahren?",
+      choices: { nothing: "Nein, nichts aufbewahren", events: "Das Geschriebene", media: "Auch Bilder und Gesprochenes" },
+      what: { events: "was über Sie geschrieben wird", media: "was über Sie geschrieben wird, ein Bild je Sekunde und Ihr Gesprochenes" },
+      nothing: "Nach dem Ende ist auf dem Server nichts mehr davon.",
+      note: (what, days) => `Er bewahrt auf, ${what}, verschlüsselt, und löscht es nach ${days === 1 ? "einem Tag" : `${days} Tagen`}. Wer den Server betreibt, kann es lesen. Nach dem Ende der Sitzung können Sie es mit einem Klick löschen.`,
     },
     attest:
       "Ich wende dies nicht auf Menschen am Arbeitsplatz oder in Bildungseinrichtungen an, wo die KI-Verordnung es verbietet (Artikel 5 Absatz 1 Buchstabe f), und alle in Sicht- oder Hörweite wissen davon und sind einverstanden.",
@@ -71,6 +79,7 @@ export const de: Messages = {
     heard: "Man kann Sie hören.",
     begin: "Auswertung beginnen",
     back: "Zurück",
+    keeps: (what) => `Ab „Auswertung beginnen“ bewahrt der Server auf, ${what}; so haben Sie es erlaubt.`,
   },
 
   failure: (failure, waitS) => {
@@ -126,7 +135,9 @@ export const de: Messages = {
   },
 
   live: {
+    stop: "Beenden",
     withdraw: "Beenden und widerrufen",
+    recording: { events: "Der Server bewahrt das Geschriebene auf", media: "Der Server bewahrt Bilder, Gesprochenes und Geschriebenes auf" },
     picture: "Ihre Kamera",
     onlyVoice: "Nur das Mikrofon: Nichts wird gesehen.",
     person: (letter) => `Person ${letter}`,
@@ -328,21 +339,26 @@ export const de: Messages = {
     median: "Median",
     p95: "95 %",
     unit: "ms",
+    about: "Auf dem Server gemessen, über die letzten 200 Momente. „Nach der Pause“: seit Sie zu sprechen aufgehört haben, oder nach vier Sekunden Stille.",
+    speed: (tokens) => `${tokens} Tokens Begründung in der Sekunde.`,
     stages: {
       faces: "Gesichter finden",
-      see: "Sehen",
-      hear: "Hören",
-      endpoint: "Sprechende erkennen",
+      vision: "Das Bild lesen",
+      cues: "Gesichter messen",
+      append: "Ins Gedächtnis aufnehmen",
+      see: "Ein Bild insgesamt",
+      hear: "Ein Satz insgesamt",
       fast: "Emotionen abwägen",
-      reason: "Gedankengang schreiben",
-      label: "Erster Eindruck, ab Anlass",
-      first_word: "Erstes Wort, ab Anlass",
-      total: "Ganze Antwort, ab Anlass",
+      label: "Erster Eindruck, nach der Pause",
+      first_word: "Erstes Wort, nach der Pause",
+      reason: "Gründe schreiben",
+      total: "Ganze Antwort, nach der Pause",
     },
   },
 
   ended: {
     withdrawn: { title: "Einwilligung widerrufen. Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus. Der Server hat alles freigegeben." },
+    stopped: { title: "Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus." },
     closed: { title: "Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus." },
     gone: { title: "Der Server ist weg.", text: "Kamera und Mikrofon sind aus. Starten Sie den Server neu und beginnen Sie eine neue Sitzung." },
     reasons: {
@@ -354,6 +370,16 @@ export const de: Messages = {
     print: "Bericht drucken",
     forget: "Alles löschen",
     kept: "Das Geschriebene steht noch auf dieser Seite, und nur hier. Sichern können Sie es weiter unten.",
+    keptHere: "Das Geschriebene steht auch noch auf dieser Seite. Sichern können Sie es weiter unten.",
+    next: "Neue Sitzung beginnen",
+  },
+
+  recording: {
+    kept: (what, until) => `Wie von Ihnen erlaubt, bewahrt der Server bis zum ${until} verschlüsselt auf, ${what}. Wenn Sie diese Seite verlassen haben, kann es vorher nur löschen, wer den Server betreibt.`,
+    delete: "Auf dem Server löschen",
+    deleting: "Der Server löscht, was er aufbewahrt hat …",
+    deleted: "Was der Server davon aufbewahrt hatte, ist gelöscht.",
+    "not deleted": "Der Server hat nicht geantwortet; was er aufbewahrt hat, kann noch da sein.",
   },
 
   labels: {

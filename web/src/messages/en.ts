@@ -1,6 +1,6 @@
 /** Every word the page says, in English. `de.ts` says the same in German; its type is this file's. */
 
-import type { Choice, Failure } from "../view";
+import type { Choice, Failure, Kept } from "../view";
 
 interface Said {
   readonly title: string;
@@ -30,6 +30,7 @@ export const en = {
     kept: {
       title: "What is kept",
       text: "Nothing. Picture and sound live in memory for a few seconds. What was written stays on this page until you close it or delete it.",
+      ifAgreed: "Nothing, unless you say so below. Picture and sound live in memory for a few seconds. What was written stays on this page until you close it or delete it.",
     },
     not: {
       title: "What this is not",
@@ -46,6 +47,14 @@ export const en = {
       camera: "Only the face is read. Nothing is heard.",
       microphone: "Only the voice is read. Nothing is seen.",
     } satisfies Record<Choice, string>,
+    keeping: {
+      legend: "May the server keep this session?",
+      choices: { nothing: "No, keep nothing", events: "What is written", media: "Pictures and speech, too" },
+      /** After “keeps”. */
+      what: { events: "what is written about you", media: "what is written about you, one picture a second and your speech" } satisfies Record<Kept, string>,
+      nothing: "Nothing of it will be on the server once it has ended.",
+      note: (what: string, days: number) => `It keeps ${what}, encrypted, and deletes it after ${days === 1 ? "a day" : `${days} days`}. Whoever runs the server can read it. When the session has ended you can delete it with one click.`,
+    },
     attest:
       "I do not use this on people at work or in education, where the EU AI Act forbids it (Article 5(1)(f)), and everyone in view or earshot knows about it and agrees.",
     attestMissing: "Please confirm this first.",
@@ -79,6 +88,7 @@ export const en = {
     heard: "You can be heard.",
     begin: "Begin the analysis",
     back: "Back",
+    keeps: (what: string) => `From “Begin” on the server keeps ${what}, as you agreed.`,
   },
 
   failure: (failure: Failure, waitS: number): Said => {
@@ -137,7 +147,9 @@ export const en = {
   },
 
   live: {
+    stop: "Stop",
     withdraw: "Stop and withdraw consent",
+    recording: { events: "The server keeps what is written", media: "The server keeps pictures, speech and what is written" } satisfies Record<Kept, string>,
     picture: "Your camera",
     onlyVoice: "Microphone only: nothing is seen.",
     person: (letter: string) => `Person ${letter}`,
@@ -339,21 +351,26 @@ export const en = {
     median: "Median",
     p95: "95 %",
     unit: "ms",
+    about: "Measured on the server, over the last 200 moments. “After the pause”: from when you have stopped speaking, or after four seconds of quiet.",
+    speed: (tokens: string) => `${tokens} tokens of reasoning a second.`,
     stages: {
       faces: "Find faces",
-      see: "See",
-      hear: "Hear",
-      endpoint: "Notice that speech is over",
+      vision: "Read the picture",
+      cues: "Measure the faces",
+      append: "Take it into memory",
+      see: "All of a picture",
+      hear: "All of a sentence",
       fast: "Weigh the labels",
-      reason: "Write the chain",
-      label: "First label, from due",
-      first_word: "First word, from due",
-      total: "Whole answer, from due",
-    } as Readonly<Record<string, string>>,
+      label: "First label, after the pause",
+      first_word: "First word, after the pause",
+      reason: "Write the reasons",
+      total: "Whole answer, after the pause",
+    },
   },
 
   ended: {
     withdrawn: { title: "Consent withdrawn. The session has ended.", text: "Camera and microphone are off. The server has let go of everything it held." },
+    stopped: { title: "The session has ended.", text: "Camera and microphone are off." },
     closed: { title: "The session has ended.", text: "Camera and microphone are off." },
     gone: { title: "The server is gone.", text: "Camera and microphone are off. Start the server again, then begin a new session." },
     /** What the server says of a session that ended by itself. */
@@ -366,6 +383,16 @@ export const en = {
     print: "Print a report",
     forget: "Delete everything",
     kept: "What was written is still on this page, and only here. Save it below to keep it.",
+    keptHere: "What was written is also still on this page. Save it below to have it yourself.",
+    next: "Start a new session",
+  },
+
+  recording: {
+    kept: (what: string, until: string) => `As you agreed, the server keeps ${what} until ${until}, encrypted. Once you leave this page, only whoever runs the server can delete it before then.`,
+    delete: "Delete it on the server",
+    deleting: "The server is deleting what it kept …",
+    deleted: "What the server had kept of it is deleted.",
+    "not deleted": "The server gave no answer, so what it kept may still be there.",
   },
 
   labels: {
