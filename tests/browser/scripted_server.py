@@ -96,10 +96,10 @@ def _conflict(window: Window, ask: Ask) -> Conflict | None:
     return Conflict(face, voice, 0.47)
 
 
-async def main(max_sessions: int, faces: int) -> None:
+async def main(max_sessions: int, faces: int, port: int) -> None:
     settings = load(environ=os.environ, flags={"server.max_sessions": max_sessions})
     metrics = Metrics()
-    listening = hosting.listen("127.0.0.1", 0)
+    listening = hosting.listen("127.0.0.1", port)
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
             engine=LocalEngine(ScriptedModel(perceivers=FocalPerceiver(faces), thinker=WordByWord()), worker),
@@ -116,4 +116,5 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser()
     options.add_argument("--max-sessions", type=int, default=3)
     options.add_argument("--faces", type=int, default=1)
+    options.add_argument("--port", type=int, default=0)
     asyncio.run(main(**vars(options.parse_args())))

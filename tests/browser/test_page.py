@@ -238,6 +238,28 @@ def test_a_server_that_goes_away_is_said(visit: Visits) -> None:
         expect(person.page.locator("#failure")).to_contain_text("The server does not answer")
 
 
+def test_a_server_that_was_killed_and_started_again_is_gone_on_with(visit: Visits) -> None:
+    with serving(SCRIPTED) as (address, process):
+        person = visit(address)
+        page = person.page
+        person.go_live()
+        expect(page.locator("#history button").nth(1)).to_be_attached()
+        before = page.locator("#history button").last.inner_text()
+        process.kill()
+        process.wait()
+        expect(page.locator("#link")).not_to_have_text("Live")
+    port = address.rpartition(":")[2]
+    with serving([*SCRIPTED, "--port", port]):
+        expect(page.locator("#notices [data-code=session_back]")).to_contain_text("The session goes on")
+        expect(page.locator("#link")).to_have_text("Live")
+        n_before = page.locator("#history button").count()
+        expect(page.locator("#history button").nth(n_before)).to_be_attached()
+        assert page.locator("#history button").last.inner_text() == before
+        page.locator("#withdraw").click()
+        expect(page.locator("#ended")).to_be_visible()
+        assert person.state()["state"] == "ended"
+
+
 def test_no_permission_and_no_devices_are_said(playwright: Playwright, scripted: str) -> None:
     refusing = launch(playwright, "--use-fake-device-for-media-stream", "--deny-permission-prompts")
     bare = launch(playwright, "--use-fake-ui-for-media-stream")

@@ -3,6 +3,7 @@
 import { sameEvidence, type Evidence } from "./evidence";
 import type { Rejected, WireEvent } from "./protocol";
 import { assertNever, reduceEvent } from "./reducer";
+import { interrupted } from "./resume";
 import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Failure, type Happening, type Keeping, type Kept, type Link, type Playback, type Recording, type Session, type View } from "./view";
 
 export type Action =
@@ -15,6 +16,7 @@ export type Action =
   | { readonly do: "agree"; readonly kept: Kept | null }
   | { readonly do: "recording"; readonly recording: Recording }
   | { readonly do: "go live"; readonly recording: Recording }
+  | { readonly do: "interrupt" }
   | { readonly do: "media"; readonly up: boolean }
   | { readonly do: "link"; readonly link: Link }
   | { readonly do: "event"; readonly event: WireEvent | Rejected; readonly nowS: number }
@@ -70,6 +72,8 @@ export function reduce(view: View, action: Action): View {
         happened: [],
         asking: { state: "idle" },
       };
+    case "interrupt":
+      return { ...view, session: interrupted(view.session) };
     case "media":
       return view.phase.name === "live" ? { ...view, phase: { name: "live", mediaUp: action.up } } : view;
     case "link":

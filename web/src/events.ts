@@ -10,7 +10,7 @@ import type { Link } from "./view";
 const FIRST_WAIT_S = 0.25;
 const LONGEST_WAIT_S = 8;
 /** Longer without an answer, and the server has long freed the session. */
-const GIVE_UP_S = 60;
+export const GIVE_UP_S = 60;
 
 /** Seconds before attempt `n` (0 is the first repeat): doubles, up to a limit, with jitter so that many pages don't come back as one. */
 export function waitS(n: number, random: number): number {
@@ -22,7 +22,7 @@ export interface FollowOptions {
   readonly path: string;
   readonly onEvent: (event: WireEvent | Rejected) => void;
   readonly onLink: (link: Link) => void;
-  /** The session is over on the server, or the server has been away too long. */
+  /** The server does not know the session (any more), or has been away too long. */
   readonly onGone: (why: "closed" | "gone") => void;
   /** A ticket for one socket; `false` when the server no longer knows the session, `null` when it does not answer. */
   readonly ticket: () => Promise<string | false | null>;

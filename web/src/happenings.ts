@@ -1,7 +1,7 @@
 /** Notices what has come back: a device, the connection, the person to this tab. What was missed meanwhile is told with it. */
 
 import type { Action } from "./actions";
-import type { Link, View } from "./view";
+import type { Happening, Link, View } from "./view";
 
 export class Happenings {
   private down = false;
@@ -27,6 +27,12 @@ export class Happenings {
     this.down = link.state === "retrying";
   }
 
+  /** Another session goes on from the one that the server no longer knows. */
+  resumed(): void {
+    this.down = false;
+    this.tell("session", 0);
+  }
+
   /** Nothing is drawn while the tab is not in front, but what arrives is taken. */
   private readonly looked = (): void => {
     const { phase, session } = this.view();
@@ -39,7 +45,7 @@ export class Happenings {
     }
   };
 
-  private tell(kind: "camera" | "microphone" | "link" | "background", nMoments: number): void {
+  private tell(kind: Happening["kind"], nMoments: number): void {
     if (this.view().phase.name === "live") this.send({ do: "tell", happening: { kind, nMoments, atS: this.nowS() } });
   }
 }

@@ -6,16 +6,17 @@ import { reduce, type Action } from "./actions";
 import { Capture, type Heard } from "./capture";
 import { loadConfig } from "./config";
 import { makePage } from "./draw";
-import { EventFollower } from "./events";
+import { EventFollower, GIVE_UP_S, waitS } from "./events";
 import { save } from "./export";
 import { Happenings } from "./happenings";
 import { MediaFailure } from "./media";
 import { asLanguage, LANGUAGES, preferredLanguage } from "./messages";
 import { Player } from "./player";
 import { rememberConsent, rememberLanguage } from "./remember";
+import { baseOf, continued, type Base } from "./resume";
 import { NotSaved, openSaved } from "./saved";
 import { WhipFailure, WhipSession } from "./whip";
-import { FIRST_VIEW, keptOf, type Failure, type Recording } from "./view";
+import { FIRST_VIEW, keptOf, type Failure, type Kept, type Recording } from "./view";
 
 /** What is open while a session runs, and has to be closed with it. */
 interface Running {
@@ -36,8 +37,8 @@ let view = FIRST_VIEW;
 /** Camera and microphone, once consent was given. */
 let capture: Capture | null = null;
 let running: Running | null = null;
-/** The newest session, for as long as its recording can be deleted from here. */
-let recorded: WhipSession | null = null;
+/** The newest session, and those it went on from, for as long as their recordings can be deleted from here. */
+let recorded: readonly WhipSession[] = [];
 /** Counts starts, so that one that was cancelled knows it. */
 let attempt = 0;
 const player = new Player((action) => send(action));
@@ -123,18 +124,14 @@ async function start(): Promise<void> {
   const mine = attempt;
   send({ do: "offer" });
   try {
-    const { iceServers, keeping } = await loadConfig(token);
-    send({ do: "keeping", keeping });
-    const record = keptOf(keeping, view.agreed);
-    const whip = await WhipSession.open(opened.stream, { token, iceServers, record, onMedia, nowS });
-    recorded = record === null ? null : whip;
+    recorded = [];
+    const { whip, recording } = await offer(opened, view.agreed);
     if (mine !== attempt) {
       await whip.end();
-      return await deleteKept();
+      await deleteKept();
+      return;
     }
-    opened.onTrack = (track) => whip.replace(track);
-    const untilMs = Date.now() + (keeping?.days ?? 0) * DAY_MS;
-    send({ do: "go live", recording: record === null ? { state: "none" } : { state: "kept", what: record, untilMs } });
+    send({ do: "go live", recording });
     running = { capture: opened, whip, follower: follow(whip) };
   } catch (error) {
     if (mine !== attempt) return;
@@ -143,17 +140,60 @@ async function start(): Promise<void> {
   }
 }
 
-function follow(whip: WhipSession): EventFollower {
+/** A session over what is open, kept by the server as far as that was agreed to. Raises WhipFailure. */
+async function offer(opened: Capture, agreed: Kept | null): Promise<{ whip: WhipSession; recording: Recording }> {
+  const { iceServers, keeping } = await loadConfig(token);
+  send({ do: "keeping", keeping });
+  const what = keptOf(keeping, agreed);
+  const whip = await WhipSession.open(opened.stream, { token, iceServers, record: what, onMedia, nowS });
+  opened.onTrack = (track) => whip.replace(track);
+  if (what === null) return { whip, recording: { state: "none" } };
+  recorded = [...recorded, whip];
+  return { whip, recording: { state: "kept", what, untilMs: Date.now() + (keeping?.days ?? 0) * DAY_MS } };
+}
+
+/** The server no longer knows the session, as after a restart: begin another that goes on from it. */
+async function resume(lost: Running): Promise<void> {
+  lost.whip.close();
+  send({ do: "interrupt" });
+  const agreed = view.recording.state === "kept" ? view.recording.what : null;
+  const untilS = nowS() + GIVE_UP_S;
+  for (let n = 0; running === lost; n += 1) {
+    try {
+      const { whip } = await offer(lost.capture, agreed);
+      // Withdrawn meanwhile.
+      if (running !== lost) {
+        await whip.end();
+        await deleteKept();
+        return;
+      }
+      running = { capture: lost.capture, whip, follower: follow(whip, baseOf(view.session, nowS())) };
+      happenings.resumed();
+      if (view.asking.state === "accepted") await ask(view.asking.query, view.asking.labels);
+      return;
+    } catch (error) {
+      const why = failureOf(error).kind;
+      if ((why !== "server-gone" && why !== "full") || nowS() > untilS) return await finish("closed", "");
+      const pauseS = waitS(n, Math.random());
+      happenings.link({ state: "retrying", atS: nowS() + pauseS, serverSeen: why === "full" });
+      await new Promise((resolve) => setTimeout(resolve, pauseS * 1000));
+    }
+  }
+}
+
+/** `base`: what the session goes on from, where it does. */
+function follow(whip: WhipSession, base: Base | null = null): EventFollower {
   return new EventFollower({
     path: whip.path,
     ticket: () => whip.ticket(),
     nowS,
-    onEvent: (event) => {
+    onEvent: (told) => {
+      const event = base === null || told.type === "rejected" ? told : continued(told, base);
       send({ do: "event", event, nowS: nowS() });
       if (event.type === "session.closed") void closed(event.reason);
     },
     onLink: (link) => happenings.link(link),
-    onGone: (why) => void finish(why, ""),
+    onGone: (why) => void (why === "closed" && running !== null ? resume(running) : finish(why, "")),
   });
 }
 
@@ -224,14 +264,14 @@ async function finish(why: "withdrawn" | "stopped" | "closed" | "gone", detail: 
 /** Have the server delete its recording; whether nothing is left of it. */
 async function deleteKept(): Promise<boolean> {
   const deleting = recorded;
-  if (deleting === null) return true;
+  if (deleting.length === 0) return true;
   const tell = (recording: Recording): void => {
     if (recorded === deleting && view.recording.state !== "none") send({ do: "recording", recording });
   };
   tell({ state: "deleting" });
-  const gone = await deleting.forget();
+  const gone = (await Promise.all(deleting.map((whip) => whip.forget()))).every(Boolean);
   tell({ state: gone ? "deleted" : "not deleted" });
-  if (gone && recorded === deleting) recorded = null;
+  if (gone && recorded === deleting) recorded = [];
   return gone;
 }
 
@@ -261,7 +301,7 @@ async function open(file: File): Promise<void> {
 }
 
 // Whoever closes the page withdraws, too; but what they wished to be remembered still is.
-addEventListener("pagehide", () => void finish(recorded === null ? "withdrawn" : "stopped", ""));
+addEventListener("pagehide", () => void finish(recorded.length === 0 ? "withdrawn" : "stopped", ""));
 // Before anything is agreed to, it has to be known what there is to agree to.
 void loadConfig(token).then(({ keeping }) => send({ do: "keeping", keeping }));
 

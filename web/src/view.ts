@@ -169,7 +169,7 @@ export type Phase =
 
 /** Something that was wrong and is well again; told for a while, then gone. */
 export interface Happening {
-  readonly kind: "camera" | "microphone" | "link" | "background";
+  readonly kind: "camera" | "microphone" | "link" | "background" | "session";
   /** On the page's clock. */
   readonly atS: number;
   /** Moments that were analysed meanwhile. */

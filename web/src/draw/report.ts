@@ -29,7 +29,7 @@ export const makeReport: MakePart = (_hands, words) => {
     const questions = [...new Set(session.analyses.map((analysis) => analysis.query ?? words.ask.default))];
     const own = session.analyses.some((analysis) => ownLabels(session, labelsOf(session, analysis)));
     const facts = [
-      [say.model, words.live.running(session.model, session.engine)],
+      [say.model, words.live.running(session.model, withoutReason(session.engine))],
       [say.length, clock(session.mediaS)],
       [say.speech, clock(session.speech.reduce((sum, { start, end }) => sum + (end ?? start) - start, 0))],
       [say.moments, String(all.length)],
@@ -37,7 +37,7 @@ export const makeReport: MakePart = (_hands, words) => {
     ] as const;
     root.replaceChildren(
       el("h1", {}, say.heading),
-      el("p", { class: "when" }, say.printed(new Date().toLocaleString(document.documentElement.lang))),
+      el("p", { class: "when" }, say.printed(printedAt())),
       el("dl", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
       el("h2", {}, words.timeline.heading),
       chart(session, all, labels),
@@ -113,4 +113,14 @@ export function standOut(session: Session): readonly Analysis[] {
   const bySureness = placed.toSorted((a, b) => concluded(b).confidence - concluded(a).confidence);
   const chosen = [...new Set([...byConflict.slice(0, N_MOMENTS / 2), ...bySureness])].slice(0, N_MOMENTS);
   return placed.filter((analysis) => chosen.includes(analysis));
+}
+
+/** Now, with the month in words: day and month stand in either order among readers of English. */
+function printedAt(): string {
+  return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "long", timeStyle: "short" }).format();
+}
+
+/** `torch (cpu, float32; why not another one)`: the why is for whoever runs the server. */
+function withoutReason(engine: string): string {
+  return engine.replace(/;[^)]*/, "");
 }

@@ -169,6 +169,7 @@ export const de: Messages = {
     camera: () => ({ title: "Die Kamera ist wieder da", text: "" }),
     microphone: () => ({ title: "Das Mikrofon ist wieder da", text: "" }),
     link: () => ({ title: "Wieder verbunden", text: "Was inzwischen gesagt wurde, ist nachgeholt." }),
+    session: () => ({ title: "Die Sitzung geht weiter", text: "Der Server hatte sie verloren. Das zuvor Geschriebene ist noch da." }),
     background: (n) => ({
       title: n === 1 ? "1 Moment, während dieser Tab im Hintergrund war" : `${n} Momente, während dieser Tab im Hintergrund war`,
       text: "Sie stehen im Verlauf und unter „Frühere Momente“.",
@@ -227,7 +228,7 @@ export const de: Messages = {
 
   chain: {
     heading: "Gedankengang",
-    empty: "Hier entstehen nacheinander sieben Abschnitte: Gesicht, Umfeld, Stimmung im Bild, Stimme, grob, fein, Antwort.",
+    empty: "Hier entstehen nacheinander die Gründe, in sieben Schritten: Gesicht, Umfeld, Stimmung im Bild, Stimme, Tendenz, Abwägung, Antwort.",
     follows: "Die Gründe folgen.",
     skipped: "Zu diesem Moment wurden keine Gründe geschrieben: Neuere kamen ihm zuvor.",
     held: "Bleibt stehen, solange Sie lesen.",
@@ -238,8 +239,8 @@ export const de: Messages = {
       context: "Umfeld",
       atmosphere: "Stimmung",
       voice: "Stimme",
-      coarse: "Grob",
-      fine: "Fein",
+      coarse: "Tendenz",
+      fine: "Abwägung",
       answer: "Antwort",
     },
     hint: "Zeigen oder tippen Sie auf eine Aussage oder gehen Sie mit den Pfeiltasten durch: Worauf sie beruht, leuchtet auf.",

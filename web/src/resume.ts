@@ -1,0 +1,54 @@
+/**
+ * A session that goes on from another: the server was restarted, or had to let go of it while nothing got through.
+ *
+ * For the server it is a new one, whose times, numbers and windows begin anew. For whoever reads it is the same, so they
+ * are counted on from where the last one broke off.
+ */
+
+import type { WireEvent } from "./protocol";
+import type { Session } from "./view";
+
+/** What is added to a session's own counts. */
+export interface Base {
+  readonly session: string;
+  readonly seq: number;
+  readonly t: number;
+  readonly window: number;
+}
+
+/** Where a session that begins at `nowS` on the page's clock goes on from. */
+export function baseOf(session: Session, nowS: number): Base {
+  const passedS = session.zeroS === null ? 0 : nowS - session.zeroS;
+  return {
+    session: session.id,
+    seq: session.seq,
+    t: Math.max(session.mediaS, passedS),
+    window: (session.analyses.at(-1)?.window ?? -1) + 1,
+  };
+}
+
+/** What was under way will not be finished: speech has no end, troubles no all-clear. */
+export function interrupted(session: Session): Session {
+  return {
+    ...session,
+    speech: session.speech.map((stretch) => (stretch.end === null ? { ...stretch, end: session.mediaS } : stretch)),
+    notices: [],
+    lag: { ...session.lag, seq: session.seq, seconds: 0 },
+  };
+}
+
+export function continued(event: WireEvent, base: Base): WireEvent {
+  const common = { session: base.session, seq: base.seq + event.seq, t: base.t + event.t };
+  switch (event.type) {
+    case "speech":
+      return { ...event, ...common, start: base.t + event.start, end: event.end === null ? null : base.t + event.end };
+    case "window":
+      return { ...event, ...common, window: base.window + event.window, start: base.t + event.start, end: base.t + event.end };
+    case "label":
+    case "reason.delta":
+    case "reason.done":
+      return { ...event, ...common, window: base.window + event.window };
+    default:
+      return { ...event, ...common };
+  }
+}
