@@ -135,10 +135,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "record.what": getattr(options, "record_media", None),
         "record.days": getattr(options, "record_days", None),
         "cluster.address": getattr(options, "cluster", None),
-        **{
-            f"server.{name}": getattr(options, name, None)
-            for name in SERVER_FLAGS
-        },
+        **{f"server.{name}": getattr(options, name, None) for name in SERVER_FLAGS},
     }
     return load(options.config, environ=os.environ, flags=flags)
 

@@ -2,8 +2,8 @@
 
 glibc gives each thread that allocates an arena of its own, up to eight for each core, and keeps what was freed in the
 middle of one. A server that opens and ends sessions in many threads so grows by what nobody uses. Fewer arenas, trimmed
-when a session has ended, hold it level (`python -m tests.load --minutes 0 --drops 200`). Elsewhere than on glibc nothing
-is done.
+when a session has ended, hold it level (`python -m tests.load --minutes 0 --drops 200`). Elsewhere than on glibc
+nothing is done.
 """
 
 from __future__ import annotations

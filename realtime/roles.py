@@ -106,5 +106,6 @@ class Engine(Protocol):
         """Returns once the model has answered; whoever asks sets the limit."""
 
     def stats(self) -> Mapping[str, float]:
-        """What the model has cost so far: `chain_cpu_s`, `restarts`; of a process of its own `cpu_s`, `rss_mb` and, on a
-        GPU, `device_used_mb` and `device_total_mb`; of a cluster `behind_s`, for how long work lately waits there."""
+        """What the model has cost so far: `chain_cpu_s`, `restarts`; of a process of its own `cpu_s`, `rss_mb` and,
+        on a GPU, `device_used_mb` and `device_total_mb`; of a cluster `behind_s`, for how long work lately waits there.
+        """

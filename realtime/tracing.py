@@ -92,9 +92,9 @@ def through(provider: TracerProvider) -> Iterator[None]:
 
 @contextmanager
 def exporting(url: str | None) -> Iterator[None]:
-    """Spans go to the collector there (OTLP over HTTP), in bundles and from a thread of their own; None: there are none.
+    """Spans go to the collector there (OTLP over HTTP), in bundles, from a thread of their own; None: there are none.
 
-    A collector that does not answer costs nothing but the spans. Raises BadSettings where OpenTelemetry is not installed.
+    A collector that does not answer costs nothing but the spans. Raises BadSettings where OpenTelemetry is missing.
     """
     if url is None:
         yield

@@ -170,7 +170,6 @@ class Service:
             logger.error("the process of the model ends after %s", type(error).__name__)
             os._exit(1)
 
-
     def _device_mb(self) -> Mapping[str, float]:
         # A question to the driver, so not with each of a chain's many answers.
         now_s = time.monotonic()

@@ -5,7 +5,7 @@
     python -m tests.fuzz --inputs 5000 --door offer       one door
     python -m tests.fuzz --atheris 600 --door offer       ten minutes guided by coverage (pip install -e '.[fuzz]')
 
-The inputs come in parts of 1,000, each with a seed of its own. Prints a table; the smallest input that breaks a door,
+The inputs come in parts of 250, each with a seed of its own. Prints a table; the smallest input that breaks a door,
 with its traceback; and one JSON line. Exits 1 when a door broke. The HTTP interface as `/openapi.json` describes it:
 `bash tests/fuzz/schemathesis.sh`.
 """
@@ -33,7 +33,7 @@ from hypothesis.strategies import SearchStrategy
 from tests.fuzz.application import REQUESTS, behind
 from tests.fuzz.doors import DOORS, Door
 
-PART = 1_000
+PART = 250
 "Inputs of one part: what hypothesis remembers to try nothing twice makes long runs slower with each input."
 
 
