@@ -17,7 +17,7 @@ from realtime.records import Ask, ReasonDone, SpeechEvidence, Window
 from realtime.settings import Settings
 
 SIZES = (2, 4, 8)
-REPEATS = 5
+REPEATS = 3
 
 
 def together(

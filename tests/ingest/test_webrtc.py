@@ -10,16 +10,20 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer
+from aiortc.mediastreams import MediaStreamError
 
 from realtime.errors import BadOffer
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
+from realtime.ingest.stagger import Stagger
 from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
 from tests.ingest.media_files import RememberingSink, real_clips, room, voice, write_clip
 
@@ -240,3 +244,35 @@ async def test_a_refused_offer_leaves_nothing_behind() -> None:
     with pytest.raises(BadOffer):
         await answered("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 RTP/AVP 0\r\n")
     assert asyncio.all_tasks() == before
+
+
+class Pictures(MediaStreamTrack):
+    """A camera that sends two seconds at once."""
+
+    kind = "video"
+    n_sent = 0
+
+    async def recv(self) -> av.VideoFrame:
+        if self.n_sent == 20:
+            raise MediaStreamError
+        frame = av.VideoFrame(64, 48, "yuv420p")
+        frame.pts, frame.time_base = self.n_sent, Fraction(1, 10)
+        self.n_sent += 1
+        await asyncio.sleep(0)
+        return frame
+
+
+async def test_frames_of_those_who_come_together_are_not_sampled_together(sink: RememberingSink) -> None:
+    stagger = Stagger(1.0)
+    stagger.join("somebody", zero_s=100.0)
+    source = WebRtcSource(
+        RTCPeerConnection(RTCConfiguration(iceServers=[])),
+        {"video": Pictures()},
+        IMPATIENT,
+        SpeechSettings(),
+        now_s=lambda: 100.0,
+        stagger=stagger,
+    )
+    await source.run(sink)
+    assert [frame.at_s for frame in sink.frames] == pytest.approx([0.0, 0.5, 1.5])
+    assert set(stagger._moments_s) == {"somebody"}

