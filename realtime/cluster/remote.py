@@ -271,12 +271,12 @@ class Chain(Iterator[Step]):
         for _ in range(ATTEMPTS):
             missing = None
             self._stream = self._link.thinker(stream=True).reason.remote(asked)
-            for step in self._stream:
-                if isinstance(step, Missing):
-                    missing = step
+            for told in self._stream:
+                if isinstance(told, Missing):
+                    missing = told
                     break
-                yield step
-                if isinstance(step, ReasonDone):
+                yield from told.steps
+                if isinstance(told.steps[-1], ReasonDone):
                     return
             if missing is None:
                 return

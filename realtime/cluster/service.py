@@ -110,6 +110,8 @@ def _growth_append_s(figures: Mapping[str, Any]) -> float:
 
 
 def _chain_tokens(figures: Mapping[str, Any]) -> float:
-    value = figures.get("chain_tokens")
+    """Of a typical chain: for how long the bench wrote one, and how fast."""
+    value = figures.get("stage_chain_ms")
     value = value.get("p50") if isinstance(value, dict) else value
-    return float(value) if value else CHAIN_TOKENS
+    per_s = figures.get("tokens_per_s")
+    return float(value) / 1000 * float(per_s) if value and per_s else CHAIN_TOKENS

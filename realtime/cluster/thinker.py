@@ -8,23 +8,25 @@ them again, and goes on: one prefill, nothing else is lost.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from realtime.cluster import backbone
 from realtime.cluster.backbone import Variant
-from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Question, Who
+from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Question, Told, Who
+from realtime.engine.chains import Chains
 from realtime.metrics import Metrics
 from realtime.model import checkpoint
 from realtime.reason.rings import SessionRing
-from realtime.records import FrameEvidence, SpeechEvidence, Window
-from realtime.roles import Step
+from realtime.records import FrameEvidence, ReasonDone, SpeechEvidence, Window
 from realtime.worker import ModelWorker, Rank
 
 KEPT_PARTS = 48
@@ -32,6 +34,8 @@ KEPT_PARTS = 48
 KEPT_WINDOWS = 4
 ARRIVE_S = 0.15
 "Evidence travels beside the question and may come after it; this long a question waits for it."
+BUNDLE_S = 0.05
+"So long words after the first may wait for each other: a message for each costs more than writing it."
 IDLE_S = 60.0
 "A session that sent nothing for so long has ended or moved."
 
@@ -70,6 +74,8 @@ class ThinkerReplica:
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._worker = ModelWorker(Metrics())
         self._worker.__enter__()
+        self._chains = Chains(urgent=lambda: self._worker.urgent)
+        self._numbers = itertools.count(1)
         self._waiting: dict[int, float] = {}
         self._n_asked = 0
         self.n_prefills = 0
@@ -108,22 +114,27 @@ class ThinkerReplica:
         label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, question.who.ask))
         return Labelled(label, waited_s)
 
-    async def reason(self, question: Question) -> AsyncGenerator[Step | Missing, None]:
-        """The chain, or what is missing for it."""
+    async def reason(self, question: Question) -> AsyncGenerator[Told | Missing, None]:
+        """The chain, or what is missing for it; written together with other sessions' (`engine/chains.py`)."""
         window = await self._window(question)
         if isinstance(window, Missing):
             yield window
             return
-        reasoner = self._variant(question.who).reasoner
-        steps, _ = await self._run(Rank.REASON, lambda: reasoner.reason(window, question.who.ask))
+        reasoner, ask = self._variant(question.who).reasoner, question.who.ask
+        key, budget_s = (0, next(self._numbers)), 0.0
+        await self._run(Rank.REASON, lambda: self._chains.begin(key, reasoner.reason(window, ask)))
         try:
             while True:
-                step, _ = await self._run(Rank.REASON, lambda: _next(steps))
-                if step is None:
-                    return
-                yield step
+                self._chains.asked(key, budget_s)
+                steps, _ = await self._run(Rank.REASON, partial(self._chains.turn, key, budget_s))
+                if steps:
+                    yield Told(tuple(steps))
+                    if isinstance(steps[-1], ReasonDone):
+                        return
+                    # The first word travels alone; after it, words may wait for each other.
+                    budget_s = BUNDLE_S
         finally:
-            self._worker.post("close", lambda: _close(steps))
+            self._worker.post("close", lambda: self._chains.give_up(key))
 
     async def close(self, session: str) -> None:
         """Forget the session."""
@@ -261,14 +272,3 @@ class ThinkerReplica:
 
 def _added(ring: SessionRing, part: Evidence) -> Evidence:
     return ring.add_frame(part) if isinstance(part, FrameEvidence) else ring.add_speech(part)
-
-
-def _next(steps: Iterator[Step | None]) -> Step | None:
-    """The next step of a chain, which may be some tokens away."""
-    return next((step for step in steps if step is not None), None)
-
-
-def _close(steps: Iterator[Step | None]) -> None:
-    close = getattr(steps, "close", None)
-    if close is not None:
-        close()

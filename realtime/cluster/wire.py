@@ -15,6 +15,7 @@ from typing import Any
 import numpy.typing as npt
 
 from realtime.records import Ask, Face, FrameEvidence, Label, SpeechEvidence, Window
+from realtime.roles import Step
 
 Evidence = FrameEvidence | SpeechEvidence
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -84,6 +85,13 @@ class Labelled:
     waited_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was written of a chain since the last message."""
+
+    steps: tuple[Step, ...]
+
+
 @dataclass(frozen=True)
 class Card:
     """What is deployed, and what a session's node needs of it: everything but towers and language model."""
@@ -126,6 +134,7 @@ SCHEMA = hashlib.sha256(
             Question,
             Missing,
             Labelled,
+            Told,
             Card,
             FrameEvidence,
             SpeechEvidence,

@@ -31,6 +31,8 @@ SHORT = Scenario(seconds=20.0, warm_s=4.0)
 def test_service_times_are_the_bench_s() -> None:
     assert TIMES.frame_s == pytest.approx(0.012)
     assert TIMES.ingest_s == pytest.approx(0.165)
+    assert TIMES.chain_tokens == service.CHAIN_TOKENS
+    assert service.from_figures({**FIGURES, "stage_chain_ms": {"p50": 400.0}}).chain_tokens == pytest.approx(60)
     assert service.from_figures({**FIGURES, "cluster": {"label_s": 0.002}}).label_s == pytest.approx(0.002)
     with pytest.raises(BadSettings, match="label_s"):
         service.from_figures({**FIGURES, "stage_fast_ms": None})

@@ -16,11 +16,12 @@ from realtime import loading
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.encoder import EncoderReplica, packed_frames
 from realtime.cluster.thinker import ThinkerReplica
-from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Question, Who, slim
+from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Question, Told, Who, slim
 from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.evidence.preprocess import log_mel
 from realtime.loading import LoadedModel
 from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame, Window
+from realtime.roles import Step
 
 ASK = Ask()
 
@@ -131,8 +132,30 @@ async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
     assert labelled.label.label == expected.label
     for name, share in expected.probabilities.items():
         assert labelled.label.probabilities[name] == pytest.approx(share, abs=1e-4)
-    steps = [step async for step in thinker.reason(question)]
+    steps = await written(thinker, question)
     assert steps[-1].sections == list(nano.thinker.reason(here, ASK))[-1].sections  # type: ignore[union-attr]
+
+
+async def written(thinker: ThinkerReplica, question: Question) -> list[Step]:
+    steps: list[Step] = []
+    async for told in thinker.reason(question):
+        assert isinstance(told, Told)
+        steps += told.steps
+    return steps
+
+
+async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
+    nano: LoadedModel, thinker: ThinkerReplica
+) -> None:
+    questions = []
+    for seed, name in enumerate(("a", "b")):
+        window, who = window_of(nano, seed), Who(name, "", ASK)
+        await thinker.append(who, tuple(slim(part) for part in (*window.frames, *window.speech)))
+        questions.append(Question.of(window, who))
+    alone = [await written(thinker, question) for question in questions]
+    together = await asyncio.gather(*(written(thinker, question) for question in questions))
+    for one, other in zip(alone, together, strict=True):
+        assert other[-1].sections == one[-1].sections  # type: ignore[union-attr]
 
 
 async def test_evidence_that_comes_after_its_question_is_waited_for(nano: LoadedModel, thinker: ThinkerReplica) -> None:
