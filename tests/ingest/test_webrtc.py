@@ -27,6 +27,8 @@ from realtime.ingest.stagger import Stagger
 from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
 from tests.ingest.media_files import RememberingSink, real_clips, room, voice, write_clip
 
+PATIENT_S = 60.0
+"For what takes a second on a machine that does nothing else."
 IMPATIENT = IngestSettings(peer_silent_s=1.0, connect_s=1.0)
 
 
@@ -185,18 +187,17 @@ async def test_one_track_alone(kind: str, clip: Path, sink: RememberingSink) -> 
 async def test_a_slow_sink_is_skipped_and_the_draining_goes_on(clip: Path) -> None:
     class SlowSink(RememberingSink):
         async def frame(self, frame: object) -> None:
-            n_before = source.n_frames
-            await asyncio.sleep(0.8)
-            drained.append(source.n_frames - n_before)
+            n_wanted = source.n_frames + 10
+            await until(lambda: source.n_frames >= n_wanted, PATIENT_S)
+            drained.set()
 
-    drained: list[int] = []
+    drained = asyncio.Event()
     async with sending(clip) as sender:
-        source = await sender.connect()
+        source = await sender.connect(IngestSettings())
         running = asyncio.create_task(source.run(SlowSink()))
-        await until(lambda: drained)
+        await asyncio.wait_for(drained.wait(), 2 * PATIENT_S)
         await source.close()
-        await asyncio.wait_for(running, 3)
-    assert drained[0] > 10
+        await asyncio.wait_for(running, PATIENT_S)
 
 
 async def test_an_offer_without_candidates(clip: Path, sink: RememberingSink) -> None:
