@@ -5,7 +5,7 @@ import type { Device, View } from "../view";
 import { el, show } from "./dom";
 import type { Hands, Part } from "./hands";
 
-/** `always` shows a picker for a single device too, so that its name can be read. */
+/** `always` shows a picker for a single device too, so that its name can be read. What it picks is written where there is room. */
 export function makeDevices(hands: Hands, words: Messages, always = false): Part {
   const pick = (kind: "camera" | "microphone") => {
     const select = el("select", { attrs: { "aria-label": words.live[kind], title: words.live[kind], "data-kind": kind } });
@@ -14,7 +14,7 @@ export function makeDevices(hands: Hands, words: Messages, always = false): Part
   };
   const camera = pick("camera");
   const microphone = pick("microphone");
-  const labelled = (name: string, select: HTMLSelectElement): HTMLElement => (always ? el("label", {}, el("span", {}, name), select) : select);
+  const labelled = (name: string, select: HTMLSelectElement): HTMLElement => el("label", {}, el("span", {}, name), select);
   const ofCamera = labelled(words.live.camera, camera);
   const ofMicrophone = labelled(words.live.microphone, microphone);
   const root = el("div", { class: "devices" }, ofCamera, ofMicrophone);

@@ -26,7 +26,7 @@ export const makeTimeline: MakePart = (hands, words) => {
   const whole = el("button", { class: "quiet", attrs: { type: "button" }, onClick: () => setRange({ mode: "follow", spanS: Infinity }) }, say.whole);
   const zoomIn = el("button", { class: "quiet", attrs: { type: "button", "aria-label": say.zoomIn, title: say.zoomIn }, onClick: () => zoom(0.5) }, "+");
   const zoomOut = el("button", { class: "quiet", attrs: { type: "button", "aria-label": say.zoomOut, title: say.zoomOut }, onClick: () => zoom(2) }, "−");
-  const bar = el("div", { class: "timeline-bar" }, el("h2", { id: "timeline-heading" }, say.heading), raw, el("div", { class: "zoom", attrs: { role: "group", "aria-label": say.zoom } }, ...spans, whole, zoomOut, zoomIn));
+  const bar = el("div", { class: "timeline-bar" }, el("h2", { id: "timeline-heading" }, say.heading), el("p", { class: "note timeline-legend" }, say.legend), raw, el("div", { class: "zoom", attrs: { role: "group", "aria-label": say.zoom } }, ...spans, whole, zoomOut, zoomIn));
   const empty = el("p", { class: "empty-note" }, say.empty);
   const root = el("section", { class: "timeline", id: "timeline", attrs: { "aria-labelledby": "timeline-heading" } }, bar, empty, chart, readout);
 

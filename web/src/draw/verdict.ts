@@ -42,13 +42,13 @@ export const makeVerdict: MakePart = (_hands, words) => {
       const verdict = concluded(analysis);
       const unsure = verdict.label === "unsure";
       setClass(root, "unsure", unsure);
-      setText(sureness, unsure ? say.unsure : say.certainty[certainty(verdict.confidence)]);
+      setText(sureness, unsure ? "" : say.certainty[certainty(verdict.confidence)]);
       const [first, second] = topTwo(labelled);
-      setText(label, unsure ? say.unsureBetween(labelName(words, first.label), labelName(words, second.label)) : labelName(words, verdict.label));
+      setText(label, unsure ? say.unsure : labelName(words, verdict.label));
       setText(
         detail,
         unsure
-          ? say.unsureShares(percent(first.share), percent(second.share))
+          ? `${say.unsureBetween(labelName(words, first.label), labelName(words, second.label))}, ${say.unsureShares(percent(first.share), percent(second.share))}`
           : [say.intensity[verdict.intensity] ?? "", say.confidence(percent(verdict.confidence))].filter(Boolean).join(", "),
       );
     },

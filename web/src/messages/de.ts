@@ -275,6 +275,7 @@ export const de: Messages = {
     heading: "Im Verlauf",
     label: "Zeitverlauf. Die Pfeiltasten links und rechts lesen den Moment davor oder danach, Plus und Minus zoomen, Escape führt zurück zu live.",
     empty: "Hier entsteht der Verlauf der Sitzung.",
+    legend: "Je höher, desto wahrscheinlicher; die dicke Linie ist die Antwort, die galt.",
     hint: "Klicken Sie, um zu lesen, was zu einem Moment gesagt wurde; ziehen Sie, um zu zoomen.",
     raw: "Rohwerte",
     rawNote: "Jeder Moment, wie er war, ungeglättet.",

@@ -287,6 +287,7 @@ export const en = {
     heading: "Over time",
     label: "Timeline. Left and right arrows read the moment before or after, plus and minus zoom, Escape goes back to live.",
     empty: "The course of the session is drawn here.",
+    legend: "The higher, the likelier; the thick line is the answer that stood.",
     hint: "Click to read what was said about a moment; drag to zoom.",
     raw: "Raw values",
     rawNote: "Each moment as it was, without smoothing.",
