@@ -126,7 +126,8 @@ class Life:
                 case {"type": "reason.done", "window": window, "sections": sections}:
                     self.chains += 1
                     self.n_wrong += said.pop(window, {}) != sections
-                case {"type": "error", "code": code}:
+                # What is wrong with the input (no face in noise) is no fault of the cluster's.
+                case {"type": "error", "code": code} if code.endswith("_failed") and not event.get("over"):
                     self.errors.append(code)
             self.happens(event)
 

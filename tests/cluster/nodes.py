@@ -18,6 +18,8 @@ ENVIRONMENT = {
     "RAY_SERVE_LOG_TO_STDERR": "0",
     # Ray gives its workers the lowest priority; beside other work on a small machine they would hardly start.
     "RAY_worker_niceness": "0",
+    # A minute, its default, is not enough to import torch on a machine that is busy otherwise.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
     "OMP_NUM_THREADS": "1",
     # What the tests are told to raise for does not concern Ray's processes.
     "PYTHONWARNINGS": "ignore",
