@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from realtime.evidence.engine import Checkpoint, Towers, choose
 from realtime.evidence.perceive import Perception
 from realtime.model import checkpoint
@@ -37,15 +39,29 @@ class LoadedModel:
         )
 
 
+SHARED_OUT_FROM = 100_000_000
+"Parameters of a model whose products gain by several threads: below, they cost twice the CPU and are hardly sooner."
+
+
 def load(
-    name: str, *, adapter: Path | None = None, engine: str = "auto", engine_dir: Path | None = None, int8: bool = False
+    name: str,
+    *,
+    adapter: Path | None = None,
+    engine: str = "auto",
+    engine_dir: Path | None = None,
+    int8: bool = False,
+    threads: int | None = None,
 ) -> LoadedModel:
     """Read `nano`, a folder or a hub id; with `int8` its chains are decoded in 8 bits.
 
+    `threads`: of this process's products on a CPU; 0 goes by the model's size, None leaves them as they are.
     Raises BadModel or EngineMissing with what to do next.
     """
     folder = checkpoint.locate(name)
     weights = checkpoint.load(folder, adapter=adapter)
+    if threads is not None and weights.device.type == "cpu":
+        small = sum(parameter.numel() for parameter in weights.parameters()) < SHARED_OUT_FROM
+        torch.set_num_threads(threads or (1 if small else torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",

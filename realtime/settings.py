@@ -134,8 +134,13 @@ class ModelSettings:
     "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
     int8: bool = False
     "Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are (`python -m train.fidelity`)."
+    threads: int = 0
+    "Of one product of matrices on a CPU; 0: one for a model like nano, whose products are too small to be shared out."
     seed: int = 0
     "Of the random dropping of background tokens; a replay with the same seed is identical."
+
+    def __post_init__(self) -> None:
+        _within("model.threads", self.threads, 0, 1024)
 
 
 @dataclass(frozen=True)

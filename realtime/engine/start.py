@@ -32,6 +32,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
         engine=wanted.engine,
         engine_dir=wanted.engine_dir,
         int8=wanted.int8,
+        threads=wanted.threads,
     )
 
 

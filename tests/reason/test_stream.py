@@ -106,6 +106,25 @@ def test_decoding_on_slots_equals_one_plain_pass(nano: LoadedModel) -> None:
     assert [said for said, _ in written] == [guess for _, guess in written]
 
 
+def test_a_chain_argues_from_its_own_fast_labels(nano: LoadedModel) -> None:
+    """Of everything, then of the face and of the voice alone where there are both."""
+
+    def told(window: Window) -> str:
+        openings = nano.thinker.openings(nano.thinker.look(window, ASK))
+        assert [nano.thinker.vocabulary.text(openings[name]) for name in SECTIONS if name != "coarse"] == [
+            f"<{name}>" for name in SECTIONS if name != "coarse"
+        ]
+        return nano.thinker.vocabulary.text(openings["coarse"])
+
+    fast = nano.thinker.fast_label(BOTH, ASK)
+    assert fast.conflict is not None
+    best = [max(p, key=lambda x: p[x]) for p in (fast.probabilities, fast.conflict.face, fast.conflict.voice)]
+    assert told(BOTH) == "".join(f"<label>{label}" for label in best) + "<coarse>"
+    face = nano.thinker.fast_label(FACE_ONLY, ASK).probabilities
+    assert told(FACE_ONLY) == f"<label>{max(face, key=lambda x: face[x])}<coarse>"
+    assert told(NOTHING) == "<label>unsure<coarse>"
+
+
 def test_many_together_equal_one_by_one(nano: LoadedModel) -> None:
     windows = [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING]
     labels, sections = chains(nano, windows, ASK)
