@@ -29,6 +29,8 @@ def join(address: str) -> None:
     """
     # Before Ray is imported: it reads them once. Nothing is reported to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Whatever of Ray still runs when a cluster was left would start one of its own, here.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         import ray
     except ImportError as error:

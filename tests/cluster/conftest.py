@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster.nodes import environment, two_nodes
+
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # read as Ray is imported, which some tests do at once
 
 
 @pytest.fixture(scope="package")

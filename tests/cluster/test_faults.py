@@ -28,7 +28,7 @@ from tests.load.server import serving
 from tests.scripted import picture
 from tests.test_server import sender
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 RETRY_AFTER_S = 7
 
 

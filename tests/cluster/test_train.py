@@ -24,6 +24,7 @@ from train.tuning.run import newest_checkpoint
 
 pytestmark = [
     pytest.mark.timeout(900),
+    pytest.mark.long,
     # Ray Data's own, of its own settings.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]

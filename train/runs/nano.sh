@@ -32,7 +32,7 @@ stage thinker_again train.thinker --cycle 1 --minutes 17 --lr 7e-4
 stage thinker_last train.thinker --cycle 2 --minutes 5 --lr 4e-4
 stage thinker_live train.thinker --cycle 3 --minutes 26 --lr 7e-4
 stage thinker_settled train.thinker --cycle 4 --minutes 11 --lr 6e-4
-stage thinker_looks train.thinker --cycle 5 --minutes 25 --lr 6e-4 --first-look
+stage thinker_looks train.thinker --cycle 5 --minutes 27 --lr 6e-4 --first-look
 stage package train.package
 stage calibrate train.calibrate --windows 960
 stage calibrated train.package
