@@ -25,7 +25,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from train.merge import write_model
 from train.tuning.model import Trainee
-from train.tuning.run import EmotionTrainer, common_arguments, precision, run_command, train
+from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, run_command, train
 from train.tuning.start import EXPERTS, as_loaded, emotion_json, save_additions, with_warmup
 
 TARGETS = r"thinker\.model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
@@ -137,8 +137,7 @@ def main(words: Sequence[str] | None = None) -> None:
         lr_of=lambda name: args.merger_lr if ".merger." in name else args.lr,
     )
     finish(args, trainer, trainee, emotion, folder)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_group()
 
 
 if __name__ == "__main__":

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-import torch
-
 from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
 from train.tuning.model import Trainee
-from train.tuning.run import common_arguments, precision, run_command, train
+from train.tuning.run import common_arguments, leave_group, precision, run_command, train
 from train.tuning.start import EXPERTS, as_loaded, save_additions, with_additions
 
 
@@ -49,8 +47,7 @@ def main(words: Sequence[str] | None = None) -> None:
         save_additions(model, emotion, args.out)
         gates = {n: round(p.item(), 4) for n, p in model.emotion.named_parameters() if n.endswith("gate")}
         print(f"{args.out}: gates {gates}", flush=True)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_group()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from train.tuning.data import Balanced, Windows, data_sha256, read_records
 from train.tuning.layout import Example
 from train.tuning.model import Trainee, recompute
 
+SETTLE_S = 1.0
+"Until threads that wait for the lock of the interpreter surely had it."
 TRAINED = "model.safetensors"
 "In a checkpoint: the trained tensors alone. The frozen ones are in the model's folder."
 LAYERS = ["Layer", "VisionBlock", "AudioLayer"]
@@ -291,6 +294,17 @@ def git_revision() -> str:
         return revision + ("+" if revision and git("status", "--porcelain", "--untracked-files=no") else "")
     except OSError:
         return ""
+
+
+def leave_group() -> None:
+    """End this process's part in a training of several.
+
+    Gloo's thread lets go of what it gathered last under the interpreter's lock, and freeing the group waits for that
+    thread with the lock held: right after a gather both wait for ever. A process that sleeps does not hold it.
+    """
+    if torch.distributed.is_initialized():
+        time.sleep(SETTLE_S)
+        torch.distributed.destroy_process_group()
 
 
 def run_command(main: Callable[[], None], name: str) -> None:
