@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from realtime.cluster.environment import TOKEN
 from realtime.cluster.wire import SCHEMA, Card
 from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, NotDeployed, RayMissing
 
@@ -27,10 +27,6 @@ def join(address: str) -> None:
 
     Raises RayMissing, ClusterUnreachable or ClusterMismatch.
     """
-    # Before Ray is imported: it reads them once. Nothing is reported to anyone.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Whatever of Ray still runs when a cluster was left would start one of its own, here.
-    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         import ray
     except ImportError as error:
@@ -56,7 +52,7 @@ def join(address: str) -> None:
             "Start one with `ray start --head`, or name its address: --cluster HOST:6379."
             if address == "auto"
             else f"Join this machine to it first: ray start --address={address}. Its token has to be the cluster's "
-            "(~/.ray/auth_token), too."
+            f"({TOKEN}), too."
         )
         raise ClusterUnreachable(f"The Ray cluster at {address} does not take us: {last_line(said)}", hint) from error
 

@@ -10,7 +10,9 @@ import pytest
 
 from tests.cluster.nodes import environment, two_nodes
 
-os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # read as Ray is imported, which some tests do at once
+# Read as Ray is imported, which some tests do at once.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 
 @pytest.fixture(scope="package")

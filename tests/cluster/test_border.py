@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,6 +60,25 @@ def test_what_is_no_address(address: str) -> None:
 
 def card(model: str = "nano", adapters: tuple[str, ...] = ("",), fingerprint: str = "1") -> Card:
     return Card(SCHEMA, "0.1.0", model, fingerprint, adapters, (), "", {}, {}, {})
+
+
+@pytest.mark.parametrize(("there", "mode"), [(True, "token"), (False, "none")])
+def test_the_token_of_a_cluster_is_shown_where_this_machine_holds_one(there: bool, mode: str, tmp_path: Path) -> None:
+    """`ray start` asks for it by default, and Ray reads its environment once: a process of its own."""
+    token = tmp_path / "auth_token"
+    if there:
+        token.write_text("5" * 64)
+    code = "import os, realtime.cluster; print(os.environ.get('RAY_AUTH_MODE', 'none'))"
+    given = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**given, "RAY_AUTH_TOKEN_PATH": str(token)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert found.stdout.strip() == mode
 
 
 @pytest.mark.parametrize(
