@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from realtime.errors import RealtimeError
+from realtime.errors import BadSettings, RealtimeError
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -26,6 +26,9 @@ class Adapters:
     """What lies in `folder`; without one, nothing is offered."""
 
     def __init__(self, folder: Path | None) -> None:
+        """Raises BadSettings when there is no such folder."""
+        if folder is not None and not folder.is_dir():
+            raise BadSettings(f"{folder} is no folder.", "Make it, or leave --adapters out.")
         self._folder = folder
 
     def names(self) -> list[str]:

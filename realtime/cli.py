@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 SERVER_FLAGS = ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions", "trace_url")
 ENGINES = ("auto", "torch", "onnx", "trt")
+NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"What a disk answers that is full, or broken."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`); Python would complain once more while it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone (`| head`).
+        _let_go_of_output()
         return 0
 
 
@@ -157,6 +160,7 @@ def _serve(options: argparse.Namespace) -> int:
     logs.configure(logging.getLogger().level, settings.server.log)
     settings = hosting.settle(settings)
     recorder = hosting.recorder(settings.record)
+    adapters = Adapters(settings.model.adapters)
     # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
     hosting.check_tls(settings.server)
     listening = hosting.listen(settings.server.host, settings.server.port)
@@ -175,7 +179,7 @@ def _serve(options: argparse.Namespace) -> int:
                     ice=settings.ice,
                     stagger=Stagger(settings.ingest.sample_period_s),
                 ),
-                adapters=Adapters(settings.model.adapters),
+                adapters=adapters,
                 recorder=recorder,
             )
             scheme = "https" if settings.server.tls_cert else "http"
@@ -258,18 +262,32 @@ def _bench(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _writing(path: Path | None) -> Iterator[TextIO]:
-    """The file of that name, or the standard output. Raises BadSettings when it cannot be written."""
-    if path is None:
-        yield sys.stdout
-        return
+    """The file of that name, or the standard output.
+
+    Raises BadSettings when it cannot be opened, RealtimeError when the disk takes no more.
+    """
     try:
-        out = path.open("w", encoding="utf-8")
+        out = nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8")
     except OSError as error:
         raise BadSettings(
             f"{path} cannot be written: {error.strerror}.", "Name a file in a folder there is."
         ) from error
-    with out:
-        yield out
+    try:
+        with out as file:
+            yield file
+    except OSError as error:
+        if error.errno not in NO_MORE:
+            raise
+        if path is None:
+            _let_go_of_output()
+        raise RealtimeError(
+            f"{path or 'The standard output'} takes no more: {error.strerror}.", "Free some space, or write elsewhere."
+        ) from error
+
+
+def _let_go_of_output() -> None:
+    """What could not be written stays unsaid; Python would complain of it once more while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -83,6 +83,13 @@ class Unreachable(RealtimeError):
     exit_code = 6
 
 
+class NotDeleted(RealtimeError):
+    """The disk does not let go of a recording. Whoever runs the server has to see to it."""
+
+    code = "not_deleted"
+    status = 503
+
+
 class BadOffer(RealtimeError):
     """The body of a WHIP request is not an SDP offer that can be answered."""
 

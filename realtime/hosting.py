@@ -42,10 +42,19 @@ def settle(settings: Settings) -> Settings:
     if server.token_file is not None:
         try:
             token = server.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise BadSettings(
-                f"{server.token_file} cannot be read.", "Name a text file that holds the token."
+                f"{server.token_file} cannot be read: {error.strerror}.", "Name a text file that holds the token."
             ) from error
+        except UnicodeDecodeError as error:
+            raise BadSettings(
+                f"{server.token_file} holds no text.", "Name a text file that holds the token."
+            ) from error
+        if not token:
+            raise BadSettings(
+                f"{server.token_file} is empty.",
+                "Fill it: python -c 'import secrets; print(secrets.token_urlsafe(24))' > FILE",
+            )
         server = replace(server, token=token, token_file=None)
     if server.tls == "self-signed" and server.tls_cert is None:
         from realtime.certificate import own_certificate

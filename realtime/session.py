@@ -412,7 +412,9 @@ class Session:
         # A model can fail in ways nobody listed (out of memory, a driver, a bug); here is where one item is given up.
         except Exception as error:
             trace.fail(error)
-            logger.exception("session %s: %s failed", self.id[:8], stage)
+            # Where the error has a name, its traceback says nothing more.
+            named = isinstance(error, RealtimeError)
+            logger.error("session %s: %s failed: %s", self.id[:8], stage, error, exc_info=None if named else error)
             if code not in self._failing:
                 self._failing.add(code)
                 hint = error.hint if isinstance(error, RealtimeError) else "It goes on with what comes next."

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from realtime import cli, loading
+from realtime.engine.start import load_model
 from realtime.errors import BadModel, BadSettings
+from realtime.settings import ModelSettings, Settings, load
 from realtime.watch import events_url
 from tests.scripted import ScriptedModel
 
@@ -32,6 +34,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["serve", "--config", "none.toml"], 2, "none.toml cannot be read"),
         (["serve", "--tls-cert", "pyproject.toml", "--tls-key", "pyproject.toml"], 2, "cannot be used for TLS"),
         (["serve", "--tls-cert", "none.pem", "--tls-key", "none.pem"], 2, "cannot be used for TLS: No such file"),
+        (["serve", "--adapters", "none"], 2, "none is no folder."),
+        (["serve", "--token-file", "none.txt"], 2, "none.txt cannot be read: No such file"),
+        (["serve", "--token-file", "/dev/null"], 2, "/dev/null is empty."),
+        (["serve", "--token-file", "realtime"], 2, "realtime cannot be read: Is a directory."),
+        (["serve", "--record-media"], 2, "--record-media needs --record DIR"),
+        (["serve", "--record", "pyproject.toml", "--record-key", "none.key"], 2, "none.key holds no key"),
         (["analyze", "none.mp4"], 3, "none.mp4"),
         (["watch", "http://127.0.0.1:9"], 2, "is not a session's address"),
     ],
@@ -86,6 +94,29 @@ def test_a_place_that_cannot_be_written_is_said(capsys: pytest.CaptureFixture[st
     code, _, err = run(capsys, "analyze", str(a_recording), "--out", "none/events.jsonl")
     assert code == 2
     assert "none/events.jsonl cannot be written: No such file or directory." in err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_is_full_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, a_recording: Path
+) -> None:
+    monkeypatch.setattr(loading, "load", lambda *args, **options: ScriptedModel())
+    code, _, err = run(capsys, "analyze", str(a_recording), "--out", "/dev/full")
+    assert (code, err.partition("\n")[0]) == (1, "realtime: /dev/full takes no more: No space left on device.")
+
+
+def test_empty_settings_are_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").touch()
+    assert load(tmp_path / "settings.toml") == Settings()
+
+
+def test_a_model_that_is_too_large_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*args: object, **options: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(loading, "load", too_large)
+    with pytest.raises(BadModel, match="nano does not fit"):
+        load_model(ModelSettings())
 
 
 def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:

@@ -117,6 +117,12 @@ class ProcessEngine:
         link = await self._start()
         try:
             self._model = await link.ready
+        except ModelStopped as error:
+            await self._end(link)
+            raise ModelStopped(
+                f"The process of the model ended while it loaded (exit code {link.process.exitcode}).",
+                "-9 is mostly the system that needed its memory: free some, or take a smaller model.",
+            ) from error
         except BaseException:
             await self._end(link)
             raise

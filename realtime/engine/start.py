@@ -12,6 +12,7 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.models import LoadAdapter
 from realtime.engine.process import ProcessEngine
 from realtime.engine.telling import ChainMetrics
+from realtime.errors import BadModel
 from realtime.metrics import Metrics
 from realtime.roles import Engine, Model
 from realtime.settings import ModelSettings
@@ -22,18 +23,28 @@ from realtime.worker import ModelWorker
 def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
     """The checkpoint that the settings name; `adapter`: instead of the one in the settings.
 
-    Imported here, so that a process without a model goes without torch.
+    Raises BadModel, EngineMissing. Imported here, so that a process without a model goes without torch.
     """
+    import torch
+
     from realtime import loading
 
-    return loading.load(
-        wanted.name,
-        adapter=adapter or wanted.adapter,
-        engine=wanted.engine,
-        engine_dir=wanted.engine_dir,
-        int8=wanted.int8,
-        threads=wanted.threads,
-    )
+    try:
+        return loading.load(
+            wanted.name,
+            adapter=adapter or wanted.adapter,
+            engine=wanted.engine,
+            engine_dir=wanted.engine_dir,
+            int8=wanted.int8,
+            threads=wanted.threads,
+        )
+    except (MemoryError, RuntimeError) as error:
+        # A GPU's allocator has an error of its own, a CPU's has only words.
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise BadModel(
+            f"{wanted.name} does not fit into the memory there is.", "Free some, or take a smaller model: --model nano"
+        ) from error
 
 
 @asynccontextmanager

@@ -53,7 +53,7 @@ def describe_api(version: str) -> dict[str, Any]:
                 "delete": _secured(
                     "forget",
                     "Delete what was kept of a session, running or over",
-                    {"200": {"description": "Deleted"}, **_problems(401, 404)},
+                    {"200": {"description": "Deleted"}, **_problems(401, 404, 503)},
                     by="secret",
                 ),
             },
@@ -153,7 +153,7 @@ def _problems(*statuses: int) -> dict[str, Any]:
         415: "The body is not application/sdp",
         422: "The body can be read, but not used; its hint says why",
         429: "Too many requests; Retry-After says when to come back",
-        503: "Not now; Retry-After says when",
+        503: "Not now; Retry-After says when, where it is known",
     }
     return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
 

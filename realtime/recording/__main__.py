@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from realtime.errors import BadSettings, RealtimeError
+from realtime.errors import BadRecording, BadSettings, RealtimeError
 from realtime.recording.vault import EVENT, PICTURE, Vault, new_key, read_key
 
 
@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"realtime: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        print(f"realtime: {error}", file=sys.stderr)
+        print(f"realtime: {error.filename or options.command}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 
@@ -57,8 +57,13 @@ def _run(options: argparse.Namespace) -> None:
         raise BadSettings(f"{options.dir} is no folder.", "Name the folder given with --record.")
     vault = Vault(options.dir, read_key(options.key), days=1)
     if options.command == "list":
-        for card in vault.sessions():
-            print(card.session, _time(card.began_s), _time(card.ends_s))
+        for session in vault.sessions():
+            try:
+                card = vault.card(session)
+                print(session, _time(card.began_s), _time(card.ends_s))
+            # One that cannot be read hides none of the others.
+            except BadRecording as error:
+                print(f"realtime: {error}", file=sys.stderr)
     elif options.command == "show":
         for kind, content in vault.read(options.session):
             if kind == EVENT:

@@ -11,6 +11,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from realtime.errors import NotDeleted
 from realtime.ingest import Sink, Source
 from realtime.publish.events import Trouble
 from realtime.recording.settings import Kept
@@ -105,11 +106,17 @@ class Recorder:
         task.add_done_callback(lambda _: self._tasks.pop(session.id, None))
 
     async def delete(self, session_id: str) -> None:
-        """Stop writing and delete what there is. Raises UnknownSession."""
+        """Stop writing and delete what there is. Raises UnknownSession, NotDeleted."""
         if task := self._tasks.get(session_id):
             task.cancel()
             await asyncio.wait([task])
-        await asyncio.to_thread(self.vault.delete, session_id)
+        try:
+            await asyncio.to_thread(self.vault.delete, session_id)
+        except OSError as error:
+            logger.error("the recording of session %s could not be deleted: %s", session_id[:8], error)
+            raise NotDeleted(
+                f"The recording could not be deleted: {error.strerror or error}.", "Ask whoever runs this server."
+            ) from error
         logger.info("the recording of session %s was deleted", session_id[:8])
 
     async def watch(self) -> None:
@@ -117,8 +124,8 @@ class Recorder:
         while True:
             try:
                 n_deleted = await asyncio.to_thread(self.vault.delete_ended)
-            except OSError:
-                logger.exception("recordings that have ended could not be deleted")
+            except OSError as error:
+                logger.error("recordings that have ended could not be deleted: %s", error)
             else:
                 if n_deleted:
                     logger.info("%d recordings have ended and were deleted", n_deleted)
@@ -143,7 +150,7 @@ class Recorder:
                 tap.n_skipped if tap else 0,
             )
         except OSError as error:
-            logger.exception("session %s is no longer recorded", session.id[:8])
+            logger.error("session %s is no longer recorded: %s", session.id[:8], error)
             why = f"The recording has stopped: {error.strerror}."
             session.log.publish(Trouble("record_failed", why, "The session goes on."), at_s=session.at_s)
 

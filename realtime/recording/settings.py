@@ -23,5 +23,7 @@ class RecordSettings:
     def __post_init__(self) -> None:
         if (self.dir is None) != (self.key_file is None):
             raise ValueError("record.dir and record.key_file belong together (--record DIR --record-key FILE)")
+        if self.what == "media" and self.dir is None:
+            raise ValueError("record.what is media, but record.dir is not set (--record-media needs --record DIR)")
         if not 0 < self.days <= 3_650:
             raise ValueError(f"record.days must lie between 0 and 3650, got {self.days}")

@@ -19,6 +19,7 @@ import re
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -90,19 +91,26 @@ class Vault:
             raise BadSettings(f"{folder} cannot be written: {error.strerror}.", "Name a folder of your own.") from error
 
     def begin(self, session: str, secret: str) -> Recording:
-        """Raises OSError, as its `add` does."""
+        """Raises OSError, as its `add` does; then nothing is left of it."""
         now_s = self._now_s()
         card = Card(session, now_s, now_s + self._days * DAY_S, hashlib.sha256(secret.encode()).hexdigest())
         key, nonce = AESGCM.generate_key(KEY_BYTES * 8), os.urandom(NONCE_BYTES)
         locked = self._lock.encrypt(nonce, key, card.bound())
         told = {**asdict(card), "key": base64.b64encode(nonce + locked).decode()}
-        self._card(session).write_text(json.dumps(told) + "\n", encoding="utf-8")
-        return Recording(session, key, self._data(session).open("xb"))
+        try:
+            self._card(session).write_text(json.dumps(told) + "\n", encoding="utf-8")
+            return Recording(session, key, self._data(session).open("xb"))
+        except OSError:
+            # A full disk leaves half a card, which opens nothing.
+            self._card(session).unlink(missing_ok=True)
+            raise
 
-    def sessions(self) -> Iterator[Card]:
-        for file in sorted(self._folder.glob("*.json")):
-            if SESSION.fullmatch(file.stem):
-                yield self._open(file.stem)[0]
+    def sessions(self) -> Iterator[str]:
+        yield from (file.stem for file in sorted(self._folder.glob("*.json")) if SESSION.fullmatch(file.stem))
+
+    def card(self, session: str) -> Card:
+        """Raises UnknownSession, and BadRecording when it cannot be read."""
+        return self._open(session)[0]
 
     def read(self, session: str) -> Iterator[tuple[bytes, bytes]]:
         """Kind and content of each block. Raises BadRecording where it was tampered with, or broke off."""
@@ -127,13 +135,16 @@ class Vault:
         card, data = self._card(session), self._data(session)
         if not SESSION.fullmatch(session) or not (card.exists() or data.exists()):
             raise UnknownSession("There is no recording of that session.", "It may have been deleted already.")
-        if card.exists():
-            with card.open("r+b") as file:
-                file.write(os.urandom(card.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
-            card.unlink()
-        data.unlink(missing_ok=True)
+        try:
+            if card.exists():
+                with card.open("r+b") as file:
+                    file.write(os.urandom(card.stat().st_size))
+                    file.flush()
+                    os.fsync(file.fileno())
+        finally:
+            # Also where a full disk has no room for writing in place, as some file systems do it.
+            card.unlink(missing_ok=True)
+            data.unlink(missing_ok=True)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -144,11 +155,25 @@ class Vault:
             raise OSError(f"still there: {', '.join(left)}")
 
     def delete_ended(self) -> int:
-        """Delete what has been kept long enough; how many that were."""
+        """Delete what has been kept long enough; how many that were.
+
+        Raises OSError when one of them could not be deleted, once all the others are.
+        """
         ended = [file.stem for file in self._folder.glob("*.json") if self._ends_s(file) <= self._now_s()]
+        # A card comes before its data and goes before it: without one, a crash has left noise.
+        ended += [file.stem for file in self._folder.glob("*.data") if not self._card(file.stem).exists()]
+        n_deleted, failure = 0, None
         for session in ended:
-            self.delete(session)
-        return len(ended)
+            # One whose person deletes it at this moment is gone, too.
+            with suppress(UnknownSession):
+                try:
+                    self.delete(session)
+                    n_deleted += 1
+                except OSError as error:
+                    failure = error
+        if failure is not None:
+            raise failure
+        return n_deleted
 
     def is_owner(self, session: str, secret: str) -> bool:
         """Whether that secret opened the session. Raises UnknownSession."""
@@ -170,6 +195,8 @@ class Vault:
         """Read in the open, so that whoever has lost the key still deletes in time. What cannot be read has ended."""
         try:
             return float(json.loads(file.read_bytes())["ends_s"]) if SESSION.fullmatch(file.stem) else float("inf")
+        except FileNotFoundError:
+            return float("inf")
         except (ValueError, TypeError, KeyError):
             return 0.0
 

@@ -6,6 +6,8 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from realtime.recording.__main__ import main
 from realtime.recording.recorder import Recorder
 from realtime.recording.vault import EVENT, PICTURE, Vault, new_key, read_key
@@ -51,6 +53,38 @@ async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_
         assert (await running.http.delete(f"{path}/record")).status_code == 200
         assert list(folder.iterdir()) == []
         assert (await running.http.delete(f"{path}/record")).status_code == 404
+
+
+async def test_a_disk_that_fails_is_said_and_the_session_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    new_key(tmp_path / "key")
+    vault = Vault(tmp_path / "vault", read_key(tmp_path / "key"), days=1)
+    (tmp_path / "vault").rmdir()
+    async with serving(recorder=Recorder(vault, "events")) as running, sender(audio=False) as peer:
+        path = await running.whip(peer, "?record=events")
+        async with running.events(path) as socket:
+            told = await until(socket, "error")
+            assert (told[-1]["code"], told[-1]["message"]) == (
+                "record_failed",
+                "The recording has stopped: No such file or directory.",
+            )
+            await until(socket, "label")
+    assert "is no longer recorded" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_what_cannot_be_deleted_is_said(tmp_path: Path) -> None:
+    new_key(tmp_path / "key")
+    vault = Vault(tmp_path / "vault", read_key(tmp_path / "key"), days=1)
+    session = "0" * 32
+    with vault.begin(session, "secret"):
+        pass
+    (tmp_path / "vault" / f"{session}.data").unlink()
+    (tmp_path / "vault" / f"{session}.data").mkdir()
+    async with serving(recorder=Recorder(vault, "events")) as running:
+        answer = await running.http.delete(f"/sessions/{session}/record", headers={"Authorization": "Bearer secret"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_deleted")
 
 
 async def test_a_server_without_record_keeps_nothing_whatever_is_agreed() -> None:

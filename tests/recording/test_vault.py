@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,7 +74,7 @@ def test_recordings_end(tmp_path: Path) -> None:
     assert vault.delete_ended() == 0
     clock.now_s += DAY_S
     assert vault.delete_ended() == 1
-    assert [card.session for card in vault.sessions()] == [OTHER]
+    assert list(vault.sessions()) == [OTHER]
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"{OTHER}.data", f"{OTHER}.json"]
 
 
@@ -79,7 +82,7 @@ def test_the_recordings_of_one_of_several_servers_end_too(tmp_path: Path) -> Non
     clock, session = Clock(), f"b2-{ID}"
     vault = filled(tmp_path, session, clock=clock)
     assert vault.is_owner(session, "secret")
-    assert [card.session for card in vault.sessions()] == [session]
+    assert list(vault.sessions()) == [session]
     clock.now_s += 2 * DAY_S
     assert vault.delete_ended() == 1
     assert list(tmp_path.iterdir()) == []
@@ -96,6 +99,63 @@ def test_a_recording_cannot_be_given_a_longer_life_or_cut_short(tmp_path: Path) 
         data.write_bytes(cut)
         with pytest.raises(BadRecording):
             list(vault.read(OTHER))
+
+
+@pytest.fixture
+def little_space() -> Iterator[None]:
+    """No file may grow beyond 4 KB, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("little_space")
+def test_a_full_disk_keeps_what_was_written_before_and_can_be_deleted(tmp_path: Path) -> None:
+    vault = Vault(tmp_path, KEY, days=1)
+
+    def write() -> None:
+        with vault.begin(ID, "secret") as recording:
+            recording.add(EVENT, WORDS)
+            recording.add(EVENT, bytes(100_000))
+
+    with pytest.raises(OSError, match="File too large"):
+        write()
+    blocks = vault.read(ID)
+    assert next(blocks) == (EVENT, WORDS)
+    with pytest.raises(BadRecording):
+        next(blocks)
+    vault.delete(ID)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_crashes_leave_behind_hides_nothing_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key, folder = tmp_path / "key", tmp_path / "vault"
+    key.write_bytes(base64.b64encode(KEY))
+    vault = Vault(folder, KEY, days=1)
+    with vault.begin(OTHER, "secret"):
+        pass
+    (folder / f"{ID}.json").touch()
+    (folder / f"{'3' * 32}.data").write_bytes(b"noise")
+    assert main(["list", "--dir", str(folder), "--key", str(key)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(OTHER)
+    assert f"The key of {ID} cannot be read." in said.err
+    assert vault.delete_ended() == 2
+    assert sorted(path.stem for path in folder.iterdir()) == [OTHER, OTHER]
+
+
+def test_one_that_cannot_be_deleted_keeps_no_other(tmp_path: Path) -> None:
+    clock = Clock()
+    vault = filled(tmp_path, ID, OTHER, clock=clock)
+    (tmp_path / f"{ID}.data").unlink()
+    (tmp_path / f"{ID}.data").mkdir()
+    clock.now_s += 2 * DAY_S
+    with pytest.raises(OSError, match=ID):
+        vault.delete_ended()
+    assert list(vault.sessions()) == []
 
 
 def test_only_its_secret_owns_it(tmp_path: Path) -> None:

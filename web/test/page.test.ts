@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { reduce, type Action } from "../src/actions";
 import { readConfig } from "../src/config";
-import { certainty, clock, percent, quantile, shortened, sureness } from "../src/draw/format";
+import { certainty, clock, percent, quantile, reason, shortened, sureness } from "../src/draw/format";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/events";
 import { de } from "../src/messages/de";
@@ -117,6 +117,12 @@ describe("words", () => {
     expect([letter(1), letter(2), letter(27)]).toEqual(["A", "B", "A"]);
     expect([certainty(0.4), certainty(0.6), certainty(0.9)]).toEqual(["low", "middle", "high"]);
     expect([degree(0.05), degree(0.24), degree(0.6)]).toEqual(["low", "middle", "high"]);
+  });
+
+  it("say why the server ended a session, its seconds in minutes", () => {
+    expect(reason(de, "The server was stopped.")).toBe("Der Betreiber hat den Server angehalten.");
+    expect(reason(en, "A session lasts 14400 s at most.")).toBe("A session lasts 240 minutes at most.");
+    expect(reason(en, "An rtsp:// address ended.")).toBe("An rtsp:// address ended.");
   });
 
   it("name the middle and the slow end of the latencies", () => {

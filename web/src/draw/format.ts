@@ -35,6 +35,13 @@ export function labelName(words: Messages, label: string): string {
   return words.labels[label] ?? label;
 }
 
+/** Why the server ended a session, in the page's words; what they don't know is shown as it came. */
+export function reason(words: Messages, detail: string): string {
+  const seconds = /\d+(\.\d+)?/.exec(detail)?.[0];
+  if (seconds === undefined) return words.ended.reasons[detail] ?? detail;
+  return words.ended.reasons[detail.replace(seconds, "#")]?.replace("#", String(Math.ceil(Number(seconds) / 60))) ?? detail;
+}
+
 /** How sure the words may sound. */
 export function certainty(confidence: number): "high" | "middle" | "low" {
   if (confidence >= 0.85) return "high";

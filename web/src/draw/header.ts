@@ -35,7 +35,9 @@ export const makeHeader: MakePart = (hands, words) => {
       // Where nothing is kept, stopping and withdrawing are the same.
       const kept = live && view.recording.state === "kept" ? view.recording.what : null;
       show(stop, kept !== null);
-      setText(recording, kept === null ? "" : words.live.recording[kept]);
+      const failed = view.session.notices.some(({ code }) => code === "record_failed");
+      setClass(recording, "failed", failed);
+      setText(recording, kept === null ? "" : failed ? words.live.recordingFailed : words.live.recording[kept]);
       show(link, live || view.phase.name === "ended");
       const behind = live && view.session.lag.seconds >= LAG_SAID_S;
       setText(lag, behind ? words.link.behind(decimal(view.session.lag.seconds, 1)) : "");

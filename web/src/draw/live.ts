@@ -5,6 +5,7 @@ import { makeAsk } from "./ask";
 import { makeChain } from "./chain";
 import { makeConflict } from "./conflict";
 import { el, setText, show } from "./dom";
+import { reason } from "./format";
 import { makeHistory } from "./history";
 import { makeLatency } from "./latency";
 import { makePlayback } from "./playback";
@@ -75,7 +76,7 @@ export const makeLive: MakePart = (hands, words) => {
       recording.draw(view, nowS);
       if (over !== null) {
         setText(title, words.ended[over.why].title);
-        setText(text, [words.ended.reasons[over.detail] ?? over.detail, words.ended[over.why].text].filter(Boolean).join(" "));
+        setText(text, [reason(words, over.detail), words.ended[over.why].text].filter(Boolean).join(" "));
         setText(kept, onServer ? words.ended.keptHere : words.ended.kept);
       }
       setText(again, replay ? words.replay.close : onServer ? words.ended.next : words.ended.again);

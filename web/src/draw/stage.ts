@@ -110,6 +110,9 @@ function toggle(text: string, onClick: () => void): HTMLButtonElement {
 /** How long the page tells of what has come back; on the page's own clock. */
 const BACK_SHOWN_S = 10;
 
+/** Steps of the analysis, as their errors name them. */
+const STEP = /^(see|hear|hear_ahead|fast|reason)_failed$/;
+
 type Known = keyof Omit<Messages["notices"], "over">;
 
 function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: string, nowS: number): string {
@@ -127,8 +130,9 @@ function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: stri
     }),
     ...view.unplugged.map((kind) => el("li", { attrs: { "data-code": `${kind}_unplugged` } }, el("b", {}, words.unplugged[kind].title), " ", words.unplugged[kind].text)),
     ...standing.map((notice) => {
-      if (notice.over) return el("li", { class: "over", attrs: { "data-code": notice.code } }, el("b", {}, words.notices.over[notice.code] ?? notice.message));
-      const known = notice.code in words.notices && notice.code !== "over" ? words.notices[notice.code as Known] : null;
+      const code = STEP.test(notice.code) ? "step_failed" : notice.code;
+      if (notice.over) return el("li", { class: "over", attrs: { "data-code": notice.code } }, el("b", {}, words.notices.over[code] ?? notice.message));
+      const known = code in words.notices && code !== "over" ? words.notices[code as Known] : null;
       const said = known ?? { title: notice.message, text: notice.hint };
       return el("li", { attrs: { "data-code": notice.code } }, el("b", {}, said.title), " ", said.text);
     }),

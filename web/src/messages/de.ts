@@ -138,6 +138,7 @@ export const de: Messages = {
     stop: "Beenden",
     withdraw: "Beenden und widerrufen",
     recording: { events: "Der Server bewahrt das Geschriebene auf", media: "Der Server bewahrt Bilder, Gesprochenes und Geschriebenes auf" },
+    recordingFailed: "Der Server bewahrt nichts mehr auf",
     picture: "Ihre Kamera",
     onlyVoice: "Nur das Mikrofon: Nichts wird gesehen.",
     person: (letter) => `Person ${letter}`,
@@ -187,6 +188,9 @@ export const de: Messages = {
     too_dark: { title: "Zu dunkel für ein Gesicht", text: "Decken Sie die Linse auf oder machen Sie Licht." },
     no_video: { title: "Es kommt kein Bild an", text: "Solange wird nur die Stimme gelesen." },
     no_audio: { title: "Es kommt kein Ton an", text: "Solange wird nur das Gesicht gelesen." },
+    record_failed: { title: "Der Server kann diese Sitzung nicht weiter aufbewahren", text: "Die Auswertung geht weiter. Was er bisher aufbewahrt hat, lässt sich wie zuvor löschen." },
+    events_lost: { title: "Ein Teil fehlt", text: "Diese Seite war länger weg, als der Server das Geschriebene vorhält." },
+    step_failed: { title: "Ein Moment ging verloren", text: "Das Modell ist daran gescheitert; die Auswertung geht mit dem nächsten weiter." },
     over: {
       no_face: "Ein Gesicht ist wieder im Bild",
       no_voice: "Eine Stimme ist wieder zu hören",
@@ -195,6 +199,7 @@ export const de: Messages = {
       too_dark: "Es ist wieder hell genug",
       no_video: "Das Bild ist wieder da",
       no_audio: "Der Ton ist wieder da",
+      step_failed: "Das Modell arbeitet wieder",
     },
   },
 
@@ -364,6 +369,11 @@ export const de: Messages = {
     closed: { title: "Die Sitzung ist beendet.", text: "Kamera und Mikrofon sind aus." },
     gone: { title: "Der Server ist weg.", text: "Kamera und Mikrofon sind aus. Starten Sie den Server neu und beginnen Sie eine neue Sitzung." },
     reasons: {
+      "The server was stopped.": "Der Betreiber hat den Server angehalten.",
+      "The session failed.": "Sie ist auf dem Server gescheitert; dessen Protokoll sagt, woran.",
+      "The session was ended by its owner.": "Sie wurde von anderswo beendet.",
+      "A session lasts # s at most.": "Eine Sitzung dauert höchstens # Minuten.",
+      "Nobody has read its events for # s.": "Diese Seite war # Minuten lang weg.",
       "peer left": "",
       "peer lost": "Zehn Sekunden lang kamen weder Bild noch Ton an, deshalb hat der Server die Sitzung freigegeben.",
       "no media": "Die Verbindung stand, aber es kamen weder Bild noch Ton an.",

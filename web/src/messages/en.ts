@@ -150,6 +150,7 @@ export const en = {
     stop: "Stop",
     withdraw: "Stop and withdraw consent",
     recording: { events: "The server keeps what is written", media: "The server keeps pictures, speech and what is written" } satisfies Record<Kept, string>,
+    recordingFailed: "The server keeps nothing more",
     picture: "Your camera",
     onlyVoice: "Microphone only: nothing is seen.",
     person: (letter: string) => `Person ${letter}`,
@@ -199,6 +200,10 @@ export const en = {
     too_dark: { title: "Too dark to see a face", text: "Uncover the lens or turn on a light." },
     no_video: { title: "No picture arrives", text: "The voice alone is read meanwhile." },
     no_audio: { title: "No sound arrives", text: "The face alone is read meanwhile." },
+    record_failed: { title: "The server can no longer keep this session", text: "The analysis goes on. What was kept until now can be deleted as before." },
+    events_lost: { title: "Some of it was missed", text: "This page was away for longer than the server holds what is written." },
+    /** Whatever of the analysis has failed. */
+    step_failed: { title: "A moment was lost", text: "The model failed on it; the analysis goes on with the next." },
     over: {
       no_face: "A face is back in view",
       no_voice: "A voice is heard again",
@@ -207,6 +212,7 @@ export const en = {
       too_dark: "There is light again",
       no_video: "The picture is back",
       no_audio: "The sound is back",
+      step_failed: "The model works again",
     } as Readonly<Record<string, string>>,
   },
 
@@ -375,8 +381,13 @@ export const en = {
     stopped: { title: "The session has ended.", text: "Camera and microphone are off." },
     closed: { title: "The session has ended.", text: "Camera and microphone are off." },
     gone: { title: "The server is gone.", text: "Camera and microphone are off. Start the server again, then begin a new session." },
-    /** What the server says of a session that ended by itself. */
+    /** What the server says of a session that ended by itself; # stands for a number, of seconds there and of minutes here. */
     reasons: {
+      "The server was stopped.": "Whoever runs the server has stopped it.",
+      "The session failed.": "It failed on the server, whose log says why.",
+      "The session was ended by its owner.": "It was ended from elsewhere.",
+      "A session lasts # s at most.": "A session lasts # minutes at most.",
+      "Nobody has read its events for # s.": "This page was away for # minutes.",
       "peer left": "",
       "peer lost": "Picture and sound stopped coming in for ten seconds, so the server let go of the session.",
       "no media": "The connection stood, but neither picture nor sound came in.",
