@@ -12,7 +12,8 @@ export function clock(seconds: number): string {
 
 /** Rounded to whole percent, and never to a certainty that nobody has. */
 export function percent(share: number): string {
-  return `${Math.min(99, Math.max(share > 0 ? 1 : 0, Math.round(share * 100)))} %`;
+  if (share > 0 && share < 0.005) return "< 1 %";
+  return share > 0.99 ? "> 99 %" : `${Math.round(share * 100)} %`;
 }
 
 /** How sure a verdict is; being unsure has no percentage of its own. */

@@ -29,8 +29,8 @@ export const en = {
     }),
     kept: {
       title: "What is kept",
-      text: "Nothing. Picture and sound live in memory for a few seconds. What was written stays on this page until you close it or delete it.",
-      ifAgreed: "Nothing, unless you say so below. Picture and sound live in memory for a few seconds. What was written stays on this page until you close it or delete it.",
+      text: "Nothing. The server forgets picture and sound within seconds, and what it wrote when the session ends. This page shows that until you close it or delete it.",
+      ifAgreed: "Nothing, unless you say so below. The server forgets picture and sound within seconds, and what it wrote when the session ends. This page shows that until you close it or delete it.",
     },
     not: {
       title: "What this is not",
@@ -228,7 +228,7 @@ export const en = {
     unsureShares: (a: string, b: string) => `${a} and ${b}`,
     certainty: { high: "Clearly", middle: "Probably", low: "Perhaps" },
     confidence: (percent: string) => `${percent} confidence`,
-    intensity: { slight: "slight", moderate: "moderate", strong: "strong" } as Readonly<Record<string, string>>,
+    intensity: { slight: "slight expression", moderate: "moderate expression", strong: "strong expression" } as Readonly<Record<string, string>>,
     bars: "Probability of each label",
     tick: "First impression",
     about: (from: string, to: string) => `${from} to ${to}`,
@@ -413,9 +413,9 @@ export const en = {
     sad: "sad",
     neutral: "neutral",
     angry: "angry",
-    surprise: "surprise",
-    disgust: "disgust",
-    fear: "fear",
+    surprise: "surprised",
+    disgust: "disgusted",
+    fear: "afraid",
     unsure: "unsure",
   } as Readonly<Record<string, string>>,
 
