@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import ssl
@@ -33,7 +34,11 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise PortTaken(f"Cannot listen on {host} port {port}: {error.strerror}.", "Choose another --port.") from error
+        # Python adds the address once more, in brackets.
+        why = (error.strerror or str(error)).partition(" (")[0]
+        theirs = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        hint = "Name an address of this machine with --host." if theirs else "Choose another --port."
+        raise PortTaken(f"Cannot listen on {host} port {port}: {why}.", hint) from error
 
 
 def settle(settings: Settings) -> Settings:

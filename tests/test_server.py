@@ -503,3 +503,10 @@ def test_a_port_that_is_taken_is_named() -> None:
         pytest.raises(PortTaken, match=f"port {listening.getsockname()[1]}"),
     ):
         hosting.listen("127.0.0.1", listening.getsockname()[1])
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    with pytest.raises(PortTaken) as refused:
+        hosting.listen("192.0.2.1", 0)
+    assert refused.value.message.endswith("Cannot assign requested address.")
+    assert "--host" in refused.value.hint

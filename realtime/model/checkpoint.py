@@ -88,6 +88,12 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
         )
     if adapter is not None and (adapter / EMOTION_CONFIG).exists():
         extra = adapter / EMOTION_CONFIG
+    # Without it, the folder would pass for a stock checkpoint, and all of ours be off without a word.
+    if not extra.exists() and (folder / EMOTION_WEIGHTS).exists():
+        raise BadModel(
+            f"{EMOTION_CONFIG} is missing in {folder}, which holds {EMOTION_WEIGHTS}.",
+            hint="Copy the whole checkpoint folder, or take that file away to run the stock checkpoint.",
+        )
     try:
         return ModelConfig.parse(config, read_json(extra) if extra.exists() else None)
     except KeyError as error:

@@ -50,10 +50,12 @@ def read_key(file: Path) -> bytes:
     """Raises BadSettings."""
     try:
         key = base64.b64decode(file.read_bytes().strip(), validate=True)
-    except (OSError, binascii.Error) as error:
+    except OSError as error:
         raise BadSettings(
-            f"{file} holds no key: {error}.", f"Make one: python -m realtime.recording new-key {file}"
+            f"{file} cannot be read: {error.strerror}.", f"Make a key: python -m realtime.recording new-key {file}"
         ) from error
+    except binascii.Error as error:
+        raise BadSettings(f"{file} holds no key: {error}.", "Make one in another file: new-key FILE") from error
     if len(key) != KEY_BYTES:
         raise BadSettings(f"{file} holds {len(key)} bytes, not {KEY_BYTES}.", "Make a new key in another file.")
     return key

@@ -16,12 +16,14 @@ import argparse
 import itertools
 import json
 import logging
+import random
 import resource
 import sys
+import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,11 +31,11 @@ from types import FunctionType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.strategies import SearchStrategy
 
 from tests.fuzz.application import REQUESTS, behind
 from tests.fuzz.doors import DOORS, Door
 
+MAX_GUIDED_BYTES = 8_192
 PART = 250
 "Inputs of one part: what hypothesis remembers to try nothing twice makes long runs slower with each input."
 
@@ -93,18 +95,27 @@ def attack(door: Door, part: Part) -> Outcome:
     return Outcome(n_tried, round(time.monotonic() - began_s, 1), trouble)
 
 
-def guided(values: SearchStrategy[Any], enter: Callable[[Any], None], seconds: int) -> None:
+def guided(door: Door, seconds: int) -> None:
     """Inputs that atheris mutates towards code not reached yet. Ends the process; a crash is in `crash-…`."""
     import atheris
 
     @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(values)
-    def try_(value: Any) -> None:
-        enter(value)
+    @given(door.values)
+    def generated(value: Any) -> None:
+        door.try_(value)
 
+    def plain(data: bytes) -> None:
+        assert door.raw is not None
+        door.try_(door.raw.read(data))
+
+    # What hypothesis makes of fewer bytes is given up before it is whole.
+    begin = random.Random(0).randbytes(MAX_GUIDED_BYTES) if door.raw is None else door.raw.seed
+    corpus = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    (corpus / "seed").write_bytes(begin)
     for function in _functions():
         atheris.instrument_func(function)
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}"], try_.hypothesis.fuzz_one_input)
+    limits = [f"-max_total_time={seconds}", f"-max_len={MAX_GUIDED_BYTES}", "-len_control=0", str(corpus)]
+    atheris.Setup([sys.argv[0], *limits], generated.hypothesis.fuzz_one_input if door.raw is None else plain)
     atheris.Fuzz()
 
 
@@ -134,8 +145,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if options.door in (None, "http"):
             doors["http"] = Door(REQUESTS, stack.enter_context(behind()).enter, 5)
         if options.atheris:
-            door = doors[options.door or "offer"]
-            guided(door.values, door.try_, options.atheris)
+            guided(doors[options.door or "offer"], options.atheris)
         chosen = {name: door for name, door in doors.items() if options.door in (None, name)}
         return _report(chosen, _tried(chosen, options.inputs, options.done))
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from realtime import loading
 from realtime.errors import BadModel
 from realtime.evidence import preprocess
 from realtime.model import checkpoint
@@ -213,6 +214,26 @@ def test_truncated_shard_is_told_plainly(folder: Path, tmp_path: Path) -> None:
     shard.unlink()
     with pytest.raises(BadModel, match="is missing"):
         checkpoint.load(broken)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "emothinker.json", "emothinker.safetensors", "model.safetensors", "tokenizer.json"]
+)
+def test_a_folder_that_is_half_there_is_told_plainly(tmp_path: Path, name: str) -> None:
+    """Each file of nano's is missed when it is gone, cut in the middle or empty."""
+    half = tmp_path / "half"
+    half.mkdir()
+    for file in checkpoint.NANO.iterdir():
+        if file.is_file() and file.name != name:
+            (half / file.name).symlink_to(file)
+    whole = (checkpoint.NANO / name).read_bytes()
+    for content in (None, whole[: len(whole) // 2], b""):
+        if content is not None:
+            (half / name).write_bytes(content)
+        # Missing tensors are named as such.
+        with pytest.raises(BadModel, match=name.partition(".")[0].replace("thinker", "")) as told:
+            loading.load(str(half))
+        assert told.value.hint
 
 
 def test_another_architecture_is_refused(folder: Path, tmp_path: Path) -> None:

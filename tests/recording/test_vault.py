@@ -179,5 +179,7 @@ def test_the_operator_lists_shows_and_deletes(tmp_path: Path, capsys: pytest.Cap
     assert main(["show", *where, ID]) == 1
     assert "no recording" in capsys.readouterr().err
     key.write_text("short")
-    with pytest.raises(BadSettings, match="new-key"):
+    with pytest.raises(BadSettings, match="holds no key"):
         read_key(key)
+    with pytest.raises(BadSettings, match="No such file or directory"):
+        read_key(tmp_path / "none")
