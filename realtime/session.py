@@ -32,6 +32,7 @@ from realtime.publish.channel import EventLog
 from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
 from realtime.records import (
     Ask,
+    Conclusion,
     Label,
     ModelInfo,
     ReasonDelta,
@@ -135,6 +136,8 @@ class Session:
             self._publish(Trouble("session_failed", self._end_reason, "Open it again; the server's log says why."))
             raise
         finally:
+            # Whoever still holds the session, for its log, holds nothing of the person.
+            self._buffer.clear()
             self._publish(SessionClosed(self._end_reason))
             self.log.close()
             self._metrics.sessions.dec()
@@ -371,6 +374,7 @@ class Session:
                         self._publish(report.labelled(window, label))
                     case ReasonDone() as done:
                         self._mark("total", analysis)
+                        self._buffer.conclude(Conclusion(window.end_s, done.answer.label, done.answer.intensity))
                         timings = done.timings_ms
                         self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
                         self._publish(report.concluded(window, done, {**self._see_ms, **analysis.timings_ms}))

@@ -30,6 +30,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=None,
         help="train for the ring (default: as the model is)",
     )
+    parser.add_argument(
+        "--memory", type=int, metavar="N", help="chains are told up to N earlier conclusions (default: as the model is)"
+    )
     return parser.parse_args(words)
 
 
@@ -37,7 +40,12 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
     folder = checkpoint.locate(args.model)
     model, emotion = with_additions(
-        folder, selector_dim=args.selector_dim, cues=not args.no_cues, ring=args.ring, dtype=precision(args)
+        folder,
+        selector_dim=args.selector_dim,
+        cues=not args.no_cues,
+        ring=args.ring,
+        memory=args.memory,
+        dtype=precision(args),
     )
     for name, parameter in model.emotion.named_parameters():
         parameter.requires_grad_(not name.startswith(EXPERTS))

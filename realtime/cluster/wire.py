@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from realtime.records import Ask, Face, FrameEvidence, Label, SpeechEvidence, Window
+from realtime.records import Ask, Conclusion, Face, FrameEvidence, Label, SpeechEvidence, Window
 from realtime.roles import Step
 
 Evidence = FrameEvidence | SpeechEvidence
@@ -59,6 +59,7 @@ class Question:
     end_s: float
     frames: tuple[int, ...]
     speech: tuple[int, ...]
+    before: tuple[Conclusion, ...]
 
     @classmethod
     def of(cls, window: Window, who: Who) -> Question:
@@ -69,6 +70,7 @@ class Question:
             window.end_s,
             tuple(part.number for part in window.frames),
             tuple(part.number for part in window.speech),
+            window.before,
         )
 
 
@@ -138,6 +140,7 @@ SCHEMA = hashlib.sha256(
             Card,
             FrameEvidence,
             SpeechEvidence,
+            Conclusion,
             Label,
             Ask,
         )

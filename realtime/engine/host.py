@@ -13,6 +13,7 @@ from realtime.engine.chains import Chains
 from realtime.engine.models import Models
 from realtime.records import (
     Ask,
+    Conclusion,
     FrameEvidence,
     Label,
     SpeechEvidence,
@@ -43,6 +44,7 @@ class WindowParts:
     "A number is the `at_s` of a frame."
     speech: tuple[SpeechEvidence | float, ...]
     "A number is the `start_s` of a stretch."
+    before: tuple[Conclusion, ...] = ()
 
 
 @dataclass(slots=True)
@@ -142,4 +144,5 @@ def _whole(hosted: Hosted, parts: WindowParts) -> Window:
         parts.end_s,
         tuple(hosted.frames[part] if isinstance(part, float) else part for part in parts.frames),
         tuple(hosted.speech[part] if isinstance(part, float) else part for part in parts.speech),
+        parts.before,
     )
