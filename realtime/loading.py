@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from realtime.evidence.engine import Checkpoint, Towers, choose
 from realtime.evidence.perceive import Perception
@@ -59,6 +60,9 @@ def load(
     """
     folder = checkpoint.locate(name)
     weights = checkpoint.load(folder, adapter=adapter)
+    if threads is not None:
+        # numpy's products are smaller still, and its threads spin while they wait for the next one.
+        threadpool_limits(1, user_api="blas")
     if threads is not None and weights.device.type == "cpu":
         small = sum(parameter.numel() for parameter in weights.parameters()) < SHARED_OUT_FROM
         torch.set_num_threads(threads or (1 if small else torch.get_num_threads()))

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load as load_tensors
+from threadpoolctl import threadpool_limits
 
 from realtime.cluster import connect
 from realtime.cluster.calls import LOST, Waits
@@ -64,6 +65,8 @@ class RayEngine:
 
     def __init__(self, card: Card, handles: tuple[Any, Any], *, adapter: str, metrics: Metrics, sessions: int) -> None:
         """`sessions`: how many at once, at most."""
+        # Sessions perceive in this process; numpy's own threads would spin between two frames (`loading.py`).
+        threadpool_limits(1, user_api="blas")
         self._card = card
         self.handles = handles
         "Of encoder and Thinker."

@@ -6,17 +6,30 @@ mask, and the best next token is chosen inside. So one CUDA graph serves every t
 chains that step together read the weights once. There is a graph for each of a few sizes: the smallest that reaches
 the highest lane in use is replayed.
 
-On a CPU the same function runs as it is, and `tests/model/test_static_step.py` binds it to `FusedLanguageModel.read`.
-The capture itself has not been run: no machine at hand has a GPU.
+Tokens are read one step late. The next step is launched with the token that the device has just chosen, before the
+host has read which that is; while the host makes text of it, the device is a token further.
+
+    host    launch 1 | launch 2 | read 1, decode, put 1 | launch 3 | read 2 …
+    device           | step 1   | step 2 with its own 1            | step 3 …
+
+What the host then puts is compared: the same token at the same place is taken as done. Anything else, a tag that is
+given, an end, another chain in the lane, is stepped as it is put, and what was written ahead lies behind what the lane
+holds, where the next token goes. So nothing that is given ever waits for a step, and what is read is the same.
+
+On a CPU the same function runs as it is, and `tests/model/test_static_step.py` binds it, ahead or not, to
+`FusedLanguageModel.read`. The capture itself has not been run: no machine at hand has a GPU.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, Memory
 
@@ -28,11 +41,56 @@ SIZES = (8, 4, 2, 1)
 "Lanes that step together, the most that the card has room for; more chains decode one by one."
 
 
+class Token(IntEnum):
+    """What a lane appends in a step."""
+
+    NONE = 0
+    GIVEN = 1
+    CHOSEN = 2
+    "What the lane's last step chose, wherever that is known by now."
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A step that was made with a token before the host had put it."""
+
+    token: int
+    slot: int
+
+
+class Told:
+    """The tokens of one launch on their way to the host."""
+
+    def __init__(self, host_B: Tensor) -> None:
+        self._host_B = host_B
+        self._there = torch.cuda.Event() if host_B.is_pinned() else None
+
+    def send(self, next_B: Tensor) -> None:
+        self._host_B.copy_(next_B, non_blocking=self._there is not None)
+        if self._there is not None:
+            self._there.record()
+
+    def arrived(self) -> None:
+        """Returns when the launch it was last sent by is over."""
+        if self._there is not None:
+            self._there.synchronize()
+
+    def read(self) -> list[int]:
+        self.arrived()
+        tokens: list[int] = self._host_B.tolist()
+        return tokens
+
+
 class StaticSteps:
     """So many lanes, each a memory for one chain at a time, and their step."""
 
-    def __init__(self, reader: FusedLanguageModel, n_lanes: int, n_slots: int = N_SLOTS) -> None:
-        """Raises torch.OutOfMemoryError where the device has no room for so many lanes."""
+    def __init__(
+        self, reader: FusedLanguageModel, n_lanes: int, n_slots: int = N_SLOTS, *, ahead: bool | None = None
+    ) -> None:
+        """`ahead`: launch the step after next before a token is read; by default where the device runs by itself.
+
+        Raises torch.OutOfMemoryError where the device has no room for so many lanes.
+        """
         config, (cos, _) = reader.config, reader.text_tables
         dtype, device = cos.dtype, cos.device
         self._reader = reader
@@ -44,9 +102,17 @@ class StaticSteps:
         self._values_LBHSD = torch.zeros(shape, dtype=dtype, device=device)
         self.memories = [Memory.of(self._keys_LBHSD[:, at], self._values_LBHSD[:, at]) for at in range(n_lanes)]
         self._all_slots_S = torch.arange(n_slots, device=device)
-        self._said_3B = torch.zeros(3, n_lanes, dtype=torch.long, device=device)
-        "Token, slot and position of each lane."
+        self._said_4B = torch.zeros(4, n_lanes, dtype=torch.long, device=device)
+        "Token, slot, position and `Token` of each lane."
         self._next_B = torch.zeros(n_lanes, dtype=torch.long, device=device)
+        "What each lane's last step chose."
+        on_card = device.type == "cuda"
+        self._runs_ahead = on_card if ahead is None else ahead
+        self._ahead: dict[int, Ahead] = {}
+        # Two of each: what the device may still be reading or writing is not touched.
+        self._saying = [torch.zeros(4, n_lanes, dtype=torch.long, pin_memory=on_card) for _ in range(2)]
+        self._told = [Told(torch.zeros(n_lanes, dtype=torch.long, pin_memory=on_card)) for _ in range(2)]
+        self._n_launched = 0
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         if device.type == "cuda":
             for size in SIZES:
@@ -59,29 +125,65 @@ class StaticSteps:
         mine.keys_LHSD[:, :, :n] = memory.keys_LHSD[:, :, :n]
         mine.values_LHSD[:, :, :n] = memory.values_LHSD[:, :, :n]
         mine.n_used = n
+        self._ahead.pop(lane, None)
 
     def run(self, lanes: Sequence[int], tokens: Sequence[int], positions: Sequence[int]) -> list[int]:
         """Append one text token to each of these lanes; returns the best next token of each."""
         assert all(self.memories[lane].n_used < self.n_slots for lane in lanes)
         assert max(positions) < TEXT_POSITIONS
-        size = min(size for size in SIZES if size > max(lanes))
-        # A lane that does not step now is written where its next token goes, or where nobody reads.
-        said = [[0] * self.n_lanes, [min(memory.n_used, self.n_slots - 1) for memory in self.memories]]
-        said.append([0] * self.n_lanes)
+        new: dict[int, tuple[Token, int, int]] = {}
         for lane, token, position in zip(lanes, tokens, positions, strict=True):
-            said[0][lane], said[2][lane] = token, position
-        self._said_3B.copy_(torch.tensor(said))
+            if self._ahead.pop(lane, None) == Ahead(token, self.memories[lane].n_used):
+                # Done already. It counts from here on, so that the launch below leaves it alone.
+                self.memories[lane].n_used += 1
+            else:
+                new[lane] = (Token.GIVEN, token, position)
+        if new:
+            self._launch(new)
+        for lane in new:
+            self.memories[lane].n_used += 1
+        told = self._told[self._n_launched % 2]
+        going_on = {}
+        if self._runs_ahead:
+            going_on = {
+                lane: (Token.CHOSEN, 0, position + 1)
+                for lane, position in zip(lanes, positions, strict=True)
+                # The last slot stays free for what a lane writes while others step.
+                if self.memories[lane].n_used + 1 < self.n_slots and position + 1 < TEXT_POSITIONS
+            }
+        if going_on:
+            self._launch(going_on)
+        best = told.read()
+        for lane in going_on:
+            self._ahead[lane] = Ahead(best[lane], self.memories[lane].n_used)
+        return [best[lane] for lane in lanes]
+
+    def _launch(self, steps: Mapping[int, tuple[Token, int, int]]) -> None:
+        """A step of these lanes, each with its token and position; what they chose is on its way to the host."""
+        size = min(size for size in SIZES if size > max(steps))
+        self._n_launched += 1
+        saying_4B, told = self._saying[self._n_launched % 2], self._told[self._n_launched % 2]
+        # A lane that does not step now is written where its next token goes, or where nobody reads.
+        said = [[0] * self.n_lanes for _ in range(4)]
+        said[1] = [
+            min(memory.n_used + (lane in self._ahead), self.n_slots - 1) for lane, memory in enumerate(self.memories)
+        ]
+        for lane, (kind, token, position) in steps.items():
+            said[0][lane], said[2][lane], said[3][lane] = token, position, kind
+        # The launch before the last used the same buffers; as a rule it was read already.
+        told.arrived()
+        saying_4B.copy_(torch.tensor(said))
+        self._said_4B.copy_(saying_4B, non_blocking=True)
         if self._graphs:
             self._graphs[size].replay()
         else:
             self._step(size)
-        for lane in lanes:
-            self.memories[lane].n_used += 1
-        best = self._next_B.tolist()
-        return [best[lane] for lane in lanes]
+        told.send(self._next_B)
 
     def _step(self, size: int) -> None:
-        token_B, slot_B, position_B = (row[:size] for row in self._said_3B)
+        token_B, slot_B, position_B, kind_B = (row[:size] for row in self._said_4B)
+        chosen_B = self._next_B[:size]
+        token_B = torch.where(kind_B == Token.CHOSEN, chosen_B, token_B)
         cos, sin = self._reader.text_tables
         hidden = self._reader.step_lanes(
             F.embedding(token_B, self._reader.embeddings_VD),
@@ -92,7 +194,8 @@ class StaticSteps:
             slot_B,
             self._all_slots_S <= slot_B[:, None],
         )
-        self._next_B[:size] = self._reader.logits(hidden).argmax(-1)
+        best_B = self._reader.logits(hidden).argmax(-1)
+        chosen_B.copy_(torch.where(kind_B == Token.NONE, chosen_B, best_B))
 
     def _captured(self, size: int) -> torch.cuda.CUDAGraph:
         # Kernels are chosen and workspaces made before the capture, on a stream of their own (torch.cuda.graph's docs).

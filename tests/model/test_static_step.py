@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
+
 import pytest
 import torch
 
 from realtime.model import static_step
 from realtime.model.fused import FusedLanguageModel, Memory
-from realtime.model.static_step import StaticSteps, static_steps
+from realtime.model.static_step import StaticSteps, Token, static_steps
 from tests.model.test_fused import CONFIG, CPU, drawn_model
 
 
@@ -23,11 +26,12 @@ def following(fused: FusedLanguageModel, kept: Memory, token: int) -> int:
     return int(fused.logits(hidden)[0].argmax())
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @torch.inference_mode()
-def test_steps_in_lanes_equal_reading_token_by_token() -> None:
+def test_steps_in_lanes_equal_reading_token_by_token(ahead: bool) -> None:
     plain, head = drawn_model()
     fused = FusedLanguageModel(plain, head)
-    steps = StaticSteps(fused, 4, n_slots=40)
+    steps = StaticSteps(fused, 4, n_slots=40, ahead=ahead)
     # The third chain finds what the first left in its lane; the other lanes go on meanwhile, or stand still.
     for lane, n in ((0, 20), (2, 7), (0, 3)):
         kept = read_memory(fused, n, seed=n)
@@ -39,6 +43,69 @@ def test_steps_in_lanes_equal_reading_token_by_token() -> None:
             assert best[0] == following(fused, kept, token)
         assert steps.memories[lane].n_used == kept.n_used
     assert steps.memories[1].n_used == 15
+
+
+@torch.inference_mode()
+def test_a_token_read_one_step_late_is_the_token_and_a_given_one_never_waits() -> None:
+    """Lanes write what they choose, are given something else now and then, pause, and are handed to other chains."""
+    plain, head = drawn_model()
+    fused = FusedLanguageModel(plain, head)
+    steps = StaticSteps(fused, 4, n_slots=48, ahead=True)
+    launched: list[set[int]] = []
+    launch = steps._launch
+
+    def counted(wanted: Mapping[int, tuple[Token, int, int]]) -> None:
+        launched.append({int(kind) for kind, _, _ in wanted.values()})
+        launch(wanted)
+
+    steps._launch = counted  # type: ignore[method-assign]
+    rng = random.Random(3)
+    kept = {lane: read_memory(fused, 5 + lane, seed=lane) for lane in range(4)}
+    for lane, alone in kept.items():
+        steps.take_over(lane, alone)
+    following_of = dict.fromkeys(range(4), 7)
+    n_given = 0
+    for step in range(60):
+        stepping = [lane for lane in range(4) if rng.random() < 0.7] or [0]
+        for lane in stepping:
+            if kept[lane].n_used >= 44:
+                # This chain is over, another takes its lane; what the step ahead wrote of the old one is nobody's.
+                kept[lane] = read_memory(fused, 3 + step % 5, seed=step)
+                steps.take_over(lane, kept[lane])
+                following_of[lane] = step % 50
+            elif rng.random() < 0.15:
+                # Several given tokens are read in a pass of their own, as between two sections.
+                x = fused.embed([9, 30])
+                for memory in (kept[lane], steps.memories[lane]):
+                    hidden = fused.read(x, *fused.text_rotary(memory.n_used, 2), memory)
+                following_of[lane] = int(fused.logits(hidden[-1:])[0].argmax())
+        given = {lane for lane in stepping if rng.random() < 0.1}
+        tokens = [(following_of[lane] + 1) % 50 if lane in given else following_of[lane] for lane in stepping]
+        best = steps.run(stepping, tokens, [kept[lane].n_used for lane in stepping])
+        expected = [following(fused, kept[lane], token) for lane, token in zip(stepping, tokens, strict=True)]
+        assert best == expected
+        assert [steps.memories[lane].n_used for lane in stepping] == [kept[lane].n_used for lane in stepping]
+        following_of |= dict(zip(stepping, best, strict=True))
+        n_given += len(given)
+    late = sum(kinds == {int(Token.CHOSEN)} for kinds in launched)
+    assert late == 60, "each round ends with the next step under way"
+    assert len(launched) - late < 60, "and rounds in which nothing was given need no other"
+    assert n_given > 5
+
+
+@torch.inference_mode()
+def test_a_lane_that_is_nearly_full_is_not_stepped_ahead() -> None:
+    plain, head = drawn_model()
+    fused = FusedLanguageModel(plain, head)
+    steps = StaticSteps(fused, 2, n_slots=9, ahead=True)
+    alone = read_memory(fused, 5, seed=1)
+    steps.take_over(0, alone)
+    token = 4
+    for _ in range(4):
+        expected = following(fused, alone, token)
+        assert steps.run([0], [token], [alone.n_used - 1]) == [expected]
+        token = expected
+    assert steps.memories[0].n_used == 9
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from realtime.loading import LoadedModel, load
 from realtime.model.language import chunk_mask
@@ -190,3 +191,15 @@ def test_minutes_of_evidence_leave_nothing_behind(nano: LoadedModel) -> None:
     assert labels[0].probabilities == pytest.approx(labels[1].probabilities, abs=1e-6)
     for ring in (late, early):
         ring.close()
+
+
+def test_a_small_model_that_serves_has_one_thread_for_every_kind_of_product() -> None:
+    """OpenBLAS's threads spun through half of every live second, waiting for numpy's next small product."""
+    before = torch.get_num_threads()
+    with threadpool_limits(2, user_api="blas"):
+        try:
+            load("nano", engine="torch", threads=0)
+            assert torch.get_num_threads() == 1
+            assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+        finally:
+            torch.set_num_threads(before)

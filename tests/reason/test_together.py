@@ -65,12 +65,13 @@ def test_four_chains_together_say_what_each_says_alone(nano: LoadedModel, monkey
     assert sum(rows) > 2 * len(rows), "most of their tokens were read together"
 
 
-def test_in_lanes_they_say_the_same(nano: LoadedModel) -> None:
-    """As on a card, but for the capture; the fourth finds no free lane."""
+@pytest.mark.parametrize("ahead", [False, True])
+def test_in_lanes_they_say_the_same(nano: LoadedModel, ahead: bool) -> None:
+    """As on a card, but for the capture, tokens read one step late or not; the fourth finds no free lane."""
     thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
     alone = [sections(thinker, window) for window in WINDOWS]
     lanes = Reasoner(nano.weights, nano.thinker.vocabulary)
-    lanes._together = Together(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2))
+    lanes._together = Together(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2, ahead=ahead))
     assert in_lockstep(lanes, WINDOWS) == alone
     assert sorted(lanes._together._free) == [0, 1]
 
