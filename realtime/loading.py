@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from realtime.evidence.engine import Checkpoint, Towers, choose
 from realtime.evidence.perceive import Perception
 from realtime.model import checkpoint
+from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
@@ -50,10 +51,10 @@ def load(
     adapter: Path | None = None,
     engine: str = "auto",
     engine_dir: Path | None = None,
-    int8: bool = False,
+    narrow: Narrow | None = None,
     threads: int | None = None,
 ) -> LoadedModel:
-    """Read `nano`, a folder or a hub id; with `int8` its chains are decoded in 8 bits.
+    """Read `nano`, a folder or a hub id; with `narrow` its chains are decoded in 8 bits.
 
     `threads`: of this process's products on a CPU; 0 goes by the model's size, None leaves them as they are.
     Raises BadModel or EngineMissing with what to do next.
@@ -71,7 +72,7 @@ def load(
         name=name if adapter is None else f"{name} + {adapter.name}",
         engine_reason=reason,
         labels=LABELS,
-        thinker=Reasoner(weights, Vocabulary.read(folder), int8=int8),
+        thinker=Reasoner(weights, Vocabulary.read(folder), narrow=narrow),
         weights=weights,
         towers=towers,
     )

@@ -134,6 +134,8 @@ class ModelSettings:
     "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
     int8: bool = False
     "Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are (`python -m train.fidelity`)."
+    fp8: bool = False
+    "The same in float8_e4m3fn, for cards (SM 8.9 and later compute in it); on a CPU it is slower than full weights."
     threads: int = 0
     "Of one product of matrices on a CPU; 0: one for a model like nano, whose products are too small to be shared out."
     seed: int = 0
@@ -141,6 +143,8 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         _within("model.threads", self.threads, 0, 1024)
+        if self.int8 and self.fp8:
+            raise ValueError("model.int8 and model.fp8 are two ways of one thing: choose one")
 
 
 @dataclass(frozen=True)

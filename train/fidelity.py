@@ -81,7 +81,7 @@ def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[st
     ask = Ask(labels=model.labels)
     weights = model.weights
     full = model.thinker
-    narrow = Reasoner(weights, full.vocabulary, int8=True)
+    narrow = Reasoner(weights, full.vocabulary, narrow="int8")
     same, same_answer, same_words, apart, margins = [], [], [], [], []
     for window in windows(model, data, n, seed):
         plain = np.array(list(full.read(window, ask).label.probabilities.values()))

@@ -35,7 +35,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
             adapter=adapter or wanted.adapter,
             engine=wanted.engine,
             engine_dir=wanted.engine_dir,
-            int8=wanted.int8,
+            narrow="int8" if wanted.int8 else "fp8" if wanted.fp8 else None,
             threads=wanted.threads,
         )
     except (MemoryError, RuntimeError) as error:

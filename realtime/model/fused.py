@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
 from realtime.model.language import LanguageModel, Layer
-from realtime.model.products import AdaptedProduct, LowRank, Product
+from realtime.model.products import AdaptedProduct, LowRank, Narrow, Product
 from realtime.model.vision import RMSNorm
 
 TEXT_POSITIONS = 4096
@@ -74,8 +74,8 @@ class FusedLayer:
 class FusedLanguageModel:
     """Embeddings in, normed hidden states out, as `LanguageModel`. Takes over the model's weights without a copy."""
 
-    def __init__(self, model: LanguageModel, head: nn.Linear, *, int8: bool = False) -> None:
-        """With `int8` the layers' weights are 8 bits wide where one token is read at a time, that is, while decoding:
+    def __init__(self, model: LanguageModel, head: nn.Linear, *, narrow: Narrow | None = None) -> None:
+        """With `narrow` the layers' weights are 8 bits wide where one token is read at a time, that is, while decoding:
         a step is bound by the weights it reads. Labels, and all that is read in one pass, are as they were."""
         config = model.config
         self.config = config
@@ -84,10 +84,10 @@ class FusedLanguageModel:
         self._half = config.head_dim // 2
         self._n_heads, self._n_kv = config.num_attention_heads, config.num_key_value_heads
         self._layers = [fuse(layer) for layer in model.layers]  # type: ignore[arg-type]
-        if int8:
+        if narrow is not None:
             for fused in self._layers:
                 for product in (fused.qkv, fused.o, fused.gate_up, fused.down):
-                    product.quantise()
+                    product.quantise(narrow)
         self._norm_D = model.norm.weight
         # Weights shared with the embeddings stay as those need them: row by row.
         tied = head.weight.data_ptr() == model.embed_tokens.weight.data_ptr()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,24 +13,55 @@ LowRank = tuple[Tensor, Tensor]
 "(inputs, rank) and (rank, outputs), the scale in the second."
 
 
+Narrow = Literal["int8", "fp8"]
+"""How the weights of a decoding step are kept: whole numbers for any processor, or float8_e4m3fn (4 bits of exponent, 3
+of fraction) for cards; a CPU has to widen that for each step, which takes longer than reading the full weights."""
+LARGEST = {"int8": 127.0, "fp8": torch.finfo(torch.float8_e4m3fn).max}
+
+
+def widened(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
+    """x · (W scale), W widened on the way into the product."""
+    return torch.mm(x_TD, weight_DN.to(x_TD.dtype)) * scale_N
+
+
+@functools.cache
+def in_one_kernel() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Widening and product fused, so that a card reads 8 bits a weight; compiled at its first step, before a capture.
+
+    Not run: no machine at hand has a GPU.
+    """
+    return torch.compile(widened, dynamic=False)
+
+
+def of_fp8(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
+    return (in_one_kernel() if x_TD.is_cuda else widened)(x_TD, weight_DN, scale_N)
+
+
 class Product:
     """x · W (+ a bias or a residual), W with inputs as rows; in 8-bit weights where those are asked for and there."""
 
     def __init__(self, weight_DN: Tensor) -> None:
         self.weight_DN = weight_DN
-        self._int8: tuple[Tensor, Tensor] | None = None
-        "(N, D) int8 and a scale (N,) for each output."
+        self._narrow: tuple[Tensor, Tensor] | None = None
+        "(N, D) int8 or (D, N) float8_e4m3fn, and a scale (N,) for each output."
 
-    def quantise(self) -> None:
-        """Keep a copy in 8 bits, one scale an output. Activations then pass in bfloat16 (torch's kernel wants it)."""
-        scale_N = (self.weight_DN.float().abs().amax(0) / 127).clamp(min=1e-12)
-        narrow_ND = (self.weight_DN.float() / scale_N).round().to(torch.int8).t().contiguous()
-        self._int8 = (narrow_ND, scale_N.to(torch.bfloat16))
+    def quantise(self, kind: Narrow) -> None:
+        """Keep a copy in 8 bits, one scale an output. With int8, activations then pass in bfloat16 (its kernel)."""
+        scale_N = (self.weight_DN.float().abs().amax(0) / LARGEST[kind]).clamp(min=1e-12)
+        scaled_DN = self.weight_DN.float() / scale_N
+        if kind == "int8":
+            self._narrow = (scaled_DN.round().to(torch.int8).t().contiguous(), scale_N.to(torch.bfloat16))
+        else:
+            self._narrow = (scaled_DN.to(torch.float8_e4m3fn), scale_N.to(self.weight_DN.dtype))
 
     def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None, *, narrow: bool = False) -> Tensor:
         """`narrow`: these rows are one token each of a chain, which is decoded in 8 bits if anything is."""
-        if narrow and self._int8 is not None:
-            out = torch._weight_int8pack_mm(x_TD.to(torch.bfloat16), *self._int8).to(x_TD.dtype)
+        if narrow and self._narrow is not None:
+            weight, scale_N = self._narrow
+            if weight.dtype == torch.int8:
+                out = torch._weight_int8pack_mm(x_TD.to(torch.bfloat16), weight, scale_N).to(x_TD.dtype)
+            else:
+                out = of_fp8(x_TD, weight, scale_N)
             return out if plus_N is None else out.add_(plus_N)
         return torch.mm(x_TD, self.weight_DN) if plus_N is None else torch.addmm(plus_N, x_TD, self.weight_DN)
 

@@ -63,7 +63,7 @@ class Told:
 
     def __init__(self, host_B: Tensor) -> None:
         self._host_B = host_B
-        self._there = torch.cuda.Event() if host_B.is_pinned() else None
+        self._there = torch.cuda.Event() if host_B.is_pinned() else None  # type: ignore[no-untyped-call]
 
     def send(self, next_B: Tensor) -> None:
         self._host_B.copy_(next_B, non_blocking=self._there is not None)

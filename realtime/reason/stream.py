@@ -21,6 +21,7 @@ from torch import Tensor
 
 from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.language import Slots, chunk_mask
+from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
@@ -103,18 +104,18 @@ class Reasoner:
         model: EmoThinker,
         vocabulary: Vocabulary,
         *,
-        int8: bool = False,
+        narrow: Narrow | None = None,
         reader: FusedLanguageModel | None = None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """With `int8` chains are decoded with 8-bit weights (`fused.py`).
+        """With `narrow` chains are decoded with 8-bit weights (`products.py`).
 
         `reader` is the language model as it serves, where several with adapters of their own share its weights.
         """
         self._model = model
         self.vocabulary = vocabulary
         self._now_s = now_s
-        self._fused = reader or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, int8=int8)
+        self._fused = reader or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
         self._together = Together(self._fused)
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import get_args
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from realtime.model.config import TextConfig
 from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, Memory
 from realtime.model.language import LanguageModel
+from realtime.model.products import Narrow, Product
 from realtime.reason.sequence import text_positions
 
 CONFIG = TextConfig(
@@ -124,16 +126,36 @@ def test_a_head_that_is_the_embeddings_stays_so() -> None:
     assert close(fused.logits(x), x @ plain.embed_tokens.weight.T)
 
 
+@pytest.mark.parametrize("kind", get_args(Narrow))
 @torch.inference_mode()
-def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all() -> None:
+def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all(kind: Narrow) -> None:
     plain, head = drawn_model()
-    full, narrow = FusedLanguageModel(plain, head), FusedLanguageModel(plain, head, int8=True)
+    full, narrow = FusedLanguageModel(plain, head), FusedLanguageModel(plain, head, narrow=kind)
     x, kept, narrow_kept = torch.randn(9, 64), memory(16), memory(16)
     passed = full.read(x[:8], *full.text_rotary(0, 8), kept)
     assert torch.equal(narrow.read(x[:8], *narrow.text_rotary(0, 8), narrow_kept), passed)
     step = full.read(x[8:], *full.text_rotary(8, 1), kept)
     apart = (narrow.read(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
     assert 0 < float(apart) < 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_product_of_float8_weights_is_within_the_formats_error(dtype: torch.dtype) -> None:
+    """Three bits of fraction round by at most 1/16; errors of many terms are as often up as down."""
+    torch.manual_seed(0)
+    weight = (torch.randn(320, 96) * torch.logspace(-4, 2, 96)).to(dtype)
+    product, x = Product(weight), torch.randn(3, 320).to(dtype)
+    product.quantise("fp8")
+    kept, scale = product._narrow or pytest.fail("no copy was made")
+    assert kept.dtype == torch.float8_e4m3fn
+    exact = weight.float()
+    off = (kept.float() * scale.float() - exact).abs()
+    # Below the smallest normal number of the format steps no longer shrink.
+    assert bool(
+        (off <= exact.abs() / 16 + scale.float() * 2**-9 + exact.abs() * 2**-7 * (dtype != torch.float32)).all()
+    )
+    full, narrow = product(x, x[:, :96]).float(), product(x, x[:, :96], narrow=True).float()
+    assert float((narrow - full).norm() / full.norm()) < 0.03
 
 
 @torch.inference_mode()
@@ -168,7 +190,7 @@ def test_several_memories_beyond_the_table(models: tuple[LanguageModel, FusedLan
 @torch.inference_mode()
 def test_eight_bits_for_several_memories_are_those_for_one() -> None:
     plain, head = drawn_model()
-    narrow = FusedLanguageModel(plain, head, int8=True)
+    narrow = FusedLanguageModel(plain, head, narrow="int8")
     together, alone = [memory(4) for _ in range(3)], [memory(4) for _ in range(3)]
     x = torch.randn(3, 64)
     stepped = narrow.step_each(x, *narrow.text_rotary_at([0, 0, 0]), together)
