@@ -136,7 +136,7 @@ def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all(kind: Narrow) -
     assert torch.equal(narrow.read(x[:8], *narrow.text_rotary(0, 8), narrow_kept), passed)
     step = full.read(x[8:], *full.text_rotary(8, 1), kept)
     apart = (narrow.read(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
-    assert 0 < float(apart) < 0.05
+    assert 0 < float(apart) < (0.05 if kind == "int8" else 0.2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -155,7 +155,7 @@ def test_a_product_of_float8_weights_is_within_the_formats_error(dtype: torch.dt
         (off <= exact.abs() / 16 + scale.float() * 2**-9 + exact.abs() * 2**-7 * (dtype != torch.float32)).all()
     )
     full, narrow = product(x, x[:, :96]).float(), product(x, x[:, :96], narrow=True).float()
-    assert float((narrow - full).norm() / full.norm()) < 0.03
+    assert float((narrow - full).norm() / full.norm()) < 0.04
 
 
 @torch.inference_mode()
