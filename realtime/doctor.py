@@ -111,7 +111,7 @@ def _onnx() -> Finding:
 
 
 def _page() -> Finding:
-    from realtime.server import WEB
+    from realtime.page import WEB
 
     built = (WEB / "index.html").is_file()
     return Finding("page", built, "built" if built else "not built", SET_UP)

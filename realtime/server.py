@@ -14,12 +14,10 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -28,9 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from realtime import asking, tracing
 from realtime.adapters import Adapters
@@ -40,7 +36,6 @@ from realtime.errors import (
     NotAllowed,
     NotReady,
     RealtimeError,
-    ServerFull,
     SessionOver,
     TooLarge,
     TooSlow,
@@ -53,9 +48,11 @@ from realtime.ingest.relay import ice_servers
 from realtime.ingest.sdp import announce
 from realtime.limits import Rates
 from realtime.metrics import Metrics
+from realtime.page import WEB, Page
 from realtime.publish.events import SECTIONS
 from realtime.publish.openapi import describe_api
 from realtime.publish.schema import event_schema
+from realtime.readers import Readers
 from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
 from realtime.roles import Engine
@@ -65,18 +62,9 @@ from realtime.settings import Settings
 from realtime.tickets import TICKET_S, Opener
 from realtime.worker import watch_loop
 
-logger = logging.getLogger(__name__)
-
-WEB = Path(__file__).parent / "web_dist"
 SDP = "application/sdp"
 READY_WITHIN_S = 5.0
 STOPPED = "The server was stopped."
-LAST_WORDS_S = 1.0
-"For readers to take a session's last events before their sockets close."
-MAX_READERS = 64
-"Event sockets per session: a page, its reconnects, and a few watchers."
-MAX_WORDS = 16
-"Messages from a reader before it is cut off."
 
 Answer = Callable[[str], Awaitable[tuple[str, Source]]]
 "An SDP offer in; the SDP answer and the source of the peer's media out. Raises BadOffer."
@@ -104,10 +92,7 @@ class LiveServer:
         self._answer = answer
         self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
         "Of every session that can still be read."
-        self._n_readers: dict[str, int] = {}
-        self._unread = asyncio.Event()
-        "Set while nobody reads any session."
-        self._unread.set()
+        self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
         app = Starlette(
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
@@ -156,9 +141,7 @@ class LiveServer:
     async def drain(self) -> None:
         """Take no more sessions, let those there are finish their windows, and their readers read to the end."""
         await self.sessions.stop_all(STOPPED, finish_within_s=self._settings.server.drain_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self._unread.wait()
+        await self._readers.finish()
 
     # WHIP.
 
@@ -301,48 +284,11 @@ class LiveServer:
             after = _number(socket.query_params.get("after", "0"))
             if not self._openers[session].admits(socket.query_params.get("ticket", "")):
                 raise NotAllowed("The ticket is missing, used or too old.", f"POST /sessions/{session.id}/tickets.")
-            if self._n_readers.get(session.id, 0) >= MAX_READERS:
-                raise ServerFull(f"{MAX_READERS} readers follow this session already.", "Close one of them.")
+            self._readers.admit(session)
         except RealtimeError as error:
             await refuse(socket.scope, socket.receive, socket.send, error)
             return
-        await socket.accept()
-        self._n_readers[session.id] = self._n_readers.get(session.id, 0) + 1
-        self._unread.clear()
-        self._metrics.readers.inc()
-        try:
-            async with aclosing(session.log.read(after)) as lines, asyncio.TaskGroup() as both:
-                listening = both.create_task(_until_gone(socket), name=f"listen {session.id[:8]}")
-                sending = both.create_task(self._send(socket, lines), name=f"send {session.id[:8]}")
-                await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_COMPLETED)
-                listening.cancel()
-                sending.cancel()
-        finally:
-            self._metrics.readers.dec()
-            self._n_readers[session.id] -= 1
-            if not self._n_readers[session.id]:
-                del self._n_readers[session.id]
-            if not self._n_readers:
-                self._unread.set()
-
-    async def _send(self, socket: WebSocket, lines: AsyncIterator[str]) -> None:
-        patience_s = self._settings.publish.send_timeout_s
-        code, reason = 1000, "the session has ended"
-        try:
-            async for line in lines:
-                async with asyncio.timeout(patience_s):
-                    await socket.send_text(line)
-        except TimeoutError:
-            self._metrics.slow_readers.inc()
-            code, reason = 1013, f"nothing was taken for {patience_s:g} s; come back with after="
-        except WebSocketDisconnect:
-            return
-        try:
-            async with asyncio.timeout(1.0):
-                await socket.close(code, reason)
-        except (TimeoutError, WebSocketDisconnect):
-            # Whoever takes nothing does not take the farewell either; leaving the handler cuts the line.
-            logger.info("a reader was cut off")
+        await self._readers.follow(socket, session, after)
 
     # What operators and programs ask.
 
@@ -402,25 +348,6 @@ class LiveServer:
             raise NotAllowed("The token is missing or wrong.", "Send it as: Authorization: Bearer TOKEN")
 
 
-class Page(StaticFiles):
-    """The built page. Its assets carry a hash in their names and may be kept for ever; the page is asked for anew."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await refuse(scope, receive, send, UnknownSession("Events are at /sessions/{id}/events."))
-        else:
-            await super().__call__(scope, receive, send)
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        if path == "." and not (WEB / "index.html").is_file():
-            raise NotReady("The page is not built.", "Build it once: make serve")
-        answer = await super().get_response(path, scope)
-        answer.headers["Cache-Control"] = (
-            "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
-        )
-        return answer
-
-
 def _reached(request: Request) -> str | None:
     """The address of ours that a peer of our own network came to; None when it came from elsewhere or by a proxy."""
     ours, theirs = request.scope.get("server"), request.scope.get("client")
@@ -431,17 +358,6 @@ def _reached(request: Request) -> str | None:
     except ValueError:
         return None
     return str(getattr(address, "ipv4_mapped", None) or address) if peer.is_private else None
-
-
-async def _until_gone(socket: WebSocket) -> None:
-    """Reads, so that a reader that leaves is noticed. What it says has no meaning and is dropped.
-
-    One that goes on talking has no meaning either: reading it would cost the loop that serves the others.
-    """
-    for _ in range(MAX_WORDS):
-        if (await socket.receive())["type"] == "websocket.disconnect":
-            return
-    await socket.close(1008, "events go one way")
 
 
 def _number(text: str) -> int:

@@ -58,7 +58,7 @@ def test_a_person_watches_reads_and_withdraws(
     expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
     expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")
     # A verdict tells its confidence; an unsure one, which is a verdict too, the two likeliest shares instead.
-    expect(page.locator("#verdict")).to_contain_text(re.compile(r"\d+ % confidence|\d+ % and (< )?\d+ %"))
+    expect(page.locator("#verdict")).to_contain_text(re.compile(r"\d+\s% confidence|\d+\s% and (<\s)?\d+\s%"))
     page.screenshot(path=pictures / "live.png", full_page=True)
     shifts = person.shifts_since(live_ms)
     figures[f"layout shifts once live, {size[0]} px wide (wanted: 0)"] = f"{len(shifts)}"

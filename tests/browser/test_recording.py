@@ -95,3 +95,17 @@ def test_whoever_withdraws_takes_the_recording_back(visit: Visits, keeping: str,
     expect(page.locator("#recorded p")).to_have_text("What the server had kept of it is deleted.")
     assert list(vault.sessions()) == []
     assert person.complaints == []
+
+
+def test_a_recording_that_stops_is_said_and_the_session_goes_on(
+    visit: Visits, keeping: str, vault: Vault, tmp_path: Path
+) -> None:
+    (tmp_path / "vault").rmdir()
+    person = visit(keeping)
+    page = person.page
+    live(person, "events")
+    expect(page.locator("#recording")).to_have_text("The server keeps nothing more")
+    page.locator("#withdraw").click()
+    expect(page.locator("#recorded p")).to_have_text("What the server had kept of it is deleted.")
+    # Of the recording that never was; the browser says so itself.
+    assert all("404" in said for said in person.complaints)

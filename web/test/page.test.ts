@@ -90,7 +90,7 @@ describe("an unsure verdict", () => {
   it("is as near to a label as its likeliest one, and has no percentage of its own", () => {
     expect(verdict).toMatchObject({ label: "unsure", confidence: 0.39 });
     expect(sureness(verdict)).toBe("");
-    expect(sureness({ ...verdict, label: "happy" })).toBe("39 %");
+    expect(sureness({ ...verdict, label: "happy" })).toBe("39\u00a0%");
   });
 });
 
@@ -113,7 +113,7 @@ describe("words", () => {
 
   it("name minutes, percent, people and certainty", () => {
     expect(clock(75.4)).toBe("1:15");
-    expect([percent(0), percent(0.004), percent(0.614), percent(0.999)]).toEqual(["0 %", "< 1 %", "61 %", "> 99 %"]);
+    expect([percent(0), percent(0.004), percent(0.614), percent(0.999)].map((text) => text.replaceAll("\u00a0", " "))).toEqual(["0 %", "< 1 %", "61 %", "> 99 %"]);
     expect([letter(1), letter(2), letter(27)]).toEqual(["A", "B", "A"]);
     expect([certainty(0.4), certainty(0.6), certainty(0.9)]).toEqual(["low", "middle", "high"]);
     expect([degree(0.05), degree(0.24), degree(0.6)]).toEqual(["low", "middle", "high"]);

@@ -12,8 +12,9 @@ export function clock(seconds: number): string {
 
 /** Rounded to whole percent, and never to a certainty that nobody has. */
 export function percent(share: number): string {
-  if (share > 0 && share < 0.005) return "< 1 %";
-  return share > 0.99 ? "> 99 %" : `${Math.round(share * 100)} %`;
+  // A number and its sign stay on one line.
+  if (share > 0 && share < 0.005) return "<\u00a01\u00a0%";
+  return share > 0.99 ? ">\u00a099\u00a0%" : `${Math.round(share * 100)}\u00a0%`;
 }
 
 /** How sure a verdict is; being unsure has no percentage of its own. */

@@ -255,10 +255,10 @@ export const de: Messages = {
 
   ask: {
     heading: "Etwas anderes fragen",
-    lead: "Ihre Frage geht mit den nächsten Momenten an das Modell: wonach es sucht und was es antwortet. Es hat nur Englisch gelernt; fragen Sie auf Englisch.",
-    query: "Frage, auf Englisch",
+    lead: "Ihre Frage geht mit den nächsten Momenten an das Modell: wonach es sucht und was es antwortet. Es hat nur Englisch gelernt, also Frage und Antworten auf Englisch.",
+    query: "Frage",
     placeholder: "Is this sarcasm?",
-    labels: "Mögliche Antworten, auf Englisch und durch Kommas getrennt",
+    labels: "Mögliche Antworten, durch Kommas getrennt",
     labelsPlaceholder: "sincere, sarcastic",
     send: "Fragen",
     presetsLabel: "Beispiele",
