@@ -1,6 +1,6 @@
 """Whether the fast paths say what the plain one says, on people that no weight was fitted to.
 
-    python -m train.fidelity --data DATA [--windows 200] [--model nano] [--json FILE]
+    python -m train.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8|fp8] [--json FILE]
 
 Windows of up to eight seconds at any time of a session: faces of FER+'s validation set, voices of RAVDESS's validation
 actors, and both. The label of the plain modules, read as in training, is compared with the one from the ring; the
@@ -16,12 +16,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
 from realtime.loading import LoadedModel, load
+from realtime.model.products import Narrow
 from realtime.reason.chain import read_answer
 from realtime.reason.stream import Reasoner
 from realtime.records import Ask, FrameEvidence, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
@@ -77,11 +78,11 @@ def answered(thinker: Reasoner, window: Window, ask: Ask) -> tuple[str | None, d
     return read_answer(done.sections["answer"], ask.labels).label, dict(done.sections)
 
 
-def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[str, Any]:
+def compare(model: LoadedModel, data: Path, n: int, *, kind: Narrow = "int8", seed: int = 0) -> dict[str, Any]:
     ask = Ask(labels=model.labels)
     weights = model.weights
     full = model.thinker
-    narrow = Reasoner(weights, full.vocabulary, narrow="int8")
+    narrow = Reasoner(weights, full.vocabulary, narrow=kind)
     same, same_answer, same_words, apart, margins = [], [], [], [], []
     for window in windows(model, data, n, seed):
         plain = np.array(list(full.read(window, ask).label.probabilities.values()))
@@ -101,8 +102,8 @@ def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[st
         "ring_largest_difference": round(max(apart), 4),
         "ring_mean_difference": round(float(np.mean(apart)), 5),
         "ring_margins_of_changed": margins,
-        "int8_same_answer": round(float(np.mean(same_answer)), 4),
-        "int8_same_words": round(float(np.mean(same_words)), 4),
+        f"{kind}_same_answer": round(float(np.mean(same_answer)), 4),
+        f"{kind}_same_words": round(float(np.mean(same_words)), 4),
     }
 
 
@@ -111,17 +112,18 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument("--narrow", choices=get_args(Narrow), default="int8", help="how chains' weights are narrowed")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with torch.inference_mode():
-        figures = compare(load(args.model, engine="torch"), args.data, args.windows)
+        figures = compare(load(args.model, engine="torch"), args.data, args.windows, kind=args.narrow)
     for name, value in figures.items():
         print(f"{name:<26} {value}", file=sys.stderr)
     line = json.dumps(figures)
     print(line)
     if args.json is not None:
         args.json.write_text(line + "\n")
-    return 0 if min(figures["ring_same_label"], figures["int8_same_answer"]) >= WANTED else 1
+    return 0 if min(figures["ring_same_label"], figures[f"{args.narrow}_same_answer"]) >= WANTED else 1
 
 
 if __name__ == "__main__":
