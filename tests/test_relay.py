@@ -32,8 +32,10 @@ async def confined(running: Running) -> RTCPeerConnection:
     return peer
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_pictures_come_through_the_relay(relay: Relay, transport: str) -> None:
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+async def test_pictures_come_through_the_relay(relay: Relay, transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where OpenSSL looks for whom to trust.
+    monkeypatch.setenv("SSL_CERT_FILE", str(relay.certificate))
     async with serving(Settings(ice=relay.ice(transport), ingest=IngestSettings(connect_s=60))) as running:
         peer = await confined(running)
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from aioice.ice import get_host_addresses
 
+from realtime.certificate import own_certificate
 from realtime.ingest.settings import IceSettings
 
 SECRET = "shared with the relay"
@@ -24,9 +25,15 @@ STARTS_WITHIN_S = 30.0
 class Relay:
     address: str
     port: int
+    tls_port: int
+    certificate: Path
+    "Its own, which nobody knows who is not told to trust it."
     log: Path
 
     def ice(self, transport: str = "udp", secret: str = SECRET) -> IceSettings:
+        """`transport`: udp, tcp, or tls."""
+        if transport == "tls":
+            return IceSettings(turn_url=f"turns:{self.address}:{self.tls_port}?transport=tcp", turn_secret=secret)
         return IceSettings(turn_url=f"turn:{self.address}:{self.port}?transport={transport}", turn_secret=secret)
 
 
@@ -39,10 +46,13 @@ def coturn(folder: Path) -> Iterator[Relay]:
     addresses = get_host_addresses(use_ipv4=True, use_ipv6=False)
     if not addresses:
         pytest.skip("this machine has no address but loopback, which WebRTC does not use")
-    with socket.create_server((addresses[0], 0)) as free:
-        relay = Relay(addresses[0], free.getsockname()[1], folder / "relay.log")
+    certificate, key, _ = own_certificate(folder / "tls", frozenset({addresses[0]}))
+    with socket.create_server((addresses[0], 0)) as free, socket.create_server((addresses[0], 0)) as free_tls:
+        ports = free.getsockname()[1], free_tls.getsockname()[1]
+    relay = Relay(addresses[0], *ports, certificate, folder / "relay.log")
     words = (
-        *(program, "-n", "--no-cli", "--no-tls", "--no-dtls", "--simple-log", "--fingerprint", "--realm=relay.test"),
+        *(program, "-n", "--no-cli", "--no-dtls", "--simple-log", "--fingerprint", "--realm=relay.test"),
+        *(f"--tls-listening-port={relay.tls_port}", f"--cert={certificate}", f"--pkey={key}"),
         *("--use-auth-secret", f"--static-auth-secret={SECRET}", "--no-multicast-peers"),
         *(f"--listening-ip={relay.address}", f"--relay-ip={relay.address}", f"--listening-port={relay.port}"),
         *("--denied-peer-ip=0.0.0.0-255.255.255.255", f"--allowed-peer-ip={relay.address}"),

@@ -113,7 +113,7 @@ class Recorder:
         try:
             await asyncio.to_thread(self.vault.delete, session_id)
         except OSError as error:
-            logger.error("the recording of session %s could not be deleted: %s", session_id[:8], error)
+            logger.error("the recording of session %s could not be deleted: %s", session_id[:8], error.strerror)
             raise NotDeleted(
                 f"The recording could not be deleted: {error.strerror or error}.", "Ask whoever runs this server."
             ) from error
@@ -125,7 +125,7 @@ class Recorder:
             try:
                 n_deleted = await asyncio.to_thread(self.vault.delete_ended)
             except OSError as error:
-                logger.error("recordings that have ended could not be deleted: %s", error)
+                logger.error("recordings that have ended could not be deleted: %s", error.strerror)
             else:
                 if n_deleted:
                     logger.info("%d recordings have ended and were deleted", n_deleted)
@@ -150,7 +150,7 @@ class Recorder:
                 tap.n_skipped if tap else 0,
             )
         except OSError as error:
-            logger.error("session %s is no longer recorded: %s", session.id[:8], error)
+            logger.error("session %s is no longer recorded: %s", session.id[:8], error.strerror)
             why = f"The recording has stopped: {error.strerror}."
             session.log.publish(Trouble("record_failed", why, "The session goes on."), at_s=session.at_s)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import hashlib
 import hmac
 import json
@@ -152,9 +153,8 @@ class Vault:
             os.fsync(folder)
         finally:
             os.close(folder)
-        left = [path.name for path in self._folder.glob(f"{session}*")]
-        if left:
-            raise OSError(f"still there: {', '.join(left)}")
+        if any(self._folder.glob(f"{session}*")):
+            raise OSError(errno.EBUSY, "some of it is still there")
 
     def delete_ended(self) -> int:
         """Delete what has been kept long enough; how many that were.
