@@ -15,7 +15,7 @@ from torch import Tensor
 
 from realtime.cluster import backbone
 from realtime.cluster.batcher import Batcher
-from realtime.cluster.wire import Encoded, EncodeRequest
+from realtime.cluster.wire import Encoded, EncodeRequest, from_pieces
 from realtime.evidence.engines.batch import WINDOW_PATCHES
 from realtime.evidence.engines.graph import PATCHES_PER_TOKEN
 
@@ -47,11 +47,14 @@ class EncoderReplica:
         self._frames = Batcher(self.encode_frames, executor, max_batch=max_batch, max_waiting=max_waiting)
         self._sounds = Batcher(self.encode_sounds, executor, max_batch=max_batch, max_waiting=max_waiting)
 
-    async def vision(self, request: EncodeRequest) -> Encoded:
+    async def vision(self, *pieces: bytes) -> Encoded:
+        """Of an EncodeRequest (`wire.in_pieces`)."""
+        request = from_pieces(pieces)
         outputs, waited_s, batch = await self._frames.run(request, (request.adapter, request.ask))
         return Encoded(outputs, waited_s, batch)
 
-    async def audio(self, request: EncodeRequest) -> Encoded:
+    async def audio(self, *pieces: bytes) -> Encoded:
+        request = from_pieces(pieces)
         outputs, waited_s, batch = await self._sounds.run(request, (request.adapter, request.ask))
         return Encoded(outputs, waited_s, batch)
 

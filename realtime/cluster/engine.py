@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load as load_tensors
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from realtime.cluster import connect
 from realtime.cluster.calls import LOST, Waits
@@ -75,6 +76,7 @@ class RayEngine:
         self._waits = Waits()
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(min(MAX_THREADS, THREADS_PER_SESSION * sessions + 2), "cluster")
+        self._hearing = ThreadPoolExecutor(min(MAX_THREADS, sessions + 1), "hearing")
         self._ended = threading.Event()
         self.model = self._info(adapter, None)
         self._pool.submit(self._probe)
@@ -83,6 +85,7 @@ class RayEngine:
         """Blocking, for as long as the longest call in the making."""
         self._ended.set()
         self._pool.shutdown(cancel_futures=True)
+        self._hearing.shutdown()
 
     async def use(self, adapter: Path) -> ModelInfo:
         """Adapters are deployed, not loaded: the folder's name is what it was deployed by. Raises BadModel."""
@@ -118,7 +121,11 @@ class RayEngine:
     def _perceiver(self, link: Link, ask: Ask, seed: int) -> RemotePerceiver:
         if link.adapter not in self._instruments:
             self._instruments[link.adapter] = instruments(self._card, link.adapter)
-        return RemotePerceiver(link, self._instruments[link.adapter], ask, seed=seed)
+        return RemotePerceiver(link, self._instruments[link.adapter], ask, seed=seed, beside=self._beside)
+
+    def _beside(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """A tower hears over there while the voice is measured here."""
+        return self._hearing.submit(work).result
 
     def _info(self, adapter: str, folder: Path | None) -> ModelInfo:
         card = self._card
@@ -208,10 +215,14 @@ async def started(address: str, wanted: ModelSettings, *, metrics: Metrics, sess
     Raises RayMissing, ClusterUnreachable, NotDeployed or ClusterMismatch.
     """
     engine = await asyncio.to_thread(_connected, address, wanted, metrics, sessions)
+    n_threads = torch.get_num_threads()
+    # What is left to compute here is small: shared out among threads it takes longer, and the cores are the sessions'.
+    torch.set_num_threads(wanted.threads or 1)
     try:
         await engine.ready()
         yield engine
     finally:
+        torch.set_num_threads(n_threads)
         await asyncio.to_thread(engine.close)
 
 

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from realtime.cluster.calls import ATTEMPTS, LOST, Waits, ask
 from realtime.cluster.encoder import packed_frames
-from realtime.cluster.wire import EncodeRequest, Evidence, Missing, Question, Who, slim
+from realtime.cluster.wire import EncodeRequest, Evidence, Missing, Question, Who, in_pieces, slim
 from realtime.errors import ReplicaLost
+from realtime.evidence.listen import Beside, later
 from realtime.evidence.perceive import Perception
 from realtime.records import (
     Ask,
@@ -53,6 +54,8 @@ class Link:
         self.waits = waits
         self._thinker = thinker
         self._detours = 0
+        self._held: list[Evidence] = []
+        self._holding = threading.Lock()
 
     @property
     def key(self) -> str:
@@ -69,6 +72,22 @@ class Link:
     def who(self, ask_: Ask) -> Who:
         return Who(self.session, self.adapter, ask_)
 
+    def hold(self, part: Evidence) -> None:
+        """It goes with the next call to the Thinker: what was heard, with the label that it is heard for."""
+        with self._holding:
+            self._held.append(part)
+
+    def held(self) -> tuple[Evidence, ...]:
+        """What was held, which is now the caller's to send."""
+        with self._holding:
+            held, self._held = tuple(self._held), []
+        return held
+
+    def send(self, question: Ask, *parts: Evidence) -> None:
+        """Nobody waits. Lost with its replica, it is missed by the next question, which brings it again."""
+        if parts := (*self.held(), *parts):
+            self.thinker().append.remote(self.who(question), parts)
+
 
 class RemoteTowers:
     """`engine.Towers` in encoder replicas."""
@@ -84,15 +103,15 @@ class RemoteTowers:
         return self._call("audio", {name: inputs[name].cpu().numpy() for name in ("mel", "n_frames")})[0]
 
     def _call(self, method: str, arrays: dict[str, npt.NDArray[Any]]) -> list[Tensor]:
-        request = EncodeRequest(self._link.adapter, self.question, arrays)
+        pieces = in_pieces(EncodeRequest(self._link.adapter, self.question, arrays))
         remote = getattr(self._link.encoder, method)
-        encoded = ask(lambda attempt: remote.remote(request), timeout_s=ENCODE_S, waits=self._link.waits)
+        encoded = ask(lambda attempt: remote.remote(*pieces), timeout_s=ENCODE_S, waits=self._link.waits)
         self._link.waits.add(encoded.waited_s)
         return [torch.from_numpy(np.array(output)) for output in encoded.outputs]
 
 
 class RemoteRing:
-    """`reason.rings.SessionRing` on a Thinker replica. Evidence is sent when it comes and nobody waits for it."""
+    """`reason.rings.SessionRing` on a Thinker replica. Frames are sent when they come and nobody waits for it."""
 
     def __init__(self, link: Link, question: Ask, numbers: Callable[[], int]) -> None:
         self.ask = question
@@ -101,15 +120,16 @@ class RemoteRing:
 
     def close(self) -> None:
         """The replica turns to another ring when evidence under another question comes."""
+        self._link.send(self.ask)
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
         frame = replace(frame, ring=ON_A_REPLICA, number=self._numbers())
-        self._send(frame)
+        self._link.send(self.ask, slim(frame))
         return frame
 
     def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
         speech = replace(speech, ring=ON_A_REPLICA, number=self._numbers())
-        self._send(speech)
+        self._link.hold(slim(speech))
         return speech
 
     def again(self, frame: FrameEvidence) -> FrameEvidence:
@@ -119,15 +139,11 @@ class RemoteRing:
     def forget(self, evidence: Evidence) -> None:
         self._link.thinker().forget.remote(self._link.who(self.ask), evidence.number)
 
-    def _send(self, evidence: Evidence) -> None:
-        # Lost with its replica, it is missed by the next question, which brings it again.
-        self._link.thinker().append.remote(self._link.who(self.ask), (slim(evidence),))
-
 
 class RemotePerceiver:
     """What the session sees and hears with. Seeing and hearing may overlap; each of them never does with itself."""
 
-    def __init__(self, link: Link, instruments: Any, question: Ask, *, seed: int) -> None:
+    def __init__(self, link: Link, instruments: Any, question: Ask, *, seed: int, beside: Beside = later) -> None:
         self.link = link
         self._eye, self._ear = threading.Lock(), threading.Lock()
         self._towers = RemoteTowers(link, question)
@@ -139,6 +155,7 @@ class RemotePerceiver:
             ask=question,
             seed=seed,
             open_ring=lambda ask_: RemoteRing(link, ask_, lambda: next(counter)),  # type: ignore[arg-type,return-value]
+            beside=beside,
         )
 
     def _asked(self, question: Ask) -> Tensor:
@@ -159,6 +176,8 @@ class RemotePerceiver:
         if self._ear.acquire(blocking=False):
             try:
                 self._perception.hear_ahead(so_far)
+                # Its label is some time ahead, and is the sooner for what has been read by then.
+                self.link.send(self._towers.question)
             finally:
                 self._ear.release()
 
@@ -179,12 +198,12 @@ class RemoteThinker:
         self._link = link
 
     def fast_label(self, window: Window, question: Ask) -> Label:
-        asked = Question.of(window, self._link.who(question))
+        asked, parts = Question.of(window, self._link.who(question)), self._link.held()
 
         def send(attempt: int) -> Any:
             if attempt > 0:
                 self._link.detour()
-            return self._link.thinker().label.remote(asked)
+            return self._link.thinker().label.remote(asked, parts)
 
         for _ in range(ATTEMPTS):
             answer = ask(send, timeout_s=LABEL_S, waits=self._link.waits, attempts=2)

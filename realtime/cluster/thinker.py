@@ -95,7 +95,9 @@ class ThinkerReplica:
             await self._release(held)
             held.who, held.ring = who, await self._open(who)
         for part in parts:
-            await self._read(held, part)
+            # A call that is made again brings what may be here already.
+            if part.number not in held.parts:
+                await self._read(held, part)
         held.arrived.set()
         held.arrived = asyncio.Event()
 
@@ -106,7 +108,10 @@ class ThinkerReplica:
         if held is not None and part is not None and held.ring is not None:
             self._worker.post("forget", lambda ring=held.ring: ring.forget(part))  # type: ignore[misc]
 
-    async def label(self, question: Question) -> Labelled | Missing:
+    async def label(self, question: Question, parts: Sequence[Evidence] = ()) -> Labelled | Missing:
+        """`parts`: evidence that goes with the question for it, so that nothing has to arrive before it."""
+        if parts:
+            await self.append(question.who, parts)
         window = await self._window(question)
         if isinstance(window, Missing):
             return window

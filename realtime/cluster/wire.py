@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,10 @@ from realtime.roles import Step
 
 Evidence = FrameEvidence | SpeechEvidence
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+CALLS = 2
+"To be raised with the arguments of a call."
+PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,17 @@ class Card:
     "By adapter: experts and projectors of the cue tokens, as safetensors."
 
 
+def in_pieces(request: EncodeRequest) -> list[bytes]:
+    """What Ray sends with the call: anything larger than 100 KB it would lay into a store of its own first."""
+    data = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
+    return [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
+
+
+def from_pieces(pieces: Sequence[bytes]) -> EncodeRequest:
+    request: EncodeRequest = pickle.loads(b"".join(pieces))
+    return request
+
+
 def slim(evidence: Evidence) -> Evidence:
     """Without what only the page and the baselines want, and in no ring: replicas have their own."""
     if isinstance(evidence, SpeechEvidence):
@@ -127,7 +143,7 @@ def _described(kind: type) -> str:
 
 
 SCHEMA = hashlib.sha256(
-    ";".join(
+    f"{CALLS};".join(
         _described(kind)
         for kind in (
             EncodeRequest,
@@ -146,4 +162,4 @@ SCHEMA = hashlib.sha256(
         )
     ).encode()
 ).hexdigest()[:12]
-"Changes with every field that travels."
+"Changes with every field that travels and with `CALLS`."

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,14 @@ CHUNK_FRAMES = 200
 KEPT_CHUNKS = 8
 "Encoded 2-s chunks kept: those of the longest segment, twice."
 
+Beside = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+"Begins some work and returns what waits for its result."
+
+
+def later(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """In this thread, once its result is asked for."""
+    return work
+
 
 @dataclass(frozen=True)
 class Ahead:
@@ -52,8 +61,11 @@ class Listener:
         towers: Towers,
         *,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
+        beside: Beside = later,
     ) -> None:
+        """`beside`: where the tower works while the voice is measured."""
         self._model = model
+        self._beside = beside
         self._voice_cues = voice_cues
         self._towers = towers
         self._baseline = VoiceBaseline()
@@ -101,16 +113,18 @@ class Listener:
             self._tokens(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
 
     def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: SessionRing | None) -> Ahead:
+        mel = preprocess.log_mel(segment.samples_N)
+        tokens = self._beside(partial(self._tokens, mel, text_QD))
         values, features_P = voice_features(segment.samples_N)
         relative_P = self._baseline.relative(features_P)
         relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
         cues = VoiceCues(values=values, relative=relative, features_N=relative_P)
-        mel = preprocess.log_mel(segment.samples_N)
+        verdict_7 = self._verdict(mel, relative_P)
         x, positions = self._voice_cues(
             self._model,
-            self._tokens(mel, text_QD),
+            tokens(),
             measures_10=torch.from_numpy(voice_measures(cues)),
-            verdict_7=self._verdict(mel, relative_P),
+            verdict_7=verdict_7,
         )
         evidence = SpeechEvidence(
             start_s=segment.start_s,

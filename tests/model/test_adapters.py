@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from realtime.errors import BadModel
 from realtime.model import adapters, checkpoint
 from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.thinker import EmoThinker
 
 RANK = 4
 
@@ -30,6 +31,17 @@ def write(folder: Path, names: list[str], shapes: dict[str, tuple[int, int]], se
     return folder
 
 
+def of_language_model(plain: EmoThinker, folder: Path, *, seed: int = 0) -> Path:
+    """An adapter of what `train.lora` tunes with `--merger-lr 0`, drawn and strong."""
+    shapes = {key: tuple(value.shape) for key, value in plain.state_dict().items()}
+    names = [
+        key.removesuffix(".weight")
+        for key in shapes
+        if key.startswith("thinker.model.layers.") and "_proj.weight" in key and "k_proj" not in key
+    ]
+    return write(folder, names, shapes, seed)  # type: ignore[arg-type]
+
+
 def hidden(reader: FusedLanguageModel, x_TD: torch.Tensor) -> torch.Tensor:
     memory = Memory(reader.config, 16, dtype=x_TD.dtype, device=x_TD.device)
     return reader.read(x_TD, *reader.text_rotary(0, x_TD.shape[0]), memory)
@@ -43,13 +55,7 @@ def apart(a: torch.Tensor, b: torch.Tensor) -> float:
 @torch.inference_mode()
 def test_beside_is_as_merged_and_the_backbone_stays_as_it_was(tmp_path: Path) -> None:
     plain = checkpoint.load(checkpoint.NANO)
-    shapes = {key: tuple(value.shape) for key, value in plain.state_dict().items()}
-    names = [
-        key.removesuffix(".weight")
-        for key in shapes
-        if key.startswith("thinker.model.layers.") and "_proj.weight" in key and "k_proj" not in key
-    ]
-    folder = write(tmp_path / "adapter", names, shapes, seed=0)
+    folder = of_language_model(plain, tmp_path / "adapter")
     merged = checkpoint.load(checkpoint.NANO, adapter=folder)
     reader = FusedLanguageModel(plain.thinker.model, plain.thinker.lm_head)
     x = plain.embed(torch.arange(9))
