@@ -3,11 +3,11 @@
     python -m train.annotate IN OUT [--labels FILE]
     python -m train.annotate IN OUT --annotator measured --annotator openai --url http://HOST/v1 --endpoint-model NAME
 
-IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]), or with --layout a
-published set (DFEW, MELD, IEMOCAP …) as its owners lay it out. OUT gets
-records.jsonl with its schema, a summary, a data set card and a page of samples. Run it again and it goes on where it
-stopped. Several `--annotator` may be named: each record keeps what all of them said, and takes the last one that passes
-the gate. The endpoint's key is read from EMOTHINKER_ANNOTATE_KEY.
+IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]), Parquet with these
+columns, or with --layout a published set (DFEW, MELD, IEMOCAP …) as its owners lay it out. OUT gets records.jsonl with
+its schema, a summary, a data set card and a page of samples. Run it again and it goes on where it stopped. Several
+`--annotator` may be named: each record keeps what all of them said, and takes the last one that passes the gate. The
+endpoint's key is read from EMOTHINKER_ANNOTATE_KEY.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from realtime.errors import BadSettings, RealtimeError
+from realtime.errors import BadSettings
 from train import over_ray
 from train.coet import card, record
 from train.coet.annotators import Annotator, MeasuredAnnotator, Spent
@@ -31,8 +30,9 @@ from train.coet.endpoint import Endpoint, EndpointSettings
 from train.coet.openai import Endpoints, OpenAIAnnotator
 from train.coet.run import Counts, Run
 from train.coet.store import DiskFull, Store
+from train.command import run_command
 from train.perceived import Perceived, measuring, watch
-from train.readers import folder, sets
+from train.readers import folder, parquet, sets
 from train.readers.clip import Clip
 
 KEY_VARIABLE = "EMOTHINKER_ANNOTATE_KEY"
@@ -105,13 +105,14 @@ def annotators(args: argparse.Namespace) -> list[Annotator]:
     return made
 
 
-def chosen(args: argparse.Namespace) -> list[Clip] | None:
-    """The clips of a folder; None for Parquet, which only Ray's workers read."""
-    if args.ray and over_ray.is_parquet(args.input):
-        if not args.input.exists():
-            raise BadSettings(f"There is no {args.input}.", "Name the Parquet file, or the folder of them.")
-        return None
-    if not args.input.is_dir():
+def chosen(args: argparse.Namespace) -> list[Clip]:
+    """The clips of a folder or of Parquet."""
+    table = parquet.is_parquet(args.input)
+    if table and not args.ray and parquet.BYTES in parquet.columns(args.input):
+        raise BadSettings(
+            f"{args.input} holds the recordings themselves, which Ray's workers read.", "Add --ray local."
+        )
+    if not table and not args.input.is_dir():
         raise BadSettings(f"{args.input} is no folder.", "Name the folder that holds the recordings.")
     try:
         index, n = (int(part) for part in args.shard.split("/"))
@@ -119,7 +120,10 @@ def chosen(args: argparse.Namespace) -> list[Clip] | None:
             raise ValueError
     except ValueError:
         raise BadSettings(f"--shard is {args.shard}.", "Write I/N with 0 ≤ I < N, for example 0/8.") from None
-    clips = published(args.layout, args.input) if args.layout else folder.read(args.input, args.labels)
+    if args.layout:
+        clips = published(args.layout, args.input)
+    else:
+        clips = parquet.read(args.input) if table else folder.read(args.input, args.labels)
     return clips[index::n][: args.limit]
 
 
@@ -176,12 +180,11 @@ def annotate(args: argparse.Namespace) -> int:
     (args.output / "run.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     (args.output / "record.schema.json").write_text(json.dumps(record.SCHEMA, indent=1) + "\n", encoding="utf-8")
     stopped, code, counts, took = "", 0, Counts(), {}
-    with tqdm(total=len(clips) if clips is not None else None, unit="clip", disable=None) as bar:
+    with tqdm(total=len(clips), unit="clip", disable=None) as bar:
         try:
             if args.ray:
                 counts, took = over_ray.annotate(args, clips, store, made, lambda: bar.update())
             else:
-                assert clips is not None
                 run = here(args, store, made)
                 counts = run.counts
                 asyncio.run(run.all(clips, lambda: bar.update()))
@@ -200,13 +203,9 @@ def annotate(args: argparse.Namespace) -> int:
     return code
 
 
-def main() -> None:
-    try:
-        sys.exit(annotate(parser().parse_args()))
-    except RealtimeError as error:
-        print(f"train.annotate: {error.message}\n                {error.hint}".rstrip(), file=sys.stderr)
-        sys.exit(error.exit_code)
+def main() -> int:
+    return annotate(parser().parse_args())
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.annotate")

@@ -26,9 +26,9 @@ from realtime.model.config import AudioConfig, EmotionConfig, ModelConfig, TextC
 from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.vision import window_plan
+from train.command import run_command
 from train.lora import TARGETS
 from train.tuning.model import recompute
-from train.tuning.run import run_command
 
 PEAK_TFLOPS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 4090": 165, "A10": 125, "RTX 3090": 71}
 "Dense bf16, from the makers' data sheets."

@@ -23,9 +23,10 @@ from peft import LoraConfig, get_peft_model
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from train.command import run_command
 from train.merge import write_model
 from train.tuning.model import Trainee
-from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, run_command, train
+from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, train
 from train.tuning.start import EXPERTS, as_loaded, emotion_json, save_additions, with_warmup
 
 TARGETS = r"thinker\.model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"

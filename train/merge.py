@@ -22,7 +22,8 @@ from torch import Tensor
 from realtime.errors import BadModel, BadSettings
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
-from train.tuning.run import run_command, write_json
+from train.command import run_command
+from train.tuning.run import write_json
 from train.tuning.start import emotion_json
 
 SHARD_BYTES = 4_000_000_000

@@ -27,8 +27,11 @@ from typing import Any
 
 from realtime.cluster import connect
 from realtime.errors import BadSettings, RealtimeError
+from train.command import run_command
 
 PROGRAMS = ("train.lora", "train.warmup")
+ANSWER_S = 90.0
+"For a node to begin a process and answer."
 
 
 class TrainingLost(RealtimeError):
@@ -124,11 +127,37 @@ def size(workers: tuple[int, int], windows: int, there: int, options: argparse.N
 
 
 def room(options: argparse.Namespace) -> int:
-    """For how many workers the nodes that live were made."""
+    """For how many workers the nodes that answer were made.
+
+    A node that was lost is told as alive for half a minute yet, and workers asked of it would be waited for.
+    """
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     kind, each = ("GPU", 1.0) if options.gpu else ("CPU", options.worker_cpus)
-    return sum(int(node["Resources"].get(kind, 0.0) / each) for node in ray.nodes() if node["Alive"])
+    answer = ray.remote(num_cpus=0, max_retries=0)(_answer)
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"]:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked[answer.options(scheduling_strategy=there).remote()] = int(node["Resources"].get(kind, 0.0) / each)
+    # One that is lost fails its task as soon as that is known, so that this is seldom waited for.
+    ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+    return sum(asked[one] for one in ready if _answered(one))
+
+
+def _answer() -> None:
+    pass
+
+
+def _answered(asked: Any) -> bool:
+    import ray
+
+    try:
+        ray.get(asked)
+    except ray.exceptions.RayError:
+        return False
+    return True
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -154,13 +183,9 @@ def parser() -> argparse.ArgumentParser:
     return args
 
 
-def main() -> None:
-    try:
-        sys.exit(train(parser().parse_args()))
-    except RealtimeError as error:
-        print(f"train.on_ray: {error.message}\n              {error.hint}".rstrip(), file=sys.stderr)
-        sys.exit(error.exit_code)
+def main() -> int:
+    return train(parser().parse_args())
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.on_ray")

@@ -2,11 +2,11 @@
 
     clips ─► measure (decoding and cues: CPU actors) ─► annotate (GPU or endpoint actors) ─► records, written here
 
-IN is a folder with its label file, or Parquet (a file or a folder) with the same columns and, where the recordings are
-not on a disk that every node sees, their `bytes`. A worker that dies costs what it had in hand: Ray does that again
-elsewhere. Records are written by this process alone, each key once, so there is exactly one per clip whatever was done
-twice; run it again and only the clips without a record are read. What endpoints were paid for is journalled by each
-actor beside the records and remembered.
+IN is a folder with its label file, or Parquet with the same columns and, where the recordings are not on a disk that
+every node sees, their `bytes`, which only the workers read (`readers/parquet.py`). A worker that dies costs what it had
+in hand: Ray does that again elsewhere. Records are written by this process alone, each key once, so there is exactly
+one per clip whatever was done twice; run it again and only the clips without a record are measured. What endpoints were
+paid for is journalled by each actor beside the records and remembered.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pickle
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,8 +32,9 @@ from train.coet.annotators import Annotator, Spent
 from train.coet.run import Counts, Run
 from train.coet.store import Lines, Store
 from train.perceived import Perceived
+from train.readers import parquet
 from train.readers.clip import Clip
-from train.readers.folder import SYNONYMS
+from train.readers.folder import clip_of, key_of
 
 Row = dict[str, Any]
 Batch = dict[str, np.ndarray]
@@ -43,7 +44,8 @@ JOURNALS = "journal-*.jsonl"
 class Measure:
     """An actor on a CPU: a clip as a live session perceives it, or the error that it is."""
 
-    def __init__(self, instruments: str) -> None:
+    def __init__(self, instruments: str, folder: Path, wanted: Set[str]) -> None:
+        """`folder`: what the files of Parquet rows are relative to; `wanted`: the keys of those that have no record."""
         import torch
 
         from realtime.loading import load
@@ -51,12 +53,16 @@ class Measure:
 
         torch.set_num_threads(1)
         self._model = measuring(load(instruments, engine="torch"))
+        self._folder = folder
+        self._wanted = wanted
 
     def __call__(self, batch: Batch) -> Batch:
         seen = []
-        for index in range(len(batch["key"])):
+        for index in range(len(next(iter(batch.values())))):
             row = {name: column[index] for name, column in batch.items()}
-            with on_disk(row) as clip:
+            if "clip" not in row and key_of(row) not in self._wanted:
+                continue
+            with on_disk(row, self._folder) as clip:
                 seen.append(pickle.dumps((clip, self._perceive(clip))))
         return {"seen": np.array(seen, dtype=object)}
 
@@ -123,9 +129,9 @@ class Remembering:
 
 
 def annotate(
-    args: argparse.Namespace, clips: list[Clip] | None, store: Store, made: list[Annotator], progress: Any
+    args: argparse.Namespace, clips: list[Clip], store: Store, made: list[Annotator], progress: Any
 ) -> tuple[Counts, dict[str, Any]]:
-    """Every clip that has no record yet; `clips` is None for Parquet. Returns the counts and what the run took."""
+    """Every clip that has no record yet. Returns the counts and what the run took."""
     connect.join(args.ray)
     import ray
     from ray.data import ActorPoolStrategy, DataContext
@@ -135,20 +141,22 @@ def annotate(
     counts, n_done = Counts(), 0
     store.stages.update(journalled(args.output, store.done))
     args.output = args.output.resolve()
-    if clips is None:
-        source = ray.data.read_parquet(str(args.input.resolve()))
+    todo = [clip for clip in clips if clip.key not in store.done]
+    counts.already_done = len(clips) - len(todo)
+    if not todo:
+        return counts, {"seconds": 0.0, "clips_per_s": 0.0}
+    wanted: frozenset[str] = frozenset()
+    if parquet.is_parquet(args.input) and parquet.BYTES in parquet.columns(args.input):
+        # Reading waits for a disk; a whole core, Ray's default, may be more than workers leave it.
+        source = ray.data.read_parquet(
+            [str(file.resolve()) for file in parquet.files(args.input)], ray_remote_args={"num_cpus": 0.1}
+        )
+        wanted = frozenset(clip.key for clip in todo)
     else:
-        todo = [clip for clip in clips if clip.key not in store.done]
-        counts.already_done = len(clips) - len(todo)
-        if not todo:
-            return counts, {"seconds": 0.0, "clips_per_s": 0.0}
         source = ray.data.from_items([row_of(clip) for clip in todo], override_num_blocks=min(len(todo), args.parts))
-    done = frozenset(store.done)
-    if clips is None and done:
-        source = source.filter(lambda row: str(row.get("key") or row["file"]) not in done)
-    measured = source.map_batches(named, batch_format="numpy", batch_size=args.batch).map_batches(
+    measured = source.map_batches(
         Measure,
-        fn_constructor_args=(args.instruments,),
+        fn_constructor_args=(args.instruments, parquet.home(args.input), wanted),
         batch_size=args.batch,
         batch_format="numpy",
         compute=ActorPoolStrategy(min_size=1, max_size=args.workers),
@@ -189,43 +197,24 @@ def annotate(
     }
 
 
-def named(batch: Batch) -> Batch:
-    """A key for Parquet rows that have none: their file."""
-    return batch if "key" in batch else {**batch, "key": batch["file"]}
-
-
 def row_of(clip: Clip) -> Row:
     return {"key": clip.key, "clip": pickle.dumps(replace(clip, path=clip.path.resolve()))}
 
 
 @contextmanager
-def on_disk(row: Row) -> Iterator[Clip]:
+def on_disk(row: Row, folder: Path) -> Iterator[Clip]:
     """The clip, its recording on this machine's disk while it is measured."""
     if "clip" in row:
         yield pickle.loads(bytes(row["clip"]))
         return
-    label = str(row.get("label") or "").strip().lower()
-    clip = Clip(
-        key=str(row["key"]),
-        path=Path(str(row["file"])),
-        label=SYNONYMS.get(label, label),
-        speaker=str(row.get("speaker") or ""),
-        split=str(row.get("split") or ""),
-        start_s=_number(row.get("start_s")),
-        end_s=_number(row.get("end_s")),
-        text=str(row.get("text") or ""),
-    )
-    if row.get("bytes") is None:
+    clip = clip_of(folder, row, str(row["file"]))
+    if row[parquet.BYTES] is None:
         yield clip
         return
     with tempfile.NamedTemporaryFile(suffix=clip.path.suffix) as file:
-        file.write(bytes(row["bytes"]))
+        file.write(bytes(row[parquet.BYTES]))
         file.flush()
         yield replace(clip, path=Path(file.name))
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None or value != value else float(value)
 
 
 def join_counts(mine: Counts, theirs: Counts) -> None:
@@ -266,7 +255,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--parts", type=int, default=200, help="the corpus in so many parts (default: 200)")
     group.add_argument("--batch", type=int, default=4, help="clips that an actor takes at a time (default: 4)")
     group.add_argument("--node-hour", type=float, default=0.0, help="price of a node's hour, for the summary")
-
-
-def is_parquet(path: Path) -> bool:
-    return path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet")))

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 
 from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
+from train.command import run_command
 from train.tuning.model import Trainee
-from train.tuning.run import common_arguments, leave_group, precision, run_command, train
+from train.tuning.run import common_arguments, leave_group, precision, train
 from train.tuning.start import EXPERTS, as_loaded, save_additions, with_additions
 
 

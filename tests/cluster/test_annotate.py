@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from realtime.errors import BadSettings
 from tests.cluster.nodes import processes, wait
 from tests.ingest.media_files import room, voice, write_clip
 from train import annotate
+
+pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'emothinker[ray]'")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -70,3 +74,55 @@ def test_two_killed_workers_cost_no_record_and_make_none_twice(cluster: Any, cli
     # Nothing is left to do, and nothing is done again.
     assert run() == 0
     assert len(records(tmp_path)) == N_CLIPS
+
+
+def test_parquet_is_annotated_part_by_part(cluster: Any, clips: Path, tmp_path: Path) -> None:
+    """Recordings in the table itself; a second part comes later, with a stretch of a clip that is there as a whole."""
+    table, out = tmp_path / "table", tmp_path / "out"
+    table.mkdir()
+
+    def part(name: str, *rows: tuple[str, float | None, float | None]) -> None:
+        columns = {
+            "file": [file for file, _, _ in rows],
+            "label": ["Neutral"] * len(rows),
+            "start_s": pa.array([start_s for _, start_s, _ in rows], pa.float64()),
+            "end_s": pa.array([end_s for _, _, end_s in rows], pa.float64()),
+            "bytes": [(clips / file).read_bytes() for file, _, _ in rows],
+        }
+        parquet.write_table(pa.table(columns), table / name)
+
+    def run(*more: str) -> dict[str, Any]:
+        # Beside the replicas that other tests left there, something has to be left for reading.
+        flags = ["--ray", cluster.address, "--workers", "1", "--worker-cpus", "0.25", "--batch", "2", *more]
+        assert annotate.annotate(annotate.parser().parse_args([str(table), str(out), *flags])) == 0
+        return json.loads((out / "summary.json").read_text())["this_run"]  # type: ignore[no-any-return]
+
+    part("0.parquet", ("0.mp4", None, None), ("1.mp4", None, None))
+    assert run("--limit", "1")["done_before"] == 0
+    part("1.parquet", ("1.mp4", 0.0, 0.5), (f"{N_CLIPS - 1}.mp4", None, None))
+    assert run()["done_before"] == 1
+    assert run()["done_before"] == 4
+    made = [(record["key"], record["clip"]["label"], record["status"] == "failed") for record in records(out)]
+    assert sorted(made) == [
+        ("0.mp4", "neutral", False),
+        ("1.mp4", "neutral", False),
+        ("1.mp4#0-0.5", "neutral", False),
+        (f"{N_CLIPS - 1}.mp4", "neutral", True),
+    ]
+
+
+def test_parquet_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    def refused(path: Path, *flags: str) -> str:
+        with pytest.raises(BadSettings) as refusal:
+            annotate.annotate(annotate.parser().parse_args([str(path), str(tmp_path / "out"), *flags]))
+        return refusal.value.message
+
+    assert "There is no" in refused(tmp_path / "gone.parquet", "--ray", "local")
+    (tmp_path / "broken.parquet").write_bytes(b"no table")
+    assert "cannot be read" in refused(tmp_path / "broken.parquet", "--ray", "local")
+    parquet.write_table(pa.table({"label": ["sad"]}), tmp_path / "unnamed.parquet")
+    assert "row 1 names no file" in refused(tmp_path / "unnamed.parquet")
+    parquet.write_table(pa.table({"file": ["a.mp4", "a.mp4"]}), tmp_path / "twice.parquet")
+    assert "a.mp4 is there twice" in refused(tmp_path / "twice.parquet")
+    parquet.write_table(pa.table({"file": ["a.mp4"], "bytes": [b""]}), tmp_path / "held.parquet")
+    assert "Ray's workers read" in refused(tmp_path / "held.parquet")

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,20 @@ def read(folder: Path, labels: Path | None = None) -> list[Clip]:
             else f"There is no file {labels}.",
             "Write one with the columns file,label, or name it with --labels.",
         )
-    rows = list(_rows(file))
-    clips: dict[str, Clip] = {}
+    return clips(folder, _rows(file), file)
+
+
+def clips(folder: Path, rows: Iterable[Mapping[str, Any]], file: Path) -> list[Clip]:
+    """Of the rows of `file`, each once. Raises BadSettings."""
+    found: dict[str, Clip] = {}
     for number, row in enumerate(rows, start=1):
-        clip = _clip(folder, row, f"{file.name}, row {number}")
-        if clip.key in clips:
+        clip = clip_of(folder, row, f"{file.name}, row {number}")
+        if clip.key in found:
             raise BadSettings(f"{file.name}, row {number}: {clip.key} is there twice.", "Remove one of them.")
-        clips[clip.key] = clip
-    if not clips:
+        found[clip.key] = clip
+    if not found:
         raise BadSettings(f"{file} names no clip.", "Add a line per clip: file,label.")
-    return list(clips.values())
+    return list(found.values())
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -68,22 +73,24 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _clip(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
+def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
+    """The clip that a row of labels names. Raises BadSettings with `where` it stands."""
     name = str(row.get("file") or "").strip()
     if not name:
         raise BadSettings(
             f"{where} names no file.", "The columns are file,label[,speaker,split,start_s,end_s,text,votes]."
         )
     try:
-        start_s, end_s = (float(row[key]) if row.get(key) not in (None, "") else None for key in ("start_s", "end_s"))
+        start_s, end_s = _seconds(row.get("start_s")), _seconds(row.get("end_s"))
         votes = row.get("votes") or {}
-        counts = {canonical(k): float(v) for k, v in (json.loads(votes) if isinstance(votes, str) else votes).items()}
+        # Parquet's structs have every label there is, with nothing for those that nobody voted for.
+        given = {k: v for k, v in (json.loads(votes) if isinstance(votes, str) else votes).items() if v is not None}
+        counts = {canonical(k): float(v) for k, v in given.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise BadSettings(f"{where}: {error}.", "Times are seconds; votes are JSON, label to number.") from error
     total = sum(counts.values())
-    key = str(row.get("key") or name) + (f"#{start_s:g}-{end_s:g}" if start_s is not None and end_s is not None else "")
     return Clip(
-        key=key,
+        key=key_of(row),
         path=folder / name,
         label=canonical(str(row.get("label") or "")),
         speaker=str(row.get("speaker") or ""),
@@ -93,6 +100,21 @@ def _clip(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
         text=str(row.get("text") or ""),
         votes={label: count / total for label, count in counts.items()} if total > 0 else {},
     )
+
+
+def key_of(row: Mapping[str, Any]) -> str:
+    """What its record is known by. Raises ValueError or TypeError where times are no numbers."""
+    start_s, end_s = _seconds(row.get("start_s")), _seconds(row.get("end_s"))
+    name = str(row.get("key") or row.get("file") or "").strip()
+    return name + (f"#{start_s:g}-{end_s:g}" if start_s is not None and end_s is not None else "")
+
+
+def _seconds(value: Any) -> float | None:
+    """None for what a table holds where there is nothing."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    seconds = float(value)
+    return None if math.isnan(seconds) else seconds
 
 
 def canonical(label: str) -> str:

@@ -305,15 +305,3 @@ def leave_group() -> None:
     if torch.distributed.is_initialized():
         time.sleep(SETTLE_S)
         torch.distributed.destroy_process_group()
-
-
-def run_command(main: Callable[[], None], name: str) -> None:
-    """A person's mistake is a sentence, not a traceback."""
-    try:
-        main()
-    except RealtimeError as error:
-        print(f"{name}: {error.message}\n{' ' * len(name)}  {error.hint}".rstrip(), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted; the same command goes on from the newest checkpoint.", file=sys.stderr)
-        sys.exit(130)
