@@ -20,7 +20,7 @@ from realtime.cluster import connect
 from realtime.cluster.engine import RayEngine, started
 from realtime.cluster.people import Life, Person, percentile_ms
 from realtime.cluster.service import TOKENS_PER_STEP, ServiceTimes
-from realtime.cluster.simulate import SPEECH_S, Scenario, simulate
+from realtime.cluster.simulate import SPEECH_S, Figures, Scenario, simulate
 from realtime.metrics import Metrics
 from realtime.records import SAMPLE_RATE_HZ, Ask, FrameEvidence, SpeechSegment, VideoFrame, Window
 from realtime.settings import ModelSettings
@@ -72,10 +72,9 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
         ingest_s=0.0,
         frame_s=typical["see"] - call_s,
         hear_s=typical["hear"] - call_s,
-        # Evidence is read by its Thinker beside the call that asks for the label, which waits for it; the simulator
-        # has a call for each.
+        # What was heard is read by its Thinker in the call that asks for the label.
         append_s=0.0,
-        label_s=max(0.0, typical["label"] - 2 * call_s),
+        label_s=max(0.0, typical["label"] - call_s),
         token_s=typical["chain"] / tokens,
         chain_tokens=tokens,
         call_s=call_s,
@@ -85,28 +84,28 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
 async def real(engine: RayEngine, *, sessions: int, seconds: float) -> dict[str, float]:
     lives = [Life(Person(seconds, seed), engine) for seed in range(sessions)]
     await asyncio.gather(*(life.run() for life in lives))
-    label_s = [value for life in lives for value in life.label_s]
-    evidence_s = [value for life in lives for value in life.evidence_s]
-    return {
-        "labels": len(label_s),
-        "label_p50_ms": percentile_ms(label_s, 50),
-        "label_p95_ms": percentile_ms(label_s, 95),
-        "evidence_p50_ms": percentile_ms(evidence_s, 50),
-        "evidence_p95_ms": percentile_ms(evidence_s, 95),
-        "chains": sum(life.chains for life in lives),
+    lived = Figures()
+    for life in lives:
+        lived.add(life.figures)
+    return told(lived) | {
         "events_wrong": sum(life.n_wrong for life in lives),
         "errors": sum(len(life.errors) for life in lives),
     }
 
 
 def simulated(times: ServiceTimes, *, sessions: int, encoders: int, thinkers: int) -> dict[str, float]:
-    figures = simulate(times, Scenario(seconds=SIMULATED_S), sessions=sessions, encoders=encoders, thinkers=thinkers)
+    drawn = Scenario(seconds=SIMULATED_S)
+    return told(simulate(times, drawn, sessions=sessions, encoders=encoders, thinkers=thinkers))
+
+
+def told(figures: Figures) -> dict[str, float]:
     return {
         "labels": len(figures.label_s),
         "label_p50_ms": percentile_ms(figures.label_s, 50),
         "label_p95_ms": percentile_ms(figures.label_s, 95),
         "evidence_p50_ms": percentile_ms(figures.evidence_s, 50),
         "evidence_p95_ms": percentile_ms(figures.evidence_s, 95),
+        "chains": figures.chains,
     }
 
 

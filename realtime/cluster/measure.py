@@ -4,7 +4,8 @@
 
 label      one stretch of speech heard and labelled, on both engines by turns; what the cluster adds (p95)
 batching   frames of four sessions in one call of an encoder, chains of four sessions written together by a Thinker,
-           each against one after the other; chains are by far the most of what a session costs
+           each against one after the other; chains are by far the most of what a session costs. `frames_least_share`:
+           of four frames' arithmetic alone, at the speed of this core's quickest products
 kill       (`--kill`) of two sessions, the Thinker replica of one is killed in the middle of a chain: how long until its
            next label, whether any event of either is missing, repeated or wrong, the longest label of the other
 """
@@ -23,11 +24,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from realtime import loading
+from realtime.bench.floors import arithmetic_per_s
 from realtime.cluster.encoder import EncoderReplica, packed_frames
-from realtime.cluster.engine import RayEngine, RayMind, started
-from realtime.cluster.people import Life, Person, Placed, percentile_ms
+from realtime.cluster.engine import RayEngine, started
+from realtime.cluster.people import Life, Person, Placed, percentile_ms, placed
 from realtime.cluster.thinker import ThinkerReplica
 from realtime.cluster.wire import EncodeRequest, Question, Who, slim
 from realtime.engine.process import ProcessEngine
@@ -109,7 +112,11 @@ def frames(model: str) -> dict[str, float]:
         requests = [request() for _ in range(SESSIONS)]
         together.append(seconds(partial(encoder.encode_frames, requests)))
         apart.append(sum(seconds(partial(encoder.encode_frames, [one])) for one in requests))
-    return shares("frames", together, apart)
+    with FlopCounterMode(display=False) as counter:
+        encoder.encode_frames(requests)
+    # Were every product as quick as the quickest this core can do: what no batch gets under.
+    least_s = counter.get_total_flops() / arithmetic_per_s()
+    return {**shares("frames", together, apart), "frames_least_share": round(least_s / median(apart), 2)}
 
 
 async def chains(model: str) -> dict[str, float]:
@@ -181,24 +188,13 @@ async def kill(engine: RayEngine) -> dict[str, float]:
         # A machine that is too slow for chains has none to be interrupted.
         "killed": float(bool(labelled_s)),
         "next_label_s": round(labelled_s - killed_s, 2) if labelled_s else 0.0,
-        "killed_chains": mine.chains,
+        "killed_chains": mine.figures.chains,
         "killed_events_wrong": mine.n_wrong,
         "killed_errors": len(mine.errors),
         "other_events_wrong": other.n_wrong,
         "other_errors": len(other.errors),
-        "other_label_max_ms": percentile_ms(other.label_s, 100),
+        "other_label_max_ms": percentile_ms(other.figures.label_s, 100),
     }
-
-
-async def placed(engine: RayEngine, *, elsewhere: int = 0) -> tuple[RayMind, int]:
-    """A mind, and the process of its Thinker, which is not `elsewhere`."""
-    for _ in range(64):
-        mind = await engine.open(0, Ask())
-        pid = (await mind.link.thinker().counts.remote())["pid"]
-        if pid != elsewhere:
-            return mind, pid
-        mind.close()
-    raise ClusterUnreachable("Every session lands on one Thinker.", "Deploy two at least (serve.yaml).")
 
 
 async def measure(address: str, model: str, *, windows: int, kills: bool) -> dict[str, float]:

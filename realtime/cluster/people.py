@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from realtime.cluster.engine import RayEngine, RayMind
-from realtime.cluster.simulate import PAUSE_S, SPEECH_S
+from realtime.cluster.simulate import PAUSE_S, SPEECH_S, Figures
+from realtime.errors import NotDeployed
 from realtime.ingest import Sink
 from realtime.metrics import Metrics
 from realtime.records import SAMPLE_RATE_HZ, Ask, SpeechEdge, SpeechSegment, VideoFrame
@@ -90,11 +91,8 @@ class Life:
     "An `Engine`, or `Placed`."
     happens: Callable[[dict[str, Any]], None] = lambda event: None
     "Called with every event as it comes."
-    label_s: list[float] = field(default_factory=list)
-    "From the end of speech to its label."
-    evidence_s: list[float] = field(default_factory=list)
-    "From a frame to its event."
-    chains: int = 0
+    figures: Figures = field(default_factory=Figures)
+    "As of a simulated one; a frame's evidence is there with its event."
     n_wrong: int = 0
     "Events that were missing or came twice, and chains that were not what was said of them."
     errors: list[str] = field(default_factory=list)
@@ -115,21 +113,32 @@ class Life:
             seq = event["seq"]
             match event:
                 case {"type": "frame", "t": t} if t in self.person.offered_s:
-                    self.evidence_s.append(now_s - self.person.offered_s[t])
+                    self.figures.evidence_s.append(now_s - self.person.offered_s[t])
                 case {"type": "window", "window": window, "end": end_s}:
                     ends[window] = end_s
                 case {"type": "label", "source": "fast", "window": window} if ends[window] in self.person.spoken_s:
-                    self.label_s.append(now_s - self.person.spoken_s[ends[window]])
+                    self.figures.label_s.append(now_s - self.person.spoken_s[ends[window]])
                 case {"type": "reason.delta", "window": window, "section": section, "text": text}:
                     sections = said.setdefault(window, {})
                     sections[section] = sections.get(section, "") + text
                 case {"type": "reason.done", "window": window, "sections": sections}:
-                    self.chains += 1
+                    self.figures.chains += 1
                     self.n_wrong += said.pop(window, {}) != sections
                 # What is wrong with the input (no face in noise) is no fault of the cluster's.
                 case {"type": "error", "code": code} if code.endswith("_failed") and not event.get("over"):
                     self.errors.append(code)
             self.happens(event)
+
+
+async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayMind, int]:
+    """A mind, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
+    for _ in range(64):
+        mind = await engine.open(0, Ask())
+        pid = (await mind.link.thinker().counts.remote())["pid"]
+        if pid != elsewhere:
+            return mind, pid
+        mind.close()
+    raise NotDeployed("Every session lands on one Thinker.", "Deploy two at least (serve.yaml).")
 
 
 def percentile_ms(seconds: list[float], share: int) -> float:

@@ -1,7 +1,7 @@
 """A discrete-event simulation of a cluster: sessions, encoder replicas that batch, Thinker replicas with affinity.
 
     session ─ a frame a second ─► encoder (batches) ─► append ─┐
-            ─ speech ends ──────► encoder ─► append ─► label ──┴─► chain, 4 tokens a step, labels first
+            ─ speech ends ──────► encoder ─► append, label ────┴─► chain, 4 tokens a step, labels first
 
 The rules are the program's: dynamic batching without waiting, sessions on the Thinker that consistent hashing gives
 them, evidence and labels before chain steps, a chain in the making replaced by a newer one that waits. Times are from
@@ -58,6 +58,12 @@ class Figures:
     "Chains a newer one replaced."
     busy_encoder: float = 0.0
     busy_thinker: float = 0.0
+
+    def add(self, other: Figures) -> None:
+        self.label_s += other.label_s
+        self.evidence_s += other.evidence_s
+        self.chains += other.chains
+        self.skipped += other.skipped
 
     def percentile(self, values: list[float], share: float) -> float:
         ordered = sorted(values)
@@ -186,7 +192,8 @@ class SessionSim:
             self._chain()
 
         def heard() -> None:
-            self._think(world.times.append_s, lambda: self._think(world.times.label_s, labelled))
+            # What was heard goes with the label that it is heard for.
+            self._think(world.times.append_s + world.times.label_s, labelled)
 
         world.encoder(world.times.hear_s, heard)
         world.clock.after(world.random.expovariate(1 / (PAUSE_S / world.haste)), self._speak)

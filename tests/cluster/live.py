@@ -112,14 +112,3 @@ class Interrupted:
                 yield step
                 if self._happens and isinstance(step, ReasonDelta):
                     self._happens.pop()()
-
-
-async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayMind, int]:
-    """A session's mind, and the process of its Thinker, which is not `elsewhere`."""
-    for _ in range(64):
-        mind = await engine.open(0, Ask())
-        pid = (await mind.link.thinker().counts.remote())["pid"]
-        if pid != elsewhere:
-            return mind, pid
-        mind.close()
-    raise AssertionError("every session lands on one replica")

@@ -40,7 +40,7 @@ def test_service_times_are_the_bench_s() -> None:
 
 def test_an_idle_cluster_takes_the_sum_of_its_steps() -> None:
     figures = simulate(TIMES, SHORT, sessions=1, encoders=2, thinkers=2)
-    alone_s = TIMES.hear_s + TIMES.append_s + TIMES.label_s + 3 * TIMES.call_s
+    alone_s = TIMES.hear_s + TIMES.append_s + TIMES.label_s + 2 * TIMES.call_s
     assert figures.percentile(figures.label_s, 0.5) == pytest.approx(alone_s, abs=2 * TIMES.step_s)
     assert figures.skipped == 0
 
