@@ -42,7 +42,8 @@ def ingest(work: Path, node: str) -> list[str]:
     """`realtime serve`'s words for a node that is full with one session."""
     file = work / f"{node}.toml"
     file.write_text(
-        f'[server]\nnode = "{node}"\ntoken = "{TOKEN}"\ntls = "self-signed"\nmax_sessions = 1\nretry_after_s = 7\n'
+        f'[server]\nhost = "0.0.0.0"\nnode = "{node}"\ntoken = "{TOKEN}"\ntls = "self-signed"\n'
+        "max_sessions = 1\nretry_after_s = 7\n"
     )
     return ["--config", str(file)]
 
@@ -57,7 +58,7 @@ async def balanced(work: Path, *nodes: str) -> AsyncIterator[str]:
         port = free.getsockname()[1]
     config = printed().replace(":443", f"127.0.0.1:{port}").replace("/etc/haproxy/site.pem", str(pem))
     for number, url in enumerate(nodes, start=1):
-        config = config.replace(f"10.0.1.{number}:8080", urlsplit(url).netloc)
+        config = config.replace(f"10.0.1.{number}:8080", f"127.0.0.1:{urlsplit(url).port}")
     assert "10.0." not in config
     file = work / "haproxy.cfg"
     file.write_text(config)
