@@ -71,7 +71,7 @@ def test_in_lanes_they_say_the_same(nano: LoadedModel, ahead: bool) -> None:
     thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
     alone = [sections(thinker, window) for window in WINDOWS]
     lanes = Reasoner(nano.weights, nano.thinker.vocabulary)
-    lanes._together = Together(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2, ahead=ahead))
+    lanes._together = Together(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2, 1280, ahead=ahead))
     assert in_lockstep(lanes, WINDOWS) == alone
     assert sorted(lanes._together._free) == [0, 1]
 
