@@ -25,6 +25,7 @@ from tests.test_server import sender
 HAPROXY = shutil.which("haproxy")
 pytestmark = [
     pytest.mark.timeout(900),
+    pytest.mark.long,
     pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed: apt-get install haproxy"),
 ]
 TOKEN = "a-token-of-the-tests-only"
