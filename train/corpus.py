@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +53,24 @@ class Example:
     has_picture: bool
     seen: Observation
     sections: dict[str, str]
+    words: int
+    "Seed of the chain's words."
 
     @property
     def n_faces(self) -> int:
         return len(self.face_rows)
+
+    def told(self, looks: Mapping[str, np.ndarray], verdict: np.ndarray) -> Example:
+        """The same, with a chain that says of the face and of the voice alone what `looks` finds, by label branch."""
+        if not looks:
+            return self
+        people, voice = self.seen.people, self.seen.voice
+        if people:
+            people = (replace(people[0], shares=looks.get("face", looks["both"])), *people[1:])
+        if voice is not None:
+            voice = replace(voice, shares=looks.get("voice", looks["both"]))
+        seen = replace(self.seen, people=people, voice=voice, verdict=verdict)
+        return replace(self, sections=Writer(self.words).chain(seen))
 
 
 class Corpus:
@@ -150,8 +164,9 @@ class Corpus:
             voice=heard,
             verdict=verdict,
         )
-        sections = Writer(int(rng.integers(2**31))).chain(seen)
-        return Example(faces, voice, earlier, n_frames, order, has_picture, seen, sections)
+        words = int(rng.integers(2**31))
+        sections = Writer(words).chain(seen)
+        return Example(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words)
 
     def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
         """What the same actor said before, through the same microphone. The chain tells the last sentence."""

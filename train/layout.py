@@ -48,6 +48,8 @@ class Sequence:
     n_evidence: int
     branch_position: int
     "Where every branch begins."
+    targets: dict[str, Tensor]
+    "Branch name → shares (7,) that its label is to have."
     chain_from: int = 0
     chain_ids: list[int] = field(default_factory=list)
     chain_weights: list[float] = field(default_factory=list)
@@ -207,7 +209,24 @@ class Layout:
             positions.append(text_positions(len(ids), start))
             label_at[name] = at + len(ids) - 1
             at += len(ids)
-        return Sequence(torch.cat(parts), torch.cat(positions, 1), mask, label_at, n_evidence, start)
+        targets = self.targets(example)
+        return Sequence(torch.cat(parts), torch.cat(positions, 1), mask, label_at, n_evidence, start, targets)
+
+    def with_first_look(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
+        """Evidence, label branches, and a chain that is told labels before it argues, as serving tells it its own.
+
+        Here they are those of instruments that never met these people, and so are the words about the face and the
+        voice alone: of people it learns from, the model knows the answer by heart, and a chain that is told what is
+        always right, and writes what is always right, learns to trust itself on strangers. Labels and verdict are half
+        what observers say and half what the instruments come to, which know nothing by heart.
+        """
+        looks = material.looks(example)
+        labels = tuple(EXPERT_LABELS[int(shares.argmax())] for shares in looks.values()) or (prompt.UNSURE,)
+        asked = self.asked(material, example, rng)
+        found = {name: torch.from_numpy(shares.astype(np.float32)) for name, shares in looks.items()}
+        mixed = {name: (shares + found.get(name, shares)) / 2 for name, shares in asked.targets.items()}
+        told = example.told(looks, mixed["both"].numpy())
+        return self.with_chain(replace(asked, targets=mixed), told, labels)
 
     def with_chain(self, asked: Sequence, example: Example, looked: tuple[str, ...]) -> Sequence:
         """The same with the chain's branch, which is told the labels `looked` before it argues."""

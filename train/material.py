@@ -106,5 +106,15 @@ class Material:
                 for row, tokens in zip(part_rows, audio_tokens(towers.thinker.audio_tower, mels), strict=True):
                     self.sound[int(row)] = tokens.half()
 
+    def looks(self, example: Example) -> dict[str, np.ndarray]:
+        """Shares (7,) by label branch, as the experts and the crowd's way of settling them have it; {}: nobody."""
+        face = np.exp(self.face_verdicts[example.face_rows[0]]) if example.face_rows else None
+        voice = np.exp(self.voice_verdicts[example.order, example.voice_row]) if example.voice_row >= 0 else None
+        if face is None or voice is None:
+            alone = face if voice is None else voice
+            return {} if alone is None else {"both": alone}
+        both = self.corpus.teacher(face[None], (voice @ self.corpus.expected)[None])[0]
+        return {"both": both, "face": face, "voice": voice}
+
     def draw(self, rng: np.random.Generator) -> Example:
         return self.corpus.draw(rng, self.frames.pick)

@@ -3,9 +3,9 @@
     python -m train.thinker --data DATA --work WORK [--minutes 92] [--cycle 0]
 
 One example is one window with its label branches and its chain (`layout.py`). Writes WORK/thinker.pt every two minutes
-and resumes from it. With --first-look a chain is told, before it argues, the labels that the model gives by then: for
-the last cycles, since labels of a model that knows little teach it not to listen to them. Prints losses, and on people
-it never saw: label accuracy, chain loss, and how much of what it writes of cues and prosody is what was measured.
+and resumes from it. With --first-look chains go on from what the instruments found (`Layout.with_first_look`): for the
+last cycles. Prints losses, and on people it never saw: label accuracy, chain loss, and how much of what it writes of
+cues and prosody is what was measured.
 """
 
 from __future__ import annotations
@@ -95,28 +95,23 @@ class Readouts(nn.Module):
 def sequences(
     model: EmoThinker, layout: Layout, material: Material, batch: list[Example], rngs: list[np.random.Generator]
 ) -> list[Sequence]:
-    """Windows laid out with their chains. What a chain is told of a first look is the model's own, as it is by now."""
-    asked = [layout.asked(material, example, rng) for example, rng in zip(batch, rngs, strict=True)]
-    if not model.config.emotion.first_look:
-        return [layout.with_chain(one, example, ()) for one, example in zip(asked, batch, strict=True)]
-    with torch.no_grad():
-        hidden = forward(model, asked)
-        laid = []
-        for row, (one, example) in enumerate(zip(asked, batch, strict=True)):
-            scores = model.thinker.lm_head(hidden[row, list(one.label_at.values())])[:, layout.label_ids]
-            looked = tuple(EXPERT_LABELS[best] for best in scores.argmax(1).tolist())
-            laid.append(looked if example.seen.verdict is not None else (prompt.UNSURE,))
-    return [layout.with_chain(one, e, looked) for one, e, looked in zip(asked, batch, laid, strict=True)]
+    """Windows laid out with their chains, which go on from a first look where the model is served with one."""
+    looks = model.config.emotion.first_look
+    return [
+        layout.with_first_look(material, example, rng)
+        if looks
+        else layout.with_chain(layout.asked(material, example, rng), example, ())
+        for example, rng in zip(batch, rngs, strict=True)
+    ]
 
 
-def losses(model: EmoThinker, layout: Layout, batch: list[Example], laid: list[Sequence]) -> dict[str, Tensor]:
+def losses(model: EmoThinker, layout: Layout, laid: list[Sequence]) -> dict[str, Tensor]:
     hidden = forward(model, laid)
     label_rows, label_targets, weights, chain_rows, chain_targets, chain_weights = [], [], [], [], [], []
-    for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
-        targets = layout.targets(example)
+    for row, s in enumerate(laid):
         for name, at in s.label_at.items():
             label_rows.append(hidden[row, at])
-            label_targets.append(targets[name])
+            label_targets.append(s.targets[name])
             weights.append(LABEL_WEIGHTS[name])
         n = len(s.chain_ids)
         chain_rows.append(hidden[row, s.chain_from - 1 : s.chain_from + n - 1])
@@ -127,7 +122,7 @@ def losses(model: EmoThinker, layout: Layout, batch: list[Example], laid: list[S
     label = -(torch.stack(label_targets) * label_logp).sum(1)
     chain = F.cross_entropy(head(torch.cat(chain_rows)), torch.tensor(chain_targets), reduction="none")
     weight = torch.tensor(chain_weights)
-    return {"label": (label * torch.tensor(weights)).sum() / len(batch), "chain": (chain * weight).sum() / weight.sum()}
+    return {"label": (label * torch.tensor(weights)).sum() / len(laid), "chain": (chain * weight).sum() / weight.sum()}
 
 
 def batches(material: Material, layout: Layout, bucket: int) -> Iterator[tuple[list[Example], list[int]]]:
@@ -151,7 +146,7 @@ def validate(model: EmoThinker, layout: Layout, material: Material, n: int = 240
         batch = [material.draw(rng) for _ in range(16)]
         laid = sequences(model, layout, material, batch, [rng] * len(batch))
         hidden = forward(model, laid)
-        chain.append(float(losses(model, layout, batch, laid)["chain"]))
+        chain.append(float(losses(model, layout, laid)["chain"]))
         for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
             targets = layout.targets(example)
             if example.seen.verdict is None:
@@ -243,7 +238,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=92.0, help="of this cycle of the learning rate")
     parser.add_argument("--cycle", type=int, default=0, help="1, 2, …: another cycle from where the last one ended")
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--first-look", action="store_true", help="chains are told the model's own fast labels")
+    parser.add_argument("--first-look", action="store_true", help="chains are told labels before they argue")
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
@@ -284,7 +279,7 @@ def main() -> None:
             if not budget.step():
                 break
             laid = sequences(model, layout, train, batch, [np.random.default_rng(seed) for seed in seeds])
-            parts = losses(model, layout, batch, laid)
+            parts = losses(model, layout, laid)
             parts["readout"] = readouts.loss(layout, batch, laid)
             optimizer.zero_grad(set_to_none=True)
             readout_optimizer.zero_grad(set_to_none=True)

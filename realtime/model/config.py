@@ -83,10 +83,12 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperatures by modality state and source, fitted on validation people (`train.calibrate`)."""
+    """Temperatures and biases by modality state, fitted on validation people (`train.calibrate`)."""
 
     fast: Mapping[str, float] = field(default_factory=dict)
     "Temperature for 'both', 'face', 'voice', 'none'; 1.0 where absent."
+    bias: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    "By state, what is added to the log-score of each trained label; left out for a label set of one's own."
     chain: Mapping[str, float] = field(default_factory=dict)
     unsure_below: float = 0.0
     "A verdict whose calibrated top probability is lower is told as 'unsure'."

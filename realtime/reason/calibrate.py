@@ -1,8 +1,9 @@
 """From scores to probabilities that mean what they say.
 
-Temperatures are fitted on validation people for each modality state (`train/calibrate.py`) and travel with the
-checkpoint. The final distribution joins the fast one with the label that the chain arrived at: the chain's own token
-probabilities cannot serve, since after arguing for a label a model is always sure of it.
+A temperature and a bias for each label are fitted on validation people for each modality state (`train/calibrate.py`;
+"bias-corrected temperature scaling" in Alexandari et al., ICML 2020) and travel with the checkpoint. The final
+distribution joins the fast one with the label that the chain arrived at: the chain's own token probabilities cannot
+serve, since after arguing for a label a model is always sure of it.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ def softmax(scores: Sequence[float]) -> list[float]:
 
 def fast(scores: Mapping[str, float], state: str, calibration: Calibration) -> dict[str, float]:
     """Log-scores of the label words → calibrated probabilities, summing to 1."""
-    temperature = calibration.fast.get(state, 1.0)
-    return dict(zip(scores, softmax([score / temperature for score in scores.values()]), strict=True))
+    temperature, bias = calibration.fast.get(state, 1.0), calibration.bias.get(state, {})
+    if bias.keys() != scores.keys():
+        bias = dict.fromkeys(scores, 0.0)
+    biased = [score / temperature + bias[label] for label, score in scores.items()]
+    return dict(zip(scores, softmax(biased), strict=True))
 
 
 def joined(

@@ -17,6 +17,15 @@ def test_a_temperature_flattens_and_keeps_the_order() -> None:
     assert flat == pytest.approx({"happy": math.sqrt(3) / (1 + math.sqrt(3)), "sad": 1 / (1 + math.sqrt(3))})
 
 
+def test_a_bias_moves_its_labels_and_leaves_a_label_set_of_ones_own_alone() -> None:
+    calibration = Calibration(bias={"face": {"happy": math.log(3), "sad": 0.0}})
+    even = {"happy": -1.0, "sad": -1.0}
+    assert calibrate.fast(even, "face", calibration) == pytest.approx({"happy": 0.75, "sad": 0.25})
+    assert calibrate.fast(even, "voice", calibration) == pytest.approx({"happy": 0.5, "sad": 0.5})
+    own = {"happy": -1.0, "bored": -1.0}
+    assert calibrate.fast(own, "face", calibration) == pytest.approx({"happy": 0.5, "bored": 0.5})
+
+
 def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
     calibration = Calibration(chain={"power": 1.0, "bonus": math.log(4)})
     even = {"happy": 0.5, "sad": 0.5}

@@ -1,0 +1,39 @@
+"""A training window's chain: what it says of face and voice alone, and what it comes to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from realtime.evidence.cues import CUES
+from realtime.model.experts import EXPERT_LABELS
+from train.coet.measured import VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
+from train.corpus import Example
+
+
+def sure(label: str) -> np.ndarray:
+    return np.where(np.array(EXPERT_LABELS) == label, 0.94, 0.01)
+
+
+def window() -> Example:
+    """Observers see a happy face, hear an angry voice, and go with the face."""
+    person = PersonSeen(dict.fromkeys(CUES, 0.0), (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, sure("happy"))
+    voice = VoiceHeard(dict.fromkeys(VOICE_WORDS, 0.0), sure("angry"), strong=False)
+    seen = Observation(people=(person,), voice=voice, verdict=sure("happy"))
+    return Example((0,), 0, (), 1, 0, True, seen, Writer(3).chain(seen), 3)
+
+
+def test_a_chain_says_what_the_instruments_find_and_comes_to_the_verdict_it_is_given() -> None:
+    looks = {"both": sure("sad"), "face": sure("fear"), "voice": sure("surprise")}
+    told = window().told(looks, sure("sad")).sections
+    assert "fearful" in told["face"]
+    assert "surprised" in told["voice"]
+    assert "negative" in told["coarse"]
+    assert "disagree" in told["coarse"]
+    assert told["answer"].startswith("sad")
+    observed = window().sections
+    assert ("happy" in observed["face"], "angry" in observed["voice"]) == (True, True)
+    assert (told["context"], told["atmosphere"]) == (observed["context"], observed["atmosphere"])
+
+
+def test_with_nobody_to_look_at_the_chain_is_what_it_was() -> None:
+    assert window().told({}, sure("sad")).sections == window().sections
