@@ -13,8 +13,8 @@ from train.evaluation.runs import claim
 from train.evaluation.variants import TABLE, WHOLE, Variant
 
 Answer = Callable[[Variant, Path], tuple[list[Any], tuple[str, ...]]]
-COLUMNS = ("war", "uar", "weighted_f1", "fast_accuracy", "faithfulness")
-HEADS = ("WAR", "UAR", "weighted F1", "fast label", "faithfulness")
+COLUMNS = ("war", "uar", "weighted_f1", "fast_accuracy", "ece", "faithfulness")
+HEADS = ("WAR", "UAR", "weighted F1", "fast label", "ECE", "faithfulness")
 
 
 def table(out: Path, settings: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
