@@ -3,19 +3,18 @@
     python -m train.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
 
 Draws windows of validation faces and voices in every modality state, answers them with the packaged model, and fits by
-likelihood of the observers' vote: for the fast label of each state a temperature, and a bias for each label; then power
-and bonus that join it with the label the chain arrived at. Writes WORK/calibration.json (for `train.package`), prints
-the error before and after.
+likelihood of the observers' vote: for the fast label of each state a temperature, and a bias for each label; for face
+and voice together what each alone counts beside both; then power and bonus that join it with the label the chain
+arrived at. Writes WORK/calibration.json (for `train.package`), prints the error before and after.
 
 Rare emotions are drawn more often than they occur. A face alone counts for as much as makes up for that; of pairs it
-is not known how often they occur, and each emotion counts the same.
+is not known how often they occur, and the rarer an emotion among those drawn, the more it counts, by the root.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,8 +25,10 @@ import torch.nn.functional as F
 from realtime.loading import LoadedModel, load
 from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
+from realtime.reason import calibrate
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Ask
+from realtime.records import Label
 from train.batch import chains
 from train.corpus import TextEncoder
 from train.layout import Layout
@@ -45,7 +46,7 @@ BATCH = 24
 class Answered:
     state: str
     log_p: np.ndarray
-    "(7,) uncalibrated log-probabilities of the fast label, float64."
+    "(7,) or, with both modalities, (3, 7): uncalibrated log-probabilities of the fast label, of face and voice alone."
     chain: int
     "Index of the chain's label, −1 for none."
     target: np.ndarray
@@ -68,7 +69,7 @@ def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> l
             answered.append(
                 Answered(
                     state,
-                    np.log(np.maximum([label.probabilities[name] for name in EXPERT_LABELS], 1e-9)),
+                    uncalibrated(label),
                     EXPERT_LABELS.index(read) if read in EXPERT_LABELS else -1,
                     example.seen.verdict,
                     face_p[example.face_rows[0]] if example.n_faces else 1.0,
@@ -76,6 +77,12 @@ def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> l
             )
         print(f"{len(answered)} windows answered", flush=True)
     return answered
+
+
+def uncalibrated(label: Label) -> np.ndarray:
+    parts = [label.probabilities, *((label.conflict.face, label.conflict.voice) if label.conflict else ())]
+    rows = np.log(np.maximum([[part[name] for name in EXPERT_LABELS] for part in parts], 1e-9))
+    return rows if label.conflict else rows[0]
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
@@ -89,42 +96,48 @@ def majority_nll(scores: np.ndarray, target: np.ndarray) -> float:
     return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
 
 
-def fit_state(log_p_N7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray) -> tuple[float, np.ndarray]:
-    """Temperature and (7,) biases of the most likely calibration."""
-    scores, target = torch.from_numpy(log_p_N7), torch.from_numpy(target_N)
+def fit_state(log_p_NB7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (B,) of the branches and (7,) biases of the most likely calibration."""
+    scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
     weight = torch.from_numpy(weight_N / weight_N.sum())
-    sharpness = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([sharpness, bias], max_iter=200, line_search_fn="strong_wolfe")
+    counts = torch.full((scores.shape[1],), 1 / scores.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(scores.shape[2], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([counts, bias], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        nll = F.cross_entropy(scores * sharpness.exp() + bias, target, reduction="none")
+        nll = F.cross_entropy((scores * counts[:, None]).sum(1) + bias, target, reduction="none")
         loss = (weight * nll).sum() + BIAS_RIDGE * bias.square().sum()
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    return math.exp(-sharpness.item()), bias.detach().numpy()
+    return counts.detach().numpy(), bias.detach().numpy()
 
 
 def fit(answered: list[Answered]) -> Calibration:
     fast: dict[str, float] = {}
     biases: dict[str, dict[str, float]] = {}
+    alone: dict[str, float] = {}
     for state in ("both", "face", "voice"):
         rows = [a for a in answered if a.state == state]
         if len(rows) < 30:
             continue
-        log_p, target = np.stack([a.log_p for a in rows]), np.stack([a.target for a in rows]).argmax(1)
+        target = np.stack([a.target for a in rows]).argmax(1)
         weight = {
-            "both": 1 / np.bincount(target, minlength=len(EXPERT_LABELS)).clip(1)[target],
+            "both": np.bincount(target, minlength=len(EXPERT_LABELS)).clip(1)[target] ** -0.5,
             "face": 1 / np.array([a.drawn_p for a in rows]),
             "voice": np.ones(len(rows)),
         }[state]
-        temperature, bias = fit_state(log_p, target, weight)
-        fast[state] = round(temperature, 3)
+        counts, bias = fit_state(np.stack([np.atleast_2d(a.log_p) for a in rows]), target, weight)
+        if counts[0] <= 0:
+            raise SystemExit(
+                f"No calibration was found for {state}: its label does not count. Were the labels trained?"
+            )
+        fast[state] = round(1 / float(counts[0]), 3)
         biases[state] = dict(zip(EXPERT_LABELS, (round(float(value), 3) for value in bias), strict=True))
-    fitted = Calibration(fast, biases)
+        alone |= dict(zip(("face", "voice"), (round(float(value), 3) for value in counts[1:]), strict=False))
+    fitted = Calibration(fast, biases, alone)
     log_p, target = log_softmax(calibrated(answered, fitted)), np.stack([a.target for a in answered])
     said = np.stack(
         [np.eye(len(EXPERT_LABELS))[a.chain] if a.chain >= 0 else np.zeros(len(EXPERT_LABELS)) for a in answered]
@@ -132,16 +145,17 @@ def fit(answered: list[Answered]) -> Calibration:
     pairs = [(power, bonus) for power in np.linspace(0.3, 1.3, 21) for bonus in np.linspace(0, 3, 31)]
     power, bonus = min(pairs, key=lambda pair: majority_nll(pair[0] * log_p + pair[1] * said, target))
     chain = {"power": round(float(power), 3), "bonus": round(float(bonus), 3)}
-    return Calibration(fast, biases, chain, UNSURE_BELOW)
+    return Calibration(fast, biases, alone, chain, UNSURE_BELOW)
 
 
 def calibrated(answered: list[Answered], calibration: Calibration) -> np.ndarray:
-    """(N, 7) scores of the fast labels as they are told."""
-    rows = []
+    """(N, 7) log-probabilities of the fast labels as they are told."""
+    told = []
     for a in answered:
-        bias = calibration.bias.get(a.state, {})
-        rows.append(a.log_p / calibration.fast.get(a.state, 1.0) + [bias.get(name, 0.0) for name in EXPERT_LABELS])
-    return np.stack(rows)
+        scores = [dict(zip(EXPERT_LABELS, row, strict=True)) for row in np.atleast_2d(a.log_p).tolist()]
+        alone = dict(zip(("face", "voice"), scores[1:], strict=False))
+        told.append(list(calibrate.fast(scores[0], a.state, calibration, alone=alone).values()))
+    return np.log(np.maximum(told, 1e-9))
 
 
 def main() -> None:
@@ -157,7 +171,7 @@ def main() -> None:
     answered = collect(model, material, layout, args.windows)
     calibration = fit(answered)
     target = np.stack([a.target for a in answered]).argmax(1)
-    before = np.exp(np.stack([a.log_p for a in answered]))
+    before = np.exp(np.stack([np.atleast_2d(a.log_p)[0] for a in answered]))
     after = np.exp(log_softmax(calibrated(answered, calibration)))
     values = asdict(calibration)
     (args.work / "calibration.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

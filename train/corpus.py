@@ -60,8 +60,8 @@ class Example:
     def n_faces(self) -> int:
         return len(self.face_rows)
 
-    def told(self, looks: Mapping[str, np.ndarray], verdict: np.ndarray) -> Example:
-        """The same, with a chain that says of the face and of the voice alone what `looks` finds, by label branch."""
+    def told(self, looks: Mapping[str, np.ndarray]) -> Example:
+        """The same, with a chain that says what `looks`, by label branch, finds in face and voice alone and in both."""
         if not looks:
             return self
         people, voice = self.seen.people, self.seen.voice
@@ -69,7 +69,7 @@ class Example:
             people = (replace(people[0], shares=looks.get("face", looks["both"])), *people[1:])
         if voice is not None:
             voice = replace(voice, shares=looks.get("voice", looks["both"]))
-        seen = replace(self.seen, people=people, voice=voice, verdict=verdict)
+        seen = replace(self.seen, people=people, voice=voice, verdict=looks["both"])
         return replace(self, sections=Writer(self.words).chain(seen))
 
 

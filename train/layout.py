@@ -216,17 +216,16 @@ class Layout:
         """Evidence, label branches, and a chain that is told labels before it argues, as serving tells it its own.
 
         Here they are those of instruments that never met these people, and so are the words about the face and the
-        voice alone: of people it learns from, the model knows the answer by heart, and a chain that is told what is
-        always right, and writes what is always right, learns to trust itself on strangers. Labels and verdict are half
-        what observers say and half what the instruments come to, which know nothing by heart.
+        voice alone and what the chain comes to: of people it learns from, the model knows the answer by heart, and a
+        chain that learns to correct what it was told with that corrects it wrongly on strangers. The label branches
+        learn half from observers and half from the instruments, which know nothing by heart.
         """
         looks = material.looks(example)
         labels = tuple(EXPERT_LABELS[int(shares.argmax())] for shares in looks.values()) or (prompt.UNSURE,)
         asked = self.asked(material, example, rng)
         found = {name: torch.from_numpy(shares.astype(np.float32)) for name, shares in looks.items()}
         mixed = {name: (shares + found.get(name, shares)) / 2 for name, shares in asked.targets.items()}
-        told = example.told(looks, mixed["both"].numpy())
-        return self.with_chain(replace(asked, targets=mixed), told, labels)
+        return self.with_chain(replace(asked, targets=mixed), example.told(looks), labels)
 
     def with_chain(self, asked: Sequence, example: Example, looked: tuple[str, ...]) -> Sequence:
         """The same with the chain's branch, which is told the labels `looked` before it argues."""

@@ -89,6 +89,8 @@ class Calibration:
     "Temperature for 'both', 'face', 'voice', 'none'; 1.0 where absent."
     bias: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     "By state, what is added to the log-score of each trained label; left out for a label set of one's own."
+    alone: Mapping[str, float] = field(default_factory=dict)
+    "How much the log-scores of 'face' and of 'voice' alone count beside those of both, where there are both."
     chain: Mapping[str, float] = field(default_factory=dict)
     unsure_below: float = 0.0
     "A verdict whose calibrated top probability is lower is told as 'unsure'."

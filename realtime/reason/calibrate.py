@@ -1,9 +1,10 @@
 """From scores to probabilities that mean what they say.
 
 A temperature and a bias for each label are fitted on validation people for each modality state (`train/calibrate.py`;
-"bias-corrected temperature scaling" in Alexandari et al., ICML 2020) and travel with the checkpoint. The final
-distribution joins the fast one with the label that the chain arrived at: the chain's own token probabilities cannot
-serve, since after arguing for a label a model is always sure of it.
+"bias-corrected temperature scaling" in Alexandari et al., ICML 2020) and travel with the checkpoint. Where there are
+face and voice, what the model says of each alone is joined with what it says of both, log-linearly (Brümmer's fusion of
+classifiers, FoCal). The final distribution joins the fast one with the label that the chain arrived at: the chain's own
+token probabilities cannot serve, since after arguing for a label a model is always sure of it.
 """
 
 from __future__ import annotations
@@ -34,13 +35,22 @@ def softmax(scores: Sequence[float]) -> list[float]:
     return [weight / total for weight in weights]
 
 
-def fast(scores: Mapping[str, float], state: str, calibration: Calibration) -> dict[str, float]:
-    """Log-scores of the label words → calibrated probabilities, summing to 1."""
+def fast(
+    scores: Mapping[str, float],
+    state: str,
+    calibration: Calibration,
+    *,
+    alone: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, float]:
+    """Log-scores of the label words → calibrated probabilities, summing to 1. `alone`: scores of each modality."""
     temperature, bias = calibration.fast.get(state, 1.0), calibration.bias.get(state, {})
     if bias.keys() != scores.keys():
         bias = dict.fromkeys(scores, 0.0)
-    biased = [score / temperature + bias[label] for label, score in scores.items()]
-    return dict(zip(scores, softmax(biased), strict=True))
+    joined = {label: score / temperature + bias[label] for label, score in scores.items()}
+    for name, others in (alone or {}).items():
+        weight = calibration.alone.get(name, 0.0)
+        joined = {label: score + weight * others[label] for label, score in joined.items()}
+    return dict(zip(joined, softmax(list(joined.values())), strict=True))
 
 
 def joined(

@@ -217,9 +217,10 @@ class Reasoner:
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]]) -> Label:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
-        probabilities = calibrate.fast(scores["both"], state, self._calibration)
+        alone = {name: of_labels for name, of_labels in scores.items() if name != "both"}
+        probabilities = calibrate.fast(scores["both"], state, self._calibration, alone=alone)
         conflict = None
-        if "voice" in scores:
+        if alone:
             face = calibrate.fast(scores["face"], "face", self._calibration)
             voice = calibrate.fast(scores["voice"], "voice", self._calibration)
             conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))

@@ -26,6 +26,16 @@ def test_a_bias_moves_its_labels_and_leaves_a_label_set_of_ones_own_alone() -> N
     assert calibrate.fast(own, "face", calibration) == pytest.approx({"happy": 0.5, "bored": 0.5})
 
 
+def test_what_each_modality_says_alone_counts_beside_what_both_say() -> None:
+    calibration = Calibration(alone={"face": 1.0, "voice": 0.5})
+    even = {"happy": 0.0, "sad": 0.0}
+    alone = {"face": {"happy": math.log(2), "sad": 0.0}, "voice": {"happy": 0.0, "sad": math.log(4)}}
+    assert calibrate.fast(even, "both", calibration, alone=alone) == pytest.approx({"happy": 0.5, "sad": 0.5})
+    assert calibrate.fast(even, "both", Calibration(), alone=alone) == pytest.approx({"happy": 0.5, "sad": 0.5})
+    face = {"face": alone["face"]}
+    assert calibrate.fast(even, "both", calibration, alone=face) == pytest.approx({"happy": 2 / 3, "sad": 1 / 3})
+
+
 def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
     calibration = Calibration(chain={"power": 1.0, "bonus": math.log(4)})
     even = {"happy": 0.5, "sad": 0.5}

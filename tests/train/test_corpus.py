@@ -22,9 +22,9 @@ def window() -> Example:
     return Example((0,), 0, (), 1, 0, True, seen, Writer(3).chain(seen), 3)
 
 
-def test_a_chain_says_what_the_instruments_find_and_comes_to_the_verdict_it_is_given() -> None:
+def test_a_chain_says_what_the_instruments_find_and_comes_to_it() -> None:
     looks = {"both": sure("sad"), "face": sure("fear"), "voice": sure("surprise")}
-    told = window().told(looks, sure("sad")).sections
+    told = window().told(looks).sections
     assert "fearful" in told["face"]
     assert "surprised" in told["voice"]
     assert "negative" in told["coarse"]
@@ -36,4 +36,4 @@ def test_a_chain_says_what_the_instruments_find_and_comes_to_the_verdict_it_is_g
 
 
 def test_with_nobody_to_look_at_the_chain_is_what_it_was() -> None:
-    assert window().told({}, sure("sad")).sections == window().sections
+    assert window().told({}).sections == window().sections
