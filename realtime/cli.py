@@ -71,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--model", help="nano (default), a Hugging Face id, or a folder")
     model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
     model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
+    model.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it runs (default: auto)")
     model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
     model.add_argument(
         "--worker", choices=("process", "thread"), help="where a server's model runs (default: a process of its own)"
@@ -132,6 +133,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         "model.adapters": getattr(options, "adapters", None),
         "model.engine": options.engine,
         "model.worker": options.worker,
+        "model.device": options.device,
         "model.engine_dir": options.engine_dir,
         "record.dir": getattr(options, "record", None),
         "record.key_file": getattr(options, "record_key", None),

@@ -97,7 +97,13 @@ def _model(settings: Settings) -> Finding:
 
     wanted = settings.model
     try:
-        model = load(wanted.name, adapter=wanted.adapter, engine=wanted.engine, engine_dir=wanted.engine_dir)
+        model = load(
+            wanted.name,
+            adapter=wanted.adapter,
+            engine=wanted.engine,
+            engine_dir=wanted.engine_dir,
+            device=wanted.device,
+        )
     except RealtimeError as error:
         return Finding("model", False, error.message, error.hint)
     return Finding("model", True, f"{model.name}, {model.engine_reason}")

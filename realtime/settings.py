@@ -130,6 +130,8 @@ class ModelSettings:
     engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
     worker: Literal["process", "thread"] = "process"
     "Where a server's model runs. In a process of its own it can neither delay nor end the server."
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    "Where towers and Thinker run. `auto`: on the card, if there is one and the model is not as small as nano."
     engine_dir: Path | None = None
     "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
     int8: bool = False

@@ -20,6 +20,7 @@ from realtime.errors import BadModel
 from realtime.evidence.engine import Checkpoint, Towers, choose
 from realtime.evidence.engines.batch import text_inputs
 from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.evidence.instruments import state_of
 from realtime.model import adapters, checkpoint
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.fused import FusedLanguageModel
@@ -123,11 +124,8 @@ def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
 
 
 def instruments(weights: EmoThinker) -> bytes:
-    """What a session's node runs itself, as safetensors: experts and projectors of the cue tokens (float32)."""
-    state = weights.emotion.state_dict()
-    # Counters of normalisation layers stay whole numbers.
-    plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
-    return bytes(save({key: tensor.cpu().contiguous() for key, tensor in plain.items()}))
+    """What a session's node runs itself (`evidence/instruments.py`), as safetensors."""
+    return bytes(save(state_of(weights)))
 
 
 def fingerprint(folder: Path, paths: Mapping[str, str] | None = None) -> str:

@@ -32,6 +32,7 @@ from realtime.cluster.calls import LOST, Waits
 from realtime.cluster.remote import Link, RemotePerceiver, RemoteThinker
 from realtime.cluster.wire import Card
 from realtime.errors import BadModel, ClusterMismatch
+from realtime.evidence.instruments import shell
 from realtime.metrics import Metrics
 from realtime.model.checkpoint import NANO
 from realtime.model.config import ModelConfig
@@ -196,16 +197,13 @@ class RayMind:
 def instruments(card: Card, adapter: str) -> EmoThinker:
     """Experts and projectors of the deployed model; its towers and language model are shapes without weights."""
     config = ModelConfig.parse(card.config, card.emotion_config[adapter])
-    with torch.device("meta"):
-        model = EmoThinker(config)
     try:
-        model.emotion.load_state_dict(load_tensors(card.emotion[adapter]), assign=True)
+        return shell(config, load_tensors(card.emotion[adapter]))
     except RuntimeError as error:
         raise ClusterMismatch(
             "The cluster's instruments do not fit this version.",
             "Install the same version everywhere, then `python -m realtime.cluster deploy` again.",
         ) from error
-    return model.eval().requires_grad_(False)
 
 
 @asynccontextmanager

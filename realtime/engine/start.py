@@ -37,6 +37,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
             engine_dir=wanted.engine_dir,
             narrow="int8" if wanted.int8 else "fp8" if wanted.fp8 else None,
             threads=wanted.threads,
+            device=wanted.device,
         )
     except (MemoryError, RuntimeError) as error:
         # A GPU's allocator has an error of its own, a CPU's has only words.

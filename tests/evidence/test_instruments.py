@@ -1,0 +1,67 @@
+"""A session beside a card: it measures and projects on the CPU in full, towers and Thinker are elsewhere and narrower."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from realtime import loading
+from realtime.errors import EngineMissing
+from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.evidence.instruments import shell, state_of
+from realtime.loading import LoadedModel
+from realtime.model import checkpoint
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason.stream import Reasoner
+from realtime.records import LABELS, Ask, Label, SpeechSegment, VideoFrame, Window
+
+
+@pytest.fixture(scope="module")
+def full() -> LoadedModel:
+    return loading.load("nano", engine="torch")
+
+
+@pytest.fixture(scope="module")
+def beside() -> LoadedModel:
+    """As on a card: here the CPU plays it, in the card's precision."""
+    folder = checkpoint.locate("nano")
+    weights = checkpoint.load(folder, dtype=torch.bfloat16)
+    reasoner, towers = Reasoner(weights, Vocabulary.read(folder)), TorchTowers(weights)
+    own = shell(weights.config, state_of(weights))
+    return LoadedModel("nano", "torch", LABELS, reasoner, weights, towers, own)
+
+
+def answered(model: LoadedModel) -> tuple[np.ndarray, np.ndarray, Label]:
+    """Tokens of a picture and of a sound, and the label of both."""
+    rng = np.random.default_rng(0)
+    perceiver = model.perceiver(seed=0)
+    try:
+        picture = np.clip(rng.normal(128, 30, (240, 320, 3)), 0, 255).astype(np.uint8)
+        seen = perceiver.see(VideoFrame(0.5, picture))
+        heard = perceiver.hear(SpeechSegment(0.0, 2.0, rng.normal(0, 0.1, 32_000).astype(np.float32)))
+        label = model.thinker.fast_label(Window(0, 0.0, 2.0, (seen,), (heard,)), Ask(labels=model.labels))
+        return seen.tokens_ND, heard.tokens_ND, label
+    finally:
+        perceiver.close()
+
+
+def test_a_session_beside_a_card_finds_what_one_without_finds(full: LoadedModel, beside: LoadedModel) -> None:
+    for ours, plain in zip(answered(beside)[:2], answered(full)[:2], strict=True):
+        assert ours.dtype == np.float32
+        assert ours.shape == plain.shape
+        assert np.linalg.norm(ours - plain) <= 0.05 * np.linalg.norm(plain)
+
+
+def test_its_label_is_about_the_same(full: LoadedModel, beside: LoadedModel) -> None:
+    ours, plain = answered(beside)[2].probabilities, answered(full)[2].probabilities
+    assert sum(ours.values()) == pytest.approx(1)
+    assert max(abs(ours[name] - plain[name]) for name in plain) < 0.1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_a_card_that_is_not_there_is_told(full: LoadedModel) -> None:
+    with pytest.raises(EngineMissing, match="no CUDA device"):
+        loading.load("nano", device="cuda")
+    assert not loading.wants_card("auto", full.weights.config)
+    assert full.instruments is None
