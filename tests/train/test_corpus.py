@@ -6,7 +6,7 @@ import numpy as np
 
 from realtime.evidence.cues import CUES
 from realtime.model.experts import EXPERT_LABELS
-from train.coet.measured import VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
+from train.coet.measured import EXPRESSION, VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
 from train.corpus import Example
 
 
@@ -33,6 +33,14 @@ def test_a_chain_says_what_the_instruments_find_and_comes_to_it() -> None:
     observed = window().sections
     assert ("happy" in observed["face"], "angry" in observed["voice"]) == (True, True)
     assert (told["context"], told["atmosphere"]) == (observed["context"], observed["atmosphere"])
+
+
+def test_a_chain_names_one_label_where_two_are_close() -> None:
+    close = np.array([0.31, 0.3, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5])
+    told = window().told({"both": close, "face": close, "voice": close}).sections
+    first, second = (EXPRESSION[label][0] for label in EXPERT_LABELS[:2])
+    assert (first in told["face"], second in told["face"]) == (True, False)
+    assert told["answer"].startswith(EXPERT_LABELS[0])
 
 
 def test_with_nobody_to_look_at_the_chain_is_what_it_was() -> None:
