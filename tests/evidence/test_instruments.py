@@ -1,4 +1,4 @@
-"""A session beside a card: it measures and projects on the CPU in full, towers and Thinker are elsewhere and narrower."""
+"""A session beside a card: it measures and projects on the CPU in full; towers and Thinker are there, and narrower."""
 
 from __future__ import annotations
 
