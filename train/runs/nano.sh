@@ -26,16 +26,13 @@ stage face_expert_again train.face_expert --epochs 16 --cycle 1 --lr 1e-3
 stage voice_expert train.voice_expert --epochs 24
 stage corpus train.corpus
 stage towers train.towers --vision-minutes 8 --audio-minutes 3
-# Nine cycles of the learning rate; a number of minutes is one of an undisturbed core.
+# Six cycles of the learning rate; a number of minutes is one of an undisturbed core.
 stage thinker train.thinker --minutes 90
 stage thinker_again train.thinker --cycle 1 --minutes 17 --lr 7e-4
 stage thinker_last train.thinker --cycle 2 --minutes 5 --lr 4e-4
 stage thinker_live train.thinker --cycle 3 --minutes 26 --lr 7e-4
 stage thinker_settled train.thinker --cycle 4 --minutes 11 --lr 6e-4
 stage thinker_looks train.thinker --cycle 5 --minutes 27 --lr 6e-4 --first-look
-stage thinker_honest train.thinker --cycle 6 --minutes 40 --lr 7e-4 --first-look
-stage thinker_argues train.thinker --cycle 7 --minutes 15 --lr 5e-4 --first-look
-stage thinker_plain train.thinker --cycle 8 --minutes 7 --lr 5e-4 --first-look
 stage package train.package
 stage calibrate train.calibrate --windows 960
 stage calibrated train.package
