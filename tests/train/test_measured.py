@@ -12,7 +12,16 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import LABELS, SECTIONS
-from train.coet.measured import CUE_WORDS, Observation, PersonSeen, VoiceHeard, Writer, as_text, faithful
+from train.coet.measured import (
+    CUE_WORDS,
+    Observation,
+    PersonSeen,
+    VoiceHeard,
+    Writer,
+    as_text,
+    contradicts_itself,
+    faithful,
+)
 
 
 def shares(**given: float) -> np.ndarray:
@@ -53,6 +62,7 @@ def test_a_chain_is_faithful_to_its_own_measurements_and_names_the_verdict(seed:
     assert seen.verdict is not None
     assert read_answer(sections["answer"], LABELS).label == EXPERT_LABELS[int(seen.verdict.argmax())]
     assert as_text(sections).count("</") == len(SECTIONS)
+    assert not contradicts_itself(sections)
 
 
 def test_the_checker_notices_an_invented_cue() -> None:
@@ -77,3 +87,20 @@ def test_a_missing_modality_is_said() -> None:
     assert nobody["answer"] == "unsure"
     blind = Writer(0).chain(Observation(has_picture=False, voice=ANGRY_VOICE, verdict=shares(angry=1.0)))
     assert "no picture" in blind["face"].lower()
+
+
+@pytest.mark.parametrize(
+    ("face", "voice", "coarse", "expected"),
+    [
+        ("The expression is happy.", "The voice sounds happy.", "Face and voice disagree; the face weighs more.", True),
+        ("The expression is happy.", "The voice sounds happy.", "Face and voice agree.", False),
+        ("The expression is happy.", "The voice is sad.", "Both point the same way.", True),
+        ("The expression is happy.", "The voice is perhaps sad.", "Face and voice disagree.", False),
+        ("The expression is happy.", "No speech.", "Only the face speaks.", None),
+        ("The expression could be happy or sad.", "The voice is sad.", "Face and voice agree.", None),
+    ],
+)
+def test_a_chain_contradicts_itself_where_it_counts_two_that_it_names_alike_as_different(
+    face: str, voice: str, coarse: str, expected: bool | None
+) -> None:
+    assert contradicts_itself({"face": face, "voice": voice, "coarse": coarse}) is expected

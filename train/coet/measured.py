@@ -292,6 +292,25 @@ def as_text(sections: Mapping[str, str]) -> str:
     return "".join(f"<{name}>{sections[name]}</{name}>" for name in SECTIONS)
 
 
+NAMED = re.compile(rf"\b(?:{'|'.join(re.escape(words[0]) for words in EXPRESSION.values())})\b")
+"An emotion as `reading` names it."
+
+
+def contradicts_itself(sections: Mapping[str, str]) -> bool | None:
+    """Whether `coarse` says that face and voice differ where the chain names the same of both, or the other way round.
+
+    None where it names no emotion of one of them, or more than one.
+    """
+    named = []
+    for name, what in (("face", "expression"), ("voice", "voice")):
+        _, found, reading = sections.get(name, "").lower().partition(f"the {what} ")
+        words = NAMED.findall(reading) if found else []
+        if len(words) != 1:
+            return None
+        named += words
+    return ("disagree" in sections.get("coarse", "").lower()) == (named[0] == named[1])
+
+
 @dataclass(frozen=True)
 class Faithfulness:
     n_statements: int

@@ -13,6 +13,7 @@ import numpy as np
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.prompt import UNSURE
 from train import metrics
+from train.coet.measured import contradicts_itself
 
 Row = Mapping[str, Any]
 FEW = 20
@@ -46,6 +47,7 @@ def report(
             **dict.fromkeys(("accuracy", "uar", "war", "weighted_f1", "macro_f1")),
             **(classes(known, labels) if known else {}),
             **faithfulness(rows),
+            **contradictions(rows),
         },
         "parses": dict(Counter(str(row["parse"]) for row in rows if "parse" in row).most_common(12)),
         "slices": slices(known),
@@ -154,6 +156,13 @@ def told(rows: Sequence[Row], hit_N: np.ndarray) -> dict[str, Any]:
     if any(row.get("faces") is not None for row in rows):
         result["no_face_found"] = sum(row.get("faces") == 0 for row in rows)
     return result
+
+
+def contradictions(rows: Sequence[Row]) -> dict[str, Any]:
+    """How often a chain that names one emotion of the face and one of the voice is wrong about whether they agree."""
+    told = [contradicts_itself(row.get("sections", {})) for row in rows]
+    n = sum(one is not None for one in told)
+    return {"contradictions": rounded(sum(one is True for one in told) / n), "compared": n} if n else {}
 
 
 def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:
