@@ -9,13 +9,11 @@ import pytest
 import torch
 
 from realtime.loading import LoadedModel, load
-from realtime.model.language import chunk_mask
 from realtime.reason import prompt
 from realtime.reason.branches import past_text, state_text
-from realtime.reason.prompt import SECTIONS
 from realtime.reason.sequence import assemble, text_positions
-from realtime.records import Conclusion, ReasonDone, Window
-from tests.reason.test_stream import ASK, BOTH, FACE_ONLY, drawn_frame, drawn_speech, run
+from realtime.records import Conclusion
+from tests.reason.test_stream import ASK, BOTH, FACE_ONLY, drawn_frame, drawn_speech, guessed, run
 from tests.reason.test_together import in_lockstep, sections
 from train import tiny
 from train.batch import chains
@@ -71,32 +69,6 @@ def test_labels_are_of_what_is_seen_and_heard_whatever_was_concluded(nano: Loade
     assert with_it.chain_logits_V is not None
     assert without.chain_logits_V is not None
     assert not torch.allclose(with_it.chain_logits_V, without.chain_logits_V, atol=1e-3)
-
-
-def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[int], list[int]]:
-    """The tokens that the chain wrote, and the best next tokens of one pass of the plain modules over everything."""
-    weights, vocabulary = model.weights, model.thinker.vocabulary
-    emotion = weights.config.emotion
-    evidence = assemble(weights, vocabulary, window, ASK)
-    head = vocabulary.ids(state_text(window, past=past_text(window, ASK.labels, emotion.memory)))
-    given = model.thinker.openings(model.thinker.look(window, ASK))
-    chain: list[int] = []
-    opens: list[bool] = []
-    for name in SECTIONS:
-        said = vocabulary.ids(f"{done.sections[name]}</{name}>")
-        chain += [*given[name], *said]
-        opens += [True] * len(given[name]) + [False] * len(said)
-    ids = torch.tensor(head + chain)
-    x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks), weights.embed(ids)])
-    positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
-    positions.append(text_positions(len(ids), evidence.next_position))
-    sizes = [chunk.n_tokens for chunk in evidence.chunks] if emotion.ring else []
-    n_trunk = x.shape[0] - sum(sizes) - len(ids)
-    mask = chunk_mask(sizes, n_trunk=n_trunk, n_branch=len(ids))
-    hidden = weights.thinker.model(x[None], torch.cat(positions, 1)[:, None], mask)[0]
-    best = weights.thinker.lm_head(hidden[-len(chain) - 1 : -1]).argmax(-1).tolist()
-    written = [(said, guess) for said, guess, forced in zip(chain, best, opens, strict=True) if not forced]
-    return [said for said, _ in written], [guess for _, guess in written]
 
 
 @torch.inference_mode()
