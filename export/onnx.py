@@ -26,7 +26,7 @@ import torch
 from onnx import shape_inference
 from torch import Tensor, nn
 
-from export import command
+from export import command, one_node
 from export.folder import ExportFailed, check_space, whole_folder, write_card
 from export.source import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
@@ -40,8 +40,9 @@ PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat
 OPSETS = (20, 23)
 BF16_OPSET = 23
 "ONNX defines bf16 convolutions from opset 22 on."
-OPSET_UNLESS_ASKED = {"fp32": 23, "fp16": 20, "bf16": BF16_OPSET, "int8": 20}
-"fp32 is for onnxruntime, which has the fused nodes; the others for whatever reads them."
+OPSET_UNLESS_ASKED = {"fp32": 23, "fp16": 20, "bf16": BF16_OPSET, "int8": 23}
+"fp32 and int8 are for onnxruntime, which has the fused nodes; the others for whatever reads them."
+FOR_ONNXRUNTIME = ("fp32", "int8")
 EXTERNAL_BYTES = 256 << 20
 "Larger weights go beside the graph: protobuf ends at 2 GB, and editors long before."
 MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 64
@@ -169,7 +170,9 @@ def export(
     final = root / f"onnx-{precision}-opset{opset}"
     with whole_folder(final) as partial, tempfile.TemporaryDirectory() as scratch:
         for tower in TOWERS:
-            graph = load_graph(folder, tower, dtype, adapter=adapter)
+            graph: nn.Module = load_graph(folder, tower, dtype, adapter=adapter)
+            if precision in FOR_ONNXRUNTIME and opset >= one_node.OPSET:
+                graph = one_node.in_one_node(graph)
             check_space(root, sum(tensor.nbytes for tensor in graph.state_dict().values()))
             path = partial / f"{tower}.onnx"
             traced = Path(scratch) / path.name if precision == "int8" else path

@@ -41,7 +41,8 @@ def told(model: LoadedModel, pairs: Sequence[tuple[FrameEvidence, SpeechEvidence
 def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[str, Any]:
     """Share of chains (of `n`) with the same words in a section, by what was swapped."""
     rng, ask = np.random.default_rng(seed), Ask(labels=model.labels)
-    seen, heard = list(faces(model, data, n, rng)), list(voices(model, data, n, rng))
+    seen = [face for face, _ in faces(model, data, n, rng)]
+    heard = [voice for voice, _ in voices(model, data, n, rng)]
     other_seen, other_heard = seen[1:] + seen[:1], heard[1:] + heard[:1]
     before = told(model, list(zip(seen, heard, strict=True)), ask)
     swapped = {

@@ -44,6 +44,16 @@ def test_attention_stays_one_node_at_opset_23(root: Path) -> None:
     assert not any(node.op_type == "Attention" for node in portable.node)
 
 
+@pytest.mark.parametrize(("tower", "n_turned"), [("vision", 4), ("audio", 0)])
+def test_for_onnxruntime_tokens_go_into_attention_as_products_leave_them(root: Path, tower: str, n_turned: int) -> None:
+    nodes = onnx_package.load(root / "onnx-fp32-opset23" / f"{tower}.onnx").graph.node
+    attentions = [node for node in nodes if node.op_type == "Attention"]
+    assert len(attentions) == 2
+    fed = {name for node in attentions for name in node.input[:3]}
+    assert not [node for node in nodes if node.op_type == "Transpose" and set(node.output) & fed]
+    assert sum(node.op_type == "RotaryEmbedding" for node in nodes) == n_turned
+
+
 def test_a_stock_checkpoint_exports_without_text_and_with_an_adapter_that_reads_it(tmp_path: Path) -> None:
     """The adapter's own shapes count: selectors that only it brings are exported with it."""
     stock, adapter = tmp_path / "stock", tmp_path / "adapter"
@@ -67,7 +77,7 @@ def test_a_stock_checkpoint_exports_without_text_and_with_an_adapter_that_reads_
 @pytest.mark.usefixtures("traced")
 def test_8_bit_weights_stay_close(folder: Path, tmp_path: Path) -> None:
     """Signed 8-bit weights saturate on processors without VNNI and were wrong by half: unsigned ones do not."""
-    made = onnx.export(folder, tmp_path, name="small", precision="int8", opset=20)
+    made = onnx.export(folder, tmp_path, name="small", precision="int8", opset=23)
     figures, fine = parity.check(made, str(folder))
     assert fine, figures
     assert figures["labels"] == "not compared: --validation DATA"
