@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from realtime.cluster import connect
+from realtime.cluster import config, connect
 from realtime.errors import BadSettings, RealtimeError
 
 
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _deploy(options: argparse.Namespace) -> int:
     connect.join(options.address)
-    wanted = connect.read_config(
+    wanted = config.read(
         options.file,
         {"model": options.model, "device": options.device, "adapters": _adapters(options.adapter) or None},
     )

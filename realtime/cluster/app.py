@@ -19,6 +19,8 @@ from realtime.cluster.thinker import ThinkerReplica
 APP = "emothinker"
 ENCODER, THINKER = "Encoder", "Thinker"
 ARGS = {"model", "adapters", "engine", "device", "n_threads", "max_batch", "max_sessions"}
+DEVICES, ENGINES = ("cpu", "cuda"), ("auto", "torch", "onnx", "trt")
+"The first is the default."
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 
 
@@ -46,8 +48,12 @@ def application(args: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]
         raise ValueError(f"{unknown[0]} is no argument of {APP}; there are {', '.join(sorted(ARGS))}")
     if stray := sorted(set(options) - {ENCODER, THINKER}):
         raise ValueError(f"there is no deployment {stray[0]}, only {ENCODER} and {THINKER}")
-    model, adapters = str(args.get("model", "nano")), dict(args.get("adapters") or {})
-    common = {"device": str(args.get("device", "cpu")), "n_threads": int(args.get("n_threads", 1))}
+    model, adapters = str(args.get("model", "nano")), args.get("adapters") or {}
+    if not isinstance(adapters, Mapping):
+        raise ValueError("adapters is NAME: FOLDER, one for each")
+    adapters = dict(adapters)
+    device, engine = (one_of(args, name, allowed) for name, allowed in (("device", DEVICES), ("engine", ENGINES)))
+    common = {"device": device, "n_threads": count(args, "n_threads", 1)}
     encoder = serve.deployment(EncoderReplica, name=ENCODER).options(**options.get(ENCODER, {}))
     # A session's ring lives on one replica. Serve's consistent hashing over the session's id keeps it there, moves
     # only a lost replica's sessions, and needs no shared state between ingest nodes. Multiplexing does not fit: it
@@ -58,12 +64,26 @@ def application(args: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]
     )
     thinker = serve.deployment(Front, name=THINKER, request_router_config=routing).options(**options.get(THINKER, {}))
     return thinker.bind(
-        encoder.bind(
-            model, adapters, engine=str(args.get("engine", "auto")), max_batch=int(args.get("max_batch", 16)), **common
-        ),
+        encoder.bind(model, adapters, engine=engine, max_batch=count(args, "max_batch", 16), **common),
         model,
         adapters,
-        max_sessions=int(args.get("max_sessions", 64)),
+        max_sessions=count(args, "max_sessions", 64),
         version=version("emothinker"),
         **common,
     )
+
+
+def one_of(args: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
+    """Raises ValueError."""
+    given = str(args.get(name, allowed[0]))
+    if given not in allowed:
+        raise ValueError(f"{name} is {given}; there are {', '.join(allowed)}")
+    return given
+
+
+def count(args: Mapping[str, Any], name: str, default: int) -> int:
+    """Raises ValueError."""
+    given = args.get(name, default)
+    if not isinstance(given, int) or given < 1:
+        raise ValueError(f"{name} is {given}, not a number of at least 1")
+    return given

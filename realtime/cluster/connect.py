@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import socket
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
+from realtime.cluster import config
 from realtime.cluster.environment import TOKEN
+from realtime.cluster.knock import knock
 from realtime.cluster.wire import SCHEMA, Card
-from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, NotDeployed, RayMissing
+from realtime.errors import ClusterMismatch, ClusterUnreachable, NotDeployed, RayMissing
 
-CONFIG = Path(__file__).with_name("serve.yaml")
-CONNECT_S = 3.0
 CARD_S = 60.0
+POLL_S = 0.5
 INSTALL = "pip install 'emothinker[ray]'"
 LOCAL = "local"
 
@@ -28,9 +28,11 @@ def join(address: str) -> None:
     Raises RayMissing, ClusterUnreachable or ClusterMismatch.
     """
     try:
+        # What Serve brings along is missing where Ray was installed alone.
+        import grpc  # noqa: F401
         import ray
     except ImportError as error:
-        raise RayMissing("Ray is not installed.", f"Install it with `{INSTALL}`.") from error
+        raise RayMissing("Ray with Serve is not installed.", f"Install it with `{INSTALL}`.") from error
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
@@ -38,7 +40,7 @@ def join(address: str) -> None:
         ray.init(include_dashboard=False, **quiet)
         return
     if address != "auto":
-        _knock(address)
+        knock(address)
     try:
         ray.init(address=address, ignore_reinit_error=True, **quiet)
     except Exception as error:  # Ray raises RuntimeError, ConnectionError and ValueError for the same causes
@@ -57,66 +59,44 @@ def join(address: str) -> None:
         raise ClusterUnreachable(f"The Ray cluster at {address} does not take us: {last_line(said)}", hint) from error
 
 
-def _knock(address: str) -> None:
-    """Whether anything listens: Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise BadSettings(f"{address} is no address of a Ray cluster.", "Give HOST:PORT (its port is 6379), or auto.")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except OSError as error:
-        raise ClusterUnreachable(
-            f"Nothing answers at {address}: {error.strerror or error}.",
-            "Check the address, the firewall, and that `ray start --head` runs there.",
-        ) from error
-
-
-def read_config(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The Serve config with our arguments in place. Raises BadSettings."""
-    import yaml
-    from ray.serve.schema import ServeDeploySchema
-
-    path = path or CONFIG
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        ServeDeploySchema.model_validate(content)
-        application = next(app for app in content["applications"] if "realtime.cluster" in app["import_path"])
-    except OSError as error:
-        raise BadSettings(f"{path} cannot be read: {error.strerror}.", "Check the path given with --file.") from error
-    except StopIteration:
-        raise BadSettings(f"{path} has no application of ours.", f"Begin with {CONFIG}.") from None
-    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        raise BadSettings(f"{path} is no Serve config: {last_line(str(error))}", f"Begin with {CONFIG}.") from error
-    args = application.setdefault("args", {})
-    args.update({name: value for name, value in overrides.items() if value is not None})
-    application["args"] = args
-    return dict(application)
-
-
 def deploy(wanted: Mapping[str, Any]) -> Card:
-    """Start it, or change what runs, and wait until it answers. Raises BadSettings or NotDeployed."""
+    """Start what `config.read` returned, or change what runs, and wait until it answers.
+
+    Raises BadSettings or NotDeployed.
+    """
     from ray import serve
 
-    from realtime.cluster.app import APP, application
+    from realtime.cluster.app import APP
 
-    try:
-        options = {
-            item["name"]: {name: value for name, value in item.items() if name != "name"}
-            for item in wanted.get("deployments") or []
-        }
-        app = application(wanted["args"], options)
-    except ValueError as error:
-        raise BadSettings(f"{error}.", f"Begin with {CONFIG}.") from error
+    app = config.built(wanted)
     serve.start(proxy_location="Disabled")
-    try:
-        serve.run(app, name=APP, route_prefix=None)
-    except RuntimeError as error:
-        raise NotDeployed(
-            f"The deployment did not come up: {last_line(str(error))}",
-            "`python -m realtime.cluster status` says what each replica waits for; usually CPUs or GPUs that are not "
-            "there, or a model that the nodes cannot read.",
-        ) from error
+    serve.run_many([serve.RunTarget(target=app, name=APP, route_prefix=None)], wait_for_applications_running=False)
+    _until_running()
     return card()
+
+
+def _until_running() -> None:
+    """Tells what replicas wait for; a node that is yet to come may be it. Raises NotDeployed when they fail."""
+    from ray import serve
+
+    from realtime.cluster.app import APP
+
+    told = ""
+    while True:
+        app = serve.status().applications[APP]
+        if app.status == "RUNNING":
+            return
+        if app.status == "DEPLOY_FAILED":
+            raise NotDeployed(
+                f"The deployment did not come up: {last_line(app.message)}",
+                "`python -m realtime.cluster status` says what became of each replica; usually a model that the nodes "
+                "cannot read, or another version on them.",
+            )
+        waits = [f"{name}: {last_line(part.message)}" for name, part in app.deployments.items() if part.message]
+        if waits and (said := " ".join(waits)) != told:
+            logger.warning("still waiting, for as long as it takes (Ctrl-C leaves it to the cluster). %s", said)
+            told = said
+        time.sleep(POLL_S)
 
 
 def remove() -> None:

@@ -29,14 +29,14 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture(scope="package")
 def deployed(cluster: Any) -> str:
     """The address of the cluster with nano on it, by the file in the repository."""
-    from realtime.cluster import connect
+    from realtime.cluster import config, connect
     from realtime.errors import NotDeployed
 
     connect.join(cluster.address)
     # What is said of a cluster without us can only be looked at before we are there.
     with pytest.raises(NotDeployed, match="not deployed"):
         connect.card()
-    connect.deploy(connect.read_config(None, {}))
+    connect.deploy(config.read(None, {}))
     return str(cluster.address)
 
 

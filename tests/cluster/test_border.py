@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from realtime import cli
 from realtime.cluster import __main__ as command
-from realtime.cluster import connect
+from realtime.cluster import config, connect
 from realtime.cluster.app import ARGS
 from realtime.cluster.calls import Waits, ask
 from realtime.cluster.remote import Unsaid
@@ -52,7 +54,16 @@ def test_an_address_where_nothing_listens_is_told_at_once(capsys: pytest.Capture
     assert "ray start --head" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("address", ["cluster", "cluster:ray", ":6379"])
+async def test_something_else_that_listens_is_told_within_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ray's own dashboard, say: to join it Ray would try for minutes."""
+    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with other:
+        port = other.sockets[0].getsockname()[1]
+        assert await asyncio.to_thread(command.main, ["status", "--address", f"127.0.0.1:{port}"]) == 8
+    assert "is no head of a Ray cluster" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["cluster", "cluster:ray", ":6379", "ray://head:10001", "head:637900"])
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(BadSettings, match="HOST:PORT"):
         connect.join(address)
@@ -179,16 +190,71 @@ def test_a_file_that_is_no_serve_config_of_ours(text: str, tmp_path: Path) -> No
     path = tmp_path / "serve.yaml"
     path.write_text(text)
     with pytest.raises(BadSettings):
-        connect.read_config(path, {})
+        config.read(path, {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"max_ongoing": 9}, "no setting max_ongoing of Thinker"),
+        ({"name": "Thinkr"}, "no deployment Thinkr"),
+        ({"autoscaling_config": {"max_replica": 9}}, "no setting max_replica of Thinker.autoscaling_config"),
+        ({"autoscaling_config": {"min_replicas": 3, "max_replicas": 2}}, "greater than or equal to min_replicas"),
+        ({"ray_actor_options": {"num_gpu": 1}}, "num_gpu"),
+        ({"ray_actor_options": {"num_gpus": 1.5}}, "a share of one or several whole ones"),
+        ({"ray_actor_options": {"num_gpus": -1}}, "num_gpus: Input should be greater"),
+    ],
+)
+def test_a_deployment_that_cannot_be_is_told_before_it_is_waited_for(
+    wrong: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(config.FILE.read_text())
+    content["applications"][0]["deployments"][1] |= wrong
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(BadSettings, match=told):
+        config.built(config.read(path, {}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"device": "gpu"}, "cpu, cuda"),
+        ({"device": "cuda"}, "no share of a GPU"),
+        ({"engine": "tensorrt"}, "auto, torch, onnx, trt"),
+        ({"n_threads": "two"}, "n_threads is two"),
+        ({"adapters": ["folder"]}, "NAME: FOLDER"),
+        ({"modle": "nano"}, "modle is no argument"),
+    ],
+)
+def test_arguments_that_no_replica_can_take_are_told_by_name(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadSettings, match=told):
+        config.built(config.read(None, wrong))
+
+
+def test_shares_of_a_gpu_and_adapters_are_what_serve_deploys(tmp_path: Path) -> None:
+    """The README's sizes for 3B; that several replicas share a card is Ray's to place."""
+    content = yaml.safe_load(config.FILE.read_text())
+    for item, share in zip(content["applications"][0]["deployments"], (0.1, 0.2), strict=True):
+        item["ray_actor_options"]["num_gpus"] = share
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(content))
+    adapters = {"one": "/one", "two": "/two"}
+    thinker = config.built(config.read(path, {"device": "cuda", "adapters": adapters}))._bound_deployment
+    encoder = thinker.init_args[0]._bound_deployment
+    assert [part.ray_actor_options["num_gpus"] for part in (encoder, thinker)] == [0.1, 0.2]
+    assert [part.init_args[-1] for part in (encoder, thinker)] == [adapters, adapters]
+    assert [part.init_kwargs["device"] for part in (encoder, thinker)] == ["cuda", "cuda"]
 
 
 def test_the_kubernetes_file_deploys_and_sets_what_there_is(tmp_path: Path) -> None:
-    service, ingest = yaml.safe_load_all(connect.CONFIG.with_name("kuberay.yaml").read_text())
+    service, ingest = yaml.safe_load_all(config.FILE.with_name("kuberay.yaml").read_text())
     path = tmp_path / "serve.yaml"
     path.write_text(service["spec"]["serveConfigV2"])
-    wanted = connect.read_config(path, {})
+    wanted = config.read(path, {})
     assert set(wanted["args"]) <= ARGS
     assert [part["name"] for part in wanted["deployments"]] == ["Encoder", "Thinker"]
+    config.built(wanted)
     (container,) = ingest["spec"]["template"]["spec"]["containers"]
     names = {item["name"]: item.get("value", "x") for item in container["env"]}
     settings = load(environ={**names, "EMOTHINKER_SERVER__NODE": "n1"})
@@ -198,7 +264,7 @@ def test_the_kubernetes_file_deploys_and_sets_what_there_is(tmp_path: Path) -> N
 
 
 def test_the_file_in_the_repository_is_one_and_takes_our_arguments() -> None:
-    wanted = connect.read_config(None, {"model": "FOLDER", "device": None})
+    wanted = config.read(None, {"model": "FOLDER", "device": None})
     assert wanted["args"]["model"] == "FOLDER"
     assert wanted["args"]["device"] == "cpu"
     assert {part["name"] for part in wanted["deployments"]} == {"Encoder", "Thinker"}
