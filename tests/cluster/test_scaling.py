@@ -1,0 +1,99 @@
+"""A queue brings another Thinker onto a card that is shared already, its end takes it away, and no chain breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
+
+import ray
+
+from realtime.cluster import config, connect
+from realtime.cluster.engine import RayEngine, RayMind, started
+from realtime.metrics import Metrics
+from realtime.records import Ask, Label, ReasonDone, Window
+from realtime.settings import ModelSettings
+from tests.cluster.nodes import SMALL
+from tests.scripted import picture
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
+SESSIONS = 20
+"Chains at once: more than two Thinkers are to have by `target_ongoing_requests`, as serve.yaml has it."
+SHARES = {"Encoder": 0.1, "Thinker": 0.2}
+"Of a GPU: the README's for 3B."
+PATIENCE_S = 240.0
+
+
+@pytest.fixture
+def shared_card(cluster: Any, deployed: str, tmp_path: Path) -> Iterator[str]:
+    """A node with one GPU, as far as Ray knows, and all replicas on it; as it was before when left."""
+    content = yaml.safe_load(config.FILE.read_text())
+    for item in content["applications"][0]["deployments"]:
+        item["ray_actor_options"]["num_gpus"] = SHARES[item["name"]]
+        item["autoscaling_config"]["downscale_delay_s"] = 2
+    path = tmp_path / "serve.yaml"
+    path.write_text(yaml.safe_dump(content))
+    node = cluster.add_node(num_cpus=4, num_gpus=1, **SMALL)
+    try:
+        connect.deploy(config.read(path, {}))
+        yield deployed
+    finally:
+        connect.deploy(config.read(None, {}))
+        cluster.remove_node(node)
+
+
+async def until_thinkers(n: int) -> None:
+    give_up_s = time.monotonic() + PATIENCE_S
+    while (there := (await asyncio.to_thread(connect.replicas))["Thinker"]) != n:
+        assert time.monotonic() < give_up_s, f"{there} Thinkers, not {n}"
+        await asyncio.sleep(0.5)
+
+
+async def session(engine: RayEngine, seed: int) -> tuple[RayMind, Window, Label]:
+    """A mind, a window of its own, and what it is labelled."""
+    mind = await engine.open(seed, Ask())
+    frames = [await mind.see(picture(float(at_s))) for at_s in range(seed % 3 + 1)]
+    window = Window(0, 0.0, 3.0, tuple(frames), ())
+    return mind, window, await mind.fast_label(window, Ask())
+
+
+async def test_a_queue_brings_a_thinker_and_its_end_takes_it_away(shared_card: str) -> None:
+    async with started(shared_card, ModelSettings(), metrics=Metrics(), sessions=SESSIONS) as engine:
+        await until_thinkers(2)
+        sessions = await asyncio.gather(*(session(engine, seed) for seed in range(SESSIONS)))
+        busy = True
+
+        async def chains(mind: RayMind, window: Window) -> set[str]:
+            """What was written of the same window, over and over."""
+            written = set()
+            while busy:
+                last = [step async for step in mind.reason(window, Ask())][-1]
+                assert isinstance(last, ReasonDone)
+                written.add(repr(last.sections))
+            return written
+
+        async def relabelled() -> None:
+            """Whoever holds a session by now holds what it needs to know."""
+            for mind, window, before in sessions:
+                label = await mind.fast_label(window, Ask())
+                assert label.probabilities == pytest.approx(before.probabilities, abs=1e-4)
+
+        async with asyncio.TaskGroup() as group:
+            writing = [group.create_task(chains(mind, window)) for mind, window, _ in sessions]
+            await until_thinkers(3)
+            on_card = SHARES["Encoder"] * 2 + SHARES["Thinker"] * 3
+            assert ray.cluster_resources()["GPU"] - ray.available_resources()["GPU"] == pytest.approx(on_card)
+            await relabelled()
+            busy = False
+        assert [len(task.result()) for task in writing] == [1] * SESSIONS
+        await until_thinkers(2)
+        await relabelled()
+        for mind, _, _ in sessions:
+            mind.close()
