@@ -4,8 +4,9 @@
 
 label      one stretch of speech heard and labelled, on both engines by turns; what the cluster adds (p95)
 batching   frames of four sessions in one call of an encoder, chains of four sessions written together by a Thinker,
-           each against one after the other; chains are by far the most of what a session costs. `frames_least_share`:
-           of four frames' arithmetic alone, at the speed of this core's quickest products
+           each against one after the other; chains are by far the most of what a session costs. Windows have their
+           labels before, as in a session. `frames_*_gflop_s`: how quick a frame's arithmetic is, alone and in such a
+           call; `core_gflop_s`: this core's quickest products, and `frames_least_share`: of four frames at that speed
 kill       (`--kill`) of two sessions, the Thinker replica of one is killed in the middle of a chain: how long until its
            next label, whether any event of either is missing, repeated or wrong, the longest label of the other
 """
@@ -114,13 +115,19 @@ def frames(model: str) -> dict[str, float]:
         apart.append(sum(seconds(partial(encoder.encode_frames, [one])) for one in requests))
     with FlopCounterMode(display=False) as counter:
         encoder.encode_frames(requests)
-    # Were every product as quick as the quickest this core can do: what no batch gets under.
-    least_s = counter.get_total_flops() / arithmetic_per_s()
-    return {**shares("frames", together, apart), "frames_least_share": round(least_s / median(apart), 2)}
+    flop, flop_s = counter.get_total_flops(), arithmetic_per_s()
+    return {
+        **shares("frames", together, apart),
+        "frame_gflop": round(flop / SESSIONS / 1e9, 2),
+        "frames_together_gflop_s": round(flop / median(together) / 1e9, 1),
+        "frames_apart_gflop_s": round(flop / median(apart) / 1e9, 1),
+        "core_gflop_s": round(flop_s / 1e9, 1),
+        "frames_least_share": round(flop / flop_s / median(apart), 2),
+    }
 
 
 async def chains(model: str) -> dict[str, float]:
-    """The same of four sessions' chains on one Thinker replica: all at once, and one after the other."""
+    """The same of four sessions' chains on one Thinker replica, each after its label: at once, and one by one."""
     thinker = ThinkerReplica(model)
     perceives, noise = loading.load(model, engine="torch"), np.random.default_rng(0)
     questions = []
@@ -139,15 +146,22 @@ async def chains(model: str) -> dict[str, float]:
         async for _ in thinker.reason(question):
             pass
 
-    together, apart = [], []
-    for _ in range(CHAINS):
-        began_s = time.perf_counter()
+    async def at_once() -> None:
         await asyncio.gather(*(write(question) for question in questions))
-        between_s = time.perf_counter()
+
+    async def one_by_one() -> None:
         for question in questions:
             await write(question)
-        together.append(between_s - began_s)
-        apart.append(time.perf_counter() - between_s)
+
+    together: list[float] = []
+    apart: list[float] = []
+    for _ in range(CHAINS):
+        for way, seconds in ((at_once, together), (one_by_one, apart)):
+            for question in questions:
+                await thinker.label(question)
+            began_s = time.perf_counter()
+            await way()
+            seconds.append(time.perf_counter() - began_s)
     thinker.end()
     return shares("chains", together, apart)
 
