@@ -1,28 +1,34 @@
-"""Towers of the published 3B and 7B shapes with random weights, to try an export without fetching the models.
+"""The published 3B and 7B shapes with random weights, to try an export or a card without fetching the models.
 
     python -m export.random_weights --shapes 7B --out DIR
     python -m export.onnx --model DIR --out OUT --precision fp16 --opset 23 --peak
 
 Writes a folder in the published layout: nested config, numbered bf16 shards with their index, keys `thinker.…`, and
-random selectors beside them. The language model, which no export reads, is in the config only.
+random selectors beside them. The language model, which no export reads, is in the config only; with --whole it is
+written too, and nano's tokenizer, so that `realtime bench --model DIR` runs: what it says means nothing, how long it
+takes does not depend on that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from export import command
 from export.folder import check_space, whole_folder
 from export.source import PREFIXES, TOWERS, blank, selector_name
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
+from realtime.model.thinker import EmoThinker
 
 TEXT = {
     "3B": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
@@ -35,6 +41,8 @@ SELECTOR_DIM = 256
 GATE = 0.5
 "Open: with the gates as initialised, a selector would leave every token as it is."
 SPREAD = 0.03
+LAYERS_A_SHARD = 8
+TOKENIZER = "tokenizer.json"
 
 
 def published_config(shapes: str) -> dict[str, Any]:
@@ -49,33 +57,39 @@ def published_config(shapes: str) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, shapes: str, *, seed: int = 0, smaller: dict[str, Any] | None = None) -> int:
-    """Bytes written. `smaller` replaces entries of the vision and audio sections, for a test."""
+def write(
+    folder: Path, shapes: str, *, whole: bool = False, seed: int = 0, smaller: dict[str, Any] | None = None
+) -> int:
+    """Bytes written. `smaller` replaces entries of the config's sections, for a test."""
     values = published_config(shapes)
     thinker = values["thinker_config"]
     for section, changes in (smaller or {}).items():
         thinker[section] |= changes
-    emotion = {"selector_dim": SELECTOR_DIM, "drop": 0.2}
+    emotion = {"selector_dim": SELECTOR_DIM, "drop": 0.2, "ring": whole}
     config = ModelConfig.parse(values, emotion)
     generator = torch.Generator().manual_seed(seed)
-    selectors: dict[str, torch.Tensor] = {}
+    selectors: dict[str, Tensor] = {}
+    shards: list[dict[str, Tensor]] = []
+    for tower in TOWERS:
+        tower_prefix, selector_prefix = PREFIXES[tower]
+        with torch.device("meta"):
+            wanted = blank(config, tower).state_dict()
+        shards.append({})
+        for name, empty in wanted.items():
+            if name.startswith("tower."):
+                shards[-1][tower_prefix + name.removeprefix("tower.")] = empty
+            else:
+                inner = name.removeprefix(f"{selector_name(tower)}.")
+                selectors[selector_prefix.removeprefix("emotion.") + inner] = random_like(name, empty, generator)
+    if whole:
+        shards += language_model(config)
     placed: dict[str, str] = {}
     with whole_folder(folder) as partial:
-        for number, tower in enumerate(TOWERS, start=1):
-            tower_prefix, selector_prefix = PREFIXES[tower]
-            with torch.device("meta"):
-                wanted = blank(config, tower).state_dict()
-            check_space(partial, sum(2 * tensor.numel() for tensor in wanted.values()))
-            shard: dict[str, torch.Tensor] = {}
-            for name, empty in wanted.items():
-                made = random_like(name, empty, generator)
-                if name.startswith("tower."):
-                    shard[tower_prefix + name.removeprefix("tower.")] = made
-                else:
-                    inner = name.removeprefix(f"{selector_name(tower)}.")
-                    selectors[selector_prefix.removeprefix("emotion.") + inner] = made
-            file = f"model-{number:05}-of-{len(TOWERS):05}.safetensors"
-            save_file(shard, partial / file, metadata={"format": "pt"})
+        for number, shard in enumerate(shards, start=1):
+            check_space(partial, sum(2 * empty.numel() for empty in shard.values()))
+            file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+            made = {name: random_like(name, empty, generator) for name, empty in shard.items()}
+            save_file(made, partial / file, metadata={"format": "pt"})
             placed |= dict.fromkeys(shard, file)
         save_file(selectors, partial / checkpoint.EMOTION_WEIGHTS)
         index = {"metadata": {}, "weight_map": placed}
@@ -83,10 +97,24 @@ def write(folder: Path, shapes: str, *, seed: int = 0, smaller: dict[str, Any] |
             ("config.json", values), (checkpoint.EMOTION_CONFIG, emotion), (checkpoint.INDEX, index)
         ):  # fmt: skip
             (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        if whole:
+            shutil.copy(checkpoint.NANO / TOKENIZER, partial)
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
-def random_like(name: str, empty: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def language_model(config: ModelConfig) -> list[dict[str, Tensor]]:
+    """Its tensors by name, on no device, so many layers a shard: one shard at a time is in memory."""
+    with torch.device("meta"):
+        state = EmoThinker(config).state_dict()
+    shards: dict[int, dict[str, Tensor]] = {}
+    for name, empty in state.items():
+        if name.startswith(("thinker.model.", "thinker.lm_head.")):
+            layer = re.match(r"thinker\.model\.layers\.(\d+)\.", name)
+            shards.setdefault(int(layer[1]) // LAYERS_A_SHARD if layer else -1, {})[name] = empty
+    return list(shards.values())
+
+
+def random_like(name: str, empty: Tensor, generator: torch.Generator) -> Tensor:
     """Norms at 1 and the rest small, so that 32 layers neither vanish nor overflow fp16."""
     if "gate" in name.rsplit(".", 1)[-1]:
         return torch.full(empty.shape, GATE, dtype=torch.bfloat16)
@@ -99,6 +127,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.random_weights", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--shapes", choices=sorted(TEXT), required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced when it is there")
+    parser.add_argument("--whole", action="store_true", help="with the language model, to be served and timed")
     options = parser.parse_args()
     if options.out.exists() and not (options.out / "config.json").exists():
         parser.error(f"{options.out} is there and holds no checkpoint")
@@ -106,7 +135,7 @@ def main() -> int:
 
 
 def make(options: argparse.Namespace) -> int:
-    n_bytes = write(options.out, options.shapes)
+    n_bytes = write(options.out, options.shapes, whole=options.whole)
     print(f"{options.out}  {n_bytes / 1e9:.2f} GB")
     return 0
 

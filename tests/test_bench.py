@@ -40,6 +40,7 @@ def test_a_recording_is_played_at_the_pace_of_life_and_the_figures_end_in_one_li
     assert figures["label_after_speech_ms"]["p50"] == pytest.approx(300, abs=100)
     assert figures["label_ms"]["p50"] <= figures["first_word_ms"]["p50"] <= figures["total_ms"]["p50"]
     assert figures["lag_s"]["p50"] < 0.5
+    assert 0 < figures["evidence_ms"]["n"] <= 5
     assert {"cpu_s_per_live_s", "rss_mb", "rss_growth_mb", "loop_delay_ms", "skipped_frames"} <= set(figures)
 
 

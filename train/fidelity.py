@@ -24,7 +24,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
-from realtime.loading import LoadedModel, load
+from realtime.loading import Device, LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.products import Narrow
 from realtime.reason.chain import read_answer
@@ -143,6 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="nano")
+    parser.add_argument("--device", choices=get_args(Device), default="cpu")
     parser.add_argument("--windows", type=int, default=200)
     parser.add_argument(
         "--narrow", nargs="+", choices=get_args(Narrow), default=["int8"], help="how chains' weights are narrowed"
@@ -150,7 +151,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     with torch.inference_mode():
-        figures = compare(load(args.model, engine="torch"), args.data, args.windows, kinds=args.narrow)
+        figures = compare(
+            load(args.model, engine="torch", device=args.device), args.data, args.windows, kinds=args.narrow
+        )
     for name, value in figures.items():
         print(f"{name:<26} {value}", file=sys.stderr)
     line = json.dumps(figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ TOKENS_SEEN = 700
 "Keys and values that a token of the chain looks back on: eight seconds of nano."
 LABEL_TOKENS = 60
 "Of three label branches."
+CPU = torch.device("cpu")
 
 
 def floors(model: LoadedModel, figures: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +28,8 @@ def floors(model: LoadedModel, figures: dict[str, Any]) -> dict[str, Any]:
     n_weights = text.num_hidden_layers * layer + text.hidden_size * text.vocab_size
     kept = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * TOKENS_SEEN
     n_bytes = (n_weights + kept) * model.weights.thinker.lm_head.weight.element_size()
-    flops_per_s, bytes_per_s = arithmetic_per_s(), bytes_read_per_s(n_bytes)
+    device, dtype = model.weights.device, model.weights.dtype
+    flops_per_s, bytes_per_s = arithmetic_per_s(device, dtype), bytes_read_per_s(n_bytes, device)
     tokens_per_s = bytes_per_s / n_bytes
     label_ms = LABEL_TOKENS * 2 * n_weights / flops_per_s * 1000
     return {
@@ -44,19 +47,23 @@ def share(part: float | None, of: float | None) -> float | None:
     return round(part / of, 3) if part and of else None
 
 
-def arithmetic_per_s(n: int = 768) -> float:
+def arithmetic_per_s(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
     """Best of a few products of large matrices."""
-    a, b = torch.randn(n, n), torch.randn(n, n)
-    return max(2 * n**3 / _seconds(lambda: torch.mm(a, b)) for _ in range(5))
+    n = 768 if device.type == "cpu" else 8192
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    return max(2 * n**3 / _seconds(lambda: torch.mm(a, b), device) for _ in range(5))
 
 
-def bytes_read_per_s(n_bytes: int) -> float:
+def bytes_read_per_s(n_bytes: int, device: torch.device) -> float:
     """Best of a few passes over as much memory as a decode step reads: near caches count, as they do for it."""
-    block = torch.ones(n_bytes // 4)
-    return max(n_bytes / _seconds(lambda: block.sum()) for _ in range(9))
+    block = torch.ones(n_bytes // 4, device=device)
+    return max(n_bytes / _seconds(lambda: block.sum(), device) for _ in range(9))
 
 
-def _seconds(work: Any) -> float:
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Until what was launched is over, too."""
     began_s = time.perf_counter()
     work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     return time.perf_counter() - began_s

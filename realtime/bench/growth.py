@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from realtime.bench.paired import gather
 from realtime.loading import LoadedModel
@@ -40,7 +41,7 @@ def growth(files: Sequence[str], model: LoadedModel, settings: Settings, *, minu
         return {"ring": "this checkpoint was not trained for one"}
     by_minute, reached = {}, 0
     for minute in (minute for minute in MINUTES if minute <= minutes):
-        append_ms = _pass(ring, frames, range(60 * reached, 60 * minute))
+        append_ms = _pass(ring, frames, range(60 * reached, 60 * minute), model.weights.device)
         by_minute[f"minute_{minute}"] = {
             "append_ms": round(statistics.median(append_ms[-60:]), 3),
             "label_ms": _label_ms(model, ring, frames, speech, ask, end_s=60.0 * minute, span_s=8),
@@ -90,8 +91,9 @@ def beside_each_other(rgb_HW3: npt.NDArray[np.uint8], n: int) -> npt.NDArray[np.
     return np.concatenate(rows)
 
 
-def _pass(ring: SessionRing, frames: Sequence[FrameEvidence], seconds: range) -> list[float]:
-    return [_ms(ring.add_frame, replace(frames[second % len(frames)], at_s=float(second))) for second in seconds]
+def _pass(ring: SessionRing, frames: Sequence[FrameEvidence], seconds: range, device: torch.device) -> list[float]:
+    passed = (replace(frames[second % len(frames)], at_s=float(second)) for second in seconds)
+    return [_ms(device, ring.add_frame, frame) for frame in passed]
 
 
 def _label_ms(
@@ -111,12 +113,17 @@ def _label_ms(
     took = []
     for index in range(LABELS_TIMED):
         window = Window(index, end_s - span_s, end_s, seen, (said,))
-        took.append(_ms(model.thinker.fast_label, window, ask))
+        took.append(_ms(model.weights.device, model.thinker.fast_label, window, ask))
     return round(statistics.median(took), 2)
 
 
-def _ms(work: Callable[..., object], *args: object) -> float:
-    """CPU milliseconds of this thread: what a second costs, not what else the machine was doing."""
-    began_s = time.thread_time()
+def _ms(device: torch.device, work: Callable[..., object], *args: object) -> float:
+    """CPU milliseconds of this thread: what a second costs, not what else the machine was doing. On a card those of
+    the clock, to the end of what was launched."""
+    on_card = device.type == "cuda"
+    now_s = time.perf_counter if on_card else time.thread_time
+    began_s = now_s()
     work(*args)
-    return (time.thread_time() - began_s) * 1000
+    if on_card:
+        torch.cuda.synchronize()
+    return (now_s() - began_s) * 1000

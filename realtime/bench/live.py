@@ -50,10 +50,13 @@ class Playlist:
         self._settings = settings
         self._seconds = seconds
         self._first, self._after_s = first, after_s
+        self.began_s = 0.0
+        "On the wall clock (`time.monotonic`), media time 0."
 
     async def run(self, sink: Sink) -> None:
         await asyncio.sleep(self._after_s)
         pace = Pace(sink, self._settings.speech)
+        self.began_s = pace.began_s
         n_played = self._first
         while pace.reached_s < self._seconds:
             file = self._files[n_played % len(self._files)]
@@ -72,7 +75,7 @@ class Pace:
     def __init__(self, sink: Sink, speech: SpeechSettings) -> None:
         self._sink = sink
         self._known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
-        self._began_s = time.monotonic()
+        self.began_s = time.monotonic()
         self._offset_s = 0.0
         self.reached_s = 0.0
 
@@ -108,7 +111,7 @@ class Pace:
     async def _until(self, at_s: float) -> float:
         at_s += self._offset_s
         self.reached_s = max(self.reached_s, at_s)
-        await asyncio.sleep(max(0.0, self._began_s + at_s - time.monotonic()))
+        await asyncio.sleep(max(0.0, self.began_s + at_s - time.monotonic()))
         return at_s
 
 
@@ -145,6 +148,11 @@ async def measure_live(
         "sessions": n_sessions,
         "live_s": round(live_s, 1),
         **_latencies(events, endpoint_ms=settings.speech.hangover_ms),
+        "evidence_ms": spread(
+            late_ms
+            for source, told in zip(sources, events, strict=True)
+            for late_ms in evidence_ms(told, began_s=source.began_s)
+        ),
         "lag_s": spread(sample.lag_s for sample in samples),
         "loop_delay_ms": spread(sample.late_ms for sample in samples),
         "skipped_frames": sum(state["skipped_frames"] for state in states),
@@ -236,6 +244,12 @@ def answers_ms(told: Sequence[Told]) -> list[dict[str, float]]:
             case {"type": "reason.done", "window": window} if window in due_s:
                 answers[window]["total"] = (each.wall_s - due_s[window]) * 1000
     return list(answers.values())
+
+
+def evidence_ms(told: Sequence[Told], *, began_s: float) -> list[float]:
+    """For each frame: milliseconds from its moment in life until a reader has what was seen in it."""
+    frames = (each for each in told if each.event["type"] == "frame")
+    return [(each.wall_s - began_s - each.event["t"]) * 1000 for each in frames]
 
 
 def _latencies(told: Sequence[Sequence[Told]], *, endpoint_ms: float) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class PlainModel:
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
-        self._plain = plain_thinker(model)
+        self._device, self._dtype = model.weights.device, model.weights.dtype
+        self._plain = plain_thinker(model).to(self._device, self._dtype)
         self._vocabulary = model.thinker.vocabulary
 
     @torch.inference_mode()
@@ -51,7 +52,7 @@ class PlainModel:
         self._plain.generate(
             inputs_embeds=x,
             position_ids=positions,
-            attention_mask=torch.ones(x.shape[:2], dtype=torch.long),
+            attention_mask=torch.ones(x.shape[:2], dtype=torch.long, device=self._device),
             max_new_tokens=n_tokens,
             min_new_tokens=n_tokens,
             do_sample=False,
@@ -69,8 +70,9 @@ class PlainModel:
         places = [text_positions(base, 0)]
         views = [self._view(frame) for frame in frames]
         rows, columns = (side // preprocess.PATCH_PX for side in views[0].shape[1:])
-        grids = torch.tensor([[1, rows, columns]] * len(views))
-        seen = self._plain.model.visual(torch.cat([preprocess.patchify(view) for view in views]), grid_thw=grids)
+        grids = torch.tensor([[1, rows, columns]] * len(views), device=self._device)
+        patches = torch.cat([preprocess.patchify(view) for view in views]).to(self._device, self._dtype)
+        seen = self._plain.model.visual(patches, grid_thw=grids)
         start_s = min(frames[0].at_s, segment.start_s)
         for frame, tokens in zip(frames, seen.pooler_output.chunk(len(views)), strict=True):
             t = base + round((frame.at_s - start_s) * config.position_id_per_seconds)
@@ -78,18 +80,19 @@ class PlainModel:
             parts.append(tokens)
             spread = torch.stack([torch.zeros_like(number), number // (columns // 2), number % (columns // 2)])
             places.append(spread + torch.tensor([[t], [base], [base]]))
-        mel = torch.from_numpy(preprocess.log_mel(segment.samples_N))
-        sound = self._plain.model.audio_tower(mel, feature_lens=torch.tensor([mel.shape[1]])).last_hidden_state
+        mel = torch.from_numpy(preprocess.log_mel(segment.samples_N)).to(self._device, self._dtype)
+        lengths = torch.tensor([mel.shape[1]], device=self._device)
+        sound = self._plain.model.audio_tower(mel, feature_lens=lengths).last_hidden_state
         parts.append(sound)
         t = base + round((segment.start_s - start_s) * config.position_id_per_seconds)
         places.append(text_positions(sound.shape[0], t))
         state = prompt.branch_text(n_faces=1, has_picture=True, has_speech=True, opening=opening)
         parts.append(self._ids(state))
         places.append(text_positions(parts[-1].shape[0], 1 + max(int(place.max()) for place in places)))
-        return torch.cat(parts)[None], torch.cat(places, 1)[:, None]
+        return torch.cat(parts)[None], torch.cat(places, 1)[:, None].to(self._device)
 
     def _ids(self, text: str) -> Tensor:
-        return self._model.weights.embed(torch.tensor(self._vocabulary.ids(text)))
+        return self._model.weights.embed(torch.tensor(self._vocabulary.ids(text), device=self._device))
 
     def _view(self, frame: VideoFrame) -> Tensor:
         emotion = self._model.weights.config.emotion

@@ -16,7 +16,10 @@ from realtime.errors import BadModel
 from realtime.evidence.engine import Checkpoint, choose
 from realtime.evidence.engines import artifact, in_onnxruntime
 from realtime.evidence.engines.in_torch import TorchTowers
+from realtime.loading import load
 from realtime.model import checkpoint
+from realtime.reason.prompt import SECTIONS
+from realtime.records import Ask, ReasonDone, UInt8, VideoFrame, Window
 from tests.export.shapes import SMALL, SMALL_AUDIO
 
 
@@ -80,6 +83,29 @@ def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("traced")
+def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, portrait: UInt8) -> None:
+    """So that a card can be timed on the published shapes without the published weights (`export/card.sh`)."""
+    smaller = {
+        "vision_config": SMALL | {"out_hidden_size": 256},
+        "audio_config": SMALL_AUDIO | {"output_dim": 256},
+        "text_config": {"hidden_size": 256, "intermediate_size": 64, "num_hidden_layers": 9, "num_attention_heads": 2,
+                        "num_key_value_heads": 1, "vocab_size": 2000},
+    }  # fmt: skip
+    random_weights.write(tmp_path / "3B", "3B", whole=True, smaller=smaller)
+    assert len(list((tmp_path / "3B").glob("model-*"))) == 5
+    model = load(str(tmp_path / "3B"), engine="torch")
+    ask, perceiver = Ask(labels=model.labels), model.perceiver(0)
+    perceiver.ask(ask)
+    frame = perceiver.see(VideoFrame(0.5, portrait))
+    window = Window(0, 0.0, 1.0, (frame,), ())
+    assert frame.ring
+    assert sum(model.thinker.fast_label(window, ask).probabilities.values()) == pytest.approx(1)
+    done = list(model.thinker.reason(window, ask))[-1]
+    assert isinstance(done, ReasonDone)
+    assert done.timings_ms["chain_tokens"] > len(SECTIONS)
+    perceiver.close()
+
+
 def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
