@@ -115,7 +115,7 @@ def _status(options: argparse.Namespace) -> int:
     print(f"application  {state['application']} {state['message']}".rstrip())
     for name, part in state["deployments"].items():
         replicas = ", ".join(f"{count} {kind.lower()}" for kind, count in part["replicas"].items()) or "no replicas"
-        print(f"{name:<12} {part['status']}: {replicas} {part['message']}".rstrip())
+        print(f"{name:<12} {part['status']}: {replicas} {connect.first_and_last(part['message'])}".rstrip())
     if state["application"] == "RUNNING":
         card = connect.card()
         print(f"model        {card.model} ({card.fingerprint}), EmoThinker {card.version}")

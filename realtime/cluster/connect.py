@@ -87,12 +87,18 @@ def _until_running() -> None:
         if app.status == "RUNNING":
             return
         if app.status == "DEPLOY_FAILED":
+            causes = {last_line(part.message) for part in app.deployments.values() if part.message}
             raise NotDeployed(
-                f"The deployment did not come up: {last_line(app.message)}",
-                "`python -m realtime.cluster status` says what became of each replica; usually a model that the nodes "
-                "cannot read, or another version on them.",
+                f"The deployment did not come up: {' '.join(sorted(causes)) or app.message}",
+                "What ran before it goes on. Usually it is a model that the nodes cannot read, or another version on "
+                "them; the nodes' logs are in /tmp/ray/session_latest/logs/serve.",
             )
-        waits = [f"{name}: {last_line(part.message)}" for name, part in app.deployments.items() if part.message]
+        waits = [
+            f"{name}: {first_and_last(part.message)}"
+            for name, part in app.deployments.items()
+            # What became of the deployment before this one may still be told.
+            if part.message and part.status != "DEPLOY_FAILED"
+        ]
         if waits and (said := " ".join(waits)) != told:
             logger.warning("still waiting, for as long as it takes (Ctrl-C leaves it to the cluster). %s", said)
             told = said
@@ -186,6 +192,12 @@ def own_version() -> str:
         return version("emothinker")
     except PackageNotFoundError:
         return "unknown"
+
+
+def first_and_last(text: str) -> str:
+    """What happened and its cause: between them Serve has the replica's traceback."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(line[:400] for line in lines[:: max(1, len(lines) - 1)])
 
 
 def last_line(text: str) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 TOKEN = "~/.ray/auth_token"
-"Written by the first `ray start --head` of a machine."
+"Written by `ray get-auth-token --generate`."
 
 
 def prepare() -> None:
@@ -15,13 +15,15 @@ def prepare() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Whatever of Ray still runs when a cluster was left would start one of its own, here.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
-    if has_token():
+    if token():
         # A cluster of `ray start` asks for its token, and a driver shows it only when told to; where none is asked for,
         # none is missed.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def has_token() -> bool:
-    """Whether this machine holds a cluster's token, where Ray looks for one."""
-    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(os.environ.get("RAY_AUTH_TOKEN")) or Path(named or TOKEN).expanduser().is_file()
+def token() -> str | None:
+    """The cluster's token, where this machine holds one in a place where Ray looks for it."""
+    if given := os.environ.get("RAY_AUTH_TOKEN"):
+        return given
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or TOKEN).expanduser()
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else None

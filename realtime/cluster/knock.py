@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
+from realtime.cluster.environment import TOKEN, token
 from realtime.errors import BadSettings, ClusterUnreachable
 
 CONNECT_S = 3.0
@@ -26,24 +27,32 @@ def knock(address: str) -> None:
             f"Nothing answers at {address}: {error.strerror or error}.",
             "Check the address, the firewall, and that `ray start --head` runs there.",
         ) from error
-    if not _is_head(address):
-        raise ClusterUnreachable(
-            f"What answers at {address} is no head of a Ray cluster.",
-            "Name the port that `ray start --head` told: 6379, not the dashboard's 8265 nor the client's 10001.",
-        )
+    match _answer(address):
+        case "OK" | "OTHER":
+            return
+        case "UNAUTHENTICATED":
+            ours = "holds none" if token() is None else "holds another"
+            raise ClusterUnreachable(
+                f"The Ray cluster at {address} asks for its token, and this machine {ours}.",
+                f"Bring the head's {TOKEN} here, or its content into RAY_AUTH_TOKEN.",
+            )
+    raise ClusterUnreachable(
+        f"What answers at {address} is no head of a Ray cluster.",
+        "Name the port that `ray start --head` told: 6379, not the dashboard's 8265 nor the client's 10001.",
+    )
 
 
-def _is_head(address: str) -> bool:
+def _answer(address: str) -> str:
+    """The name of its gRPC status; OTHER where it is Ray's to find out."""
     import grpc
 
     if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
-        # Certificates are Ray's own matter.
-        return True
+        return "OTHER"
+    shown = [("authorization", f"Bearer {ours}")] if (ours := token()) else []
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            channel.unary_unary(ALIVE)(b"", timeout=ANSWER_S)
+            channel.unary_unary(ALIVE)(b"", timeout=ANSWER_S, metadata=shown)
         except grpc.RpcError as error:
-            # A head that wants its token has answered, too; what is wrong with ours, Ray tells.
-            other = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNIMPLEMENTED)
-            return error.code() not in other
-    return True
+            no_head = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "UNAUTHENTICATED"}
+            return str(error.code().name) if error.code().name in no_head else "OTHER"
+    return "OK"
