@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from realtime.evidence.engines import in_torch
 from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
 from realtime.evidence.engines.graph import AudioGraph, VisionGraph
 from realtime.evidence.tokens import frame_tokens, speech_tokens
@@ -67,3 +68,33 @@ def test_speech_equals_training(model: EmoThinker, n_frames: int) -> None:
     tower = heard(model.thinker.audio_tower(inputs["mel"], inputs["n_frames"]), inputs["n_frames"])
     wanted, _ = speech_tokens(model, tower, text_QD=text, measures_10=torch.zeros(10), verdict_7=torch.zeros(7))
     torch.testing.assert_close(heard(graph(*inputs.values()), inputs["n_frames"]), wanted)
+
+
+def test_without_room_for_a_cuda_graph_the_plain_one_answers_and_room_is_made(
+    model: EmoThinker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The allocator fails where it would; as on a card, but for the card."""
+    towers = in_torch.TorchTowers(model)
+    mel, text = torch.randn(2, 128, 200), torch.randn(5, 64)
+    given = {"mel": mel, "n_frames": torch.full((2,), 200, dtype=torch.int32), "text": text.expand(2, -1, -1),
+             "text_valid": torch.ones(2, 5, dtype=torch.int32)}  # fmt: skip
+    plain = towers.audio(given)
+    captured: list[bool] = []
+
+    class Graph(in_torch.Captured):
+        def __init__(self, *_: object) -> None:
+            captured.append(len(captured) != 1)
+            if not captured[-1]:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        def replay(self, _: list[torch.Tensor]) -> list[torch.Tensor]:
+            return [plain]
+
+    monkeypatch.setattr(in_torch, "Captured", Graph)
+    towers._captures = True
+    assert towers.audio(given) is plain
+    one = {name: value[:1] for name, value in given.items()}
+    torch.testing.assert_close(towers.audio(one), plain[:1])
+    assert not towers._captured
+    assert towers.audio(one) is plain, "captured once there is room"
+    assert captured == [True, False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from realtime.evidence.engines.graph import AudioGraph, VisionGraph
 from realtime.model.thinker import EmoThinker
+
+logger = logging.getLogger(__name__)
 
 MAX_CAPTURED = 8
 "Sizes (batch, windows, words) kept as CUDA graphs; each holds its buffers. The one captured first goes first."
@@ -22,6 +25,7 @@ class TorchTowers:
         thinker, emotion = model.thinker, model.emotion
         self._vision = VisionGraph(thinker.visual, emotion.visual_selector).eval()
         self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor).eval()
+        self._captures = self._device.type == "cuda"
         self._captured: dict[tuple[object, ...], Captured] = {}
 
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
@@ -33,14 +37,23 @@ class TorchTowers:
     @torch.inference_mode()
     def _run(self, name: str, graph: nn.Module, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         given = [self._cast(key, value) for key, value in inputs.items()]
-        if self._device.type != "cuda":
+        if not self._captures:
             return outputs_of(graph(*given))
         size = (name, *(tuple(value.shape) for value in given))
         if size not in self._captured:
             if len(self._captured) >= MAX_CAPTURED:
                 self._captured.pop(next(iter(self._captured)))
-            self._captured[size] = Captured(graph, [value.to(self._device) for value in given])
-        return self._captured[size].replay(given)
+            given = [value.to(self._device) for value in given]
+            try:
+                self._captured[size] = Captured(graph, given)
+            except torch.OutOfMemoryError:
+                logger.warning("no room for a CUDA graph of %s; %d are given up", size, len(self._captured))
+        if size in self._captured:
+            return self._captured[size].replay(given)
+        # Out here, where the failure no longer holds what had been allocated for it. Captured another time.
+        self._captured.clear()
+        torch.cuda.empty_cache()
+        return outputs_of(graph(*given))
 
     def _cast(self, name: str, value: Tensor) -> Tensor:
         return value.to(self._dtype) if name in HALVED else value
