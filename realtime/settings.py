@@ -137,7 +137,8 @@ class ModelSettings:
     int8: bool = False
     "Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are (`python -m train.fidelity`)."
     fp8: bool = False
-    "The same in float8_e4m3fn, for cards (SM 8.9 and later compute in it); on a CPU it is slower than full weights."
+    """The same in float8_e4m3fn, for cards (SM 8.9 and later compute in it); on a CPU it is slower than full weights.
+    Not for nano: it changes more than one of a hundred answers."""
     threads: int = 0
     "Of one product of matrices on a CPU; 0: one for a model like nano, whose products are too small to be shared out."
     seed: int = 0
