@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
 
+import grpc
 from ray.exceptions import RayActorError, RayTaskError
 
 from realtime import cli
@@ -22,9 +25,10 @@ from realtime.cluster import __main__ as command
 from realtime.cluster import config, connect
 from realtime.cluster.app import ARGS
 from realtime.cluster.calls import Waits, ask
+from realtime.cluster.knock import ALIVE, knock
 from realtime.cluster.remote import Unsaid
 from realtime.cluster.wire import SCHEMA, Card
-from realtime.errors import BadSettings, ClusterMismatch, ReplicaLost, ServerBusy
+from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, ReplicaLost, ServerBusy
 from realtime.metrics import Metrics
 from realtime.records import ReasonDelta
 from realtime.sessions import Sessions
@@ -61,6 +65,48 @@ async def test_something_else_that_listens_is_told_within_seconds(capsys: pytest
         port = other.sockets[0].getsockname()[1]
         assert await asyncio.to_thread(command.main, ["status", "--address", f"127.0.0.1:{port}"]) == 8
     assert "is no head of a Ray cluster" in capsys.readouterr().err
+
+
+@pytest.fixture
+def guarded_head() -> Iterator[str]:
+    """What answers as a head does that asks for the token RIGHT."""
+
+    def alive(request: bytes, context: grpc.ServicerContext) -> bytes:
+        if ("authorization", "Bearer RIGHT") not in [(item.key, item.value) for item in context.invocation_metadata()]:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+        return b""
+
+    service, _, method = ALIVE.strip("/").partition("/")
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        handler = grpc.unary_unary_rpc_method_handler(alive)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield f"127.0.0.1:{port}"
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize(("ours", "told"), [(None, "holds none"), ("WRONG", "holds another"), ("RIGHT", None)])
+def test_a_token_that_is_not_the_cluster_s_is_told_at_once(
+    ours: str | None, told: str | None, guarded_head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "auth_token"
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(path))
+    if ours is not None:
+        path.write_text(f"{ours}\n")
+    if told is None:
+        knock(guarded_head)
+        return
+    with pytest.raises(ClusterUnreachable, match=told):
+        knock(guarded_head)
+
+
+def test_of_what_a_replica_died_of_its_first_and_last_line_are_told() -> None:
+    died = "It failed to start.\n  File x.py, line 3\n    raise BadModel()\n\nBadModel: no such model\n"
+    assert connect.first_and_last(died) == "It failed to start. BadModel: no such model"
+    assert [connect.first_and_last(text) for text in ("", "one", "one\ntwo")] == ["", "one", "one two"]
 
 
 @pytest.mark.parametrize("address", ["cluster", "cluster:ray", ":6379", "ray://head:10001", "head:637900"])
