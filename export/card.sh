@@ -35,11 +35,11 @@ for shapes in 3B 7B; do
   # ms of a frame and of a chunk: torch eager, compiled and as CUDA graph, transformers, TensorRT, the floor.
   step $shapes-towers "$python" -m export.bench --model "$out/$shapes" --engines "$out/engines-$shapes" \
     --json "$out/$shapes-towers.json"
-  # label_ms, tokens_per_s, floors.tokens_per_s_reached, ratios to plain transformers.
-  step $shapes "$python" -m realtime.cli bench "$recording" --model "$out/$shapes" --device cuda --engine torch \
-    --json "$out/$shapes.json"
+  # label_ms, tokens_per_s, floors.tokens_per_s_reached, ratios to plain transformers; `engine` says what ran.
+  step $shapes "$python" -m realtime.cli bench "$recording" --model "$out/$shapes" --device cuda \
+    --engine auto --engine-dir "$out/engines-$shapes" --json "$out/$shapes.json"
 done
 # evidence_ms.p95 of a hundred people, and what was done without (`reduced`).
-step 3B-hundred "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda --engine torch \
-  --sessions 100 --repeats 0 --json "$out/3B-hundred.json"
+step 3B-hundred "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda \
+  --engine auto --engine-dir "$out/engines-3B" --sessions 100 --repeats 0 --json "$out/3B-hundred.json"
 exit $failed
