@@ -24,6 +24,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from realtime.errors import BadSettings
 from realtime.loading import Device, LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.products import Narrow
@@ -31,6 +32,7 @@ from realtime.reason.chain import read_answer
 from realtime.reason.stream import Reasoner
 from realtime.records import Ask, FrameEvidence, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from train import ferplus, ravdess
+from train.command import run_command
 
 WANTED = 0.995
 SPAN_S = 8.0
@@ -150,10 +152,13 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    with torch.inference_mode():
-        figures = compare(
-            load(args.model, engine="torch", device=args.device), args.data, args.windows, kinds=args.narrow
-        )
+    model = load(args.model, engine="torch", device=args.device)
+    try:
+        with torch.inference_mode():
+            figures = compare(model, args.data, args.windows, kinds=args.narrow)
+    except FileNotFoundError as error:
+        hint = "Name the folder that holds FER+ and RAVDESS with --data."
+        raise BadSettings(f"There is no {error.filename}.", hint) from error
     for name, value in figures.items():
         print(f"{name:<26} {value}", file=sys.stderr)
     line = json.dumps(figures)
@@ -165,4 +170,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, "train.fidelity")
