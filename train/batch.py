@@ -20,7 +20,7 @@ from realtime.model.language import Slots
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.chain import SectionText
-from realtime.reason.stream import ANSWER_TOKENS, CHAIN_SLOTS, SECTION_TOKENS, n_faces
+from realtime.reason.stream import ANSWER_TOKENS, CHAIN_SLOTS, SECTION_TOKENS
 from realtime.records import Label, Window
 
 GROW_SLOTS = 160
@@ -96,15 +96,12 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Ask) -> tu
     memory = Slots(weights.config.text, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
     visible = torch.zeros(n_rows, longest + GROW_SLOTS, dtype=torch.bool, device=device)
     rows, best = [], []
-    for index, (window, look) in enumerate(zip(windows, looks, strict=True)):
+    for index, look in enumerate(looks):
         n = look.laid.memory.n_used
         memory.keys_LBHSD[:, index, :, :n] = look.laid.memory.keys_LHSD[:, :, :n]
         memory.values_LBHSD[:, index, :, :n] = look.laid.memory.values_LHSD[:, :, :n]
         visible[index, :n] = True
-        read = look.chain_logits_V is not None  # the label pass has read the chain's beginning too
-        openings = reasoner.openings(look)
-        beginning = [] if read else [*state_ids(vocabulary, window), *openings[prompt.SECTIONS[0]]]
-        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), openings, deque(beginning)))
+        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), look.openings, deque(look.beginning)))
         best.append(int(look.chain_logits_V.argmax()) if look.chain_logits_V is not None else 0)
     positions = torch.tensor([look.chain_position for look in looks], device=device)
     for step in range(CHAIN_SLOTS):
@@ -132,11 +129,3 @@ def grown(memory: Slots, config: TextConfig) -> Slots:
     wider.keys_LBHSD[..., :n_slots, :] = keys
     wider.values_LBHSD[..., :n_slots, :] = memory.values_LBHSD
     return wider
-
-
-def state_ids(vocabulary: Vocabulary, window: Window) -> list[int]:
-    return vocabulary.ids(
-        prompt.branch_text(
-            n_faces=n_faces(window), has_picture=bool(window.frames), has_speech=bool(window.speech), opening=""
-        )
-    )

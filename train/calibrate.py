@@ -4,8 +4,9 @@
 
 Draws windows of validation faces and voices in every modality state, answers them with the packaged model, and fits by
 likelihood of the observers' vote: for the fast label of each state a temperature, and a bias for each label; for face
-and voice together what each alone counts beside both; then power and bonus that join it with the label the chain
-arrived at. Writes WORK/calibration.json (for `train.package`), prints the error before and after.
+and voice together what each alone counts beside both; then the bonus of the label that the chain arrived at. Last, one
+temperature for each state on validation people as they come live. Writes WORK/calibration.json
+(for `train.package`), prints the error before and after.
 
 Rare emotions are drawn more often than they occur. A face alone counts for as much as makes up for that; of pairs it
 is not known how often they occur, and the rarer an emotion among those drawn, the more it counts, by the root.
@@ -15,44 +16,30 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from realtime.loading import LoadedModel, load
-from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason import calibrate
+from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Ask
-from realtime.records import Label
 from train.batch import chains
+from train.calibration import Answered, calibrated, fit, log_softmax, settled, uncalibrated
 from train.corpus import TextEncoder
+from train.evaluation.answering import Asked, perceive
+from train.evaluation.samples import SAMPLES
 from train.layout import Layout
 from train.material import Material
 from train.metrics import calibration_error
 
-UNSURE_BELOW = 0.4
-"Calibrated top probability under which a verdict is told as unsure: with seven labels, less likely right than wrong."
-BIAS_RIDGE = 0.02
-"On the sum of squared biases, beside a mean log-likelihood: a few hundred windows should not bend a label far."
 BATCH = 24
-
-
-@dataclass(frozen=True)
-class Answered:
-    state: str
-    log_p: np.ndarray
-    "(7,) or, with both modalities, (3, 7): uncalibrated log-probabilities of the fast label, of face and voice alone."
-    chain: int
-    "Index of the chain's label, −1 for none."
-    target: np.ndarray
-    "(7,) vote shares."
-    drawn_p: float
-    "How likely this face was drawn against the others; 1 without a face."
+LIVE = {"face": ("ferplus",), "voice": ("ravdess",), "both": ("agree", "conflict")}
+"Modality state → the benchmarks whose validation people show it as it comes live."
+LIVE_FACES = 600
 
 
 def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
@@ -79,83 +66,24 @@ def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> l
     return answered
 
 
-def uncalibrated(label: Label) -> np.ndarray:
-    parts = [label.probabilities, *((label.conflict.face, label.conflict.voice) if label.conflict else ())]
-    rows = np.log(np.maximum([[part[name] for name in EXPERT_LABELS] for part in parts], 1e-9))
-    return rows if label.conflict else rows[0]
+def collect_live(model: LoadedModel, data: Path) -> list[Answered]:
+    """Pictures and sentences of validation people through perception, as they come live; only their labels are read.
 
-
-def log_softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = scores - scores.max(1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return result
-
-
-def majority_nll(scores: np.ndarray, target: np.ndarray) -> float:
-    """Mean negative log-likelihood of the majority vote."""
-    return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
-
-
-def fit_state(log_p_NB7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (B,) of the branches and (7,) biases of the most likely calibration."""
-    scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
-    weight = torch.from_numpy(weight_N / weight_N.sum())
-    counts = torch.full((scores.shape[1],), 1 / scores.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(scores.shape[2], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([counts, bias], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        nll = F.cross_entropy((scores * counts[:, None]).sum(1) + bias, target, reduction="none")
-        loss = (weight * nll).sum() + BIAS_RIDGE * bias.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return counts.detach().numpy(), bias.detach().numpy()
-
-
-def fit(answered: list[Answered]) -> Calibration:
-    fast: dict[str, float] = {}
-    biases: dict[str, dict[str, float]] = {}
-    alone: dict[str, float] = {}
-    for state in ("both", "face", "voice"):
-        rows = [a for a in answered if a.state == state]
-        if len(rows) < 30:
-            continue
-        target = np.stack([a.target for a in rows]).argmax(1)
-        weight = {
-            "both": np.bincount(target, minlength=len(EXPERT_LABELS)).clip(1)[target] ** -0.5,
-            "face": 1 / np.array([a.drawn_p for a in rows]),
-            "voice": np.ones(len(rows)),
-        }[state]
-        counts, bias = fit_state(np.stack([np.atleast_2d(a.log_p) for a in rows]), target, weight)
-        if counts[0] <= 0:
-            raise SystemExit(
-                f"No calibration was found for {state}: its label does not count. Were the labels trained?"
-            )
-        fast[state] = round(1 / float(counts[0]), 3)
-        biases[state] = dict(zip(EXPERT_LABELS, (round(float(value), 3) for value in bias), strict=True))
-        alone |= dict(zip(("face", "voice"), (round(float(value), 3) for value in counts[1:]), strict=False))
-    fitted = Calibration(fast, biases, alone)
-    log_p, target = log_softmax(calibrated(answered, fitted)), np.stack([a.target for a in answered])
-    said = np.stack(
-        [np.eye(len(EXPERT_LABELS))[a.chain] if a.chain >= 0 else np.zeros(len(EXPERT_LABELS)) for a in answered]
-    )
-    pairs = [(power, bonus) for power in np.linspace(0.3, 1.3, 21) for bonus in np.linspace(0, 3, 31)]
-    power, bonus = min(pairs, key=lambda pair: majority_nll(pair[0] * log_p + pair[1] * said, target))
-    chain = {"power": round(float(power), 3), "bonus": round(float(bonus), 3)}
-    return Calibration(fast, biases, alone, chain, UNSURE_BELOW)
-
-
-def calibrated(answered: list[Answered], calibration: Calibration) -> np.ndarray:
-    """(N, 7) log-probabilities of the fast labels as they are told."""
-    told = []
-    for a in answered:
-        scores = [dict(zip(EXPERT_LABELS, row, strict=True)) for row in np.atleast_2d(a.log_p).tolist()]
-        alone = dict(zip(("face", "voice"), scores[1:], strict=False))
-        told.append(list(calibrate.fast(scores[0], a.state, calibration, alone=alone).values()))
-    return np.log(np.maximum(told, 1e-9))
+    The windows that are drawn are many and of every kind, but easier: of several sentences most were acted alike. On
+    those alone a model becomes too sure of what it is then shown.
+    """
+    asked, answered = Asked("", labels=tuple(model.labels)), []
+    for state, benchmarks in LIVE.items():
+        for benchmark in benchmarks:
+            samples = list(SAMPLES[benchmark](data, "valid", LIVE_FACES if benchmark == "ferplus" else None))
+            for sample, window in perceive(model, asked, samples, frozenset())[0]:
+                if calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech)) != state:
+                    continue  # the face was not found
+                label = model.thinker.look(window, asked.ask).label
+                truth = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)]
+                answered.append(Answered(state, uncalibrated(label), -1, truth, 1.0))
+            print(f"{len(answered)} live windows read", flush=True)
+    return answered
 
 
 def main() -> None:
@@ -169,7 +97,7 @@ def main() -> None:
     material = Material(args.data, args.work, "valid", n_entries=500, towers=model.weights)
     layout = Layout(model.weights, TextEncoder.read(args.work))
     answered = collect(model, material, layout, args.windows)
-    calibration = fit(answered)
+    calibration, live = settled(fit(answered), collect_live(model, args.data))
     target = np.stack([a.target for a in answered]).argmax(1)
     before = np.exp(np.stack([np.atleast_2d(a.log_p)[0] for a in answered]))
     after = np.exp(log_softmax(calibrated(answered, calibration)))
@@ -180,6 +108,7 @@ def main() -> None:
     )
     agreed = np.mean([a.chain == t for a, t in zip(answered, target, strict=True)])
     labels = f"{np.mean(before.argmax(1) == target):.3f} → {np.mean(after.argmax(1) == target):.3f}"
+    print("as they come live: " + ", ".join(f"{state} {found}" for state, found in live.items()))
     print(f"fast label right {labels}, chain {agreed:.3f}; {json.dumps(values)}")
 
 

@@ -6,6 +6,7 @@ from the face alone, from the voice alone, and the chain. Evidence chunks attend
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,12 +19,12 @@ from realtime.model.language import chunk_mask
 from realtime.model.selectors import keep_background
 from realtime.model.thinker import EmoThinker
 from realtime.reason import prompt
-from realtime.reason.branches import look_ids
+from realtime.reason.branches import look_ids, told_before
 from realtime.reason.sequence import Chunk, marked, text_positions
 from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train import scenes
 from train.coet.measured import VOICE_WORDS
-from train.corpus import EXTRA_QUESTIONS, Example, TextEncoder
+from train.corpus import EXTRA_QUESTIONS, Example, TextEncoder, one_label
 from train.material import Material, PoolEntry
 from train.words import IN_WORDS, appended, face_words, voice_words
 
@@ -32,6 +33,8 @@ WORDS_SHARE = 0.08
 "How often cues are told in words instead of tokens (`words.py`)."
 CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is withheld, so that the model works with and without."
+DRAWN_LOOKS_SHARE = 0.3
+"How often a label that a chain is told is drawn by its share instead of being the likeliest."
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
 "Of a token in the loss, by section; 1 elsewhere. Where the words hang on the evidence they count for more."
 
@@ -213,22 +216,31 @@ class Layout:
         return Sequence(torch.cat(parts), torch.cat(positions, 1), mask, label_at, n_evidence, start, targets)
 
     def with_first_look(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
-        """Evidence, label branches, and a chain that is told labels before it argues, as serving tells it its own.
+        """Evidence, label branches, and a chain that is told labels as it goes, as serving tells it its own.
 
         Here they are those of instruments that never met these people, and so are the words about the face and the
         voice alone and what the chain comes to: of people it learns from, the model knows the answer by heart, and a
-        chain that learns to correct what it was told with that corrects it wrongly on strangers. The label branches
-        learn half from observers and half from the instruments, which know nothing by heart.
+        chain that learns to correct what it was told with that corrects it wrongly on strangers. Some are drawn: the
+        cue tokens hold what the instruments say too, and a chain that reads it there contradicts what it was told.
+        The label branches learn half from observers and half from the instruments, which know nothing by heart.
         """
-        looks = material.looks(example)
-        labels = tuple(EXPERT_LABELS[int(shares.argmax())] for shares in looks.values()) or (prompt.UNSURE,)
+        looks, drawn = material.looks(example), {}
+        for name, shares in looks.items():
+            by_share = rng.random() < DRAWN_LOOKS_SHARE
+            drawn[name] = int(rng.choice(len(shares), p=shares / shares.sum()) if by_share else shares.argmax())
         asked = self.asked(material, example, rng)
         found = {name: torch.from_numpy(shares.astype(np.float32)) for name, shares in looks.items()}
         mixed = {name: (shares + found.get(name, shares)) / 2 for name, shares in asked.targets.items()}
-        return self.with_chain(replace(asked, targets=mixed), example.told(looks), labels)
+        looked = told_before(
+            {name: EXPERT_LABELS[label] for name, label in drawn.items()},
+            has_face=example.n_faces > 0,
+            has_speech=example.voice_row >= 0,
+        )
+        told = example.told({name: one_label(shares, drawn[name]) for name, shares in looks.items()})
+        return self.with_chain(replace(asked, targets=mixed), told, looked)
 
-    def with_chain(self, asked: Sequence, example: Example, looked: tuple[str, ...]) -> Sequence:
-        """The same with the chain's branch, which is told the labels `looked` before it argues."""
+    def with_chain(self, asked: Sequence, example: Example, looked: Mapping[str, tuple[str, ...]]) -> Sequence:
+        """The same with the chain's branch, which is told the labels `looked` before its sections."""
         has_speech = example.voice_row >= 0
         state = {"n_faces": example.n_faces, "has_picture": example.has_picture, "has_speech": has_speech}
         head = self.encoder.ids(prompt.branch_text(**state, opening=""))
@@ -251,17 +263,16 @@ class Layout:
         )
 
     def chain(
-        self, example: Example, looked: tuple[str, ...]
+        self, example: Example, looked: Mapping[str, tuple[str, ...]]
     ) -> tuple[list[int], list[float], dict[str, tuple[int, int]]]:
         """Token ids of the chain as the Thinker is to write it, the weight of each in the loss, the sections' spans."""
         ids: list[int] = []
         weights: list[float] = []
         spans = {}
         for name in prompt.SECTIONS:
-            if name == prompt.ARGUMENT:
-                given = look_ids(self.encoder, looked)
-                ids += given
-                weights += [0.0] * len(given)
+            given = look_ids(self.encoder, looked.get(name, ()))
+            ids += given
+            weights += [0.0] * len(given)
             section = self.encoder.ids(f"<{name}>{example.sections[name]}</{name}>")
             spans[name] = (len(ids), len(ids) + len(section) - 1)
             ids += section

@@ -100,7 +100,7 @@ def sequences(
     return [
         layout.with_first_look(material, example, rng)
         if looks
-        else layout.with_chain(layout.asked(material, example, rng), example, ())
+        else layout.with_chain(layout.asked(material, example, rng), example, {})
         for example, rng in zip(batch, rngs, strict=True)
     ]
 
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=92.0, help="of this cycle of the learning rate")
     parser.add_argument("--cycle", type=int, default=0, help="1, 2, …: another cycle from where the last one ended")
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--first-look", action="store_true", help="chains are told labels before they argue")
+    parser.add_argument("--first-look", action="store_true", help="chains are told labels as they go")
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))

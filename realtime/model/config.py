@@ -92,6 +92,7 @@ class Calibration:
     alone: Mapping[str, float] = field(default_factory=dict)
     "How much the log-scores of 'face' and of 'voice' alone count beside those of both, where there are both."
     chain: Mapping[str, float] = field(default_factory=dict)
+    "`bonus`: what is added to the log-probability of the label that the chain arrived at."
     unsure_below: float = 0.0
     "A verdict whose calibrated top probability is lower is told as 'unsure'."
 
@@ -109,7 +110,7 @@ class EmotionConfig:
     ring: bool = False
     "Trained with evidence chunks that attend to the system prompt and themselves only; else plain causal attention."
     first_look: bool = False
-    "Trained with chains that are told their own fast labels before they argue (`reason/branches.py`)."
+    "Trained with chains that are told their own fast labels as they go (`reason/branches.py`)."
     memory: int = 0
     "Earlier conclusions of the session that a chain is told before it begins; 0: none (`reason/branches.py`)."
     frame_px: int = 448

@@ -4,11 +4,13 @@
                  both modalities                 the face alone     the voice alone
 
 The branches do not see each other, and a modality is hidden from a branch by its mask. The chain continues the first
-one: its state is read with the labels, and so is its opening tag, whose hidden state gives the chain's first word.
+one: its state is read with the labels, and so is its opening tag, whose hidden state gives the chain's first word,
+unless the chain is told a first look before that.
 
-A chain trained with a first look is told what these labels were before it argues, after it has told of the evidence:
+A chain trained with a first look is told what these labels were: of each modality before it tells of it, of both before
+it argues, and there again of each alone where they differ:
 
-    … </voice> <label> a <label> b <label> c <coarse> …
+    state <label> b <face> … <label> c <voice> … </voice> <label> a <label> b <label> c <coarse> …
 
 A chain trained with a memory (`EmotionConfig.memory`) is told the session's last conclusions before its state. It then
 has a branch of its own, so that the labels stay what is seen and heard, and no echo of what was concluded:
@@ -21,7 +23,7 @@ so, for one that was not trained at all, too: how far it would believe its own p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,9 +64,9 @@ class Read:
     scores: dict[str, dict[str, float]]
     "Log-probability of each label, by branch."
     n_shared: int
-    "Tokens that the chain begins with and the memory holds already: state and opening tag, or none."
+    "Tokens that the chain begins with and the memory holds already: its state, perhaps its opening tag, or none."
     chain_logits_V: Tensor | None
-    "Of the chain's first word, after those."
+    "Of the chain's first word, where those end with its opening tag."
 
 
 def n_faces(window: Window) -> int:
@@ -93,14 +95,31 @@ def past_text(window: Window, labels: Sequence[str], n: int) -> str:
     return prompt.past_text([(round(window.end_s - past.at_s), past.label, past.intensity) for past in named])
 
 
-def first_look(label: Label, window: Window) -> tuple[str, ...]:
-    """The likeliest label of everything, then of the face and of the voice alone where there are both."""
-    if not n_faces(window) and not window.speech:
-        return (prompt.UNSURE,)
-    shares = [label.probabilities]
+def first_look(label: Label, window: Window) -> dict[str, tuple[str, ...]]:
+    """`told_before` of the likeliest label of everything, and of face and voice alone where there are both."""
+    shares = {"both": label.probabilities}
     if label.conflict is not None:
-        shares += [label.conflict.face, label.conflict.voice]
-    return tuple(max(each, key=lambda name: each[name]) for each in shares)
+        shares |= {"face": label.conflict.face, "voice": label.conflict.voice}
+    likeliest = {branch: max(each, key=lambda name: each[name]) for branch, each in shares.items()}
+    return told_before(likeliest, has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+
+
+def told_before(labels: Mapping[str, str], *, has_face: bool, has_speech: bool) -> dict[str, tuple[str, ...]]:
+    """Section → the labels its chain is told before it, from one label for each label branch.
+
+    The argument is told of each modality again only where they differ: whether they do need not be worked out.
+    """
+    if not has_face and not has_speech:
+        return {prompt.ARGUMENT: (prompt.UNSURE,)}
+    told: dict[str, tuple[str, ...]] = {prompt.ARGUMENT: (labels["both"],)}
+    face, voice = labels.get("face", labels["both"]), labels.get("voice", labels["both"])
+    if has_face:
+        told["face"] = (face,)
+    if has_speech:
+        told["voice"] = (voice,)
+    if has_face and has_speech and face != voice:
+        told[prompt.ARGUMENT] += (face, voice)
+    return told
 
 
 def look_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
@@ -108,11 +127,9 @@ def look_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
     return [token for label in labels for text in (prompt.LABEL_TAG, label) for token in encoder.ids(text)]
 
 
-def openings(vocabulary: Vocabulary, looked: Sequence[str] = ()) -> dict[str, list[int]]:
+def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """Section → the tokens that open it: given, never decoded. `looked`: of a chain trained with a first look."""
-    tags = {name: vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
-    tags[prompt.ARGUMENT] = look_ids(vocabulary, looked) + tags[prompt.ARGUMENT]
-    return tags
+    return {name: look_ids(vocabulary, looked.get(name, ())) + vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
 
 
 class LabelPass:
@@ -123,7 +140,8 @@ class LabelPass:
         self._reader = reader
         self._vocabulary = vocabulary
         self._tag = vocabulary.ids(prompt.LABEL_TAG)
-        self._opening = vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
+        # What a chain is told before its first section is not known yet, so that it ends with the state.
+        self._opening = [] if model.config.emotion.first_look else vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
 
     @torch.inference_mode()
     def read(self, laid: Laid, window: Window, labels: Sequence[str]) -> Read:
@@ -151,10 +169,11 @@ class LabelPass:
                 plan.beside(tail[:-1], after=ends[name])
         hidden = self._read(plan, laid.memory)
         wanted = [row for name in states for row in plan.rows_after(ends[name], tails)]
-        if opened is not None:
-            wanted.append(opened - 1)
+        begun = opened if self._opening else None
+        if begun is not None:
+            wanted.append(begun - 1)
         logits = self._reader.logits(hidden[torch.tensor(wanted, device=hidden.device)])
-        chain_logits = logits[-1] if opened is not None else None
+        chain_logits = None if begun is None else logits[-1]
         laid.memory.n_used = plan.n_before + (opened or 0)
         log_p = torch.log_softmax(logits.float(), dim=-1).cpu()
         scores, at = {}, 0

@@ -56,11 +56,10 @@ def fast(
 def joined(
     fast_probabilities: Mapping[str, float], chain_label: str | None, calibration: Calibration
 ) -> dict[str, float]:
-    """The fast distribution to the power `chain["power"]`, with `chain["bonus"]` (in logits) for the chain's label."""
-    power, bonus = calibration.chain.get("power", 1.0), calibration.chain.get("bonus", 0.0)
+    """The fast distribution with `chain["bonus"]` (in logits) for the chain's label."""
+    bonus = calibration.chain.get("bonus", 0.0)
     scores = [
-        power * math.log(max(p, 1e-9)) + (bonus if label == chain_label else 0.0)
-        for label, p in fast_probabilities.items()
+        math.log(max(p, 1e-9)) + (bonus if label == chain_label else 0.0) for label, p in fast_probabilities.items()
     ]
     return dict(zip(fast_probabilities, softmax(scores), strict=True))
 

@@ -72,7 +72,12 @@ class Labelled:
     laid: Laid
     chain_position: int
     "Where its next token stands."
+    openings: dict[str, list[int]]
+    "Section → the tokens that open it."
+    beginning: list[int]
+    "Tokens that the chain begins with and the memory does not hold yet."
     chain_logits_V: Tensor | None
+    "Of the first word, where nothing is to be read before it."
 
 
 @dataclass
@@ -179,7 +184,14 @@ class Reasoner:
         laid = self._from_ring(window, ask) or self._whole(window, ask)
         read = self._labels.read(laid, window, ask.labels)
         label = self._label(window, read.scores)
-        return Labelled(window, ask, label, laid, laid.next_position + read.n_shared, read.chain_logits_V)
+        looked = first_look(label, window) if self._model.config.emotion.first_look else {}
+        opened = openings(self.vocabulary, looked)
+        beginning: list[int] = []
+        if read.chain_logits_V is None:
+            state = [] if read.n_shared else self.vocabulary.ids(state_text(window))
+            beginning = state + opened[prompt.SECTIONS[0]]
+        at = laid.next_position + read.n_shared
+        return Labelled(window, ask, label, laid, at, opened, beginning, read.chain_logits_V)
 
     def _from_ring(self, window: Window, ask: prompt.Ask) -> Laid | None:
         """The window from its session's ring; None where some of it is not there."""
@@ -242,11 +254,11 @@ class Reasoner:
 
     def _written(self, labelled: Labelled, seat: Seat) -> Iterator[Written]:
         began_s = self._now_s()
-        tags = self.openings(labelled)
+        tags = labelled.openings
         decoder = Decoder(self.vocabulary, seat)
-        first, *later = prompt.SECTIONS
-        if not decoder.ready:
-            decoder.feed([*self.vocabulary.ids(state_text(labelled.window)), *tags[first]])
+        if labelled.beginning:
+            decoder.feed(labelled.beginning)
+        _, *later = prompt.SECTIONS
         sections: dict[str, str] = {}
         for name, following in zip(prompt.SECTIONS, [*later, None], strict=True):
             section = SectionText(name)
@@ -261,11 +273,6 @@ class Reasoner:
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
         yield ReasonDone(sections, answer, timings)
-
-    def openings(self, labelled: Labelled) -> dict[str, list[int]]:
-        """The tokens that open each section of this window's chain."""
-        looks = self._model.config.emotion.first_look
-        return openings(self.vocabulary, first_look(labelled.label, labelled.window) if looks else ())
 
     # The plain way.
 

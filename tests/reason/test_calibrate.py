@@ -37,7 +37,7 @@ def test_what_each_modality_says_alone_counts_beside_what_both_say() -> None:
 
 
 def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
-    calibration = Calibration(chain={"power": 1.0, "bonus": math.log(4)})
+    calibration = Calibration(chain={"bonus": math.log(4)})
     even = {"happy": 0.5, "sad": 0.5}
     assert calibrate.joined(even, "sad", calibration) == pytest.approx({"happy": 0.2, "sad": 0.8})
     assert calibrate.joined(even, None, calibration) == pytest.approx(even)

@@ -66,9 +66,6 @@ def test_labels_are_of_what_is_seen_and_heard_whatever_was_concluded(nano: Loade
         nano.thinker.vocabulary.ids(state_text(BOTH))
     )
     assert with_it.laid.memory.n_used - without.laid.memory.n_used == n_told > 0
-    assert with_it.chain_logits_V is not None
-    assert without.chain_logits_V is not None
-    assert not torch.allclose(with_it.chain_logits_V, without.chain_logits_V, atol=1e-3)
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from realtime.loading import LoadedModel, load
 from realtime.model.language import chunk_mask
 from realtime.reason import prompt
-from realtime.reason.branches import past_text, state_text
+from realtime.reason.branches import past_text, state_text, told_before
 from realtime.reason.prompt import SECTIONS, Ask
 from realtime.reason.sequence import READ_AT_S, assemble, text_positions
 from realtime.records import (
@@ -89,7 +89,7 @@ def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[
     emotion = weights.config.emotion
     evidence = assemble(weights, vocabulary, window, ASK)
     head = vocabulary.ids(state_text(window, past=past_text(window, ASK.labels, emotion.memory)))
-    given = model.thinker.openings(model.thinker.look(window, ASK))
+    given = model.thinker.look(window, ASK).openings
     chain: list[int] = []
     opens: list[bool] = []
     for name in SECTIONS:
@@ -116,23 +116,33 @@ def test_decoding_on_slots_equals_one_plain_pass(nano: LoadedModel) -> None:
     assert said == best
 
 
-def test_a_chain_argues_from_its_own_fast_labels(nano: LoadedModel) -> None:
-    """Of everything, then of the face and of the voice alone where there are both."""
+def test_a_chain_goes_on_from_its_own_fast_labels(nano: LoadedModel) -> None:
+    """Of each modality before what it says of it, of everything before it argues."""
 
-    def told(window: Window) -> str:
-        openings = nano.thinker.openings(nano.thinker.look(window, ASK))
-        assert [nano.thinker.vocabulary.text(openings[name]) for name in SECTIONS if name != "coarse"] == [
-            f"<{name}>" for name in SECTIONS if name != "coarse"
-        ]
-        return nano.thinker.vocabulary.text(openings["coarse"])
+    def told(window: Window) -> dict[str, str]:
+        opened = nano.thinker.look(window, ASK).openings
+        texts = {name: nano.thinker.vocabulary.text(opened[name]).removesuffix(f"<{name}>") for name in SECTIONS}
+        return {name: text for name, text in texts.items() if text}
 
-    fast = nano.thinker.fast_label(BOTH, ASK)
-    assert fast.conflict is not None
-    best = [max(p, key=lambda x: p[x]) for p in (fast.probabilities, fast.conflict.face, fast.conflict.voice)]
-    assert told(BOTH) == "".join(f"<label>{label}" for label in best) + "<coarse>"
-    face = nano.thinker.fast_label(FACE_ONLY, ASK).probabilities
-    assert told(FACE_ONLY) == f"<label>{max(face, key=lambda x: face[x])}<coarse>"
-    assert told(NOTHING) == "<label>unsure<coarse>"
+    label = nano.thinker.fast_label(BOTH, ASK)
+    assert label.conflict is not None
+    both, face, voice = (
+        f"<label>{max(p, key=lambda x: p[x])}" for p in (label.probabilities, label.conflict.face, label.conflict.voice)
+    )
+    argument = both if face == voice else both + face + voice
+    assert told(BOTH) == {"face": face, "voice": voice, "coarse": argument}
+    seen = nano.thinker.fast_label(FACE_ONLY, ASK).probabilities
+    alone = f"<label>{max(seen, key=lambda x: seen[x])}"
+    assert told(FACE_ONLY) == {"face": alone, "coarse": alone}
+    assert told(NOTHING) == {"coarse": "<label>unsure"}
+
+
+def test_an_argument_is_told_of_face_and_voice_again_where_they_differ() -> None:
+    def told(**labels: str) -> tuple[str, ...]:
+        return told_before(labels, has_face=True, has_speech=True)["coarse"]
+
+    assert told(both="sad", face="sad", voice="happy") == ("sad", "sad", "happy")
+    assert told(both="sad", face="happy", voice="happy") == ("sad",)
 
 
 def test_many_together_equal_one_by_one(nano: LoadedModel) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from realtime.evidence.cues import CUES
 from realtime.model.experts import EXPERT_LABELS
 from train.coet.measured import EXPRESSION, VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
-from train.corpus import Example
+from train.corpus import Example, one_label
 
 
 def sure(label: str) -> np.ndarray:
@@ -35,12 +36,14 @@ def test_a_chain_says_what_the_instruments_find_and_comes_to_it() -> None:
     assert (told["context"], told["atmosphere"]) == (observed["context"], observed["atmosphere"])
 
 
-def test_a_chain_names_one_label_where_two_are_close() -> None:
-    close = np.array([0.31, 0.3, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_chain_names_the_one_label_that_it_is_told_where_two_are_close(label: int) -> None:
+    close = one_label(np.array([0.31, 0.3, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5]), label)
+    assert close.sum() == pytest.approx(1.0)
     told = window().told({"both": close, "face": close, "voice": close}).sections
-    first, second = (EXPRESSION[label][0] for label in EXPERT_LABELS[:2])
-    assert (first in told["face"], second in told["face"]) == (True, False)
-    assert told["answer"].startswith(EXPERT_LABELS[0])
+    this, other = (EXPRESSION[EXPERT_LABELS[index]][0] for index in (label, 1 - label))
+    assert (this in told["face"], other in told["face"]) == (True, False)
+    assert told["answer"].startswith(EXPERT_LABELS[label])
 
 
 def test_with_nobody_to_look_at_the_chain_is_what_it_was() -> None:

@@ -93,11 +93,11 @@ def test_a_missing_modality_is_said() -> None:
     ("face", "voice", "coarse", "expected"),
     [
         ("The expression is happy.", "The voice sounds happy.", "Face and voice disagree; the face weighs more.", True),
-        ("The expression is happy.", "The voice sounds happy.", "Face and voice agree.", False),
+        ("The expression is happy.", "The voice sounds happy.", "Both agree.", False),
         ("The expression is happy.", "The voice is sad.", "Both point the same way.", True),
         ("The expression is happy.", "The voice is perhaps sad.", "Face and voice disagree.", False),
         ("The expression is happy.", "No speech.", "Only the face speaks.", None),
-        ("The expression could be happy or sad.", "The voice is sad.", "Face and voice agree.", None),
+        ("The expression could be happy or sad.", "The voice is sad.", "Both agree.", None),
     ],
 )
 def test_a_chain_contradicts_itself_where_it_counts_two_that_it_names_alike_as_different(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.metrics import bootstrap, brier, calibration_error, confusion, recalls, weighted_f1
+from train.metrics import bootstrap, brier, calibration_error, calibration_floor, confusion, recalls, weighted_f1
 
 DFEW = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 MAE_DFER_FOLD_1 = [
@@ -57,6 +57,15 @@ def test_calibration_error_by_hand() -> None:
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     assert calibration_error(p, np.array([0, 1, 0, 0])) == pytest.approx(0.4)
     assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
+
+
+def test_what_a_true_model_would_show_by_hand() -> None:
+    """One sample of confidence 0.5 is off by 0.5 whatever happens; of two in a bin half the draws are off by none."""
+    assert calibration_floor(np.array([[0.5, 0.5]])) == pytest.approx(0.5)
+    assert calibration_floor(np.array([[1.0, 0.0]] * 3)) == 0.0
+    assert calibration_floor(np.array([[0.5, 0.5]] * 2), n_draws=20_000) == pytest.approx(0.25, abs=0.01)
+    many = np.array([[0.7, 0.3]] * 10_000)
+    assert calibration_floor(many) < 0.01
 
 
 def test_brier_by_hand() -> None:

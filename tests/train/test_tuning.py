@@ -183,7 +183,7 @@ def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
     layout = Layout(model, loaded.thinker.vocabulary)
     kept = watch(work / "clips" / "clip0.mp4", loaded)
     example = Example(kept, SECTIONS, {"both": "happy"}, draw=1)
-    sequence = layout.with_chain(layout.asked(example), example, ("sad", "sad", "fear"))
+    sequence = layout.with_chain(layout.asked(example), example, {"face": ("sad",), "coarse": ("sad", "fear")})
     wanted = sequence.targets_T[sequence.chain_from :]
     said = loaded.thinker.vocabulary.text(wanted[wanted != IGNORED].tolist())
     assert said == "".join(f"{text}</{name}>" for name, text in SECTIONS.items())
@@ -200,7 +200,7 @@ def test_a_chain_is_trained_with_a_past_in_the_words_of_serving(work: Path) -> N
     end_s = kept.window.end_s
     past = (Conclusion(end_s - 9.0, "sad", "slight"), Conclusion(end_s - 2.0, "fear", ""))
     told = replace(kept, window=replace(kept.window, before=past))
-    ids, given = Layout(model, loaded.thinker.vocabulary).chain_branch(Example(told, SECTIONS, {}, draw=1), ())
+    ids, given = Layout(model, loaded.thinker.vocabulary).chain_branch(Example(told, SECTIONS, {}, draw=1), {})
     n_head = given.index(False)
     text = loaded.thinker.vocabulary.text(ids[:n_head])
     assert "\nBefore: 9 s ago sad, slight; 2 s ago fear.\nIn view: " in text

@@ -213,7 +213,8 @@ class Writer:
         if face is None:
             return f"Tendency {tendency}. {self.pick('Only the voice speaks', 'The voice is the only evidence')}."
         if face.argmax() == voice.argmax():
-            return f"Tendency {tendency}. {self.pick('Face and voice agree', 'Both point the same way')}."
+            # Not "face and voice agree": a small model would go on as that begins most often, which is "disagree".
+            return f"Tendency {tendency}. {self.pick('Both agree', 'Both point the same way')}."
         return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}."
 
     def reliable(self, seen: Observation) -> str:

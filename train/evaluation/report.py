@@ -113,6 +113,7 @@ def certainty(rows: Sequence[Row], labels: Sequence[str], field: str, prefix: st
     index_N = metrics.places([row["truth"] for row in own], labels)
     return {
         f"{prefix}ece": rounded(metrics.calibration_error(p_NL, index_N)),
+        f"{prefix}ece_floor": rounded(metrics.calibration_floor(p_NL)),
         f"{prefix}brier": rounded(metrics.brier(p_NL, index_N)),
     }
 

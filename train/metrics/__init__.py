@@ -84,6 +84,18 @@ def calibration_error(probabilities_NL: np.ndarray, truth_N: np.ndarray, bins: i
     return float(error)
 
 
+def calibration_floor(probabilities_NL: np.ndarray, bins: int = BINS, *, n_draws: int = 500, seed: int = 0) -> float:
+    """The calibration error that these very confidences would show on average if they were exactly true.
+
+    A few hundred samples never show 0: an error near this floor is no sign of a fault (Kumar et al., NeurIPS 2019).
+    """
+    confidence_N = probabilities_NL.max(1)
+    hits_DN = np.random.default_rng(seed).random((n_draws, len(confidence_N))) < confidence_N
+    bin_N = np.minimum((confidence_N * bins).astype(int), bins - 1)
+    gaps_DB = (hits_DN - confidence_N) @ np.eye(bins)[bin_N] / len(confidence_N)
+    return float(np.abs(gaps_DB).sum(1).mean())
+
+
 def brier(probabilities_NL: np.ndarray, truth_N: np.ndarray) -> float:
     """Mean squared distance between the distribution and the truth's unit vector (0 … 2)."""
     p = probabilities_NL / probabilities_NL.sum(1, keepdims=True)

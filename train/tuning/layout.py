@@ -115,8 +115,8 @@ class Layout:
         x = torch.cat([part.to(self.model.dtype) for part in parts])
         return Sequence(x, torch.cat(positions, 1), mask, targets, weights, at, label_rows, n_evidence, begin)
 
-    def with_chain(self, asked: Sequence, example: Example, looked: tuple[str, ...] = ()) -> Sequence:
-        """The same with the chain's branch, which is told the labels `looked` before it argues."""
+    def with_chain(self, asked: Sequence, example: Example, looked: Mapping[str, tuple[str, ...]]) -> Sequence:
+        """The same with the chain's branch, which is told the labels `looked` before its sections."""
         ids, given = self.chain_branch(example, looked)
         n_before, n = asked.n_tokens, len(ids)
         mask = torch.zeros(n_before + n, n_before + n, dtype=torch.bool)
@@ -144,7 +144,7 @@ class Layout:
         word = self.vocabulary.ids(example.labels[name]) if name in example.labels else []
         return asked + word, [True] * len(asked) + [False] * len(word)
 
-    def chain_branch(self, example: Example, looked: tuple[str, ...]) -> tuple[list[int], list[bool]]:
+    def chain_branch(self, example: Example, looked: Mapping[str, tuple[str, ...]]) -> tuple[list[int], list[bool]]:
         """As the chain is decoded: the state and what opens a section are given, the rest is the model's to say."""
         window = example.perceived.window
         past = past_text(window, prompt.Ask().labels, self.model.config.emotion.memory)

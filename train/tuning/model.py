@@ -12,8 +12,8 @@ from torch.utils.checkpoint import checkpoint
 
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.branches import n_faces
-from realtime.reason.prompt import UNSURE, Ask
+from realtime.reason.branches import n_faces, told_before
+from realtime.reason.prompt import Ask
 from realtime.records import Window
 from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.layout import Sequence as Laid
@@ -71,21 +71,21 @@ class Trainee(nn.Module):
     def laid_out(self, examples: Sequence[Example]) -> list[Laid]:
         """Windows with their chains. What a chain is told of a first look is the model's own, as it is by now."""
         asked = [self.layout.asked(example) for example in examples]
-        looks: list[tuple[str, ...]] = [()] * len(examples)
+        looks: list[dict[str, tuple[str, ...]]] = [{}] * len(examples)
         if self.thinker.config.emotion.first_look:
             with torch.no_grad():
                 looks = self.first_looks(asked, [example.perceived.window for example in examples])
         return [self.layout.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
 
-    def first_looks(self, asked: Sequence[Laid], windows: Sequence[Window]) -> list[tuple[str, ...]]:
-        """The likeliest label of each branch by its first token; nothing is likely where nobody is seen or heard."""
+    def first_looks(self, asked: Sequence[Laid], windows: Sequence[Window]) -> list[dict[str, tuple[str, ...]]]:
+        """What chains are told of the likeliest label of each branch, by its first token."""
         hidden, labels = self.hidden(asked), Ask().labels
         first = [self._vocabulary.ids(label)[0] for label in labels]
         looks = []
         for row, (one, window) in enumerate(zip(asked, windows, strict=True)):
             scores = self.thinker.thinker.lm_head(hidden[row, list(one.label_rows.values())])[:, first]
-            best = tuple(labels[index] for index in scores.argmax(1).tolist())
-            looks.append(best if n_faces(window) or window.speech else (UNSURE,))
+            best = dict(zip(one.label_rows, (labels[index] for index in scores.argmax(1).tolist()), strict=True))
+            looks.append(told_before(best, has_face=n_faces(window) > 0, has_speech=bool(window.speech)))
         return looks
 
     def hidden(self, laid: Sequence[Laid]) -> Tensor:
