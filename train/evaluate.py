@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes, each with a model")
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
     args.add_argument("--ablate", action="store_true", help="the table of switches instead of one run")
-    args.add_argument("--baselines", action="store_true", help="also fit the classical baselines (ferplus, ravdess)")
+    args.add_argument("--baselines", action="store_true", help="also simpler ways: ferplus, ravdess, agree, conflict")
     args.add_argument("--predictions", type=Path, help="score these saved answers (CSV or JSON lines) instead")
     args.add_argument("--labels", nargs="+", metavar="LABEL", help="of --predictions that bring their own truth")
     peer = args.add_argument_group("peer: any OpenAI-compatible multimodal endpoint instead of a checkpoint")
@@ -181,9 +181,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.benchmark, task.settings["model"], split, rows, task.asked.labels, folds=task.whole_folds
     )  # fmt: skip
     if args.baselines:
-        found = baselines.measure(args.benchmark, args.data, args.split, args.out)
+        found = baselines.measure(args.benchmark, args.data, args.split, args.out, args.model)
         result["baselines"] = found
-        result["tables"] = {"Baselines, fitted on the train split": baselines.table(found, result)}
+        result["tables"] = {"Baselines, which never met these people": baselines.table(found, result)}
     finish(args, result)
     if args.judge_url:
         # The report is there by now: a judge that is down takes nothing with it.

@@ -23,7 +23,7 @@ from realtime.reason.branches import look_ids, told_before
 from realtime.reason.sequence import Chunk, marked, text_positions
 from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train import scenes
-from train.coet.measured import VOICE_WORDS
+from train.coet.measured import EXPRESSION, VOICE_WORDS
 from train.corpus import EXTRA_QUESTIONS, Example, TextEncoder, one_label
 from train.material import Material, PoolEntry
 from train.words import IN_WORDS, appended, face_words, voice_words
@@ -37,6 +37,9 @@ DRAWN_LOOKS_SHARE = 0.3
 "How often a label that a chain is told is drawn by its share instead of being the likeliest."
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
 "Of a token in the loss, by section; 1 elsewhere. Where the words hang on the evidence they count for more."
+
+NAMED_WEIGHT = 4.0
+"Of a word that names an emotion, times its section's: two or three of a section's words, and what the rest is about."
 
 
 @dataclass
@@ -66,6 +69,9 @@ class Layout:
     def __init__(self, model: EmoThinker, encoder: TextEncoder) -> None:
         self.model, self.encoder = model, encoder
         self.label_ids = [encoder.ids(label)[0] for label in EXPERT_LABELS]
+        words = {*EXPERT_LABELS, *(words[0] for words in EXPRESSION.values())}
+        self.naming = {token for word in words for token in encoder.ids(f" {word}")}
+        "Tokens of words that name an emotion within a sentence."
 
     def length(self, material: Material, example: Example) -> int:
         """About how many tokens the sequence of an example has; for batching alike with alike."""
@@ -276,7 +282,8 @@ class Layout:
             section = self.encoder.ids(f"<{name}>{example.sections[name]}</{name}>")
             spans[name] = (len(ids), len(ids) + len(section) - 1)
             ids += section
-            weights += [SECTION_WEIGHTS.get(name, 1.0)] * len(section)
+            weight = SECTION_WEIGHTS.get(name, 1.0)
+            weights += [weight * (NAMED_WEIGHT if token in self.naming else 1.0) for token in section]
         return ids + self.encoder.ids(prompt.END_OF_TURN), [*weights, 1.0], spans
 
     def measured(self, example: Example) -> dict[str, Tensor]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from realtime.loading import LoadedModel, load
-from realtime.records import LABELS, VideoFrame
+from realtime.records import LABELS, SpeechSegment, VideoFrame
 from train.evaluation.answering import Asked, answer_with, begun, perceive
+from train.evaluation.instruments import verdicts
 from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
+from train.perceived import measuring
 from train.readers.clip import Clip
 
 
@@ -90,3 +93,22 @@ def test_every_row_of_the_table_answers(nano: LoadedModel, picture: Sample) -> N
 
 def test_what_is_known_before_an_answer_names_the_truth(picture: Sample) -> None:
     assert begun(picture) == {"key": "p", "truth": "happy", "slices": {}}
+
+
+def test_the_instruments_speak_for_themselves_and_a_face_that_is_not_there_does_not(
+    nano: LoadedModel, picture: Sample
+) -> None:
+    """What a later sample of the session is told does not come from an earlier one."""
+    assert picture.frame is not None
+    tone = (0.3 * np.sin(2 * np.pi * 150 * np.arange(24_000) / 16_000)).astype(np.float32)
+    blank = np.full((240, 320, 3), 128, np.uint8)
+    session = [
+        replace(picture, frame=VideoFrame(1.5, picture.frame.rgb_HW3), speech=SpeechSegment(0.0, 1.5, tone)),
+        replace(picture, frame=VideoFrame(33.0, blank), speech=SpeechSegment(31.5, 33.0, tone[::-1].copy())),
+    ]
+    (face, voice), (nobody, other) = verdicts(measuring(nano), session)
+    assert nobody is None
+    assert face is not None
+    for shares in (face, voice, other):
+        assert shares.sum() == pytest.approx(1.0, abs=1e-4)
+    assert not np.allclose(voice, other)

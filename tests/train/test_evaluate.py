@@ -147,7 +147,7 @@ def test_peers_predictions_are_compared_with_a_run(command: Command, server: Scr
         (["--split", "nothing"], 2, "invalid choice"),
         (["--fold", "1"], 3, "emer has 0 folds"),
         (["--split", "train"], 3, "holds no clip of train; it has test"),
-        (["--baselines"], 2, "no classical baseline for emer"),
+        (["--baselines"], 2, "no baseline for emer"),
         (["--judge-url", "http://127.0.0.1:9/v1"], 2, "--judge-model is missing"),
         (["--model", "no/such/model/at/all"], 4, "neither a folder here"),
         (["--out", "{file}"], 2, "no folder to write into"),

@@ -90,6 +90,28 @@ def test_a_missing_modality_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fine", "expected"),
+    [
+        ("The sad face outweighs the happy voice: sad, strong.", False),
+        ("The face is sad, against a happy voice: sad, slight.", False),
+        ("A sad face and a happy voice together: neutral, moderate.", False),
+        ("The face is happy, against a happy voice: sad, slight.", True),
+        ("The angry voice outweighs the sad face: angry, strong.", True),
+        ("It points to sad, strong.", False),
+    ],
+)
+def test_a_chain_contradicts_itself_where_it_argues_from_another_emotion_than_it_named(
+    fine: str, expected: bool
+) -> None:
+    sections = {
+        "face": "The expression is sad.",
+        "voice": "The voice seems happy.",
+        "coarse": "Face and voice disagree.",
+    }
+    assert contradicts_itself(sections | {"fine": fine}) is expected
+
+
+@pytest.mark.parametrize(
     ("face", "voice", "coarse", "expected"),
     [
         ("The expression is happy.", "The voice sounds happy.", "Face and voice disagree; the face weighs more.", True),

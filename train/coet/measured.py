@@ -293,23 +293,34 @@ def as_text(sections: Mapping[str, str]) -> str:
     return "".join(f"<{name}>{sections[name]}</{name}>" for name in SECTIONS)
 
 
-NAMED = re.compile(rf"\b(?:{'|'.join(re.escape(words[0]) for words in EXPRESSION.values())})\b")
+EMOTIONS = "|".join(re.escape(words[0]) for words in EXPRESSION.values())
+NAMED = re.compile(rf"\b(?:{EMOTIONS})\b")
 "An emotion as `reading` names it."
+ARGUED = {name: re.compile(rf"\b({EMOTIONS}) {name}\b|\b{name} is ({EMOTIONS})\b") for name in ("face", "voice")}
+"What `fine` argues from: the emotion of each modality."
 
 
 def contradicts_itself(sections: Mapping[str, str]) -> bool | None:
-    """Whether `coarse` says that face and voice differ where the chain names the same of both, or the other way round.
+    """Whether the argument is about other emotions than the chain has named of face and voice.
 
-    None where it names no emotion of one of them, or more than one.
+    That is, `coarse` says that they differ where the same is named of both, or the other way round; or `fine` argues
+    from another emotion of one of them. None where no emotion of one of them is named, or more than one.
     """
-    named = []
+    named: list[str] = []
     for name, what in (("face", "expression"), ("voice", "voice")):
         _, found, reading = sections.get(name, "").lower().partition(f"the {what} ")
         words = NAMED.findall(reading) if found else []
         if len(words) != 1:
             return None
         named += words
-    return ("disagree" in sections.get("coarse", "").lower()) == (named[0] == named[1])
+    if ("disagree" in sections.get("coarse", "").lower()) == (named[0] == named[1]):
+        return True
+    fine = sections.get("fine", "").lower()
+    return any(
+        (before or after) != word
+        for word, argued in zip(named, ARGUED.values(), strict=True)
+        for before, after in argued.findall(fine)
+    )
 
 
 @dataclass(frozen=True)

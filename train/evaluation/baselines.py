@@ -1,7 +1,8 @@
-"""Classical baselines on the same people: fitted with scikit-learn on the train split alone.
+"""Simpler ways on the same people, none of which met them: classical ones, fitted with scikit-learn on the train split.
 
-    ferplus    mesh geometry (whitened components) and a perceptron
-    ravdess    prosody and cepstral statistics with a support vector machine, raw and against each speaker's own mean
+    ferplus          mesh geometry (whitened components) and a perceptron
+    ravdess          prosody and cepstral statistics with a support vector machine, raw and against the speaker's mean
+    agree, conflict  the model's own instruments without its Thinker (`instruments.py`)
 
 What is measured once (`train.prepare`) is kept in OUT/measured; a training run's crops.npz and voices.npz will do.
 """
@@ -17,16 +18,21 @@ import numpy as np
 
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
-from train import ferplus, metrics, prepare, ravdess
+from train import crowd, ferplus, metrics, prepare, ravdess
+from train.evaluation import instruments
 from train.evaluation.samples import wanted_actors, wanted_faces
 
+PAIRS = ("agree", "conflict")
 COMPONENTS = 100
 HIDDEN = (256, 128)
 
 
-def measure(benchmark: str, data: Path, split: str, out: Path) -> dict[str, dict[str, Any]]:
+def measure(benchmark: str, data: Path, split: str, out: Path, model: str) -> dict[str, dict[str, Any]]:
     """Figures by baseline. Raises BadSettings for a set that has none."""
     refuse(benchmark, split)
+    if benchmark in PAIRS:
+        found, truth = instruments.measure(benchmark, data, split, model)
+        return {name: figures(shares, truth, len(crowd.load(data).both)) for name, shares in found.items()}
     work = out / "measured"
     work.mkdir(parents=True, exist_ok=True)
     return of_faces(data, split, work) if benchmark == "ferplus" else of_voices(data, split, work)
@@ -34,8 +40,8 @@ def measure(benchmark: str, data: Path, split: str, out: Path) -> dict[str, dict
 
 def refuse(benchmark: str, split: str) -> None:
     """Raise BadSettings for what cannot be measured, before anything is answered."""
-    if benchmark not in ("ferplus", "ravdess"):
-        raise BadSettings(f"There is no classical baseline for {benchmark}.", "ferplus and ravdess have one.")
+    if benchmark not in ("ferplus", "ravdess", *PAIRS):
+        raise BadSettings(f"There is no baseline for {benchmark}.", "ferplus, ravdess, agree and conflict have one.")
     if split in ("train", "all"):
         raise BadSettings("Baselines are fitted on train, so they are measured on valid or test.", "Choose --split.")
 

@@ -1,0 +1,94 @@
+"""The model's own instruments without its Thinker: what their verdicts come to where there are a face and a voice.
+
+Pictures and sentences go through the very perception of a session; of what enters the cue tokens the verdicts of both
+experts are kept. Together they are settled as the crowd settles a face and a voice (`train/crowd.py`). A Thinker that
+does worse than this has lost something that it was told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.errors import BadSettings
+from realtime.evidence import tokens
+from realtime.evidence.perceive import Perception
+from realtime.loading import LoadedModel, load
+from realtime.model.experts import EXPERT_LABELS
+from realtime.model.thinker import EmoThinker
+from realtime.records import Ask
+from train import crowd
+from train.evaluation.samples import SAMPLES, Sample, sessions
+from train.perceived import measuring
+
+NAMES = ("the face expert", "the voice expert", "both experts, settled as a crowd would")
+
+
+class Verdicts:
+    """Listens to what the cue tokens of a picture and of a sentence are made from."""
+
+    def __init__(self) -> None:
+        self.face_7: np.ndarray | None = None
+        self.voice_7: np.ndarray | None = None
+
+    def of_frame(self, model: EmoThinker, selected_ND: Tensor, order_N: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
+        faces = cues["faces"]
+        self.face_7 = faces[0].verdict_7.double().exp().numpy() if faces else None
+        return tokens.with_frame_cues(model, selected_ND, order_N, **cues)
+
+    def of_voice(self, model: EmoThinker, tokens_ND: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
+        self.voice_7 = cues["verdict_7"].double().exp().numpy()
+        return tokens.with_voice_cues(model, tokens_ND, **cues)
+
+
+def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Shares (N, 7) by name, and what is true (N,), of the pairs of `benchmark`.
+
+    Raises BadSettings for a checkpoint without experts.
+    """
+    loaded = load(model, engine="torch")
+    if loaded.weights.emotion.face_expert is None or loaded.weights.emotion.voice_expert is None:
+        raise BadSettings(f"{loaded.name} has no instruments of its own to compare with.", "Leave --baselines out.")
+    votes = crowd.load(data)
+    teacher, heard = crowd.Teacher.fit(votes.face, votes.voice, votes.both), crowd.expected_voice_votes(votes)
+    samples = list(SAMPLES[benchmark](data, split, None))
+    shares: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
+    for part in sessions(samples, at_least=1):
+        for face, voice in verdicts(measuring(loaded), part):
+            # Where no face was found the voice speaks for all.
+            both = voice if face is None else teacher(face[None], (voice @ heard)[None])[0]
+            for name, found in zip(NAMES, (voice if face is None else face, voice, both), strict=True):
+                shares[name].append(found)
+    truth = np.array([EXPERT_LABELS.index(sample.truth) for sample in samples])
+    return {name: np.stack(rows) for name, rows in shares.items()}, truth
+
+
+@torch.inference_mode()
+def verdicts(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[np.ndarray | None, np.ndarray]]:
+    """(7,) shares by the face expert (None: no face found) and by the voice expert, of each pair of one session."""
+    listening, found = Verdicts(), []
+    perception = Perception(
+        model.weights,
+        model.towers,
+        query=model.thinker.query_embeddings,
+        ask=Ask(labels=model.labels),
+        seed=0,
+        frame_cues=listening.of_frame,
+        voice_cues=listening.of_voice,
+    )
+    try:
+        for sample in session:
+            assert sample.frame is not None
+            assert sample.speech is not None
+            perception.see(sample.frame)
+            perception.hear(sample.speech)
+            assert listening.voice_7 is not None
+            found.append((listening.face_7, listening.voice_7))
+    finally:
+        perception.close()
+    return found
