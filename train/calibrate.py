@@ -2,11 +2,11 @@
 
     python -m train.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
 
-Draws windows of validation faces and voices in every modality state, answers them with the packaged model, and fits by
-likelihood of the observers' vote: for the fast label of each state a temperature, and a bias for each label; for face
-and voice together what each alone counts beside both; then the bonus of the label that the chain arrived at. Last, one
-temperature for each state on validation people as they come live. Writes WORK/calibration.json
-(for `train.package`), prints the error before and after.
+Draws windows of validation faces and voices in every modality state, answers them with the packaged model, reads the
+labels of validation people as they come live, and fits by likelihood of the observers' vote: for the fast label of each
+state a temperature, and a bias for each label; for face and voice together what each alone counts beside both; then the
+bonus of the label that the chain arrived at. Last, one temperature for each state on what came live alone. Writes
+WORK/calibration.json (for `train.package`), prints the error before and after.
 
 Rare emotions are drawn more often than they occur. A face alone counts for as much as makes up for that; of pairs it
 is not known how often they occur, and the rarer an emotion among those drawn, the more it counts, by the root.
@@ -44,7 +44,9 @@ LIVE_FACES = 600
 
 def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
     ask, answered = Ask(labels=model.labels), []
-    face_p = dict(zip(material.corpus.face_rows.tolist(), material.corpus.face_p.tolist(), strict=True))
+    # On average over what is drawn a face counts as one.
+    often = material.corpus.face_p * len(material.corpus.face_rows)
+    counts = dict(zip(material.corpus.face_rows.tolist(), (1 / often).tolist(), strict=True))
     for start in range(0, n, BATCH):
         rng = np.random.default_rng(50_000 + start)
         examples = [e for e in (material.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
@@ -59,7 +61,7 @@ def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> l
                     uncalibrated(label),
                     EXPERT_LABELS.index(read) if read in EXPERT_LABELS else -1,
                     example.seen.verdict,
-                    face_p[example.face_rows[0]] if example.n_faces else 1.0,
+                    counts[example.face_rows[0]] if example.n_faces else 1.0,
                 )
             )
         print(f"{len(answered)} windows answered", flush=True)
@@ -97,7 +99,8 @@ def main() -> None:
     material = Material(args.data, args.work, "valid", n_entries=500, towers=model.weights)
     layout = Layout(model.weights, TextEncoder.read(args.work))
     answered = collect(model, material, layout, args.windows)
-    calibration, live = settled(fit(answered), collect_live(model, args.data))
+    live = collect_live(model, args.data)
+    calibration, found = settled(fit([*answered, *live]), live)
     target = np.stack([a.target for a in answered]).argmax(1)
     before = np.exp(np.stack([np.atleast_2d(a.log_p)[0] for a in answered]))
     after = np.exp(log_softmax(calibrated(answered, calibration)))
@@ -108,7 +111,7 @@ def main() -> None:
     )
     agreed = np.mean([a.chain == t for a, t in zip(answered, target, strict=True)])
     labels = f"{np.mean(before.argmax(1) == target):.3f} → {np.mean(after.argmax(1) == target):.3f}"
-    print("as they come live: " + ", ".join(f"{state} {found}" for state, found in live.items()))
+    print("as they come live: " + ", ".join(f"{state} {each}" for state, each in found.items()))
     print(f"fast label right {labels}, chain {agreed:.3f}; {json.dumps(values)}")
 
 

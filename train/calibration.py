@@ -30,8 +30,8 @@ class Answered:
     "Index of the chain's label, −1 for none."
     target: np.ndarray
     "(7,) vote shares."
-    drawn_p: float
-    "How likely this face was drawn against the others; 1 without a face."
+    counts: float
+    "For how many it stands, where a face is alone: more, the less often such faces are drawn than met."
 
 
 def uncalibrated(label: Label) -> np.ndarray:
@@ -81,7 +81,7 @@ def fit(answered: list[Answered]) -> Calibration:
         target = np.stack([a.target for a in rows]).argmax(1)
         weight = {
             "both": np.bincount(target, minlength=len(EXPERT_LABELS)).clip(1)[target] ** -0.5,
-            "face": 1 / np.array([a.drawn_p for a in rows]),
+            "face": np.array([a.counts for a in rows]),
             "voice": np.ones(len(rows)),
         }[state]
         counts, bias = fit_state(np.stack([np.atleast_2d(a.log_p) for a in rows]), target, weight)
