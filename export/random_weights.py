@@ -50,7 +50,7 @@ def published_config(shapes: str) -> dict[str, Any]:
     return {
         "model_type": "qwen2_5_omni",
         "thinker_config": {
-            "text_config": TEXT[shapes],
+            "text_config": dict(TEXT[shapes]),
             "vision_config": {"out_hidden_size": hidden},
             "audio_config": {"output_dim": hidden},
         },
