@@ -74,7 +74,7 @@ def collect_live(model: LoadedModel, data: Path) -> list[Answered]:
     The windows that are drawn are many and of every kind, but easier: of several sentences most were acted alike. On
     those alone a model becomes too sure of what it is then shown.
     """
-    asked, answered = Asked("", labels=tuple(model.labels)), []
+    asked, answered = Asked(model.name, labels=tuple(model.labels)), []
     for state, benchmarks in LIVE.items():
         for benchmark in benchmarks:
             samples = list(SAMPLES[benchmark](data, "valid", LIVE_FACES if benchmark == "ferplus" else None))

@@ -33,7 +33,7 @@ from realtime.reason import prompt
 from realtime.reason.stream import Reasoner
 from train import ferplus, nano_config
 from train.batch import chains
-from train.coet.measured import faithful
+from train.coet.checks import faithful
 from train.corpus import Example, TextEncoder
 from train.layout import Layout, Sequence
 from train.material import Material

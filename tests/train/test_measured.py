@@ -12,6 +12,7 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import LABELS, SECTIONS
+from train.coet.checks import contradicts_itself, faithful
 from train.coet.measured import (
     CUE_WORDS,
     Observation,
@@ -19,8 +20,6 @@ from train.coet.measured import (
     VoiceHeard,
     Writer,
     as_text,
-    contradicts_itself,
-    faithful,
 )
 
 

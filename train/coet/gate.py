@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from realtime.reason.chain import NEGATIONS, read_answer
 from realtime.reason.prompt import SECTIONS, UNSURE
 from realtime.records import LABELS
-from train.coet.measured import CUE_WORDS, VOICE_WORDS, faithful
+from train.coet.checks import faithful
+from train.coet.measured import CUE_WORDS, VOICE_WORDS
 from train.coet.observe import SeenClip
 
 CUE_ABSENT = 0.12

@@ -23,7 +23,7 @@ from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Ask
 from realtime.records import LABELS, Label, Window
 from train.batch import chains
-from train.coet.measured import faithful
+from train.coet.checks import faithful
 from train.evaluation import watching
 from train.evaluation.reading import read
 from train.evaluation.runs import end_with_parent

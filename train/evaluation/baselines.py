@@ -18,7 +18,7 @@ import numpy as np
 
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
-from train import crowd, ferplus, metrics, prepare, ravdess
+from train import ferplus, metrics, prepare, ravdess
 from train.evaluation import instruments
 from train.evaluation.samples import wanted_actors, wanted_faces
 
@@ -32,7 +32,7 @@ def measure(benchmark: str, data: Path, split: str, out: Path, model: str) -> di
     refuse(benchmark, split)
     if benchmark in PAIRS:
         found, truth = instruments.measure(benchmark, data, split, model)
-        return {name: figures(shares, truth, len(crowd.load(data).both)) for name, shares in found.items()}
+        return {name: figures(shares, truth) for name, shares in found.items()}
     work = out / "measured"
     work.mkdir(parents=True, exist_ok=True)
     return of_faces(data, split, work) if benchmark == "ferplus" else of_voices(data, split, work)
@@ -110,13 +110,14 @@ def _machine(x_NP: np.ndarray, labels_N: np.ndarray, train_N: np.ndarray, test_N
     return figures(given, labels_N[test_N], int(train_N.sum()))
 
 
-def figures(p_NL: np.ndarray, truth_N: np.ndarray, n_train: int) -> dict[str, Any]:
+def figures(p_NL: np.ndarray, truth_N: np.ndarray, n_train: int | None = None) -> dict[str, Any]:
+    """`n_train`: how many samples a baseline was fitted on here."""
     truth = [EXPERT_LABELS[place] for place in truth_N]
     given = [EXPERT_LABELS[place] for place in p_NL.argmax(1)]
     interval = metrics.intervals(metrics.with_unread(truth, given, EXPERT_LABELS))["accuracy"]
     return {
         "n": len(truth),
-        "n_train": n_train,
+        **({} if n_train is None else {"n_train": n_train}),
         "accuracy": round(float(np.mean(p_NL.argmax(1) == truth_N)), 4),
         "accuracy_95": [round(interval.low, 4), round(interval.high, 4)],
         "uar": round(metrics.uar(truth, given, EXPERT_LABELS), 4),

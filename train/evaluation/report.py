@@ -13,7 +13,7 @@ import numpy as np
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.prompt import UNSURE
 from train import metrics
-from train.coet.measured import contradicts_itself
+from train.coet.checks import contradicts_itself
 
 Row = Mapping[str, Any]
 FEW = 20

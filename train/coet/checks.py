@@ -1,0 +1,70 @@
+"""Reads a chain back: whether its statements are what was measured, and its argument about what it named itself.
+
+It knows the words of the `measured` annotator (`measured.py`), which are those that nano writes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from train.coet.measured import CUE_WORDS, DEGREES, EXPRESSION, VOICE_WORDS
+
+EMOTIONS = "|".join(re.escape(words[0]) for words in EXPRESSION.values())
+NAMED = re.compile(rf"\b(?:{EMOTIONS})\b")
+"An emotion as `reading` names it."
+ARGUED = {name: re.compile(rf"\b({EMOTIONS}) {name}\b|\b{name} is ({EMOTIONS})\b") for name in ("face", "voice")}
+"What `fine` argues from: the emotion of each modality."
+
+
+def contradicts_itself(sections: Mapping[str, str]) -> bool | None:
+    """Whether the argument is about other emotions than the chain has named of face and voice.
+
+    That is, `coarse` says that they differ where the same is named of both, or the other way round; or `fine` argues
+    from another emotion of one of them. None where no emotion of one of them is named, or more than one.
+    """
+    named: list[str] = []
+    for name, what in (("face", "expression"), ("voice", "voice")):
+        _, found, reading = sections.get(name, "").lower().partition(f"the {what} ")
+        words = NAMED.findall(reading) if found else []
+        if len(words) != 1:
+            return None
+        named += words
+    if ("disagree" in sections.get("coarse", "").lower()) == (named[0] == named[1]):
+        return True
+    fine = sections.get("fine", "").lower()
+    return any(
+        (before or after) != word
+        for word, argued in zip(named, ARGUED.values(), strict=True)
+        for before, after in argued.findall(fine)
+    )
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    n_statements: int
+    n_true: int
+
+
+def faithful(sections: Mapping[str, str], cues: Mapping[str, float], relative: Mapping[str, float]) -> Faithfulness:
+    """How many statements about cues and prosody agree with what was measured in that window.
+
+    A cue statement is true when the measured intensity lies within half a step (0.12) of its word's range; a prosody
+    statement when the measured difference has its sign and at least half its size.
+    """
+    n = true = 0
+    # With several people the first is the one measured.
+    text = sections.get("face", "").lower().split("person b:")[0]
+    bounds = {word: (low - 0.12, high + 0.12) for (low, word), high in zip(DEGREES, (1.0, 0.72, 0.5), strict=True)}
+    for cue, words in CUE_WORDS.items():
+        for word in words:
+            for match in re.finditer(rf"{word} (strongly|clearly|slightly)", text):
+                low, high = bounds[match.group(1)]
+                n, true = n + 1, true + (low <= cues.get(cue, 0.0) <= high)
+    text = sections.get("voice", "").lower()
+    for key, ((less, more), noun) in VOICE_WORDS.items():
+        for match in re.finditer(rf"{noun} (much )?({less}|{more})", text):
+            z = relative.get(key, 0.0) * (1 if match.group(2) == more else -1)
+            n, true = n + 1, true + (z > (0.7 if match.group(1) else 0.25))
+    return Faithfulness(n, true)
