@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.towers import towers_of
+from realtime.engine.loading import LoadedModel, load
 from realtime.errors import RealtimeError
-from realtime.evidence.engines.artifact import Artifact
-from realtime.loading import LoadedModel, load
 from realtime.reason.chain import read_answer
 from realtime.records import Ask, Window
+from realtime.towers.artifact import Artifact
 
 if TYPE_CHECKING:
     from train.evaluation.samples import Sample
@@ -76,7 +76,7 @@ def windows(model: LoadedModel, given: Sequence[Sample]) -> Iterator[Window]:
 
 
 def answers(model: LoadedModel, given: Sequence[Sample]) -> list[Told]:
-    from train.batch import chains
+    from train.evaluation.batch import chains
 
     seen, ask = list(windows(model, given)), Ask(labels=model.labels)
     told = []

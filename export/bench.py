@@ -28,11 +28,11 @@ from export.source import TOWERS, load_graph
 from export.timing import Run, floor_ms, interleaved, rates
 from export.towers import stock
 from realtime.errors import EngineMissing, RealtimeError
-from realtime.evidence.engines import artifact
-from realtime.evidence.engines.batch import FrameInput, drop_noise, text_inputs, vision_inputs
-from realtime.evidence.engines.in_onnxruntime import OnnxGraph
-from realtime.evidence.engines.in_torch import Captured
 from realtime.model import checkpoint
+from realtime.towers import artifact
+from realtime.towers.batch import FrameInput, drop_noise, text_inputs, vision_inputs
+from realtime.towers.onnx_runtime import OnnxGraph
+from realtime.towers.torch_runtime import Captured
 
 WORDS = 16
 
@@ -125,7 +125,7 @@ def exported_runs(root: Path | None, source: str, tower: str) -> dict[str, Run]:
             if made.kind == "onnx":
                 runs[f"onnxruntime {made.described}"] = OnnxGraph(made.folder / entry["file"])
             else:
-                from realtime.evidence.engines.in_tensorrt import Engine, fits_here
+                from realtime.towers.tensorrt_runtime import Engine, fits_here
 
                 fits_here([made], build="python -m export.trt")
                 runs[f"{made.kind} {made.described}"] = Engine(

@@ -25,7 +25,7 @@ step limits "$python" -m export.limits
 step nano-engines "$python" -m export.trt --model nano --out "$out/engines-nano"
 step nano-towers "$python" -m export.bench --model nano --engines "$out/engines-nano" --json "$out/nano-towers.json"
 step nano "$python" -m realtime.cli bench "$recording" --device cuda --engine torch --json "$out/nano.json"
-[ -z "$data" ] || step nano-fp8 "$python" -m train.fidelity --data "$data" --device cuda --narrow fp8 int8 \
+[ -z "$data" ] || step nano-fp8 "$python" -m train.evaluation.fidelity --data "$data" --device cuda --narrow fp8 int8 \
   --json "$out/nano-fp8.json"
 
 for shapes in 3B 7B; do

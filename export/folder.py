@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from realtime.errors import RealtimeError
-from realtime.evidence.engines.artifact import CARD, Artifact, file_sha256
+from realtime.towers.artifact import CARD, Artifact, file_sha256
 
 SPARE = 1.1
 "Room asked for over what the weights need."

@@ -30,11 +30,11 @@ from export import command, one_node
 from export.folder import ExportFailed, check_space, whole_folder, write_card
 from export.source import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
-from realtime.evidence.engines import artifact
-from realtime.evidence.engines.graph import AUDIO_INPUTS, AUDIO_OUTPUTS, TEXT_INPUTS, VISION_INPUTS, VISION_OUTPUTS
-from realtime.evidence.engines.in_torch import HALVED
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
+from realtime.towers import artifact
+from realtime.towers.graph import AUDIO_INPUTS, AUDIO_OUTPUTS, TEXT_INPUTS, VISION_INPUTS, VISION_OUTPUTS
+from realtime.towers.torch_runtime import HALVED
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float32}
 OPSETS = (20, 23)

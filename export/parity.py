@@ -27,13 +27,13 @@ from export.folder import rewrite_card
 from export.onnx import MAX_WINDOWS
 from export.towers import GraphTowers, stock, towers_of
 from realtime.errors import EngineMissing
-from realtime.evidence.engine import Towers
-from realtime.evidence.engines import artifact
-from realtime.evidence.engines.artifact import Artifact, EngineMismatch
-from realtime.evidence.engines.batch import FrameInput, drop_noise, text_inputs, vision_inputs
 from realtime.model import checkpoint
 from realtime.model.audio import n_tokens
 from realtime.model.vision import window_plan
+from realtime.towers import artifact
+from realtime.towers.artifact import Artifact, EngineMismatch
+from realtime.towers.batch import FrameInput, drop_noise, text_inputs, vision_inputs
+from realtime.towers.choice import Towers
 
 LIMITS = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2}
 "Largest relative error (norm of the difference over norm)."

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from realtime.errors import BadModel
-from realtime.evidence.engines.artifact import AUDIO, VISION, tower_tensors
-from realtime.evidence.engines.graph import AudioGraph, VisionGraph
 from realtime.model import checkpoint
 from realtime.model.audio import AudioTower
 from realtime.model.config import ModelConfig
 from realtime.model.selectors import AudioExtractor, VisualSelector
 from realtime.model.vision import VisionTower
+from realtime.towers.artifact import AUDIO, VISION, tower_tensors
+from realtime.towers.graph import AudioGraph, VisionGraph
 
 TOWERS = ("vision", "audio")
 PREFIXES = {"vision": VISION, "audio": AUDIO}

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from export.onnx import PRECISIONS
 from export.source import load_graph
-from realtime.evidence.engine import Towers
-from realtime.evidence.engines.artifact import Artifact
-from realtime.evidence.engines.in_onnxruntime import OnnxTowers
-from realtime.evidence.engines.in_torch import HALVED
 from realtime.model import checkpoint
+from realtime.towers.artifact import Artifact
+from realtime.towers.choice import Towers
+from realtime.towers.onnx_runtime import OnnxTowers
+from realtime.towers.torch_runtime import HALVED
 
 
 class GraphTowers:
@@ -61,7 +61,7 @@ def towers_of(made: Artifact, model: str, adapter: Path | None) -> tuple[Towers,
     """What serves this export here, and through what. Raises EngineMissing or EngineMismatch where nothing does."""
     if made.kind != "onnx":
         # Imported when it is needed: it is rarely installed.
-        from realtime.evidence.engines.in_tensorrt import MODULES, TensorRtTowers, fits_here
+        from realtime.towers.tensorrt_runtime import MODULES, TensorRtTowers, fits_here
 
         fits_here([made], build=f"python -m export.trt --model {model} --flavor {made.kind}")
         return TensorRtTowers(made), f"{MODULES[made.kind]}, SM {made.compute_capability}"

@@ -25,11 +25,11 @@ from export import onnx as onnx_export
 from export.folder import ExportFailed, check_space, whole_folder, write_card
 from export.source import TOWERS
 from realtime.errors import EngineMissing
-from realtime.evidence.engines import artifact
-from realtime.evidence.engines.artifact import Artifact, EngineMismatch
-from realtime.evidence.engines.in_tensorrt import MODULES, load_runtime
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
+from realtime.towers import artifact
+from realtime.towers.artifact import Artifact, EngineMismatch
+from realtime.towers.tensorrt_runtime import MODULES, load_runtime
 
 BATCHES = (1, 4, 16)
 WORDS = 128

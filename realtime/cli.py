@@ -27,12 +27,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from realtime import heap, logs, tracing
 from realtime.errors import BadSettings, RealtimeError
+from realtime.observe import heap, logs, tracing
 from realtime.settings import Settings, load
 
 if TYPE_CHECKING:
-    from realtime.metrics import Metrics
+    from realtime.observe.metrics import Metrics
     from realtime.roles import Engine
 
 SERVER_FLAGS = ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions", "trace_url")
@@ -152,12 +152,12 @@ def _serve(options: argparse.Namespace) -> int:
     heap.few_arenas()
     settings = _settings(options)
 
-    from realtime import hosting
-    from realtime.adapters import Adapters
     from realtime.ingest.stagger import Stagger
     from realtime.ingest.webrtc import answer
-    from realtime.metrics import Metrics
-    from realtime.server import LiveServer
+    from realtime.observe.metrics import Metrics
+    from realtime.serve import hosting
+    from realtime.serve.adapter_folder import Adapters
+    from realtime.serve.app import LiveServer
 
     logs.configure(logging.getLogger().level, settings.server.log)
     settings = hosting.settle(settings)
@@ -219,7 +219,7 @@ def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager
 def _analyze(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
-    from realtime.analyze import analyze
+    from realtime.commands.analyze import analyze
     from realtime.engine.start import load_model
     from realtime.ingest.media import MediaSource
 
@@ -231,14 +231,14 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from realtime.watch import watch
+    from realtime.commands.watch import watch
 
     asyncio.run(watch(options.url, after=options.after))
     return 0
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from realtime.doctor import examine
+    from realtime.commands.doctor import examine
 
     return examine(_settings(options))
 

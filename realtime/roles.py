@@ -1,4 +1,7 @@
-"""What a session asks of an engine, and an engine of a model. `loading.py` makes the real one; tests script theirs."""
+"""What a session asks of an engine, and an engine of a model.
+
+`engine/loading.py` makes the real one; tests script theirs.
+"""
 
 from __future__ import annotations
 

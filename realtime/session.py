@@ -18,15 +18,16 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from realtime import tracing
-from realtime.buffer import RollingBuffer
-from realtime.cadence import Cadence, Due
 from realtime.errors import RealtimeError
 from realtime.ingest import Source
-from realtime.lag import LagMeter
-from realtime.load import Load
-from realtime.mailbox import Mailbox
-from realtime.metrics import Metrics
+from realtime.observe import tracing
+from realtime.observe.metrics import Metrics
+from realtime.pace.buffer import RollingBuffer
+from realtime.pace.cadence import Cadence, Due
+from realtime.pace.degradation import Load
+from realtime.pace.input_watch import InputWatch, holds_pitch, unfinished
+from realtime.pace.lag import LagMeter
+from realtime.pace.mailbox import Mailbox
 from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
@@ -45,7 +46,6 @@ from realtime.records import (
 )
 from realtime.roles import Engine, Mind
 from realtime.settings import Settings
-from realtime.trouble import InputWatch, holds_pitch, unfinished
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class Session:
 
     @property
     def n_skipped_frames(self) -> int:
-        """Frames that a newer one replaced before they were looked at, and those that were spared (`load.py`)."""
+        """Frames that a newer one replaced before they were looked at, and those that were spared (see pace)."""
         return self._frames.n_skipped + self._n_spared_frames
 
     @property

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from realtime.buffer import BufferSettings
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
+from realtime.pace.buffer import BufferSettings
 from realtime.recording.settings import RecordSettings
 
 PREFIX = "EMOTHINKER_"
@@ -135,7 +135,8 @@ class ModelSettings:
     engine_dir: Path | None = None
     "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
     int8: bool = False
-    "Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are (`python -m train.fidelity`)."
+    """Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are
+    (`python -m train.evaluation.fidelity`)."""
     fp8: bool = False
     """The same in float8_e4m3fn, for cards (SM 8.9 and later compute in it); on a CPU it is slower than full weights.
     Not for nano: it changes more than one of a hundred answers."""

@@ -11,14 +11,14 @@ import jsonschema
 import pytest
 
 from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
 from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
 from realtime.records import Ask, SpeechEdge, SpeechSoFar, VideoFrame
 from realtime.session import Session
 from realtime.settings import Settings
-from realtime.worker import ModelWorker
 from tests.scripted import (
     CHAIN,
     Item,

@@ -23,17 +23,16 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings
-from train import over_ray
-from train.coet import card, record
+from train.coet import card, over_ray, record
 from train.coet.annotators import Annotator, MeasuredAnnotator, Spent
 from train.coet.endpoint import Endpoint, EndpointSettings
 from train.coet.openai import Endpoints, OpenAIAnnotator
 from train.coet.run import Counts, Run
 from train.coet.store import DiskFull, Store
 from train.command import run_command
-from train.perceived import Perceived, measuring, watch
 from train.readers import folder, parquet, sets
 from train.readers.clip import Clip
+from train.readers.perceived import Perceived, measuring, watch
 
 KEY_VARIABLE = "EMOTHINKER_ANNOTATE_KEY"
 
@@ -161,7 +160,7 @@ def write(
 
 def here(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
     """All of it in this process."""
-    from realtime.loading import load
+    from realtime.engine.loading import load
 
     model = measuring(load(args.instruments, engine="torch"))
 

@@ -3,7 +3,7 @@
     python -m train.lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
     torchrun --nproc-per-node 8 -m train.lora …                      one process per card
     torchrun --nproc-per-node 8 -m train.lora … --full               sharded (FSDP), for full tuning
-    python -m train.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
+    python -m train.tuning.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
 
 OUT gets a peft adapter with its settings, seed, git revision and data hash; `realtime serve --model M --adapter OUT`
 serves it, `python -m train.merge` folds it in. With --full OUT/model is a whole checkpoint.

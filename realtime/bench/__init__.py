@@ -60,7 +60,7 @@ def _compared(
     files: Sequence[str], model: Model, settings: Settings, *, repeats: int, minutes: int, figures: dict[str, Any]
 ) -> dict[str, Any]:
     """What needs the real model; a scripted one has neither weights nor floors."""
-    from realtime.loading import LoadedModel
+    from realtime.engine.loading import LoadedModel
 
     if not isinstance(model, LoadedModel):
         return {}

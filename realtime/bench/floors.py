@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from realtime.loading import LoadedModel
+from realtime.engine.loading import LoadedModel
 
 TOKENS_SEEN = 700
 "Keys and values that a token of the chain looks back on: eight seconds of nano."

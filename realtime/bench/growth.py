@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from realtime.bench.paired import gather
-from realtime.loading import LoadedModel
+from realtime.engine.loading import LoadedModel
 from realtime.reason.rings import SessionRing
 from realtime.records import Ask, FrameEvidence, SpeechEvidence, VideoFrame, Window
 from realtime.settings import Settings

@@ -22,7 +22,7 @@ from realtime.engine.start import started
 from realtime.ingest import Sink, Source
 from realtime.ingest.media import MediaSource
 from realtime.ingest.speech import SpeechSettings
-from realtime.metrics import Metrics, rss_mb
+from realtime.observe.metrics import Metrics, rss_mb
 from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
 from realtime.roles import Engine, Model
 from realtime.session import Session

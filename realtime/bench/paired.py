@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime.bench.live import GAP_S, spread
+from realtime.engine.loading import LoadedModel
 from realtime.ingest.media import MediaSource
-from realtime.loading import LoadedModel
 from realtime.records import Ask, ReasonDelta, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
 from realtime.settings import Settings
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from realtime.evidence import preprocess
-from realtime.loading import LoadedModel
+from realtime.engine.loading import LoadedModel
 from realtime.model.config import ModelConfig
 from realtime.reason import prompt
 from realtime.reason.sequence import text_positions
 from realtime.records import Ask, SpeechSegment, VideoFrame
+from realtime.towers import preprocess
 
 NOT_OURS = ("positional_embedding", "positional_embedding.weight", "audio_bos_eos_token.weight")
 "A fixed table, and a weight of the talker."

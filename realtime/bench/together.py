@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.bench.paired import Spoken, gather
-from realtime.loading import LoadedModel
+from realtime.engine.loading import LoadedModel
 from realtime.records import Ask, ReasonDone, SpeechEvidence, Window
 from realtime.settings import Settings
 

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--seconds", type=float, default=60.0, help="how long they last (default: 60)")
     check.set_defaults(run=_check)
 
-    from realtime.cluster import plan
+    from realtime.cluster.sizing import plan
 
     plan.add_arguments(commands.add_parser("simulate", help="nodes, lag and cost of a cluster that is not there yet"))
     return parser
@@ -146,7 +146,7 @@ def status() -> dict[str, Any]:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    from realtime.cluster.measure import measure, reached
+    from realtime.cluster.sizing.measure import measure, reached
 
     figures = asyncio.run(measure(options.address, options.model, windows=options.windows, kills=options.kill))
     print(json.dumps(figures))
@@ -154,7 +154,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from realtime.cluster.check import check, near
+    from realtime.cluster.sizing.check import check, near
 
     figures = asyncio.run(check(options.address, options.model, sessions=options.sessions, seconds=options.seconds))
     print(json.dumps(figures))

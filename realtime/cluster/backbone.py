@@ -17,9 +17,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from realtime.errors import BadModel
-from realtime.evidence.engine import Checkpoint, Towers, choose
-from realtime.evidence.engines.batch import text_inputs
-from realtime.evidence.engines.in_torch import TorchTowers
 from realtime.evidence.instruments import state_of
 from realtime.model import adapters, checkpoint
 from realtime.model.config import EMOTION_CONFIG
@@ -28,6 +25,9 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
 from realtime.records import LABELS, Ask
+from realtime.towers.batch import text_inputs
+from realtime.towers.choice import Checkpoint, Towers, choose
+from realtime.towers.torch_runtime import TorchTowers
 
 KEPT_QUESTIONS = 64
 "Texts of questions kept as embeddings; most sessions ask the default one."

@@ -16,8 +16,8 @@ from torch import Tensor
 from realtime.cluster import backbone
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.wire import Encoded, EncodeRequest, from_pieces
-from realtime.evidence.engines.batch import WINDOW_PATCHES
-from realtime.evidence.engines.graph import PATCHES_PER_TOKEN
+from realtime.towers.batch import WINDOW_PATCHES
+from realtime.towers.graph import PATCHES_PER_TOKEN
 
 STILL = "stills"
 "`patches` of a picture that stands still: its second time step is its first, and does not travel."

@@ -33,10 +33,10 @@ from realtime.cluster.remote import Link, RemotePerceiver, RemoteThinker
 from realtime.cluster.wire import Card
 from realtime.errors import BadModel, ClusterMismatch
 from realtime.evidence.instruments import shell
-from realtime.metrics import Metrics
 from realtime.model.checkpoint import NANO
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
+from realtime.observe.metrics import Metrics
 from realtime.records import (
     Ask,
     FrameEvidence,
@@ -67,7 +67,7 @@ class RayEngine:
 
     def __init__(self, card: Card, handles: tuple[Any, Any], *, adapter: str, metrics: Metrics, sessions: int) -> None:
         """`sessions`: how many at once, at most."""
-        # Sessions perceive in this process; numpy's own threads would spin between two frames (`loading.py`).
+        # Sessions perceive in this process; numpy's own threads would spin between two frames (`engine/loading.py`).
         threadpool_limits(1, user_api="blas")
         self._card = card
         self.handles = handles

@@ -23,11 +23,11 @@ from realtime.cluster import backbone
 from realtime.cluster.backbone import Variant
 from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Question, Told, Who
 from realtime.engine.chains import Chains
-from realtime.metrics import Metrics
+from realtime.engine.worker import ModelWorker, Rank
 from realtime.model import checkpoint
+from realtime.observe.metrics import Metrics
 from realtime.reason.rings import SessionRing
 from realtime.records import FrameEvidence, ReasonDone, SpeechEvidence, Window
-from realtime.worker import ModelWorker, Rank
 
 KEPT_PARTS = 48
 "Frames and stretches of speech kept of a session: those of two windows and to spare."

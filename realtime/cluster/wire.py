@@ -28,7 +28,7 @@ PIECE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """One call of a tower: its inputs by name (`evidence/engines/graph.py`), the text left out.
+    """One call of a tower: its inputs by name (`towers/graph.py`), the text left out.
 
     The replica has the words of the question itself, so that they do not travel with every frame.
     """

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from realtime import heap, logs
 from realtime.engine.host import Host
 from realtime.engine.models import LoadAdapter, Models
+from realtime.engine.warmup import warm_up
+from realtime.engine.worker import ModelWorker, Rank
 from realtime.errors import RealtimeError
-from realtime.metrics import device_mb, rss_mb
+from realtime.observe import heap, logs
+from realtime.observe.metrics import device_mb, rss_mb
 from realtime.roles import Model
-from realtime.warmup import warm_up
-from realtime.worker import ModelWorker, Rank
 
 logger = logging.getLogger(__name__)
 

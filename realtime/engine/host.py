@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from realtime import heap
 from realtime.engine.chains import Chains
 from realtime.engine.models import Models
+from realtime.observe import heap
 from realtime.records import (
     Ask,
     Conclusion,

@@ -11,9 +11,9 @@ from typing import Any
 from realtime.engine.host import Host
 from realtime.engine.mind import HostedMind
 from realtime.engine.models import LoadAdapter, Models
+from realtime.engine.worker import ModelWorker, Rank
 from realtime.records import Ask, ModelInfo
 from realtime.roles import Model
-from realtime.worker import ModelWorker, Rank
 
 
 class LocalEngine:

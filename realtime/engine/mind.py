@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from realtime.engine.host import WindowParts
+from realtime.engine.worker import Rank
 from realtime.records import (
     Ask,
     FrameEvidence,
@@ -21,7 +22,6 @@ from realtime.records import (
     Window,
 )
 from realtime.roles import Step
-from realtime.worker import Rank
 
 KNOWN_EVIDENCE = 32
 "Less than the host keeps, so that what is named is always still there."

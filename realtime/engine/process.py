@@ -23,16 +23,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from realtime import logs
 from realtime.engine import child
 from realtime.engine.child import Call, Cancel, Fault, Reply
 from realtime.engine.mind import HostedMind
 from realtime.engine.models import LoadAdapter
+from realtime.engine.worker import Rank
 from realtime.errors import ModelStopped, RealtimeError
-from realtime.metrics import Metrics
+from realtime.observe import logs
+from realtime.observe.metrics import Metrics
 from realtime.records import Ask, ModelInfo
 from realtime.roles import Model
-from realtime.worker import Rank
 
 logger = logging.getLogger(__name__)
 

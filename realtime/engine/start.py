@@ -12,12 +12,12 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.models import LoadAdapter
 from realtime.engine.process import ProcessEngine
 from realtime.engine.telling import ChainMetrics
+from realtime.engine.warmup import warm_up
+from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.roles import Engine, Model
 from realtime.settings import ModelSettings
-from realtime.warmup import warm_up
-from realtime.worker import ModelWorker
 
 
 def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
@@ -27,7 +27,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
     """
     import torch
 
-    from realtime import loading
+    from realtime.engine import loading
 
     try:
         return loading.load(

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realtime.evidence.logs import quiet_native_logs
+from realtime.evidence.native_logs import quiet_native_logs
 from realtime.evidence.tracks import Tracks, iou
 from realtime.records import Box, Face, Float32, UInt8
 

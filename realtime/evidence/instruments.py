@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from realtime.evidence.engine import Towers
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
+from realtime.towers.choice import Towers
 
 
 def state_of(weights: EmoThinker) -> dict[str, Tensor]:

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realtime.evidence import preprocess
 from realtime.evidence.baseline import VoiceBaseline
-from realtime.evidence.engine import Towers
-from realtime.evidence.engines.batch import audio_inputs, heard
 from realtime.evidence.tokens import voice_measures, with_voice_cues
 from realtime.evidence.voice import VOICE_VALUES, voice_features
 from realtime.model.audio import split_chunks
 from realtime.model.thinker import EmoThinker
 from realtime.reason.rings import SessionRing
 from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar, VoiceCues
+from realtime.towers import preprocess
+from realtime.towers.batch import audio_inputs, heard
+from realtime.towers.choice import Towers
 
 MEL_FRAMES_FOR_EXPERT = 400
 CHUNK_FRAMES = 200

@@ -16,17 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realtime.evidence import preprocess
 from realtime.evidence.baseline import FaceBaseline
 from realtime.evidence.cues import CUES, measure_face
-from realtime.evidence.engine import Towers
-from realtime.evidence.engines.batch import (
-    FrameInput,
-    SelectedTokens,
-    drop_noise,
-    selected,
-    vision_inputs,
-)
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.listen import Beside, Listener, later
 from realtime.evidence.scene import measure_scene
@@ -55,6 +46,15 @@ from realtime.records import (
     TokenMap,
     VideoFrame,
 )
+from realtime.towers import preprocess
+from realtime.towers.batch import (
+    FrameInput,
+    SelectedTokens,
+    drop_noise,
+    selected,
+    vision_inputs,
+)
+from realtime.towers.choice import Towers
 
 MAX_BASELINES = 32
 "Face tracks whose neutral is remembered; the oldest is forgotten first."

@@ -83,7 +83,7 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Temperatures and biases by modality state, fitted on validation people (`train.calibrate`)."""
+    """Temperatures and biases by modality state, fitted on validation people (`train.nano.calibrate`)."""
 
     fast: Mapping[str, float] = field(default_factory=dict)
     "Temperature for 'both', 'face', 'voice', 'none'; 1.0 where absent."

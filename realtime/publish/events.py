@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from realtime.load import Reduced
+from realtime.pace.degradation import Reduced
 from realtime.records import Box
 
 VERSION = 1

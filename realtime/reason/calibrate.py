@@ -1,10 +1,11 @@
 """From scores to probabilities that mean what they say.
 
-A temperature and a bias for each label are fitted on validation people for each modality state (`train/calibrate.py`;
-"bias-corrected temperature scaling" in Alexandari et al., ICML 2020) and travel with the checkpoint. Where there are
-face and voice, what the model says of each alone is joined with what it says of both, log-linearly (Brümmer's fusion of
-classifiers, FoCal). The final distribution joins the fast one with the label that the chain arrived at: the chain's own
-token probabilities cannot serve, since after arguing for a label a model is always sure of it.
+A temperature and a bias for each label are fitted on validation people for each modality state
+(`train/nano/calibrate.py`; "bias-corrected temperature scaling" in Alexandari et al., ICML 2020) and travel with
+the checkpoint. Where there are face and voice, what the model says of each alone is joined with what it says of
+both, log-linearly (Brümmer's fusion of classifiers, FoCal). The final distribution joins the fast one with the
+label that the chain arrived at: the chain's own token probabilities cannot serve, since after arguing for a label a
+model is always sure of it.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from realtime import hosting
 from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
 from realtime.ingest.webrtc import answer
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.records import (
     Answer,
     Ask,
@@ -31,9 +31,9 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
-from realtime.server import LiveServer
+from realtime.serve import hosting
+from realtime.serve.app import LiveServer
 from realtime.settings import load
-from realtime.worker import ModelWorker
 from tests.scripted import ScriptedModel, ScriptedPerceiver, ScriptedThinker
 
 WORD_S = 0.01

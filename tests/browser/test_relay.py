@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.chromium import SCRIPTED, Visit, serving
-from tests.turn import SECRET, coturn
+from tests.serve.turn import SECRET, coturn
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

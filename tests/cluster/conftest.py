@@ -44,7 +44,7 @@ def deployed(cluster: Any) -> str:
 async def engine(deployed: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
     from realtime.cluster import remote
     from realtime.cluster.engine import started
-    from realtime.metrics import Metrics
+    from realtime.observe.metrics import Metrics
     from realtime.settings import ModelSettings
     from tests.cluster.live import PATIENCE_S
 

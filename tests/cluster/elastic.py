@@ -2,8 +2,9 @@
 
     python -m tests.cluster.elastic [--steps 12] [--program train.lora]        minutes; prints one line of JSON
 
-The small random model of `train.tiny` is trained by two processes of torchrun, and by `train.on_ray --workers 1:2` on
-two nodes of one core, one of which is killed after the first checkpoint. Exits 1 when a step's loss differs by more
+The small random model of `train.tuning.tiny` is trained by two processes of torchrun, and by
+`train.tuning.on_ray --workers 1:2` on two nodes of one core, one of which is
+killed after the first checkpoint. Exits 1 when a step's loss differs by more
 than a ten-thousandth.
 """
 
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.nodes import ROOT, environment, two_nodes, wait
-from train import annotate, tiny
+from train import annotate
+from train.tuning import tiny
 from train.tuning.run import newest_checkpoint
 
 PATIENCE_S = 1200.0
@@ -48,7 +50,7 @@ def torchrun(program: str, words: list[str]) -> None:
 
 def on_ray(nodes: Any, program: str, words: list[str], out: Path) -> dict[str, Any]:
     """What the run says of itself; the second node is gone from the first checkpoint on."""
-    launch = ["-m", "train.on_ray", "--address", nodes.address, "--workers", "1:2", program]
+    launch = ["-m", "train.tuning.on_ray", "--address", nodes.address, "--workers", "1:2", program]
     running = subprocess.Popen([sys.executable, *launch, *words], cwd=ROOT, stdout=sys.stderr)
     wait(lambda: running.poll() is not None or newest_checkpoint(out / "checkpoints"), PATIENCE_S)
     last = newest_checkpoint(out / "checkpoints")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.cluster.engine import RayEngine, RayMind
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.records import Ask, ModelInfo, ReasonDelta, Window
 from realtime.roles import Step
 from realtime.session import Session

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from realtime.certificate import own_certificate
+from realtime.serve.certificate import own_certificate
 from tests.cluster.nodes import ROOT
 from tests.load.peers import SDP, Opened
 from tests.load.server import serving
-from tests.test_server import sender
+from tests.serve.test_app import sender
 
 
 def haproxy() -> str | None:

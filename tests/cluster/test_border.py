@@ -29,9 +29,9 @@ from realtime.cluster.knock import ALIVE, knock
 from realtime.cluster.remote import Unsaid
 from realtime.cluster.wire import SCHEMA, Card
 from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, ReplicaLost, ServerBusy
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.records import ReasonDelta
-from realtime.sessions import Sessions
+from realtime.serve.sessions import Sessions
 from realtime.settings import Settings, load
 
 

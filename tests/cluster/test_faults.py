@@ -16,18 +16,18 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
 
 from realtime.cluster.engine import RayEngine
-from realtime.cluster.people import placed
+from realtime.cluster.sizing.people import placed
 from realtime.errors import BadOffer
 from realtime.ingest import Source
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.records import Ask, Window
-from realtime.server import LiveServer
+from realtime.serve.app import LiveServer
 from realtime.settings import ServerSettings, Settings
 from tests.cluster.live import PATIENCE_S, Interrupted, Watched
 from tests.load.peers import SDP, Opened
 from tests.load.server import serving
 from tests.scripted import picture
-from tests.test_server import sender
+from tests.serve.test_app import sender
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 RETRY_AFTER_S = 7

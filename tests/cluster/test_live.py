@@ -11,16 +11,16 @@ import pytest
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
 
-from realtime import loading
 from realtime.cluster import connect
 from realtime.cluster.engine import RayEngine, started
+from realtime.engine import loading
 from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel, ClusterMismatch
-from realtime.metrics import Metrics
+from realtime.observe.metrics import Metrics
 from realtime.records import Ask, Label, ReasonDone, SpeechSegment, Window
 from realtime.roles import Mind
 from realtime.settings import ModelSettings
-from realtime.worker import ModelWorker
 from tests.cluster.live import PATIENCE_S
 from tests.cluster.nodes import ROOT
 from tests.scripted import picture

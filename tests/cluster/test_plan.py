@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from realtime.cluster import __main__ as command
-from realtime.cluster import service
-from realtime.cluster.plan import demand
-from realtime.cluster.service import ServiceTimes
-from realtime.cluster.simulate import Scenario, simulate
+from realtime.cluster.sizing import service
+from realtime.cluster.sizing.plan import demand
+from realtime.cluster.sizing.service import ServiceTimes
+from realtime.cluster.sizing.simulate import Scenario, simulate
 from realtime.errors import BadSettings
 
 FIGURES = {

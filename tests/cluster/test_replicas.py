@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from realtime import loading
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.encoder import EncoderReplica, packed_frames
 from realtime.cluster.thinker import ThinkerReplica
 from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Question, Told, Who, slim
-from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
-from realtime.evidence.preprocess import log_mel
-from realtime.loading import LoadedModel
+from realtime.engine import loading
+from realtime.engine.loading import LoadedModel
 from realtime.records import Ask, Conclusion, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from realtime.roles import Step
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
+from realtime.towers.preprocess import log_mel
 from tests.model.test_adapters import of_language_model
 
 ASK = Ask()

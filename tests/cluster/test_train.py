@@ -19,7 +19,8 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker
 
 from realtime.errors import BadSettings
 from tests.cluster.nodes import ROOT, processes, wait
-from train import annotate, on_ray, tiny
+from train import annotate
+from train.tuning import on_ray, tiny
 from train.tuning.run import newest_checkpoint
 
 pytestmark = [

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from realtime import loading
+from realtime.engine import loading
+from realtime.engine.loading import LoadedModel
 from realtime.errors import EngineMissing
-from realtime.evidence.engines.in_torch import TorchTowers
 from realtime.evidence.instruments import shell, state_of
-from realtime.loading import LoadedModel
 from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
 from realtime.records import LABELS, Ask, Label, SpeechSegment, VideoFrame, Window
+from realtime.towers.torch_runtime import TorchTowers
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from realtime.engine.loading import LoadedModel, load
 from realtime.evidence.listen import Listener
 from realtime.evidence.perceive import Perception
-from realtime.loading import LoadedModel, load
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
 from tests.ingest.media_files import room, voice
 

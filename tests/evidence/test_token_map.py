@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from realtime.evidence.engines.batch import SelectedTokens
 from realtime.evidence.perceive import token_map
+from realtime.towers.batch import SelectedTokens
 
 
 def test_each_cell_is_focal_kept_or_dropped_and_the_region_is_in_shares_of_the_frame() -> None:

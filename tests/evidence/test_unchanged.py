@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from realtime.engine.loading import LoadedModel, load
 from realtime.evidence.perceive import UNCHANGED_STEP, unchanged
 from realtime.evidence.tracks import TRACK_GAP_S, Tracks
-from realtime.loading import LoadedModel, load
 from realtime.records import Ask, VideoFrame, Window
 
 STILL = np.random.default_rng(0).integers(0, 250, (96, 128, 3), dtype=np.uint8)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from export import onnx
-from realtime.evidence.engines.graph import AUDIO_OUTPUTS
 from realtime.records import UInt8
+from realtime.towers.graph import AUDIO_OUTPUTS
 from tests.export.shapes import write_checkpoint
 
 

@@ -12,14 +12,15 @@ import pytest
 from export import bench, onnx, parity, random_weights, trt
 from export import folder as export_folder
 from export.source import load_graph
+from realtime.engine.loading import load
 from realtime.errors import BadModel
-from realtime.evidence.engine import Checkpoint, choose
-from realtime.evidence.engines import artifact, in_onnxruntime
-from realtime.evidence.engines.in_torch import TorchTowers
-from realtime.loading import load
 from realtime.model import checkpoint
 from realtime.reason.prompt import SECTIONS
 from realtime.records import Ask, ReasonDone, UInt8, VideoFrame, Window
+from realtime.towers import artifact
+from realtime.towers import onnx_runtime as in_onnxruntime
+from realtime.towers.choice import Checkpoint, choose
+from realtime.towers.torch_runtime import TorchTowers
 from tests.export.shapes import SMALL, SMALL_AUDIO
 
 

@@ -9,8 +9,8 @@ import torch
 
 from export import parity, trt
 from export.towers import GraphTowers, towers_of
-from realtime.evidence.engines.in_torch import TorchTowers
 from realtime.model import checkpoint
+from realtime.towers.torch_runtime import TorchTowers
 
 pytestmark = [
     pytest.mark.gpu,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from realtime.evidence.engines import in_torch
-from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
-from realtime.evidence.engines.graph import AudioGraph, VisionGraph
 from realtime.evidence.tokens import frame_tokens, speech_tokens
 from realtime.model.selectors import keep_background
 from realtime.model.thinker import EmoThinker
 from realtime.model.vision import window_plan
+from realtime.towers import torch_runtime as in_torch
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
+from realtime.towers.graph import AudioGraph, VisionGraph
 from tests.export.shapes import write_checkpoint
 
 

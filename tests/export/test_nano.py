@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from export import agreement, parity, trt
-from realtime.evidence.engines import artifact
-from realtime.loading import load
+from realtime.engine.loading import load
 from realtime.model import checkpoint
 from realtime.records import UInt8, VideoFrame
+from realtime.towers import artifact
 from tests.export.test_trt import NEEDS_RTX
 from train.evaluation.samples import Sample
 

@@ -19,12 +19,12 @@ from export import onnx, parity
 from export.source import load_graph
 from export.towers import GraphTowers, towers_of
 from realtime.errors import EngineMissing
-from realtime.evidence.engine import Checkpoint, choose
-from realtime.evidence.engines import artifact
-from realtime.evidence.engines.artifact import EngineMismatch
-from realtime.evidence.engines.in_onnxruntime import OnnxTowers
-from realtime.evidence.engines.in_torch import TorchTowers
 from realtime.model import checkpoint
+from realtime.towers import artifact
+from realtime.towers.artifact import EngineMismatch
+from realtime.towers.choice import Checkpoint, choose
+from realtime.towers.onnx_runtime import OnnxTowers
+from realtime.towers.torch_runtime import TorchTowers
 from tests.export.shapes import write_checkpoint
 
 

@@ -9,9 +9,9 @@ import torch
 
 from export import trt
 from realtime.errors import EngineMissing
-from realtime.evidence.engines import artifact
-from realtime.evidence.engines.artifact import EngineMismatch
-from realtime.evidence.engines.in_tensorrt import fits_here
+from realtime.towers import artifact
+from realtime.towers.artifact import EngineMismatch
+from realtime.towers.tensorrt_runtime import fits_here
 
 NEEDS_RTX = "tensorrt-rtx-cu13 is not installed (Linux x86-64 only): pip install tensorrt-rtx-cu13"
 
@@ -65,7 +65,7 @@ def test_an_engine_of_another_card_or_version_is_refused(monkeypatch: pytest.Mon
             fits_here([engine()], build="python -m export.trt")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
-    monkeypatch.setattr("realtime.evidence.engines.in_tensorrt.runtime_version", lambda _: "11.0")
+    monkeypatch.setattr("realtime.towers.tensorrt_runtime.runtime_version", lambda _: "11.0")
     assert fits_here([engine()], build="") == engine()
     with pytest.raises(EngineMismatch, match=r"built for SM 8\.9, here is SM 9\.0"):
         fits_here([engine(compute_capability="8.9")], build="python -m export.trt")

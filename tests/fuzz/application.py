@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
 from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.webrtc import answer
-from realtime.metrics import Metrics
-from realtime.server import LiveServer
+from realtime.observe.metrics import Metrics
+from realtime.serve.app import LiveServer
 from realtime.settings import PublishSettings, ServerSettings, Settings
-from realtime.worker import ModelWorker
 from tests.fuzz.doors import JSON, OFFER, OFFERS, QUESTIONS
 from tests.scripted import ScriptedModel
 

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from realtime import asking
 from realtime.errors import RealtimeError
 from realtime.ingest.media import MediaSource
 from realtime.ingest.sdp import announce, narrow
@@ -36,6 +35,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.publish.events import SessionClosed, SessionOpened, Trouble, encode
 from realtime.recording.vault import EVENT, KEY_BYTES, Vault
 from realtime.records import LABELS
+from realtime.serve import asking
 from realtime.settings import PREFIX, Settings, load
 from tests.ingest.media_files import room, voice, write_clip
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from realtime import loading
+from realtime.engine import loading
 from realtime.errors import BadModel
-from realtime.evidence import preprocess
 from realtime.model import checkpoint
 from realtime.model.audio import n_tokens, split_chunks
 from realtime.model.language import Slots, chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.vision import window_plan
+from realtime.towers import preprocess
 
 transformers = pytest.importorskip("transformers")
 

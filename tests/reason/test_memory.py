@@ -8,15 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from realtime.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel, load
 from realtime.reason import prompt
 from realtime.reason.branches import past_text, state_text
 from realtime.reason.sequence import assemble, text_positions
 from realtime.records import Conclusion
 from tests.reason.test_stream import ASK, BOTH, FACE_ONLY, drawn_frame, drawn_speech, guessed, run
 from tests.reason.test_together import in_lockstep, sections
-from train import tiny
-from train.batch import chains
+from train.evaluation.batch import chains
+from train.tuning import tiny
 
 PAST = (Conclusion(-9.2, "sad", ""), Conclusion(-5.0, "unsure", ""), Conclusion(1.0, "happy", "strong"))
 TOLD = "\nBefore: 12 s ago sad; 2 s ago happy, strong."

@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from realtime.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel, load
 from realtime.model.language import chunk_mask
 from realtime.reason import prompt
 from realtime.reason.branches import past_text, state_text, told_before
@@ -27,7 +27,7 @@ from realtime.records import (
     VoiceCues,
     Window,
 )
-from train.batch import chains
+from train.evaluation.batch import chains
 
 ASK = Ask()
 

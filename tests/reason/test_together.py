@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from realtime.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel, load
 from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.static_step import StaticSteps
 from realtime.reason import together

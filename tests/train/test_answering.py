@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel, load
 from realtime.records import LABELS, SpeechSegment, VideoFrame
 from train.evaluation.answering import Asked, answer_with, begun, perceive
 from train.evaluation.instruments import verdicts
 from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
-from train.perceived import measuring
 from train.readers.clip import Clip
+from train.readers.perceived import measuring
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
-from train.calibration import Answered, calibrated, fit, log_softmax, settled
+from train.nano.calibration import Answered, calibrated, fit, log_softmax, settled
 
 N = len(EXPERT_LABELS)
 

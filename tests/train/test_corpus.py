@@ -8,7 +8,7 @@ import pytest
 from realtime.evidence.cues import CUES
 from realtime.model.experts import EXPERT_LABELS
 from train.coet.measured import EXPRESSION, VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
-from train.corpus import Example, one_label
+from train.nano.corpus import Example, one_label
 
 
 def sure(label: str) -> np.ndarray:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realtime.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel, load
 from realtime.model.checkpoint import NANO
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.branches import openings, told_before
 from realtime.reason.prompt import SECTIONS
 from tests.train.test_measured import person, shares, voice
 from train.coet.measured import Observation, Writer
-from train.corpus import Example, TextEncoder
-from train.layout import NAMED_WEIGHT, SECTION_WEIGHTS, Layout
+from train.nano.corpus import Example, TextEncoder
+from train.nano.layout import NAMED_WEIGHT, SECTION_WEIGHTS, Layout
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from realtime.engine.loading import load
 from realtime.errors import BadModel
-from realtime.loading import load
 from realtime.model import checkpoint
 from realtime.records import LABELS, Ask, Conclusion, Window
-from train import tiny
-from train.perceived import watch
+from train.readers.perceived import watch
+from train.tuning import tiny
 from train.tuning.data import Balanced, data_sha256, drawn_past
 from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.model import Trainee
@@ -156,10 +156,10 @@ def served_window(served: Any, path: Path) -> Window:
     """The clip's window with the tokens that serving makes."""
     import asyncio
 
-    from realtime.buffer import BufferSettings, RollingBuffer
     from realtime.ingest.media import MediaSource
     from realtime.ingest.settings import IngestSettings
     from realtime.ingest.speech import SpeechSettings
+    from realtime.pace.buffer import BufferSettings, RollingBuffer
     from tests.ingest.media_files import RememberingSink
 
     class Sink(RememberingSink):
@@ -288,7 +288,7 @@ def test_the_cost_of_a_step_is_told_in_one_line(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "train.bench",
+        "train.tuning.bench",
         "--shape",
         "tiny",
         "--tokens",

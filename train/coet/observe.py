@@ -10,8 +10,8 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from train.coet.measured import Observation, PersonSeen, VoiceHeard
-from train.perceived import FrameSeen, Perceived, SpeechHeard
 from train.readers.clip import Clip
+from train.readers.perceived import FrameSeen, Perceived, SpeechHeard
 
 TRUST_IN_LABEL = 0.75
 "Of the verdict, where a data set names a label and no votes; the rest goes by what face and voice alone say."

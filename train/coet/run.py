@@ -19,8 +19,8 @@ from train.coet import gate, record
 from train.coet.annotators import AnnotationFailed, Annotator
 from train.coet.observe import SeenClip, observe
 from train.coet.store import DiskFull, Store
-from train.perceived import Perceived
 from train.readers.clip import Clip
+from train.readers.perceived import Perceived
 
 Perceive = Callable[[Clip], Perceived]
 

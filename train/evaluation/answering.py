@@ -1,7 +1,7 @@
 """Samples through the very perception and reasoning that serve a live session, many together, in worker processes.
 
 A worker perceives its sessions one sample after the other, as live, and answers a batch of windows in one go
-(`train.batch`, which gives what answering one by one gives).
+(`train.evaluation.batch`, which gives what answering one by one gives).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any
 
 import torch
 
+from realtime.engine.loading import LoadedModel, load
 from realtime.errors import NotMedia, RealtimeError
 from realtime.evidence.perceive import Perception
-from realtime.loading import LoadedModel, load
 from realtime.reason import calibrate
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Ask
 from realtime.records import LABELS, Label, Window
-from train.batch import chains
 from train.coet.checks import faithful
-from train.evaluation import watching
+from train.evaluation.batch import chains
 from train.evaluation.reading import read
 from train.evaluation.runs import end_with_parent
 from train.evaluation.samples import Sample
 from train.evaluation.variants import WHOLE, Variant, VariedPerception
+from train.readers import watching
 
 BATCH = 32
 Row = dict[str, Any]

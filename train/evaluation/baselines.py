@@ -4,7 +4,7 @@
     ravdess          prosody and cepstral statistics with a support vector machine, raw and against the speaker's mean
     agree, conflict  the model's own instruments without its Thinker (`instruments.py`)
 
-What is measured once (`train.prepare`) is kept in OUT/measured; a training run's crops.npz and voices.npz will do.
+What is measured once (`train.nano.prepare`) is kept in OUT/measured; a training run's crops.npz and voices.npz will do.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import numpy as np
 
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
-from train import ferplus, metrics, prepare, ravdess
+from train import metrics
 from train.evaluation import instruments
 from train.evaluation.samples import wanted_actors, wanted_faces
+from train.nano import ferplus, prepare, ravdess
 
 PAIRS = ("agree", "conflict")
 COMPONENTS = 100

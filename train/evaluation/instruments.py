@@ -1,8 +1,8 @@
 """The model's own instruments without its Thinker: what their verdicts come to where there are a face and a voice.
 
 Pictures and sentences go through the very perception of a session; of what enters the cue tokens the verdicts of both
-experts are kept. Together they are settled as the crowd settles a face and a voice (`train/crowd.py`). A Thinker that
-does worse than this has lost something that it was told.
+experts are kept. Together they are settled as the crowd settles a face and a voice (`train/nano/crowd.py`). A Thinker
+that does worse than this has lost something that it was told.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadSettings
 from realtime.evidence import tokens
 from realtime.evidence.perceive import Perception
-from realtime.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.records import Ask
-from train import crowd
 from train.evaluation.samples import SAMPLES, Sample, sessions
-from train.perceived import measuring
+from train.nano import crowd
+from train.readers.perceived import measuring
 
 NAMES = ("the face expert", "the voice expert", "both experts, settled as a crowd would")
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from realtime.errors import NotMedia
 from realtime.records import SpeechSegment, VideoFrame
-from train.evaluation import watching
 from train.evaluation.answering import Asked, Row, begun, unread
 from train.evaluation.endpoint import Endpoint, Message, picture, sound
 from train.evaluation.reading import read
 from train.evaluation.samples import Sample
+from train.readers import watching
 
 QUESTION = "Which emotion do the face and the voice point to?"
 INSTRUCTION = "{question} Think if you like, then end with one line: <answer>LABEL</answer>. LABEL is one of: {labels}."

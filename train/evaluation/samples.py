@@ -11,8 +11,8 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SpeechSegment, VideoFrame
-from train import crowd, ferplus, ravdess
-from train.prepare import longest_speech
+from train.nano import crowd, ferplus, ravdess
+from train.nano.prepare import longest_speech
 from train.readers.clip import Clip, DataSet
 
 PAIR_GAP_S = 30.0
@@ -82,8 +82,8 @@ def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sampl
 def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> Iterator[Sample]:
     """A face and a sentence that say the same, or not; the truth is what the crowd would conclude from both.
 
-    That is the regression fitted on CREMA-D's votes (`train.crowd`) on the face's own votes and on the mean vote for
-    voices heard as the sentence was acted.
+    That is the regression fitted on CREMA-D's votes (`train.nano.crowd`) on the face's own votes and on the mean vote
+    for voices heard as the sentence was acted.
     """
     faces, clips = ferplus.load(data), ravdess.load(data)
     actors = wanted_actors(clips, split)

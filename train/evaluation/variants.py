@@ -12,13 +12,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from realtime.evidence.engines.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
+from realtime.engine.loading import LoadedModel
 from realtime.evidence.perceive import Perception
 from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
-from realtime.loading import LoadedModel
 from realtime.model.thinker import EmoThinker
 from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame
-from train.words import with_frame_words, with_voice_words
+from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
+from train.nano.words import with_frame_words, with_voice_words
 
 
 @dataclass(frozen=True)

@@ -20,22 +20,22 @@ stage() { # NAME COMMAND…: run once, keep its log
   touch "$WORK/$name.done"
 }
 
-stage prepare train.prepare
-stage face_expert train.face_expert --epochs 16
-stage face_expert_again train.face_expert --epochs 16 --cycle 1 --lr 1e-3
-stage voice_expert train.voice_expert --epochs 24
-stage corpus train.corpus
-stage towers train.towers --vision-minutes 8 --audio-minutes 3
+stage prepare train.nano.prepare
+stage face_expert train.nano.face_expert --epochs 16
+stage face_expert_again train.nano.face_expert --epochs 16 --cycle 1 --lr 1e-3
+stage voice_expert train.nano.voice_expert --epochs 24
+stage corpus train.nano.corpus
+stage towers train.nano.towers --vision-minutes 8 --audio-minutes 3
 # Six cycles of the learning rate; a number of minutes is one of an undisturbed core.
-stage thinker train.thinker --minutes 90
-stage thinker_again train.thinker --cycle 1 --minutes 17 --lr 7e-4
-stage thinker_last train.thinker --cycle 2 --minutes 5 --lr 4e-4
-stage thinker_live train.thinker --cycle 3 --minutes 26 --lr 7e-4
-stage thinker_settled train.thinker --cycle 4 --minutes 11 --lr 6e-4
-stage thinker_looks train.thinker --cycle 5 --minutes 77 --lr 7e-4 --first-look
-stage package train.package
-stage calibrate train.calibrate --windows 1440
-stage calibrated train.package
+stage thinker train.nano.thinker --minutes 90
+stage thinker_again train.nano.thinker --cycle 1 --minutes 17 --lr 7e-4
+stage thinker_last train.nano.thinker --cycle 2 --minutes 5 --lr 4e-4
+stage thinker_live train.nano.thinker --cycle 3 --minutes 26 --lr 7e-4
+stage thinker_settled train.nano.thinker --cycle 4 --minutes 11 --lr 6e-4
+stage thinker_looks train.nano.thinker --cycle 5 --minutes 77 --lr 7e-4 --first-look
+stage package train.nano.package
+stage calibrate train.nano.calibrate --windows 1440
+stage calibrated train.nano.package
 
 for benchmark in ferplus ravdess; do
   "$python" -m train.evaluate --benchmark $benchmark --data "$DATA" --model nano --out "$WORK/$benchmark"

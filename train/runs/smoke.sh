@@ -9,7 +9,7 @@ WORK=${WORK:-runs/smoke}
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} TOKENIZERS_PARALLELISM=false
 
-$PYTHON -m train.tiny "$WORK"
+$PYTHON -m train.tuning.tiny "$WORK"
 MODEL=${MODEL:-$WORK/model}
 CLIPS=${CLIPS:-$WORK/clips}
 COMMON=(--model "$MODEL" --cache "$WORK/windows" --cpu --steps "${STEPS:-2}" --batch 2 --accumulate 1 --log-steps 1)

@@ -17,13 +17,13 @@ import torch
 from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
+from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings, RealtimeError
-from realtime.loading import LoadedModel
 from realtime.reason.branches import branch_names
 from realtime.reason.prompt import INTENSITIES
 from realtime.records import LABELS, Conclusion
 from train.coet.store import Lines
-from train.perceived import Perceived, watch
+from train.readers.perceived import Perceived, watch
 from train.tuning.layout import Example
 
 CACHE_VERSION = 2

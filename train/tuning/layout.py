@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from realtime.evidence import tokens
-from realtime.evidence.engines.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
-from realtime.evidence.engines.graph import AUDIO_INPUTS, VISION_INPUTS, AudioGraph, VisionGraph
 from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.branches import HIDDEN, branch_names, openings, past_text, state_text
 from realtime.reason.sequence import Chunk, frame_time, marked, origin_of, speech_time, text_positions
-from train.perceived import FrameSeen, Perceived, log_mel
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
+from realtime.towers.graph import AUDIO_INPUTS, VISION_INPUTS, AudioGraph, VisionGraph
+from train.readers.perceived import FrameSeen, Perceived, log_mel
 
 HALVED = frozenset({"patches", "mel", "text"})
 "Inputs of the graphs in the model's precision, as in `engines/in_torch.py`."

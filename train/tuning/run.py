@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from realtime.engine.loading import LoadedModel
 from realtime.errors import RealtimeError
-from realtime.loading import LoadedModel
-from train.perceived import measuring
+from train.readers.perceived import measuring
 from train.tuning.data import Balanced, Windows, data_sha256, read_records
 from train.tuning.layout import Example
 from train.tuning.model import Trainee, recompute

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from realtime.evidence.engines.in_torch import TorchTowers
-from realtime.loading import LoadedModel
+from realtime.engine.loading import LoadedModel
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
 from realtime.records import LABELS
+from realtime.towers.torch_runtime import TorchTowers
 
 EXPERTS = ("face_expert", "voice_expert", "geometry_")
 "Parts of `emotion.` that were trained by themselves and stay as they are."

@@ -1,0 +1,1 @@
+"""How large a cluster has to be: simulate, plan, measure, check."""

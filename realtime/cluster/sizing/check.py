@@ -1,0 +1,133 @@
+"""The simulator held against a real run: the same people on a cluster that is there, and on one that is simulated.
+
+    python -m realtime.cluster check --address A [--sessions 3] [--seconds 60]         figures as a line of JSON
+
+What each piece of work takes is measured first, by one session with the cluster to itself; what is compared is what
+becomes of it when several share replicas. Evidence includes finding faces, which the simulator leaves to ingest nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from realtime.cluster import connect
+from realtime.cluster.engine import RayEngine, started
+from realtime.cluster.sizing.people import Life, Person, percentile_ms
+from realtime.cluster.sizing.service import TOKENS_PER_STEP, ServiceTimes
+from realtime.cluster.sizing.simulate import SPEECH_S, Figures, Scenario, simulate
+from realtime.observe.metrics import Metrics
+from realtime.records import SAMPLE_RATE_HZ, Ask, FrameEvidence, SpeechSegment, VideoFrame, Window
+from realtime.settings import ModelSettings
+
+ALONE = 12
+"Times each piece of work is done alone."
+WARM = 3
+SIMULATED_S = 1200.0
+"Of simulated time: its percentiles are then no matter of luck."
+NEAR = 2.0
+"What the label's percentiles may differ by, either way."
+
+
+async def alone(engine: RayEngine, model: str) -> ServiceTimes:
+    """Medians, as one session sees them: calls, queues that are empty and perception included."""
+    mind = await engine.open(0, Ask())
+    noise = np.random.default_rng(0)
+    speech_s = sum(SPEECH_S) / 2
+    took: dict[str, list[float]] = {name: [] for name in ("call", "see", "hear", "label", "chain", "steps")}
+
+    def since(began_s: float, name: str) -> float:
+        took[name].append(time.perf_counter() - began_s)
+        return time.perf_counter()
+
+    frames: list[FrameEvidence] = []
+    for index in range(WARM + ALONE):
+        if index == WARM:
+            took = {name: [] for name in took}
+        at_s = time.perf_counter()
+        await mind.link.thinker().waited_s.remote()
+        at_s = since(at_s, "call")
+        picture = noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+        frames = [*frames[-7:], await mind.see(VideoFrame(float(index), picture))]
+        at_s = since(at_s, "see")
+        sound_N = (0.1 * noise.standard_normal(round(speech_s * SAMPLE_RATE_HZ))).astype(np.float32)
+        heard = await mind.hear(SpeechSegment(index - speech_s, float(index), sound_N))
+        at_s = since(at_s, "hear")
+        window = Window(index, frames[0].at_s, float(index), tuple(frames), (heard,))
+        await mind.fast_label(window, Ask())
+        at_s = since(at_s, "label")
+        took["steps"].append(float(len([step async for step in mind.reason(window, Ask())])))
+        since(at_s, "chain")
+    mind.close()
+    typical = {name: median(values) for name, values in took.items()}
+    call_s = typical["call"] / 2
+    tokens = TOKENS_PER_STEP * typical["steps"]
+    return ServiceTimes(
+        model=model,
+        ingest_s=0.0,
+        frame_s=typical["see"] - call_s,
+        hear_s=typical["hear"] - call_s,
+        # What was heard is read by its Thinker in the call that asks for the label.
+        append_s=0.0,
+        label_s=max(0.0, typical["label"] - call_s),
+        token_s=typical["chain"] / tokens,
+        chain_tokens=tokens,
+        call_s=call_s,
+    )
+
+
+async def real(engine: RayEngine, *, sessions: int, seconds: float) -> dict[str, float]:
+    lives = [Life(Person(seconds, seed), engine) for seed in range(sessions)]
+    await asyncio.gather(*(life.run() for life in lives))
+    lived = Figures()
+    for life in lives:
+        lived.add(life.figures)
+    return told(lived) | {
+        "events_wrong": sum(life.n_wrong for life in lives),
+        "errors": sum(len(life.errors) for life in lives),
+    }
+
+
+def simulated(times: ServiceTimes, *, sessions: int, encoders: int, thinkers: int) -> dict[str, float]:
+    drawn = Scenario(seconds=SIMULATED_S)
+    return told(simulate(times, drawn, sessions=sessions, encoders=encoders, thinkers=thinkers))
+
+
+def told(figures: Figures) -> dict[str, float]:
+    return {
+        "labels": len(figures.label_s),
+        "label_p50_ms": percentile_ms(figures.label_s, 50),
+        "label_p95_ms": percentile_ms(figures.label_s, 95),
+        "evidence_p50_ms": percentile_ms(figures.evidence_s, 50),
+        "evidence_p95_ms": percentile_ms(figures.evidence_s, 95),
+        "chains": figures.chains,
+    }
+
+
+async def check(address: str, model: str, *, sessions: int, seconds: float) -> dict[str, Any]:
+    """Raises what joining a cluster raises."""
+    async with started(address, ModelSettings(name=model), metrics=Metrics(), sessions=sessions + 1) as engine:
+        replicas = await asyncio.to_thread(connect.replicas)
+        times = await alone(engine, model)
+        lived = await real(engine, sessions=sessions, seconds=seconds)
+    drawn = simulated(times, sessions=sessions, encoders=replicas["Encoder"], thinkers=replicas["Thinker"])
+    return {
+        "sessions": sessions,
+        "seconds": seconds,
+        "replicas": replicas,
+        "service": {name: value if name == "model" else round(value, 4) for name, value in asdict(times).items()},
+        "real": lived,
+        "simulated": drawn,
+    }
+
+
+def near(figures: dict[str, Any]) -> bool:
+    lived, drawn = figures["real"], figures["simulated"]
+    return not lived["events_wrong"] and all(
+        1 / NEAR <= lived[name] / drawn[name] <= NEAR for name in ("label_p50_ms", "label_p95_ms")
+    )

@@ -1,0 +1,146 @@
+"""Sessions of people who are drawn: real ones in all but their media, at the pace of life, on an engine that is given.
+
+Pictures and sound are noise; when people speak and pause is the simulator's own (`sizing/simulate.py`), so that what it
+says of a cluster can be held against what sessions on one go through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realtime.cluster.engine import RayEngine, RayMind
+from realtime.cluster.sizing.simulate import PAUSE_S, SPEECH_S, Figures
+from realtime.errors import NotDeployed
+from realtime.ingest import Sink
+from realtime.observe.metrics import Metrics
+from realtime.records import SAMPLE_RATE_HZ, Ask, SpeechEdge, SpeechSegment, VideoFrame
+from realtime.session import Session
+from realtime.settings import Settings
+
+TICK_S = 0.25
+"As often as a source says how far media time has come."
+
+
+@dataclass
+class Person:
+    """An `ingest.Source`. Media time passes as time does."""
+
+    seconds: float
+    seed: int
+    speech_s: tuple[float, float] = SPEECH_S
+    pause_s: float = PAUSE_S
+    live: bool = True
+    has_video: bool = True
+    has_audio: bool = True
+    silent_s: float = 0.0
+    offered_s: dict[float, float] = field(default_factory=dict)
+    "Media time of a frame → when it was handed on, by the wall."
+    spoken_s: dict[float, float] = field(default_factory=dict)
+    "The same of the ends of speech."
+
+    async def run(self, sink: Sink) -> None:
+        dice, noise = random.Random(self.seed), np.random.default_rng(self.seed)
+        began_s = time.monotonic()
+        speaks_s = dice.expovariate(1 / self.pause_s)
+        ends_s: float | None = None
+        for tick in range(round(self.seconds / TICK_S)):
+            at_s = tick * TICK_S
+            await asyncio.sleep(max(0.0, began_s + at_s - time.monotonic()))
+            if at_s.is_integer():
+                self.offered_s[at_s] = time.monotonic()
+                await sink.frame(VideoFrame(at_s, noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)))
+            if ends_s is None and at_s >= speaks_s:
+                speaks_s, ends_s = at_s, at_s + dice.uniform(*self.speech_s)
+                await sink.speech_started(SpeechEdge(speaks_s))
+            elif ends_s is not None and at_s >= ends_s:
+                n = round((at_s - speaks_s) * SAMPLE_RATE_HZ)
+                sound_N = (0.1 * noise.standard_normal(n)).astype(np.float32)
+                self.spoken_s[at_s] = time.monotonic()
+                await sink.speech_ended(SpeechSegment(speaks_s, at_s, sound_N))
+                speaks_s, ends_s = at_s + dice.expovariate(1 / self.pause_s), None
+            await sink.clock(at_s)
+        await sink.ended("The time is over.")
+
+
+class Placed:
+    """The engine, with a mind that is open already, so that it is known where it thinks."""
+
+    def __init__(self, engine: RayEngine, mind: RayMind) -> None:
+        self.model = engine.model
+        self._mind = mind
+
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayMind:
+        return self._mind
+
+
+@dataclass
+class Life:
+    """A person's session and what became of it, event by event."""
+
+    person: Person
+    engine: Any
+    "An `Engine`, or `Placed`."
+    happens: Callable[[dict[str, Any]], None] = lambda event: None
+    "Called with every event as it comes."
+    figures: Figures = field(default_factory=Figures)
+    "As of a simulated one; a frame's evidence is there with its event."
+    n_wrong: int = 0
+    "Events that were missing or came twice, and chains that were not what was said of them."
+    errors: list[str] = field(default_factory=list)
+
+    async def run(self) -> None:
+        session = Session(source=self.person, engine=self.engine, settings=Settings(), metrics=Metrics())
+        following = asyncio.create_task(self._follow(session), name="follow")
+        await session.run()
+        await following
+
+    async def _follow(self, session: Session) -> None:
+        ends: dict[int, float] = {}
+        said: dict[int, dict[str, str]] = {}
+        seq = 0
+        async for line in session.log.read():
+            event, now_s = json.loads(line), time.monotonic()
+            self.n_wrong += event["seq"] != seq + 1
+            seq = event["seq"]
+            match event:
+                case {"type": "frame", "t": t} if t in self.person.offered_s:
+                    self.figures.evidence_s.append(now_s - self.person.offered_s[t])
+                case {"type": "window", "window": window, "end": end_s}:
+                    ends[window] = end_s
+                case {"type": "label", "source": "fast", "window": window} if ends[window] in self.person.spoken_s:
+                    self.figures.label_s.append(now_s - self.person.spoken_s[ends[window]])
+                case {"type": "reason.delta", "window": window, "section": section, "text": text}:
+                    sections = said.setdefault(window, {})
+                    sections[section] = sections.get(section, "") + text
+                case {"type": "reason.done", "window": window, "sections": sections}:
+                    self.figures.chains += 1
+                    self.n_wrong += said.pop(window, {}) != sections
+                # What is wrong with the input (no face in noise) is no fault of the cluster's.
+                case {"type": "error", "code": code} if code.endswith("_failed") and not event.get("over"):
+                    self.errors.append(code)
+            self.happens(event)
+
+
+async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayMind, int]:
+    """A mind, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
+    for _ in range(64):
+        mind = await engine.open(0, Ask())
+        pid = (await mind.link.thinker().counts.remote())["pid"]
+        if pid != elsewhere:
+            return mind, pid
+        mind.close()
+    raise NotDeployed("Every session lands on one Thinker.", "Deploy two at least (serve.yaml).")
+
+
+def percentile_ms(seconds: list[float], share: int) -> float:
+    """In milliseconds; 0 where nothing was measured."""
+    return round(1000 * float(np.percentile(seconds, share)), 1) if seconds else 0.0

@@ -1,0 +1,1 @@
+"""The commands behind `realtime`: analyze, watch, doctor."""

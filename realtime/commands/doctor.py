@@ -1,0 +1,134 @@
+"""`realtime doctor`: what this machine can do, and the one command that fixes what it can't."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from realtime.errors import RealtimeError
+from realtime.settings import Settings
+
+SET_UP = "make serve"
+PACKAGES = ("torch", "mediapipe", "aiortc", "av", "webrtcvad", "swift_f0", "tokenizers", "safetensors")
+DECODERS = ("opus", "vp8", "h264")
+
+
+@dataclass(frozen=True)
+class Finding:
+    subject: str
+    fine: bool
+    detail: str
+    fix: str = ""
+    needed: bool = True
+    "Whether nothing works without it; the rest is only slower or less."
+
+
+def examine(settings: Settings) -> int:
+    """Print every finding as it is made; 0 when what is needed is there."""
+    n_broken = 0
+    for finding in _findings(settings):
+        mark = "ok     " if finding.fine else "MISSING" if finding.needed else "without"
+        print(f"{mark}  {finding.subject:<10} {finding.detail}", flush=True)
+        if not finding.fine:
+            print(f"{'':<20} {finding.fix}", flush=True)
+            n_broken += finding.needed
+    return int(n_broken > 0)
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", (3, 11) <= sys.version_info < (3, 13), version, "Install Python 3.11 or 3.12.")
+    missing = [finding for finding in map(_package, PACKAGES) if not finding.fine]
+    yield from missing
+    if missing:
+        return
+    yield Finding("packages", True, ", ".join(PACKAGES))
+    yield _machine()
+    yield _gpu()
+    yield _codecs()
+    yield _model(settings)
+    yield _onnx()
+    yield _page()
+    yield _port(settings)
+
+
+def _package(name: str) -> Finding:
+    try:
+        importlib.import_module(name)
+    # A package can be there and still not load: a driver or a shared library of the system is missing.
+    except (ImportError, OSError) as error:
+        return Finding(name, False, str(error), SET_UP)
+    return Finding(name, True, "")
+
+
+def _machine() -> Finding:
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return Finding(
+        "machine",
+        n_cores >= 2 and memory_gb >= 3,
+        f"{n_cores} cores, {memory_gb:.0f} GB",
+        "nano keeps up in real time with 2 cores and 3 GB; slower machines skip frames and say so.",
+        needed=False,
+    )
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("gpu", True, torch.cuda.get_device_name())
+    return Finding("gpu", False, "no NVIDIA GPU", "Not needed for nano; the 3B and 7B models want one.", needed=False)
+
+
+def _codecs() -> Finding:
+    import av
+
+    missing = [name for name in DECODERS if name not in av.codecs_available]
+    detail = f"PyAV lacks {', '.join(missing)}" if missing else ", ".join(DECODERS)
+    return Finding("codecs", not missing, detail, "pip install --force-reinstall --only-binary av av")
+
+
+def _model(settings: Settings) -> Finding:
+    from realtime.engine.loading import load
+
+    wanted = settings.model
+    try:
+        model = load(
+            wanted.name,
+            adapter=wanted.adapter,
+            engine=wanted.engine,
+            engine_dir=wanted.engine_dir,
+            device=wanted.device,
+        )
+    except RealtimeError as error:
+        return Finding("model", False, error.message, error.hint)
+    return Finding("model", True, f"{model.name}, {model.engine_reason}")
+
+
+def _onnx() -> Finding:
+    import onnxruntime
+
+    names = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
+    return Finding("onnx", True, f"onnxruntime {onnxruntime.__version__} on {names}")
+
+
+def _page() -> Finding:
+    from realtime.serve.page import WEB
+
+    built = (WEB / "index.html").is_file()
+    return Finding("page", built, "built" if built else "not built", SET_UP)
+
+
+def _port(settings: Settings) -> Finding:
+    from realtime.serve.hosting import listen
+
+    host, port = settings.server.host, settings.server.port
+    try:
+        listen(host, port).close()
+    except RealtimeError as error:
+        return Finding("port", False, error.message, "realtime serve --port 0", needed=False)
+    return Finding("port", True, f"{host}:{port} is free")

@@ -1,0 +1,117 @@
+"""OpenTelemetry traces, where `--trace URL` asks for them (`pip install 'emothinker[otel]'`).
+
+    open                            an offer, until it is answered
+    see                             a frame
+    analysis ─┬─ hear               from the moment that it was due until its chain is written
+              ├─ fast
+              └─ reason
+
+Spans tell of stages, durations and counts, and of a session the first eight letters of its id: no words, no faces, no
+feelings, and of an exception its type alone, since what it says may be any of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from realtime.errors import BadSettings
+from realtime.observe import logs
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span as OtelSpan
+    from opentelemetry.trace import Tracer, TracerProvider
+
+_tracer: Tracer | None = None
+"Of this process; None: nobody asked for traces."
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something under way; without a tracer it is nothing, and costs nothing."""
+
+    inner: OtelSpan | None = None
+
+    def tell(self, **attributes: str | bool | int | float) -> None:
+        if self.inner is not None:
+            self.inner.set_attributes(attributes)
+
+    def fail(self, error: BaseException) -> None:
+        if self.inner is not None:
+            from opentelemetry.trace import Status, StatusCode
+
+            self.inner.set_status(Status(StatusCode.ERROR, type(error).__name__))
+
+    def end(self) -> None:
+        if self.inner is not None:
+            self.inner.end()
+
+
+NOTHING = Span()
+
+
+def begin(name: str, parent: Span = NOTHING, **attributes: str | bool | int | float) -> Span:
+    """Whoever begins a span ends it."""
+    if _tracer is None:
+        return NOTHING
+    from opentelemetry.context import Context
+    from opentelemetry.trace import set_span_in_context
+
+    # Parents are named, never found in the context: a session's tasks outlive what began them.
+    context = Context() if parent.inner is None else set_span_in_context(parent.inner, Context())
+    session = {"session": logs.session.get()} if logs.session.get() else {}
+    return Span(_tracer.start_span(name, context, attributes={**session, **attributes}))
+
+
+@contextmanager
+def span(name: str, parent: Span = NOTHING, **attributes: str | bool | int | float) -> Iterator[Span]:
+    """Ended when left; what is raised in it marks it as failed and is raised on."""
+    begun = begin(name, parent, **attributes)
+    try:
+        yield begun
+    except Exception as error:
+        begun.fail(error)
+        raise
+    finally:
+        begun.end()
+
+
+@contextmanager
+def through(provider: TracerProvider) -> Iterator[None]:
+    """Spans of this process go to that provider for as long."""
+    global _tracer
+    before, _tracer = _tracer, provider.get_tracer("realtime", version("emothinker"))
+    try:
+        yield
+    finally:
+        _tracer = before
+
+
+@contextmanager
+def exporting(url: str | None) -> Iterator[None]:
+    """Spans go to the collector there (OTLP over HTTP), in bundles, from a thread of their own; None: there are none.
+
+    A collector that does not answer costs nothing but the spans. Raises BadSettings where OpenTelemetry is missing.
+    """
+    if url is None:
+        yield
+        return
+    try:
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from realtime.observe.otlp import OtlpExporter
+    except ImportError as error:
+        raise BadSettings("Traces need OpenTelemetry, which is not here.", "pip install 'emothinker[otel]'") from error
+    about = Resource.create({"service.name": "emothinker", "service.version": version("emothinker")})
+    provider = TracerProvider(resource=about, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OtlpExporter(url)))
+    try:
+        with through(provider):
+            yield
+    finally:
+        provider.shutdown()

@@ -1,0 +1,1 @@
+"""The server: the ASGI application and what stands around it."""

@@ -1,0 +1,385 @@
+"""The HTTP and WebSocket server: WHIP in (RFC 9725), events out, and the page.
+
+POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
+GET    /sessions/{id}           its state        DELETE ends it
+PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
+DELETE /sessions/{id}/record    what was kept of it, where --record keeps anything
+POST   /sessions/{id}/tickets   a ticket for one event socket
+WS     /sessions/{id}/events    its events, from ?after=SEQ on, with ?ticket=TICKET
+GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version
+from weakref import WeakKeyDictionary
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from realtime.engine.worker import watch_loop
+from realtime.errors import (
+    BadOffer,
+    BadRequest,
+    NotAllowed,
+    NotReady,
+    RealtimeError,
+    SessionOver,
+    TooLarge,
+    TooSlow,
+    UnknownSession,
+    WrongContentType,
+)
+from realtime.ingest import Source
+from realtime.ingest.relay import ice_servers
+from realtime.ingest.sdp import announce
+from realtime.observe import tracing
+from realtime.observe.metrics import Metrics
+from realtime.publish.events import SECTIONS
+from realtime.publish.schema import event_schema
+from realtime.recording.recorder import MediaTap, Recorder
+from realtime.recording.settings import Kept
+from realtime.roles import Engine
+from realtime.serve import asking
+from realtime.serve.adapter_folder import Adapters
+from realtime.serve.guard import Guard, bearer, problem, refuse
+from realtime.serve.openapi import describe_api
+from realtime.serve.page import WEB, Page
+from realtime.serve.rate_limits import Rates
+from realtime.serve.readers import Readers
+from realtime.serve.sessions import Sessions
+from realtime.serve.tickets import TICKET_S, Opener
+from realtime.session import Session
+from realtime.settings import Settings
+
+SDP = "application/sdp"
+READY_WITHIN_S = 5.0
+STOPPED = "The server was stopped."
+
+Answer = Callable[[str], Awaitable[tuple[str, Source]]]
+"An SDP offer in; the SDP answer and the source of the peer's media out. Raises BadOffer."
+
+
+class LiveServer:
+    """One server over one model. `app` is the ASGI application; sessions live in the loop that runs it."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        settings: Settings,
+        metrics: Metrics,
+        answer: Answer,
+        adapters: Adapters | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._adapters = adapters or Adapters(None)
+        self.sessions = Sessions(engine=engine, settings=settings, metrics=metrics)
+        self._engine = engine
+        self._settings = settings
+        self._metrics = metrics
+        self._answer = answer
+        self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
+        "Of every session that can still be read."
+        self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
+        app = Starlette(
+            routes=[
+                Route("/whip", self.open, methods=["POST"]),
+                Route("/whip", self.ice, methods=["OPTIONS"]),
+                Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
+                Route("/sessions/{id}/ask", self.ask, methods=["PUT"]),
+                Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
+                Route("/sessions/{id}/record", self.forget, methods=["DELETE"]),
+                WebSocketRoute("/sessions/{id}/events", self.events),
+                Route("/healthz", self.alive),
+                Route("/readyz", self.ready),
+                Route("/metrics", self.metrics),
+                Route("/openapi.json", self.openapi),
+                Route("/schema/events.json", self.schema),
+                Route("/api/config", self.config),
+            ],
+            exception_handlers={RealtimeError: _told, HTTPException: _http, Exception: _broken},
+            lifespan=self._lifespan,
+        )
+        # Not a mount: one at / would take what another route refuses for its method.
+        app.router.default = Page(directory=WEB, html=True, check_dir=False)
+        # Outermost, so that even the answer to a crash carries the headers.
+        self.app = Guard(
+            app,
+            loopback=settings.server.loopback,
+            rates=Rates(per_s=settings.server.requests_per_s, burst=settings.server.requests_burst),
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        watching = [
+            asyncio.create_task(watch_loop(self._metrics), name="watch loop"),
+            asyncio.create_task(self.sessions.watch(), name="watch sessions"),
+        ]
+        if self._recorder is not None:
+            watching.append(asyncio.create_task(self._recorder.watch(), name="watch recordings"))
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+            await self.sessions.stop_all(STOPPED)
+            if self._recorder is not None:
+                await self._recorder.finish()
+
+    async def drain(self) -> None:
+        """Take no more sessions, let those there are finish their windows, and their readers read to the end."""
+        await self.sessions.stop_all(STOPPED, finish_within_s=self._settings.server.drain_s)
+        await self._readers.finish()
+
+    # WHIP.
+
+    async def open(self, request: Request) -> Response:
+        try:
+            with tracing.span("open"):
+                return await self._open(request)
+        except RealtimeError as error:
+            self._metrics.refused.labels(error.code).inc()
+            raise
+
+    async def _open(self, request: Request) -> Response:
+        self._check_token(request)
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != SDP:
+            raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
+        keep = self._kept(request)
+        # Before a place is taken: one that is slow to send its offer must not keep others out.
+        offer = await self._offer(request)
+        with self.sessions.place():
+            adapter = request.query_params.get("adapter")
+            model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
+            sdp, source = await self._answer(offer)
+            tap = MediaTap(source) if keep == "media" else None
+            session = self.sessions.start(tap or source, model)
+        opener = self._openers[session] = Opener(kept=keep)
+        if self._recorder is not None and keep is not None:
+            self._recorder.start(session, opener.secret, tap)
+        headers = {"Location": f"/sessions/{session.id}", "Session-Secret": opener.secret}
+        answer = Response(self._announced(sdp, request), HTTPStatus.CREATED, headers, media_type=SDP)
+        self._link(answer, relay=True)
+        return answer
+
+    async def ice(self, request: Request) -> Response:
+        """For senders that have to know STUN and TURN before they offer (RFC 9725, section 4.6)."""
+        answer = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
+        self._link(answer, relay=self._may_open(request))
+        return answer
+
+    def _link(self, answer: Response, *, relay: bool) -> None:
+        for server in ice_servers(self._settings.ice, relay=relay):
+            answer.headers.append("Link", server.link())
+
+    def _announced(self, sdp: str, request: Request) -> str:
+        ice = self._settings.ice
+        if self._settings.server.loopback or ice.announce_private:
+            return sdp
+        return announce(sdp, reached=_reached(request), public_address=ice.public_address)
+
+    async def _offer(self, request: Request) -> str:
+        limit = self._settings.server.max_offer_bytes
+        large = TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
+        body = await self._body(request, limit, large)
+        try:
+            return body.decode()
+        except UnicodeDecodeError as error:
+            raise BadOffer("The body is not text, so not an SDP offer.", "Send what createOffer() gave you.") from error
+
+    async def _body(self, request: Request, limit: int, too_large: TooLarge) -> bytes:
+        """The whole body; `too_large` is raised as soon as more than `limit` bytes of it have come."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._settings.server.request_s):
+                async for part in request.stream():
+                    body += part
+                    if len(body) > limit:
+                        raise too_large
+        except TimeoutError as error:
+            raise TooSlow("The request did not arrive in time.", "Send it at once.") from error
+        except ClientDisconnect as error:
+            raise BadRequest("The request broke off.", "Send all of it.") from error
+        return bytes(body)
+
+    def _kept(self, request: Request) -> Kept | None:
+        """What is kept of the session: no more than its opener agrees to, and no more than the operator asks for."""
+        agreed = request.query_params.get("record")
+        if agreed not in (None, "events", "media"):
+            raise BadRequest(f"record is {agreed[:40]!r}.", "Agree to `events` or `media`, or leave it out.")
+        if self._recorder is None or agreed is None:
+            return None
+        return "media" if agreed == self._recorder.most == "media" else "events"
+
+    # Sessions.
+
+    def _opened_by(self, request: Request) -> Session:
+        """The session that this address and this secret belong to. Raises UnknownSession, NotAllowed."""
+        session = self.sessions.get(request.path_params["id"])
+        if not self._openers[session].is_holder(bearer(request)):
+            raise NotAllowed("Only who opened a session may do this.", "Send its Session-Secret as a bearer token.")
+        return session
+
+    async def session(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            session = self.sessions.get(request.path_params["id"])
+            # WHIP senders end a session with the token they opened it with; they know of no secret.
+            if not self._openers[session].is_holder(bearer(request)):
+                self._check_token(request)
+            await self.sessions.stop(session.id, "The session was ended by its owner.")
+            return Response(status_code=HTTPStatus.OK)
+        session = self._opened_by(request)
+        state = "ended" if session.log.closed else "live"
+        asked = asking.told(session.asked)
+        return JSONResponse(
+            {
+                "id": session.id,
+                "state": state,
+                "model": session.model.name,
+                "ask": asked,
+                "recorded": self._openers[session].kept,
+                **session.state(),
+            }
+        )
+
+    async def ticket(self, request: Request) -> Response:
+        ticket = self._openers[self._opened_by(request)].ticket()
+        return JSONResponse({"ticket": ticket, "expires_in_s": TICKET_S}, HTTPStatus.CREATED)
+
+    async def forget(self, request: Request) -> Response:
+        """Delete what was kept of a session, running or long over. The secret that opened it is enough."""
+        session_id, secret = request.path_params["id"], bearer(request) or ""
+        if self._recorder is None:
+            raise UnknownSession("This server keeps nothing.", "There is nothing to delete.")
+        if not await asyncio.to_thread(self._recorder.vault.is_owner, session_id, secret):
+            raise NotAllowed("Only who opened a session may do this.", "Send its Session-Secret as a bearer token.")
+        await self._recorder.delete(session_id)
+        return Response(status_code=HTTPStatus.OK)
+
+    async def ask(self, request: Request) -> Response:
+        session = self._opened_by(request)
+        if session.log.closed:
+            raise SessionOver("The session has ended.", "Open a new one to ask it something.")
+        large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
+        ask = asking.read(await self._body(request, asking.MAX_BYTES, large), session.model.labels)
+        await session.ask(ask)
+        return JSONResponse(asking.told(ask))
+
+    async def events(self, socket: WebSocket) -> None:
+        try:
+            session = self.sessions.get(socket.path_params["id"])
+            after = _number(socket.query_params.get("after", "0"))
+            if not self._openers[session].admits(socket.query_params.get("ticket", "")):
+                raise NotAllowed("The ticket is missing, used or too old.", f"POST /sessions/{session.id}/tickets.")
+            self._readers.admit(session)
+        except RealtimeError as error:
+            await refuse(socket.scope, socket.receive, socket.send, error)
+            return
+        await self._readers.follow(socket, session, after)
+
+    # What operators and programs ask.
+
+    async def alive(self, request: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        if self.sessions.stopping:
+            raise NotReady("The server is being stopped.", "Send its callers to another one.")
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._engine.ready()
+        except TimeoutError as error:
+            raise NotReady(f"The model has not answered for {READY_WITHIN_S:g} s.", "Restart the server.") from error
+        model = self._engine.model
+        return JSONResponse({"status": "ready", "model": model.name, "engine": model.engine_reason})
+
+    async def metrics(self, request: Request) -> Response:
+        self._metrics.take(self._engine.stats())
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    async def openapi(self, request: Request) -> Response:
+        return JSONResponse(describe_api(version("emothinker")))
+
+    async def schema(self, request: Request) -> Response:
+        return JSONResponse(event_schema(), media_type="application/schema+json")
+
+    async def config(self, request: Request) -> Response:
+        model = self._engine.model
+        return JSONResponse(
+            {
+                "version": version("emothinker"),
+                "model": model.name,
+                "adapters": self._adapters.names(),
+                "engine": model.engine_reason,
+                "labels": model.labels,
+                "sections": SECTIONS,
+                "window_s": self._settings.buffer.window_s,
+                "every_s": self._settings.analysis.every_s,
+                "max_sessions": self._settings.server.max_sessions,
+                "record": self._recorder and self._recorder.most,
+                "record_days": self._recorder and self._settings.record.days,
+                "token_required": self._settings.server.token is not None,
+                "ice_servers": [
+                    server.for_browser() for server in ice_servers(self._settings.ice, relay=self._may_open(request))
+                ],
+            }
+        )
+
+    def _may_open(self, request: Request) -> bool:
+        wanted = self._settings.server.token
+        given = bearer(request) or ""
+        return wanted is None or hmac.compare_digest(given.encode(), wanted.encode())
+
+    def _check_token(self, request: Request) -> None:
+        if not self._may_open(request):
+            raise NotAllowed("The token is missing or wrong.", "Send it as: Authorization: Bearer TOKEN")
+
+
+def _reached(request: Request) -> str | None:
+    """The address of ours that a peer of our own network came to; None when it came from elsewhere or by a proxy."""
+    ours, theirs = request.scope.get("server"), request.scope.get("client")
+    if not ours or not theirs or {"forwarded", "x-forwarded-for"} & set(request.headers):
+        return None
+    try:
+        address, peer = (ipaddress.ip_address(host.partition("%")[0]) for host in (ours[0], theirs[0]))
+    except ValueError:
+        return None
+    return str(getattr(address, "ipv4_mapped", None) or address) if peer.is_private else None
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise BadRequest(f"after is {text[:40]!r}.", "Give the seq of the last event you have seen, or 0.")
+    return int(text)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RealtimeError)
+    return problem(error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such path, wrong method) as problem bodies."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": status.description}
+    return JSONResponse(body, status, error.headers, media_type="application/problem+json")
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    # Starlette logs the traceback; the caller is told no more than that it was our fault.
+    return problem(RealtimeError("The server failed on this request.", "Try again; the log says why."))

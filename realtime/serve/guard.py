@@ -1,0 +1,116 @@
+"""What every request passes: is it meant for this server, and what a browser may do with the answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from realtime.errors import RealtimeError, ServerFull, TooMany, WrongOrigin
+from realtime.serve.rate_limits import Rates
+
+WRONG_TOKEN_COST = 20
+"Requests that a refused token counts for."
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
+        "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=(), display-capture=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # Answers name sessions and live states; the page's own files say otherwise for themselves.
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Refuses requests that another site or a rebound name brought here, and puts security headers on every answer.
+
+    On loopback only loopback names are served: a page elsewhere whose name was pointed at 127.0.0.1 would otherwise
+    speak to us as if it were ours. On any other address the token decides who may in.
+    """
+
+    def __init__(self, app: ASGIApp, *, loopback: bool, rates: Rates) -> None:
+        self._app = app
+        self._loopback = loopback
+        self._rates = rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+
+        client = (scope.get("client") or ("",))[0]
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                if message["status"] == HTTPStatus.UNAUTHORIZED:
+                    self._rates.charge(client, WRONG_TOKEN_COST)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._rates.take(client)
+            self._check(Headers(scope=scope))
+        except (TooMany, WrongOrigin) as error:
+            await refuse(scope, receive, with_headers, error)
+        else:
+            await self._app(scope, receive, with_headers)
+
+    def _check(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if self._loopback and _hostname(host) not in LOOPBACK_NAMES:
+            raise WrongOrigin(f"This server is not {host or 'without a name'}.", "Open it as http://localhost.")
+        origin = headers.get("origin")
+        if origin is not None and _netloc(origin) != host:
+            raise WrongOrigin(f"Pages of {origin} may not use this server.", "Open the server's own page.")
+
+
+def _hostname(host: str) -> str | None:
+    # What is no address at all (`[`, `a:b:c`) is nobody's name.
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _netloc(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, error: RealtimeError) -> None:
+    """Answer a request, or a WebSocket before it was accepted, with the error as a problem body (RFC 9457)."""
+    answer = problem(error)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
+        await answer(scope, receive, send)
+
+
+def problem(error: RealtimeError) -> Response:
+    headers = {}
+    if isinstance(error, ServerFull | TooMany):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="emothinker"'
+    return JSONResponse(error.problem(), error.status, headers, media_type="application/problem+json")
+
+
+def bearer(connection: HTTPConnection | Request) -> str | None:
+    """The token the caller brought, if any."""
+    kind, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None

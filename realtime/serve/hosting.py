@@ -1,0 +1,171 @@
+"""The server as a process: its socket, its certificate, its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from realtime.errors import BadSettings, PortTaken
+from realtime.recording.recorder import Recorder
+from realtime.recording.settings import RecordSettings
+from realtime.recording.vault import Vault, read_key
+from realtime.serve.app import LiveServer
+from realtime.settings import ServerSettings, Settings
+
+HEAD_S = 10.0
+"For the first line and the headers of a request to arrive."
+MAX_CONNECTIONS = 500
+"Beside those that sessions need."
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises PortTaken."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # Python adds the address once more, in brackets.
+        why = (error.strerror or str(error)).partition(" (")[0]
+        theirs = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        hint = "Name an address of this machine with --host." if theirs else "Choose another --port."
+        raise PortTaken(f"Cannot listen on {host} port {port}: {why}.", hint) from error
+
+
+def settle(settings: Settings) -> Settings:
+    """With the token from its file, and a certificate of our own where one is asked for. Raises BadSettings."""
+    server = settings.server
+    if server.token_file is not None:
+        try:
+            token = server.token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise BadSettings(
+                f"{server.token_file} cannot be read: {error.strerror}.", "Name a text file that holds the token."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise BadSettings(
+                f"{server.token_file} holds no text.", "Name a text file that holds the token."
+            ) from error
+        if not token:
+            raise BadSettings(
+                f"{server.token_file} is empty.",
+                "Fill it: python -c 'import secrets; print(secrets.token_urlsafe(24))' > FILE",
+            )
+        server = replace(server, token=token, token_file=None)
+    if server.tls == "self-signed" and server.tls_cert is None:
+        from realtime.serve.certificate import own_certificate
+
+        certificate, key, fingerprint = own_certificate()
+        print(f"Certificate of our own, SHA-256 {fingerprint}", file=sys.stderr)
+        server = replace(server, tls_cert=certificate, tls_key=key)
+    return replace(settings, server=server)
+
+
+def recorder(record: RecordSettings) -> Recorder | None:
+    """What keeps sessions, where `--record` says so. Raises BadSettings when it could not."""
+    if record.dir is None or record.key_file is None:
+        return None
+    return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
+
+
+def check_tls(settings: ServerSettings) -> None:
+    """Raises BadSettings when the certificate and its key cannot be used."""
+    if settings.tls_cert is None:
+        return
+    try:
+        # The password: without one given, an encrypted key would make OpenSSL ask on the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except OSError as error:
+        raise BadSettings(
+            f"{settings.tls_cert} and {settings.tls_key} cannot be used for TLS: {error.strerror or error}.",
+            "Give a certificate and the key that belongs to it, both PEM, the key without a password.",
+        ) from error
+
+
+def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
+    """Serves until SIGINT or SIGTERM; the sessions are told before the sockets close."""
+    tls = settings.server
+    config = uvicorn.Config(
+        server.app,
+        http=_Http,
+        # One that is refused costs less than one that waits; each session needs two.
+        limit_concurrency=tls.max_sessions * 2 + MAX_CONNECTIONS,
+        ssl_certfile=tls.tls_cert,
+        ssl_keyfile=tls.tls_key,
+        log_config=None,
+        # Paths hold session ids, which are keys.
+        access_log=False,
+        server_header=False,
+        ws_max_size=4_096,
+        # Events are small; a compressor for each reader costs more memory and time than it saves.
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=10,
+    )
+    return _Uvicorn(config, server)
+
+
+class _Http(H11Protocol):
+    """Closes connections whose request does not arrive; uvicorn itself waits for ever for the end of a head."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None and self._idle:
+            self._expect()
+        super().data_received(data)
+        # Where it became a WebSocket, this protocol has no more to say.
+        if not self._idle or self.transport.get_protocol() is not self:
+            self._arrived()
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _expect(self) -> None:
+        self._waiting = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _arrived(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, live: LiveServer) -> None:
+        super().__init__(config)
+        self._live = live
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Uvicorn's own raises the signal once more when all is done, and being asked to stop is no failure.
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Before uvicorn closes the WebSockets, so that readers get the last events.
+        await self._live.drain()
+        await super().shutdown(sockets)

@@ -1,0 +1,206 @@
+"""The HTTP interface as OpenAPI 3.1, served at `/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from realtime.serve.asking import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS
+
+
+def describe_api(version: str) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "EmoThinker live",
+            "version": version,
+            "summary": "WHIP in, events out.",
+            "description": (
+                "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ&ticket=TICKET, one JSON "
+                "object each, as /schema/events.json describes them. Each socket takes a ticket of its own, from "
+                "/sessions/{id}/tickets."
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "Where --token is set."},
+                "secret": {"type": "http", "scheme": "bearer", "description": "Session-Secret of the WHIP answer."},
+            },
+            "parameters": {
+                "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+            },
+            "schemas": {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK},
+        },
+        "paths": {
+            "/whip": {"post": OPEN},
+            "/sessions/{id}": {
+                "parameters": [{"$ref": "#/components/parameters/id"}],
+                "get": _secured(
+                    "state",
+                    "State of a session",
+                    {"200": _json("Its state", "Session"), **_problems(401, 404)},
+                    by="secret",
+                ),
+                "delete": _secured(
+                    "end",
+                    "End a session and free everything it holds",
+                    {"200": {"description": "Ended"}, **_problems(401, 404)},
+                ),
+            },
+            "/sessions/{id}/ask": {"parameters": [{"$ref": "#/components/parameters/id"}], "put": PUT_ASK},
+            "/sessions/{id}/record": {
+                "parameters": [{"$ref": "#/components/parameters/id"}],
+                "delete": _secured(
+                    "forget",
+                    "Delete what was kept of a session, running or over",
+                    {"200": {"description": "Deleted"}, **_problems(401, 404, 503)},
+                    by="secret",
+                ),
+            },
+            "/sessions/{id}/tickets": {
+                "parameters": [{"$ref": "#/components/parameters/id"}],
+                "post": _secured(
+                    "ticket",
+                    "A ticket for one event socket, good for half a minute",
+                    {"201": _json("ticket, expires_in_s"), **_problems(401, 404)},
+                    by="secret",
+                ),
+            },
+            "/healthz": {"get": _open("alive", "The process answers")},
+            "/readyz": {
+                "get": {
+                    "operationId": "ready",
+                    "summary": "The model answers",
+                    "responses": {"200": _json("Ready"), **_problems(503)},
+                }
+            },
+            "/metrics": {
+                "get": {
+                    "operationId": "metrics",
+                    "summary": "Prometheus metrics",
+                    "responses": {"200": {"description": "Text", "content": {"text/plain": {}}}},
+                }
+            },
+            "/schema/events.json": {
+                "get": _open("eventSchema", "JSON Schema of every event", "application/schema+json")
+            },
+            "/api/config": {"get": _open("config", "What the page needs to know")},
+        },
+    }
+
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457, with a code for programs and a hint for people.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "hint": {"type": "string"},
+    },
+}
+SESSION = {
+    "type": "object",
+    "required": ["id", "state", "model", "t", "seq", "windows", "lag_s", "skipped_frames", "skipped_windows"],
+    "properties": {
+        "id": {"type": "string"},
+        "state": {"enum": ["live", "ended"]},
+        "model": {"type": "string"},
+        "t": {"type": "number", "description": "Media seconds."},
+        "seq": {"type": "integer", "description": "Number of the newest event."},
+        "windows": {"type": "integer"},
+        "lag_s": {"type": "number"},
+        "skipped_frames": {"type": "integer"},
+        "skipped_windows": {"type": "integer"},
+        "ask": {"$ref": "#/components/schemas/Ask"},
+        "recorded": {"enum": ["events", "media", None], "description": "What is kept of it."},
+    },
+}
+ASK = {
+    "type": "object",
+    "description": "What is asked of the next windows. Whatever is left out or null goes back to the default.",
+    "additionalProperties": False,
+    "properties": {
+        "query": {"type": ["string", "null"], "minLength": 1, "maxLength": MAX_QUERY_CHARS},
+        "labels": {
+            "type": ["array", "null"],
+            "minItems": MIN_LABELS,
+            "maxItems": MAX_LABELS,
+            "uniqueItems": True,
+            "items": {"type": "string", "minLength": 1, "maxLength": MAX_LABEL_CHARS},
+        },
+    },
+}
+
+
+def _json(description: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
+    content = {} if schema is None else {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+    return {"description": description, "content": {kind: content}}
+
+
+def _problems(*statuses: int) -> dict[str, Any]:
+    words = {
+        400: "The body is not what was asked for",
+        401: "The token is missing or wrong",
+        403: "Another site's page, or another server's name",
+        404: "No such session, or no such adapter",
+        408: "The body did not arrive in time",
+        409: "The session has ended",
+        413: "Too large",
+        415: "The body is not application/sdp",
+        422: "The body can be read, but not used; its hint says why",
+        429: "Too many requests; Retry-After says when to come back",
+        503: "Not now; Retry-After says when, where it is known",
+    }
+    return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
+
+
+def _open(name: str, summary: str, kind: str = "application/json") -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": {"200": _json("OK", kind=kind)}}
+
+
+def _secured(name: str, summary: str, responses: dict[str, Any], by: str = "token") -> dict[str, Any]:
+    security: list[dict[str, Any]] = [{"secret": []}] if by == "secret" else [{}, {"token": []}]
+    return {"operationId": name, "summary": summary, "security": security, "responses": responses}
+
+
+OPEN = _secured(
+    "open",
+    "Open a session: WHIP (RFC 9725)",
+    {
+        "201": {
+            "description": "The SDP answer",
+            "headers": {
+                "Location": {"description": "/sessions/{id}", "schema": {"type": "string"}},
+                "Session-Secret": {"description": "For tickets, state and questions", "schema": {"type": "string"}},
+            },
+            "content": {"application/sdp": {"schema": {"type": "string"}}},
+        },
+        **_problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+    },
+) | {
+    "requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}},
+    "parameters": [
+        {
+            "name": "adapter",
+            "in": "query",
+            "description": "One of /api/config's adapters",
+            "schema": {"type": "string"},
+        },
+        {
+            "name": "record",
+            "in": "query",
+            "description": "What may be kept of the session, where --record keeps anything; left out: nothing",
+            "schema": {"enum": ["events", "media"]},
+        },
+    ],
+}
+PUT_ASK = _secured(
+    "ask",
+    "Ask another question, or for labels of one's own, from the next window on",
+    {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 404, 409, 413, 422)},
+    by="secret",
+) | {"requestBody": _json("The question", "Ask") | {"required": True}}

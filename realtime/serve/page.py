@@ -1,0 +1,33 @@
+"""The built page, as `npm run build` left it in `web_dist`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
+
+from realtime.errors import NotReady, UnknownSession
+from realtime.serve.guard import refuse
+
+WEB = Path(__file__).parents[1] / "web_dist"
+
+
+class Page(StaticFiles):
+    """The built page. Its assets carry a hash in their names and may be kept for ever; the page is asked for anew."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await refuse(scope, receive, send, UnknownSession("Events are at /sessions/{id}/events."))
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if path == "." and not (WEB / "index.html").is_file():
+            raise NotReady("The page is not built.", "Build it once: make serve")
+        answer = await super().get_response(path, scope)
+        answer.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
+        )
+        return answer

@@ -1,0 +1,97 @@
+"""The event sockets of a server: how many may follow a session, and what becomes of one that takes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from realtime.errors import ServerFull
+from realtime.observe.metrics import Metrics
+from realtime.session import Session
+
+logger = logging.getLogger(__name__)
+
+LAST_WORDS_S = 1.0
+"For readers to take a session's last events before their sockets close."
+MAX_READERS = 64
+"Event sockets per session: a page, its reconnects, and a few watchers."
+MAX_WORDS = 16
+"Messages from a reader before it is cut off."
+
+
+class Readers:
+    """Of all sessions. A reader that is slow or talks is cut off, and delays nobody else."""
+
+    def __init__(self, metrics: Metrics, *, patience_s: float) -> None:
+        """`patience_s`: how long one may take nothing."""
+        self._metrics = metrics
+        self._patience_s = patience_s
+        self._n_readers: dict[str, int] = {}
+        self._unread = asyncio.Event()
+        "Set while nobody reads any session."
+        self._unread.set()
+
+    def admit(self, session: Session) -> None:
+        """Raises ServerFull when as many follow it as may."""
+        if self._n_readers.get(session.id, 0) >= MAX_READERS:
+            raise ServerFull(f"{MAX_READERS} readers follow this session already.", "Close one of them.")
+
+    async def follow(self, socket: WebSocket, session: Session, after: int) -> None:
+        """Send the session's events after that one, until either has gone."""
+        await socket.accept()
+        self._n_readers[session.id] = self._n_readers.get(session.id, 0) + 1
+        self._unread.clear()
+        self._metrics.readers.inc()
+        try:
+            async with aclosing(session.log.read(after)) as lines, asyncio.TaskGroup() as both:
+                listening = both.create_task(_until_gone(socket), name=f"listen {session.id[:8]}")
+                sending = both.create_task(self._send(socket, lines), name=f"send {session.id[:8]}")
+                await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_COMPLETED)
+                listening.cancel()
+                sending.cancel()
+        finally:
+            self._metrics.readers.dec()
+            self._n_readers[session.id] -= 1
+            if not self._n_readers[session.id]:
+                del self._n_readers[session.id]
+            if not self._n_readers:
+                self._unread.set()
+
+    async def finish(self) -> None:
+        """Wait for whoever still reads, but not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._unread.wait()
+
+    async def _send(self, socket: WebSocket, lines: AsyncIterator[str]) -> None:
+        code, reason = 1000, "the session has ended"
+        try:
+            async for line in lines:
+                async with asyncio.timeout(self._patience_s):
+                    await socket.send_text(line)
+        except TimeoutError:
+            self._metrics.slow_readers.inc()
+            code, reason = 1013, f"nothing was taken for {self._patience_s:g} s; come back with after="
+        except WebSocketDisconnect:
+            return
+        try:
+            async with asyncio.timeout(1.0):
+                await socket.close(code, reason)
+        except (TimeoutError, WebSocketDisconnect):
+            # Whoever takes nothing does not take the farewell either; leaving the handler cuts the line.
+            logger.info("a reader was cut off")
+
+
+async def _until_gone(socket: WebSocket) -> None:
+    """Reads, so that a reader that leaves is noticed. What it says has no meaning and is dropped.
+
+    One that goes on talking has no meaning either: reading it would cost the loop that serves the others.
+    """
+    for _ in range(MAX_WORDS):
+        if (await socket.receive())["type"] == "websocket.disconnect":
+            return
+    await socket.close(1008, "events go one way")

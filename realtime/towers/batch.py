@@ -1,0 +1,115 @@
+"""Frames and speech into the inputs of the static graphs, and their answers back into tokens per frame or stretch.
+
+Frames of different sizes share a batch: each is padded to the largest number of 112-px windows and masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from realtime.model.audio import n_tokens, split_chunks
+from realtime.model.vision import window_plan
+from realtime.towers import preprocess
+from realtime.towers.graph import PATCHES_PER_TOKEN
+
+WINDOW_PATCHES = 64
+PATCH_VALUES = 3 * 2 * preprocess.PATCH_PX**2
+
+
+@dataclass(frozen=True)
+class FrameInput:
+    """One frame as the tower sees it, tokens counted row by row."""
+
+    image_3HW: Tensor
+    "In 0–1, sides multiples of 28."
+    focal_N: Tensor
+    "Bool, True in the focal area."
+    noise_N: Tensor
+    "Of the background, tokens with the lowest go first (`drop_noise`)."
+    drop: float
+
+
+@dataclass(frozen=True)
+class SelectedTokens:
+    """Focal tokens, then kept background."""
+
+    tokens_ND: Tensor
+    order_N: Tensor
+    "Int64 number of each token, row by row over the frame."
+    n_focal: int
+
+
+def drop_noise(focal_N: Tensor, *, seed: int) -> Tensor:
+    """(N,) float32 with which the graph drops exactly the tokens that `selectors.keep_background` drops."""
+    background = torch.nonzero(~focal_N)[:, 0]
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.zeros(focal_N.shape[0])
+    noise[background[torch.randperm(background.shape[0], generator=generator)]] = torch.arange(
+        background.shape[0], dtype=torch.float32
+    )
+    return noise
+
+
+def vision_inputs(frames: Sequence[FrameInput], text_QD: Tensor, *, n_windows: int = 0) -> dict[str, Tensor]:
+    """The graph's inputs by name, padded to at least `n_windows` windows a frame."""
+    plans = []
+    for frame in frames:
+        rows, columns = (side // preprocess.PATCH_PX for side in frame.image_3HW.shape[1:])
+        plans.append(window_plan(rows, columns))
+    n_patches = max(n_windows * WINDOW_PATCHES, *(plan.gather_N.shape[0] for plan in plans))
+    batch, n_places = len(plans), n_patches // PATCHES_PER_TOKEN
+    patches = torch.zeros(batch, n_patches, PATCH_VALUES)
+    positions = torch.zeros(batch, n_patches, 2, dtype=torch.int32)
+    valid = torch.zeros(batch, n_patches, dtype=torch.int32)
+    place, focal = (torch.zeros(batch, n_places, dtype=torch.int32) for _ in range(2))
+    noise = torch.zeros(batch, n_places)
+    for index, (frame, plan) in enumerate(zip(frames, plans, strict=True)):
+        n = plan.gather_N.shape[0]
+        patches[index, :n] = preprocess.patchify(frame.image_3HW)[plan.gather_N]
+        positions[index, :n] = plan.positions_N2
+        valid[index, :n] = plan.valid_N.to(torch.int32)
+        place[index, plan.token_M] = torch.arange(plan.token_M.shape[0], dtype=torch.int32)
+        focal[index, plan.token_M] = frame.focal_N.to(torch.int32)
+        noise[index, plan.token_M] = frame.noise_N
+    return {
+        "patches": patches,
+        "positions": positions,
+        "valid": valid,
+        "place": place,
+        "focal": focal,
+        "noise": noise,
+        "drop": torch.tensor([frame.drop for frame in frames], dtype=torch.float32),
+        **text_inputs(text_QD, batch),
+    }
+
+
+def audio_inputs(mel_FT: Tensor, text_QD: Tensor) -> dict[str, Tensor]:
+    """(128, T) log-mel of one stretch of speech, T ≥ 3 → the graph's inputs by name."""
+    chunks, lengths = split_chunks(mel_FT)
+    return {"mel": chunks.contiguous(), "n_frames": lengths, **text_inputs(text_QD, chunks.shape[0])}
+
+
+def text_inputs(text_QD: Tensor, batch: int) -> dict[str, Tensor]:
+    return {
+        "text": text_QD.expand(batch, -1, -1).contiguous(),
+        "text_valid": torch.ones(batch, text_QD.shape[0], dtype=torch.int32),
+    }
+
+
+def selected(outputs: Sequence[Tensor]) -> list[SelectedTokens]:
+    """What the vision graph returned, frame by frame, without what was dropped or padded."""
+    tokens_BMD, order_BM, n_focal_B, n_kept_B = outputs
+    counts = zip(n_focal_B.tolist(), n_kept_B.tolist(), strict=True)
+    return [
+        SelectedTokens(tokens_BMD[index, :n_kept], order_BM[index, :n_kept].long().cpu(), n_focal)
+        for index, (n_focal, n_kept) in enumerate(counts)
+    ]
+
+
+def heard(tokens_CTD: Tensor, n_frames_C: Tensor) -> Tensor:
+    """(N, D) real tokens of a stretch of speech."""
+    return torch.cat([row[: max(0, n_tokens(int(n)))] for row, n in zip(tokens_CTD, n_frames_C, strict=True)])

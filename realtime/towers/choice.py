@@ -1,0 +1,116 @@
+"""Where the towers run: one small protocol, several engines behind it.
+
+`torch` is the reference and always there; what `export` writes satisfies the same protocol and is looked for in
+`choose`, whose second value is the reason, printed and sent with `session.opened`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from realtime.errors import EngineMissing, RealtimeError
+from realtime.model.config import ModelConfig
+from realtime.model.thinker import EmoThinker
+from realtime.towers import artifact
+from realtime.towers.artifact import Artifact
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, vision_inputs
+from realtime.towers.torch_runtime import TorchTowers
+
+QUICKER_THAN_TORCH = {"onnx": ("fp32", "int8"), "trt": artifact.PREFERRED}
+"What `auto` takes. A CPU computes neither fp16 nor bf16: onnxruntime casts every product, or has none."
+
+
+class Towers(Protocol):
+    """Both encoders with their selectors; inputs by name and outputs as in `engines/graph.py`, made by
+    `engines/batch.py`."""
+
+    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        """`graph.VISION_OUTPUTS`."""
+        ...
+
+    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """(C, 50, D) tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Which weights the towers must have."""
+
+    model: EmoThinker
+    folder: Path
+    adapter: Path | None = None
+    engine_dir: Path | None = None
+    "Where exported towers lie; None: beside the checkpoint, then in the user's cache."
+
+    @property
+    def where(self) -> str:
+        return f"{self.model.device.type}, {str(self.model.dtype).removeprefix('torch.')}"
+
+    def build(self, kind: str) -> str:
+        """The command that exports towers of this checkpoint."""
+        adapter = f" --adapter {self.adapter}" if self.adapter is not None else ""
+        model = "nano" if self.folder.name == "nano" else self.folder
+        return f"python -m export.{kind} --model {model}{adapter}"
+
+    def exported(self) -> tuple[list[Artifact], str]:
+        """Whole exports of exactly these weights, and why others were passed over."""
+        return artifact.find(self.folder, adapter=self.adapter, engine_dir=self.engine_dir)
+
+
+def choose(engine: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
+    """The engine asked for and why it was taken; `auto` runs wherever torch does.
+
+    An explicit engine that cannot run raises EngineMissing, or its EngineMismatch, with the command that builds it.
+    """
+    if engine == "torch":
+        return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; asked for)"
+    if engine in ("onnx", "trt"):
+        return exported_towers(engine, checkpoint)
+    wanted = "trt" if checkpoint.model.device.type == "cuda" else "onnx"
+    try:
+        towers, reason = exported_towers(wanted, checkpoint, precisions=QUICKER_THAN_TORCH[wanted])
+        try_out(towers, checkpoint.model.config)
+        return towers, reason
+    # An engine can fail in as many ways as there are drivers, and here it is only a faster way of doing the same.
+    except Exception as error:
+        why = error.message if isinstance(error, RealtimeError) else f"{wanted} does not start: {error}"
+    return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; {why.rstrip('.')})"
+
+
+def try_out(towers: Towers, config: ModelConfig) -> None:
+    """One window and one chunk, thrown away: whatever an engine cannot do here, it refuses now and not in a session."""
+    text_QD = torch.zeros(1, config.text.hidden_size)
+    focal = torch.zeros(16, dtype=torch.bool)
+    towers.vision(vision_inputs([FrameInput(torch.zeros(3, 112, 112), focal, drop_noise(focal, seed=0), 0.0)], text_QD))
+    towers.audio(audio_inputs(torch.zeros(config.audio.num_mel_bins, 2 * config.audio.n_window), text_QD))
+
+
+def exported_towers(
+    kind: str, checkpoint: Checkpoint, *, precisions: Sequence[str] = artifact.PREFERRED
+) -> tuple[Towers, str]:
+    """The first export of this kind, in one of these precisions, that runs here."""
+    found, passed_over = checkpoint.exported()
+    fitting = sorted(
+        (card for card in found if card.serves(kind) and card.precision in precisions), key=artifact.preference
+    )
+    if not fitting:
+        raise EngineMissing(
+            f"There are no {kind} towers exported from this checkpoint{passed_over}.",
+            hint=f"Build them with `{checkpoint.build(kind)}`, or use `--engine auto`, which runs wherever torch does.",
+        )
+    # Imported when needed: onnxruntime and TensorRT take a second each, and the second is rarely installed.
+    if kind == "onnx":
+        from realtime.towers.onnx_runtime import OnnxTowers
+
+        return OnnxTowers(fitting[0]), f"onnx ({fitting[0].described}; exported from these weights)"
+    from realtime.towers.tensorrt_runtime import TensorRtTowers, fits_here
+
+    chosen = fits_here(fitting, build=checkpoint.build(kind))
+    return TensorRtTowers(chosen), f"trt ({chosen.described}; built for this card and version)"

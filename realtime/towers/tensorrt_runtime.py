@@ -1,0 +1,156 @@
+"""Exported engines in TensorRT 10 and 11 or TensorRT-RTX. Each batch bucket is a profile with a CUDA graph of its own.
+
+Sizes inside a profile are fixed: what is smaller is padded with zeros, which every mask of the graphs reads as absent.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from realtime.errors import EngineMissing
+from realtime.towers.artifact import Artifact, EngineMismatch
+
+MODULES = {"trt": "tensorrt", "rtx": "tensorrt_rtx"}
+INSTALL = {
+    "trt": "pip install tensorrt-cu13  (fetches from NVIDIA's own index)",
+    "rtx": "pip install tensorrt-rtx-cu13",
+}
+
+
+def load_runtime(flavor: str) -> Any:
+    """The Python module of this flavor. Raises EngineMissing with the command that installs it."""
+    try:
+        return importlib.import_module(MODULES[flavor])
+    # A wheel whose CUDA libraries are missing fails with OSError.
+    except (ImportError, OSError) as error:
+        raise EngineMissing(
+            f"{MODULES[flavor]} is not installed or does not load ({error}).", hint=f"Install it: {INSTALL[flavor]}"
+        ) from error
+
+
+def runtime_version(flavor: str) -> str:
+    return str(load_runtime(flavor).__version__)
+
+
+def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
+    """The first engine made for this card and this version.
+
+    Raises EngineMissing without a GPU, EngineMismatch with what differs and the command that builds a fitting one.
+    """
+    # Asked before anything of TensorRT is made: a Runtime without a driver can take the process down at its exit.
+    if not torch.cuda.is_available():
+        raise EngineMissing("TensorRT needs an NVIDIA GPU, and none is here.", hint="Use `--engine onnx` or `auto`.")
+    major, minor = torch.cuda.get_device_capability()
+    here = f"{major}.{minor}"
+    reasons = []
+    for artifact in artifacts:
+        module = MODULES[artifact.kind]
+        if artifact.compute_capability != here:
+            reasons.append(f"{artifact.folder.name} was built for SM {artifact.compute_capability}, here is SM {here}")
+            continue
+        have, wanted = runtime_version(artifact.kind), artifact.versions[module]
+        if have == wanted:
+            return artifact
+        reasons.append(f"{artifact.folder.name} was built with {module} {wanted}, here is {have}")
+    raise EngineMismatch(f"{'; '.join(reasons)}.", hint=f"Build one for this machine: `{build}`.")
+
+
+class TensorRtTowers:
+    def __init__(self, artifact: Artifact) -> None:
+        artifact.check_hashes()
+        self._engines = {
+            name: Engine(artifact.folder / tower["file"], artifact.kind, tower["profiles"])
+            for name, tower in artifact.towers.items()
+        }
+
+    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._engines["vision"](inputs)
+
+    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self._engines["audio"](inputs)[0]
+
+
+class Engine:
+    """One plan; its buckets are made when they are first needed and kept."""
+
+    def __init__(self, path: Path, flavor: str, profiles: Sequence[Mapping[str, Sequence[int]]]) -> None:
+        self._trt = load_runtime(flavor)
+        self._logger = self._trt.Logger(self._trt.Logger.WARNING)
+        self._runtime = self._trt.Runtime(self._logger)
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
+            raise EngineMismatch(f"{path} cannot be read by {MODULES[flavor]} {self._trt.__version__}.")
+        self._profiles = profiles
+        self._sizes = [next(iter(profile.values()))[0] for profile in profiles]
+        self._buckets: dict[int, Bucket] = {}
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        batch, largest = next(iter(inputs.values())).shape[0], max(self._sizes)
+        if batch > largest:
+            parts = [
+                self({name: value[start : start + largest] for name, value in inputs.items()})
+                for start in range(0, batch, largest)
+            ]
+            return [torch.cat(same) for same in zip(*parts, strict=True)]
+        index = min((size, index) for index, size in enumerate(self._sizes) if size >= batch)[1]
+        if index not in self._buckets:
+            self._buckets[index] = Bucket(self._trt, self._engine, index, self._profiles[index])
+        return [output[:batch].cpu() for output in self._buckets[index].run(inputs)]
+
+
+class Bucket:
+    """An execution context with buffers at fixed addresses, captured once as a CUDA graph."""
+
+    def __init__(self, trt: Any, engine: Any, index: int, profile: Mapping[str, Sequence[int]]) -> None:
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._context = engine.create_execution_context()
+        self._context.set_optimization_profile_async(index, self._stream.cuda_stream)
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        is_input = {name: engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
+        for name in names:
+            if is_input[name]:
+                self._context.set_input_shape(name, tuple(profile[name]))
+        kinds = {
+            trt.DataType.FLOAT: torch.float32, trt.DataType.HALF: torch.float16, trt.DataType.BF16: torch.bfloat16,
+            trt.DataType.INT32: torch.int32, trt.DataType.INT64: torch.int64,
+        }  # fmt: skip
+        buffers = {}
+        for name in names:
+            shape = tuple(self._context.get_tensor_shape(name))
+            buffers[name] = torch.zeros(shape, dtype=kinds[engine.get_tensor_dtype(name)], device="cuda")
+            self._context.set_tensor_address(name, buffers[name].data_ptr())
+        self._inputs = {name: buffers[name] for name in names if is_input[name]}
+        self._outputs = [buffers[name] for name in names if not is_input[name]]
+        # Once before the capture: changes of shape are applied at the first launch and cannot be captured.
+        with torch.cuda.stream(self._stream):
+            self._launch()
+        self._stream.synchronize()
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, stream=self._stream):
+            self._launch()
+
+    def _launch(self) -> None:
+        if not self._context.execute_async_v3(self._stream.cuda_stream):
+            raise EngineMismatch("TensorRT refused to run the engine.", hint="Build it again on this machine.")
+
+    def run(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        with torch.cuda.stream(self._stream):
+            for name, buffer in self._inputs.items():
+                value = inputs[name]
+                if any(given > room for given, room in zip(value.shape, buffer.shape, strict=True)):
+                    raise EngineMismatch(
+                        f"{name} is {tuple(value.shape)}, the engine was built for up to {tuple(buffer.shape)}.",
+                        hint="Build it with a larger --windows or --words.",
+                    )
+                buffer.zero_()
+                buffer[tuple(slice(size) for size in value.shape)].copy_(value, non_blocking=True)
+            self._graph.replay()
+            copies = [output.clone() for output in self._outputs]
+        self._stream.synchronize()
+        return copies

@@ -1,0 +1,87 @@
+"""The graphs as they are, in the checkpoint's own precision; on an NVIDIA card each size becomes one CUDA graph."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from realtime.model.thinker import EmoThinker
+from realtime.towers.graph import AudioGraph, VisionGraph
+
+logger = logging.getLogger(__name__)
+
+MAX_CAPTURED = 8
+"Sizes (batch, windows, words) kept as CUDA graphs; each holds its buffers. The one captured first goes first."
+HALVED = ("patches", "mel", "text")
+"Inputs in the graph's own precision; the others are int32, or float32 where they are compared."
+
+
+class TorchTowers:
+    def __init__(self, model: EmoThinker) -> None:
+        self._device, self._dtype = model.device, model.dtype
+        thinker, emotion = model.thinker, model.emotion
+        self._vision = VisionGraph(thinker.visual, emotion.visual_selector).eval()
+        self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor).eval()
+        self._captures = self._device.type == "cuda"
+        self._captured: dict[tuple[object, ...], Captured] = {}
+
+    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._run("vision", self._vision, inputs)
+
+    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self._run("audio", self._audio, inputs)[0]
+
+    @torch.inference_mode()
+    def _run(self, name: str, graph: nn.Module, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        given = [self._cast(key, value) for key, value in inputs.items()]
+        if not self._captures:
+            return outputs_of(graph(*given))
+        size = (name, *(tuple(value.shape) for value in given))
+        if size not in self._captured:
+            if len(self._captured) >= MAX_CAPTURED:
+                self._captured.pop(next(iter(self._captured)))
+            given = [value.to(self._device) for value in given]
+            try:
+                self._captured[size] = Captured(graph, given)
+            except torch.OutOfMemoryError:
+                logger.warning("no room for a CUDA graph of %s; %d are given up", size, len(self._captured))
+        if size in self._captured:
+            return self._captured[size].replay(given)
+        # Out here, where the failure no longer holds what had been allocated for it. Captured another time.
+        self._captured.clear()
+        torch.cuda.empty_cache()
+        return outputs_of(graph(*given))
+
+    def _cast(self, name: str, value: Tensor) -> Tensor:
+        return value.to(self._dtype) if name in HALVED else value
+
+
+class Captured:
+    """One CUDA graph with its input and output buffers, allocated once."""
+
+    def __init__(self, graph: Callable[..., Tensor | Sequence[Tensor]], example: list[Tensor]) -> None:
+        self._inputs = [value.clone() for value in example]
+        # Kernels are chosen and workspaces made before the capture, on a stream of their own (torch.cuda.graph's docs).
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                graph(*self._inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._outputs = outputs_of(graph(*self._inputs))
+
+    def replay(self, inputs: list[Tensor]) -> Sequence[Tensor]:
+        for buffer, value in zip(self._inputs, inputs, strict=True):
+            buffer.copy_(value, non_blocking=True)
+        self._graph.replay()
+        # Copies: the next replay writes over the buffers.
+        return [output.clone() for output in self._outputs]
+
+
+def outputs_of(result: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return (result,) if isinstance(result, Tensor) else result

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from realtime.bench import bench
+from realtime.bench.floors import floors
+from realtime.bench.growth import beside_each_other, growth
+from realtime.bench.paired import paired
+from realtime.bench.together import together
+from realtime.engine.loading import LoadedModel, load
+from realtime.errors import NotMedia
+from realtime.reason.sequence import text_positions
+from realtime.settings import ModelSettings, Settings
+from tests.scripted import ScriptedModel
+
+IN_A_THREAD = Settings(model=ModelSettings(worker="thread"))
+
+
+def test_a_recording_is_played_at_the_pace_of_life_and_the_figures_end_in_one_line(
+    a_recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bench.json"
+    began_s = time.monotonic()
+    with out.open("w") as file:
+        assert bench([str(a_recording)], ScriptedModel, IN_A_THREAD, seconds=3.0, out=file) == 0
+    assert 4 < time.monotonic() - began_s < 12
+
+    figures = json.loads(out.read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
+    assert figures["live_s"] == pytest.approx(5, abs=0.3)
+    assert figures["spoken_windows"] == 1
+    # The scripted model takes no time, so what is left is the quiet that the segmenter waits for.
+    assert figures["label_ms"]["p50"] == pytest.approx(0, abs=100)
+    assert figures["label_after_speech_ms"]["p50"] == pytest.approx(300, abs=100)
+    assert figures["label_ms"]["p50"] <= figures["first_word_ms"]["p50"] <= figures["total_ms"]["p50"]
+    assert figures["lag_s"]["p50"] < 0.5
+    assert 0 < figures["evidence_ms"]["n"] <= 5
+    assert {"cpu_s_per_live_s", "rss_mb", "rss_growth_mb", "loop_delay_ms", "skipped_frames"} <= set(figures)
+
+
+def test_several_sessions_share_the_model(a_recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench([str(a_recording)], ScriptedModel, IN_A_THREAD, seconds=2.0, sessions=3) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["sessions"] == figures["spoken_windows"] == 3
+    assert figures["live_s"] == pytest.approx(15, abs=1)
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return load("nano", engine="torch")
+
+
+def test_the_plain_model_has_our_weights(nano: LoadedModel) -> None:
+    """What we compare ourselves with is the same model: logits of a random text agree."""
+    pytest.importorskip("transformers")
+    from realtime.bench.plain import plain_thinker
+
+    plain = plain_thinker(nano)
+    x, positions = torch.randn(1, 12, 256), text_positions(12, 3)[:, None]
+    theirs = plain.lm_head(plain.model.language_model(inputs_embeds=x, position_ids=positions).last_hidden_state)
+    mask = torch.ones(12, 12, dtype=torch.bool).tril()
+    ours = nano.weights.thinker.lm_head(nano.weights.thinker.model(x, positions, mask))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_windows_are_answered_by_both(nano: LoadedModel, a_recording: Path) -> None:
+    pytest.importorskip("transformers")
+    figures = paired([str(a_recording)], nano, Settings(), repeats=1)
+    assert figures["paired_windows"] == 1
+    assert figures["ratio_label"] > 2
+    assert figures["ratio_first_word"] > 2
+    assert figures["tokens_per_s"] > 0
+    floor = floors(nano, figures)
+    assert 0 < floor["tokens_per_s_reached"] < 1.5
+
+
+def test_chains_are_written_apart_and_together(nano: LoadedModel, a_recording: Path) -> None:
+    figures = together([str(a_recording)], nano, Settings(), sizes=(2,), repeats=1)["chains_2"]
+    assert min(figures.values()) > 0
+
+
+def test_minutes_do_not_make_a_second_dearer(nano: LoadedModel, a_recording: Path) -> None:
+    figures = growth([str(a_recording)], nano, Settings(), minutes=1)
+    assert figures["minute_1"]["label_ms"] > 0
+    assert figures["window_2s_label_ms"] < 2 * figures["window_8s_label_ms"]
+    assert figures["pictures_1"].keys() == figures["pictures_5"].keys() == {"faces", "see_ms", "label_ms"}
+
+
+def test_a_crowd_is_the_picture_several_times_over() -> None:
+    picture_HW3 = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    crowd = beside_each_other(picture_HW3, 3)
+    assert crowd.shape == (4, 8, 3)
+    assert (crowd[2:, :4] == picture_HW3).all()
+    assert not crowd[2:, 4:].any()
+
+
+def test_without_recordings_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EMOTHINKER_DATA", str(tmp_path))
+    with pytest.raises(NotMedia, match="no recordings"):
+        bench([], ScriptedModel, IN_A_THREAD, seconds=1.0, out=None)

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.engine.host import Host, WindowParts
+from realtime.engine.models import Models
+from realtime.engine.process import ModelFailed, ProcessEngine
+from realtime.errors import BadModel, ModelStopped
+from realtime.observe.metrics import Metrics
+from realtime.records import LABELS, Ask, Label, ReasonDone, Window
+from realtime.roles import Step
+from realtime.session import Session
+from realtime.settings import Settings
+from tests.scripted import CHAIN, ScriptedModel, ScriptedPerceiver, ScriptedSource, picture, speech
+
+ASK = Ask(labels=LABELS)
+WITHIN_S = 60
+
+
+def adapted(folder: Path) -> ScriptedModel:
+    return ScriptedModel(perceivers=ScriptedPerceiver(faces=2), name=f"scripted + {folder.name}")
+
+
+def no_model() -> ScriptedModel:
+    raise BadModel("There is no such model.", "Fetch it.")
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[ProcessEngine]:
+    async with ProcessEngine(ScriptedModel, Metrics()) as engine:
+        yield engine
+
+
+async def exhaust(steps: AsyncIterator[Step]) -> None:
+    async for _ in steps:
+        await asyncio.sleep(0.1)
+
+
+def kill(engine: ProcessEngine) -> None:
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGKILL)
+
+
+async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine: ProcessEngine) -> None:
+    assert (engine.model.name, engine.model.labels) == ("scripted", LABELS)
+    assert engine.pid != os.getpid()
+    mind = await engine.open(0, ASK)
+    frames = tuple([await mind.see(picture(at_s)) for at_s in (0.0, 1.0)])
+    heard = await mind.hear(speech(0.0, 1.0))
+    window = Window(0, 0.0, 1.0, frames, (heard,))
+    assert (await mind.fast_label(window, ASK)).source == "fast"
+    steps = [step async for step in mind.reason(window, ASK)]
+    assert len(steps) == len(CHAIN) + 2
+    assert isinstance(steps[-2], Label)
+    assert isinstance(steps[-1], ReasonDone)
+    await engine.ready()
+    assert engine.stats()["rss_mb"] > 10
+
+
+async def test_what_the_model_raises_reaches_whoever_asked_and_nobody_else() -> None:
+    load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,)))
+    async with ProcessEngine(load, Metrics()) as engine:
+        mind = await engine.open(0, ASK)
+        with pytest.raises(ModelFailed, match="RuntimeError: out of memory"):
+            await mind.see(picture(5.0))
+        assert (await mind.see(picture(2.0))).at_s == 2.0
+        assert engine.restarts == 0
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_with_its_hint() -> None:
+    with pytest.raises(BadModel, match="There is no such model"):
+        async with ProcessEngine(no_model, Metrics()):
+            pass
+
+
+async def test_after_a_kill_a_window_is_read_again_from_the_records_of_the_session(engine: ProcessEngine) -> None:
+    asked = Ask("is this sarcasm?", ("sincere", "sarcastic", "happy"))
+    mind = await engine.open(0, ASK)
+    await mind.ask(asked)
+    evidence = await mind.see(picture(0.0))
+    kill(engine)
+    # In flight, or waiting for the next process: a call either fails by that name or is answered by the next one.
+    with suppress(ModelStopped):
+        await mind.see(picture(0.5))
+    later = await mind.see(picture(1.0))
+    label = await mind.fast_label(Window(0, 0.0, 1.0, (evidence, later), ()), asked)
+    assert set(label.probabilities) == set(asked.labels)
+    assert (engine.restarts, engine.generation) == (1, 2)
+
+
+async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: ProcessEngine) -> None:
+    async def lose_it() -> None:
+        generation = engine.generation
+        kill(engine)
+        async with asyncio.timeout(WITHIN_S):
+            while engine.generation == generation:
+                await asyncio.sleep(0.01)
+
+    async def answered() -> None:
+        # The clock is ahead of what came last, so that it counts as lag until it is answered.
+        async with asyncio.timeout(WITHIN_S):
+            while session.lag_s:
+                await asyncio.sleep(0.01)
+
+    items: list[Any] = []
+    for at_s in range(44):
+        # In the middle between two windows the frame is under way when the process dies.
+        items += [picture(float(at_s)), at_s + 0.5, lose_it if at_s % 4 == 2 else answered]
+    metrics = Metrics()
+    session = Session(source=ScriptedSource([*items, answered]), engine=engine, settings=Settings(), metrics=metrics)
+    await session.run()
+    events = [json.loads(line) async for line in session.log.read()]
+    assert engine.restarts == 11
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["reason"] == "end of script"
+    # Every window that was due got its label, and every frame but those under way its evidence.
+    assert len([event for event in events if event["type"] == "label" and event["source"] == "fast"]) == 10
+    assert len([event for event in events if event["type"] == "frame"]) >= 33
+
+
+async def test_a_model_out_of_memory_gets_a_new_process_and_its_caller_an_error() -> None:
+    load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,), fails_with=MemoryError))
+    async with ProcessEngine(load, Metrics()) as engine:
+        mind, other = await engine.open(0, ASK), await engine.open(0, ASK)
+        with pytest.raises((ModelFailed, ModelStopped)):
+            await mind.see(picture(5.0))
+        async with asyncio.timeout(WITHIN_S):
+            while engine.generation == 1:
+                await asyncio.sleep(0.01)
+        assert (await mind.see(picture(6.0))).at_s == 6.0
+        assert (await other.see(picture(6.0))).at_s == 6.0
+        assert engine.restarts == 1
+
+
+async def test_an_adapter_stays_the_sessions_own_across_a_restart(tmp_path: Path) -> None:
+    async with ProcessEngine(ScriptedModel, Metrics(), load_adapter=adapted) as engine:
+        info = await engine.use(tmp_path / "calm")
+        assert (info.name, info.adapter) == ("scripted + calm", tmp_path / "calm")
+        mind, plain = await engine.open(0, ASK, info.adapter), await engine.open(0, ASK)
+        generation = engine.generation
+        kill(engine)
+        async with asyncio.timeout(WITHIN_S):
+            while engine.generation == generation:
+                await asyncio.sleep(0.01)
+        assert len((await mind.see(picture(0.0))).faces) == 2
+        assert len((await plain.see(picture(0.0))).faces) == 1
+
+
+async def test_a_chain_that_is_killed_becomes_an_error_event_and_the_next_one_is_thought(engine: ProcessEngine) -> None:
+    mind = await engine.open(0, ASK)
+    evidence = await mind.see(picture(0.0))
+    window = Window(0, 0.0, 1.0, (evidence,), ())
+    steps = mind.reason(window, ASK)
+    await anext(steps)
+    kill(engine)
+    with pytest.raises((ModelStopped, ModelFailed)):
+        await exhaust(steps)
+    assert isinstance([step async for step in mind.reason(window, ASK)][-1], ReasonDone)
+
+
+async def test_leaving_ends_the_process() -> None:
+    async with ProcessEngine(ScriptedModel, Metrics()) as engine:
+        pid = engine.pid
+    assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_chain_given_up_is_closed_and_steps_come_in_bundles() -> None:
+    model = ScriptedModel()
+    host = Host(Models(model))
+    host.open(1, 0, ASK, None)
+    window = WindowParts(0, 0.0, 1.0, (host.see(1, picture(0.0)),), ())
+    host.reason(1, 7, window, ASK)
+    assert len(host.steps(1, 7, 0.0)) == 1
+    host.give_up(1, 7)
+    assert model.thinker.n_closed == 1
+    host.reason(1, 8, window, ASK)
+    assert len(host.steps(1, 8, 10.0)) == len(CHAIN) + 2
+    host.close(1)
+    assert model.perceivers.closed

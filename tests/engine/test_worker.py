@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from realtime.engine.worker import ModelWorker, Rank
+from realtime.observe.metrics import Metrics
+
+
+@pytest.fixture
+def worker() -> Iterator[ModelWorker]:
+    with ModelWorker(Metrics()) as worker:
+        yield worker
+
+
+async def test_results_and_errors_come_back_to_whoever_asked(worker: ModelWorker) -> None:
+    assert await worker.run("add", lambda a, b: a + b, 1, 2) == 3
+    with pytest.raises(ZeroDivisionError):
+        await worker.run("fail", lambda: 1 / 0)
+    assert await worker.run("thread", lambda: threading.current_thread().name) == "model"
+
+
+async def test_evidence_goes_before_reasoning_and_otherwise_first_come_first_served(worker: ModelWorker) -> None:
+    started, released, ran = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        started.set()
+        released.wait(5)
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: ran.append(name)
+
+    jobs = [asyncio.create_task(worker.run("hold", hold))]
+    await asyncio.to_thread(started.wait, 5)
+    for name, rank in (
+        ("chain a", Rank.REASON),
+        ("chain b", Rank.REASON),
+        ("face", Rank.EVIDENCE),
+        ("voice", Rank.EVIDENCE),
+    ):
+        jobs.append(asyncio.create_task(worker.run(name, note(name), rank=rank)))
+        await asyncio.sleep(0)
+    released.set()
+    await asyncio.gather(*jobs)
+    assert ran == ["face", "voice", "chain a", "chain b"]
+
+
+async def test_what_is_cancelled_before_it_began_never_runs(worker: ModelWorker) -> None:
+    released, ran = threading.Event(), []
+    holding = asyncio.create_task(worker.run("hold", released.wait, 5))
+    waiting = asyncio.create_task(worker.run("never", lambda: ran.append(1)))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await asyncio.sleep(0)
+    released.set()
+    await holding
+    await worker.run("after", lambda: None, rank=Rank.REASON)
+    assert not ran
+
+
+async def test_a_panic_of_an_extension_ends_one_job_only(worker: ModelWorker) -> None:
+    class PanicException(BaseException):
+        """What a Rust extension raises when it panics."""
+
+    def panic() -> None:
+        raise PanicException("index out of bounds")
+
+    with pytest.raises(RuntimeError, match="PanicException in the model: index out of bounds"):
+        await worker.run("panic", panic)
+    assert await worker.run("next", lambda: "alive") == "alive"
+
+
+def test_leaving_waits_for_what_was_posted() -> None:
+    closed = []
+    with ModelWorker(Metrics()) as worker:
+        worker.post("close", lambda: closed.append(1))
+    assert closed == [1]

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from realtime.pace.degradation import CALM_S, STEPS, Load
+
+
+def steps(load: Load, lags_s: list[float], from_s: float = 0.0) -> list[str]:
+    """What is done without after each quarter of a second of the given lags."""
+    told = []
+    for index, lag_s in enumerate(lags_s):
+        load.update(lag_s, from_s + index / 4)
+        told.append(load.reduced)
+    return told
+
+
+def test_it_goes_down_in_order_and_back_up_by_itself() -> None:
+    load = Load()
+    down = steps(load, [index / 4 for index in range(24)])
+    assert list(dict.fromkeys(down)) == list(STEPS)
+    up = steps(load, [0.1] * round(4 * 4 * CALM_S), from_s=6.0)
+    assert list(dict.fromkeys(up)) == list(STEPS)[::-1]
+
+
+def test_a_hiccup_costs_nothing_and_a_second_of_lag_one_step() -> None:
+    assert set(steps(Load(), [0, 0, 3, 3, 0, 0, 0])) == {"nothing"}
+    assert set(steps(Load(), [0, 0, 3, 3, 3, 3, 0, 0, 0])) == {"nothing", "chains"}
+
+
+def test_an_unsteady_machine_is_not_trusted_at_once() -> None:
+    load = Load()
+    steps(load, [1.0] * 4)
+    assert load.reduced == "chains"
+    assert set(steps(load, [0.1, 0.1, 0.1, 0.6] * 20, from_s=1.0)) == {"chains"}
+
+
+def test_what_each_step_does_without() -> None:
+    load = Load()
+    allowed = [(load.chains, load.quiet_windows, load.wants_frame(1), load.wants_frame(2))]
+    for index in range(3):
+        load.update(9.0, 2.0 * index)
+        assert load.update(9.0, 2.0 * index + 1)
+        allowed.append((load.chains, load.quiet_windows, load.wants_frame(1), load.wants_frame(2)))
+    assert allowed == [
+        (True, True, True, True),
+        (False, True, True, True),
+        (False, False, True, True),
+        (False, False, False, True),
+    ]

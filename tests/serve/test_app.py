@@ -1,0 +1,512 @@
+"""The server over real sockets: uvicorn on loopback, a real WebRTC peer, real WebSockets; the model is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from realtime.commands.watch import watch
+from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
+from realtime.errors import PortTaken
+from realtime.ingest.settings import IceSettings
+from realtime.ingest.webrtc import answer, close_peer
+from realtime.observe.metrics import Metrics
+from realtime.publish.events import Trouble
+from realtime.publish.schema import event_schema
+from realtime.recording.recorder import Recorder
+from realtime.serve import hosting
+from realtime.serve.app import LiveServer
+from realtime.serve.certificate import own_certificate
+from realtime.settings import PublishSettings, ServerSettings, Settings
+from tests.scripted import ScriptedModel
+
+SDP = {"Content-Type": "application/sdp"}
+VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
+
+
+@dataclass
+class Running:
+    live: LiveServer
+    http: httpx.AsyncClient
+    port: int
+    secret: str = ""
+    "Of the session opened last."
+
+    def socket(self, path: str, **options: Any) -> connect:
+        return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
+
+    @asynccontextmanager
+    async def events(self, path: str, after: int = 0, **options: Any) -> AsyncIterator[ClientConnection]:
+        """The event socket of the session opened last, with a ticket for it."""
+        ticket = (await self.http.post(f"{path}/tickets")).json()["ticket"]
+        async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as socket:
+            yield socket
+
+    async def whip(self, peer: RTCPeerConnection, query: str = "") -> str:
+        """Offer what the peer sends and take the answer; the path of the session, whose secret is sent from now on."""
+        await peer.setLocalDescription(await peer.createOffer())
+        reply = await self.http.post(f"/whip{query}", content=peer.localDescription.sdp, headers=SDP)
+        assert reply.status_code == 201, reply.text
+        assert reply.headers["content-type"] == "application/sdp"
+        await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
+        self.secret = reply.headers["session-secret"]
+        self.http.headers["Authorization"] = f"Bearer {self.secret}"
+        return str(reply.headers["location"])
+
+
+@asynccontextmanager
+async def serving(settings: Settings | None = None, recorder: Recorder | None = None) -> AsyncIterator[Running]:
+    settings = settings or Settings()
+    metrics = Metrics()
+    listening = hosting.listen("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    with listening, ModelWorker(metrics) as worker:
+        live = LiveServer(
+            engine=LocalEngine(ScriptedModel(), worker),
+            settings=settings,
+            metrics=metrics,
+            answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
+            recorder=recorder,
+        )
+        program = hosting.program(live, settings)
+        running = asyncio.create_task(program.serve(sockets=[listening]))
+        while not program.started:
+            await asyncio.sleep(0.01)
+        scheme, trusted = ("https", str(settings.server.tls_cert)) if settings.server.tls_cert else ("http", None)
+        context = ssl.create_default_context(cafile=trusted)
+        try:
+            async with httpx.AsyncClient(base_url=f"{scheme}://localhost:{port}", timeout=10, verify=context) as http:
+                yield Running(live, http, port)
+        finally:
+            program.should_exit = True
+            await running
+
+
+@asynccontextmanager
+async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTCPeerConnection]:
+    """A peer that sends aiortc's own test picture and silence."""
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if audio:
+        peer.addTrack(AudioStreamTrack())
+    if video:
+        peer.addTrack(VideoStreamTrack())
+    try:
+        yield peer
+    finally:
+        await close_peer(peer)
+
+
+async def until(socket: Any, kind: str, within_s: float = 30) -> list[dict[str, Any]]:
+    """The events up to the first of that type, each checked against the schema."""
+    events: list[dict[str, Any]] = []
+    async with asyncio.timeout(within_s):
+        async for line in socket:
+            events.append(json.loads(line))
+            VALID.validate(events[-1])
+            if events[-1]["type"] == kind:
+                return events
+    raise AssertionError(f"the socket closed before a {kind}: {[event['type'] for event in events]}")
+
+
+async def test_a_peer_gets_events_reconnects_without_loss_and_leaves_nothing_behind() -> None:
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        assert len(path.removeprefix("/sessions/")) == 32
+        async with running.events(path) as socket:
+            first = await until(socket, "frame")
+        async with running.events(path, first[-1]["seq"]) as socket:
+            rest = await until(socket, "frame")
+            events = first + rest
+            assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+            state = (await running.http.get(path)).json()
+            assert (state["state"], state["model"]) == ("live", "scripted")
+            n_tasks = len(asyncio.all_tasks())
+            assert (await running.http.delete(path)).status_code == 200
+            closed = (await until(socket, "session.closed"))[-1]
+            assert closed["reason"] == "The session was ended by its owner."
+        assert (await running.http.get(path)).json()["state"] == "ended"
+        await asyncio.sleep(0.2)
+        assert len(asyncio.all_tasks()) < n_tasks
+        assert running.live.sessions.open == ()
+
+
+async def test_a_peer_that_vanishes_is_freed_within_ten_seconds() -> None:
+    async with serving() as running:
+        async with sender() as peer:
+            path = await running.whip(peer)
+            async with running.events(path) as socket:
+                await until(socket, "frame")
+        async with asyncio.timeout(10):
+            while running.live.sessions.open:
+                await asyncio.sleep(0.1)
+
+
+async def test_sessions_dropped_at_any_moment_leave_no_task_behind() -> None:
+    settings = Settings(publish=PublishSettings(linger_s=0))
+    async with serving(settings) as running:
+        await running.http.get("/healthz")
+        n_tasks = len(asyncio.all_tasks())
+        for wait_s in (0.0, 0.02, 0.2):
+            async with sender() as peer, sender(video=False) as another:
+                paths = [await running.whip(peer), await running.whip(another)]
+                await asyncio.sleep(wait_s)
+                replies = await asyncio.gather(*(running.http.delete(path) for path in paths * 2))
+                assert {reply.status_code for reply in replies} <= {200, 404}
+        async with asyncio.timeout(8):
+            while len(asyncio.all_tasks()) > n_tasks:
+                await asyncio.sleep(0.1)
+        assert running.live.sessions.open == ()
+
+
+async def test_a_full_server_says_when_to_come_back() -> None:
+    settings = Settings(server=ServerSettings(max_sessions=1, retry_after_s=7))
+    async with serving(settings) as running, sender(audio=False) as peer, sender() as another:
+        path = await running.whip(peer)
+        await another.setLocalDescription(await another.createOffer())
+        reply = await running.http.post("/whip", content=another.localDescription.sdp, headers=SDP)
+        assert (reply.status_code, reply.headers["retry-after"]) == (503, "7")
+        assert reply.json()["code"] == "full"
+        await running.http.delete(path)
+        await running.whip(another)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        (b"hello", "application/sdp", 400, "bad_offer"),
+        (b"\xff\xfe", "application/sdp", 400, "bad_offer"),
+        (b"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "application/sdp", 422, "no_media"),
+        (b"v=0\r\n", "application/json", 415, "wrong_content_type"),
+        (b"v=0\r\n", "", 415, "wrong_content_type"),
+        (b"v" * 70_000, "application/sdp", 413, "too_large"),
+    ],
+)
+async def test_an_offer_that_is_none_gets_a_plain_answer(body: bytes, kind: str, status: int, code: str) -> None:
+    async with serving() as running:
+        reply = await running.http.post("/whip", content=body, headers={"Content-Type": kind} if kind else {})
+        assert (reply.status_code, reply.json()["code"]) == (status, code)
+        assert reply.headers["content-type"] == "application/problem+json"
+        assert reply.json()["detail"]
+        assert reply.json()["hint"]
+        assert running.live.sessions.open == ()
+        assert f'refused_total{{code="{code}"}} 1.0' in (await running.http.get("/metrics")).text
+
+
+async def test_what_operators_and_programs_ask() -> None:
+    async with serving() as running:
+        http = running.http
+        assert (await http.get("/healthz")).json() == {"status": "alive"}
+        assert (await http.get("/readyz")).json()["model"] == "scripted"
+        assert "emothinker_sessions 0.0" in (await http.get("/metrics")).text
+        assert (await http.get("/schema/events.json")).json() == event_schema()
+        config = (await http.get("/api/config")).json()
+        assert (config["labels"][0], config["token_required"], config["ice_servers"]) == ("happy", False, [])
+        paths = (await http.get("/openapi.json")).json()["paths"]
+        assert {"/whip", "/sessions/{id}", "/healthz", "/readyz", "/metrics"} <= set(paths)
+
+
+async def test_every_answer_carries_the_security_headers() -> None:
+    async with serving() as running:
+        for path in ("/healthz", "/sessions/none", "/"):
+            reply = await running.http.get(path)
+            assert "default-src 'none'" in reply.headers["content-security-policy"]
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert "access-control-allow-origin" not in reply.headers
+
+
+async def test_another_site_and_another_name_are_refused() -> None:
+    async with serving() as running:
+        foreign = await running.http.post("/whip", headers={**SDP, "Origin": "https://elsewhere.example"})
+        assert (foreign.status_code, foreign.json()["code"]) == (403, "wrong_origin")
+        rebound = await running.http.get("/api/config", headers={"Host": "elsewhere.example"})
+        assert rebound.status_code == 403
+        with pytest.raises(InvalidStatus) as refused:
+            async with running.socket("/sessions/x/events", origin="https://elsewhere.example"):
+                pass
+        assert refused.value.response.status_code == 403
+
+
+async def test_a_token_is_asked_for_where_one_is_set() -> None:
+    async with serving(Settings(server=ServerSettings(token="right"))) as running:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic right"}):
+            reply = await running.http.post("/whip", content=b"v=0\r\n", headers={**SDP, **headers})
+            assert (reply.status_code, reply.json()["code"]) == (401, "not_allowed")
+            assert reply.headers["www-authenticate"].startswith("Bearer")
+        reply = await running.http.post("/whip", content=b"v=0\r\n", headers={**SDP, "Authorization": "Bearer right"})
+        assert reply.status_code == 422
+
+
+async def test_events_are_for_whoever_opened_the_session_and_a_ticket_is_good_once() -> None:
+    async with serving() as running, sender(audio=False) as peer, sender(audio=False) as another:
+        path = await running.whip(peer)
+        ticket = (await running.http.post(f"{path}/tickets")).json()["ticket"]
+        elsewhere = await running.whip(another)
+        for method, what in (("POST", f"{path}/tickets"), ("GET", path), ("PUT", f"{path}/ask")):
+            for headers in ({"Authorization": ""}, {"Authorization": f"Bearer {running.secret}"}):
+                reply = await running.http.request(method, what, headers=headers)
+                assert (reply.status_code, reply.json()["code"]) == (401, "not_allowed")
+
+        async def refused(address: str) -> None:
+            with pytest.raises(InvalidStatus) as refusal:
+                async with running.socket(address):
+                    pass
+            assert refusal.value.response.status_code == 401
+
+        await refused(f"{path}/events")
+        await refused(f"{path}/events?ticket=")
+        await refused(f"{elsewhere}/events?ticket={ticket}")
+        async with running.socket(f"{path}/events?ticket={ticket}") as socket:
+            await until(socket, "session.opened")
+        await refused(f"{path}/events?ticket={ticket}")
+
+
+async def test_a_sender_that_knows_no_secret_ends_its_session_with_the_token() -> None:
+    async with serving(Settings(server=ServerSettings(token="right"))) as running, sender(audio=False) as peer:
+        running.http.headers["Authorization"] = "Bearer right"
+        path = await running.whip(peer)
+        assert (await running.http.delete(path, headers={"Authorization": ""})).status_code == 401
+        assert (await running.http.get(path, headers={"Authorization": "Bearer right"})).status_code == 401
+        assert (await running.http.delete(path, headers={"Authorization": "Bearer right"})).status_code == 200
+
+
+async def test_unknown_sessions_and_paths_are_problems_too() -> None:
+    async with serving() as running:
+        for method, path, status in (
+            ("GET", "/sessions/none", 404),
+            ("DELETE", "/sessions/none", 404),
+            ("PATCH", "/sessions/none", 405),
+            ("GET", "/whip", 405),
+            ("GET", "/none", 404),
+        ):
+            reply = await running.http.request(method, path)
+            assert (reply.status_code, reply.json()["status"]) == (status, status)
+            assert reply.headers["content-type"] == "application/problem+json"
+        for path in ("/sessions/none/events", "/sessions/none/events?after=-1"):
+            with pytest.raises(InvalidStatus) as refused:
+                async with running.socket(path):
+                    pass
+            assert refused.value.response.status_code == 404
+
+
+async def test_a_session_is_asked_something_else() -> None:
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        asked = {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic"]}
+        reply = await running.http.put(f"{path}/ask", json=asked)
+        assert (reply.status_code, reply.json()) == (200, asked)
+        assert (await running.http.get(path)).json()["ask"] == asked
+        async with running.events(path) as socket:
+            label = (await until(socket, "label"))[-1]
+        assert list(label["probabilities"]) == asked["labels"]
+        for body, status, code in (
+            ("?", 400, "bad_request"),
+            ('{"labels":[]}', 422, "bad_ask"),
+            (" " * 5_000, 413, "too_large"),
+        ):
+            refused = await running.http.put(f"{path}/ask", content=body)
+            assert (refused.status_code, refused.json()["code"]) == (status, code)
+            assert refused.headers["content-type"] == "application/problem+json"
+        await running.http.delete(path)
+        over = await running.http.put(f"{path}/ask", json=asked)
+        assert (over.status_code, over.json()["code"]) == (409, "session_over")
+        assert (await running.http.put("/sessions/none/ask", json=asked)).status_code == 404
+
+
+async def test_a_strange_after_is_refused() -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        with pytest.raises(InvalidStatus) as refused:
+            async with running.socket(f"{path}/events?after=ten"):
+                pass
+        assert refused.value.response.status_code == 400
+
+
+async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -> None:
+    settings = Settings(publish=PublishSettings(send_timeout_s=1.0))
+    async with serving(settings) as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        session = running.live.sessions.open[0]
+        async with (
+            running.events(path, max_queue=1) as slow,
+            running.events(path) as quick,
+        ):
+            await until(quick, "frame")
+            # Enough to fill the kernel's buffers, so that the server's writes come to a halt.
+            for _ in range(2_000):
+                session.log.publish(Trouble("test", "x" * 4_000, ""), at_s=session.at_s)
+            newest = session.log.seq
+            async with asyncio.timeout(10):
+                async for line in quick:
+                    if json.loads(line)["seq"] > newest:
+                        break
+                while "slow_readers_total 1.0" not in (await running.http.get("/metrics")).text:
+                    await asyncio.sleep(0.1)
+            slow.transport.abort()
+
+
+async def test_a_reader_that_never_stops_talking_is_cut_off() -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        async with running.events(path) as hostile, running.events(path) as other:
+            with suppress(ConnectionClosed):
+                for _ in range(1_000):
+                    await hostile.send("x" * 4_000)
+            async with asyncio.timeout(30):
+                await hostile.wait_closed()
+            await until(other, "frame")
+
+
+async def test_stopping_the_server_tells_its_sessions() -> None:
+    # The peer outlives the server, or the session might end for its leaving.
+    async with sender(audio=False) as peer, serving() as running:
+        path = await running.whip(peer)
+        ticket = (await running.http.post(f"{path}/tickets")).json()["ticket"]
+        socket = await running.socket(f"{path}/events?ticket={ticket}")
+        await until(socket, "session.opened")
+    assert (await until(socket, "session.closed"))[-1]["reason"] == "The server was stopped."
+    await socket.close()
+
+
+async def test_watch_prints_a_session_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        watching = asyncio.create_task(watch(f"http://127.0.0.1:{running.port}{path}#{running.secret}"))
+        async with running.events(path) as socket:
+            await until(socket, "frame")
+        await running.http.delete(path)
+        await asyncio.wait_for(watching, 5)
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "session.closed"
+
+
+async def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    settings = Settings(server=ServerSettings(tls_cert=certificate, tls_key=key))
+    hosting.check_tls(settings.server)
+    async with serving(settings) as running:
+        assert (await running.http.get("/readyz")).status_code == 200
+
+
+async def test_on_a_home_network_it_makes_its_own_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    token = tmp_path / "token"
+    token.write_text("a long enough token\n")
+    asked = Settings(server=ServerSettings(host="0.0.0.0", tls="self-signed", token_file=token))
+    settings = hosting.settle(asked)
+    assert settings.server.token == "a long enough token"
+    certificate, key = settings.server.tls_cert, settings.server.tls_key
+    assert certificate is not None
+    assert key is not None
+    assert key.stat().st_mode & 0o077 == 0
+    first = capsys.readouterr().err
+    async with serving(settings) as running, sender(audio=False) as peer:
+        running.http.headers["Authorization"] = "Bearer a long enough token"
+        await running.whip(peer)
+    # Whoever trusted it once is not asked again; where it has ended or fits no more, there is a new one.
+    hosting.settle(asked)
+    assert capsys.readouterr().err == first
+    own_certificate(names=frozenset({"another.example"}))
+    hosting.settle(asked)
+    assert capsys.readouterr().err != first
+
+
+async def test_an_address_that_asks_for_too_much_is_told_to_wait() -> None:
+    settings = Settings(server=ServerSettings(token="right", requests_per_s=0.1, requests_burst=40))
+    async with serving(settings) as running:
+        for _ in range(2):
+            assert (await running.http.post("/whip", content=b"v=0\r\n", headers=SDP)).status_code == 401
+        reply = await running.http.get("/healthz")
+        assert (reply.status_code, reply.json()["code"]) == (429, "too_many")
+        assert int(reply.headers["retry-after"]) > 0
+
+
+async def test_a_request_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosting, "HEAD_S", 1.0)
+    async with serving(Settings(server=ServerSettings(request_s=1.0))) as running, asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: local")
+        assert await reader.read() == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /whip HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/sdp\r\n")
+        writer.write(b"Content-Length: 9\r\n\r\nv=0")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        writer.close()
+
+
+async def test_relay_passwords_end_and_are_for_who_may_open_sessions() -> None:
+    ice = IceSettings(stun_url="stun:127.0.0.1:9", turn_url="turn:h:1, turns:h:2?transport=tcp", turn_secret="shared")
+    async with serving(Settings(server=ServerSettings(token="right"), ice=ice)) as running:
+        allowed = {"Authorization": "Bearer right"}
+        stranger = (await running.http.get("/api/config")).json()["ice_servers"]
+        assert stranger == [{"urls": "stun:127.0.0.1:9"}]
+        servers = (await running.http.get("/api/config", headers=allowed)).json()["ice_servers"]
+        assert [server["urls"] for server in servers[1:]] == ["turn:h:1", "turns:h:2?transport=tcp"]
+        ends_s = int(servers[1]["username"].partition(":")[0])
+        assert 0 < ends_s - time.time() <= ice.turn_ttl_s
+        assert "shared" not in json.dumps(servers)
+        links = (await running.http.options("/whip", headers=allowed)).headers.get_list("link")
+        assert len(links) == 3
+        assert links[1].startswith('<turn:h:1>; rel="ice-server"; username="')
+        assert len((await running.http.options("/whip")).headers.get_list("link")) == 1
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost and its key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with (
+        hosting.listen("127.0.0.1", 0) as listening,
+        pytest.raises(PortTaken, match=f"port {listening.getsockname()[1]}"),
+    ):
+        hosting.listen("127.0.0.1", listening.getsockname()[1])
+
+
+def test_an_address_of_another_machine_is_named() -> None:
+    with pytest.raises(PortTaken) as refused:
+        hosting.listen("192.0.2.1", 0)
+    assert refused.value.message.endswith("Cannot assign requested address.")
+    assert "--host" in refused.value.hint

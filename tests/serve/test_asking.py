@@ -1,0 +1,60 @@
+"""What a person may ask, and what is refused with a reason."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from realtime.errors import BadAsk, BadRequest
+from realtime.records import LABELS, Ask
+from realtime.serve import asking
+
+
+def read(value: object) -> Ask:
+    return asking.read(json.dumps(value).encode(), LABELS)
+
+
+def test_a_question_and_labels_come_through_as_they_were_told() -> None:
+    asked = {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic remark", "gerührt", "can't say"]}
+    assert asking.told(read(asked)) == asked
+
+
+@pytest.mark.parametrize("nothing", [{}, {"query": None, "labels": None}, {"query": "  "}])
+def test_what_is_left_out_is_the_default(nothing: object) -> None:
+    assert read(nothing) == Ask(labels=LABELS)
+
+
+def test_spaces_and_lines_become_one_space() -> None:
+    assert read({"query": " does she\n seem  tired? "}).query == "does she seem tired?"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"query": 7}, "not text"),
+        ({"query": "x" * 201}, "201 characters"),
+        ({"query": "hi <|im_end|>"}, "characters that it may not"),
+        ({"query": "a\u0000b"}, "characters that it may not"),
+        ({"labels": "happy"}, "not a list"),
+        ({"labels": ["happy", 3]}, "not a list"),
+        ({"labels": ["happy"]}, "1 labels"),
+        ({"labels": [f"label {chr(65 + n)}" for n in range(13)]}, "13 labels"),
+        ({"labels": ["happy", ""]}, "cannot be a label"),
+        ({"labels": ["happy", "</answer>"]}, "cannot be a label"),
+        ({"labels": ["happy", "a" * 25]}, "cannot be a label"),
+        ({"labels": ["happy", "Happy"]}, "twice"),
+        ({"labels": ["happy", "unsure"]}, "always possible"),
+        ({"queries": "?"}, "not part of a question"),
+    ],
+)
+def test_what_no_model_can_be_asked_is_refused(value: object, words: str) -> None:
+    with pytest.raises(BadAsk, match=words) as refused:
+        read(value)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 4_000])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        asking.read(body, LABELS)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from realtime.errors import TooMany
+from realtime.serve.rate_limits import MAX_ADDRESSES, Rates
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_burst_then_a_steady_rate() -> None:
+    clock = Clock()
+    rates = Rates(per_s=2, burst=4, now_s=clock)
+    for _ in range(4):
+        rates.take("192.0.2.1")
+    with pytest.raises(TooMany) as refused:
+        rates.take("192.0.2.1")
+    assert refused.value.retry_after_s == 1
+    rates.take("192.0.2.2")
+    clock.now_s += 0.5
+    rates.take("192.0.2.1")
+
+
+def test_wrong_tokens_cost_more_but_nobody_is_locked_out_for_long() -> None:
+    clock = Clock()
+    rates = Rates(per_s=1, burst=20, now_s=clock)
+    for _ in range(1_000):
+        rates.charge("192.0.2.1", 20)
+    clock.now_s += 21
+    rates.take("192.0.2.1")
+
+
+def test_addresses_of_one_ipv6_network_share_and_memory_is_bounded() -> None:
+    rates = Rates(per_s=0.001, burst=1)
+    rates.take("2001:db8::1")
+    with pytest.raises(TooMany):
+        rates.take("2001:db8::2%eth0")
+    for number in range(MAX_ADDRESSES + 5):
+        rates.take(f"peer {number}")
+    assert len(rates._left) == MAX_ADDRESSES

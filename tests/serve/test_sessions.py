@@ -1,0 +1,147 @@
+"""Who may open a session, and what ends one that nobody ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
+from realtime.errors import ServerBusy, ServerFull, ServerStopping
+from realtime.observe.metrics import Metrics
+from realtime.serve import sessions
+from realtime.serve.sessions import Sessions
+from realtime.settings import ServerSettings, Settings
+from tests.scripted import Item, ScriptedModel, ScriptedPerceiver, ScriptedSource, ScriptedThinker, picture
+
+WITHIN_S = 30
+
+
+async def for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def call(*items: Item) -> ScriptedSource:
+    """A call that goes on after that."""
+    return ScriptedSource([*items, for_ever])
+
+
+@asynccontextmanager
+async def held(
+    model: ScriptedModel | None = None, now_s: Callable[[], float] = lambda: 0.0, **server: float
+) -> AsyncIterator[Sessions]:
+    settings, metrics = Settings(server=ServerSettings(**server)), Metrics()  # type: ignore[arg-type]
+    with ModelWorker(metrics) as worker:
+        engine = LocalEngine(model or ScriptedModel(), worker)
+        held = Sessions(engine=engine, settings=settings, metrics=metrics, now_s=now_s)
+        watching = asyncio.create_task(held.watch())
+        try:
+            yield held
+        finally:
+            watching.cancel()
+            await held.stop_all("The test is over.")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "WATCH_S", 0.01)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+async def events_of(held: Sessions, session_id: str) -> list[dict[str, object]]:
+    return [json.loads(line) async for line in held.get(session_id).log.read()]
+
+
+async def test_while_those_there_are_behind_no_other_is_taken_and_then_again() -> None:
+    hold = threading.Event()
+    model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
+    async with held(model) as all_of_them:
+        session = all_of_them.start(call(picture(0.0), 2.0))
+        await until(lambda: session.lag_s == 2.0)
+        with pytest.raises(ServerBusy, match=r"2\.0 s behind") as refused, all_of_them.place():
+            pass
+        assert (refused.value.status, refused.value.retry_after_s) == (503, 10)
+        hold.set()
+        await until(lambda: session.lag_s == 0.0)
+        with all_of_them.place():
+            pass
+
+
+async def test_an_offer_that_is_being_answered_has_its_place() -> None:
+    async with held(max_sessions=1) as all_of_them:
+        with all_of_them.place(), pytest.raises(ServerFull, match="All 1 session is taken"), all_of_them.place():
+            pass
+        with all_of_them.place():
+            pass
+
+
+async def test_a_session_that_nobody_reads_is_ended_and_one_that_is_read_is_not() -> None:
+    clock = [0.0]
+    async with held(now_s=lambda: clock[0], idle_s=60) as all_of_them:
+        alone, followed = all_of_them.start(call(picture(0.0))), all_of_them.start(call(picture(0.0)))
+        reading = asyncio.create_task(events_of(all_of_them, followed.id))
+        await until(lambda: followed.log.n_readers == 1)
+        clock[0] = 59.0
+        await asyncio.sleep(0.1)
+        assert len(all_of_them.open) == 2
+        clock[0] = 60.0
+        await until(lambda: all_of_them.open == (followed,))
+        assert (await events_of(all_of_them, alone.id))[-1]["reason"] == "Nobody has read its events for 60 s."
+        # From its last reader on it counts anew.
+        reading.cancel()
+        await until(lambda: followed.log.n_readers == 0)
+        clock[0] = 119.0
+        await asyncio.sleep(0.1)
+        assert all_of_them.open == (followed,)
+        clock[0] = 121.0
+        await until(lambda: all_of_them.open == ())
+
+
+async def test_no_session_lasts_for_ever() -> None:
+    clock = [0.0]
+    async with held(now_s=lambda: clock[0], max_session_s=100) as all_of_them:
+        session = all_of_them.start(call(picture(0.0)))
+        reading = asyncio.create_task(events_of(all_of_them, session.id))
+        await until(lambda: session.log.n_readers == 1)
+        clock[0] = 100.0
+        assert (await reading)[-1]["reason"] == "A session lasts 100 s at most."
+
+
+async def test_a_server_that_stops_lets_its_windows_finish_and_takes_no_session() -> None:
+    hold = threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+    async with held(model) as all_of_them:
+        session = all_of_them.start(call(picture(0.0), 4.0))
+        await until(lambda: len(model.thinker.windows) == 1)
+        stopping = asyncio.create_task(all_of_them.stop_all("Stopped.", finish_within_s=WITHIN_S))
+        await until(lambda: all_of_them.stopping)
+        with pytest.raises(ServerStopping), all_of_them.place():
+            pass
+        hold.set()
+        await stopping
+        events = await events_of(all_of_them, session.id)
+        assert [event["type"] for event in events[-2:]] == ["reason.done", "session.closed"]
+
+
+async def test_a_window_that_does_not_finish_in_time_is_given_up() -> None:
+    hold = threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+    async with held(model) as all_of_them:
+        session = all_of_them.start(call(picture(0.0), 4.0))
+        await until(lambda: len(model.thinker.windows) == 1)
+        async with asyncio.timeout(WITHIN_S):
+            await all_of_them.stop_all("Stopped.", finish_within_s=0.1)
+        hold.set()
+        kinds = [event["type"] for event in await events_of(all_of_them, session.id)]
+        assert kinds[-1] == "session.closed"
+        assert "reason.done" not in kinds

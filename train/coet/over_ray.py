@@ -1,0 +1,257 @@
+"""`python -m train.annotate --ray ADDRESS`: the same records, made by many machines (Ray Data).
+
+    clips ─► measure (decoding and cues: CPU actors) ─► annotate (GPU or endpoint actors) ─► records, written here
+
+IN is a folder with its label file, or Parquet with the same columns and, where the recordings are not on a disk that
+every node sees, their `bytes`, which only the workers read (`readers/parquet.py`). A worker that dies costs what it had
+in hand: Ray does that again elsewhere. Records are written by this process alone, each key once, so there is exactly
+one per clip whatever was done twice; run it again and only the clips without a record are measured. What endpoints were
+paid for is journalled by each actor beside the records and remembered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import pickle
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realtime.cluster import connect
+from realtime.errors import RealtimeError
+from train.coet.annotators import Annotator, Spent
+from train.coet.run import Counts, Run
+from train.coet.store import Lines, Store
+from train.readers import parquet
+from train.readers.clip import Clip
+from train.readers.folder import clip_of, key_of
+from train.readers.perceived import Perceived
+
+Row = dict[str, Any]
+Batch = dict[str, np.ndarray]
+JOURNALS = "journal-*.jsonl"
+
+
+class Measure:
+    """An actor on a CPU: a clip as a live session perceives it, or the error that it is."""
+
+    def __init__(self, instruments: str, folder: Path, wanted: Set[str]) -> None:
+        """`folder`: what the files of Parquet rows are relative to; `wanted`: the keys of those that have no record."""
+        import torch
+
+        from realtime.engine.loading import load
+        from train.readers.perceived import measuring
+
+        torch.set_num_threads(1)
+        self._model = measuring(load(instruments, engine="torch"))
+        self._folder = folder
+        self._wanted = wanted
+
+    def __call__(self, batch: Batch) -> Batch:
+        seen = []
+        for index in range(len(next(iter(batch.values())))):
+            row = {name: column[index] for name, column in batch.items()}
+            if "clip" not in row and key_of(row) not in self._wanted:
+                continue
+            with on_disk(row, self._folder) as clip:
+                seen.append(pickle.dumps((clip, self._perceive(clip))))
+        return {"seen": np.array(seen, dtype=object)}
+
+    def _perceive(self, clip: Clip) -> Perceived | Exception:
+        from train.readers.perceived import watch
+
+        try:
+            return watch(clip.path, self._model, start_s=clip.start_s, end_s=clip.end_s)
+        # Told by the record, in `Run.one`'s words; anything a decoder can raise travels.
+        except Exception as error:
+            return error if isinstance(error, RealtimeError) else ValueError(f"{type(error).__name__}: {error}")
+
+
+class Annotate:
+    """An actor with the annotators: beside a GPU, or waiting for endpoints, many clips at once."""
+
+    def __init__(self, args: argparse.Namespace, remembered: Mapping[tuple[str, str, str], Any]) -> None:
+        self._args = args
+        self._store = Remembering(args.output, remembered)
+
+    def __call__(self, batch: Batch) -> Batch:
+        from train.annotate import annotators
+
+        work: list[tuple[Clip, Perceived | Exception]] = [pickle.loads(bytes(item)) for item in batch["seen"]]
+        perceived = {clip.key: found for clip, found in work}
+        made = annotators(self._args)
+
+        def perceive(clip: Clip) -> Perceived:
+            found = perceived[clip.key]
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        run = Run(
+            annotators=made,
+            perceive=perceive,
+            store=self._store,  # type: ignore[arg-type]
+            concurrency=self._args.concurrency,
+            reask=self._args.reask,
+        )
+        asyncio.run(run.all([clip for clip, _ in work], lambda: None))
+        spent = {annotator.name: annotator.spent for annotator in made}
+        records = [json.dumps(self._store.taken.pop(clip.key), ensure_ascii=False) for clip, _ in work]
+        told = [pickle.dumps((run.counts, spent))] + [b""] * (len(work) - 1)
+        return {"record": np.array(records, dtype=object), "told": np.array(told, dtype=object)}
+
+
+class Remembering:
+    """What `Run` wants of a store, in an actor: stages that were paid for are on disk before the record is done."""
+
+    def __init__(self, folder: Path, stages: Mapping[tuple[str, str, str], Any]) -> None:
+        self.stages = dict(stages)
+        self.done: dict[str, Any] = {}
+        self.taken: dict[str, Any] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._journal = Lines(folder / f"journal-{uuid.uuid4().hex[:8]}.jsonl")
+
+    def stage(self, key: str, annotator: str, stage: str, value: Any) -> None:
+        self._journal.append({"key": key, "annotator": annotator, "stage": stage, "value": value})
+        self.stages[key, annotator, stage] = value
+
+    def finish(self, record: dict[str, Any]) -> None:
+        self.taken[record["key"]] = record
+
+
+def annotate(
+    args: argparse.Namespace, clips: list[Clip], store: Store, made: list[Annotator], progress: Any
+) -> tuple[Counts, dict[str, Any]]:
+    """Every clip that has no record yet. Returns the counts and what the run took."""
+    connect.join(args.ray)
+    import ray
+    from ray.data import ActorPoolStrategy, DataContext
+
+    DataContext.get_current().enable_progress_bars = False
+    began_s = time.monotonic()
+    counts, n_done = Counts(), 0
+    store.stages.update(journalled(args.output, store.done))
+    args.output = args.output.resolve()
+    todo = [clip for clip in clips if clip.key not in store.done]
+    counts.already_done = len(clips) - len(todo)
+    if not todo:
+        return counts, {"seconds": 0.0, "clips_per_s": 0.0}
+    wanted: frozenset[str] = frozenset()
+    if parquet.is_parquet(args.input) and parquet.BYTES in parquet.columns(args.input):
+        # Reading waits for a disk; a whole core, Ray's default, may be more than workers leave it.
+        source = ray.data.read_parquet(
+            [str(file.resolve()) for file in parquet.files(args.input)], ray_remote_args={"num_cpus": 0.1}
+        )
+        wanted = frozenset(clip.key for clip in todo)
+    else:
+        source = ray.data.from_items([row_of(clip) for clip in todo], override_num_blocks=min(len(todo), args.parts))
+    measured = source.map_batches(
+        Measure,
+        fn_constructor_args=(args.instruments, parquet.home(args.input), wanted),
+        batch_size=args.batch,
+        batch_format="numpy",
+        compute=ActorPoolStrategy(min_size=1, max_size=args.workers),
+        num_cpus=args.worker_cpus,
+    )
+    records = measured.map_batches(
+        Annotate,
+        fn_constructor_args=(args, dict(store.stages)),
+        batch_size=max(args.batch, args.concurrency if args.url else 1),
+        batch_format="numpy",
+        compute=ActorPoolStrategy(size=args.annotator_workers),
+        num_cpus=0.1,
+        num_gpus=args.gpus,
+    )
+    mine = {annotator.name: annotator.spent for annotator in made}
+    for row in records.iter_rows():
+        record = json.loads(row["record"])
+        # A block that was computed twice brings the same clip again.
+        if record["key"] in store.done:
+            continue
+        if row["told"]:
+            theirs, spent = pickle.loads(bytes(row["told"]))
+            join_counts(counts, theirs)
+            for name, used in spent.items():
+                join_spent(mine[name], used)
+        store.finish(record)
+        n_done += 1
+        progress()
+    forget_journals(args.output)
+    seconds = time.monotonic() - began_s
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    return counts, {
+        "seconds": round(seconds, 1),
+        "clips_per_s": round(n_done / seconds, 3),
+        "nodes": len(nodes),
+        "node_hours": round(len(nodes) * seconds / 3600, 4),
+        "cost": round(len(nodes) * seconds / 3600 * args.node_hour, 4),
+    }
+
+
+def row_of(clip: Clip) -> Row:
+    return {"key": clip.key, "clip": pickle.dumps(replace(clip, path=clip.path.resolve()))}
+
+
+@contextmanager
+def on_disk(row: Row, folder: Path) -> Iterator[Clip]:
+    """The clip, its recording on this machine's disk while it is measured."""
+    if "clip" in row:
+        yield pickle.loads(bytes(row["clip"]))
+        return
+    clip = clip_of(folder, row, str(row["file"]))
+    if row[parquet.BYTES] is None:
+        yield clip
+        return
+    with tempfile.NamedTemporaryFile(suffix=clip.path.suffix) as file:
+        file.write(bytes(row[parquet.BYTES]))
+        file.flush()
+        yield replace(clip, path=Path(file.name))
+
+
+def join_counts(mine: Counts, theirs: Counts) -> None:
+    for name in ("status", "failures", "objections", "without"):
+        getattr(mine, name).update(getattr(theirs, name))
+    mine.asked_again += theirs.asked_again
+
+
+def join_spent(mine: Spent, theirs: Spent) -> None:
+    for name in ("requests", "retries", "tokens_in", "tokens_out", "cost"):
+        setattr(mine, name, getattr(mine, name) + getattr(theirs, name))
+    for problem, n in theirs.problems.items():
+        mine.problems[problem] = mine.problems.get(problem, 0) + n
+
+
+def journalled(folder: Path, done: Mapping[str, Any]) -> dict[tuple[str, str, str], Any]:
+    """Stages that actors of a killed run had finished."""
+    return {
+        (line["key"], line["annotator"], line["stage"]): line["value"]
+        for path in folder.glob(JOURNALS)
+        for line in Lines(path)
+        if line["key"] not in done
+    }
+
+
+def forget_journals(folder: Path) -> None:
+    for path in folder.glob(JOURNALS):
+        path.unlink()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many machines")
+    group.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster: HOST:PORT, auto, or local (this machine)")
+    group.add_argument("--workers", type=int, default=4, help="at most so many measure at once (default: 4)")
+    group.add_argument("--worker-cpus", type=float, default=1.0, help="cores of each (default: 1)")
+    group.add_argument("--annotator-workers", type=int, default=1, help="actors that annotate (default: 1)")
+    group.add_argument("--gpus", type=float, default=0.0, help="share of a GPU for each of those (default: none)")
+    group.add_argument("--parts", type=int, default=200, help="the corpus in so many parts (default: 200)")
+    group.add_argument("--batch", type=int, default=4, help="clips that an actor takes at a time (default: 4)")
+    group.add_argument("--node-hour", type=float, default=0.0, help="price of a node's hour, for the summary")

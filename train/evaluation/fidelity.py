@@ -1,0 +1,173 @@
+"""Whether the fast paths say what the plain one says, on people that no weight was fitted to.
+
+    python -m train.evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8] [--json FILE]
+
+Windows of up to eight seconds at any time of a session: faces of FER+'s validation set, voices of RAVDESS's validation
+actors, and both. The label of the plain modules, read as in training, is compared with that of the fused ones, which
+read the same tokens in the same places (what differs is rounding), and with the one from the ring, where evidence was
+read as it came (what differs is the place: `READ_AT_S`); the answer of a chain decoded in full precision with the one
+decoded with 8-bit weights. Where a window is of a face or a voice alone, each is also held to what was annotated.
+Prints a table and one JSON line; exits with 1 where fewer than 99.5 % of the labels, or of the answers, are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+
+from realtime.engine.loading import Device, LoadedModel, load
+from realtime.errors import BadSettings
+from realtime.model.experts import EXPERT_LABELS
+from realtime.model.products import Narrow
+from realtime.reason.chain import read_answer
+from realtime.reason.stream import Reasoner
+from realtime.records import Ask, FrameEvidence, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
+from train.command import run_command
+from train.nano import ferplus, ravdess
+
+WANTED = 0.995
+SPAN_S = 8.0
+
+
+def faces(model: LoadedModel, data: Path, n: int, rng: np.random.Generator) -> Iterator[tuple[FrameEvidence, str]]:
+    """One frame each of `n` validation faces, and what was seen in it; each is another person, so each begins with the
+    population's neutral."""
+    found = ferplus.load(data)
+    for index in rng.choice(found.part("valid"), n, replace=False):
+        frame = VideoFrame(0.0, ferplus.as_camera_frame(found.images_NHW[index]))
+        yield model.perceiver(0).see(frame), EXPERT_LABELS[found.labels_N[index]]
+
+
+def voices(model: LoadedModel, data: Path, n: int, rng: np.random.Generator) -> Iterator[tuple[SpeechEvidence, str]]:
+    """`n` clips of validation actors, and what each was to play."""
+    clips = [clip for clip in ravdess.load(data) if clip.actor in ravdess.ACTORS["valid"]]
+    for index in rng.choice(len(clips), n, replace=n > len(clips)):
+        samples_N = ravdess.read_samples(data, clips[index].file)
+        middle_N = samples_N[len(samples_N) // 4 : len(samples_N) // 4 + 32_000].astype(np.float32)
+        segment = SpeechSegment(0.0, middle_N.shape[0] / 16_000, middle_N)
+        yield model.perceiver(0).hear(segment), EXPERT_LABELS[clips[index].label]
+
+
+def windows(model: LoadedModel, data: Path, n: int, seed: int) -> Iterator[tuple[Window, str | None]]:
+    """Windows, and what was annotated; None where a face and a voice of two people meet."""
+    rng = np.random.default_rng(seed)
+    pairs = zip(faces(model, data, n, rng), voices(model, data, n, rng), strict=True)
+    for index, ((face, shown), (voice, played)) in enumerate(pairs):
+        start_s = float(rng.uniform(0, 3600))
+        end_s, first = start_s + SPAN_S, int(rng.integers(0, 8))
+        frames = tuple(replace(face, at_s=start_s + second + 0.5, ring=0) for second in range(first, 8))
+        length_s = voice.end_s - voice.start_s
+        speech = replace(voice, start_s=end_s - length_s, end_s=end_s, ring=0)
+        window = Window(index, start_s, end_s, frames if index % 3 != 1 else (), (speech,) if index % 3 != 2 else ())
+        yield window, (None, played, shown)[index % 3]
+
+
+def in_ring(model: LoadedModel, window: Window, ask: Ask) -> Window:
+    ring = model.thinker.open_ring(ask)
+    if ring is None:
+        return window
+    return replace(
+        window,
+        frames=tuple(ring.add_frame(frame) for frame in window.frames),
+        speech=tuple(ring.add_speech(part) for part in window.speech),
+    )
+
+
+def answered(thinker: Reasoner, window: Window, ask: Ask) -> tuple[str | None, dict[str, str]]:
+    """The label that the chain arrives at, and its words."""
+    done = list(thinker.reason(window, ask))[-1]
+    assert isinstance(done, ReasonDone)
+    return read_answer(done.sections["answer"], ask.labels).label, dict(done.sections)
+
+
+def compare(
+    model: LoadedModel, data: Path, n: int, *, kinds: Sequence[Narrow] = ("int8",), seed: int = 0
+) -> dict[str, Any]:
+    ask = Ask(labels=model.labels)
+    weights = model.weights
+    full = model.thinker
+    narrow = {kind: Reasoner(weights, full.vocabulary, narrow=kind) for kind in kinds}
+    apart: dict[str, list[float]] = {"fused": [], "ring": []}
+    same: dict[str, list[bool]] = defaultdict(list)
+    right: dict[str, list[bool]] = defaultdict(list)
+    margins = []
+    for window, truth in windows(model, data, n, seed):
+        plain = np.array(list(full.read(window, ask).label.probabilities.values()))
+        answer, words = answered(full, window, ask)
+        told: dict[str, str | None] = {"full_answer": answer}
+        read = {"fused": full.fast_label(window, ask), "ring": full.fast_label(in_ring(model, window, ask), ask)}
+        other = {name: np.array(list(label.probabilities.values())) for name, label in read.items()}
+        for name, shares in other.items():
+            same[name].append(bool(plain.argmax() == shares.argmax()))
+            apart[name].append(float(np.abs(plain - shares).max()))
+        ring = other["ring"].argmax()
+        if not same["ring"][-1]:
+            margins.append(round(float(plain.max() - plain[ring]), 4))
+        for kind, thinker in narrow.items():
+            narrow_answer, narrow_words = answered(thinker, window, ask)
+            same[f"{kind}_same_answer"].append(answer == narrow_answer)
+            same[f"{kind}_same_words"].append(words == narrow_words)
+            told[f"{kind}_answer"] = narrow_answer
+        if truth is not None:
+            told |= {"plain_label": model.labels[plain.argmax()], "ring_label": model.labels[ring]}
+            for name, label in told.items():
+                right[f"{name}_right"].append(label == truth)
+        full.close_rings()
+    return {
+        "model": model.name,
+        "windows": n,
+        "fused_same_label": share(same["fused"]),
+        "fused_largest_difference": round(max(apart["fused"]), 7),
+        "ring_same_label": share(same["ring"]),
+        "ring_largest_difference": round(max(apart["ring"]), 4),
+        "ring_mean_difference": round(float(np.mean(apart["ring"])), 5),
+        "ring_margins_of_changed": margins,
+        **{name: share(values) for name, values in same.items() if name not in apart},
+        "annotated": len(right["plain_label_right"]),
+        **{name: share(values) for name, values in right.items()},
+    }
+
+
+def share(values: list[bool]) -> float:
+    return round(float(np.mean(values)), 4)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--device", choices=get_args(Device), default="cpu")
+    parser.add_argument("--windows", type=int, default=200)
+    parser.add_argument(
+        "--narrow", nargs="+", choices=get_args(Narrow), default=["int8"], help="how chains' weights are narrowed"
+    )
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    model = load(args.model, engine="torch", device=args.device)
+    try:
+        with torch.inference_mode():
+            figures = compare(model, args.data, args.windows, kinds=args.narrow)
+    except FileNotFoundError as error:
+        hint = "Name the folder that holds FER+ and RAVDESS with --data."
+        raise BadSettings(f"There is no {error.filename}.", hint) from error
+    for name, value in figures.items():
+        print(f"{name:<26} {value}", file=sys.stderr)
+    line = json.dumps(figures)
+    print(line)
+    if args.json is not None:
+        args.json.write_text(line + "\n")
+    held_to = [figures["ring_same_label"], *(figures[f"{kind}_same_answer"] for kind in args.narrow)]
+    return 0 if min(held_to) >= WANTED else 1
+
+
+if __name__ == "__main__":
+    run_command(main, "train.evaluation.fidelity")

@@ -1,0 +1,84 @@
+"""What of a chain changes when only the face, or only the voice, is another person's.
+
+    python -m train.evaluation.swap --data DATA [--windows 100] [--model nano] [--json FILE]
+
+Faces of FER+'s validation set and voices of RAVDESS's validation actors. Each pair is answered, then with the next
+pair's face, then with the next pair's voice. A chain that reads its evidence keeps what it says of the part that stayed
+and tells the other part anew. Prints, section by section, the share of chains whose words stayed the same, and how
+often two windows that share nothing say the same (chance); one JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from realtime.engine.loading import LoadedModel, load
+from realtime.reason.prompt import SECTIONS, Ask
+from realtime.records import FrameEvidence, SpeechEvidence, Window
+from train.evaluation.batch import chains
+from train.evaluation.fidelity import faces, voices
+
+BATCH = 24
+
+
+def told(model: LoadedModel, pairs: Sequence[tuple[FrameEvidence, SpeechEvidence]], ask: Ask) -> list[dict[str, str]]:
+    """The sections of each pair's chain."""
+    out: list[dict[str, str]] = []
+    for first in range(0, len(pairs), BATCH):
+        windows = [Window(0, 0.0, voice.end_s, (face,), (voice,)) for face, voice in pairs[first : first + BATCH]]
+        out += chains(model, windows, ask)[1]
+    return out
+
+
+def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[str, Any]:
+    """Share of chains (of `n`) with the same words in a section, by what was swapped."""
+    rng, ask = np.random.default_rng(seed), Ask(labels=model.labels)
+    seen = [face for face, _ in faces(model, data, n, rng)]
+    heard = [voice for voice, _ in voices(model, data, n, rng)]
+    other_seen, other_heard = seen[1:] + seen[:1], heard[1:] + heard[:1]
+    before = told(model, list(zip(seen, heard, strict=True)), ask)
+    swapped = {
+        "face": told(model, list(zip(other_seen, heard, strict=True)), ask),
+        "voice": told(model, list(zip(seen, other_heard, strict=True)), ask),
+        "both": before[1:] + before[:1],
+    }
+    same = {
+        what: {
+            name: round(float(np.mean([a[name] == b[name] for a, b in zip(before, after, strict=True)])), 4)
+            for name in SECTIONS
+        }
+        for what, after in swapped.items()
+    }
+    distinct = len({tuple(sections.values()) for sections in before})
+    return {"model": model.name, "windows": n, "distinct_chains": distinct, "same_words_after_swap_of": same}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--windows", type=int, default=100)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with torch.inference_mode():
+        figures = compare(load(args.model, engine="torch"), args.data, args.windows)
+    print(f"{'same words after a swap of':<28}" + "".join(f"{name:>12}" for name in SECTIONS), file=sys.stderr)
+    for what, shares in figures["same_words_after_swap_of"].items():
+        print(f"{what:<28}" + "".join(f"{share:12.2f}" for share in shares.values()), file=sys.stderr)
+    line = json.dumps(figures)
+    print(line)
+    if args.json is not None:
+        args.json.write_text(line + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

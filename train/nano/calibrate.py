@@ -1,0 +1,119 @@
+"""Make nano's probabilities mean what they say: fitted on validation people, none of whom trained anything.
+
+    python -m train.nano.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
+
+Draws windows of validation faces and voices in every modality state, answers them with the packaged model, reads the
+labels of validation people as they come live, and fits by likelihood of the observers' vote: for the fast label of each
+state a temperature, and a bias for each label; for face and voice together what each alone counts beside both; then the
+bonus of the label that the chain arrived at. Last, one temperature for each state on what came live alone. Writes
+WORK/calibration.json (for `train.nano.package`), prints the error before and after.
+
+Rare emotions are drawn more often than they occur. A face alone counts for as much as makes up for that; of pairs it
+is not known how often they occur, and the rarer an emotion among those drawn, the more it counts, by the root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from realtime.engine.loading import LoadedModel, load
+from realtime.model.experts import EXPERT_LABELS
+from realtime.reason import calibrate
+from realtime.reason.branches import n_faces
+from realtime.reason.chain import read_answer
+from realtime.reason.prompt import Ask
+from train.evaluation.answering import Asked, perceive
+from train.evaluation.batch import chains
+from train.evaluation.samples import SAMPLES
+from train.metrics import calibration_error
+from train.nano.calibration import Answered, calibrated, fit, log_softmax, settled, uncalibrated
+from train.nano.corpus import TextEncoder
+from train.nano.layout import Layout
+from train.nano.material import Material
+
+BATCH = 24
+LIVE = {"face": ("ferplus",), "voice": ("ravdess",), "both": ("agree", "conflict")}
+"Modality state → the benchmarks whose validation people show it as it comes live."
+LIVE_FACES = 600
+
+
+def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
+    ask, answered = Ask(labels=model.labels), []
+    # On average over what is drawn a face counts as one.
+    often = material.corpus.face_p * len(material.corpus.face_rows)
+    counts = dict(zip(material.corpus.face_rows.tolist(), (1 / often).tolist(), strict=True))
+    for start in range(0, n, BATCH):
+        rng = np.random.default_rng(50_000 + start)
+        examples = [e for e in (material.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
+        labels, sections = chains(model, [layout.window(material, e, rng) for e in examples], ask)
+        for example, label, chain in zip(examples, labels, sections, strict=True):
+            read = read_answer(chain["answer"], ask.labels).label
+            state = "both" if example.n_faces and example.voice_row >= 0 else "face" if example.n_faces else "voice"
+            assert example.seen.verdict is not None
+            answered.append(
+                Answered(
+                    state,
+                    uncalibrated(label),
+                    EXPERT_LABELS.index(read) if read in EXPERT_LABELS else -1,
+                    example.seen.verdict,
+                    counts[example.face_rows[0]] if example.n_faces else 1.0,
+                )
+            )
+        print(f"{len(answered)} windows answered", flush=True)
+    return answered
+
+
+def collect_live(model: LoadedModel, data: Path) -> list[Answered]:
+    """Pictures and sentences of validation people through perception, as they come live; only their labels are read.
+
+    The windows that are drawn are many and of every kind, but easier: of several sentences most were acted alike. On
+    those alone a model becomes too sure of what it is then shown.
+    """
+    asked, answered = Asked(model.name, labels=tuple(model.labels)), []
+    for state, benchmarks in LIVE.items():
+        for benchmark in benchmarks:
+            samples = list(SAMPLES[benchmark](data, "valid", LIVE_FACES if benchmark == "ferplus" else None))
+            for sample, window in perceive(model, asked, samples, frozenset())[0]:
+                if calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech)) != state:
+                    continue  # the face was not found
+                label = model.thinker.look(window, asked.ask).label
+                truth = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)]
+                answered.append(Answered(state, uncalibrated(label), -1, truth, 1.0))
+            print(f"{len(answered)} live windows read", flush=True)
+    return answered
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", default="nano", help="packaged without calibration")
+    parser.add_argument("--windows", type=int, default=600)
+    args = parser.parse_args()
+    model = load(args.model, engine="torch")
+    material = Material(args.data, args.work, "valid", n_entries=500, towers=model.weights)
+    layout = Layout(model.weights, TextEncoder.read(args.work))
+    answered = collect(model, material, layout, args.windows)
+    live = collect_live(model, args.data)
+    calibration, found = settled(fit([*answered, *live]), live)
+    target = np.stack([a.target for a in answered]).argmax(1)
+    before = np.exp(np.stack([np.atleast_2d(a.log_p)[0] for a in answered]))
+    after = np.exp(log_softmax(calibrated(answered, calibration)))
+    values = asdict(calibration)
+    (args.work / "calibration.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    print(
+        f"{len(answered)} windows: ECE {calibration_error(before, target):.3f} → {calibration_error(after, target):.3f}"
+    )
+    agreed = np.mean([a.chain == t for a, t in zip(answered, target, strict=True)])
+    labels = f"{np.mean(before.argmax(1) == target):.3f} → {np.mean(after.argmax(1) == target):.3f}"
+    print("as they come live: " + ", ".join(f"{state} {each}" for state, each in found.items()))
+    print(f"fast label right {labels}, chain {agreed:.3f}; {json.dumps(values)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""The numbers of a calibration, from windows that were answered: what `train.nano.calibrate` does once it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from realtime.model.config import Calibration
+from realtime.model.experts import EXPERT_LABELS
+from realtime.reason import calibrate
+from realtime.records import Label
+from train.metrics import calibration_error
+
+UNSURE_BELOW = 0.4
+"Calibrated top probability under which a verdict is told as unsure: with seven labels, less likely right than wrong."
+BIAS_RIDGE = 0.02
+"On the sum of squared biases, beside a mean log-likelihood: a few hundred windows should not bend a label far."
+
+
+@dataclass(frozen=True)
+class Answered:
+    state: str
+    log_p: np.ndarray
+    "(7,) or, with both modalities, (3, 7): uncalibrated log-probabilities of the fast label, of face and voice alone."
+    chain: int
+    "Index of the chain's label, −1 for none."
+    target: np.ndarray
+    "(7,) vote shares."
+    counts: float
+    "For how many it stands, where a face is alone: more, the less often such faces are drawn than met."
+
+
+def uncalibrated(label: Label) -> np.ndarray:
+    parts = [label.probabilities, *((label.conflict.face, label.conflict.voice) if label.conflict else ())]
+    rows = np.log(np.maximum([[part[name] for name in EXPERT_LABELS] for part in parts], 1e-9))
+    return rows if label.conflict else rows[0]
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores - scores.max(1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return result
+
+
+def majority_nll(scores: np.ndarray, target: np.ndarray) -> float:
+    """Mean negative log-likelihood of the majority vote."""
+    return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
+
+
+def fit_state(log_p_NB7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (B,) of the branches and (7,) biases of the most likely calibration."""
+    scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
+    weight = torch.from_numpy(weight_N / weight_N.sum())
+    counts = torch.full((scores.shape[1],), 1 / scores.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(scores.shape[2], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([counts, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        nll = F.cross_entropy((scores * counts[:, None]).sum(1) + bias, target, reduction="none")
+        loss = (weight * nll).sum() + BIAS_RIDGE * bias.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return counts.detach().numpy(), bias.detach().numpy()
+
+
+def fit(answered: list[Answered]) -> Calibration:
+    fast: dict[str, float] = {}
+    biases: dict[str, dict[str, float]] = {}
+    alone: dict[str, float] = {}
+    for state in ("both", "face", "voice"):
+        rows = [a for a in answered if a.state == state]
+        if len(rows) < 30:
+            continue
+        target = np.stack([a.target for a in rows]).argmax(1)
+        weight = {
+            "both": np.bincount(target, minlength=len(EXPERT_LABELS)).clip(1)[target] ** -0.5,
+            "face": np.array([a.counts for a in rows]),
+            "voice": np.ones(len(rows)),
+        }[state]
+        counts, bias = fit_state(np.stack([np.atleast_2d(a.log_p) for a in rows]), target, weight)
+        if counts[0] <= 0:
+            raise SystemExit(
+                f"No calibration was found for {state}: its label does not count. Were the labels trained?"
+            )
+        fast[state] = round(1 / float(counts[0]), 3)
+        biases[state] = dict(zip(EXPERT_LABELS, (round(float(value), 3) for value in bias), strict=True))
+        alone |= dict(zip(("face", "voice"), (round(float(value), 3) for value in counts[1:]), strict=False))
+    fitted = Calibration(fast, biases, alone)
+    log_p, target = log_softmax(calibrated(answered, fitted)), np.stack([a.target for a in answered])
+    said = np.stack(
+        [np.eye(len(EXPERT_LABELS))[a.chain] if a.chain >= 0 else np.zeros(len(EXPERT_LABELS)) for a in answered]
+    )
+    bonus = min(np.linspace(0, 3, 31), key=lambda bonus: majority_nll(log_p + bonus * said, target))
+    return Calibration(fast, biases, alone, {"bonus": round(float(bonus), 3)}, UNSURE_BELOW)
+
+
+def calibrated(answered: list[Answered], calibration: Calibration) -> np.ndarray:
+    """(N, 7) log-probabilities of the fast labels as they are told."""
+    told = []
+    for a in answered:
+        scores = [dict(zip(EXPERT_LABELS, row, strict=True)) for row in np.atleast_2d(a.log_p).tolist()]
+        alone = dict(zip(("face", "voice"), scores[1:], strict=False))
+        told.append(list(calibrate.fast(scores[0], a.state, calibration, alone=alone).values()))
+    return np.log(np.maximum(told, 1e-9))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a last temperature did to one state."""
+
+    n: int
+    temperature: float
+    before: float
+    "Expected calibration error."
+    after: float
+
+    def __str__(self) -> str:
+        return f"temperature {self.temperature:.2f}, ECE {self.before:.3f} → {self.after:.3f} ({self.n})"
+
+
+def settled(fitted: Calibration, live: Sequence[Answered]) -> tuple[Calibration, dict[str, Settled]]:
+    """`fitted` with every state's distribution as flat, or as sharp, as is true of windows that came as live ones do.
+
+    One number for each state: of few people no more can be learnt.
+    """
+    done: dict[str, Settled] = {}
+    for state in fitted.fast:
+        rows = [a for a in live if a.state == state]
+        if not rows:
+            continue
+        scores, target = calibrated(rows, fitted), np.stack([a.target for a in rows])
+        by = min(np.geomspace(0.4, 2.5, 200), key=lambda t: majority_nll(scores / t, target))
+        errors = [calibration_error(np.exp(log_softmax(scores / t)), target.argmax(1)) for t in (1.0, by)]
+        done[state] = Settled(len(rows), round(float(by), 3), *errors)
+    flatter = {state: each.temperature for state, each in done.items()}
+    both = flatter.get("both", 1.0)
+    return replace(
+        fitted,
+        fast={state: round(t * flatter.get(state, 1.0), 3) for state, t in fitted.fast.items()},
+        bias={
+            state: {label: round(value / flatter.get(state, 1.0), 3) for label, value in values.items()}
+            for state, values in fitted.bias.items()
+        },
+        alone={name: round(weight / both, 3) for name, weight in fitted.alone.items()},
+    ), done

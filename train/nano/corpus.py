@@ -1,0 +1,293 @@
+"""Training windows for nano: which face meets which voice, what the crowd would say of both, the chain about it.
+
+Also trains nano's tokenizer on its own chains: `python -m train.nano.corpus --data DATA --work WORK`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from realtime.evidence.baseline import population, squash
+from realtime.evidence.cues import CUES
+from realtime.evidence.voice import VOICE_VALUES
+from realtime.model.experts import EXPERT_LABELS
+from realtime.reason import prompt
+from realtime.records import Float32
+from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer, as_text
+from train.nano import config as nano_config
+from train.nano import crowd, ferplus, ravdess
+from train.nano.voice_expert import Voices
+
+STATES = {"both": 0.56, "face": 0.2, "voice": 0.08, "sound_only": 0.11, "nobody": 0.02, "no_picture": 0.03}
+"How often a window has face and voice, one alone (a voice with or without a picture), or nobody (likewise)."
+AGREE = 0.45
+"Share of pairs whose voice was acted as the face is seen."
+N_CANDIDATES = 6
+"CREMA-D clips looked at for one voice."
+N_FRAMES = {1: 0.4, 2: 0.12, 3: 0.1, 5: 0.12, 8: 0.26}
+N_EARLIER = {0: 0.6, 1: 0.22, 2: 0.12, 3: 0.06}
+"""How many pictures of the same people a window has, and how many sentences come before the one that is told: live, a
+window of eight seconds has up to eight of the one and four of the other."""
+SAME_MOOD = 0.6
+"How often an earlier sentence was acted like the last one."
+
+
+@dataclass(frozen=True)
+class Example:
+    """One window: rows of what was measured, what each modality's observers say, and the chain."""
+
+    face_rows: tuple[int, ...]
+    voice_row: int
+    "−1: no speech."
+    earlier_rows: tuple[int, ...]
+    "Sentences of the same actor before it, oldest first."
+    n_frames: int
+    order: int
+    "Which running order of the session the voice was measured in."
+    has_picture: bool
+    seen: Observation
+    sections: dict[str, str]
+    words: int
+    "Seed of the chain's words."
+
+    @property
+    def n_faces(self) -> int:
+        return len(self.face_rows)
+
+    def told(self, looks: Mapping[str, np.ndarray]) -> Example:
+        """The same, with a chain that says what `looks`, by label branch, finds in face and voice alone and in both."""
+        if not looks:
+            return self
+        people, voice = self.seen.people, self.seen.voice
+        if people:
+            people = (replace(people[0], shares=looks.get("face", looks["both"])), *people[1:])
+        if voice is not None:
+            voice = replace(voice, shares=looks.get("voice", looks["both"]))
+        seen = replace(self.seen, people=people, voice=voice, verdict=looks["both"])
+        return replace(self, sections=Writer(self.words).chain(seen))
+
+
+def one_label(shares_7: np.ndarray, label: int) -> np.ndarray:
+    """The same with `label` well ahead: of two that are close a model as small as nano names one twice."""
+    raised = shares_7.copy()
+    raised[label] = shares_7.max() + 0.25
+    return raised / raised.sum()
+
+
+class Corpus:
+    """Draws examples. `part` is `thinker` (for training), `valid` or `test`: no person is in two of them."""
+
+    def __init__(self, data: Path, work: Path, part: str) -> None:
+        actors = {"thinker": "train", "valid": "valid", "test": "test"}[part]
+        self.faces, self.voices = ferplus.load(data), Voices(data, work)
+        with np.load(work / "crops.npz") as file:
+            self.cues, self.pose, found = file["cues"], file["pose"], file["found"]
+        with np.load(work / "voice_verdicts.npz") as file:
+            self.live, self.verdicts = file["live"], file["log_p"]
+        rows = self.faces.part(part)
+        self.face_rows = rows[found[rows]]
+        self.voice_rows = np.flatnonzero(np.isin(self.voices.actors, list(ravdess.ACTORS[actors])))
+        # Rare emotions are drawn more often than they occur, by the root.
+        labels = self.faces.labels_N[self.face_rows]
+        weight = (1 / np.maximum(np.bincount(labels, minlength=len(EXPERT_LABELS)), 1)) ** 0.5
+        self.face_p = weight[labels] / weight[labels].sum()
+        votes = crowd.load(data)
+        self.teacher = crowd.Teacher.fit(votes.face, votes.voice, votes.both)
+        self.expected = crowd.expected_voice_votes(votes)
+        self.voice_votes = crowd.seven(votes.voice)
+        heard = self.voice_votes.argmax(1)
+        self.votes_by_label = [np.flatnonzero(heard == label) for label in range(len(EXPERT_LABELS))]
+        stored = population()["face"]
+        self.neutral = np.array([stored[name]["neutral"] for name in CUES])
+        self.spread = np.array([stored[name]["spread"] for name in CUES])
+
+    def voice_shares(self, label: int, verdict_7: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What a crowd says of a voice acted as `label`: the votes of a CREMA-D clip that was heard so.
+
+        Of a few such clips the one whose votes lie nearest to what the expert hears is taken, so that a voice that
+        sounds ambiguous is also voted on as one. CREMA-D has no surprise: there a spread of votes around it is drawn.
+        """
+        rows = self.votes_by_label[label]
+        if len(rows):
+            candidates = self.voice_votes[rng.choice(rows, N_CANDIDATES)]
+            shares: np.ndarray = candidates[int((candidates @ np.exp(verdict_7)).argmax())]
+            return shares
+        weights = np.full(len(EXPERT_LABELS), 0.4)
+        weights[label] = 5.0
+        return rng.dirichlet(weights)
+
+    def draw(
+        self, rng: np.random.Generator, pick_faces: Callable[[np.random.Generator], tuple[int, ...]] | None = None
+    ) -> Example:
+        """A window at random. `pick_faces` chooses who is in the picture; None: anyone of this part."""
+        state = rng.choice(list(STATES), p=list(STATES.values()))
+        faces = (pick_faces or self.pick_faces)(rng) if state in ("both", "face") else ()
+        voice = -1
+        if state in ("both", "voice", "sound_only"):
+            rows = self.voice_rows
+            if faces and rng.random() < AGREE:
+                same = rows[self.voices.labels[rows] == self.faces.labels_N[faces[0]]]
+                rows = same if len(same) else rows
+            voice = int(rng.choice(rows))
+        return self.example(faces, voice, has_picture=state not in ("sound_only", "no_picture"), rng=rng)
+
+    def pick_faces(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """One to three faces."""
+        n_faces = int(rng.choice([1, 2, 3], p=[0.86, 0.1, 0.04]))
+        return tuple(int(row) for row in rng.choice(self.face_rows, n_faces, p=self.face_p))
+
+    def example(
+        self,
+        faces: tuple[int, ...],
+        voice: int,
+        *,
+        has_picture: bool,
+        rng: np.random.Generator,
+        order: int | None = None,
+    ) -> Example:
+        people = tuple(self.person(row, index, len(faces), rng) for index, row in enumerate(faces))
+        earlier = self.earlier(voice, rng) if voice >= 0 else ()
+        n_frames = int(rng.choice(list(N_FRAMES), p=list(N_FRAMES.values()))) if has_picture else 0
+        order = int(rng.integers(len(self.live))) if order is None else order
+        heard = self.heard(voice, order, rng) if voice >= 0 else None
+        verdict = None
+        if people and heard:
+            verdict = self.teacher(people[0].shares[None], self.expected[int(self.voices.labels[voice])][None])[0]
+        elif people:
+            verdict = people[0].shares
+        elif heard:
+            verdict = heard.shares
+        seen = Observation(
+            people=people,
+            has_picture=has_picture,
+            brightness=float(rng.beta(3, 3)),
+            saturation=float(rng.choice([0.0, rng.beta(2, 4)])),
+            voice=heard,
+            verdict=verdict,
+        )
+        words = int(rng.integers(2**31))
+        sections = Writer(words).chain(seen)
+        return Example(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words)
+
+    def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
+        """What the same actor said before, through the same microphone. The chain tells the last sentence."""
+        n = int(rng.choice(list(N_EARLIER), p=list(N_EARLIER.values())))
+        rows, half = self.voice_rows, len(self.voices.clips)
+        rows = rows[(self.voices.actors[rows] == self.voices.actors[voice]) & (rows // half == voice // half)]
+        alike = rows[self.voices.labels[rows] == self.voices.labels[voice]]
+        return tuple(int(rng.choice(alike if rng.random() < SAME_MOOD else rows)) for _ in range(n))
+
+    def person(self, row: int, index: int, n: int, rng: np.random.Generator) -> PersonSeen:
+        """The face as it would be measured on someone whose neutral the session knows a little, or not at all."""
+        own = self.neutral + rng.normal(0, 0.5, len(CUES)) * self.spread * rng.integers(0, 2)
+        z = np.clip((self.cues[row] - own) / self.spread, -5, 5).astype(np.float32)
+        height = float(np.exp(rng.uniform(np.log(0.12), np.log(0.8)))) / (1 + 0.5 * (n - 1))
+        centre = (
+            float(np.clip(rng.normal((index + 0.5) / n, 0.15), 0.05, 0.95)),
+            float(np.clip(rng.normal(0.48, 0.14), 0.05, 0.95)),
+        )
+        yaw, pitch, roll = (float(v) for v in self.pose[row])
+        if rng.random() < 0.5:
+            yaw, roll = -yaw, -roll
+        return PersonSeen(
+            intensities=dict(zip(CUES, squash(z).tolist(), strict=True)),
+            pose_deg=(yaw, pitch, roll),
+            centre=centre,
+            height=height,
+            shares=self.faces.votes_N7[row],
+        )
+
+    def heard(self, row: int, order: int, rng: np.random.Generator) -> VoiceHeard:
+        live: Float32 = self.live[order, row]
+        clip = self.voices.clips[row % len(self.voices.clips)]
+        relative = dict(zip(VOICE_VALUES, live[: len(VOICE_VALUES)].tolist(), strict=True))
+        shares = self.voice_shares(int(self.voices.labels[row]), self.verdicts[order, row], rng)
+        return VoiceHeard(relative, shares, clip.strong)
+
+
+class TextEncoder:
+    """`sequence.Encoder` over a tokenizers file."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def read(cls, work: Path) -> TextEncoder:
+        return cls(Tokenizer.from_file(str(work / "tokenizer.json")))
+
+    def ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
+    """Byte-level BPE: common words of the chains become one token each, and any question can still be written."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [AddedToken(text, special=True, normalized=False) for text in prompt.SPECIAL_TOKENS]
+    tags = [AddedToken(text, normalized=False) for text in (*prompt.TAGS, prompt.LABEL_TAG)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=special + tags,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return with_readable_tags(tokenizer)
+
+
+def with_readable_tags(tokenizer: Tokenizer) -> Tokenizer:
+    """The trainer makes all its tokens special, and decoding leaves special ones out; tags have to be read."""
+    stored = json.loads(tokenizer.to_str())
+    for token in stored["added_tokens"]:
+        token["special"] = token["content"] in prompt.SPECIAL_TOKENS
+    return Tokenizer.from_str(json.dumps(stored))
+
+
+EXTRA_QUESTIONS = (
+    "Is this sarcasm?", "Does she seem tired?", "Does he mean it?", "Is the person at ease?", "How sure is this?",
+    "Is someone nervous here?", "Are they bored, interested or confused?", "Which emotion is shown?",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    args = parser.parse_args()
+    corpus, rng = Corpus(args.data, args.work, "thinker"), np.random.default_rng(0)
+
+    def texts() -> Iterator[str]:
+        for question in EXTRA_QUESTIONS:
+            yield prompt.trunk_text("nano", prompt.Ask(query=question))
+        for _ in range(6000):
+            example = corpus.draw(rng)
+            state = {
+                "n_faces": example.n_faces,
+                "has_picture": example.has_picture,
+                "has_speech": example.voice_row >= 0,
+            }
+            yield (
+                prompt.trunk_text("nano", prompt.Ask())
+                + prompt.branch_text(**state, opening="")
+                + as_text(example.sections)
+            )
+            yield from (f"{prompt.LABEL_TAG}{label}" for label in (*EXPERT_LABELS, prompt.UNSURE))
+
+    tokenizer = train_tokenizer(texts(), nano_config.VOCABULARY)
+    tokenizer.save(str(args.work / "tokenizer.json"))
+    lengths = [len(tokenizer.encode(as_text(corpus.draw(rng).sections)).ids) for _ in range(200)]
+    single = [len(tokenizer.encode(label).ids) for label in EXPERT_LABELS]
+    print(f"{tokenizer.get_vocab_size()} tokens; a chain takes {np.mean(lengths):.0f}; labels {single} tokens each")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Put a trained nano into the package: weights in half precision, tokenizer, configs.
+
+    python -m train.nano.package --data DATA --work WORK [--out realtime/nano]
+
+Calibration comes from WORK/calibration.json where `train.nano.calibrate` has written it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from realtime.model import checkpoint
+from train.nano import config as nano_config
+from train.nano.thinker import build, load_experts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=checkpoint.NANO)
+    args = parser.parse_args()
+    tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
+    model = build(args.data, args.work, tokenizer)
+    model.load_state_dict(torch.load(args.work / "thinker.pt", weights_only=True)["model"])
+    # An expert trained again speaks the same log-probabilities: the newest one is taken.
+    load_experts(model, args.work)
+    emotion = nano_config.emotion(model.config.emotion.voice_statistics)
+    calibration = args.work / "calibration.json"
+    if calibration.exists():
+        emotion["calibration"] = json.loads(calibration.read_text(encoding="utf-8"))
+    checkpoint.save(model.half(), args.out, nano_config.config(tokenizer.get_vocab_size()), emotion)
+    shutil.copyfile(args.work / "tokenizer.json", args.out / "tokenizer.json")
+    size = sum(path.stat().st_size for path in args.out.iterdir() if path.is_file())
+    n = sum(parameter.numel() for parameter in model.parameters())
+    print(f"{args.out}: {n / 1e6:.1f} M parameters, {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Train nano's two towers on dense targets: what the instruments measure of the very face or voice, beside the votes.
+
+    python -m train.nano.towers --data DATA --work WORK [--vision-minutes 9] [--audio-minutes 4]
+
+Labels are scarce, measurements are not: every focal area is asked for mesh components, cues, head pose and votes, every
+stretch of sound for its prosody and emotion. Writes WORK/vision.pt and WORK/audio.pt, each once a minute, and resumes.
+Budgets are in minutes because the machine is the limit; the log says how many steps they bought.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from realtime.evidence.baseline import population
+from realtime.evidence.cues import CUES
+from realtime.model.audio import AudioTower, n_tokens, split_chunks
+from realtime.model.config import ModelConfig
+from realtime.model.vision import VisionTower, window_plan
+from train.nano import config as nano_config
+from train.nano import ferplus, ravdess, scenes
+from train.nano.voice_expert import Voices, live_features
+
+GRID = scenes.FRAME_PX // 14
+N_PROSODY = 10
+SAVE_EVERY_S = 60.0
+
+
+def geometry_basis(geometry_N: np.ndarray, n: int = nano_config.FACE_GEOMETRY) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (936,) and whitening basis (936, n) of aligned meshes: principal components scaled to unit variance."""
+    wide = geometry_N.astype(np.float32)
+    mean = wide.mean(0)
+    _, values, rows = np.linalg.svd(wide - mean, full_matrices=False)
+    scale = values[:n] / math.sqrt(len(wide))
+    return mean, (rows[:n] / scale[:, None]).T.astype(np.float32)
+
+
+class Budget:
+    """Cosine learning rate over a budget of minutes, so that a slower machine sees fewer steps, not a cut schedule."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, *, minutes: float, spent_s: float, peak: float) -> None:
+        self.optimizer, self.peak, self.total_s = optimizer, peak, minutes * 60
+        self.started = time.monotonic() - spent_s
+
+    @property
+    def spent_s(self) -> float:
+        return time.monotonic() - self.started
+
+    def step(self) -> bool:
+        """Set the rate for now; False when the budget is spent."""
+        share = self.spent_s / self.total_s
+        if share >= 1:
+            return False
+        warm = min(1.0, share / 0.05)
+        rate = self.peak * max(0.02, warm * 0.5 * (1 + math.cos(math.pi * share)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return True
+
+
+class Trainer:
+    """Model, heads, optimizer and budget with a checkpoint; `spent_s` survives a stop."""
+
+    def __init__(self, tower: nn.Module, heads: nn.Module, path: Path, *, minutes: float, peak: float) -> None:
+        self.tower, self.heads, self.path = tower, heads, path
+        parameters = [*tower.parameters(), *heads.parameters()]
+        self.optimizer = torch.optim.AdamW(parameters, lr=peak, weight_decay=0.05, betas=(0.9, 0.98))
+        self.n_steps, spent = 0, 0.0
+        if path.exists():
+            state = torch.load(path, weights_only=True)
+            tower.load_state_dict(state["tower"])
+            heads.load_state_dict(state["heads"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.n_steps, spent = state["n_steps"], state["spent_s"]
+        self.budget = Budget(self.optimizer, minutes=minutes, spent_s=spent, peak=peak)
+        self.saved_at = time.monotonic()
+
+    def update(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_([*self.tower.parameters(), *self.heads.parameters()], 1.0)
+        self.optimizer.step()
+        self.n_steps += 1
+        if time.monotonic() - self.saved_at > SAVE_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        self.saved_at = time.monotonic()
+        state = {"tower": self.tower.state_dict(), "heads": self.heads.state_dict(), "n_steps": self.n_steps}
+        state |= {"optimizer": self.optimizer.state_dict(), "spent_s": self.budget.spent_s}
+        torch.save(state, self.path.with_suffix(".tmp"))
+        self.path.with_suffix(".tmp").replace(self.path)
+
+
+def vision_tokens(tower: VisionTower, frames: list[scenes.SceneFrame]) -> Tensor:
+    """(B, 64, D) tokens of each frame, row by row."""
+    plan = window_plan(GRID, GRID)
+    patches = torch.stack([frame.patches for frame in frames])[:, plan.gather_N]
+    n = len(frames)
+    out = tower(patches, plan.positions_N2.expand(n, -1, -1), plan.valid_N.expand(n, -1))
+    return out[:, plan.token_M]  # type: ignore[no-any-return]
+
+
+def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) -> None:
+    faces = ferplus.load(data)
+    with np.load(work / "crops.npz") as file:
+        meshes, geometry, cues, pose, found = (file[key] for key in ("mesh", "geometry", "cues", "pose", "found"))
+    train, valid = (part[found[part]] for part in (faces.part("expert"), faces.part("valid")))
+    mean, basis = geometry_basis(geometry[train])
+    stored = population()["face"]
+    neutral, spread = (np.array([stored[name][key] for name in CUES]) for key in ("neutral", "spread"))
+    whitened = ((geometry.astype(np.float32) - mean) @ basis).clip(-4, 4)
+    measured = np.concatenate([whitened, ((cues - neutral) / spread).clip(-4, 4), pose.clip(-60, 60) / 20], 1)
+    votes = torch.from_numpy(faces.votes_N7)
+    targets = torch.from_numpy(measured.astype(np.float32))
+    tower = VisionTower(config.vision)
+    heads = nn.ModuleDict(
+        {"votes": nn.Linear(nano_config.HIDDEN, 7), "measured": nn.Linear(nano_config.HIDDEN, targets.shape[1])}
+    )
+    trainer = Trainer(tower, heads, work / "vision.pt", minutes=minutes, peak=1e-3)
+    batch, tracked = 16, 0.0
+
+    def losses(rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        frames = [scenes.compose(faces.images_NHW, meshes, [int(row)], rng) for row in rows]
+        tokens = vision_tokens(tower, frames)
+        focal = torch.stack([frame.focal for frame in frames]).float()
+        pooled = (tokens * focal[..., None]).sum(1) / focal.sum(1, keepdim=True)
+        logits = heads["votes"](pooled)
+        vote_loss = -(votes[rows] * torch.log_softmax(logits, -1)).sum(1).mean()
+        return vote_loss, F.smooth_l1_loss(heads["measured"](pooled), targets[rows]), logits
+
+    while trainer.budget.step():
+        rng = np.random.default_rng(trainer.n_steps)
+        vote_loss, measure_loss, _ = losses(rng.choice(train, batch), rng)
+        trainer.update(vote_loss + 2.0 * measure_loss)
+        tracked = 0.98 * tracked + 0.02 * float(measure_loss.detach())
+        if trainer.n_steps % 50 == 0:
+            print(
+                f"vision step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: "
+                f"votes {vote_loss:.2f}, measures {tracked:.3f}",
+                flush=True,
+            )
+    trainer.save()
+    with torch.no_grad():
+        rng = np.random.default_rng(0)
+        hits = [
+            (losses(rows, rng)[2].argmax(1).numpy() == faces.labels_N[rows]).mean()
+            for rows in np.array_split(rng.permutation(valid)[:800], 50)
+        ]
+    print(
+        f"vision: {trainer.n_steps} steps of {batch}, votes of valid faces by its own head {np.mean(hits):.3f}",
+        flush=True,
+    )
+
+
+def audio_tokens(tower: AudioTower, mels: list[Tensor]) -> list[Tensor]:
+    """Tokens of each (128, T) log-mel, (n, D)."""
+    split = [split_chunks(mel) for mel in mels]
+    out = tower(torch.cat([chunks for chunks, _ in split]), torch.cat([lengths for _, lengths in split]))
+    result, start = [], 0
+    for _, lengths in split:
+        rows = out[start : start + len(lengths)]
+        result.append(torch.cat([row[: n_tokens(int(n))] for row, n in zip(rows, lengths, strict=True)]))
+        start += len(lengths)
+    return result
+
+
+def train_audio(data: Path, work: Path, config: ModelConfig, minutes: float) -> None:
+    voices = Voices(data, work)
+    train = np.flatnonzero(np.isin(voices.actors, list(ravdess.ACTORS["train"])))
+    valid = np.flatnonzero(np.isin(voices.actors, list(ravdess.ACTORS["valid"])) & voices.clean)
+    labels = torch.from_numpy(voices.labels)
+    tower = AudioTower(config.audio)
+    heads = nn.ModuleDict(
+        {"label": nn.Linear(nano_config.HIDDEN, 7), "prosody": nn.Linear(nano_config.HIDDEN, N_PROSODY)}
+    )
+    trainer = Trainer(tower, heads, work / "audio.pt", minutes=minutes, peak=1e-3)
+
+    def losses(rows: np.ndarray, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mels = [torch.from_numpy(voices.mel[row][:, : voices.n_frames[row]].astype(np.float32)) for row in rows]
+        pooled = torch.stack([tokens.mean(0) for tokens in audio_tokens(tower, mels)])
+        logits = heads["label"](pooled)
+        return (
+            F.cross_entropy(logits, labels[rows], label_smoothing=0.1),
+            F.smooth_l1_loss(heads["prosody"](pooled), targets[rows]),
+            logits,
+        )
+
+    while trainer.budget.step():
+        rng = np.random.default_rng(trainer.n_steps)
+        live, _ = live_features(voices.features, voices.sessions, rng)
+        label_loss, prosody_loss, _ = losses(rng.choice(train, 16), torch.from_numpy(live[:, :N_PROSODY]))
+        trainer.update(label_loss + 2.0 * prosody_loss)
+        if trainer.n_steps % 50 == 0:
+            print(
+                f"audio step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: "
+                f"label {label_loss:.2f}, prosody {prosody_loss:.2f}",
+                flush=True,
+            )
+    trainer.save()
+    live, _ = live_features(voices.features, voices.sessions, np.random.default_rng(0))
+    with torch.no_grad():
+        logits = torch.cat(
+            [losses(rows, torch.from_numpy(live[:, :N_PROSODY]))[2] for rows in np.array_split(valid, 8)]
+        )
+    hit = (logits.argmax(1).numpy() == voices.labels[valid]).mean()
+    print(f"audio: {trainer.n_steps} steps of 16, labels of valid actors by its own head {hit:.3f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--vision-minutes", type=float, default=9.0)
+    parser.add_argument("--audio-minutes", type=float, default=4.0)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    config = ModelConfig.parse(nano_config.config(), nano_config.emotion(n_statistics=1))
+    train_vision(args.data, args.work, config, args.vision_minutes)
+    train_audio(args.data, args.work, config, args.audio_minutes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""A Qwen2.5-Omni folder that is small and random, and clips that are drawn: to try every stage with nothing at hand.
+
+    python -m train.tuning.tiny OUT            OUT/model in the published layout, OUT/clips with labels.csv
+
+The model is transformers' own class with a small config, saved as the published checkpoints are: keys under `thinker.`.
+It knows nothing; it has the right shapes in the right places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from realtime.model import checkpoint
+from realtime.reason import prompt
+from realtime.records import LABELS, SAMPLE_RATE_HZ
+from train.nano.corpus import train_tokenizer
+
+VOCABULARY = 512
+
+
+def write_model(folder: Path, *, seed: int = 0) -> Path:
+    from transformers import Qwen2_5OmniThinkerForConditionalGeneration
+    from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as qwen
+
+    text = qwen.Qwen2_5OmniTextConfig(
+        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=32768, tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3]},
+    )  # fmt: skip
+    vision = qwen.Qwen2_5OmniVisionEncoderConfig(
+        depth=2, hidden_size=32, intermediate_size=48, num_heads=2, out_hidden_size=64, fullatt_block_indexes=[1],
+        window_size=112, patch_size=14, spatial_merge_size=2, temporal_patch_size=2,
+    )  # fmt: skip
+    audio = qwen.Qwen2_5OmniAudioEncoderConfig(
+        d_model=32, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=64, num_mel_bins=128, n_window=100,
+        output_dim=64,
+    )  # fmt: skip
+    config = qwen.Qwen2_5OmniThinkerConfig(
+        text_config=text, vision_config=vision, audio_config=audio, audio_token_index=500, image_token_index=501,
+        video_token_index=502, audio_start_token_id=503, audio_end_token_id=504, position_id_per_seconds=25,
+        seconds_per_chunk=2, tie_word_embeddings=False,
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    model = Qwen2_5OmniThinkerForConditionalGeneration(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {}
+    for key, tensor in model.state_dict().items():
+        name = checkpoint.published_name(key)
+        if name is not None:
+            state[name] = tensor.detach().clone()
+    save_file(state, folder / checkpoint.WEIGHTS, metadata={"format": "pt"})
+    whole = {"model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
+    (folder / "config.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    words = [prompt.trunk_text("omni", prompt.Ask()), *(f"{tag} {label}" for tag in prompt.TAGS for label in LABELS)]
+    train_tokenizer(iter(words * 3), VOCABULARY).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def write_clips(folder: Path, n: int = 6) -> Path:
+    """Two-second clips: a drawn face that smiles or frowns a little, a buzzing voice; one clip without sound."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file", "label", "speaker", "split"])
+        for index in range(n):
+            name = f"clip{index}.mp4"
+            write_clip(folder / name, hue=index / n, pitch_hz=110 + 25 * index, silent=index == n - 1)
+            rows.writerow([name, LABELS[index % 3], f"s{index % 2}", "train"])
+    return folder
+
+
+def write_clip(path: Path, *, hue: float, pitch_hz: float, silent: bool) -> None:
+    rate, seconds = 10, 2
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg4", rate=rate)
+        video.width, video.height, video.pix_fmt = 160, 112, "yuv420p"
+        sound = None if silent else out.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        for index in range(rate * seconds):
+            frame = av.VideoFrame.from_ndarray(picture(hue, index / rate), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, rate)
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+        if sound is not None:
+            samples_N = voice(pitch_hz, seconds)
+            for start in range(0, samples_N.size, 1024):
+                pcm = (samples_N[start : start + 1024] * 32767).astype(np.int16)
+                part = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+                part.sample_rate, part.pts, part.time_base = SAMPLE_RATE_HZ, start, Fraction(1, SAMPLE_RATE_HZ)
+                out.mux(sound.encode(part))
+            out.mux(sound.encode())
+
+
+def picture(hue: float, at_s: float) -> np.ndarray:
+    """(112, 160, 3): an oval with eyes and a mouth, on a coloured ground; instruments may or may not see a face."""
+    y, x = np.mgrid[0:112, 0:160].astype(np.float32)
+    rgb = np.empty((112, 160, 3), np.float32)
+    rgb[:] = 90 + 80 * np.array([hue, 0.5, 1 - hue], np.float32)
+    cx = 80 + 3 * np.sin(at_s)
+    rgb[((x - cx) / 26) ** 2 + ((y - 56) / 36) ** 2 < 1] = (222, 178, 150)
+    for eye in (-10, 10):
+        rgb[((x - cx - eye) / 4) ** 2 + ((y - 46) / 2.5) ** 2 < 1] = (40, 30, 30)
+    curve = 74 + (hue - 0.5) * ((x - cx) / 5) ** 2
+    rgb[(abs(y - curve) < 1.5) & (abs(x - cx) < 12)] = (150, 50, 60)
+    return rgb.clip(0, 255).astype(np.uint8)
+
+
+def voice(pitch_hz: float, seconds: float) -> np.ndarray:
+    """(N,) harmonics under a syllable rhythm, with pauses at both ends."""
+    t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(3 * t))) / SAMPLE_RATE_HZ
+    sound = sum(np.sin(k * phase) / k for k in range(1, 20))
+    loud = (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t)) * ((t > 0.2) & (t < seconds - 0.4))
+    noise = np.random.default_rng(0).normal(0, 3e-4, t.size)
+    return (0.25 * sound * loud + noise).astype(np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, metavar="OUT")
+    out = parser.parse_args().out
+    print(f"{write_model(out / 'model')} and {write_clips(out / 'clips')}")
+
+
+if __name__ == "__main__":
+    main()
