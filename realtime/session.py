@@ -30,7 +30,7 @@ from realtime.pace.lag import LagMeter
 from realtime.pace.mailbox import Mailbox
 from realtime.publish import report
 from realtime.publish.channel import EventLog
-from realtime.publish.events import Event, SessionClosed, SessionOpened, Speech, Trouble
+from realtime.publish.events import ErrorEvent, Event, SessionClosedEvent, SessionOpenedEvent, SpeechEvent
 from realtime.records import (
     Ask,
     Conclusion,
@@ -128,17 +128,17 @@ class Session:
         began_s = self._now_s()
         self._metrics.sessions.inc()
         self._metrics.opened.inc()
-        self._publish(SessionOpened(self.model.name, self.model.engine_reason, self.model.labels))
+        self._publish(SessionOpenedEvent(self.model.name, self.model.engine_reason, self.model.labels))
         try:
             await self._run_stages()
         except* Exception:
             self._end_reason = "The session failed."
-            self._publish(Trouble("session_failed", self._end_reason, "Open it again; the server's log says why."))
+            self._publish(ErrorEvent("session_failed", self._end_reason, "Open it again; the server's log says why."))
             raise
         finally:
             # Whoever still holds the session, for its log, holds nothing of the person.
             self._buffer.clear()
-            self._publish(SessionClosed(self._end_reason))
+            self._publish(SessionClosedEvent(self._end_reason))
             self.log.close()
             self._metrics.sessions.dec()
             logger.info("session %s ended after %.1f s: %s", self.id[:8], self._now_s() - began_s, self.state())
@@ -245,7 +245,7 @@ class Session:
         except RealtimeError as error:
             self._failure = error
             self._end_reason = error.message
-            self._publish(Trouble(error.code, error.message, error.hint))
+            self._publish(ErrorEvent(error.code, error.message, error.hint))
 
     # What the source calls, in media-time order, one call at a time.
 
@@ -266,7 +266,7 @@ class Session:
     async def speech_started(self, edge: SpeechEdge) -> None:
         self._reached(edge.start_s)
         self._cadence.speech_started()
-        self._publish(Speech("start", edge.start_s, None), at_s=edge.start_s)
+        self._publish(SpeechEvent("start", edge.start_s, None), at_s=edge.start_s)
 
     async def speech_so_far(self, so_far: SpeechSoFar) -> None:
         # A recording waits for each step anyway, so nothing comes sooner for having been begun.
@@ -276,7 +276,7 @@ class Session:
     async def speech_ended(self, segment: SpeechSegment) -> None:
         self._reached(segment.end_s)
         analysis = self._due_now(self._cadence.speech_ended(segment.end_s))
-        self._publish(Speech("end", segment.start_s, segment.end_s), at_s=segment.end_s)
+        self._publish(SpeechEvent("end", segment.start_s, segment.end_s), at_s=segment.end_s)
         gone = await self._speech.put((segment, analysis))
         if gone is not None:
             self._gave_way(gone[1])
@@ -425,11 +425,11 @@ class Session:
                 what = (
                     error.message if isinstance(error, RealtimeError) else f"The model failed ({type(error).__name__})."
                 )
-                self._publish(Trouble(code, f"{what} It was in the step “{stage}”.", hint))
+                self._publish(ErrorEvent(code, f"{what} It was in the step “{stage}”.", hint))
         else:
             if code in self._failing:
                 self._failing.discard(code)
-                self._publish(Trouble(code, f"The step “{stage}” works again.", "", over=True))
+                self._publish(ErrorEvent(code, f"The step “{stage}” works again.", "", over=True))
         finally:
             trace.end()
         timings_ms[stage] = (self._now_s() - began_s) * 1000
@@ -457,12 +457,12 @@ class Session:
         if lag is not None:
             self._publish(lag)
 
-    def _tell(self, troubles: Iterable[Trouble]) -> None:
+    def _tell(self, troubles: Iterable[ErrorEvent]) -> None:
         for trouble in troubles:
             self._publish(trouble)
 
     def _publish(self, event: Event, *, at_s: float | None = None) -> None:
         self.log.publish(event, at_s=self.at_s if at_s is None else at_s)
         self._metrics.events.labels(event.type).inc()
-        if isinstance(event, Trouble) and not event.over:
+        if isinstance(event, ErrorEvent) and not event.over:
             self._metrics.errors.labels(event.code).inc()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from realtime.publish.events import Trouble
+from realtime.publish.events import ErrorEvent
 from realtime.records import FrameEvidence, SpeechEvidence, VideoFrame
 from realtime.settings import TroubleSettings
 
@@ -59,12 +59,12 @@ WORDS = {
 "Code: what is wrong, what to do, and what is said when it is over."
 
 UNFINISHED = {
-    "no path": Trouble(
+    "no path": ErrorEvent(
         "no_path",
         "No network path to the server was found, so no picture and no sound arrived.",
         "Use the same network as the server, or have its operator set turn_url and turn_secret under [ice].",
     ),
-    "no media": Trouble(
+    "no media": ErrorEvent(
         "no_media",
         "The connection stands, but neither picture nor sound arrived.",
         "Check that the camera and the microphone are not held by another program, then start again.",
@@ -73,7 +73,7 @@ UNFINISHED = {
 "Why a source ended before it had begun, in its word."
 
 
-def unfinished(reason: str) -> Iterator[Trouble]:
+def unfinished(reason: str) -> Iterator[ErrorEvent]:
     """What to tell the person when a source ends for `reason`; most endings need no telling."""
     if reason in UNFINISHED:
         yield UNFINISHED[reason]
@@ -88,19 +88,19 @@ class State:
         self._since_s: float | None = None
         self._entered = False
 
-    def update(self, holds: bool, at_s: float) -> Iterator[Trouble]:
+    def update(self, holds: bool, at_s: float) -> Iterator[ErrorEvent]:
         wrong, hint, back = WORDS[self.code]
         if not holds:
             self._since_s = None
             if self._entered:
                 self._entered = False
-                yield Trouble(self.code, back, "", over=True)
+                yield ErrorEvent(self.code, back, "", over=True)
             return
         if self._since_s is None:
             self._since_s = at_s
         if not self._entered and at_s - self._since_s >= self._after_s:
             self._entered = True
-            yield Trouble(self.code, wrong, hint)
+            yield ErrorEvent(self.code, wrong, hint)
 
 
 class InputWatch:
@@ -121,14 +121,14 @@ class InputWatch:
         self._sampled: npt.NDArray[np.int16] | None = None
         self._frame_s: float | None = None
 
-    def clock(self, at_s: float, *, silent_s: float) -> Iterator[Trouble]:
+    def clock(self, at_s: float, *, silent_s: float) -> Iterator[ErrorEvent]:
         # A frame is due every second; the allowance keeps one that is a little late from counting.
         missing = self._frame_s is None or at_s - self._frame_s > 2.0
         yield from self._no_video.update(missing or not self._has_video, at_s)
         yield from self._no_audio.update(not self._has_audio, at_s)
         yield from self._muted.update(self._has_audio and silent_s >= self._settings.after_s, at_s)
 
-    def received(self, frame: VideoFrame) -> Iterator[Trouble]:
+    def received(self, frame: VideoFrame) -> Iterator[ErrorEvent]:
         self._frame_s = frame.at_s
         sampled = frame.rgb_HW3[::GRID, ::GRID].astype(np.int16)
         before, self._sampled = self._sampled, sampled
@@ -143,11 +143,11 @@ class InputWatch:
         yield from self._dark.update(dark, frame.at_s)
         yield from self._frozen.update(still and not dark, frame.at_s)
 
-    def seen(self, evidence: FrameEvidence) -> Iterator[Trouble]:
+    def seen(self, evidence: FrameEvidence) -> Iterator[ErrorEvent]:
         dark = evidence.scene.brightness < self._settings.dark_below
         yield from self._no_face.update(not evidence.faces and not dark, evidence.at_s)
 
-    def heard(self, evidence: SpeechEvidence) -> Iterator[Trouble]:
+    def heard(self, evidence: SpeechEvidence) -> Iterator[ErrorEvent]:
         yield from self._no_voice.update(holds_pitch(evidence), evidence.end_s)
 
 

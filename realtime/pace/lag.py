@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from realtime.pace.degradation import Reduced
-from realtime.publish.events import Lag
+from realtime.publish.events import LagEvent
 
 STEP_S = 0.5
 "A smaller change is not worth an event."
@@ -18,7 +18,7 @@ class LagMeter:
 
     def __init__(self) -> None:
         self._waiting: Counter[float] = Counter()
-        self._said: Lag | None = None
+        self._said: LagEvent | None = None
         self._said_at_s = -PERIOD_S
 
     def received(self, at_s: float) -> None:
@@ -36,9 +36,9 @@ class LagMeter:
 
     def report(
         self, now_s: float, *, skipped_frames: int, skipped_windows: int, reduced: Reduced = "nothing"
-    ) -> Lag | None:
+    ) -> LagEvent | None:
         """The event to publish at media time `now_s`, if one is due. What is done without is told at once."""
-        lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
+        lag = LagEvent(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
         said = self._said
         unchanged = (
             said is not None

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from realtime.publish.events import Event, Trouble, encode
+from realtime.publish.events import ErrorEvent, Event, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class EventLog:
 
     def _gap(self, seen: int) -> str:
         """The notice that stands where the last event missed would have stood."""
-        missed = Trouble(
+        missed = ErrorEvent(
             code="events_lost",
             message=f"Events {seen + 1} to {self.n_dropped} are no longer kept.",
             hint="Read faster, or come back sooner.",

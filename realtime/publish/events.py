@@ -76,7 +76,7 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Disagreement:
+class ModalityConflict:
     """What each modality alone would say, and how far apart the two are."""
 
     face: Mapping[str, Share]
@@ -86,7 +86,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EmotionAnswer:
     label: str
     "One of the session's labels, or `unsure`."
     intensity: Annotated[str, OneOf(("slight", "moderate", "strong", ""))]
@@ -94,7 +94,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class SessionOpened:
+class SessionOpenedEvent:
     """The first event of a session."""
 
     type: ClassVar = "session.opened"
@@ -105,7 +105,7 @@ class SessionOpened:
 
 
 @dataclass(frozen=True)
-class SessionClosed:
+class SessionClosedEvent:
     """The last event of a session."""
 
     type: ClassVar = "session.closed"
@@ -113,7 +113,7 @@ class SessionClosed:
 
 
 @dataclass(frozen=True)
-class Frame:
+class FrameEvent:
     """One sampled frame was looked at."""
 
     type: ClassVar = "frame"
@@ -130,7 +130,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Speech:
+class SpeechEvent:
     """Speech began, or ended. At its start `end` is null."""
 
     type: ClassVar = "speech"
@@ -140,7 +140,7 @@ class Speech:
 
 
 @dataclass(frozen=True)
-class Cues:
+class CuesEvent:
     """What was measured, not generated: of one face in one frame, or of the voice in one stretch of speech."""
 
     type: ClassVar = "cues"
@@ -155,7 +155,7 @@ class Cues:
 
 
 @dataclass(frozen=True)
-class AnalysisBegun:
+class WindowEvent:
     """An analysis of the last seconds begins."""
 
     type: ClassVar = "window"
@@ -173,7 +173,7 @@ class AnalysisBegun:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelEvent:
     """A calibrated distribution over the labels: `fast` before the chain, `chain` after it."""
 
     type: ClassVar = "label"
@@ -181,11 +181,11 @@ class Labelled:
     label: str
     probabilities: Mapping[str, Share]
     source: Literal["fast", "chain"]
-    conflict: Disagreement | None
+    conflict: ModalityConflict | None
 
 
 @dataclass(frozen=True)
-class ReasonText:
+class ReasonDeltaEvent:
     """Newly written words of one section of the chain."""
 
     type: ClassVar = "reason.delta"
@@ -195,20 +195,20 @@ class ReasonText:
 
 
 @dataclass(frozen=True)
-class ReasonEnded:
+class ReasonDoneEvent:
     """The chain of one window is complete."""
 
     type: ClassVar = "reason.done"
     window: Count
     sections: Mapping[Section, str]
-    answer: Verdict
+    answer: EmotionAnswer
     timings_ms: Mapping[str, Milliseconds] = field(default_factory=dict)
     """Wall-clock milliseconds: `label`, `first_word` and `total` count from the moment the window was due (speech
     ended, or four seconds were over); the others are stages."""
 
 
 @dataclass(frozen=True)
-class Lag:
+class LagEvent:
     """How far behind we are, and what was skipped so far in this session."""
 
     type: ClassVar = "lag"
@@ -222,7 +222,7 @@ class Lag:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ErrorEvent:
     """Something a person can do something about, or that it is over. The session goes on unless it is closed."""
 
     type: ClassVar = "error"
@@ -234,17 +234,17 @@ class Trouble:
 
 
 Event = (
-    SessionOpened
-    | SessionClosed
-    | Frame
-    | Speech
-    | Cues
-    | AnalysisBegun
-    | Labelled
-    | ReasonText
-    | ReasonEnded
-    | Lag
-    | Trouble
+    SessionOpenedEvent
+    | SessionClosedEvent
+    | FrameEvent
+    | SpeechEvent
+    | CuesEvent
+    | WindowEvent
+    | LabelEvent
+    | ReasonDeltaEvent
+    | ReasonDoneEvent
+    | LagEvent
+    | ErrorEvent
 )
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from realtime.publish.events import (
-    AnalysisBegun,
-    Cues,
-    Disagreement,
+    CuesEvent,
+    EmotionAnswer,
     FaceBox,
-    Frame,
-    Labelled,
+    FrameEvent,
+    LabelEvent,
+    ModalityConflict,
     Patches,
-    ReasonEnded,
-    ReasonText,
+    ReasonDeltaEvent,
+    ReasonDoneEvent,
     TokenSplit,
-    Verdict,
+    WindowEvent,
 )
 from realtime.records import (
     Ask,
@@ -29,10 +29,10 @@ from realtime.records import (
 )
 
 
-def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[Frame | Cues]:
+def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | CuesEvent]:
     height, width = frame.rgb_HW3.shape[:2]
     counts = evidence.counts
-    yield Frame(
+    yield FrameEvent(
         faces=tuple(FaceBox(face.track, face.box, face.score) for face in evidence.faces),
         tokens=TokenSplit(counts.focal, counts.background, counts.dropped),
         brightness=evidence.scene.brightness,
@@ -44,11 +44,11 @@ def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[Frame | Cues]:
     )
     for cues in evidence.cues:
         pose = dict(zip(("yaw", "pitch", "roll"), cues.pose_deg, strict=True))
-        yield Cues(face={"track": cues.track, **cues.intensities}, pose=pose)
+        yield CuesEvent(face={"track": cues.track, **cues.intensities}, pose=pose)
 
 
-def heard(evidence: SpeechEvidence) -> Cues:
-    return Cues(voice=evidence.cues.values, relative=evidence.cues.relative)
+def heard(evidence: SpeechEvidence) -> CuesEvent:
+    return CuesEvent(voice=evidence.cues.values, relative=evidence.cues.relative)
 
 
 def _patches(evidence: FrameEvidence) -> Patches | None:
@@ -56,8 +56,8 @@ def _patches(evidence: FrameEvidence) -> Patches | None:
     return None if grid is None else Patches(grid.region, grid.rows, grid.columns, grid.cells)
 
 
-def begun(window: Window, ask: Ask) -> AnalysisBegun:
-    return AnalysisBegun(
+def begun(window: Window, ask: Ask) -> WindowEvent:
+    return WindowEvent(
         window=window.index,
         start=window.start_s,
         end=window.end_s,
@@ -80,21 +80,21 @@ def _people(window: Window) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(cues.track for cues in measured), *(face.track for face in found)]))
 
 
-def labelled(window: Window, label: Label) -> Labelled:
+def labelled(window: Window, label: Label) -> LabelEvent:
     conflict = label.conflict
-    return Labelled(
+    return LabelEvent(
         window=window.index,
         label=label.label,
         probabilities=label.probabilities,
         source=label.source,
-        conflict=None if conflict is None else Disagreement(conflict.face, conflict.voice, conflict.score),
+        conflict=None if conflict is None else ModalityConflict(conflict.face, conflict.voice, conflict.score),
     )
 
 
-def reasoned(window: Window, delta: ReasonDelta) -> ReasonText:
-    return ReasonText(window.index, delta.section, delta.text)
+def reasoned(window: Window, delta: ReasonDelta) -> ReasonDeltaEvent:
+    return ReasonDeltaEvent(window.index, delta.section, delta.text)
 
 
-def concluded(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonEnded:
-    answer = Verdict(done.answer.label, done.answer.intensity, done.answer.confidence)
-    return ReasonEnded(window.index, done.sections, answer, {**done.timings_ms, **timings_ms})
+def concluded(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonDoneEvent:
+    answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
+    return ReasonDoneEvent(window.index, done.sections, answer, {**done.timings_ms, **timings_ms})

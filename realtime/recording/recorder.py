@@ -13,7 +13,7 @@ import numpy as np
 
 from realtime.errors import NotDeleted
 from realtime.ingest import Sink, Source
-from realtime.publish.events import Trouble
+from realtime.publish.events import ErrorEvent
 from realtime.recording.settings import Kept
 from realtime.recording.vault import EVENT, PICTURE, SOUND, Recording, Vault
 from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
@@ -152,7 +152,7 @@ class Recorder:
         except OSError as error:
             logger.error("session %s is no longer recorded: %s", session.id[:8], error.strerror)
             why = f"The recording has stopped: {error.strerror}."
-            session.log.publish(Trouble("record_failed", why, "The session goes on."), at_s=session.at_s)
+            session.log.publish(ErrorEvent("record_failed", why, "The session goes on."), at_s=session.at_s)
 
 
 def _write(recording: Recording, line: str, media: list[VideoFrame | SpeechSegment]) -> None:

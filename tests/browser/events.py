@@ -10,20 +10,20 @@ from playwright.sync_api import Page
 
 from realtime.publish.events import (
     SECTIONS,
-    AnalysisBegun,
-    Cues,
-    Disagreement,
+    CuesEvent,
+    EmotionAnswer,
     Event,
     FaceBox,
-    Frame,
-    Labelled,
+    FrameEvent,
+    LabelEvent,
+    ModalityConflict,
     Patches,
-    ReasonEnded,
-    ReasonText,
-    SessionOpened,
-    Speech,
+    ReasonDeltaEvent,
+    ReasonDoneEvent,
+    SessionOpenedEvent,
+    SpeechEvent,
     TokenSplit,
-    Verdict,
+    WindowEvent,
     encode,
 )
 from realtime.records import LABELS
@@ -62,40 +62,43 @@ def lines(events: Iterator[tuple[float, Event]], *, session: str, first_seq: int
 
 def conversation(duration_s: float, *, n_words: int = 10) -> Iterator[tuple[float, Event]]:
     """A frame and its cues each second, a window each four, with speech, both labels, words and the whole chain."""
-    yield 0.0, SessionOpened("generated", "none", LABELS)
+    yield 0.0, SessionOpenedEvent("generated", "none", LABELS)
     for second in range(int(duration_s)):
         yield float(second), frame(second)
         smile = 0.5 + 0.5 * math.sin(second / 40)
-        yield float(second), Cues(face={"track": 1, "lip_corner_pull": smile, "brow_lower": 1 - smile, "jaw_drop": 0.2})
+        yield (
+            float(second),
+            CuesEvent(face={"track": 1, "lip_corner_pull": smile, "brow_lower": 1 - smile, "jaw_drop": 0.2}),
+        )
         if second % EVERY_S == EVERY_S - 1:
             yield from window(second // EVERY_S, end_s=second + 1.0, n_words=n_words)
 
 
-def frame(second: int) -> Frame:
+def frame(second: int) -> FrameEvent:
     x = 0.4 + 0.05 * math.sin(second / 9)
     cells = "".join("f" if 2 <= n % 8 < 6 else "k" if (n + second) % 5 else "-" for n in range(64))
     faces = (FaceBox(1, (x, 0.2, 0.2, 0.4), 0.93),)
     grid = Patches((0.1, 0.0, 0.8, 1.0), 8, 8, cells)
-    return Frame(faces, TokenSplit(32, 25, 7), 0.5, 0.3, 640, 480, ((x - 0.1, 0.05, 0.4, 0.7),), grid)
+    return FrameEvent(faces, TokenSplit(32, 25, 7), 0.5, 0.3, 640, 480, ((x - 0.1, 0.05, 0.4, 0.7),), grid)
 
 
 def window(number: int, *, end_s: float, n_words: int) -> Iterator[tuple[float, Event]]:
     start_s, spoken_s = max(0.0, end_s - 8), end_s - SPOKEN_S
-    yield spoken_s, Speech("start", spoken_s, None)
-    yield end_s, Speech("end", spoken_s, end_s)
+    yield spoken_s, SpeechEvent("start", spoken_s, None)
+    yield end_s, SpeechEvent("end", spoken_s, end_s)
     voice = {"pitch_hz": 200.0, "loudness_db": -20.0, "rate_hz": 4.0}
-    yield end_s, Cues(voice=voice, relative={"pitch_hz": math.sin(number), "loudness_db": math.cos(number)})
-    yield end_s, AnalysisBegun(number, start_s, end_s, 8, SPOKEN_S, people=(1,), labels=LABELS)
+    yield end_s, CuesEvent(voice=voice, relative={"pitch_hz": math.sin(number), "loudness_db": math.cos(number)})
+    yield end_s, WindowEvent(number, start_s, end_s, 8, SPOKEN_S, people=(1,), labels=LABELS)
     shares = distribution(number)
     best = max(shares, key=lambda label: shares[label])
-    conflict = Disagreement(shares, distribution(number + 3), 0.3)
-    yield end_s, Labelled(number, best, shares, "fast", conflict)
+    conflict = ModalityConflict(shares, distribution(number + 3), 0.3)
+    yield end_s, LabelEvent(number, best, shares, "fast", conflict)
     for word in itertools.islice(itertools.cycle(WORDS), n_words):
-        yield end_s, ReasonText(number, "face", f"{word} ")
+        yield end_s, ReasonDeltaEvent(number, "face", f"{word} ")
     sections = dict.fromkeys(SECTIONS, TEXT) | {"fine": f"Window {number}. {TEXT}"}
-    yield end_s + 0.5, Labelled(number, best, shares, "chain", conflict)
+    yield end_s + 0.5, LabelEvent(number, best, shares, "chain", conflict)
     timings_ms = {"see": 40.0, "label": 120.0, "first_word": 300.0, "total": 1900.0}
-    yield end_s + 0.5, ReasonEnded(number, sections, Verdict(best, "moderate", shares[best]), timings_ms)
+    yield end_s + 0.5, ReasonDoneEvent(number, sections, EmotionAnswer(best, "moderate", shares[best]), timings_ms)
 
 
 def distribution(number: int) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from realtime.publish.events import Lag, ReasonText
+from realtime.publish.events import LagEvent, ReasonDeltaEvent
 from tests.browser import events
 from tests.browser.chromium import Meter, Visit
 
@@ -105,7 +105,7 @@ def test_ten_thousand_events_in_a_second_are_taken(live: Visit) -> None:
     page = live.page
     session = events.session_of(page)
     opening = events.lines(events.window(5_000, end_s=9_000.0, n_words=0), session=session)[:5]
-    words = ((9_000.0, ReasonText(5_000, "face", f"w{n} ")) for n in range(10_000))
+    words = ((9_000.0, ReasonDeltaEvent(5_000, "face", f"w{n} ")) for n in range(10_000))
     burst = events.lines(words, session=session, first_seq=events.FIRST_SEQ + 100)
     inject(page, opening)
     meter = Meter(live)
@@ -119,7 +119,7 @@ def test_ten_thousand_events_in_a_second_are_taken(live: Visit) -> None:
 
 def test_an_event_is_on_screen_with_the_next_frame(live: Visit, figures: dict[str, str]) -> None:
     page = live.page
-    line = events.lines(iter([(5.0, Lag(7.5, 1, 2))]), session=events.session_of(page))
+    line = events.lines(iter([(5.0, LagEvent(7.5, 1, 2))]), session=events.session_of(page))
     shown, passed_ms = page.evaluate(
         """async (lines) => {
           const arrived = performance.now();

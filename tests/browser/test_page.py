@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Playwright, WebSocketRoute, expect
 
-from realtime.publish.events import SECTIONS, Lag
+from realtime.publish.events import SECTIONS, LagEvent
 from tests.browser import events
 from tests.browser.camera import FakeCamera
 from tests.browser.chromium import ROOT, SCRIPTED, Meter, Visit, launch, serving
@@ -326,7 +326,7 @@ def test_it_speaks_german_and_fits_a_phone(visit: Visits, scripted: str) -> None
     assert person.overflow_px() <= 0
     page.locator("#begin").click()
     expect(page.locator("#link")).to_have_text("Live")
-    behind = events.lines(iter([(5.0, Lag(7.5, 1, 2))]), session=events.session_of(page))
+    behind = events.lines(iter([(5.0, LagEvent(7.5, 1, 2))]), session=events.session_of(page))
     page.evaluate("(lines) => globalThis.inject(lines)", behind)
     expect(page.locator("#lag")).to_have_text("7,5 s im Rückstand")
     assert person.overflow_px() <= 0

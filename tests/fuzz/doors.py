@@ -32,7 +32,7 @@ from realtime.model.checkpoint import (
     read_tensors,
 )
 from realtime.model.tokenizer import Vocabulary
-from realtime.publish.events import SessionClosed, SessionOpened, Trouble, encode
+from realtime.publish.events import ErrorEvent, SessionClosedEvent, SessionOpenedEvent, encode
 from realtime.recording.vault import EVENT, KEY_BYTES, Vault
 from realtime.records import LABELS
 from realtime.serve import asking
@@ -163,13 +163,13 @@ def settings(value: bytes | dict[str, Any]) -> None:
 
 TEXT = st.text(max_size=60)
 EVENTS = st.one_of(
-    st.builds(Trouble, TEXT, TEXT, TEXT, st.booleans()),
-    st.builds(SessionClosed, TEXT),
-    st.builds(SessionOpened, TEXT, TEXT, st.lists(TEXT, max_size=8).map(tuple)),
+    st.builds(ErrorEvent, TEXT, TEXT, TEXT, st.booleans()),
+    st.builds(SessionClosedEvent, TEXT),
+    st.builds(SessionOpenedEvent, TEXT, TEXT, st.lists(TEXT, max_size=8).map(tuple)),
 )
 
 
-def event(value: Trouble | SessionClosed | SessionOpened) -> None:
+def event(value: ErrorEvent | SessionClosedEvent | SessionOpenedEvent) -> None:
     line = encode(value, session=SESSION, seq=1, at_s=0.0)
     assert "\n" not in line
     read = json.loads(line)

@@ -7,12 +7,12 @@ from contextlib import aclosing
 from typing import Any
 
 from realtime.publish.channel import EventLog
-from realtime.publish.events import Lag, ReasonText
+from realtime.publish.events import LagEvent, ReasonDeltaEvent
 
 
 def write(log: EventLog, count: int, *, every_s: float = 1.0) -> None:
     for _ in range(count):
-        log.publish(Lag(0.0, 0, 0), at_s=log.seq * every_s)
+        log.publish(LagEvent(0.0, 0, 0), at_s=log.seq * every_s)
 
 
 async def drain(log: EventLog, after: int = 0) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ async def test_ten_minutes_of_busy_chains_are_read_once_and_in_order_however_oft
     log, seen, dice = EventLog("s"), [0], random.Random(0)
     # 700 s of it, so that the first 100 s are gone.
     for number in range(28_000):
-        log.publish(ReasonText(0, "face", "word "), at_s=number / 40)
+        log.publish(ReasonDeltaEvent(0, "face", "word "), at_s=number / 40)
     log.close()
     seen = [log.seq - 600 * 40 - 1]
     while seen[-1] < log.seq:

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from realtime.publish.events import Cues, Event, Frame, Lag, SessionOpened, TokenSplit, encode
+from realtime.publish.events import CuesEvent, Event, FrameEvent, LagEvent, SessionOpenedEvent, TokenSplit, encode
 from realtime.publish.schema import event_schema
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "events.json").read_text())
@@ -33,27 +33,27 @@ def test_the_schema_is_one() -> None:
 
 
 def test_a_reader_accepts_a_new_field_and_refuses_a_missing_one() -> None:
-    lag = json.loads(encode(Lag(0.2, 0, 1), session="s", seq=1, at_s=3.0))
+    lag = json.loads(encode(LagEvent(0.2, 0, 1), session="s", seq=1, at_s=3.0))
     SERVED.validate(lag | {"added_later": True})
     del lag["skipped_windows"]
     assert not SERVED.is_valid(lag)
 
 
 def test_encoding_keeps_words_and_shortens_numbers() -> None:
-    line = encode(SessionOpened("näno", "torch", ("happy",)), session="s", seq=1, at_s=0.1234567)
+    line = encode(SessionOpenedEvent("näno", "torch", ("happy",)), session="s", seq=1, at_s=0.1234567)
     assert '"t":0.123,' in line
     assert "näno" in line
     assert "\n" not in line
 
 
 def test_measured_numpy_numbers_go_onto_the_wire() -> None:
-    event = Cues(face={"track": 1, "jaw_drop": np.float32(0.25)})  # type: ignore[dict-item]
+    event = CuesEvent(face={"track": 1, "jaw_drop": np.float32(0.25)})  # type: ignore[dict-item]
     decoded = json.loads(encode(event, session="s", seq=1, at_s=0.0))
     STRICT.validate(decoded)
     assert decoded["face"]["jaw_drop"] == 0.25
 
 
 def test_a_number_that_is_none_is_refused_not_sent() -> None:
-    frame = Frame((), TokenSplit(0, 0, 0), float("nan"), 0.0, 4, 4)
+    frame = FrameEvent((), TokenSplit(0, 0, 0), float("nan"), 0.0, 4, 4)
     with pytest.raises(ValueError, match="JSON"):
         encode(frame, session="s", seq=1, at_s=0.0)

@@ -32,7 +32,7 @@ from realtime.errors import PortTaken
 from realtime.ingest.settings import IceSettings
 from realtime.ingest.webrtc import answer, close_peer
 from realtime.observe.metrics import Metrics
-from realtime.publish.events import Trouble
+from realtime.publish.events import ErrorEvent
 from realtime.publish.schema import event_schema
 from realtime.recording.recorder import Recorder
 from realtime.serve import hosting
@@ -355,7 +355,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -
             await until(quick, "frame")
             # Enough to fill the kernel's buffers, so that the server's writes come to a halt.
             for _ in range(2_000):
-                session.log.publish(Trouble("test", "x" * 4_000, ""), at_s=session.at_s)
+                session.log.publish(ErrorEvent("test", "x" * 4_000, ""), at_s=session.at_s)
             newest = session.log.seq
             async with asyncio.timeout(10):
                 async for line in quick:
