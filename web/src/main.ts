@@ -2,21 +2,21 @@
 
 import "./style/page.css";
 
-import { reduce, type Action } from "./actions";
-import { Capture, type Heard } from "./capture";
-import { loadConfig } from "./config";
+import { reduce, type Action } from "./state/actions";
+import { Capture, type Heard } from "./media/capture";
+import { loadConfig } from "./wire/config";
 import { makePage } from "./draw";
-import { EventFollower, GIVE_UP_S, waitS } from "./events";
-import { save } from "./export";
-import { Happenings } from "./happenings";
-import { MediaFailure } from "./media";
+import { EventFollower, GIVE_UP_S, waitS } from "./wire/socket";
+import { save } from "./files/export";
+import { Happenings } from "./state/happenings";
+import { MediaFailure } from "./media/devices";
 import { asLanguage, LANGUAGES, preferredLanguage } from "./messages";
-import { Player } from "./player";
-import { rememberConsent, rememberLanguage } from "./remember";
-import { baseOf, continued, type Base } from "./resume";
-import { NotSaved, openSaved } from "./saved";
-import { WhipFailure, WhipSession } from "./whip";
-import { FIRST_VIEW, keptOf, type Failure, type Kept, type Recording } from "./view";
+import { Player } from "./media/player";
+import { rememberConsent, rememberLanguage } from "./state/remember";
+import { baseOf, continued, type Base } from "./state/resume";
+import { NotSaved, openSaved } from "./files/saved";
+import { WhipFailure, WhipSession } from "./wire/whip";
+import { FIRST_VIEW, keptOf, type Failure, type Kept, type Recording } from "./state/view";
 
 /** What is open while a session runs, and has to be closed with it. */
 interface Running {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { relettered, sentences, statements } from "../src/evidence";
-import { reduceEvent } from "../src/reducer";
-import { NO_SESSION, type Analysis } from "../src/view";
+import { relettered, sentences, statements } from "../src/state/evidence";
+import { reduceEvent } from "../src/state/reducer";
+import { NO_SESSION, type Analysis } from "../src/state/view";
 import { event } from "./fixture";
 
 /** Person A of the window is on track 2, Person B on track 1. */

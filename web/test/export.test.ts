@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { exported } from "../src/export";
-import { reduceEvent } from "../src/reducer";
-import { openSaved } from "../src/saved";
-import { NO_SESSION, type Session } from "../src/view";
+import { exported } from "../src/files/export";
+import { reduceEvent } from "../src/state/reducer";
+import { openSaved } from "../src/files/saved";
+import { NO_SESSION, type Session } from "../src/state/view";
 import { event, fixtureEvents, RAW } from "./fixture";
 
 const session = fixtureEvents().reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);

@@ -1,7 +1,7 @@
 /** One example of each event, shared with the Python side. */
 
 import raw from "../../tests/fixtures/events.json";
-import { readEvent, type WireEvent } from "../src/protocol";
+import { readEvent, type WireEvent } from "../src/wire/read";
 
 export const RAW: readonly Record<string, unknown>[] = raw;
 

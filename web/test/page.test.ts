@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { reduce, type Action } from "../src/actions";
-import { readConfig } from "../src/config";
+import { reduce, type Action } from "../src/state/actions";
+import { readConfig } from "../src/wire/config";
 import { certainty, clock, percent, quantile, reason, shortened, sureness } from "../src/draw/format";
 import { degree } from "../src/draw/conflict";
-import { waitS } from "../src/events";
+import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
-import { letter } from "../src/evidence";
-import { concluded, FIRST_VIEW, keptOf, shownAnalysis, type Analysis, type View } from "../src/view";
-import { refusal } from "../src/whip";
+import { letter } from "../src/state/evidence";
+import { concluded, FIRST_VIEW, keptOf, shownAnalysis, type Analysis, type View } from "../src/state/view";
+import { refusal } from "../src/wire/whip";
 import { event } from "./fixture";
 
 function after(actions: readonly Action[], from: View = FIRST_VIEW): View {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readEvent, readMessage, SECTIONS } from "../src/protocol";
+import { readEvent, readMessage, SECTIONS } from "../src/wire/read";
 import { event, RAW } from "./fixture";
 
 const TYPES = ["session.opened", "session.closed", "frame", "speech", "cues", "window", "label", "reason.delta", "reason.done", "lag", "error"];

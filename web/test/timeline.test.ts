@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { reduce } from "../src/actions";
-import { laneLabels, lanes, measuredRows } from "../src/lanes";
-import { reduceEvent } from "../src/reducer";
-import { analysisNear, moments, runs, thinned } from "../src/timeline";
-import { FIRST_VIEW, lookedNow, NO_SESSION, shownAnalysis, type Session, type View } from "../src/view";
+import { reduce } from "../src/state/actions";
+import { laneLabels, lanes, measuredRows } from "../src/state/lanes";
+import { reduceEvent } from "../src/state/reducer";
+import { analysisNear, moments, runs, thinned } from "../src/state/timeline";
+import { FIRST_VIEW, lookedNow, NO_SESSION, shownAnalysis, type Session, type View } from "../src/state/view";
 import { event, fixtureEvents } from "./fixture";
 
 /** A session with a window every four seconds; each number is the share of happy, the rest is sad. */

@@ -1,6 +1,6 @@
 /** A question of one's own, and labels of one's own, for the next windows. */
 
-import type { View } from "../view";
+import type { View } from "../state/view";
 import { el, setAttr, setText, show } from "./dom";
 import type { MakePart } from "./hands";
 

@@ -5,9 +5,9 @@
  * chain is one stop of the Tab key; the arrow keys go from statement to statement.
  */
 
-import { statements, type Statement } from "../evidence";
-import { SECTIONS, type Section } from "../protocol";
-import { labelsOf, ownLabels, sectionText, shownAnalysis, type Analysis, type View } from "../view";
+import { statements, type Statement } from "../state/evidence";
+import { SECTIONS, type Section } from "../wire/read";
+import { labelsOf, ownLabels, sectionText, shownAnalysis, type Analysis, type View } from "../state/view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";
 import type { Hands, MakePart } from "./hands";

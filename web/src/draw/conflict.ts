@@ -1,8 +1,8 @@
 /** Face against voice: two small distributions back to back, and how far apart they are. */
 
-import type { Conflict } from "../protocol";
-import { sameList } from "../timeline";
-import { conflictOf, labelsOf, shownAnalysis, type View } from "../view";
+import type { Conflict } from "../wire/read";
+import { sameList } from "../state/timeline";
+import { conflictOf, labelsOf, shownAnalysis, type View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { decimal, labelName, percent } from "./format";
 import type { MakePart } from "./hands";

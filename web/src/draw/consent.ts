@@ -1,7 +1,7 @@
 /** The screen before the camera opens: what happens, what is promised, what is asked. */
 
-import { rememberedConsent } from "../remember";
-import type { Choice, Failure, Kept, View } from "../view";
+import { rememberedConsent } from "../state/remember";
+import type { Choice, Failure, Kept, View } from "../state/view";
 import { el, setText, show } from "./dom";
 import type { MakePart } from "./hands";
 

@@ -1,7 +1,7 @@
 /** Which camera and microphone: pickers, shown where there is a choice. */
 
 import type { Messages } from "../messages";
-import type { Device, View } from "../view";
+import type { Device, View } from "../state/view";
 import { el, show } from "./dom";
 import type { Hands, Part } from "./hands";
 

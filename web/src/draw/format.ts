@@ -1,8 +1,8 @@
 /** Numbers in words. */
 
-import { sentences } from "../evidence";
+import { sentences } from "../state/evidence";
 import type { Messages } from "../messages";
-import type { Answer } from "../protocol";
+import type { Answer } from "../wire/read";
 
 /** 75.4 → "1:15" */
 export function clock(seconds: number): string {

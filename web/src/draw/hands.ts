@@ -1,9 +1,9 @@
 /** What drawing may ask for: an action on the view, or something that reaches outside the page. */
 
-import type { Action } from "../actions";
-import type { Format } from "../export";
+import type { Action } from "../state/actions";
+import type { Format } from "../files/export";
 import type { Messages } from "../messages";
-import type { View } from "../view";
+import type { View } from "../state/view";
 
 export interface Hands {
   readonly send: (action: Action) => void;

@@ -2,7 +2,7 @@
 
 import { LANGUAGES } from "../messages";
 import type { Messages } from "../messages";
-import type { View } from "../view";
+import type { View } from "../state/view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { decimal } from "./format";
 import type { MakePart } from "./hands";

@@ -1,8 +1,8 @@
 /** Earlier moments, newest first; a click shows what was said about one. */
 
 import type { Messages } from "../messages";
-import { bestLabel, concluded, shownAnalysis, type Analysis, type View } from "../view";
-import { FORMATS, type Format } from "../export";
+import { bestLabel, concluded, shownAnalysis, type Analysis, type View } from "../state/view";
+import { FORMATS, type Format } from "../files/export";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock, labelName, sureness } from "./format";
 import type { Hands, MakePart } from "./hands";

@@ -1,7 +1,7 @@
 /** The one place that draws: from a view, the page. */
 
 import type { Messages } from "../messages";
-import { concluded, followed, type Analysis, type View } from "../view";
+import { concluded, followed, type Analysis, type View } from "../state/view";
 import { makeConsent } from "./consent";
 import { el, setText, show } from "./dom";
 import { labelName, sureness } from "./format";

@@ -1,6 +1,6 @@
 /** How long each stage takes, as the server measured it: last, median, 95th percentile. */
 
-import type { Analysis, View } from "../view";
+import type { Analysis, View } from "../state/view";
 import { el, setShare, setText, show } from "./dom";
 import { decimal, quantile } from "./format";
 import type { MakePart } from "./hands";

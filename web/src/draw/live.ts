@@ -1,6 +1,6 @@
 /** The working screen: picture and sound on one side, what is read in them on the other. Stays readable after the end. */
 
-import type { View } from "../view";
+import type { View } from "../state/view";
 import { makeAsk } from "./ask";
 import { makeChain } from "./chain";
 import { makeConflict } from "./conflict";

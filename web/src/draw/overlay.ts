@@ -1,8 +1,8 @@
 /** What lies over the picture: a box with a letter for each face, the focal area, and the patches read and left out. */
 
-import { letter } from "../evidence";
-import type { Box } from "../protocol";
-import { lookedNow, type Looked, type View } from "../view";
+import { letter } from "../state/evidence";
+import type { Box } from "../wire/read";
+import { lookedNow, type Looked, type View } from "../state/view";
 import { el, setAttr, setClass, setText, show, svg } from "./dom";
 import type { MakePart } from "./hands";
 import { makePatches } from "./patches";

@@ -1,6 +1,6 @@
 /** Which patches of the picture the model reads: focal ones clear, kept ones veiled, dropped ones struck out. */
 
-import type { Patches } from "../protocol";
+import type { Patches } from "../wire/read";
 import { el } from "./dom";
 
 /** Pixels of the drawing per patch; it is stretched over the picture. */

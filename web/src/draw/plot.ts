@@ -6,7 +6,7 @@
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Curve } from "../lanes";
+import type { Curve } from "../state/lanes";
 
 /** Height that a value of 1 takes of its row. */
 const RISE = 0.84;

@@ -1,8 +1,8 @@
 /** The session on one printed page: what ran, the timeline, the moments that stand out, and what all this is not. */
 
-import { conflictOf, concluded, ownLabels, labelsOf, type Analysis, type Session, type View } from "../view";
-import { saidText } from "../export";
-import { moments, runs, thinned, type Moment } from "../timeline";
+import { conflictOf, concluded, ownLabels, labelsOf, type Analysis, type Session, type View } from "../state/view";
+import { saidText } from "../files/export";
+import { moments, runs, thinned, type Moment } from "../state/timeline";
 import { degree } from "./conflict";
 import { el, setText, svg } from "./dom";
 import { clock, labelName, shortened, sureness } from "./format";

@@ -1,6 +1,6 @@
 /** The picture as the camera gives it, untouched by how fast we think, and what lies over it; or the video of a replay. */
 
-import { lookedNow, standingNotices, type View } from "../view";
+import { lookedNow, standingNotices, type View } from "../state/view";
 import type { Messages } from "../messages";
 import { makeDevices } from "./devices";
 import { el, setAttr, setClass, setText, show } from "./dom";

@@ -1,6 +1,6 @@
 /** The last half minute of sound, with what was taken for speech and the moment being read. */
 
-import { shownAnalysis, type Analysis, type Stretch, type View } from "../view";
+import { shownAnalysis, type Analysis, type Stretch, type View } from "../state/view";
 import { el, setAttr, setClass, setText } from "./dom";
 import type { MakePart } from "./hands";
 

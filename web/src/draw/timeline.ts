@@ -1,8 +1,8 @@
 /** What it pointed to over time: probabilities that do not flicker, speech and measured cues under them, zoom, and reading back. */
 
-import { lanes, laneLabels, measuredRows, momentAt, type Lanes } from "../lanes";
-import { analysisNear, moments, sameList } from "../timeline";
-import { shownAnalysis, speaking, type View } from "../view";
+import { lanes, laneLabels, measuredRows, momentAt, type Lanes } from "../state/lanes";
+import { analysisNear, moments, sameList } from "../state/timeline";
+import { shownAnalysis, speaking, type View } from "../state/view";
 import { el, setAttr, setText, show } from "./dom";
 import { clock, labelName, percent } from "./format";
 import type { MakePart } from "./hands";

@@ -1,8 +1,8 @@
 /** What it points to: the label in words, how sure, and the whole distribution. */
 
 import type { Messages } from "../messages";
-import { sameList } from "../timeline";
-import { bestLabel, concluded, labelsOf, shownAnalysis, type Analysis, type Labelled, type View } from "../view";
+import { sameList } from "../state/timeline";
+import { bestLabel, concluded, labelsOf, shownAnalysis, type Analysis, type Labelled, type View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, labelName, percent } from "./format";
 import type { MakePart } from "./hands";

@@ -1,6 +1,6 @@
 /** Every word the page says, in English. `de.ts` says the same in German; its type is this file's. */
 
-import type { Choice, Failure, Kept } from "../view";
+import type { Choice, Failure, Kept } from "../state/view";
 
 interface Said {
   readonly title: string;

@@ -1,6 +1,6 @@
 /** Choice of language: what the person picked, else what the browser asks for, else English. */
 
-import { rememberedLanguage } from "../remember";
+import { rememberedLanguage } from "../state/remember";
 import { de } from "./de";
 import { en, type Messages } from "./en";
 

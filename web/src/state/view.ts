@@ -5,7 +5,7 @@
  */
 
 import type { Evidence } from "./evidence";
-import type { Answer, Box, Conflict, Distribution, FaceBox, Patches, Section } from "./protocol";
+import type { Answer, Box, Conflict, Distribution, FaceBox, Patches, Section } from "../wire/read";
 
 /** What the person chose to share. */
 export type Choice = "both" | "camera" | "microphone";

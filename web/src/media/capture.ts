@@ -1,7 +1,7 @@
 /** Camera and microphone while they are open: what they give, which they are, and what happens when one is unplugged. */
 
-import { LevelMeter, listDevices, MediaFailure, openMedia, stopMedia, type Wanted } from "./media";
-import type { Devices } from "./view";
+import { LevelMeter, listDevices, MediaFailure, openMedia, stopMedia, type Wanted } from "./devices";
+import type { Devices } from "../state/view";
 
 export type Kind = "camera" | "microphone";
 

@@ -1,6 +1,6 @@
 /** Camera and microphone: opening them, naming what went wrong, and hearing how loud it is. */
 
-import type { Choice, Device, Devices, Failure } from "./view";
+import type { Choice, Device, Devices, Failure } from "../state/view";
 
 export class MediaFailure extends Error {
   constructor(readonly failure: Failure) {

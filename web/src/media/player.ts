@@ -1,7 +1,7 @@
 /** The clock of a saved session: that of its video where there is one, else the page's own. */
 
-import type { Action } from "./actions";
-import type { View } from "./view";
+import type { Action } from "../state/actions";
+import type { View } from "../state/view";
 
 /** Finer than this nobody sees a box move, and each step draws the page. */
 const STEP_S = 1 / 15;

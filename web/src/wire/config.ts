@@ -1,4 +1,4 @@
-import type { Keeping } from "./view";
+import type { Keeping } from "../state/view";
 
 /** What `GET /api/config` tells the page. Every part has a default, so that an older server still works. */
 

@@ -4,8 +4,8 @@
  * Each socket takes a ticket of its own. Asking for it also tells why a socket was closed, which the socket itself does not.
  */
 
-import { readMessage, type Rejected, type WireEvent } from "./protocol";
-import type { Link } from "./view";
+import { readMessage, type Rejected, type WireEvent } from "./read";
+import type { Link } from "../state/view";
 
 const FIRST_WAIT_S = 0.25;
 const LONGEST_WAIT_S = 8;

@@ -5,7 +5,7 @@
  * are counted on from where the last one broke off.
  */
 
-import type { WireEvent } from "./protocol";
+import type { WireEvent } from "../wire/read";
 import type { Session } from "./view";
 
 /** What is added to a session's own counts. */

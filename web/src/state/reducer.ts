@@ -5,8 +5,8 @@
  * order of their numbers, and what has come before changes nothing. So a replay after a dropped socket is harmless.
  */
 
-import { follow } from "./follow";
-import type { Rejected, WireEvent } from "./protocol";
+import { follow } from "./following";
+import type { Rejected, WireEvent } from "../wire/read";
 import type { Analysis, FaceMeasured, Looked, Notice, Piece, Session, Stretch, VoiceMeasured } from "./view";
 
 /** Windows kept to read again: two hours with one every two seconds. */

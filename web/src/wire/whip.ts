@@ -1,7 +1,7 @@
 /** One WHIP session (RFC 9725): offer, answer, and the DELETE that ends it. */
 
 import { bearer } from "./config";
-import type { Failure, Kept } from "./view";
+import type { Failure, Kept } from "../state/view";
 
 /** Gathering is given up after this; loopback and host candidates are there long before. */
 const GATHER_MS = 1_500;

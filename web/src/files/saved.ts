@@ -1,9 +1,9 @@
 /** Opening what was saved: a session's JSON from this page, or the events of `realtime analyze` as JSON lines. */
 
 import { SAVED } from "./export";
-import { readEvent, type WireEvent } from "./protocol";
-import { reduceEvent } from "./reducer";
-import { NO_SESSION, type Session } from "./view";
+import { readEvent, type WireEvent } from "../wire/read";
+import { reduceEvent } from "../state/reducer";
+import { NO_SESSION, type Session } from "../state/view";
 
 /** Beyond this it is no session; two hours take about 15 MB. */
 export const MAX_BYTES = 256_000_000;

@@ -5,9 +5,9 @@
  * `saved.ts` opens the session again.
  */
 
-import { relettered } from "./evidence";
-import { SECTIONS, VERSION, type Section } from "./protocol";
-import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Session } from "./view";
+import { relettered } from "../state/evidence";
+import { SECTIONS, VERSION, type Section } from "../wire/read";
+import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Session } from "../state/view";
 
 export const FORMATS = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } as const;
 export type Format = keyof typeof FORMATS;
