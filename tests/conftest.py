@@ -1,4 +1,4 @@
-"""What every test shares. Async tests run on asyncio through anyio's plugin; warnings are errors (pyproject.toml)."""
+"""What every test shares. pytest-asyncio runs the async tests, each in a loop of its own; warnings are errors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ import pytest
 
 from realtime.model.checkpoint import NANO
 from tests.ingest.media_files import room, voice, write_clip
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture(autouse=True)
