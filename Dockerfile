@@ -2,7 +2,7 @@
 #
 #   docker build -t emothinker .                                   CPU
 #   docker build -t emothinker:cuda --build-arg TORCH=cuda .       CUDA (run with --gpus all)
-#   docker build -t emothinker:ray --build-arg EXTRAS=ray .        for a cluster (realtime/cluster/README.md)
+#   docker build -t emothinker:ray --build-arg EXTRAS=ray .        for a cluster (docs/cluster.md)
 ARG TORCH=cpu
 
 FROM node:22-bookworm-slim AS page

@@ -153,7 +153,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ClusterSettings:
-    """Sessions here, towers and Thinkers on a Ray cluster (realtime/cluster/README.md)."""
+    """Sessions here, towers and Thinkers on a Ray cluster (docs/cluster.md)."""
 
     address: str | None = None
     "HOST:PORT of the cluster, or auto; none: the model runs in this process."

@@ -7,7 +7,7 @@ Four measurements, one table, one JSON line:
     together  chains of several sessions read in one pass against one after the other                  (`together.py`)
     growth    what a second costs in minute 1, 10 and 60, and for longer windows                       (`growth.py`)
 
-`README.md` beside this file says what was tried, what helped and what did not.
+`docs/bench.md` says what was tried, what helped and what did not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two ingest nodes behind a real HAProxy, by the configuration that README.md prints."""
+"""Two ingest nodes behind a real HAProxy, by the configuration that docs/cluster.md prints."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ PATIENCE_S = 60.0
 
 
 def printed() -> str:
-    """The balancer's configuration as README.md has it."""
-    text = (ROOT / "realtime" / "cluster" / "README.md").read_text("utf-8")
+    """The balancer's configuration as docs/cluster.md has it."""
+    text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
     (block,) = re.findall(r"((?:^    .*\n|^\n)*^    frontend .*\n(?:^    .*\n|^\n)*)", text, re.MULTILINE)
     return re.sub(r"^    ", "", block.strip("\n"), flags=re.MULTILINE) + "\n"
 

@@ -279,7 +279,7 @@ def test_arguments_that_no_replica_can_take_are_told_by_name(wrong: dict[str, An
 
 
 def test_shares_of_a_gpu_and_adapters_are_what_serve_deploys(tmp_path: Path) -> None:
-    """The README's sizes for 3B; that several replicas share a card is Ray's to place."""
+    """The sizes for 3B of docs/cluster.md; that several replicas share a GPU is Ray's to place."""
     content = yaml.safe_load(config.FILE.read_text())
     for item, share in zip(content["applications"][0]["deployments"], (0.1, 0.2), strict=True):
         item["ray_actor_options"]["num_gpus"] = share

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 SESSIONS = 20
 "Chains at once: more than two Thinkers are to have by `target_ongoing_requests`, as serve.yaml has it."
 SHARES = {"Encoder": 0.1, "Thinker": 0.2}
-"Of a GPU: the README's for 3B."
+"Of a GPU: those of docs/cluster.md for 3B."
 PATIENCE_S = 240.0
 
 
