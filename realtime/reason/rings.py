@@ -21,6 +21,7 @@ from realtime.reason.sequence import (
     origin_of,
     speech_chunk,
     speech_time,
+    stored_tokens,
 )
 from realtime.records import FrameEvidence, SpeechEvidence, Window
 
@@ -59,14 +60,27 @@ class SessionRing:
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
         """Read a frame; returns it with its place in the ring."""
-        chunk = frame_chunk(self._model, self._vocabulary, frame, base=self._base, origin_s=frame.at_s - READ_AT_S)
+        chunk = frame_chunk(
+            self._model,
+            self._vocabulary,
+            frame,
+            stored_tokens(self._model, frame),
+            base=self._base,
+            origin_s=frame.at_s - READ_AT_S,
+        )
         self._next += 1
         self.ring.append(self._next, chunk)
         return replace(frame, ring=self.number, number=self._next)
 
     def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
-        origin_s = speech.start_s - READ_AT_S
-        chunk = speech_chunk(self._model, self._vocabulary, speech, base=self._base, origin_s=origin_s)
+        chunk = speech_chunk(
+            self._model,
+            self._vocabulary,
+            speech,
+            stored_tokens(self._model, speech),
+            base=self._base,
+            origin_s=speech.start_s - READ_AT_S,
+        )
         self._next += 1
         self.ring.append(self._next, chunk)
         return replace(speech, ring=self.number, number=self._next)

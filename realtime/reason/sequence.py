@@ -10,6 +10,7 @@ the trunk, and its keys are turned to its place in a window when one is asked fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.reason import prompt
 from realtime.records import FrameEvidence, SpeechEvidence, Window
@@ -29,6 +31,23 @@ class Encoder(Protocol):
     """Text to token ids; a `tokenizers.Tokenizer` behind a two-line wrapper."""
 
     def ids(self, text: str) -> list[int]: ...
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one frame or utterance, not yet placed in a window."""
+
+    x_ND: Tensor
+    offsets_3N: Tensor
+    "TMRoPE offsets from the start of the evidence, int64, on the CPU."
+
+
+@dataclass(frozen=True)
+class WindowTokens:
+    """The tokens of each frame and each utterance of a window, in the window's order."""
+
+    frames: Sequence[Tokens]
+    speech: Sequence[Tokens]
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,21 @@ class Evidence:
         return self.trunk_x_ND.shape[0]
 
     @property
+    def x_ND(self) -> Tensor:
+        """Embeddings of the trunk, then of every chunk."""
+        return torch.cat([self.trunk_x_ND, *(chunk.x_ND for chunk in self.chunks)])
+
+    @property
+    def positions_3N(self) -> Tensor:
+        return torch.cat([text_positions(self.n_trunk, 0), *(chunk.positions_3N for chunk in self.chunks)], 1)
+
+    def mask(self, *, ring: bool) -> Tensor:
+        """(N, N) bool: chunk by chunk for a checkpoint that is served from the ring, else causal."""
+        if not ring:
+            return chunk_mask([], n_trunk=self.n_trunk + sum(chunk.n_tokens for chunk in self.chunks), n_branch=0)
+        return chunk_mask([chunk.n_tokens for chunk in self.chunks], n_trunk=self.n_trunk, n_branch=0)
+
+    @property
     def next_position(self) -> int:
         ends = [int(chunk.positions_3N.max()) for chunk in self.chunks if chunk.positions_3N.numel()]
         return max([self.n_trunk - 1, *ends]) + 1
@@ -78,18 +112,26 @@ def speech_time(model: EmoThinker, speech: SpeechEvidence, *, base: int, origin_
     return base + max(0, round((speech.start_s - origin_s) * model.config.position_id_per_seconds))
 
 
-def frame_chunk(model: EmoThinker, encoder: Encoder, frame: FrameEvidence, *, base: int, origin_s: float) -> Chunk:
+def stored_tokens(model: EmoThinker, evidence: FrameEvidence | SpeechEvidence) -> Tokens:
+    """The tokens that perception made, on the model's device and in its precision."""
+    x_ND = torch.from_numpy(np.asarray(evidence.tokens_ND)).to(model.device, model.dtype)
+    return Tokens(x_ND, torch.from_numpy(evidence.positions_3N))
+
+
+def frame_chunk(
+    model: EmoThinker, encoder: Encoder, frame: FrameEvidence, tokens: Tokens, *, base: int, origin_s: float
+) -> Chunk:
     t = frame_time(model, frame, base=base, origin_s=origin_s)
-    tokens = torch.from_numpy(np.asarray(frame.tokens_ND)).to(model.device, model.dtype)
-    positions = torch.from_numpy(frame.positions_3N) + torch.tensor([[t], [base], [base]])
-    return marked(model, encoder, tokens, positions, t, (prompt.VISION_START, prompt.VISION_END), "face")
+    positions = tokens.offsets_3N + torch.tensor([[t], [base], [base]])
+    return marked(model, encoder, tokens.x_ND, positions, t, (prompt.VISION_START, prompt.VISION_END), "face")
 
 
-def speech_chunk(model: EmoThinker, encoder: Encoder, speech: SpeechEvidence, *, base: int, origin_s: float) -> Chunk:
+def speech_chunk(
+    model: EmoThinker, encoder: Encoder, speech: SpeechEvidence, tokens: Tokens, *, base: int, origin_s: float
+) -> Chunk:
     t = speech_time(model, speech, base=base, origin_s=origin_s)
-    tokens = torch.from_numpy(np.asarray(speech.tokens_ND)).to(model.device, model.dtype)
-    positions = torch.from_numpy(speech.positions_3N) + t
-    return marked(model, encoder, tokens, positions, t, (prompt.AUDIO_START, prompt.AUDIO_END), "voice")
+    markers = (prompt.AUDIO_START, prompt.AUDIO_END)
+    return marked(model, encoder, tokens.x_ND, tokens.offsets_3N + t, t, markers, "voice")
 
 
 def marked(
@@ -112,13 +154,29 @@ def marked(
     return Chunk(x, torch.cat(edges, dim=1), modality, moves)
 
 
-def assemble(model: EmoThinker, encoder: Encoder, window: Window, ask: prompt.Ask) -> Evidence:
-    """Trunk, then frames, then speech, oldest first."""
+def assemble(
+    model: EmoThinker, encoder: Encoder, window: Window, ask: prompt.Ask, tokens: WindowTokens | None = None
+) -> Evidence:
+    """Trunk, then frames, then speech, oldest first.
+
+    `tokens` are the window's tokens when training has just made them, with gradients; None takes those that the
+    evidence holds.
+    """
+    if tokens is None:
+        tokens = WindowTokens(
+            *([stored_tokens(model, part) for part in parts] for parts in (window.frames, window.speech))
+        )
     trunk_ids = encoder.ids(prompt.trunk_text(model.config.emotion.prompt, ask))
     base = len(trunk_ids)
     origin_s = origin_of(window)
-    chunks = [frame_chunk(model, encoder, frame, base=base, origin_s=origin_s) for frame in window.frames]
-    chunks += [speech_chunk(model, encoder, part, base=base, origin_s=origin_s) for part in window.speech]
+    chunks = [
+        frame_chunk(model, encoder, frame, made, base=base, origin_s=origin_s)
+        for frame, made in zip(window.frames, tokens.frames, strict=True)
+    ]
+    chunks += [
+        speech_chunk(model, encoder, part, made, base=base, origin_s=origin_s)
+        for part, made in zip(window.speech, tokens.speech, strict=True)
+    ]
     return Evidence(model.embed(torch.tensor(trunk_ids, device=model.device)), tuple(chunks))
 
 
@@ -128,7 +186,7 @@ def origin_of(window: Window) -> float:
     return min([window.start_s, *starts])
 
 
-def branch_mask(evidence: Evidence, n_branch: int, *, hidden: str | None = None, ring: bool = True) -> Tensor:
+def branch_mask(evidence: Evidence, n_branch: int, *, hidden: str | None = None) -> Tensor:
     """(n_branch, T) bool over `[trunk | chunks | branch]`: causal, blind to the `hidden` modality."""
     parts = [torch.ones(n_branch, evidence.n_trunk, dtype=torch.bool)]
     for chunk in evidence.chunks:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from realtime.model.fused import FusedLanguageModel, Memory
-from realtime.model.language import Slots, chunk_mask
+from realtime.model.language import Slots
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -204,17 +204,15 @@ class Reasoner:
     def _whole(self, window: Window, ask: prompt.Ask) -> Laid:
         """Trunk and evidence read together, as the checkpoint was trained to."""
         evidence = assemble(self._model, self.vocabulary, window, ask)
-        sizes = [chunk.x_ND.shape[0] for chunk in evidence.chunks]
-        x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks)])
-        positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
-        mask = chunk_mask(sizes, n_trunk=evidence.n_trunk, n_branch=0).to(x.device) if self._ring else None
+        x = evidence.x_ND
+        mask = evidence.mask(ring=True).to(x.device) if self._ring else None
         memory = Memory(
             self._model.config.text,
             x.shape[0] + self._n_slots_after(window, ask),
             dtype=self._model.dtype,
             device=self._model.device,
         )
-        cos, sin = self._fused.rotary(torch.cat(positions, 1).to(x.device))
+        cos, sin = self._fused.rotary(evidence.positions_3N.to(x.device))
         self._fused.read(x, cos, sin, memory, mask, keys_only=True)
         parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
         return Laid(memory, parts, evidence.next_position)
@@ -312,17 +310,12 @@ class Reasoner:
         After each branch stand, side by side and blind to one another, the label words without their last token.
         """
         device = self._model.device
-        sizes = [chunk.x_ND.shape[0] for chunk in evidence.chunks]
-        n_evidence = evidence.n_trunk + sum(sizes)
-        parts = [evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks)]
-        positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
-        inner = chunk_mask(
-            sizes if self._ring else [], n_trunk=evidence.n_trunk if self._ring else n_evidence, n_branch=0
-        )
+        parts, positions = [evidence.x_ND], [evidence.positions_3N]
+        n_evidence = parts[0].shape[0]
         tails = [ids[:-1] for ids in label_ids]
         n_branch = sum(len(branch.ids) + sum(map(len, tails)) for branch in branches)
         mask = torch.zeros(n_evidence + n_branch, n_evidence + n_branch, dtype=torch.bool)
-        mask[:n_evidence, :n_evidence] = inner
+        mask[:n_evidence, :n_evidence] = evidence.mask(ring=self._ring)
         at, ends = n_evidence, []
         for branch in branches:
             n = len(branch.ids)
