@@ -71,7 +71,7 @@ class Model(Protocol):
     def perceiver(self, seed: int) -> Perceiver: ...
 
 
-class Mind(Protocol):
+class EngineClient(Protocol):
     """One session's part of an engine. Raises ModelStopped where the model went away in the middle of a call."""
 
     async def see(self, frame: VideoFrame) -> FrameEvidence: ...
@@ -102,7 +102,7 @@ class Engine(Protocol):
     async def use(self, adapter: Path) -> ModelInfo:
         """Load the model with the adapter of that folder while others go on. Raises BadModel if it does not fit."""
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> Mind:
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> EngineClient:
         """A session's perception, with its first question; with an adapter, of the model that has it."""
 
     async def ready(self) -> None:

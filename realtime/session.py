@@ -44,7 +44,7 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
-from realtime.roles import Engine, Mind
+from realtime.roles import Engine, EngineClient
 from realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Session:
         self._metrics = metrics
         self._now_s = now_s
         self._ask = Ask(labels=self.model.labels)
-        self._mind: Mind | None = None
+        self._client: EngineClient | None = None
         self._end_reason = "The session was ended."
         self._stopping = asyncio.Event()
         self._finish_within_s = 0.0
@@ -170,8 +170,8 @@ class Session:
     async def ask(self, ask: Ask) -> None:
         """Another question for the next windows. It reaches the selectors before the first of those is labelled."""
         self._ask = ask
-        if self._mind is not None:
-            await self._mind.ask(ask)
+        if self._client is not None:
+            await self._client.ask(ask)
 
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
@@ -205,18 +205,18 @@ class Session:
             media = start(self._receive(), "media")
             stopping = start(self._stopping.wait(), "stop")
             opened_with = self._ask
-            self._mind = mind = await self._engine.open(self._seed, opened_with, self.model.adapter)
+            self._client = client = await self._engine.open(self._seed, opened_with, self.model.adapter)
             try:
                 if self._ask != opened_with:
                     # Asked while the engine was still opening the session.
-                    await mind.ask(self._ask)
+                    await client.ask(self._ask)
                 hands = [
-                    start(self._see(mind), "see"),
-                    start(self._hear(mind), "hear"),
-                    start(self._hear_ahead(mind), "hear ahead"),
-                    start(self._label(mind), "label"),
-                    start(self._think(mind, self._spoken), "think spoken"),
-                    start(self._think(mind, self._quiet), "think quiet"),
+                    start(self._see(client), "see"),
+                    start(self._hear(client), "hear"),
+                    start(self._hear_ahead(client), "hear ahead"),
+                    start(self._label(client), "label"),
+                    start(self._think(client, self._spoken), "think spoken"),
+                    start(self._think(client, self._quiet), "think quiet"),
                 ]
                 await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if self._stopping.is_set():
@@ -225,8 +225,8 @@ class Session:
                 for task in (media, stopping, *hands):
                     task.cancel()
             finally:
-                self._mind = None
-                mind.close()
+                self._client = None
+                client.close()
 
     async def _finish(self) -> None:
         """What was received, through every stage, for as long as there is time."""
@@ -303,10 +303,10 @@ class Session:
 
     # The stages, each a task.
 
-    async def _see(self, mind: Mind) -> None:
+    async def _see(self, client: EngineClient) -> None:
         async for frame in self._frames:
             async with self._attempt("see", self._see_ms):
-                evidence = await mind.see(frame)
+                evidence = await client.see(frame)
                 self._buffer.add_frame(evidence)
                 self._see_ms.update(evidence.timings_ms)
                 for event in report.seen(frame, evidence):
@@ -314,29 +314,29 @@ class Session:
                 self._tell(self._watch.seen(evidence))
             self._lag.finished(frame.at_s)
 
-    async def _hear(self, mind: Mind) -> None:
+    async def _hear(self, client: EngineClient) -> None:
         async for segment, analysis in self._speech:
             async with self._attempt("hear", analysis.timings_ms, analysis.trace):
-                evidence = await mind.hear(segment)
+                evidence = await client.hear(segment)
                 if not holds_pitch(evidence):
                     self._buffer.add_speech(evidence)
                 self._publish(report.heard(evidence), at_s=segment.end_s)
                 self._tell(self._watch.heard(evidence))
             await self._begin(analysis)
 
-    async def _hear_ahead(self, mind: Mind) -> None:
+    async def _hear_ahead(self, client: EngineClient) -> None:
         async for so_far in self._ahead:
             async with self._attempt("hear_ahead", {}):
-                await mind.hear_ahead(so_far)
+                await client.hear_ahead(so_far)
 
-    async def _label(self, mind: Mind) -> None:
+    async def _label(self, client: EngineClient) -> None:
         async for analysis in self._due:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
             self._publish(report.begun(window, analysis.ask))
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
             async with self._attempt("fast", analysis.timings_ms, analysis.trace):
-                label = await mind.fast_label(window, analysis.ask)
+                label = await client.fast_label(window, analysis.ask)
                 self._publish(report.labelled(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
@@ -346,19 +346,19 @@ class Session:
                 gone[1].trace.end()
                 self._metrics.skipped_windows.inc()
 
-    async def _think(self, mind: Mind, windows: Mailbox[tuple[Window, Analysis]]) -> None:
+    async def _think(self, client: EngineClient, windows: Mailbox[tuple[Window, Analysis]]) -> None:
         spoken = windows is self._spoken
         async for window, analysis in windows:
             if spoken:
                 self._nothing_spoken.clear()
             async with self._attempt("reason", analysis.timings_ms, analysis.trace):
-                await self._reason(mind, window, analysis)
+                await self._reason(client, window, analysis)
             analysis.trace.end()
             if spoken:
                 self._nothing_spoken.set()
 
-    async def _reason(self, mind: Mind, window: Window, analysis: Analysis) -> None:
-        async with aclosing(mind.reason(window, analysis.ask)) as steps:
+    async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> None:
+        async with aclosing(client.reason(window, analysis.ask)) as steps:
             while True:
                 await self._chains_go_on.wait()
                 if not analysis.due.spoken:

@@ -2,7 +2,7 @@
 
     realtime serve --cluster HOST:6379        sessions here, towers and Thinkers there
 
-    session ── RayMind ── Perception (faces, cues, experts: here) ── RemoteTowers ──► Encoder replicas
+    session ── RayClient ── Perception (faces, cues, experts: here) ── RemoteTowers ──► Encoder replicas
                     └──── RemoteThinker ─────────────────────────────────────────────► its Thinker replica
 
 Every call blocks a thread of a pool while it waits for a replica: perception is blocking code, and replicas have queues
@@ -98,10 +98,10 @@ class RayEngine:
             )
         return self._info(adapter.name, adapter)
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayMind:
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayClient:
         name = self._adapter if adapter is None else adapter.name
         link = Link(*self.handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
-        return RayMind(self, await self.run("open", self._perceiver, link, ask, seed), link)
+        return RayClient(self, await self.run("open", self._perceiver, link, ask, seed), link)
 
     async def ready(self) -> None:
         for handle in self.handles:
@@ -155,8 +155,8 @@ class RayEngine:
                     logger.warning("the cluster could not be asked how far behind it is (%s)", type(error).__name__)
 
 
-class RayMind:
-    """One session's `Mind`: what it perceives with is here, what it thinks with is wherever its id leads to."""
+class RayClient:
+    """One session's `EngineClient`: what it perceives with is here, what it thinks with is wherever its id leads to."""
 
     def __init__(self, engine: RayEngine, perceiver: RemotePerceiver, link: Link) -> None:
         self.link = link

@@ -1,7 +1,7 @@
-"""Engines: where the model runs. A session knows `realtime.roles.Engine` and `Mind` and nothing of what is behind them.
+"""Engines: where the model runs. A session knows only `Engine` and `EngineClient` of `realtime.roles`.
 
-    session ── HostedMind ── Transport ──► Host ── Models
-    (mind.py: the session's side)          (host.py: the model's side; models.py: with which adapter)
+    session ── HostClient ── Transport ──► Host ── Models
+    (client.py: the session's side)        (host.py: the model's side; models.py: with which adapter)
 
     LocalEngine    (local.py)      the host in a thread of this process: recordings, tests, `--worker thread`
     ProcessEngine  (process.py)    the host in a process of its own (child.py), restarted when it dies: `realtime serve`

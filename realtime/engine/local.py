@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from realtime.engine.client import HostClient
 from realtime.engine.host import Host
-from realtime.engine.mind import HostedMind
 from realtime.engine.models import LoadAdapter, Models
 from realtime.engine.worker import ModelWorker, Rank
 from realtime.records import Ask, ModelInfo
@@ -32,15 +32,15 @@ class LocalEngine:
     async def use(self, adapter: Path) -> ModelInfo:
         return await asyncio.to_thread(self._models.info, adapter)
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostedMind:
-        mind = HostedMind(self, next(self._numbers))
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostClient:
+        client = HostClient(self, next(self._numbers))
         try:
-            await self.call("open", mind.session, seed, ask, adapter, stage="open")
+            await self.call("open", client.session, seed, ask, adapter, stage="open")
         except BaseException:
             # It may be open in a moment, with nobody to close it.
-            mind.close()
+            client.close()
             raise
-        return mind
+        return client
 
     async def ready(self) -> None:
         await self._worker.run("ready", lambda: None)

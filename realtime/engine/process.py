@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from realtime.engine import child
 from realtime.engine.child import Call, Cancel, Fault, Reply
-from realtime.engine.mind import HostedMind
+from realtime.engine.client import HostClient
 from realtime.engine.models import LoadAdapter
 from realtime.engine.worker import Rank
 from realtime.errors import ModelStopped, RealtimeError
@@ -145,18 +145,18 @@ class ProcessEngine:
         info: ModelInfo = await self.call(child.USE, adapter, stage="use")
         return info
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostedMind:
-        mind = HostedMind(self, next(self._sessions))
-        self._open[mind.session] = Opened(seed, ask, adapter)
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostClient:
+        client = HostClient(self, next(self._sessions))
+        self._open[client.session] = Opened(seed, ask, adapter)
         try:
-            await self.call("open", mind.session, seed, ask, adapter, stage="open")
+            await self.call("open", client.session, seed, ask, adapter, stage="open")
         except ModelStopped:
             # The next process opens what is open before it takes anything else.
             await self.alive()
         except BaseException:
-            mind.close()
+            client.close()
             raise
-        return mind
+        return client
 
     async def ready(self) -> None:
         await self.call("stats", stage="ready")

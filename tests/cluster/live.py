@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from realtime.cluster.engine import RayEngine, RayMind
+from realtime.cluster.engine import RayClient, RayEngine
 from realtime.observe.metrics import Metrics
 from realtime.records import Ask, ModelInfo, ReasonDelta, Window
 from realtime.roles import Step
@@ -25,25 +25,25 @@ PATIENCE_S = 90.0
 
 
 class Opened:
-    """The engine with a mind that is open already, so that it is known where it thinks."""
+    """The engine with a client that is open already, so that its Thinker replica is known."""
 
-    def __init__(self, engine: RayEngine, mind: Any) -> None:
+    def __init__(self, engine: RayEngine, client: Any) -> None:
         self.model: ModelInfo = engine.model
-        self._mind = mind
+        self._client = client
 
     async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> Any:
-        return self._mind
+        return self._client
 
 
 class Watched:
-    """A session on a mind of its own, and its events as they come."""
+    """A session on a client of its own, and its events as they come."""
 
-    def __init__(self, engine: RayEngine, mind: Any) -> None:
+    def __init__(self, engine: RayEngine, client: Any) -> None:
         self.items: list[Any] = []
         self.events: list[dict[str, Any]] = []
         self.session = Session(
             source=ScriptedSource(self.items),
-            engine=Opened(engine, mind),  # type: ignore[arg-type]
+            engine=Opened(engine, client),  # type: ignore[arg-type]
             settings=Settings(),
             metrics=Metrics(),
         )
@@ -97,17 +97,17 @@ class Watched:
 
 
 class Interrupted:
-    """A mind to which something happens once, between the first words of its first chain and the next."""
+    """A client to which something happens once, between the first words of its first chain and the next."""
 
-    def __init__(self, mind: RayMind, happens: Callable[[], None]) -> None:
-        self._mind = mind
+    def __init__(self, client: RayClient, happens: Callable[[], None]) -> None:
+        self._client = client
         self._happens = [happens]
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._mind, name)
+        return getattr(self._client, name)
 
     async def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
-        async with aclosing(self._mind.reason(window, ask)) as steps:
+        async with aclosing(self._client.reason(window, ask)) as steps:
             async for step in steps:
                 yield step
                 if self._happens and isinstance(step, ReasonDelta):

@@ -57,7 +57,7 @@ async def processes(engine: RayEngine, deployment: int, n: int) -> list[int]:
 async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_moment_and_others_nothing(
     engine: RayEngine,
 ) -> None:
-    mind, pid = await placed(engine)
+    client, pid = await placed(engine)
     killed_s = labelled_s = 0.0
 
     def kill() -> None:
@@ -65,7 +65,7 @@ async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_mom
         os.kill(pid, signal.SIGKILL)
         killed_s = time.monotonic()
 
-    mine = Watched(engine, Interrupted(mind, kill))
+    mine = Watched(engine, Interrupted(client, kill))
     other = Watched(engine, (await placed(engine, elsewhere=pid))[0])
 
     async def labelled() -> None:
@@ -85,23 +85,23 @@ async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_mom
 
 async def test_a_lost_encoder_costs_a_retry(engine: RayEngine) -> None:
     """Whose retry depends on where a call was: Serve's before it reached the replica, ours after (`calls.ask`)."""
-    minds = [await engine.open(seed, Ask()) for seed in range(12)]
+    clients = [await engine.open(seed, Ask()) for seed in range(12)]
     victim, _ = await processes(engine, 0, 2)
-    seeing = [asyncio.create_task(mind.see(picture(float(at_s)))) for at_s, mind in enumerate(minds)]
+    seeing = [asyncio.create_task(client.see(picture(float(at_s)))) for at_s, client in enumerate(clients)]
     await asyncio.sleep(0.05)
     os.kill(victim, signal.SIGKILL)
     seen = await asyncio.gather(*seeing)
-    assert [frame.at_s for frame in seen] == [float(at_s) for at_s in range(len(minds))]
+    assert [frame.at_s for frame in seen] == [float(at_s) for at_s in range(len(clients))]
     assert all(frame.tokens_ND.shape[0] > 0 for frame in seen)
-    for mind in minds:
-        mind.close()
+    for client in clients:
+        client.close()
 
 
 async def test_a_lost_ingest_node_costs_its_sessions_a_reconnect_and_others_nothing(
     deployed: str, engine: RayEngine
 ) -> None:
-    mind, _ = await placed(engine)
-    mine = Watched(engine, mind)
+    client, _ = await placed(engine)
+    mine = Watched(engine, client)
     async with serving("--cluster", deployed) as node, sender() as peer:
 
         async def lose() -> None:

@@ -19,7 +19,7 @@ from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel, ClusterMismatch
 from realtime.observe.metrics import Metrics
 from realtime.records import Ask, Label, ReasonDone, SpeechSegment, Window
-from realtime.roles import Mind
+from realtime.roles import EngineClient
 from realtime.settings import ModelSettings
 from tests.cluster.live import PATIENCE_S
 from tests.cluster.nodes import ROOT
@@ -59,14 +59,14 @@ async def test_what_is_deployed_is_checked_before_any_session(deployed: str, mon
             pass
 
 
-async def concluded(mind: Mind) -> tuple[Label, ReasonDone]:
+async def concluded(client: EngineClient) -> tuple[Label, ReasonDone]:
     noise = np.random.default_rng(0)
-    frames = [await mind.see(picture(float(at_s))) for at_s in range(3)]
+    frames = [await client.see(picture(float(at_s))) for at_s in range(3)]
     sound = (0.1 * noise.standard_normal(24_000)).astype(np.float32)
-    heard = await mind.hear(SpeechSegment(0.5, 2.0, sound))
+    heard = await client.hear(SpeechSegment(0.5, 2.0, sound))
     window = Window(0, 0.0, 3.0, tuple(frames), (heard,))
-    label = await mind.fast_label(window, Ask())
-    last = [step async for step in mind.reason(window, Ask())][-1]
+    label = await client.fast_label(window, Ask())
+    last = [step async for step in client.reason(window, Ask())][-1]
     assert isinstance(last, ReasonDone)
     return label, last
 

@@ -16,7 +16,7 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker
 import ray
 
 from realtime.cluster import config, connect
-from realtime.cluster.engine import RayEngine, RayMind
+from realtime.cluster.engine import RayClient, RayEngine
 from realtime.records import Ask, Label, ReasonDone, Window
 from tests.cluster.nodes import SMALL
 from tests.scripted import picture
@@ -62,12 +62,12 @@ async def until_thinkers(n: int) -> None:
         await asyncio.sleep(0.5)
 
 
-async def session(engine: RayEngine, seed: int) -> tuple[RayMind, Window, Label]:
-    """A mind, a window of its own, and what it is labelled."""
-    mind = await engine.open(seed, Ask())
-    frames = [await mind.see(picture(float(at_s))) for at_s in range(seed % 3 + 1)]
+async def session(engine: RayEngine, seed: int) -> tuple[RayClient, Window, Label]:
+    """A client, a window of its own, and what it is labelled."""
+    client = await engine.open(seed, Ask())
+    frames = [await client.see(picture(float(at_s))) for at_s in range(seed % 3 + 1)]
     window = Window(0, 0.0, 3.0, tuple(frames), ())
-    return mind, window, await mind.fast_label(window, Ask())
+    return client, window, await client.fast_label(window, Ask())
 
 
 @pytest.mark.usefixtures("shared_card")
@@ -76,28 +76,28 @@ async def test_a_queue_brings_a_thinker_and_its_end_takes_it_away(engine: RayEng
     sessions = [await session(engine, seed) for seed in range(SESSIONS)]
     busy = True
 
-    async def chains(mind: RayMind, window: Window) -> int:
+    async def chains(client: RayClient, window: Window) -> int:
         """How many were written, each to its end."""
         n_written = 0
         while busy:
-            last = [step async for step in mind.reason(window, Ask())][-1]
+            last = [step async for step in client.reason(window, Ask())][-1]
             assert isinstance(last, ReasonDone)
             n_written += 1
         return n_written
 
     async def relabelled() -> None:
         """Whoever holds a session by now holds what it needs to know."""
-        for mind, window, before in sessions:
-            label = await mind.fast_label(window, Ask())
+        for client, window, before in sessions:
+            label = await client.fast_label(window, Ask())
             assert label.probabilities == pytest.approx(before.probabilities, abs=1e-4)
 
     async with asyncio.TaskGroup() as group:
-        writing = [group.create_task(chains(mind, window)) for mind, window, _ in sessions]
+        writing = [group.create_task(chains(client, window)) for client, window, _ in sessions]
         await until_thinkers(3)
         await relabelled()
         busy = False
     assert all(task.result() for task in writing)
     await until_thinkers(2)
     await relabelled()
-    for mind, _, _ in sessions:
-        mind.close()
+    for client, _, _ in sessions:
+        client.close()

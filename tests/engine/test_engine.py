@@ -54,12 +54,12 @@ def kill(engine: ProcessEngine) -> None:
 async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine: ProcessEngine) -> None:
     assert (engine.model.name, engine.model.labels) == ("scripted", LABELS)
     assert engine.pid != os.getpid()
-    mind = await engine.open(0, ASK)
-    frames = tuple([await mind.see(picture(at_s)) for at_s in (0.0, 1.0)])
-    heard = await mind.hear(speech(0.0, 1.0))
+    client = await engine.open(0, ASK)
+    frames = tuple([await client.see(picture(at_s)) for at_s in (0.0, 1.0)])
+    heard = await client.hear(speech(0.0, 1.0))
     window = Window(0, 0.0, 1.0, frames, (heard,))
-    assert (await mind.fast_label(window, ASK)).source == "fast"
-    steps = [step async for step in mind.reason(window, ASK)]
+    assert (await client.fast_label(window, ASK)).source == "fast"
+    steps = [step async for step in client.reason(window, ASK)]
     assert len(steps) == len(CHAIN) + 2
     assert isinstance(steps[-2], Label)
     assert isinstance(steps[-1], ReasonDone)
@@ -70,10 +70,10 @@ async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine
 async def test_what_the_model_raises_reaches_whoever_asked_and_nobody_else() -> None:
     load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,)))
     async with ProcessEngine(load, Metrics()) as engine:
-        mind = await engine.open(0, ASK)
+        client = await engine.open(0, ASK)
         with pytest.raises(ModelFailed, match="RuntimeError: out of memory"):
-            await mind.see(picture(5.0))
-        assert (await mind.see(picture(2.0))).at_s == 2.0
+            await client.see(picture(5.0))
+        assert (await client.see(picture(2.0))).at_s == 2.0
         assert engine.restarts == 0
 
 
@@ -85,15 +85,15 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_its_hint() -> None:
 
 async def test_after_a_kill_a_window_is_read_again_from_the_records_of_the_session(engine: ProcessEngine) -> None:
     asked = Ask("is this sarcasm?", ("sincere", "sarcastic", "happy"))
-    mind = await engine.open(0, ASK)
-    await mind.ask(asked)
-    evidence = await mind.see(picture(0.0))
+    client = await engine.open(0, ASK)
+    await client.ask(asked)
+    evidence = await client.see(picture(0.0))
     kill(engine)
     # In flight, or waiting for the next process: a call either fails by that name or is answered by the next one.
     with suppress(ModelStopped):
-        await mind.see(picture(0.5))
-    later = await mind.see(picture(1.0))
-    label = await mind.fast_label(Window(0, 0.0, 1.0, (evidence, later), ()), asked)
+        await client.see(picture(0.5))
+    later = await client.see(picture(1.0))
+    label = await client.fast_label(Window(0, 0.0, 1.0, (evidence, later), ()), asked)
     assert set(label.probabilities) == set(asked.labels)
     assert (engine.restarts, engine.generation) == (1, 2)
 
@@ -131,13 +131,13 @@ async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: 
 async def test_a_model_out_of_memory_gets_a_new_process_and_its_caller_an_error() -> None:
     load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,), fails_with=MemoryError))
     async with ProcessEngine(load, Metrics()) as engine:
-        mind, other = await engine.open(0, ASK), await engine.open(0, ASK)
+        client, other = await engine.open(0, ASK), await engine.open(0, ASK)
         with pytest.raises((ModelFailed, ModelStopped)):
-            await mind.see(picture(5.0))
+            await client.see(picture(5.0))
         async with asyncio.timeout(WITHIN_S):
             while engine.generation == 1:
                 await asyncio.sleep(0.01)
-        assert (await mind.see(picture(6.0))).at_s == 6.0
+        assert (await client.see(picture(6.0))).at_s == 6.0
         assert (await other.see(picture(6.0))).at_s == 6.0
         assert engine.restarts == 1
 
@@ -146,26 +146,26 @@ async def test_an_adapter_stays_the_sessions_own_across_a_restart(tmp_path: Path
     async with ProcessEngine(ScriptedModel, Metrics(), load_adapter=adapted) as engine:
         info = await engine.use(tmp_path / "calm")
         assert (info.name, info.adapter) == ("scripted + calm", tmp_path / "calm")
-        mind, plain = await engine.open(0, ASK, info.adapter), await engine.open(0, ASK)
+        client, plain = await engine.open(0, ASK, info.adapter), await engine.open(0, ASK)
         generation = engine.generation
         kill(engine)
         async with asyncio.timeout(WITHIN_S):
             while engine.generation == generation:
                 await asyncio.sleep(0.01)
-        assert len((await mind.see(picture(0.0))).faces) == 2
+        assert len((await client.see(picture(0.0))).faces) == 2
         assert len((await plain.see(picture(0.0))).faces) == 1
 
 
 async def test_a_chain_that_is_killed_becomes_an_error_event_and_the_next_one_is_thought(engine: ProcessEngine) -> None:
-    mind = await engine.open(0, ASK)
-    evidence = await mind.see(picture(0.0))
+    client = await engine.open(0, ASK)
+    evidence = await client.see(picture(0.0))
     window = Window(0, 0.0, 1.0, (evidence,), ())
-    steps = mind.reason(window, ASK)
+    steps = client.reason(window, ASK)
     await anext(steps)
     kill(engine)
     with pytest.raises((ModelStopped, ModelFailed)):
         await exhaust(steps)
-    assert isinstance([step async for step in mind.reason(window, ASK)][-1], ReasonDone)
+    assert isinstance([step async for step in client.reason(window, ASK)][-1], ReasonDone)
 
 
 async def test_leaving_ends_the_process() -> None:

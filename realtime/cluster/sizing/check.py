@@ -36,7 +36,7 @@ NEAR = 2.0
 
 async def alone(engine: RayEngine, model: str) -> ServiceTimes:
     """Medians, as one session sees them: calls, queues that are empty and perception included."""
-    mind = await engine.open(0, Ask())
+    client = await engine.open(0, Ask())
     noise = np.random.default_rng(0)
     speech_s = sum(SPEECH_S) / 2
     took: dict[str, list[float]] = {name: [] for name in ("call", "see", "hear", "label", "chain", "steps")}
@@ -50,20 +50,20 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
         if index == WARM:
             took = {name: [] for name in took}
         at_s = time.perf_counter()
-        await mind.link.thinker().waited_s.remote()
+        await client.link.thinker().waited_s.remote()
         at_s = since(at_s, "call")
         picture = noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)
-        frames = [*frames[-7:], await mind.see(VideoFrame(float(index), picture))]
+        frames = [*frames[-7:], await client.see(VideoFrame(float(index), picture))]
         at_s = since(at_s, "see")
         sound_N = (0.1 * noise.standard_normal(round(speech_s * SAMPLE_RATE_HZ))).astype(np.float32)
-        heard = await mind.hear(SpeechSegment(index - speech_s, float(index), sound_N))
+        heard = await client.hear(SpeechSegment(index - speech_s, float(index), sound_N))
         at_s = since(at_s, "hear")
         window = Window(index, frames[0].at_s, float(index), tuple(frames), (heard,))
-        await mind.fast_label(window, Ask())
+        await client.fast_label(window, Ask())
         at_s = since(at_s, "label")
-        took["steps"].append(float(len([step async for step in mind.reason(window, Ask())])))
+        took["steps"].append(float(len([step async for step in client.reason(window, Ask())])))
         since(at_s, "chain")
-    mind.close()
+    client.close()
     typical = {name: median(values) for name, values in took.items()}
     call_s = typical["call"] / 2
     tokens = TOKENS_PER_STEP * typical["steps"]

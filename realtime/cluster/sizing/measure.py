@@ -39,7 +39,7 @@ from realtime.engine.start import load_model
 from realtime.errors import ClusterUnreachable
 from realtime.observe.metrics import Metrics
 from realtime.records import SAMPLE_RATE_HZ, Ask, FrameEvidence, SpeechSegment, VideoFrame, Window
-from realtime.roles import Mind
+from realtime.roles import EngineClient
 from realtime.settings import ModelSettings
 from realtime.towers.batch import FrameInput, drop_noise, vision_inputs
 
@@ -56,8 +56,8 @@ KILL_WRONG = ("killed_events_wrong", "killed_errors", "other_events_wrong", "oth
 class Scene:
     """A session's media, drawn: noise for pictures and sound, new with every window."""
 
-    def __init__(self, mind: Mind, seed: int) -> None:
-        self._mind = mind
+    def __init__(self, client: EngineClient, seed: int) -> None:
+        self._client = client
         self._noise = np.random.default_rng(seed)
         self._frames: list[FrameEvidence] = []
         self._at_s = 0.0
@@ -66,16 +66,16 @@ class Scene:
         """Another second and another stretch of speech; and how long that and its label took, in ms."""
         self._at_s += 1.0
         picture = self._noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)
-        self._frames = [*self._frames[-3:], await self._mind.see(VideoFrame(self._at_s, picture))]
+        self._frames = [*self._frames[-3:], await self._client.see(VideoFrame(self._at_s, picture))]
         sound = (0.1 * self._noise.standard_normal(round(SPEECH_S * SAMPLE_RATE_HZ))).astype(np.float32)
         began_s = time.perf_counter()
-        heard = await self._mind.hear(SpeechSegment(self._at_s - SPEECH_S, self._at_s, sound))
+        heard = await self._client.hear(SpeechSegment(self._at_s - SPEECH_S, self._at_s, sound))
         window = Window(index, self._frames[0].at_s, self._at_s, tuple(self._frames), (heard,))
-        await self._mind.fast_label(window, Ask())
+        await self._client.fast_label(window, Ask())
         return window, (time.perf_counter() - began_s) * 1000
 
 
-async def added(here: Mind, there: Mind, windows: int) -> dict[str, float]:
+async def added(here: EngineClient, there: EngineClient, windows: int) -> dict[str, float]:
     """Hearing and label on both, by turns, so that whatever else the machine does concerns both."""
     scenes = {"local": Scene(here, 1), "cluster": Scene(there, 1)}
     took: dict[str, list[float]] = {name: [] for name in scenes}
@@ -179,7 +179,7 @@ async def kill(engine: RayEngine) -> dict[str, float]:
 
     Raises ClusterUnreachable when the replica is on another machine.
     """
-    mind, pid = await placed(engine)
+    client, pid = await placed(engine)
     elsewhere, _ = await placed(engine, elsewhere=pid)
     killed_s = labelled_s = 0.0
 
@@ -192,7 +192,7 @@ async def kill(engine: RayEngine) -> dict[str, float]:
             labelled_s = time.monotonic()
 
     people = [Person(KILL_S, seed, speech_s=(1.0, 1.5), pause_s=1.0) for seed in (1, 2)]
-    mine = Life(people[0], Placed(engine, mind), happens)
+    mine = Life(people[0], Placed(engine, client), happens)
     other = Life(people[1], Placed(engine, elsewhere))
     try:
         await asyncio.gather(mine.run(), other.run())

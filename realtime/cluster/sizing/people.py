@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime.cluster.engine import RayEngine, RayMind
+from realtime.cluster.engine import RayClient, RayEngine
 from realtime.cluster.sizing.simulate import PAUSE_S, SPEECH_S, Figures
 from realtime.errors import NotDeployed
 from realtime.ingest import Sink
@@ -72,14 +72,14 @@ class Person:
 
 
 class Placed:
-    """The engine, with a mind that is open already, so that it is known where it thinks."""
+    """The engine with a client that is open already, so that its Thinker replica is known."""
 
-    def __init__(self, engine: RayEngine, mind: RayMind) -> None:
+    def __init__(self, engine: RayEngine, client: RayClient) -> None:
         self.model = engine.model
-        self._mind = mind
+        self._client = client
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayMind:
-        return self._mind
+    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayClient:
+        return self._client
 
 
 @dataclass
@@ -130,14 +130,14 @@ class Life:
             self.happens(event)
 
 
-async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayMind, int]:
-    """A mind, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
+async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayClient, int]:
+    """A client, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
     for _ in range(64):
-        mind = await engine.open(0, Ask())
-        pid = (await mind.link.thinker().counts.remote())["pid"]
+        client = await engine.open(0, Ask())
+        pid = (await client.link.thinker().counts.remote())["pid"]
         if pid != elsewhere:
-            return mind, pid
-        mind.close()
+            return client, pid
+        client.close()
     raise NotDeployed("Every session lands on one Thinker.", "Deploy two at least (serve.yaml).")
 
 

@@ -54,8 +54,8 @@ class Transport(Protocol):
     def forget(self, session: int) -> None: ...
 
 
-class HostedMind:
-    """One session's `Mind`. Evidence lives on both sides; a host that is new is given it with the next window."""
+class HostClient:
+    """One session's `EngineClient`. Both sides keep evidence, so a new host is sent it with the next window."""
 
     def __init__(self, transport: Transport, session: int) -> None:
         self._transport = transport
