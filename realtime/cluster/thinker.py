@@ -22,8 +22,8 @@ import torch
 from realtime.cluster import backbone
 from realtime.cluster.backbone import Variant
 from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Question, Told, Who
-from realtime.engine.chains import Chains
-from realtime.engine.worker import ModelWorker, Rank
+from realtime.engine.scheduler.queue import Rank
+from realtime.engine.worker import ModelWorker
 from realtime.model import checkpoint
 from realtime.observe.metrics import Metrics
 from realtime.reason.rings import SessionRing
@@ -74,7 +74,7 @@ class ThinkerReplica:
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._worker = ModelWorker(Metrics())
         self._worker.__enter__()
-        self._chains = Chains(urgent=lambda: self._worker.urgent)
+        self._decode = self._worker.scheduler.decode
         self._numbers = itertools.count(1)
         self._waiting: dict[int, float] = {}
         self._n_asked = 0
@@ -106,7 +106,7 @@ class ThinkerReplica:
         held = self._held.get(who.session)
         part = held.parts.pop(number, None) if held is not None else None
         if held is not None and part is not None and held.ring is not None:
-            self._worker.post("forget", lambda ring=held.ring: ring.forget(part))  # type: ignore[misc]
+            self._worker.submit("forget", held.ring.forget, part)
 
     async def label(self, question: Question, parts: Sequence[Evidence] = ()) -> Labelled | Missing:
         """`parts`: evidence that goes with the question for it, so that nothing has to arrive before it."""
@@ -120,18 +120,18 @@ class ThinkerReplica:
         return Labelled(label, waited_s)
 
     async def reason(self, question: Question) -> AsyncGenerator[Told | Missing, None]:
-        """The chain, or what is missing for it; written together with other sessions' (`engine/chains.py`)."""
+        """The chain, or what is missing for it; written together with other sessions' (`engine/scheduler/`)."""
         window = await self._window(question)
         if isinstance(window, Missing):
             yield window
             return
         reasoner, ask = self._variant(question.who).reasoner, question.who.ask
         key, budget_s = (0, next(self._numbers)), 0.0
-        await self._run(Rank.REASON, lambda: self._chains.begin(key, reasoner.reason(window, ask)))
+        await self._run(Rank.REASON, lambda: self._decode.begin(key, reasoner.reason(window, ask)))
         try:
             while True:
-                self._chains.asked(key, budget_s)
-                steps, _ = await self._run(Rank.REASON, partial(self._chains.turn, key, budget_s))
+                self._decode.request(key, budget_s)
+                steps, _ = await self._run(Rank.REASON, partial(self._decode.run, key, budget_s))
                 if steps:
                     yield Told(tuple(steps))
                     if isinstance(steps[-1], ReasonDone):
@@ -139,7 +139,7 @@ class ThinkerReplica:
                     # The first word travels alone; after it, words may wait for each other.
                     budget_s = BUNDLE_S
         finally:
-            self._worker.post("close", lambda: self._chains.give_up(key))
+            self._worker.submit("close", self._decode.end, key)
 
     async def close(self, session: str) -> None:
         """Forget the session."""
@@ -203,7 +203,7 @@ class ThinkerReplica:
 
     async def _release(self, held: Held) -> None:
         if held.ring is not None:
-            self._worker.post("close", held.ring.close)
+            self._worker.submit("close", held.ring.close)
 
     async def _read(self, held: Held, part: Evidence) -> None:
         number, ring = part.number, held.ring

@@ -1,4 +1,4 @@
-"""The session's side of an engine: calls become messages to the host, whichever way they travel."""
+"""The session's side of an engine: method calls become requests to the host."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import itertools
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from realtime.engine.host import WindowParts
-from realtime.engine.worker import Rank
+from realtime.engine.messages import (
+    BeginChain,
+    CloseSession,
+    EndChain,
+    FastLabel,
+    Hear,
+    HearAhead,
+    NextSteps,
+    Request,
+    See,
+    SetQuestion,
+    WindowParts,
+)
 from realtime.records import (
     Ask,
     FrameEvidence,
@@ -23,35 +34,38 @@ from realtime.records import (
 )
 from realtime.roles import Step
 
+R = TypeVar("R")
+
 KNOWN_EVIDENCE = 32
-"Less than the host keeps, so that what is named is always still there."
+"Less than the host keeps (`KEPT_EVIDENCE`), so that it still has whatever is named."
 
 _chains = itertools.count(1)
 
 
 class Transport(Protocol):
-    """Brings calls to a `Host`, best rank first."""
+    """Brings requests to a `Host`, best rank first."""
 
     @property
     def generation(self) -> int:
-        """Which host it is: another number is another one, which knows nothing of what the last was told."""
+        """The number of the host. A new host has another number and no session's state."""
 
     @property
     def bundle_s(self) -> float:
-        """How long steps are gathered before they travel; 0 where a message costs nothing."""
+        """How long steps are gathered into one message; 0 where a message costs nothing."""
 
     async def alive(self) -> object:
-        """Returns once there is a host to call. What is made up for it then, without awaiting, reaches that one."""
+        """Wait until there is a host. A request that is made next, without awaiting in between, reaches this host."""
 
-    async def call(self, method: str, *args: Any, stage: str, rank: Rank = Rank.EVIDENCE) -> Any: ...
+    async def call(self, request: Request[R]) -> R: ...
 
-    def post(self, method: str, *args: Any, stage: str) -> None:
-        """A call whose end nobody awaits."""
+    def post(self, request: Request[Any]) -> None:
+        """Make a request and ignore its result."""
 
-    def asked(self, session: int, ask: Ask) -> None:
-        """What a new host shall be told when it opens the session again."""
+    def set_question(self, session: int, ask: Ask) -> None:
+        """Remember the question that a new host is told when it opens the session again."""
 
-    def forget(self, session: int) -> None: ...
+    def forget(self, session: int) -> None:
+        """Do not open the session again."""
 
 
 class HostClient:
@@ -62,62 +76,58 @@ class HostClient:
         self.session = session
         self._generation = transport.generation
         self._frames: OrderedDict[float, None] = OrderedDict()
+        "Times of frames that the host has."
         self._speech: OrderedDict[float, None] = OrderedDict()
 
     async def see(self, frame: VideoFrame) -> FrameEvidence:
         generation = self._transport.generation
-        evidence: FrameEvidence = await self._transport.call("see", self.session, frame, stage="see")
+        evidence = await self._transport.call(See(self.session, frame))
         self._know(self._frames, frame.at_s, generation)
         return evidence
 
     async def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         generation = self._transport.generation
-        evidence: SpeechEvidence = await self._transport.call(
-            "hear", self.session, segment, stage="hear", rank=Rank.LABEL
-        )
+        evidence = await self._transport.call(Hear(self.session, segment))
         self._know(self._speech, segment.start_s, generation)
         return evidence
 
     async def hear_ahead(self, so_far: SpeechSoFar) -> None:
-        await self._transport.call("hear_ahead", self.session, so_far, stage="hear_ahead", rank=Rank.LABEL)
+        await self._transport.call(HearAhead(self.session, so_far))
 
     async def ask(self, ask: Ask) -> None:
-        self._transport.asked(self.session, ask)
-        await self._transport.call("ask", self.session, ask, stage="ask")
+        self._transport.set_question(self.session, ask)
+        await self._transport.call(SetQuestion(self.session, ask))
 
     async def fast_label(self, window: Window, ask: Ask) -> Label:
         await self._transport.alive()
-        parts = self._parts(window)
-        label: Label = await self._transport.call("fast_label", self.session, parts, ask, stage="fast", rank=Rank.LABEL)
-        return label
+        return await self._transport.call(FastLabel(self.session, self._parts(window), ask))
 
     async def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
         chain, budget_s = next(_chains), 0.0
         await self._transport.alive()
         generation = self._transport.generation
-        options: dict[str, Any] = {"stage": "reason", "rank": Rank.REASON}
         try:
-            await self._transport.call("reason", self.session, chain, self._parts(window), ask, **options)
+            await self._transport.call(BeginChain(self.session, chain, self._parts(window), ask))
             while True:
-                steps: list[Step] = await self._transport.call("steps", self.session, chain, budget_s, **options)
+                steps = await self._transport.call(NextSteps(self.session, chain, budget_s))
                 for step in steps:
                     yield step
                     if isinstance(step, ReasonDone):
                         return
-                # The first word travels alone; after it, words may wait for each other.
+                # The first word travels alone; later ones may be gathered.
                 budget_s = self._transport.bundle_s if steps else budget_s
         finally:
             if self._transport.generation == generation:
-                self._transport.post("give_up", self.session, chain, stage="reason")
+                self._transport.post(EndChain(self.session, chain))
 
     def close(self) -> None:
         self._transport.forget(self.session)
-        self._transport.post("close", self.session, stage="close")
+        self._transport.post(CloseSession(self.session))
 
     def _know(self, known: OrderedDict[float, None], at_s: float, generation: int) -> None:
         self._renew()
         if generation != self._generation:
-            # Its host ended before the answer was read, or began after the question was put.
+            # The request was made to another host than the one there is now.
             return
         known[at_s] = None
         while len(known) > KNOWN_EVIDENCE:
@@ -131,7 +141,7 @@ class HostClient:
 
     def _parts(self, window: Window) -> WindowParts:
         self._renew()
-        # A place in the ring of a host that is gone would be somebody else's in a new one.
+        # A slot in the ring of a host that is gone may belong to another session in the new host.
         return WindowParts(
             window.index,
             window.start_s,

@@ -1,55 +1,48 @@
-"""The model's side of an engine: every session's perception and chains, called by name from wherever sessions live."""
+"""The model's side of an engine: the perception and the chains of every session."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never, cast
 
-from realtime.engine.chains import Chains
-from realtime.engine.models import Models
-from realtime.observe import heap
-from realtime.records import (
-    Ask,
-    Conclusion,
-    FrameEvidence,
-    Label,
-    SpeechEvidence,
-    SpeechSegment,
-    SpeechSoFar,
-    VideoFrame,
-    Window,
+from realtime.engine.messages import (
+    BeginChain,
+    CloseSession,
+    EndChain,
+    FastLabel,
+    Hear,
+    HearAhead,
+    Message,
+    NextSteps,
+    OpenSession,
+    Ping,
+    Request,
+    See,
+    SetQuestion,
+    UseAdapter,
+    WindowParts,
 )
-from realtime.roles import Perceiver, Step, Thinker
+from realtime.engine.models import Models
+from realtime.engine.scheduler import Scheduler
+from realtime.observe import heap
+from realtime.records import FrameEvidence, SpeechEvidence, Window
+from realtime.roles import Perceiver, Thinker
 
 K = TypeVar("K")
 V = TypeVar("V")
+R = TypeVar("R")
 
 KEPT_EVIDENCE = 48
-"Frames, and stretches of speech, that a session's windows can name instead of bringing them along: a buffer's worth."
+"Frames, and utterances, that a session's windows can name instead of sending them again: a buffer's worth."
 KEPT_WINDOWS = 8
 "Labelled windows that wait for their chain."
 
 
-@dataclass(frozen=True, slots=True)
-class WindowParts:
-    """A window as it travels: evidence that the host gave out itself is named by its time."""
-
-    index: int
-    start_s: float
-    end_s: float
-    frames: tuple[FrameEvidence | float, ...]
-    "A number is the `at_s` of a frame."
-    speech: tuple[SpeechEvidence | float, ...]
-    "A number is the `start_s` of a stretch."
-    before: tuple[Conclusion, ...] = ()
-
-
 @dataclass(slots=True)
-class Hosted:
-    """What is kept for one session."""
+class HostedSession:
+    """What the host keeps of a session."""
 
     perceiver: Perceiver
     thinker: Thinker
@@ -59,75 +52,87 @@ class Hosted:
 
 
 class Host:
-    """Blocking; called from the model worker's thread only, but for `announce`."""
+    """Does what requests ask for. Its methods block."""
 
-    def __init__(
-        self, models: Models, *, waiting: Callable[[], int] = lambda: 0, urgent: Callable[[], bool] = lambda: False
-    ) -> None:
-        """`waiting`: how many jobs wait for this thread; `urgent`: whether one of a better rank than chains does."""
+    def __init__(self, models: Models, scheduler: Scheduler) -> None:
         self._models = models
-        self._waiting = waiting
-        self._sessions: dict[int, Hosted] = {}
-        self._chains = Chains(urgent=urgent)
+        self._scheduler = scheduler
+        self._sessions: dict[int, HostedSession] = {}
 
-    def announce(self, method: str, args: tuple[Any, ...]) -> None:
-        """This call will be made as soon as the thread is free. From any thread."""
-        if method == "steps":
-            session, chain, budget_s = args
-            self._chains.asked((session, chain), budget_s)
+    def announce(self, request: Request[Any]) -> None:
+        """Take note of a request that is in the queue: a chain whose steps are wanted joins decode steps before its
+        own job runs. From any thread.
+        """
+        match request:
+            case NextSteps(session, chain, budget_s):
+                self._scheduler.decode.request((session, chain), budget_s)
+            case _:
+                pass
 
-    def open(self, session: int, seed: int, ask: Ask, adapter: Path | None) -> None:
-        """A session's perception; one that is open already goes first. Its adapter is loaded unless it is there."""
-        self.close(session)
-        model = self._models.get(adapter)
-        hosted = Hosted(model.perceiver(seed), model.thinker)
-        self._sessions[session] = hosted
-        hosted.perceiver.ask(ask)
-
-    def close(self, session: int) -> None:
-        hosted = self._sessions.pop(session, None)
-        if hosted is None:
-            return
-        self._chains.close(session)
-        hosted.perceiver.close()
-        del hosted
-        heap.trim()
-
-    def see(self, session: int, frame: VideoFrame) -> FrameEvidence:
-        hosted = self._sessions[session]
-        return _keep(hosted.frames, frame.at_s, hosted.perceiver.see(frame), KEPT_EVIDENCE)
-
-    def hear(self, session: int, segment: SpeechSegment) -> SpeechEvidence:
-        hosted = self._sessions[session]
-        return _keep(hosted.speech, segment.start_s, hosted.perceiver.hear(segment), KEPT_EVIDENCE)
-
-    def hear_ahead(self, session: int, so_far: SpeechSoFar) -> None:
-        self._sessions[session].perceiver.hear_ahead(so_far)
-
-    def ask(self, session: int, ask: Ask) -> None:
-        self._sessions[session].perceiver.ask(ask)
-
-    def fast_label(self, session: int, parts: WindowParts, ask: Ask) -> Label:
-        hosted = self._sessions[session]
-        window = _keep(hosted.windows, parts.index, _whole(hosted, parts), KEPT_WINDOWS)
-        return hosted.thinker.fast_label(window, ask)
-
-    def reason(self, session: int, chain: int, parts: WindowParts, ask: Ask) -> None:
-        """Begin a chain; its steps are asked for one bundle after the other."""
-        hosted = self._sessions[session]
-        # The very window that was labelled: the thinker may have kept what it read of it.
-        window = hosted.windows.pop(parts.index, None) or _whole(hosted, parts)
-        self._chains.begin((session, chain), hosted.thinker.reason(window, ask))
-
-    def steps(self, session: int, chain: int, budget_s: float) -> list[Step]:
-        """What there is of a chain after its turn (`chains.py`); may be nothing yet."""
-        return self._chains.turn((session, chain), budget_s)
-
-    def give_up(self, session: int, chain: int) -> None:
-        self._chains.give_up((session, chain))
+    def handle(self, request: Request[R]) -> R:
+        """Do it and return its result. In the model's thread only, but for `UseAdapter`, which any thread may bring."""
+        # A generic class cannot be sealed, so mypy is told here that these are all the requests there are.
+        return cast("R", self._handle(cast("Message", request)))
 
     def stats(self) -> Mapping[str, float]:
-        return {**self._chains.stats(), "waiting": self._waiting()}
+        """Of the scheduler, under the names of `Engine.stats`."""
+        return self._scheduler.stats()
+
+    def _handle(self, request: Message) -> object:
+        match request:
+            case OpenSession():
+                self._open(request)
+            case CloseSession(number):
+                self._close(number)
+            case See(number, frame):
+                session = self._sessions[number]
+                seen = _keep(session.frames, frame.at_s, session.perceiver.see(frame), KEPT_EVIDENCE)
+                return request.result(seen)
+            case Hear(number, segment):
+                session = self._sessions[number]
+                heard = _keep(session.speech, segment.start_s, session.perceiver.hear(segment), KEPT_EVIDENCE)
+                return request.result(heard)
+            case HearAhead(number, so_far):
+                self._sessions[number].perceiver.hear_ahead(so_far)
+            case SetQuestion(number, ask):
+                self._sessions[number].perceiver.ask(ask)
+            case FastLabel(number, parts, ask):
+                session = self._sessions[number]
+                window = _keep(session.windows, parts.index, _whole(session, parts), KEPT_WINDOWS)
+                return request.result(session.thinker.fast_label(window, ask))
+            case BeginChain(number, chain, parts, ask):
+                session = self._sessions[number]
+                # The same object that was labelled, since the thinker may have kept the KV cache of it.
+                labelled = session.windows.pop(parts.index, None)
+                steps = session.thinker.reason(labelled or _whole(session, parts), ask)
+                self._scheduler.decode.begin((number, chain), steps)
+            case NextSteps(number, chain, budget_s):
+                return request.result(self._scheduler.decode.run((number, chain), budget_s))
+            case EndChain(number, chain):
+                self._scheduler.decode.end((number, chain))
+            case UseAdapter(adapter):
+                return request.result(self._models.info(adapter))
+            case Ping():
+                pass
+            case _:
+                assert_never(request)
+        return None
+
+    def _open(self, request: OpenSession) -> None:
+        self._close(request.session)
+        model = self._models.get(request.adapter)
+        session = HostedSession(model.perceiver(request.seed), model.thinker)
+        self._sessions[request.session] = session
+        session.perceiver.ask(request.ask)
+
+    def _close(self, number: int) -> None:
+        session = self._sessions.pop(number, None)
+        if session is None:
+            return
+        self._scheduler.decode.end_session(number)
+        session.perceiver.close()
+        del session
+        heap.trim()
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V, bound: int) -> V:
@@ -137,12 +142,12 @@ def _keep(kept: OrderedDict[K, V], key: K, value: V, bound: int) -> V:
     return value
 
 
-def _whole(hosted: Hosted, parts: WindowParts) -> Window:
+def _whole(session: HostedSession, parts: WindowParts) -> Window:
     return Window(
         parts.index,
         parts.start_s,
         parts.end_s,
-        tuple(hosted.frames[part] if isinstance(part, float) else part for part in parts.frames),
-        tuple(hosted.speech[part] if isinstance(part, float) else part for part in parts.speech),
+        tuple(session.frames[part] if isinstance(part, float) else part for part in parts.frames),
+        tuple(session.speech[part] if isinstance(part, float) else part for part in parts.speech),
         parts.before,
     )

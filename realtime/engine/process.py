@@ -1,8 +1,8 @@
 """The model in a process of its own, so that neither its work nor its death stops the event loop.
 
-Frames go over as pickles with their buffers (a 720p frame takes 2–3 ms in a thread of its own); evidence comes back
-whole, so that a window can be read again by the next process when this one dies. When it dies, what was asked fails
-with ModelStopped, a new one starts, every open session is opened in it again, and calls made meanwhile wait for that.
+Frames travel as pickles with their buffers; a 720p frame takes 2–3 ms, in a thread of its own. Evidence comes back
+whole, so that the next process can prefill a window again when this one dies. When the process dies, its calls fail
+with ModelStopped, a new process starts, every open session is opened in it again, and new calls wait for that.
 """
 
 from __future__ import annotations
@@ -16,18 +16,29 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from realtime.engine import child
-from realtime.engine.child import Call, Cancel, Fault, Reply
 from realtime.engine.client import HostClient
+from realtime.engine.messages import (
+    Call,
+    Cancel,
+    Fault,
+    FromModel,
+    OpenSession,
+    Ping,
+    Reply,
+    Request,
+    ToModel,
+    UseAdapter,
+)
 from realtime.engine.models import LoadAdapter
-from realtime.engine.worker import Rank
+from realtime.engine.scheduler.queue import Rank
 from realtime.errors import ModelStopped, RealtimeError
 from realtime.observe import logs
 from realtime.observe.metrics import Metrics
@@ -36,31 +47,24 @@ from realtime.roles import Model
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 BUNDLE_S = 0.03
-"A reader of text sees no difference."
+"How long steps of a chain are gathered into one message. A reader of the text sees no difference."
 RESTART_WITHIN_S = 120.0
 "How long a call waits for a process that is being started."
 MAX_PAUSE_S = 30.0
 "Longest pause between two attempts to start a model that dies while it loads."
 END_WITHIN_S = 5.0
-"For the job that runs when the engine is left; then the process is killed."
+"How long the running job may take when the engine is left; then the process is killed."
 
 
 class ModelFailed(RuntimeError):
-    """The model raised; its process lives on."""
-
-
-@dataclass(slots=True)
-class Opened:
-    """What a new process has to be told of a session."""
-
-    seed: int
-    ask: Ask
-    adapter: Path | None
+    """The model raised an exception; its process lives on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingCall:
     """A call that has not been answered."""
 
     rank: Rank
@@ -68,15 +72,15 @@ class Asked:
 
 
 @dataclass(eq=False, slots=True)
-class Link:
-    """One process of the model, and what is asked of it."""
+class ModelProcess:
+    """A process that has the model, and the calls under way to it."""
 
-    process: BaseProcess
+    handle: BaseProcess
     pipe: Connection
     ready: asyncio.Future[ModelInfo]
     gone: asyncio.Event = field(default_factory=asyncio.Event)
-    pending: dict[int, Asked] = field(default_factory=dict)
-    outbox: queue.SimpleQueue[Call | Cancel | None] = field(default_factory=queue.SimpleQueue)
+    pending: dict[int, PendingCall] = field(default_factory=dict)
+    outbox: queue.SimpleQueue[ToModel] = field(default_factory=queue.SimpleQueue)
     "Bounded by its users: a session awaits one call of a kind before it makes the next."
 
 
@@ -92,14 +96,16 @@ class ProcessEngine:
         self._metrics = metrics
         self._numbers = itertools.count(1)
         self._sessions = itertools.count(1)
-        self._open: dict[int, Opened] = {}
-        self._link: Link | None = None
-        self._there = asyncio.Event()
+        self._open: dict[int, OpenSession] = {}
+        "What a new process is sent first."
+        self._process: ModelProcess | None = None
+        self._running = asyncio.Event()
+        "Set while the process has the model."
         self._model = ModelInfo("none yet", "none yet")
         self._stats: dict[str, float] = {}
         self._past: dict[str, float] = {"cpu_s": 0.0, "chain_cpu_s": 0.0}
-        "What the processes before this one have cost."
-        self._tending: asyncio.Task[None] | None = None
+        "What the processes before this one have used."
+        self._watching: asyncio.Task[None] | None = None
         self._leaving = False
         self.generation = 0
         self.restarts = 0
@@ -110,24 +116,24 @@ class ProcessEngine:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that has the model now."""
-        return self._link.process.pid if self._link is not None else None
+        """Process id of the model's current process."""
+        return self._process.handle.pid if self._process is not None else None
 
     async def __aenter__(self) -> Self:
-        link = await self._start()
+        process = await self._start()
         try:
-            self._model = await link.ready
+            self._model = await process.ready
         except ModelStopped as error:
-            await self._end(link)
+            await self._end(process)
             raise ModelStopped(
-                f"The process of the model ended while it loaded (exit code {link.process.exitcode}).",
-                "-9 is mostly the system that needed its memory: free some, or take a smaller model.",
+                f"The model's process ended while it loaded (exit code {process.handle.exitcode}).",
+                "-9 usually means that the system ran out of memory: free some, or take a smaller model.",
             ) from error
         except BaseException:
-            await self._end(link)
+            await self._end(process)
             raise
-        self._take(link)
-        self._tending = asyncio.create_task(self._tend(link), name="model process")
+        self._take(process)
+        self._watching = asyncio.create_task(self._watch(process), name="model process")
         self._metrics.waiting.set_function(lambda: self._stats.get("waiting", 0.0))
         return self
 
@@ -135,23 +141,22 @@ class ProcessEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._leaving = True
-        if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.wait([self._tending])
-        if self._link is not None:
-            await self._end(self._link)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        if self._process is not None:
+            await self._end(self._process)
 
     async def use(self, adapter: Path) -> ModelInfo:
-        info: ModelInfo = await self.call(child.USE, adapter, stage="use")
-        return info
+        return await self.call(UseAdapter(adapter))
 
     async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostClient:
         client = HostClient(self, next(self._sessions))
-        self._open[client.session] = Opened(seed, ask, adapter)
+        request = self._open[client.session] = OpenSession(client.session, seed, ask, adapter)
         try:
-            await self.call("open", client.session, seed, ask, adapter, stage="open")
+            await self.call(request)
         except ModelStopped:
-            # The next process opens what is open before it takes anything else.
+            # The next process opens every session before it takes other calls.
             await self.alive()
         except BaseException:
             client.close()
@@ -159,194 +164,193 @@ class ProcessEngine:
         return client
 
     async def ready(self) -> None:
-        await self.call("stats", stage="ready")
+        await self.call(Ping())
 
     def stats(self) -> Mapping[str, float]:
         spent = {name: before + self._stats.get(name, 0.0) for name, before in self._past.items()}
         return {**self._stats, **spent, "restarts": float(self.restarts)}
 
-    # The transport.
+    # What a `HostClient` calls.
 
-    async def call(self, method: str, *args: Any, stage: str, rank: Rank = Rank.EVIDENCE) -> Any:
-        link = await self.alive()
-        number, answer = self._send(link, method, args, stage, rank)
+    async def call(self, request: Request[R]) -> R:
+        process = await self.alive()
+        number, answer = self._send(process, request, request.rank)
         began_s = time.perf_counter()
         try:
-            return await answer
+            result: R = await answer
+            return result
         except asyncio.CancelledError:
-            link.outbox.put(Cancel(number))
+            process.outbox.put(Cancel(number))
             raise
         finally:
-            link.pending.pop(number, None)
-            self._metrics.stage.labels(stage).observe(time.perf_counter() - began_s)
+            process.pending.pop(number, None)
+            self._metrics.stage.labels(request.stage).observe(time.perf_counter() - began_s)
 
-    def post(self, method: str, *args: Any, stage: str) -> None:
-        if self._link is not None and not self._link.gone.is_set():
-            # Of the best rank: a session opened again has to be there before anything is asked for it.
-            number, answer = self._send(self._link, method, args, stage, Rank.LABEL)
-            pending = self._link.pending
-            # Nobody awaits it, so its error is looked at here, where it has no one to concern.
+    def post(self, request: Request[Any]) -> None:
+        if self._process is not None and not self._process.gone.is_set():
+            # Of the best rank: a session has to be open again before anything else is done for it.
+            number, answer = self._send(self._process, request, Rank.LABEL)
+            pending = self._process.pending
+            # Nobody awaits the answer, so an exception is retrieved here; asyncio would log it otherwise.
             answer.add_done_callback(lambda done: (pending.pop(number, None), done.cancelled() or done.exception()))
 
-    def asked(self, session: int, ask: Ask) -> None:
+    def set_question(self, session: int, ask: Ask) -> None:
         if session in self._open:
-            self._open[session].ask = ask
+            self._open[session] = replace(self._open[session], ask=ask)
 
     def forget(self, session: int) -> None:
         self._open.pop(session, None)
 
-    def _send(
-        self, link: Link, method: str, args: tuple[Any, ...], stage: str, rank: Rank
-    ) -> tuple[int, asyncio.Future[Any]]:
+    def _send(self, process: ModelProcess, request: Request[Any], rank: Rank) -> tuple[int, asyncio.Future[Any]]:
         number = next(self._numbers)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        link.pending[number] = Asked(rank, answer)
-        link.outbox.put(Call(number, stage, rank, method, args))
+        process.pending[number] = PendingCall(rank, answer)
+        process.outbox.put(Call(number, rank, request))
         return number, answer
 
-    async def alive(self) -> Link:
+    async def alive(self) -> ModelProcess:
         try:
             async with asyncio.timeout(RESTART_WITHIN_S):
-                await self._there.wait()
+                await self._running.wait()
         except TimeoutError as error:
             raise ModelStopped("The model has not come back.", "See the server's log; restart the server.") from error
-        assert self._link is not None
-        return self._link
+        assert self._process is not None
+        return self._process
 
-    # Its processes.
+    # Starting and replacing the model's process.
 
-    async def _start(self) -> Link:
+    async def _start(self) -> ModelProcess:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
         level = logging.getLogger().getEffectiveLevel()
-        process = context.Process(
+        handle = context.Process(
             target=child.run,
             args=(there, self._load, self._load_adapter, level, logs.form()),
             name="emothinker-model",
             daemon=True,
         )
         loop = asyncio.get_running_loop()
-        link = Link(process, here, loop.create_future())
-        await asyncio.to_thread(process.start)
-        # With our copy of its end closed, its death ends our reading.
+        process = ModelProcess(handle, here, loop.create_future())
+        await asyncio.to_thread(handle.start)
+        # With our copy of the child's end closed, the child's death ends our reading.
         there.close()
-        threading.Thread(target=self._read, args=(link, loop), name="model answers", daemon=True).start()
-        threading.Thread(target=_write, args=(link,), name="model calls", daemon=True).start()
-        return link
+        threading.Thread(target=self._read, args=(process, loop), name="model answers", daemon=True).start()
+        threading.Thread(target=_write, args=(process,), name="model calls", daemon=True).start()
+        return process
 
-    def _take(self, link: Link) -> None:
-        """From now on it is this process that calls go to, its open sessions first."""
-        self._link = link
+    def _take(self, process: ModelProcess) -> None:
+        """Send calls to this process from now on, the open sessions first."""
+        self._process = process
         self.generation += 1
-        for session, opened in self._open.items():
-            self.post("open", session, opened.seed, opened.ask, opened.adapter, stage="open")
-        self._there.set()
+        for request in self._open.values():
+            self.post(request)
+        self._running.set()
 
-    async def _tend(self, link: Link) -> None:
-        """Starts a new process whenever the last has gone."""
+    async def _watch(self, process: ModelProcess) -> None:
+        """Start a new process whenever the last one has gone."""
         while True:
-            await link.gone.wait()
+            await process.gone.wait()
             self.restarts += 1
             self._metrics.model_restarts.inc()
             for name in self._past:
                 self._past[name] += self._stats.pop(name, 0.0)
-            await asyncio.to_thread(link.process.join)
-            logger.error("the process of the model ended (exit code %s), starting another", link.process.exitcode)
-            link = await self._started_again()
-            self._take(link)
+            await asyncio.to_thread(process.handle.join)
+            logger.error("the model's process ended (exit code %s), starting another", process.handle.exitcode)
+            process = await self._restart()
+            self._take(process)
 
-    async def _started_again(self) -> Link:
-        """The next process that loads the model; whatever stops one from that may be over the next time."""
+    async def _restart(self) -> ModelProcess:
+        """Start processes until one has loaded the model. What stops one, such as too little memory, may pass."""
         pause_s = 0.0
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(MAX_PAUSE_S, max(1.0, 2 * pause_s))
             try:
-                link = await self._start()
+                process = await self._start()
             except OSError as error:
-                logger.error("no process for the model: %s", error)
+                logger.error("the model's process cannot be started: %s", error)
                 continue
             try:
-                self._model = await link.ready
-                return link
+                self._model = await process.ready
+                return process
             except asyncio.CancelledError:
-                await self._end(link)
+                await self._end(process)
                 raise
             except Exception as error:
                 logger.error("the model did not start: %s", error)
-                await link.gone.wait()
-                await asyncio.to_thread(link.process.join)
+                await process.gone.wait()
+                await asyncio.to_thread(process.handle.join)
 
-    async def _end(self, link: Link) -> None:
-        link.outbox.put(None)
-        await asyncio.to_thread(link.process.join, END_WITHIN_S)
-        if link.process.is_alive():
-            link.process.kill()
-            await asyncio.to_thread(link.process.join)
-        await link.gone.wait()
+    async def _end(self, process: ModelProcess) -> None:
+        process.outbox.put(None)
+        await asyncio.to_thread(process.handle.join, END_WITHIN_S)
+        if process.handle.is_alive():
+            process.handle.kill()
+            await asyncio.to_thread(process.handle.join)
+        await process.gone.wait()
 
-    def _read(self, link: Link, loop: asyncio.AbstractEventLoop) -> None:
-        """In a thread: answers into the loop, until the process has gone."""
+    def _read(self, process: ModelProcess, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: hand answers to the event loop until the process has gone."""
         while True:
             try:
-                message = link.pipe.recv()
-            # A process that is killed while it writes leaves half a pickle.
+                message = process.pipe.recv()
+            # A process that is killed while it writes leaves half a pickle, which raises anything.
             except Exception:
                 break
-            loop.call_soon_threadsafe(self._got, link, message)
-        link.pipe.close()
+            loop.call_soon_threadsafe(self._received, process, message)
+        process.pipe.close()
         try:
-            loop.call_soon_threadsafe(self._lost, link)
+            loop.call_soon_threadsafe(self._lost, process)
         except RuntimeError:
-            # The loop is closed: nobody is left to tell.
+            # The event loop is closed, so nobody waits for an answer.
             return
 
-    def _got(self, link: Link, message: ModelInfo | RealtimeError | Fault | Reply) -> None:
+    def _received(self, process: ModelProcess, message: FromModel) -> None:
         match message:
             case Reply():
                 self._stats = message.stats
-                asked = link.pending.get(message.number)
-                if asked is None or asked.answer.done():
+                call = process.pending.get(message.number)
+                if call is None or call.answer.done():
                     return
-                answer = asked.answer
-                self._metrics.queued.labels(asked.rank.name.lower()).observe(message.queued_s)
+                answer = call.answer
+                self._metrics.queued.labels(call.rank.name.lower()).observe(message.queued_s)
                 if isinstance(message.result, RealtimeError):
                     answer.set_exception(message.result)
                 elif isinstance(message.result, Fault):
                     answer.set_exception(_failed(message.result))
                 else:
                     answer.set_result(message.result)
-            case ModelInfo() if not link.ready.done():
-                link.ready.set_result(message)
-            case RealtimeError() if not link.ready.done():
-                link.ready.set_exception(message)
-            case Fault() if not link.ready.done():
-                link.ready.set_exception(_failed(message))
+            case ModelInfo() if not process.ready.done():
+                process.ready.set_result(message)
+            case RealtimeError() if not process.ready.done():
+                process.ready.set_exception(message)
+            case Fault() if not process.ready.done():
+                process.ready.set_exception(_failed(message))
 
-    def _lost(self, link: Link) -> None:
-        if link is self._link:
-            self._there.clear()
-        link.outbox.put(None)
-        link.gone.set()
-        gone = ModelStopped("The process of the model ended.", "Another one is being started; the session goes on.")
-        if not link.ready.done():
-            link.ready.set_exception(gone)
-            link.ready.exception()
-        for asked in list(link.pending.values()):
-            if not asked.answer.done():
-                asked.answer.set_exception(gone)
+    def _lost(self, process: ModelProcess) -> None:
+        if process is self._process:
+            self._running.clear()
+        process.outbox.put(None)
+        process.gone.set()
+        gone = ModelStopped("The model's process ended.", "Another one is being started; the session goes on.")
+        if not process.ready.done():
+            process.ready.set_exception(gone)
+            process.ready.exception()
+        for call in list(process.pending.values()):
+            if not call.answer.done():
+                call.answer.set_exception(gone)
 
 
 def _failed(fault: Fault) -> ModelFailed:
     return ModelFailed(f"{fault.kind}: {fault.message}")
 
 
-def _write(link: Link) -> None:
-    """In a thread: calls into the pipe; None, the last, asks the process to end."""
+def _write(process: ModelProcess) -> None:
+    """In a thread: write calls to the pipe. None is the last and asks the process to end."""
     while True:
-        message = link.outbox.get()
-        # Where the process has gone, the reading thread tells.
+        message = process.outbox.get()
+        # If the process has gone, the reading thread notices.
         with suppress(OSError):
-            link.pipe.send(message)
+            process.pipe.send(message)
         if message is None:
             return

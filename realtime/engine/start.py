@@ -1,4 +1,4 @@
-"""An engine by the setting `model.worker`, from a function that loads the model."""
+"""Starts an engine: in a thread or in a process, as the setting `model.worker` says."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.engine.local import LocalEngine
+from realtime.engine.metrics import ChainMetrics
 from realtime.engine.models import LoadAdapter
 from realtime.engine.process import ProcessEngine
-from realtime.engine.telling import ChainMetrics
 from realtime.engine.warmup import warm_up
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel
@@ -21,9 +21,9 @@ from realtime.settings import ModelSettings
 
 
 def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
-    """The checkpoint that the settings name; `adapter`: instead of the one in the settings.
+    """Load the checkpoint that the settings name, with `adapter` in place of the one in the settings.
 
-    Raises BadModel, EngineMissing. Imported here, so that a process without a model goes without torch.
+    Raises BadModel and EngineMissing. It imports torch itself, so that a process without a model never does.
     """
     import torch
 
@@ -40,11 +40,11 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
             device=wanted.device,
         )
     except (MemoryError, RuntimeError) as error:
-        # A GPU's allocator has an error of its own, a CPU's has only words.
+        # A GPU's allocator raises an error of its own, a CPU's only has a message of its own.
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         raise BadModel(
-            f"{wanted.name} does not fit into the memory there is.", "Free some, or take a smaller model: --model nano"
+            f"{wanted.name} does not fit into memory.", "Free some, or take a smaller model: --model nano"
         ) from error
 
 
@@ -56,25 +56,28 @@ async def started(
     metrics: Metrics,
     load_adapter: LoadAdapter | None = None,
 ) -> AsyncIterator[Engine]:
-    """Loaded, warm, and ended when left. Raises what `load` raises; a process pickles both."""
+    """An engine whose model is loaded and warm; it is ended when left.
+
+    Raises what `load` raises. With a process, `load` and `load_adapter` are pickled.
+    """
     if where == "process":
         async with ProcessEngine(load, metrics, load_adapter) as process:
-            with _told(process, metrics):
+            with _with_metrics(process, metrics):
                 yield process
         return
     model = await asyncio.to_thread(load)
     with ModelWorker(metrics) as worker:
         await worker.run("warm", warm_up, model)
         engine = LocalEngine(model, worker, load_adapter)
-        with _told(engine, metrics):
+        with _with_metrics(engine, metrics):
             yield engine
 
 
 @contextmanager
-def _told(engine: Engine, metrics: Metrics) -> Iterator[None]:
-    telling = ChainMetrics(engine.stats)
-    metrics.registry.register(telling)
+def _with_metrics(engine: Engine, metrics: Metrics) -> Iterator[None]:
+    collector = ChainMetrics(engine.stats)
+    metrics.registry.register(collector)
     try:
         yield
     finally:
-        metrics.registry.unregister(telling)
+        metrics.registry.unregister(collector)

@@ -1,39 +1,26 @@
-"""One thread owns the model; every session awaits it.
+"""The one thread that owns the model; every session awaits it.
 
-What was said is heard and labelled first, then frames are seen, then chains go on, a few tokens a turn and together
-(`engine/chains.py`): a sentence that just ended is not kept waiting by a picture or a chain of thought, whoever's it
-is. Within a rank it is first come, first served; a session has at most one job of each kind under way, and so none can
-crowd out another.
+It hears and labels first, then sees frames, then decodes chains a few tokens at a time (`scheduler/`). So neither a
+picture nor anyone's chain keeps a sentence that just ended from its label. A session has at most one job of each kind
+in the queue, so no session can crowd out another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from realtime.engine.scheduler import Scheduler
+from realtime.engine.scheduler.queue import Rank
 from realtime.observe.metrics import Metrics
 
 T = TypeVar("T")
-
-
-class Rank(IntEnum):
-    LABEL = 0
-    "Hearing and the fast label: someone waits for it."
-    EVIDENCE = 1
-    "Seeing."
-    REASON = 2
-    "A turn of chains."
-    STOP = 3
 
 
 async def watch_loop(metrics: Metrics, every_s: float = 0.1) -> None:
@@ -46,26 +33,14 @@ async def watch_loop(metrics: Metrics, every_s: float = 0.1) -> None:
         metrics.tasks.set(len(asyncio.all_tasks(loop)))
 
 
-@dataclass(order=True, slots=True)
-class Job:
-    rank: Rank
-    number: int
-    stage: str = field(compare=False)
-    work: Callable[[], Any] = field(compare=False)
-    done: Future[Any] = field(compare=False)
-    put_s: float = field(compare=False)
-
-
 class ModelWorker:
     """Runs blocking model calls one at a time, best rank first. Use it in a `with`, which waits for the running job."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
-        self._numbers = itertools.count()
-        # Bounded by its users: each session awaits one job of a kind before it brings the next.
-        self._jobs: queue.PriorityQueue[Job] = queue.PriorityQueue()
+        self.scheduler = Scheduler()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
-        self._metrics.waiting.set_function(self._jobs.qsize)
+        self._metrics.waiting.set_function(self.scheduler.queue.__len__)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -74,49 +49,30 @@ class ModelWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._put(Rank.STOP, "stop", lambda: None)
+        self.scheduler.queue.put(Rank.STOP, "stop", lambda: None)
         self._thread.join()
 
     async def run(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> T:
-        """The result of `work(*args)`, called in the model's thread. Cancelled before it began, it is never called."""
+        """Call `work(*args)` in the model's thread and return its result. Cancelled before it began, it never runs."""
         return await asyncio.wrap_future(self.submit(stage, work, *args, rank=rank))
 
     def submit(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> Future[T]:
-        """The same for callers without a loop."""
-        return self._put(rank, stage, partial(work, *args))
-
-    @property
-    def n_waiting(self) -> int:
-        return self._jobs.qsize()
-
-    @property
-    def urgent(self) -> bool:
-        """Whether something of a better rank than chains waits."""
-        with self._jobs.mutex:
-            return bool(self._jobs.queue) and self._jobs.queue[0].rank < Rank.REASON
-
-    def post(self, stage: str, work: Callable[[], None]) -> None:
-        """Call `work` in the model's thread after what it runs now; for letting go of what lives there."""
-        self._put(Rank.EVIDENCE, stage, work)
-
-    def _put(self, rank: Rank, stage: str, work: Callable[[], Any]) -> Future[Any]:
-        job = Job(rank, next(self._numbers), stage, work, Future(), time.perf_counter())
-        self._jobs.put(job)
-        return job.done
+        """The same for callers without an event loop. Use it, too, to let go of what lives in the model's thread."""
+        return self.scheduler.queue.put(rank, stage, partial(work, *args))
 
     def _work(self) -> None:
         while True:
-            job = self._jobs.get()
+            job = self.scheduler.queue.take()
             if not job.done.set_running_or_notify_cancel():
                 continue
             began_s = time.perf_counter()
             self._metrics.queued.labels(job.rank.name.lower()).observe(began_s - job.put_s)
             try:
                 result = job.work()
-            # Whatever a model raises belongs to whoever asked; the thread lives on for the others.
+            # Whatever a model raises belongs to the caller; the thread lives on for the others.
             except Exception as error:
                 job.done.set_exception(error)
-            # A panic in a Rust extension (tokenizers, safetensors) is no Exception; it too concerns one job only.
+            # A panic in a Rust extension (tokenizers, safetensors) is not an Exception; it too concerns one job only.
             except BaseException as error:
                 job.done.set_exception(RuntimeError(f"{type(error).__name__} in the model: {error}"))
             else:

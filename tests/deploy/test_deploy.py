@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from realtime.cli import _parser
-from realtime.engine.telling import ChainMetrics
+from realtime.engine.metrics import ChainMetrics
 from realtime.observe.metrics import Metrics
 from realtime.settings import load
 from tests.serve.test_app import serving

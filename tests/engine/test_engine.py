@@ -8,13 +8,25 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from realtime.engine.host import Host, WindowParts
+from realtime.engine.host import Host
+from realtime.engine.messages import (
+    BeginChain,
+    CloseSession,
+    EndChain,
+    Message,
+    NextSteps,
+    OpenSession,
+    Request,
+    See,
+    WindowParts,
+)
 from realtime.engine.models import Models
 from realtime.engine.process import ModelFailed, ProcessEngine
+from realtime.engine.scheduler import Scheduler
 from realtime.errors import BadModel, ModelStopped
 from realtime.observe.metrics import Metrics
 from realtime.records import LABELS, Ask, Label, ReasonDone, Window
@@ -176,16 +188,21 @@ async def test_leaving_ends_the_process() -> None:
         os.kill(pid, 0)
 
 
-def test_a_chain_given_up_is_closed_and_steps_come_in_bundles() -> None:
+def test_a_chain_that_is_ended_is_closed_and_steps_come_in_bundles() -> None:
     model = ScriptedModel()
-    host = Host(Models(model))
-    host.open(1, 0, ASK, None)
-    window = WindowParts(0, 0.0, 1.0, (host.see(1, picture(0.0)),), ())
-    host.reason(1, 7, window, ASK)
-    assert len(host.steps(1, 7, 0.0)) == 1
-    host.give_up(1, 7)
+    host = Host(Models(model), Scheduler())
+    host.handle(OpenSession(1, 0, ASK))
+    window = WindowParts(0, 0.0, 1.0, (host.handle(See(1, picture(0.0))),), ())
+    host.handle(BeginChain(1, 7, window, ASK))
+    assert len(host.handle(NextSteps(1, 7, 0.0))) == 1
+    host.handle(EndChain(1, 7))
     assert model.thinker.n_closed == 1
-    host.reason(1, 8, window, ASK)
-    assert len(host.steps(1, 8, 10.0)) == len(CHAIN) + 2
-    host.close(1)
+    host.handle(BeginChain(1, 8, window, ASK))
+    assert len(host.handle(NextSteps(1, 8, 10.0))) == len(CHAIN) + 2
+    host.handle(CloseSession(1))
     assert model.perceivers.closed
+
+
+def test_the_host_knows_every_request() -> None:
+    """`Host.handle` casts to `Message`, so a request that is missing there would escape mypy."""
+    assert set(get_args(Message)) == set(Request.__subclasses__())

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from realtime.engine.worker import ModelWorker, Rank
+from realtime.engine.scheduler.queue import Rank
+from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
 
 
@@ -74,8 +75,8 @@ async def test_a_panic_of_an_extension_ends_one_job_only(worker: ModelWorker) ->
     assert await worker.run("next", lambda: "alive") == "alive"
 
 
-def test_leaving_waits_for_what_was_posted() -> None:
-    closed = []
+def test_leaving_waits_for_jobs_in_the_queue() -> None:
+    closed: list[int] = []
     with ModelWorker(Metrics()) as worker:
-        worker.post("close", lambda: closed.append(1))
+        worker.submit("close", closed.append, 1)
     assert closed == [1]
