@@ -8,9 +8,10 @@ it was small for three seconds. Each change is told in a `lag` event.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
-Reduced = Literal["nothing", "chains", "windows", "frames"]
+from realtime.records import Reduced
+
 STEPS: tuple[Reduced, ...] = get_args(Reduced)
 ENTER_S = (0.0, 0.75, 1.5, 2.5)
 "Lag in media seconds at which each step is taken. A frame that waits for another session's is 0.1 s old."

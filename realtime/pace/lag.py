@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from realtime.pace.degradation import Reduced
 from realtime.publish.events import LagEvent
+from realtime.records import Reduced
 
 STEP_S = 0.5
 "A smaller change is not worth an event."

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from realtime.pace.degradation import Reduced
-from realtime.records import Box
+from realtime.records import Box, Reduced
 
 VERSION = 1
 SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
