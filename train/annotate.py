@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings
+from train.chat import ChatClient, ChatSettings, ChatUsage
 from train.coet import card, over_ray, record
-from train.coet.annotators import Annotator, MeasuredAnnotator, Spent
-from train.coet.endpoint import Endpoint, EndpointSettings
+from train.coet.annotators import Annotator, MeasuredAnnotator
 from train.coet.openai import Endpoints, OpenAIAnnotator
 from train.coet.run import Counts, Run
 from train.coet.store import DiskFull, Store
@@ -85,21 +84,20 @@ def annotators(args: argparse.Namespace) -> list[Annotator]:
             raise BadSettings(
                 "The openai annotator needs --url and --endpoint-model.", "For example --url http://127.0.0.1:8000/v1."
             )
-        spent = Spent()
+        usage = ChatUsage()
 
-        def endpoint(url: str, model: str, spent: Spent = spent) -> Endpoint:
-            settings = EndpointSettings(
-                url=url, model=model, key=os.environ.get(KEY_VARIABLE), concurrency=args.concurrency,
-                timeout_s=args.timeout_s, attempts=args.attempts, pause_s=args.pause_s, price_in=args.price_in,
-                price_out=args.price_out,
+        def endpoint(url: str, model: str, usage: ChatUsage = usage) -> ChatClient:
+            settings = ChatSettings(
+                url, model, KEY_VARIABLE, temperature=0.3, max_tokens=1500, timeout_s=args.timeout_s,
+                attempts=args.attempts, pause_s=args.pause_s, price_in=args.price_in, price_out=args.price_out,
             )  # fmt: skip
-            return Endpoint(settings, spent)
+            return ChatClient(settings, usage)
 
         main = endpoint(args.url, args.endpoint_model)
         audio = endpoint(args.audio_url or args.url, args.audio_model) if args.audio_model else main
         text = endpoint(args.text_url or args.url, args.text_model) if args.text_model else main
         made.append(
-            OpenAIAnnotator(Endpoints(main, audio, text), spent, tell_label=not args.hide_label, seed=args.seed)
+            OpenAIAnnotator(Endpoints(main, audio, text), usage, tell_label=not args.hide_label, seed=args.seed)
         )
     return made
 

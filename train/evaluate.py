@@ -29,10 +29,10 @@ from tqdm import tqdm
 from realtime.errors import BadSettings, RealtimeError
 from realtime.model import checkpoint
 from realtime.records import LABELS
+from train.chat import ChatSettings
 from train.evaluation import ablation, answering, baselines, judge, peers, predictions
 from train.evaluation.answering import Asked, Row
 from train.evaluation.compare import compare
-from train.evaluation.endpoint import Endpoint, EndpointSettings
 from train.evaluation.report import report, write
 from train.evaluation.runs import Answers, Unfinished, claim, weights_sha256
 from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions
@@ -40,6 +40,7 @@ from train.evaluation.variants import Variant
 from train.readers import sets
 from train.readers.clip import DataMissing
 
+KEY_VARIABLE = "EMOTHINKER_EVALUATE_KEY"
 PART = 64
 "Samples that a worker takes at a time."
 OFFICIAL = tuple(name for name in sets.READERS if name not in SAMPLES)
@@ -155,11 +156,9 @@ def _answers(args: argparse.Namespace, task: Task, done: frozenset[str]) -> Iter
         parts = sessions(task.samples, at_least=min(PART, max(1, task.n // (2 * args.workers))))
         yield from answering.answers(task.asked, parts, done, n_workers=args.workers)
         return
-    endpoint = Endpoint(EndpointSettings(args.peer_url, args.peer_model))
-    try:
-        yield from peers.answers(endpoint, task.asked, task.samples, done, concurrency=args.concurrency)
-    finally:
-        endpoint.close()
+    peer = ChatSettings(args.peer_url, args.peer_model, KEY_VARIABLE)
+    for row in peers.answers(peer, task.asked, task.samples, done, concurrency=args.concurrency):
+        yield [row]
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -228,11 +227,8 @@ def _judged(args: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
     truth = {row["key"]: row["reference"] for row in rows if row.get("reference")}
     told = {row["key"]: " ".join(row.get("sections", {}).values()) or row.get("text") or "" for row in rows}
     systems = {"this model": told, **judge.read_baselines(args.judge_baselines)}
-    endpoint = Endpoint(EndpointSettings(args.judge_url, args.judge_model))
-    try:
-        return judge.judge(endpoint, truth, systems, args.out, concurrency=args.concurrency)
-    finally:
-        endpoint.close()
+    settings = ChatSettings(args.judge_url, args.judge_model, KEY_VARIABLE)
+    return judge.judge(settings, truth, systems, args.out, concurrency=args.concurrency)
 
 
 def command(args: argparse.Namespace) -> str:

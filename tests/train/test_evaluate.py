@@ -16,8 +16,8 @@ from realtime.model import checkpoint
 from tests.ingest.media_files import write_clip
 from tests.train.chat import ScriptedServer, serving
 from train import evaluate
+from train.chat import ChatSettings
 from train.evaluation.answering import Asked, answers
-from train.evaluation.endpoint import EndpointSettings
 from train.evaluation.samples import Sample
 
 REASONS = {"sample_1": "She frowns and shouts.", "sample_2": "He cries.", "sample_3": "Tears."}
@@ -25,7 +25,7 @@ REASONS = {"sample_1": "She frowns and shouts.", "sample_2": "He cries.", "sampl
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    monkeypatch.setattr(evaluate, "EndpointSettings", partial(EndpointSettings, attempts=1))
+    monkeypatch.setattr(evaluate, "ChatSettings", partial(ChatSettings, attempts=1))
     with serving() as served:
         yield served
 

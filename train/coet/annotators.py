@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from realtime.errors import RealtimeError
 from realtime.model.experts import EXPERT_LABELS
+from train.chat import ChatUsage
 from train.coet.measured import EXPRESSION, Writer
 from train.coet.observe import SeenClip
 
@@ -23,30 +22,11 @@ STAGES = ("describe", "question", "think")
 LEVELS = ("compare", "integrate", "mediate")
 
 
-class AnnotationFailed(RealtimeError):
-    """An annotator could not give this record. It is kept as failed with the reason."""
-
-    code = "annotation_failed"
-
-
-@dataclass
-class Spent:
-    """What an annotator used up."""
-
-    requests: int = 0
-    retries: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float = 0.0
-    problems: dict[str, int] = field(default_factory=dict)
-    "Why it was asked again, and how often."
-
-
 class Annotator(Protocol):
     """Each stage's answer is plain JSON; earlier answers come back in `told`."""
 
     name: str
-    spent: Spent
+    usage: ChatUsage
 
     async def describe(self, seen: SeenClip) -> dict[str, Any]:
         """{"vision": [{"at_s", "text"}], "audio": [{"start_s", "end_s", "text"}]}."""
@@ -70,7 +50,7 @@ class MeasuredAnnotator:
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
-        self.spent = Spent()
+        self.usage = ChatUsage()
 
     def _writer(self, seen: SeenClip, stage: str, attempt: int = 0) -> Writer:
         return Writer(zlib.crc32(f"{self._seed}/{seen.clip.key}/{stage}/{attempt}".encode()))

@@ -39,7 +39,7 @@ def summary(records: Sequence[Mapping[str, Any]], counts: Counts, annotators: Se
             "failures": dict(counts.failures),
             "gate": {"asked_again": counts.asked_again, "objections": dict(counts.objections.most_common())},
             "without": {name: n for name, n in counts.without.items() if n},
-            "spent": {annotator.name: vars(annotator.spent) for annotator in annotators},
+            "spent": {annotator.name: vars(annotator.usage) for annotator in annotators},
         },
     }
 

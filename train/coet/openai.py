@@ -6,20 +6,14 @@ its own endpoint, and the third stage sends no media unless told to.
 
 from __future__ import annotations
 
-import base64
-import io
-import wave
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from realtime.reason.prompt import INTENSITIES, SECTIONS, UNSURE
-from realtime.records import LABELS, SAMPLE_RATE_HZ
-from train.coet.annotators import LEVELS, Spent
-from train.coet.endpoint import Endpoint
+from realtime.records import LABELS
+from train.chat import ChatClient, ChatUsage, Message, jpeg_part, text_part, wav_part
+from train.coet.annotators import LEVELS
 from train.coet.observe import SeenClip
 
 LONGEST_PX = 512
@@ -79,20 +73,20 @@ THOUGHT_TASK = (
 class Endpoints:
     """Where each stage goes. The same object may serve several."""
 
-    vision: Endpoint
-    audio: Endpoint
-    text: Endpoint
+    vision: ChatClient
+    audio: ChatClient
+    text: ChatClient
 
 
 class OpenAIAnnotator:
     name = "openai"
 
-    def __init__(self, endpoints: Endpoints, spent: Spent, *, tell_label: bool = True, seed: int = 0) -> None:
+    def __init__(self, endpoints: Endpoints, usage: ChatUsage, *, tell_label: bool = True, seed: int = 0) -> None:
         """`tell_label`: the label is given to the third stage, which then explains it; the gate checks that it did."""
         self._endpoints = endpoints
         self._tell_label = tell_label
         self._seed = seed
-        self.spent = spent
+        self.usage = usage
 
     async def close(self) -> None:
         for endpoint in {id(e): e for e in vars(self._endpoints).values()}.values():
@@ -104,16 +98,16 @@ class OpenAIAnnotator:
         audio: list[dict[str, Any]] = []
         frames = seen.perceived.frames[:MAX_FRAMES]
         if frames:
-            media = [jpeg_part(frame.rgb_HW3) for frame in frames]
+            media = [jpeg_part(frame.rgb_HW3, quality=88, longest_px=LONGEST_PX) for frame in frames]
             task = VISION_TASK.format(n=len(frames))
-            told = await self._endpoints.vision.ask(messages(task, media), VISION_SCHEMA, name="frames")
+            told = await self._endpoints.vision.json(messages(task, media), VISION_SCHEMA, name="frames")
             vision = [
                 {"at_s": round(frame.evidence.at_s, 3), "text": text}
                 for frame, text in zip(frames, told["frames"], strict=False)
             ]
         for heard in seen.perceived.speech:
             task = AUDIO_TASK
-            told = await self._endpoints.audio.ask(
+            told = await self._endpoints.audio.json(
                 messages(task, [wav_part(heard.samples_N)]), AUDIO_SCHEMA, name="voice"
             )
             span = {"start_s": round(heard.evidence.start_s, 3), "end_s": round(heard.evidence.end_s, 3)}
@@ -122,7 +116,7 @@ class OpenAIAnnotator:
 
     async def question(self, seen: SeenClip, told: Mapping[str, Any]) -> list[dict[str, str]]:
         text = f"{QUESTION_TASK}\n\n{descriptions_text(told['describe'])}"
-        answer = await self._endpoints.text.ask(messages(text), QUESTION_SCHEMA, name="chain")
+        answer = await self._endpoints.text.json(messages(text), QUESTION_SCHEMA, name="chain")
         chain: list[dict[str, str]] = answer["chain"]
         return chain
 
@@ -136,13 +130,12 @@ class OpenAIAnnotator:
         text = f"{task}\n\n{descriptions_text(told['describe'])}\n\n{asked}\n\nMeasured: {measured_text(seen)}"
         if objections:
             text += "\n\nYour last attempt contradicted the measurements. Correct this:\n- " + "\n- ".join(objections)
-        sections: dict[str, str] = await self._endpoints.text.ask(messages(text), THOUGHT_SCHEMA, name="thought")
+        sections: dict[str, str] = await self._endpoints.text.json(messages(text), THOUGHT_SCHEMA, name="thought")
         return sections
 
 
-def messages(text: str, media: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
-    content: list[dict[str, Any]] = [*media, {"type": "text", "text": text}]
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+def messages(text: str, media: Sequence[Message] = ()) -> list[Message]:
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": [*media, text_part(text)]}]
 
 
 def descriptions_text(told: Mapping[str, Any]) -> str:
@@ -158,23 +151,3 @@ def measured_text(seen: SeenClip) -> str:
     voice = ", ".join(f"{name} {z:+.1f}" for name, z in seen.relative.items()) or "no speech"
     light = f"brightness {seen.whole.brightness:.2f}, saturation {seen.whole.saturation:.2f}"
     return f"face cues (0–1): {face}; voice against its usual (spreads): {voice}; {light}."
-
-
-def jpeg_part(rgb_HW3: np.ndarray) -> dict[str, Any]:
-    image = Image.fromarray(rgb_HW3)
-    image.thumbnail((LONGEST_PX, LONGEST_PX))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=88)
-    data = base64.b64encode(file.getvalue()).decode()
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}}
-
-
-def wav_part(samples_N: np.ndarray) -> dict[str, Any]:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(SAMPLE_RATE_HZ)
-        out.writeframes((np.clip(samples_N, -1, 1) * 32767).astype("<i2").tobytes())
-    data = base64.b64encode(file.getvalue()).decode()
-    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}

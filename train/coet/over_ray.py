@@ -28,7 +28,8 @@ import numpy as np
 
 from realtime.cluster import connect
 from realtime.errors import RealtimeError
-from train.coet.annotators import Annotator, Spent
+from train.chat import ChatUsage
+from train.coet.annotators import Annotator
 from train.coet.run import Counts, Run
 from train.coet.store import Lines, Store
 from train.readers import parquet
@@ -104,7 +105,7 @@ class Annotate:
             reask=self._args.reask,
         )
         asyncio.run(run.all([clip for clip, _ in work], lambda: None))
-        spent = {annotator.name: annotator.spent for annotator in made}
+        spent = {annotator.name: annotator.usage for annotator in made}
         records = [json.dumps(self._store.taken.pop(clip.key), ensure_ascii=False) for clip, _ in work]
         told = [pickle.dumps((run.counts, spent))] + [b""] * (len(work) - 1)
         return {"record": np.array(records, dtype=object), "told": np.array(told, dtype=object)}
@@ -171,7 +172,7 @@ def annotate(
         num_cpus=0.1,
         num_gpus=args.gpus,
     )
-    mine = {annotator.name: annotator.spent for annotator in made}
+    mine = {annotator.name: annotator.usage for annotator in made}
     for row in records.iter_rows():
         record = json.loads(row["record"])
         # A block that was computed twice brings the same clip again.
@@ -181,7 +182,7 @@ def annotate(
             theirs, spent = pickle.loads(bytes(row["told"]))
             join_counts(counts, theirs)
             for name, used in spent.items():
-                join_spent(mine[name], used)
+                join_usage(mine[name], used)
         store.finish(record)
         n_done += 1
         progress()
@@ -223,7 +224,7 @@ def join_counts(mine: Counts, theirs: Counts) -> None:
     mine.asked_again += theirs.asked_again
 
 
-def join_spent(mine: Spent, theirs: Spent) -> None:
+def join_usage(mine: ChatUsage, theirs: ChatUsage) -> None:
     for name in ("requests", "retries", "tokens_in", "tokens_out", "cost"):
         setattr(mine, name, getattr(mine, name) + getattr(theirs, name))
     for problem, n in theirs.problems.items():

@@ -15,8 +15,9 @@ import av
 
 from realtime.errors import RealtimeError
 from realtime.records import LABELS
+from train.chat import EndpointDown
 from train.coet import gate, record
-from train.coet.annotators import AnnotationFailed, Annotator
+from train.coet.annotators import Annotator
 from train.coet.observe import SeenClip, observe
 from train.coet.store import DiskFull, Store
 from train.readers.clip import Clip
@@ -131,7 +132,7 @@ class Run:
                 if not objections or attempt > self._reask:
                     return said
                 self.counts.asked_again += 1
-        except AnnotationFailed as error:
+        except EndpointDown as error:
             said["failed"] = error.message
         return said
 
@@ -155,7 +156,7 @@ class Run:
                 value = await annotator.question(seen, told)
             case _:
                 value = await annotator.think(seen, told, objections)
-        if annotator.spent.requests:
+        if annotator.usage.requests:
             # Only what was paid for is worth a write of its own; measuring again is cheaper.
             self._store.stage(key, annotator.name, name, value)
         return value

@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from realtime.errors import RealtimeError
 from train import metrics
-from train.evaluation.endpoint import Endpoint
+from train.chat import ChatClient, ChatSettings, in_parallel
 from train.evaluation.runs import Answers
 
 PROMPTS = {
@@ -38,12 +37,12 @@ FORM = '\n\nBy people:\n{truth}\n\nBy the model:\n{told}\n\nAnswer with JSON alo
 SCORE = re.compile(r'"score"\s*:\s*"?(\d+(?:\.\d+)?)')
 
 
-def pinned(endpoint: Endpoint) -> dict[str, Any]:
+def pinned(settings: ChatSettings) -> dict[str, Any]:
     """What a score depends on."""
     text = json.dumps([PROMPTS, FORM], sort_keys=True)
     return {
-        "model": endpoint.settings.model,
-        "temperature": endpoint.settings.temperature,
+        "model": settings.model,
+        "temperature": settings.temperature,
         "prompts": PROMPTS,
         "prompts_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
@@ -59,7 +58,7 @@ def read_score(text: str) -> float | None:
 
 
 def judge(
-    endpoint: Endpoint,
+    settings: ChatSettings,
     truth: Mapping[str, str],
     systems: Mapping[str, Mapping[str, str]],
     out: Path,
@@ -75,7 +74,7 @@ def judge(
         if name in told
         for kind in PROMPTS
     ]
-    signature = pinned(endpoint)
+    signature = pinned(settings)
     stale = [row for row in kept.rows if row["judge"] != [signature["model"], signature["prompts_sha256"]]]
     if stale:
         raise OtherJudge(
@@ -84,9 +83,10 @@ def judge(
         )
     open_jobs = [job for job in jobs if job[0] not in kept.done]
 
-    def one(job: tuple[str, str, str, str]) -> dict[str, Any]:
+    async def one(endpoint: ChatClient, job: tuple[str, str, str, str]) -> dict[str, Any]:
         key, kind, expected, told = job
-        text = endpoint.ask([{"role": "user", "content": PROMPTS[kind] + FORM.format(truth=expected, told=told)}])
+        message = {"role": "user", "content": PROMPTS[kind] + FORM.format(truth=expected, told=told)}
+        text = await endpoint.text([message])
         return {
             "key": key,
             "score": read_score(text),
@@ -94,17 +94,8 @@ def judge(
             "judge": [signature["model"], signature["prompts_sha256"]],
         }
 
-    with ThreadPoolExecutor(concurrency) as pool:
-        for first in range(0, len(open_jobs), concurrency):
-            futures = [pool.submit(one, job) for job in open_jobs[first : first + concurrency]]
-            failures = []
-            for future in futures:
-                try:
-                    kept.add([future.result()])
-                except RealtimeError as error:
-                    failures.append(error)
-            if failures:
-                raise failures[0]
+    for row in in_parallel(settings, open_jobs, one, concurrency=concurrency):
+        kept.add([row])
     return {"judge": signature, "systems": {name: _figures(name, told, truth, kept) for name, told in systems.items()}}
 
 

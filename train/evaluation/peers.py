@@ -6,15 +6,15 @@ eight) and the speech that our segmenter cuts out, and is asked to name one of t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import numpy as np
 
 from realtime.errors import NotMedia
 from realtime.records import SpeechSegment, VideoFrame
+from train.chat import ChatClient, ChatSettings, Message, in_parallel, jpeg_part, text_part, wav_part
 from train.evaluation.answering import Asked, Row, begun, unread
-from train.evaluation.endpoint import Endpoint, Message, picture, sound
 from train.evaluation.reading import read
 from train.evaluation.samples import Sample
 from train.readers import watching
@@ -40,48 +40,25 @@ def shown(sample: Sample) -> tuple[list[VideoFrame], list[SpeechSegment]]:
 
 
 def messages(asked: Asked, frames: list[VideoFrame], speech: list[SpeechSegment]) -> list[Message]:
-    parts: list[Message] = [picture(frame.rgb_HW3) for frame in frames]
+    parts = [jpeg_part(frame.rgb_HW3, quality=90) for frame in frames]
     if speech:
-        parts.append(sound(np.concatenate([segment.samples_N for segment in speech])))
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": prompt(asked)}]}]
+        parts.append(wav_part(np.concatenate([segment.samples_N for segment in speech])))
+    return [{"role": "user", "content": [*parts, text_part(prompt(asked))]}]
 
 
 def answers(
-    endpoint: Endpoint, asked: Asked, samples: Iterable[Sample], done: frozenset[str], *, concurrency: int
-) -> Iterator[list[Row]]:
+    settings: ChatSettings, asked: Asked, samples: Iterable[Sample], done: frozenset[str], *, concurrency: int
+) -> Iterator[Row]:
     """A row per sample as it is answered. Raises EndpointDown after what was answered has been handed on."""
 
-    def one(sample: Sample) -> Row:
+    async def one(endpoint: ChatClient, sample: Sample) -> Row:
         try:
-            frames, speech = shown(sample)
+            frames, speech = await asyncio.to_thread(shown, sample)
         except NotMedia as error:
             return unread(sample, error.message)
-        text = endpoint.ask(messages(asked, frames, speech))
+        text = await endpoint.text(messages(asked, frames, speech))
         reading = read(text, asked.labels)
         return {**begun(sample), "answer": reading.label, "parse": reading.how, "text": text}
 
-    with ThreadPoolExecutor(concurrency) as pool:
-        waiting: set[Future[Row]] = set()
-        try:
-            for sample in samples:
-                if sample.key in done:
-                    continue
-                waiting.add(pool.submit(one, sample))
-                if len(waiting) >= 2 * concurrency:
-                    finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from _results(finished)
-            yield from _results(wait(waiting).done)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _results(finished: Iterable[Future[Row]]) -> Iterator[list[Row]]:
-    """What was answered goes first: it was paid for. Then the first failure is raised."""
-    failures = []
-    for future in finished:
-        if (error := future.exception()) is None:
-            yield [future.result()]
-        else:
-            failures.append(error)
-    if failures:
-        raise failures[0]
+    waiting = (sample for sample in samples if sample.key not in done)
+    return in_parallel(settings, waiting, one, concurrency=concurrency)
