@@ -204,16 +204,6 @@ class SpeechEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
-    """What the chain of an earlier window of the session came to."""
-
-    at_s: float
-    "Media time at which that window ended."
-    label: str
-    intensity: str
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """One analysis: the frames and speech of the last seconds, oldest first."""
 
@@ -222,8 +212,6 @@ class Window:
     end_s: float
     frames: tuple[FrameEvidence, ...]
     speech: tuple[SpeechEvidence, ...]
-    before: tuple[Conclusion, ...] = ()
-    "What was concluded lately, oldest first; for a checkpoint that remembers (`EmotionConfig.memory`)."
 
     @property
     def speech_s(self) -> float:

@@ -33,7 +33,6 @@ from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent, Event, SessionClosedEvent, SessionOpenedEvent, SpeechEvent
 from realtime.records import (
     Ask,
-    Conclusion,
     Label,
     ModelInfo,
     ReasonDelta,
@@ -374,7 +373,6 @@ class Session:
                         self._publish(report.labelled(window, label))
                     case ReasonDone() as done:
                         self._mark("total", analysis)
-                        self._buffer.conclude(Conclusion(window.end_s, done.answer.label, done.answer.intensity))
                         timings = done.timings_ms
                         self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
                         self._publish(report.concluded(window, done, {**self._see_ms, **analysis.timings_ms}))

@@ -341,22 +341,3 @@ async def test_the_log_of_the_program_has_no_words_and_no_feelings(
     assert caplog.text
     for word in ("happy", "moderate", "lip corners", "jaw_drop"):
         assert word not in caplog.text
-
-
-async def test_what_was_concluded_is_told_with_later_windows_and_gone_with_the_session(make: Make) -> None:
-    thinker = ScriptedThinker()
-
-    async def concluded() -> None:
-        async with asyncio.timeout(30):
-            while not session._buffer.window(0, end_s=20.0).before:
-                await asyncio.sleep(0.002)
-
-    items = conversation(8, (1.0, 3.0), (5.0, 6.0))
-    after_the_first = next(n for n, item in enumerate(items) if isinstance(item, float) and item > 4.0)
-    items.insert(after_the_first, concluded)
-    session = make(ScriptedSource(items, live=False), ScriptedModel(thinker=thinker))
-    await session.run()
-    first, second, *_ = thinker.windows
-    assert first.before == ()
-    assert [(past.at_s, past.label, past.intensity) for past in second.before] == [(3.0, "happy", "moderate")]
-    assert session._buffer.window(0, end_s=20.0).before == ()

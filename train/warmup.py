@@ -31,9 +31,6 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=None,
         help="train for the ring (default: as the model is)",
     )
-    parser.add_argument(
-        "--memory", type=int, metavar="N", help="chains are told up to N earlier conclusions (default: as the model is)"
-    )
     return parser.parse_args(words)
 
 
@@ -45,7 +42,6 @@ def main(words: Sequence[str] | None = None) -> None:
         selector_dim=args.selector_dim,
         cues=not args.no_cues,
         ring=args.ring,
-        memory=args.memory,
         dtype=precision(args),
     )
     for name, parameter in model.emotion.named_parameters():

@@ -234,7 +234,6 @@ class ThinkerReplica:
             question.end_s,
             tuple(part for part in frames if isinstance(part, FrameEvidence)),
             tuple(part for part in speech if isinstance(part, SpeechEvidence)),
-            question.before,
         )
         held.windows[question.index] = window
         while len(held.windows) > KEPT_WINDOWS:

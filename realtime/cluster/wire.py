@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from realtime.records import Ask, Conclusion, Face, FrameEvidence, Label, SpeechEvidence, Window
+from realtime.records import Ask, Face, FrameEvidence, Label, SpeechEvidence, Window
 from realtime.roles import Step
 
 Evidence = FrameEvidence | SpeechEvidence
@@ -64,7 +64,6 @@ class Question:
     end_s: float
     frames: tuple[int, ...]
     speech: tuple[int, ...]
-    before: tuple[Conclusion, ...]
 
     @classmethod
     def of(cls, window: Window, who: Who) -> Question:
@@ -75,7 +74,6 @@ class Question:
             window.end_s,
             tuple(part.number for part in window.frames),
             tuple(part.number for part in window.speech),
-            window.before,
         )
 
 
@@ -156,7 +154,6 @@ SCHEMA = hashlib.sha256(
             Card,
             FrameEvidence,
             SpeechEvidence,
-            Conclusion,
             Label,
             Ask,
         )

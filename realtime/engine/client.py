@@ -153,5 +153,4 @@ class HostClient:
                 part.start_s if part.start_s in self._speech else replace(part, ring=0, number=0)
                 for part in window.speech
             ),
-            window.before,
         )

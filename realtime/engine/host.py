@@ -149,5 +149,4 @@ def _whole(session: HostedSession, parts: WindowParts) -> Window:
         parts.end_s,
         tuple(session.frames[part] if isinstance(part, float) else part for part in parts.frames),
         tuple(session.speech[part] if isinstance(part, float) else part for part in parts.speech),
-        parts.before,
     )

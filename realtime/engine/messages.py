@@ -14,7 +14,6 @@ from realtime.engine.scheduler.queue import Rank
 from realtime.errors import RealtimeError
 from realtime.records import (
     Ask,
-    Conclusion,
     FrameEvidence,
     Label,
     ModelInfo,
@@ -53,7 +52,6 @@ class WindowParts:
     "A number is the `at_s` of a frame."
     speech: tuple[SpeechEvidence | float, ...]
     "A number is the `start_s` of an utterance."
-    before: tuple[Conclusion, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,6 @@ class EmotionConfig:
     "Trained with evidence chunks that attend to the system prompt and themselves only; else plain causal attention."
     first_look: bool = False
     "Trained with chains that are told their own fast labels as they go (`reason/branches.py`)."
-    memory: int = 0
-    "Earlier conclusions of the session that a chain is told before it begins; 0: none (`reason/branches.py`)."
     frame_px: int = 448
     "Longest side of the frame that the vision tower sees."
     grey_face_px: int = 0

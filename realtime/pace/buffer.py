@@ -1,11 +1,11 @@
-"""The last seconds of evidence, and what was lately concluded from it, in memory only: what a window is cut from."""
+"""The last seconds of evidence, in memory only: what a window is cut from."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-from realtime.records import Conclusion, FrameEvidence, SpeechEvidence, Window
+from realtime.records import FrameEvidence, SpeechEvidence, Window
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,6 @@ class BufferSettings:
     "Longest look-back of one analysis."
     max_items: int = 240
     "Most frames kept, and most stretches of speech, whatever their times say."
-    conclusions: int = 8
-    "Conclusions kept, for a checkpoint that is told some of them."
-    conclusions_s: float = 60.0
-    "Conclusions older than this, by media time, are not told any more."
 
     def __post_init__(self) -> None:
         if not 0 < self.window_s <= self.span_s:
@@ -28,18 +24,15 @@ class BufferSettings:
             )
         if self.max_items < 1:
             raise ValueError(f"buffer.max_items must be at least 1, got {self.max_items}")
-        if not (0 <= self.conclusions <= 64 and self.conclusions_s > 0):
-            raise ValueError("buffer.conclusions must lie in 0–64 and buffer.conclusions_s must be positive")
 
 
 class RollingBuffer:
-    """Frames and speech of the last `span_s` seconds, each in order of time; conclusions in a ring of their own."""
+    """Frames and speech of the last `span_s` seconds, each in order of time."""
 
     def __init__(self, settings: BufferSettings) -> None:
         self._settings = settings
         self._frames: deque[FrameEvidence] = deque(maxlen=settings.max_items)
         self._speech: deque[SpeechEvidence] = deque(maxlen=settings.max_items)
-        self._conclusions: deque[Conclusion] = deque(maxlen=settings.conclusions)
         self.newest_s = 0.0
         "Media time of the newest evidence."
         self.n_frames = 0
@@ -61,16 +54,8 @@ class RollingBuffer:
         self._speech.append(speech)
         self._forget(speech.end_s)
 
-    def conclude(self, conclusion: Conclusion) -> None:
-        """Remember it; the one that was made longest ago makes room."""
-        self._conclusions.append(conclusion)
-
     def window(self, index: int, end_s: float) -> Window:
-        """What was seen and heard in the `window_s` before `end_s`: frames within, speech that overlaps.
-
-        And what was concluded in the `conclusions_s` before it, by when the windows of those ended: a quiet moment's
-        chain may have waited for that of something said after it.
-        """
+        """What was seen and heard in the `window_s` before `end_s`: frames within, speech that overlaps."""
         start_s = max(0.0, end_s - self._settings.window_s)
         return Window(
             index=index,
@@ -78,19 +63,12 @@ class RollingBuffer:
             end_s=end_s,
             frames=tuple(frame for frame in self._frames if start_s <= frame.at_s <= end_s),
             speech=tuple(part for part in self._speech if part.end_s > start_s and part.start_s < end_s),
-            before=tuple(
-                sorted(
-                    (past for past in self._conclusions if 0 < end_s - past.at_s <= self._settings.conclusions_s),
-                    key=lambda past: past.at_s,
-                )
-            ),
         )
 
     def clear(self) -> None:
         """Forget everything now, not when it is old."""
         self._frames.clear()
         self._speech.clear()
-        self._conclusions.clear()
 
     def _forget(self, newest_s: float) -> None:
         """Let go of what is `span_s` older than the newest, whichever track that is on."""

@@ -11,14 +11,6 @@ A chain trained with a first look is told what these labels were: of each modali
 it argues, and there again of each alone where they differ:
 
     state <label> b <face> … <label> c <voice> … </voice> <label> a <label> b <label> c <coarse> …
-
-A chain trained with a memory (`EmotionConfig.memory`) is told the session's last conclusions before its state. It then
-has a branch of its own, so that the labels stay what is seen and heard, and no echo of what was concluded:
-
-    [ evidence | past state <face> | state <label> … | state <label> … | state <label> … ]
-
-It is text in the branch: trunk and evidence are as without it, and so is what they cost. Off unless the checkpoint says
-so, for one that was not trained at all, too: how far it would believe its own past rather than its eyes is not known.
 """
 
 from __future__ import annotations
@@ -78,21 +70,14 @@ def branch_names(window: Window) -> tuple[str, ...]:
     return ("both", "face", "voice") if n_faces(window) and window.speech else ("both",)
 
 
-def state_text(window: Window, name: str = "both", opening: str = "", past: str = "") -> str:
-    """What is in view and heard, as a branch is told it; `past`: `past_text` of a chain that is told it."""
+def state_text(window: Window, name: str = "both", opening: str = "") -> str:
+    """What is in view and heard, as a branch is told it."""
     return prompt.branch_text(
         n_faces=0 if name == "voice" else n_faces(window),
         has_picture=bool(window.frames) and name != "voice",
         has_speech=bool(window.speech) and name != "face",
         opening=opening,
-        past=past,
     )
-
-
-def past_text(window: Window, labels: Sequence[str], n: int) -> str:
-    """The newest `n` conclusions. One that was unsure, or answered another question, says nothing here."""
-    named = [past for past in window.before if past.label in labels][-n:] if n > 0 else []
-    return prompt.past_text([(round(window.end_s - past.at_s), past.label, past.intensity) for past in named])
 
 
 def first_look(label: Label, window: Window) -> dict[str, tuple[str, ...]]:
@@ -157,12 +142,9 @@ class LabelPass:
             states = {name: self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) for name in states}
         plan = Plan(laid)
         ends, opened = {}, None
-        if past := past_text(window, labels, self._model.config.emotion.memory):
-            told = plan.add(self._vocabulary.ids(state_text(window, past=past)), None)
-            opened = plan.beside(self._opening, after=told)
         for name, ids in states.items():
             n_seen = plan.add(ids, HIDDEN[name])
-            if shared and name == "both" and not past:
+            if shared and name == "both":
                 opened = plan.beside(self._opening, after=n_seen)
             ends[name] = plan.beside(self._tag, after=n_seen) if shared else n_seen
             for tail in tails:

@@ -11,7 +11,6 @@ A sequence is `trunk | evidence chunks | branch`:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from realtime.records import LABELS as LABELS
@@ -70,17 +69,8 @@ def trunk_text(wording: str, ask: Ask) -> str:
     )
 
 
-def past_text(past: Sequence[tuple[int, str, str]]) -> str:
-    """Earlier conclusions, oldest first, as (seconds ago, label, intensity or nothing); empty where there are none."""
-    told = [f"{ago_s} s ago {label}{f', {intensity}' if intensity else ''}" for ago_s, label, intensity in past]
-    return f"\nBefore: {'; '.join(told)}." if told else ""
-
-
-def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str, past: str = "") -> str:
-    """State, end of the question, and the opening tag of the answer (`LABEL_TAG` or the first section).
-
-    `past`: of a chain that is told what was concluded before (`past_text`).
-    """
+def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str) -> str:
+    """State, end of the question, and the opening tag of the answer (`LABEL_TAG` or the first section)."""
     if not has_picture:
         seen = "no picture"
     elif n_faces == 0:
@@ -88,4 +78,4 @@ def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: s
     else:
         seen = "1 face" if n_faces == 1 else f"{n_faces} faces"
     heard = "speech" if has_speech else "no speech"
-    return f"{past}\nIn view: {seen}. Heard: {heard}.{END_OF_TURN}\n<|im_start|>assistant\n{opening}"
+    return f"\nIn view: {seen}. Heard: {heard}.{END_OF_TURN}\n<|im_start|>assistant\n{opening}"

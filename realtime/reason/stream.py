@@ -34,7 +34,6 @@ from realtime.reason.branches import (
     label_scores,
     n_faces,
     openings,
-    past_text,
     state_text,
 )
 from realtime.reason.chain import SectionText, read_answer
@@ -199,7 +198,7 @@ class Reasoner:
         ring = self._rings.get(evidence[0].ring) if evidence else None
         if ring is None or ring.ask != ask:
             return None
-        return ring.lay_out(window, n_more=self._n_slots_after(window, ask))
+        return ring.lay_out(window, n_more=self._n_slots_after(ask))
 
     def _whole(self, window: Window, ask: prompt.Ask) -> Laid:
         """Trunk and evidence read together, as the checkpoint was trained to."""
@@ -208,7 +207,7 @@ class Reasoner:
         mask = evidence.mask(ring=True).to(x.device) if self._ring else None
         memory = Memory(
             self._model.config.text,
-            x.shape[0] + self._n_slots_after(window, ask),
+            x.shape[0] + self._n_slots_after(ask),
             dtype=self._model.dtype,
             device=self._model.device,
         )
@@ -217,13 +216,10 @@ class Reasoner:
         parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
         return Laid(memory, parts, evidence.next_position)
 
-    def _n_slots_after(self, window: Window, ask: prompt.Ask) -> int:
+    def _n_slots_after(self, ask: prompt.Ask) -> int:
         """Slots a window needs behind its evidence: for its label branches, then in their place for its chain."""
         tails = sum(len(self.vocabulary.ids(label)) for label in ask.labels)
-        past = past_text(window, ask.labels, self._model.config.emotion.memory)
-        # What the chain is told of the past stays before it, in a branch of its own.
-        told = len(self.vocabulary.ids(state_text(window, past=past))) if past else 0
-        return told + max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)
+        return max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]]) -> Label:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))

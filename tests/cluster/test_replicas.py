@@ -18,7 +18,7 @@ from realtime.cluster.thinker import ThinkerReplica
 from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Question, Told, Who, slim
 from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
-from realtime.records import Ask, Conclusion, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame, Window
+from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from realtime.roles import Step
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.towers.preprocess import log_mel
@@ -194,24 +194,6 @@ async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
     together = await asyncio.gather(*(written(thinker, question) for question in questions))
     for one, other in zip(alone, together, strict=True):
         assert other[-1].sections == one[-1].sections  # type: ignore[union-attr]
-
-
-async def test_a_chain_is_told_the_same_past_there_as_here(
-    nano: LoadedModel, thinker: ThinkerReplica, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for weights in (nano.weights, thinker._backbone.variant("").weights):
-        remembering = replace(weights.config, emotion=replace(weights.config.emotion, memory=2))
-        monkeypatch.setattr(weights, "config", remembering)
-    past = (Conclusion(-8.0, "sad", "strong"), Conclusion(-1.0, "fear", ""))
-    window, who = replace(window_of(nano), before=past), Who("a", "", ASK)
-    await thinker.append(who, tuple(slim(part) for part in (*window.frames, *window.speech)))
-    question = Question.of(window, who)
-    arrived = await thinker._window(question)
-    assert isinstance(arrived, Window)
-    assert arrived.before == past
-    steps = await written(thinker, question)
-    here = list(nano.thinker.reason(as_here(nano, window), ASK))
-    assert steps[-1].sections == here[-1].sections  # type: ignore[union-attr]
 
 
 async def test_evidence_that_comes_after_its_question_is_waited_for(nano: LoadedModel, thinker: ThinkerReplica) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.pace.buffer import BufferSettings, RollingBuffer
-from realtime.records import Conclusion, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues
+from realtime.records import FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues
 
 TOKENS_ND = np.zeros((1, 2), np.float32)
 POSITIONS_3N = np.zeros((3, 1), np.int64)
@@ -78,19 +78,3 @@ def test_settings_that_cannot_work_are_refused() -> None:
         BufferSettings(span_s=5, window_s=8)
     with pytest.raises(ValueError, match="max_items"):
         BufferSettings(max_items=0)
-
-
-def test_the_last_conclusions_are_told_oldest_first_while_they_are_recent() -> None:
-    buffer = RollingBuffer(BufferSettings(conclusions=3, conclusions_s=20.0))
-    for at_s in (1.0, 9.0, 7.0, 12.0):
-        buffer.conclude(Conclusion(at_s, "happy", ""))
-
-    def told(end_s: float) -> list[float]:
-        return [past.at_s for past in buffer.window(0, end_s=end_s).before]
-
-    assert told(13.0) == [7.0, 9.0, 12.0], "by time, whichever was written first; the oldest made room"
-    assert told(12.0) == [7.0, 9.0], "nothing of a window is told to itself"
-    assert told(28.0) == [9.0, 12.0]
-    assert told(40.0) == []
-    buffer.clear()
-    assert told(13.0) == []

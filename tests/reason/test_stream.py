@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.language import chunk_mask
 from realtime.reason import prompt
-from realtime.reason.branches import past_text, state_text, told_before
+from realtime.reason.branches import state_text, told_before
 from realtime.reason.prompt import SECTIONS, Ask
 from realtime.reason.sequence import READ_AT_S, assemble, text_positions
 from realtime.records import (
@@ -88,7 +88,7 @@ def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[
     weights, vocabulary = model.weights, model.thinker.vocabulary
     emotion = weights.config.emotion
     evidence = assemble(weights, vocabulary, window, ASK)
-    head = vocabulary.ids(state_text(window, past=past_text(window, ASK.labels, emotion.memory)))
+    head = vocabulary.ids(state_text(window))
     given = model.thinker.look(window, ASK).openings
     chain: list[int] = []
     opens: list[bool] = []

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ import torch
 from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
-from realtime.records import LABELS, Ask, Conclusion, Window
+from realtime.records import Ask, Window
 from train.readers.perceived import watch
 from train.tuning import tiny
-from train.tuning.data import Balanced, data_sha256, drawn_past
+from train.tuning.data import Balanced, data_sha256
 from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.model import Trainee
 from train.tuning.start import as_loaded, save_additions, with_additions
@@ -190,29 +189,6 @@ def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
     assert (sequence.targets_T[: sequence.label_rows["both"]] == IGNORED).all()
     labels = sequence.targets_T[: sequence.chain_from - 1]
     assert loaded.thinker.vocabulary.text(labels[labels != IGNORED].tolist()) == "happy"
-
-
-def test_a_chain_is_trained_with_a_past_in_the_words_of_serving(work: Path) -> None:
-    model = checkpoint.load(work / "model")
-    model.config = replace(model.config, emotion=replace(model.config.emotion, memory=2))
-    loaded = as_loaded(model, work / "model")
-    kept = watch(work / "clips" / "clip0.mp4", loaded)
-    end_s = kept.window.end_s
-    past = (Conclusion(end_s - 9.0, "sad", "slight"), Conclusion(end_s - 2.0, "fear", ""))
-    told = replace(kept, window=replace(kept.window, before=past))
-    ids, given = Layout(model, loaded.thinker.vocabulary).chain_branch(Example(told, SECTIONS, {}, draw=1), {})
-    n_head = given.index(False)
-    text = loaded.thinker.vocabulary.text(ids[:n_head])
-    assert "\nBefore: 9 s ago sad, slight; 2 s ago fear.\nIn view: " in text
-
-
-def test_drawn_pasts_are_short_in_order_and_the_same_again() -> None:
-    pasts = [drawn_past(10.0, 3, draw) for draw in range(40)]
-    assert {len(past) for past in pasts} == {0, 1, 2, 3}
-    for past in pasts:
-        assert [each.at_s for each in past] == sorted(each.at_s for each in past)
-        assert all(each.at_s <= 8.0 and each.label in LABELS for each in past)
-    assert drawn_past(10.0, 3, 7) == pasts[7]
 
 
 def test_a_resumed_run_has_the_same_curve_and_weights(work: Path, tmp_path: Path) -> None:

@@ -20,8 +20,6 @@ from tqdm import tqdm
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings, RealtimeError
 from realtime.reason.branches import branch_names
-from realtime.reason.prompt import INTENSITIES
-from realtime.records import LABELS, Conclusion
 from train.coet.store import Lines
 from train.readers.perceived import Perceived, watch
 from train.tuning.layout import Example
@@ -111,22 +109,7 @@ class Windows(Dataset[Example]):
         perceived = self.perceived(record)
         draw = (self._seed * 1_000_003 + draw) % 2**31
         labels = labels_of(record, perceived, draw)
-        if memory := self._model.weights.config.emotion.memory:
-            window = dataclasses.replace(perceived.window, before=drawn_past(perceived.window.end_s, memory, draw))
-            perceived = dataclasses.replace(perceived, window=window)
         return Example(perceived, record["sections"], labels, draw)
-
-
-def drawn_past(end_s: float, n: int, draw: int) -> tuple[Conclusion, ...]:
-    """Up to `n` conclusions that a session might have come to before this clip.
-
-    Clips know nothing of one another, so these are any labels: the chain learns to read its past, and to argue from
-    what it sees and hears.
-    """
-    rng = np.random.default_rng((draw, n))
-    back_s = np.cumsum(rng.uniform(2.0, 12.0, int(rng.integers(n + 1))))[::-1]
-    said = [(str(rng.choice(LABELS)), str(rng.choice((*INTENSITIES, "")))) for _ in back_s]
-    return tuple(Conclusion(end_s - float(ago_s), *words) for ago_s, words in zip(back_s, said, strict=True))
 
 
 def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[str, str]:

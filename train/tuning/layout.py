@@ -21,7 +21,7 @@ from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.branches import HIDDEN, branch_names, openings, past_text, state_text
+from realtime.reason.branches import HIDDEN, branch_names, openings, state_text
 from realtime.reason.sequence import Chunk, frame_time, marked, origin_of, speech_time, text_positions
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
 from realtime.towers.graph import AUDIO_INPUTS, VISION_INPUTS, AudioGraph, VisionGraph
@@ -146,9 +146,7 @@ class Layout:
 
     def chain_branch(self, example: Example, looked: Mapping[str, tuple[str, ...]]) -> tuple[list[int], list[bool]]:
         """As the chain is decoded: the state and what opens a section are given, the rest is the model's to say."""
-        window = example.perceived.window
-        past = past_text(window, prompt.Ask().labels, self.model.config.emotion.memory)
-        ids = self.vocabulary.ids(state_text(window, past=past))
+        ids = self.vocabulary.ids(state_text(example.perceived.window))
         given = [True] * len(ids)
         for name, opening in openings(self.vocabulary, looked).items():
             said = self.vocabulary.ids(f"{example.sections[name]}</{name}>")

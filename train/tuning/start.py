@@ -33,7 +33,6 @@ def with_additions(
     selector_dim: int,
     cues: bool,
     ring: bool | None,
-    memory: int | None = None,
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
     """The folder's model with selectors, and cue projectors over nano's experts; where new, shut (gates 0).
@@ -50,8 +49,6 @@ def with_additions(
         emotion |= {"selector_dim": selector_dim, "first_look": True}
     if ring is not None:
         emotion["ring"] = ring
-    if memory is not None:
-        emotion["memory"] = memory
     config = checkpoint.read_json(folder / "config.json")
     model.config = ModelConfig.parse(config, emotion)
     old = model.emotion.state_dict()
