@@ -1,4 +1,4 @@
-"""A checkpoint by name, with its engine, ready to serve sessions."""
+"""Loads a checkpoint by its name and chooses the runtime of its towers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What `session.Model` asks for."""
+    """A `Model` of `realtime.roles` with its weights."""
 
     name: str
     engine_reason: str
@@ -35,10 +35,10 @@ class LoadedModel:
     weights: EmoThinker
     towers: Towers
     instruments: EmoThinker | None = None
-    "What sessions work with themselves where `weights` lie on a card; None: those."
+    "Experts and projectors on the CPU, where `weights` are on a GPU; None where `weights` serve for them too."
 
     def perceiver(self, seed: int, ask: Ask | None = None) -> Perception:
-        """A fresh perception for one session. Blocking: it starts the face models."""
+        """A new perception for one session. It blocks while it starts the face models."""
         query = self.thinker.query_embeddings
         return Perception(
             self.instruments or self.weights,
@@ -50,9 +50,12 @@ class LoadedModel:
         )
 
 
-SHARED_OUT_FROM = 100_000_000
-"""Parameters of a model whose products gain by several threads: below, they cost twice the CPU and are hardly sooner.
-The same models gain by a card; to a smaller one the way there is longer than the work."""
+LARGE_FROM = 100_000_000
+"""Parameters from which a model gains by several threads or by a GPU.
+
+The matrix products of a smaller one take twice the CPU time on several threads and are hardly sooner; on a GPU,
+transfers and launches take longer than its arithmetic.
+"""
 
 
 def load(
@@ -65,22 +68,22 @@ def load(
     threads: int | None = None,
     device: Device = "cpu",
 ) -> LoadedModel:
-    """Read `nano`, a folder or a hub id; with `narrow` its chains are decoded in 8 bits.
+    """Load `nano`, a folder or a hub id. `narrow` decodes its chains with 8-bit weights.
 
-    `threads`: of this process's products on a CPU; 0 goes by the model's size, None leaves them as they are.
-    `device`: where towers and Thinker run; `auto` is the card, if there is one and the model is worth the way to it.
-    Raises BadModel or EngineMissing with what to do next.
+    `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
+    by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
+    is one and the model is large enough to gain by it. Raises BadModel or EngineMissing with what to do next.
     """
     folder = checkpoint.locate(name)
-    on_card = wants_card(device, checkpoint.read_config(folder, adapter))
-    weights = checkpoint.load(folder, adapter=adapter, dtype=card_dtype() if on_card else torch.float32)
-    if on_card:
+    on_gpu = wants_gpu(device, checkpoint.read_config(folder, adapter))
+    weights = checkpoint.load(folder, adapter=adapter, dtype=gpu_dtype() if on_gpu else torch.float32)
+    if on_gpu:
         weights = weights.to("cuda")
     if threads is not None:
-        # numpy's products are smaller still, and its threads spin while they wait for the next one.
+        # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
     if threads is not None and weights.device.type == "cpu":
-        small = sum(parameter.numel() for parameter in weights.parameters()) < SHARED_OUT_FROM
+        small = sum(parameter.numel() for parameter in weights.parameters()) < LARGE_FROM
         torch.set_num_threads(threads or (1 if small else torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
     return LoadedModel(
@@ -90,21 +93,21 @@ def load(
         thinker=Reasoner(weights, Vocabulary.read(folder), narrow=narrow),
         weights=weights,
         towers=towers,
-        instruments=shell(weights.config, state_of(weights)) if on_card else None,
+        instruments=shell(weights.config, state_of(weights)) if on_gpu else None,
     )
 
 
-def wants_card(device: Device, config: ModelConfig) -> bool:
-    """Raises EngineMissing where a card is asked for and there is none."""
+def wants_gpu(device: Device, config: ModelConfig) -> bool:
+    """Whether the model goes to the GPU. Raises EngineMissing where one is asked for and there is none."""
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineMissing("There is no CUDA device here.", "Run `realtime doctor`, or take --device cpu.")
     if device != "auto":
         return device == "cuda"
     with torch.device("meta"):
         n = sum(parameter.numel() for parameter in EmoThinker(config).parameters())
-    return n >= SHARED_OUT_FROM and torch.cuda.is_available()
+    return n >= LARGE_FROM and torch.cuda.is_available()
 
 
-def card_dtype() -> torch.dtype:
-    """Cards before Ampere compute no bf16."""
+def gpu_dtype() -> torch.dtype:
+    """Half precision of this GPU: those before Ampere do not compute in bf16."""
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

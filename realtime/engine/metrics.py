@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from realtime.engine.scheduler.timing import MAX_CHAINS
 
 GAUGES = {
-    "chains_wanted": ("emothinker_chains_wanted", "Chains whose next step somebody waits for"),
+    "chains_wanted": ("emothinker_chains_wanted", "Chains whose client waits for the next step"),
     "chains_left_out": ("emothinker_chains_left_out", "Chains that waited and found no room in the last decode step"),
     "chain_longest_wait_s": (
         "emothinker_chain_longest_wait_seconds",

@@ -1,4 +1,4 @@
-"""The models of one host: the one it began with, and those with other adapters that sessions asked for."""
+"""The models of one host: the one it began with, and those with adapters that sessions asked for."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from realtime.records import ModelInfo
 from realtime.roles import Model
 
 KEPT = 2
-"Adapters kept loaded beside those that sessions use."
+"Models with adapters that stay loaded. Others live as long as a session uses them."
 
 LoadAdapter = Callable[[Path], Model]
 
 
 class Models:
-    """Blocking, from any thread: a checkpoint is best read outside the thread that answers sessions."""
+    """Loads and finds models. Its methods block and run in any thread; load outside the model's thread."""
 
     def __init__(self, model: Model, load_adapter: LoadAdapter | None = None) -> None:
-        """`load_adapter` makes the model with the adapter of that folder; without it there is one model only."""
-        self._own = model
+        """`load_adapter` loads the model with the adapter in a folder; without it there is one model only."""
+        self._plain = model
         self._load_adapter = load_adapter
         self._adapted: OrderedDict[Path, Model] = OrderedDict()
         self._loading = threading.Lock()
 
     def info(self, adapter: Path | None = None) -> ModelInfo:
-        """Of the model with that adapter, loaded now if it is not there. Raises BadModel where it does not fit."""
+        """Describe the model with an adapter, loading it if needed. Raises BadModel where the adapter does not fit."""
         model = self.get(adapter)
         return ModelInfo(model.name, model.engine_reason, model.labels, adapter)
 
     def get(self, adapter: Path | None = None) -> Model:
+        """The model with an adapter, loaded now if needed. Raises BadModel where the adapter does not fit."""
         if adapter is None:
-            return self._own
+            return self._plain
         with self._loading:
             if adapter not in self._adapted:
                 if self._load_adapter is None:
@@ -43,6 +44,6 @@ class Models:
             self._adapted.move_to_end(adapter)
             model = self._adapted[adapter]
             while len(self._adapted) > KEPT:
-                # Sessions that still use it hold it; it is freed with the last of them.
+                # Sessions that use it hold a reference; it is freed with the last of them.
                 self._adapted.popitem(last=False)
         return model

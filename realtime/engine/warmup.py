@@ -1,4 +1,4 @@
-"""One made-up second through every stage before the first person's: what loads at its first use does so now."""
+"""Runs a second of noise through every stage before the first session, so that what loads at first use is loaded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from realtime.roles import Model
 HEIGHT, WIDTH = 360, 480
 SPEECH_S = 1.0
 STEPS = 4
-"Of a chain; the first reads the window, the others decode."
+"Steps of the chain: the first prefills the window, the others decode."
 
 
 def warm_up(model: Model, seed: int = 0) -> None:
-    """Blocking; belongs into the model worker's thread, whose own pools and caches it fills."""
+    """Run every stage once. Blocking; call it in the model's thread, whose own pools and caches it fills."""
     noise = np.random.default_rng(seed)
     picture_HW3 = noise.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     sound_N = (0.1 * noise.standard_normal(round(SPEECH_S * SAMPLE_RATE_HZ))).astype(np.float32)

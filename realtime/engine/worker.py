@@ -23,16 +23,6 @@ from realtime.observe.metrics import Metrics
 T = TypeVar("T")
 
 
-async def watch_loop(metrics: Metrics, every_s: float = 0.1) -> None:
-    """Sample for ever how late the event loop comes round: what decodes and publishes for all sessions."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due_s = loop.time() + every_s
-        await asyncio.sleep(every_s)
-        metrics.loop_delay.observe(max(0.0, loop.time() - due_s))
-        metrics.tasks.set(len(asyncio.all_tasks(loop)))
-
-
 class ModelWorker:
     """Runs blocking model calls one at a time, best rank first. Use it in a `with`, which waits for the running job."""
 

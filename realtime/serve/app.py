@@ -28,7 +28,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from realtime.engine.worker import watch_loop
 from realtime.errors import (
     BadOffer,
     BadRequest,
@@ -45,6 +44,7 @@ from realtime.ingest import Source
 from realtime.ingest.relay import ice_servers
 from realtime.ingest.sdp import announce
 from realtime.observe import tracing
+from realtime.observe.loop import watch_loop
 from realtime.observe.metrics import Metrics
 from realtime.publish.events import SECTIONS
 from realtime.publish.schema import event_schema
