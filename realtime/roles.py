@@ -42,6 +42,29 @@ class Perceiver(Protocol):
     def close(self) -> None: ...
 
 
+class EvidenceRing(Protocol):
+    """Keeps one session's evidence prefilled in the Thinker's KV cache, so that a window need not prefill it again."""
+
+    @property
+    def ask(self) -> Ask:
+        """The question that its prompt prefix ends with. Another question needs another ring."""
+
+    def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
+        """Prefill a frame; returns it with `ring` and `number` set."""
+
+    def again(self, frame: FrameEvidence) -> FrameEvidence:
+        """The same for a frame that shows what an earlier one showed. Its keys and values are used again."""
+
+    def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
+        """Prefill an utterance; returns it with `ring` and `number` set."""
+
+    def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
+        """Free the slots of evidence that turned out to be none. It need not be in this ring."""
+
+    def close(self) -> None:
+        """Free the whole ring."""
+
+
 class Thinker(Protocol):
     """Concludes from evidence. Shared by all sessions; several `reason` iterators may be open at once."""
 

@@ -111,7 +111,7 @@ class RemoteTowers:
 
 
 class RemoteRing:
-    """`reason.rings.SessionRing` on a Thinker replica. Frames are sent when they come and nobody waits for it."""
+    """An evidence ring (`roles.EvidenceRing`) on a Thinker replica. Frames are sent at once and nobody waits for it."""
 
     def __init__(self, link: Link, question: Ask, numbers: Callable[[], int]) -> None:
         self.ask = question
@@ -154,7 +154,7 @@ class RemotePerceiver:
             query=self._asked,
             ask=question,
             seed=seed,
-            open_ring=lambda ask_: RemoteRing(link, ask_, lambda: next(counter)),  # type: ignore[arg-type,return-value]
+            open_ring=lambda ask_: RemoteRing(link, ask_, lambda: next(counter)),
             beside=beside,
         )
 

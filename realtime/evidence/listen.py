@@ -22,8 +22,8 @@ from realtime.evidence.tokens import voice_measures, with_voice_cues
 from realtime.evidence.voice import VOICE_VALUES, voice_features
 from realtime.model.audio import split_chunks
 from realtime.model.thinker import EmoThinker
-from realtime.reason.rings import SessionRing
 from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar, VoiceCues
+from realtime.roles import EvidenceRing
 from realtime.towers import preprocess
 from realtime.towers.batch import audio_inputs, heard
 from realtime.towers.choice import Towers
@@ -88,7 +88,7 @@ class Listener:
         self._chunks.clear()
 
     @torch.inference_mode()
-    def hear(self, segment: SpeechSegment, text_QD: Tensor, ring: SessionRing | None) -> SpeechEvidence:
+    def hear(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> SpeechEvidence:
         """Prosody and tokens of one stretch of speech; moves the baseline of the voice."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and same(ahead.segment, segment) and self._still_so(ahead):
@@ -101,7 +101,7 @@ class Listener:
         return ahead.evidence
 
     @torch.inference_mode()
-    def hear_ahead(self, so_far: SpeechSoFar, text_QD: Tensor, ring: SessionRing | None) -> None:
+    def hear_ahead(self, so_far: SpeechSoFar, text_QD: Tensor, ring: EvidenceRing | None) -> None:
         """Do now what `hear` would do for this stretch; of one that goes on, what does not change any more."""
         if so_far.paused:
             ahead, self._ahead = self._ahead, None
@@ -112,7 +112,7 @@ class Listener:
             n_complete = mel.shape[1] // CHUNK_FRAMES
             self._tokens(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
 
-    def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: SessionRing | None) -> Ahead:
+    def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> Ahead:
         mel = preprocess.log_mel(segment.samples_N)
         tokens = self._beside(partial(self._tokens, mel, text_QD))
         values, features_P = voice_features(segment.samples_N)
@@ -178,7 +178,7 @@ class Listener:
         """Whether the voice is still told against the same baseline."""
         return np.array_equal(self._baseline.relative(ahead.features_P), ahead.relative_P)
 
-    def _drop(self, ahead: Ahead | None, ring: SessionRing | None) -> None:
+    def _drop(self, ahead: Ahead | None, ring: EvidenceRing | None) -> None:
         if ahead is not None and ring is not None:
             ring.forget(ahead.evidence)
 

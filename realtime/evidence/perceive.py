@@ -31,7 +31,6 @@ from realtime.evidence.tokens import (
 from realtime.model.config import EmotionConfig
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
-from realtime.reason.rings import SessionRing
 from realtime.records import (
     Ask,
     Box,
@@ -46,6 +45,7 @@ from realtime.records import (
     TokenMap,
     VideoFrame,
 )
+from realtime.roles import EvidenceRing
 from realtime.towers import preprocess
 from realtime.towers.batch import (
     FrameInput,
@@ -74,7 +74,7 @@ class Perception:
         query: Callable[[Ask], Tensor],
         ask: Ask,
         seed: int,
-        open_ring: Callable[[Ask], SessionRing | None] = lambda ask: None,
+        open_ring: Callable[[Ask], EvidenceRing | None] = lambda ask: None,
         now_s: Callable[[], float] = time.perf_counter,
         frame_cues: Callable[..., tuple[Tensor, Tensor]] = with_frame_cues,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,

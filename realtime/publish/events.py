@@ -14,11 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from realtime.records import Box, Reduced
+from realtime.records import SECTIONS, Box, Reduced
 
 VERSION = 1
-SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
-"The chain, in the order it is written."
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from realtime.records import LABELS as LABELS
+from realtime.records import SECTIONS as SECTIONS
 from realtime.records import Ask as Ask
 
-SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
 ARGUMENT = "coarse"
 "The section the argument begins with: what stands before it tells of the evidence."
 UNSURE = "unsure"

@@ -46,10 +46,10 @@ from realtime.ingest.sdp import announce
 from realtime.observe import tracing
 from realtime.observe.loop import watch_loop
 from realtime.observe.metrics import Metrics
-from realtime.publish.events import SECTIONS
 from realtime.publish.schema import event_schema
 from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
+from realtime.records import SECTIONS
 from realtime.roles import Engine
 from realtime.serve import asking
 from realtime.serve.adapter_folder import Adapters

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from playwright.sync_api import Page
 
 from realtime.publish.events import (
-    SECTIONS,
     CuesEvent,
     EmotionAnswer,
     Event,
@@ -26,7 +25,7 @@ from realtime.publish.events import (
     WindowEvent,
     encode,
 )
-from realtime.records import LABELS
+from realtime.records import LABELS, SECTIONS
 
 EVERY_S = 4
 SPOKEN_S = 2.5

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from realtime.publish.events import SECTIONS
+from realtime.records import SECTIONS
 from tests.browser import events
 from tests.browser.chromium import Visit
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from realtime.publish.events import SECTIONS
+from realtime.records import SECTIONS
 from tests.browser.chromium import REAL, Visit, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

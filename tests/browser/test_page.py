@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Playwright, WebSocketRoute, expect
 
-from realtime.publish.events import SECTIONS, LagEvent
+from realtime.publish.events import LagEvent
+from realtime.records import SECTIONS
 from tests.browser import events
 from tests.browser.camera import FakeCamera
 from tests.browser.chromium import ROOT, SCRIPTED, Meter, Visit, launch, serving

@@ -22,8 +22,7 @@ from realtime.errors import BadSettings
 from realtime.observe import logs, tracing
 from realtime.observe.metrics import Metrics
 from realtime.observe.otlp import encoded
-from realtime.publish.events import SECTIONS
-from realtime.records import LABELS
+from realtime.records import LABELS, SECTIONS
 from realtime.session import Session
 from realtime.settings import Settings, load
 from tests.scripted import CHAIN, ScriptedModel, ScriptedSource, ScriptedThinker, conversation
