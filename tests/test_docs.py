@@ -1,0 +1,171 @@
+"""What README.md and docs/ name is there: links, files, commands, flags, error codes; and README stays easy to read."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+import realtime.serve.adapter_folder
+import realtime.towers.artifact  # noqa: F401  (both define errors)
+from realtime.cli import _parser
+from realtime.errors import RealtimeError
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for folder in (".", "docs", "train", "train/reports", "export", "realtime/nano", "examples")
+    for page in (ROOT / folder).glob("*.md")
+    # Entries of a log keep the names that things had when they were written.
+    if page.name not in ("LOG.md", "CHANGELOG.md")
+)
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+ROOTS = (".", "realtime", "web/src", "train", "web")
+"Folders that a path in a page may start from, beside the page's own."
+FILE = re.compile(r"(?<![\w./*-])[\w.*-][\w.*/-]*\.(?:py|ts|css|md|sh|jsonl?|ya?ml|toml|txt|service|cff)\b")
+BARE = {
+    path.name
+    for folder in ("realtime", "export", "train", "tests", "web/src")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file()
+}
+"A file may be named without its folder where the text says which it is."
+MADE = re.compile(
+    r"(?:.*/)?(?:NAME_runtime\.py|NAME\.(?:py|ts)|card\.json|manifest\.json|(?:report|run|summary|answers|bench|ablation|EVENTS|records)\.(?:jsonl?|md)|ingest\.toml"
+    r"|(?:config|emothinker|tokenizer)\.json|emotion_wheel.*|read_events\.py)"
+)
+"Files that programs write, and names that stand for others."
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def test_pages_are_found() -> None:
+    assert {"README.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md", "train/README.md"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text(name)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = unquote(target).partition("#")
+        file = (ROOT / name).parent / path if path else ROOT / name
+        assert file.exists(), f"{name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file.read_text("utf-8")), f"{name} links to {target}"
+
+
+def anchors(page: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_there(name: str) -> None:
+    for word in re.findall(r"`([^`\n]+)`", text(name)):
+        for path in FILE.findall(word):
+            folders = (ROOT / name).parent, *(ROOT / root for root in ROOTS)
+            there = MADE.fullmatch(path) or path in BARE or any(list(folder.glob(path)) for folder in folders)
+            assert there, f"{name} names {path}"
+
+
+def commands(page: str) -> Iterator[str]:
+    """What stands in code, without the comments after it."""
+    for line in re.findall(r"`([^`\n]+)`|^ {4}(.*)$", page, re.MULTILINE):
+        yield re.split(r"\s{2,}|\s# ", "".join(line).strip())[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_modules_can_be_run(name: str) -> None:
+    for command in commands(text(name)):
+        for module in re.findall(
+            r"(?:python -m|on_ray .*(?:--gpu|\])|-m) ((?:realtime|export|train|tests)[\w.]*)", command
+        ):
+            assert importlib.util.find_spec(module), f"{name} names {module}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_commands_of_the_program_take_what_they_are_given(name: str) -> None:
+    parser = _parser()
+    (subparsers,) = (action for action in parser._actions if action.choices and action.dest != "version")
+    assert isinstance(subparsers.choices, dict)
+    for command in commands(text(name)):
+        words = re.search(r"(?:^|/|[\s\"'])realtime ([a-z]+)\b(.*)", command)
+        if words is None:
+            continue
+        assert words[1] in subparsers.choices, f"{name}: {command}"
+        known = {flag for action in subparsers.choices[words[1]]._actions for flag in action.option_strings}
+        for flag in re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", words[2].split("&&")[0]):
+            assert flag in known, f"{name}: {flag} in {command}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_make_makes_it(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    for command in commands(text(name)):
+        if goal := re.match(r"make ([a-z-]+)\b", command):
+            assert goal[1] in targets, f"{name}: {command}"
+
+
+def errors(kind: type[RealtimeError] = RealtimeError) -> Iterator[type[RealtimeError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        if narrower.__module__.startswith("realtime."):
+            yield from errors(narrower)
+
+
+@pytest.mark.parametrize("error", sorted(errors(), key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+def test_every_error_is_explained(error: type[RealtimeError]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", text("docs/troubleshooting.md"), re.MULTILINE)
+    told = {int(number) for code, number in rows if code == error.code}
+    # By its status where it is an answer over HTTP, by its exit code where it ends a command; at least one of them.
+    assert told, f"{error.code} is not in docs/troubleshooting.md"
+    assert told <= {error.status, error.exit_code}
+
+
+def test_the_program_in_the_readme_reads_events() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
+    events = json.loads(text("tests/fixtures/events.json"))
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    ran = subprocess.run([sys.executable, "-c", program], input=lines, capture_output=True, text=True, check=True)
+    said = ran.stdout.splitlines()
+    assert [line.split()[-2:] for line in said[:2]] == [["fast", "happy"], ["chain", "happy"]]
+    assert said[2] == next(event["sections"]["fine"] for event in events if event["type"] == "reason.done")
+
+
+def test_the_event_in_the_readme_is_one() -> None:
+    import jsonschema
+
+    from realtime.publish.schema import event_schema
+
+    (event,) = re.findall(r"```json\n(.*?)```", text("README.md"), re.DOTALL)
+    jsonschema.validate(json.loads(event), event_schema(strict=True))
+
+
+def sentences(page: str) -> list[str]:
+    """Prose alone: no code, no tables, no headings, no pictures."""
+    page = re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL)
+    page = "\n".join(line for line in page.splitlines() if not line.startswith(("    ", "|", "#", "![")))
+    page = re.sub(r"^\s*(?:[-*]|\d+\.) ", "\n\n", page, flags=re.MULTILINE)
+    page = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", page)
+    paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", page))
+    found = [one for part in paragraphs for one in re.split(r"(?<=[.!?])[*_)]*\s+(?=[^a-z])", part)]
+    return [one for one in found if len(one.split()) > 1]
+
+
+def test_the_readme_has_short_sentences() -> None:
+    lengths = sorted(len(sentence.split()) for sentence in sentences(text("README.md")))
+    assert len(lengths) > 40
+    assert statistics.median(lengths) <= 17
+    assert lengths[len(lengths) * 9 // 10] <= 35
