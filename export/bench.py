@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from export import command
 from export.parity import given
-from export.source import TOWERS, load_graph
+from export.source import TOWERS, Graph, load_graph
 from export.timing import Run, floor_ms, interleaved, rates
 from export.towers import stock
 from realtime.errors import EngineMissing, RealtimeError
@@ -59,7 +59,7 @@ def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
         with torch.inference_mode():
             return compiled(*(value.to(device) for value in inputs.values()))
 
-    runs = {"torch eager": eager, "torch compiled": faster}
+    runs: dict[str, Run] = {"torch eager": eager, "torch compiled": faster}
     if device.type == "cuda":
         captured: dict[tuple[int, ...], Captured] = {}
 
@@ -76,10 +76,10 @@ def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
     return runs
 
 
-def transformers_run(folder: Path, tower: str, graph: nn.Module, device: torch.device) -> dict[str, Run]:
+def transformers_run(folder: Path, tower: str, graph: Graph, device: torch.device) -> dict[str, Run]:
     """Transformers' own tower, eager, without a selector: fed the same patches or mel, one after the other."""
     try:
-        theirs = stock(folder, tower, graph.tower.state_dict()).to(device)  # type: ignore[union-attr,operator]
+        theirs = stock(folder, tower, graph.tower.state_dict()).to(device)
     except ImportError:
         print("not measured: transformers, which is not installed", file=sys.stderr)
         return {}

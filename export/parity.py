@@ -69,7 +69,7 @@ def sounds(text_QD: Tensor) -> Iterator[dict[str, Tensor]]:
     """Batches of chunks: every tail that gives a token, then whole stretches of speech."""
     generator = torch.Generator().manual_seed(1)
     tails = torch.arange(3, CHUNK_FRAMES + 1, dtype=torch.int32)
-    for lengths in [*tails.split(50), *(chunk_lengths(round(seconds * 100)) for seconds in LONG_S)]:
+    for lengths in [*torch.split(tails, 50), *(chunk_lengths(round(seconds * 100)) for seconds in LONG_S)]:
         mel = torch.randn(lengths.shape[0], 128, CHUNK_FRAMES, generator=generator)
         yield {"mel": mel, "n_frames": lengths, **text_inputs(text_QD, lengths.shape[0])}
 

@@ -27,7 +27,7 @@ from export import command
 from export.folder import check_space, whole_folder
 from export.source import PREFIXES, TOWERS, blank, selector_name
 from realtime.model import checkpoint
-from realtime.model.config import ModelConfig
+from realtime.model.config import EMOTION_CONFIG, ModelConfig
 from realtime.model.thinker import EmoThinker
 
 TEXT = {
@@ -94,7 +94,7 @@ def write(
         save_file(selectors, partial / checkpoint.EMOTION_WEIGHTS)
         index = {"metadata": {}, "weight_map": placed}
         for name, content in (
-            ("config.json", values), (checkpoint.EMOTION_CONFIG, emotion), (checkpoint.INDEX, index)
+            ("config.json", values), (EMOTION_CONFIG, emotion), (checkpoint.INDEX, index)
         ):  # fmt: skip
             (partial / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
         if whole:

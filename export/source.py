@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from realtime.errors import BadModel
 from realtime.model import checkpoint
@@ -17,10 +16,11 @@ from realtime.towers.artifact import AUDIO, VISION, tower_tensors
 from realtime.towers.graph import AudioGraph, VisionGraph
 
 TOWERS = ("vision", "audio")
+Graph = VisionGraph | AudioGraph
 PREFIXES = {"vision": VISION, "audio": AUDIO}
 
 
-def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | None = None) -> nn.Module:
+def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | None = None) -> Graph:
     """The static graph of one tower with its selector. Raises BadModel, naming what is missing or does not fit."""
     config = checkpoint.read_config(folder, adapter)
     if adapter is not None:
@@ -38,7 +38,7 @@ def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | 
     checkpoint.check_fit(wanted, state, folder)
     # `assign` takes the tensors as they are: no second copy of the tower is ever made.
     graph.load_state_dict(state, assign=True)
-    graph.tower.fill_tables()  # type: ignore[union-attr,operator]
+    graph.tower.fill_tables()
     return graph.eval().requires_grad_(False)
 
 
@@ -46,7 +46,7 @@ def selector_name(tower: str) -> str:
     return "selector" if tower == "vision" else "extractor"
 
 
-def blank(config: ModelConfig, tower: str) -> VisionGraph | AudioGraph:
+def blank(config: ModelConfig, tower: str) -> Graph:
     dim, inner = config.text.hidden_size, config.emotion.selector_dim
     if tower == "vision":
         return VisionGraph(VisionTower(config.vision), VisualSelector(dim, inner) if inner else None)

@@ -79,5 +79,6 @@ def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
 def floor_ms(graph: nn.Module, inputs: Mapping[str, Tensor], bytes_per_s: float, flop_per_s: float) -> float:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(*inputs.values())
-    n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
-    return max(n_bytes / bytes_per_s, counter.get_total_flops() / flop_per_s) * 1000
+    n_bytes: int = sum(tensor.nbytes for tensor in graph.state_dict().values())
+    flop: int = counter.get_total_flops()
+    return max(n_bytes / bytes_per_s, flop / flop_per_s) * 1000

@@ -25,7 +25,7 @@ class GraphTowers:
         self._graphs = {name: load_graph(folder, name, dtype, adapter=adapter) for name in ("vision", "audio")}
 
     def tower(self, name: str) -> nn.Module:
-        return self._graphs[name].tower  # type: ignore[return-value]
+        return self._graphs[name].tower
 
     @torch.inference_mode()
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:

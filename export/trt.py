@@ -40,7 +40,7 @@ Profile = Mapping[str, Sequence[int]]
 
 def profiles(config: ModelConfig, tower: str, batches: Sequence[int], *, windows: int, words: int) -> list[Profile]:
     """Input shapes of each bucket. Smallest, usual and largest are the same: kernels and CUDA graphs like it best."""
-    made = []
+    made: list[Profile] = []
     for batch in batches:
         sizes = {"patches": windows * 64, "positions": windows * 64, "valid": windows * 64, "place": windows * 16}
         sizes |= {"focal": windows * 16, "noise": windows * 16, "text": words, "text_valid": words}
@@ -84,7 +84,7 @@ def build_plan(trt: Any, graph: Path, buckets: Sequence[Profile], *, target: str
     logger = Words(trt)
     builder = trt.Builder(logger.logger)
     # TensorRT 10 has weakly typed networks too and makes them unless told; 11 and RTX know no other kind.
-    strongly = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    strongly: Any = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     weak_by_default = trt.__name__ == "tensorrt" and trt.__version__.startswith("10.")
     network = builder.create_network(1 << int(strongly) if weak_by_default else 0)
     parser = trt.OnnxParser(network, logger.logger)

@@ -176,7 +176,8 @@ def annotate(args: argparse.Namespace) -> int:
     settings = {name: str(value) for name, value in vars(args).items() if value not in (None, False)}
     (args.output / "run.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     (args.output / "record.schema.json").write_text(json.dumps(record.SCHEMA, indent=1) + "\n", encoding="utf-8")
-    stopped, code, counts, took = "", 0, Counts(), {}
+    stopped, code, counts = "", 0, Counts()
+    took: dict[str, Any] = {}
     with tqdm(total=len(clips), unit="clip", disable=None) as bar:
         try:
             if args.ray:

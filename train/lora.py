@@ -70,7 +70,7 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
             modules_to_save=whole, bias="none",
         )  # fmt: skip
         torch.manual_seed(args.seed)
-        net = get_peft_model(model, config)  # type: ignore[arg-type]
+        net = get_peft_model(model, config)
         net.peft_config["default"].base_model_name_or_path = args.model
         for parameter in net.parameters():
             if parameter.requires_grad:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from realtime.errors import BadModel, BadSettings
 from realtime.model import checkpoint
+from realtime.model.config import EMOTION_CONFIG
 from realtime.model.thinker import EmoThinker
 from train.command import run_command
 from train.tuning.run import write_json
@@ -46,14 +47,14 @@ def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: P
     out.mkdir(parents=True, exist_ok=True)
     for pattern in CARRIED:
         for path in sorted(source.glob(pattern)):
-            if path.name not in (checkpoint.INDEX, checkpoint.EMOTION_CONFIG):
+            if path.name not in (checkpoint.INDEX, EMOTION_CONFIG):
                 shutil.copyfile(path, out / path.name)
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     if model.config.text.tie_word_embeddings:
         state.pop("thinker.lm_head.weight")
     ours = {key.removeprefix("emotion."): value for key, value in state.items() if key.startswith("emotion.")}
     if emotion:
-        write_json(out / checkpoint.EMOTION_CONFIG, emotion)
+        write_json(out / EMOTION_CONFIG, emotion)
         save_file(ours, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
     theirs = {key: value for key, value in state.items() if not key.startswith("emotion.")}
     write_shards(theirs | unused(source), out)

@@ -161,7 +161,7 @@ def thumbnail(clip: Mapping[str, Any]) -> str:
             length_s = (end_s or (file.duration or 0) / av.time_base) - start_s
             if length_s > 0.5:
                 file.seek(int((start_s + length_s / 2) * av.time_base))
-            image = next(file.decode(video=0)).to_image()
+            image: Image.Image = next(file.decode(video=0)).to_image()  # type: ignore[no-untyped-call]
     except (av.FFmpegError, OSError, StopIteration, ValueError):
         return ""
     image.thumbnail((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR)

@@ -14,6 +14,7 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.prompt import SECTIONS, UNSURE
+from train.arrays import Float64
 
 CUE_WORDS: dict[str, tuple[str, ...]] = {
     "inner_brow_raise": ("inner brows raised", "inner ends of the brows lifted"),
@@ -62,14 +63,14 @@ class PersonSeen:
     centre: tuple[float, float]
     height: float
     "Of the face, in frame heights."
-    shares: np.ndarray
+    shares: Float64
     "(7,) what observers of the face alone say."
 
 
 @dataclass(frozen=True)
 class VoiceHeard:
     relative: Mapping[str, float]
-    shares: np.ndarray
+    shares: Float64
     strong: bool
 
 
@@ -82,7 +83,7 @@ class Observation:
     brightness: float = 0.5
     saturation: float = 0.3
     voice: VoiceHeard | None = None
-    verdict: np.ndarray | None = None
+    verdict: Float64 | None = None
     "(7,) what observers of both say; None: nothing to go by."
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -123,7 +124,7 @@ class Writer:
             told.append(f"{name}{shown[0].upper()}{shown[1:]}. {self.reading('expression', person.shares)}")
         return " ".join(told)
 
-    def reading(self, what: str, shares: np.ndarray) -> str:
+    def reading(self, what: str, shares: Float64) -> str:
         first, second = np.argsort(-shares)[:2]
         word = EXPRESSION[EXPERT_LABELS[first]][0]
         if shares[first] - shares[second] < 0.15:

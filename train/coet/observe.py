@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
+from train.arrays import Float64
 from train.coet.measured import Observation, PersonSeen, VoiceHeard
 from train.readers.clip import Clip
 from train.readers.perceived import FrameSeen, Perceived, SpeechHeard
@@ -69,7 +70,7 @@ class SeenClip:
         }
 
 
-def shares_by_label(shares_7: np.ndarray) -> dict[str, float]:
+def shares_by_label(shares_7: Float64) -> dict[str, float]:
     return {label: round(float(share), 3) for label, share in zip(EXPERT_LABELS, shares_7, strict=True)}
 
 
@@ -148,16 +149,17 @@ def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
     return VoiceHeard(relative, shares / shares.sum(), strong=bool(moved > 1.0))
 
 
-def verdict_of(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> np.ndarray | None:
+def verdict_of(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> Float64 | None:
     """(7,) what observers of both say: their votes, else the data set's label, else what the instruments agree on."""
     if clip.votes:
         votes = np.array([clip.votes.get(label, 0.0) for label in EXPERT_LABELS])
         if votes.sum() > 0:
-            return votes / votes.sum()
+            shares: Float64 = votes / votes.sum()
+            return shares
     heard = [voice.shares] if voice else []
     alone = [np.asarray(part) for part in [*(person.shares for person in people[:1]), *heard]]
-    joint = np.exp(np.mean([np.log(part + 1e-3) for part in alone], axis=0)) if alone else EVEN
-    joint = joint / joint.sum()
+    product = np.exp(np.mean([np.log(part + 1e-3) for part in alone], axis=0)) if alone else EVEN
+    joint: Float64 = product / product.sum()
     if clip.label:
         named = np.zeros(len(EXPERT_LABELS))
         named[EXPERT_LABELS.index(clip.label)] = 1.0

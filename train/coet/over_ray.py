@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from realtime.cluster import connect
 from realtime.errors import RealtimeError
@@ -38,7 +39,7 @@ from train.readers.folder import clip_of, key_of
 from train.readers.perceived import Perceived
 
 Row = dict[str, Any]
-Batch = dict[str, np.ndarray]
+Batch = dict[str, npt.NDArray[Any]]
 JOURNALS = "journal-*.jsonl"
 
 

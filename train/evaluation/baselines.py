@@ -19,6 +19,7 @@ import numpy as np
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
 from train import metrics
+from train.arrays import Bools, Float64, Int64
 from train.evaluation import instruments
 from train.evaluation.samples import wanted_actors, wanted_faces
 from train.nano import ferplus, prepare, ravdess
@@ -100,7 +101,7 @@ def of_voices(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:
     }
 
 
-def _machine(x_NP: np.ndarray, labels_N: np.ndarray, train_N: np.ndarray, test_N: np.ndarray) -> dict[str, Any]:
+def _machine(x_NP: Float64, labels_N: Int64, train_N: Bools, test_N: Bools) -> dict[str, Any]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
@@ -111,7 +112,7 @@ def _machine(x_NP: np.ndarray, labels_N: np.ndarray, train_N: np.ndarray, test_N
     return figures(given, labels_N[test_N], int(train_N.sum()))
 
 
-def figures(p_NL: np.ndarray, truth_N: np.ndarray, n_train: int | None = None) -> dict[str, Any]:
+def figures(p_NL: Float64, truth_N: Int64, n_train: int | None = None) -> dict[str, Any]:
     """`n_train`: how many samples a baseline was fitted on here."""
     truth = [EXPERT_LABELS[place] for place in truth_N]
     given = [EXPERT_LABELS[place] for place in p_NL.argmax(1)]

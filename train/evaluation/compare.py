@@ -16,6 +16,7 @@ import numpy as np
 
 from realtime.errors import RealtimeError
 from train import metrics
+from train.arrays import Float64, Int64
 from train.readers.clip import DataMissing
 
 
@@ -74,7 +75,7 @@ def paired(
     return result
 
 
-def _figures(draws_DK: np.ndarray, truth_K: np.ndarray, given_K: np.ndarray, n_labels: int) -> dict[str, np.ndarray]:
+def _figures(draws_DK: Int64, truth_K: Int64, given_K: Int64, n_labels: int) -> dict[str, Float64]:
     """(D,) of each draw; the first row is the sample itself."""
     n_draws = len(draws_DK)
     hit, rows, columns = (np.zeros((n_draws, n_labels)) for _ in range(3))

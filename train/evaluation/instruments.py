@@ -22,6 +22,7 @@ from realtime.evidence.perceive import Perception
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.records import Ask
+from train.arrays import Float64, Int64
 from train.evaluation.samples import SAMPLES, Sample, sessions
 from train.nano import crowd
 from train.readers.perceived import measuring
@@ -33,8 +34,8 @@ class Verdicts:
     """Listens to what the cue tokens of a picture and of a sentence are made from."""
 
     def __init__(self) -> None:
-        self.face_7: np.ndarray | None = None
-        self.voice_7: np.ndarray | None = None
+        self.face_7: Float64 | None = None
+        self.voice_7: Float64 | None = None
 
     def of_frame(self, model: EmoThinker, selected_ND: Tensor, order_N: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
         faces = cues["faces"]
@@ -46,7 +47,7 @@ class Verdicts:
         return tokens.with_voice_cues(model, tokens_ND, **cues)
 
 
-def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[str, Float64], Int64]:
     """Shares (N, 7) by name, and what is true (N,), of the pairs of `benchmark`.
 
     Raises BadSettings for a checkpoint without experts.
@@ -57,7 +58,7 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
     votes = crowd.load(data)
     teacher, heard = crowd.Teacher.fit(votes.face, votes.voice, votes.both), crowd.expected_voice_votes(votes)
     samples = list(SAMPLES[benchmark](data, split, None))
-    shares: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}
+    shares: dict[str, list[Float64]] = {name: [] for name in NAMES}
     for part in sessions(samples, at_least=1):
         for face, voice in verdicts(measuring(loaded), part):
             # Where no face was found the voice speaks for all.
@@ -69,7 +70,7 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
 
 
 @torch.inference_mode()
-def verdicts(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[np.ndarray | None, np.ndarray]]:
+def verdicts(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[Float64 | None, Float64]]:
     """(7,) shares by the face expert (None: no face found) and by the voice expert, of each pair of one session."""
     listening, found = Verdicts(), []
     perception = Perception(

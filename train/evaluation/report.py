@@ -6,13 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.prompt import UNSURE
 from train import metrics
+from train.arrays import Bools, Int64
 from train.coet.checks import contradicts_itself
 
 Row = Mapping[str, Any]
@@ -75,11 +76,11 @@ def both(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     return [row["truth"] for row in rows], [row["answer"] or "" for row in rows]
 
 
-def confusion(rows: Sequence[Row], labels: Sequence[str]) -> np.ndarray:
+def confusion(rows: Sequence[Row], labels: Sequence[str]) -> Int64:
     return metrics.with_unread(*both(rows), labels)
 
 
-def hits(rows: Sequence[Row]) -> np.ndarray:
+def hits(rows: Sequence[Row]) -> Bools:
     return np.array([row["answer"] == row["truth"] for row in rows], bool)
 
 
@@ -100,7 +101,7 @@ def classes(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def rounded(value: float) -> float:
+def rounded(value: SupportsFloat) -> float:
     return round(float(value), 4)
 
 
@@ -146,7 +147,7 @@ def modalities(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def told(rows: Sequence[Row], hit_N: np.ndarray) -> dict[str, Any]:
+def told(rows: Sequence[Row], hit_N: Bools) -> dict[str, Any]:
     """How often a label is told rather than `unsure`, and how often it is then right."""
     if not any("told" in row for row in rows):
         return {}

@@ -11,6 +11,7 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SpeechSegment, VideoFrame
+from train.arrays import Int64
 from train.nano import crowd, ferplus, ravdess
 from train.nano.prepare import longest_speech
 from train.readers.clip import Clip, DataSet
@@ -35,7 +36,7 @@ class Sample:
     "A stretch of a recording, in place of a picture and a sentence."
 
 
-def wanted_faces(faces: ferplus.Faces, split: str) -> np.ndarray:
+def wanted_faces(faces: ferplus.Faces, split: str) -> Int64:
     """Rows of one part, of several joined by +, or of all."""
     if split == "all":
         return np.arange(len(faces.index_N))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import brier_score_loss, f1_score, recall_score
 
+from train.arrays import Bools, Float64, Int64
+
 BINS = 15
 "Equal-width bins of the calibration error."
 
@@ -22,13 +24,13 @@ class Interval:
     high: float
 
 
-def places(values: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def places(values: Sequence[str], labels: Sequence[str]) -> Int64:
     """(N,) index of each value in `labels`; one past the last for what is none of them."""
     index = {label: place for place, label in enumerate(labels)}
     return np.fromiter((index.get(value, len(labels)) for value in values), np.int64, len(values))
 
 
-def with_unread(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def with_unread(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> Int64:
     """(L, L + 1) counts, rows are the truth; the last column holds answers outside the labels."""
     n = len(labels)
     rows, columns = places(truth, labels), places(given, labels)
@@ -37,15 +39,15 @@ def with_unread(truth: Sequence[str], given: Sequence[str], labels: Sequence[str
     return np.bincount(rows * (n + 1) + columns, minlength=n * (n + 1)).reshape(n, n + 1)
 
 
-def confusion(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def confusion(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> Int64:
     """(L, L), rows are the truth. Answers outside the labels fall in no column: rows then sum to less."""
     return with_unread(truth, given, labels)[:, :-1]
 
 
-def recalls(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+def recalls(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> Float64:
     """(L,) recall of each class; 0 for a class without samples. The mean over classes that have samples is UAR."""
     n = np.arange(len(labels))
-    values: np.ndarray = recall_score(
+    values: Float64 = recall_score(
         places(truth, labels), places(given, labels), labels=n, average=None, zero_division=0
     )
     return values
@@ -70,7 +72,7 @@ def _f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str], avera
     return float(f1_score(places(truth, labels), places(given, labels), labels=n, average=average, zero_division=0))
 
 
-def calibration_error(probabilities_NL: np.ndarray, truth_N: np.ndarray, bins: int = BINS) -> float:
+def calibration_error(probabilities_NL: Float64, truth_N: Int64, bins: int = BINS) -> float:
     """Expected calibration error: |confidence − accuracy| of the top label over equal-width bins, weighted by size."""
     # Imported here: it takes seconds, and serving code that shares this package never needs it.
     import torch
@@ -84,7 +86,7 @@ def calibration_error(probabilities_NL: np.ndarray, truth_N: np.ndarray, bins: i
     return float(error)
 
 
-def calibration_floor(probabilities_NL: np.ndarray, bins: int = BINS, *, n_draws: int = 500, seed: int = 0) -> float:
+def calibration_floor(probabilities_NL: Float64, bins: int = BINS, *, n_draws: int = 500, seed: int = 0) -> float:
     """The calibration error that these very confidences would show on average if they were exactly true.
 
     A few hundred samples never show 0: an error near this floor is no sign of a fault (Kumar et al., NeurIPS 2019).
@@ -96,13 +98,13 @@ def calibration_floor(probabilities_NL: np.ndarray, bins: int = BINS, *, n_draws
     return float(np.abs(gaps_DB).sum(1).mean())
 
 
-def brier(probabilities_NL: np.ndarray, truth_N: np.ndarray) -> float:
+def brier(probabilities_NL: Float64, truth_N: Int64) -> float:
     """Mean squared distance between the distribution and the truth's unit vector (0 … 2)."""
     p = probabilities_NL / probabilities_NL.sum(1, keepdims=True)
     return float(brier_score_loss(truth_N, p, labels=np.arange(p.shape[1]), scale_by_half=False))
 
 
-def bootstrap(values_N: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> Interval:
+def bootstrap(values_N: Float64 | Bools, *, n_draws: int = 2000, seed: int = 0) -> Interval:
     """95 % percentile interval of the mean, samples drawn with replacement."""
     rng, n = np.random.default_rng(seed), len(values_N)
     values, counts = np.unique(np.asarray(values_N, np.float64), return_counts=True)
@@ -114,7 +116,7 @@ def bootstrap(values_N: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> In
     return _percentiles(means)
 
 
-def intervals(counts_LM: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> dict[str, Interval]:
+def intervals(counts_LM: Int64, *, n_draws: int = 2000, seed: int = 0) -> dict[str, Interval]:
     """95 % intervals of accuracy, UAR and weighted F1 from counts as `with_unread` gives them.
 
     Samples drawn with replacement give multinomial counts, so the counts are drawn.
@@ -134,6 +136,6 @@ def intervals(counts_LM: np.ndarray, *, n_draws: int = 2000, seed: int = 0) -> d
     }
 
 
-def _percentiles(values: np.ndarray) -> Interval:
+def _percentiles(values: Float64) -> Interval:
     low, high = np.percentile(values, [2.5, 97.5])
     return Interval(float(low), float(high))

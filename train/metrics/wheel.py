@@ -198,7 +198,7 @@ def _synonyms(path: Path) -> dict[str, list[str]]:
 
 
 def _groups(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
-    groups = {}
+    groups: dict[str, dict[str, dict[str, str]]] = {}
     for number in range(1, N_WHEELS + 1):
         tree: dict[str, dict[str, list[str]]] = {}
         level1 = level2 = level3 = ""
@@ -250,8 +250,9 @@ def _read_2026(path: Path) -> Wheels:
 def _object(archive: zipfile.ZipFile, name: str) -> Any:
     """The dictionary in one member, without running what a pickle may hold."""
     with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        # NumPy's reader of the format has no annotations.
+        npy: Any = np.lib.format
+        header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
         header(file)
         stored = pickled.load(file)
     return stored.item() if isinstance(stored, np.ndarray) else stored
