@@ -1,9 +1,14 @@
-"""The wire: every event of a live session, one JSON object each.
+"""The wire format: every event of a live session, one JSON object each.
 
-`{"v":1,"session":"…","seq":17,"t":12.04,"type":"…", …}`. `t` is in media seconds: for `frame`, `speech` and `cues` the
-moment that was seen or heard, for the others the session's media clock when the event was written. `seq` starts at 1
-and has no gaps. Fields may be added within version 1; readers skip those they don't know. `schema.py` derives the JSON
-Schema from these classes; `tests/fixtures/events.json` holds an example of each, and the page is tested against it too.
+    {"v":1,"session":"…","seq":17,"t":12.04,"type":"…", …}
+
+`t` is in media seconds. For `frame`, `speech` and `cues` it is the moment that was seen or heard; for the others it is
+the session's media clock when the event was written. `seq` starts at 1 and has no gaps. Fields may be added within
+version 1, so readers skip the ones they don't know.
+
+The name of a class is its event's `type` in camel case plus `Event`. These classes are the only source of the format:
+`schema.py` derives the JSON Schema from them, `typescript.py` the page's types and readers. After a change run
+`python -m realtime.publish.typescript > web/src/wire/generated.ts` and add an example to `tests/fixtures/events.json`.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Between:
-    """Bounds of a number on the wire, for the schema."""
+    """The bounds of a number on the wire, for the schema."""
 
     low: float
     high: float | None = None
@@ -29,9 +34,16 @@ class Between:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The words a text on the wire is one of, for the schema."""
+    """The words that a text on the wire can be, for the schema."""
 
     words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The regular expression that a text on the wire matches, for the schema."""
+
+    pattern: str
 
 
 Share = Annotated[float, Between(0, 1)]
@@ -43,51 +55,64 @@ Section = Annotated[str, OneOf(SECTIONS)]
 
 @dataclass(frozen=True)
 class FaceBox:
-    """One face. A track is a position over time, never an identity."""
+    """One face in a frame."""
 
     track: Count
+    "Number of the face in this session. It follows a position over time and never identifies a person."
     box: Box
-    "(x, y, w, h) in 0–1 of the frame."
+    "Where the face is: (x, y, w, h) in 0–1 of the frame."
     score: Share
+    "The detector's confidence."
 
 
 @dataclass(frozen=True)
 class TokenSplit:
-    """How structural token selection split the frame."""
+    """How many patches of a frame the model reads."""
 
     focal: Count
+    "Patches in the focal area. The model reads all of them."
     background: Count
+    "Patches of the background that the model reads."
     dropped: Count
+    "Patches of the background that the model does not read."
 
 
 @dataclass(frozen=True)
 class Patches:
-    """The grid that the vision tower sees, and which of its cells the model reads."""
+    """The grid of patches that the vision tower sees, and which of them the model reads."""
 
     region: Box
-    "What of the frame the grid covers, in 0–1; it may reach beyond the frame's edges."
+    "The part of the frame that the grid covers: (x, y, w, h) in 0–1. It may reach beyond the frame's edges."
     rows: Count
+    "Number of rows of the grid."
     columns: Count
-    cells: str
-    "Row by row: `f` focal, `k` background kept, `-` background dropped."
+    "Number of columns of the grid."
+    cells: Annotated[str, Matches("^[fk-]*$")]
+    "One letter per patch, row by row: `f` focal, `k` background kept, `-` background dropped."
 
 
 @dataclass(frozen=True)
 class ModalityConflict:
-    """What each modality alone would say, and how far apart the two are."""
+    """Compares what the face alone and the voice alone would say."""
 
     face: Mapping[str, Share]
+    "Probability of each label from the face alone."
     voice: Mapping[str, Share]
+    "Probability of each label from the voice alone."
     score: Share
-    "Jensen–Shannon divergence in bits: 0 the same, 1 nothing in common."
+    "Jensen–Shannon divergence of the two in bits: 0 if they are equal, 1 if they have nothing in common."
 
 
 @dataclass(frozen=True)
 class EmotionAnswer:
+    """What a chain concludes."""
+
     label: str
-    "One of the session's labels, or `unsure`."
+    "One of the window's labels, or `unsure`."
     intensity: Annotated[str, OneOf(("slight", "moderate", "strong", ""))]
+    "How strongly it is expressed; empty when the model did not say."
     confidence: Share
+    "Calibrated probability of the label."
 
 
 @dataclass(frozen=True)
@@ -96,9 +121,11 @@ class SessionOpenedEvent:
 
     type: ClassVar = "session.opened"
     model: str
+    "Name of the model that answers."
     engine: str
-    "Engine in use, with the reason for it."
+    "The engine in use, and the reason why it was chosen."
     labels: tuple[str, ...]
+    "The session's default labels."
 
 
 @dataclass(frozen=True)
@@ -107,88 +134,115 @@ class SessionClosedEvent:
 
     type: ClassVar = "session.closed"
     reason: str
+    "Why the session ended."
 
 
 @dataclass(frozen=True)
 class FrameEvent:
-    """One sampled frame was looked at."""
+    """One frame was sampled (one a second) and analyzed."""
 
     type: ClassVar = "frame"
     faces: tuple[FaceBox, ...]
+    "The faces found in it."
     tokens: TokenSplit
+    "How many of its patches the model reads."
     brightness: Share
+    "Mean luma of the frame."
     saturation: Share
+    "Mean HSV saturation of the frame."
     width: Count
-    "Pixels, as the camera gave it."
+    "Width of the camera's picture in pixels."
     height: Count
+    "Height of the camera's picture in pixels."
     focal: tuple[Box, ...] = ()
-    "Face boxes dilated by the focal margin: what the model looks at untouched."
+    "The focal area: face boxes enlarged by a margin, (x, y, w, h) in 0–1 of the frame. The model reads all of it."
     patches: Patches | None = None
+    "Which patches the model reads; null where the vision tower has no grid."
 
 
 @dataclass(frozen=True)
 class SpeechEvent:
-    """Speech began, or ended. At its start `end` is null."""
+    """A stretch of speech began or ended."""
 
     type: ClassVar = "speech"
     state: Literal["start", "end"]
+    "Whether the stretch begins or ends."
     start: Seconds
+    "Media second at which it began."
     end: Seconds | None
+    "Media second at which it ended; null in the event of its start."
 
 
 @dataclass(frozen=True)
 class CuesEvent:
-    """What was measured, not generated: of one face in one frame, or of the voice in one stretch of speech."""
+    """What was measured (not generated by the model): one face in one frame, or the voice in one stretch of speech.
+
+    Either `face` and `pose` are given or `voice` and `relative`; the other two are null.
+    """
 
     type: ClassVar = "cues"
     face: Mapping[str, float] | None = None
-    "`track`, then each cue (FACS wording) with its intensity, 0–1 relative to that track's recent neutral."
+    "`track`, then the intensity of each cue (FACS wording) in 0–1 relative to that track's recent neutral."
     pose: Mapping[Annotated[str, OneOf(("yaw", "pitch", "roll"))], float] | None = None
-    "Head pose of that face in degrees; yaw > 0 is turned to the viewer's right."
+    """Pose of that head in degrees. yaw > 0: turned to the viewer's right; pitch > 0: looks up; roll > 0: tilted
+    clockwise as the viewer sees it."""
     voice: Mapping[str, float] | None = None
     "Prosody in physical units: pitch_hz, loudness_db, rate_hz, …"
     relative: Mapping[str, float] | None = None
-    "The same, as z-scores against this voice's running baseline in the session."
+    "The same as z-scores against this voice's running baseline in the session."
 
 
 @dataclass(frozen=True)
 class WindowEvent:
-    """An analysis of the last seconds begins."""
+    """The analysis of a window (the last seconds) begins."""
 
     type: ClassVar = "window"
     window: Count
+    "Number of the window in this session."
     start: Seconds
+    "Media second at which the window begins."
     end: Seconds
+    "Media second at which the window ends."
     frames: Count
+    "Number of frames in it."
     speech_s: Seconds
+    "Seconds of speech in it."
     people: tuple[Count, ...] = ()
-    "Tracks of the people whom the chain of this window calls Person A, Person B, … in that order."
+    "Tracks of the people whom this window's chain calls Person A, Person B, … in that order."
     query: str | None = None
-    "The question asked of this window; null is the default one."
+    "The question asked of this window; null is the default question."
     labels: tuple[str, ...] = ()
     "The labels to choose from in this window."
 
 
 @dataclass(frozen=True)
 class LabelEvent:
-    """A calibrated distribution over the labels: `fast` before the chain, `chain` after it."""
+    """A calibrated distribution over a window's labels."""
 
     type: ClassVar = "label"
     window: Count
+    "Number of the window."
     label: str
+    "The most probable label, or `unsure`."
     probabilities: Mapping[str, Share]
+    "Probability of each label; they add up to 1."
     source: Literal["fast", "chain"]
+    "`fast`: scored before the chain is written. `chain`: scored after it."
     conflict: ModalityConflict | None
+    "How face and voice differ; null where the window lacks one of them."
 
 
 @dataclass(frozen=True)
 class ReasonDeltaEvent:
-    """Newly written words of one section of the chain."""
+    """Newly decoded words of one section of a window's chain."""
 
     type: ClassVar = "reason.delta"
     window: Count
+    "Number of the window."
     section: Section
+    "The section that the words belong to."
     text: str
+    "The words, to be appended to the section."
 
 
 @dataclass(frozen=True)
@@ -197,37 +251,45 @@ class ReasonDoneEvent:
 
     type: ClassVar = "reason.done"
     window: Count
+    "Number of the window."
     sections: Mapping[Section, str]
+    "The whole text of each section."
     answer: EmotionAnswer
+    "What the chain concludes."
     timings_ms: Mapping[str, Milliseconds] = field(default_factory=dict)
-    """Wall-clock milliseconds: `label`, `first_word` and `total` count from the moment the window was due (speech
-    ended, or four seconds were over); the others are stages."""
+    """Wall-clock milliseconds. `label`, `first_word` and `total` count from the moment the window was due (speech
+    ended, or four seconds of quiet were over); the others are the durations of single stages."""
 
 
 @dataclass(frozen=True)
 class LagEvent:
-    """How far behind we are, and what was skipped so far in this session."""
+    """How far the session is behind the media, and what it has skipped so far."""
 
     type: ClassVar = "lag"
     seconds: Seconds
-    "Media seconds that the oldest unanswered frame, speech or window is old."
+    "Age of the oldest frame, speech or window that is not answered yet, in media seconds."
     skipped_frames: Count
+    "Frames skipped since the session began."
     skipped_windows: Count
+    "Windows skipped since the session began."
     reduced: Reduced = "nothing"
-    """What the session does without until the machine keeps up again, the furthest step: `chains` wait, then no
-    `windows` in quiet moments, then every other of the `frames`."""
+    """What a slow session leaves out until the machine keeps up again. Each step includes those before it: `chains`
+    wait, then there are no `windows` in quiet moments, then every other of the `frames` is skipped."""
 
 
 @dataclass(frozen=True)
 class ErrorEvent:
-    """Something a person can do something about, or that it is over. The session goes on unless it is closed."""
+    """Something is wrong that a person may be able to mend, or it is over. The session goes on unless it is closed."""
 
     type: ClassVar = "error"
     code: str
+    "A name for programs, such as `no_face`."
     message: str
+    "What is wrong, for people."
     hint: str
+    "What a person can do about it; may be empty."
     over: bool = False
-    "Whether this says that the state named by `code` has ended."
+    "True when the state named by `code` has ended."
 
 
 Event = (
@@ -246,12 +308,13 @@ Event = (
 
 
 def encode(event: Event, *, session: str, seq: int, at_s: float) -> str:
-    """The event as one line of JSON. Raises ValueError for a number that JSON has no word for."""
+    """Return the event as one line of JSON. Raises ValueError for NaN and infinity, which JSON cannot express."""
     common = {"v": VERSION, "session": session, "seq": seq, "t": round(at_s, 3), "type": event.type}
-    return json.dumps(common | _plain(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(common | as_json(event), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """Convert a value of an event (a dataclass, mapping, tuple, number or text) to what `json.dumps` takes."""
     match value:
         case float():
             # Six decimals keep a distribution's sum within 1e-5 of 1 and a line short.
@@ -259,10 +322,10 @@ def _plain(value: Any) -> Any:
         case str() | int() | None:
             return value
         case Mapping():
-            return {str(key): _plain(part) for key, part in value.items()}
+            return {str(key): as_json(part) for key, part in value.items()}
         case tuple() | list():
-            return [_plain(part) for part in value]
+            return [as_json(part) for part in value]
         case _ if is_dataclass(value):
-            return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
-    # NumPy scalars: what measured them needs no conversion of its own.
-    return _plain(value.item())
+            return {part.name: as_json(getattr(value, part.name)) for part in fields(value)}
+    # A NumPy scalar, as the stages measure them.
+    return as_json(value.item())

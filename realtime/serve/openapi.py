@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from realtime.publish.schema import definitions
 from realtime.serve.asking import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS
 
 
@@ -16,8 +17,8 @@ def describe_api(version: str) -> dict[str, Any]:
             "summary": "WHIP in, events out.",
             "description": (
                 "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ&ticket=TICKET, one JSON "
-                "object each, as /schema/events.json describes them. Each socket takes a ticket of its own, from "
-                "/sessions/{id}/tickets."
+                "object each: one of the schemas here whose names end in Event, or all of /schema/events.json. Each "
+                "socket takes a ticket of its own, from /sessions/{id}/tickets."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -29,7 +30,7 @@ def describe_api(version: str) -> dict[str, Any]:
             "parameters": {
                 "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
             },
-            "schemas": {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK},
+            "schemas": definitions("#/components/schemas/") | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK},
         },
         "paths": {
             "/whip": {"post": OPEN},

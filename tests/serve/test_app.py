@@ -223,8 +223,9 @@ async def test_what_operators_and_programs_ask() -> None:
         assert (await http.get("/schema/events.json")).json() == event_schema()
         config = (await http.get("/api/config")).json()
         assert (config["labels"][0], config["token_required"], config["ice_servers"]) == ("happy", False, [])
-        paths = (await http.get("/openapi.json")).json()["paths"]
-        assert {"/whip", "/sessions/{id}", "/healthz", "/readyz", "/metrics"} <= set(paths)
+        described = (await http.get("/openapi.json")).json()
+        assert {"/whip", "/sessions/{id}", "/healthz", "/readyz", "/metrics"} <= set(described["paths"])
+        assert set(event_schema()["$defs"]) <= set(described["components"]["schemas"])
 
 
 async def test_every_answer_carries_the_security_headers() -> None:

@@ -1,7 +1,8 @@
 /** One example of each event, shared with the Python side. */
 
 import raw from "../../tests/fixtures/events.json";
-import { readEvent, type WireEvent } from "../src/wire/read";
+import type { WireEvent } from "../src/wire/generated";
+import { readEvent } from "../src/wire/read";
 
 export const RAW: readonly Record<string, unknown>[] = raw;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { SECTIONS, type WireEvent } from "../src/wire/read";
+import { SECTIONS, type WireEvent } from "../src/wire/generated";
 import { KEPT_ANALYSES, KEPT_LOOKS, KEPT_PIECES, reduceEvent } from "../src/state/reducer";
 import { NO_SESSION, followed, sectionText, standingNotices, type Session } from "../src/state/view";
 import { event, fixtureEvents, RAW, shuffled } from "./fixture";

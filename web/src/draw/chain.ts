@@ -6,7 +6,7 @@
  */
 
 import { statements, type Statement } from "../state/evidence";
-import { SECTIONS, type Section } from "../wire/read";
+import { SECTIONS, type Section } from "../wire/generated";
 import { labelsOf, ownLabels, sectionText, shownAnalysis, type Analysis, type View } from "../state/view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";

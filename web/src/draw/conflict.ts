@@ -1,6 +1,6 @@
 /** Face against voice: two small distributions back to back, and how far apart they are. */
 
-import type { Conflict } from "../wire/read";
+import type { ModalityConflict } from "../wire/generated";
 import { sameList } from "../state/timeline";
 import { conflictOf, labelsOf, shownAnalysis, type View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
@@ -42,7 +42,7 @@ export const makeConflict: MakePart = (_hands, words) => {
     }
   }
 
-  function drawRows(conflict: Conflict | null): void {
+  function drawRows(conflict: ModalityConflict | null): void {
     for (const [name, row] of rows) {
       const face = conflict?.face[name] ?? 0;
       const voice = conflict?.voice[name] ?? 0;

@@ -2,7 +2,7 @@
 
 import { sentences } from "../state/evidence";
 import type { Messages } from "../messages";
-import type { Answer } from "../wire/read";
+import type { EmotionAnswer } from "../wire/generated";
 
 /** 75.4 → "1:15" */
 export function clock(seconds: number): string {
@@ -17,9 +17,9 @@ export function percent(share: number): string {
   return share > 0.99 ? ">\u00a099\u00a0%" : `${Math.round(share * 100)}\u00a0%`;
 }
 
-/** How sure a verdict is; being unsure has no percentage of its own. */
-export function sureness(verdict: Answer): string {
-  return verdict.label === "unsure" ? "" : percent(verdict.confidence);
+/** How sure an answer is; being unsure has no percentage of its own. */
+export function sureness(answer: EmotionAnswer): string {
+  return answer.label === "unsure" ? "" : percent(answer.confidence);
 }
 
 /** A number with its decimals as the page's language writes them. */

@@ -1,7 +1,7 @@
 /** What lies over the picture: a box with a letter for each face, the focal area, and the patches read and left out. */
 
 import { letter } from "../state/evidence";
-import type { Box } from "../wire/read";
+import type { Box } from "../wire/generated";
 import { lookedNow, type Looked, type View } from "../state/view";
 import { el, setAttr, setClass, setText, show, svg } from "./dom";
 import type { MakePart } from "./hands";

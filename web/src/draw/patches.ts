@@ -1,6 +1,6 @@
 /** Which patches of the picture the model reads: focal ones clear, kept ones veiled, dropped ones struck out. */
 
-import type { Patches } from "../wire/read";
+import type { Patches } from "../wire/generated";
 import { el } from "./dom";
 
 /** Pixels of the drawing per patch; it is stretched over the picture. */

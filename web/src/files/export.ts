@@ -6,7 +6,7 @@
  */
 
 import { relettered } from "../state/evidence";
-import { SECTIONS, VERSION, type Section } from "../wire/read";
+import { SECTIONS, VERSION, type Section } from "../wire/generated";
 import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Session } from "../state/view";
 
 export const FORMATS = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } as const;

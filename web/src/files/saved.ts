@@ -1,7 +1,8 @@
 /** Opening what was saved: a session's JSON from this page, or the events of `realtime analyze` as JSON lines. */
 
 import { SAVED } from "./export";
-import { readEvent, type WireEvent } from "../wire/read";
+import type { WireEvent } from "../wire/generated";
+import { readEvent } from "../wire/read";
 import { reduceEvent } from "../state/reducer";
 import { NO_SESSION, type Session } from "../state/view";
 

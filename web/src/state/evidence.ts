@@ -5,7 +5,7 @@
  * into the other, so that Person B in the text is Person B in the picture.
  */
 
-import type { Section } from "../wire/read";
+import type { Section } from "../wire/generated";
 import type { Analysis } from "./view";
 
 /** What lights up with a statement. */

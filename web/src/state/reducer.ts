@@ -6,7 +6,8 @@
  */
 
 import { follow } from "./following";
-import type { Rejected, WireEvent } from "../wire/read";
+import type { CuesEvent, ErrorEvent, FrameEvent, WireEvent } from "../wire/generated";
+import type { Rejected } from "../wire/read";
 import type { Analysis, FaceMeasured, Looked, Notice, Piece, Session, Stretch, VoiceMeasured } from "./view";
 
 /** Windows kept to read again: two hours with one every two seconds. */
@@ -96,12 +97,12 @@ function applyEvent(session: Session, event: WireEvent): Session {
   }
 }
 
-function lookOf(event: Extract<WireEvent, { type: "frame" }>): Looked {
-  const { seq, t, faces, focal, patches, tokens, brightness, saturation, width, height } = event;
-  return { seq, atS: t, faces, focal, patches, tokens, brightness, saturation, width, height };
+function lookOf(event: FrameEvent): Looked {
+  const { type: _type, session: _session, t, ...look } = event;
+  return { ...look, atS: t };
 }
 
-function withCues(session: Session, event: Extract<WireEvent, { type: "cues" }>): Session {
+function withCues(session: Session, event: CuesEvent): Session {
   const { seq, t } = event;
   if (event.face !== null) {
     const { track = 0, ...cues } = event.face;
@@ -125,7 +126,7 @@ function inOrder<T extends { readonly seq: number }>(items: readonly T[], item: 
   return next;
 }
 
-function noticeOf(event: Extract<WireEvent, { type: "error" }>): Notice {
+function noticeOf(event: ErrorEvent): Notice {
   return { seq: event.seq, atS: event.t, code: event.code, message: event.message, hint: event.hint, over: event.over };
 }
 

@@ -5,7 +5,7 @@
  * are counted on from where the last one broke off.
  */
 
-import type { WireEvent } from "../wire/read";
+import type { WireEvent } from "../wire/generated";
 import type { Session } from "./view";
 
 /** What is added to a session's own counts. */

@@ -5,8 +5,7 @@
  * the raw one with a time constant; the label that stands gives way only to one that leads by a margin.
  */
 
-import type { Distribution } from "../wire/read";
-import { bestLabel, concluded, labelsOf, type Analysis, type Session } from "./view";
+import { bestLabel, concluded, labelsOf, type Analysis, type Distribution, type Session } from "./view";
 
 /** Seconds in which a share comes two thirds of the way to a new value. */
 export const SMOOTH_S = 6;

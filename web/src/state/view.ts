@@ -5,7 +5,10 @@
  */
 
 import type { Evidence } from "./evidence";
-import type { Answer, Box, Conflict, Distribution, FaceBox, Patches, Section } from "../wire/read";
+import type { EmotionAnswer, FrameEvent, ModalityConflict, Section } from "../wire/generated";
+
+/** A share of each label, or a measured value of each cue. */
+export type Distribution = Readonly<Record<string, number>>;
 
 /** What the person chose to share. */
 export type Choice = "both" | "camera" | "microphone";
@@ -43,7 +46,7 @@ export interface Piece {
 export interface Labelled {
   readonly label: string;
   readonly probabilities: Distribution;
-  readonly conflict: Conflict | null;
+  readonly conflict: ModalityConflict | null;
 }
 
 /** Everything said about one window. */
@@ -62,23 +65,15 @@ export interface Analysis {
   readonly pieces: Readonly<Partial<Record<Section, readonly Piece[]>>>;
   /** The whole chain, settled; null while it is being written. */
   readonly sections: Readonly<Partial<Record<Section, string>>> | null;
-  readonly answer: Answer | null;
+  readonly answer: EmotionAnswer | null;
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;
 }
 
-export interface Looked {
-  readonly seq: number;
+/** One frame, as its event told it. */
+export interface Looked extends Omit<FrameEvent, "type" | "session" | "t"> {
   readonly atS: number;
-  readonly faces: readonly FaceBox[];
-  readonly focal: readonly Box[];
-  readonly patches: Patches | null;
-  readonly tokens: { readonly focal: number; readonly background: number; readonly dropped: number };
-  readonly brightness: number;
-  readonly saturation: number;
-  readonly width: number;
-  readonly height: number;
 }
 
 /** Measured cues of one face in one frame, each 0–1 relative to that face's own neutral. */
@@ -293,7 +288,7 @@ export function bestLabel(analysis: Analysis): Labelled | null {
 }
 
 /** The answer once there is one, else what the label says. */
-export function concluded(analysis: Analysis): Answer {
+export function concluded(analysis: Analysis): EmotionAnswer {
   const labelled = bestLabel(analysis);
   if (analysis.answer !== null) return analysis.answer;
   const shares = labelled?.probabilities ?? {};
@@ -303,7 +298,7 @@ export function concluded(analysis: Analysis): Answer {
 }
 
 /** How face and voice differ, from whichever label said so last. */
-export function conflictOf(analysis: Analysis): Conflict | null {
+export function conflictOf(analysis: Analysis): ModalityConflict | null {
   return analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
 }
 

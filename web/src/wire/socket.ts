@@ -4,7 +4,8 @@
  * Each socket takes a ticket of its own. Asking for it also tells why a socket was closed, which the socket itself does not.
  */
 
-import { readMessage, type Rejected, type WireEvent } from "./read";
+import type { WireEvent } from "./generated";
+import { readMessage, type Rejected } from "./read";
 import type { Link } from "../state/view";
 
 const FIRST_WAIT_S = 0.25;
