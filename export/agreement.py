@@ -15,7 +15,7 @@ from export.towers import towers_of
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import RealtimeError
 from realtime.reason.chain import read_answer
-from realtime.records import Ask, Window
+from realtime.records import Question, Window
 from realtime.towers.artifact import Artifact
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def windows(model: LoadedModel, given: Sequence[Sample]) -> Iterator[Window]:
 def answers(model: LoadedModel, given: Sequence[Sample]) -> list[Told]:
     from train.evaluation.batch import chains
 
-    seen, ask = list(windows(model, given)), Ask(labels=model.labels)
+    seen, ask = list(windows(model, given)), Question(labels=model.labels)
     told = []
     for first in range(0, len(seen), BATCH):
         labels, sections = chains(model, seen[first : first + BATCH], ask)

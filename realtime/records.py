@@ -44,7 +44,7 @@ class ModelInfo:
 
 
 @dataclass(frozen=True)
-class Ask:
+class Question:
     """What a person wants to know in this session."""
 
     query: str | None = None

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from realtime.records import (
-    Ask,
     FrameEvidence,
     Label,
     ModelInfo,
+    Question,
     ReasonDelta,
     ReasonDone,
     SpeechEvidence,
@@ -36,7 +36,7 @@ class Perceiver(Protocol):
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
         """What can be done now of what `hear` will do; `hear` gives the same, sooner."""
 
-    def ask(self, ask: Ask) -> None:
+    def set_question(self, question: Question) -> None:
         """Another question for what is seen and heard from now on."""
 
     def close(self) -> None: ...
@@ -46,7 +46,7 @@ class EvidenceRing(Protocol):
     """Keeps one session's evidence prefilled in the Thinker's KV cache, so that a window need not prefill it again."""
 
     @property
-    def ask(self) -> Ask:
+    def question(self) -> Question:
         """The question that its prompt prefix ends with. Another question needs another ring."""
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
@@ -68,9 +68,9 @@ class EvidenceRing(Protocol):
 class Thinker(Protocol):
     """Concludes from evidence. Shared by all sessions; several `reason` iterators may be open at once."""
 
-    def fast_label(self, window: Window, ask: Ask) -> Label: ...
+    def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, ask: Ask) -> Iterator[Step | None]:
+    def reason(self, window: Window, question: Question) -> Iterator[Step | None]:
         """Deltas, the chain's label, and `ReasonDone` last; each step short.
 
         None is a moment between two of them: whoever goes on with other chains there may have them read together.
@@ -103,12 +103,12 @@ class EngineClient(Protocol):
 
     async def hear_ahead(self, so_far: SpeechSoFar) -> None: ...
 
-    async def ask(self, ask: Ask) -> None:
+    async def set_question(self, question: Question) -> None:
         """Another question, for what is seen and heard from now on; it stands across a restart of the model."""
 
-    async def fast_label(self, window: Window, ask: Ask) -> Label: ...
+    async def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
+    def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
         """The steps of a chain, `ReasonDone` last. It is decoded as it is read; closed early, it is given up."""
 
     def close(self) -> None:
@@ -125,7 +125,7 @@ class Engine(Protocol):
     async def use(self, adapter: Path) -> ModelInfo:
         """Load the model with the adapter of that folder while others go on. Raises BadModel if it does not fit."""
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> EngineClient:
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> EngineClient:
         """A session's perception, with its first question; with an adapter, of the model that has it."""
 
     async def ready(self) -> None:

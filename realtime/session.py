@@ -32,9 +32,9 @@ from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent, Event, SessionClosedEvent, SessionOpenedEvent, SpeechEvent
 from realtime.records import (
-    Ask,
     Label,
     ModelInfo,
+    Question,
     ReasonDelta,
     ReasonDone,
     SpeechEdge,
@@ -58,7 +58,7 @@ class Analysis:
 
     due: Due
     due_wall_s: float
-    ask: Ask
+    ask: Question
     "The question as it stood when the analysis was due; its label and its chain answer the same one."
     trace: tracing.Span
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Session:
         self._seed = settings.model.seed
         self._metrics = metrics
         self._now_s = now_s
-        self._ask = Ask(labels=self.model.labels)
+        self._ask = Question(labels=self.model.labels)
         self._client: EngineClient | None = None
         self._end_reason = "The session was ended."
         self._stopping = asyncio.Event()
@@ -163,14 +163,14 @@ class Session:
         return not self._load.quiet_windows
 
     @property
-    def asked(self) -> Ask:
+    def asked(self) -> Question:
         return self._ask
 
-    async def ask(self, ask: Ask) -> None:
+    async def ask(self, ask: Question) -> None:
         """Another question for the next windows. It reaches the selectors before the first of those is labelled."""
         self._ask = ask
         if self._client is not None:
-            await self._client.ask(ask)
+            await self._client.set_question(ask)
 
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
@@ -208,7 +208,7 @@ class Session:
             try:
                 if self._ask != opened_with:
                     # Asked while the engine was still opening the session.
-                    await client.ask(self._ask)
+                    await client.set_question(self._ask)
                 hands = [
                     start(self._see(client), "see"),
                     start(self._hear(client), "hear"),

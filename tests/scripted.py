@@ -17,12 +17,12 @@ from realtime.records import (
     LABELS,
     SAMPLE_RATE_HZ,
     Answer,
-    Ask,
     Conflict,
     Face,
     FaceCues,
     FrameEvidence,
     Label,
+    Question,
     ReasonDelta,
     ReasonDone,
     Scene,
@@ -111,13 +111,13 @@ class ScriptedPerceiver:
     hold: threading.Event | None = None
     "While it is clear, seeing waits: a machine that is too slow."
     closed: bool = False
-    asked: list[Ask] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
     heard_ahead: list[SpeechSoFar] = field(default_factory=list)
 
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
         self.heard_ahead.append(so_far)
 
-    def ask(self, ask: Ask) -> None:
+    def set_question(self, ask: Question) -> None:
         self.asked.append(ask)
 
     def see(self, frame: VideoFrame) -> FrameEvidence:
@@ -159,11 +159,11 @@ class ScriptedThinker:
     n_closed: int = 0
     "Chains that were given up or came to their end."
 
-    def fast_label(self, window: Window, ask: Ask) -> Label:
+    def fast_label(self, window: Window, ask: Question) -> Label:
         self.windows.append(window)
         return self._label(window, ask, "fast")
 
-    def reason(self, window: Window, ask: Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
+    def reason(self, window: Window, ask: Question) -> Iterator[ReasonDelta | Label | ReasonDone]:
         try:
             for section, text in self.chain:
                 if self.hold is not None:
@@ -180,7 +180,7 @@ class ScriptedThinker:
             self.n_closed += 1
 
     @staticmethod
-    def _label(window: Window, ask: Ask, source: str) -> Label:
+    def _label(window: Window, ask: Question, source: str) -> Label:
         best, rest = ask.labels[0], 0.4 / (len(ask.labels) - 1)
         probabilities = {label: 0.6 if label == best else rest for label in ask.labels}
         conflict = Conflict(probabilities, probabilities, 0.0) if window.speech and window.frames else None

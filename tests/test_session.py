@@ -16,7 +16,7 @@ from realtime.errors import NotMedia
 from realtime.ingest import Sink, Source
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import Ask, SpeechEdge, SpeechSoFar, VideoFrame
+from realtime.records import Question, SpeechEdge, SpeechSoFar, VideoFrame
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import (
@@ -125,7 +125,7 @@ async def test_every_answer_tells_how_long_its_stages_took(make: Make) -> None:
 
 
 async def test_another_question_reaches_the_selectors_and_the_windows_after_it(make: Make) -> None:
-    asked = Ask("is this sarcasm?", ("sincere", "sarcastic"))
+    asked = Question("is this sarcasm?", ("sincere", "sarcastic"))
     script = conversation(9.0)
     model = ScriptedModel()
 
@@ -143,7 +143,7 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     assert sorted(set(told), key=told.index) == [told[0], told[-1]]
     for label in labels:
         assert tuple(label["probabilities"]) == told[label["window"]][1]
-    assert model.perceivers.asked == [Ask(labels=model.labels), asked]
+    assert model.perceivers.asked == [Question(labels=model.labels), asked]
     assert windows[0]["people"] == [1]
 
 

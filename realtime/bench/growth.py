@@ -21,7 +21,7 @@ import torch
 from realtime.bench.paired import gather
 from realtime.engine.loading import LoadedModel
 from realtime.reason.rings import SessionRing
-from realtime.records import Ask, FrameEvidence, SpeechEvidence, VideoFrame, Window
+from realtime.records import FrameEvidence, Question, SpeechEvidence, VideoFrame, Window
 from realtime.settings import Settings
 
 MINUTES = (1, 10, 60)
@@ -31,7 +31,7 @@ LABELS_TIMED = 9
 
 
 def growth(files: Sequence[str], model: LoadedModel, settings: Settings, *, minutes: int) -> dict[str, Any]:
-    (spoken, *_), ask = gather(files, settings, 1), Ask(labels=model.labels)
+    (spoken, *_), ask = gather(files, settings, 1), Question(labels=model.labels)
     perceiver = model.perceiver(0)
     frames = [perceiver.see(frame) for frame in spoken.frames]
     speech = perceiver.hear(spoken.segment)
@@ -64,7 +64,7 @@ def _crowd(
     ring: SessionRing,
     frames: Sequence[VideoFrame],
     speech: SpeechEvidence,
-    ask: Ask,
+    ask: Question,
     n: int,
     end_s: float,
 ) -> dict[str, float]:
@@ -101,7 +101,7 @@ def _label_ms(
     ring: SessionRing,
     frames: Sequence[FrameEvidence],
     speech: SpeechEvidence,
-    ask: Ask,
+    ask: Question,
     *,
     end_s: float,
     span_s: int,

@@ -17,7 +17,7 @@ from typing import Any
 from realtime.bench.live import GAP_S, spread
 from realtime.engine.loading import LoadedModel
 from realtime.ingest.media import MediaSource
-from realtime.records import Ask, ReasonDelta, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
+from realtime.records import Question, ReasonDelta, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
 from realtime.settings import Settings
 
 
@@ -83,7 +83,7 @@ def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spo
 
 
 def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repeats: int) -> dict[str, Any]:
-    windows, ask = gather(files, settings, repeats), Ask(labels=model.labels)
+    windows, ask = gather(files, settings, repeats), Question(labels=model.labels)
     if not windows:
         return {"paired": "no speech in the recordings"}
     ours = [answer(model, spoken, ask) for spoken in windows]
@@ -124,7 +124,7 @@ def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repe
     }
 
 
-def answer(model: LoadedModel, spoken: Spoken, ask: Ask) -> dict[str, float]:
+def answer(model: LoadedModel, spoken: Spoken, ask: Question) -> dict[str, float]:
     """Milliseconds from the end of speech to label and first word, prepared and not; tokens a second of the chain."""
     perceiver, took = model.perceiver(0), {}
     try:

@@ -17,7 +17,7 @@ from realtime.engine.loading import LoadedModel
 from realtime.model.config import ModelConfig
 from realtime.reason import prompt
 from realtime.reason.sequence import text_positions
-from realtime.records import Ask, SpeechSegment, VideoFrame
+from realtime.records import Question, SpeechSegment, VideoFrame
 from realtime.towers import preprocess
 
 NOT_OURS = ("positional_embedding", "positional_embedding.weight", "audio_bos_eos_token.weight")
@@ -36,7 +36,7 @@ class PlainModel:
         self._vocabulary = model.thinker.vocabulary
 
     @torch.inference_mode()
-    def label(self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Ask) -> str:
+    def label(self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Question) -> str:
         """Re-encode, prefill, and the label that is likeliest by its first token."""
         x, positions = self._window(frames, segment, ask, prompt.LABEL_TAG)
         hidden = self._plain.model.language_model(inputs_embeds=x, position_ids=positions, use_cache=True)
@@ -45,7 +45,7 @@ class PlainModel:
         return max(first, key=lambda label: float(logits[first[label]]))
 
     @torch.inference_mode()
-    def write(self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Ask, n_tokens: int) -> float:
+    def write(self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Question, n_tokens: int) -> float:
         """Re-encode, prefill, and `n_tokens` of the chain; returns seconds."""
         began_s = time.perf_counter()
         x, positions = self._window(frames, segment, ask, f"<{prompt.SECTIONS[0]}>")
@@ -61,7 +61,7 @@ class PlainModel:
         return time.perf_counter() - began_s
 
     def _window(
-        self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Ask, opening: str
+        self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Question, opening: str
     ) -> tuple[Tensor, Tensor]:
         """Embeddings (1, T, D) and positions (3, 1, T) of trunk, evidence and branch."""
         config = self._model.weights.config

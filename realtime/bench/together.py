@@ -13,7 +13,7 @@ from typing import Any
 
 from realtime.bench.paired import Spoken, gather
 from realtime.engine.loading import LoadedModel
-from realtime.records import Ask, ReasonDone, SpeechEvidence, Window
+from realtime.records import Question, ReasonDone, SpeechEvidence, Window
 from realtime.settings import Settings
 
 SIZES = (2, 4, 8)
@@ -28,7 +28,7 @@ def together(
     sizes: Sequence[int] = SIZES,
     repeats: int = REPEATS,
 ) -> dict[str, Any]:
-    spoken, ask = gather(files, settings, max(sizes)), Ask(labels=model.labels)
+    spoken, ask = gather(files, settings, max(sizes)), Question(labels=model.labels)
     windows = [_window(model, one) for one in spoken]
     figures: dict[str, Any] = {}
     for n in sizes:
@@ -59,7 +59,7 @@ def _window(model: LoadedModel, spoken: Spoken) -> Window:
     return Window(0, frames[0].at_s, spoken.segment.end_s, frames, (speech,))
 
 
-def _written(model: LoadedModel, windows: Sequence[Window], ask: Ask, *, at_once: int) -> tuple[float, float]:
+def _written(model: LoadedModel, windows: Sequence[Window], ask: Question, *, at_once: int) -> tuple[float, float]:
     """Seconds for all chains, so many at once, and how many tokens they have. Labels are not counted."""
     passed_s, n_tokens = 0.0, 0.0
     for first in range(0, len(windows), at_once):
@@ -77,7 +77,7 @@ def _written(model: LoadedModel, windows: Sequence[Window], ask: Ask, *, at_once
     return passed_s, n_tokens
 
 
-def _labelled(model: LoadedModel, window: Window, ask: Ask) -> Window:
+def _labelled(model: LoadedModel, window: Window, ask: Question) -> Window:
     """A window of its own whose label is known."""
     again = Window(window.index, window.start_s, window.end_s, window.frames, window.speech)
     model.thinker.fast_label(again, ask)

@@ -24,7 +24,7 @@ from realtime.model.fused import FusedLanguageModel
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
-from realtime.records import LABELS, Ask
+from realtime.records import LABELS, Question
 from realtime.towers.batch import text_inputs
 from realtime.towers.choice import Checkpoint, Towers, choose
 from realtime.towers.torch_runtime import TorchTowers
@@ -42,9 +42,9 @@ class Variant:
     reasoner: Reasoner
     emotion_config: Mapping[str, object] | None
     "As its file says: the shapes of selectors, experts and projectors."
-    texts: dict[Ask, Tensor] = dataclasses.field(default_factory=dict)
+    texts: dict[Question, Tensor] = dataclasses.field(default_factory=dict)
 
-    def text_inputs(self, ask: Ask, batch: int) -> dict[str, Tensor]:
+    def text_inputs(self, ask: Question, batch: int) -> dict[str, Tensor]:
         """The words of a question as the towers' graphs take them."""
         if ask not in self.texts:
             if len(self.texts) >= KEPT_QUESTIONS:

@@ -38,10 +38,10 @@ from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
 from realtime.observe.metrics import Metrics
 from realtime.records import (
-    Ask,
     FrameEvidence,
     Label,
     ModelInfo,
+    Question,
     ReasonDone,
     SpeechEvidence,
     SpeechSegment,
@@ -98,7 +98,7 @@ class RayEngine:
             )
         return self._info(adapter.name, adapter)
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayClient:
+    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> RayClient:
         name = self._adapter if adapter is None else adapter.name
         link = Link(*self.handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
         return RayClient(self, await self.run("open", self._perceiver, link, ask, seed), link)
@@ -119,7 +119,7 @@ class RayEngine:
         if not self._ended.is_set():
             self._pool.submit(self._timed, stage, work)
 
-    def _perceiver(self, link: Link, ask: Ask, seed: int) -> RemotePerceiver:
+    def _perceiver(self, link: Link, ask: Question, seed: int) -> RemotePerceiver:
         if link.adapter not in self._instruments:
             self._instruments[link.adapter] = instruments(self._card, link.adapter)
         return RemotePerceiver(link, self._instruments[link.adapter], ask, seed=seed, beside=self._beside)
@@ -173,13 +173,13 @@ class RayClient:
     async def hear_ahead(self, so_far: SpeechSoFar) -> None:
         await self._engine.run("hear_ahead", self._perceiver.hear_ahead, so_far)
 
-    async def ask(self, ask: Ask) -> None:
-        await self._engine.run("ask", self._perceiver.ask, ask)
+    async def set_question(self, ask: Question) -> None:
+        await self._engine.run("ask", self._perceiver.set_question, ask)
 
-    async def fast_label(self, window: Window, ask: Ask) -> Label:
+    async def fast_label(self, window: Window, ask: Question) -> Label:
         return await self._engine.run("fast", self._thinker.fast_label, window, ask)
 
-    async def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
+    async def reason(self, window: Window, ask: Question) -> AsyncGenerator[Step, None]:
         chain = self._thinker.reason(window, ask)
         try:
             while True:

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from realtime.cluster.calls import ATTEMPTS, LOST, Waits, ask
 from realtime.cluster.encoder import packed_frames
-from realtime.cluster.wire import EncodeRequest, Evidence, Missing, Question, Who, in_pieces, slim
+from realtime.cluster.wire import EncodeRequest, Evidence, Missing, Who, WindowRequest, in_pieces, slim
 from realtime.errors import ReplicaLost
 from realtime.evidence.listen import Beside, later
 from realtime.evidence.perceive import Perception
 from realtime.records import (
-    Ask,
     FrameEvidence,
     Label,
+    Question,
     ReasonDelta,
     ReasonDone,
     SpeechEvidence,
@@ -69,7 +69,7 @@ class Link:
         """Its replica does not answer and nobody says that it died: from now on another place on the ring."""
         self._detours += 1
 
-    def who(self, ask_: Ask) -> Who:
+    def who(self, ask_: Question) -> Who:
         return Who(self.session, self.adapter, ask_)
 
     def hold(self, part: Evidence) -> None:
@@ -83,7 +83,7 @@ class Link:
             held, self._held = tuple(self._held), []
         return held
 
-    def send(self, question: Ask, *parts: Evidence) -> None:
+    def send(self, question: Question, *parts: Evidence) -> None:
         """Nobody waits. Lost with its replica, it is missed by the next question, which brings it again."""
         if parts := (*self.held(), *parts):
             self.thinker().append.remote(self.who(question), parts)
@@ -92,7 +92,7 @@ class Link:
 class RemoteTowers:
     """`engine.Towers` in encoder replicas."""
 
-    def __init__(self, link: Link, question: Ask) -> None:
+    def __init__(self, link: Link, question: Question) -> None:
         self._link = link
         self.question = question
 
@@ -113,18 +113,18 @@ class RemoteTowers:
 class RemoteRing:
     """An evidence ring (`roles.EvidenceRing`) on a Thinker replica. Frames are sent at once and nobody waits for it."""
 
-    def __init__(self, link: Link, question: Ask, numbers: Callable[[], int]) -> None:
-        self.ask = question
+    def __init__(self, link: Link, question: Question, numbers: Callable[[], int]) -> None:
+        self.question = question
         self._link = link
         self._numbers = numbers
 
     def close(self) -> None:
         """The replica turns to another ring when evidence under another question comes."""
-        self._link.send(self.ask)
+        self._link.send(self.question)
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
         frame = replace(frame, ring=ON_A_REPLICA, number=self._numbers())
-        self._link.send(self.ask, slim(frame))
+        self._link.send(self.question, slim(frame))
         return frame
 
     def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
@@ -137,13 +137,13 @@ class RemoteRing:
         return self.add_frame(frame)
 
     def forget(self, evidence: Evidence) -> None:
-        self._link.thinker().forget.remote(self._link.who(self.ask), evidence.number)
+        self._link.thinker().forget.remote(self._link.who(self.question), evidence.number)
 
 
 class RemotePerceiver:
     """What the session sees and hears with. Seeing and hearing may overlap; each of them never does with itself."""
 
-    def __init__(self, link: Link, instruments: Any, question: Ask, *, seed: int, beside: Beside = later) -> None:
+    def __init__(self, link: Link, instruments: Any, question: Question, *, seed: int, beside: Beside = later) -> None:
         self.link = link
         self._eye, self._ear = threading.Lock(), threading.Lock()
         self._towers = RemoteTowers(link, question)
@@ -152,13 +152,13 @@ class RemotePerceiver:
             instruments,
             self._towers,
             query=self._asked,
-            ask=question,
+            question=question,
             seed=seed,
             open_ring=lambda ask_: RemoteRing(link, ask_, lambda: next(counter)),
             beside=beside,
         )
 
-    def _asked(self, question: Ask) -> Tensor:
+    def _asked(self, question: Question) -> Tensor:
         """The replicas embed the question themselves."""
         self._towers.question = question
         return torch.zeros(0, 0)
@@ -181,9 +181,9 @@ class RemotePerceiver:
             finally:
                 self._ear.release()
 
-    def ask(self, question: Ask) -> None:
+    def set_question(self, question: Question) -> None:
         with self._eye, self._ear:
-            self._perception.ask(question)
+            self._perception.set_question(question)
 
     def close(self) -> None:
         with self._eye, self._ear:
@@ -197,8 +197,8 @@ class RemoteThinker:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def fast_label(self, window: Window, question: Ask) -> Label:
-        asked, parts = Question.of(window, self._link.who(question)), self._link.held()
+    def fast_label(self, window: Window, question: Question) -> Label:
+        asked, parts = WindowRequest.of(window, self._link.who(question)), self._link.held()
 
         def send(attempt: int) -> Any:
             if attempt > 0:
@@ -214,7 +214,7 @@ class RemoteThinker:
             self.bring(window, question, answer)
         raise ReplicaLost("The replica does not keep what it is sent.", "python -m realtime.cluster status")
 
-    def bring(self, window: Window, question: Ask, missing: Missing) -> None:
+    def bring(self, window: Window, question: Question, missing: Missing) -> None:
         """Send the evidence of a window again, and wait until it was read."""
         held: tuple[Evidence, ...] = (*window.frames, *window.speech)
         parts = tuple(slim(part) for part in held if part.number in missing.numbers)
@@ -226,7 +226,7 @@ class RemoteThinker:
             attempts=2,
         )
 
-    def reason(self, window: Window, question: Ask) -> Chain:
+    def reason(self, window: Window, question: Question) -> Chain:
         return Chain(self._link, self, window, question)
 
 
@@ -237,7 +237,7 @@ class Chain(Iterator[Step]):
     kind of GPU rounds differently), the chain ends with an error rather than with a contradiction.
     """
 
-    def __init__(self, link: Link, thinker: RemoteThinker, window: Window, question: Ask) -> None:
+    def __init__(self, link: Link, thinker: RemoteThinker, window: Window, question: Question) -> None:
         self._link = link
         self._thinker = thinker
         self._window = window
@@ -286,7 +286,7 @@ class Chain(Iterator[Step]):
 
     def _written(self) -> Generator[Step, None, None]:
         """The steps of one replica, evidence brought to it first where it has none."""
-        asked = Question.of(self._window, self._link.who(self._question))
+        asked = WindowRequest.of(self._window, self._link.who(self._question))
         for _ in range(ATTEMPTS):
             missing = None
             self._stream = self._link.thinker(stream=True).reason.remote(asked)

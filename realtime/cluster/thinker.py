@@ -21,7 +21,7 @@ import torch
 
 from realtime.cluster import backbone
 from realtime.cluster.backbone import Variant
-from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Question, Told, Who
+from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Told, Who, WindowRequest
 from realtime.engine.scheduler.queue import Rank
 from realtime.engine.worker import ModelWorker
 from realtime.model import checkpoint
@@ -108,7 +108,7 @@ class ThinkerReplica:
         if held is not None and part is not None and held.ring is not None:
             self._worker.submit("forget", held.ring.forget, part)
 
-    async def label(self, question: Question, parts: Sequence[Evidence] = ()) -> Labelled | Missing:
+    async def label(self, question: WindowRequest, parts: Sequence[Evidence] = ()) -> Labelled | Missing:
         """`parts`: evidence that goes with the question for it, so that nothing has to arrive before it."""
         if parts:
             await self.append(question.who, parts)
@@ -119,7 +119,7 @@ class ThinkerReplica:
         label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, question.who.ask))
         return Labelled(label, waited_s)
 
-    async def reason(self, question: Question) -> AsyncGenerator[Told | Missing, None]:
+    async def reason(self, question: WindowRequest) -> AsyncGenerator[Told | Missing, None]:
         """The chain, or what is missing for it; written together with other sessions' (`engine/scheduler/`)."""
         window = await self._window(question)
         if isinstance(window, Missing):
@@ -214,7 +214,7 @@ class ThinkerReplica:
         while len(held.parts) > KEPT_PARTS:
             held.parts.popitem(last=False)
 
-    async def _window(self, question: Question) -> Window | Missing:
+    async def _window(self, question: WindowRequest) -> Window | Missing:
         """The window with the evidence as it lies here, the same object for its label and its chain."""
         held = self._held.get(question.who.session)
         window = held.windows.get(question.index) if held is not None else None

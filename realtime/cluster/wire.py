@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from realtime.records import Ask, Face, FrameEvidence, Label, SpeechEvidence, Window
+from realtime.records import Face, FrameEvidence, Label, Question, SpeechEvidence, Window
 from realtime.roles import Step
 
 Evidence = FrameEvidence | SpeechEvidence
@@ -34,7 +34,7 @@ class EncodeRequest:
     """
 
     adapter: str
-    ask: Ask
+    ask: Question
     inputs: Arrays
 
 
@@ -51,11 +51,11 @@ class Encoded:
 class Who:
     session: str
     adapter: str
-    ask: Ask
+    ask: Question
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class WindowRequest:
     """A window by the numbers of its evidence, which the replica has, or says it misses."""
 
     who: Who
@@ -66,7 +66,7 @@ class Question:
     speech: tuple[int, ...]
 
     @classmethod
-    def of(cls, window: Window, who: Who) -> Question:
+    def of(cls, window: Window, who: Who) -> WindowRequest:
         return cls(
             who,
             window.index,
@@ -147,7 +147,7 @@ SCHEMA = hashlib.sha256(
             EncodeRequest,
             Encoded,
             Who,
-            Question,
+            WindowRequest,
             Missing,
             Labelled,
             Told,
@@ -155,7 +155,7 @@ SCHEMA = hashlib.sha256(
             FrameEvidence,
             SpeechEvidence,
             Label,
-            Ask,
+            Question,
         )
     ).encode()
 ).hexdigest()[:12]

@@ -22,9 +22,9 @@ from realtime.engine.messages import (
     WindowParts,
 )
 from realtime.records import (
-    Ask,
     FrameEvidence,
     Label,
+    Question,
     ReasonDone,
     SpeechEvidence,
     SpeechSegment,
@@ -61,7 +61,7 @@ class Transport(Protocol):
     def post(self, request: Request[Any]) -> None:
         """Make a request and ignore its result."""
 
-    def set_question(self, session: int, ask: Ask) -> None:
+    def set_question(self, session: int, ask: Question) -> None:
         """Remember the question that a new host is told when it opens the session again."""
 
     def forget(self, session: int) -> None:
@@ -94,15 +94,15 @@ class HostClient:
     async def hear_ahead(self, so_far: SpeechSoFar) -> None:
         await self._transport.call(HearAhead(self.session, so_far))
 
-    async def ask(self, ask: Ask) -> None:
+    async def set_question(self, ask: Question) -> None:
         self._transport.set_question(self.session, ask)
         await self._transport.call(SetQuestion(self.session, ask))
 
-    async def fast_label(self, window: Window, ask: Ask) -> Label:
+    async def fast_label(self, window: Window, ask: Question) -> Label:
         await self._transport.alive()
         return await self._transport.call(FastLabel(self.session, self._parts(window), ask))
 
-    async def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
+    async def reason(self, window: Window, ask: Question) -> AsyncGenerator[Step, None]:
         chain, budget_s = next(_chains), 0.0
         await self._transport.alive()
         generation = self._transport.generation

@@ -95,7 +95,7 @@ class Host:
             case HearAhead(number, so_far):
                 self._sessions[number].perceiver.hear_ahead(so_far)
             case SetQuestion(number, ask):
-                self._sessions[number].perceiver.ask(ask)
+                self._sessions[number].perceiver.set_question(ask)
             case FastLabel(number, parts, ask):
                 session = self._sessions[number]
                 window = _keep(session.windows, parts.index, _whole(session, parts), KEPT_WINDOWS)
@@ -123,7 +123,7 @@ class Host:
         model = self._models.get(request.adapter)
         session = HostedSession(model.perceiver(request.seed), model.thinker)
         self._sessions[request.session] = session
-        session.perceiver.ask(request.ask)
+        session.perceiver.set_question(request.ask)
 
     def _close(self, number: int) -> None:
         session = self._sessions.pop(number, None)

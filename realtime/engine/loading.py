@@ -18,7 +18,7 @@ from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
-from realtime.records import LABELS, Ask
+from realtime.records import LABELS, Question
 from realtime.towers.choice import Checkpoint, Towers, choose
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -37,14 +37,14 @@ class LoadedModel:
     instruments: EmoThinker | None = None
     "Experts and projectors on the CPU, where `weights` are on a GPU; None where `weights` serve for them too."
 
-    def perceiver(self, seed: int, ask: Ask | None = None) -> Perception:
+    def perceiver(self, seed: int, ask: Question | None = None) -> Perception:
         """A new perception for one session. It blocks while it starts the face models."""
         query = self.thinker.query_embeddings
         return Perception(
             self.instruments or self.weights,
             Fetched(self.towers) if self.instruments else self.towers,
             query=fetching(query) if self.instruments else query,
-            ask=ask or Ask(labels=self.labels),
+            question=ask or Question(labels=self.labels),
             seed=seed,
             open_ring=self.thinker.open_ring,
         )

@@ -13,7 +13,7 @@ from realtime.engine.host import Host
 from realtime.engine.messages import OpenSession, Ping, Request, UseAdapter
 from realtime.engine.models import LoadAdapter, Models
 from realtime.engine.worker import ModelWorker
-from realtime.records import Ask, ModelInfo
+from realtime.records import ModelInfo, Question
 from realtime.roles import Model
 
 R = TypeVar("R")
@@ -35,7 +35,7 @@ class LocalEngine:
     async def use(self, adapter: Path) -> ModelInfo:
         return await asyncio.to_thread(self._host.handle, UseAdapter(adapter))
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostClient:
+    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> HostClient:
         client = HostClient(self, next(self._numbers))
         try:
             await self.call(OpenSession(client.session, seed, ask, adapter))
@@ -61,7 +61,7 @@ class LocalEngine:
     def post(self, request: Request[Any]) -> None:
         self._worker.submit(request.stage, self._host.handle, request)
 
-    def set_question(self, session: int, ask: Ask) -> None:
+    def set_question(self, session: int, ask: Question) -> None:
         """Do nothing: the host is never replaced."""
 
     def forget(self, session: int) -> None:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 from realtime.engine.scheduler.queue import Rank
 from realtime.errors import RealtimeError
 from realtime.records import (
-    Ask,
     FrameEvidence,
     Label,
     ModelInfo,
+    Question,
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
@@ -61,7 +61,7 @@ class OpenSession(Request[None]):
     stage = "open"
     session: int
     seed: int
-    ask: Ask
+    ask: Question
     adapter: Path | None = None
     "Loaded unless it is already; None is the model that the engine began with."
 
@@ -105,7 +105,7 @@ class SetQuestion(Request[None]):
 
     stage = "ask"
     session: int
-    ask: Ask
+    ask: Question
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class FastLabel(Request[Label]):
     rank = Rank.LABEL
     session: int
     window: WindowParts
-    ask: Ask
+    ask: Question
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class BeginChain(Request[None]):
     session: int
     chain: int
     window: WindowParts
-    ask: Ask
+    ask: Question
 
 
 @dataclass(frozen=True)

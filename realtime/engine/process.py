@@ -42,7 +42,7 @@ from realtime.engine.scheduler.queue import Rank
 from realtime.errors import ModelStopped, RealtimeError
 from realtime.observe import logs
 from realtime.observe.metrics import Metrics
-from realtime.records import Ask, ModelInfo
+from realtime.records import ModelInfo, Question
 from realtime.roles import Model
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class ProcessEngine:
     async def use(self, adapter: Path) -> ModelInfo:
         return await self.call(UseAdapter(adapter))
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> HostClient:
+    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> HostClient:
         client = HostClient(self, next(self._sessions))
         request = self._open[client.session] = OpenSession(client.session, seed, ask, adapter)
         try:
@@ -194,7 +194,7 @@ class ProcessEngine:
             # Nobody awaits the answer, so an exception is retrieved here; asyncio would log it otherwise.
             answer.add_done_callback(lambda done: (pending.pop(number, None), done.cancelled() or done.exception()))
 
-    def set_question(self, session: int, ask: Ask) -> None:
+    def set_question(self, session: int, ask: Question) -> None:
         if session in self._open:
             self._open[session] = replace(self._open[session], ask=ask)
 

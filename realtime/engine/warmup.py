@@ -8,7 +8,7 @@ import numpy as np
 
 from realtime.records import (
     SAMPLE_RATE_HZ,
-    Ask,
+    Question,
     SpeechSegment,
     VideoFrame,
     Window,
@@ -26,7 +26,7 @@ def warm_up(model: Model, seed: int = 0) -> None:
     noise = np.random.default_rng(seed)
     picture_HW3 = noise.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     sound_N = (0.1 * noise.standard_normal(round(SPEECH_S * SAMPLE_RATE_HZ))).astype(np.float32)
-    ask = Ask(labels=model.labels)
+    ask = Question(labels=model.labels)
     perceiver = model.perceiver(seed)
     try:
         frames = tuple(perceiver.see(VideoFrame(at_s, picture_HW3)) for at_s in (0.0, 1.0))

@@ -53,4 +53,4 @@ def fetched(tensor: Tensor) -> Tensor:
 
 def fetching(query: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The embedded question, likewise: the towers take it with their other inputs."""
-    return lambda ask: fetched(query(ask))
+    return lambda question: fetched(query(question))

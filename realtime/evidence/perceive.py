@@ -32,12 +32,12 @@ from realtime.model.config import EmotionConfig
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
 from realtime.records import (
-    Ask,
     Box,
     Face,
     FaceCues,
     Float32,
     FrameEvidence,
+    Question,
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
@@ -71,10 +71,10 @@ class Perception:
         model: EmoThinker,
         towers: Towers,
         *,
-        query: Callable[[Ask], Tensor],
-        ask: Ask,
+        query: Callable[[Question], Tensor],
+        question: Question,
         seed: int,
-        open_ring: Callable[[Ask], EvidenceRing | None] = lambda ask: None,
+        open_ring: Callable[[Question], EvidenceRing | None] = lambda question: None,
         now_s: Callable[[], float] = time.perf_counter,
         frame_cues: Callable[..., tuple[Tensor, Tensor]] = with_frame_cues,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
@@ -88,11 +88,11 @@ class Perception:
         self._frame_cues = frame_cues
         self._towers = towers
         self._query = query
-        self._text_QD = query(ask)
+        self._text_QD = query(question)
         "(Q, D): the question, as the selectors attend to it."
         self._seed = seed
         self._open_ring = open_ring
-        self._ring = open_ring(ask)
+        self._ring = open_ring(question)
         self._now_s = now_s
         self._finder = FaceFinder()
         if model.emotion.face_expert is not None:
@@ -105,15 +105,15 @@ class Perception:
         "The last frame that was looked at, and what was seen."
         self.n_unchanged = 0
 
-    def ask(self, ask: Ask) -> None:
+    def set_question(self, question: Question) -> None:
         """From now on the selectors attend to another question; what was seen and heard before stays as it was."""
-        self._text_QD = self._query(ask)
+        self._text_QD = self._query(question)
         self._listener.forget_ahead()
         self._seen = None
-        if self._ring is not None and self._ring.ask != ask:
+        if self._ring is not None and self._ring.question != question:
             # Another question is another trunk. Until its ring holds a window, windows are read as a whole.
             self._ring.close()
-            self._ring = self._open_ring(ask)
+            self._ring = self._open_ring(question)
 
     def close(self) -> None:
         """Forget everything about the people of this session."""

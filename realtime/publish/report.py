@@ -18,9 +18,9 @@ from realtime.publish.events import (
     WindowEvent,
 )
 from realtime.records import (
-    Ask,
     FrameEvidence,
     Label,
+    Question,
     ReasonDelta,
     ReasonDone,
     SpeechEvidence,
@@ -56,7 +56,7 @@ def _patches(evidence: FrameEvidence) -> Patches | None:
     return None if grid is None else Patches(grid.region, grid.rows, grid.columns, grid.cells)
 
 
-def begun(window: Window, ask: Ask) -> WindowEvent:
+def begun(window: Window, ask: Question) -> WindowEvent:
     return WindowEvent(
         window=window.index,
         start=window.start_s,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from realtime.records import LABELS as LABELS
 from realtime.records import SECTIONS as SECTIONS
-from realtime.records import Ask as Ask
+from realtime.records import Question as Question
 
 ARGUMENT = "coarse"
 "The section the argument begins with: what stands before it tells of the evidence."
@@ -56,17 +56,16 @@ WORDINGS = {
 }
 
 
-def query_text(wording: str, ask: Ask) -> str:
+def query_text(wording: str, question: Question) -> str:
     """The text query: also what the selectors attend to (E^q)."""
     words = WORDINGS[wording]
-    return f"{ask.query or words.question} {', '.join(ask.labels)}."
+    return f"{question.query or words.question} {', '.join(question.labels)}."
 
 
-def trunk_text(wording: str, ask: Ask) -> str:
+def trunk_text(wording: str, question: Question) -> str:
     words = WORDINGS[wording]
-    return (
-        f"<|im_start|>system\n{words.system}{words.format}{END_OF_TURN}\n<|im_start|>user\n{query_text(wording, ask)}\n"
-    )
+    system = f"<|im_start|>system\n{words.system}{words.format}{END_OF_TURN}\n"
+    return f"{system}<|im_start|>user\n{query_text(wording, question)}\n"
 
 
 def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str) -> str:

@@ -37,16 +37,16 @@ class SessionRing:
         model: EmoThinker,
         reader: FusedLanguageModel,
         vocabulary: Vocabulary,
-        ask: prompt.Ask,
+        question: prompt.Question,
         *,
         closed: Callable[[int], object],
     ) -> None:
         self.number = next(_numbers)
-        self.ask = ask
+        self.question = question
         self._model = model
         self._vocabulary = vocabulary
         self._closed = closed
-        trunk_ids = vocabulary.ids(prompt.trunk_text(model.config.emotion.prompt, ask))
+        trunk_ids = vocabulary.ids(prompt.trunk_text(model.config.emotion.prompt, question))
         self._base = len(trunk_ids)
         per_s = (model.config.emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S
         trunk = model.embed(torch.tensor(trunk_ids, device=model.device))

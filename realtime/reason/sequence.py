@@ -155,7 +155,7 @@ def marked(
 
 
 def assemble(
-    model: EmoThinker, encoder: Encoder, window: Window, ask: prompt.Ask, tokens: WindowTokens | None = None
+    model: EmoThinker, encoder: Encoder, window: Window, question: prompt.Question, tokens: WindowTokens | None = None
 ) -> Evidence:
     """Trunk, then frames, then speech, oldest first.
 
@@ -166,7 +166,7 @@ def assemble(
         tokens = WindowTokens(
             *([stored_tokens(model, part) for part in parts] for parts in (window.frames, window.speech))
         )
-    trunk_ids = encoder.ids(prompt.trunk_text(model.config.emotion.prompt, ask))
+    trunk_ids = encoder.ids(prompt.trunk_text(model.config.emotion.prompt, question))
     base = len(trunk_ids)
     origin_s = origin_of(window)
     chunks = [

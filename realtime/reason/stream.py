@@ -66,7 +66,7 @@ class Labelled:
     """A window whose label is known, and the memory that its chain goes on from."""
 
     window: Window
-    ask: prompt.Ask
+    question: prompt.Question
     label: Label
     laid: Laid
     chain_position: int
@@ -84,7 +84,7 @@ class Reading:
     """A window read plainly: its slots, and what the label branches said."""
 
     window: Window
-    ask: prompt.Ask
+    question: prompt.Question
     evidence: Evidence
     memory: Slots
     visible: Tensor
@@ -127,16 +127,16 @@ class Reasoner:
         self._ring = model.config.emotion.ring
         self._calibration = model.config.emotion.calibration
 
-    def query_embeddings(self, ask: prompt.Ask) -> Tensor:
+    def query_embeddings(self, question: prompt.Question) -> Tensor:
         """(Q, D): the text query that selectors attend to."""
-        ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, ask))
+        ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, question))
         return self._model.embed(torch.tensor(ids, device=self._model.device)).detach()
 
-    def open_ring(self, ask: prompt.Ask) -> SessionRing | None:
+    def open_ring(self, question: prompt.Question) -> SessionRing | None:
         """A ring for one session's evidence; None where the checkpoint was not trained for one."""
         if not self._ring:
             return None
-        ring = SessionRing(self._model, self._fused, self.vocabulary, ask, closed=self._forget)
+        ring = SessionRing(self._model, self._fused, self.vocabulary, question, closed=self._forget)
         self._rings[ring.number] = ring
         return ring
 
@@ -148,40 +148,40 @@ class Reasoner:
         self._rings.pop(ring, None)
 
     @torch.inference_mode()
-    def fast_label(self, window: Window, ask: prompt.Ask) -> Label:
+    def fast_label(self, window: Window, question: prompt.Question) -> Label:
         """Calibrated label from one pass, before any chain; with both modalities also what each alone would say."""
-        labelled = self.look(window, ask)
+        labelled = self.look(window, question)
         self._labelled[id(window)] = labelled
         while len(self._labelled) > KEPT_READINGS:
             self._labelled.popitem(last=False)
         return labelled.label
 
-    def reason(self, window: Window, ask: prompt.Ask) -> Iterator[Written]:
+    def reason(self, window: Window, question: prompt.Question) -> Iterator[Written]:
         """The chain: deltas, then the label it arrived at, then everything together.
 
         None where a token was read that shows nothing yet: going on with other chains there reads them together.
         """
         labelled = self._labelled.pop(id(window), None)
-        if labelled is None or labelled.window is not window or labelled.ask != ask:
-            labelled = self.look(window, ask)
+        if labelled is None or labelled.window is not window or labelled.question != question:
+            labelled = self.look(window, question)
         yield from self._chain(labelled)
 
-    def look(self, window: Window, ask: prompt.Ask) -> Labelled:
+    def look(self, window: Window, question: prompt.Question) -> Labelled:
         """The window laid out and its label branches read: where its chain goes on from."""
         try:
-            return self._look(window, ask)
+            return self._look(window, question)
         except torch.OutOfMemoryError:
             logger.warning("no room for a window; %d that wait for their chain are given up", len(self._labelled))
         # What waits for its chain is read again when that begins; a label cannot wait. Tried again out here, where the
         # failure no longer holds what had been allocated for it.
         self._labelled.clear()
         torch.cuda.empty_cache()
-        return self._look(window, ask)
+        return self._look(window, question)
 
     @torch.inference_mode()
-    def _look(self, window: Window, ask: prompt.Ask) -> Labelled:
-        laid = self._from_ring(window, ask) or self._whole(window, ask)
-        read = self._labels.read(laid, window, ask.labels)
+    def _look(self, window: Window, question: prompt.Question) -> Labelled:
+        laid = self._from_ring(window, question) or self._whole(window, question)
+        read = self._labels.read(laid, window, question.labels)
         label = self._label(window, read.scores)
         looked = first_look(label, window) if self._model.config.emotion.first_look else {}
         opened = openings(self.vocabulary, looked)
@@ -190,24 +190,24 @@ class Reasoner:
             state = [] if read.n_shared else self.vocabulary.ids(state_text(window))
             beginning = state + opened[prompt.SECTIONS[0]]
         at = laid.next_position + read.n_shared
-        return Labelled(window, ask, label, laid, at, opened, beginning, read.chain_logits_V)
+        return Labelled(window, question, label, laid, at, opened, beginning, read.chain_logits_V)
 
-    def _from_ring(self, window: Window, ask: prompt.Ask) -> Laid | None:
+    def _from_ring(self, window: Window, question: prompt.Question) -> Laid | None:
         """The window from its session's ring; None where some of it is not there."""
         evidence: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
         ring = self._rings.get(evidence[0].ring) if evidence else None
-        if ring is None or ring.ask != ask:
+        if ring is None or ring.question != question:
             return None
-        return ring.lay_out(window, n_more=self._n_slots_after(ask))
+        return ring.lay_out(window, n_more=self._n_slots_after(question))
 
-    def _whole(self, window: Window, ask: prompt.Ask) -> Laid:
+    def _whole(self, window: Window, question: prompt.Question) -> Laid:
         """Trunk and evidence read together, as the checkpoint was trained to."""
-        evidence = assemble(self._model, self.vocabulary, window, ask)
+        evidence = assemble(self._model, self.vocabulary, window, question)
         x = evidence.x_ND
         mask = evidence.mask(ring=True).to(x.device) if self._ring else None
         memory = Memory(
             self._model.config.text,
-            x.shape[0] + self._n_slots_after(ask),
+            x.shape[0] + self._n_slots_after(question),
             dtype=self._model.dtype,
             device=self._model.device,
         )
@@ -216,9 +216,9 @@ class Reasoner:
         parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
         return Laid(memory, parts, evidence.next_position)
 
-    def _n_slots_after(self, ask: prompt.Ask) -> int:
+    def _n_slots_after(self, question: prompt.Question) -> int:
         """Slots a window needs behind its evidence: for its label branches, then in their place for its chain."""
-        tails = sum(len(self.vocabulary.ids(label)) for label in ask.labels)
+        tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
         return max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]]) -> Label:
@@ -260,7 +260,7 @@ class Reasoner:
             for new in decoder.section(section, limit, tags[following] if following else []):
                 yield ReasonDelta(name, new) if new else None
             sections[name] = section.text.strip()
-        read = read_answer(sections["answer"], labelled.ask.labels)
+        read = read_answer(sections["answer"], labelled.question.labels)
         probabilities = calibrate.joined(labelled.label.probabilities, read.label, self._calibration)
         answer = calibrate.verdict(probabilities, read.label, read.intensity, self._calibration)
         yield Label(answer.label, probabilities, "chain", labelled.label.conflict)
@@ -271,14 +271,14 @@ class Reasoner:
     # The plain way.
 
     @torch.inference_mode()
-    def read(self, window: Window, ask: prompt.Ask) -> Reading:
+    def read(self, window: Window, question: prompt.Question) -> Reading:
         """Trunk, evidence and label branches of one window in one pass of the plain modules."""
-        evidence = assemble(self._model, self.vocabulary, window, ask)
+        evidence = assemble(self._model, self.vocabulary, window, question)
         branches = [
             Branch(name, HIDDEN[name], self.vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)))
             for name in branch_names(window)
         ]
-        label_ids = [self.vocabulary.ids(label) for label in ask.labels]
+        label_ids = [self.vocabulary.ids(label) for label in question.labels]
         x, positions, mask, ends = self._lay_out(evidence, branches, label_ids)
         n_evidence = evidence.n_trunk + sum(chunk.x_ND.shape[0] for chunk in evidence.chunks)
         config = self._model.config.text
@@ -293,10 +293,10 @@ class Reasoner:
         for branch, end in zip(branches, ends, strict=True):
             rows = hidden[end : end + 1 + n_tails]
             log_p = torch.log_softmax(self._model.thinker.lm_head(rows).float(), dim=-1).cpu()
-            scores[branch.name] = label_scores(log_p, ask.labels, label_ids)
+            scores[branch.name] = label_scores(log_p, question.labels, label_ids)
         visible = torch.zeros(n_slots, dtype=torch.bool, device=self._model.device)
         visible[:n_evidence] = True
-        return Reading(window, ask, evidence, memory, visible, x.shape[0], self._label(window, scores))
+        return Reading(window, question, evidence, memory, visible, x.shape[0], self._label(window, scores))
 
     def _lay_out(
         self, evidence: Evidence, branches: list[Branch], label_ids: list[list[int]]

@@ -14,7 +14,7 @@ from typing import Any
 
 from realtime.errors import BadAsk, BadRequest
 from realtime.reason.prompt import UNSURE
-from realtime.records import Ask
+from realtime.records import Question
 
 MAX_BYTES = 4_096
 MAX_QUERY_CHARS = 200
@@ -25,7 +25,7 @@ MAX_LABEL_CHARS = 24
 _LABEL = re.compile(r"[^\W\d_][\w' -]*")
 
 
-def read(body: bytes, default_labels: tuple[str, ...]) -> Ask:
+def read(body: bytes, default_labels: tuple[str, ...]) -> Question:
     """Raises BadRequest for what is no JSON object, BadAsk for what no model can be asked."""
     try:
         value = json.loads(body)
@@ -36,10 +36,10 @@ def read(body: bytes, default_labels: tuple[str, ...]) -> Ask:
     unknown = sorted(set(value) - {"query", "labels"})
     if unknown:
         raise BadAsk(f"{unknown[0][:40]!r} is not part of a question.", "It has query and labels.")
-    return Ask(_query(value.get("query")), _labels(value.get("labels"), default_labels))
+    return Question(_query(value.get("query")), _labels(value.get("labels"), default_labels))
 
 
-def told(ask: Ask) -> dict[str, Any]:
+def told(ask: Question) -> dict[str, Any]:
     """As JSON, the way `read` takes it."""
     return {"query": ask.query, "labels": list(ask.labels)}
 

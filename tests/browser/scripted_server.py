@@ -20,11 +20,11 @@ from realtime.ingest.webrtc import answer
 from realtime.observe.metrics import Metrics
 from realtime.records import (
     Answer,
-    Ask,
     Conflict,
     Face,
     FrameEvidence,
     Label,
+    Question,
     ReasonDelta,
     ReasonDone,
     TokenMap,
@@ -65,10 +65,10 @@ class FocalPerceiver(ScriptedPerceiver):
 
 
 class WordByWord(ScriptedThinker):
-    def fast_label(self, window: Window, ask: Ask) -> Label:
+    def fast_label(self, window: Window, ask: Question) -> Label:
         return replace(super().fast_label(window, ask), conflict=_conflict(window, ask))
 
-    def reason(self, window: Window, ask: Ask) -> Iterator[ReasonDelta | Label | ReasonDone]:
+    def reason(self, window: Window, ask: Question) -> Iterator[ReasonDelta | Label | ReasonDone]:
         chain = CHAIN | {"face": faces_told(window)}
         for section, text in chain.items():
             for index, word in enumerate(text.split()):
@@ -87,7 +87,7 @@ def faces_told(window: Window) -> str:
     return " ".join(f"Person {chr(65 + index)}: Lip corners at height {index + 1}." for index in range(n_faces))
 
 
-def _conflict(window: Window, ask: Ask) -> Conflict | None:
+def _conflict(window: Window, ask: Question) -> Conflict | None:
     if not (window.speech and window.frames):
         return None
     rest = 0.2 / (len(ask.labels) - 1)

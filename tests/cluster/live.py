@@ -14,7 +14,7 @@ from typing import Any
 
 from realtime.cluster.engine import RayClient, RayEngine
 from realtime.observe.metrics import Metrics
-from realtime.records import Ask, ModelInfo, ReasonDelta, Window
+from realtime.records import ModelInfo, Question, ReasonDelta, Window
 from realtime.roles import Step
 from realtime.session import Session
 from realtime.settings import Settings
@@ -31,7 +31,7 @@ class Opened:
         self.model: ModelInfo = engine.model
         self._client = client
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> Any:
+    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> Any:
         return self._client
 
 
@@ -106,7 +106,7 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    async def reason(self, window: Window, ask: Ask) -> AsyncGenerator[Step, None]:
+    async def reason(self, window: Window, ask: Question) -> AsyncGenerator[Step, None]:
         async with aclosing(self._client.reason(window, ask)) as steps:
             async for step in steps:
                 yield step

@@ -20,7 +20,7 @@ from realtime.cluster.sizing.people import placed
 from realtime.errors import BadOffer
 from realtime.ingest import Source
 from realtime.observe.metrics import Metrics
-from realtime.records import Ask, Window
+from realtime.records import Question, Window
 from realtime.serve.app import LiveServer
 from realtime.settings import ServerSettings, Settings
 from tests.cluster.live import PATIENCE_S, Interrupted, Watched
@@ -85,7 +85,7 @@ async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_mom
 
 async def test_a_lost_encoder_costs_a_retry(engine: RayEngine) -> None:
     """Whose retry depends on where a call was: Serve's before it reached the replica, ours after (`calls.ask`)."""
-    clients = [await engine.open(seed, Ask()) for seed in range(12)]
+    clients = [await engine.open(seed, Question()) for seed in range(12)]
     victim, _ = await processes(engine, 0, 2)
     seeing = [asyncio.create_task(client.see(picture(float(at_s)))) for at_s, client in enumerate(clients)]
     await asyncio.sleep(0.05)
@@ -121,9 +121,9 @@ async def test_a_lost_ingest_node_costs_its_sessions_a_reconnect_and_others_noth
         await mine.run()
     mine.check()
     # Whoever comes back is taken by a node that is left.
-    again = await engine.open(1, Ask())
+    again = await engine.open(1, Question())
     frames = [await again.see(picture(float(at_s))) for at_s in range(2)]
-    assert (await again.fast_label(Window(0, 0.0, 2.0, tuple(frames), ()), Ask())).probabilities
+    assert (await again.fast_label(Window(0, 0.0, 2.0, tuple(frames), ()), Question())).probabilities
     again.close()
 
 

@@ -18,7 +18,7 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel, ClusterMismatch
 from realtime.observe.metrics import Metrics
-from realtime.records import Ask, Label, ReasonDone, SpeechSegment, Window
+from realtime.records import Label, Question, ReasonDone, SpeechSegment, Window
 from realtime.roles import EngineClient
 from realtime.settings import ModelSettings
 from tests.cluster.live import PATIENCE_S
@@ -65,8 +65,8 @@ async def concluded(client: EngineClient) -> tuple[Label, ReasonDone]:
     sound = (0.1 * noise.standard_normal(24_000)).astype(np.float32)
     heard = await client.hear(SpeechSegment(0.5, 2.0, sound))
     window = Window(0, 0.0, 3.0, tuple(frames), (heard,))
-    label = await client.fast_label(window, Ask())
-    last = [step async for step in client.reason(window, Ask())][-1]
+    label = await client.fast_label(window, Question())
+    last = [step async for step in client.reason(window, Question())][-1]
     assert isinstance(last, ReasonDone)
     return label, last
 
@@ -75,9 +75,9 @@ async def test_a_session_on_the_cluster_hears_what_it_would_hear_here(engine: Ra
     assert engine.model.name == "nano"
     with pytest.raises(BadModel, match="no adapter"):
         await engine.use(Path("mine"))
-    there = await engine.open(7, Ask())
+    there = await engine.open(7, Question())
     with ModelWorker() as worker:
-        here = await LocalEngine(loading.load("nano", engine="torch"), worker).open(7, Ask())
+        here = await LocalEngine(loading.load("nano", engine="torch"), worker).open(7, Question())
         expected, written = await concluded(here)
         here.close()
     label, chain = await concluded(there)

@@ -15,16 +15,16 @@ import torch
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.encoder import EncoderReplica, packed_frames
 from realtime.cluster.thinker import ThinkerReplica
-from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Question, Told, Who, slim
+from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Told, Who, WindowRequest, slim
 from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
-from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame, Window
+from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from realtime.roles import Step
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.towers.preprocess import log_mel
 from tests.model.test_adapters import of_language_model
 
-ASK = Ask()
+ASK = Question()
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
     nano: LoadedModel, thinker: ThinkerReplica
 ) -> None:
     window, who = window_of(nano), Who("a", "", ASK)
-    question = Question.of(window, who)
+    question = WindowRequest.of(window, who)
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:1])
     missed = await thinker.label(question)
@@ -142,7 +142,7 @@ async def test_what_goes_with_a_question_need_not_come_before_it(nano: LoadedMod
     window, who = window_of(nano), Who("a", "", ASK)
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:-1])
-    first, again = [await thinker.label(Question.of(window, who), parts[-1:]) for _ in range(2)]
+    first, again = [await thinker.label(WindowRequest.of(window, who), parts[-1:]) for _ in range(2)]
     assert isinstance(first, Labelled)
     assert isinstance(again, Labelled)
     assert again.label == first.label
@@ -159,7 +159,7 @@ async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano
     for name in ("", *folders):
         who = Who(f"session {name}", name, ASK)
         labelled = await replica.label(
-            Question.of(window, who), tuple(slim(part) for part in (*window.frames, *window.speech))
+            WindowRequest.of(window, who), tuple(slim(part) for part in (*window.frames, *window.speech))
         )
         assert isinstance(labelled, Labelled)
         said[name] = labelled.label.probabilities
@@ -174,7 +174,7 @@ async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano
     assert 4 * apart["a"] < min(apart[""], apart["b"]), apart
 
 
-async def written(thinker: ThinkerReplica, question: Question) -> list[Step]:
+async def written(thinker: ThinkerReplica, question: WindowRequest) -> list[Step]:
     steps: list[Step] = []
     async for told in thinker.reason(question):
         assert isinstance(told, Told)
@@ -189,7 +189,7 @@ async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
     for seed, name in enumerate(("a", "b")):
         window, who = window_of(nano, seed), Who(name, "", ASK)
         await thinker.append(who, tuple(slim(part) for part in (*window.frames, *window.speech)))
-        questions.append(Question.of(window, who))
+        questions.append(WindowRequest.of(window, who))
     alone = [await written(thinker, question) for question in questions]
     together = await asyncio.gather(*(written(thinker, question) for question in questions))
     for one, other in zip(alone, together, strict=True):
@@ -200,7 +200,7 @@ async def test_evidence_that_comes_after_its_question_is_waited_for(nano: Loaded
     window, who = window_of(nano), Who("a", "", ASK)
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:-1])
-    asked = asyncio.create_task(thinker.label(Question.of(window, who)))
+    asked = asyncio.create_task(thinker.label(WindowRequest.of(window, who)))
     await asyncio.sleep(0.01)
     await thinker.append(who, parts[-1:])
     assert isinstance(await asked, Labelled)
@@ -213,7 +213,7 @@ async def test_one_session_never_reads_another_s_evidence(nano: LoadedModel, thi
     for name, window in windows.items():
         await thinker.append(Who(name, "", ASK), tuple(slim(part) for part in (*window.frames, *window.speech)))
     for name, window in windows.items():
-        labelled = await thinker.label(Question.of(window, Who(name, "", ASK)))
+        labelled = await thinker.label(WindowRequest.of(window, Who(name, "", ASK)))
         assert isinstance(labelled, Labelled)
         expected = nano.thinker.fast_label(as_here(nano, window), ASK).probabilities
         assert max(abs(labelled.label.probabilities[key] - expected[key]) for key in expected) < 1e-4
@@ -224,7 +224,7 @@ async def test_sessions_beyond_the_bound_are_forgotten_oldest_first(nano: Loaded
     for name in ("a", "b", "c"):
         await thinker.append(Who(name, "", ASK), tuple(slim(part) for part in window.frames))
     assert (await thinker.counts())["sessions"] == 2
-    assert isinstance(await thinker.label(Question.of(window, Who("a", "", ASK))), Missing)
+    assert isinstance(await thinker.label(WindowRequest.of(window, Who("a", "", ASK))), Missing)
 
 
 class Doubler:

@@ -17,7 +17,7 @@ import ray
 
 from realtime.cluster import config, connect
 from realtime.cluster.engine import RayClient, RayEngine
-from realtime.records import Ask, Label, ReasonDone, Window
+from realtime.records import Label, Question, ReasonDone, Window
 from tests.cluster.nodes import SMALL
 from tests.scripted import picture
 
@@ -64,10 +64,10 @@ async def until_thinkers(n: int) -> None:
 
 async def session(engine: RayEngine, seed: int) -> tuple[RayClient, Window, Label]:
     """A client, a window of its own, and what it is labelled."""
-    client = await engine.open(seed, Ask())
+    client = await engine.open(seed, Question())
     frames = [await client.see(picture(float(at_s))) for at_s in range(seed % 3 + 1)]
     window = Window(0, 0.0, 3.0, tuple(frames), ())
-    return client, window, await client.fast_label(window, Ask())
+    return client, window, await client.fast_label(window, Question())
 
 
 @pytest.mark.usefixtures("shared_card")
@@ -80,7 +80,7 @@ async def test_a_queue_brings_a_thinker_and_its_end_takes_it_away(engine: RayEng
         """How many were written, each to its end."""
         n_written = 0
         while busy:
-            last = [step async for step in client.reason(window, Ask())][-1]
+            last = [step async for step in client.reason(window, Question())][-1]
             assert isinstance(last, ReasonDone)
             n_written += 1
         return n_written
@@ -88,7 +88,7 @@ async def test_a_queue_brings_a_thinker_and_its_end_takes_it_away(engine: RayEng
     async def relabelled() -> None:
         """Whoever holds a session by now holds what it needs to know."""
         for client, window, before in sessions:
-            label = await client.fast_label(window, Ask())
+            label = await client.fast_label(window, Question())
             assert label.probabilities == pytest.approx(before.probabilities, abs=1e-4)
 
     async with asyncio.TaskGroup() as group:

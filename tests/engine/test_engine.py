@@ -29,13 +29,13 @@ from realtime.engine.process import ModelFailed, ProcessEngine
 from realtime.engine.scheduler import Scheduler
 from realtime.errors import BadModel, ModelStopped
 from realtime.observe.metrics import Metrics
-from realtime.records import LABELS, Ask, Label, ReasonDone, Window
+from realtime.records import LABELS, Label, Question, ReasonDone, Window
 from realtime.roles import Step
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import CHAIN, ScriptedModel, ScriptedPerceiver, ScriptedSource, picture, speech
 
-ASK = Ask(labels=LABELS)
+ASK = Question(labels=LABELS)
 WITHIN_S = 60
 
 
@@ -96,9 +96,9 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_its_hint() -> None:
 
 
 async def test_after_a_kill_a_window_is_read_again_from_the_records_of_the_session(engine: ProcessEngine) -> None:
-    asked = Ask("is this sarcasm?", ("sincere", "sarcastic", "happy"))
+    asked = Question("is this sarcasm?", ("sincere", "sarcastic", "happy"))
     client = await engine.open(0, ASK)
-    await client.ask(asked)
+    await client.set_question(asked)
     evidence = await client.see(picture(0.0))
     kill(engine)
     # In flight, or waiting for the next process: a call either fails by that name or is answered by the next one.

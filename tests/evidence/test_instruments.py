@@ -13,7 +13,7 @@ from realtime.evidence.instruments import shell, state_of
 from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.stream import Reasoner
-from realtime.records import LABELS, Ask, Label, SpeechSegment, VideoFrame, Window
+from realtime.records import LABELS, Label, Question, SpeechSegment, VideoFrame, Window
 from realtime.towers.torch_runtime import TorchTowers
 
 
@@ -40,7 +40,7 @@ def answered(model: LoadedModel) -> tuple[np.ndarray, np.ndarray, Label]:
         picture = np.clip(rng.normal(128, 30, (240, 320, 3)), 0, 255).astype(np.uint8)
         seen = perceiver.see(VideoFrame(0.5, picture))
         heard = perceiver.hear(SpeechSegment(0.0, 2.0, rng.normal(0, 0.1, 32_000).astype(np.float32)))
-        label = model.thinker.fast_label(Window(0, 0.0, 2.0, (seen,), (heard,)), Ask(labels=model.labels))
+        label = model.thinker.fast_label(Window(0, 0.0, 2.0, (seen,), (heard,)), Question(labels=model.labels))
         return seen.tokens_ND, heard.tokens_ND, label
     finally:
         perceiver.close()

@@ -8,7 +8,7 @@ import pytest
 from realtime.engine.loading import LoadedModel, load
 from realtime.evidence.perceive import UNCHANGED_STEP, unchanged
 from realtime.evidence.tracks import TRACK_GAP_S, Tracks
-from realtime.records import Ask, VideoFrame, Window
+from realtime.records import Question, VideoFrame, Window
 
 STILL = np.random.default_rng(0).integers(0, 250, (96, 128, 3), dtype=np.uint8)
 
@@ -26,7 +26,7 @@ def test_noise_of_a_camera_is_a_change_and_rounding_is_none() -> None:
 
 
 def test_a_still_is_seen_once_and_read_once(nano: LoadedModel) -> None:
-    perception, ask = nano.perceiver(seed=0), Ask(labels=nano.labels)
+    perception, ask = nano.perceiver(seed=0), Question(labels=nano.labels)
     frames = tuple(perception.see(VideoFrame(float(s), STILL)) for s in range(4))
     assert perception.n_unchanged == 3
     assert [frame.at_s for frame in frames] == [0, 1, 2, 3]

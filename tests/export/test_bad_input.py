@@ -16,7 +16,7 @@ from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.reason.prompt import SECTIONS
-from realtime.records import Ask, ReasonDone, UInt8, VideoFrame, Window
+from realtime.records import Question, ReasonDone, UInt8, VideoFrame, Window
 from realtime.towers import artifact
 from realtime.towers import onnx_runtime as in_onnxruntime
 from realtime.towers.choice import Checkpoint, choose
@@ -95,8 +95,8 @@ def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, po
     random_weights.write(tmp_path / "3B", "3B", whole=True, smaller=smaller)
     assert len(list((tmp_path / "3B").glob("model-*"))) == 5
     model = load(str(tmp_path / "3B"), engine="torch")
-    ask, perceiver = Ask(labels=model.labels), model.perceiver(0)
-    perceiver.ask(ask)
+    ask, perceiver = Question(labels=model.labels), model.perceiver(0)
+    perceiver.set_question(ask)
     frame = perceiver.see(VideoFrame(0.5, portrait))
     window = Window(0, 0.0, 1.0, (frame,), ())
     assert frame.ring

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from realtime.publish.report import begun
-from realtime.records import Ask, Face, FrameEvidence, VideoFrame, Window
+from realtime.records import Face, FrameEvidence, Question, VideoFrame, Window
 from tests.scripted import ScriptedPerceiver
 
 
@@ -19,7 +19,7 @@ def frame(at_s: float, found: tuple[int, ...], measured: tuple[int, ...]) -> Fra
 
 
 def people(*frames: FrameEvidence) -> tuple[int, ...]:
-    return begun(Window(0, 0.0, 8.0, frames, ()), Ask(labels=("happy", "sad"))).people
+    return begun(Window(0, 0.0, 8.0, frames, ()), Question(labels=("happy", "sad"))).people
 
 
 def test_letters_go_by_size_in_the_newest_frame() -> None:

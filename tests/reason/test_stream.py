@@ -13,7 +13,7 @@ from realtime.engine.loading import LoadedModel, load
 from realtime.model.language import chunk_mask
 from realtime.reason import prompt
 from realtime.reason.branches import state_text, told_before
-from realtime.reason.prompt import SECTIONS, Ask
+from realtime.reason.prompt import SECTIONS, Question
 from realtime.reason.sequence import READ_AT_S, assemble, text_positions
 from realtime.records import (
     Face,
@@ -29,7 +29,7 @@ from realtime.records import (
 )
 from train.evaluation.batch import chains
 
-ASK = Ask()
+ASK = Question()
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_two_chains_written_in_turns_do_not_mix(nano: LoadedModel) -> None:
 
 
 def test_labels_of_ones_own_are_scored_word_by_word(nano: LoadedModel) -> None:
-    ask = Ask(query="Is this sarcasm?", labels=("sarcastic remark", "sincere", "no idea at all"))
+    ask = Question(query="Is this sarcasm?", labels=("sarcastic remark", "sincere", "no idea at all"))
     label = nano.thinker.fast_label(BOTH, ask)
     assert tuple(label.probabilities) == ask.labels
     vocabulary = nano.thinker.vocabulary

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from realtime.errors import BadAsk, BadRequest
-from realtime.records import LABELS, Ask
+from realtime.records import LABELS, Question
 from realtime.serve import asking
 
 
-def read(value: object) -> Ask:
+def read(value: object) -> Question:
     return asking.read(json.dumps(value).encode(), LABELS)
 
 
@@ -22,7 +22,7 @@ def test_a_question_and_labels_come_through_as_they_were_told() -> None:
 
 @pytest.mark.parametrize("nothing", [{}, {"query": None, "labels": None}, {"query": "  "}])
 def test_what_is_left_out_is_the_default(nothing: object) -> None:
-    assert read(nothing) == Ask(labels=LABELS)
+    assert read(nothing) == Question(labels=LABELS)
 
 
 def test_spaces_and_lines_become_one_space() -> None:

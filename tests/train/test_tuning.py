@@ -17,7 +17,7 @@ import torch
 from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
-from realtime.records import Ask, Window
+from realtime.records import Question, Window
 from train.readers.perceived import watch
 from train.tuning import tiny
 from train.tuning.data import Balanced, data_sha256
@@ -129,12 +129,12 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
     save_additions(model, emotion | {"drop": 0.0}, folder)
     served = load(str(folder), engine="torch")
     clip, vocabulary = work / "clips" / "clip0.mp4", served.thinker.vocabulary
-    reading = served.thinker.read(served_window(served, clip), Ask())
+    reading = served.thinker.read(served_window(served, clip), Question())
     kept, trainee = watch(clip, served), Trainee(served.weights, vocabulary)
     layout = Layout(served.weights, vocabulary, cues_off=0.0)
 
     scores = []
-    for word in Ask().labels:
+    for word in Question().labels:
         sequence = layout.asked(Example(kept, SECTIONS, {"both": word}, draw=0))
         log_p = torch.log_softmax(served.weights.thinker.lm_head(trainee.hidden([sequence])[0]), -1)
         ids, at = vocabulary.ids(word), sequence.label_rows["both"]

@@ -20,7 +20,7 @@ from realtime.errors import NotMedia, RealtimeError
 from realtime.evidence.perceive import Perception
 from realtime.reason import calibrate
 from realtime.reason.chain import read_answer
-from realtime.reason.prompt import Ask
+from realtime.reason.prompt import Question
 from realtime.records import LABELS, Label, Window
 from train.coet.checks import faithful
 from train.evaluation.batch import chains
@@ -45,8 +45,8 @@ class Asked:
     variant: Variant = WHOLE
 
     @property
-    def ask(self) -> Ask:
-        return Ask(query=self.question, labels=self.labels)
+    def ask(self) -> Question:
+        return Question(query=self.question, labels=self.labels)
 
 
 _loaded: tuple[LoadedModel, Asked] | RealtimeError | None = None

@@ -87,7 +87,9 @@ class Row:
 
 
 @torch.inference_mode()
-def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Ask) -> tuple[list[Label], list[dict[str, str]]]:
+def chains(
+    model: LoadedModel, windows: Sequence[Window], ask: prompt.Question
+) -> tuple[list[Label], list[dict[str, str]]]:
     """Fast labels and the sections of every window's chain."""
     reasoner, weights = model.thinker, model.weights
     vocabulary, device = reasoner.vocabulary, weights.device

@@ -30,7 +30,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.model.products import Narrow
 from realtime.reason.chain import read_answer
 from realtime.reason.stream import Reasoner
-from realtime.records import Ask, FrameEvidence, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
+from realtime.records import FrameEvidence, Question, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from train.command import run_command
 from train.nano import ferplus, ravdess
 
@@ -71,7 +71,7 @@ def windows(model: LoadedModel, data: Path, n: int, seed: int) -> Iterator[tuple
         yield window, (None, played, shown)[index % 3]
 
 
-def in_ring(model: LoadedModel, window: Window, ask: Ask) -> Window:
+def in_ring(model: LoadedModel, window: Window, ask: Question) -> Window:
     ring = model.thinker.open_ring(ask)
     if ring is None:
         return window
@@ -82,7 +82,7 @@ def in_ring(model: LoadedModel, window: Window, ask: Ask) -> Window:
     )
 
 
-def answered(thinker: Reasoner, window: Window, ask: Ask) -> tuple[str | None, dict[str, str]]:
+def answered(thinker: Reasoner, window: Window, ask: Question) -> tuple[str | None, dict[str, str]]:
     """The label that the chain arrives at, and its words."""
     done = list(thinker.reason(window, ask))[-1]
     assert isinstance(done, ReasonDone)
@@ -92,7 +92,7 @@ def answered(thinker: Reasoner, window: Window, ask: Ask) -> tuple[str | None, d
 def compare(
     model: LoadedModel, data: Path, n: int, *, kinds: Sequence[Narrow] = ("int8",), seed: int = 0
 ) -> dict[str, Any]:
-    ask = Ask(labels=model.labels)
+    ask = Question(labels=model.labels)
     weights = model.weights
     full = model.thinker
     narrow = {kind: Reasoner(weights, full.vocabulary, narrow=kind) for kind in kinds}

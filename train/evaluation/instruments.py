@@ -21,7 +21,7 @@ from realtime.evidence import tokens
 from realtime.evidence.perceive import Perception
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
-from realtime.records import Ask
+from realtime.records import Question
 from train.arrays import Float64, Int64
 from train.evaluation.samples import SAMPLES, Sample, sessions
 from train.nano import crowd
@@ -77,7 +77,7 @@ def verdicts(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[Float6
         model.weights,
         model.towers,
         query=model.thinker.query_embeddings,
-        ask=Ask(labels=model.labels),
+        question=Question(labels=model.labels),
         seed=0,
         frame_cues=listening.of_frame,
         voice_cues=listening.of_voice,

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from realtime.engine.loading import LoadedModel, load
-from realtime.reason.prompt import SECTIONS, Ask
+from realtime.reason.prompt import SECTIONS, Question
 from realtime.records import FrameEvidence, SpeechEvidence, Window
 from train.evaluation.batch import chains
 from train.evaluation.fidelity import faces, voices
@@ -29,7 +29,9 @@ from train.evaluation.fidelity import faces, voices
 BATCH = 24
 
 
-def told(model: LoadedModel, pairs: Sequence[tuple[FrameEvidence, SpeechEvidence]], ask: Ask) -> list[dict[str, str]]:
+def told(
+    model: LoadedModel, pairs: Sequence[tuple[FrameEvidence, SpeechEvidence]], ask: Question
+) -> list[dict[str, str]]:
     """The sections of each pair's chain."""
     out: list[dict[str, str]] = []
     for first in range(0, len(pairs), BATCH):
@@ -40,7 +42,7 @@ def told(model: LoadedModel, pairs: Sequence[tuple[FrameEvidence, SpeechEvidence
 
 def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[str, Any]:
     """Share of chains (of `n`) with the same words in a section, by what was swapped."""
-    rng, ask = np.random.default_rng(seed), Ask(labels=model.labels)
+    rng, ask = np.random.default_rng(seed), Question(labels=model.labels)
     seen = [face for face, _ in faces(model, data, n, rng)]
     heard = [voice for voice, _ in voices(model, data, n, rng)]
     other_seen, other_heard = seen[1:] + seen[:1], heard[1:] + heard[:1]

@@ -16,7 +16,7 @@ from realtime.engine.loading import LoadedModel
 from realtime.evidence.perceive import Perception
 from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
 from realtime.model.thinker import EmoThinker
-from realtime.records import Ask, FrameEvidence, SpeechEvidence, SpeechSegment, VideoFrame
+from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
 from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
 from train.nano.words import with_frame_words, with_voice_words
 
@@ -68,7 +68,7 @@ TABLE = {
 class VariedPerception:
     """A session's perception with the switches thrown. Its evidence is read as a whole, past the session's ring."""
 
-    def __init__(self, model: LoadedModel, variant: Variant, ask: Ask) -> None:
+    def __init__(self, model: LoadedModel, variant: Variant, ask: Question) -> None:
         self._parts = variant.parts
         frame_cues = variant.cues
         if "F" not in variant.parts:
@@ -79,7 +79,7 @@ class VariedPerception:
             varied(model.weights, variant),
             model.towers,
             query=model.thinker.query_embeddings,
-            ask=ask,
+            question=ask,
             seed=0,
             frame_cues=partial(with_frame_words, encoder=encoder)
             if variant.words

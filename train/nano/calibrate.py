@@ -26,7 +26,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.reason import calibrate
 from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
-from realtime.reason.prompt import Ask
+from realtime.reason.prompt import Question
 from train.evaluation.answering import Asked, perceive
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES
@@ -43,7 +43,7 @@ LIVE_FACES = 600
 
 
 def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
-    ask, answered = Ask(labels=model.labels), []
+    ask, answered = Question(labels=model.labels), []
     # On average over what is drawn a face counts as one.
     often = material.corpus.face_p * len(material.corpus.face_rows)
     counts = dict(zip(material.corpus.face_rows.tolist(), (1 / often).tolist(), strict=True))

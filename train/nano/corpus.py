@@ -267,7 +267,7 @@ def main() -> None:
 
     def texts() -> Iterator[str]:
         for question in EXTRA_QUESTIONS:
-            yield prompt.trunk_text("nano", prompt.Ask(query=question))
+            yield prompt.trunk_text("nano", prompt.Question(query=question))
         for _ in range(6000):
             example = corpus.draw(rng)
             state = {
@@ -276,7 +276,7 @@ def main() -> None:
                 "has_speech": example.voice_row >= 0,
             }
             yield (
-                prompt.trunk_text("nano", prompt.Ask())
+                prompt.trunk_text("nano", prompt.Question())
                 + prompt.branch_text(**state, opening="")
                 + as_text(example.sections)
             )

@@ -78,8 +78,8 @@ class Layout:
         n_sound = sum(material.sound[row].shape[0] for row in said(example))
         return 65 * example.n_frames + n_sound + sum(len(text) for text in example.sections.values()) // 5
 
-    def query(self, ask: prompt.Ask | None = None) -> str:
-        return prompt.query_text("nano", ask or prompt.Ask())
+    def query(self, ask: prompt.Question | None = None) -> str:
+        return prompt.query_text("nano", ask or prompt.Question())
 
     def entry(self, material: Material, example: Example, rng: np.random.Generator) -> PoolEntry:
         pool = material.frames
@@ -89,7 +89,7 @@ class Layout:
         self,
         material: Material,
         example: Example,
-        ask: prompt.Ask,
+        ask: prompt.Question,
         rng: np.random.Generator,
         switches: CueSwitches,
     ) -> tuple[list[int], list[Chunk]]:
@@ -179,9 +179,9 @@ class Layout:
 
     def asked(self, material: Material, example: Example, rng: np.random.Generator) -> Sequence:
         """Evidence and label branches: what a first look reads."""
-        ask = prompt.Ask()
+        ask = prompt.Question()
         if rng.random() < EXTRA_QUESTION_SHARE:
-            ask = prompt.Ask(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
+            ask = prompt.Question(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
         on = rng.random(4) >= CUES_OFF_SHARE
         switches = IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
         trunk_ids, chunks = self.chunks(material, example, ask, rng, switches)

@@ -174,7 +174,7 @@ def written(model: EmoThinker, layout: Layout, material: Material, n: int) -> st
     loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, served, towers=None)  # type: ignore[arg-type]
     rng = np.random.default_rng(77)
     examples = [material.draw(rng) for _ in range(n)]
-    _, sections = chains(loaded, [layout.window(material, example, rng) for example in examples], prompt.Ask())
+    _, sections = chains(loaded, [layout.window(material, example, rng) for example in examples], prompt.Question())
     counts = {"face": [0, 0], "voice": [0, 0]}
     right = []
     for example, section in zip(examples, sections, strict=True):

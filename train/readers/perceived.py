@@ -27,8 +27,8 @@ from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings, RollingBuffer
 from realtime.records import (
-    Ask,
     FrameEvidence,
+    Question,
     SpeechEdge,
     SpeechEvidence,
     SpeechSegment,
@@ -103,7 +103,7 @@ class Watcher:
             self.model.weights,
             self.model.towers,
             query=reader.query_embeddings,
-            ask=Ask(labels=self.model.labels),
+            question=Question(labels=self.model.labels),
             seed=0,
             now_s=time.perf_counter,
             frame_cues=self._listen_to_frame,

@@ -80,7 +80,7 @@ class Layout:
 
     def asked(self, example: Example) -> Sequence:
         """Evidence and label branches: what a first look reads."""
-        ask = prompt.Ask()
+        ask = prompt.Question()
         trunk_ids, chunks = self.evidence(example, ask)
         window = example.perceived.window
         n_trunk, sizes = len(trunk_ids), [chunk.n_tokens for chunk in chunks]
@@ -155,7 +155,7 @@ class Layout:
         end = self.vocabulary.ids(prompt.END_OF_TURN)
         return ids + end, given + [False] * len(end)
 
-    def evidence(self, example: Example, ask: prompt.Ask) -> tuple[list[int], list[Chunk]]:
+    def evidence(self, example: Example, ask: prompt.Question) -> tuple[list[int], list[Chunk]]:
         trunk_ids = self.vocabulary.ids(prompt.trunk_text(self.wording, ask))
         text_QD = self.embed(self.vocabulary.ids(prompt.query_text(self.wording, ask))).detach()
         window, base = example.perceived.window, len(trunk_ids)

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.branches import n_faces, told_before
-from realtime.reason.prompt import Ask
+from realtime.reason.prompt import Question
 from realtime.records import Window
 from train.tuning.layout import IGNORED, Example, Layout
 from train.tuning.layout import Sequence as Laid
@@ -79,7 +79,7 @@ class Trainee(nn.Module):
 
     def first_looks(self, asked: Sequence[Laid], windows: Sequence[Window]) -> list[dict[str, tuple[str, ...]]]:
         """What chains are told of the likeliest label of each branch, by its first token."""
-        hidden, labels = self.hidden(asked), Ask().labels
+        hidden, labels = self.hidden(asked), Question().labels
         first = [self._vocabulary.ids(label)[0] for label in labels]
         looks = []
         for row, (one, window) in enumerate(zip(asked, windows, strict=True)):

@@ -60,7 +60,10 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
     save_file(state, folder / checkpoint.WEIGHTS, metadata={"format": "pt"})
     whole = {"model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
     (folder / "config.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    words = [prompt.trunk_text("omni", prompt.Ask()), *(f"{tag} {label}" for tag in prompt.TAGS for label in LABELS)]
+    words = [
+        prompt.trunk_text("omni", prompt.Question()),
+        *(f"{tag} {label}" for tag in prompt.TAGS for label in LABELS),
+    ]
     train_tokenizer(iter(words * 3), VOCABULARY).save(str(folder / "tokenizer.json"))
     return folder
 

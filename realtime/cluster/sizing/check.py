@@ -22,7 +22,7 @@ from realtime.cluster.sizing.people import Life, Person, percentile_ms
 from realtime.cluster.sizing.service import TOKENS_PER_STEP, ServiceTimes
 from realtime.cluster.sizing.simulate import SPEECH_S, Figures, Scenario, simulate
 from realtime.observe.metrics import Metrics
-from realtime.records import SAMPLE_RATE_HZ, Ask, FrameEvidence, SpeechSegment, VideoFrame, Window
+from realtime.records import SAMPLE_RATE_HZ, FrameEvidence, Question, SpeechSegment, VideoFrame, Window
 from realtime.settings import ModelSettings
 
 ALONE = 12
@@ -36,7 +36,7 @@ NEAR = 2.0
 
 async def alone(engine: RayEngine, model: str) -> ServiceTimes:
     """Medians, as one session sees them: calls, queues that are empty and perception included."""
-    client = await engine.open(0, Ask())
+    client = await engine.open(0, Question())
     noise = np.random.default_rng(0)
     speech_s = sum(SPEECH_S) / 2
     took: dict[str, list[float]] = {name: [] for name in ("call", "see", "hear", "label", "chain", "steps")}
@@ -59,9 +59,9 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
         heard = await client.hear(SpeechSegment(index - speech_s, float(index), sound_N))
         at_s = since(at_s, "hear")
         window = Window(index, frames[0].at_s, float(index), tuple(frames), (heard,))
-        await client.fast_label(window, Ask())
+        await client.fast_label(window, Question())
         at_s = since(at_s, "label")
-        took["steps"].append(float(len([step async for step in client.reason(window, Ask())])))
+        took["steps"].append(float(len([step async for step in client.reason(window, Question())])))
         since(at_s, "chain")
     client.close()
     typical = {name: median(values) for name, values in took.items()}

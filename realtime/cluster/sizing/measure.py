@@ -32,13 +32,13 @@ from realtime.cluster.encoder import EncoderReplica, packed_frames
 from realtime.cluster.engine import RayEngine, started
 from realtime.cluster.sizing.people import Life, Person, Placed, percentile_ms, placed
 from realtime.cluster.thinker import ThinkerReplica
-from realtime.cluster.wire import EncodeRequest, Question, Who, slim
+from realtime.cluster.wire import EncodeRequest, Who, WindowRequest, slim
 from realtime.engine import loading
 from realtime.engine.process import ProcessEngine
 from realtime.engine.start import load_model
 from realtime.errors import ClusterUnreachable
 from realtime.observe.metrics import Metrics
-from realtime.records import SAMPLE_RATE_HZ, Ask, FrameEvidence, SpeechSegment, VideoFrame, Window
+from realtime.records import SAMPLE_RATE_HZ, FrameEvidence, Question, SpeechSegment, VideoFrame, Window
 from realtime.roles import EngineClient
 from realtime.settings import ModelSettings
 from realtime.towers.batch import FrameInput, drop_noise, vision_inputs
@@ -71,7 +71,7 @@ class Scene:
         began_s = time.perf_counter()
         heard = await self._client.hear(SpeechSegment(self._at_s - SPEECH_S, self._at_s, sound))
         window = Window(index, self._frames[0].at_s, self._at_s, tuple(self._frames), (heard,))
-        await self._client.fast_label(window, Ask())
+        await self._client.fast_label(window, Question())
         return window, (time.perf_counter() - began_s) * 1000
 
 
@@ -101,7 +101,7 @@ def frames(model: str) -> dict[str, float]:
     def request() -> EncodeRequest:
         focal = torch.rand(64, generator=noise) < 0.2
         frame = FrameInput(torch.rand(3, 224, 224, generator=noise), focal, drop_noise(focal, seed=0), 0.2)
-        return EncodeRequest("", Ask(), packed_frames(vision_inputs([frame], text_QD)))
+        return EncodeRequest("", Question(), packed_frames(vision_inputs([frame], text_QD)))
 
     def seconds(work: Callable[[], Any]) -> float:
         began_s = time.perf_counter()
@@ -138,11 +138,11 @@ async def chains(model: str) -> dict[str, float]:
         ]
         perceiver.close()
         parts = tuple(slim(replace(part, number=number)) for number, part in enumerate(seen, start=1))
-        who = Who(str(session), "", Ask())
+        who = Who(str(session), "", Question())
         await thinker.append(who, parts)
-        questions.append(Question.of(Window(0, 0.0, 4.0, parts, ()), who))  # type: ignore[arg-type]
+        questions.append(WindowRequest.of(Window(0, 0.0, 4.0, parts, ()), who))  # type: ignore[arg-type]
 
-    async def write(question: Question) -> None:
+    async def write(question: WindowRequest) -> None:
         async for _ in thinker.reason(question):
             pass
 
@@ -216,7 +216,7 @@ async def measure(address: str, model: str, *, windows: int, kills: bool) -> dic
     wanted = ModelSettings(name=model)
     async with started(address, wanted, metrics=Metrics(), sessions=SESSIONS) as there:
         async with ProcessEngine(partial(load_model, wanted), Metrics()) as here:
-            local, remote = await here.open(0, Ask()), await there.open(0, Ask())
+            local, remote = await here.open(0, Question()), await there.open(0, Question())
             figures = await added(local, remote, windows=windows)
             local.close()
             remote.close()

@@ -22,7 +22,7 @@ from realtime.cluster.sizing.simulate import PAUSE_S, SPEECH_S, Figures
 from realtime.errors import NotDeployed
 from realtime.ingest import Sink
 from realtime.observe.metrics import Metrics
-from realtime.records import SAMPLE_RATE_HZ, Ask, SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import SAMPLE_RATE_HZ, Question, SpeechEdge, SpeechSegment, VideoFrame
 from realtime.session import Session
 from realtime.settings import Settings
 
@@ -78,7 +78,7 @@ class Placed:
         self.model = engine.model
         self._client = client
 
-    async def open(self, seed: int, ask: Ask, adapter: Path | None = None) -> RayClient:
+    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> RayClient:
         return self._client
 
 
@@ -133,7 +133,7 @@ class Life:
 async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayClient, int]:
     """A client, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
     for _ in range(64):
-        client = await engine.open(0, Ask())
+        client = await engine.open(0, Question())
         pid = (await client.link.thinker().counts.remote())["pid"]
         if pid != elsewhere:
             return client, pid
