@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from realtime.model.checkpoint import NANO
+from realtime.records import UInt8
 from tests.ingest.media_files import room, voice, write_clip
 
 
@@ -37,3 +38,11 @@ def a_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sound_N = np.concatenate([room(1.0), voice(2.0), room(2.0, seed=1)])
     path = tmp_path_factory.mktemp("recording") / "clip.mp4"
     return write_clip(path, pictures_s=[index / 10 for index in range(50)], sound_N=sound_N)
+
+
+@pytest.fixture(scope="session")
+def portrait() -> UInt8:
+    """A NASA portrait (public domain) that scikit-image ships: one smiling face in 512×512."""
+    from skimage import data
+
+    return np.asarray(data.astronaut())

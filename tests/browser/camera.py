@@ -8,7 +8,6 @@ rightly be reported as frozen, and digital silence as a muted microphone.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 import wave
@@ -18,6 +17,8 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+
+from tests.recorded import real_clips
 
 RATE_HZ = 48_000
 FPS = 15
@@ -42,19 +43,10 @@ class FakeCamera:
         ]
 
 
-def data_folder() -> Path | None:
-    """Where the recorded clips are, or None where there are none."""
-    named = os.environ.get("EMOTHINKER_DATA")
-    folder = Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
-    return folder if (folder / "crema_d" / "clips").is_dir() else None
-
-
 def best_there_is(folder: Path) -> FakeCamera:
     """A real clip where the data folder is at hand, else the portrait."""
-    data = data_folder()
-    if data is None:
-        return portrait(folder)
-    return from_clip(sorted((data / "crema_d" / "clips").glob("*HAP*"))[0], folder)
+    happy = [clip for clip in real_clips() if "HAP" in clip.name]
+    return from_clip(happy[0], folder) if happy else portrait(folder)
 
 
 def from_clip(clip: Path, folder: Path) -> FakeCamera:

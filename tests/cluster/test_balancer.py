@@ -20,7 +20,7 @@ from realtime.serve.certificate import own_certificate
 from tests.cluster.nodes import ROOT
 from tests.load.peers import SDP, Opened
 from tests.load.server import serving
-from tests.serve.test_app import sender
+from tests.serve.live_server import sender
 
 
 def haproxy() -> str | None:

@@ -27,7 +27,7 @@ from tests.cluster.live import PATIENCE_S, Interrupted, Watched
 from tests.load.peers import SDP, Opened
 from tests.load.server import serving
 from tests.scripted import picture
-from tests.serve.test_app import sender
+from tests.serve.live_server import sender
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 RETRY_AFTER_S = 7

@@ -22,7 +22,7 @@ from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegm
 from realtime.roles import Step
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.towers.preprocess import log_mel
-from tests.model.test_adapters import of_language_model
+from tests.model.adapter_files import of_language_model
 
 ASK = Question()
 

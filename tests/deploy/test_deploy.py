@@ -23,7 +23,7 @@ from realtime.cli import _parser
 from realtime.engine.metrics import ChainMetrics
 from realtime.observe.metrics import Metrics
 from realtime.settings import load
-from tests.serve.test_app import serving
+from tests.serve.live_server import serving
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "realtime/deploy"

@@ -9,7 +9,7 @@ from realtime.evidence.baseline import FaceBaseline, fit_population, squash
 from realtime.evidence.cues import ACTION_UNITS, CUES, GEOMETRY_SIZE, geometry, head_pose, measure_face, raw_cues
 from realtime.evidence.faces import FaceFinder
 from realtime.records import Face, Float32, UInt8
-from tests.evidence.conftest import clip, frames_of
+from tests.recorded import clip, frames_of
 
 WIDTH, HEIGHT = 640, 480
 

@@ -12,7 +12,7 @@ import pytest
 from realtime.evidence.faces import FaceFinder, mesh_of_face
 from realtime.evidence.tracks import TRACK_GAP_S, Tracks
 from realtime.records import UInt8
-from tests.evidence.conftest import clip, frames_of
+from tests.recorded import clip, frames_of
 
 
 @pytest.mark.parametrize("emotion", ["ANG", "HAP", "NEU"])

@@ -11,7 +11,7 @@ import scipy.signal
 from realtime.evidence.baseline import VOICE_PSEUDO_COUNT, VoiceBaseline, fit_voice_population, population
 from realtime.evidence.voice import VOICE_FEATURES, VOICE_VALUES, measure_voice, voice_features
 from realtime.records import SAMPLE_RATE_HZ, Float32
-from tests.evidence.conftest import clip, sound_of
+from tests.recorded import clip, sound_of
 
 
 def spoken(pitch_hz: float, *, seconds: float = 2.0, syllables_hz: float = 4.0, gain: float = 0.3) -> Float32:

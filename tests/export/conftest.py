@@ -5,11 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from export import onnx
-from realtime.records import UInt8
 from realtime.towers.graph import AUDIO_OUTPUTS
 from tests.export.shapes import write_checkpoint
 
@@ -28,14 +26,6 @@ def root(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for precision, opset in (("fp32", 20), ("fp32", 23), ("fp16", 23)):
         onnx.export(folder, path, name="small", precision=precision, opset=opset)
     return path
-
-
-@pytest.fixture(scope="session")
-def portrait() -> UInt8:
-    """A NASA portrait (public domain) that scikit-image ships: one smiling face in 512×512."""
-    from skimage import data
-
-    return np.asarray(data.astronaut())
 
 
 class Traced:

@@ -12,7 +12,7 @@ from realtime.engine.loading import load
 from realtime.model import checkpoint
 from realtime.records import UInt8, VideoFrame
 from realtime.towers import artifact
-from tests.export.test_trt import NEEDS_RTX
+from tests.export.rtx import needs_rtx
 from train.evaluation.samples import Sample
 
 pytestmark = pytest.mark.slow
@@ -23,8 +23,8 @@ def test_nano_through_onnxruntime_equals_torch_and_transformers(nano_exports: Pa
     assert fine, figures
 
 
+@needs_rtx
 def test_nano_compiles_in_tensorrt_rtx(nano_exports: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
     made, new = trt.export(checkpoint.NANO, nano_exports, name="nano", precision="fp32", flavor="rtx", target="SM86")
     assert new
     assert set(made.files) == {"vision.engine", "audio.engine"}

@@ -12,13 +12,12 @@ from realtime.errors import EngineMissing
 from realtime.towers import artifact
 from realtime.towers.artifact import EngineMismatch
 from realtime.towers.tensorrt_runtime import fits_here
+from tests.export.rtx import needs_rtx
 
-NEEDS_RTX = "tensorrt-rtx-cu13 is not installed (Linux x86-64 only): pip install tensorrt-rtx-cu13"
 
-
+@needs_rtx
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_both_towers_compile_for_a_card_that_is_not_here(folder: Path, root: Path, precision: str) -> None:
-    pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
     asked = {
         "name": "small",
         "precision": precision,
@@ -39,8 +38,8 @@ def test_both_towers_compile_for_a_card_that_is_not_here(folder: Path, root: Pat
     assert new
 
 
+@needs_rtx
 def test_an_unknown_card_is_refused(folder: Path, root: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason=NEEDS_RTX)
     with pytest.raises(EngineMissing, match=r"It builds for: .*SM86"):
         trt.export(folder, root, name="small", precision="fp16", flavor="rtx", target="SM90")
 

@@ -1,8 +1,7 @@
-"""Media for the ingest tests: real clips where they are there, small made ones, and a sink that remembers."""
+"""Small media files made for tests, and a sink that remembers what it was given."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,8 +13,6 @@ import numpy.typing as npt
 from scipy.signal import lfilter
 
 from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
-
-DATA = Path(os.environ.get("EMOTHINKER_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 
 
 @dataclass
@@ -50,10 +47,6 @@ class RememberingSink:
 
     async def ended(self, reason: str) -> None:
         self.reasons.append(reason)
-
-
-def real_clips() -> list[Path]:
-    return sorted((DATA / "crema_d" / "clips").glob("*.flv"))
 
 
 def voice(seconds: float) -> npt.NDArray[np.float32]:

@@ -13,7 +13,8 @@ from realtime.errors import NotMedia
 from realtime.ingest.media import MediaSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
-from tests.ingest.media_files import RememberingSink, real_clips, room, voice, write_clip
+from tests.ingest.media_files import RememberingSink, room, voice, write_clip
+from tests.recorded import real_clips
 
 AT_30_FPS = [index / 30 for index in range(100)]
 SPOKEN = np.concatenate([room(0.8), voice(1.4), room(1.1)])

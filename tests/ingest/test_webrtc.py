@@ -25,7 +25,8 @@ from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.ingest.stagger import Stagger
 from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
-from tests.ingest.media_files import RememberingSink, real_clips, room, voice, write_clip
+from tests.ingest.media_files import RememberingSink, room, voice, write_clip
+from tests.recorded import real_clips
 
 PATIENT_S = 60.0
 "For what takes a second on a machine that does nothing else."

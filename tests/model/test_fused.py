@@ -7,43 +7,12 @@ from typing import get_args
 
 import pytest
 import torch
-from torch import Tensor, nn
 
-from realtime.model.config import TextConfig
-from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, Memory
+from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel
 from realtime.model.language import LanguageModel
 from realtime.model.products import Narrow, Product
 from realtime.reason.sequence import text_positions
-
-CONFIG = TextConfig(
-    vocab_size=50,
-    hidden_size=64,
-    intermediate_size=96,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    num_key_value_heads=2,
-    rope_theta=10_000.0,
-    mrope_section=(2, 3, 3),
-)
-CPU = torch.device("cpu")
-
-
-def drawn_model(seed: int = 0) -> tuple[LanguageModel, nn.Linear]:
-    """With the usual small weights neither positions nor masks would change much, and faults would hide."""
-    torch.manual_seed(seed)
-    model, head = LanguageModel(CONFIG), nn.Linear(64, 50, bias=False)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn_like(weight) * (0.35 if weight.ndim > 1 else 0.5) + (weight.ndim == 1))
-    return model.eval().requires_grad_(False), head.requires_grad_(False)
-
-
-def memory(n_slots: int) -> Memory:
-    return Memory(CONFIG, n_slots, dtype=torch.float32, device=CPU)
-
-
-def close(a: Tensor, b: Tensor) -> bool:
-    return float((a - b).norm() / b.norm()) < 1e-5
+from tests.model.random_models import close, drawn_model, memory
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,7 @@ import torch
 from realtime.model import static_step
 from realtime.model.fused import FusedLanguageModel, Memory
 from realtime.model.static_step import StaticSteps, Token, static_steps
-from tests.model.test_fused import CONFIG, CPU, drawn_model
-
-
-def read_memory(fused: FusedLanguageModel, n: int, seed: int) -> Memory:
-    kept = Memory(CONFIG, 64, dtype=torch.float32, device=CPU)
-    x = torch.randn(n, 64, generator=torch.Generator().manual_seed(seed))
-    fused.read(x, *fused.text_rotary(0, n), kept)
-    return kept
+from tests.model.random_models import drawn_model, read_memory
 
 
 def following(fused: FusedLanguageModel, kept: Memory, token: int) -> int:

@@ -13,7 +13,7 @@ from realtime.model.language import LanguageModel, Slots
 from realtime.model.vision import rotate_half
 from realtime.reason.ring import PAGE_TOKENS, EvidenceRing, Place
 from realtime.reason.sequence import Chunk, text_positions
-from tests.model.test_fused import CONFIG, close, drawn_model
+from tests.model.random_models import CONFIG, close, drawn_model
 
 N_TRUNK, READ_AT = 7, 40
 CPU = torch.device("cpu")

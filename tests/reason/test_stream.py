@@ -4,68 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from realtime.engine.loading import LoadedModel, load
-from realtime.model.language import chunk_mask
 from realtime.reason import prompt
-from realtime.reason.branches import state_text, told_before
+from realtime.reason.branches import told_before
 from realtime.reason.prompt import SECTIONS, Question
-from realtime.reason.sequence import READ_AT_S, assemble, text_positions
+from realtime.reason.sequence import READ_AT_S
 from realtime.records import (
-    Face,
-    FrameEvidence,
-    Label,
-    ReasonDelta,
     ReasonDone,
-    Scene,
-    SpeechEvidence,
-    TokenCounts,
-    VoiceCues,
     Window,
 )
+from tests.reason.chains import guessed, run
+from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech
 from train.evaluation.batch import chains
-
-ASK = Question()
 
 
 @pytest.fixture(scope="module")
 def nano() -> LoadedModel:
     return load("nano", engine="torch")
-
-
-def drawn_frame(at_s: float, n_faces: int, seed: int) -> FrameEvidence:
-    rng = np.random.default_rng(seed)
-    faces = tuple(Face(i, (0.1 * i, 0.2, 0.2, 0.3), 0.9, None) for i in range(n_faces))
-    tokens = rng.normal(0, 0.5, (58, 256)).astype(np.float32)
-    positions = np.stack([np.zeros(58), np.arange(58) // 8, np.arange(58) % 8]).astype(np.int64)
-    return FrameEvidence(at_s, faces, (), Scene(0.5, 0.3), TokenCounts(36, 22, 6), tokens, positions)
-
-
-def drawn_speech(start_s: float, seed: int) -> SpeechEvidence:
-    rng = np.random.default_rng(seed)
-    steps = np.tile(np.arange(40), (3, 1)).astype(np.int64)
-    tokens = rng.normal(0, 0.5, (40, 256)).astype(np.float32)
-    return SpeechEvidence(start_s, start_s + 1.6, VoiceCues({}, {}, np.zeros(0, np.float32)), tokens, steps)
-
-
-BOTH = Window(0, 0.0, 3.0, tuple(drawn_frame(float(s), 1, s) for s in range(3)), (drawn_speech(1.2, 9),))
-FACE_ONLY = replace(BOTH, speech=())
-VOICE_ONLY = replace(BOTH, frames=())
-NOTHING = replace(BOTH, frames=(), speech=())
-
-
-def run(model: LoadedModel, window: Window) -> tuple[Label, list[ReasonDelta], Label, ReasonDone]:
-    fast = model.thinker.fast_label(window, ASK)
-    steps = list(model.thinker.reason(window, ASK))
-    deltas = [step for step in steps if isinstance(step, ReasonDelta)]
-    chain, done = steps[-2:]
-    assert isinstance(chain, Label)
-    assert isinstance(done, ReasonDone)
-    return fast, deltas, chain, done
 
 
 @pytest.mark.parametrize("window", [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING], ids=["both", "face", "voice", "nothing"])
@@ -81,32 +40,6 @@ def test_a_chain_is_well_formed_whatever_is_missing(nano: LoadedModel, window: W
         assert tuple(label.probabilities) == ASK.labels
     assert (fast.conflict is not None) == (window is BOTH)
     assert 0 <= done.answer.confidence <= 1
-
-
-def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[int], list[int]]:
-    """The tokens that the chain wrote, and the best next tokens of one pass of the plain modules over everything."""
-    weights, vocabulary = model.weights, model.thinker.vocabulary
-    emotion = weights.config.emotion
-    evidence = assemble(weights, vocabulary, window, ASK)
-    head = vocabulary.ids(state_text(window))
-    given = model.thinker.look(window, ASK).openings
-    chain: list[int] = []
-    opens: list[bool] = []
-    for name in SECTIONS:
-        said = vocabulary.ids(f"{done.sections[name]}</{name}>")
-        chain += [*given[name], *said]
-        opens += [True] * len(given[name]) + [False] * len(said)
-    ids = torch.tensor(head + chain)
-    x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks), weights.embed(ids)])
-    positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
-    positions.append(text_positions(len(ids), evidence.next_position))
-    sizes = [chunk.n_tokens for chunk in evidence.chunks] if emotion.ring else []
-    n_trunk = x.shape[0] - sum(sizes) - len(ids)
-    mask = chunk_mask(sizes, n_trunk=n_trunk, n_branch=len(ids))
-    hidden = weights.thinker.model(x[None], torch.cat(positions, 1)[:, None], mask)[0]
-    best = weights.thinker.lm_head(hidden[-len(chain) - 1 : -1]).argmax(-1).tolist()
-    written = [(said, guess) for said, guess, forced in zip(chain, best, opens, strict=True) if not forced]
-    return [said for said, _ in written], [guess for _, guess in written]
 
 
 @torch.inference_mode()

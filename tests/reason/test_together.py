@@ -17,10 +17,10 @@ from realtime.model.static_step import StaticSteps
 from realtime.reason import together
 from realtime.reason.stream import Reasoner
 from realtime.reason.together import MAX_ROWS, Seat, Together
-from realtime.records import ReasonDone, Window
-from tests.model.test_fused import drawn_model
-from tests.model.test_static_step import read_memory
-from tests.reason.test_stream import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
+from realtime.records import ReasonDone
+from tests.model.random_models import drawn_model, read_memory
+from tests.reason.chains import in_lockstep, sections
+from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
 
 WINDOWS = (BOTH, FACE_ONLY, VOICE_ONLY, NOTHING)
 
@@ -28,25 +28,6 @@ WINDOWS = (BOTH, FACE_ONLY, VOICE_ONLY, NOTHING)
 @pytest.fixture(scope="module")
 def nano() -> LoadedModel:
     return load("nano", engine="torch")
-
-
-def sections(thinker: Reasoner, window: Window) -> str:
-    done = list(thinker.reason(window, ASK))[-1]
-    assert isinstance(done, ReasonDone)
-    return str(dict(done.sections))
-
-
-def in_lockstep(thinker: Reasoner, windows: Sequence[Window]) -> list[str]:
-    """The sections of all chains, a step of each in turn."""
-    chains = dict(enumerate(thinker.reason(window, ASK) for window in windows))
-    written: dict[int, str] = {}
-    while chains:
-        for index, steps in list(chains.items()):
-            step = next(steps)
-            if isinstance(step, ReasonDone):
-                written[index] = str(dict(step.sections))
-                del chains[index]
-    return [written[index] for index in range(len(windows))]
 
 
 def test_four_chains_together_say_what_each_says_alone(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

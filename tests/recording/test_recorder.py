@@ -11,7 +11,7 @@ import pytest
 from realtime.recording.__main__ import main
 from realtime.recording.recorder import Recorder
 from realtime.recording.vault import EVENT, PICTURE, Vault, new_key, read_key
-from tests.serve.test_app import sender, serving, until
+from tests.serve.live_server import sender, serving, until
 
 
 async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_path: Path) -> None:

@@ -4,129 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import httpx
-import jsonschema
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.commands.watch import watch
-from realtime.engine.local import LocalEngine
-from realtime.engine.worker import ModelWorker
 from realtime.errors import PortTaken
 from realtime.ingest.settings import IceSettings
-from realtime.ingest.webrtc import answer, close_peer
-from realtime.observe.metrics import Metrics
 from realtime.publish.events import ErrorEvent
 from realtime.publish.schema import event_schema
-from realtime.recording.recorder import Recorder
 from realtime.serve import hosting
-from realtime.serve.app import LiveServer
 from realtime.serve.certificate import own_certificate
 from realtime.settings import PublishSettings, ServerSettings, Settings
-from tests.scripted import ScriptedModel
-
-SDP = {"Content-Type": "application/sdp"}
-VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
-
-
-@dataclass
-class Running:
-    live: LiveServer
-    http: httpx.AsyncClient
-    port: int
-    secret: str = ""
-    "Of the session opened last."
-
-    def socket(self, path: str, **options: Any) -> connect:
-        return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
-
-    @asynccontextmanager
-    async def events(self, path: str, after: int = 0, **options: Any) -> AsyncIterator[ClientConnection]:
-        """The event socket of the session opened last, with a ticket for it."""
-        ticket = (await self.http.post(f"{path}/tickets")).json()["ticket"]
-        async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as socket:
-            yield socket
-
-    async def whip(self, peer: RTCPeerConnection, query: str = "") -> str:
-        """Offer what the peer sends and take the answer; the path of the session, whose secret is sent from now on."""
-        await peer.setLocalDescription(await peer.createOffer())
-        reply = await self.http.post(f"/whip{query}", content=peer.localDescription.sdp, headers=SDP)
-        assert reply.status_code == 201, reply.text
-        assert reply.headers["content-type"] == "application/sdp"
-        await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
-        self.secret = reply.headers["session-secret"]
-        self.http.headers["Authorization"] = f"Bearer {self.secret}"
-        return str(reply.headers["location"])
-
-
-@asynccontextmanager
-async def serving(settings: Settings | None = None, recorder: Recorder | None = None) -> AsyncIterator[Running]:
-    settings = settings or Settings()
-    metrics = Metrics()
-    listening = hosting.listen("127.0.0.1", 0)
-    port = listening.getsockname()[1]
-    with listening, ModelWorker(metrics) as worker:
-        live = LiveServer(
-            engine=LocalEngine(ScriptedModel(), worker),
-            settings=settings,
-            metrics=metrics,
-            answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
-            recorder=recorder,
-        )
-        program = hosting.program(live, settings)
-        running = asyncio.create_task(program.serve(sockets=[listening]))
-        while not program.started:
-            await asyncio.sleep(0.01)
-        scheme, trusted = ("https", str(settings.server.tls_cert)) if settings.server.tls_cert else ("http", None)
-        context = ssl.create_default_context(cafile=trusted)
-        try:
-            async with httpx.AsyncClient(base_url=f"{scheme}://localhost:{port}", timeout=10, verify=context) as http:
-                yield Running(live, http, port)
-        finally:
-            program.should_exit = True
-            await running
-
-
-@asynccontextmanager
-async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTCPeerConnection]:
-    """A peer that sends aiortc's own test picture and silence."""
-    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    if audio:
-        peer.addTrack(AudioStreamTrack())
-    if video:
-        peer.addTrack(VideoStreamTrack())
-    try:
-        yield peer
-    finally:
-        await close_peer(peer)
-
-
-async def until(socket: Any, kind: str, within_s: float = 30) -> list[dict[str, Any]]:
-    """The events up to the first of that type, each checked against the schema."""
-    events: list[dict[str, Any]] = []
-    async with asyncio.timeout(within_s):
-        async for line in socket:
-            events.append(json.loads(line))
-            VALID.validate(events[-1])
-            if events[-1]["type"] == kind:
-                return events
-    raise AssertionError(f"the socket closed before a {kind}: {[event['type'] for event in events]}")
+from tests.serve.live_server import SDP, sender, serving, until
 
 
 async def test_a_peer_gets_events_reconnects_without_loss_and_leaves_nothing_behind() -> None:

@@ -13,7 +13,7 @@ from aiortc.mediastreams import VideoStreamTrack
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.webrtc import close_peer
 from realtime.settings import Settings
-from tests.serve.test_app import Running, serving, until
+from tests.serve.live_server import Running, serving, until
 from tests.serve.turn import Relay, coturn
 
 

@@ -10,7 +10,7 @@ from realtime.model.checkpoint import NANO
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.branches import openings, told_before
 from realtime.reason.prompt import SECTIONS
-from tests.train.test_measured import person, shares, voice
+from tests.train.observations import person, shares, voice
 from train.coet.measured import Observation, Writer
 from train.nano.corpus import Example, TextEncoder
 from train.nano.layout import NAMED_WEIGHT, SECTION_WEIGHTS, Layout

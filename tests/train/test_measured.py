@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 
@@ -12,29 +10,14 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import LABELS, SECTIONS
+from tests.train.observations import person, shares, voice
 from train.coet.checks import contradicts_itself, faithful
 from train.coet.measured import (
     CUE_WORDS,
     Observation,
-    PersonSeen,
-    VoiceHeard,
     Writer,
     as_text,
 )
-
-
-def shares(**given: float) -> np.ndarray:
-    return np.array([given.get(label, 0.0) for label in EXPERT_LABELS])
-
-
-def person(cues: Mapping[str, float], votes: np.ndarray) -> PersonSeen:
-    intensities = {name: cues.get(name, 0.0) for name in CUES}
-    return PersonSeen(intensities, (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, votes)
-
-
-def voice(votes: np.ndarray, **z: float) -> VoiceHeard:
-    return VoiceHeard({name: z.get(name, 0.0) for name in VOICE_VALUES}, votes, strong=False)
-
 
 SMILE = person({"lip_corner_pull": 0.8, "cheek_raise": 0.6}, shares(happy=0.9, neutral=0.1))
 ANGRY_VOICE = voice(shares(angry=1.0), loudness_db=2.0, pitch_hz=1.0)
