@@ -22,18 +22,14 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings
-from train.chat import ChatClient, ChatSettings, ChatUsage
-from train.coet import card, over_ray, record
-from train.coet.annotators import Annotator, MeasuredAnnotator
-from train.coet.openai import Endpoints, OpenAIAnnotator
+from train.coet import arguments, on_ray, record, summary
+from train.coet.annotators import Annotator
 from train.coet.run import Counts, Run
 from train.coet.store import DiskFull, Store
 from train.command import run_command
 from train.readers import folder, parquet, sets
 from train.readers.clip import Clip
 from train.readers.perceived import Perceived, measuring, watch
-
-KEY_VARIABLE = "EMOTHINKER_ANNOTATE_KEY"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,7 +38,6 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("output", type=Path, metavar="OUT")
     args.add_argument("--labels", type=Path, help="label file, where it is not IN/labels.csv or IN/labels.jsonl")
     args.add_argument("--layout", choices=sorted(sets.READERS), help="IN is that set as its owners publish it")
-    args.add_argument("--annotator", action="append", choices=("measured", "openai"), help="default: measured")
     args.add_argument("--instruments", default="nano", metavar="MODEL", help="whose experts measure (default: nano)")
     args.add_argument("--limit", type=int, help="only so many clips")
     args.add_argument(
@@ -54,52 +49,9 @@ def parser() -> argparse.ArgumentParser:
     )
     args.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     args.add_argument("--samples", type=int, default=40, help="records on the page of samples")
-    asked = args.add_argument_group("openai")
-    asked.add_argument("--url", help="of the endpoint, up to and with /v1")
-    asked.add_argument("--endpoint-model", help="the model's name there")
-    asked.add_argument("--audio-url", help="another endpoint for what is heard")
-    asked.add_argument("--audio-model")
-    asked.add_argument("--text-url", help="another endpoint for the stages that argue")
-    asked.add_argument("--text-model")
-    asked.add_argument("--concurrency", type=int, default=8)
-    asked.add_argument("--timeout-s", type=float, default=120.0)
-    asked.add_argument("--attempts", type=int, default=5)
-    asked.add_argument("--pause-s", type=float, default=1.0, help="before the second attempt, then doubled")
-    asked.add_argument("--price-in", type=float, default=0.0, help="per million prompt tokens")
-    asked.add_argument("--price-out", type=float, default=0.0)
-    asked.add_argument(
-        "--hide-label", action="store_true", help="do not tell the endpoint the label; the gate still does"
-    )
-    over_ray.add_arguments(args)
+    arguments.add_arguments(args)
+    on_ray.add_arguments(args)
     return args
-
-
-def annotators(args: argparse.Namespace) -> list[Annotator]:
-    made: list[Annotator] = []
-    for name in args.annotator or ["measured"]:
-        if name == "measured":
-            made.append(MeasuredAnnotator(args.seed))
-            continue
-        if not args.url or not args.endpoint_model:
-            raise BadSettings(
-                "The openai annotator needs --url and --endpoint-model.", "For example --url http://127.0.0.1:8000/v1."
-            )
-        usage = ChatUsage()
-
-        def endpoint(url: str, model: str, usage: ChatUsage = usage) -> ChatClient:
-            settings = ChatSettings(
-                url, model, KEY_VARIABLE, temperature=0.3, max_tokens=1500, timeout_s=args.timeout_s,
-                attempts=args.attempts, pause_s=args.pause_s, price_in=args.price_in, price_out=args.price_out,
-            )  # fmt: skip
-            return ChatClient(settings, usage)
-
-        main = endpoint(args.url, args.endpoint_model)
-        audio = endpoint(args.audio_url or args.url, args.audio_model) if args.audio_model else main
-        text = endpoint(args.text_url or args.url, args.text_model) if args.text_model else main
-        made.append(
-            OpenAIAnnotator(Endpoints(main, audio, text), usage, tell_label=not args.hide_label, seed=args.seed)
-        )
-    return made
 
 
 def chosen(args: argparse.Namespace) -> list[Clip]:
@@ -141,13 +93,13 @@ def write(
     took: dict[str, Any],
 ) -> dict[str, Any]:
     records = list(store.done.values())
-    of = card.summary(records, counts, made)
+    of = summary.summary(records, counts, made)
     if took:
         of["this_run"]["cluster"] = took
     texts = {
         "summary.json": json.dumps(of, indent=1, ensure_ascii=False) + "\n",
-        "README.md": card.card(of, settings),
-        "samples.html": card.samples_page(records, samples),
+        "README.md": summary.readme(of, settings),
+        "samples.html": summary.samples_page(records, samples),
     }
     for name, text in texts.items():
         temporary = out / f"{name}.tmp"
@@ -156,7 +108,7 @@ def write(
     return of
 
 
-def here(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
+def local_run(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
     """All of it in this process."""
     from realtime.engine.loading import load
 
@@ -171,7 +123,7 @@ def here(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
 
 def annotate(args: argparse.Namespace) -> int:
     clips = chosen(args)
-    made = annotators(args)
+    made = arguments.annotators(args)
     store = Store(args.output, retry_failed=args.retry_failed)
     settings = {name: str(value) for name, value in vars(args).items() if value not in (None, False)}
     (args.output / "run.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
@@ -181,9 +133,9 @@ def annotate(args: argparse.Namespace) -> int:
     with tqdm(total=len(clips), unit="clip", disable=None) as bar:
         try:
             if args.ray:
-                counts, took = over_ray.annotate(args, clips, store, made, lambda: bar.update())
+                counts, took = on_ray.annotate(args, clips, store, made, lambda: bar.update())
             else:
-                run = here(args, store, made)
+                run = local_run(args, store, made)
                 counts = run.counts
                 asyncio.run(run.all(clips, lambda: bar.update()))
         except DiskFull as full:
@@ -195,9 +147,9 @@ def annotate(args: argparse.Namespace) -> int:
             store.close()
         of = write(args.output, store, counts, made, settings, samples=args.samples, took=took)
     except OSError as error:
-        of = card.summary(list(store.done.values()), counts, made)
+        of = summary.summary(list(store.done.values()), counts, made)
         stopped, code = stopped or f"{args.output} cannot be written: {error.strerror}.", code or 1
-    print(card.told(of, stopped))
+    print(summary.as_text(of, stopped))
     return code
 
 

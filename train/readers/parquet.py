@@ -1,7 +1,7 @@
 """Parquet as a label file: one file or a folder of them, with the columns of `labels.csv` (`folder.py`).
 
 `file` is relative to the folder that the Parquet lies in. Where the recordings do not lie on a disk that every node
-sees, the column `bytes` holds them; Ray's workers read it, nobody else does (`over_ray.py`).
+sees, the column `bytes` holds them; Ray's workers read it, nobody else does (`coet/on_ray.py`).
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from realtime.cluster import connect
 from realtime.errors import RealtimeError
 from train.chat import ChatUsage
 from train.coet.annotators import Annotator
+from train.coet.arguments import annotators
 from train.coet.run import Counts, Run
 from train.coet.store import Lines, Store
 from train.readers import parquet
@@ -86,8 +87,6 @@ class Annotate:
         self._store = Remembering(args.output, remembered)
 
     def __call__(self, batch: Batch) -> Batch:
-        from train.annotate import annotators
-
         work: list[tuple[Clip, Perceived | Exception]] = [pickle.loads(bytes(item)) for item in batch["seen"]]
         perceived = {clip.key: found for clip, found in work}
         made = annotators(self._args)

@@ -44,7 +44,7 @@ def summary(records: Sequence[Mapping[str, Any]], counts: Counts, annotators: Se
     }
 
 
-def told(of: Mapping[str, Any], stopped: str = "") -> str:
+def as_text(of: Mapping[str, Any], stopped: str = "") -> str:
     """The summary in a few lines."""
     run, status = of["this_run"], of["status"]
     lines = [
@@ -70,7 +70,7 @@ def told(of: Mapping[str, Any], stopped: str = "") -> str:
     return "\n".join(lines)
 
 
-def card(of: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+def readme(of: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     labels = "\n".join(f"| {label} | {n} |" for label, n in of["labels"].items())
     reasons = "\n".join(f"- {n} × {reason}" for reason, n in of["reasons"].items()) or "- none"
     used = "\n".join(f"- `{name}`: {value}" for name, value in settings.items())
