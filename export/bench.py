@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from export import command
+from export.load import TOWERS, Graph, load_graph
 from export.parity import given
-from export.source import TOWERS, Graph, load_graph
 from export.timing import Run, floor_ms, interleaved, rates
 from export.towers import stock
 from realtime.errors import EngineMissing, RealtimeError

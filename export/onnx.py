@@ -26,9 +26,9 @@ import torch
 from onnx import shape_inference
 from torch import Tensor, nn
 
-from export import command, one_node
+from export import command, fused_attention
 from export.folder import ExportFailed, check_space, whole_folder, write_card
-from export.source import TOWERS, load_graph
+from export.load import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
@@ -171,8 +171,8 @@ def export(
     with whole_folder(final) as partial, tempfile.TemporaryDirectory() as scratch:
         for tower in TOWERS:
             graph: nn.Module = load_graph(folder, tower, dtype, adapter=adapter)
-            if precision in FOR_ONNXRUNTIME and opset >= one_node.OPSET:
-                graph = one_node.in_one_node(graph)
+            if precision in FOR_ONNXRUNTIME and opset >= fused_attention.OPSET:
+                graph = fused_attention.fuse(graph)
             check_space(root, sum(tensor.nbytes for tensor in graph.state_dict().values()))
             path = partial / f"{tower}.onnx"
             traced = Path(scratch) / path.name if precision == "int8" else path

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from export import command
 from export.folder import check_space, whole_folder
-from export.source import PREFIXES, TOWERS, blank, selector_name
+from export.load import PREFIXES, TOWERS, blank, selector_name
 from realtime.model import checkpoint
 from realtime.model.config import EMOTION_CONFIG, ModelConfig
 from realtime.model.thinker import EmoThinker

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from export.load import load_graph
 from export.onnx import PRECISIONS
-from export.source import load_graph
 from realtime.model import checkpoint
 from realtime.towers.artifact import Artifact
 from realtime.towers.choice import Towers

@@ -23,7 +23,7 @@ import torch
 from export import command
 from export import onnx as onnx_export
 from export.folder import ExportFailed, check_space, whole_folder, write_card
-from export.source import TOWERS
+from export.load import TOWERS
 from realtime.errors import EngineMissing
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig

@@ -34,7 +34,7 @@ from train.evaluation import ablation, answering, baselines, judge, peers, predi
 from train.evaluation.answering import Asked, Row
 from train.evaluation.compare import compare
 from train.evaluation.report import report, write
-from train.evaluation.runs import Answers, Unfinished, claim, weights_sha256
+from train.evaluation.run_folder import Answers, Unfinished, claim, weights_sha256
 from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions
 from train.evaluation.variants import Variant
 from train.readers import sets

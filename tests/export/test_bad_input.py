@@ -11,7 +11,7 @@ import pytest
 
 from export import bench, onnx, parity, random_weights, trt
 from export import folder as export_folder
-from export.source import load_graph
+from export.load import load_graph
 from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
@@ -85,7 +85,7 @@ def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Pat
 
 @pytest.mark.usefixtures("traced")
 def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, portrait: UInt8) -> None:
-    """So that a card can be timed on the published shapes without the published weights (`export/card.sh`)."""
+    """So that a card can be timed on the published shapes without the published weights (`export/gpu.sh`)."""
     smaller = {
         "vision_config": SMALL | {"out_hidden_size": 256},
         "audio_config": SMALL_AUDIO | {"output_dim": 256},

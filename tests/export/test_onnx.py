@@ -16,7 +16,7 @@ from torch import Tensor
 
 from export import folder as export_folder
 from export import onnx, parity
-from export.source import load_graph
+from export.load import load_graph
 from export.towers import GraphTowers, towers_of
 from realtime.errors import EngineMissing
 from realtime.model import checkpoint
@@ -138,7 +138,7 @@ def test_weights_are_read_tower_by_tower(folder: Path, monkeypatch: pytest.Monke
             seen.append(name)
             yield name, tensor
 
-    monkeypatch.setattr("export.source.tower_tensors", noted)
+    monkeypatch.setattr("export.load.tower_tensors", noted)
     load_graph(folder, "vision", torch.float32)
     assert seen
     assert all(name.startswith(("thinker.visual.", "emotion.visual_selector.")) for name in seen)

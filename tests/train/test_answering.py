@@ -11,7 +11,7 @@ import pytest
 from realtime.engine.loading import LoadedModel, load
 from realtime.records import LABELS, SpeechSegment, VideoFrame
 from train.evaluation.answering import Asked, answer_with, begun, perceive
-from train.evaluation.instruments import verdicts
+from train.evaluation.experts import expert_probabilities
 from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
 from train.readers.clip import Clip
@@ -106,7 +106,7 @@ def test_the_instruments_speak_for_themselves_and_a_face_that_is_not_there_does_
         replace(picture, frame=VideoFrame(1.5, picture.frame.rgb_HW3), speech=SpeechSegment(0.0, 1.5, tone)),
         replace(picture, frame=VideoFrame(33.0, blank), speech=SpeechSegment(31.5, 33.0, tone[::-1].copy())),
     ]
-    (face, voice), (nobody, other) = verdicts(measuring(nano), session)
+    (face, voice), (nobody, other) = expert_probabilities(measuring(nano), session)
     assert nobody is None
     assert face is not None
     for shares in (face, voice, other):

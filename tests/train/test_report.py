@@ -1,4 +1,4 @@
-"""Reports, saved predictions, runs that are resumed, and the messages of the command."""
+"""Reports, saved predictions, run_folder that are resumed, and the messages of the command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from realtime.records import LABELS
 from train import evaluate
-from train.evaluation import ablation, predictions, runs
+from train.evaluation import ablation, predictions, run_folder
 from train.evaluation.report import as_markdown, report, write
 from train.evaluation.variants import TABLE
 from train.readers.clip import DataMissing
@@ -65,13 +65,13 @@ def test_predictions_for_another_set_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_another_run_is_refused_and_a_broken_line_named(tmp_path: Path) -> None:
-    runs.claim(tmp_path, {"benchmark": "meld", "split": "test"})
-    runs.claim(tmp_path, {"benchmark": "meld", "split": "test"})
-    with pytest.raises(runs.OtherRun, match="split 'test', now 'valid'"):
-        runs.claim(tmp_path, {"benchmark": "meld", "split": "valid"})
+    run_folder.claim(tmp_path, {"benchmark": "meld", "split": "test"})
+    run_folder.claim(tmp_path, {"benchmark": "meld", "split": "test"})
+    with pytest.raises(run_folder.OtherRun, match="split 'test', now 'valid'"):
+        run_folder.claim(tmp_path, {"benchmark": "meld", "split": "valid"})
     (tmp_path / "answers.jsonl").write_text('{"key": "1"}\nnonsense\n{"key": "3"}\n', encoding="utf-8")
-    with pytest.raises(runs.BrokenRun, match="line 2"):
-        runs.read_answers(tmp_path / "answers.jsonl")
+    with pytest.raises(run_folder.BrokenRun, match="line 2"):
+        run_folder.read_answers(tmp_path / "answers.jsonl")
 
 
 def test_the_ablation_table_has_every_row_of_the_paper(tmp_path: Path) -> None:

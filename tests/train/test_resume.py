@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from train.evaluation.runs import read_answers
+from train.evaluation.run_folder import read_answers
 
 
 def test_a_line_cut_in_half_is_answered_again_and_nothing_else_is_lost(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_a_line_cut_in_half_is_answered_again_and_nothing_else_is_lost(tmp_path:
 
 PARENT = """
 import multiprocessing, os, time
-from train.evaluation.runs import end_with_parent
+from train.evaluation.run_folder import end_with_parent
 
 def work(pids):
     end_with_parent()

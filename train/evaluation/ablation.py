@@ -9,7 +9,7 @@ from typing import Any
 
 from realtime.errors import BadSettings
 from train.evaluation.report import report
-from train.evaluation.runs import claim
+from train.evaluation.run_folder import claim
 from train.evaluation.variants import TABLE, WHOLE, Variant
 
 Answer = Callable[[Variant, Path], tuple[list[Any], tuple[str, ...]]]

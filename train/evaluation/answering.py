@@ -23,9 +23,9 @@ from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Question
 from realtime.records import LABELS, Label, Window
 from train.coet.checks import faithful
+from train.evaluation.answer_parser import parse
 from train.evaluation.batch import chains
-from train.evaluation.reading import read
-from train.evaluation.runs import end_with_parent
+from train.evaluation.run_folder import end_with_parent
 from train.evaluation.samples import Sample
 from train.evaluation.variants import WHOLE, Variant, VariedPerception
 from train.readers import watching
@@ -147,14 +147,14 @@ def row(model: LoadedModel, asked: Asked, sample: Sample, window: Window, fast: 
     served = read_answer(sections["answer"], asked.labels)
     probabilities = calibrate.joined(fast.probabilities, served.label, calibration)
     answer = calibrate.verdict(probabilities, served.label, served.intensity, calibration)
-    reading = read(sections["answer"], asked.labels)
+    parsed = parse(sections["answer"], asked.labels)
     cues = next((frame.cues[0].intensities for frame in reversed(window.frames) if frame.cues), {})
     relative = window.speech[-1].cues.relative if window.speech else {}
     told = faithful(sections, cues, relative)
     return {
         **begun(sample),
-        "answer": reading.label,
-        "parse": reading.how,
+        "answer": parsed.label,
+        "parse": parsed.how,
         "told": answer.label,
         "fast": max(fast.probabilities, key=lambda label: fast.probabilities[label]),
         "fast_probabilities": dict(fast.probabilities),

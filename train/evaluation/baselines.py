@@ -2,7 +2,7 @@
 
     ferplus          mesh geometry (whitened components) and a perceptron
     ravdess          prosody and cepstral statistics with a support vector machine, raw and against the speaker's mean
-    agree, conflict  the model's own instruments without its Thinker (`instruments.py`)
+    agree, conflict  the model's own experts without its Thinker (`experts.py`)
 
 What is measured once (`train.nano.prepare`) is kept in OUT/measured; a training run's crops.npz and voices.npz will do.
 """
@@ -20,7 +20,7 @@ from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
 from train import metrics
 from train.arrays import Bools, Float64, Int64
-from train.evaluation import instruments
+from train.evaluation import experts
 from train.evaluation.samples import wanted_actors, wanted_faces
 from train.nano import ferplus, prepare, ravdess
 
@@ -33,7 +33,7 @@ def measure(benchmark: str, data: Path, split: str, out: Path, model: str) -> di
     """Figures by baseline. Raises BadSettings for a set that has none."""
     refuse(benchmark, split)
     if benchmark in PAIRS:
-        found, truth = instruments.measure(benchmark, data, split, model)
+        found, truth = experts.measure(benchmark, data, split, model)
         return {name: figures(shares, truth) for name, shares in found.items()}
     work = out / "measured"
     work.mkdir(parents=True, exist_ok=True)

@@ -21,14 +21,14 @@ from train.readers.clip import DataMissing
 
 
 @dataclass(frozen=True)
-class Answered:
+class RunAnswer:
     """One line of a run."""
 
     truth: str
     answer: str | None
 
 
-def read_run(folder: Path) -> dict[str, Answered]:
+def read_run(folder: Path) -> dict[str, RunAnswer]:
     """Answers by sample. Raises DataMissing for a folder that is no run, naming the line that cannot be read."""
     path, found = folder / "answers.jsonl", {}
     try:
@@ -41,7 +41,7 @@ def read_run(folder: Path) -> dict[str, Answered]:
         try:
             row = json.loads(line)
             if row["truth"]:
-                found[str(row["key"])] = Answered(str(row["truth"]), row["answer"])
+                found[str(row["key"])] = RunAnswer(str(row["truth"]), row["answer"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataMissing(
                 f"{path}, line {number}, is no answer.", "Remove it and run that benchmark again."

@@ -19,7 +19,7 @@ import numpy as np
 from realtime.errors import RealtimeError
 from train import metrics
 from train.chat import ChatClient, ChatSettings, in_parallel
-from train.evaluation.runs import Answers
+from train.evaluation.run_folder import Answers
 
 PROMPTS = {
     "clue": (

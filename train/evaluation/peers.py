@@ -14,8 +14,8 @@ import numpy as np
 from realtime.errors import NotMedia
 from realtime.records import SpeechSegment, VideoFrame
 from train.chat import ChatClient, ChatSettings, Message, in_parallel, jpeg_part, text_part, wav_part
+from train.evaluation.answer_parser import parse
 from train.evaluation.answering import Asked, Row, begun, unread
-from train.evaluation.reading import read
 from train.evaluation.samples import Sample
 from train.readers import watching
 
@@ -57,8 +57,8 @@ def answers(
         except NotMedia as error:
             return unread(sample, error.message)
         text = await endpoint.text(messages(asked, frames, speech))
-        reading = read(text, asked.labels)
-        return {**begun(sample), "answer": reading.label, "parse": reading.how, "text": text}
+        parsed = parse(text, asked.labels)
+        return {**begun(sample), "answer": parsed.label, "parse": parsed.how, "text": text}
 
     waiting = (sample for sample in samples if sample.key not in done)
     return in_parallel(settings, waiting, one, concurrency=concurrency)

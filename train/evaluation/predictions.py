@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from train.evaluation.answer_parser import parse
 from train.evaluation.answering import Row
-from train.evaluation.reading import read
 from train.readers import tables
 from train.readers.clip import DataMissing
 
@@ -77,8 +77,8 @@ def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) ->
         if found is None:
             rows.append({**begun, "answer": None, "parse": "no prediction"})
             continue
-        reading = read(found.get(answer_name), labels)
-        row = {**begun, "answer": reading.label, "parse": reading.how, "text": found.get(answer_name)}
+        parsed = parse(found.get(answer_name), labels)
+        row = {**begun, "answer": parsed.label, "parse": parsed.how, "text": found.get(answer_name)}
         if (probabilities := _distribution(found.get("probabilities"), labels)) is not None:
             row["probabilities"] = probabilities
         rows.append(row)
@@ -116,7 +116,7 @@ def _column(row: Mapping[str, Any], names: Sequence[str], path: Path) -> str:
 
 
 def _truth(row: Mapping[str, Any], labels: Sequence[str], path: Path) -> str:
-    found = read(row.get("truth"), labels).label
+    found = parse(row.get("truth"), labels).label
     if found is None or found not in labels:
         raise DataMissing(
             f"{path}: truth {row.get('truth')!r} is none of {', '.join(labels)}.", "Name the set's own with --labels."

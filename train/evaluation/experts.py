@@ -30,7 +30,7 @@ from train.readers.perceived import measuring
 NAMES = ("the face expert", "the voice expert", "both experts, settled as a crowd would")
 
 
-class Verdicts:
+class ExpertRecorder:
     """Listens to what the cue tokens of a picture and of a sentence are made from."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
     """
     loaded = load(model, engine="torch")
     if loaded.weights.emotion.face_expert is None or loaded.weights.emotion.voice_expert is None:
-        raise BadSettings(f"{loaded.name} has no instruments of its own to compare with.", "Leave --baselines out.")
+        raise BadSettings(f"{loaded.name} has no experts to compare with.", "Leave --baselines out.")
     votes = crowd.load(data)
     teacher, heard = crowd.Teacher.fit(votes.face, votes.voice, votes.both), crowd.expected_voice_votes(votes)
     samples = list(SAMPLES[benchmark](data, split, None))
     shares: dict[str, list[Float64]] = {name: [] for name in NAMES}
     for part in sessions(samples, at_least=1):
-        for face, voice in verdicts(measuring(loaded), part):
+        for face, voice in expert_probabilities(measuring(loaded), part):
             # Where no face was found the voice speaks for all.
             both = voice if face is None else teacher(face[None], (voice @ heard)[None])[0]
             for name, found in zip(NAMES, (voice if face is None else face, voice, both), strict=True):
@@ -70,17 +70,17 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
 
 
 @torch.inference_mode()
-def verdicts(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[Float64 | None, Float64]]:
+def expert_probabilities(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[Float64 | None, Float64]]:
     """(7,) shares by the face expert (None: no face found) and by the voice expert, of each pair of one session."""
-    listening, found = Verdicts(), []
+    recorder, found = ExpertRecorder(), []
     perception = Perception(
         model.weights,
         model.towers,
         query=model.thinker.query_embeddings,
         question=Question(labels=model.labels),
         seed=0,
-        frame_cues=listening.of_frame,
-        voice_cues=listening.of_voice,
+        frame_cues=recorder.of_frame,
+        voice_cues=recorder.of_voice,
     )
     try:
         for sample in session:
@@ -88,8 +88,8 @@ def verdicts(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[Float6
             assert sample.speech is not None
             perception.see(sample.frame)
             perception.hear(sample.speech)
-            assert listening.voice_7 is not None
-            found.append((listening.face_7, listening.voice_7))
+            assert recorder.voice_7 is not None
+            found.append((recorder.face_7, recorder.voice_7))
     finally:
         perception.close()
     return found

@@ -18,7 +18,7 @@ OPSET = 23
 "The first that has both nodes."
 
 
-class VisionInOneNode(nn.Module):
+class FusedVisionAttention(nn.Module):
     """`VisionAttention` with the same weights."""
 
     def __init__(self, plain: VisionAttention) -> None:
@@ -37,7 +37,7 @@ class VisionInOneNode(nn.Module):
         return self.proj(attention(q, k, v, mask, self.n_heads).reshape(batch, n, dim))  # type: ignore[no-any-return]
 
 
-class AudioInOneNode(nn.Module):
+class FusedAudioAttention(nn.Module):
     """`AudioAttention` with the same weights."""
 
     def __init__(self, plain: AudioAttention) -> None:
@@ -57,12 +57,12 @@ def attention(q_BND: Tensor, k_BND: Tensor, v_BND: Tensor, mask: Tensor, n_heads
     return ops.attention(q_BND, k_BND, v_BND, attn_mask=mask, q_num_heads=n_heads, kv_num_heads=n_heads)[0]
 
 
-def in_one_node(graph: nn.Module) -> nn.Module:
+def fuse(graph: nn.Module) -> nn.Module:
     """Put them in the place of every attention of the graph, and return it."""
     for parent in list(graph.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, VisionAttention):
-                setattr(parent, name, VisionInOneNode(child))
+                setattr(parent, name, FusedVisionAttention(child))
             elif isinstance(child, AudioAttention):
-                setattr(parent, name, AudioInOneNode(child))
+                setattr(parent, name, FusedAudioAttention(child))
     return graph

@@ -69,36 +69,36 @@ KEYS = ("answer", "label", "emotion", "prediction")
 
 
 @dataclass(frozen=True)
-class Reading:
+class ParsedAnswer:
     label: str | None
     "One of the labels, `unsure`, or None."
     how: str
     "`chain`, `json`, `text`, `conclusion`; or why there is none: `empty`, `names none`, `names several`."
 
 
-def read(text: object, labels: Sequence[str]) -> Reading:
+def parse(text: object, labels: Sequence[str]) -> ParsedAnswer:
     """The one label that the text names."""
-    return _read(text if isinstance(text, str) else "" if text is None else str(text), tuple(labels))
+    return _parse(text if isinstance(text, str) else "" if text is None else str(text), tuple(labels))
 
 
 @lru_cache(maxsize=4096)
-def _read(words: str, labels: tuple[str, ...]) -> Reading:
+def _parse(words: str, labels: tuple[str, ...]) -> ParsedAnswer:
     """Remembered: bare labels come in their thousands."""
     part, how = _answer_part(words, labels)
     if not part.strip():
-        return Reading(None, "empty")
+        return ParsedAnswer(None, "empty")
     named = list(dict.fromkeys(mention for _, mention in affirmed(part, labels)))
     if len(named) == 1:
-        return Reading(named[0], how)
+        return ParsedAnswer(named[0], how)
     if not named:
-        return Reading(None, "names none")
+        return ParsedAnswer(None, "names none")
     ends = [match.end() for match in CONCLUDES.finditer(part)]
     if ends:
         sentence = re.split(r"[.!?\n。！？]", part[ends[-1] :].lstrip(" \n:*\"'"), maxsplit=1)[0]
         concluded = {mention for _, mention in affirmed(sentence, labels)}
         if len(concluded) == 1:
-            return Reading(concluded.pop(), "conclusion")
-    return Reading(None, "names several")
+            return ParsedAnswer(concluded.pop(), "conclusion")
+    return ParsedAnswer(None, "names several")
 
 
 def affirmed(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, str]]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.records import LABELS
-from train.evaluation.reading import read
+from train.evaluation.answer_parser import parse
 
 MELD = ("neutral", "joy", "anger", "surprise", "sadness", "disgust", "fear")
 TABLE = [
@@ -67,7 +67,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("text", "label"), TABLE)
 def test_the_table_of_tricky_answers(text: object, label: str | None) -> None:
-    assert read(text, LABELS).label == label
+    assert parse(text, LABELS).label == label
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_the_table_of_tricky_answers(text: object, label: str | None) -> None:
     ],
 )
 def test_a_set_with_names_of_its_own(text: str, labels: tuple[str, ...], label: str) -> None:
-    assert read(text, labels).label == label
+    assert parse(text, labels).label == label
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.one_of(st.text(), st.lists(st.sampled_from([*LABELS, "not", "<answer>", "{", '"', ",", "不"])).map(" ".join)))
 def test_any_text_is_read_without_raising_and_gives_a_label_or_none(text: str) -> None:
-    found = read(text, LABELS)
+    found = parse(text, LABELS)
     assert found.label is None or found.label in (*LABELS, "unsure")
     assert found.how
 
@@ -96,13 +96,13 @@ def test_any_text_is_read_without_raising_and_gives_a_label_or_none(text: str) -
 def test_a_long_text_is_read_in_no_time() -> None:
     """Each mention once looked at all that came before it: 60,000 words took minutes. Now it is a second's work."""
     began_s = time.process_time()
-    assert read("not happy " * 30_000, LABELS).label is None
-    assert read("sad, " * 30_000, LABELS).label == "sad"
+    assert parse("not happy " * 30_000, LABELS).label is None
+    assert parse("sad, " * 30_000, LABELS).label == "sad"
     assert time.process_time() - began_s < 10
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(LABELS), st.sampled_from(LABELS))
 def test_two_labels_are_an_answer_only_when_they_are_the_same(one: str, other: str) -> None:
-    assert read(f"{one} and {other}", LABELS).label == (one if one == other else None)
-    assert read(f"not {one}", LABELS).label is None
+    assert parse(f"{one} and {other}", LABELS).label == (one if one == other else None)
+    assert parse(f"not {one}", LABELS).label is None

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every figure that needs an NVIDIA card, in one go, from a clone with `pip install -e '.[train,export,trt,rtx]' pytest`:
 #
-#     bash export/card.sh OUT RECORDING [DATA]
+#     bash export/gpu.sh OUT RECORDING [DATA]
 #
 # OUT: an empty place with 40 GB; RECORDING: a person speaking to the camera; DATA: FER+ and RAVDESS, for labels in fp8.
 # Writes OUT/*.json and OUT/*.log; a step that fails is named and the others go on. Half an hour on an H200, by estimate.
