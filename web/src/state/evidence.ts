@@ -6,21 +6,7 @@
  */
 
 import type { Section } from "../wire/generated";
-import type { Analysis } from "./view";
-
-/** What lights up with a statement. */
-export interface Evidence {
-  readonly window: number;
-  readonly section: Section;
-  /** Which statement of the section. */
-  readonly place: number;
-  /** Tracks of the faces it speaks of. */
-  readonly tracks: readonly number[];
-  /** It speaks of the whole picture. */
-  readonly picture: boolean;
-  /** It speaks of the sound. */
-  readonly sound: boolean;
-}
+import type { Analysis, Evidence } from "./view";
 
 export interface Statement {
   readonly text: string;

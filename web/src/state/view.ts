@@ -4,7 +4,6 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { Evidence } from "./evidence";
 import type { EmotionAnswer, FrameEvent, ModalityConflict, Section } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
@@ -201,6 +200,20 @@ export interface Playback {
 }
 
 export const AT_START: Playback = { atS: 0, playing: false, seeks: 0, video: null };
+
+/** What lights up with a statement. */
+export interface Evidence {
+  readonly window: number;
+  readonly section: Section;
+  /** Which statement of the section. */
+  readonly place: number;
+  /** Tracks of the faces it speaks of. */
+  readonly tracks: readonly number[];
+  /** It speaks of the whole picture. */
+  readonly picture: boolean;
+  /** It speaks of the sound. */
+  readonly sound: boolean;
+}
 
 export interface View {
   readonly phase: Phase;
