@@ -26,9 +26,10 @@ serve: $(DONE)/serve realtime/web_dist/index.html
 test: lint types web-test $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(DONE)/test
+lint: $(DONE)/test $(DONE)/page
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	cd web && PATH="$(PAGE_PATH)" npm run --silent lint
 
 types: $(DONE)/test
 	$(BIN)/mypy

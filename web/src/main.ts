@@ -173,7 +173,7 @@ async function resume(lost: Running): Promise<void> {
       return;
     } catch (error) {
       const why = failureOf(error).kind;
-      if ((why !== "server-gone" && why !== "full") || nowS() > untilS) return await finish("closed", "");
+      if ((why !== "server-gone" && why !== "full") || nowS() > untilS) return finish("closed", "");
       const pauseS = waitS(n, Math.random());
       happenings.link({ state: "retrying", atS: nowS() + pauseS, serverSeen: why === "full" });
       await new Promise((resolve) => setTimeout(resolve, pauseS * 1000));

@@ -2,7 +2,7 @@
 
 import type { Messages } from "../messages";
 import { bestLabel, concluded, shownAnalysis, type Analysis, type View } from "../state/view";
-import { FORMATS, type Format } from "../files/export";
+import { FORMAT_NAMES } from "../files/export";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock, labelName, sureness } from "./format";
 import type { Hands, MakePart } from "./hands";
@@ -19,7 +19,7 @@ export const makeHistory: MakePart = (hands, words) => {
   const say = words.history;
   const list = el("ol", { class: "moments", id: "history" });
   const empty = el("p", { class: "empty-note" }, say.empty);
-  const saves = (Object.keys(FORMATS) as Format[]).map((format) =>
+  const saves = FORMAT_NAMES.map((format) =>
     el("button", { class: "quiet", attrs: { type: "button", "aria-label": say.save(say.formats[format]) }, onClick: () => hands.save(format) }, say.formats[format]),
   );
   const saving = el("p", { class: "saving" }, el("span", { attrs: { "aria-hidden": "true" } }, say.saveAs), ...saves, el("button", { class: "quiet", id: "report-button", attrs: { type: "button" }, onClick: hands.print }, say.print));
@@ -31,7 +31,7 @@ export const makeHistory: MakePart = (hands, words) => {
 
   function draw(view: View): void {
     last = view;
-    const moments = view.session.analyses.filter((analysis) => bestLabel(analysis) !== null).reverse();
+    const moments = view.session.analyses.filter((analysis) => bestLabel(analysis) !== null).toReversed();
     const shown = shownAnalysis(view);
     while (rows.length < Math.min(nWanted, moments.length)) {
       const row = makeRow(hands, words);

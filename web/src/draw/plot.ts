@@ -114,7 +114,8 @@ export function makePlot(into: HTMLElement, rows: readonly Row[], width: number,
       setCursor: [(u) => hands.onPoint(u.cursor.left == null || u.cursor.left < 0 ? null : u.posToVal(u.cursor.left, "x"))],
     },
   };
-  const u = new uPlot(options, [[], ...rows.map(() => [])] as unknown as uPlot.AlignedData, into);
+  const nothing: uPlot.AlignedData = [[], ...rows.map(() => [])];
+  const u = new uPlot(options, nothing, into);
   u.over.addEventListener("click", (event) => {
     // The end of a drag is a click, too.
     if (!dragged) hands.onPick(u.posToVal(event.offsetX, "x"));
@@ -137,10 +138,10 @@ export function makePlot(into: HTMLElement, rows: readonly Row[], width: number,
 function aligned(curves: readonly (Curve | null)[], base: (row: number) => number): uPlot.AlignedData {
   const times = new Set<number>();
   for (const curve of curves) for (const at of curve?.atS ?? []) times.add(at);
-  const atS = [...times].sort((a, b) => a - b);
+  const atS = [...times].toSorted((a, b) => a - b);
   const places = new Map(atS.map((at, index) => [at, index]));
   const rows = curves.map((curve, row) => {
-    const values = new Array<number | null | undefined>(atS.length).fill(undefined);
+    const values = Array.from<number | null | undefined>({ length: atS.length });
     curve?.atS.forEach((at, index) => {
       const value = curve.values[index];
       const to = places.get(at);

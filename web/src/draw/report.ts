@@ -56,15 +56,15 @@ export const makeReport: MakePart = (_hands, words) => {
       const [first = "", last = ""] = [points[0]?.split(",")[0], points.at(-1)?.split(",")[0]];
       const area = svg("polygon", { points: `${first},${floor} ${points.join(" ")} ${last},${floor}`, class: "area" });
       const bars = runs(all).filter((run) => run.label === label).map((run) => svg("rect", { x: x(run.fromS).toFixed(1), y: String(floor - 3), width: Math.max(1, x(run.toS) - x(run.fromS)).toFixed(1), height: "3" }));
-      return svg("g", {}, words_(labelName(words, label), 0, floor - 6), svg("line", { x1: String(NAMES), x2: String(WIDTH), y1: String(floor), y2: String(floor), class: "floor" }), ...(points.length > 1 ? [area] : []), ...bars);
+      return svg("g", {}, caption(labelName(words, label), 0, floor - 6), svg("line", { x1: String(NAMES), x2: String(WIDTH), y1: String(floor), y2: String(floor), class: "floor" }), ...(points.length > 1 ? [area] : []), ...bars);
     });
     const floor = (labels.length + 1) * ROW - 4;
     const spoken = session.speech.map(({ start, end }) => svg("rect", { x: x(start).toFixed(1), y: String(floor - 12), width: Math.max(1, x(end ?? lastS) - x(start)).toFixed(1), height: "12", class: "spoken" }));
-    const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => words_(clock(share * lastS), x(share * lastS), floor + 20, share === 1 ? "end" : share === 0 ? "start" : "middle"));
-    return svg("svg", { viewBox: `0 0 ${WIDTH} ${floor + 26}`, class: "report-chart" }, ...rows, words_(words.timeline.speech, 0, floor - 3), ...spoken, ...marks);
+    const marks = [0, 0.25, 0.5, 0.75, 1].map((share) => caption(clock(share * lastS), x(share * lastS), floor + 20, share === 1 ? "end" : share === 0 ? "start" : "middle"));
+    return svg("svg", { viewBox: `0 0 ${WIDTH} ${floor + 26}`, class: "report-chart" }, ...rows, caption(words.timeline.speech, 0, floor - 3), ...spoken, ...marks);
   }
 
-  function words_(text: string, x: number, y: number, anchor = "start"): SVGTextElement {
+  function caption(text: string, x: number, y: number, anchor = "start"): SVGTextElement {
     const node = svg("text", { x: x.toFixed(1), y: String(y), "text-anchor": anchor });
     setText(node, text);
     return node;

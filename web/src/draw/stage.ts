@@ -132,10 +132,13 @@ function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: stri
     ...standing.map((notice) => {
       const code = STEP.test(notice.code) ? "step_failed" : notice.code;
       if (notice.over) return el("li", { class: "over", attrs: { "data-code": notice.code } }, el("b", {}, words.notices.over[code] ?? notice.message));
-      const known = code in words.notices && code !== "over" ? words.notices[code as Known] : null;
-      const said = known ?? { title: notice.message, text: notice.hint };
+      const said = isKnown(words, code) ? words.notices[code] : { title: notice.message, text: notice.hint };
       return el("li", { attrs: { "data-code": notice.code } }, el("b", {}, said.title), " ", said.text);
     }),
   );
   return key;
+}
+
+function isKnown(words: Messages, code: string): code is Known {
+  return code !== "over" && Object.hasOwn(words.notices, code);
 }

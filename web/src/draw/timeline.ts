@@ -180,7 +180,7 @@ export const makeTimeline: MakePart = (hands, words) => {
       root.style.minHeight = some ? "" : `${plotHeight(rowsOf(now).length || 1) + BAR_PX}px`;
       show(chart, some);
       show(readout, some);
-      show(spans[2] ?? whole, session.mediaS > (SPANS_S[1] ?? 0));
+      show(spans[2] ?? whole, session.mediaS > SPANS_S[1]);
       if (!some) {
         // What was deleted may not live on in a chart that is only hidden.
         plot?.destroy();

@@ -9,8 +9,9 @@ import { relettered } from "../state/evidence";
 import { SECTIONS, VERSION, type Section } from "../wire/generated";
 import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Session } from "../state/view";
 
-export const FORMATS = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } as const;
-export type Format = keyof typeof FORMATS;
+export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
+export type Format = (typeof FORMAT_NAMES)[number];
+const MEDIA_TYPES = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } satisfies Record<Format, string>;
 export const SAVED = "emothinker session";
 
 export function exported(session: Session, format: Format): string {
@@ -147,7 +148,7 @@ function stamp(seconds: number): string {
 
 /** Hand a file to the person through the browser's own download. */
 export function save(session: Session, format: Format): void {
-  const address = URL.createObjectURL(new Blob([exported(session, format)], { type: FORMATS[format] }));
+  const address = URL.createObjectURL(new Blob([exported(session, format)], { type: MEDIA_TYPES[format] }));
   const link = document.createElement("a");
   link.href = address;
   link.download = `emothinker.${format}`;

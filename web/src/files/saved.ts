@@ -1,5 +1,6 @@
 /** Opening what was saved: a session's JSON from this page, or the events of `realtime analyze` as JSON lines. */
 
+import * as v from "valibot";
 import { SAVED } from "./export";
 import type { WireEvent } from "../wire/generated";
 import { readEvent } from "../wire/read";
@@ -10,6 +11,8 @@ import { NO_SESSION, type Session } from "../state/view";
 export const MAX_BYTES = 256_000_000;
 /** Events read before the page gets to breathe. */
 const AT_ONCE = 2_000;
+
+const SAVED_SESSION = v.object({ format: v.literal(SAVED), events: v.array(v.unknown()) });
 
 export class NotSaved extends Error {
   constructor(readonly why: "large" | "none" | "broken") {
@@ -25,12 +28,11 @@ export async function openSaved(file: Blob): Promise<Session> {
 
 function valuesIn(text: string): readonly unknown[] {
   const start = text.trimStart();
-  if (start.startsWith("{") && !/^\{"v":/.test(start)) {
+  if (start.startsWith("{") && !start.startsWith('{"v":')) {
     const body = parsed(text);
-    if (typeof body !== "object" || body === null) throw new NotSaved("broken");
-    const saved = body as Record<string, unknown>;
-    if (saved["format"] !== SAVED || !Array.isArray(saved["events"])) throw new NotSaved("none");
-    return saved["events"];
+    if (body === null) throw new NotSaved("broken");
+    if (!v.is(SAVED_SESSION, body)) throw new NotSaved("none");
+    return body.events;
   }
   return text.split("\n").flatMap((line) => (line.trim() === "" ? [] : [parsed(line)]));
 }

@@ -98,7 +98,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
 }
 
 function lookOf(event: FrameEvent): Looked {
-  const { type: _type, session: _session, t, ...look } = event;
+  const { type, session, t, ...look } = event;
   return { ...look, atS: t };
 }
 

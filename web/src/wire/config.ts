@@ -1,6 +1,7 @@
-import type { Keeping } from "../state/view";
-
 /** What `GET /api/config` tells the page. Every part has a default, so that an older server still works. */
+
+import * as v from "valibot";
+import type { Keeping } from "../state/view";
 
 export interface Config {
   readonly model: string;
@@ -24,18 +25,19 @@ export function bearer(token: string): Record<string, string> {
   return token === "" ? {} : { Authorization: `Bearer ${token}` };
 }
 
-export function readConfig(body: unknown): Config {
-  const from = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
-  const servers: unknown = from["ice_servers"];
-  return {
-    model: typeof from["model"] === "string" ? from["model"] : "",
-    iceServers: Array.isArray(servers) ? servers.filter(isIceServer) : [],
-    keeping: readKeeping(from["record"], from["record_days"]),
-  };
-}
+const BODY = v.fallback(
+  v.object({
+    model: v.fallback(v.string(), ""),
+    ice_servers: v.fallback(v.array(v.unknown()), []),
+    record: v.fallback(v.nullable(v.picklist(["events", "media"])), null),
+    record_days: v.fallback(v.nullable(v.number()), null),
+  }),
+  { model: "", ice_servers: [], record: null, record_days: null },
+);
 
-function readKeeping(most: unknown, days: unknown): Keeping | null {
-  return (most === "events" || most === "media") && typeof days === "number" ? { most, days } : null;
+export function readConfig(body: unknown): Config {
+  const { model, ice_servers: servers, record: most, record_days: days } = v.parse(BODY, body);
+  return { model, iceServers: servers.filter(isIceServer), keeping: most === null || days === null ? null : { most, days } };
 }
 
 function isIceServer(value: unknown): value is RTCIceServer {

@@ -1,11 +1,20 @@
 /** One WHIP session (RFC 9725): offer, answer, and the DELETE that ends it. */
 
+import * as v from "valibot";
 import { bearer } from "./config";
 import type { Failure, Kept } from "../state/view";
 
 /** Gathering is given up after this; loopback and host candidates are there long before. */
 const GATHER_MS = 1_500;
 const DEFAULT_RETRY_S = 10;
+
+const TICKET = v.object({ ticket: v.string() });
+const ASKED = v.object({ query: v.nullable(v.string()), labels: v.array(v.string()) });
+/** RFC 9457, as far as the page reads it. A proxy may have answered instead, with something else. */
+const PROBLEM = v.fallback(
+  v.object({ detail: v.fallback(v.string(), ""), title: v.fallback(v.string(), ""), hint: v.fallback(v.string(), "") }),
+  { detail: "", title: "", hint: "" },
+);
 
 export class WhipFailure extends Error {
   constructor(readonly failure: Failure) {
@@ -69,7 +78,7 @@ export class WhipSession {
   async ticket(): Promise<string | false | null> {
     try {
       const answer = await fetch(`${this.path}/tickets`, { method: "POST", headers: this.headers });
-      if (answer.ok) return ((await answer.json()) as { ticket: string }).ticket;
+      if (answer.ok) return v.parse(TICKET, await answer.json()).ticket;
       return answer.status < 500 && answer.status !== 429 ? false : null;
     } catch {
       return null;
@@ -86,7 +95,7 @@ export class WhipSession {
       throw new WhipFailure({ kind: "server-gone" });
     }
     if (!answer.ok) throw new WhipFailure(await refusal(answer, this.nowS));
-    return readAsked(await answer.json());
+    return v.parse(ASKED, await answer.json());
   }
 
   /** Have the server delete what it kept, also after the end; `false` when it gives no answer. */
@@ -118,15 +127,6 @@ export class WhipSession {
 export interface Asked {
   readonly query: string | null;
   readonly labels: readonly string[];
-}
-
-function readAsked(body: unknown): Asked {
-  const from = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
-  const labels: unknown = from["labels"];
-  return {
-    query: typeof from["query"] === "string" ? from["query"] : null,
-    labels: Array.isArray(labels) ? labels.filter((label) => typeof label === "string") : [],
-  };
 }
 
 async function gathered(peer: RTCPeerConnection): Promise<void> {
@@ -171,8 +171,6 @@ export async function refusal(answer: Response, nowS: () => number): Promise<Fai
     const seconds = Number(answer.headers.get("Retry-After"));
     return { kind: "full", retryAtS: nowS() + (seconds > 0 ? seconds : DEFAULT_RETRY_S) };
   }
-  const body: unknown = await answer.json().catch(() => null);
-  const problem = typeof body === "object" && body !== null ? (body as Record<string, unknown>) : {};
-  const words = (name: string): string => (typeof problem[name] === "string" ? problem[name] : "");
-  return { kind: "problem", detail: words("detail") || words("title") || `HTTP ${answer.status}`, hint: words("hint") };
+  const { detail, title, hint } = v.parse(PROBLEM, await answer.json().catch(() => null));
+  return { kind: "problem", detail: detail || title || `HTTP ${answer.status}`, hint };
 }
