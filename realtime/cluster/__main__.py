@@ -3,11 +3,12 @@
     python -m realtime.cluster deploy [--address A] [--model M] [--adapter NAME=FOLDER …] [--file serve.yaml]
     python -m realtime.cluster status [--address A]
     python -m realtime.cluster remove [--address A]
-    python -m realtime.cluster measure --address A [--kill]                what it costs against the local engine
-    python -m realtime.cluster check --address A [--sessions N]            the simulator against a real run
-    python -m realtime.cluster simulate BENCH.json [--sessions N …]        what a cluster would have to be
+    python -m realtime.cluster measure --address A [--kill]                compare it with the local engine
+    python -m realtime.cluster check --address A [--sessions N]            compare the simulator with a real run
+    python -m realtime.cluster simulate BENCH.json [--sessions N …]        size a cluster for that many sessions
 
-Sessions come from `realtime serve --cluster ADDRESS`. Exit codes as `realtime`'s; 8: the cluster.
+`realtime serve --cluster ADDRESS` serves sessions with it. Exit codes are those of `realtime`; 8 is an error of the
+cluster.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m realtime.cluster", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--address", default="auto", help="HOST:PORT of the cluster (default: the one of this machine)")
+    where.add_argument("--address", default="auto", help="HOST:PORT of the cluster (default: the one on this machine)")
 
-    deploy = commands.add_parser("deploy", parents=[where], help="start the deployments, or change them")
-    deploy.add_argument("--file", type=Path, metavar="FILE.yaml", help="a Serve config; begin with serve.yaml")
+    deploy = commands.add_parser("deploy", parents=[where], help="start or change the deployments")
+    deploy.add_argument("--file", type=Path, metavar="FILE.yaml", help="a Serve config; start from serve.yaml")
     deploy.add_argument("--model", help="nano, a Hugging Face id, or a folder that every node sees")
     deploy.add_argument(
         "--adapter", action="append", default=[], metavar="NAME=FOLDER", help="a LoRA adapter on the same backbone"
@@ -54,30 +55,34 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--device", choices=("cpu", "cuda"), help="what the replicas run on")
     deploy.set_defaults(run=_deploy)
 
-    status = commands.add_parser("status", parents=[where], help="replicas, what they wait for, what is deployed")
+    status = commands.add_parser(
+        "status", parents=[where], help="show what is deployed, its replicas, and what they wait for"
+    )
     status.add_argument("--json", action="store_true", help="as JSON")
     status.set_defaults(run=_status)
 
-    remove = commands.add_parser("remove", parents=[where], help="end the deployments; Ray itself stays")
+    remove = commands.add_parser("remove", parents=[where], help="end the deployments; Ray itself goes on")
     remove.set_defaults(run=_remove)
 
     measure = commands.add_parser(
-        "measure", parents=[where], help="what the cluster adds to a label, and what it saves"
+        "measure", parents=[where], help="measure what the cluster adds to a label and what it saves"
     )
-    measure.add_argument("--model", default="nano", help="the one that is deployed (default: nano)")
-    measure.add_argument("--windows", type=int, default=60, metavar="N", help="labels on each engine (default: 60)")
-    measure.add_argument("--kill", action="store_true", help="kill a Thinker replica, too; on one machine only")
+    measure.add_argument("--model", default="nano", help="the deployed model (default: nano)")
+    measure.add_argument("--windows", type=int, default=60, metavar="N", help="labels per engine (default: 60)")
+    measure.add_argument(
+        "--kill", action="store_true", help="also kill a Thinker replica; for a cluster on this machine only"
+    )
     measure.set_defaults(run=_measure)
 
-    check = commands.add_parser("check", parents=[where], help="hold the simulator against a real run")
-    check.add_argument("--model", default="nano", help="the one that is deployed (default: nano)")
-    check.add_argument("--sessions", type=int, default=3, metavar="N", help="at once (default: 3)")
-    check.add_argument("--seconds", type=float, default=60.0, help="how long they last (default: 60)")
+    check = commands.add_parser("check", parents=[where], help="compare the simulator with a real run")
+    check.add_argument("--model", default="nano", help="the deployed model (default: nano)")
+    check.add_argument("--sessions", type=int, default=3, metavar="N", help="sessions at once (default: 3)")
+    check.add_argument("--seconds", type=float, default=60.0, help="length of each session (default: 60)")
     check.set_defaults(run=_check)
 
     from realtime.cluster.sizing import plan
 
-    plan.add_arguments(commands.add_parser("simulate", help="nodes, lag and cost of a cluster that is not there yet"))
+    plan.add_arguments(commands.add_parser("simulate", help="nodes, lag and cost of a cluster, by simulation"))
     return parser
 
 
@@ -87,10 +92,10 @@ def _deploy(options: argparse.Namespace) -> int:
         options.file,
         {"model": options.model, "device": options.device, "adapters": _adapters(options.adapter) or None},
     )
-    card = connect.deploy(wanted)
-    adapters = ", ".join(name for name in card.adapters if name) or "none"
-    print(f"Deployed {card.model} ({card.fingerprint}), adapters: {adapters}.")
-    print(f"Serve sessions with: realtime serve --cluster {options.address} --model {card.model}")
+    manifest = connect.deploy(wanted)
+    adapters = ", ".join(name for name in manifest.adapters if name) or "none"
+    print(f"Deployed {manifest.model} ({manifest.fingerprint}), adapters: {adapters}.")
+    print(f"Serve sessions with: realtime serve --cluster {options.address} --model {manifest.model}")
     return 0
 
 
@@ -99,9 +104,9 @@ def _adapters(given: Sequence[str]) -> dict[str, str]:
     for item in given:
         name, equals, folder = item.partition("=")
         if not equals or not name.isidentifier():
-            raise BadSettings(f"--adapter {item} is not NAME=FOLDER.", "NAME is of letters, digits and underscores.")
+            raise BadSettings(f"--adapter {item} is not NAME=FOLDER.", "NAME may have letters, digits and underscores.")
         if not Path(folder).expanduser().is_dir():
-            raise BadSettings(f"{folder} is no folder.", "Name the adapter's folder as every node sees it.")
+            raise BadSettings(f"{folder} is not a folder.", "Name the adapter's folder as every node sees it.")
         pairs[name] = str(Path(folder).expanduser().resolve())
     return pairs
 
@@ -117,14 +122,14 @@ def _status(options: argparse.Namespace) -> int:
         replicas = ", ".join(f"{count} {kind.lower()}" for kind, count in part["replicas"].items()) or "no replicas"
         print(f"{name:<12} {part['status']}: {replicas} {connect.first_and_last(part['message'])}".rstrip())
     if state["application"] == "RUNNING":
-        card = connect.card()
-        print(f"model        {card.model} ({card.fingerprint}), EmoThinker {card.version}")
-        print(f"adapters     {', '.join(name for name in card.adapters if name) or 'none'}")
+        manifest = connect.manifest()
+        print(f"model        {manifest.model} ({manifest.fingerprint}), EmoThinker {manifest.version}")
+        print(f"adapters     {', '.join(name for name in manifest.adapters if name) or 'none'}")
     return 0 if state["application"] == "RUNNING" else 1
 
 
 def status() -> dict[str, Any]:
-    """What Serve says of our application. Raises NotDeployed."""
+    """Serve's status of our application. Raises NotDeployed."""
     connect.handles()
     from ray import serve
 

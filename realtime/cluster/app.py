@@ -20,45 +20,48 @@ APP = "emothinker"
 ENCODER, THINKER = "Encoder", "Thinker"
 ARGS = {"model", "adapters", "engine", "device", "n_threads", "max_batch", "max_sessions"}
 DEVICES, ENGINES = ("cpu", "cuda"), ("auto", "torch", "onnx", "trt")
-"The first is the default."
+"Allowed values; the first is the default."
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 
 
 class Front(ThinkerReplica):
-    """The Thinker is what Serve calls the ingress; the encoders are started with it and reached on their own.
+    """The Thinker, as what Serve calls the ingress of the application. Encoders are started with it.
 
-    Nothing is served over HTTP: sessions come from ingest nodes, which hold a handle to each deployment.
+    Nothing is served over HTTP: ingest nodes have the sessions and call each deployment by its handle.
     """
 
     def __init__(self, encoder: object, model: str, adapters: Mapping[str, str], **options: Any) -> None:
-        # Held, so that Serve knows that the two belong together.
+        # Serve deploys the encoders with the Thinker because they are its argument.
         self._encoder = encoder
         super().__init__(model, adapters, **options)
 
 
 def build(args: dict[str, Any]) -> Any:
-    """Serve's application builder: what `serve.yaml` names. Raises ValueError for arguments that are not ours."""
+    """Serve's application builder, which `serve.yaml` names. Raises ValueError for unknown or wrong arguments."""
     return application(args, {})
 
 
 def application(args: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> Any:
-    """`options` by deployment, as the file has them: Serve itself puts them on what `build` returns."""
+    """The application with `options` for each deployment. Raises ValueError for unknown or wrong arguments.
+
+    Serve applies the options of a file to what `build` returns by itself.
+    """
     unknown = sorted(set(args) - ARGS)
     if unknown:
-        raise ValueError(f"{unknown[0]} is no argument of {APP}; there are {', '.join(sorted(ARGS))}")
+        raise ValueError(f"{unknown[0]} is not an argument of {APP}; there are {', '.join(sorted(ARGS))}")
     if stray := sorted(set(options) - {ENCODER, THINKER}):
         raise ValueError(f"there is no deployment {stray[0]}, only {ENCODER} and {THINKER}")
     model, adapters = str(args.get("model", "nano")), args.get("adapters") or {}
     if not isinstance(adapters, Mapping):
-        raise ValueError("adapters is NAME: FOLDER, one for each")
+        raise ValueError("adapters has to be a mapping of NAME: FOLDER")
     adapters = dict(adapters)
     device, engine = (one_of(args, name, allowed) for name, allowed in (("device", DEVICES), ("engine", ENGINES)))
     common = {"device": device, "n_threads": count(args, "n_threads", 1)}
     encoder = serve.deployment(EncoderReplica, name=ENCODER).options(**options.get(ENCODER, {}))
-    # A session's ring lives on one replica. Serve's consistent hashing over the session's id keeps it there, moves
-    # only a lost replica's sessions, and needs no shared state between ingest nodes. Multiplexing does not fit: it
-    # treats an id as a model to be loaded, tells every router which replica has it, and sends a busy replica's
-    # sessions elsewhere, each time a prefill.
+    # A session's KV-cache ring is on one replica. Serve's consistent hashing of the session's id keeps the session
+    # there, moves only a lost replica's sessions, and needs no shared state between ingest nodes. Multiplexing does not
+    # fit: it treats an id as a model to be loaded, tells every router which replica has it, and sends a busy replica's
+    # sessions elsewhere, at the cost of a prefill each time.
     routing = RequestRouterConfig(
         request_router_class=ROUTER, request_router_kwargs={"num_virtual_nodes": 100, "num_fallback_replicas": 1}
     )
@@ -74,7 +77,7 @@ def application(args: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]
 
 
 def one_of(args: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
-    """Raises ValueError."""
+    """An argument that has one of a few values. Raises ValueError for another one."""
     given = str(args.get(name, allowed[0]))
     if given not in allowed:
         raise ValueError(f"{name} is {given}; there are {', '.join(allowed)}")
@@ -82,7 +85,7 @@ def one_of(args: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> str:
 
 
 def count(args: Mapping[str, Any], name: str, default: int) -> int:
-    """Raises ValueError."""
+    """An argument that is a positive number. Raises ValueError for anything else."""
     given = args.get(name, default)
     if not isinstance(given, int) or given < 1:
         raise ValueError(f"{name} is {given}, not a number of at least 1")

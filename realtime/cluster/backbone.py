@@ -1,7 +1,7 @@
-"""One backbone in a replica, and the adapters that share it.
+"""One backbone in a replica, and the adapters that share its weights.
 
-A variant is a whole model to whoever asks: towers with the adapter's own selectors, a reasoner with the adapter's own
-low-rank products. Its weights are the backbone's, once.
+A variant is used as a whole model: towers with the adapter's own selectors, and a reasoner with the adapter's low-rank
+products. The backbone's weights are in memory once.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from realtime.towers.choice import Checkpoint, Towers, choose
 from realtime.towers.torch_runtime import TorchTowers
 
 KEPT_QUESTIONS = 64
-"Texts of questions kept as embeddings; most sessions ask the default one."
+"Questions whose embedded text is kept; most sessions use the default one."
 
 
 @dataclass
 class Variant:
-    """The backbone with one adapter, or with none."""
+    """The backbone with one adapter or without any."""
 
     weights: EmoThinker
     towers: Towers
     reasoner: Reasoner
     emotion_config: Mapping[str, object] | None
-    "As its file says: the shapes of selectors, experts and projectors."
+    "From the checkpoint's file: the shapes of selectors, experts and projectors."
     texts: dict[Question, Tensor] = dataclasses.field(default_factory=dict)
 
     def text_inputs(self, ask: Question, batch: int) -> dict[str, Tensor]:
-        """The words of a question as the towers' graphs take them."""
+        """The text of a question as the towers' graphs take it."""
         if ask not in self.texts:
             if len(self.texts) >= KEPT_QUESTIONS:
                 self.texts.pop(next(iter(self.texts)))
@@ -55,12 +55,14 @@ class Variant:
 
 @dataclass
 class Backbone:
+    """A loaded model and its variants."""
+
     model: str
     fingerprint: str
     engine_reason: str
     labels: tuple[str, ...]
     variants: Mapping[str, Variant]
-    "By the adapter's name; the empty one is the backbone alone."
+    "By the adapter's name; the empty name is the backbone alone."
     folder: Path
 
     def variant(self, adapter: str) -> Variant:
@@ -68,7 +70,7 @@ class Backbone:
 
 
 def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "auto", device: str = "cpu") -> Backbone:
-    """Raises BadModel or EngineMissing with what to do next."""
+    """Load a model and the adapters at `paths`, by name. Raises BadModel or EngineMissing with what to do next."""
     folder = checkpoint.locate(model)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     weights = checkpoint.load(folder, dtype=dtype).to(device)
@@ -78,7 +80,7 @@ def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "a
     variants = {"": Variant(weights, towers, Reasoner(weights, vocabulary, reader=reader), emotion_config(folder))}
     for name, path in (paths or {}).items():
         if not name or not name.isidentifier():
-            raise BadModel(f"'{name}' is no name for an adapter.", hint="Use letters, digits and underscores.")
+            raise BadModel(f"'{name}' is not a name for an adapter.", hint="Use letters, digits and underscores.")
         variants[name] = adapted(Path(path), folder, weights, vocabulary, reader)
     return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, variants, folder)
 
@@ -86,9 +88,9 @@ def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "a
 def adapted(
     adapter: Path, folder: Path, weights: EmoThinker, vocabulary: Vocabulary, reader: FusedLanguageModel
 ) -> Variant:
-    """On the backbone's weights where the adapter changes the language model alone, as a model of its own otherwise.
+    """Load an adapter on the backbone's weights if it changes the language model only, and as a whole model otherwise.
 
-    `train.lora` tunes the vision merger, too, unless told not to (`--merger-lr 0`).
+    `train.lora` tunes the vision merger too, unless it is run with `--merger-lr 0`.
     """
     own_shape = (adapter / EMOTION_CONFIG).exists() and checkpoint.read_config(folder, adapter) != weights.config
     if own_shape or not adapters.beside(adapter):
@@ -101,13 +103,13 @@ def adapted(
 
 
 def emotion_config(*folders: Path) -> Mapping[str, object] | None:
-    """Of the first folder that has one."""
+    """The config of the first folder that has one."""
     found = [folder / EMOTION_CONFIG for folder in folders if (folder / EMOTION_CONFIG).exists()]
     return checkpoint.read_json(found[0]) if found else None
 
 
 def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
-    """The same towers and language model with the adapter's own selectors, experts and projectors, if it has any."""
+    """The same towers and language model, with the adapter's selectors, experts and projectors if it has any."""
     path = adapter / checkpoint.EMOTION_WEIGHTS
     if not path.exists():
         return weights
@@ -124,14 +126,14 @@ def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
 
 
 def instruments(weights: EmoThinker) -> bytes:
-    """What a session's node runs itself (`evidence/instruments.py`), as safetensors."""
+    """The weights that a session's node runs itself (`evidence/instruments.py`), as safetensors."""
     return bytes(save(state_of(weights)))
 
 
 def fingerprint(folder: Path, paths: Mapping[str, str] | None = None) -> str:
-    """Of weights and adapters: the heads and sizes of their files, which hold every tensor's name, shape and place.
+    """A hash of the weights and adapters: of the size, the first and the last megabyte of each file.
 
-    And their last megabyte, so that two trainings of one shape differ.
+    The first has every tensor's name, shape and offset; the last makes two trainings of one shape differ.
     """
     digest = hashlib.sha256()
     files = [*checkpoint.shard_files(folder), folder / checkpoint.EMOTION_WEIGHTS, folder / EMOTION_CONFIG]

@@ -1,8 +1,8 @@
-"""Dynamic batching: what waits while a batch is running makes the next one.
+"""Dynamic batching: the requests that come while a batch runs make the next batch.
 
-Nothing waits for company: a request that comes to an idle replica is a batch of one at once, and under load batches
-grow by themselves up to `max_batch`. (Serve's own batching decorates a method and hands it whatever came; here requests
-are first grouped by question and adapter, since only those share a call, and every one is told how long it waited.)
+No request waits for a batch to fill. One that comes to an idle replica is a batch of one at once, and under load
+batches grow up to `max_batch`. Serve's own batching hands a method whatever came; here requests are first grouped by
+question and adapter, since only those can share a call, and each result says how long its request waited.
 """
 
 from __future__ import annotations
@@ -45,11 +45,14 @@ class Batcher(Generic[Q, A]):
 
     @property
     def oldest_s(self) -> float:
-        """How long the first in the queue has been waiting."""
+        """How long the first request in the queue has waited."""
         return time.monotonic() - self._waiting[0].came_s if self._waiting else 0.0
 
     async def run(self, request: Q, key: Hashable) -> tuple[A, float, int]:
-        """Its answer, the seconds it waited, and the size of its batch. Raises OverflowError when too many wait."""
+        """Return the answer, the seconds the request waited, and the size of its batch.
+
+        Requests with equal keys may share a batch. Raises OverflowError when `max_waiting` requests wait.
+        """
         if len(self._waiting) >= self._max_waiting:
             self.n_refused += 1
             raise OverflowError(f"{len(self._waiting)} requests wait")
@@ -70,7 +73,7 @@ class Batcher(Generic[Q, A]):
             self.n_requests += len(batch)
             try:
                 answers = await loop.run_in_executor(self._executor, self._work, [item.request for item in batch])
-            # Whatever the model raises belongs to those who asked; the next batch runs.
+            # Whatever the model raises fails the requests of this batch; the next batch runs.
             except Exception as error:
                 for item in batch:
                     if not item.done.done():
@@ -81,7 +84,7 @@ class Batcher(Generic[Q, A]):
                     item.done.set_result((answer, began_s - item.came_s, len(batch)))
 
     def _next(self) -> list[Waiting[Q, A]]:
-        """The first that waits, and those that may share its call; the others keep their order."""
+        """Take the first request and those that may share its batch. The others keep their order."""
         key = self._waiting[0].key
         batch: list[Waiting[Q, A]] = []
         kept: deque[Waiting[Q, A]] = deque()

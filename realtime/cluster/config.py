@@ -1,7 +1,7 @@
-"""A Serve config of ours: read, held against Serve's own schema, and made an application.
+"""Reads a Serve config, checks it against Serve's own schema, and builds the application.
 
-What is wrong in it is told here, by name. Serve itself passes over settings that it does not know, and a share of a GPU
-that no node can give is waited for.
+Every mistake in it is reported here by name. Serve itself ignores settings that it does not know, and waits without an
+end for a share of a GPU that no node can give.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OURS = "realtime.cluster"
 
 
 def read(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Our application in the config, `overrides` among its arguments. Raises BadSettings."""
+    """Our application in the config at `path`, with `overrides` among its arguments. Raises BadSettings."""
     import yaml
     from ray.serve.config import AutoscalingConfig
     from ray.serve.schema import DeploymentSchema, ServeApplicationSchema, ServeDeploySchema
@@ -32,7 +32,7 @@ def read(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
         known("the application", application, ServeApplicationSchema.model_fields)
         for item in application.get("deployments") or []:
             known(item["name"], item, DeploymentSchema.model_fields)
-            # Its schema takes any mapping, and Serve checks it where nobody sees.
+            # The schema takes any mapping here, and Serve's own check of it is not reported to us.
             if isinstance(scaling := item.get("autoscaling_config"), Mapping):
                 known(f"{item['name']}.autoscaling_config", scaling, AutoscalingConfig.model_fields)
                 AutoscalingConfig.model_validate(scaling)
@@ -41,14 +41,14 @@ def read(path: Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
     except StopIteration:
         raise BadSettings(f"{path} has no application of ours.", BEGIN) from None
     except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:
-        raise BadSettings(f"{path} is no Serve config: {reason(error)}.", BEGIN) from error
+        raise BadSettings(f"{path} is not a Serve config: {reason(error)}.", BEGIN) from error
     args = application.setdefault("args", {})
     args.update({name: value for name, value in overrides.items() if value is not None})
     return dict(application)
 
 
 def built(wanted: Mapping[str, Any]) -> Any:
-    """Serve's application of what `read` returned. Raises BadSettings."""
+    """Build the Serve application of a config that `read` returned. Raises BadSettings."""
     from realtime.cluster.app import application
 
     deployments = wanted.get("deployments") or []
@@ -64,7 +64,7 @@ def built(wanted: Mapping[str, Any]) -> Any:
 
 
 def check_gpus(deployment: Mapping[str, Any], device: str) -> None:
-    """Raises ValueError for a share that Ray never places, and for none where the model is to be on a GPU."""
+    """Raises ValueError for a share of GPUs that Ray never places, and for no share where the device is cuda."""
     name, share = deployment["name"], (deployment.get("ray_actor_options") or {}).get("num_gpus", 0)
     if share > 1 and share != int(share):
         raise ValueError(f"{name} cannot have {share:g} GPUs, only a share of one or several whole ones")
@@ -73,13 +73,13 @@ def check_gpus(deployment: Mapping[str, Any], device: str) -> None:
 
 
 def known(where: str, given: Mapping[str, Any], fields: Iterable[str]) -> None:
-    """Raises ValueError for a name that is none of theirs."""
+    """Raises ValueError if `given` has a name that is not among `fields`."""
     if stray := sorted(set(given) - set(fields)):
         raise ValueError(f"there is no setting {stray[0]} of {where}; there are {', '.join(sorted(fields))}")
 
 
 def reason(error: Exception) -> str:
-    """In a line: what is wrong, and where."""
+    """What is wrong and where, in one line."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):

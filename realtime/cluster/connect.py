@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, deploying on it, and looking at what is there: every way this fails has a name and a fix."""
+"""Joins a Ray cluster, deploys on it, and looks up what is deployed. Every failure has a named error with a fix."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from realtime.cluster import config
 from realtime.cluster.environment import TOKEN
-from realtime.cluster.knock import knock
-from realtime.cluster.wire import SCHEMA, Card
+from realtime.cluster.messages import SCHEMA, DeploymentManifest
+from realtime.cluster.probe import probe_head
 from realtime.errors import ClusterMismatch, ClusterUnreachable, NotDeployed, RayMissing
 
-CARD_S = 60.0
+MANIFEST_S = 60.0
 POLL_S = 0.5
 INSTALL = "pip install 'emothinker[ray]'"
 LOCAL = "local"
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 
 def join(address: str) -> None:
-    """Make this process a driver of the cluster at `address`: HOST:PORT, `auto`, or `local` for one of its own.
+    """Make this process a driver of the cluster at `address`: HOST:PORT, `auto`, or `local` to start its own.
 
     Raises RayMissing, ClusterUnreachable or ClusterMismatch.
     """
     try:
-        # What Serve brings along is missing where Ray was installed alone.
+        # Ray installed without Serve lacks grpc.
         import grpc  # noqa: F401
         import ray
     except ImportError as error:
@@ -40,14 +40,14 @@ def join(address: str) -> None:
         ray.init(include_dashboard=False, **quiet)
         return
     if address != "auto":
-        knock(address)
+        probe_head(address)
     try:
         ray.init(address=address, ignore_reinit_error=True, **quiet)
     except Exception as error:  # Ray raises RuntimeError, ConnectionError and ValueError for the same causes
-        said = str(error)
-        if "ersion mismatch" in said:
+        message = str(error)
+        if "ersion mismatch" in message:
             raise ClusterMismatch(
-                f"The cluster runs another Ray or Python than this machine ({ray.__version__}): {last_line(said)}",
+                f"The cluster runs another Ray or Python than this machine ({ray.__version__}): {last_line(message)}",
                 f"Install the same on both: pip install 'ray=={ray.__version__}'.",
             ) from error
         hint = (
@@ -56,11 +56,13 @@ def join(address: str) -> None:
             else f"Join this machine to it first: ray start --address={address}. Its token has to be the cluster's "
             f"({TOKEN}), too."
         )
-        raise ClusterUnreachable(f"The Ray cluster at {address} does not take us: {last_line(said)}", hint) from error
+        raise ClusterUnreachable(
+            f"The Ray cluster at {address} does not accept this machine: {last_line(message)}", hint
+        ) from error
 
 
-def deploy(wanted: Mapping[str, Any]) -> Card:
-    """Start what `config.read` returned, or change what runs, and wait until it answers.
+def deploy(wanted: Mapping[str, Any]) -> DeploymentManifest:
+    """Start what `config.read` returned, or change what is deployed, and wait until it answers.
 
     Raises BadSettings or NotDeployed.
     """
@@ -72,16 +74,16 @@ def deploy(wanted: Mapping[str, Any]) -> Card:
     serve.start(proxy_location="Disabled")
     serve.run_many([serve.RunTarget(target=app, name=APP, route_prefix=None)], wait_for_applications_running=False)
     _until_running()
-    return card()
+    return manifest()
 
 
 def _until_running() -> None:
-    """Tells what replicas wait for; a node that is yet to come may be it. Raises NotDeployed when they fail."""
+    """Wait, and log what replicas wait for, such as another node. Raises NotDeployed when they fail."""
     from ray import serve
 
     from realtime.cluster.app import APP
 
-    told = ""
+    logged = ""
     while True:
         app = serve.status().applications[APP]
         if app.status == "RUNNING":
@@ -96,16 +98,17 @@ def _until_running() -> None:
         waits = [
             f"{name}: {first_and_last(part.message)}"
             for name, part in app.deployments.items()
-            # What became of the deployment before this one may still be told.
+            # A message of the previous deployment may still be there.
             if part.message and part.status != "DEPLOY_FAILED"
         ]
-        if waits and (said := " ".join(waits)) != told:
-            logger.warning("still waiting, for as long as it takes (Ctrl-C leaves it to the cluster). %s", said)
-            told = said
+        if waits and (message := " ".join(waits)) != logged:
+            logger.warning("still waiting, for as long as it takes (Ctrl-C leaves it to the cluster). %s", message)
+            logged = message
         time.sleep(POLL_S)
 
 
 def remove() -> None:
+    """End the deployments."""
     from ray import serve
 
     from realtime.cluster.app import APP
@@ -114,7 +117,7 @@ def remove() -> None:
 
 
 def handles() -> tuple[Any, Any]:
-    """Of encoder and Thinker. Raises NotDeployed."""
+    """Serve's handles of the encoder and of the Thinker. Raises NotDeployed."""
     from ray import serve
     from ray.serve.exceptions import RayServeException
 
@@ -132,7 +135,7 @@ def handles() -> tuple[Any, Any]:
 
 
 def replicas() -> dict[str, int]:
-    """How many run, by deployment. Raises NotDeployed."""
+    """How many replicas run, by deployment. Raises NotDeployed."""
     handles()
     from ray import serve
 
@@ -142,20 +145,20 @@ def replicas() -> dict[str, int]:
     return {name: int(part.replica_states.get("RUNNING", 0)) for name, part in found.items()}
 
 
-def card() -> Card:
-    """What is deployed. Raises NotDeployed, or ClusterMismatch when it is another version."""
+def manifest() -> DeploymentManifest:
+    """What is deployed. Raises NotDeployed, and ClusterMismatch where it is another version."""
     _, thinker = handles()
     try:
-        found = thinker.card.remote().result(timeout_s=CARD_S)
+        found = thinker.manifest.remote().result(timeout_s=MANIFEST_S)
     except TimeoutError as error:
         raise NotDeployed(
-            f"No Thinker replica has answered for {CARD_S:.0f} s.",
+            f"No Thinker replica has answered for {MANIFEST_S:.0f} s.",
             "`python -m realtime.cluster status` says why they do not start.",
         ) from error
-    # What does not unpickle into our records is another version's.
+    # A manifest of another version does not unpickle into our classes.
     except (AttributeError, ImportError, TypeError) as error:
         raise _other_version("an unknown one") from error
-    if not isinstance(found, Card) or found.schema != SCHEMA:
+    if not isinstance(found, DeploymentManifest) or found.schema != SCHEMA:
         raise _other_version(getattr(found, "version", "an unknown one"))
     return found
 
@@ -167,11 +170,11 @@ def _other_version(theirs: str) -> ClusterMismatch:
     )
 
 
-def check_model(found: Card, *, model: str, adapter: str, fingerprint: str | None) -> None:
-    """Raises ClusterMismatch when the deployment is not what was asked for; `fingerprint`: of the files here."""
+def check_model(found: DeploymentManifest, *, model: str, adapter: str, fingerprint: str | None) -> None:
+    """Raises ClusterMismatch where the deployment has another model. `fingerprint` is of the files here, if any."""
     if found.model != model:
         raise ClusterMismatch(
-            f"The cluster serves {found.model}, asked for was {model}.",
+            f"The cluster serves {found.model}, not {model}.",
             f"Say --model {found.model}, or deploy the other: python -m realtime.cluster deploy --model {model}.",
         )
     if adapter not in found.adapters:
@@ -195,12 +198,12 @@ def own_version() -> str:
 
 
 def first_and_last(text: str) -> str:
-    """What happened and its cause: between them Serve has the replica's traceback."""
+    """The first and the last line of a message from Serve: what happened and its cause, without the traceback."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " ".join(line[:400] for line in lines[:: max(1, len(lines) - 1)])
 
 
 def last_line(text: str) -> str:
-    """The last line that says something: Ray's messages are long and end with the cause."""
+    """The last line that is not empty. Ray's messages are long and end with the cause."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines[-1] if lines else "no reason given")[:300]

@@ -1,4 +1,4 @@
-"""An encoder replica: towers and selectors, nothing of any session. Frames and sound of many sessions in one call."""
+"""An encoder replica: towers and selectors. It encodes frames and sound of many sessions in one call."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch import Tensor
 
 from realtime.cluster import backbone
 from realtime.cluster.batcher import Batcher
-from realtime.cluster.wire import Encoded, EncodeRequest, from_pieces
+from realtime.cluster.messages import Encoded, EncodeRequest, from_pieces
 from realtime.towers.batch import WINDOW_PATCHES
 from realtime.towers.graph import PATCHES_PER_TOKEN
 
 STILL = "stills"
-"`patches` of a picture that stands still: its second time step is its first, and does not travel."
+"Name of the `patches` of a still picture: its second time step equals the first and does not travel."
 PER_PATCH = ("patches", "positions", "valid")
 PER_TOKEN = ("place", "focal", "noise")
 
 
 class EncoderReplica:
-    """Stateless: any replica answers any request."""
+    """Stateless: any replica can answer any request."""
 
     def __init__(
         self,
@@ -48,18 +48,19 @@ class EncoderReplica:
         self._sounds = Batcher(self.encode_sounds, executor, max_batch=max_batch, max_waiting=max_waiting)
 
     async def vision(self, *pieces: bytes) -> Encoded:
-        """Of an EncodeRequest (`wire.in_pieces`)."""
+        """Encode the frames of an EncodeRequest (`messages.in_pieces`)."""
         request = from_pieces(pieces)
         outputs, waited_s, batch = await self._frames.run(request, (request.adapter, request.ask))
         return Encoded(outputs, waited_s, batch)
 
     async def audio(self, *pieces: bytes) -> Encoded:
+        """Encode the sound of an EncodeRequest."""
         request = from_pieces(pieces)
         outputs, waited_s, batch = await self._sounds.run(request, (request.adapter, request.ask))
         return Encoded(outputs, waited_s, batch)
 
     async def waited_s(self) -> float:
-        """The age of the oldest request that waits."""
+        """How long the oldest request in a queue has waited."""
         return max(self._frames.oldest_s, self._sounds.oldest_s)
 
     async def counts(self) -> dict[str, int]:
@@ -71,11 +72,11 @@ class EncoderReplica:
         }
 
     async def check_health(self) -> None:
-        """Serve asks; a replica whose loop does not come round does not answer."""
+        """Called by Serve. A replica whose event loop is blocked does not answer."""
         await asyncio.sleep(0)
 
     def encode_frames(self, requests: Sequence[EncodeRequest]) -> list[tuple[npt.NDArray[Any], ...]]:
-        """Frames of one question and adapter, padded to the largest. Blocking."""
+        """Encode frames of one question and adapter as a batch, padded to the largest. Blocking."""
         variant = self._backbone.variant(requests[0].adapter)
         inputs, sizes = joined_frames([request.inputs for request in requests])
         batch = sum(sizes)
@@ -100,7 +101,7 @@ class EncoderReplica:
         return answers
 
     def encode_sounds(self, requests: Sequence[EncodeRequest]) -> list[tuple[npt.NDArray[Any], ...]]:
-        """2-s chunks of sound: they never see one another, whoever's they are. Blocking."""
+        """Encode 2-s chunks of sound as a batch. Blocking. Chunks do not attend to each other, so any may share one."""
         variant = self._backbone.variant(requests[0].adapter)
         sizes = [request.inputs["mel"].shape[0] for request in requests]
         inputs = {
@@ -116,7 +117,7 @@ class EncoderReplica:
 
 
 def packed_frames(inputs: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
-    """The inputs of the vision graph as they travel: without the text, and stills once."""
+    """The inputs of the vision graph as they travel: without the text, and with one time step of still pictures."""
     arrays = {name: inputs[name].cpu().numpy() for name in (*PER_PATCH, *PER_TOKEN, "drop")}
     patches = arrays["patches"]
     steps_BN3TP = patches.reshape(*patches.shape[:2], 3, 2, -1)
@@ -127,7 +128,7 @@ def packed_frames(inputs: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:
 
 
 def joined_frames(parts: Sequence[Mapping[str, npt.NDArray[Any]]]) -> tuple[dict[str, Tensor], list[int]]:
-    """One batch, and how many frames each request brought; smaller ones are padded with patches that are not valid."""
+    """Join requests to one batch, padding with patches that are not valid. Also returns each request's frame count."""
     opened = [unpacked(part) for part in parts]
     n_patches = max(part["patches"].shape[1] for part in opened)
     assert n_patches % WINDOW_PATCHES == 0
@@ -141,7 +142,8 @@ def joined_frames(parts: Sequence[Mapping[str, npt.NDArray[Any]]]) -> tuple[dict
 
 
 def unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    # Copies where Ray handed out its own memory, which is read-only and torch does not like.
+    """What `packed_frames` packed."""
+    # Ray may hand out its own memory, which is read-only, and torch warns of that.
     opened = {name: value if value.flags.writeable else value.copy() for name, value in arrays.items()}
     still = opened.pop(STILL, None)
     if still is not None:
@@ -150,6 +152,7 @@ def unpacked(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[An
 
 
 def padded(value_BN: Tensor, length: int) -> Tensor:
+    """(B, length, …) with zeros at the end."""
     n = value_BN.shape[1]
     if n == length:
         return value_BN
@@ -159,6 +162,6 @@ def padded(value_BN: Tensor, length: int) -> Tensor:
 
 
 def filled(value: Tensor, n: int) -> Tensor:
-    """Up to the next power of two by repeating the first: on a GPU every size is a graph of its own."""
+    """Fill a batch up to the next power of two by repeating its first row. On a GPU each size needs its own graph."""
     more = (1 << (n - 1).bit_length()) - n
     return torch.cat([value, value[:1].expand(more, *value.shape[1:])]) if more else value

@@ -1,12 +1,12 @@
-"""The `ray` engine: to a session the same as the local ones.
+"""The engine on a Ray cluster. To a session it is the same as the local ones.
 
     realtime serve --cluster HOST:6379        sessions here, towers and Thinkers there
 
     session ── RayClient ── Perception (faces, cues, experts: here) ── RemoteTowers ──► Encoder replicas
-                    └──── RemoteThinker ─────────────────────────────────────────────► its Thinker replica
+                    └────── RemoteThinker ───────────────────────────────────────────► its Thinker replica
 
-Every call blocks a thread of a pool while it waits for a replica: perception is blocking code, and replicas have queues
-and ranks of their own.
+Perception is blocking code, so every call takes a thread of a pool while it waits for a replica. There is no scheduler
+here: replicas have their own.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from realtime.cluster import connect
-from realtime.cluster.calls import LOST, Waits
-from realtime.cluster.remote import Link, RemotePerceiver, RemoteThinker
-from realtime.cluster.wire import Card
+from realtime.cluster.messages import DeploymentManifest
+from realtime.cluster.remote import RemotePerceiver, RemoteThinker, SessionRoute
+from realtime.cluster.retry import LOST, RecentWaits
 from realtime.errors import BadModel, ClusterMismatch
 from realtime.evidence.instruments import shell
 from realtime.model.checkpoint import NANO
@@ -56,25 +56,27 @@ T = TypeVar("T")
 
 PROBE_S = 1.0
 THREADS_PER_SESSION = 6
-"A session's stages that may wait for a replica at once: seeing, hearing, hearing ahead, a label, two chains."
+"Calls of one session that may wait for a replica at once: see, hear, hear ahead, a label and two chains."
 MAX_THREADS = 512
 
 logger = logging.getLogger(__name__)
 
 
 class RayEngine:
-    """An `Engine`. `started` makes one; `close` lets its threads go."""
+    """An `Engine`. `started` makes one; `close` ends its threads."""
 
-    def __init__(self, card: Card, handles: tuple[Any, Any], *, adapter: str, metrics: Metrics, sessions: int) -> None:
-        """`sessions`: how many at once, at most."""
-        # Sessions perceive in this process; numpy's own threads would spin between two frames (`engine/loading.py`).
+    def __init__(
+        self, manifest: DeploymentManifest, handles: tuple[Any, Any], *, adapter: str, metrics: Metrics, sessions: int
+    ) -> None:
+        """`sessions` is the largest number of sessions at once."""
+        # Perception runs in this process, and numpy's own threads would spin between two frames (`engine/loading.py`).
         threadpool_limits(1, user_api="blas")
-        self._card = card
+        self._manifest = manifest
         self.handles = handles
-        "Of encoder and Thinker."
+        "Serve's handles of the encoder and of the Thinker."
         self._adapter = adapter
         self._instruments: dict[str, EmoThinker] = {}
-        self._waits = Waits()
+        self._waits = RecentWaits()
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(min(MAX_THREADS, THREADS_PER_SESSION * sessions + 2), "cluster")
         self._hearing = ThreadPoolExecutor(min(MAX_THREADS, sessions + 1), "hearing")
@@ -83,15 +85,15 @@ class RayEngine:
         self._pool.submit(self._probe)
 
     def close(self) -> None:
-        """Blocking, for as long as the longest call in the making."""
+        """End the threads. Blocks as long as the longest call that is under way."""
         self._ended.set()
         self._pool.shutdown(cancel_futures=True)
         self._hearing.shutdown()
 
     async def use(self, adapter: Path) -> ModelInfo:
-        """Adapters are deployed, not loaded: the folder's name is what it was deployed by. Raises BadModel."""
-        if adapter.name not in self._card.adapters:
-            names = ", ".join(name for name in self._card.adapters if name) or "none"
+        """Describe the adapter that was deployed under the folder's name. Raises BadModel where there is none."""
+        if adapter.name not in self._manifest.adapters:
+            names = ", ".join(name for name in self._manifest.adapters if name) or "none"
             raise BadModel(
                 f"The cluster has no adapter '{adapter.name}' (there is: {names}).",
                 f"Deploy it: python -m realtime.cluster deploy --adapter {adapter.name}=FOLDER.",
@@ -100,38 +102,39 @@ class RayEngine:
 
     async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> RayClient:
         name = self._adapter if adapter is None else adapter.name
-        link = Link(*self.handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
-        return RayClient(self, await self.run("open", self._perceiver, link, ask, seed), link)
+        route = SessionRoute(*self.handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
+        return RayClient(self, await self.run("open", self._perceiver, route, ask, seed), route)
 
     async def ready(self) -> None:
         for handle in self.handles:
             await handle.waited_s.remote()
 
     def stats(self) -> Mapping[str, float]:
-        """`behind_s`: how long work has lately waited on the cluster; `restarts`: calls made again."""
+        """`behind_s` is how long recent calls waited on the cluster, `restarts` how many calls were made again."""
         return {"chain_cpu_s": 0.0, "restarts": float(self._waits.n_retries), "behind_s": self._waits.typical_s()}
 
     async def run(self, stage: str, work: Callable[..., T], *args: Any) -> T:
-        """The result of `work(*args)`, called in a thread of the pool."""
+        """Call `work(*args)` in a thread of the pool and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, stage, work, *args)
 
     def post(self, stage: str, work: Callable[[], None]) -> None:
+        """Call `work` in a thread of the pool, without waiting."""
         if not self._ended.is_set():
             self._pool.submit(self._timed, stage, work)
 
-    def _perceiver(self, link: Link, ask: Question, seed: int) -> RemotePerceiver:
-        if link.adapter not in self._instruments:
-            self._instruments[link.adapter] = instruments(self._card, link.adapter)
-        return RemotePerceiver(link, self._instruments[link.adapter], ask, seed=seed, beside=self._beside)
+    def _perceiver(self, route: SessionRoute, ask: Question, seed: int) -> RemotePerceiver:
+        if route.adapter not in self._instruments:
+            self._instruments[route.adapter] = instruments(self._manifest, route.adapter)
+        return RemotePerceiver(route, self._instruments[route.adapter], ask, seed=seed, beside=self._beside)
 
     def _beside(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """A tower hears over there while the voice is measured here."""
+        """Run the audio tower on its replica while the voice is measured here."""
         return self._hearing.submit(work).result
 
     def _info(self, adapter: str, folder: Path | None) -> ModelInfo:
-        card = self._card
-        name = card.model if not adapter else f"{card.model} + {adapter}"
-        return ModelInfo(name, f"ray (on a cluster, its Thinkers in {card.engine_reason})", card.labels, folder)
+        found = self._manifest
+        name = found.model if not adapter else f"{found.model} + {adapter}"
+        return ModelInfo(name, f"ray (on a cluster, its Thinkers in {found.engine_reason})", found.labels, folder)
 
     def _timed(self, stage: str, work: Callable[..., T], *args: Any) -> T:
         began_s = time.perf_counter()
@@ -141,7 +144,7 @@ class RayEngine:
             self._metrics.stage.labels(stage).observe(time.perf_counter() - began_s)
 
     def _probe(self) -> None:
-        """Asks a replica of each kind once a second, so that a node without sessions knows how busy they are."""
+        """Question a replica of each kind every second how long calls wait: a node without sessions makes none."""
         answered_s = dict.fromkeys(range(len(self.handles)), time.monotonic())
         while not self._ended.wait(PROBE_S):
             for index, handle in enumerate(self.handles):
@@ -149,20 +152,20 @@ class RayEngine:
                     self._waits.add(handle.waited_s.remote().result(timeout_s=PROBE_S))
                     answered_s[index] = time.monotonic()
                 except LOST:
-                    # What does not answer is as far behind as its last answer is long ago.
+                    # A replica that does not answer is as far behind as its last answer is old.
                     self._waits.add(time.monotonic() - answered_s[index])
-                except Exception as error:  # the probe outlives whatever the cluster goes through
-                    logger.warning("the cluster could not be asked how far behind it is (%s)", type(error).__name__)
+                except Exception as error:  # the probe has to outlive any state of the cluster
+                    logger.warning("the cluster does not say how far behind it is (%s)", type(error).__name__)
 
 
 class RayClient:
-    """One session's `EngineClient`: what it perceives with is here, what it thinks with is wherever its id leads to."""
+    """One session's `EngineClient`. Its perception runs here, its Thinker on the replica that its route leads to."""
 
-    def __init__(self, engine: RayEngine, perceiver: RemotePerceiver, link: Link) -> None:
-        self.link = link
+    def __init__(self, engine: RayEngine, perceiver: RemotePerceiver, route: SessionRoute) -> None:
+        self.route = route
         self._engine = engine
         self._perceiver = perceiver
-        self._thinker = RemoteThinker(link)
+        self._thinker = RemoteThinker(route)
 
     async def see(self, frame: VideoFrame) -> FrameEvidence:
         return await self._engine.run("see", self._perceiver.see, frame)
@@ -194,27 +197,27 @@ class RayClient:
         self._engine.post("close", self._perceiver.close)
 
 
-def instruments(card: Card, adapter: str) -> EmoThinker:
-    """Experts and projectors of the deployed model; its towers and language model are shapes without weights."""
-    config = ModelConfig.parse(card.config, card.emotion_config[adapter])
+def instruments(manifest: DeploymentManifest, adapter: str) -> EmoThinker:
+    """The deployed model with the weights of its experts and projectors only, for perception on this node."""
+    config = ModelConfig.parse(manifest.config, manifest.emotion_config[adapter])
     try:
-        return shell(config, load_tensors(card.emotion[adapter]))
+        return shell(config, load_tensors(manifest.emotion[adapter]))
     except RuntimeError as error:
         raise ClusterMismatch(
-            "The cluster's instruments do not fit this version.",
+            "The cluster's experts do not fit this version.",
             "Install the same version everywhere, then `python -m realtime.cluster deploy` again.",
         ) from error
 
 
 @asynccontextmanager
 async def started(address: str, wanted: ModelSettings, *, metrics: Metrics, sessions: int) -> AsyncIterator[RayEngine]:
-    """Joined to the cluster, what is deployed there checked before any session; its threads are ended when left.
+    """An engine on the cluster at `address`, after a check of what is deployed there. It is ended when left.
 
     Raises RayMissing, ClusterUnreachable, NotDeployed or ClusterMismatch.
     """
     engine = await asyncio.to_thread(_connected, address, wanted, metrics, sessions)
     n_threads = torch.get_num_threads()
-    # What is left to compute here is small: shared out among threads it takes longer, and the cores are the sessions'.
+    # The matrix products left here are small. On several threads they take longer, and sessions need the cores.
     torch.set_num_threads(wanted.threads or 1)
     try:
         await engine.ready()
@@ -226,14 +229,14 @@ async def started(address: str, wanted: ModelSettings, *, metrics: Metrics, sess
 
 def _connected(address: str, wanted: ModelSettings, metrics: Metrics, sessions: int) -> RayEngine:
     connect.join(address)
-    found = connect.card()
+    found = connect.manifest()
     adapter = wanted.adapter.name if wanted.adapter is not None else ""
     here = Path(wanted.name).expanduser()
     folder = NANO if wanted.name == "nano" else here if here.is_dir() else None
-    mark = None
+    expected = None
     if folder is not None:
         from realtime.cluster.backbone import fingerprint
 
-        mark = fingerprint(folder)
-    connect.check_model(found, model=wanted.name, adapter=adapter, fingerprint=mark)
+        expected = fingerprint(folder)
+    connect.check_model(found, model=wanted.name, adapter=adapter, fingerprint=expected)
     return RayEngine(found, connect.handles(), adapter=adapter, metrics=metrics, sessions=sessions)

@@ -1,4 +1,4 @@
-"""What Ray reads from the environment, once, as it is imported: set by the package before any of its modules does."""
+"""Environment variables that Ray reads when it is imported. The package sets them before any module imports Ray."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ TOKEN = "~/.ray/auth_token"
 
 
 def prepare() -> None:
-    """What was set already stays."""
-    # Nothing is reported to anyone.
+    """Set the variables that are not set yet."""
+    # Ray reports no usage statistics to anyone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Whatever of Ray still runs when a cluster was left would start one of its own, here.
+    # Without this, a call to Ray after a cluster was left would start a cluster on this machine.
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     if token():
-        # A cluster of `ray start` asks for its token, and a driver shows it only when told to; where none is asked for,
-        # none is missed.
+        # A cluster of `ray start` asks for its token, and a driver sends it only in this mode. A cluster that asks for
+        # none ignores it.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def token() -> str | None:
-    """The cluster's token, where this machine holds one in a place where Ray looks for it."""
+    """The cluster's token, if this machine has one where Ray looks for it."""
     if given := os.environ.get("RAY_AUTH_TOKEN"):
         return given
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or TOKEN).expanduser()

@@ -1,8 +1,8 @@
-"""A Thinker replica: the rings of the sessions that were routed to it, and the chains being written.
+"""A Thinker replica: the KV-cache rings of the sessions that were routed to it, and the chains that it decodes.
 
-What it holds of a session is a copy. The session's node keeps the evidence of its last window, so a replica that does
-not have what a window needs (it is new, the session moved, it forgot) says which numbers it misses, is sent them, reads
-them again, and goes on: one prefill, nothing else is lost.
+What it has of a session is a copy; the session's node keeps the evidence of its last window. A replica that is new, or
+to which the session moved, or that forgot it, lacks evidence of a window. It answers with the numbers that it misses,
+is sent that evidence, prefills it, and goes on. Nothing is lost but the time of one prefill.
 """
 
 from __future__ import annotations
@@ -21,7 +21,16 @@ import torch
 
 from realtime.cluster import backbone
 from realtime.cluster.backbone import Variant
-from realtime.cluster.wire import SCHEMA, Card, Evidence, Labelled, Missing, Told, Who, WindowRequest
+from realtime.cluster.messages import (
+    SCHEMA,
+    ChainSteps,
+    DeploymentManifest,
+    Evidence,
+    MissingEvidence,
+    SessionKey,
+    TimedLabel,
+    WindowRequest,
+)
 from realtime.engine.scheduler.queue import Rank
 from realtime.engine.worker import ModelWorker
 from realtime.model import checkpoint
@@ -30,32 +39,34 @@ from realtime.reason.rings import SessionRing
 from realtime.records import FrameEvidence, ReasonDone, SpeechEvidence, Window
 
 KEPT_PARTS = 48
-"Frames and stretches of speech kept of a session: those of two windows and to spare."
+"Frames and utterances kept of a session, more than two windows have."
 KEPT_WINDOWS = 4
 ARRIVE_S = 0.15
-"Evidence travels beside the question and may come after it; this long a question waits for it."
+"A request waits this long for evidence that was sent apart from it and may arrive after it."
 BUNDLE_S = 0.05
-"So long words after the first may wait for each other: a message for each costs more than writing it."
+"How long words after the first are gathered into one message, which costs more than decoding a word."
 IDLE_S = 60.0
-"A session that sent nothing for so long has ended or moved."
+"A session that sent nothing for this long has ended or moved."
 
 T = TypeVar("T")
 
 
 @dataclass
-class Held:
-    """One session as this replica knows it."""
+class SessionCopy:
+    """What this replica has of a session."""
 
-    who: Who
+    key: SessionKey
     ring: SessionRing | None
     parts: OrderedDict[int, Evidence] = field(default_factory=OrderedDict)
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
     used_s: float = 0.0
+    "When it was last used, on the clock of `time.monotonic`."
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    "Set when evidence has been prefilled, then replaced."
 
 
 class ThinkerReplica:
-    """Async methods on the replica's loop; the model itself runs in the worker's one thread, best rank first."""
+    """Its async methods run on the replica's event loop; the model runs in the worker's thread, best rank first."""
 
     def __init__(
         self,
@@ -71,97 +82,101 @@ class ThinkerReplica:
         self._backbone = backbone.load(model, adapters, engine="torch", device=device)
         self._version = version
         self._max_sessions = max_sessions
-        self._held: OrderedDict[str, Held] = OrderedDict()
+        self._sessions: OrderedDict[str, SessionCopy] = OrderedDict()
+        "Least recently used first."
         self._worker = ModelWorker(Metrics())
         self._worker.__enter__()
         self._decode = self._worker.scheduler.decode
         self._numbers = itertools.count(1)
         self._waiting: dict[int, float] = {}
-        self._n_asked = 0
+        self._n_jobs = 0
         self.n_prefills = 0
-        "Times that a window's evidence had to be read again."
+        "Windows whose evidence had to be sent and prefilled again."
 
     def end(self) -> None:
-        """Wait for what runs and let the model's thread go."""
+        """Wait for the running job and end the model's thread."""
         self._worker.__exit__(None, None, None)
 
-    # What a session's node calls.
+    # Methods that a session's node calls.
 
-    async def append(self, who: Who, parts: Sequence[Evidence]) -> None:
-        """Evidence that just came, or that a question missed."""
-        held = await self._session(who)
-        if held.who.ask != who.ask:
-            # Another question is another trunk; what lies under the old one stays readable as a whole.
-            await self._release(held)
-            held.who, held.ring = who, await self._open(who)
+    async def append(self, key: SessionKey, parts: Sequence[Evidence]) -> None:
+        """Prefill evidence that is new, or that a window missed."""
+        session = await self._session(key)
+        if session.key.ask != key.ask:
+            # Another question has another prompt prefix and so another ring. Evidence of the old ring is prefilled with
+            # each window that needs it.
+            await self._release(session)
+            session.key, session.ring = key, await self._open(key)
         for part in parts:
-            # A call that is made again brings what may be here already.
-            if part.number not in held.parts:
-                await self._read(held, part)
-        held.arrived.set()
-        held.arrived = asyncio.Event()
+            # A call that is made again may bring evidence that is here already.
+            if part.number not in session.parts:
+                await self._prefill(session, part)
+        session.arrived.set()
+        session.arrived = asyncio.Event()
 
-    async def forget(self, who: Who, number: int) -> None:
-        """It turned out not to be evidence."""
-        held = self._held.get(who.session)
-        part = held.parts.pop(number, None) if held is not None else None
-        if held is not None and part is not None and held.ring is not None:
-            self._worker.submit("forget", held.ring.forget, part)
+    async def forget(self, key: SessionKey, number: int) -> None:
+        """Drop evidence that turned out to be none."""
+        session = self._sessions.get(key.session)
+        part = session.parts.pop(number, None) if session is not None else None
+        if session is not None and part is not None and session.ring is not None:
+            self._worker.submit("forget", session.ring.forget, part)
 
-    async def label(self, question: WindowRequest, parts: Sequence[Evidence] = ()) -> Labelled | Missing:
-        """`parts`: evidence that goes with the question for it, so that nothing has to arrive before it."""
+    async def label(self, request: WindowRequest, parts: Sequence[Evidence] = ()) -> TimedLabel | MissingEvidence:
+        """The fast label of a window. `parts` is evidence that travels with the request, not to arrive after it."""
         if parts:
-            await self.append(question.who, parts)
-        window = await self._window(question)
-        if isinstance(window, Missing):
+            await self.append(request.key, parts)
+        window = await self._window(request)
+        if isinstance(window, MissingEvidence):
             return window
-        reasoner = self._variant(question.who).reasoner
-        label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, question.who.ask))
-        return Labelled(label, waited_s)
+        reasoner = self._variant(request.key).reasoner
+        label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, request.key.ask))
+        return TimedLabel(label, waited_s)
 
-    async def reason(self, question: WindowRequest) -> AsyncGenerator[Told | Missing, None]:
-        """The chain, or what is missing for it; written together with other sessions' (`engine/scheduler/`)."""
-        window = await self._window(question)
-        if isinstance(window, Missing):
+    async def reason(self, request: WindowRequest) -> AsyncGenerator[ChainSteps | MissingEvidence, None]:
+        """The chain of a window, decoded together with others (`engine/scheduler/`), or what is missing for it."""
+        window = await self._window(request)
+        if isinstance(window, MissingEvidence):
             yield window
             return
-        reasoner, ask = self._variant(question.who).reasoner, question.who.ask
-        key, budget_s = (0, next(self._numbers)), 0.0
-        await self._run(Rank.REASON, lambda: self._decode.begin(key, reasoner.reason(window, ask)))
+        reasoner, ask = self._variant(request.key).reasoner, request.key.ask
+        chain, budget_s = (0, next(self._numbers)), 0.0
+        await self._run(Rank.REASON, lambda: self._decode.begin(chain, reasoner.reason(window, ask)))
         try:
             while True:
-                self._decode.request(key, budget_s)
-                steps, _ = await self._run(Rank.REASON, partial(self._decode.run, key, budget_s))
+                self._decode.request(chain, budget_s)
+                steps, _ = await self._run(Rank.REASON, partial(self._decode.run, chain, budget_s))
                 if steps:
-                    yield Told(tuple(steps))
+                    yield ChainSteps(tuple(steps))
                     if isinstance(steps[-1], ReasonDone):
                         return
-                    # The first word travels alone; after it, words may wait for each other.
+                    # The first word travels alone; later ones may be gathered.
                     budget_s = BUNDLE_S
         finally:
-            self._worker.submit("close", self._decode.end, key)
+            self._worker.submit("close", self._decode.end, chain)
 
-    async def close(self, session: str) -> None:
-        """Forget the session."""
-        held = self._held.pop(session, None)
-        if held is not None:
-            await self._release(held)
+    async def close(self, session_id: str) -> None:
+        """Forget a session."""
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            await self._release(session)
 
     async def waited_s(self) -> float:
-        """The age of the oldest label or chain step that waits for the model."""
+        """How long the oldest job in the queue has waited for the model."""
         now_s = time.monotonic()
         return max((now_s - came_s for came_s in self._waiting.values()), default=0.0)
 
     async def counts(self) -> dict[str, int]:
-        return {"sessions": len(self._held), "prefills": self.n_prefills, "pid": os.getpid()}
+        return {"sessions": len(self._sessions), "prefills": self.n_prefills, "pid": os.getpid()}
 
     async def check_health(self) -> None:
+        """Called by Serve. A replica whose event loop is blocked does not answer."""
         await asyncio.sleep(0)
 
-    async def card(self) -> Card:
+    async def manifest(self) -> DeploymentManifest:
+        """What is deployed here."""
         folder = self._backbone.folder
         variants = self._backbone.variants
-        return Card(
+        return DeploymentManifest(
             schema=SCHEMA,
             version=self._version,
             model=self._backbone.model,
@@ -174,91 +189,91 @@ class ThinkerReplica:
             emotion={name: backbone.instruments(variant.weights) for name, variant in variants.items()},
         )
 
-    # What it holds.
+    # Sessions.
 
-    def _variant(self, who: Who) -> Variant:
-        return self._backbone.variant(who.adapter)
+    def _variant(self, key: SessionKey) -> Variant:
+        return self._backbone.variant(key.adapter)
 
-    async def _session(self, who: Who) -> Held:
-        held = self._held.get(who.session)
-        if held is None:
-            while self._held and (len(self._held) >= self._max_sessions or self._idle()):
-                _, gone = self._held.popitem(last=False)
+    async def _session(self, key: SessionKey) -> SessionCopy:
+        session = self._sessions.get(key.session)
+        if session is None:
+            while self._sessions and (len(self._sessions) >= self._max_sessions or self._idle()):
+                _, gone = self._sessions.popitem(last=False)
                 await self._release(gone)
-            made = Held(who, await self._open(who))
-            # Another append of the same session may have come first while the ring was being made.
-            held = self._held.setdefault(who.session, made)
-            if held is not made:
+            made = SessionCopy(key, await self._open(key))
+            # Another call of the same session may have opened it while this ring was being made.
+            session = self._sessions.setdefault(key.session, made)
+            if session is not made:
                 await self._release(made)
-        held.used_s = time.monotonic()
-        self._held.move_to_end(who.session)
-        return held
+        session.used_s = time.monotonic()
+        self._sessions.move_to_end(key.session)
+        return session
 
     def _idle(self) -> bool:
-        return time.monotonic() - next(iter(self._held.values())).used_s > IDLE_S
+        return time.monotonic() - next(iter(self._sessions.values())).used_s > IDLE_S
 
-    async def _open(self, who: Who) -> SessionRing | None:
-        ring, _ = await self._run(Rank.EVIDENCE, lambda: self._variant(who).reasoner.open_ring(who.ask))
+    async def _open(self, key: SessionKey) -> SessionRing | None:
+        ring, _ = await self._run(Rank.EVIDENCE, lambda: self._variant(key).reasoner.open_ring(key.ask))
         return ring
 
-    async def _release(self, held: Held) -> None:
-        if held.ring is not None:
-            self._worker.submit("close", held.ring.close)
+    async def _release(self, session: SessionCopy) -> None:
+        if session.ring is not None:
+            self._worker.submit("close", session.ring.close)
 
-    async def _read(self, held: Held, part: Evidence) -> None:
-        number, ring = part.number, held.ring
+    async def _prefill(self, session: SessionCopy, part: Evidence) -> None:
+        number, ring = part.number, session.ring
         if ring is not None:
             rank = Rank.LABEL if isinstance(part, SpeechEvidence) else Rank.EVIDENCE
             part, _ = await self._run(rank, lambda: _added(ring, part))
-        held.parts[number] = part
-        while len(held.parts) > KEPT_PARTS:
-            held.parts.popitem(last=False)
+        session.parts[number] = part
+        while len(session.parts) > KEPT_PARTS:
+            session.parts.popitem(last=False)
 
-    async def _window(self, question: WindowRequest) -> Window | Missing:
-        """The window with the evidence as it lies here, the same object for its label and its chain."""
-        held = self._held.get(question.who.session)
-        window = held.windows.get(question.index) if held is not None else None
+    async def _window(self, request: WindowRequest) -> Window | MissingEvidence:
+        """The window with the evidence of this replica. Its label and its chain get the same object."""
+        session = self._sessions.get(request.key.session)
+        window = session.windows.get(request.index) if session is not None else None
         if window is not None:
             return window
-        wanted = (*question.frames, *question.speech)
-        missing = await self._arrived(question.who.session, wanted)
+        wanted = (*request.frames, *request.speech)
+        missing = await self._arrived(request.key.session, wanted)
         if missing:
             self.n_prefills += 1
-            return Missing(missing)
-        held = self._held[question.who.session] if wanted else await self._session(question.who)
-        frames = [held.parts[number] for number in question.frames]
-        speech = [held.parts[number] for number in question.speech]
+            return MissingEvidence(missing)
+        session = self._sessions[request.key.session] if wanted else await self._session(request.key)
+        frames = [session.parts[number] for number in request.frames]
+        speech = [session.parts[number] for number in request.speech]
         window = Window(
-            question.index,
-            question.start_s,
-            question.end_s,
+            request.index,
+            request.start_s,
+            request.end_s,
             tuple(part for part in frames if isinstance(part, FrameEvidence)),
             tuple(part for part in speech if isinstance(part, SpeechEvidence)),
         )
-        held.windows[question.index] = window
-        while len(held.windows) > KEPT_WINDOWS:
-            held.windows.popitem(last=False)
+        session.windows[request.index] = window
+        while len(session.windows) > KEPT_WINDOWS:
+            session.windows.popitem(last=False)
         return window
 
-    async def _arrived(self, session: str, wanted: Sequence[int]) -> tuple[int, ...]:
-        """What is still missing once it had the time to come."""
+    async def _arrived(self, session_id: str, wanted: Sequence[int]) -> tuple[int, ...]:
+        """The numbers that are still missing after they had `ARRIVE_S` to arrive."""
         until_s = time.monotonic() + ARRIVE_S
         while True:
-            held = self._held.get(session)
-            missing = tuple(number for number in wanted if held is None or number not in held.parts)
+            session = self._sessions.get(session_id)
+            missing = tuple(number for number in wanted if session is None or number not in session.parts)
             left_s = until_s - time.monotonic()
-            # Only the newest can still be on its way.
-            if not missing or left_s <= 0 or held is None or len(missing) > 2:
+            # Only the newest evidence can still be on its way.
+            if not missing or left_s <= 0 or session is None or len(missing) > 2:
                 return missing
             try:
-                await asyncio.wait_for(held.arrived.wait(), left_s)
+                await asyncio.wait_for(session.arrived.wait(), left_s)
             except TimeoutError:
                 continue
 
     async def _run(self, rank: Rank, work: Callable[[], T]) -> tuple[T, float]:
-        """Its result and how long it waited for the model."""
-        self._n_asked += 1
-        number, came_s = self._n_asked, time.monotonic()
+        """Run `work` in the model's thread. Returns its result and how long it waited for the thread."""
+        self._n_jobs += 1
+        number, came_s = self._n_jobs, time.monotonic()
         self._waiting[number] = came_s
         began_s = came_s
 

@@ -35,7 +35,7 @@ def deployed(cluster: Any) -> str:
     connect.join(cluster.address)
     # What is said of a cluster without us can only be looked at before we are there.
     with pytest.raises(NotDeployed, match="not deployed"):
-        connect.card()
+        connect.manifest()
     connect.deploy(config.read(None, {}))
     return str(cluster.address)
 

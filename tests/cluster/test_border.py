@@ -1,4 +1,4 @@
-"""What of the cluster needs no cluster: refusals before any session, admission, chains that are not said twice."""
+"""The parts of the cluster that need no cluster: refusals, admission, and chains that no reader gets twice."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from realtime import cli
 from realtime.cluster import __main__ as command
 from realtime.cluster import config, connect
 from realtime.cluster.app import ARGS
-from realtime.cluster.calls import Waits, ask
-from realtime.cluster.knock import ALIVE, knock
-from realtime.cluster.remote import Unsaid
-from realtime.cluster.wire import SCHEMA, Card
+from realtime.cluster.messages import SCHEMA, DeploymentManifest
+from realtime.cluster.probe import ALIVE, probe_head
+from realtime.cluster.remote import SentText
+from realtime.cluster.retry import RecentWaits, call_replica
 from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, ReplicaLost, ServerBusy
 from realtime.observe.metrics import Metrics
 from realtime.records import ReasonDelta
@@ -64,7 +64,7 @@ async def test_something_else_that_listens_is_told_within_seconds(capsys: pytest
     async with other:
         port = other.sockets[0].getsockname()[1]
         assert await asyncio.to_thread(command.main, ["status", "--address", f"127.0.0.1:{port}"]) == 8
-    assert "is no head of a Ray cluster" in capsys.readouterr().err
+    assert "is not the head of a Ray cluster" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -97,10 +97,10 @@ def test_a_token_that_is_not_the_cluster_s_is_told_at_once(
     if ours is not None:
         path.write_text(f"{ours}\n")
     if told is None:
-        knock(guarded_head)
+        probe_head(guarded_head)
         return
     with pytest.raises(ClusterUnreachable, match=told):
-        knock(guarded_head)
+        probe_head(guarded_head)
 
 
 def test_of_what_a_replica_died_of_its_first_and_last_line_are_told() -> None:
@@ -115,8 +115,8 @@ def test_what_is_no_address(address: str) -> None:
         connect.join(address)
 
 
-def card(model: str = "nano", adapters: tuple[str, ...] = ("",), fingerprint: str = "1") -> Card:
-    return Card(SCHEMA, "0.1.0", model, fingerprint, adapters, (), "", {}, {}, {})
+def manifest(model: str = "nano", adapters: tuple[str, ...] = ("",), fingerprint: str = "1") -> DeploymentManifest:
+    return DeploymentManifest(SCHEMA, "0.1.0", model, fingerprint, adapters, (), "", {}, {}, {})
 
 
 @pytest.mark.parametrize(("there", "mode"), [(True, "token"), (False, "none")])
@@ -141,12 +141,12 @@ def test_the_token_of_a_cluster_is_shown_where_this_machine_holds_one(there: boo
 @pytest.mark.parametrize(
     ("found", "fix"),
     [
-        (card(model="Qwen/Qwen2.5-Omni-3B"), "--model Qwen/Qwen2.5-Omni-3B"),
-        (card(adapters=("", "other")), "--adapter mine=FOLDER"),
-        (card(adapters=("",), fingerprint="2"), "Deploy"),
+        (manifest(model="Qwen/Qwen2.5-Omni-3B"), "--model Qwen/Qwen2.5-Omni-3B"),
+        (manifest(adapters=("", "other")), "--adapter mine=FOLDER"),
+        (manifest(adapters=("",), fingerprint="2"), "Deploy"),
     ],
 )
-def test_another_deployment_is_refused_with_the_command_that_helps(found: Card, fix: str) -> None:
+def test_another_deployment_is_refused_with_the_command_that_helps(found: DeploymentManifest, fix: str) -> None:
     with pytest.raises(ClusterMismatch) as refused:
         connect.check_model(found, model="nano", adapter="mine", fingerprint="1")
     assert fix in refused.value.hint
@@ -154,7 +154,7 @@ def test_another_deployment_is_refused_with_the_command_that_helps(found: Card, 
 
 def test_how_far_behind_a_cluster_is_fades_with_what_was_measured() -> None:
     now_s = 0.0
-    waits = Waits(lambda: now_s)
+    waits = RecentWaits(lambda: now_s)
     assert waits.typical_s() == 0.0
     for _ in range(8):
         waits.add(1.5)
@@ -188,19 +188,19 @@ def raised(cause: Exception) -> RayTaskError:
 
 
 def test_what_a_lost_replica_was_asked_is_asked_again_and_only_so_often() -> None:
-    waits, replica = Waits(), Replica(RayActorError(), TimeoutError(), "answer")
-    assert ask(replica, timeout_s=1.0, waits=waits) == "answer"
+    waits, replica = RecentWaits(), Replica(RayActorError(), TimeoutError(), "answer")
+    assert call_replica(replica, timeout_s=1.0, waits=waits) == "answer"
     assert (replica.attempts, waits.n_retries) == ([0, 1, 2], 2)
     with pytest.raises(ReplicaLost, match="3 attempts"):
-        ask(Replica(*(RayActorError() for _ in range(3))), timeout_s=1.0, waits=waits)
+        call_replica(Replica(*(RayActorError() for _ in range(3))), timeout_s=1.0, waits=waits)
 
 
 def test_a_replica_that_is_full_is_not_the_last_word_and_one_that_fails_is() -> None:
-    waits, full = Waits(), Replica(raised(OverflowError("256 requests wait")), "answer")
-    assert ask(full, timeout_s=1.0, waits=waits) == "answer"
+    waits, full = RecentWaits(), Replica(raised(OverflowError("256 requests wait")), "answer")
+    assert call_replica(full, timeout_s=1.0, waits=waits) == "answer"
     failing = Replica(raised(ValueError("no frame")), "answer")
     with pytest.raises(ValueError, match="no frame"):
-        ask(failing, timeout_s=1.0, waits=waits)
+        call_replica(failing, timeout_s=1.0, waits=waits)
     assert failing.attempts == [0]
 
 
@@ -217,16 +217,16 @@ async def test_a_node_without_sessions_takes_none_while_the_cluster_is_behind() 
         pass
 
 
-def test_what_was_said_is_cut_off_a_chain_that_is_written_again() -> None:
-    unsaid = Unsaid({"face": "The lips are "})
-    pieces = [unsaid.rest(ReasonDelta("face", text)) for text in ("The ", "lips are pulled", " up.")]
+def test_text_that_was_sent_is_cut_off_a_chain_that_is_decoded_again() -> None:
+    sent = SentText({"face": "The lips are "})
+    pieces = [sent.cut_off(ReasonDelta("face", text)) for text in ("The ", "lips are pulled", " up.")]
     assert pieces == [None, ReasonDelta("face", "pulled"), ReasonDelta("face", " up.")]
-    assert unsaid.rest(ReasonDelta("context", "One person.")) == ReasonDelta("context", "One person.")
+    assert sent.cut_off(ReasonDelta("context", "One person.")) == ReasonDelta("context", "One person.")
 
 
-def test_a_chain_that_parts_ways_with_what_was_said_ends() -> None:
+def test_a_chain_that_differs_from_the_text_that_was_sent_ends() -> None:
     with pytest.raises(ReplicaLost):
-        Unsaid({"face": "The lips"}).rest(ReasonDelta("face", "A smile"))
+        SentText({"face": "The lips"}).cut_off(ReasonDelta("face", "A smile"))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_a_deployment_that_cannot_be_is_told_before_it_is_waited_for(
         ({"engine": "tensorrt"}, "auto, torch, onnx, trt"),
         ({"n_threads": "two"}, "n_threads is two"),
         ({"adapters": ["folder"]}, "NAME: FOLDER"),
-        ({"modle": "nano"}, "modle is no argument"),
+        ({"modle": "nano"}, "modle is not an argument"),
     ],
 )
 def test_arguments_that_no_replica_can_take_are_told_by_name(wrong: dict[str, Any], told: str) -> None:

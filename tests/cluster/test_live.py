@@ -47,7 +47,7 @@ def test_another_ray_is_refused_by_name(deployed: str) -> None:
 
 
 async def test_what_is_deployed_is_checked_before_any_session(deployed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ClusterMismatch, match="serves nano, asked for was other"):
+    with pytest.raises(ClusterMismatch, match="serves nano, not other"):
         async with started(deployed, ModelSettings(name="other"), metrics=Metrics(), sessions=1):
             pass
     with pytest.raises(ClusterMismatch, match="no adapter 'mine'"):

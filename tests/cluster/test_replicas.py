@@ -14,8 +14,16 @@ import torch
 
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.encoder import EncoderReplica, packed_frames
+from realtime.cluster.messages import (
+    ChainSteps,
+    EncodeRequest,
+    MissingEvidence,
+    SessionKey,
+    TimedLabel,
+    WindowRequest,
+    slim,
+)
 from realtime.cluster.thinker import ThinkerReplica
-from realtime.cluster.wire import EncodeRequest, Labelled, Missing, Told, Who, WindowRequest, slim
 from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
 from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame, Window
@@ -119,15 +127,15 @@ def as_here(nano: LoadedModel, window: Window) -> Window:
 async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
     nano: LoadedModel, thinker: ThinkerReplica
 ) -> None:
-    window, who = window_of(nano), Who("a", "", ASK)
+    window, who = window_of(nano), SessionKey("a", "", ASK)
     question = WindowRequest.of(window, who)
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:1])
     missed = await thinker.label(question)
-    assert missed == Missing((2, 3, 4))
+    assert missed == MissingEvidence((2, 3, 4))
     await thinker.append(who, parts[1:])
     labelled = await thinker.label(question)
-    assert isinstance(labelled, Labelled)
+    assert isinstance(labelled, TimedLabel)
     here = as_here(nano, window)
     expected = nano.thinker.fast_label(here, ASK)
     assert labelled.label.label == expected.label
@@ -139,12 +147,12 @@ async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
 
 async def test_what_goes_with_a_question_need_not_come_before_it(nano: LoadedModel, thinker: ThinkerReplica) -> None:
     """Asked again, as when an answer was lost on its way, it is read once."""
-    window, who = window_of(nano), Who("a", "", ASK)
+    window, who = window_of(nano), SessionKey("a", "", ASK)
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:-1])
     first, again = [await thinker.label(WindowRequest.of(window, who), parts[-1:]) for _ in range(2)]
-    assert isinstance(first, Labelled)
-    assert isinstance(again, Labelled)
+    assert isinstance(first, TimedLabel)
+    assert isinstance(again, TimedLabel)
     assert again.label == first.label
     assert thinker.n_prefills == 0
     expected = nano.thinker.fast_label(as_here(nano, window), ASK).probabilities
@@ -157,11 +165,11 @@ async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano
     window = window_of(nano)
     said = {}
     for name in ("", *folders):
-        who = Who(f"session {name}", name, ASK)
+        who = SessionKey(f"session {name}", name, ASK)
         labelled = await replica.label(
             WindowRequest.of(window, who), tuple(slim(part) for part in (*window.frames, *window.speech))
         )
-        assert isinstance(labelled, Labelled)
+        assert isinstance(labelled, TimedLabel)
         said[name] = labelled.label.probabilities
     variants = replica._backbone.variants
     assert tuple(variants) == ("", *folders)
@@ -177,7 +185,7 @@ async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano
 async def written(thinker: ThinkerReplica, question: WindowRequest) -> list[Step]:
     steps: list[Step] = []
     async for told in thinker.reason(question):
-        assert isinstance(told, Told)
+        assert isinstance(told, ChainSteps)
         steps += told.steps
     return steps
 
@@ -187,7 +195,7 @@ async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
 ) -> None:
     questions = []
     for seed, name in enumerate(("a", "b")):
-        window, who = window_of(nano, seed), Who(name, "", ASK)
+        window, who = window_of(nano, seed), SessionKey(name, "", ASK)
         await thinker.append(who, tuple(slim(part) for part in (*window.frames, *window.speech)))
         questions.append(WindowRequest.of(window, who))
     alone = [await written(thinker, question) for question in questions]
@@ -197,13 +205,13 @@ async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
 
 
 async def test_evidence_that_comes_after_its_question_is_waited_for(nano: LoadedModel, thinker: ThinkerReplica) -> None:
-    window, who = window_of(nano), Who("a", "", ASK)
+    window, who = window_of(nano), SessionKey("a", "", ASK)
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:-1])
     asked = asyncio.create_task(thinker.label(WindowRequest.of(window, who)))
     await asyncio.sleep(0.01)
     await thinker.append(who, parts[-1:])
-    assert isinstance(await asked, Labelled)
+    assert isinstance(await asked, TimedLabel)
     assert thinker.n_prefills == 0
 
 
@@ -211,10 +219,10 @@ async def test_one_session_never_reads_another_s_evidence(nano: LoadedModel, thi
     """Both number their evidence from 1; the replica's rings and parts are each session's own."""
     windows = {name: window_of(nano, seed) for seed, name in enumerate(("a", "b"))}
     for name, window in windows.items():
-        await thinker.append(Who(name, "", ASK), tuple(slim(part) for part in (*window.frames, *window.speech)))
+        await thinker.append(SessionKey(name, "", ASK), tuple(slim(part) for part in (*window.frames, *window.speech)))
     for name, window in windows.items():
-        labelled = await thinker.label(WindowRequest.of(window, Who(name, "", ASK)))
-        assert isinstance(labelled, Labelled)
+        labelled = await thinker.label(WindowRequest.of(window, SessionKey(name, "", ASK)))
+        assert isinstance(labelled, TimedLabel)
         expected = nano.thinker.fast_label(as_here(nano, window), ASK).probabilities
         assert max(abs(labelled.label.probabilities[key] - expected[key]) for key in expected) < 1e-4
 
@@ -222,9 +230,9 @@ async def test_one_session_never_reads_another_s_evidence(nano: LoadedModel, thi
 async def test_sessions_beyond_the_bound_are_forgotten_oldest_first(nano: LoadedModel, thinker: ThinkerReplica) -> None:
     window = window_of(nano)
     for name in ("a", "b", "c"):
-        await thinker.append(Who(name, "", ASK), tuple(slim(part) for part in window.frames))
+        await thinker.append(SessionKey(name, "", ASK), tuple(slim(part) for part in window.frames))
     assert (await thinker.counts())["sessions"] == 2
-    assert isinstance(await thinker.label(WindowRequest.of(window, Who("a", "", ASK))), Missing)
+    assert isinstance(await thinker.label(WindowRequest.of(window, SessionKey("a", "", ASK))), MissingEvidence)
 
 
 class Doubler:
@@ -260,12 +268,12 @@ async def test_a_batch_that_fails_fails_alone_and_too_many_are_refused() -> None
     assert batcher.n_refused == 1
 
 
-def test_a_card_is_enough_to_perceive_with(nano: LoadedModel, thinker: ThinkerReplica, tmp_path: Path) -> None:
-    """The session's node needs no model files: experts and projectors come with the card."""
+def test_a_manifest_is_enough_to_perceive_with(nano: LoadedModel, thinker: ThinkerReplica, tmp_path: Path) -> None:
+    """The session's node needs no model files: experts and projectors come with the manifest."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
     from realtime.cluster.engine import instruments
 
-    model = instruments(asyncio.run(thinker.card()), "")
+    model = instruments(asyncio.run(thinker.manifest()), "")
     for name, tensor in model.emotion.state_dict().items():
         torch.testing.assert_close(tensor, nano.weights.emotion.state_dict()[name])
     assert model.thinker.lm_head.weight.device.type == "meta"

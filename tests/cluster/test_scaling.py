@@ -1,4 +1,4 @@
-"""A queue brings another Thinker onto a card that is shared already, its end takes it away, and no chain breaks."""
+"""A queue brings another Thinker onto a GPU that is shared already, its end takes it away, and no chain breaks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PATIENCE_S = 240.0
 
 
 @pytest.fixture
-def shared_card(cluster: Any, deployed: str, tmp_path: Path) -> Iterator[None]:
+def shared_gpu(cluster: Any, deployed: str, tmp_path: Path) -> Iterator[None]:
     """A node with one GPU, as far as Ray knows, and all replicas on it; as it was before when left."""
     content = yaml.safe_load(config.FILE.read_text())
     for item in content["applications"][0]["deployments"]:
@@ -48,17 +48,17 @@ def shared_card(cluster: Any, deployed: str, tmp_path: Path) -> Iterator[None]:
 
 
 def placed() -> tuple[int, float]:
-    """Thinkers that run, and how much of the card is taken."""
+    """Thinkers that run, and how much of the GPU is taken."""
     taken = ray.cluster_resources()["GPU"] - ray.available_resources().get("GPU", 0.0)
     return connect.replicas()["Thinker"], round(taken, 3)
 
 
 async def until_thinkers(n: int) -> None:
-    """Until so many run, all replicas on the card."""
+    """Until so many run, all replicas on the GPU."""
     wanted = n, round(2 * SHARES["Encoder"] + n * SHARES["Thinker"], 3)
     give_up_s = time.monotonic() + PATIENCE_S
     while (there := await asyncio.to_thread(placed)) != wanted:
-        assert time.monotonic() < give_up_s, f"(Thinkers, share of the card): {there}, not {wanted}"
+        assert time.monotonic() < give_up_s, f"(Thinkers, share of the GPU): {there}, not {wanted}"
         await asyncio.sleep(0.5)
 
 
@@ -70,7 +70,7 @@ async def session(engine: RayEngine, seed: int) -> tuple[RayClient, Window, Labe
     return client, window, await client.fast_label(window, Question())
 
 
-@pytest.mark.usefixtures("shared_card")
+@pytest.mark.usefixtures("shared_gpu")
 async def test_a_queue_brings_a_thinker_and_its_end_takes_it_away(engine: RayEngine) -> None:
     await until_thinkers(2)
     sessions = [await session(engine, seed) for seed in range(SESSIONS)]

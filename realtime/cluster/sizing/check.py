@@ -50,7 +50,7 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
         if index == WARM:
             took = {name: [] for name in took}
         at_s = time.perf_counter()
-        await client.link.thinker().waited_s.remote()
+        await client.route.thinker().waited_s.remote()
         at_s = since(at_s, "call")
         picture = noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)
         frames = [*frames[-7:], await client.see(VideoFrame(float(index), picture))]

@@ -30,9 +30,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from realtime.bench.floors import arithmetic_per_s
 from realtime.cluster.encoder import EncoderReplica, packed_frames
 from realtime.cluster.engine import RayEngine, started
+from realtime.cluster.messages import EncodeRequest, SessionKey, WindowRequest, slim
 from realtime.cluster.sizing.people import Life, Person, Placed, percentile_ms, placed
 from realtime.cluster.thinker import ThinkerReplica
-from realtime.cluster.wire import EncodeRequest, Who, WindowRequest, slim
 from realtime.engine import loading
 from realtime.engine.process import ProcessEngine
 from realtime.engine.start import load_model
@@ -138,7 +138,7 @@ async def chains(model: str) -> dict[str, float]:
         ]
         perceiver.close()
         parts = tuple(slim(replace(part, number=number)) for number, part in enumerate(seen, start=1))
-        who = Who(str(session), "", Question())
+        who = SessionKey(str(session), "", Question())
         await thinker.append(who, parts)
         questions.append(WindowRequest.of(Window(0, 0.0, 4.0, parts, ()), who))  # type: ignore[arg-type]
 

@@ -134,7 +134,7 @@ async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[Ra
     """A client, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
     for _ in range(64):
         client = await engine.open(0, Question())
-        pid = (await client.link.thinker().counts.remote())["pid"]
+        pid = (await client.route.thinker().counts.remote())["pid"]
         if pid != elsewhere:
             return client, pid
         client.close()

@@ -1,4 +1,4 @@
-"""Calls to replicas that may die: what is lost is asked again, elsewhere, and only so often."""
+"""Calls to replicas that may die: a lost call is made again on another replica, up to `ATTEMPTS` times."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ ATTEMPTS = 3
 PAUSE_S = 0.05
 LOST = (RayActorError, GetTimeoutError, TimeoutError, BackPressureError, DeploymentUnavailableError)
 RECENT_S = 5.0
-"Waits older than this say nothing about now."
+"Waits older than this are not counted."
 
 
-class Waits:
-    """How long calls lately had to wait: the measure that new sessions are admitted by. Any thread may write."""
+class RecentWaits:
+    """How long recent calls waited in queues. New sessions are admitted by it. Any thread may write."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         self._now_s = now_s
@@ -36,24 +36,24 @@ class Waits:
         self._recent.append((self._now_s(), waited_s))
 
     def typical_s(self) -> float:
-        """The upper quartile of the last seconds; 0 when nothing was asked."""
+        """The upper quartile of the last `RECENT_S` seconds; 0 when no call was made."""
         since_s = self._now_s() - RECENT_S
         waits = sorted(waited_s for at_s, waited_s in tuple(self._recent) if at_s >= since_s)
         return waits[(3 * len(waits)) // 4] if waits else 0.0
 
 
-def ask(send: Callable[[int], Any], *, timeout_s: float, waits: Waits, attempts: int = ATTEMPTS) -> Any:
-    """The answer to `send(attempt)`, a Serve response. Blocking.
+def call_replica(send: Callable[[int], Any], *, timeout_s: float, waits: RecentWaits, attempts: int = ATTEMPTS) -> Any:
+    """Return the result of `send(attempt)`, which makes a call and returns Serve's response. Blocking.
 
-    A replica that died, does not answer in time or is full costs another attempt; Serve sends it to one that is known
-    to live. Raises ReplicaLost when all attempts are spent, and what the model raised, as it raised it.
+    A replica that died, is full or does not answer in time costs an attempt; Serve sends the next one to a replica that
+    is known to live. Raises ReplicaLost when all attempts are used up, and whatever the model raised.
     """
     for attempt in range(attempts):
         try:
             return send(attempt).result(timeout_s=timeout_s)
         except RayTaskError as error:
             cause = error.cause if isinstance(error.cause, Exception) else error
-            # Too many wait there (`Batcher`): elsewhere there may be fewer. Anything else would happen there, too.
+            # The queue there is full (`Batcher`); another replica's may not be. Any other error would happen there too.
             if not isinstance(cause, OverflowError):
                 raise cause from error
             last: Exception = cause

@@ -1,7 +1,7 @@
-"""What crosses between a session's node and the cluster. Both ends run the same version; `SCHEMA` makes sure.
+"""What travels between a session's node and the cluster. Both ends run the same version, which `SCHEMA` checks.
 
-Pictures, sound and text of a person travel as tensors and numbers only, and nothing here names who they are from beyond
-the session's random id.
+Pictures, sound and text of a person travel only as tensors and numbers. Nothing here says whose they are beyond the
+session's random id.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Evidence = FrameEvidence | SpeechEvidence
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 CALLS = 2
-"To be raised with the arguments of a call."
+"Version of the replicas' methods; raise it when their arguments change."
 PIECE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeRequest:
-    """One call of a tower: its inputs by name (`towers/graph.py`), the text left out.
+    """One call of a tower: its inputs by name (`towers/graph.py`), without the text.
 
-    The replica has the words of the question itself, so that they do not travel with every frame.
+    The replica embeds the question's text itself, so that it does not travel with every frame.
     """
 
     adapter: str
@@ -40,15 +40,19 @@ class EncodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
+    """The answer to an EncodeRequest."""
+
     outputs: tuple[npt.NDArray[Any], ...]
     waited_s: float
-    "Between its arrival and the beginning of its batch."
+    "From the request's arrival to the start of its batch."
     batch: int
-    "Requests it was encoded with, itself included."
+    "Requests in its batch, itself included."
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class SessionKey:
+    """Whose evidence a call is about, and what it is read with."""
+
     session: str
     adapter: str
     ask: Question
@@ -56,9 +60,9 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class WindowRequest:
-    """A window by the numbers of its evidence, which the replica has, or says it misses."""
+    """A window to label or reason about, its evidence given by numbers. The replica answers which of them it misses."""
 
-    who: Who
+    key: SessionKey
     index: int
     start_s: float
     end_s: float
@@ -66,9 +70,9 @@ class WindowRequest:
     speech: tuple[int, ...]
 
     @classmethod
-    def of(cls, window: Window, who: Who) -> WindowRequest:
+    def of(cls, window: Window, key: SessionKey) -> WindowRequest:
         return cls(
-            who,
+            key,
             window.index,
             window.start_s,
             window.end_s,
@@ -78,28 +82,30 @@ class WindowRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """The replica does not hold this evidence: it is new, it was restarted, or the session was another's."""
+class MissingEvidence:
+    """The replica does not have this evidence: it is new or was restarted, or the session was on another replica."""
 
     numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
+class TimedLabel:
+    """A label, and how long its request waited for the model."""
+
     label: Label
     waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What was written of a chain since the last message."""
+class ChainSteps:
+    """The steps of a chain that were decoded since the last message."""
 
     steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True)
-class Card:
-    """What is deployed, and what a session's node needs of it: everything but towers and language model."""
+class DeploymentManifest:
+    """What is deployed, with all that a session's node needs of the model: everything but towers and language model."""
 
     schema: str
     version: str
@@ -111,24 +117,25 @@ class Card:
     engine_reason: str
     config: Mapping[str, object]
     emotion_config: Mapping[str, Mapping[str, object] | None]
-    "By adapter: the shapes of what comes next."
+    "By adapter: the shapes of `emotion`."
     emotion: Mapping[str, bytes]
     "By adapter: experts and projectors of the cue tokens, as safetensors."
 
 
 def in_pieces(request: EncodeRequest) -> list[bytes]:
-    """What Ray sends with the call: anything larger than 100 KB it would lay into a store of its own first."""
+    """Pickle a request in pieces. Ray sends them with the call; it would copy more than 100 KB to its store first."""
     data = pickle.dumps(request, protocol=pickle.HIGHEST_PROTOCOL)
     return [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
 
 
 def from_pieces(pieces: Sequence[bytes]) -> EncodeRequest:
+    """The request that `in_pieces` pickled."""
     request: EncodeRequest = pickle.loads(b"".join(pieces))
     return request
 
 
 def slim(evidence: Evidence) -> Evidence:
-    """Without what only the page and the baselines want, and in no ring: replicas have their own."""
+    """Leave out what only the page and the baselines need, and the ring: replicas have rings of their own."""
     if isinstance(evidence, SpeechEvidence):
         return replace(evidence, ring=0)
     faces = tuple(Face(face.track, face.box, face.score, None) for face in evidence.faces)
@@ -146,12 +153,12 @@ SCHEMA = hashlib.sha256(
         for kind in (
             EncodeRequest,
             Encoded,
-            Who,
+            SessionKey,
             WindowRequest,
-            Missing,
-            Labelled,
-            Told,
-            Card,
+            MissingEvidence,
+            TimedLabel,
+            ChainSteps,
+            DeploymentManifest,
             FrameEvidence,
             SpeechEvidence,
             Label,
@@ -159,4 +166,4 @@ SCHEMA = hashlib.sha256(
         )
     ).encode()
 ).hexdigest()[:12]
-"Changes with every field that travels and with `CALLS`."
+"A hash of every field that travels and of `CALLS`."
