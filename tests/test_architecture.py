@@ -1,0 +1,83 @@
+"""The shape of the code, held: what may import what, and one class to a name.
+
+`tests/architecture.py` reads the imports. A list of exceptions only ever gets shorter.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.architecture import PACKAGES, cycle, imports, repeated_classes, room
+
+STAGES = {"ingest", "evidence", "reason", "publish"}
+"Data flows through them in this order, as records. None knows another."
+
+COMPOSERS = {
+    "session": "runs the stages of one session",
+    "engine.loading": "builds what measures evidence and what reasons on it from one checkpoint",
+    "cluster.backbone": "is `engine.loading` where the towers and the Thinker are replicas",
+    "recording.recorder": "keeps both the events and the media",
+    "serve.app": "turns an offer into a source, and events into a socket's lines",
+}
+"The modules of `realtime` that know several stages, with the reason."
+
+STAGE_IMPORTS = {
+    ("realtime.pace.input_watch", "realtime.publish.events"),
+    ("realtime.pace.lag", "realtime.publish.events"),
+}
+REPEATED = {
+    "realtime": {
+        "Ahead", "Branch", "Card", "Engine", "EvidenceRing", "Held", "Labelled", "Scene", "Thinker", "Told",
+    },
+    "train": {"Clip", "Example", "Layout", "Sequence"},
+    "export": set(),
+}  # fmt: skip
+
+
+def crossing(rooms: set[str], into: set[str]) -> set[tuple[str, str]]:
+    """The imports by modules of `rooms` of modules that lie in other rooms, of those in `into`."""
+    return {
+        (module, named)
+        for module, all_named in imports().items()
+        if module.startswith("realtime.") and room(module) in rooms
+        for named in all_named
+        if named.startswith("realtime.") and room(named) in into - {room(module)}
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert not cycle(), " imports ".join(cycle())
+
+
+def test_stages_know_neither_each_other_nor_pace_and_pace_knows_no_stage() -> None:
+    assert crossing(STAGES, STAGES | {"pace"}) | crossing({"pace"}, STAGES) <= STAGE_IMPORTS
+
+
+def test_the_model_and_its_towers_know_no_stage() -> None:
+    assert crossing({"model", "towers"}, STAGES | {"pace"}) == set()
+
+
+def test_serving_knows_nothing_of_training_and_export() -> None:
+    up = {
+        (module, named)
+        for module, all_named in imports().items()
+        if module.split(".")[0] == "realtime"
+        for named in all_named
+        if named.split(".")[0] != "realtime"
+    }
+    assert up == set()
+
+
+def test_few_modules_know_several_stages() -> None:
+    several = {
+        module.removeprefix("realtime.")
+        for module, named in imports().items()
+        if module.startswith("realtime.") and len({room(one) for one in named} & STAGES) > 1
+    }
+    assert several == COMPOSERS.keys()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_class_has_its_name_to_itself(package: str) -> None:
+    found = repeated_classes(package)
+    assert found.keys() <= REPEATED[package], found
