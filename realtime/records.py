@@ -75,8 +75,8 @@ class AudioChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechEdge:
-    """Speech was heard to begin; the segment itself follows when it ends."""
+class SpeechStarted:
+    """A person began to speak. The `SpeechSegment` follows when the speech has ended."""
 
     start_s: float
 
@@ -98,6 +98,24 @@ class SpeechSoFar:
     segment: SpeechSegment
     paused: bool
     "Nobody speaks at the moment: unless they go on, this is the very segment that will end."
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTick:
+    """Media time has reached `at_s`. Sources send four of these per media second."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnded:
+    """The source gives nothing more. It is the last item, unless the source was cancelled or closed from our side."""
+
+    reason: str
+
+
+Item = VideoFrame | SpeechStarted | SpeechSoFar | SpeechSegment | ClockTick | SourceEnded
+"Everything that a source gives to a session."
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from realtime.records import (
     FrameEvidence,
+    Item,
     Label,
     ModelInfo,
     Question,
@@ -24,6 +25,31 @@ from realtime.records import (
 )
 
 Step = ReasonDelta | Label | ReasonDone
+
+
+class Source(Protocol):
+    """One stream of media: a WebRTC peer, a file, or a camera's address."""
+
+    @property
+    def live(self) -> bool:
+        """Whether media arrives by itself. A slow consumer of a live source has to skip; a recording waits for it."""
+
+    @property
+    def has_video(self) -> bool: ...
+
+    @property
+    def has_audio(self) -> bool: ...
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds of digital silence (every sample zero) up to now: a muted microphone, not a quiet room."""
+
+    def items(self) -> AsyncGenerator[Item, None]:
+        """The media in media-time order, `SourceEnded` last. Iterate it once, and close it (`contextlib.aclosing`).
+
+        A recording is read only as fast as items are taken. Everything the source holds is freed when the iterator
+        ends, fails, is cancelled or is closed.
+        """
 
 
 class Perceiver(Protocol):

@@ -16,10 +16,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 from realtime.errors import RealtimeError
-from realtime.ingest import Source
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
 from realtime.pace.buffer import RollingBuffer
@@ -32,18 +31,21 @@ from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent, Event, SessionClosedEvent, SessionOpenedEvent, SpeechEvent
 from realtime.records import (
+    ClockTick,
+    Item,
     Label,
     ModelInfo,
     Question,
     ReasonDelta,
     ReasonDone,
-    SpeechEdge,
+    SourceEnded,
     SpeechSegment,
     SpeechSoFar,
+    SpeechStarted,
     VideoFrame,
     Window,
 )
-from realtime.roles import Engine, EngineClient
+from realtime.roles import Engine, EngineClient, Source
 from realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ class Analysis:
 
 
 class Session:
-    """Runs one source to its end. It is the sink that the source hands its media to."""
+    """Runs one source to its end."""
 
     def __init__(
         self,
@@ -240,15 +242,36 @@ class Session:
 
     async def _receive(self) -> None:
         try:
-            await self._source.run(self)
+            async with aclosing(self._source.items()) as items:
+                async for item in items:
+                    await self._take(item)
         except RealtimeError as error:
             self._failure = error
             self._end_reason = error.message
             self._publish(ErrorEvent(error.code, error.message, error.hint))
 
-    # What the source calls, in media-time order, one call at a time.
+    # What becomes of each item of the source. In a live session none of these waits.
 
-    async def frame(self, frame: VideoFrame) -> None:
+    async def _take(self, item: Item) -> None:
+        match item:
+            case VideoFrame():
+                await self._take_frame(item)
+            case SpeechStarted(start_s):
+                self._speech_started(start_s)
+            case SpeechSoFar():
+                # A recording waits for each step anyway, so nothing comes sooner for having been begun.
+                if self._source.live:
+                    await self._ahead.put(item)
+            case SpeechSegment():
+                await self._take_speech(item)
+            case ClockTick(at_s):
+                await self._take_time(at_s)
+            case SourceEnded(reason):
+                await self._take_end(reason)
+            case _:
+                assert_never(item)
+
+    async def _take_frame(self, frame: VideoFrame) -> None:
         self._reached(frame.at_s)
         self._tell(self._watch.received(frame))
         self._n_offered += 1
@@ -262,17 +285,12 @@ class Session:
             self._lag.finished(gone.at_s)
             self._metrics.skipped_frames.inc()
 
-    async def speech_started(self, edge: SpeechEdge) -> None:
-        self._reached(edge.start_s)
+    def _speech_started(self, start_s: float) -> None:
+        self._reached(start_s)
         self._cadence.speech_started()
-        self._publish(SpeechEvent("start", edge.start_s, None), at_s=edge.start_s)
+        self._publish(SpeechEvent("start", start_s, None), at_s=start_s)
 
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
-        # A recording waits for each step anyway, so nothing comes sooner for having been begun.
-        if self._source.live:
-            await self._ahead.put(so_far)
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
+    async def _take_speech(self, segment: SpeechSegment) -> None:
         self._reached(segment.end_s)
         analysis = self._due_now(self._cadence.speech_ended(segment.end_s))
         self._publish(SpeechEvent("end", segment.start_s, segment.end_s), at_s=segment.end_s)
@@ -280,7 +298,7 @@ class Session:
         if gone is not None:
             self._gave_way(gone[1])
 
-    async def clock(self, at_s: float) -> None:
+    async def _take_time(self, at_s: float) -> None:
         self._reached(at_s)
         self._tell(self._watch.clock(at_s, silent_s=self._source.silent_s))
         due = self._cadence.clock(at_s)
@@ -293,7 +311,7 @@ class Session:
             self._adapt()
             self._report_lag()
 
-    async def ended(self, reason: str) -> None:
+    async def _take_end(self, reason: str) -> None:
         self._end_reason = reason
         self._tell(unfinished(reason))
         due = None if self._source.live else self._cadence.finish(self.at_s)

@@ -1,35 +1,37 @@
 """Stand-ins with a script: a source that hands on what it was told to, and a model that says what it was told to.
 
-They have exactly the signatures of the real ones (realtime.ingest.Source, realtime.session.Model), so a session runs on
-them without a GPU, a codec or a wait.
+They have exactly the signatures of the real ones (`realtime.roles`): a session runs on them without a GPU, a codec or a
+wait.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from realtime.ingest import Sink
 from realtime.records import (
     LABELS,
     SAMPLE_RATE_HZ,
     Answer,
+    ClockTick,
     Conflict,
     Face,
     FaceCues,
     FrameEvidence,
+    Item,
     Label,
     Question,
     ReasonDelta,
     ReasonDone,
     Scene,
-    SpeechEdge,
+    SourceEnded,
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
+    SpeechStarted,
     TokenCounts,
     VideoFrame,
     VoiceCues,
@@ -59,45 +61,34 @@ def speech(start_s: float, end_s: float) -> SpeechSegment:
     return SpeechSegment(start_s, end_s, np.zeros(round((end_s - start_s) * SAMPLE_RATE_HZ), np.float32))
 
 
-Item = VideoFrame | SpeechEdge | SpeechSegment | SpeechSoFar | float | Callable[[], Awaitable[None] | None]
+Scripted = Item | Callable[[], Awaitable[None] | None]
 
 
 @dataclass
 class ScriptedSource:
-    """Hands on its items in order. A number is the clock; a function is awaited while the session does things."""
+    """Gives the items of its script in order. A function is called, and awaited while the session does things."""
 
-    items: Sequence[Item]
+    script: Sequence[Scripted]
     live: bool = True
     has_video: bool = True
     has_audio: bool = True
     silent_s: float = 0.0
     reason: str = "end of script"
 
-    async def run(self, sink: Sink) -> None:
-        for item in self.items:
-            match item:
-                case VideoFrame():
-                    await sink.frame(item)
-                case SpeechEdge():
-                    await sink.speech_started(item)
-                case SpeechSegment():
-                    await sink.speech_ended(item)
-                case SpeechSoFar():
-                    await sink.speech_so_far(item)
-                case float() | int():
-                    await sink.clock(item)
-                case _:
-                    waiting = item()
-                    if waiting is not None:
-                        await waiting
-        await sink.ended(self.reason)
+    async def items(self) -> AsyncGenerator[Item, None]:
+        for item in self.script:
+            if not callable(item):
+                yield item
+            elif (waiting := item()) is not None:
+                await waiting
+        yield SourceEnded(self.reason)
 
 
-def conversation(duration_s: float, *spoken: tuple[float, float]) -> list[Item]:
+def conversation(duration_s: float, *spoken: tuple[float, float]) -> list[Scripted]:
     """A frame a second, a tick a quarter of one, and speech at the given times."""
-    timed: list[tuple[float, int, Item]] = [(float(s), 0, picture(float(s))) for s in range(int(duration_s) + 1)]
-    timed += [(quarter / 4, 2, quarter / 4) for quarter in range(int(duration_s * 4) + 1)]
-    timed += [(start_s, 1, SpeechEdge(start_s)) for start_s, _ in spoken]
+    timed: list[tuple[float, int, Scripted]] = [(float(s), 0, picture(float(s))) for s in range(int(duration_s) + 1)]
+    timed += [(quarter / 4, 2, ClockTick(quarter / 4)) for quarter in range(int(duration_s * 4) + 1)]
+    timed += [(start_s, 1, SpeechStarted(start_s)) for start_s, _ in spoken]
     # A segment is handed on once its end is certain.
     timed += [(end_s + 0.3, 1, speech(start_s, end_s)) for start_s, end_s in spoken]
     return [item for _, _, item in sorted(timed, key=lambda entry: entry[:2])]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import jsonschema
@@ -13,15 +13,15 @@ import pytest
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.errors import NotMedia
-from realtime.ingest import Sink, Source
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import Question, SpeechEdge, SpeechSoFar, VideoFrame
+from realtime.records import ClockTick, Item, Question, SpeechSoFar, SpeechStarted, VideoFrame
+from realtime.roles import Source
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import (
     CHAIN,
-    Item,
+    Scripted,
     ScriptedModel,
     ScriptedPerceiver,
     ScriptedSource,
@@ -132,7 +132,7 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     async def ask() -> None:
         await session.ask(asked)
 
-    place = next(index for index, item in enumerate(script) if item == 5.0)
+    place = next(index for index, item in enumerate(script) if item == ClockTick(5.0))
     session = make(ScriptedSource([*script[:place], ask, *script[place:]], live=False), model)
     await session.run()
     events = await events_of(session)
@@ -147,14 +147,14 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     assert windows[0]["people"] == [1]
 
 
-def released_at(at_s: float, hold: threading.Event, items: list[Item]) -> list[Item]:
+def released_at(at_s: float, hold: threading.Event, items: list[Scripted]) -> list[Scripted]:
     """The items, with time for the stages after each frame and each moment at which a window may be due."""
     items = list(items)
-    items.insert(next(index for index, item in enumerate(items) if item == at_s), hold.set)
-    script: list[Item] = []
+    items.insert(next(index for index, item in enumerate(items) if item == ClockTick(at_s)), hold.set)
+    script: list[Scripted] = []
     for item in items:
         script.append(item)
-        if isinstance(item, VideoFrame) or item is hold.set or (isinstance(item, float) and item % 4 == 0):
+        if isinstance(item, VideoFrame) or item is hold.set or (isinstance(item, ClockTick) and item.at_s % 4 == 0):
             script.append(settle)
     return [*script, settle]
 
@@ -195,7 +195,7 @@ async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make)
         hold.set()
         await settle()
 
-    items = [*conversation(3), release, 3.25, 4.0, 5.0]
+    items = [*conversation(3), release, *map(ClockTick, (3.25, 4.0, 5.0))]
     # The loop must turn, so that the first frame is taken before the second comes.
     session = make(ScriptedSource([part for item in items for part in (item, settle)]), model)
     await session.run()
@@ -217,7 +217,7 @@ async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make:
         hold.set()
         await settle()
 
-    items = [picture(0.0), 4.0, speak_up, SpeechEdge(4.1), speech(4.1, 5.0), release]
+    items = [picture(0.0), ClockTick(4.0), speak_up, SpeechStarted(4.1), speech(4.1, 5.0), release]
     session = make(ScriptedSource(items), model)
     await session.run()
     events = await events_of(session)
@@ -227,7 +227,7 @@ async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make:
 @pytest.mark.parametrize("live", [True, False])
 async def test_a_call_is_heard_ahead_and_a_recording_is_not(make: Make, live: bool) -> None:
     model, pause = ScriptedModel(), SpeechSoFar(speech(1.0, 2.0), paused=True)
-    session = make(ScriptedSource([SpeechEdge(1.0), pause, settle, speech(1.0, 2.0), settle], live=live), model)
+    session = make(ScriptedSource([SpeechStarted(1.0), pause, settle, speech(1.0, 2.0), settle], live=live), model)
     await session.run()
     assert model.perceivers.heard_ahead == ([pause] if live else [])
     assert [event["state"] for event in of(await events_of(session), "speech")] == ["start", "end"]
@@ -246,7 +246,7 @@ async def test_a_frozen_picture_no_face_and_a_muted_microphone(make: Make) -> No
     frame = picture(0.0)
     frozen = [type(frame)(float(at_s), frame.rgb_HW3) for at_s in range(7)]
     model = ScriptedModel(perceivers=ScriptedPerceiver(faces=0))
-    session = make(ScriptedSource([*frozen, 6.5], live=False, silent_s=5.5), model)
+    session = make(ScriptedSource([*frozen, ClockTick(6.5)], live=False, silent_s=5.5), model)
     await session.run()
     codes = [event["code"] for event in of(await events_of(session), "error")]
     assert sorted(codes) == ["camera_frozen", "muted", "no_face"]
@@ -256,7 +256,7 @@ async def test_a_frozen_picture_no_face_and_a_muted_microphone(make: Make) -> No
 async def test_a_missing_track_is_a_state_and_the_other_goes_on(
     make: Make, has_video: bool, has_audio: bool, code: str
 ) -> None:
-    items = [item for item in conversation(5, (1.0, 2.0)) if has_audio or isinstance(item, float | int) or has_video]
+    items = [item for item in conversation(5, (1.0, 2.0)) if has_audio or isinstance(item, ClockTick) or has_video]
     if not has_video:
         items = [item for item in items if not isinstance(item, type(picture(0.0)))]
     session = make(ScriptedSource(items, live=False, has_video=has_video, has_audio=has_audio))
@@ -305,7 +305,7 @@ async def test_stopping_frees_everything_at_once(make: Make) -> None:
 async def test_a_chain_given_up_is_closed_in_the_worker(make: Make) -> None:
     hold = threading.Event()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
-    session = make(ScriptedSource([picture(0.0), 4.0, settle]), model)
+    session = make(ScriptedSource([picture(0.0), ClockTick(4.0), settle]), model)
     threading.Timer(0.3, hold.set).start()
     await session.run()
     await settle()
@@ -315,8 +315,9 @@ async def test_a_chain_given_up_is_closed_in_the_worker(make: Make) -> None:
 
 async def test_a_source_that_fails_is_told_and_raised(make: Make) -> None:
     class Broken(ScriptedSource):
-        async def run(self, sink: Sink) -> None:
-            await super().run(sink)
+        async def items(self) -> AsyncGenerator[Item, None]:
+            async for item in super().items():
+                yield item
             raise NotMedia("The file ends in the middle.", "Fetch it again.")
 
     session = make(Broken([picture(0.0)], live=False))

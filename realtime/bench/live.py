@@ -14,16 +14,15 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any
 
 from realtime.engine.start import started
-from realtime.ingest import Sink, Source
 from realtime.ingest.media import MediaSource
-from realtime.ingest.speech import SpeechSettings
 from realtime.observe.metrics import Metrics, rss_mb
-from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.records import ClockTick, Item, SourceEnded, SpeechSegment, SpeechSoFar, SpeechStarted, VideoFrame
 from realtime.roles import Engine, Model
 from realtime.session import Session
 from realtime.settings import Settings
@@ -53,66 +52,58 @@ class Playlist:
         self.began_s = 0.0
         "On the wall clock (`time.monotonic`), media time 0."
 
-    async def run(self, sink: Sink) -> None:
+    async def items(self) -> AsyncGenerator[Item, None]:
         await asyncio.sleep(self._after_s)
-        pace = Pace(sink, self._settings.speech)
-        self.began_s = pace.began_s
-        n_played = self._first
-        while pace.reached_s < self._seconds:
-            file = self._files[n_played % len(self._files)]
-            source: Source = await asyncio.to_thread(
-                MediaSource.open, file, ingest=self._settings.ingest, speech=self._settings.speech
-            )
-            await source.run(pace)
-            pace.next_after(GAP_S)
-            n_played += 1
-        await sink.ended("end of the bench")
-
-
-class Pace:
-    """A sink in front of a sink: holds each item back until the wall clock has come to its media time."""
-
-    def __init__(self, sink: Sink, speech: SpeechSettings) -> None:
-        self._sink = sink
-        self._known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
+        speech = self._settings.speech
+        # A segment is known to be over once the quiet after it was heard, of which it keeps the padding.
+        known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
         self.began_s = time.monotonic()
-        self._offset_s = 0.0
-        self.reached_s = 0.0
+        offset_s = reached_s = 0.0
+        n_played = self._first
+        while reached_s < self._seconds:
+            file = self._files[n_played % len(self._files)]
+            source = await asyncio.to_thread(MediaSource.open, file, ingest=self._settings.ingest, speech=speech)
+            async with aclosing(source.items()) as items:
+                async for item in items:
+                    if isinstance(item, SourceEnded):
+                        break
+                    item = later(item, offset_s)
+                    known_s = known_at_s(item, known_after_s)
+                    if known_s is not None:
+                        reached_s = max(reached_s, known_s)
+                        await asyncio.sleep(max(0.0, self.began_s + known_s - time.monotonic()))
+                    yield item
+            offset_s = reached_s + GAP_S
+            n_played += 1
+        yield SourceEnded("end of the bench")
 
-    def next_after(self, gap_s: float) -> None:
-        """What comes now begins `gap_s` after the end of what came before."""
-        self._offset_s = self.reached_s + gap_s
 
-    async def frame(self, frame: VideoFrame) -> None:
-        at_s = await self._until(frame.at_s)
-        await self._sink.frame(VideoFrame(at_s, frame.rgb_HW3))
+def later(item: Item, by_s: float) -> Item:
+    """The item, `by_s` media seconds later."""
+    match item:
+        case VideoFrame() | ClockTick():
+            return replace(item, at_s=item.at_s + by_s)
+        case SpeechStarted():
+            return SpeechStarted(item.start_s + by_s)
+        case SpeechSegment():
+            return replace(item, start_s=item.start_s + by_s, end_s=item.end_s + by_s)
+        case SpeechSoFar(segment):
+            return replace(item, segment=replace(segment, start_s=segment.start_s + by_s, end_s=segment.end_s + by_s))
+        case SourceEnded():
+            return item
 
-    async def speech_started(self, edge: SpeechEdge) -> None:
-        await self._sink.speech_started(SpeechEdge(edge.start_s + self._offset_s))
 
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
-        segment = so_far.segment
-        await self._until(segment.end_s)
-        start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
-        await self._sink.speech_so_far(SpeechSoFar(SpeechSegment(start_s, end_s, segment.samples_N), so_far.paused))
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
-        # Known once the quiet after it was heard, of which the segment keeps the padding.
-        await self._until(segment.end_s + self._known_after_s)
-        start_s, end_s = segment.start_s + self._offset_s, segment.end_s + self._offset_s
-        await self._sink.speech_ended(SpeechSegment(start_s, end_s, segment.samples_N))
-
-    async def clock(self, at_s: float) -> None:
-        await self._sink.clock(await self._until(at_s))
-
-    async def ended(self, reason: str) -> None:
-        """One recording has; the session has not."""
-
-    async def _until(self, at_s: float) -> float:
-        at_s += self._offset_s
-        self.reached_s = max(self.reached_s, at_s)
-        await asyncio.sleep(max(0.0, self.began_s + at_s - time.monotonic()))
-        return at_s
+def known_at_s(item: Item, segment_after_s: float = 0.0) -> float | None:
+    """Media time at which the item can be known; a segment is `segment_after_s` after its end. None: at once."""
+    match item:
+        case VideoFrame(at_s) | ClockTick(at_s):
+            return at_s
+        case SpeechSegment():
+            return item.end_s + segment_after_s
+        case SpeechSoFar(segment):
+            return segment.end_s
+        case _:
+            return None
 
 
 async def measure_live(

@@ -6,7 +6,6 @@ heard at its pause, `listen.py`); the plain way begins. `unprepared` counts our 
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import statistics
 import time
@@ -14,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.bench.live import GAP_S, spread
+from realtime.bench.live import GAP_S, later, spread
 from realtime.engine.loading import LoadedModel
 from realtime.ingest.media import MediaSource
-from realtime.records import Question, ReasonDelta, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame, Window
+from realtime.records import ClockTick, Question, ReasonDelta, SpeechSegment, SpeechSoFar, VideoFrame, Window
 from realtime.settings import Settings
 
 
@@ -29,54 +28,31 @@ class Spoken:
     segment: SpeechSegment
 
 
-class Gathering:
-    """A sink that keeps frames and speech of one recording after the other."""
-
-    def __init__(self) -> None:
-        self.frames: list[VideoFrame] = []
-        self.segments: list[SpeechSegment] = []
-        self.offset_s = 0.0
-        self._reached_s = 0.0
-
-    def next_recording(self) -> None:
-        self.offset_s = self._reached_s + GAP_S
-
-    async def frame(self, frame: VideoFrame) -> None:
-        self.frames.append(VideoFrame(self._at(frame.at_s), frame.rgb_HW3))
-
-    async def speech_started(self, edge: SpeechEdge) -> None: ...
-
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None: ...
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
-        self.segments.append(SpeechSegment(segment.start_s + self.offset_s, self._at(segment.end_s), segment.samples_N))
-
-    async def clock(self, at_s: float) -> None:
-        self._at(at_s)
-
-    async def ended(self, reason: str) -> None: ...
-
-    def _at(self, at_s: float) -> float:
-        self._reached_s = max(self._reached_s, at_s + self.offset_s)
-        return at_s + self.offset_s
-
-
 def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spoken]:
     """The last `n_windows` stretches of speech of the recordings played in a row, each with its full window."""
-    sink, span_s = Gathering(), settings.buffer.window_s
-
-    async def play() -> None:
-        n_played = 0
-        while n_played < 200 and sum(segment.end_s > span_s for segment in sink.segments) < n_windows:
-            file = files[n_played % len(files)]
-            await MediaSource.open(file, ingest=settings.ingest, speech=settings.speech).run(sink)
-            sink.next_recording()
-            n_played += 1
-
-    asyncio.run(play())
+    span_s = settings.buffer.window_s
+    shown: list[VideoFrame] = []
+    segments: list[SpeechSegment] = []
+    offset_s = reached_s = 0.0
+    n_played = 0
+    while n_played < 200 and sum(segment.end_s > span_s for segment in segments) < n_windows:
+        file = files[n_played % len(files)]
+        for item in MediaSource.open(file, ingest=settings.ingest, speech=settings.speech).read():
+            item = later(item, offset_s)
+            match item:
+                case VideoFrame(at_s):
+                    shown.append(item)
+                    reached_s = max(reached_s, at_s)
+                case SpeechSegment():
+                    segments.append(item)
+                    reached_s = max(reached_s, item.end_s)
+                case ClockTick(at_s):
+                    reached_s = max(reached_s, at_s)
+        offset_s = reached_s + GAP_S
+        n_played += 1
     windows = []
-    for segment in sink.segments:
-        frames = [frame for frame in sink.frames if segment.end_s - span_s <= frame.at_s <= segment.end_s]
+    for segment in segments:
+        frames = [frame for frame in shown if segment.end_s - span_s <= frame.at_s <= segment.end_s]
         if frames:
             windows.append(Spoken(tuple(frames), segment))
     return windows[-n_windows:]

@@ -7,9 +7,8 @@ from typing import TextIO
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
-from realtime.ingest import Source
 from realtime.observe.metrics import Metrics
-from realtime.roles import Model
+from realtime.roles import Model, Source
 from realtime.session import Session
 from realtime.settings import Settings
 

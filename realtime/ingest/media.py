@@ -1,7 +1,7 @@
-"""Recordings and RTSP cameras, read with PyAV: both tracks on one media clock, handed on in media-time order.
+"""Recordings and RTSP cameras, read with PyAV: both tracks on one media clock, given in media-time order.
 
-Everything that decodes runs in one worker thread, pulled a quarter of a media second at a time by the task that awaits
-the sink: a sink that waits makes the reading wait, and nothing is held but that quarter second.
+Decoding runs in one worker thread. The task that iterates pulls a quarter of a media second at a time, so a slow
+consumer makes the reading wait, and no more than that quarter second is held.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -22,28 +22,27 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from realtime.errors import NotMedia
-from realtime.ingest import Sink
 from realtime.ingest.clock import Timeline
 from realtime.ingest.convert import MonoResampler, to_rgb
-from realtime.ingest.order import Interleaver, Item, Tick
+from realtime.ingest.order import Interleaver
 from realtime.ingest.sampler import Sampler
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
-from realtime.records import AudioChunk, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.records import AudioChunk, ClockTick, Item, SourceEnded, VideoFrame
 
 logger = logging.getLogger(__name__)
 
 RTSP = ("rtsp://", "rtsps://")
 OPEN_TIMEOUT_S = 10.0
 SKEW_S, LIVE_SKEW_S = 2.0, 0.3
-"How far one track may run ahead of the other and still be handed on in exact order."
+"How far one track may run ahead of the other while the order stays exact."
 # FFmpeg takes text files of some endings for terminal art, which would then be "watched".
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf"})
 CONVERT_HINT = "Play it in a video player to see whether it is damaged, or convert it: ffmpeg -i IN OUT.mp4"
 
 
 class MediaSource:
-    """One recording or camera. `open` it, `run` it once."""
+    """One recording or camera. `open` it, then iterate it once, with `items` or `read`."""
 
     def __init__(self, container: InputContainer, url: str, ingest: IngestSettings, speech: SpeechSettings) -> None:
         self.live = url.startswith(RTSP)
@@ -82,33 +81,36 @@ class MediaSource:
     def silent_s(self) -> float:
         return self._cutter.silent_s
 
-    async def run(self, sink: Sink) -> None:
-        """Hand everything to the sink, as fast as it takes it; frees the file however it ends."""
+    async def items(self) -> AsyncGenerator[Item, None]:
+        """Every item, read in a worker thread as fast as the items are taken; frees the file however it ends."""
         loop = asyncio.get_running_loop()
         worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="media")
         try:
             while batch := await loop.run_in_executor(worker, self._next_batch):
                 for item in batch:
-                    await _hand(sink, item)
-            logger.info("%s; %d pictures decoded, %d packets damaged", self._reason, self.n_frames, self.n_damaged)
-            await sink.ended(self._reason)
+                    yield item
         finally:
             self._stopping.set()
             # In the thread that reads, so after whatever it is reading right now.
             worker.submit(self._container.close)
             worker.shutdown(wait=False)
 
+    def read(self) -> Iterator[Item]:
+        """The same items, for programs without an event loop: blocks, and frees the file however it ends."""
+        with self._container:
+            yield from self._items
+
     def _next_batch(self) -> list[Item]:
-        """The items up to and with the next tick; empty at the end."""
+        """The items up to and including the next clock tick; empty at the end."""
         batch: list[Item] = []
         for item in self._items:
             batch.append(item)
-            if isinstance(item, Tick):
+            if isinstance(item, ClockTick):
                 break
         return batch
 
     def _in_order(self) -> Iterator[Item]:
-        """Everything there is, ticks included; nothing at all when nothing decodes."""
+        """Everything there is, clock ticks and the end included; nothing at all when nothing decodes."""
         packets = self._packets()
         if (first := next(packets, None)) is None:
             return
@@ -132,6 +134,8 @@ class MediaSource:
                 order.add(self._cutter.heard_s, segment)
             self._note_a_missing_tail(end_s)
             yield from order.finish()
+            logger.info("%s; %d pictures decoded, %d packets damaged", self._reason, self.n_frames, self.n_damaged)
+            yield SourceEnded(self._reason)
 
     def _listen(self, chunks: Iterator[AudioChunk], order: Interleaver) -> Iterator[Item]:
         for chunk in chunks:
@@ -215,20 +219,6 @@ class _Sounds:
 def _stamp_s(frame: av.VideoFrame | av.AudioFrame) -> float | None:
     stamp = frame.pts if frame.pts is not None else frame.dts
     return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
-
-
-async def _hand(sink: Sink, item: Item) -> None:
-    match item:
-        case Tick(at_s):
-            await sink.clock(at_s)
-        case VideoFrame():
-            await sink.frame(item)
-        case SpeechEdge():
-            await sink.speech_started(item)
-        case SpeechSegment():
-            await sink.speech_ended(item)
-        case SpeechSoFar():
-            await sink.speech_so_far(item)
 
 
 def _is_cover(stream: VideoStream) -> bool:

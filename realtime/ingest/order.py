@@ -5,21 +5,11 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.records import ClockTick, Item
 
 TICK_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Media time has reached `at_s`."""
-
-    at_s: float
-
-
-Item = VideoFrame | SpeechEdge | SpeechSegment | SpeechSoFar | Tick
+"Media seconds between two clock ticks."
 
 
 class Interleaver:
@@ -50,7 +40,7 @@ class Interleaver:
         """No track gives more: all that waits, and a last tick at the very end."""
         end_s = max([*self._reached_s.values(), *(at_s for at_s, _, _ in self._waiting)])
         yield from self._up_to(end_s)
-        yield Tick(end_s)
+        yield ClockTick(end_s)
 
     def _up_to(self, at_s: float) -> Iterator[Item]:
         while self._waiting and self._waiting[0][0] <= at_s:
@@ -59,7 +49,7 @@ class Interleaver:
             yield item
         yield from self._ticks(at_s)
 
-    def _ticks(self, at_s: float) -> Iterator[Tick]:
+    def _ticks(self, at_s: float) -> Iterator[ClockTick]:
         while self._next_tick_s <= at_s:
-            yield Tick(self._next_tick_s)
+            yield ClockTick(self._next_tick_s)
             self._next_tick_s += TICK_S

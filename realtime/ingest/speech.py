@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime.ingest.vad import FRAME_MS, FRAME_S, FRAME_SAMPLES, VoiceDetector
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment, SpeechSoFar
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment, SpeechSoFar, SpeechStarted
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class SpeechCutter:
         """Seconds of digital silence up to now."""
         return self._detector.n_silent * FRAME_S
 
-    def push(self, chunk: AudioChunk) -> Iterator[SpeechEdge | SpeechSegment | SpeechSoFar]:
+    def push(self, chunk: AudioChunk) -> Iterator[SpeechStarted | SpeechSegment | SpeechSoFar]:
         """What the chunk settles, in order. The work is done as the result is iterated."""
         samples_N = chunk.samples_N
         if self._origin_s is None:
@@ -253,10 +253,10 @@ class SpeechCutter:
         self._origin_s, self._n_frames = self.heard_s, 0
         yield from ended
 
-    def _timed(self, settled: Began | Ended) -> SpeechEdge | SpeechSegment:
+    def _timed(self, settled: Began | Ended) -> SpeechStarted | SpeechSegment:
         if isinstance(settled, Ended):
             return self._segment(settled)
-        return SpeechEdge(start_s=self._media_s(settled.frame))
+        return SpeechStarted(start_s=self._media_s(settled.frame))
 
     def _segment(self, stretch: Ended) -> SpeechSegment:
         kept_from = self._n_frames - len(self._kept)

@@ -1,9 +1,10 @@
 """A WebRTC peer that sends its camera and microphone: answers its WHIP offer and drains its tracks.
 
-    track ─► drain (every frame, at full rate) ─► sampler, or resampler and speech cutter ─► outbox ─► run ─► sink
+    track ─► drain (every frame, at full rate) ─► sampler, or resampler and speech cutter ─► outbox ─► items
 
-The draining starts with the answer and never waits for anybody: aiortc's own queues have no bound, so a track nobody
-drains becomes memory and then lag. What waits for the sink is the outbox, which is bounded.
+Draining starts with the answer and never waits for the consumer: aiortc's own queues have no bound, so a track that
+nobody drains becomes memory and then lag. Items wait for the consumer in the outbox. It holds `OUTBOX_ITEMS`; when it
+is full the oldest item is dropped and counted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,17 +30,16 @@ from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError
 
 from realtime.errors import BadOffer
-from realtime.ingest import Sink
 from realtime.ingest.clock import ArrivalClock
 from realtime.ingest.convert import MonoResampler, to_rgb
-from realtime.ingest.order import TICK_S, Tick
+from realtime.ingest.order import TICK_S
 from realtime.ingest.relay import ice_servers
 from realtime.ingest.sampler import Sampler
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.stagger import Stagger
-from realtime.records import SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.records import ClockTick, Item, SourceEnded, SpeechSegment, SpeechSoFar, SpeechStarted, VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ CHECK_S = 0.25
 CLOSE_S = 3.0
 "Longest we wait for aiortc to say goodbye."
 OUTBOX_ITEMS = 32
+"Items that may wait for the consumer."
 
 PEER_LEFT, PEER_LOST, NO_PATH, NO_MEDIA = "peer left", "peer lost", "no path", "no media"
 
@@ -60,7 +61,7 @@ class RawFrame:
     frame: av.VideoFrame
 
 
-Waiting = RawFrame | SpeechEdge | SpeechSegment | SpeechSoFar | Tick
+Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick
 
 
 async def answer(
@@ -70,7 +71,7 @@ async def answer(
 
     `stagger`: of all sources of this server, so that their frames are not all sampled at the same moment.
 
-    Raises BadOffer (or NoMediaOffered) with everything freed. The caller `run`s the source, or `close`s it.
+    Raises BadOffer (or NoMediaOffered) with everything freed. The caller iterates the source, or `close`s it.
     """
     offer = narrow(offer_sdp)
     peer = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice)))
@@ -162,28 +163,21 @@ class WebRtcSource:
 
     @property
     def n_skipped(self) -> int:
-        "Items that gave way to newer ones because the sink was slow."
+        "Items dropped for newer ones because the consumer was slow."
         return self._outbox.n_skipped
 
-    async def run(self, sink: Sink) -> None:
-        """Hand on what the peer sends until it leaves or is lost. Everything is freed when this returns."""
+    async def items(self) -> AsyncGenerator[Item, None]:
+        """What the peer sends, until it leaves or is lost. Everything is freed when the iterator ends or is closed."""
         try:
             async for item in self._outbox:
-                match item:
-                    case RawFrame(at_s, frame):
-                        # Milliseconds of arithmetic; the loop goes on draining meanwhile.
-                        rgb_HW3 = await asyncio.to_thread(to_rgb, frame, max_side_px=self._ingest.max_side_px)
-                        await sink.frame(VideoFrame(at_s=at_s, rgb_HW3=rgb_HW3))
-                    case SpeechEdge():
-                        await sink.speech_started(item)
-                    case SpeechSegment():
-                        await sink.speech_ended(item)
-                    case SpeechSoFar():
-                        await sink.speech_so_far(item)
-                    case Tick(at_s):
-                        await sink.clock(at_s)
+                if isinstance(item, RawFrame):
+                    # Milliseconds of arithmetic; the loop goes on draining meanwhile.
+                    rgb_HW3 = await asyncio.to_thread(to_rgb, item.frame, max_side_px=self._ingest.max_side_px)
+                    yield VideoFrame(item.at_s, rgb_HW3)
+                else:
+                    yield item
             if self._closing is None:
-                await sink.ended(await self._life)
+                yield SourceEnded(await self._life)
         finally:
             await self.close()
 
@@ -202,7 +196,12 @@ class WebRtcSource:
                 await close_peer(self._peer)
         except TimeoutError:
             logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
-        logger.info("peer closed after %.1f s of media, %d pictures decoded", self._reached_s, self.n_frames)
+        logger.info(
+            "peer closed after %.1f s of media, %d pictures decoded, %d items dropped",
+            self._reached_s,
+            self.n_frames,
+            self.n_skipped,
+        )
 
     async def _live(self, tracks: dict[str, MediaStreamTrack]) -> str:
         """Drains the tracks and watches over them; returns why it ended."""
@@ -272,7 +271,7 @@ class WebRtcSource:
 
     def _tick(self, at_s: float) -> None:
         if at_s // TICK_S > self._reached_s // TICK_S:
-            self._outbox.put(Tick(at_s))
+            self._outbox.put(ClockTick(at_s))
         self._reached_s = max(at_s, self._reached_s)
 
 
@@ -294,7 +293,7 @@ def _servers(ice: IceSettings) -> list[RTCIceServer]:
 
 
 class _Outbox(AsyncIterator[Waiting]):
-    """What waits for the sink: bounded, newest wins, counted. A tick takes the place of a tick that still waits."""
+    """The queue between draining and the consumer: bounded, newest wins, counted. A tick replaces a waiting tick."""
 
     def __init__(self, bound: int) -> None:
         self._items: deque[Waiting] = deque(maxlen=bound)
@@ -303,7 +302,7 @@ class _Outbox(AsyncIterator[Waiting]):
         self.n_skipped = 0
 
     def put(self, item: Waiting) -> None:
-        if isinstance(item, Tick) and self._items and isinstance(self._items[-1], Tick):
+        if isinstance(item, ClockTick) and self._items and isinstance(self._items[-1], ClockTick):
             self._items.pop()
         self.n_skipped += len(self._items) == self._items.maxlen
         self._items.append(item)

@@ -6,17 +6,19 @@ import asyncio
 import json
 import logging
 from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from fractions import Fraction
 
 import av
 import numpy as np
 
 from realtime.errors import NotDeleted
-from realtime.ingest import Sink, Source
 from realtime.publish.events import ErrorEvent
 from realtime.recording.settings import Kept
 from realtime.recording.vault import EVENT, PICTURE, SOUND, Recording, Vault
-from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.records import SAMPLE_RATE_HZ, Item, SpeechSegment, VideoFrame
+from realtime.roles import Source
 from realtime.session import Session
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,6 @@ class MediaTap:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._sink: Sink | None = None
         self.waiting: deque[VideoFrame | SpeechSegment] = deque(maxlen=WAITING)
         self.n_skipped = 0
 
@@ -52,44 +53,18 @@ class MediaTap:
     def silent_s(self) -> float:
         return self._source.silent_s
 
-    async def run(self, sink: Sink) -> None:
-        self._sink = sink
-        await self._source.run(self)
+    async def items(self) -> AsyncGenerator[Item, None]:
+        async with aclosing(self._source.items()) as items:
+            async for item in items:
+                if isinstance(item, VideoFrame | SpeechSegment):
+                    self.n_skipped += len(self.waiting) == WAITING
+                    self.waiting.append(item)
+                yield item
 
     def take(self) -> list[VideoFrame | SpeechSegment]:
         taken = list(self.waiting)
         self.waiting.clear()
         return taken
-
-    def _keep(self, item: VideoFrame | SpeechSegment) -> None:
-        self.n_skipped += len(self.waiting) == WAITING
-        self.waiting.append(item)
-
-    # What the source calls; each is handed on.
-
-    async def frame(self, frame: VideoFrame) -> None:
-        self._keep(frame)
-        await self._to().frame(frame)
-
-    async def speech_started(self, edge: SpeechEdge) -> None:
-        await self._to().speech_started(edge)
-
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
-        await self._to().speech_so_far(so_far)
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
-        self._keep(segment)
-        await self._to().speech_ended(segment)
-
-    async def clock(self, at_s: float) -> None:
-        await self._to().clock(at_s)
-
-    async def ended(self, reason: str) -> None:
-        await self._to().ended(reason)
-
-    def _to(self) -> Sink:
-        assert self._sink is not None
-        return self._sink
 
 
 class Recorder:

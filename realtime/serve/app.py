@@ -40,7 +40,6 @@ from realtime.errors import (
     UnknownSession,
     WrongContentType,
 )
-from realtime.ingest import Source
 from realtime.ingest.relay import ice_servers
 from realtime.ingest.sdp import announce
 from realtime.observe import tracing
@@ -50,7 +49,7 @@ from realtime.publish.schema import event_schema
 from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
 from realtime.records import SECTIONS
-from realtime.roles import Engine
+from realtime.roles import Engine, Source
 from realtime.serve import asking
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from realtime.errors import RealtimeError, ServerBusy, ServerFull, ServerStopping, UnknownSession
-from realtime.ingest import Source
 from realtime.observe import heap, logs
 from realtime.observe.metrics import Metrics
 from realtime.records import ModelInfo
-from realtime.roles import Engine
+from realtime.roles import Engine, Source
 from realtime.session import Session
 from realtime.settings import Settings
 

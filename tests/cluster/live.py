@@ -14,7 +14,7 @@ from typing import Any
 
 from realtime.cluster.engine import RayClient, RayEngine
 from realtime.observe.metrics import Metrics
-from realtime.records import ModelInfo, Question, ReasonDelta, Window
+from realtime.records import ClockTick, ModelInfo, Question, ReasonDelta, Window
 from realtime.roles import Step
 from realtime.session import Session
 from realtime.settings import Settings
@@ -79,8 +79,8 @@ class Watched:
             # One after the other, so that a slow machine is not taken for a late one, which does without chains.
             self.items += [picture(float(at_s)), partial(self.seen, float(at_s))]
             if at_s == 3:
-                self.items += [4.0, partial(self.until, "label", 0), *between]
-        self.items += [8.0, partial(self.until, "label", 1)]
+                self.items += [ClockTick(4.0), partial(self.until, "label", 0), *between]
+        self.items += [ClockTick(8.0), partial(self.until, "label", 1)]
         self.items += [partial(self.until, "reason.done", 0), partial(self.until, "reason.done", 1)]
 
     def check(self) -> None:

@@ -18,9 +18,9 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker
 from realtime.cluster.engine import RayEngine
 from realtime.cluster.sizing.people import placed
 from realtime.errors import BadOffer
-from realtime.ingest import Source
 from realtime.observe.metrics import Metrics
 from realtime.records import Question, Window
+from realtime.roles import Source
 from realtime.serve.app import LiveServer
 from realtime.settings import ServerSettings, Settings
 from tests.cluster.live import PATIENCE_S, Interrupted, Watched

@@ -29,7 +29,7 @@ from realtime.engine.process import ModelFailed, ProcessEngine
 from realtime.engine.scheduler import Scheduler
 from realtime.errors import BadModel, ModelStopped
 from realtime.observe.metrics import Metrics
-from realtime.records import LABELS, Label, Question, ReasonDone, Window
+from realtime.records import LABELS, ClockTick, Label, Question, ReasonDone, Window
 from realtime.roles import Step
 from realtime.session import Session
 from realtime.settings import Settings
@@ -127,7 +127,7 @@ async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: 
     items: list[Any] = []
     for at_s in range(44):
         # In the middle between two windows the frame is under way when the process dies.
-        items += [picture(float(at_s)), at_s + 0.5, lose_it if at_s % 4 == 2 else answered]
+        items += [picture(float(at_s)), ClockTick(at_s + 0.5), lose_it if at_s % 4 == 2 else answered]
     metrics = Metrics()
     session = Session(source=ScriptedSource([*items, answered]), engine=engine, settings=Settings(), metrics=metrics)
     await session.run()

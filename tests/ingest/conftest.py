@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ingest.media_files import RememberingSink
+from tests.ingest.media_files import Received
 
 
 @pytest.fixture
-def sink() -> RememberingSink:
-    return RememberingSink()
+def received() -> Received:
+    return Received()

@@ -1,8 +1,9 @@
-"""Small media files made for tests, and a sink that remembers what it was given."""
+"""Small media files made for tests, and a record of what a source gave."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,41 +13,54 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-from realtime.records import SAMPLE_RATE_HZ, SpeechEdge, SpeechSegment, SpeechSoFar, VideoFrame
+from realtime.records import (
+    SAMPLE_RATE_HZ,
+    ClockTick,
+    Item,
+    SourceEnded,
+    SpeechSegment,
+    SpeechSoFar,
+    SpeechStarted,
+    VideoFrame,
+)
+from realtime.roles import Source
 
 
 @dataclass
-class RememberingSink:
-    """Takes everything at once and keeps it, with the order it came in."""
+class Received:
+    """Everything a source gave, with the order it came in."""
 
     frames: list[VideoFrame] = field(default_factory=list)
-    started: list[SpeechEdge] = field(default_factory=list)
+    started: list[SpeechStarted] = field(default_factory=list)
     open: list[SpeechSoFar] = field(default_factory=list)
     segments: list[SpeechSegment] = field(default_factory=list)
     clock_s: list[float] = field(default_factory=list)
     order: list[tuple[str, float]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
-    async def frame(self, frame: VideoFrame) -> None:
-        self.frames.append(frame)
-        self.order.append(("frame", frame.at_s))
+    async def all_of(self, source: Source) -> None:
+        """Take the items of the source, each at once, until it ends."""
+        async with aclosing(source.items()) as items:
+            async for item in items:
+                self.take(item)
 
-    async def speech_started(self, edge: SpeechEdge) -> None:
-        self.started.append(edge)
-        self.order.append(("start", edge.start_s))
-
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None:
-        self.open.append(so_far)
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
-        self.segments.append(segment)
-        self.order.append(("end", segment.end_s))
-
-    async def clock(self, at_s: float) -> None:
-        self.clock_s.append(at_s)
-
-    async def ended(self, reason: str) -> None:
-        self.reasons.append(reason)
+    def take(self, item: Item) -> None:
+        match item:
+            case VideoFrame(at_s):
+                self.frames.append(item)
+                self.order.append(("frame", at_s))
+            case SpeechStarted(start_s):
+                self.started.append(item)
+                self.order.append(("start", start_s))
+            case SpeechSoFar():
+                self.open.append(item)
+            case SpeechSegment():
+                self.segments.append(item)
+                self.order.append(("end", item.end_s))
+            case ClockTick(at_s):
+                self.clock_s.append(at_s)
+            case SourceEnded(reason):
+                self.reasons.append(reason)
 
 
 def voice(seconds: float) -> npt.NDArray[np.float32]:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime.ingest.order import Interleaver, Item, Tick
-from realtime.records import SpeechEdge, VideoFrame
+from realtime.ingest.order import Interleaver
+from realtime.records import ClockTick, Item, SpeechStarted, VideoFrame
 
 PICTURE = np.zeros((2, 2, 3), np.uint8)
 
 
 def described(items: list[Item]) -> list[str]:
-    names = {VideoFrame: "frame", SpeechEdge: "speech", Tick: "tick"}
-    return [names[type(item)] for item in items if not isinstance(item, Tick)]
+    names = {VideoFrame: "frame", SpeechStarted: "speech", ClockTick: "tick"}
+    return [names[type(item)] for item in items if not isinstance(item, ClockTick)]
 
 
 def ticks(items: list[Item]) -> list[float]:
-    return [item.at_s for item in items if isinstance(item, Tick)]
+    return [item.at_s for item in items if isinstance(item, ClockTick)]
 
 
 def test_an_item_waits_for_the_other_track() -> None:
     order = Interleaver(["video", "audio"], skew_s=2.0)
     order.add(1.0, VideoFrame(1.0, PICTURE))
     first = list(order.reached("video", 1.0))
-    order.add(0.5, SpeechEdge(0.4))
+    order.add(0.5, SpeechStarted(0.4))
     second = list(order.reached("audio", 1.2))
     assert described(first) == []
     assert described(second) == ["speech", "frame"]
@@ -45,5 +45,5 @@ def test_a_track_that_ended_is_not_waited_for() -> None:
 
 def test_one_track_alone_is_not_held_up() -> None:
     order = Interleaver(["audio"], skew_s=2.0)
-    order.add(0.5, SpeechEdge(0.4))
+    order.add(0.5, SpeechStarted(0.4))
     assert described(list(order.reached("audio", 0.5))) == ["speech"]

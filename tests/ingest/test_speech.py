@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from realtime.ingest.speech import FRAME_S, Began, Ended, Segmenter, SpeechCutter, SpeechSettings
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechEdge, SpeechSegment, SpeechSoFar
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment, SpeechSoFar, SpeechStarted
 from tests.ingest.media_files import room, voice
 
 SETTINGS = SpeechSettings()
@@ -95,7 +95,7 @@ def cut(
                 found.append(event)
                 known_s.append(cutter.heard_s)
             else:
-                assert isinstance(event, SpeechEdge | SpeechSoFar)
+                assert isinstance(event, SpeechStarted | SpeechSoFar)
     found += cutter.flush()
     return found, cutter, known_s
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -25,7 +26,8 @@ from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.ingest.stagger import Stagger
 from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
-from tests.ingest.media_files import RememberingSink, room, voice, write_clip
+from realtime.records import VideoFrame
+from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
 
 PATIENT_S = 60.0
@@ -119,41 +121,41 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(path, pictures_s=[index / 30 for index in range(69)], sound_N=spoken_N)
 
 
-async def test_a_clip_arrives_as_frames_and_speech_and_its_sender_leaves(clip: Path, sink: RememberingSink) -> None:
+async def test_a_clip_arrives_as_frames_and_speech_and_its_sender_leaves(clip: Path, received: Received) -> None:
     async with sending(clip) as sender:
         source = await sender.connect()
         assert (source.live, source.has_audio, source.has_video) == (True, True, True)
-        running = asyncio.create_task(source.run(sink))
-        await until(lambda: sink.segments and len(sink.frames) >= 2)
+        running = asyncio.create_task(received.all_of(source))
+        await until(lambda: received.segments and len(received.frames) >= 2)
         await sender.peer.close()
         await asyncio.wait_for(running, 3)
-    assert all(np.diff([math.floor(frame.at_s + 0.02) for frame in sink.frames]) >= 1)
-    assert sink.frames[0].rgb_HW3.shape[2] == 3
-    segment = sink.segments[0]
+    assert all(np.diff([math.floor(frame.at_s + 0.02) for frame in received.frames]) >= 1)
+    assert received.frames[0].rgb_HW3.shape[2] == 3
+    segment = received.segments[0]
     assert segment.start_s < 1.0
     assert segment.samples_N.size == pytest.approx((segment.end_s - segment.start_s) * 16_000, abs=1)
-    assert sink.started[0].start_s == segment.start_s
-    assert len(sink.clock_s) >= 6
-    assert sink.clock_s == sorted(sink.clock_s)
-    assert sink.reasons == ["peer left"]
+    assert received.started[0].start_s == segment.start_s
+    assert len(received.clock_s) >= 6
+    assert received.clock_s == sorted(received.clock_s)
+    assert received.reasons == ["peer left"]
     assert source.n_frames > 40
 
 
-async def test_a_sender_that_is_killed_is_noticed_within_ten_seconds(clip: Path, sink: RememberingSink) -> None:
+async def test_a_sender_that_is_killed_is_noticed_within_ten_seconds(clip: Path, received: Received) -> None:
     """When a browser is closed without a goodbye, aiortc still says `connected` half a minute later."""
     async with sending(clip) as sender:
         source = await sender.connect(IngestSettings())
-        running = asyncio.create_task(source.run(sink))
-        await until(lambda: sink.started)
+        running = asyncio.create_task(received.all_of(source))
+        await until(lambda: received.started)
         killed_s = time.monotonic()
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 10)
     assert 5 < time.monotonic() - killed_s < 10
-    assert sink.reasons == ["peer lost"]
-    assert len(sink.segments) == 1, "what was being said when it was killed is not lost"
+    assert received.reasons == ["peer lost"]
+    assert len(received.segments) == 1, "what was being said when it was killed is not lost"
 
 
-async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, sink: RememberingSink) -> None:
+async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, received: Received) -> None:
     """Five packets in a hundred lost and up to 100 ms of jitter: what arrives keeps its time."""
     # Longer than a clip: a network this bad may lose the first key frames whole, and the next come when asked for.
     spoken_N = np.concatenate([room(0.5), voice(1.2), room(0.6)] * 8)
@@ -162,77 +164,80 @@ async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, sin
     async with sending(clip) as sender:
         source = await sender.connect()
         sender.worsen(loss=0.05, jitter_s=0.1)
-        running = asyncio.create_task(source.run(sink))
-        await until(lambda: sink.started and len(sink.frames) >= 2)
+        running = asyncio.create_task(received.all_of(source))
+        await until(lambda: received.started and len(received.frames) >= 2)
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 3)
-    assert all(np.diff([frame.at_s for frame in sink.frames]) > 0.5)
-    assert sink.segments
+    assert all(np.diff([frame.at_s for frame in received.frames]) > 0.5)
+    assert received.segments
     assert all(clock.n_rebased == 0 for clock in source.clocks.values())
 
 
 @pytest.mark.parametrize("kind", ["audio", "video"])
-async def test_one_track_alone(kind: str, clip: Path, sink: RememberingSink) -> None:
+async def test_one_track_alone(kind: str, clip: Path, received: Received) -> None:
     async with sending(clip, audio=kind == "audio", video=kind == "video") as sender:
         source = await sender.connect()
         assert (source.has_audio, source.has_video) == (kind == "audio", kind == "video")
-        running = asyncio.create_task(source.run(sink))
-        await until(lambda: sink.started or len(sink.frames) == 2)
+        running = asyncio.create_task(received.all_of(source))
+        await until(lambda: received.started or len(received.frames) == 2)
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 3)
-    assert bool(sink.started) == (kind == "audio")
-    assert bool(sink.frames) == (kind == "video")
-    assert sink.reasons == ["peer lost"]
+    assert bool(received.started) == (kind == "audio")
+    assert bool(received.frames) == (kind == "video")
+    assert received.reasons == ["peer lost"]
 
 
-async def test_a_slow_sink_is_skipped_and_the_draining_goes_on(clip: Path) -> None:
-    class SlowSink(RememberingSink):
-        async def frame(self, frame: object) -> None:
-            n_wanted = source.n_frames + 10
-            await until(lambda: source.n_frames >= n_wanted, PATIENT_S)
-            drained.set()
+async def test_a_slow_consumer_is_skipped_and_the_draining_goes_on(clip: Path) -> None:
+    def drained_to(n_frames: int) -> bool:
+        return source.n_frames >= n_frames
+
+    async def take_slowly() -> None:
+        async for item in source.items():
+            if isinstance(item, VideoFrame):
+                await until(partial(drained_to, source.n_frames + 10), PATIENT_S)
+                drained.set()
 
     drained = asyncio.Event()
     async with sending(clip) as sender:
         source = await sender.connect(IngestSettings())
-        running = asyncio.create_task(source.run(SlowSink()))
+        running = asyncio.create_task(take_slowly())
         await asyncio.wait_for(drained.wait(), 2 * PATIENT_S)
         await source.close()
         await asyncio.wait_for(running, PATIENT_S)
 
 
-async def test_an_offer_without_candidates(clip: Path, sink: RememberingSink) -> None:
+async def test_an_offer_without_candidates(clip: Path, received: Received) -> None:
     """Some senders (FFmpeg) name no address of their own and simply call ours."""
     async with sending(clip) as sender:
         offer = await sender.offer()
         bare = "".join(line for line in offer.splitlines(keepends=True) if "candidate" not in line)
         sdp, source = await answered(bare)
         await sender.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-        running = asyncio.create_task(source.run(sink))
-        await until(lambda: sink.frames)
+        running = asyncio.create_task(received.all_of(source))
+        await until(lambda: received.frames)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-    assert not sink.reasons, "a source that is cancelled says nothing more"
+    assert not received.reasons, "a source that is cancelled says nothing more"
 
 
-async def test_no_path_to_the_sender(clip: Path, sink: RememberingSink) -> None:
+async def test_no_path_to_the_sender(clip: Path, received: Received) -> None:
     async with sending(clip) as sender:
         _, source = await answered(await sender.offer())
-        await asyncio.wait_for(source.run(sink), 3)
-    assert sink.reasons == ["no path"]
+        await asyncio.wait_for(received.all_of(source), 3)
+    assert received.reasons == ["no path"]
 
 
-async def test_closing_twice_and_before_it_ran(clip: Path, sink: RememberingSink) -> None:
+async def test_closing_twice_and_before_it_ran(clip: Path, received: Received) -> None:
     async with sending(clip) as sender:
         _, source = await answered(await sender.offer())
         await asyncio.gather(source.close(), source.close())
         await source.close()
-        await asyncio.wait_for(source.run(sink), 1)
-    assert not sink.reasons
+        await asyncio.wait_for(received.all_of(source), 1)
+    assert not received.reasons
 
 
-async def test_leaving_at_any_moment_of_the_connecting_leaves_nothing_behind(clip: Path, sink: RememberingSink) -> None:
+async def test_leaving_at_any_moment_of_the_connecting_leaves_nothing_behind(clip: Path, received: Received) -> None:
     """About one in forty of these left a task of aioice behind for ever: it began just after it had been ended."""
     for hundredths in range(0, 16, 2):
         async with sending(clip) as sender:
@@ -264,7 +269,7 @@ class Pictures(MediaStreamTrack):
         return frame
 
 
-async def test_frames_of_those_who_come_together_are_not_sampled_together(sink: RememberingSink) -> None:
+async def test_frames_of_those_who_come_together_are_not_sampled_together(received: Received) -> None:
     stagger = Stagger(1.0)
     stagger.join("somebody", zero_s=100.0)
     source = WebRtcSource(
@@ -275,6 +280,6 @@ async def test_frames_of_those_who_come_together_are_not_sampled_together(sink: 
         now_s=lambda: 100.0,
         stagger=stagger,
     )
-    await source.run(sink)
-    assert [frame.at_s for frame in sink.frames] == pytest.approx([0.0, 0.5, 1.5])
+    await received.all_of(source)
+    assert [frame.at_s for frame in received.frames] == pytest.approx([0.0, 0.5, 1.5])
     assert set(stagger._moments_s) == {"somebody"}

@@ -14,10 +14,11 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.errors import ServerBusy, ServerFull, ServerStopping
 from realtime.observe.metrics import Metrics
+from realtime.records import ClockTick
 from realtime.serve import sessions
 from realtime.serve.sessions import Sessions
 from realtime.settings import ServerSettings, Settings
-from tests.scripted import Item, ScriptedModel, ScriptedPerceiver, ScriptedSource, ScriptedThinker, picture
+from tests.scripted import Scripted, ScriptedModel, ScriptedPerceiver, ScriptedSource, ScriptedThinker, picture
 
 WITHIN_S = 30
 
@@ -26,7 +27,7 @@ async def for_ever() -> None:
     await asyncio.Event().wait()
 
 
-def call(*items: Item) -> ScriptedSource:
+def call(*items: Scripted) -> ScriptedSource:
     """A call that goes on after that."""
     return ScriptedSource([*items, for_ever])
 
@@ -66,7 +67,7 @@ async def test_while_those_there_are_behind_no_other_is_taken_and_then_again() -
     hold = threading.Event()
     model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
     async with held(model) as all_of_them:
-        session = all_of_them.start(call(picture(0.0), 2.0))
+        session = all_of_them.start(call(picture(0.0), ClockTick(2.0)))
         await until(lambda: session.lag_s == 2.0)
         with pytest.raises(ServerBusy, match=r"2\.0 s behind") as refused, all_of_them.place():
             pass
@@ -121,7 +122,7 @@ async def test_a_server_that_stops_lets_its_windows_finish_and_takes_no_session(
     hold = threading.Event()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
     async with held(model) as all_of_them:
-        session = all_of_them.start(call(picture(0.0), 4.0))
+        session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
         await until(lambda: len(model.thinker.windows) == 1)
         stopping = asyncio.create_task(all_of_them.stop_all("Stopped.", finish_within_s=WITHIN_S))
         await until(lambda: all_of_them.stopping)
@@ -137,7 +138,7 @@ async def test_a_window_that_does_not_finish_in_time_is_given_up() -> None:
     hold = threading.Event()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
     async with held(model) as all_of_them:
-        session = all_of_them.start(call(picture(0.0), 4.0))
+        session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
         await until(lambda: len(model.thinker.windows) == 1)
         async with asyncio.timeout(WITHIN_S):
             await all_of_them.stop_all("Stopped.", finish_within_s=0.1)

@@ -153,27 +153,22 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
 
 def served_window(served: Any, path: Path) -> Window:
     """The clip's window with the tokens that serving makes."""
-    import asyncio
-
     from realtime.ingest.media import MediaSource
     from realtime.ingest.settings import IngestSettings
     from realtime.ingest.speech import SpeechSettings
     from realtime.pace.buffer import BufferSettings, RollingBuffer
-    from tests.ingest.media_files import RememberingSink
+    from tests.ingest.media_files import Received
 
-    class Sink(RememberingSink):
-        async def speech_so_far(self, so_far: object) -> None: ...
-
-    sink = Sink()
-    source = MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
-    asyncio.run(source.run(sink))
+    received = Received()
+    for item in MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings()).read():
+        received.take(item)
     perception, buffer = served.perceiver(seed=0), RollingBuffer(BufferSettings())
-    for frame in sink.frames:
+    for frame in received.frames:
         buffer.add_frame(perception.see(frame))
-    for segment in sink.segments:
+    for segment in received.segments:
         buffer.add_speech(perception.hear(segment))
     perception.close()
-    return buffer.window(0, sink.segments[-1].end_s)
+    return buffer.window(0, received.segments[-1].end_s)
 
 
 def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:

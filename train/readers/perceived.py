@@ -7,7 +7,6 @@ functions with the same arguments, with gradients.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,12 +26,13 @@ from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings, RollingBuffer
 from realtime.records import (
+    ClockTick,
     FrameEvidence,
+    Item,
     Question,
-    SpeechEdge,
+    SourceEnded,
     SpeechEvidence,
     SpeechSegment,
-    SpeechSoFar,
     UInt8,
     VideoFrame,
     Window,
@@ -85,7 +85,7 @@ class Perceived:
 
 @dataclass
 class Watcher:
-    """The sink: perceives what the source hands on, in the order it comes."""
+    """Perceives the items of a source, in the order they come."""
 
     model: LoadedModel
     start_s: float = 0.0
@@ -118,7 +118,18 @@ class Watcher:
         self._voice_cues = cues
         return tokens.with_voice_cues(model, tokens_ND, **cues)
 
-    async def frame(self, frame: VideoFrame) -> None:
+    def take(self, item: Item) -> None:
+        match item:
+            case VideoFrame():
+                self._see(item)
+            case SpeechSegment():
+                self._hear(item)
+            case ClockTick(at_s):
+                self.reached_s = max(self.reached_s, at_s)
+            case SourceEnded(reason):
+                self.reason = reason
+
+    def _see(self, frame: VideoFrame) -> None:
         self.reached_s = max(self.reached_s, frame.at_s)
         if not self.start_s <= frame.at_s < self.end_s:
             return
@@ -128,22 +139,12 @@ class Watcher:
         small = (image_3HW * 255).round().to(torch.uint8).numpy()
         self.frames.append(FrameSeen(lean(evidence), frame.rgb_HW3, small, plain(self._frame_cues)))
 
-    async def speech_started(self, edge: SpeechEdge) -> None: ...
-
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None: ...
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
+    def _hear(self, segment: SpeechSegment) -> None:
         self.reached_s = max(self.reached_s, segment.end_s)
         if segment.end_s <= self.start_s or segment.start_s >= self.end_s:
             return
         evidence = self.perception.hear(segment)
         self.speech.append(SpeechHeard(lean(evidence), segment.samples_N, plain(self._voice_cues)))
-
-    async def clock(self, at_s: float) -> None:
-        self.reached_s = max(self.reached_s, at_s)
-
-    async def ended(self, reason: str) -> None:
-        self.reason = reason
 
 
 def lean(evidence: Any) -> Any:
@@ -170,7 +171,8 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
     source = MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
     watcher = Watcher(model, start_s or 0.0, float("inf") if end_s is None else end_s)
     try:
-        asyncio.run(source.run(watcher))
+        for item in source.read():
+            watcher.take(item)
         if not watcher.frames and not source.has_audio:
             raise NotMedia(f"{path.name} has no frame between its start and its end.", "Check the label file's times.")
         settings = BufferSettings()

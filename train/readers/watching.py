@@ -5,7 +5,6 @@ One pass over a recording answers for all of its clips (IEMOCAP has dozens in on
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +13,7 @@ from typing import Protocol
 from realtime.ingest.media import MediaSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
-from realtime.records import (
-    FrameEvidence,
-    SpeechEdge,
-    SpeechEvidence,
-    SpeechSegment,
-    SpeechSoFar,
-    VideoFrame,
-    Window,
-)
+from realtime.records import ClockTick, FrameEvidence, Item, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from train.readers.clip import Clip
 
 WINDOW_S = 8.0
@@ -37,7 +28,7 @@ class Perceives(Protocol):
 
 @dataclass
 class Recorder:
-    """The sink: keeps what falls into one of the spans."""
+    """Keeps the items that fall into one of the spans."""
 
     spans: Sequence[tuple[float, float]]
     frames: list[VideoFrame] = field(default_factory=list)
@@ -48,33 +39,27 @@ class Recorder:
     def _wanted(self, start_s: float, end_s: float) -> bool:
         return any(start_s < last and end_s >= first for first, last in self.spans)
 
-    async def frame(self, frame: VideoFrame) -> None:
-        self.end_s = max(self.end_s, frame.at_s)
-        if self._wanted(frame.at_s, frame.at_s):
-            self.frames.append(frame)
-            self.order.append(frame)
-
-    async def speech_started(self, edge: SpeechEdge) -> None: ...
-
-    async def speech_so_far(self, so_far: SpeechSoFar) -> None: ...
-
-    async def speech_ended(self, segment: SpeechSegment) -> None:
-        self.end_s = max(self.end_s, segment.end_s)
-        if self._wanted(segment.start_s, segment.end_s):
-            self.speech.append(segment)
-            self.order.append(segment)
-
-    async def clock(self, at_s: float) -> None:
-        self.end_s = max(self.end_s, at_s)
-
-    async def ended(self, reason: str) -> None: ...
+    def take(self, item: Item) -> None:
+        match item:
+            case VideoFrame(at_s):
+                self.end_s = max(self.end_s, at_s)
+                if self._wanted(at_s, at_s):
+                    self.frames.append(item)
+                    self.order.append(item)
+            case SpeechSegment(start_s, end_s):
+                self.end_s = max(self.end_s, end_s)
+                if self._wanted(start_s, end_s):
+                    self.speech.append(item)
+                    self.order.append(item)
+            case ClockTick(at_s):
+                self.end_s = max(self.end_s, at_s)
 
 
 def record(path: Path, clips: Sequence[Clip]) -> Recorder:
     """What these clips of one recording show and say. Raises NotMedia."""
     recorder = Recorder([span(clip) for clip in clips])
-    source = MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
-    asyncio.run(source.run(recorder))
+    for item in MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings()).read():
+        recorder.take(item)
     return recorder
 
 

@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,17 @@ import numpy as np
 from realtime.cluster.engine import RayClient, RayEngine
 from realtime.cluster.sizing.simulate import PAUSE_S, SPEECH_S, Figures
 from realtime.errors import NotDeployed
-from realtime.ingest import Sink
 from realtime.observe.metrics import Metrics
-from realtime.records import SAMPLE_RATE_HZ, Question, SpeechEdge, SpeechSegment, VideoFrame
+from realtime.records import (
+    SAMPLE_RATE_HZ,
+    ClockTick,
+    Item,
+    Question,
+    SourceEnded,
+    SpeechSegment,
+    SpeechStarted,
+    VideoFrame,
+)
 from realtime.session import Session
 from realtime.settings import Settings
 
@@ -32,7 +40,7 @@ TICK_S = 0.25
 
 @dataclass
 class Person:
-    """An `ingest.Source`. Media time passes as time does."""
+    """A `roles.Source`. Media time passes as time does."""
 
     seconds: float
     seed: int
@@ -47,7 +55,7 @@ class Person:
     spoken_s: dict[float, float] = field(default_factory=dict)
     "The same of the ends of speech."
 
-    async def run(self, sink: Sink) -> None:
+    async def items(self) -> AsyncGenerator[Item, None]:
         dice, noise = random.Random(self.seed), np.random.default_rng(self.seed)
         began_s = time.monotonic()
         speaks_s = dice.expovariate(1 / self.pause_s)
@@ -57,18 +65,18 @@ class Person:
             await asyncio.sleep(max(0.0, began_s + at_s - time.monotonic()))
             if at_s.is_integer():
                 self.offered_s[at_s] = time.monotonic()
-                await sink.frame(VideoFrame(at_s, noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)))
+                yield VideoFrame(at_s, noise.integers(0, 256, (240, 320, 3), dtype=np.uint8))
             if ends_s is None and at_s >= speaks_s:
                 speaks_s, ends_s = at_s, at_s + dice.uniform(*self.speech_s)
-                await sink.speech_started(SpeechEdge(speaks_s))
+                yield SpeechStarted(speaks_s)
             elif ends_s is not None and at_s >= ends_s:
                 n = round((at_s - speaks_s) * SAMPLE_RATE_HZ)
                 sound_N = (0.1 * noise.standard_normal(n)).astype(np.float32)
                 self.spoken_s[at_s] = time.monotonic()
-                await sink.speech_ended(SpeechSegment(speaks_s, at_s, sound_N))
+                yield SpeechSegment(speaks_s, at_s, sound_N)
                 speaks_s, ends_s = at_s + dice.expovariate(1 / self.pause_s), None
-            await sink.clock(at_s)
-        await sink.ended("The time is over.")
+            yield ClockTick(at_s)
+        yield SourceEnded("The time is over.")
 
 
 class Placed:
