@@ -215,9 +215,12 @@ class Perception:
             crop = torch.from_numpy(preprocess.crop_face(grey_HW, face.mesh_N3))[None, None].to(self._model.dtype)
             # A face and its mirror image show the same emotion: the mean of both verdicts is steadier.
             both = torch.logaddexp(*expert(torch.cat([crop, crop.flip(-1)]))) - math.log(2)
+            left, top, width, height = face.box
+            centre = (left + width / 2, top + height / 2)
+            measures = face_measures(cues.intensities, cues.pose_deg, centre=centre, height=height)
             features.append(
                 FaceFeatures(
-                    measures_20=torch.from_numpy(face_measures(cues, face.box)),
+                    measures_20=torch.from_numpy(measures),
                     geometry_936=torch.from_numpy(cues.geometry_N),
                     verdict_7=both,
                     centre_in_view=(x + w / 2, y + h / 2),

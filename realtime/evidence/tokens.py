@@ -5,7 +5,7 @@ Training calls these functions with gradients, serving without: there is no seco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.thinker import FACE_REGIONS, EmoThinker
-from realtime.records import Box, FaceCues, Float32, Scene, VoiceCues
+from realtime.records import Float32, Scene, VoiceCues
 
 MAX_FACES = 5
 
@@ -45,12 +45,12 @@ class CueSwitches:
 ALL_CUES = CueSwitches()
 
 
-def face_measures(cues: FaceCues, box: Box) -> Float32:
-    """(20,) cue intensities, pose in units of 45°, centre and height of the face in the camera's frame."""
-    x, y, w, h = box
-    pose = [angle / 45.0 for angle in cues.pose_deg]
-    values = [cues.intensities[name] for name in CUES] + pose + [x + w / 2, y + h / 2, h]
-    return np.array(values, np.float32)
+def face_measures(
+    intensities: Mapping[str, float], pose_deg: Sequence[float], *, centre: tuple[float, float], height: float
+) -> Float32:
+    """(20,) cue intensities, pose in units of 45°, centre and height of the face in 0–1 of the camera's frame."""
+    pose = [angle / 45.0 for angle in pose_deg]
+    return np.array([*(intensities[name] for name in CUES), *pose, *centre, height], np.float32)
 
 
 def voice_measures(cues: VoiceCues) -> Float32:

@@ -18,10 +18,10 @@ from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.records import Question, Window
+from train.layout import IGNORED, hidden_states
 from train.readers.perceived import watch
 from train.tuning import tiny
-from train.tuning.data import Balanced, data_sha256
-from train.tuning.layout import IGNORED, Example, Layout
+from train.tuning.data import AnnotatedWindow, Balanced, data_sha256
 from train.tuning.model import Trainee
 from train.tuning.start import as_loaded, save_additions, with_additions
 
@@ -130,13 +130,12 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
     served = load(str(folder), engine="torch")
     clip, vocabulary = work / "clips" / "clip0.mp4", served.thinker.vocabulary
     reading = served.thinker.read(served_window(served, clip), Question())
-    kept, trainee = watch(clip, served), Trainee(served.weights, vocabulary)
-    layout = Layout(served.weights, vocabulary, cues_off=0.0)
+    kept, trainee = watch(clip, served), Trainee(served.weights, vocabulary, cues_off=0.0)
 
     scores = []
     for word in Question().labels:
-        sequence = layout.asked(Example(kept, SECTIONS, {"both": word}, draw=0))
-        log_p = torch.log_softmax(served.weights.thinker.lm_head(trainee.hidden([sequence])[0]), -1)
+        sequence = trainee.with_labels(AnnotatedWindow(kept, SECTIONS, {"both": word}, draw=0))
+        log_p = torch.log_softmax(served.weights.thinker.lm_head(hidden_states(served.weights, [sequence])[0]), -1)
         ids, at = vocabulary.ids(word), sequence.label_rows["both"]
         assert sequence.targets_T[at : at + len(ids)].tolist() == ids
         scores.append(float(log_p[range(at, at + len(ids)), ids].sum()))
@@ -174,15 +173,15 @@ def served_window(served: Any, path: Path) -> Window:
 def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
     model = checkpoint.load(work / "model", adapter=work / "adapter")
     loaded = as_loaded(model, work / "model")
-    layout = Layout(model, loaded.thinker.vocabulary)
+    trainee = Trainee(model, loaded.thinker.vocabulary)
     kept = watch(work / "clips" / "clip0.mp4", loaded)
-    example = Example(kept, SECTIONS, {"both": "happy"}, draw=1)
-    sequence = layout.with_chain(layout.asked(example), example, {"face": ("sad",), "coarse": ("sad", "fear")})
-    wanted = sequence.targets_T[sequence.chain_from :]
+    example = AnnotatedWindow(kept, SECTIONS, {"both": "happy"}, draw=1)
+    sequence = trainee.with_chain(trainee.with_labels(example), example, {"face": ("sad",), "coarse": ("sad", "fear")})
+    wanted = sequence.targets_T[sequence.starts["chain"] :]
     said = loaded.thinker.vocabulary.text(wanted[wanted != IGNORED].tolist())
     assert said == "".join(f"{text}</{name}>" for name, text in SECTIONS.items())
     assert (sequence.targets_T[: sequence.label_rows["both"]] == IGNORED).all()
-    labels = sequence.targets_T[: sequence.chain_from - 1]
+    labels = sequence.targets_T[: sequence.starts["chain"] - 1]
     assert loaded.thinker.vocabulary.text(labels[labels != IGNORED].tolist()) == "happy"
 
 

@@ -18,7 +18,7 @@ from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, wit
 from realtime.model.thinker import EmoThinker
 from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
 from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
-from train.nano.words import with_frame_words, with_voice_words
+from train.nano.cue_sentences import with_frame_words, with_voice_words
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class VariedPerception:
         frame_cues = variant.cues
         if "F" not in variant.parts:
             frame_cues = replace(frame_cues, measures=False, face_expert=False)
-        encoder = model.thinker.vocabulary
+        vocabulary = model.thinker.vocabulary
         kind = AttentivePerception if variant.attention else Perception
         self._perception = kind(
             varied(model.weights, variant),
@@ -81,10 +81,10 @@ class VariedPerception:
             query=model.thinker.query_embeddings,
             question=ask,
             seed=0,
-            frame_cues=partial(with_frame_words, encoder=encoder)
+            frame_cues=partial(with_frame_words, vocabulary=vocabulary)
             if variant.words
             else partial(with_frame_cues, switches=frame_cues),
-            voice_cues=partial(with_voice_words, encoder=encoder)
+            voice_cues=partial(with_voice_words, vocabulary=vocabulary)
             if variant.words
             else partial(with_voice_cues, switches=variant.cues),
         )

@@ -23,6 +23,7 @@ import numpy as np
 
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
+from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate
 from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
@@ -31,10 +32,9 @@ from train.evaluation.answering import Asked, perceive
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES
 from train.metrics import calibration_error
-from train.nano.calibration import Answered, calibrated, fit, log_softmax, settled, uncalibrated
-from train.nano.corpus import TextEncoder
-from train.nano.layout import Layout
-from train.nano.material import Material
+from train.nano.fit_calibration import AnsweredWindow, calibrated, fit, log_softmax, matched_to_live, uncalibrated
+from train.nano.sequences import NanoLayout
+from train.nano.thinker_inputs import ThinkerInputs
 
 BATCH = 24
 LIVE = {"face": ("ferplus",), "voice": ("ravdess",), "both": ("agree", "conflict")}
@@ -42,33 +42,33 @@ LIVE = {"face": ("ferplus",), "voice": ("ravdess",), "both": ("agree", "conflict
 LIVE_FACES = 600
 
 
-def collect(model: LoadedModel, material: Material, layout: Layout, n: int) -> list[Answered]:
-    ask, answered = Question(labels=model.labels), []
+def collect(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, n: int) -> list[AnsweredWindow]:
+    question, answered = Question(labels=model.labels), []
     # On average over what is drawn a face counts as one.
-    often = material.corpus.face_p * len(material.corpus.face_rows)
-    counts = dict(zip(material.corpus.face_rows.tolist(), (1 / often).tolist(), strict=True))
+    often = inputs.sampler.face_p * len(inputs.sampler.face_rows)
+    counts = dict(zip(inputs.sampler.face_rows.tolist(), (1 / often).tolist(), strict=True))
     for start in range(0, n, BATCH):
         rng = np.random.default_rng(50_000 + start)
-        examples = [e for e in (material.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
-        labels, sections = chains(model, [layout.window(material, e, rng) for e in examples], ask)
-        for example, label, chain in zip(examples, labels, sections, strict=True):
-            read = read_answer(chain["answer"], ask.labels).label
-            state = "both" if example.n_faces and example.voice_row >= 0 else "face" if example.n_faces else "voice"
-            assert example.seen.verdict is not None
+        windows = [e for e in (inputs.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
+        labels, sections = chains(model, [layout.served_window(inputs, e, rng) for e in windows], question)
+        for drawn, label, chain in zip(windows, labels, sections, strict=True):
+            read = read_answer(chain["answer"], question.labels).label
+            state = "both" if drawn.n_faces and drawn.voice_row >= 0 else "face" if drawn.n_faces else "voice"
+            assert drawn.seen.verdict is not None
             answered.append(
-                Answered(
+                AnsweredWindow(
                     state,
                     uncalibrated(label),
                     EXPERT_LABELS.index(read) if read in EXPERT_LABELS else -1,
-                    example.seen.verdict,
-                    counts[example.face_rows[0]] if example.n_faces else 1.0,
+                    drawn.seen.verdict,
+                    counts[drawn.face_rows[0]] if drawn.n_faces else 1.0,
                 )
             )
         print(f"{len(answered)} windows answered", flush=True)
     return answered
 
 
-def collect_live(model: LoadedModel, data: Path) -> list[Answered]:
+def collect_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
     """Pictures and sentences of validation people through perception, as they come live; only their labels are read.
 
     The windows that are drawn are many and of every kind, but easier: of several sentences most were acted alike. On
@@ -83,7 +83,7 @@ def collect_live(model: LoadedModel, data: Path) -> list[Answered]:
                     continue  # the face was not found
                 label = model.thinker.look(window, asked.ask).label
                 truth = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)]
-                answered.append(Answered(state, uncalibrated(label), -1, truth, 1.0))
+                answered.append(AnsweredWindow(state, uncalibrated(label), -1, truth, 1.0))
             print(f"{len(answered)} live windows read", flush=True)
     return answered
 
@@ -96,11 +96,11 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=600)
     args = parser.parse_args()
     model = load(args.model, engine="torch")
-    material = Material(args.data, args.work, "valid", n_entries=500, towers=model.weights)
-    layout = Layout(model.weights, TextEncoder.read(args.work))
-    answered = collect(model, material, layout, args.windows)
+    inputs = ThinkerInputs(args.data, args.work, "valid", n_entries=500, towers=model.weights)
+    layout = NanoLayout(model.weights, Vocabulary.read(args.work))
+    answered = collect(model, inputs, layout, args.windows)
     live = collect_live(model, args.data)
-    calibration, found = settled(fit([*answered, *live]), live)
+    calibration, found = matched_to_live(fit([*answered, *live]), live)
     target = np.stack([a.target for a in answered]).argmax(1)
     before = np.exp(np.stack([np.atleast_2d(a.log_p)[0] for a in answered]))
     after = np.exp(log_softmax(calibrated(answered, calibration)))

@@ -2,10 +2,10 @@
 
     python -m train.nano.thinker --data DATA --work WORK [--minutes 92] [--cycle 0]
 
-One example is one window with its label branches and its chain (`layout.py`). Writes WORK/thinker.pt every two minutes
-and resumes from it. With --first-look chains go on from what the instruments found (`Layout.with_first_look`): for the
-last cycles. Prints losses, and on people it never saw: label accuracy, chain loss, and how much of what it writes of
-cues and prosody is what was measured.
+One example is one window with its label branches and its chain (`train/layout.py`). The stage writes WORK/thinker.pt
+every two minutes and resumes from it. With --first-look, which is for the last cycles, chains are told what the
+instruments found (`NanoLayout.with_first_look`). It prints losses, and on people it never saw: label accuracy, chain
+loss, and how much of what it writes of cues and prosody is what was measured.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -32,12 +32,14 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.stream import Reasoner
 from train.coet.checks import faithful
+from train.coet.measured import VOICE_WORDS
 from train.evaluation.batch import chains
+from train.layout import LABEL_WEIGHTS, TrainingSequence, hidden_states, token_losses
 from train.nano import config as nano_config
 from train.nano import ferplus
-from train.nano.corpus import Example, TextEncoder
-from train.nano.layout import Layout, Sequence
-from train.nano.material import Material
+from train.nano.drawn_windows import DrawnWindow
+from train.nano.sequences import NanoLayout, label_shares
+from train.nano.thinker_inputs import ThinkerInputs
 from train.nano.towers import Budget, geometry_basis
 
 BATCH = 8
@@ -45,20 +47,6 @@ BUCKET = 6
 "Batches drawn together and cut by length, so that little of a batch is padding."
 READOUT_SIZES = {"face": 14, "context": 6, "atmosphere": 2, "voice": 5}
 READOUT_WEIGHT = 6.0
-LABEL_WEIGHTS = {"both": 1.0, "face": 0.5, "voice": 0.5}
-
-
-def forward(model: EmoThinker, laid: list[Sequence]) -> Tensor:
-    """Hidden states (B, T, D) of padded sequences."""
-    longest = max(s.x_TD.shape[0] for s in laid)
-    x = torch.stack([F.pad(s.x_TD, (0, 0, 0, longest - s.x_TD.shape[0])) for s in laid])
-    positions = torch.stack([F.pad(s.positions_3T, (0, longest - s.x_TD.shape[0])) for s in laid], 1)
-    mask = torch.zeros(len(laid), 1, longest, longest, dtype=torch.bool)
-    for row, s in enumerate(laid):
-        n = s.x_TD.shape[0]
-        mask[row, 0, :n, :n] = s.mask_TT
-        mask[row, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
-    return model.thinker.model(x, positions, mask)  # type: ignore[no-any-return]
 
 
 class Readouts(nn.Module):
@@ -81,109 +69,110 @@ class Readouts(nn.Module):
     def _keep(self, _layer: nn.Module, _inputs: object, output: Tensor) -> None:
         self._middle_BTD = output
 
-    def loss(self, layout: Layout, batch: list[Example], laid: list[Sequence]) -> Tensor:
+    def loss(self, batch: list[DrawnWindow], laid: list[TrainingSequence]) -> Tensor:
         """Mean squared error over the sections of the pass that just ran."""
         assert self._middle_BTD is not None
         errors = []
-        for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
-            for name, values in layout.measured(example).items():
-                first, last = s.spans[name]
-                read = self.heads[name](self._middle_BTD[row, s.chain_from + first : s.chain_from + last])
+        for row, (drawn, s) in enumerate(zip(batch, laid, strict=True)):
+            for name, values in readout_targets(drawn).items():
+                first, end = s.sections[name]
+                read = self.heads[name](self._middle_BTD[row, first : end - 1])  # before the closing tag
                 errors.append(((read - values) ** 2).mean())
         return torch.stack(errors).mean() if errors else torch.zeros(())
 
 
-def sequences(
-    model: EmoThinker, layout: Layout, material: Material, batch: list[Example], rngs: list[np.random.Generator]
-) -> list[Sequence]:
-    """Windows laid out with their chains, which go on from a first look where the model is served with one."""
-    looks = model.config.emotion.first_look
-    return [
-        layout.with_first_look(material, example, rng)
-        if looks
-        else layout.with_chain(layout.asked(material, example, rng), example, {})
-        for example, rng in zip(batch, rngs, strict=True)
-    ]
+def readout_targets(drawn: DrawnWindow) -> dict[str, Tensor]:
+    """What each section is written from, about −1 … 1. Of windows with several faces the face is left out."""
+    seen = drawn.seen
+    out: dict[str, list[float]] = {}
+    if len(seen.people) == 1:
+        person = seen.people[0]
+        out["face"] = list(person.intensities.values())
+        out["context"] = [*(angle / 45 for angle in person.pose_deg), *person.centre, person.height]
+    if seen.has_picture:
+        out["atmosphere"] = [seen.brightness, seen.saturation]
+    if seen.voice is not None:
+        out["voice"] = [max(-3.0, min(3.0, seen.voice.relative[key])) / 3 for key in VOICE_WORDS]
+    return {name: torch.tensor(values) for name, values in out.items()}
 
 
-def losses(model: EmoThinker, layout: Layout, laid: list[Sequence]) -> dict[str, Tensor]:
-    hidden = forward(model, laid)
-    label_rows, label_targets, weights, chain_rows, chain_targets, chain_weights = [], [], [], [], [], []
-    for row, s in enumerate(laid):
-        for name, at in s.label_at.items():
-            label_rows.append(hidden[row, at])
-            label_targets.append(s.targets[name])
+def losses(
+    model: EmoThinker, layout: NanoLayout, hidden_BTD: Tensor, laid: list[TrainingSequence]
+) -> dict[str, Tensor]:
+    """`label`: cross entropy of the label branches with their shares; `chain`: weighted mean over its tokens."""
+    rows, shares, weights = [], [], []
+    for index, s in enumerate(laid):
+        for name, at in s.label_rows.items():
+            rows.append(hidden_BTD[index, at])
+            shares.append(s.label_shares[name])
             weights.append(LABEL_WEIGHTS[name])
-        n = len(s.chain_ids)
-        chain_rows.append(hidden[row, s.chain_from - 1 : s.chain_from + n - 1])
-        chain_targets += s.chain_ids
-        chain_weights += s.chain_weights
-    head = model.thinker.lm_head
-    label_logp = torch.log_softmax(head(torch.stack(label_rows)), -1)[:, layout.label_ids]
-    label = -(torch.stack(label_targets) * label_logp).sum(1)
-    chain = F.cross_entropy(head(torch.cat(chain_rows)), torch.tensor(chain_targets), reduction="none")
-    weight = torch.tensor(chain_weights)
-    return {"label": (label * torch.tensor(weights)).sum() / len(laid), "chain": (chain * weight).sum() / weight.sum()}
+    label_logp = torch.log_softmax(model.thinker.lm_head(torch.stack(rows)), -1)[:, layout.label_ids]
+    label = -(torch.stack(shares) * label_logp).sum(1)
+    chain = token_losses(model, hidden_BTD, laid)
+    return {
+        "label": (label * torch.tensor(weights)).sum() / len(laid),
+        "chain": (chain.nll_N * chain.weights_N).sum() / chain.weights_N.sum(),
+    }
 
 
-def batches(material: Material, layout: Layout, bucket: int) -> Iterator[tuple[list[Example], list[int]]]:
-    """Batches of examples of about the same length, each with its seeds; the same bucket gives the same batches."""
+def batches(inputs: ThinkerInputs, layout: NanoLayout, bucket: int) -> Iterator[tuple[list[DrawnWindow], list[int]]]:
+    """Batches of windows of about the same length, each with its seeds; the same bucket gives the same batches."""
     rng = np.random.default_rng(bucket)
-    drawn = [(material.draw(rng), int(rng.integers(2**31))) for _ in range(BUCKET * BATCH)]
-    drawn.sort(key=lambda item: layout.length(material, item[0]))
+    seeded = [(inputs.draw(rng), int(rng.integers(2**31))) for _ in range(BUCKET * BATCH)]
+    seeded.sort(key=lambda item: layout.length(inputs, item[0]))
     for index in rng.permutation(BUCKET):
-        part = drawn[index * BATCH : (index + 1) * BATCH]
-        yield [example for example, _ in part], [seed for _, seed in part]
+        part = seeded[index * BATCH : (index + 1) * BATCH]
+        yield [drawn for drawn, _ in part], [seed for _, seed in part]
 
 
 @torch.no_grad()
-def validate(model: EmoThinker, layout: Layout, material: Material, n: int = 240) -> str:
+def validate(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int = 240) -> str:
     """Fast label against the majority of its target, by branch, on people unseen in training; chain loss."""
     model.eval()
     hits: dict[str, list[bool]] = {"both": [], "face": [], "voice": [], "conflict": []}
     chain = []
     for start in range(0, n, 16):
         rng = np.random.default_rng(start)
-        batch = [material.draw(rng) for _ in range(16)]
-        laid = sequences(model, layout, material, batch, [rng] * len(batch))
-        hidden = forward(model, laid)
-        chain.append(float(losses(model, layout, laid)["chain"]))
-        for row, (example, s) in enumerate(zip(batch, laid, strict=True)):
-            targets = layout.targets(example)
-            if example.seen.verdict is None:
+        batch = [inputs.draw(rng) for _ in range(16)]
+        laid = [layout.sequence(inputs, drawn, rng) for drawn in batch]
+        hidden = hidden_states(model, laid)
+        chain.append(float(losses(model, layout, hidden, laid)["chain"]))
+        for row, (drawn, s) in enumerate(zip(batch, laid, strict=True)):
+            targets = label_shares(drawn)
+            if drawn.seen.verdict is None:
                 continue
-            for name, at in s.label_at.items():
+            for name, at in s.label_rows.items():
                 guess = model.thinker.lm_head(hidden[row, at])[layout.label_ids].argmax()
                 hit = bool(guess == targets[name].argmax())
                 kind = name
-                if name == "both" and not (example.n_faces and example.voice_row >= 0):
-                    kind = "face" if example.n_faces else "voice"
+                if name == "both" and not (drawn.n_faces and drawn.voice_row >= 0):
+                    kind = "face" if drawn.n_faces else "voice"
                 elif name == "both" and targets["face"].argmax() != targets["voice"].argmax():
                     hits["conflict"].append(hit)
                 hits[kind].append(hit)
-    told_true = written(model, layout, material, n // 10)
+    told_true = written(model, layout, inputs, n // 10)
     model.train()
     told = ", ".join(f"{name} {np.mean(values):.3f} ({len(values)})" for name, values in hits.items() if values)
     return f"valid: {told}, chain loss {np.mean(chain):.3f}; {told_true}"
 
 
-def written(model: EmoThinker, layout: Layout, material: Material, n: int) -> str:
+def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int) -> str:
     """What it writes of windows it never saw: statements that agree with the measurements, and the answers."""
     served = copy.deepcopy(model)  # serving lays the weights out anew
-    reasoner = Reasoner(served, Vocabulary(layout.encoder.tokenizer))
+    reasoner = Reasoner(served, layout.vocabulary)
     loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, served, towers=None)  # type: ignore[arg-type]
     rng = np.random.default_rng(77)
-    examples = [material.draw(rng) for _ in range(n)]
-    _, sections = chains(loaded, [layout.window(material, example, rng) for example in examples], prompt.Question())
+    windows = [inputs.draw(rng) for _ in range(n)]
+    _, sections = chains(loaded, [layout.served_window(inputs, drawn, rng) for drawn in windows], prompt.Question())
     counts = {"face": [0, 0], "voice": [0, 0]}
     right = []
-    for example, section in zip(examples, sections, strict=True):
-        seen = example.seen
+    for drawn, section in zip(windows, sections, strict=True):
+        seen = drawn.seen
         face = faithful({"face": section["face"]}, seen.people[0].intensities if seen.people else {}, {})
         voice = faithful({"voice": section["voice"]}, {}, seen.voice.relative if seen.voice else {})
-        for name, told in (("face", face), ("voice", voice)):
-            counts[name][0] += told.n_true
-            counts[name][1] += told.n_statements
+        for name, found in (("face", face), ("voice", voice)):
+            counts[name][0] += found.n_true
+            counts[name][1] += found.n_statements
         if seen.verdict is not None:
             right.append(section["answer"].startswith(EXPERT_LABELS[int(seen.verdict.argmax())]))
     told = ", ".join(f"{name} {true}/{total}" for name, (true, total) in counts.items())
@@ -245,9 +234,9 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
     model.config = replace(model.config, emotion=replace(model.config.emotion, first_look=args.first_look))
-    train = Material(args.data, args.work, "thinker", n_entries=args.windows, towers=model)
-    valid = Material(args.data, args.work, "valid", n_entries=args.windows // 10, towers=model)
-    layout = Layout(model, TextEncoder(tokenizer))
+    train = ThinkerInputs(args.data, args.work, "thinker", n_entries=args.windows, towers=model)
+    valid = ThinkerInputs(args.data, args.work, "valid", n_entries=args.windows // 10, towers=model)
+    layout = NanoLayout(model, Vocabulary(tokenizer))
     named = trainable(model)
     optimizer = torch.optim.AdamW([p for _, p in named], lr=args.lr, betas=(0.9, 0.98), weight_decay=0.05)
     path, n_steps, spent = args.work / "thinker.pt", 0, 0.0
@@ -266,7 +255,7 @@ def main() -> None:
     budget = Budget(optimizer, minutes=args.minutes, spent_s=spent, peak=args.lr)
 
     def save() -> None:
-        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        state: dict[str, Any] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
         state |= {"readouts": readouts.state_dict(), "n_steps": n_steps}
         state |= {"cycle": args.cycle, "spent_s": budget.spent_s}
         torch.save(state, path.with_suffix(".tmp"))
@@ -279,12 +268,15 @@ def main() -> None:
         for batch, seeds in batches(train, layout, n_steps // BUCKET):
             if not budget.step():
                 break
-            laid = sequences(model, layout, train, batch, [np.random.default_rng(seed) for seed in seeds])
-            parts = losses(model, layout, laid)
-            parts["readout"] = readouts.loss(layout, batch, laid)
+            laid = [
+                layout.sequence(train, drawn, np.random.default_rng(seed))
+                for drawn, seed in zip(batch, seeds, strict=True)
+            ]
+            parts = losses(model, layout, hidden_states(model, laid), laid)
+            parts["readout"] = readouts.loss(batch, laid)
             optimizer.zero_grad(set_to_none=True)
             readout_optimizer.zero_grad(set_to_none=True)
-            (parts["label"] + 2.0 * parts["chain"] + READOUT_WEIGHT * parts["readout"]).backward()
+            (parts["label"] + 2.0 * parts["chain"] + READOUT_WEIGHT * parts["readout"]).backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_([p for _, p in named], 1.0)
             optimizer.step()
             readout_optimizer.step()

@@ -25,10 +25,10 @@ from realtime.model.audio import AudioTower, n_tokens, split_chunks
 from realtime.model.config import ModelConfig
 from realtime.model.vision import VisionTower, window_plan
 from train.nano import config as nano_config
-from train.nano import ferplus, ravdess, scenes
+from train.nano import ferplus, ravdess, synthetic_frames
 from train.nano.voice_expert import Voices, live_features
 
-GRID = scenes.FRAME_PX // 14
+GRID = synthetic_frames.FRAME_PX // 14
 N_PROSODY = 10
 SAVE_EVERY_S = 60.0
 
@@ -99,7 +99,7 @@ class Trainer:
         self.path.with_suffix(".tmp").replace(self.path)
 
 
-def vision_tokens(tower: VisionTower, frames: list[scenes.SceneFrame]) -> Tensor:
+def vision_tokens(tower: VisionTower, frames: list[synthetic_frames.SceneFrame]) -> Tensor:
     """(B, 64, D) tokens of each frame, row by row."""
     plan = window_plan(GRID, GRID)
     patches = torch.stack([frame.patches for frame in frames])[:, plan.gather_N]
@@ -128,7 +128,7 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
     batch, tracked = 16, 0.0
 
     def losses(rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        frames = [scenes.compose(faces.images_NHW, meshes, [int(row)], rng) for row in rows]
+        frames = [synthetic_frames.compose(faces.images_NHW, meshes, [int(row)], rng) for row in rows]
         tokens = vision_tokens(tower, frames)
         focal = torch.stack([frame.focal for frame in frames]).float()
         pooled = (tokens * focal[..., None]).sum(1) / focal.sum(1, keepdim=True)

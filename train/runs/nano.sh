@@ -24,7 +24,7 @@ stage prepare train.nano.prepare
 stage face_expert train.nano.face_expert --epochs 16
 stage face_expert_again train.nano.face_expert --epochs 16 --cycle 1 --lr 1e-3
 stage voice_expert train.nano.voice_expert --epochs 24
-stage corpus train.nano.corpus
+stage corpus train.nano.tokenizer
 stage towers train.nano.towers --vision-minutes 8 --audio-minutes 3
 # Six cycles of the learning rate; a number of minutes is one of an undisturbed core.
 stage thinker train.nano.thinker --minutes 90

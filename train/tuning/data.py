@@ -7,7 +7,8 @@ import hashlib
 import json
 import pickle
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from tqdm import tqdm
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings, RealtimeError
 from realtime.reason.branches import branch_names
+from realtime.records import Window
 from train.coet.store import Lines
 from train.readers.perceived import Perceived, watch
-from train.tuning.layout import Example
 
 CACHE_VERSION = 2
 
@@ -54,7 +55,22 @@ def data_sha256(records: Sequence[dict[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-class Windows(Dataset[Example]):
+@dataclass(frozen=True)
+class AnnotatedWindow:
+    """One window, what is to be said of it, and the seed of what is random in this step."""
+
+    perceived: Perceived
+    sections: Mapping[str, str]
+    labels: Mapping[str, str]
+    "Label branch → the word to learn; a branch without one carries no loss."
+    draw: int
+
+    @property
+    def window(self) -> Window:
+        return self.perceived.window
+
+
+class AnnotatedWindows(Dataset[AnnotatedWindow]):
     """Items are addressed by (record, draw): the draw decides what is random, so a resumed run repeats it exactly."""
 
     def __init__(self, records: Sequence[dict[str, Any]], model: LoadedModel, cache: Path, *, seed: int) -> None:
@@ -103,13 +119,13 @@ class Windows(Dataset[Example]):
         temporary.replace(file)
         return seen
 
-    def __getitem__(self, at: tuple[int, int]) -> Example:
+    def __getitem__(self, at: tuple[int, int]) -> AnnotatedWindow:
         index, draw = at
         record = self.records[index]
         perceived = self.perceived(record)
         draw = (self._seed * 1_000_003 + draw) % 2**31
         labels = labels_of(record, perceived, draw)
-        return Example(perceived, record["sections"], labels, draw)
+        return AnnotatedWindow(perceived, record["sections"], labels, draw)
 
 
 def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[str, str]:

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.branches import n_faces, told_before
-from realtime.reason.prompt import Question
+from realtime.reason import prompt
+from realtime.reason.branches import branch_names, n_faces, told_before
 from realtime.records import Window
-from train.tuning.layout import IGNORED, Example, Layout
-from train.tuning.layout import Sequence as Laid
+from train.layout import (
+    TrainingSequence,
+    append,
+    chain_branch,
+    hidden_states,
+    label_branch,
+    lay_out,
+    token_losses,
+)
+from train.tuning.clip_tokens import ClipTokens
+from train.tuning.data import AnnotatedWindow
 
 
 def recompute(model: EmoThinker) -> None:
-    """Gradient checkpointing: layers keep their inputs alone and are computed again on the way back."""
+    """Turn gradient checkpointing on: layers keep their inputs alone and are computed again on the way back."""
     for layer in model.thinker.model.layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)  # type: ignore[assignment]
 
 
 class Trainee(nn.Module):
@@ -31,11 +40,13 @@ class Trainee(nn.Module):
     def __init__(
         self, net: nn.Module, vocabulary: Vocabulary, *, label_share: float = 0.5, cues_off: float = 0.05
     ) -> None:
+        """`label_share`: weight of the label branches' loss beside the chain's. `cues_off`: as in `ClipTokens`."""
         super().__init__()
         self.net = net
-        self._layout: list[Layout] = []  # a list: the graphs in it hold modules that `net` registers already
         self._vocabulary = vocabulary
-        self._options = {"label_share": label_share, "cues_off": cues_off}
+        self._label_share, self._cues_off = label_share, cues_off
+        self._clip_tokens: list[ClipTokens] = []
+        "A list, because the graphs in it hold modules that `net` registers already."
 
     @property
     def thinker(self) -> EmoThinker:
@@ -44,42 +55,55 @@ class Trainee(nn.Module):
         return model
 
     @property
-    def layout(self) -> Layout:
-        if not self._layout:
-            self._layout.append(Layout(self.thinker, self._vocabulary, **self._options))
-        return self._layout[0]
+    def clip_tokens(self) -> ClipTokens:
+        if not self._clip_tokens:
+            self._clip_tokens.append(ClipTokens(self.thinker, cues_off=self._cues_off))
+        return self._clip_tokens[0]
 
-    def forward(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+    def forward(self, examples: Sequence[AnnotatedWindow]) -> dict[str, Tensor]:
         """`loss`, and its parts for the curves: `chain` and `label`, each per example."""
-        laid = self.laid_out(examples)
-        hidden = self.hidden(laid)
-        rows, targets, weights, is_label = [], [], [], []
-        for index, sequence in enumerate(laid):
-            at = torch.nonzero(sequence.targets_T != IGNORED)[:, 0]
-            rows.append(hidden[index, at.to(hidden.device)])
-            targets.append(sequence.targets_T[at])
-            weights.append(sequence.weights_T[at])
-            is_label.append(at < sequence.chain_from - 1)
-        # Only places that carry loss reach the head: a vocabulary's width times all evidence would not fit.
-        logits = self.thinker.thinker.lm_head(torch.cat(rows)).float()
-        device = logits.device
-        each = F.cross_entropy(logits, torch.cat(targets).to(device), reduction="none")
-        each = each * torch.cat(weights).to(device) / len(laid)
-        label = torch.cat(is_label).to(device)
-        return {"loss": each.sum(), "chain": each[~label].sum().detach(), "label": each[label].sum().detach()}
+        sequences = self.sequences(examples)
+        losses = token_losses(self.thinker, hidden_states(self.thinker, sequences), sequences)
+        each = losses.nll_N * losses.weights_N / len(sequences)
+        chain = losses.is_chain_N
+        return {"loss": each.sum(), "chain": each[chain].sum().detach(), "label": each[~chain].sum().detach()}
 
-    def laid_out(self, examples: Sequence[Example]) -> list[Laid]:
-        """Windows with their chains. What a chain is told of a first look is the model's own, as it is by now."""
-        asked = [self.layout.asked(example) for example in examples]
+    def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
+        """Windows with their chains. Labels that a chain is told are the model's own, as it is by now."""
+        asked = [self.with_labels(example) for example in examples]
         looks: list[dict[str, tuple[str, ...]]] = [{}] * len(examples)
         if self.thinker.config.emotion.first_look:
             with torch.no_grad():
-                looks = self.first_looks(asked, [example.perceived.window for example in examples])
-        return [self.layout.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
+                looks = self.first_looks(asked, [example.window for example in examples])
+        return [self.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
 
-    def first_looks(self, asked: Sequence[Laid], windows: Sequence[Window]) -> list[dict[str, tuple[str, ...]]]:
-        """What chains are told of the likeliest label of each branch, by its first token."""
-        hidden, labels = self.hidden(asked), Question().labels
+    def with_labels(self, example: AnnotatedWindow) -> TrainingSequence:
+        """Evidence and label branches: what a first look reads."""
+        model, vocabulary, question = self.thinker, self._vocabulary, prompt.Question()
+        query = vocabulary.ids(prompt.query_text(model.config.emotion.prompt, question))
+        text_QD = model.embed(torch.tensor(query, device=model.device)).detach()
+        tokens = self.clip_tokens.make(example.perceived, text_QD, example.draw)
+        sequence = lay_out(model, vocabulary, example.window, tokens, question)
+        for name in branch_names(example.window):
+            word = example.labels.get(name, "")
+            branch = label_branch(vocabulary, example.window, name, word, self._label_share)
+            sequence = append(model, sequence, branch)
+        return sequence
+
+    def with_chain(
+        self, sequence: TrainingSequence, example: AnnotatedWindow, looked: Mapping[str, tuple[str, ...]]
+    ) -> TrainingSequence:
+        """The same with the chain, which is told the labels `looked` before its sections."""
+        branch = chain_branch(self._vocabulary, example.window, example.sections, looked)
+        n_learnt = sum(weight > 0 for weight in branch.weights)
+        weights = [weight / max(1, n_learnt) for weight in branch.weights]
+        return append(self.thinker, sequence, replace(branch, weights=weights))
+
+    def first_looks(
+        self, asked: Sequence[TrainingSequence], windows: Sequence[Window]
+    ) -> list[dict[str, tuple[str, ...]]]:
+        """The likeliest label of each branch, by its first token, as each window's chain is told it."""
+        hidden, labels = hidden_states(self.thinker, asked), prompt.Question().labels
         first = [self._vocabulary.ids(label)[0] for label in labels]
         looks = []
         for row, (one, window) in enumerate(zip(asked, windows, strict=True)):
@@ -87,16 +111,3 @@ class Trainee(nn.Module):
             best = dict(zip(one.label_rows, (labels[index] for index in scores.argmax(1).tolist()), strict=True))
             looks.append(told_before(best, has_face=n_faces(window) > 0, has_speech=bool(window.speech)))
         return looks
-
-    def hidden(self, laid: Sequence[Laid]) -> Tensor:
-        """(B, T, D) of sequences padded to the longest."""
-        longest = max(sequence.n_tokens for sequence in laid)
-        x = torch.stack([F.pad(s.x_TD, (0, 0, 0, longest - s.n_tokens)) for s in laid])
-        positions = torch.stack([F.pad(s.positions_3T, (0, longest - s.n_tokens)) for s in laid], 1)
-        mask = torch.zeros(len(laid), 1, longest, longest, dtype=torch.bool)
-        for row, sequence in enumerate(laid):
-            n = sequence.n_tokens
-            mask[row, 0, :n, :n] = sequence.mask_TT
-            mask[row, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
-        language = self.thinker.thinker.model
-        return language(x, positions.to(x.device), mask.to(x.device))  # type: ignore[no-any-return]

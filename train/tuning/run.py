@@ -26,8 +26,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from realtime.engine.loading import LoadedModel
 from realtime.errors import RealtimeError
 from train.readers.perceived import measuring
-from train.tuning.data import Balanced, Windows, data_sha256, read_records
-from train.tuning.layout import Example
+from train.tuning.data import AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.model import Trainee, recompute
 
 SETTLE_S = 1.0
@@ -85,7 +84,7 @@ class EmotionTrainer(Trainer):
         self._parts: dict[str, list[Tensor]] = {}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Balanced:
-        windows: Windows = train_dataset if train_dataset is not None else self.train_dataset
+        windows: AnnotatedWindows = train_dataset if train_dataset is not None else self.train_dataset
         labels = [record["clip"]["label"] for record in windows.records]
         return Balanced(labels, power=self._balance, seed=self.args.seed)
 
@@ -139,7 +138,7 @@ class EmotionTrainer(Trainer):
             )
 
 
-def collate(examples: list[Example]) -> dict[str, list[Example]]:
+def collate(examples: list[AnnotatedWindow]) -> dict[str, list[AnnotatedWindow]]:
     return {"examples": examples}
 
 
@@ -191,7 +190,7 @@ def train(
     """Prepare, train (going on from the newest checkpoint in OUT), write run.json. Returns the finished trainer."""
     settings = training_arguments(args, full=full)
     records = read_records(args.records, split=args.split)
-    windows = Windows(records, measuring(loaded), args.cache or args.out / "windows", seed=args.seed)
+    windows = AnnotatedWindows(records, measuring(loaded), args.cache or args.out / "windows", seed=args.seed)
     with (
         settings.main_process_first(desc="perceive"),
         torch.autocast("cpu", torch.bfloat16, enabled=loaded.weights.dtype == torch.bfloat16),

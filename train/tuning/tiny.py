@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from realtime.model import checkpoint
 from realtime.reason import prompt
 from realtime.records import LABELS, SAMPLE_RATE_HZ
-from train.nano.corpus import train_tokenizer
+from train.nano.tokenizer import train_tokenizer
 
 VOCABULARY = 512
 

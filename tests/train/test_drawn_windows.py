@@ -8,19 +8,19 @@ import pytest
 from realtime.evidence.cues import CUES
 from realtime.model.experts import EXPERT_LABELS
 from train.coet.measured import EXPRESSION, VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
-from train.nano.corpus import Example, one_label
+from train.nano.drawn_windows import DrawnWindow, one_label
 
 
 def sure(label: str) -> np.ndarray:
     return np.where(np.array(EXPERT_LABELS) == label, 0.94, 0.01)
 
 
-def window() -> Example:
+def window() -> DrawnWindow:
     """Observers see a happy face, hear an angry voice, and go with the face."""
     person = PersonSeen(dict.fromkeys(CUES, 0.0), (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, sure("happy"))
     voice = VoiceHeard(dict.fromkeys(VOICE_WORDS, 0.0), sure("angry"), strong=False)
     seen = Observation(people=(person,), voice=voice, verdict=sure("happy"))
-    return Example((0,), 0, (), 1, 0, True, seen, Writer(3).chain(seen), 3)
+    return DrawnWindow((0,), 0, (), 1, 0, True, seen, Writer(3).chain(seen), 3)
 
 
 def test_a_chain_says_what_the_instruments_find_and_comes_to_it() -> None:

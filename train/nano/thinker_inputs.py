@@ -1,7 +1,7 @@
-"""What training windows are built from: composed frames with the tower's outputs, stored sound, measurements, verdicts.
+"""What the Thinker's training windows are built from: stored tower outputs, measurements and the experts' verdicts.
 
-A `Material` is one part's people (`thinker` for training, `valid`, `test`); it draws examples and knows everything that
-`layout.py` needs to lay them out. What takes long is made once and kept in WORK.
+`ThinkerInputs` holds one part's people (`thinker` for training, `valid`, `test`) and draws windows of them. What takes
+long is made once and kept in WORK.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import nn
 
 from realtime.model.experts import FaceExpert
 from realtime.model.thinker import EmoThinker
-from train.nano import scenes
-from train.nano.corpus import Corpus, Example
+from train.nano import synthetic_frames
+from train.nano.drawn_windows import DrawnWindow, WindowSampler
 from train.nano.face_expert import before_backgrounds, log_probabilities
 from train.nano.prepare import to_bytes
 from train.nano.towers import audio_tokens, vision_tokens
 
 
 @dataclass(frozen=True)
-class PoolEntry:
+class PooledFrames:
     rows: tuple[int, ...]
     frames: tuple[int, ...]
     "Indices into the pool's tokens: the same people in one to three pictures."
@@ -33,23 +33,23 @@ class PoolEntry:
 class FramePool:
     """Composed frames with the tower's outputs, made once."""
 
-    def __init__(self, corpus: Corpus, work: Path, tower: nn.Module, *, n_entries: int, name: str) -> None:
+    def __init__(self, sampler: WindowSampler, work: Path, tower: nn.Module, *, n_entries: int, name: str) -> None:
         path = work / f"frames_{name}.pt"
         if not path.exists():
-            self._make(corpus, work, tower, n_entries, path)
+            self._make(sampler, work, tower, n_entries, path)
         state = torch.load(path, weights_only=True)
         self.tokens, self.focal, self.boxes = state["tokens"], state["focal"], state["boxes"]
-        self.entries = [PoolEntry(tuple(rows), tuple(frames)) for rows, frames in state["entries"]]
+        self.entries = [PooledFrames(tuple(rows), tuple(frames)) for rows, frames in state["entries"]]
         self.empty = [entry for entry in self.entries if not entry.rows]
         self.with_faces = [entry for entry in self.entries if entry.rows]
         self.by_rows = {entry.rows: entry for entry in self.with_faces}
 
-    def _make(self, corpus: Corpus, work: Path, tower: nn.Module, n_entries: int, path: Path) -> None:
+    def _make(self, sampler: WindowSampler, work: Path, tower: nn.Module, n_entries: int, path: Path) -> None:
         with np.load(work / "crops.npz") as file:
             meshes = file["mesh"]
         rng = np.random.default_rng(n_entries)
         tokens, focal, boxes, entries = [], [], [], []
-        pending: list[scenes.SceneFrame] = []
+        pending: list[synthetic_frames.SceneFrame] = []
         started = time.monotonic()
 
         def flush() -> None:
@@ -59,11 +59,11 @@ class FramePool:
                 pending.clear()
 
         for index in range(n_entries):
-            rows = () if index % 40 == 0 else corpus.pick_faces(rng)
+            rows = () if index % 40 == 0 else sampler.pick_faces(rng)
             n_frames = int(rng.choice([1, 2, 3], p=[0.8, 0.14, 0.06]))
             first = len(focal)
             for _ in range(n_frames):
-                frame = scenes.compose(corpus.faces.images_NHW, meshes, list(rows), rng)
+                frame = synthetic_frames.compose(sampler.faces.images_NHW, meshes, list(rows), rng)
                 pending.append(frame)
                 focal.append(frame.focal)
                 boxes.append([face.box for face in frame.faces])
@@ -80,18 +80,18 @@ class FramePool:
         return self.with_faces[int(rng.integers(len(self.with_faces)))].rows
 
 
-class Material:
-    """One part's people with everything the sequences are built from."""
+class ThinkerInputs:
+    """One part's people with everything their sequences are built from."""
 
     def __init__(self, data: Path, work: Path, part: str, *, n_entries: int, towers: EmoThinker) -> None:
-        self.corpus = Corpus(data, work, part)
-        self.frames = FramePool(self.corpus, work, towers.thinker.visual, n_entries=n_entries, name=part)
+        self.sampler = WindowSampler(data, work, part)
+        self.frames = FramePool(self.sampler, work, towers.thinker.visual, n_entries=n_entries, name=part)
         with np.load(work / "crops.npz") as file:
             self.geometry = file["geometry"]
             crops, inside = file["crops"], file["inside"]
         expert = FaceExpert()
         expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
-        rows = self.corpus.face_rows
+        rows = self.sampler.face_rows
         self.face_verdicts = np.zeros((len(crops), 7), np.float32)
         generator = torch.Generator().manual_seed(0)
         pixels, shown = (torch.from_numpy(part[rows].astype(np.float32) / 255.0)[:, None] for part in (crops, inside))
@@ -99,22 +99,22 @@ class Material:
         self.face_verdicts[rows] = log_probabilities(expert, to_bytes(placed))
         with np.load(work / "voice_verdicts.npz") as file:
             self.voice_verdicts, self.live = file["log_p"], file["live"]
-        voices, self.sound = self.corpus.voices, {}
+        voices, self.sound = self.sampler.voices, {}
         with torch.no_grad():
-            for part_rows in np.array_split(self.corpus.voice_rows, max(1, len(self.corpus.voice_rows) // 16)):
+            for part_rows in np.array_split(self.sampler.voice_rows, max(1, len(self.sampler.voice_rows) // 16)):
                 mels = [torch.from_numpy(voices.mel[r][:, : voices.n_frames[r]].astype(np.float32)) for r in part_rows]
                 for row, tokens in zip(part_rows, audio_tokens(towers.thinker.audio_tower, mels), strict=True):
                     self.sound[int(row)] = tokens.half()
 
-    def looks(self, example: Example) -> dict[str, np.ndarray]:
+    def instrument_shares(self, drawn: DrawnWindow) -> dict[str, np.ndarray]:
         """Shares (7,) by label branch, as the experts and the crowd's way of settling them have it; {}: nobody."""
-        face = np.exp(self.face_verdicts[example.face_rows[0]]) if example.face_rows else None
-        voice = np.exp(self.voice_verdicts[example.order, example.voice_row]) if example.voice_row >= 0 else None
+        face = np.exp(self.face_verdicts[drawn.face_rows[0]]) if drawn.face_rows else None
+        voice = np.exp(self.voice_verdicts[drawn.order, drawn.voice_row]) if drawn.voice_row >= 0 else None
         if face is None or voice is None:
             alone = face if voice is None else voice
             return {} if alone is None else {"both": alone}
-        both = self.corpus.teacher(face[None], (voice @ self.corpus.expected)[None])[0]
+        both = self.sampler.teacher(face[None], (voice @ self.sampler.expected)[None])[0]
         return {"both": both, "face": face, "voice": voice}
 
-    def draw(self, rng: np.random.Generator) -> Example:
-        return self.corpus.draw(rng, self.frames.pick)
+    def draw(self, rng: np.random.Generator) -> DrawnWindow:
+        return self.sampler.draw(rng, self.frames.pick)

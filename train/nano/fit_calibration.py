@@ -22,7 +22,7 @@ BIAS_RIDGE = 0.02
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredWindow:
     state: str
     log_p: np.ndarray
     "(7,) or, with both modalities, (3, 7): uncalibrated log-probabilities of the fast label, of face and voice alone."
@@ -70,7 +70,7 @@ def fit_state(log_p_NB7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray)
     return counts.detach().numpy(), bias.detach().numpy()
 
 
-def fit(answered: list[Answered]) -> Calibration:
+def fit(answered: list[AnsweredWindow]) -> Calibration:
     fast: dict[str, float] = {}
     biases: dict[str, dict[str, float]] = {}
     alone: dict[str, float] = {}
@@ -101,7 +101,7 @@ def fit(answered: list[Answered]) -> Calibration:
     return Calibration(fast, biases, alone, {"bonus": round(float(bonus), 3)}, UNSURE_BELOW)
 
 
-def calibrated(answered: list[Answered], calibration: Calibration) -> np.ndarray:
+def calibrated(answered: list[AnsweredWindow], calibration: Calibration) -> np.ndarray:
     """(N, 7) log-probabilities of the fast labels as they are told."""
     told = []
     for a in answered:
@@ -112,7 +112,7 @@ def calibrated(answered: list[Answered], calibration: Calibration) -> np.ndarray
 
 
 @dataclass(frozen=True)
-class Settled:
+class TemperatureChange:
     """What a last temperature did to one state."""
 
     n: int
@@ -125,12 +125,14 @@ class Settled:
         return f"temperature {self.temperature:.2f}, ECE {self.before:.3f} → {self.after:.3f} ({self.n})"
 
 
-def settled(fitted: Calibration, live: Sequence[Answered]) -> tuple[Calibration, dict[str, Settled]]:
+def matched_to_live(
+    fitted: Calibration, live: Sequence[AnsweredWindow]
+) -> tuple[Calibration, dict[str, TemperatureChange]]:
     """`fitted` with every state's distribution as flat, or as sharp, as is true of windows that came as live ones do.
 
     One number for each state: of few people no more can be learnt.
     """
-    done: dict[str, Settled] = {}
+    done: dict[str, TemperatureChange] = {}
     for state in fitted.fast:
         rows = [a for a in live if a.state == state]
         if not rows:
@@ -138,7 +140,7 @@ def settled(fitted: Calibration, live: Sequence[Answered]) -> tuple[Calibration,
         scores, target = calibrated(rows, fitted), np.stack([a.target for a in rows])
         by = min(np.geomspace(0.4, 2.5, 200), key=lambda t: majority_nll(scores / t, target))
         errors = [calibration_error(np.exp(log_softmax(scores / t)), target.argmax(1)) for t in (1.0, by)]
-        done[state] = Settled(len(rows), round(float(by), 3), *errors)
+        done[state] = TemperatureChange(len(rows), round(float(by), 3), *errors)
     flatter = {state: each.temperature for state, each in done.items()}
     both = flatter.get("both", 1.0)
     return replace(

@@ -1,27 +1,19 @@
-"""Training windows for nano: which face meets which voice, what the crowd would say of both, the chain about it.
-
-Also trains nano's tokenizer on its own chains: `python -m train.nano.corpus --data DATA --work WORK`.
-"""
+"""Training windows for nano, drawn at random: which face meets which voice, what a crowd would say, and the chain."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from realtime.evidence.baseline import population, squash
 from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
-from realtime.reason import prompt
 from realtime.records import Float32
-from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer, as_text
-from train.nano import config as nano_config
+from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.nano import crowd, ferplus, ravdess
 from train.nano.voice_expert import Voices
 
@@ -40,7 +32,7 @@ SAME_MOOD = 0.6
 
 
 @dataclass(frozen=True)
-class Example:
+class DrawnWindow:
     """One window: rows of what was measured, what each modality's observers say, and the chain."""
 
     face_rows: tuple[int, ...]
@@ -61,7 +53,12 @@ class Example:
     def n_faces(self) -> int:
         return len(self.face_rows)
 
-    def told(self, looks: Mapping[str, np.ndarray]) -> Example:
+    @property
+    def voice_rows(self) -> tuple[int, ...]:
+        """Rows of all sentences, oldest first."""
+        return (*self.earlier_rows, self.voice_row) if self.voice_row >= 0 else ()
+
+    def told(self, looks: Mapping[str, np.ndarray]) -> DrawnWindow:
         """The same, with a chain that says what `looks`, by label branch, finds in face and voice alone and in both."""
         if not looks:
             return self
@@ -81,8 +78,8 @@ def one_label(shares_7: np.ndarray, label: int) -> np.ndarray:
     return raised / raised.sum()
 
 
-class Corpus:
-    """Draws examples. `part` is `thinker` (for training), `valid` or `test`: no person is in two of them."""
+class WindowSampler:
+    """Draws windows. `part` is `thinker` (for training), `valid` or `test`: no person is in two of them."""
 
     def __init__(self, data: Path, work: Path, part: str) -> None:
         actors = {"thinker": "train", "valid": "valid", "test": "test"}[part]
@@ -125,7 +122,7 @@ class Corpus:
 
     def draw(
         self, rng: np.random.Generator, pick_faces: Callable[[np.random.Generator], tuple[int, ...]] | None = None
-    ) -> Example:
+    ) -> DrawnWindow:
         """A window at random. `pick_faces` chooses who is in the picture; None: anyone of this part."""
         state = rng.choice(list(STATES), p=list(STATES.values()))
         faces = (pick_faces or self.pick_faces)(rng) if state in ("both", "face") else ()
@@ -136,14 +133,14 @@ class Corpus:
                 same = rows[self.voices.labels[rows] == self.faces.labels_N[faces[0]]]
                 rows = same if len(same) else rows
             voice = int(rng.choice(rows))
-        return self.example(faces, voice, has_picture=state not in ("sound_only", "no_picture"), rng=rng)
+        return self.compose(faces, voice, has_picture=state not in ("sound_only", "no_picture"), rng=rng)
 
     def pick_faces(self, rng: np.random.Generator) -> tuple[int, ...]:
         """One to three faces."""
         n_faces = int(rng.choice([1, 2, 3], p=[0.86, 0.1, 0.04]))
         return tuple(int(row) for row in rng.choice(self.face_rows, n_faces, p=self.face_p))
 
-    def example(
+    def compose(
         self,
         faces: tuple[int, ...],
         voice: int,
@@ -151,7 +148,7 @@ class Corpus:
         has_picture: bool,
         rng: np.random.Generator,
         order: int | None = None,
-    ) -> Example:
+    ) -> DrawnWindow:
         people = tuple(self.person(row, index, len(faces), rng) for index, row in enumerate(faces))
         earlier = self.earlier(voice, rng) if voice >= 0 else ()
         n_frames = int(rng.choice(list(N_FRAMES), p=list(N_FRAMES.values()))) if has_picture else 0
@@ -174,7 +171,7 @@ class Corpus:
         )
         words = int(rng.integers(2**31))
         sections = Writer(words).chain(seen)
-        return Example(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words)
+        return DrawnWindow(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words)
 
     def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
         """What the same actor said before, through the same microphone. The chain tells the last sentence."""
@@ -210,84 +207,3 @@ class Corpus:
         relative = dict(zip(VOICE_VALUES, live[: len(VOICE_VALUES)].tolist(), strict=True))
         shares = self.voice_shares(int(self.voices.labels[row]), self.verdicts[order, row], rng)
         return VoiceHeard(relative, shares, clip.strong)
-
-
-class TextEncoder:
-    """`sequence.Encoder` over a tokenizers file."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-
-    @classmethod
-    def read(cls, work: Path) -> TextEncoder:
-        return cls(Tokenizer.from_file(str(work / "tokenizer.json")))
-
-    def ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
-
-
-def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
-    """Byte-level BPE: common words of the chains become one token each, and any question can still be written."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = [AddedToken(text, special=True, normalized=False) for text in prompt.SPECIAL_TOKENS]
-    tags = [AddedToken(text, normalized=False) for text in (*prompt.TAGS, prompt.LABEL_TAG)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        special_tokens=special + tags,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return with_readable_tags(tokenizer)
-
-
-def with_readable_tags(tokenizer: Tokenizer) -> Tokenizer:
-    """The trainer makes all its tokens special, and decoding leaves special ones out; tags have to be read."""
-    stored = json.loads(tokenizer.to_str())
-    for token in stored["added_tokens"]:
-        token["special"] = token["content"] in prompt.SPECIAL_TOKENS
-    return Tokenizer.from_str(json.dumps(stored))
-
-
-EXTRA_QUESTIONS = (
-    "Is this sarcasm?", "Does she seem tired?", "Does he mean it?", "Is the person at ease?", "How sure is this?",
-    "Is someone nervous here?", "Are they bored, interested or confused?", "Which emotion is shown?",
-)  # fmt: skip
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    args = parser.parse_args()
-    corpus, rng = Corpus(args.data, args.work, "thinker"), np.random.default_rng(0)
-
-    def texts() -> Iterator[str]:
-        for question in EXTRA_QUESTIONS:
-            yield prompt.trunk_text("nano", prompt.Question(query=question))
-        for _ in range(6000):
-            example = corpus.draw(rng)
-            state = {
-                "n_faces": example.n_faces,
-                "has_picture": example.has_picture,
-                "has_speech": example.voice_row >= 0,
-            }
-            yield (
-                prompt.trunk_text("nano", prompt.Question())
-                + prompt.branch_text(**state, opening="")
-                + as_text(example.sections)
-            )
-            yield from (f"{prompt.LABEL_TAG}{label}" for label in (*EXPERT_LABELS, prompt.UNSURE))
-
-    tokenizer = train_tokenizer(texts(), nano_config.VOCABULARY)
-    tokenizer.save(str(args.work / "tokenizer.json"))
-    lengths = [len(tokenizer.encode(as_text(corpus.draw(rng).sections)).ids) for _ in range(200)]
-    single = [len(tokenizer.encode(label).ids) for label in EXPERT_LABELS]
-    print(f"{tokenizer.get_vocab_size()} tokens; a chain takes {np.mean(lengths):.0f}; labels {single} tokens each")
-
-
-if __name__ == "__main__":
-    main()

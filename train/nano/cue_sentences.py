@@ -17,7 +17,7 @@ from realtime.evidence.tokens import CueSwitches, FaceFeatures, with_frame_cues,
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
-from realtime.reason.sequence import Encoder
+from realtime.model.tokenizer import Vocabulary
 from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_STEPS, VOICE_WORDS, degree
 
 IN_WORDS = CueSwitches(measures=False, face_expert=False, voice_expert=False)
@@ -54,10 +54,10 @@ def _sentence(told: str, what: str, verdict_7: Tensor) -> str:
 
 
 def appended(
-    model: EmoThinker, encoder: Encoder, x_ND: Tensor, positions_3N: Tensor, text: str
+    model: EmoThinker, vocabulary: Vocabulary, x_ND: Tensor, positions_3N: Tensor, text: str
 ) -> tuple[Tensor, Tensor]:
     """Evidence with a sentence behind it, counted on from its start on every axis."""
-    ids = torch.tensor(encoder.ids(text))
+    ids = torch.tensor(vocabulary.ids(text))
     steps = torch.arange(len(ids)).expand(3, -1)
     return torch.cat([x_ND, model.embed(ids)]), torch.cat([positions_3N, steps], dim=1)
 
@@ -71,20 +71,20 @@ def with_frame_words(
     columns: int,
     faces: Sequence[FaceFeatures],
     scene_3: Tensor,
-    encoder: Encoder,
+    vocabulary: Vocabulary,
 ) -> tuple[Tensor, Tensor]:
     """As `with_frame_cues`, each face in words."""
     x, positions = with_frame_cues(
         model, selected_ND, order_N, rows=rows, columns=columns, faces=faces, scene_3=scene_3, switches=IN_WORDS
     )
     for face in faces:
-        x, positions = appended(model, encoder, x, positions, face_words(face))
+        x, positions = appended(model, vocabulary, x, positions, face_words(face))
     return x, positions
 
 
 def with_voice_words(
-    model: EmoThinker, tokens_ND: Tensor, *, measures_10: Tensor, verdict_7: Tensor, encoder: Encoder
+    model: EmoThinker, tokens_ND: Tensor, *, measures_10: Tensor, verdict_7: Tensor, vocabulary: Vocabulary
 ) -> tuple[Tensor, Tensor]:
     """As `with_voice_cues`, the voice in words."""
     x, positions = with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=IN_WORDS)
-    return appended(model, encoder, x, positions, voice_words(measures_10, verdict_7))
+    return appended(model, vocabulary, x, positions, voice_words(measures_10, verdict_7))

@@ -1,0 +1,191 @@
+"""A window as one training sequence: its evidence, its label branches and its chain in one forward pass.
+
+    prompt prefix | chunks | state <label> WORD | (face) state <label> WORD | (voice) state <label> WORD | state <face>…
+
+Nano's drawn windows and annotated clips are laid out by this module. Serving's own functions place the evidence, hide a
+modality from a branch and word the branches, so that training cannot drift from serving. No branch sees another.
+What serving gives a branch carries no loss, like the prompt prefix.
+
+`tests/train/test_layout.py` and `tests/train/test_tuning.py` compare the label branches with what `Reasoner` answers
+for the same window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason import prompt
+from realtime.reason.branches import HIDDEN, openings, state_text
+from realtime.reason.sequence import Evidence, WindowTokens, assemble, branch_mask, text_positions
+from realtime.records import Window
+
+IGNORED = -100
+"Target of a place whose next token carries no loss."
+CHAIN = "chain"
+LABEL_WEIGHTS = {"both": 1.0, "face": 0.5, "voice": 0.5}
+"Weight of each label branch in the loss."
+
+
+@dataclass(frozen=True)
+class TrainingBranch:
+    """The tokens of a label branch or of the chain."""
+
+    name: str
+    "`both`, `face`, `voice` or `chain`."
+    ids: list[int]
+    weights: list[float]
+    "Weight of each token in the loss; 0 where serving gives the token."
+    n_state: int
+    "Number of tokens that come before the first decoded or scored one."
+    sections: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    "Section → its first token (the opening tag) and the one after its last (the closing tag). Chain only."
+
+
+@dataclass(frozen=True)
+class TrainingSequence:
+    """A window laid out, with the branches that were appended so far."""
+
+    evidence: Evidence
+    x_TD: Tensor
+    positions_3T: Tensor
+    mask_TT: Tensor
+    "Bool, True where a token (row) sees another (column)."
+    targets_T: Tensor
+    "The next token at each place, `IGNORED` where it carries no loss."
+    weights_T: Tensor
+    "Weight of that next token in the loss."
+    starts: Mapping[str, int]
+    "Branch → its first place."
+    label_rows: Mapping[str, int]
+    "Label branch → the place whose next token is the label's first."
+    sections: Mapping[str, tuple[int, int]]
+    "Section of the chain → its first place and the one after its last."
+    label_shares: Mapping[str, Tensor] = field(default_factory=dict)
+    "Label branch → shares (n labels) that it learns instead of a word."
+
+    @property
+    def n_tokens(self) -> int:
+        return self.x_TD.shape[0]
+
+
+def lay_out(
+    model: EmoThinker, vocabulary: Vocabulary, window: Window, tokens: WindowTokens, question: prompt.Question
+) -> TrainingSequence:
+    """Prompt prefix and evidence, no branch yet."""
+    evidence = assemble(model, vocabulary, window, question, tokens)
+    x_TD = evidence.x_ND
+    return TrainingSequence(
+        evidence=evidence,
+        x_TD=x_TD,
+        positions_3T=evidence.positions_3N,
+        mask_TT=evidence.mask(ring=model.config.emotion.ring),
+        targets_T=torch.full(x_TD.shape[:1], IGNORED),
+        weights_T=torch.zeros(x_TD.shape[0]),
+        starts={},
+        label_rows={},
+        sections={},
+    )
+
+
+def append(model: EmoThinker, sequence: TrainingSequence, branch: TrainingBranch) -> TrainingSequence:
+    """The sequence with one more branch, which sees the evidence and itself."""
+    start, n = sequence.n_tokens, len(branch.ids)
+    ids = torch.tensor(branch.ids)
+    seen = branch_mask(sequence.evidence, n, hidden=HIDDEN.get(branch.name))
+    n_evidence = seen.shape[1] - n
+    mask = torch.zeros(start + n, start + n, dtype=torch.bool)
+    mask[:start, :start] = sequence.mask_TT
+    mask[start:, :n_evidence] = seen[:, :n_evidence]
+    mask[start:, start:] = seen[:, n_evidence:]
+    weights = torch.tensor(branch.weights)
+    learnt = torch.where(weights > 0, ids, IGNORED)
+    label_rows = {} if branch.name == CHAIN else {branch.name: start + branch.n_state - 1}
+    return replace(
+        sequence,
+        x_TD=torch.cat([sequence.x_TD, model.embed(ids.to(model.device))]),
+        positions_3T=torch.cat([sequence.positions_3T, text_positions(n, sequence.evidence.next_position)], 1),
+        mask_TT=mask,
+        targets_T=torch.cat([sequence.targets_T, learnt[1:], torch.tensor([IGNORED])]),
+        weights_T=torch.cat([sequence.weights_T, weights[1:], torch.zeros(1)]),
+        starts={**sequence.starts, branch.name: start},
+        label_rows={**sequence.label_rows, **label_rows},
+        sections={name: (start + first, start + end) for name, (first, end) in branch.sections.items()},
+    )
+
+
+def label_branch(
+    vocabulary: Vocabulary, window: Window, name: str, word: str = "", weight: float = 1.0
+) -> TrainingBranch:
+    """The branch that asks for a label, and the `word` that answers it. Without a word it carries no loss.
+
+    A label counts as one statement, so each of its tokens has the branch's weight times `weight`.
+    """
+    state = vocabulary.ids(state_text(window, name, prompt.LABEL_TAG))
+    answer = vocabulary.ids(word) if word else []
+    weights = [0.0] * len(state) + [weight * LABEL_WEIGHTS[name]] * len(answer)
+    return TrainingBranch(name, state + answer, weights, len(state))
+
+
+def chain_branch(
+    vocabulary: Vocabulary, window: Window, sections: Mapping[str, str], looked: Mapping[str, tuple[str, ...]]
+) -> TrainingBranch:
+    """The chain as it is decoded: serving gives the state and what opens a section, the model writes the rest.
+
+    `looked`: section → the labels that the chain is told before it (`branches.told_before`).
+    """
+    ids = vocabulary.ids(state_text(window))
+    weights, n_state = [0.0] * len(ids), len(ids)
+    spans = {}
+    for name, opening in openings(vocabulary, looked).items():
+        tag, written = vocabulary.ids(f"<{name}>"), vocabulary.ids(f"{sections[name]}</{name}>")
+        first = len(ids) + len(opening) - len(tag)
+        ids += opening + written
+        weights += [0.0] * len(opening) + [1.0] * len(written)
+        spans[name] = (first, len(ids))
+    end = vocabulary.ids(prompt.END_OF_TURN)
+    return TrainingBranch(CHAIN, ids + end, weights + [1.0] * len(end), n_state, spans)
+
+
+def hidden_states(model: EmoThinker, sequences: Sequence[TrainingSequence]) -> Tensor:
+    """(B, T, D) hidden states of the sequences, padded to the longest."""
+    longest = max(sequence.n_tokens for sequence in sequences)
+    x = torch.stack([F.pad(s.x_TD, (0, 0, 0, longest - s.n_tokens)) for s in sequences])
+    positions = torch.stack([F.pad(s.positions_3T, (0, longest - s.n_tokens)) for s in sequences], 1)
+    mask = torch.zeros(len(sequences), 1, longest, longest, dtype=torch.bool)
+    for row, sequence in enumerate(sequences):
+        n = sequence.n_tokens
+        mask[row, 0, :n, :n] = sequence.mask_TT
+        mask[row, 0, n:, 0] = True  # padding must see something, or its softmax is NaN
+    return model.thinker.model(x, positions.to(x.device), mask.to(x.device))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class TokenLosses:
+    """Cross entropy of every token of a batch that carries loss, not yet weighted."""
+
+    nll_N: Tensor
+    weights_N: Tensor
+    is_chain_N: Tensor
+    "Bool; the others are label words."
+
+
+def token_losses(model: EmoThinker, hidden_BTD: Tensor, sequences: Sequence[TrainingSequence]) -> TokenLosses:
+    """Only places that carry loss reach the head: a vocabulary's width times all evidence would not fit."""
+    rows, targets, weights, is_chain = [], [], [], []
+    for index, sequence in enumerate(sequences):
+        at = torch.nonzero(sequence.targets_T != IGNORED)[:, 0]
+        rows.append(hidden_BTD[index, at.to(hidden_BTD.device)])
+        targets.append(sequence.targets_T[at])
+        weights.append(sequence.weights_T[at])
+        is_chain.append(at >= sequence.starts[CHAIN])
+    logits = model.thinker.lm_head(torch.cat(rows)).float()
+    device = logits.device
+    nll = F.cross_entropy(logits, torch.cat(targets).to(device), reduction="none")
+    return TokenLosses(nll, torch.cat(weights).to(device), torch.cat(is_chain).to(device))

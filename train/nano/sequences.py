@@ -1,0 +1,293 @@
+"""Drawn windows as training sequences: tokens and random augmentations made here, laid out by `train/layout.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.evidence.tokens import (
+    ALL_CUES,
+    CueSwitches,
+    FaceFeatures,
+    face_measures,
+    frame_tokens,
+    scene_measures,
+    speech_tokens,
+)
+from realtime.evidence.voice import VOICE_VALUES
+from realtime.model.experts import EXPERT_LABELS
+from realtime.model.selectors import keep_background
+from realtime.model.thinker import EmoThinker
+from realtime.model.tokenizer import Vocabulary
+from realtime.reason import prompt
+from realtime.reason.branches import branch_names, n_faces, told_before
+from realtime.reason.sequence import Tokens, WindowTokens
+from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
+from train.coet.measured import EXPRESSION
+from train.layout import TrainingBranch, TrainingSequence, append, chain_branch, label_branch, lay_out
+from train.nano import synthetic_frames
+from train.nano.cue_sentences import IN_WORDS, appended, face_words, voice_words
+from train.nano.drawn_windows import DrawnWindow, one_label
+from train.nano.thinker_inputs import PooledFrames, ThinkerInputs
+from train.nano.tokenizer import EXTRA_QUESTIONS
+
+EXTRA_QUESTION_SHARE = 0.08
+"How often a window is asked another question than the usual one."
+WORDS_SHARE = 0.08
+"How often cues are told in words instead of tokens (`cue_sentences.py`)."
+CUES_OFF_SHARE = 0.05
+"How often each kind of cue token is left out, so that the model works with and without."
+DRAWN_LOOKS_SHARE = 0.3
+"How often a label that a chain is told is drawn by its share instead of being the likeliest."
+SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
+"Of a token in the loss, by section; 1 elsewhere. Where the words hang on the evidence they count for more."
+NAMED_WEIGHT = 4.0
+"Of a word that names an emotion, times its section's: two or three of a section's words, and what the rest is about."
+FRAME_TOKENS = 65
+"About how many tokens a picture takes, its cues and markers aside."
+FACE_BOX = (0.4, 0.4, 0.2, 0.2)
+"Of every face in a window's records: only their number is read there, the cue tokens know where a face is."
+UTTERANCE_S = 2.0
+"How long an utterance lasts in a window's records; its tokens are as long as they are."
+NO_TOKENS_ND = np.zeros((0, 0), np.float32)
+NO_OFFSETS_3N = np.zeros((3, 0), np.int64)
+
+
+class NanoLayout:
+    """Makes a drawn window's tokens with the model as it is, and lays the window out."""
+
+    def __init__(self, model: EmoThinker, vocabulary: Vocabulary) -> None:
+        self.model, self.vocabulary = model, vocabulary
+        self.label_ids = [vocabulary.ids(label)[0] for label in EXPERT_LABELS]
+        words = {*EXPERT_LABELS, *(words[0] for words in EXPRESSION.values())}
+        self.naming = {token for word in words for token in vocabulary.ids(f" {word}")}
+        "Tokens of words that name an emotion within a sentence."
+
+    def length(self, inputs: ThinkerInputs, drawn: DrawnWindow) -> int:
+        """About how many tokens the sequence has; for batching alike with alike."""
+        n_sound = sum(inputs.sound[row].shape[0] for row in drawn.voice_rows)
+        return FRAME_TOKENS * drawn.n_frames + n_sound + sum(len(text) for text in drawn.sections.values()) // 5
+
+    # Random augmentations: chosen before a window is laid out.
+
+    def ask_and_switches(self, rng: np.random.Generator) -> tuple[prompt.Question, CueSwitches]:
+        """The question, and which cues are told as tokens or in words."""
+        question = prompt.Question()
+        if rng.random() < EXTRA_QUESTION_SHARE:
+            question = prompt.Question(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
+        on = rng.random(4) >= CUES_OFF_SHARE
+        return question, IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
+
+    def times(self, drawn: DrawnWindow, rng: np.random.Generator) -> tuple[list[float], list[float]]:
+        """When each picture is seen and each sentence begins, in seconds of the window: the last sentence ends it."""
+        first_s = float(rng.integers(0, 5)) if drawn.n_frames < 5 else 0.0
+        seen_s = [first_s + second for second in range(drawn.n_frames)]
+        heard_s = [(seen_s[-1] if seen_s else first_s) + float(rng.uniform(-2, 2))] if drawn.voice_row >= 0 else []
+        for _ in drawn.earlier_rows:
+            heard_s.insert(0, heard_s[0] - float(rng.uniform(1.2, 4)))
+        back_s = min([0.0, *heard_s])  # a window begins where its first evidence does
+        return [at_s - back_s for at_s in seen_s], [at_s - back_s for at_s in heard_s]
+
+    def pictures(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> PooledFrames:
+        """The stored pictures of the window's people, or one of an empty scene."""
+        pool = inputs.frames
+        return pool.by_rows[drawn.face_rows] if drawn.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
+
+    # Tokens.
+
+    def tokens(
+        self,
+        inputs: ThinkerInputs,
+        drawn: DrawnWindow,
+        rng: np.random.Generator,
+        question: prompt.Question,
+        switches: CueSwitches = ALL_CUES,
+    ) -> tuple[Window, WindowTokens]:
+        """The window as serving describes it, still without tokens, and its tokens, with gradients."""
+        query = self.vocabulary.ids(prompt.query_text(self.model.config.emotion.prompt, question))
+        text_QD = self.model.embed(torch.tensor(query))
+        seen_s, heard_s = self.times(drawn, rng)
+        frames, speech = [], []
+        if drawn.has_picture:
+            stored = self.pictures(inputs, drawn, rng).frames
+            for number in range(drawn.n_frames):
+                frame = stored[number % len(stored)]
+                frames.append(self.frame_tokens(inputs, drawn, frame, text_QD, rng, switches))
+        for row in drawn.voice_rows:
+            speech.append(self.speech_tokens(inputs, drawn, row, text_QD, switches))
+        return window_of(drawn, seen_s, heard_s), WindowTokens(frames, speech)
+
+    def speech_tokens(
+        self, inputs: ThinkerInputs, drawn: DrawnWindow, row: int, text_QD: Tensor, switches: CueSwitches
+    ) -> Tokens:
+        measures_10 = torch.from_numpy(inputs.live[drawn.order, row][: len(VOICE_VALUES)])
+        verdict_7 = torch.from_numpy(inputs.voice_verdicts[drawn.order, row])
+        x, offsets = speech_tokens(
+            self.model,
+            inputs.sound[row].float(),
+            text_QD=text_QD,
+            measures_10=measures_10,
+            verdict_7=verdict_7,
+            switches=switches,
+        )
+        if switches is IN_WORDS:
+            x, offsets = appended(self.model, self.vocabulary, x, offsets, voice_words(measures_10, verdict_7))
+        return Tokens(x, offsets)
+
+    def frame_tokens(
+        self,
+        inputs: ThinkerInputs,
+        drawn: DrawnWindow,
+        frame: int,
+        text_QD: Tensor,
+        rng: np.random.Generator,
+        switches: CueSwitches,
+    ) -> Tokens:
+        focal_N, faces = inputs.frames.focal[frame], []
+        for person, row, box in zip(drawn.seen.people, drawn.face_rows, inputs.frames.boxes[frame], strict=True):
+            measures = face_measures(person.intensities, person.pose_deg, centre=person.centre, height=person.height)
+            faces.append(
+                FaceFeatures(
+                    measures_20=torch.from_numpy(measures),
+                    geometry_936=torch.from_numpy(inputs.geometry[row].astype(np.float32)),
+                    verdict_7=torch.from_numpy(inputs.face_verdicts[row]),
+                    centre_in_view=(box[0] + box[2] / 2, box[1] + box[3] / 2),
+                )
+            )
+        drop, seed = self.model.config.emotion.drop, int(rng.integers(2**31))
+        x, offsets = frame_tokens(
+            self.model,
+            inputs.frames.tokens[frame].float(),
+            columns=synthetic_frames.SIDE,
+            focal_N=focal_N,
+            keep_N=keep_background(focal_N, drop=drop, seed=seed),
+            text_QD=text_QD,
+            faces=faces,
+            scene_3=torch.from_numpy(scene_measures(scene_of(drawn), len(faces))),
+            switches=switches,
+        )
+        for face in faces if switches is IN_WORDS else ():
+            x, offsets = appended(self.model, self.vocabulary, x, offsets, face_words(face))
+        return Tokens(x, offsets)
+
+    # Sequences.
+
+    def sequence(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
+        """The window with its label branches and its chain, which is told labels if the model is served so."""
+        if self.model.config.emotion.first_look:
+            return self.with_first_look(inputs, drawn, rng)
+        return self.without_first_look(inputs, drawn, rng)
+
+    def without_first_look(
+        self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator
+    ) -> TrainingSequence:
+        """Label branches that learn from observers, and a chain that is told no label."""
+        window, sequence = self.with_labels(inputs, drawn, rng, label_shares(drawn))
+        return append(self.model, sequence, self.chain(window, drawn, {}))
+
+    def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
+        """Evidence, label branches, and a chain that is told labels as it goes, as serving tells it its own.
+
+        Here they are those of instruments that never met these people, and so are the words about the face and the
+        voice alone and what the chain comes to. Of people it learns from the model knows the answer by heart; a chain
+        that learns to correct what it was told with that corrects it wrongly on strangers. Some labels are drawn,
+        because the cue tokens hold what the instruments say too, and a chain that reads it there contradicts what it
+        was told. The label branches learn half from observers and half from the instruments, which know nothing by
+        heart.
+        """
+        found, told = inputs.instrument_shares(drawn), {}
+        for name, shares in found.items():
+            by_share = rng.random() < DRAWN_LOOKS_SHARE
+            told[name] = int(rng.choice(len(shares), p=shares / shares.sum()) if by_share else shares.argmax())
+        mixed = {
+            name: (shares + torch.from_numpy(found[name].astype(np.float32))) / 2 if name in found else shares
+            for name, shares in label_shares(drawn).items()
+        }
+        window, sequence = self.with_labels(inputs, drawn, rng, mixed)
+        looked = told_before(
+            {name: EXPERT_LABELS[label] for name, label in told.items()},
+            has_face=n_faces(window) > 0,
+            has_speech=bool(window.speech),
+        )
+        retold = drawn.told({name: one_label(shares, told[name]) for name, shares in found.items()})
+        return append(self.model, sequence, self.chain(window, retold, looked))
+
+    def with_labels(
+        self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator, shares: Mapping[str, Tensor]
+    ) -> tuple[Window, TrainingSequence]:
+        """The window, and its evidence with the label branches, which learn `shares`."""
+        question, switches = self.ask_and_switches(rng)
+        window, tokens = self.tokens(inputs, drawn, rng, question, switches)
+        sequence = lay_out(self.model, self.vocabulary, window, tokens, question)
+        for name in branch_names(window):
+            sequence = append(self.model, sequence, label_branch(self.vocabulary, window, name))
+        return window, replace(sequence, label_shares=shares)
+
+    def chain(self, window: Window, drawn: DrawnWindow, looked: Mapping[str, tuple[str, ...]]) -> TrainingBranch:
+        """The chain, its tokens weighted by section and by what they name. Nano learns the opening tags too."""
+        branch = chain_branch(self.vocabulary, window, drawn.sections, looked)
+        weights = list(branch.weights)
+        for name, (first, end) in branch.sections.items():
+            for at in range(first, end):
+                named = NAMED_WEIGHT if branch.ids[at] in self.naming else 1.0
+                weights[at] = SECTION_WEIGHTS.get(name, 1.0) * named
+        return replace(branch, weights=weights)
+
+    def served_window(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> Window:
+        """The window with its tokens, as the live program would hand it to the Thinker."""
+        with torch.no_grad():
+            window, tokens = self.tokens(inputs, drawn, rng, prompt.Question())
+        return replace(
+            window,
+            frames=tuple(
+                replace(frame, tokens_ND=made.x_ND.numpy(), positions_3N=made.offsets_3N.numpy())
+                for frame, made in zip(window.frames, tokens.frames, strict=True)
+            ),
+            speech=tuple(
+                replace(part, tokens_ND=made.x_ND.numpy(), positions_3N=made.offsets_3N.numpy())
+                for part, made in zip(window.speech, tokens.speech, strict=True)
+            ),
+        )
+
+
+def label_shares(drawn: DrawnWindow) -> dict[str, Tensor]:
+    """Label branch → shares (7,) of its observers, which it is to learn."""
+    seen = drawn.seen
+    uniform = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
+    out = {"both": uniform if seen.verdict is None else seen.verdict}
+    if seen.people:
+        out["face"] = seen.people[0].shares
+    if seen.voice is not None:
+        out["voice"] = seen.voice.shares
+    return {name: torch.from_numpy(np.asarray(shares, np.float32)) for name, shares in out.items()}
+
+
+def scene_of(drawn: DrawnWindow) -> Scene:
+    return Scene(drawn.seen.brightness, drawn.seen.saturation)
+
+
+def window_of(drawn: DrawnWindow, seen_s: Sequence[float], heard_s: Sequence[float]) -> Window:
+    """The window's records without tokens: what serving's layout and its prompt read besides them."""
+    faces = tuple(Face(track, FACE_BOX, 1.0, None) for track in range(drawn.n_faces))
+    frames = tuple(
+        FrameEvidence(
+            at_s=at_s,
+            faces=faces,
+            cues=(),
+            scene=scene_of(drawn),
+            counts=TokenCounts(0, 0, 0),
+            tokens_ND=NO_TOKENS_ND,
+            positions_3N=NO_OFFSETS_3N,
+        )
+        for at_s in seen_s
+    )
+    cues = VoiceCues({}, {}, np.zeros(0, np.float32))
+    speech = tuple(
+        SpeechEvidence(start_s, start_s + UTTERANCE_S, cues, NO_TOKENS_ND, NO_OFFSETS_3N) for start_s in heard_s
+    )
+    end_s = max([1.0, *seen_s, *(part.end_s for part in speech)])
+    return Window(0, 0.0, end_s, frames, speech)

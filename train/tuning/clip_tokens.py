@@ -1,0 +1,87 @@
+"""The tokens of an annotated clip, made with gradients by the graphs and cue projectors that serve a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
+from realtime.model.thinker import EmoThinker
+from realtime.reason.sequence import Tokens, WindowTokens
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
+from realtime.towers.graph import AUDIO_INPUTS, VISION_INPUTS, AudioGraph, VisionGraph
+from realtime.towers.torch_runtime import HALVED
+from train.readers.perceived import FrameSeen, Perceived, SpeechHeard, log_mel
+
+
+class ClipTokens:
+    """Makes a clip's tokens with the model as it is at this step of the training."""
+
+    def __init__(self, model: EmoThinker, *, cues_off: float) -> None:
+        """`cues_off`: how often each kind of cue token is left out."""
+        self._model = model
+        self._cues_off = cues_off
+        thinker, emotion = model.thinker, model.emotion
+        self._vision = VisionGraph(thinker.visual, emotion.visual_selector)
+        self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor)
+
+    def make(self, clip: Perceived, text_QD: Tensor, draw: int) -> WindowTokens:
+        """`text_QD`: the text query that the selectors attend to. `draw` seeds what is random."""
+        rng = np.random.default_rng(draw)
+        switches = ALL_CUES
+        if self._cues_off:
+            names = list(CueSwitches.__dataclass_fields__)
+            switches = CueSwitches(**{name: bool(rng.random() >= self._cues_off) for name in names})
+        frames = self._frames(clip.frames, text_QD, draw, switches) if clip.frames else []
+        return WindowTokens(frames, [self._utterance(part, text_QD, switches) for part in clip.speech])
+
+    def _frames(self, frames: tuple[FrameSeen, ...], text_QD: Tensor, draw: int, switches: CueSwitches) -> list[Tokens]:
+        """All frames of the window are one batch of the vision tower."""
+        drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
+        given = []
+        for number, frame in enumerate(frames):
+            noise = drop_noise(frame.focal_N, seed=draw * 64 + number)
+            given.append(FrameInput(torch.from_numpy(frame.image_3HW).float() / 255, frame.focal_N, noise, drop))
+        inputs = vision_inputs(given, text_QD)
+        outputs = selected(self._vision(*self._cast(inputs, VISION_INPUTS)))
+        return [
+            self._tokens(
+                with_frame_cues(self._model, kept.tokens_ND, kept.order_N, **self._cues(frame.cues), switches=switches)
+            )
+            for frame, kept in zip(frames, outputs, strict=True)
+        ]
+
+    def _utterance(self, part: SpeechHeard, text_QD: Tensor, switches: CueSwitches) -> Tokens:
+        inputs = audio_inputs(log_mel(part), text_QD)
+        out = heard(self._audio(*self._cast(inputs, AUDIO_INPUTS)), inputs["n_frames"])
+        return self._tokens(with_voice_cues(self._model, out, **self._cues(part.cues), switches=switches))
+
+    def _tokens(self, made: tuple[Tensor, Tensor]) -> Tokens:
+        x_ND, offsets_3N = made
+        return Tokens(x_ND.to(self._model.dtype), offsets_3N)
+
+    def _cast(self, inputs: Mapping[str, Tensor], names: tuple[str, ...]) -> list[Tensor]:
+        return [
+            inputs[name].to(self._model.device, self._model.dtype if name in HALVED else None)
+            for name in names
+            if name in inputs
+        ]
+
+    def _cues(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Recorded arguments on the model's device, without the switches: each step has its own."""
+        return {name: moved(value, self._model.device) for name, value in recorded.items() if name != "switches"}
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A copy whose tensors are on `device`; lists, tuples and dataclasses are followed."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, list | tuple):
+        return type(value)(moved(item, device) for item in value)
+    if hasattr(value, "__dataclass_fields__"):
+        return type(value)(**{name: moved(getattr(value, name), device) for name in value.__dataclass_fields__})
+    return value
