@@ -61,7 +61,7 @@ class Transport(Protocol):
     def post(self, request: Request[Any]) -> None:
         """Make a request and ignore its result."""
 
-    def set_question(self, session: int, ask: Question) -> None:
+    def set_question(self, session: int, question: Question) -> None:
         """Remember the question that a new host is told when it opens the session again."""
 
     def forget(self, session: int) -> None:
@@ -94,20 +94,20 @@ class HostClient:
     async def hear_ahead(self, so_far: SpeechSoFar) -> None:
         await self._transport.call(HearAhead(self.session, so_far))
 
-    async def set_question(self, ask: Question) -> None:
-        self._transport.set_question(self.session, ask)
-        await self._transport.call(SetQuestion(self.session, ask))
+    async def set_question(self, question: Question) -> None:
+        self._transport.set_question(self.session, question)
+        await self._transport.call(SetQuestion(self.session, question))
 
-    async def fast_label(self, window: Window, ask: Question) -> Label:
+    async def fast_label(self, window: Window, question: Question) -> Label:
         await self._transport.alive()
-        return await self._transport.call(FastLabel(self.session, self._parts(window), ask))
+        return await self._transport.call(FastLabel(self.session, self._parts(window), question))
 
-    async def reason(self, window: Window, ask: Question) -> AsyncGenerator[Step, None]:
+    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
         chain, budget_s = next(_chains), 0.0
         await self._transport.alive()
         generation = self._transport.generation
         try:
-            await self._transport.call(BeginChain(self.session, chain, self._parts(window), ask))
+            await self._transport.call(BeginChain(self.session, chain, self._parts(window), question))
             while True:
                 steps = await self._transport.call(NextSteps(self.session, chain, budget_s))
                 for step in steps:

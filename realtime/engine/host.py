@@ -94,17 +94,17 @@ class Host:
                 return request.result(heard)
             case HearAhead(number, so_far):
                 self._sessions[number].perceiver.hear_ahead(so_far)
-            case SetQuestion(number, ask):
-                self._sessions[number].perceiver.set_question(ask)
-            case FastLabel(number, parts, ask):
+            case SetQuestion(number, question):
+                self._sessions[number].perceiver.set_question(question)
+            case FastLabel(number, parts, question):
                 session = self._sessions[number]
                 window = _keep(session.windows, parts.index, _whole(session, parts), KEPT_WINDOWS)
-                return request.result(session.thinker.fast_label(window, ask))
-            case BeginChain(number, chain, parts, ask):
+                return request.result(session.thinker.fast_label(window, question))
+            case BeginChain(number, chain, parts, question):
                 session = self._sessions[number]
                 # The same object that was labelled, since the thinker may have kept the KV cache of it.
                 labelled = session.windows.pop(parts.index, None)
-                steps = session.thinker.reason(labelled or _whole(session, parts), ask)
+                steps = session.thinker.reason(labelled or _whole(session, parts), question)
                 self._scheduler.decode.begin((number, chain), steps)
             case NextSteps(number, chain, budget_s):
                 return request.result(self._scheduler.decode.run((number, chain), budget_s))
@@ -123,7 +123,7 @@ class Host:
         model = self._models.get(request.adapter)
         session = HostedSession(model.perceiver(request.seed), model.thinker)
         self._sessions[request.session] = session
-        session.perceiver.set_question(request.ask)
+        session.perceiver.set_question(request.question)
 
     def _close(self, number: int) -> None:
         session = self._sessions.pop(number, None)

@@ -37,14 +37,14 @@ class LoadedModel:
     instruments: EmoThinker | None = None
     "Experts and projectors on the CPU, where `weights` are on a GPU; None where `weights` serve for them too."
 
-    def perceiver(self, seed: int, ask: Question | None = None) -> Perception:
+    def perceiver(self, seed: int, question: Question | None = None) -> Perception:
         """A new perception for one session. It blocks while it starts the face models."""
         query = self.thinker.query_embeddings
         return Perception(
             self.instruments or self.weights,
             Fetched(self.towers) if self.instruments else self.towers,
             query=fetching(query) if self.instruments else query,
-            question=ask or Question(labels=self.labels),
+            question=question or Question(labels=self.labels),
             seed=seed,
             open_ring=self.thinker.open_ring,
         )

@@ -35,10 +35,10 @@ class LocalEngine:
     async def use(self, adapter: Path) -> ModelInfo:
         return await asyncio.to_thread(self._host.handle, UseAdapter(adapter))
 
-    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> HostClient:
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> HostClient:
         client = HostClient(self, next(self._numbers))
         try:
-            await self.call(OpenSession(client.session, seed, ask, adapter))
+            await self.call(OpenSession(client.session, seed, question, adapter))
         except BaseException:
             # The session may be opened after the call was cancelled, when nobody is left to close it.
             client.close()
@@ -61,7 +61,7 @@ class LocalEngine:
     def post(self, request: Request[Any]) -> None:
         self._worker.submit(request.stage, self._host.handle, request)
 
-    def set_question(self, session: int, ask: Question) -> None:
+    def set_question(self, session: int, question: Question) -> None:
         """Do nothing: the host is never replaced."""
 
     def forget(self, session: int) -> None:

@@ -61,7 +61,7 @@ class OpenSession(Request[None]):
     stage = "open"
     session: int
     seed: int
-    ask: Question
+    question: Question
     adapter: Path | None = None
     "Loaded unless it is already; None is the model that the engine began with."
 
@@ -105,7 +105,7 @@ class SetQuestion(Request[None]):
 
     stage = "ask"
     session: int
-    ask: Question
+    question: Question
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class FastLabel(Request[Label]):
     rank = Rank.LABEL
     session: int
     window: WindowParts
-    ask: Question
+    question: Question
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class BeginChain(Request[None]):
     session: int
     chain: int
     window: WindowParts
-    ask: Question
+    question: Question
 
 
 @dataclass(frozen=True)

@@ -150,9 +150,9 @@ class ProcessEngine:
     async def use(self, adapter: Path) -> ModelInfo:
         return await self.call(UseAdapter(adapter))
 
-    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> HostClient:
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> HostClient:
         client = HostClient(self, next(self._sessions))
-        request = self._open[client.session] = OpenSession(client.session, seed, ask, adapter)
+        request = self._open[client.session] = OpenSession(client.session, seed, question, adapter)
         try:
             await self.call(request)
         except ModelStopped:
@@ -194,9 +194,9 @@ class ProcessEngine:
             # Nobody awaits the answer, so an exception is retrieved here; asyncio would log it otherwise.
             answer.add_done_callback(lambda done: (pending.pop(number, None), done.cancelled() or done.exception()))
 
-    def set_question(self, session: int, ask: Question) -> None:
+    def set_question(self, session: int, question: Question) -> None:
         if session in self._open:
-            self._open[session] = replace(self._open[session], ask=ask)
+            self._open[session] = replace(self._open[session], question=question)
 
     def forget(self, session: int) -> None:
         self._open.pop(session, None)

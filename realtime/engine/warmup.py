@@ -26,7 +26,7 @@ def warm_up(model: Model, seed: int = 0) -> None:
     noise = np.random.default_rng(seed)
     picture_HW3 = noise.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     sound_N = (0.1 * noise.standard_normal(round(SPEECH_S * SAMPLE_RATE_HZ))).astype(np.float32)
-    ask = Question(labels=model.labels)
+    question = Question(labels=model.labels)
     perceiver = model.perceiver(seed)
     try:
         frames = tuple(perceiver.see(VideoFrame(at_s, picture_HW3)) for at_s in (0.0, 1.0))
@@ -34,6 +34,6 @@ def warm_up(model: Model, seed: int = 0) -> None:
     finally:
         perceiver.close()
     window = Window(index=0, start_s=0.0, end_s=SPEECH_S, frames=frames, speech=(speech,))
-    model.thinker.fast_label(window, ask)
-    for _ in itertools.islice(model.thinker.reason(window, ask), STEPS):
+    model.thinker.fast_label(window, question)
+    for _ in itertools.islice(model.thinker.reason(window, question), STEPS):
         pass

@@ -35,7 +35,7 @@ from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import CHAIN, ScriptedModel, ScriptedPerceiver, ScriptedSource, picture, speech
 
-ASK = Question(labels=LABELS)
+QUESTION = Question(labels=LABELS)
 WITHIN_S = 60
 
 
@@ -66,12 +66,12 @@ def kill(engine: ProcessEngine) -> None:
 async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine: ProcessEngine) -> None:
     assert (engine.model.name, engine.model.labels) == ("scripted", LABELS)
     assert engine.pid != os.getpid()
-    client = await engine.open(0, ASK)
+    client = await engine.open(0, QUESTION)
     frames = tuple([await client.see(picture(at_s)) for at_s in (0.0, 1.0)])
     heard = await client.hear(speech(0.0, 1.0))
     window = Window(0, 0.0, 1.0, frames, (heard,))
-    assert (await client.fast_label(window, ASK)).source == "fast"
-    steps = [step async for step in client.reason(window, ASK)]
+    assert (await client.fast_label(window, QUESTION)).source == "fast"
+    steps = [step async for step in client.reason(window, QUESTION)]
     assert len(steps) == len(CHAIN) + 2
     assert isinstance(steps[-2], Label)
     assert isinstance(steps[-1], ReasonDone)
@@ -82,7 +82,7 @@ async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine
 async def test_what_the_model_raises_reaches_whoever_asked_and_nobody_else() -> None:
     load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,)))
     async with ProcessEngine(load, Metrics()) as engine:
-        client = await engine.open(0, ASK)
+        client = await engine.open(0, QUESTION)
         with pytest.raises(ModelFailed, match="RuntimeError: out of memory"):
             await client.see(picture(5.0))
         assert (await client.see(picture(2.0))).at_s == 2.0
@@ -97,7 +97,7 @@ async def test_a_model_that_cannot_be_loaded_is_told_with_its_hint() -> None:
 
 async def test_after_a_kill_a_window_is_read_again_from_the_records_of_the_session(engine: ProcessEngine) -> None:
     asked = Question("is this sarcasm?", ("sincere", "sarcastic", "happy"))
-    client = await engine.open(0, ASK)
+    client = await engine.open(0, QUESTION)
     await client.set_question(asked)
     evidence = await client.see(picture(0.0))
     kill(engine)
@@ -143,7 +143,7 @@ async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: 
 async def test_a_model_out_of_memory_gets_a_new_process_and_its_caller_an_error() -> None:
     load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,), fails_with=MemoryError))
     async with ProcessEngine(load, Metrics()) as engine:
-        client, other = await engine.open(0, ASK), await engine.open(0, ASK)
+        client, other = await engine.open(0, QUESTION), await engine.open(0, QUESTION)
         with pytest.raises((ModelFailed, ModelStopped)):
             await client.see(picture(5.0))
         async with asyncio.timeout(WITHIN_S):
@@ -158,7 +158,7 @@ async def test_an_adapter_stays_the_sessions_own_across_a_restart(tmp_path: Path
     async with ProcessEngine(ScriptedModel, Metrics(), load_adapter=adapted) as engine:
         info = await engine.use(tmp_path / "calm")
         assert (info.name, info.adapter) == ("scripted + calm", tmp_path / "calm")
-        client, plain = await engine.open(0, ASK, info.adapter), await engine.open(0, ASK)
+        client, plain = await engine.open(0, QUESTION, info.adapter), await engine.open(0, QUESTION)
         generation = engine.generation
         kill(engine)
         async with asyncio.timeout(WITHIN_S):
@@ -169,15 +169,15 @@ async def test_an_adapter_stays_the_sessions_own_across_a_restart(tmp_path: Path
 
 
 async def test_a_chain_that_is_killed_becomes_an_error_event_and_the_next_one_is_thought(engine: ProcessEngine) -> None:
-    client = await engine.open(0, ASK)
+    client = await engine.open(0, QUESTION)
     evidence = await client.see(picture(0.0))
     window = Window(0, 0.0, 1.0, (evidence,), ())
-    steps = client.reason(window, ASK)
+    steps = client.reason(window, QUESTION)
     await anext(steps)
     kill(engine)
     with pytest.raises((ModelStopped, ModelFailed)):
         await exhaust(steps)
-    assert isinstance([step async for step in client.reason(window, ASK)][-1], ReasonDone)
+    assert isinstance([step async for step in client.reason(window, QUESTION)][-1], ReasonDone)
 
 
 async def test_leaving_ends_the_process() -> None:
@@ -191,13 +191,13 @@ async def test_leaving_ends_the_process() -> None:
 def test_a_chain_that_is_ended_is_closed_and_steps_come_in_bundles() -> None:
     model = ScriptedModel()
     host = Host(Models(model), Scheduler())
-    host.handle(OpenSession(1, 0, ASK))
+    host.handle(OpenSession(1, 0, QUESTION))
     window = WindowParts(0, 0.0, 1.0, (host.handle(See(1, picture(0.0))),), ())
-    host.handle(BeginChain(1, 7, window, ASK))
+    host.handle(BeginChain(1, 7, window, QUESTION))
     assert len(host.handle(NextSteps(1, 7, 0.0))) == 1
     host.handle(EndChain(1, 7))
     assert model.thinker.n_closed == 1
-    host.handle(BeginChain(1, 8, window, ASK))
+    host.handle(BeginChain(1, 8, window, QUESTION))
     assert len(host.handle(NextSteps(1, 8, 10.0))) == len(CHAIN) + 2
     host.handle(CloseSession(1))
     assert model.perceivers.closed

@@ -65,7 +65,7 @@ def start_worker(asked: Asked) -> None:
 
 def perceiver(model: LoadedModel, asked: Asked) -> Perception | VariedPerception:
     if asked.variant == WHOLE:
-        return model.perceiver(seed=0, ask=asked.ask)
+        return model.perceiver(seed=0, question=asked.ask)
     return VariedPerception(model, asked.variant, asked.ask)
 
 
