@@ -29,6 +29,7 @@ from export.timing import Run, floor_ms, interleaved, rates
 from export.towers import stock
 from realtime.errors import EngineMissing, RealtimeError
 from realtime.model import checkpoint
+from realtime.outputs import refuse_input
 from realtime.towers import artifact
 from realtime.towers.batch import FrameInput, drop_noise, text_inputs, vision_inputs
 from realtime.towers.onnx_runtime import OnnxGraph
@@ -190,6 +191,7 @@ def main() -> int:
 
 def tell(options: argparse.Namespace) -> int:
     folder = checkpoint.locate(options.model)
+    refuse_input(options.json, folder, options.engines)
     if options.engines is not None and not options.engines.is_dir():
         raise EngineMissing(f"{options.engines} is no folder.", hint="Name one that `python -m export.onnx` wrote.")
     result = measure(folder, options.engines, options.batch, compiled=not options.no_compile)

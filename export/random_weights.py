@@ -43,6 +43,8 @@ GATE = 0.5
 SPREAD = 0.03
 LAYERS_A_SHARD = 8
 TOKENIZER = "tokenizer.json"
+MADE_BY = "export.random_weights"
+"Stands in the index; only a folder that says so is replaced."
 
 
 def published_config(shapes: str) -> dict[str, Any]:
@@ -92,7 +94,7 @@ def write(
             save_file(made, partial / file, metadata={"format": "pt"})
             placed |= dict.fromkeys(shard, file)
         save_file(selectors, partial / checkpoint.EMOTION_WEIGHTS)
-        index = {"metadata": {}, "weight_map": placed}
+        index = {"metadata": {"made_by": MADE_BY}, "weight_map": placed}
         for name, content in (
             ("config.json", values), (EMOTION_CONFIG, emotion), (checkpoint.INDEX, index)
         ):  # fmt: skip
@@ -126,12 +128,21 @@ def random_like(name: str, empty: Tensor, generator: torch.Generator) -> Tensor:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.random_weights", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--shapes", choices=sorted(TEXT), required=True)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced when it is there")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced when this command made it")
     parser.add_argument("--whole", action="store_true", help="with the language model, to be served and timed")
     options = parser.parse_args()
-    if options.out.exists() and not (options.out / "config.json").exists():
-        parser.error(f"{options.out} is there and holds no checkpoint")
+    if options.out.exists() and not made_here(options.out):
+        parser.error(f"{options.out} is there and was not made by this command; name another folder")
     return command.run("export.random_weights", lambda: make(options))
+
+
+def made_here(folder: Path) -> bool:
+    """Whether the folder holds random weights of an earlier run, and so nothing that anybody would miss."""
+    try:
+        index = json.loads((folder / checkpoint.INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(index, dict) and index.get("metadata") == {"made_by": MADE_BY}
 
 
 def make(options: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from realtime.errors import BadSettings, RealtimeError
 from realtime.observe import heap, logs, tracing
+from realtime.outputs import refuse_input
 from realtime.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -223,6 +224,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from realtime.engine.start import load_model
     from realtime.ingest.media import MediaSource
 
+    refuse_input(options.out, options.file)
     # Both opened before the model loads: a wrong path should be told at once.
     source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
@@ -246,6 +248,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
+    refuse_input(options.json, *options.media)
     from realtime.bench import bench
     from realtime.engine.start import load_model
 

@@ -22,6 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings
+from realtime.outputs import refuse_input
 from train.coet import arguments, on_ray, record, summary
 from train.coet.annotators import Annotator
 from train.coet.run import Counts, Run
@@ -122,6 +123,7 @@ def local_run(args: argparse.Namespace, store: Store, made: list[Annotator]) -> 
 
 
 def annotate(args: argparse.Namespace) -> int:
+    refuse_input(args.output, args.input, args.labels)
     clips = chosen(args)
     made = arguments.annotators(args)
     store = Store(args.output, retry_failed=args.retry_failed)

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from realtime.errors import BadSettings, RealtimeError
 from realtime.model import checkpoint
+from realtime.outputs import refuse_input
 from realtime.records import LABELS
 from train.chat import ChatSettings
 from train.evaluation import ablation, answering, baselines, judge, peers, predictions
@@ -259,6 +260,8 @@ def main() -> None:
         for one in ("peer", "judge"):
             if getattr(args, f"{one}_url") and not getattr(args, f"{one}_model"):
                 raise BadSettings(f"--{one}-model is missing.", f"Name the model that --{one}-url serves.")
+        refuse_input(args.out, args.data, args.model, args.adapter)
+        refuse_input(args.out / "answers.jsonl", args.predictions, *args.judge_baselines)
         result = run(args)
     except RealtimeError as error:
         print(error, file=sys.stderr)

@@ -23,6 +23,7 @@ from peft import LoraConfig, get_peft_model
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from realtime.outputs import refuse_input
 from train.command import run_command
 from train.merge import write_model
 from train.tuning.model import Trainee
@@ -124,6 +125,7 @@ Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["res
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
     folder = checkpoint.locate(args.model)
+    refuse_input(args.out, folder, *args.records)
     model, emotion = start(args, folder)
     loaded = as_loaded(model, folder)
     trainee = Trainee(

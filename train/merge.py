@@ -23,6 +23,7 @@ from realtime.errors import BadModel, BadSettings
 from realtime.model import checkpoint
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.thinker import EmoThinker
+from realtime.outputs import refuse_input
 from train.command import run_command
 from train.tuning.run import write_json
 from train.tuning.start import emotion_json
@@ -123,6 +124,7 @@ def main() -> None:
     if not args.adapter.is_dir():
         raise BadModel(f"There is no folder {args.adapter}.", hint="Name what train.lora or train.warmup wrote.")
     folder = checkpoint.locate(args.model)
+    refuse_input(args.out, folder, args.adapter)
     model = checkpoint.load(folder, adapter=args.adapter, dtype=stored_dtype(folder))
     emotion = emotion_json(args.adapter) or emotion_json(folder)
     write_model(model, folder, emotion, args.out)

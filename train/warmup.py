@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
+from realtime.outputs import refuse_input
 from train.command import run_command
 from train.tuning.model import Trainee
 from train.tuning.run import common_arguments, leave_group, precision, train
@@ -37,6 +38,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
     folder = checkpoint.locate(args.model)
+    refuse_input(args.out, folder, *args.records)
     model, emotion = with_additions(
         folder,
         selector_dim=args.selector_dim,

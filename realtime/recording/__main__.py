@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from realtime.errors import BadRecording, BadSettings, RealtimeError
+from realtime.outputs import refuse_input
 from realtime.recording.vault import EVENT, PICTURE, Vault, new_key, read_key
 
 
@@ -69,6 +70,7 @@ def _run(options: argparse.Namespace) -> None:
             if kind == EVENT:
                 print(content.decode())
     elif options.command == "media":
+        refuse_input(options.out, options.dir)
         _extract(vault, options.session, options.out)
     else:
         vault.delete(options.session)

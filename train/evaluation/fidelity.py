@@ -28,6 +28,7 @@ from realtime.engine.loading import Device, LoadedModel, load
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.products import Narrow
+from realtime.outputs import refuse_input
 from realtime.reason.chain import read_answer
 from realtime.reason.stream import Reasoner
 from realtime.records import FrameEvidence, Question, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
@@ -152,6 +153,7 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    refuse_input(args.json, args.data, args.model)
     model = load(args.model, engine="torch", device=args.device)
     try:
         with torch.inference_mode():

@@ -21,8 +21,10 @@ import numpy as np
 import torch
 
 from realtime.engine.loading import LoadedModel, load
+from realtime.outputs import refuse_input
 from realtime.reason.prompt import SECTIONS, Question
 from realtime.records import FrameEvidence, SpeechEvidence, Window
+from train.command import run_command
 from train.evaluation.batch import chains
 from train.evaluation.fidelity import faces, voices
 
@@ -70,6 +72,7 @@ def main() -> int:
     parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    refuse_input(args.json, args.data, args.model)
     with torch.inference_mode():
         figures = compare(load(args.model, engine="torch"), args.data, args.windows)
     print(f"{'same words after a swap of':<28}" + "".join(f"{name:>12}" for name in SECTIONS), file=sys.stderr)
@@ -83,4 +86,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main, "train.evaluation.swap")

@@ -28,6 +28,7 @@ from realtime.reason import calibrate
 from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Question
+from train.command import run_command
 from train.evaluation.answering import Asked, perceive
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES
@@ -116,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.calibrate")

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from realtime.model.experts import EXPERT_LABELS
+from train.command import run_command
 
 COLUMNS = {"happy": "H", "sad": "S", "neutral": "N", "angry": "A", "disgust": "D", "fear": "F"}
 SIX = tuple(label for label in EXPERT_LABELS if label in COLUMNS)
@@ -179,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.crowd")

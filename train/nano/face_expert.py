@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from realtime.model.experts import FaceExpert
+from train.command import run_command
 from train.nano import ferplus
 
 AVERAGE_DECAY = 0.998
@@ -156,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.face_expert")

@@ -16,6 +16,8 @@ import torch
 from tokenizers import Tokenizer
 
 from realtime.model import checkpoint
+from realtime.outputs import refuse_input
+from train.command import run_command
 from train.nano import config as nano_config
 from train.nano.thinker import build, load_experts
 
@@ -26,6 +28,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=checkpoint.NANO)
     args = parser.parse_args()
+    refuse_input(args.out, args.work, args.data)
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
     model.load_state_dict(torch.load(args.work / "thinker.pt", weights_only=True)["model"])
@@ -43,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.package")

@@ -23,6 +23,7 @@ from realtime.evidence.cues import CUES, geometry, head_pose, raw_cues
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment
 from realtime.towers.preprocess import crop_face, log_mel, to_grey
+from train.command import run_command
 from train.nano import ferplus, ravdess
 
 N_MEL_FRAMES = 400
@@ -184,4 +185,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.prepare")

@@ -33,6 +33,7 @@ from realtime.reason import prompt
 from realtime.reason.stream import Reasoner
 from train.coet.checks import faithful
 from train.coet.measured import VOICE_WORDS
+from train.command import run_command
 from train.evaluation.batch import chains
 from train.layout import LABEL_WEIGHTS, TrainingSequence, hidden_states, token_losses
 from train.nano import config as nano_config
@@ -296,4 +297,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.thinker")

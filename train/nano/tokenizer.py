@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason import prompt
 from train.coet.measured import as_text
+from train.command import run_command
 from train.nano import config as nano_config
 from train.nano.drawn_windows import WindowSampler
 
@@ -79,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.tokenizer")

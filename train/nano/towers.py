@@ -24,6 +24,7 @@ from realtime.evidence.cues import CUES
 from realtime.model.audio import AudioTower, n_tokens, split_chunks
 from realtime.model.config import ModelConfig
 from realtime.model.vision import VisionTower, window_plan
+from train.command import run_command
 from train.nano import config as nano_config
 from train.nano import ferplus, ravdess, synthetic_frames
 from train.nano.voice_expert import Voices, live_features
@@ -228,4 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.towers")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from realtime.evidence.baseline import VOICE_PSEUDO_COUNT, Z_LIMIT, population
 from realtime.model.experts import VoiceExpert
+from train.command import run_command
 from train.nano import ravdess
 
 FOLDS = 4
@@ -153,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.nano.voice_expert")

@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from realtime.model import checkpoint
 from realtime.reason import prompt
 from realtime.records import LABELS, SAMPLE_RATE_HZ
+from train.command import run_command
 from train.nano.tokenizer import train_tokenizer
 
 VOCABULARY = 512
@@ -134,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, "train.tuning.tiny")
