@@ -21,9 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
-from onnx import shape_inference
 from torch import Tensor, nn
 
 from export import command, fused_attention
@@ -85,6 +83,9 @@ def free_dimensions(names: list[str], tower: str) -> tuple[dict[int, Any], ...]:
 
 def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, path: Path) -> None:
     """Write one graph; raises ExportFailed when exporter, checker or shape inference refuse it."""
+    import onnx
+    from onnx import shape_inference
+
     names = list(inputs)
     outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS
     n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
@@ -110,11 +111,14 @@ def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, p
 
 def check(path: Path) -> None:
     """onnx's checker with strict shape inference; by path, so that external data is found and never loaded twice."""
+    import onnx
+
     onnx.checker.check_model(str(path), full_check=True)
 
 
 def quantize(source: Path, target: Path) -> None:
     """8-bit weights for the CPU's matrix products; activations are quantized as they come."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(source)
@@ -139,6 +143,8 @@ def quieter(noisy: logging.Logger) -> Iterator[None]:
 
 def describe(path: Path) -> dict[str, Any]:
     """Names, types and shapes of a graph's inputs and outputs, for the card."""
+    import onnx
+
     graph = onnx.load(path, load_external_data=False).graph
 
     def values(infos: Any) -> dict[str, Any]:
@@ -164,6 +170,7 @@ def export(
         raise BadOpset(
             f"Opset {opset} has no bf16 convolution, which the audio tower needs.", hint=f"Take {BF16_OPSET}."
         )
+    made_with = versions()  # raises here, before weights are read, where the extra is not installed
     config = checkpoint.read_config(folder, adapter)
     source = artifact.source_sha256(folder, adapter)
     dtype = PRECISIONS[precision]
@@ -182,7 +189,7 @@ def export(
                 quantize(traced, path)
         card = artifact.Artifact(
             folder=partial, kind="onnx", model=name, source_sha256=source, precision=precision, opset=opset,
-            has_text=config.emotion.selector_dim > 0, versions=versions(), files={},
+            has_text=config.emotion.selector_dim > 0, versions=made_with, files={},
             towers={tower: describe(partial / f"{tower}.onnx") for tower in TOWERS},
         )  # fmt: skip
         write_card(
