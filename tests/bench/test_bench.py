@@ -3,18 +3,22 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from realtime.bench import bench
+from realtime.bench import growth as growing
 from realtime.bench.floors import floors
-from realtime.bench.growth import beside_each_other, growth
+from realtime.bench.growth import beside_each_other
 from realtime.bench.paired import paired
 from realtime.bench.together import together
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import NotMedia
+from realtime.model.fused import FusedLanguageModel
 from realtime.reason.sequence import text_positions
 from realtime.settings import ModelSettings, Settings
 from tests.scripted import ScriptedModel
@@ -80,14 +84,50 @@ def test_the_same_windows_are_answered_by_both(nano: LoadedModel, a_recording: P
     assert 0 < floor["tokens_per_s_reached"] < 1.5
 
 
-def test_chains_are_written_apart_and_together(nano: LoadedModel, a_recording: Path) -> None:
+def test_chains_are_written_apart_and_together(
+    nano: LoadedModel, a_recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    step_each = FusedLanguageModel.step_each
+
+    def counted(self: FusedLanguageModel, x: Tensor, *args: Any) -> Tensor:
+        rows.append(x.shape[0])
+        return step_each(self, x, *args)
+
+    monkeypatch.setattr(FusedLanguageModel, "step_each", counted)
     figures = together([str(a_recording)], nano, Settings(), sizes=(2,), repeats=1)["chains_2"]
     assert min(figures.values()) > 0
+    assert set(rows) == {2}, "both chains share a pass, and one alone needs none of these"
 
 
-def test_minutes_do_not_make_a_second_dearer(nano: LoadedModel, a_recording: Path) -> None:
-    figures = growth([str(a_recording)], nano, Settings(), minutes=1)
-    assert figures["minute_1"]["label_ms"] > 0
+def test_minutes_do_not_make_a_second_dearer(
+    nano: LoadedModel, a_recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame of the second minute reads as many tokens behind as many as one of the first, in the same memory."""
+    read, pass_over = FusedLanguageModel.read, growing._pass
+    work: list[tuple[int, int]] = []
+    minutes: list[set[tuple[int, int]]] = []
+
+    def counted(
+        self: FusedLanguageModel, x: Tensor, cos: Tensor, sin: Tensor, kept: Any, *args: Any, **options: Any
+    ) -> Tensor:
+        work.append((x.shape[0], kept.n_used))
+        return read(self, x, cos, sin, kept, *args, **options)
+
+    def minute(*args: Any) -> list[float]:
+        work.clear()
+        took = pass_over(*args)
+        minutes.append(set(work))
+        return took
+
+    monkeypatch.setattr(growing, "MINUTES", (1, 2))
+    monkeypatch.setattr(growing, "_pass", minute)
+    monkeypatch.setattr(FusedLanguageModel, "read", counted)
+    figures = growing.growth([str(a_recording)], nano, Settings(), minutes=2)
+    assert minutes[0] == minutes[1] != set()
+    assert figures["minute_1"]["ring_mb"] == figures["minute_2"]["ring_mb"] > 0
+    assert figures["last_to_first_append"] < 2
+    assert figures["minute_2"]["label_ms"] > 0
     assert figures["window_2s_label_ms"] < 2 * figures["window_8s_label_ms"]
     assert figures["pictures_1"].keys() == figures["pictures_5"].keys() == {"faces", "see_ms", "label_ms"}
 

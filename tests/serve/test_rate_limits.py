@@ -26,11 +26,18 @@ def test_a_burst_then_a_steady_rate() -> None:
     rates.take("192.0.2.1")
 
 
-def test_wrong_tokens_cost_more_but_nobody_is_locked_out_for_long() -> None:
+def test_a_wrong_token_costs_a_burst_and_a_thousand_cost_no_more_than_one_after_it() -> None:
     clock = Clock()
     rates = Rates(per_s=1, burst=20, now_s=clock)
+    rates.charge("192.0.2.1", 20)
+    with pytest.raises(TooMany) as refused:
+        rates.take("192.0.2.1")
+    assert refused.value.retry_after_s == 1
     for _ in range(1_000):
         rates.charge("192.0.2.1", 20)
+    with pytest.raises(TooMany) as refused:
+        rates.take("192.0.2.1")
+    assert refused.value.retry_after_s == 21
     clock.now_s += 21
     rates.take("192.0.2.1")
 
