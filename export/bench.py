@@ -126,10 +126,10 @@ def exported_runs(root: Path | None, source: str, tower: str) -> dict[str, Run]:
             if made.kind == "onnx":
                 runs[f"onnxruntime {made.described}"] = OnnxGraph(made.folder / entry["file"])
             else:
-                from realtime.towers.tensorrt_runtime import Engine, fits_here
+                from realtime.towers.tensorrt_runtime import PlanRunner, fits_here
 
                 fits_here([made], build="python -m export.trt")
-                runs[f"{made.kind} {made.described}"] = Engine(
+                runs[f"{made.kind} {made.described}"] = PlanRunner(
                     made.folder / entry["file"], made.kind, entry["profiles"]
                 )
         except RealtimeError as error:

@@ -138,7 +138,7 @@ def chain_branch(
 ) -> TrainingBranch:
     """The chain as it is decoded: serving gives the state and what opens a section, the model writes the rest.
 
-    `looked`: section → the labels that the chain is told before it (`branches.told_before`).
+    `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`).
     """
     ids = vocabulary.ids(state_text(window))
     weights, n_state = [0.0] * len(ids), len(ids)

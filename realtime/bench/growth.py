@@ -20,7 +20,7 @@ import torch
 
 from realtime.bench.paired import gather
 from realtime.engine.loading import LoadedModel
-from realtime.reason.rings import SessionRing
+from realtime.reason.session_ring import SessionRing
 from realtime.records import FrameEvidence, Question, SpeechEvidence, VideoFrame, Window
 from realtime.settings import Settings
 

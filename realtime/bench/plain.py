@@ -65,8 +65,8 @@ class PlainModel:
     ) -> tuple[Tensor, Tensor]:
         """Embeddings (1, T, D) and positions (3, 1, T) of trunk, evidence and branch."""
         config = self._model.weights.config
-        trunk = self._ids(prompt.trunk_text(config.emotion.prompt, ask))
-        base, parts = trunk.shape[0], [trunk]
+        prefix = self._ids(prompt.prefix_text(config.emotion.prompt, ask))
+        base, parts = prefix.shape[0], [prefix]
         places = [text_positions(base, 0)]
         views = [self._view(frame) for frame in frames]
         rows, columns = (side // preprocess.PATCH_PX for side in views[0].shape[1:])

@@ -1,7 +1,7 @@
 """Chains of several sessions written one after the other and all together, in turns: what sharing a pass saves.
 
 Tokens a second of all chains together, on the same windows in the same run; `ratio` is the median over the repeats of
-how much longer one after the other took. Both ways say the same words (`tests/reason/test_together.py`).
+how much longer one after the other took. Both ways say the same words (`tests/reason/test_batched_decoder.py`).
 """
 
 from __future__ import annotations

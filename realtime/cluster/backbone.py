@@ -17,13 +17,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from realtime.errors import BadModel
-from realtime.evidence.instruments import state_of
+from realtime.evidence.cue_model import cue_weights
 from realtime.model import adapters, checkpoint
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.fused import FusedLanguageModel
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
 from realtime.towers.batch import text_inputs
 from realtime.towers.choice import Checkpoint, Towers, choose
@@ -76,17 +76,17 @@ def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "a
     weights = checkpoint.load(folder, dtype=dtype).to(device)
     vocabulary = Vocabulary.read(folder)
     towers, reason = choose(engine, Checkpoint(weights, folder))
-    reader = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
-    variants = {"": Variant(weights, towers, Reasoner(weights, vocabulary, reader=reader), emotion_config(folder))}
+    language = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
+    variants = {"": Variant(weights, towers, Reasoner(weights, vocabulary, language=language), emotion_config(folder))}
     for name, path in (paths or {}).items():
         if not name or not name.isidentifier():
             raise BadModel(f"'{name}' is not a name for an adapter.", hint="Use letters, digits and underscores.")
-        variants[name] = adapted(Path(path), folder, weights, vocabulary, reader)
+        variants[name] = adapted(Path(path), folder, weights, vocabulary, language)
     return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, variants, folder)
 
 
 def adapted(
-    adapter: Path, folder: Path, weights: EmoThinker, vocabulary: Vocabulary, reader: FusedLanguageModel
+    adapter: Path, folder: Path, weights: EmoThinker, vocabulary: Vocabulary, language: FusedLanguageModel
 ) -> Variant:
     """Load an adapter on the backbone's weights if it changes the language model only, and as a whole model otherwise.
 
@@ -98,7 +98,7 @@ def adapted(
         return Variant(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
     low_rank = adapters.read(adapter, weights.config.text, dtype=weights.dtype, device=weights.device)
     mine = with_emotion(weights, adapter)
-    reasoner = Reasoner(mine, vocabulary, reader=reader.adapted(low_rank))
+    reasoner = Reasoner(mine, vocabulary, language=language.adapted(low_rank))
     return Variant(mine, TorchTowers(mine), reasoner, emotion_config(adapter, folder))
 
 
@@ -126,8 +126,8 @@ def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
 
 
 def instruments(weights: EmoThinker) -> bytes:
-    """The weights that a session's node runs itself (`evidence/instruments.py`), as safetensors."""
-    return bytes(save(state_of(weights)))
+    """The weights that a session's node runs itself (`evidence/cue_model.py`), as safetensors."""
+    return bytes(save(cue_weights(weights)))
 
 
 def fingerprint(folder: Path, paths: Mapping[str, str] | None = None) -> str:

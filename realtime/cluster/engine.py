@@ -32,7 +32,7 @@ from realtime.cluster.messages import DeploymentManifest
 from realtime.cluster.remote import RemotePerceiver, RemoteThinker, SessionRoute
 from realtime.cluster.retry import LOST, RecentWaits
 from realtime.errors import BadModel, ClusterMismatch
-from realtime.evidence.instruments import shell
+from realtime.evidence.cue_model import cue_model
 from realtime.model.checkpoint import NANO
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
@@ -125,7 +125,7 @@ class RayEngine:
     def _perceiver(self, route: SessionRoute, ask: Question, seed: int) -> RemotePerceiver:
         if route.adapter not in self._instruments:
             self._instruments[route.adapter] = instruments(self._manifest, route.adapter)
-        return RemotePerceiver(route, self._instruments[route.adapter], ask, seed=seed, beside=self._beside)
+        return RemotePerceiver(route, self._instruments[route.adapter], ask, seed=seed, submit=self._beside)
 
     def _beside(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """Run the audio tower on its replica while the voice is measured here."""
@@ -201,7 +201,7 @@ def instruments(manifest: DeploymentManifest, adapter: str) -> EmoThinker:
     """The deployed model with the weights of its experts and projectors only, for perception on this node."""
     config = ModelConfig.parse(manifest.config, manifest.emotion_config[adapter])
     try:
-        return shell(config, load_tensors(manifest.emotion[adapter]))
+        return cue_model(config, load_tensors(manifest.emotion[adapter]))
     except RuntimeError as error:
         raise ClusterMismatch(
             "The cluster's experts do not fit this version.",

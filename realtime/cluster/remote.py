@@ -29,7 +29,7 @@ from realtime.cluster.messages import (
 )
 from realtime.cluster.retry import ATTEMPTS, LOST, RecentWaits, call_replica
 from realtime.errors import ReplicaLost
-from realtime.evidence.listen import Beside, later
+from realtime.evidence.listen import Submit, run_when_asked
 from realtime.evidence.perceive import Perception
 from realtime.records import (
     FrameEvidence,
@@ -153,7 +153,7 @@ class RemotePerceiver:
     """The session's perception. Seeing and hearing may overlap; two calls of one kind never do."""
 
     def __init__(
-        self, route: SessionRoute, instruments: Any, question: Question, *, seed: int, beside: Beside = later
+        self, route: SessionRoute, instruments: Any, question: Question, *, seed: int, submit: Submit = run_when_asked
     ) -> None:
         self.route = route
         self._seeing, self._hearing = threading.Lock(), threading.Lock()
@@ -166,7 +166,7 @@ class RemotePerceiver:
             question=question,
             seed=seed,
             open_ring=lambda question: RemoteRing(route, question, lambda: next(counter)),
-            beside=beside,
+            submit=submit,
         )
 
     def _set_question(self, question: Question) -> Tensor:

@@ -35,7 +35,7 @@ from realtime.engine.scheduler.queue import Rank
 from realtime.engine.worker import ModelWorker
 from realtime.model import checkpoint
 from realtime.observe.metrics import Metrics
-from realtime.reason.rings import SessionRing
+from realtime.reason.session_ring import SessionRing
 from realtime.records import FrameEvidence, ReasonDone, SpeechEvidence, Window
 
 KEPT_PARTS = 48

@@ -10,14 +10,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from realtime.errors import EngineMissing
-from realtime.evidence.instruments import Fetched, fetching, shell, state_of
+from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, query_on_cpu
 from realtime.evidence.perceive import Perception
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
 from realtime.towers.choice import Checkpoint, Towers, choose
 
@@ -42,8 +42,8 @@ class LoadedModel:
         query = self.thinker.query_embeddings
         return Perception(
             self.instruments or self.weights,
-            Fetched(self.towers) if self.instruments else self.towers,
-            query=fetching(query) if self.instruments else query,
+            TowersOnCpu(self.towers) if self.instruments else self.towers,
+            query=query_on_cpu(query) if self.instruments else query,
             question=question or Question(labels=self.labels),
             seed=seed,
             open_ring=self.thinker.open_ring,
@@ -93,7 +93,7 @@ def load(
         thinker=Reasoner(weights, Vocabulary.read(folder), narrow=narrow),
         weights=weights,
         towers=towers,
-        instruments=shell(weights.config, state_of(weights)) if on_gpu else None,
+        instruments=cue_model(weights.config, cue_weights(weights)) if on_gpu else None,
     )
 
 

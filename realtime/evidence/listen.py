@@ -33,17 +33,17 @@ CHUNK_FRAMES = 200
 KEPT_CHUNKS = 8
 "Encoded 2-s chunks kept: those of the longest segment, twice."
 
-Beside = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+Submit = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 "Begins some work and returns what waits for its result."
 
 
-def later(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+def run_when_asked(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """In this thread, once its result is asked for."""
     return work
 
 
 @dataclass(frozen=True)
-class Ahead:
+class HeardAhead:
     """A stretch that was heard before it was known to be over."""
 
     segment: SpeechSegment
@@ -61,15 +61,15 @@ class Listener:
         towers: Towers,
         *,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
-        beside: Beside = later,
+        submit: Submit = run_when_asked,
     ) -> None:
-        """`beside`: where the tower works while the voice is measured."""
+        """`submit`: where the tower works while the voice is measured."""
         self._model = model
-        self._beside = beside
+        self._submit = submit
         self._voice_cues = voice_cues
         self._towers = towers
         self._baseline = VoiceBaseline()
-        self._ahead: Ahead | None = None
+        self._ahead: HeardAhead | None = None
         self._chunks: OrderedDict[bytes, Tensor] = OrderedDict()
         self.n_encoded = 0
         "Chunks that went through the tower."
@@ -112,9 +112,9 @@ class Listener:
             n_complete = mel.shape[1] // CHUNK_FRAMES
             self._tokens(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
 
-    def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> Ahead:
+    def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> HeardAhead:
         mel = preprocess.log_mel(segment.samples_N)
-        tokens = self._beside(partial(self._tokens, mel, text_QD))
+        tokens = self._submit(partial(self._tokens, mel, text_QD))
         values, features_P = voice_features(segment.samples_N)
         relative_P = self._baseline.relative(features_P)
         relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
@@ -133,7 +133,7 @@ class Listener:
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
         )
-        return Ahead(segment, features_P, relative_P, evidence if ring is None else ring.add_speech(evidence))
+        return HeardAhead(segment, features_P, relative_P, evidence if ring is None else ring.add_speech(evidence))
 
     def _tokens(self, mel_FT: Float32, text_QD: Tensor) -> Tensor:
         """(N, D) tokens of the tower, chunk by chunk; those of a chunk that was encoded before are taken as they were.
@@ -174,11 +174,11 @@ class Listener:
         verdict: Tensor = expert(torch.from_numpy(padded)[None], n_frames, torch.from_numpy(features_P)[None])[0]
         return verdict
 
-    def _still_so(self, ahead: Ahead) -> bool:
+    def _still_so(self, ahead: HeardAhead) -> bool:
         """Whether the voice is still told against the same baseline."""
         return np.array_equal(self._baseline.relative(ahead.features_P), ahead.relative_P)
 
-    def _drop(self, ahead: Ahead | None, ring: EvidenceRing | None) -> None:
+    def _drop(self, ahead: HeardAhead | None, ring: EvidenceRing | None) -> None:
         if ahead is not None and ring is not None:
             ring.forget(ahead.evidence)
 

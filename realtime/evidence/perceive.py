@@ -19,7 +19,7 @@ from torch import Tensor
 from realtime.evidence.baseline import FaceBaseline
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
-from realtime.evidence.listen import Beside, Listener, later
+from realtime.evidence.listen import Listener, Submit, run_when_asked
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.tokens import (
     FaceFeatures,
@@ -78,11 +78,11 @@ class Perception:
         now_s: Callable[[], float] = time.perf_counter,
         frame_cues: Callable[..., tuple[Tensor, Tensor]] = with_frame_cues,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
-        beside: Beside = later,
+        submit: Submit = run_when_asked,
     ) -> None:
         """`frame_cues`, `voice_cues`: as in `tokens.py`; training listens in on what they are given.
 
-        `beside`: as in `listen.py`, where towers work elsewhere.
+        `submit`: as in `listen.py`, where towers work elsewhere.
         """
         self._model = model
         self._frame_cues = frame_cues
@@ -99,7 +99,7 @@ class Perception:
             # Its convolutions take two thirds of the time with channels innermost.
             model.emotion.face_expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._faces: dict[int, FaceBaseline] = {}
-        self._listener = Listener(model, towers, voice_cues=voice_cues, beside=beside)
+        self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit)
         self._timings_ms: dict[str, float] = {}
         self._seen: tuple[VideoFrame, FrameEvidence] | None = None
         "The last frame that was looked at, and what was seen."

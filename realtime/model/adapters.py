@@ -3,7 +3,7 @@
     y = x W + (x A) (B · alpha / r)
 
 Merged is faster (`checkpoint.merge_adapter`) and what one adapter gets; this costs two thin products per layer and as
-much memory as the adapters are large. `tests/model/test_adapters.py` binds the two.
+much cache as the adapters are large. `tests/model/test_adapters.py` binds the two.
 """
 
 from __future__ import annotations

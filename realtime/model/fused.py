@@ -1,13 +1,13 @@
 """The language model as it serves: the weights of `language.py`, laid out so that a step takes as little as it can.
 
-One call reads the new tokens of one sequence into a fixed key/value memory and returns their hidden states. Against the
+One call reads the new tokens of one sequence into a fixed key/value cache and returns their hidden states. Against the
 plain modules: query, key and value are one product, gate and up another; residuals are added inside the products; keys
 and values of the two modalities' tokens are written into slices, so that attention reads exactly what there is and
 needs no mask while decoding; grouped heads share their keys without repeating them.
 
-Weights are stored with the inputs as rows: a product with one row of activations then walks through memory in order,
+Weights are stored with the inputs as rows: a product with one row of activations then walks through cache in order,
 three times as fast on a CPU as the layout of `nn.Linear` (`python -m realtime.cli bench`, notes in its README). The
-plain modules keep working on the same memory, as views. `tests/model/test_fused.py` binds the two.
+plain modules keep working on the same cache, as views. `tests/model/test_fused.py` binds the two.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEXT_POSITIONS = 4096
 "Positions for which the rotation of a text token is kept; beyond them it is computed."
 
 
-class Memory:
+class KVCache:
     """Keys and values (layers, heads, slots, head_dim) of one sequence; `n_used` slots hold something."""
 
     def __init__(self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
@@ -39,11 +39,11 @@ class Memory:
         self.n_used = 0
 
     @classmethod
-    def of(cls, keys_LHSD: Tensor, values_LHSD: Tensor) -> Memory:
+    def of(cls, keys_LHSD: Tensor, values_LHSD: Tensor) -> KVCache:
         """Of tensors that somebody else holds."""
-        memory = cls.__new__(cls)
-        memory.keys_LHSD, memory.values_LHSD, memory.n_used = keys_LHSD, values_LHSD, 0
-        return memory
+        cache = cls.__new__(cls)
+        cache.keys_LHSD, cache.values_LHSD, cache.n_used = keys_LHSD, values_LHSD, 0
+        return cache
 
     @property
     def n_slots(self) -> int:
@@ -136,40 +136,40 @@ class FusedLanguageModel:
         """(N, D)"""
         return F.embedding(torch.tensor(ids, device=self._cos_PD.device), self.embeddings_VD)
 
-    def turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Rotate (…, head_dim) by angles from `rotary`. Keys turned twice are turned by the sum of both."""
         return torch.addcmul(x * cos, x.roll(self._half, -1), sin)
 
-    def read(
+    def extend(
         self,
         x_TD: Tensor,
         cos_TD: Tensor,
         sin_TD: Tensor,
-        memory: Memory,
+        cache: KVCache,
         mask_TS: Tensor | None = None,
         *,
         keys_only: bool = False,
     ) -> Tensor:
-        """Append T tokens to `memory` and return their hidden states (T, D).
+        """Append T tokens to `cache` and return their hidden states (T, D).
 
-        Each sees the whole memory and, of the new tokens, itself and those before it; `mask_TS` (True where T may see
-        S, S the memory with the new tokens) says otherwise. With `keys_only` nobody wants the hidden states: the last
+        Each sees the whole cache and, of the new tokens, itself and those before it; `mask_TS` (True where T may see
+        S, S the cache with the new tokens) says otherwise. With `keys_only` nobody wants the hidden states: the last
         layer ends where its keys and values are written, and what is returned means nothing.
         """
-        n, start = x_TD.shape[0], memory.n_used
+        n, start = x_TD.shape[0], cache.n_used
         end = start + n
-        assert end <= memory.n_slots, f"{end} tokens do not fit into {memory.n_slots} slots"
+        assert end <= cache.n_slots, f"{end} tokens do not fit into {cache.n_slots} slots"
         if mask_TS is None and n > 1:
             mask_TS = causal(n, start, x_TD.device)
         cos, sin = cos_TD[:, None], sin_TD[:, None]
         n_qk, n_groups = self._n_heads + self._n_kv, self._n_heads // self._n_kv
-        keys, values = memory.keys_LHSD[:, :, :end], memory.values_LHSD[:, :, :end]
+        keys, values = cache.keys_LHSD[:, :, :end], cache.values_LHSD[:, :, :end]
         new_keys, new_values = keys[:, :, start:], values[:, :, start:]
         last, narrow = len(self._layers) - 1, n == 1
         for index, layer in enumerate(self._layers):
             qkv = layer.qkv(self._normed(x_TD, layer.norm_D), layer.qkv_bias_N, narrow=narrow)
             qkv = qkv.view(n, n_qk + self._n_kv, -1)
-            qk = self.turn(qkv[:, :n_qk], cos, sin)
+            qk = self.rotate(qkv[:, :n_qk], cos, sin)
             new_keys[index].copy_(qk[:, self._n_heads :].transpose(0, 1))
             new_values[index].copy_(qkv[:, n_qk:].transpose(0, 1))
             if keys_only and index == last:
@@ -185,25 +185,25 @@ class FusedLanguageModel:
                 out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask_TS)
                 out = out.permute(2, 0, 1, 3)
             x_TD = self._after_attention(layer, out.reshape(n, -1), x_TD, narrow=narrow)
-        memory.n_used = end
+        cache.n_used = end
         return self._normed(x_TD, self._norm_D)
 
-    def step_each(self, x_BD: Tensor, cos_BD: Tensor, sin_BD: Tensor, memories: Sequence[Memory]) -> Tensor:
-        """One token more for each of several memories; returns their hidden states (B, D).
+    def decode_step(self, x_BD: Tensor, cos_BD: Tensor, sin_BD: Tensor, caches: Sequence[KVCache]) -> Tensor:
+        """One token more for each of several caches; returns their hidden states (B, D).
 
-        The products are of all rows together, so that the weights are read once; each row attends to its own memory.
-        Where this raises, no memory has grown, and the step can be made again.
+        The products are of all rows together, so that the weights are read once; each row attends to its own cache.
+        Where this raises, no cache has grown, and the step can be made again.
         """
-        n, n_qk, n_groups = len(memories), self._n_heads + self._n_kv, self._n_heads // self._n_kv
-        ends = [memory.n_used + 1 for memory in memories]
-        assert all(end <= memory.n_slots for end, memory in zip(ends, memories, strict=True))
+        n, n_qk, n_groups = len(caches), self._n_heads + self._n_kv, self._n_heads // self._n_kv
+        ends = [cache.n_used + 1 for cache in caches]
+        assert all(end <= cache.n_slots for end, cache in zip(ends, caches, strict=True))
         cos, sin = cos_BD[:, None], sin_BD[:, None]
         # Views are made before the layers: each costs as much as a small product.
-        rows = [RowViews(memory, end) for memory, end in zip(memories, ends, strict=True)]
+        rows = [RowViews(cache, end) for cache, end in zip(caches, ends, strict=True)]
         for index, layer in enumerate(self._layers):
             qkv = layer.qkv(self._normed(x_BD, layer.norm_D), layer.qkv_bias_N, narrow=True)
             qkv = qkv.view(n, n_qk + self._n_kv, -1)
-            qk = self.turn(qkv[:, :n_qk], cos, sin)
+            qk = self.rotate(qkv[:, :n_qk], cos, sin)
             # The queries of a group as rows over its one key head.
             queries = qk[:, : self._n_heads].reshape(n, 1, self._n_kv, n_groups, -1).unbind()
             keys, values = qk[:, self._n_heads :].unbind(), qkv[:, n_qk:].unbind()
@@ -213,11 +213,11 @@ class FusedLanguageModel:
                 row.new_values[index].copy_(value)
                 outs.append(F.scaled_dot_product_attention(query, row.keys[index], row.values[index]))
             x_BD = self._after_attention(layer, torch.cat(outs).view(n, -1), x_BD, narrow=True)
-        for memory, end in zip(memories, ends, strict=True):
-            memory.n_used = end
+        for cache, end in zip(caches, ends, strict=True):
+            cache.n_used = end
         return self._normed(x_BD, self._norm_D)
 
-    def step_lanes(
+    def decode_lanes(
         self,
         x_BD: Tensor,
         cos_BD: Tensor,
@@ -235,7 +235,7 @@ class FusedLanguageModel:
         for index, layer in enumerate(self._layers):
             qkv = layer.qkv(self._normed(x_BD, layer.norm_D), layer.qkv_bias_N, narrow=True)
             qkv = qkv.view(n, n_qk + self._n_kv, -1)
-            qk = self.turn(qkv[:, :n_qk], cos, sin)
+            qk = self.rotate(qkv[:, :n_qk], cos, sin)
             keys, values = keys_LBHSD[index, :n], values_LBHSD[index, :n]
             keys.scatter_(2, place, qk[:, self._n_heads :, None])
             values.scatter_(2, place, qkv[:, n_qk:, None])
@@ -262,13 +262,13 @@ class FusedLanguageModel:
 
 
 class RowViews:
-    """One memory up to `end`, layer by layer: (1, kv, end, head_dim), and the slot before `end`, (kv, head_dim)."""
+    """One cache up to `end`, layer by layer: (1, kv, end, head_dim), and the slot before `end`, (kv, head_dim)."""
 
-    def __init__(self, memory: Memory, end: int) -> None:
-        self.keys = memory.keys_LHSD[:, None, :, :end].unbind()
-        self.values = memory.values_LHSD[:, None, :, :end].unbind()
-        self.new_keys = memory.keys_LHSD[:, :, end - 1].unbind()
-        self.new_values = memory.values_LHSD[:, :, end - 1].unbind()
+    def __init__(self, cache: KVCache, end: int) -> None:
+        self.keys = cache.keys_LHSD[:, None, :, :end].unbind()
+        self.values = cache.values_LHSD[:, None, :, :end].unbind()
+        self.new_keys = cache.keys_LHSD[:, :, end - 1].unbind()
+        self.new_values = cache.values_LHSD[:, :, end - 1].unbind()
 
 
 def causal(n: int, start: int, device: torch.device) -> Tensor:

@@ -18,8 +18,8 @@ from realtime.model.config import TextConfig
 from realtime.model.vision import GatedMLP, RMSNorm, rotate_half
 
 
-class Slots:
-    """Key/value memory of fixed size: `n_slots` places per layer and row, written anywhere, read through a mask."""
+class BatchKVCache:
+    """Key/value cache of fixed size: `n_slots` places per layer and row, written anywhere, read through a mask."""
 
     def __init__(
         self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device, n_rows: int = 1
@@ -33,7 +33,7 @@ class Slots:
         return self.keys_LBHSD.shape[3]
 
     def write(self, layer: int, slots_T: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put (B, H, T, D) keys and values at `slots_T`; returns the layer's whole (B, H, S, D) memory."""
+        """Put (B, H, T, D) keys and values at `slots_T`; returns the layer's whole (B, H, S, D) cache."""
         self.keys_LBHSD[layer].index_copy_(2, slots_T, keys)
         self.values_LBHSD[layer].index_copy_(2, slots_T, values)
         return self.keys_LBHSD[layer], self.values_LBHSD[layer]
@@ -56,7 +56,7 @@ class Attention(nn.Module):
         cos: Tensor,
         sin: Tensor,
         mask: Tensor,
-        memory: Slots | None,
+        cache: BatchKVCache | None,
         slots_T: Tensor | None,
         layer: int,
     ) -> Tensor:
@@ -66,9 +66,9 @@ class Attention(nn.Module):
         )
         q = q * cos + rotate_half(q) * sin
         k = k * cos + rotate_half(k) * sin
-        if memory is not None:
+        if cache is not None:
             assert slots_T is not None
-            k, v = memory.write(layer, slots_T, k, v)
+            k, v = cache.write(layer, slots_T, k, v)
         if x.shape[1] == 1:
             # One token a row: the queries of a group stand as rows over its one key head, and no key is repeated.
             out = F.scaled_dot_product_attention(q.unflatten(1, (-1, self.n_groups)).squeeze(3), k, v, attn_mask=mask)
@@ -93,11 +93,11 @@ class Layer(nn.Module):
         cos: Tensor,
         sin: Tensor,
         mask: Tensor,
-        memory: Slots | None,
+        cache: BatchKVCache | None,
         slots_T: Tensor | None,
         layer: int,
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, memory, slots_T, layer)
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, mask, cache, slots_T, layer)
         return x + self.mlp(self.post_attention_layernorm(x))  # type: ignore[no-any-return]
 
 
@@ -137,31 +137,31 @@ class LanguageModel(nn.Module):
         x_BTD: Tensor,
         positions_3BT: Tensor,
         mask: Tensor,
-        memory: Slots | None = None,
+        cache: BatchKVCache | None = None,
         slots_T: Tensor | None = None,
     ) -> Tensor:
         """`mask` broadcasts to (B, heads, T, S), True (or 0) where token T may see S.
 
-        With `memory` (as many rows) S counts its slots and `slots_T` (T,) says where the new keys go; a token that may
+        With `cache` (as many rows) S counts its slots and `slots_T` (T,) says where the new keys go; a token that may
         see itself needs its own slot in the mask.
         """
         cos, sin = self.rotary(positions_3BT, x_BTD.dtype)
         for index, layer in enumerate(self.layers):
-            x_BTD = layer(x_BTD, cos, sin, mask, memory, slots_T, index)
+            x_BTD = layer(x_BTD, cos, sin, mask, cache, slots_T, index)
         return self.norm(x_BTD)  # type: ignore[no-any-return]
 
 
-def chunk_mask(chunks: Sequence[int], *, n_trunk: int, n_branch: int, device: torch.device | None = None) -> Tensor:
+def chunk_mask(chunks: Sequence[int], *, n_prefix: int, n_branch: int, device: torch.device | None = None) -> Tensor:
     """(T, T) bool: what may see what in `[trunk | chunks … | branch]`.
 
     The trunk is causal; an evidence chunk sees the trunk and itself (causally, so that appending a token never changes
     an earlier one); the branch is causal over everything. Nano is trained with this mask and the ring serves with it:
     since chunks do not see each other, their keys are the same whichever slots they lie in.
     """
-    n = n_trunk + sum(chunks) + n_branch
+    n = n_prefix + sum(chunks) + n_branch
     mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()
-    start = n_trunk
+    start = n_prefix
     for size in chunks:
-        mask[start : start + size, n_trunk:start] = False
+        mask[start : start + size, n_prefix:start] = False
         start += size
     return mask

@@ -28,7 +28,7 @@ SHARE, POSE, SPREADS, LOG_PROBABILITY = (0.0, 1.0), (-1.0, 1.0), (-3.0, 3.0), (-
 −5 it says no more than "no"; the tail of an expert is noise)."""
 
 
-class Thinker(nn.Module):
+class OmniThinker(nn.Module):
     """Towers, language model and head: Qwen2.5-Omni's Thinker."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -82,7 +82,7 @@ class EmoThinker(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.thinker = Thinker(config)
+        self.thinker = OmniThinker(config)
         self.emotion = Emotion(config)
 
     @property

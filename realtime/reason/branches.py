@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
@@ -32,10 +32,10 @@ HIDDEN = {"both": None, "face": "voice", "voice": "face"}
 
 
 @dataclass(frozen=True)
-class Laid:
-    """A window as the beginning of a memory: the trunk, then its chunks."""
+class WindowCache:
+    """A window as the beginning of a cache: the trunk, then its chunks."""
 
-    memory: Memory
+    cache: KVCache
     parts: tuple[tuple[str, int], ...]
     "(modality, number of tokens) of each chunk, in order."
     next_position: int
@@ -43,20 +43,13 @@ class Laid:
 
 
 @dataclass(frozen=True)
-class Branch:
-    name: str
-    ids: list[int]
-    "Its state; the tag that asks for the label follows."
-
-
-@dataclass(frozen=True)
-class Read:
+class BranchScores:
     """What one pass over the branches gave."""
 
     scores: dict[str, dict[str, float]]
     "Log-probability of each label, by branch."
     n_shared: int
-    "Tokens that the chain begins with and the memory holds already: its state, perhaps its opening tag, or none."
+    "Tokens that the chain begins with and the cache holds already: its state, perhaps its opening tag, or none."
     chain_logits_V: Tensor | None
     "Of the chain's first word, where those end with its opening tag."
 
@@ -80,16 +73,18 @@ def state_text(window: Window, name: str = "both", opening: str = "") -> str:
     )
 
 
-def first_look(label: Label, window: Window) -> dict[str, tuple[str, ...]]:
-    """`told_before` of the likeliest label of everything, and of face and voice alone where there are both."""
+def first_look_labels(label: Label, window: Window) -> dict[str, tuple[str, ...]]:
+    """`labels_before_sections` of the likeliest labels of one window."""
     shares = {"both": label.probabilities}
     if label.conflict is not None:
         shares |= {"face": label.conflict.face, "voice": label.conflict.voice}
     likeliest = {branch: max(each, key=lambda name: each[name]) for branch, each in shares.items()}
-    return told_before(likeliest, has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+    return labels_before_sections(likeliest, has_face=n_faces(window) > 0, has_speech=bool(window.speech))
 
 
-def told_before(labels: Mapping[str, str], *, has_face: bool, has_speech: bool) -> dict[str, tuple[str, ...]]:
+def labels_before_sections(
+    labels: Mapping[str, str], *, has_face: bool, has_speech: bool
+) -> dict[str, tuple[str, ...]]:
     """Section → the labels its chain is told before it, from one label for each label branch.
 
     The argument is told of each modality again only where they differ: whether they do need not be worked out.
@@ -107,30 +102,33 @@ def told_before(labels: Mapping[str, str], *, has_face: bool, has_speech: bool) 
     return told
 
 
-def look_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
+def tagged_label_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
     """Each label behind its tag, tokenized by itself: no tokenizer joins it to its neighbours."""
     return [token for label in labels for text in (prompt.LABEL_TAG, label) for token in encoder.ids(text)]
 
 
 def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """Section → the tokens that open it: given, never decoded. `looked`: of a chain trained with a first look."""
-    return {name: look_ids(vocabulary, looked.get(name, ())) + vocabulary.ids(f"<{name}>") for name in prompt.SECTIONS}
+    return {
+        name: tagged_label_ids(vocabulary, looked.get(name, ())) + vocabulary.ids(f"<{name}>")
+        for name in prompt.SECTIONS
+    }
 
 
 class LabelPass:
     """Reads the label branches of one window at a time."""
 
-    def __init__(self, model: EmoThinker, reader: FusedLanguageModel, vocabulary: Vocabulary) -> None:
+    def __init__(self, model: EmoThinker, language: FusedLanguageModel, vocabulary: Vocabulary) -> None:
         self._model = model
-        self._reader = reader
+        self._language = language
         self._vocabulary = vocabulary
         self._tag = vocabulary.ids(prompt.LABEL_TAG)
         # What a chain is told before its first section is not known yet, so that it ends with the state.
         self._opening = [] if model.config.emotion.first_look else vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
 
     @torch.inference_mode()
-    def read(self, laid: Laid, window: Window, labels: Sequence[str]) -> Read:
-        """Scores of every branch. Of what was read the memory keeps only what the chain goes on from."""
+    def read(self, laid: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
+        """Scores of every branch. Of what was read the cache keeps only what the chain goes on from."""
         tails = [self._vocabulary.ids(label) for label in labels]
         states = {name: self._vocabulary.ids(state_text(window, name)) for name in branch_names(window)}
         shared = all(
@@ -140,7 +138,7 @@ class LabelPass:
         if not shared:
             # This tokenizer joins the end of the state with the tag, so neither stands alone.
             states = {name: self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) for name in states}
-        plan = Plan(laid)
+        plan = BranchLayout(laid)
         ends, opened = {}, None
         for name, ids in states.items():
             n_seen = plan.add(ids, HIDDEN[name])
@@ -149,27 +147,27 @@ class LabelPass:
             ends[name] = plan.beside(self._tag, after=n_seen) if shared else n_seen
             for tail in tails:
                 plan.beside(tail[:-1], after=ends[name])
-        hidden = self._read(plan, laid.memory)
+        hidden = self._read(plan, laid.cache)
         wanted = [row for name in states for row in plan.rows_after(ends[name], tails)]
         begun = opened if self._opening else None
         if begun is not None:
             wanted.append(begun - 1)
-        logits = self._reader.logits(hidden[torch.tensor(wanted, device=hidden.device)])
+        logits = self._language.logits(hidden[torch.tensor(wanted, device=hidden.device)])
         chain_logits = None if begun is None else logits[-1]
-        laid.memory.n_used = plan.n_before + (opened or 0)
+        laid.cache.n_used = plan.n_before + (opened or 0)
         log_p = torch.log_softmax(logits.float(), dim=-1).cpu()
         scores, at = {}, 0
         for name in states:
             scores[name] = label_scores(log_p[at:], labels, tails)
             at += 1 + sum(len(tail) - 1 for tail in tails)
-        return Read(scores, opened or 0, chain_logits)
+        return BranchScores(scores, opened or 0, chain_logits)
 
-    def _read(self, plan: Plan, memory: Memory) -> Tensor:
+    def _read(self, plan: BranchLayout, cache: KVCache) -> Tensor:
         device = self._model.device
         x = self._model.embed(torch.tensor(plan.ids, device=device))
         places = torch.tensor(plan.places, device=device)
-        cos, sin = self._reader.rotary(places.expand(3, -1))
-        return self._reader.read(x, cos, sin, memory, plan.mask().to(device))
+        cos, sin = self._language.rotary(places.expand(3, -1))
+        return self._language.extend(x, cos, sin, cache, plan.mask().to(device))
 
 
 def label_scores(log_p_NV: Tensor, labels: Sequence[str], tails: Sequence[list[int]]) -> dict[str, float]:
@@ -182,12 +180,12 @@ def label_scores(log_p_NV: Tensor, labels: Sequence[str], tails: Sequence[list[i
     return scores
 
 
-class Plan:
+class BranchLayout:
     """Tokens of several branches side by side: ids, places and what each may see. Rows count from the first of them."""
 
-    def __init__(self, laid: Laid) -> None:
+    def __init__(self, laid: WindowCache) -> None:
         self._laid = laid
-        self.n_before = laid.memory.n_used
+        self.n_before = laid.cache.n_used
         self.ids: list[int] = []
         self.places: list[int] = []
         self._sees: list[tuple[int, int, tuple[tuple[int, int], ...], str | None]] = []
@@ -214,7 +212,7 @@ class Plan:
         return rows
 
     def mask(self) -> Tensor:
-        """(rows, memory and rows) bool."""
+        """(rows, cache and rows) bool."""
         n = len(self.ids)
         mask = torch.zeros(n, self.n_before + n, dtype=torch.bool)
         for first, end, line, hidden in self._sees:

@@ -65,7 +65,7 @@ def joined(
     return dict(zip(fast_probabilities, softmax(scores), strict=True))
 
 
-def verdict(probabilities: Mapping[str, float], label: str | None, intensity: str, calibration: Calibration) -> Answer:
+def answer(probabilities: Mapping[str, float], label: str | None, intensity: str, calibration: Calibration) -> Answer:
     """The answer that is told: the chain's label with its calibrated probability, or `unsure` below the threshold.
 
     A chain that names no label, or doubts itself, is unsure too; the confidence is then that of the best label.

@@ -1,6 +1,6 @@
 """Reading a chain while it is written: sections, deltas, and the answer's label.
 
-The reader takes text as it is decoded, never a model, so it is tested with strings. Text of a section is handed on as
+The language takes text as it is decoded, never a model, so it is tested with strings. Text of a section is handed on as
 soon as it cannot be the beginning of a closing tag.
 """
 
@@ -56,13 +56,13 @@ class SectionText:
 
 
 @dataclass(frozen=True)
-class ReadAnswer:
+class ParsedAnswer:
     label: str | None
     "One of the labels, `unsure`, or None when the text names none, or more than one."
     intensity: str
 
 
-def read_answer(text: str, labels: Sequence[str]) -> ReadAnswer:
+def read_answer(text: str, labels: Sequence[str]) -> ParsedAnswer:
     """Read the `answer` section. A label counts as whole word, not negated; two different labels are no answer."""
     lowered = text.lower()
     found = []
@@ -73,4 +73,4 @@ def read_answer(text: str, labels: Sequence[str]) -> ReadAnswer:
                 found.append(label)
                 break
     intensity = next((word for word in INTENSITIES if re.search(rf"\b{word}\b", lowered)), "")
-    return ReadAnswer(found[0] if len(found) == 1 else None, intensity)
+    return ParsedAnswer(found[0] if len(found) == 1 else None, intensity)

@@ -62,7 +62,7 @@ def query_text(wording: str, question: Question) -> str:
     return f"{question.query or words.question} {', '.join(question.labels)}."
 
 
-def trunk_text(wording: str, question: Question) -> str:
+def prefix_text(wording: str, question: Question) -> str:
     words = WORDINGS[wording]
     system = f"<|im_start|>system\n{words.system}{words.format}{END_OF_TURN}\n"
     return f"{system}<|im_start|>user\n{query_text(wording, question)}\n"

@@ -70,32 +70,32 @@ class Chunk:
 class Evidence:
     """Trunk and chunks of one window, ready to be read."""
 
-    trunk_x_ND: Tensor
+    prefix_x_ND: Tensor
     chunks: tuple[Chunk, ...]
 
     @property
-    def n_trunk(self) -> int:
-        return self.trunk_x_ND.shape[0]
+    def n_prefix(self) -> int:
+        return self.prefix_x_ND.shape[0]
 
     @property
     def x_ND(self) -> Tensor:
         """Embeddings of the trunk, then of every chunk."""
-        return torch.cat([self.trunk_x_ND, *(chunk.x_ND for chunk in self.chunks)])
+        return torch.cat([self.prefix_x_ND, *(chunk.x_ND for chunk in self.chunks)])
 
     @property
     def positions_3N(self) -> Tensor:
-        return torch.cat([text_positions(self.n_trunk, 0), *(chunk.positions_3N for chunk in self.chunks)], 1)
+        return torch.cat([text_positions(self.n_prefix, 0), *(chunk.positions_3N for chunk in self.chunks)], 1)
 
     def mask(self, *, ring: bool) -> Tensor:
         """(N, N) bool: chunk by chunk for a checkpoint that is served from the ring, else causal."""
         if not ring:
-            return chunk_mask([], n_trunk=self.n_trunk + sum(chunk.n_tokens for chunk in self.chunks), n_branch=0)
-        return chunk_mask([chunk.n_tokens for chunk in self.chunks], n_trunk=self.n_trunk, n_branch=0)
+            return chunk_mask([], n_prefix=self.n_prefix + sum(chunk.n_tokens for chunk in self.chunks), n_branch=0)
+        return chunk_mask([chunk.n_tokens for chunk in self.chunks], n_prefix=self.n_prefix, n_branch=0)
 
     @property
     def next_position(self) -> int:
         ends = [int(chunk.positions_3N.max()) for chunk in self.chunks if chunk.positions_3N.numel()]
-        return max([self.n_trunk - 1, *ends]) + 1
+        return max([self.n_prefix - 1, *ends]) + 1
 
 
 def text_positions(n: int, start: int) -> Tensor:
@@ -166,8 +166,8 @@ def assemble(
         tokens = WindowTokens(
             *([stored_tokens(model, part) for part in parts] for parts in (window.frames, window.speech))
         )
-    trunk_ids = encoder.ids(prompt.trunk_text(model.config.emotion.prompt, question))
-    base = len(trunk_ids)
+    prefix_ids = encoder.ids(prompt.prefix_text(model.config.emotion.prompt, question))
+    base = len(prefix_ids)
     origin_s = origin_of(window)
     chunks = [
         frame_chunk(model, encoder, frame, made, base=base, origin_s=origin_s)
@@ -177,7 +177,7 @@ def assemble(
         speech_chunk(model, encoder, part, made, base=base, origin_s=origin_s)
         for part, made in zip(window.speech, tokens.speech, strict=True)
     ]
-    return Evidence(model.embed(torch.tensor(trunk_ids, device=model.device)), tuple(chunks))
+    return Evidence(model.embed(torch.tensor(prefix_ids, device=model.device)), tuple(chunks))
 
 
 def origin_of(window: Window) -> float:
@@ -188,7 +188,7 @@ def origin_of(window: Window) -> float:
 
 def branch_mask(evidence: Evidence, n_branch: int, *, hidden: str | None = None) -> Tensor:
     """(n_branch, T) bool over `[trunk | chunks | branch]`: causal, blind to the `hidden` modality."""
-    parts = [torch.ones(n_branch, evidence.n_trunk, dtype=torch.bool)]
+    parts = [torch.ones(n_branch, evidence.n_prefix, dtype=torch.bool)]
     for chunk in evidence.chunks:
         visible = chunk.modality != hidden
         parts.append(torch.full((n_branch, chunk.x_ND.shape[0]), visible, dtype=torch.bool))

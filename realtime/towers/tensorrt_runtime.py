@@ -64,19 +64,19 @@ def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
 class TensorRtTowers:
     def __init__(self, artifact: Artifact) -> None:
         artifact.check_hashes()
-        self._engines = {
-            name: Engine(artifact.folder / tower["file"], artifact.kind, tower["profiles"])
+        self._plans = {
+            name: PlanRunner(artifact.folder / tower["file"], artifact.kind, tower["profiles"])
             for name, tower in artifact.towers.items()
         }
 
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        return self._engines["vision"](inputs)
+        return self._plans["vision"](inputs)
 
     def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self._engines["audio"](inputs)[0]
+        return self._plans["audio"](inputs)[0]
 
 
-class Engine:
+class PlanRunner:
     """One plan; its buckets are made when they are first needed and kept."""
 
     def __init__(self, path: Path, flavor: str, profiles: Sequence[Mapping[str, Sequence[int]]]) -> None:

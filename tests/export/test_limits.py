@@ -8,14 +8,14 @@ import torch
 from export.limits import audio, language_weights, limits, vision
 from export.random_weights import published_config
 from realtime.model.config import ModelConfig
-from realtime.model.thinker import Thinker
+from realtime.model.thinker import OmniThinker
 
 CONFIG = ModelConfig.parse(published_config("3B"))
 
 
 def test_weights_are_those_of_the_modules_but_for_norms_and_biases() -> None:
     with torch.device("meta"):
-        thinker = Thinker(CONFIG)
+        thinker = OmniThinker(CONFIG)
 
     def matrices(module: torch.nn.Module) -> int:
         return sum(weight.numel() for weight in module.parameters() if weight.ndim > 1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.language import LanguageModel
 
 CONFIG = TextConfig(
@@ -32,16 +32,16 @@ def drawn_model(seed: int = 0) -> tuple[LanguageModel, nn.Linear]:
     return model.eval().requires_grad_(False), head.requires_grad_(False)
 
 
-def memory(n_slots: int) -> Memory:
-    return Memory(CONFIG, n_slots, dtype=torch.float32, device=CPU)
+def cache(n_slots: int) -> KVCache:
+    return KVCache(CONFIG, n_slots, dtype=torch.float32, device=CPU)
 
 
 def close(a: Tensor, b: Tensor) -> bool:
     return float((a - b).norm() / b.norm()) < 1e-5
 
 
-def read_memory(fused: FusedLanguageModel, n: int, seed: int) -> Memory:
-    kept = Memory(CONFIG, 64, dtype=torch.float32, device=CPU)
+def prefilled(fused: FusedLanguageModel, n: int, seed: int) -> KVCache:
+    kept = KVCache(CONFIG, 64, dtype=torch.float32, device=CPU)
     x = torch.randn(n, 64, generator=torch.Generator().manual_seed(seed))
-    fused.read(x, *fused.text_rotary(0, n), kept)
+    fused.extend(x, *fused.text_rotary(0, n), kept)
     return kept

@@ -9,13 +9,13 @@ import torch
 
 from realtime.errors import BadModel
 from realtime.model import adapters, checkpoint
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import FusedLanguageModel, KVCache
 from tests.model.adapter_files import of_language_model, write
 
 
-def hidden(reader: FusedLanguageModel, x_TD: torch.Tensor) -> torch.Tensor:
-    memory = Memory(reader.config, 16, dtype=x_TD.dtype, device=x_TD.device)
-    return reader.read(x_TD, *reader.text_rotary(0, x_TD.shape[0]), memory)
+def hidden(language: FusedLanguageModel, x_TD: torch.Tensor) -> torch.Tensor:
+    cache = KVCache(language.config, 16, dtype=x_TD.dtype, device=x_TD.device)
+    return language.extend(x_TD, *language.text_rotary(0, x_TD.shape[0]), cache)
 
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -28,14 +28,14 @@ def test_beside_is_as_merged_and_the_backbone_stays_as_it_was(tmp_path: Path) ->
     plain = checkpoint.load(checkpoint.NANO)
     folder = of_language_model(plain, tmp_path / "adapter")
     merged = checkpoint.load(checkpoint.NANO, adapter=folder)
-    reader = FusedLanguageModel(plain.thinker.model, plain.thinker.lm_head)
+    language = FusedLanguageModel(plain.thinker.model, plain.thinker.lm_head)
     x = plain.embed(torch.arange(9))
-    before = hidden(reader, x)
+    before = hidden(language, x)
     pairs = adapters.read(folder, plain.config.text, dtype=torch.float32, device=plain.device)
-    beside = hidden(reader.adapted(pairs), x)
+    beside = hidden(language.adapted(pairs), x)
     expected = hidden(FusedLanguageModel(merged.thinker.model, merged.thinker.lm_head), x)
     assert apart(beside, expected) < 1e-3 < 0.1 < apart(beside, before)
-    torch.testing.assert_close(hidden(reader, x), before)
+    torch.testing.assert_close(hidden(language, x), before)
 
 
 def test_an_adapter_of_the_towers_cannot_stand_beside(tmp_path: Path) -> None:

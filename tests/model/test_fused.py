@@ -12,7 +12,7 @@ from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel
 from realtime.model.language import LanguageModel
 from realtime.model.products import Narrow, Product
 from realtime.reason.sequence import text_positions
-from tests.model.random_models import close, drawn_model, memory
+from tests.model.random_models import cache, close, drawn_model
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def test_reading_in_parts_equals_one_plain_pass(models: tuple[LanguageModel, Fus
     x = torch.randn(20, 64)
     mask = torch.ones(20, 20, dtype=torch.bool).tril()
     whole = plain(x[None], text_positions(20, 7)[:, None], mask)[0]
-    kept, parts, at = memory(32), [], 0
+    kept, parts, at = cache(32), [], 0
     for n in (9, 1, 1, 4, 5):
-        parts.append(fused.read(x[at : at + n], *fused.text_rotary(7 + at, n), kept))
+        parts.append(fused.extend(x[at : at + n], *fused.text_rotary(7 + at, n), kept))
         at += n
     assert close(torch.cat(parts), whole)
     assert kept.n_used == 20
@@ -42,15 +42,15 @@ def test_masks_and_positions_on_three_axes_are_the_plain_ones(models: tuple[Lang
     mask = torch.ones(12, 12, dtype=torch.bool).tril()
     mask[8:, 3:6] = False
     whole = plain(x[None], positions[:, None], mask)[0]
-    assert close(fused.read(x, *fused.rotary(positions), memory(12), mask), whole)
+    assert close(fused.extend(x, *fused.rotary(positions), cache(12), mask), whole)
 
 
 @torch.inference_mode()
 def test_keys_alone_are_the_same_keys(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
     _, fused = models
-    x, whole, keys = torch.randn(8, 64), memory(8), memory(8)
-    fused.read(x, *fused.text_rotary(0, 8), whole)
-    fused.read(x, *fused.text_rotary(0, 8), keys, keys_only=True)
+    x, whole, keys = torch.randn(8, 64), cache(8), cache(8)
+    fused.extend(x, *fused.text_rotary(0, 8), whole)
+    fused.extend(x, *fused.text_rotary(0, 8), keys, keys_only=True)
     assert torch.equal(whole.keys_LHSD, keys.keys_LHSD)
     assert torch.equal(whole.values_LHSD, keys.values_LHSD)
 
@@ -59,8 +59,8 @@ def test_keys_alone_are_the_same_keys(models: tuple[LanguageModel, FusedLanguage
 def test_a_turned_key_is_the_key_of_the_other_place(models: tuple[LanguageModel, FusedLanguageModel]) -> None:
     _, fused = models
     x, there, by = torch.randn(6, 16), torch.randint(0, 200, (3, 6)), torch.randint(-150, 150, (3, 6))
-    once = fused.turn(x, *fused.rotary(there + by))
-    assert close(fused.turn(fused.turn(x, *fused.rotary(there)), *fused.rotary(by)), once)
+    once = fused.rotate(x, *fused.rotary(there + by))
+    assert close(fused.rotate(fused.rotate(x, *fused.rotary(there)), *fused.rotary(by)), once)
 
 
 @torch.inference_mode()
@@ -100,11 +100,11 @@ def test_a_head_that_is_the_embeddings_stays_so() -> None:
 def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all(kind: Narrow) -> None:
     plain, head = drawn_model()
     full, narrow = FusedLanguageModel(plain, head), FusedLanguageModel(plain, head, narrow=kind)
-    x, kept, narrow_kept = torch.randn(9, 64), memory(16), memory(16)
+    x, kept, narrow_kept = torch.randn(9, 64), cache(16), cache(16)
     passed = full.read(x[:8], *full.text_rotary(0, 8), kept)
-    assert torch.equal(narrow.read(x[:8], *narrow.text_rotary(0, 8), narrow_kept), passed)
+    assert torch.equal(narrow.extend(x[:8], *narrow.text_rotary(0, 8), narrow_kept), passed)
     step = full.read(x[8:], *full.text_rotary(8, 1), kept)
-    apart = (narrow.read(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
+    apart = (narrow.extend(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
     assert 0 < float(apart) < (0.05 if kind == "int8" else 0.2)
 
 
@@ -133,16 +133,16 @@ def test_one_token_for_each_of_several_memories_is_each_read_alone(
 ) -> None:
     _, fused = models
     sizes = (3, 9, 1)
-    together, alone = [memory(16) for _ in sizes], [memory(16) for _ in sizes]
+    together, alone = [cache(16) for _ in sizes], [cache(16) for _ in sizes]
     for n, one, other in zip(sizes, together, alone, strict=True):
         x = torch.randn(n, 64)
-        fused.read(x, *fused.text_rotary(0, n), one)
-        fused.read(x, *fused.text_rotary(0, n), other)
+        fused.extend(x, *fused.text_rotary(0, n), one)
+        fused.extend(x, *fused.text_rotary(0, n), other)
     for _ in range(3):
         x, positions = torch.randn(3, 64), [one.n_used for one in together]
-        stepped = fused.step_each(x, *fused.text_rotary_at(positions), together)
+        stepped = fused.decode_step(x, *fused.text_rotary_at(positions), together)
         for row, (position, other) in enumerate(zip(positions, alone, strict=True)):
-            assert close(stepped[row], fused.read(x[row : row + 1], *fused.text_rotary(position, 1), other)[0])
+            assert close(stepped[row], fused.extend(x[row : row + 1], *fused.text_rotary(position, 1), other)[0])
     assert [one.n_used for one in together] == [one.n_used for one in alone] == [6, 12, 4]
 
 
@@ -160,10 +160,10 @@ def test_several_memories_beyond_the_table(models: tuple[LanguageModel, FusedLan
 def test_eight_bits_for_several_memories_are_those_for_one() -> None:
     plain, head = drawn_model()
     narrow = FusedLanguageModel(plain, head, narrow="int8")
-    together, alone = [memory(4) for _ in range(3)], [memory(4) for _ in range(3)]
+    together, alone = [cache(4) for _ in range(3)], [cache(4) for _ in range(3)]
     x = torch.randn(3, 64)
-    stepped = narrow.step_each(x, *narrow.text_rotary_at([0, 0, 0]), together)
+    stepped = narrow.decode_step(x, *narrow.text_rotary_at([0, 0, 0]), together)
     for row, one in enumerate(alone):
-        single = narrow.read(x[row : row + 1], *narrow.text_rotary(0, 1), one)[0]
+        single = narrow.extend(x[row : row + 1], *narrow.text_rotary(0, 1), one)[0]
         # Kernels differ by processor and number of rows, and each of their results is rounded to bfloat16.
         assert float((stepped[row] - single).norm() / single.norm()) < 0.02

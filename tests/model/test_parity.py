@@ -16,7 +16,7 @@ from realtime.engine import loading
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.audio import n_tokens, split_chunks
-from realtime.model.language import Slots, chunk_mask
+from realtime.model.language import BatchKVCache, chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.vision import window_plan
 from realtime.towers import preprocess
@@ -165,7 +165,7 @@ def test_logits_equal_transformers_with_every_switch_off(stock: torch.nn.Module,
         audio_seqlens=torch.tensor([given["input_features"].shape[2]]),
     )  # fmt: skip
     x = our_embeddings(ours, given)
-    mask = chunk_mask([], n_trunk=x.shape[1], n_branch=0)
+    mask = chunk_mask([], n_prefix=x.shape[1], n_branch=0)
     logits = ours.thinker.lm_head(ours.thinker.model(x, positions, mask))
     assert relative(logits, reference) < 1e-5
     # A control: the same input at wrong positions must not pass, or the test could not see positions at all.
@@ -175,21 +175,21 @@ def test_logits_equal_transformers_with_every_switch_off(stock: torch.nn.Module,
 
 def test_key_value_slots_in_any_order_equal_one_pass(ours: EmoThinker) -> None:
     """A trunk, three chunks put into shuffled slots, a branch token by token: equal to one pass under `chunk_mask`."""
-    chunks, n_trunk, n_branch = [5, 7, 6], 4, 3
-    n = n_trunk + sum(chunks) + n_branch
+    chunks, n_prefix, n_branch = [5, 7, 6], 4, 3
+    n = n_prefix + sum(chunks) + n_branch
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(1, n, 64, generator=generator)
     positions = torch.arange(n).expand(3, 1, n).contiguous()
-    mask = chunk_mask(chunks, n_trunk=n_trunk, n_branch=n_branch)
+    mask = chunk_mask(chunks, n_prefix=n_prefix, n_branch=n_branch)
     whole = ours.thinker.model(x, positions, mask)
-    memory = Slots(ours.config.text, 40, dtype=torch.float32, device=torch.device("cpu"))
+    cache = BatchKVCache(ours.config.text, 40, dtype=torch.float32, device=torch.device("cpu"))
     places = torch.randperm(40, generator=generator)[:n]
     parts, start = [], 0
-    for size in [n_trunk, *chunks, *[1] * n_branch]:
+    for size in [n_prefix, *chunks, *[1] * n_branch]:
         rows = slice(start, start + size)
         seen = torch.zeros(size, 40, dtype=torch.bool)
         seen[:, places] = mask[rows]
-        parts.append(ours.thinker.model(x[:, rows], positions[:, :, rows], seen, memory, places[rows]))
+        parts.append(ours.thinker.model(x[:, rows], positions[:, :, rows], seen, cache, places[rows]))
         start += size
     assert relative(torch.cat(parts, 1), whole) < 1e-5
 

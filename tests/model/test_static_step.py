@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from realtime.model import static_step
-from realtime.model.fused import FusedLanguageModel, Memory
-from realtime.model.static_step import StaticSteps, Token, static_steps
-from tests.model.random_models import drawn_model, read_memory
+from realtime.model.fused import FusedLanguageModel, KVCache
+from realtime.model.static_step import LaneInput, StaticSteps, static_steps
+from tests.model.random_models import drawn_model, prefilled
 
 
-def following(fused: FusedLanguageModel, kept: Memory, token: int) -> int:
-    hidden = fused.read(fused.embed([token]), *fused.text_rotary(kept.n_used, 1), kept)
+def following(fused: FusedLanguageModel, kept: KVCache, token: int) -> int:
+    hidden = fused.extend(fused.embed([token]), *fused.text_rotary(kept.n_used, 1), kept)
     return int(fused.logits(hidden)[0].argmax())
 
 
@@ -27,15 +27,15 @@ def test_steps_in_lanes_equal_reading_token_by_token(ahead: bool) -> None:
     steps = StaticSteps(fused, 4, n_slots=40, ahead=ahead)
     # The third chain finds what the first left in its lane; the other lanes go on meanwhile, or stand still.
     for lane, n in ((0, 20), (2, 7), (0, 3)):
-        kept = read_memory(fused, n, seed=n)
+        kept = prefilled(fused, n, seed=n)
         steps.take_over(lane, kept)
         for token in (3, 41, 8, 8, 17):
-            beside = [1] if steps.memories[1].n_used < 30 else []
-            at = [steps.memories[one].n_used for one in (lane, *beside)]
+            beside = [1] if steps.caches[1].n_used < 30 else []
+            at = [steps.caches[one].n_used for one in (lane, *beside)]
             best = steps.run([lane, *beside], [token] * len(at), at)
             assert best[0] == following(fused, kept, token)
-        assert steps.memories[lane].n_used == kept.n_used
-    assert steps.memories[1].n_used == 15
+        assert steps.caches[lane].n_used == kept.n_used
+    assert steps.caches[1].n_used == 15
 
 
 @torch.inference_mode()
@@ -47,13 +47,13 @@ def test_a_token_read_one_step_late_is_the_token_and_a_given_one_never_waits() -
     launched: list[set[int]] = []
     launch = steps._launch
 
-    def counted(wanted: Mapping[int, tuple[Token, int, int]]) -> None:
+    def counted(wanted: Mapping[int, tuple[LaneInput, int, int]]) -> None:
         launched.append({int(kind) for kind, _, _ in wanted.values()})
         launch(wanted)
 
     steps._launch = counted  # type: ignore[method-assign]
     rng = random.Random(3)
-    kept = {lane: read_memory(fused, 5 + lane, seed=lane) for lane in range(4)}
+    kept = {lane: prefilled(fused, 5 + lane, seed=lane) for lane in range(4)}
     for lane, alone in kept.items():
         steps.take_over(lane, alone)
     following_of = dict.fromkeys(range(4), 7)
@@ -63,24 +63,24 @@ def test_a_token_read_one_step_late_is_the_token_and_a_given_one_never_waits() -
         for lane in stepping:
             if kept[lane].n_used >= 44:
                 # This chain is over, another takes its lane; what the step ahead wrote of the old one is nobody's.
-                kept[lane] = read_memory(fused, 3 + step % 5, seed=step)
+                kept[lane] = prefilled(fused, 3 + step % 5, seed=step)
                 steps.take_over(lane, kept[lane])
                 following_of[lane] = step % 50
             elif rng.random() < 0.15:
                 # Several given tokens are read in a pass of their own, as between two sections.
                 x = fused.embed([9, 30])
-                for memory in (kept[lane], steps.memories[lane]):
-                    hidden = fused.read(x, *fused.text_rotary(memory.n_used, 2), memory)
+                for cache in (kept[lane], steps.caches[lane]):
+                    hidden = fused.extend(x, *fused.text_rotary(cache.n_used, 2), cache)
                 following_of[lane] = int(fused.logits(hidden[-1:])[0].argmax())
         given = {lane for lane in stepping if rng.random() < 0.1}
         tokens = [(following_of[lane] + 1) % 50 if lane in given else following_of[lane] for lane in stepping]
         best = steps.run(stepping, tokens, [kept[lane].n_used for lane in stepping])
         expected = [following(fused, kept[lane], token) for lane, token in zip(stepping, tokens, strict=True)]
         assert best == expected
-        assert [steps.memories[lane].n_used for lane in stepping] == [kept[lane].n_used for lane in stepping]
+        assert [steps.caches[lane].n_used for lane in stepping] == [kept[lane].n_used for lane in stepping]
         following_of |= dict(zip(stepping, best, strict=True))
         n_given += len(given)
-    late = sum(kinds == {int(Token.CHOSEN)} for kinds in launched)
+    late = sum(kinds == {int(LaneInput.CHOSEN)} for kinds in launched)
     assert late == 60, "each round ends with the next step under way"
     assert len(launched) - late < 60, "and rounds in which nothing was given need no other"
     assert n_given > 5
@@ -91,14 +91,14 @@ def test_a_lane_that_is_nearly_full_is_not_stepped_ahead() -> None:
     plain, head = drawn_model()
     fused = FusedLanguageModel(plain, head)
     steps = StaticSteps(fused, 2, n_slots=9, ahead=True)
-    alone = read_memory(fused, 5, seed=1)
+    alone = prefilled(fused, 5, seed=1)
     steps.take_over(0, alone)
     token = 4
     for _ in range(4):
         expected = following(fused, alone, token)
         assert steps.run([0], [token], [alone.n_used - 1]) == [expected]
         token = expected
-    assert steps.memories[0].n_used == 9
+    assert steps.caches[0].n_used == 9
 
 
 @torch.inference_mode()

@@ -10,8 +10,8 @@ from realtime.engine.loading import LoadedModel
 from realtime.model.language import chunk_mask
 from realtime.reason.branches import state_text
 from realtime.reason.prompt import SECTIONS
+from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import assemble, text_positions
-from realtime.reason.stream import Reasoner
 from realtime.records import Label, ReasonDelta, ReasonDone, Window
 from tests.reason.windows import ASK
 
@@ -32,7 +32,7 @@ def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[
     emotion = weights.config.emotion
     evidence = assemble(weights, vocabulary, window, ASK)
     head = vocabulary.ids(state_text(window))
-    given = model.thinker.look(window, ASK).openings
+    given = model.thinker.label_window(window, ASK).openings
     chain: list[int] = []
     opens: list[bool] = []
     for name in SECTIONS:
@@ -40,12 +40,12 @@ def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[
         chain += [*given[name], *said]
         opens += [True] * len(given[name]) + [False] * len(said)
     ids = torch.tensor(head + chain)
-    x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks), weights.embed(ids)])
-    positions = [text_positions(evidence.n_trunk, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
+    x = torch.cat([evidence.prefix_x_ND, *(chunk.x_ND for chunk in evidence.chunks), weights.embed(ids)])
+    positions = [text_positions(evidence.n_prefix, 0), *(chunk.positions_3N for chunk in evidence.chunks)]
     positions.append(text_positions(len(ids), evidence.next_position))
     sizes = [chunk.n_tokens for chunk in evidence.chunks] if emotion.ring else []
-    n_trunk = x.shape[0] - sum(sizes) - len(ids)
-    mask = chunk_mask(sizes, n_trunk=n_trunk, n_branch=len(ids))
+    n_prefix = x.shape[0] - sum(sizes) - len(ids)
+    mask = chunk_mask(sizes, n_prefix=n_prefix, n_branch=len(ids))
     hidden = weights.thinker.model(x[None], torch.cat(positions, 1)[:, None], mask)[0]
     best = weights.thinker.lm_head(hidden[-len(chain) - 1 : -1]).argmax(-1).tolist()
     written = [(said, guess) for said, guess, forced in zip(chain, best, opens, strict=True) if not forced]

@@ -46,11 +46,11 @@ def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
 def test_a_verdict_below_the_threshold_is_unsure_and_says_how_little_it_was() -> None:
     calibration = Calibration(unsure_below=0.5)
     spread = {"happy": 0.45, "sad": 0.3, "fear": 0.25}
-    answer = calibrate.verdict(spread, "happy", "strong", calibration)
+    answer = calibrate.answer(spread, "happy", "strong", calibration)
     assert (answer.label, answer.confidence) == ("unsure", 0.45)
-    sure = calibrate.verdict({"happy": 0.9, "sad": 0.1}, "happy", "strong", calibration)
+    sure = calibrate.answer({"happy": 0.9, "sad": 0.1}, "happy", "strong", calibration)
     assert (sure.label, sure.intensity, sure.confidence) == ("happy", "strong", 0.9)
-    assert calibrate.verdict({"happy": 0.9, "sad": 0.1}, None, "", calibration).label == "unsure"
+    assert calibrate.answer({"happy": 0.9, "sad": 0.1}, None, "", calibration).label == "unsure"
 
 
 def test_divergence_is_0_for_the_same_and_1_for_nothing_shared() -> None:

@@ -11,9 +11,9 @@ import torch
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
-from realtime.reason.branches import openings, state_text, told_before
+from realtime.reason.branches import labels_before_sections, openings, state_text
 from realtime.reason.prompt import SECTIONS, Question
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from tests.train.drawn_inputs import drawn_window, random_inputs
 from tests.train.observations import person, shares, voice
 from train.coet.measured import Observation, Writer
@@ -59,7 +59,7 @@ def test_label_branches_score_as_serving_scores_them(layout: NanoLayout, drawn: 
     try:
         reasoner = Reasoner(model, vocabulary)
         served = layout.served_window(inputs, drawn, np.random.default_rng(5))
-        labels = [reasoner.read(served, Question()).label, reasoner.look(served, Question()).label]
+        labels = [reasoner.read_plainly(served, Question()).label, reasoner.label_window(served, Question()).label]
     finally:
         model.config = config
     for label in labels:
@@ -93,7 +93,7 @@ def test_a_section_is_opened_as_in_serving_and_what_is_given_is_not_learnt(layou
     )
     drawn, vocabulary = chain_of(seen, voice_row=0), layout.vocabulary
     window = window_of(drawn, [0.0], [0.0])
-    looked = told_before({"both": "sad", "face": "sad", "voice": "happy"}, has_face=True, has_speech=True)
+    looked = labels_before_sections({"both": "sad", "face": "sad", "voice": "happy"}, has_face=True, has_speech=True)
     branch = layout.chain(window, drawn, looked)
     given, state = openings(vocabulary, looked), vocabulary.ids(state_text(window))
     assert branch.ids[:-1] == state + [

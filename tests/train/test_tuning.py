@@ -129,7 +129,7 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
     save_additions(model, emotion | {"drop": 0.0}, folder)
     served = load(str(folder), engine="torch")
     clip, vocabulary = work / "clips" / "clip0.mp4", served.thinker.vocabulary
-    reading = served.thinker.read(served_window(served, clip), Question())
+    reading = served.thinker.read_plainly(served_window(served, clip), Question())
     kept, trainee = watch(clip, served), Trainee(served.weights, vocabulary, cues_off=0.0)
 
     scores = []
@@ -144,10 +144,10 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
     assert trained == pytest.approx(list(reading.label.probabilities.values()), abs=2e-3)
 
     evidence = reading.evidence
-    x = torch.cat([evidence.trunk_x_ND, *(chunk.x_ND for chunk in evidence.chunks)])
+    x = torch.cat([evidence.prefix_x_ND, *(chunk.x_ND for chunk in evidence.chunks)])
     torch.testing.assert_close(sequence.x_TD[: x.shape[0]], x, atol=5e-3, rtol=5e-3)
     positions = torch.cat([chunk.positions_3N for chunk in evidence.chunks], 1)
-    assert torch.equal(sequence.positions_3T[:, evidence.n_trunk : x.shape[0]], positions)
+    assert torch.equal(sequence.positions_3T[:, evidence.n_prefix : x.shape[0]], positions)
 
 
 def served_window(served: Any, path: Path) -> Window:

@@ -146,7 +146,7 @@ def row(model: LoadedModel, asked: Asked, sample: Sample, window: Window, fast: 
     calibration = model.weights.config.emotion.calibration
     served = read_answer(sections["answer"], asked.labels)
     probabilities = calibrate.joined(fast.probabilities, served.label, calibration)
-    answer = calibrate.verdict(probabilities, served.label, served.intensity, calibration)
+    answer = calibrate.answer(probabilities, served.label, served.intensity, calibration)
     parsed = parse(sections["answer"], asked.labels)
     cues = next((frame.cues[0].intensities for frame in reversed(window.frames) if frame.cues), {})
     relative = window.speech[-1].cues.relative if window.speech else {}

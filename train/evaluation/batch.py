@@ -1,6 +1,6 @@
 """Many windows answered together: for evaluation and calibration, where throughput counts and nobody is waiting.
 
-Gives what `Reasoner` gives window by window (`tests/reason/test_stream.py` holds them together): every row has its own
+Gives what `Reasoner` gives window by window (`tests/reason/test_reasoner.py` compares them): every row has its own
 evidence, mask and positions; all rows decode in step, a finished row idles.
 """
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from realtime.engine.loading import LoadedModel
 from realtime.model.config import TextConfig
-from realtime.model.language import Slots
+from realtime.model.language import BatchKVCache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.chain import SectionText
-from realtime.reason.stream import ANSWER_TOKENS, CHAIN_SLOTS, SECTION_TOKENS
+from realtime.reason.reasoner import ANSWER_TOKENS, CHAIN_SLOTS, SECTION_TOKENS
 from realtime.records import Label, Window
 
 GROW_SLOTS = 160
@@ -93,41 +93,41 @@ def chains(
     """Fast labels and the sections of every window's chain."""
     reasoner, weights = model.thinker, model.weights
     vocabulary, device = reasoner.vocabulary, weights.device
-    looks = [reasoner.look(window, ask) for window in windows]
-    longest, n_rows = max(look.laid.memory.n_used for look in looks), len(windows)
-    memory = Slots(weights.config.text, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
+    labelled = [reasoner.label_window(window, ask) for window in windows]
+    longest, n_rows = max(each.cached.cache.n_used for each in labelled), len(windows)
+    cache = BatchKVCache(weights.config.text, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
     visible = torch.zeros(n_rows, longest + GROW_SLOTS, dtype=torch.bool, device=device)
     rows, best = [], []
-    for index, look in enumerate(looks):
-        n = look.laid.memory.n_used
-        memory.keys_LBHSD[:, index, :, :n] = look.laid.memory.keys_LHSD[:, :, :n]
-        memory.values_LBHSD[:, index, :, :n] = look.laid.memory.values_LHSD[:, :, :n]
+    for index, each in enumerate(labelled):
+        n = each.cached.cache.n_used
+        cache.keys_LBHSD[:, index, :, :n] = each.cached.cache.keys_LHSD[:, :, :n]
+        cache.values_LBHSD[:, index, :, :n] = each.cached.cache.values_LHSD[:, :, :n]
         visible[index, :n] = True
-        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), look.openings, deque(look.beginning)))
-        best.append(int(look.chain_logits_V.argmax()) if look.chain_logits_V is not None else 0)
-    positions = torch.tensor([look.chain_position for look in looks], device=device)
+        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), each.openings, deque(each.beginning)))
+        best.append(int(each.chain_logits_V.argmax()) if each.chain_logits_V is not None else 0)
+    positions = torch.tensor([each.chain_position for each in labelled], device=device)
     for step in range(CHAIN_SLOTS):
         if all(row.finished and not row.forced for row in rows):
             break
         slot = longest + step
         if slot == visible.shape[1]:
-            memory = grown(memory, weights.config.text)
+            cache = grown(cache, weights.config.text)
             visible = F.pad(visible, (0, GROW_SLOTS))
         tokens = torch.tensor([row.next_token(token) for row, token in zip(rows, best, strict=True)], device=device)
         visible[:, slot] = True
         at: Tensor = (positions + step).expand(3, n_rows)[:, :, None]
         hidden = weights.thinker.model(
-            weights.embed(tokens)[:, None], at, visible[:, None, None], memory, torch.tensor([slot], device=device)
+            weights.embed(tokens)[:, None], at, visible[:, None, None], cache, torch.tensor([slot], device=device)
         )
         best = weights.thinker.lm_head(hidden[:, 0]).argmax(-1).tolist()
-    return [look.label for look in looks], [row.sections for row in rows]
+    return [each.label for each in labelled], [row.sections for row in rows]
 
 
-def grown(memory: Slots, config: TextConfig) -> Slots:
+def grown(cache: BatchKVCache, config: TextConfig) -> BatchKVCache:
     """The same with room for more: chains are mostly short, and attention reads what room there is."""
-    keys = memory.keys_LBHSD
+    keys = cache.keys_LBHSD
     n_rows, n_slots = keys.shape[1], keys.shape[3]
-    wider = Slots(config, n_slots + GROW_SLOTS, dtype=keys.dtype, device=keys.device, n_rows=n_rows)
+    wider = BatchKVCache(config, n_slots + GROW_SLOTS, dtype=keys.dtype, device=keys.device, n_rows=n_rows)
     wider.keys_LBHSD[..., :n_slots, :] = keys
-    wider.values_LBHSD[..., :n_slots, :] = memory.values_LBHSD
+    wider.values_LBHSD[..., :n_slots, :] = cache.values_LBHSD
     return wider

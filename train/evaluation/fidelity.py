@@ -30,7 +30,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.model.products import Narrow
 from realtime.outputs import refuse_input
 from realtime.reason.chain import read_answer
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from realtime.records import FrameEvidence, Question, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
 from train.command import run_command
 from train.nano import ferplus, ravdess
@@ -102,7 +102,7 @@ def compare(
     right: dict[str, list[bool]] = defaultdict(list)
     margins = []
     for window, truth in windows(model, data, n, seed):
-        plain = np.array(list(full.read(window, ask).label.probabilities.values()))
+        plain = np.array(list(full.read_plainly(window, ask).label.probabilities.values()))
         answer, words = answered(full, window, ask)
         told: dict[str, str | None] = {"full_answer": answer}
         read = {"fused": full.fast_label(window, ask), "ring": full.fast_label(in_ring(model, window, ask), ask)}

@@ -82,7 +82,7 @@ def collect_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
             for sample, window in perceive(model, asked, samples, frozenset())[0]:
                 if calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech)) != state:
                     continue  # the face was not found
-                label = model.thinker.look(window, asked.ask).label
+                label = model.thinker.label_window(window, asked.ask).label
                 truth = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)]
                 answered.append(AnsweredWindow(state, uncalibrated(label), -1, truth, 1.0))
             print(f"{len(answered)} live windows read", flush=True)

@@ -24,7 +24,7 @@ from realtime.model.selectors import keep_background
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.branches import branch_names, n_faces, told_before
+from realtime.reason.branches import branch_names, labels_before_sections, n_faces
 from realtime.reason.sequence import Tokens, WindowTokens
 from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train.coet.measured import EXPRESSION
@@ -208,7 +208,7 @@ class NanoLayout:
             for name, shares in label_shares(drawn).items()
         }
         window, sequence = self.with_labels(inputs, drawn, rng, mixed)
-        looked = told_before(
+        looked = labels_before_sections(
             {name: EXPERT_LABELS[label] for name, label in told.items()},
             has_face=n_faces(window) > 0,
             has_speech=bool(window.speech),

@@ -30,7 +30,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from train.coet.checks import faithful
 from train.coet.measured import VOICE_WORDS
 from train.command import run_command

@@ -63,13 +63,13 @@ def main() -> None:
 
     def texts() -> Iterator[str]:
         for question in EXTRA_QUESTIONS:
-            yield prompt.trunk_text("nano", prompt.Question(query=question))
+            yield prompt.prefix_text("nano", prompt.Question(query=question))
         for _ in range(6000):
             drawn = sampler.draw(rng)
             state = prompt.branch_text(
                 n_faces=drawn.n_faces, has_picture=drawn.has_picture, has_speech=drawn.voice_row >= 0, opening=""
             )
-            yield prompt.trunk_text("nano", prompt.Question()) + state + as_text(drawn.sections)
+            yield prompt.prefix_text("nano", prompt.Question()) + state + as_text(drawn.sections)
             yield from (f"{prompt.LABEL_TAG}{label}" for label in (*EXPERT_LABELS, prompt.UNSURE))
 
     tokenizer = train_tokenizer(texts(), nano_config.VOCABULARY)

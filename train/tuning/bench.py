@@ -76,7 +76,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     n, n_answer = args.tokens, min(N_ANSWER, args.tokens // 2)
     x = torch.randn(1, n, config.text.hidden_size, device=device, dtype=dtype)
     positions = torch.arange(n, device=device).expand(3, 1, n)
-    mask = chunk_mask([], n_trunk=n, n_branch=0, device=device)[None, None]
+    mask = chunk_mask([], n_prefix=n, n_branch=0, device=device)[None, None]
     targets = torch.randint(config.text.vocab_size, (n_answer,), device=device)
     plan = window_plan(SIDE_PATCHES, SIDE_PATCHES)
     patches = torch.randn(args.frames, plan.gather_N.shape[0], 1176, device=device, dtype=dtype)

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.branches import branch_names, n_faces, told_before
+from realtime.reason.branches import branch_names, labels_before_sections, n_faces
 from realtime.records import Window
 from train.layout import (
     TrainingSequence,
@@ -109,5 +109,5 @@ class Trainee(nn.Module):
         for row, (one, window) in enumerate(zip(asked, windows, strict=True)):
             scores = self.thinker.thinker.lm_head(hidden[row, list(one.label_rows.values())])[:, first]
             best = dict(zip(one.label_rows, (labels[index] for index in scores.argmax(1).tolist()), strict=True))
-            looks.append(told_before(best, has_face=n_faces(window) > 0, has_speech=bool(window.speech)))
+            looks.append(labels_before_sections(best, has_face=n_faces(window) > 0, has_speech=bool(window.speech)))
         return looks

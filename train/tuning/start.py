@@ -14,7 +14,7 @@ from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS
 from realtime.towers.torch_runtime import TorchTowers
 

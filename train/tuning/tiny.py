@@ -62,7 +62,7 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
     whole = {"model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
     (folder / "config.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     words = [
-        prompt.trunk_text("omni", prompt.Question()),
+        prompt.prefix_text("omni", prompt.Question()),
         *(f"{tag} {label}" for tag in prompt.TAGS for label in LABELS),
     ]
     train_tokenizer(iter(words * 3), VOCABULARY).save(str(folder / "tokenizer.json"))

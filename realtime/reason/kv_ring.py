@@ -16,7 +16,7 @@ Laying a window out copies its keys and values once (a gather; about 1 ms for ei
 then share them: both modalities, the face, the voice, and the chain. And what they share is theirs: the ring may wrap
 around while a chain is still being written.
 
-`tests/reason/test_ring.py` binds it to a fresh build, in any order of pages, and to the plain modules.
+`tests/reason/test_kv_ring.py` binds it to a fresh build, in any order of pages, and to the plain modules.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.reason.sequence import Chunk
 
 PAGE_TOKENS = 16
@@ -39,7 +39,7 @@ BESIDE_PER_S = 96
 
 
 @dataclass(frozen=True)
-class Held:
+class RingChunk:
     """One chunk in the ring."""
 
     slots_N: Tensor
@@ -55,28 +55,28 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacedChunk:
     """A chunk of the ring, and how much later than where it was read it stands in a window, in positions."""
 
     number: int
     shift: int
 
 
-class EvidenceRing:
+class KVCacheRing:
     """One session's evidence under one trunk. Called from the model's thread only."""
 
-    def __init__(self, reader: FusedLanguageModel, trunk_x_ND: Tensor, *, n_tokens: int) -> None:
+    def __init__(self, language: FusedLanguageModel, prefix_x_ND: Tensor, *, n_tokens: int) -> None:
         """`n_tokens`: room for evidence, rounded up to pages."""
-        self._reader = reader
-        config, dtype, device = reader.config, trunk_x_ND.dtype, trunk_x_ND.device
+        self._language = language
+        config, dtype, device = language.config, prefix_x_ND.dtype, prefix_x_ND.device
         self.n_pages = n_pages = -(-n_tokens // PAGE_TOKENS)
-        self._kept = Memory(config, n_pages * PAGE_TOKENS, dtype=dtype, device=device)
+        self._kept = KVCache(config, n_pages * PAGE_TOKENS, dtype=dtype, device=device)
         self._free = list(range(n_pages))
-        self._held: OrderedDict[int, Held] = OrderedDict()
-        self.n_trunk = trunk_x_ND.shape[0]
+        self._held: OrderedDict[int, RingChunk] = OrderedDict()
+        self.n_prefix = prefix_x_ND.shape[0]
         # The trunk, and after it whichever chunk is being read.
-        self._scratch = Memory(config, self.n_trunk + n_pages * PAGE_TOKENS, dtype=dtype, device=device)
-        reader.read(trunk_x_ND, *reader.text_rotary(0, self.n_trunk), self._scratch)
+        self._scratch = KVCache(config, self.n_prefix + n_pages * PAGE_TOKENS, dtype=dtype, device=device)
+        language.extend(prefix_x_ND, *language.text_rotary(0, self.n_prefix), self._scratch)
         self.n_appended = 0
         self.n_evicted = 0
 
@@ -90,9 +90,9 @@ class EvidenceRing:
     @property
     def n_bytes(self) -> int:
         """Of keys and values, fixed from the beginning."""
-        return sum(memory.keys_LHSD.nbytes + memory.values_LHSD.nbytes for memory in (self._kept, self._scratch))
+        return sum(cache.keys_LHSD.nbytes + cache.values_LHSD.nbytes for cache in (self._kept, self._scratch))
 
-    def held(self, number: int) -> Held | None:
+    def held(self, number: int) -> RingChunk | None:
         return self._held.get(number)
 
     def touch(self, number: int) -> bool:
@@ -103,7 +103,7 @@ class EvidenceRing:
 
     @torch.inference_mode()
     def append(self, number: int, chunk: Chunk, *, n_known: int = 0) -> None:
-        """Read a chunk; the oldest make room, and one too large is not kept.
+        """Prefill a chunk; the oldest make room, and one too large is not kept.
 
         Of a chunk that is here already, a beginning of the same, `n_known` tokens are not read again: speech that is
         still going on.
@@ -112,16 +112,16 @@ class EvidenceRing:
         if before is None:
             n_known = 0
         else:
-            known, slots = slice(self.n_trunk, self.n_trunk + n_known), before.slots_N[:n_known]
+            known, slots = slice(self.n_prefix, self.n_prefix + n_known), before.slots_N[:n_known]
             self._scratch.keys_LHSD[:, :, known] = self._kept.keys_LHSD.index_select(2, slots)
             self._scratch.values_LHSD[:, :, known] = self._kept.values_LHSD.index_select(2, slots)
-        self._scratch.n_used = self.n_trunk + n_known
+        self._scratch.n_used = self.n_prefix + n_known
         self.forget(number)
         n_pages = -(-chunk.n_tokens // PAGE_TOKENS)
         if n_pages > self.n_pages:
             return
-        cos, sin = self._reader.rotary(chunk.positions_3N[:, n_known:].to(chunk.x_ND.device))
-        self._reader.read(chunk.x_ND[n_known:], cos, sin, self._scratch, keys_only=True)
+        cos, sin = self._language.rotary(chunk.positions_3N[:, n_known:].to(chunk.x_ND.device))
+        self._language.extend(chunk.x_ND[n_known:], cos, sin, self._scratch, keys_only=True)
         self._keep(number, chunk, n_pages)
 
     def forget(self, number: int) -> None:
@@ -130,22 +130,22 @@ class EvidenceRing:
             self._free += held.pages
 
     @torch.inference_mode()
-    def lay_out(self, places: Sequence[Place], into: Memory) -> None:
+    def copy_window(self, places: Sequence[PlacedChunk], into: KVCache) -> None:
         """Trunk and the given chunks, in this order, as the beginning of `into`."""
         held = [self._held[place.number] for place in places]
-        n_trunk = self.n_trunk
-        into.keys_LHSD[:, :, :n_trunk] = self._scratch.keys_LHSD[:, :, :n_trunk]
-        into.values_LHSD[:, :, :n_trunk] = self._scratch.values_LHSD[:, :, :n_trunk]
-        into.n_used = n_trunk
+        n_prefix = self.n_prefix
+        into.keys_LHSD[:, :, :n_prefix] = self._scratch.keys_LHSD[:, :, :n_prefix]
+        into.values_LHSD[:, :, :n_prefix] = self._scratch.values_LHSD[:, :, :n_prefix]
+        into.n_used = n_prefix
         if not held:
             return
         slots = torch.cat([chunk.slots_N for chunk in held])
         by = torch.cat([place.shift * chunk.moves_3N for place, chunk in zip(places, held, strict=True)], 1)
-        cos, sin = self._reader.rotary(by.to(slots.device))
-        end = n_trunk + slots.shape[0]
+        cos, sin = self._language.rotary(by.to(slots.device))
+        end = n_prefix + slots.shape[0]
         keys = self._kept.keys_LHSD.index_select(2, slots)
-        into.keys_LHSD[:, :, n_trunk:end] = self._reader.turn(keys, cos, sin)
-        into.values_LHSD[:, :, n_trunk:end] = self._kept.values_LHSD.index_select(2, slots)
+        into.keys_LHSD[:, :, n_prefix:end] = self._language.rotate(keys, cos, sin)
+        into.values_LHSD[:, :, n_prefix:end] = self._kept.values_LHSD.index_select(2, slots)
         into.n_used = end
 
     def _keep(self, number: int, chunk: Chunk, n_pages: int) -> None:
@@ -157,8 +157,8 @@ class EvidenceRing:
         pages = tuple(self._free.pop() for _ in range(n_pages))
         starts = torch.tensor(pages)[:, None] * PAGE_TOKENS
         slots = (starts + torch.arange(PAGE_TOKENS)).flatten()[: chunk.n_tokens].to(chunk.x_ND.device)
-        read = slice(self.n_trunk, self.n_trunk + chunk.n_tokens)
+        read = slice(self.n_prefix, self.n_prefix + chunk.n_tokens)
         self._kept.keys_LHSD.index_copy_(2, slots, self._scratch.keys_LHSD[:, :, read])
         self._kept.values_LHSD.index_copy_(2, slots, self._scratch.values_LHSD[:, :, read])
-        self._held[number] = Held(slots, chunk.positions_3N, chunk.moves_3N, chunk.modality, pages)
+        self._held[number] = RingChunk(slots, chunk.positions_3N, chunk.moves_3N, chunk.modality, pages)
         self.n_appended += 1

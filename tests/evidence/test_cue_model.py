@@ -9,10 +9,10 @@ import torch
 from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
 from realtime.errors import EngineMissing
-from realtime.evidence.instruments import shell, state_of
+from realtime.evidence.cue_model import cue_model, cue_weights
 from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.stream import Reasoner
+from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Label, Question, SpeechSegment, VideoFrame, Window
 from realtime.towers.torch_runtime import TorchTowers
 
@@ -28,7 +28,7 @@ def beside() -> LoadedModel:
     folder = checkpoint.locate("nano")
     weights = checkpoint.load(folder, dtype=torch.bfloat16)
     reasoner, towers = Reasoner(weights, Vocabulary.read(folder)), TorchTowers(weights)
-    own = shell(weights.config, state_of(weights))
+    own = cue_model(weights.config, cue_weights(weights))
     return LoadedModel("nano", "torch", LABELS, reasoner, weights, towers, own)
 
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from realtime.engine.loading import LoadedModel, load
 from realtime.reason import prompt
-from realtime.reason.branches import told_before
+from realtime.reason.branches import labels_before_sections
 from realtime.reason.prompt import SECTIONS, Question
 from realtime.reason.sequence import READ_AT_S
 from realtime.records import (
@@ -53,7 +53,7 @@ def test_a_chain_goes_on_from_its_own_fast_labels(nano: LoadedModel) -> None:
     """Of each modality before what it says of it, of everything before it argues."""
 
     def told(window: Window) -> dict[str, str]:
-        opened = nano.thinker.look(window, ASK).openings
+        opened = nano.thinker.label_window(window, ASK).openings
         texts = {name: nano.thinker.vocabulary.text(opened[name]).removesuffix(f"<{name}>") for name in SECTIONS}
         return {name: text for name, text in texts.items() if text}
 
@@ -72,7 +72,7 @@ def test_a_chain_goes_on_from_its_own_fast_labels(nano: LoadedModel) -> None:
 
 def test_an_argument_is_told_of_face_and_voice_again_where_they_differ() -> None:
     def told(**labels: str) -> tuple[str, ...]:
-        return told_before(labels, has_face=True, has_speech=True)["coarse"]
+        return labels_before_sections(labels, has_face=True, has_speech=True)["coarse"]
 
     assert told(both="sad", face="sad", voice="happy") == ("sad", "sad", "happy")
     assert told(both="sad", face="happy", voice="happy") == ("sad",)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from realtime.engine.loading import LoadedModel, load
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.static_step import StaticSteps
-from realtime.reason import together
-from realtime.reason.stream import Reasoner
-from realtime.reason.together import MAX_ROWS, Seat, Together
+from realtime.reason import batched_decoder
+from realtime.reason.batched_decoder import MAX_ROWS, BatchedDecoder, DecodeSlot
+from realtime.reason.reasoner import Reasoner
 from realtime.records import ReasonDone
-from tests.model.random_models import drawn_model, read_memory
+from tests.model.random_models import drawn_model, prefilled
 from tests.reason.chains import in_lockstep, sections
 from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
 
@@ -34,13 +34,13 @@ def test_four_chains_together_say_what_each_says_alone(nano: LoadedModel, monkey
     thinker = nano.thinker
     alone = [sections(thinker, window) for window in WINDOWS]
     rows: list[int] = []
-    step_each = FusedLanguageModel.step_each
+    decode_step = FusedLanguageModel.decode_step
 
-    def counted(self: FusedLanguageModel, x: Tensor, cos: Tensor, sin: Tensor, memories: Sequence[Memory]) -> Tensor:
-        rows.append(len(memories))
-        return step_each(self, x, cos, sin, memories)
+    def counted(self: FusedLanguageModel, x: Tensor, cos: Tensor, sin: Tensor, caches: Sequence[KVCache]) -> Tensor:
+        rows.append(len(caches))
+        return decode_step(self, x, cos, sin, caches)
 
-    monkeypatch.setattr(FusedLanguageModel, "step_each", counted)
+    monkeypatch.setattr(FusedLanguageModel, "decode_step", counted)
     assert in_lockstep(thinker, WINDOWS) == alone
     assert max(rows) == len(WINDOWS)
     assert sum(rows) > 2 * len(rows), "most of their tokens were read together"
@@ -52,9 +52,9 @@ def test_in_lanes_they_say_the_same(nano: LoadedModel, ahead: bool) -> None:
     thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
     alone = [sections(thinker, window) for window in WINDOWS]
     lanes = Reasoner(nano.weights, nano.thinker.vocabulary)
-    lanes._together = Together(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2, 1280, ahead=ahead))
+    lanes._decoder = BatchedDecoder(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2, 1280, ahead=ahead))
     assert in_lockstep(lanes, WINDOWS) == alone
-    assert sorted(lanes._together._free) == [0, 1]
+    assert sorted(lanes._decoder._free) == [0, 1]
 
 
 def test_a_chain_given_up_leaves_its_seat(nano: LoadedModel) -> None:
@@ -67,24 +67,24 @@ def test_a_chain_given_up_leaves_its_seat(nano: LoadedModel) -> None:
     done = list(kept)[-1]
     assert isinstance(done, ReasonDone)
     assert str(dict(done.sections)) == alone
-    assert not nano.thinker._together.waiting
+    assert not nano.thinker._decoder.pending
 
 
-def seats(fused: FusedLanguageModel, n: int) -> tuple[Together, list[Seat]]:
-    shared = Together(fused)
+def slots(fused: FusedLanguageModel, n: int) -> tuple[BatchedDecoder, list[DecodeSlot]]:
+    shared = BatchedDecoder(fused)
     return shared, [
-        shared.seat(read_memory(fused, 5 + at, seed=at), next_position=5 + at, follows=at + 1) for at in range(n)
+        shared.open_slot(prefilled(fused, 5 + at, seed=at), next_position=5 + at, next_token=at + 1) for at in range(n)
     ]
 
 
-def write(taken: Sequence[Seat], n_tokens: int) -> list[list[int]]:
+def write(taken: Sequence[DecodeSlot], n_tokens: int) -> list[list[int]]:
     texts: list[list[int]] = [[] for _ in taken]
     for _ in range(n_tokens):
-        for seat, text in zip(taken, texts, strict=True):
-            token = seat.follows()
+        for slot, text in zip(taken, texts, strict=True):
+            token = slot.next_token()
             assert token is not None
             text.append(token)
-            seat.put(token)
+            slot.append(token)
     return texts
 
 
@@ -94,18 +94,18 @@ def test_without_memory_for_so_many_rows_passes_get_smaller_and_grow_again(
     """The allocator fails where it would: in the middle of a pass, with keys of the first layer written already."""
     plain, head = drawn_model()
     fused = FusedLanguageModel(plain, head)
-    expected = write(seats(fused, 5)[1], 12)
+    expected = write(slots(fused, 5)[1], 12)
 
     after_attention, most = FusedLanguageModel._after_attention, 2
 
     def allocate(self: FusedLanguageModel, layer: object, out: Tensor, x: Tensor, *, narrow: bool) -> Tensor:
         if narrow and x.shape[0] > most and layer is self._layers[1]:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.OutOfMemoryError("CUDA out of cache")
         return after_attention(self, layer, out, x, narrow=narrow)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FusedLanguageModel, "_after_attention", allocate)
-    monkeypatch.setattr(together, "GROW_AFTER", 40)
-    shared, taken = seats(fused, 5)
+    monkeypatch.setattr(batched_decoder, "GROW_AFTER", 40)
+    shared, taken = slots(fused, 5)
     assert write(taken, 12) == expected
     assert shared.max_rows < MAX_ROWS
     most = MAX_ROWS
@@ -116,18 +116,18 @@ def test_without_memory_for_so_many_rows_passes_get_smaller_and_grow_again(
 def test_without_memory_for_a_single_row_the_one_that_asked_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, head = drawn_model()
     fused = FusedLanguageModel(plain, head)
-    _, taken = seats(fused, 3)
+    _, taken = slots(fused, 3)
     expected = write(taken, 1)
 
     def full(*_: object, **__: object) -> Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise torch.OutOfMemoryError("CUDA out of cache")
 
     with monkeypatch.context() as patch:
         patch.setattr(FusedLanguageModel, "_after_attention", full)
         with pytest.raises(torch.OutOfMemoryError):
-            taken[0].follows()
-    taken[0].leave()
-    assert all(seat.follows() is not None for seat in taken[1:])
+            taken[0].next_token()
+    taken[0].close()
+    assert all(slot.next_token() is not None for slot in taken[1:])
     assert len(expected) == 3
 
 
@@ -136,16 +136,16 @@ def test_without_memory_for_another_window_those_that_wait_for_their_chain_are_r
 ) -> None:
     expected = [sections(nano.thinker, window) for window in WINDOWS]
     thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
-    alive: weakref.WeakSet[Memory] = weakref.WeakSet()
-    make = Memory.__init__
+    alive: weakref.WeakSet[KVCache] = weakref.WeakSet()
+    make = KVCache.__init__
 
-    def allocate(self: Memory, *shape: Any, **options: Any) -> None:
+    def allocate(self: KVCache, *shape: Any, **options: Any) -> None:
         if len(alive) >= 2:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise torch.OutOfMemoryError("CUDA out of cache")
         make(self, *shape, **options)
         alive.add(self)
 
-    monkeypatch.setattr(Memory, "__init__", allocate)
+    monkeypatch.setattr(KVCache, "__init__", allocate)
     labels = [thinker.fast_label(window, ASK) for window in WINDOWS]
     assert [label.source for label in labels] == ["fast"] * len(WINDOWS)
     assert [sections(thinker, window) for window in WINDOWS] == expected

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import torch
 
-from realtime.model.fused import FusedLanguageModel, Memory
+from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.branches import Laid
-from realtime.reason.ring import BESIDE_PER_S, KEPT_S, EvidenceRing, Place
+from realtime.reason.branches import WindowCache
+from realtime.reason.kv_ring import BESIDE_PER_S, KEPT_S, KVCacheRing, PlacedChunk
 from realtime.reason.sequence import (
     READ_AT_S,
     frame_chunk,
@@ -35,7 +35,7 @@ class SessionRing:
     def __init__(
         self,
         model: EmoThinker,
-        reader: FusedLanguageModel,
+        language: FusedLanguageModel,
         vocabulary: Vocabulary,
         question: prompt.Question,
         *,
@@ -46,11 +46,11 @@ class SessionRing:
         self._model = model
         self._vocabulary = vocabulary
         self._closed = closed
-        trunk_ids = vocabulary.ids(prompt.trunk_text(model.config.emotion.prompt, question))
-        self._base = len(trunk_ids)
+        prefix_ids = vocabulary.ids(prompt.prefix_text(model.config.emotion.prompt, question))
+        self._base = len(prefix_ids)
         per_s = (model.config.emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S
-        trunk = model.embed(torch.tensor(trunk_ids, device=model.device))
-        self.ring = EvidenceRing(reader, trunk, n_tokens=KEPT_S * per_s)
+        trunk = model.embed(torch.tensor(prefix_ids, device=model.device))
+        self.ring = KVCacheRing(language, trunk, n_tokens=KEPT_S * per_s)
         self._read_at = self._base + round(READ_AT_S * model.config.position_id_per_seconds)
         self._next = 0
 
@@ -59,7 +59,7 @@ class SessionRing:
         self._closed(self.number)
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
-        """Read a frame; returns it with its place in the ring."""
+        """Prefill a frame; returns it with its place in the ring."""
         chunk = frame_chunk(
             self._model,
             self._vocabulary,
@@ -94,7 +94,7 @@ class SessionRing:
         if evidence.ring == self.number:
             self.ring.forget(evidence.number)
 
-    def lay_out(self, window: Window, *, n_more: int) -> Laid | None:
+    def window_cache(self, window: Window, *, n_more: int) -> WindowCache | None:
         """The window, with `n_more` free slots behind it; None where some of its evidence is not here any more."""
         origin_s, base = origin_of(window), self._base
         timed: list[tuple[FrameEvidence | SpeechEvidence, int]]
@@ -105,11 +105,11 @@ class SessionRing:
             held = self.ring.held(part.number) if part.ring == self.number else None
             if held is None:
                 return None
-            place = Place(part.number, t - self._read_at)
+            place = PlacedChunk(part.number, t - self._read_at)
             places.append(place)
             parts.append((held.modality, held.slots_N.shape[0]))
             next_position = max(next_position, held.last_position(place.shift) + 1)
         n_slots = base + sum(n for _, n in parts) + n_more
-        memory = Memory(self._model.config.text, n_slots, dtype=self._model.dtype, device=self._model.device)
-        self.ring.lay_out(places, memory)
-        return Laid(memory, tuple(parts), next_position)
+        cache = KVCache(self._model.config.text, n_slots, dtype=self._model.dtype, device=self._model.device)
+        self.ring.copy_window(places, cache)
+        return WindowCache(cache, tuple(parts), next_position)

@@ -16,14 +16,14 @@ from realtime.model.thinker import EmoThinker
 from realtime.towers.choice import Towers
 
 
-def state_of(weights: EmoThinker) -> dict[str, Tensor]:
+def cue_weights(weights: EmoThinker) -> dict[str, Tensor]:
     """Experts and projectors as a CPU computes with them: float32; counters of normalisation layers stay whole."""
     state = weights.emotion.state_dict()
     plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     return {key: tensor.cpu().contiguous() for key, tensor in plain.items()}
 
 
-def shell(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
+def cue_model(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
     """A model that has nothing else: its towers and language model are shapes without weights.
 
     Raises RuntimeError for a state of another model.
@@ -34,23 +34,23 @@ def shell(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
     return model.eval().requires_grad_(False)
 
 
-class Fetched:
+class TowersOnCpu:
     """Towers elsewhere, for who works on the CPU in float32."""
 
     def __init__(self, towers: Towers) -> None:
         self._towers = towers
 
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        return [fetched(output) for output in self._towers.vision(inputs)]
+        return [on_cpu(output) for output in self._towers.vision(inputs)]
 
     def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return fetched(self._towers.audio(inputs))
+        return on_cpu(self._towers.audio(inputs))
 
 
-def fetched(tensor: Tensor) -> Tensor:
+def on_cpu(tensor: Tensor) -> Tensor:
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu()
 
 
-def fetching(query: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def query_on_cpu(query: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The embedded question, likewise: the towers take it with their other inputs."""
-    return lambda question: fetched(query(question))
+    return lambda question: on_cpu(query(question))
