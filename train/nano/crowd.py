@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from realtime.model.experts import EXPERT_LABELS
+from train.arrays import Bools, Floats, Int64
 from train.command import run_command
 
 COLUMNS = {"happy": "H", "sad": "S", "neutral": "N", "angry": "A", "disgust": "D", "fear": "F"}
@@ -33,17 +34,17 @@ SMOOTHING = 0.03
 class CrowdVotes:
     """(N, 6) vote shares of each clip, over SIX, by what was shown."""
 
-    voice: np.ndarray
-    face: np.ndarray
-    both: np.ndarray
-    actor: np.ndarray
+    voice: Floats
+    face: Floats
+    both: Floats
+    actor: Int64
     intended: tuple[str, ...]
     file: tuple[str, ...]
 
 
 def load(folder: Path) -> CrowdVotes:
     """Read `crema_d/tabulatedVotes.csv`: the first digit of the row number says what was shown."""
-    shares: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    shares: dict[str, dict[str, Floats]] = defaultdict(dict)
     with (folder / "crema_d" / "tabulatedVotes.csv").open(newline="", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             counts = np.array([float(row[COLUMNS[label]]) for label in SIX])
@@ -63,11 +64,11 @@ def load(folder: Path) -> CrowdVotes:
 class Teacher:
     """p(what people see and hear together | what they hear, what they see)."""
 
-    def __init__(self, weights: np.ndarray, bias: np.ndarray) -> None:
+    def __init__(self, weights: Floats, bias: Floats) -> None:
         self.weights, self.bias = weights, bias
 
     @staticmethod
-    def features(face_N6: np.ndarray, voice_N6: np.ndarray) -> np.ndarray:
+    def features(face_N6: Floats, voice_N6: Floats) -> Floats:
         """Shares, their logarithms and their products, (N, 6, 5): each label is described by its own five numbers."""
         return np.stack(
             [
@@ -81,7 +82,7 @@ class Teacher:
         )
 
     @classmethod
-    def fit(cls, face_N6: np.ndarray, voice_N6: np.ndarray, both_N6: np.ndarray) -> Teacher:
+    def fit(cls, face_N6: Floats, voice_N6: Floats, both_N6: Floats) -> Teacher:
         """Soft-label maximum likelihood with a small ridge (L-BFGS), over SIX; extended to the seven by the mean."""
         x = torch.from_numpy(cls.features(face_N6, voice_N6)).float()
         target = torch.from_numpy(both_N6).float()
@@ -95,14 +96,14 @@ class Teacher:
             logits = (x * weights).sum(-1) + x[:, :, 0] @ cross[0] + x[:, :, 1] @ cross[1] + bias
             loss = -(target * torch.log_softmax(logits, -1)).sum(1).mean()
             loss = loss + 1e-3 * (weights.square().sum() + cross.square().sum())
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
         return cls._extend(weights.detach().numpy(), cross.detach().numpy(), bias.detach().numpy())
 
     @classmethod
-    def _extend(cls, weights: np.ndarray, cross: np.ndarray, bias: np.ndarray) -> Teacher:
+    def _extend(cls, weights: Floats, cross: Floats, bias: Floats) -> Teacher:
         """From SIX to EXPERT_LABELS; a label the crowd never had gets the mean label's coefficients."""
         n, places = len(EXPERT_LABELS), [EXPERT_LABELS.index(label) for label in SIX]
         full = np.tile(weights.mean(0), (n, 1))
@@ -113,18 +114,18 @@ class Teacher:
         full_bias[places] = bias
         return cls(np.concatenate([full.ravel(), full_cross.ravel()]), full_bias)
 
-    def __call__(self, face_N7: np.ndarray, voice_N7: np.ndarray) -> np.ndarray:
+    def __call__(self, face_N7: Floats, voice_N7: Floats) -> Floats:
         """(N, 7) shares over EXPERT_LABELS, from shares over EXPERT_LABELS."""
         n = len(EXPERT_LABELS)
         weights, cross = self.weights[: n * 5].reshape(n, 5), self.weights[n * 5 :].reshape(2, n, n)
         x = self.features(face_N7, voice_N7)
         logits = (x * weights).sum(-1) + face_N7 @ cross[0] + voice_N7 @ cross[1] + self.bias
         logits -= logits.max(1, keepdims=True)
-        shares: np.ndarray = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        shares: Floats = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         return shares
 
 
-def expected_voice_votes(votes: CrowdVotes) -> np.ndarray:
+def expected_voice_votes(votes: CrowdVotes) -> Floats:
     """(7, 7) the mean vote on voices heard as each label: what a crowd is expected to say of a voice acted so.
 
     CREMA-D has no surprise: there most votes are for it.
@@ -139,14 +140,14 @@ def expected_voice_votes(votes: CrowdVotes) -> np.ndarray:
     return np.stack(heard)
 
 
-def seven(shares_N6: np.ndarray) -> np.ndarray:
+def seven(shares_N6: Floats) -> Floats:
     """Shares over SIX as shares over EXPERT_LABELS, surprise at 0."""
     wide = np.zeros((len(shares_N6), len(EXPERT_LABELS)))
     wide[:, [EXPERT_LABELS.index(label) for label in SIX]] = shares_N6
     return wide
 
 
-def clear(shares: np.ndarray) -> np.ndarray:
+def clear(shares: Floats) -> Bools:
     """Rows whose most-voted label stands alone."""
     ordered = np.sort(shares, axis=1)
     return ordered[:, -1] > ordered[:, -2]

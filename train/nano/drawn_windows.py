@@ -13,6 +13,7 @@ from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import Float32
+from train.arrays import Floats
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.nano import crowd, ferplus, ravdess
 from train.nano.voice_expert import Voices
@@ -58,7 +59,7 @@ class DrawnWindow:
         """Rows of all sentences, oldest first."""
         return (*self.earlier_rows, self.voice_row) if self.voice_row >= 0 else ()
 
-    def told(self, looks: Mapping[str, np.ndarray]) -> DrawnWindow:
+    def told(self, looks: Mapping[str, Floats]) -> DrawnWindow:
         """The same, with a chain that says what `looks`, by label branch, finds in face and voice alone and in both."""
         if not looks:
             return self
@@ -71,11 +72,12 @@ class DrawnWindow:
         return replace(self, sections=Writer(self.words).chain(seen))
 
 
-def one_label(shares_7: np.ndarray, label: int) -> np.ndarray:
+def one_label(shares_7: Floats, label: int) -> Floats:
     """The same with `label` well ahead: of two that are close a model as small as nano names one twice."""
-    raised = shares_7.copy()
+    raised: Floats = shares_7.copy()
     raised[label] = shares_7.max() + 0.25
-    return raised / raised.sum()
+    raised /= raised.sum()
+    return raised
 
 
 class WindowSampler:
@@ -105,7 +107,7 @@ class WindowSampler:
         self.neutral = np.array([stored[name]["neutral"] for name in CUES])
         self.spread = np.array([stored[name]["spread"] for name in CUES])
 
-    def voice_shares(self, label: int, verdict_7: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def voice_shares(self, label: int, verdict_7: Floats, rng: np.random.Generator) -> Floats:
         """What a crowd says of a voice acted as `label`: the votes of a CREMA-D clip that was heard so.
 
         Of a few such clips the one whose votes lie nearest to what the expert hears is taken, so that a voice that
@@ -114,7 +116,7 @@ class WindowSampler:
         rows = self.votes_by_label[label]
         if len(rows):
             candidates = self.voice_votes[rng.choice(rows, N_CANDIDATES)]
-            shares: np.ndarray = candidates[int((candidates @ np.exp(verdict_7)).argmax())]
+            shares: Floats = candidates[int((candidates @ np.exp(verdict_7)).argmax())]
             return shares
         weights = np.full(len(EXPERT_LABELS), 0.4)
         weights[label] = 5.0

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from realtime.model.experts import FaceExpert
+from realtime.records import Float32, UInt8
 from train.command import run_command
 from train.nano import ferplus
 
@@ -69,8 +70,8 @@ def augment(crops_B1HW: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def log_probabilities(model: FaceExpert, crops_NHW: np.ndarray, batch: int = 512) -> np.ndarray:
-    """(N, 7) log-probabilities; a face and its mirror image are averaged, as in serving."""
+def log_probabilities(model: nn.Module, crops_NHW: UInt8, batch: int = 512) -> Float32:
+    """(N, 7) log-probabilities by a `FaceExpert`; a face and its mirror image are averaged, as in serving."""
     model.eval()
     parts = []
     for start in range(0, len(crops_NHW), batch):
@@ -101,8 +102,9 @@ def main() -> None:
     weight = torch.from_numpy(((1 / 7) / frequency) ** 0.25).float()
 
     # Channels last: a third faster on CPUs.
-    model = FaceExpert().to(memory_format=torch.channels_last)
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
+    model = FaceExpert()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.02)
     steps = len(train) // args.batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, total_steps=steps * args.epochs, pct_start=0.2)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
+from realtime.records import Float32, UInt8
+from train.arrays import AnyArray, Int64
 
 ENLARGED_PX = 192
 MARGIN_PX = 96
@@ -22,19 +24,20 @@ THINKER_EVERY = 6
 class Faces:
     """The usable faces: those whose majority vote is one of the seven labels."""
 
-    images_NHW: np.ndarray
+    images_NHW: UInt8
     "(N, 48, 48) uint8."
-    votes_N7: np.ndarray
+    votes_N7: Float32
     "(N, 7) float32, vote shares over EXPERT_LABELS, single stray votes removed (as FER+ itself does)."
-    split_N: np.ndarray
-    index_N: np.ndarray
+    split_N: AnyArray
+    index_N: Int64
     "Row in the file."
 
     @property
-    def labels_N(self) -> np.ndarray:
-        return self.votes_N7.argmax(1)
+    def labels_N(self) -> Int64:
+        labels_N: Int64 = self.votes_N7.argmax(1)
+        return labels_N
 
-    def part(self, name: str) -> np.ndarray:
+    def part(self, name: str) -> Int64:
         """Indices of `train`, its halves `expert` and `thinker` (kept from the experts), `valid` or `test`."""
         held = self.index_N % THINKER_EVERY == 0
         masks = {
@@ -62,7 +65,7 @@ def load(folder: Path) -> Faces:
     return Faces(images[index], shares.astype(np.float32), split[index], index)
 
 
-def as_camera_frame(image_HW: np.ndarray, *, wall: bool = True) -> np.ndarray:
+def as_camera_frame(image_HW: UInt8, *, wall: bool = True) -> UInt8:
     """(48, 48) uint8 → (384, 384, 3) uint8: enlarged, before a plain wall of the picture's mean grey.
 
     Without `wall` the picture's edge is repeated instead, which draws streaks around the head: for training, where
@@ -71,14 +74,12 @@ def as_camera_frame(image_HW: np.ndarray, *, wall: bool = True) -> np.ndarray:
     import cv2  # comes with MediaPipe; training alone needs it
 
     big = cv2.resize(image_HW, (ENLARGED_PX, ENLARGED_PX), interpolation=cv2.INTER_CUBIC)
-    sides = (MARGIN_PX,) * 4
-    if wall:
-        framed = cv2.copyMakeBorder(big, *sides, cv2.BORDER_CONSTANT, value=float(image_HW.mean()))
-    else:
-        framed = cv2.copyMakeBorder(big, *sides, cv2.BORDER_REPLICATE)
-    return np.repeat(framed[..., None], 3, axis=2)
+    border = cv2.BORDER_CONSTANT if wall else cv2.BORDER_REPLICATE
+    grey = (float(image_HW.mean()),)
+    framed = cv2.copyMakeBorder(big, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, border, value=grey)
+    return np.repeat(np.asarray(framed, np.uint8)[..., None], 3, axis=2)
 
 
-def picture_in_frame() -> np.ndarray:
+def picture_in_frame() -> Float32:
     """(384, 384) float32: 1 where `as_camera_frame` shows the picture itself, 0 where it had to invent a background."""
     return np.pad(np.ones((ENLARGED_PX, ENLARGED_PX), np.float32), MARGIN_PX)

@@ -13,6 +13,7 @@ from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason import calibrate
 from realtime.records import Label
+from train.arrays import Floats, Int64
 from train.metrics import calibration_error
 
 UNSURE_BELOW = 0.4
@@ -24,34 +25,34 @@ BIAS_RIDGE = 0.02
 @dataclass(frozen=True)
 class AnsweredWindow:
     state: str
-    log_p: np.ndarray
+    log_p: Floats
     "(7,) or, with both modalities, (3, 7): uncalibrated log-probabilities of the fast label, of face and voice alone."
     chain: int
     "Index of the chain's label, −1 for none."
-    target: np.ndarray
+    target: Floats
     "(7,) vote shares."
     counts: float
     "For how many it stands, where a face is alone: more, the less often such faces are drawn than met."
 
 
-def uncalibrated(label: Label) -> np.ndarray:
+def uncalibrated(label: Label) -> Floats:
     parts = [label.probabilities, *((label.conflict.face, label.conflict.voice) if label.conflict else ())]
-    rows = np.log(np.maximum([[part[name] for name in EXPERT_LABELS] for part in parts], 1e-9))
+    rows: Floats = np.log(np.maximum([[part[name] for name in EXPERT_LABELS] for part in parts], 1e-9))
     return rows if label.conflict else rows[0]
 
 
-def log_softmax(scores: np.ndarray) -> np.ndarray:
+def log_softmax(scores: Floats) -> Floats:
     shifted = scores - scores.max(1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return result
 
 
-def majority_nll(scores: np.ndarray, target: np.ndarray) -> float:
+def majority_nll(scores: Floats, target: Floats) -> float:
     """Mean negative log-likelihood of the majority vote."""
     return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
 
 
-def fit_state(log_p_NB7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats) -> tuple[Floats, Floats]:
     """Weights (B,) of the branches and (7,) biases of the most likely calibration."""
     scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
     weight = torch.from_numpy(weight_N / weight_N.sum())
@@ -63,10 +64,10 @@ def fit_state(log_p_NB7: np.ndarray, target_N: np.ndarray, weight_N: np.ndarray)
         optimizer.zero_grad()
         nll = F.cross_entropy((scores * counts[:, None]).sum(1) + bias, target, reduction="none")
         loss = (weight * nll).sum() + BIAS_RIDGE * bias.square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return counts.detach().numpy(), bias.detach().numpy()
 
 
@@ -101,14 +102,15 @@ def fit(answered: list[AnsweredWindow]) -> Calibration:
     return Calibration(fast, biases, alone, {"bonus": round(float(bonus), 3)}, UNSURE_BELOW)
 
 
-def calibrated(answered: list[AnsweredWindow], calibration: Calibration) -> np.ndarray:
+def calibrated(answered: list[AnsweredWindow], calibration: Calibration) -> Floats:
     """(N, 7) log-probabilities of the fast labels as they are told."""
     told = []
     for a in answered:
         scores = [dict(zip(EXPERT_LABELS, row, strict=True)) for row in np.atleast_2d(a.log_p).tolist()]
         alone = dict(zip(("face", "voice"), scores[1:], strict=False))
         told.append(list(calibrate.fast(scores[0], a.state, calibration, alone=alone).values()))
-    return np.log(np.maximum(told, 1e-9))
+    log_p: Floats = np.log(np.maximum(told, 1e-9))
+    return log_p
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from realtime.evidence import baseline
 from realtime.evidence.baseline import fit_population, fit_voice_population
 from realtime.evidence.cues import CUES, geometry, head_pose, raw_cues
 from realtime.model.experts import EXPERT_LABELS
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment, UInt8
 from realtime.towers.preprocess import crop_face, log_mel, to_grey
+from train.arrays import AnyArray
 from train.command import run_command
 from train.nano import ferplus, ravdess
 
@@ -30,7 +31,7 @@ N_MEL_FRAMES = 400
 "Mel frames kept of a segment for the voice expert (4 s); longer ones are cut in the middle."
 
 
-def face_of(image_HW: np.ndarray, *, wall: bool) -> dict[str, np.ndarray] | None:
+def face_of(image_HW: UInt8, *, wall: bool) -> dict[str, AnyArray] | None:
     """Mesh, crop, cues, pose and geometry of one 48×48 face, as the live program measures them; None without a mesh."""
     from realtime.evidence.faces import mesh_of_face
 
@@ -53,18 +54,18 @@ def face_of(image_HW: np.ndarray, *, wall: bool) -> dict[str, np.ndarray] | None
     }
 
 
-def to_bytes(grey: Float32) -> np.ndarray:
+def to_bytes(grey: Float32) -> UInt8:
     return np.clip(grey * 255.0 + 0.5, 0, 255).astype(np.uint8)
 
 
-def faces_of(images_NHW: np.ndarray) -> list[dict[str, np.ndarray] | None]:
+def faces_of(images_NHW: UInt8) -> list[dict[str, AnyArray] | None]:
     return [face_of(image, wall=index % 2 == 0) for index, image in enumerate(images_NHW)]
 
 
 def prepare_faces(data: Path, work: Path) -> None:
     faces = ferplus.load(data)
     n = len(faces.index_N)
-    out = {
+    out: dict[str, AnyArray] = {
         "mesh": np.zeros((n, 478, 3), np.float16),
         "crops": faces.images_NHW.copy(),  # where no mesh fits, the picture itself: it is cut tightly already
         "inside": np.full_like(faces.images_NHW, 255),
@@ -111,15 +112,16 @@ def roughened(samples_N: Float32, seed: int) -> Float32:
         coloured[lag:] += colour * coloured[:-lag]
     level = np.sqrt(np.mean(samples_N**2)) / (np.sqrt(np.mean(coloured**2)) + 1e-9)
     mixed = samples_N + coloured * level * 10 ** (-rng.uniform(8, 30) / 20)
-    return np.clip(mixed * 10 ** (rng.uniform(-18, 6) / 20), -1, 1).astype(np.float32)
+    rough: Float32 = np.clip(mixed * 10 ** (rng.uniform(-18, 6) / 20), -1, 1).astype(np.float32)
+    return rough
 
 
-def voice_of(job: tuple[Path, str]) -> list[dict[str, np.ndarray]]:
+def voice_of(job: tuple[Path, str]) -> list[dict[str, AnyArray]]:
     """Measurements of one clip, first as it is, then through a worse microphone."""
     from realtime.evidence.voice import voice_features
 
     clean = ravdess.read_samples(*job)
-    rows = []
+    rows: list[dict[str, AnyArray]] = []
     for samples in (clean, roughened(clean, seed=zlib.crc32(job[1].encode()))):
         segment = longest_speech(samples)
         values, features = voice_features(segment.samples_N)
@@ -164,10 +166,10 @@ def fit_populations(data: Path, work: Path) -> None:
     path.write_text(json.dumps({"face": face, "voice": voice}) + "\n", encoding="utf-8")
 
 
-def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def save(path: Path, arrays: dict[str, AnyArray]) -> None:
     """A file is whole or absent."""
     temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    np.savez(temporary, **arrays)
     temporary.replace(path)
 
 

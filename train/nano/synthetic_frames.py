@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.model.selectors import focal_mask
-from realtime.records import Box, Float32
+from realtime.records import Box, Float32, UInt8
 from realtime.towers.preprocess import PATCH_PX, TOKEN_PX, patchify
+from train.arrays import Floats
 from train.nano import ferplus
 
 FRAME_PX = 224
@@ -49,7 +50,7 @@ class SceneFrame:
         return focal_mask(boxes, rows=SIDE, columns=SIDE, token_px=TOKEN_PX, dilation_px=DILATION_PATCHES * PATCH_PX)
 
 
-def mesh_bounds(mesh_N3: np.ndarray) -> np.ndarray:
+def mesh_bounds(mesh_N3: Floats) -> Floats:
     """(x0, y0, x1, y1) of the face in pixels of its 48×48 picture."""
     inner = ferplus.ENLARGED_PX + 2 * ferplus.MARGIN_PX
     points = (mesh_N3[:468, :2].astype(np.float32) * inner - ferplus.MARGIN_PX) * 48 / ferplus.ENLARGED_PX
@@ -68,7 +69,7 @@ def backdrop(rng: np.random.Generator) -> Tensor:
     return image
 
 
-def paste(image: Tensor, face_HW: np.ndarray, bounds: np.ndarray, scale: float, centre: tuple[float, float]) -> Box:
+def paste(image: Tensor, face_HW: UInt8, bounds: Floats, scale: float, centre: tuple[float, float]) -> Box:
     """Paste a 48×48 face `scale` times enlarged so that its mesh is centred there; returns its box in 0–1."""
     size = max(12, round(48 * scale))
     face = torch.from_numpy(face_HW.astype(np.float32) / 255.0)[None, None]
@@ -87,7 +88,7 @@ def paste(image: Tensor, face_HW: np.ndarray, bounds: np.ndarray, scale: float, 
     return (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
 
 
-def compose(images_NHW: np.ndarray, meshes: np.ndarray, rows: list[int], rng: np.random.Generator) -> SceneFrame:
+def compose(images_NHW: UInt8, meshes: Floats, rows: list[int], rng: np.random.Generator) -> SceneFrame:
     """One frame with the faces `rows` in it, the largest about 96 px wide, as `people_region` frames them."""
     image = backdrop(rng)
     pasted: list[Pasted] = []

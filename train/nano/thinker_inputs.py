@@ -16,6 +16,8 @@ from torch import nn
 
 from realtime.model.experts import FaceExpert
 from realtime.model.thinker import EmoThinker
+from realtime.records import Box
+from train.arrays import Floats
 from train.nano import synthetic_frames
 from train.nano.drawn_windows import DrawnWindow, WindowSampler
 from train.nano.face_expert import before_backgrounds, log_probabilities
@@ -48,7 +50,10 @@ class FramePool:
         with np.load(work / "crops.npz") as file:
             meshes = file["mesh"]
         rng = np.random.default_rng(n_entries)
-        tokens, focal, boxes, entries = [], [], [], []
+        tokens: list[torch.Tensor] = []
+        focal: list[torch.Tensor] = []
+        boxes: list[list[Box]] = []
+        entries: list[tuple[list[int], list[int]]] = []
         pending: list[synthetic_frames.SceneFrame] = []
         started = time.monotonic()
 
@@ -106,7 +111,7 @@ class ThinkerInputs:
                 for row, tokens in zip(part_rows, audio_tokens(towers.thinker.audio_tower, mels), strict=True):
                     self.sound[int(row)] = tokens.half()
 
-    def instrument_shares(self, drawn: DrawnWindow) -> dict[str, np.ndarray]:
+    def instrument_shares(self, drawn: DrawnWindow) -> dict[str, Floats]:
         """Shares (7,) by label branch, as the experts and the crowd's way of settling them have it; {}: nobody."""
         face = np.exp(self.face_verdicts[drawn.face_rows[0]]) if drawn.face_rows else None
         voice = np.exp(self.voice_verdicts[drawn.order, drawn.voice_row]) if drawn.voice_row >= 0 else None

@@ -24,6 +24,8 @@ from realtime.evidence.cues import CUES
 from realtime.model.audio import AudioTower, n_tokens, split_chunks
 from realtime.model.config import ModelConfig
 from realtime.model.vision import VisionTower, window_plan
+from realtime.records import Float32
+from train.arrays import Floats, Int64
 from train.command import run_command
 from train.nano import config as nano_config
 from train.nano import ferplus, ravdess, synthetic_frames
@@ -34,7 +36,7 @@ N_PROSODY = 10
 SAVE_EVERY_S = 60.0
 
 
-def geometry_basis(geometry_N: np.ndarray, n: int = nano_config.FACE_GEOMETRY) -> tuple[np.ndarray, np.ndarray]:
+def geometry_basis(geometry_N: Floats, n: int = nano_config.FACE_GEOMETRY) -> tuple[Float32, Float32]:
     """Mean (936,) and whitening basis (936, n) of aligned meshes: principal components scaled to unit variance."""
     wide = geometry_N.astype(np.float32)
     mean = wide.mean(0)
@@ -85,7 +87,7 @@ class Trainer:
 
     def update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([*self.tower.parameters(), *self.heads.parameters()], 1.0)
         self.optimizer.step()
         self.n_steps += 1
@@ -128,7 +130,7 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
     trainer = Trainer(tower, heads, work / "vision.pt", minutes=minutes, peak=1e-3)
     batch, tracked = 16, 0.0
 
-    def losses(rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def losses(rows: Int64, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         frames = [synthetic_frames.compose(faces.images_NHW, meshes, [int(row)], rng) for row in rows]
         tokens = vision_tokens(tower, frames)
         focal = torch.stack([frame.focal for frame in frames]).float()
@@ -184,7 +186,7 @@ def train_audio(data: Path, work: Path, config: ModelConfig, minutes: float) -> 
     )
     trainer = Trainer(tower, heads, work / "audio.pt", minutes=minutes, peak=1e-3)
 
-    def losses(rows: np.ndarray, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def losses(rows: Int64, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mels = [torch.from_numpy(voices.mel[row][:, : voices.n_frames[row]].astype(np.float32)) for row in rows]
         pooled = torch.stack([tokens.mean(0) for tokens in audio_tokens(tower, mels)])
         logits = heads["label"](pooled)

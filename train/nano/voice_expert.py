@@ -19,6 +19,8 @@ from torch import Tensor
 
 from realtime.evidence.baseline import VOICE_PSEUDO_COUNT, Z_LIMIT, population
 from realtime.model.experts import VoiceExpert
+from realtime.records import Float32
+from train.arrays import Int64
 from train.command import run_command
 from train.nano import ravdess
 
@@ -27,9 +29,7 @@ ORDERS = 6
 "Running orders in which every clip gets a verdict: early in a session and late."
 
 
-def live_features(
-    features_NP: np.ndarray, sessions_N: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def live_features(features_NP: Float32, sessions_N: Int64, rng: np.random.Generator) -> tuple[Float32, Int64]:
     """Features as `VoiceBaseline` would give them in one random order of each session, and each clip's place."""
     stored = population()["voice"]
     mean, spread = np.array(stored["mean"]), np.array(stored["spread"])
@@ -68,7 +68,7 @@ class Voices:
         self.clean = self.sessions < 100
 
 
-def fit(voices: Voices, rows: np.ndarray, *, epochs: int, seed: int) -> VoiceExpert:
+def fit(voices: Voices, rows: Int64, *, epochs: int, seed: int) -> VoiceExpert:
     torch.manual_seed(seed)
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     model = VoiceExpert(voices.features.shape[1])
@@ -99,7 +99,7 @@ def fit(voices: Voices, rows: np.ndarray, *, epochs: int, seed: int) -> VoiceExp
 
 
 @torch.no_grad()
-def verdicts(model: VoiceExpert, voices: Voices, rows: np.ndarray, live: np.ndarray) -> np.ndarray:
+def verdicts(model: VoiceExpert, voices: Voices, rows: Int64, live: Float32) -> Float32:
     """(len(rows), 7) log-probabilities."""
     parts = [
         model(

@@ -27,6 +27,7 @@ from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings, RollingBuffer
 from realtime.records import (
     ClockTick,
+    Float32,
     FrameEvidence,
     Item,
     Question,
@@ -64,7 +65,7 @@ class SpeechHeard:
     """One stretch of speech of the window."""
 
     evidence: SpeechEvidence
-    samples_N: np.ndarray
+    samples_N: Float32
     cues: Mapping[str, Any]
     "Keyword arguments of `tokens.with_voice_cues`."
 

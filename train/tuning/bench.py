@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             hidden = model.thinker.model(x, positions, mask)
             logits = model.thinker.lm_head(hidden[0, -n_answer:])
         loss = F.cross_entropy(logits.float(), targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return loss.item()

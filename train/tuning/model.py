@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,7 +31,7 @@ from train.tuning.data import AnnotatedWindow
 def recompute(model: EmoThinker) -> None:
     """Turn gradient checkpointing on: layers keep their inputs alone and are computed again on the way back."""
     for layer in model.thinker.model.layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)  # type: ignore[assignment]
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 class Trainee(nn.Module):
@@ -50,7 +50,8 @@ class Trainee(nn.Module):
 
     @property
     def thinker(self) -> EmoThinker:
-        model = self.net.get_base_model() if hasattr(self.net, "get_base_model") else self.net
+        base: Callable[[], nn.Module] | None = getattr(self.net, "get_base_model", None)
+        model = base() if base is not None else self.net
         assert isinstance(model, EmoThinker)
         return model
 

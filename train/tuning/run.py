@@ -84,19 +84,21 @@ class EmotionTrainer(Trainer):
         self._parts: dict[str, list[Tensor]] = {}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Balanced:
-        windows: AnnotatedWindows = train_dataset if train_dataset is not None else self.train_dataset
+        windows = train_dataset if train_dataset is not None else self.train_dataset
+        assert isinstance(windows, AnnotatedWindows)
         labels = [record["clip"]["label"] for record in windows.records]
         return Balanced(labels, power=self._balance, seed=self.args.seed)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
+            trained: Any = model or self.model
             groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-            for name, parameter in (model or self.model).named_parameters():
+            for name, parameter in trained.named_parameters():
                 if parameter.requires_grad:
                     # Gates, norms and biases are no weights that decay should pull to nothing.
                     decay = self.args.weight_decay if parameter.dim() > 1 else 0.0
                     groups.setdefault((self._lr_of(name), decay), []).append(parameter)
-            kind, options = self.get_optimizer_cls_and_kwargs(self.args, model or self.model)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
             grouped = [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
             self.optimizer = kind(grouped, **options)
         return self.optimizer
@@ -118,7 +120,8 @@ class EmotionTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         if not self.args.should_save:
             return
-        folder = Path(output_dir or self.args.output_dir)
+        assert self.model is not None
+        folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         state = self.model.state_dict() if state_dict is None else state_dict
         trained = {name for name, parameter in self.model.named_parameters() if parameter.requires_grad}
@@ -130,7 +133,9 @@ class EmotionTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         found = load_file(Path(resume_from_checkpoint) / TRAINED)
-        result = (model or self.model).load_state_dict(found, strict=False)
+        loaded = model or self.model
+        assert loaded is not None
+        result = loaded.load_state_dict(found, strict=False)
         if result.unexpected_keys:
             raise RealtimeError(
                 f"{resume_from_checkpoint} was trained with other settings (first {result.unexpected_keys[0]}).",
@@ -146,7 +151,7 @@ def training_arguments(args: argparse.Namespace, *, full: bool) -> TrainingArgum
     dtype, on_gpu = precision(args), torch.cuda.is_available() and not args.cpu
     os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(args.out / "curves"))
     many = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    sharded = {}
+    sharded: dict[str, Any] = {}
     if full and many:
         wrap = {"version": 2, "transformer_layer_cls_to_wrap": LAYERS, "reshard_after_forward": True}
         sharded = {"fsdp": True, "fsdp_config": wrap}
@@ -225,10 +230,10 @@ def train(
         args.out.mkdir(parents=True, exist_ok=True)
         refuse_other_data(args.out, described, fresh=args.fresh)
         write_json(args.out / "run.json", described)
-    last = None if args.fresh else newest_checkpoint(Path(settings.output_dir))
+    last = None if args.fresh else newest_checkpoint(Path(str(settings.output_dir)))
     if not args.no_gradient_checkpointing:
         recompute(trainee.thinker)
-    result = trainer.train(resume_from_checkpoint=last and str(last))
+    result = trainer.train(resume_from_checkpoint=str(last) if last else None)
     if settings.should_save:
         losses = [
             {k: v for k, v in line.items() if k != "epoch"} for line in trainer.state.log_history if "loss" in line

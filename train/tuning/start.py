@@ -11,7 +11,7 @@ import torch
 
 from realtime.engine.loading import LoadedModel
 from realtime.model import checkpoint
-from realtime.model.config import ModelConfig
+from realtime.model.config import EMOTION_CONFIG, ModelConfig
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -23,7 +23,7 @@ EXPERTS = ("face_expert", "voice_expert", "geometry_")
 
 
 def emotion_json(folder: Path) -> dict[str, Any]:
-    path = folder / checkpoint.EMOTION_CONFIG
+    path = folder / EMOTION_CONFIG
     return checkpoint.read_json(path) if path.exists() else {}
 
 
@@ -88,7 +88,7 @@ def save_additions(model: EmoThinker, emotion: dict[str, Any], folder: Path) -> 
     if not state and not emotion:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / checkpoint.EMOTION_CONFIG).write_text(json.dumps(emotion, indent=1) + "\n", encoding="utf-8")
+    (folder / EMOTION_CONFIG).write_text(json.dumps(emotion, indent=1) + "\n", encoding="utf-8")
     save_file(state, folder / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
 
 

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from realtime.model import checkpoint
 from realtime.reason import prompt
-from realtime.records import LABELS, SAMPLE_RATE_HZ
+from realtime.records import LABELS, SAMPLE_RATE_HZ, Float32, UInt8
 from train.command import run_command
 from train.nano.tokenizer import train_tokenizer
 
@@ -103,7 +103,7 @@ def write_clip(path: Path, *, hue: float, pitch_hz: float, silent: bool) -> None
             out.mux(sound.encode())
 
 
-def picture(hue: float, at_s: float) -> np.ndarray:
+def picture(hue: float, at_s: float) -> UInt8:
     """(112, 160, 3): an oval with eyes and a mouth, on a coloured ground; instruments may or may not see a face."""
     y, x = np.mgrid[0:112, 0:160].astype(np.float32)
     rgb = np.empty((112, 160, 3), np.float32)
@@ -117,14 +117,15 @@ def picture(hue: float, at_s: float) -> np.ndarray:
     return rgb.clip(0, 255).astype(np.uint8)
 
 
-def voice(pitch_hz: float, seconds: float) -> np.ndarray:
+def voice(pitch_hz: float, seconds: float) -> Float32:
     """(N,) harmonics under a syllable rhythm, with pauses at both ends."""
     t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(3 * t))) / SAMPLE_RATE_HZ
     sound = sum(np.sin(k * phase) / k for k in range(1, 20))
     loud = (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t)) * ((t > 0.2) & (t < seconds - 0.4))
     noise = np.random.default_rng(0).normal(0, 3e-4, t.size)
-    return (0.25 * sound * loud + noise).astype(np.float32)
+    samples_N: Float32 = (0.25 * sound * loud + noise).astype(np.float32)
+    return samples_N
 
 
 def main() -> None:
