@@ -80,6 +80,18 @@ def test_files_are_there(name: str) -> None:
             assert there, f"{name} names {path}"
 
 
+def test_the_files_to_change_hold_what_is_to_be_changed() -> None:
+    """Each name in code that a row of architecture.md gives beside a file stands in one of the row's files."""
+    for row in re.findall(r"^\| (.*`.*) \|$", text("docs/architecture.md"), re.MULTILINE):
+        spans = re.findall(r"`([^`]+)`", row.split(" | `tests/")[0])
+        files = [
+            file for span in spans for root in ROOTS for file in (ROOT / root).glob(span.strip("/")) if file.is_file()
+        ]
+        held = "".join(file.read_text("utf-8") for file in files) or None
+        for name in (re.match(r"[A-Za-z_]\w*(?=$|\()", span) for span in spans):
+            assert held is None or name is None or name[0] in held, f"{name[0]} is in none of {spans}"
+
+
 def commands(page: str) -> Iterator[str]:
     """What stands in code, without the comments after it."""
     for line in re.findall(r"`([^`\n]+)`|^ {4}(.*)$", page, re.MULTILINE):
