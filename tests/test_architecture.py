@@ -16,7 +16,6 @@ COMPOSERS = {
     "session": "runs the stages of one session",
     "engine.loading": "builds what measures evidence and what reasons on it from one checkpoint",
     "cluster.backbone": "is `engine.loading` where the towers and the Thinker are replicas",
-    "recording.recorder": "keeps both the events and the media",
     "serve.app": "turns an offer into a source, and events into a socket's lines",
 }
 "The modules of `realtime` that know several stages, with the reason."

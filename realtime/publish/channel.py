@@ -34,7 +34,8 @@ class EventLog:
         self._kept_s = kept_s
         self._entries: deque[Entry] = deque()
         self._kept_events = kept_events
-        self._newest_s = 0.0
+        self.newest_s = 0.0
+        "Media time of the newest event."
         self._grown = asyncio.Event()
 
     @property
@@ -48,8 +49,8 @@ class EventLog:
             return self.seq
         seq = self.seq + 1
         self._entries.append(Entry(seq, at_s, encode(event, session=self.session, seq=seq, at_s=at_s)))
-        self._newest_s = max(self._newest_s, at_s)
-        while len(self._entries) > self._kept_events or self._entries[0].at_s < self._newest_s - self._kept_s:
+        self.newest_s = max(self.newest_s, at_s)
+        while len(self._entries) > self._kept_events or self._entries[0].at_s < self.newest_s - self._kept_s:
             self._entries.popleft()
             self.n_dropped += 1
         self._wake()
@@ -93,7 +94,7 @@ class EventLog:
             message=f"Events {seen + 1} to {self.n_dropped} are no longer kept.",
             hint="Read faster, or come back sooner.",
         )
-        at_s = self._entries[0].at_s if self._entries else self._newest_s
+        at_s = self._entries[0].at_s if self._entries else self.newest_s
         return encode(missed, session=self.session, seq=self.n_dropped, at_s=at_s)
 
     def _wake(self) -> None:

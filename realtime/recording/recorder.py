@@ -1,4 +1,4 @@
-"""Writes sessions into the vault while they run. What fails is said to the session, which goes on."""
+"""Writes sessions into the vault while they run. When writing fails, the session gets an error event and goes on."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import av
 import numpy as np
 
 from realtime.errors import NotDeleted
+from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent
 from realtime.recording.settings import Kept
 from realtime.recording.vault import EVENT, PICTURE, SOUND, Recording, Vault
 from realtime.records import SAMPLE_RATE_HZ, Item, SpeechSegment, VideoFrame
 from realtime.roles import Source
-from realtime.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +75,11 @@ class Recorder:
         self.most = most
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, session: Session, secret: str, tap: MediaTap | None) -> None:
-        task = asyncio.create_task(self._record(session, secret, tap), name=f"record {session.id[:8]}")
-        self._tasks[session.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(session.id, None))
+    def start(self, log: EventLog, secret: str, tap: MediaTap | None) -> None:
+        """Record a session from its event log and, with a `tap`, its media. Whoever has `secret` may delete it."""
+        task = asyncio.create_task(self._record(log, secret, tap), name=f"record {log.session[:8]}")
+        self._tasks[log.session] = task
+        task.add_done_callback(lambda _: self._tasks.pop(log.session, None))
 
     async def delete(self, session_id: str) -> None:
         """Stop writing and delete what there is. Raises UnknownSession, NotDeleted."""
@@ -113,21 +114,21 @@ class Recorder:
             for task in late:
                 task.cancel()
 
-    async def _record(self, session: Session, secret: str, tap: MediaTap | None) -> None:
+    async def _record(self, log: EventLog, secret: str, tap: MediaTap | None) -> None:
         try:
-            with await asyncio.to_thread(self.vault.begin, session.id, secret) as recording:
-                async for line in session.log.read(as_reader=False):
+            with await asyncio.to_thread(self.vault.begin, log.session, secret) as recording:
+                async for line in log.read(as_reader=False):
                     await asyncio.to_thread(_write, recording, line, tap.take() if tap else [])
             logger.info(
                 "session %s: %d blocks kept, %d left out",
-                session.id[:8],
+                log.session[:8],
                 recording.n_blocks,
                 tap.n_skipped if tap else 0,
             )
         except OSError as error:
-            logger.error("session %s is no longer recorded: %s", session.id[:8], error.strerror)
+            logger.error("session %s is no longer recorded: %s", log.session[:8], error.strerror)
             why = f"The recording has stopped: {error.strerror}."
-            session.log.publish(ErrorEvent("record_failed", why, "The session goes on."), at_s=session.at_s)
+            log.publish(ErrorEvent("record_failed", why, "The session goes on."), at_s=log.newest_s)
 
 
 def _write(recording: Recording, line: str, media: list[VideoFrame | SpeechSegment]) -> None:

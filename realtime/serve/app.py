@@ -169,7 +169,7 @@ class LiveServer:
             session = self.sessions.start(tap or source, model)
         opener = self._openers[session] = Opener(kept=keep)
         if self._recorder is not None and keep is not None:
-            self._recorder.start(session, opener.secret, tap)
+            self._recorder.start(session.log, opener.secret, tap)
         headers = {"Location": f"/sessions/{session.id}", "Session-Secret": opener.secret}
         answer = Response(self._announced(sdp, request), HTTPStatus.CREATED, headers, media_type=SDP)
         self._link(answer, relay=True)
