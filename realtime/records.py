@@ -281,3 +281,27 @@ class ReasonDone:
     sections: Mapping[str, str]
     answer: Answer
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InputState:
+    """A state of the input that a person can do something about, when it begins and when it is over."""
+
+    code: str
+    "Stable word for programs, such as `no_face`."
+    message: str
+    "What is wrong, or that it is over, in plain words."
+    hint: str
+    "What the person can do; empty when the state is over."
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a session is behind, and what it has skipped so far."""
+
+    seconds: float
+    "Age in media seconds of the oldest frame, speech or window that is not answered yet."
+    skipped_frames: int
+    skipped_windows: int
+    reduced: Reduced = "nothing"

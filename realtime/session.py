@@ -32,6 +32,7 @@ from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent, Event, SessionClosedEvent, SessionOpenedEvent, SpeechEvent
 from realtime.records import (
     ClockTick,
+    InputState,
     Item,
     Label,
     ModelInfo,
@@ -109,7 +110,7 @@ class Session:
         self._nothing_spoken = asyncio.Event()
         self._nothing_spoken.set()
 
-        self._watch = InputWatch(settings.trouble, has_video=source.has_video, has_audio=source.has_audio)
+        self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio)
         self._cadence = Cadence(settings.analysis.every_s)
         self._buffer = RollingBuffer(settings.buffer)
         self._lag = LagMeter()
@@ -471,11 +472,11 @@ class Session:
         )
         self._metrics.lag.observe(self.lag_s)
         if lag is not None:
-            self._publish(lag)
+            self._publish(report.behind(lag))
 
-    def _tell(self, troubles: Iterable[ErrorEvent]) -> None:
-        for trouble in troubles:
-            self._publish(trouble)
+    def _tell(self, states: Iterable[InputState]) -> None:
+        for state in states:
+            self._publish(report.input_state(state))
 
     def _publish(self, event: Event, *, at_s: float | None = None) -> None:
         self.log.publish(event, at_s=self.at_s if at_s is None else at_s)

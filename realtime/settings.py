@@ -169,25 +169,6 @@ class AnalysisSettings:
 
 
 @dataclass(frozen=True)
-class TroubleSettings:
-    """When something about the input is worth telling the person in front of the camera."""
-
-    after_s: float = 5.0
-    "No face, a frozen picture, no picture or no sound at all for this long."
-    dark_after_s: float = 2.0
-    dark_below: float = 0.06
-    "Mean luma, 0–1, of a covered lens or a dark room."
-    frozen_step: int = 2
-    "Largest difference of any sampled pixel, of 255, between two pictures that count as the same."
-
-    def __post_init__(self) -> None:
-        _within("trouble.after_s", self.after_s, 1, 60)
-        _within("trouble.dark_after_s", self.dark_after_s, 1, 60)
-        _within("trouble.dark_below", self.dark_below, 0, 1)
-        _within("trouble.frozen_step", self.frozen_step, 0, 255)
-
-
-@dataclass(frozen=True)
 class PublishSettings:
     kept_s: float = 600.0
     "Media time over which a reader can come back without loss."
@@ -215,7 +196,6 @@ class Settings:
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     buffer: BufferSettings = field(default_factory=BufferSettings)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
-    trouble: TroubleSettings = field(default_factory=TroubleSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
 

@@ -1,6 +1,6 @@
-"""States of the input that a person can do something about: said once when entered, and once when over.
+"""States of the input that a person can do something about. Each is reported once when it begins, and once when over.
 
-A covered lens or a muted microphone is a state, not a fault. Pure: media seconds and measurements in, events out.
+A covered lens or a muted microphone is a state, not a fault. Pure: media seconds and measurements in, `InputState` out.
 """
 
 from __future__ import annotations
@@ -10,10 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from realtime.publish.events import ErrorEvent
-from realtime.records import FrameEvidence, SpeechEvidence, VideoFrame
-from realtime.settings import TroubleSettings
+from realtime.records import FrameEvidence, InputState, SpeechEvidence, VideoFrame
 
+AFTER_S = 5.0
+"A state begins when there was no face, a frozen picture, no picture or no sound at all for this long."
+DARK_AFTER_S = 2.0
+DARK_BELOW = 0.06
+"Mean luma, 0–1, of a covered lens or a dark room."
+FROZEN_STEP = 2
+"Largest difference of any sampled pixel, of 255, between two pictures that count as the same."
 LEAST_HELD_S, LEAST_VOICED, HELD_BELOW_ST_S = 1.0, 0.3, 3.0
 "Sound of at least this length, voiced for this share, whose pitch moves by fewer semitones a second, is no voice."
 GRID = 16
@@ -59,12 +64,12 @@ WORDS = {
 "Code: what is wrong, what to do, and what is said when it is over."
 
 UNFINISHED = {
-    "no path": ErrorEvent(
+    "no path": InputState(
         "no_path",
         "No network path to the server was found, so no picture and no sound arrived.",
         "Use the same network as the server, or have its operator set turn_url and turn_secret under [ice].",
     ),
-    "no media": ErrorEvent(
+    "no media": InputState(
         "no_media",
         "The connection stands, but neither picture nor sound arrived.",
         "Check that the camera and the microphone are not held by another program, then start again.",
@@ -73,13 +78,13 @@ UNFINISHED = {
 "Why a source ended before it had begun, in its word."
 
 
-def unfinished(reason: str) -> Iterator[ErrorEvent]:
+def unfinished(reason: str) -> Iterator[InputState]:
     """What to tell the person when a source ends for `reason`; most endings need no telling."""
     if reason in UNFINISHED:
         yield UNFINISHED[reason]
 
 
-class State:
+class _Watched:
     """One thing that may be wrong: entered once it has lasted, left at once."""
 
     def __init__(self, code: str, after_s: float) -> None:
@@ -88,47 +93,46 @@ class State:
         self._since_s: float | None = None
         self._entered = False
 
-    def update(self, holds: bool, at_s: float) -> Iterator[ErrorEvent]:
+    def update(self, holds: bool, at_s: float) -> Iterator[InputState]:
         wrong, hint, back = WORDS[self.code]
         if not holds:
             self._since_s = None
             if self._entered:
                 self._entered = False
-                yield ErrorEvent(self.code, back, "", over=True)
+                yield InputState(self.code, back, "", over=True)
             return
         if self._since_s is None:
             self._since_s = at_s
         if not self._entered and at_s - self._since_s >= self._after_s:
             self._entered = True
-            yield ErrorEvent(self.code, wrong, hint)
+            yield InputState(self.code, wrong, hint)
 
 
 class InputWatch:
     """Watches one session's input for what is wrong with it."""
 
-    def __init__(self, settings: TroubleSettings, *, has_video: bool, has_audio: bool) -> None:
-        self._settings = settings
+    def __init__(self, *, has_video: bool, has_audio: bool) -> None:
         self._has_video = has_video
         self._has_audio = has_audio
         # What the offer lacks needs no waiting.
-        self._no_video = State("no_video", settings.after_s if has_video else 0.0)
-        self._no_audio = State("no_audio", 0.0)
-        self._muted = State("muted", 0.0)
-        self._frozen = State("camera_frozen", settings.after_s)
-        self._dark = State("too_dark", settings.dark_after_s)
-        self._no_face = State("no_face", settings.after_s)
-        self._no_voice = State("no_voice", 0.0)
+        self._no_video = _Watched("no_video", AFTER_S if has_video else 0.0)
+        self._no_audio = _Watched("no_audio", 0.0)
+        self._muted = _Watched("muted", 0.0)
+        self._frozen = _Watched("camera_frozen", AFTER_S)
+        self._dark = _Watched("too_dark", DARK_AFTER_S)
+        self._no_face = _Watched("no_face", AFTER_S)
+        self._no_voice = _Watched("no_voice", 0.0)
         self._sampled: npt.NDArray[np.int16] | None = None
         self._frame_s: float | None = None
 
-    def clock(self, at_s: float, *, silent_s: float) -> Iterator[ErrorEvent]:
+    def clock(self, at_s: float, *, silent_s: float) -> Iterator[InputState]:
         # A frame is due every second; the allowance keeps one that is a little late from counting.
         missing = self._frame_s is None or at_s - self._frame_s > 2.0
         yield from self._no_video.update(missing or not self._has_video, at_s)
         yield from self._no_audio.update(not self._has_audio, at_s)
-        yield from self._muted.update(self._has_audio and silent_s >= self._settings.after_s, at_s)
+        yield from self._muted.update(self._has_audio and silent_s >= AFTER_S, at_s)
 
-    def received(self, frame: VideoFrame) -> Iterator[ErrorEvent]:
+    def received(self, frame: VideoFrame) -> Iterator[InputState]:
         self._frame_s = frame.at_s
         sampled = frame.rgb_HW3[::GRID, ::GRID].astype(np.int16)
         before, self._sampled = self._sampled, sampled
@@ -136,18 +140,18 @@ class InputWatch:
         still = (
             before is not None
             and before.shape == sampled.shape
-            and int(np.abs(sampled - before).max(initial=0)) <= self._settings.frozen_step
+            and int(np.abs(sampled - before).max(initial=0)) <= FROZEN_STEP
         )
         # A lens cap is as still as it is dark; the dark is what a person can mend.
-        dark = float(sampled.mean()) / 255 < self._settings.dark_below
+        dark = float(sampled.mean()) / 255 < DARK_BELOW
         yield from self._dark.update(dark, frame.at_s)
         yield from self._frozen.update(still and not dark, frame.at_s)
 
-    def seen(self, evidence: FrameEvidence) -> Iterator[ErrorEvent]:
-        dark = evidence.scene.brightness < self._settings.dark_below
+    def seen(self, evidence: FrameEvidence) -> Iterator[InputState]:
+        dark = evidence.scene.brightness < DARK_BELOW
         yield from self._no_face.update(not evidence.faces and not dark, evidence.at_s)
 
-    def heard(self, evidence: SpeechEvidence) -> Iterator[ErrorEvent]:
+    def heard(self, evidence: SpeechEvidence) -> Iterator[InputState]:
         yield from self._no_voice.update(holds_pitch(evidence), evidence.end_s)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from realtime.publish.events import LagEvent
-from realtime.records import Reduced
+from realtime.records import Lag, Reduced
 
 STEP_S = 0.5
 "A smaller change is not worth an event."
@@ -18,7 +17,7 @@ class LagMeter:
 
     def __init__(self) -> None:
         self._waiting: Counter[float] = Counter()
-        self._said: LagEvent | None = None
+        self._said: Lag | None = None
         self._said_at_s = -PERIOD_S
 
     def received(self, at_s: float) -> None:
@@ -36,9 +35,9 @@ class LagMeter:
 
     def report(
         self, now_s: float, *, skipped_frames: int, skipped_windows: int, reduced: Reduced = "nothing"
-    ) -> LagEvent | None:
+    ) -> Lag | None:
         """The event to publish at media time `now_s`, if one is due. What is done without is told at once."""
-        lag = LagEvent(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
+        lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
         said = self._said
         unchanged = (
             said is not None

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from realtime.publish.events import (
     CuesEvent,
     EmotionAnswer,
+    ErrorEvent,
     FaceBox,
     FrameEvent,
     LabelEvent,
+    LagEvent,
     ModalityConflict,
     Patches,
     ReasonDeltaEvent,
@@ -19,7 +21,9 @@ from realtime.publish.events import (
 )
 from realtime.records import (
     FrameEvidence,
+    InputState,
     Label,
+    Lag,
     Question,
     ReasonDelta,
     ReasonDone,
@@ -98,3 +102,11 @@ def reasoned(window: Window, delta: ReasonDelta) -> ReasonDeltaEvent:
 def concluded(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonDoneEvent:
     answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
     return ReasonDoneEvent(window.index, done.sections, answer, {**done.timings_ms, **timings_ms})
+
+
+def input_state(state: InputState) -> ErrorEvent:
+    return ErrorEvent(state.code, state.message, state.hint, state.over)
+
+
+def behind(lag: Lag) -> LagEvent:
+    return LagEvent(lag.seconds, lag.skipped_frames, lag.skipped_windows, lag.reduced)

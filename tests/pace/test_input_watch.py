@@ -4,12 +4,11 @@ import numpy as np
 
 from realtime.pace.input_watch import InputWatch, unfinished
 from realtime.records import SpeechEvidence, VideoFrame, VoiceCues
-from realtime.settings import TroubleSettings
 from tests.scripted import picture
 
 
 def watch(*, has_video: bool = True, has_audio: bool = True) -> InputWatch:
-    return InputWatch(TroubleSettings(), has_video=has_video, has_audio=has_audio)
+    return InputWatch(has_video=has_video, has_audio=has_audio)
 
 
 def test_one_pixel_that_lives_is_enough_for_a_camera_not_to_be_frozen() -> None:

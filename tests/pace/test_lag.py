@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from realtime.pace.lag import LagMeter
-from realtime.publish.events import LagEvent
+from realtime.records import Lag
 
 
-def said(meter: LagMeter, at_s: float, frames: int = 0, windows: int = 0) -> LagEvent | None:
+def said(meter: LagMeter, at_s: float, frames: int = 0, windows: int = 0) -> Lag | None:
     return meter.report(at_s, skipped_frames=frames, skipped_windows=windows)
 
 
@@ -30,10 +30,10 @@ def test_two_things_of_one_moment_are_two() -> None:
 
 def test_it_is_said_when_it_changes_and_at_most_once_a_second() -> None:
     meter = LagMeter()
-    assert said(meter, 0.0) == LagEvent(0, 0, 0)
+    assert said(meter, 0.0) == Lag(0, 0, 0)
     assert said(meter, 5.0) is None
     meter.received(4.6)
     assert said(meter, 5.0) is None
-    assert said(meter, 5.2) == LagEvent(5.2 - 4.6, 0, 0)
+    assert said(meter, 5.2) == Lag(5.2 - 4.6, 0, 0)
     assert said(meter, 5.9, frames=1) is None
     assert said(meter, 6.2, frames=1) is not None
