@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 import re
@@ -12,12 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import jsonschema
 import pytest
 
 import realtime.serve.adapter_folder
 import realtime.towers.artifact  # noqa: F401  (both define errors)
 from realtime.cli import _parser
 from realtime.errors import RealtimeError
+from realtime.ingest.settings import IngestSettings
+from realtime.publish.schema import event_schema
+from realtime.settings import Settings
+from tests.serve.live_server import serving
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -156,11 +162,20 @@ def test_the_program_in_the_readme_reads_events() -> None:
     assert said[2] == next(event["sections"]["fine"] for event in events if event["type"] == "reason.done")
 
 
+async def test_the_sender_in_the_api_page_sends_and_reads(a_recording: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", text("docs/api.md"), re.DOTALL)
+    # A peer that has sent everything falls silent, and need not wait long for that to be noticed.
+    async with serving(Settings(ingest=IngestSettings(peer_silent_s=1.0))) as running:
+        there = program.replace("http://localhost:8080", f"http://localhost:{running.port}")
+        sending = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", there, a_recording, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        said, errors = await sending.communicate()
+    assert sending.returncode == 0, errors.decode()
+    assert [line.split()[1] for line in said.decode().splitlines()[:1]] == ["fast"], said.decode()
+
+
 def test_the_event_in_the_readme_is_one() -> None:
-    import jsonschema
-
-    from realtime.publish.schema import event_schema
-
     (event,) = re.findall(r"```json\n(.*?)```", text("README.md"), re.DOTALL)
     jsonschema.validate(json.loads(event), event_schema(strict=True))
 
