@@ -28,7 +28,7 @@ from train.evaluation.batch import chains
 from train.evaluation.run_folder import end_with_parent
 from train.evaluation.samples import Sample
 from train.evaluation.variants import WHOLE, Variant, VariedPerception
-from train.readers import watching
+from train.readers.recording import WINDOW_S, clip_windows, read_recording, span_of
 
 BATCH = 32
 Row = dict[str, Any]
@@ -108,8 +108,8 @@ def perceive(
                 windows = [(sample, _window(session, sample, done)) for sample in part]
             else:
                 clips = [sample.clip for sample in part if sample.clip is not None]
-                recorder = watching.record(part[0].clip.path, clips)
-                windows = list(zip(part, watching.windows(recorder, clips, session), strict=True))
+                recording = read_recording(part[0].clip.path, [span_of(clip) for clip in clips])
+                windows = list(zip(part, clip_windows(recording, clips, session), strict=True))
             perceived += [(sample, window) for sample, window in windows if window and sample.key not in done]
         except NotMedia as error:
             failed += [(sample, error.message) for sample in part if sample.key not in done]
@@ -126,7 +126,7 @@ def _window(session: Perception | VariedPerception, sample: Sample, done: frozen
     heard = session.hear(sample.speech) if sample.speech is not None else None
     end_s = sample.speech.end_s if sample.speech is not None else 0.0
     frames, speech = (seen,) if seen is not None else (), (heard,) if heard is not None else ()
-    return Window(0, max(0.0, end_s - watching.WINDOW_S), end_s, frames, speech)
+    return Window(0, max(0.0, end_s - WINDOW_S), end_s, frames, speech)
 
 
 def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:

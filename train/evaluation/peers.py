@@ -17,7 +17,7 @@ from train.chat import ChatClient, ChatSettings, Message, in_parallel, jpeg_part
 from train.evaluation.answer_parser import parse
 from train.evaluation.answering import Asked, Row, begun, unread
 from train.evaluation.samples import Sample
-from train.readers import watching
+from train.readers.recording import read_recording, span_of
 
 QUESTION = "Which emotion do the face and the voice point to?"
 INSTRUCTION = "{question} Think if you like, then end with one line: <answer>LABEL</answer>. LABEL is one of: {labels}."
@@ -35,8 +35,8 @@ def shown(sample: Sample) -> tuple[list[VideoFrame], list[SpeechSegment]]:
             [sample.frame] if sample.frame is not None else [],
             [sample.speech] if sample.speech is not None else [],
         )
-    recorder = watching.record(sample.clip.path, [sample.clip])
-    return recorder.frames[-MAX_FRAMES:], recorder.speech
+    recording = read_recording(sample.clip.path, [span_of(sample.clip)])
+    return recording.frames[-MAX_FRAMES:], recording.speech
 
 
 def messages(asked: Asked, frames: list[VideoFrame], speech: list[SpeechSegment]) -> list[Message]:

@@ -43,7 +43,7 @@ def wanted_faces(faces: ferplus.Faces, split: str) -> Int64:
     return np.concatenate([faces.part(part) for part in split.split("+")])
 
 
-def wanted_actors(clips: Sequence[ravdess.Clip], split: str) -> set[int]:
+def wanted_actors(clips: Sequence[ravdess.ActedSentence], split: str) -> set[int]:
     """Of those the folder holds."""
     there = {clip.actor for clip in clips}
     return there if split == "all" else there & {a for part in split.split("+") for a in ravdess.ACTORS[part]}

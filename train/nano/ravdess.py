@@ -19,7 +19,7 @@ ACTORS = {"train": range(1, 17), "valid": range(17, 19), "test": range(19, 21)}
 
 
 @dataclass(frozen=True)
-class Clip:
+class ActedSentence:
     file: str
     label: int
     "Index into EXPERT_LABELS; calm counts as neutral."
@@ -28,12 +28,12 @@ class Clip:
     sex: str
 
 
-def load(folder: Path) -> list[Clip]:
+def load(folder: Path) -> list[ActedSentence]:
     """Clips in file order. Raises FileNotFoundError naming the label file where it is missing."""
     with (folder / "ravdess" / "labels.csv").open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return [
-        Clip(
+        ActedSentence(
             file=row["file"],
             label=EXPERT_LABELS.index(LABEL_OF[row["emotion"]]),
             strong=row["intensity"] == "strong",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,11 @@ from realtime.engine.loading import LoadedModel
 from realtime.errors import NotMedia
 from realtime.evidence import tokens
 from realtime.evidence.perceive import Perception, view
-from realtime.ingest.media import MediaSource
-from realtime.ingest.settings import IngestSettings
-from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings, RollingBuffer
 from realtime.records import (
-    ClockTick,
     Float32,
     FrameEvidence,
-    Item,
     Question,
-    SourceEnded,
     SpeechEvidence,
     SpeechSegment,
     UInt8,
@@ -40,6 +34,7 @@ from realtime.records import (
 )
 from realtime.towers import preprocess
 from realtime.towers.choice import Towers
+from train.readers.recording import read_recording
 
 
 @dataclass(frozen=True)
@@ -84,68 +79,45 @@ class Perceived:
     "What was wrong with the file and could be lived with."
 
 
-@dataclass
-class Watcher:
-    """Perceives the items of a source, in the order they come."""
+class CueKeepingPerception:
+    """Serving's perception, which also keeps what the cue projectors were given for each frame and utterance."""
 
-    model: LoadedModel
-    start_s: float = 0.0
-    end_s: float = float("inf")
-    frames: list[FrameSeen] = field(default_factory=list)
-    speech: list[SpeechHeard] = field(default_factory=list)
-    reason: str = ""
-    reached_s: float = 0.0
-
-    def __post_init__(self) -> None:
+    def __init__(self, model: LoadedModel) -> None:
+        self._emotion = model.weights.config.emotion
         self._frame_cues: dict[str, Any] = {}
         self._voice_cues: dict[str, Any] = {}
-        reader = self.model.thinker
-        self.perception = Perception(
-            self.model.weights,
-            self.model.towers,
-            query=reader.query_embeddings,
-            question=Question(labels=self.model.labels),
+        self._perception = Perception(
+            model.weights,
+            model.towers,
+            query=model.thinker.query_embeddings,
+            question=Question(labels=model.labels),
             seed=0,
             now_s=time.perf_counter,
-            frame_cues=self._listen_to_frame,
-            voice_cues=self._listen_to_voice,
+            frame_cues=self._keep_frame_cues,
+            voice_cues=self._keep_voice_cues,
         )
 
-    def _listen_to_frame(self, model: Any, selected_ND: Tensor, order_N: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
+    def _keep_frame_cues(self, model: Any, selected_ND: Tensor, order_N: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
         self._frame_cues = cues
         return tokens.with_frame_cues(model, selected_ND, order_N, **cues)
 
-    def _listen_to_voice(self, model: Any, tokens_ND: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
+    def _keep_voice_cues(self, model: Any, tokens_ND: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
         self._voice_cues = cues
         return tokens.with_voice_cues(model, tokens_ND, **cues)
 
-    def take(self, item: Item) -> None:
-        match item:
-            case VideoFrame():
-                self._see(item)
-            case SpeechSegment():
-                self._hear(item)
-            case ClockTick(at_s):
-                self.reached_s = max(self.reached_s, at_s)
-            case SourceEnded(reason):
-                self.reason = reason
-
-    def _see(self, frame: VideoFrame) -> None:
-        self.reached_s = max(self.reached_s, frame.at_s)
-        if not self.start_s <= frame.at_s < self.end_s:
-            return
-        evidence = self.perception.see(frame)
+    def see(self, frame: VideoFrame) -> FrameSeen:
+        evidence = self._perception.see(frame)
         boxes = tuple(face.box for face in evidence.faces)
-        image_3HW, _ = view(frame, boxes, self.model.weights.config.emotion)
+        image_3HW, _ = view(frame, boxes, self._emotion)
         small = (image_3HW * 255).round().to(torch.uint8).numpy()
-        self.frames.append(FrameSeen(lean(evidence), frame.rgb_HW3, small, plain(self._frame_cues)))
+        return FrameSeen(lean(evidence), frame.rgb_HW3, small, plain(self._frame_cues))
 
-    def _hear(self, segment: SpeechSegment) -> None:
-        self.reached_s = max(self.reached_s, segment.end_s)
-        if segment.end_s <= self.start_s or segment.start_s >= self.end_s:
-            return
-        evidence = self.perception.hear(segment)
-        self.speech.append(SpeechHeard(lean(evidence), segment.samples_N, plain(self._voice_cues)))
+    def hear(self, segment: SpeechSegment) -> SpeechHeard:
+        evidence = self._perception.hear(segment)
+        return SpeechHeard(lean(evidence), segment.samples_N, plain(self._voice_cues))
+
+    def close(self) -> None:
+        self._perception.close()
 
 
 def lean(evidence: Any) -> Any:
@@ -168,37 +140,40 @@ def plain(value: Any) -> Any:
 
 
 def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s: float | None = None) -> Perceived:
-    """Blocking. Raises NotMedia when nothing of the clip can be seen or heard."""
-    source = MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
-    watcher = Watcher(model, start_s or 0.0, float("inf") if end_s is None else end_s)
+    """Read and perceive a clip. Blocks; raises NotMedia when nothing of it can be seen or heard."""
+    span = (start_s or 0.0, float("inf") if end_s is None else end_s)
+    recording = read_recording(path, [span])
+    if not recording.frames and not recording.has_sound:
+        raise NotMedia(f"{path.name} has no frame between its start and its end.", "Check the label file's times.")
+    perception = CueKeepingPerception(model)
+    frames: list[FrameSeen] = []
+    speech: list[SpeechHeard] = []
     try:
-        for item in source.read():
-            watcher.take(item)
-        if not watcher.frames and not source.has_audio:
-            raise NotMedia(f"{path.name} has no frame between its start and its end.", "Check the label file's times.")
-        settings = BufferSettings()
-        until_s = max([part.evidence.end_s for part in watcher.speech], default=None)
-        until_s = watcher.reached_s if until_s is None else until_s
-        buffer = RollingBuffer(replace(settings, span_s=max(settings.span_s, watcher.reached_s + settings.window_s)))
-        for seen in watcher.frames:
-            buffer.add_frame(seen.evidence)
-        for heard in watcher.speech:
-            buffer.add_speech(heard.evidence)
-        window = buffer.window(0, min(until_s, watcher.end_s))
+        for item in recording.items:
+            if isinstance(item, VideoFrame):
+                frames.append(perception.see(item))
+            else:
+                speech.append(perception.hear(item))
     finally:
-        watcher.perception.close()
-    notes = [watcher.reason] if "damaged" in watcher.reason or "sooner" in watcher.reason else []
-    if source.n_damaged:
-        notes.append(f"{source.n_damaged} packets did not decode")
-    frames, speech = {id(f) for f in window.frames}, {id(s) for s in window.speech}
+        perception.close()
+    until_s = max((part.evidence.end_s for part in speech), default=recording.end_s)
+    settings = BufferSettings()
+    buffer = RollingBuffer(replace(settings, span_s=max(settings.span_s, recording.end_s + settings.window_s)))
+    for seen in frames:
+        buffer.add_frame(seen.evidence)
+    for heard in speech:
+        buffer.add_speech(heard.evidence)
+    window = buffer.window(0, min(until_s, span[1]))
+    # The buffer bounds how many items it keeps, so what the window holds is asked of the window.
+    held = {id(evidence) for evidence in (*window.frames, *window.speech)}
     return Perceived(
         window=window,
-        frames=tuple(seen for seen in watcher.frames if id(seen.evidence) in frames),
-        speech=tuple(heard for heard in watcher.speech if id(heard.evidence) in speech),
-        has_picture=source.has_video,
-        has_sound=source.has_audio,
-        length_s=watcher.reached_s,
-        notes=tuple(notes),
+        frames=tuple(seen for seen in frames if id(seen.evidence) in held),
+        speech=tuple(heard for heard in speech if id(heard.evidence) in held),
+        has_picture=recording.has_picture,
+        has_sound=recording.has_sound,
+        length_s=recording.end_s,
+        notes=recording.notes,
     )
 
 
