@@ -1,13 +1,15 @@
-"""Chains' next tokens, read together: whoever first needs to know what follows has everybody's token read.
+"""The batched decoder: chains of all sessions decode their next tokens in one forward pass.
 
-A chain puts its token and goes on to others' turns; when one of them needs the token after its own, all that was put is
-read in one pass, for which the weights are read once. A chain alone is read alone, in the very pass it always was.
+Each chain appends a token to its decode slot and the worker goes on to the next chain. The first chain that needs its
+next token runs the forward pass for all pending tokens, so that the weights are read once. A chain that decodes alone
+runs the pass for one row.
 
-    chain 1 ─put─┐                    ┌─ follows ─► put …
-    chain 2 ─put─┤  follows? ─► pass ─┼─ follows ─► put …
-    chain 3 ─put─┘                    └─ follows ─► put …
+    chain 1 ─append─┐                             ┌─ next_token ─► append …
+    chain 2 ─append─┤  next_token? ─► forward ────┼─ next_token ─► append …
+    chain 3 ─append─┘                 pass        └─ next_token ─► append …
 
-Without room for so many rows a pass is made with half as many, and it stays at that for a while.
+When the device has no memory for so many rows, the pass is repeated with half as many. That limit stays for
+`GROW_AFTER` passes and is then doubled.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 MAX_ROWS = 8
 GROW_AFTER = 256
-"Passes with fewer rows than were wanted, after which twice as many are tried again."
+"Number of passes under a lowered row limit after which the limit is doubled."
 
 
 class DecodeSlot:
-    """One chain's place: its cache, and the token it has put."""
+    """One chain in the batched decoder: its KV cache, its next position and its pending token."""
 
     def __init__(self, decoder: BatchedDecoder, cache: KVCache, *, next_position: int, lane: int | None = None) -> None:
         self._decoder = decoder
@@ -40,47 +42,51 @@ class DecodeSlot:
         self._next_token: int | None = None
 
     def append(self, token: int) -> None:
-        """Append it, at the latest when `follows` is asked."""
+        """Append a token. It is decoded when a chain next needs a token, at the latest in this one's `next_token`."""
         self.next_token()
         self._pending, self._next_token = token, None
         self._decoder.pending.append(self)
 
     def prefill(self, ids: Sequence[int]) -> None:
-        """Append several tokens now, in a pass of their own."""
+        """Append several given tokens now, in a forward pass of their own."""
         if self._pending is not None:
             self.next_token()
         self.set_next(int(self._decoder.logits(self, ids).argmax()))
 
     def set_next(self, next_token: int) -> None:
+        """Store the best token after those in the KV cache."""
+        """Store the best token after those in the KV cache."""
         self._pending, self._next_token = None, next_token
 
     def next_token(self) -> int | None:
-        """The best next token; None before anything was appended."""
+        """The best next token, or None before anything was appended. Decodes the pending token if there is one."""
         if self._pending is not None:
             self._decoder.step_with(self)
         return self._next_token
 
     @property
     def token(self) -> int:
+        """The pending token, which the next forward pass decodes."""
+        """The pending token, which the next forward pass decodes."""
         assert self._pending is not None
         return self._pending
 
     def close(self) -> None:
-        """The chain is over or was given up."""
+        """Free the slot: the chain has ended or was abandoned."""
         self._pending = None
         self._decoder.release(self)
 
 
 class BatchedDecoder:
-    """Shared by the chains of one model; called from the model worker's thread only."""
+    """Decodes the chains of one model. Only the model worker's thread may call it."""
 
     def __init__(
         self, language: FusedLanguageModel, *, make_steps: Callable[[], StaticSteps | None] | None = None
     ) -> None:
-        """`make_steps`: lanes in which steps are static, made with the first chain; by default on a CUDA device."""
+        """`make_steps` makes the lanes of static steps when the first chain opens; by default on a CUDA device only."""
         self._language = language
-        on_card = language.embeddings_VD.device.type == "cuda"
-        self._make_steps = make_steps or ((lambda: static_steps(language)) if on_card else None)
+        on_gpu = language.embeddings_VD.device.type == "cuda"
+        self._make_steps = make_steps or ((lambda: static_steps(language)) if on_gpu else None)
         self._steps: StaticSteps | None = None
         self._free: list[int] = []
         self.pending: list[DecodeSlot] = []
@@ -90,13 +96,16 @@ class BatchedDecoder:
     def open_slot(
         self, cache: KVCache, *, next_position: int, next_token: int | None = None, n_more: int = 0
     ) -> DecodeSlot:
-        """A place for a chain that goes on from `cache` by up to `n_more` tokens; `leave` it."""
+        """A slot for a chain that continues `cache` by up to `n_more` tokens. The caller closes it.
+
+        `next_token` is the chain's first token where it is known already.
+        """
         if self._make_steps is not None:
             self._steps, self._make_steps = self._make_steps(), None
             self._free = list(range(self._steps.n_lanes)) if self._steps else []
         lane = None
         if self._steps and self._free and cache.n_used + n_more <= self._steps.n_slots:
-            # The lowest, so that the highest in use stays low.
+            # The lowest free lane: the size of a static step depends on the highest lane in use.
             lane = min(self._free)
             self._free.remove(lane)
             self._steps.take_over(lane, cache)
@@ -107,6 +116,8 @@ class BatchedDecoder:
         return slot
 
     def release(self, slot: DecodeSlot) -> None:
+        """Drop the slot's pending token and free its lane."""
+        """Drop the slot's pending token and free its lane."""
         if slot in self.pending:
             self.pending.remove(slot)
         if slot.lane is not None:
@@ -115,7 +126,7 @@ class BatchedDecoder:
 
     @torch.inference_mode()
     def logits(self, slot: DecodeSlot, ids: Sequence[int]) -> Tensor:
-        """(V,) of what follows these tokens, read in one pass."""
+        """(V,) logits after these tokens, which are appended in one forward pass."""
         x = self._language.embed(ids)
         hidden = self._language.extend(x, *self._language.text_rotary(slot.next_position, len(ids)), slot.cache)
         slot.next_position += len(ids)
@@ -123,13 +134,16 @@ class BatchedDecoder:
 
     @torch.inference_mode()
     def step_with(self, slot: DecodeSlot) -> None:
-        """Decode the token of this slot, and with it those of others that wait."""
+        """Decode this slot's pending token and, in the same pass, those of other slots.
+
+        Raises torch.OutOfMemoryError when the device has no memory for a single row.
+        """
         static = self._static(slot)
         alike = [other for other in self.pending if other is not slot and self._static(other) == static]
         while True:
             rows = [slot, *alike][: self.max_rows]
             try:
-                self._read(rows, static=static)
+                self._decode(rows, static=static)
             except torch.OutOfMemoryError:
                 if len(rows) == 1:
                     raise
@@ -148,7 +162,7 @@ class BatchedDecoder:
     def _static(slot: DecodeSlot) -> bool:
         return slot.lane is not None and slot.next_position < TEXT_POSITIONS
 
-    def _read(self, rows: Sequence[DecodeSlot], *, static: bool) -> None:
+    def _decode(self, rows: Sequence[DecodeSlot], *, static: bool) -> None:
         tokens, positions = [row.token for row in rows], [row.next_position for row in rows]
         if static:
             assert self._steps is not None

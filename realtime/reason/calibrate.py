@@ -1,11 +1,10 @@
-"""From scores to probabilities that mean what they say.
+"""Turns label scores into calibrated probabilities.
 
-A temperature and a bias for each label are fitted on validation people for each modality state
-(`train/nano/calibrate.py`; "bias-corrected temperature scaling" in Alexandari et al., ICML 2020) and travel with
-the checkpoint. Where there are face and voice, what the model says of each alone is joined with what it says of
-both, log-linearly (Brümmer's fusion of classifiers, FoCal). The final distribution joins the fast one with the
-label that the chain arrived at: the chain's own token probabilities cannot serve, since after arguing for a label a
-model is always sure of it.
+A temperature and one bias per label are fitted for each modality state on people of the validation set
+(`train/nano/calibrate.py`; "bias-corrected temperature scaling" in Alexandari et al., ICML 2020). They are part of the
+checkpoint. Where there are a face and a voice, the scores of each alone are added to those of both, log-linearly
+(Brümmer's fusion of classifiers, FoCal). The final distribution combines the fast label's with the label that the chain
+names. The chain's own token probabilities are not used: after it has argued for a label, a model is always sure of it.
 """
 
 from __future__ import annotations
@@ -21,9 +20,11 @@ from realtime.reason.prompt import UNSURE
 from realtime.records import Answer
 
 STATES = ("both", "face", "voice", "none")
+"Modality states: which of face and voice a window has."
 
 
 def state_of(*, has_face: bool, has_speech: bool) -> str:
+    """The modality state, one of `STATES`."""
     if has_face and has_speech:
         return "both"
     return "face" if has_face else "voice" if has_speech else "none"
@@ -43,7 +44,10 @@ def fast(
     *,
     alone: Mapping[str, Mapping[str, float]] | None = None,
 ) -> dict[str, float]:
-    """Log-scores of the label words → calibrated probabilities, summing to 1. `alone`: scores of each modality."""
+    """Calibrated probabilities, summing to 1, from the log-scores of the label words.
+
+    `alone` holds the log-scores of `face` and `voice` alone. A label set that the bias was not fitted for gets no bias.
+    """
     temperature, bias = calibration.fast.get(state, 1.0), calibration.bias.get(state, {})
     if bias.keys() != scores.keys():
         bias = dict.fromkeys(scores, 0.0)
@@ -57,7 +61,7 @@ def fast(
 def joined(
     fast_probabilities: Mapping[str, float], chain_label: str | None, calibration: Calibration
 ) -> dict[str, float]:
-    """The fast distribution with `chain["bonus"]` (in logits) for the chain's label."""
+    """The fast label's distribution after adding `chain["bonus"]` (in logits) to the label that the chain names."""
     bonus = calibration.chain.get("bonus", 0.0)
     scores = [
         math.log(max(p, 1e-9)) + (bonus if label == chain_label else 0.0) for label, p in fast_probabilities.items()
@@ -66,9 +70,9 @@ def joined(
 
 
 def answer(probabilities: Mapping[str, float], label: str | None, intensity: str, calibration: Calibration) -> Answer:
-    """The answer that is told: the chain's label with its calibrated probability, or `unsure` below the threshold.
+    """The answer to publish: the chain's label with its calibrated probability, or `unsure` below the threshold.
 
-    A chain that names no label, or doubts itself, is unsure too; the confidence is then that of the best label.
+    A chain that names no label, or names `unsure`, gives `unsure` with the confidence of the best label.
     """
     if label is None or label == UNSURE or label not in probabilities:
         return Answer(UNSURE, "", max(probabilities.values()))
@@ -79,7 +83,7 @@ def answer(probabilities: Mapping[str, float], label: str | None, intensity: str
 
 
 def divergence_bits(a: Sequence[float], b: Sequence[float]) -> float:
-    """Jensen–Shannon divergence of two distributions in bits: 0 when they are the same, 1 when they share nothing."""
+    """Jensen–Shannon divergence of two distributions in bits: 0 when they are equal, 1 when they are disjoint."""
     p, q = np.asarray(a, np.float64), np.asarray(b, np.float64)
     middle = (p + q) / 2
 

@@ -1,7 +1,7 @@
-"""Reading a chain while it is written: sections, deltas, and the answer's label.
+"""Parses a chain while it is decoded: sections, deltas and the answer's label.
 
-The language takes text as it is decoded, never a model, so it is tested with strings. Text of a section is handed on as
-soon as it cannot be the beginning of a closing tag.
+The parser takes decoded text and no model, so tests need only strings. Text of a section is passed on as soon as it
+cannot be the beginning of a tag.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NEGATIONS = ("not", "no", "never", "neither", "nor", "without", "isn't", "hardly
 
 
 class SectionText:
-    """One section's text so far: what may be shown, and whether it has been closed.
+    """One section's text so far, and whether the section is closed.
 
-    Any tag of the chain closes it: a model that writes another section's tag has left this one, however it got there.
+    Any tag of the chain closes it: a model that writes another section's tag has left this one.
     """
 
     def __init__(self, name: str) -> None:
@@ -31,7 +31,7 @@ class SectionText:
         self.closed = False
 
     def update(self, decoded: str) -> str:
-        """Take the whole decoded section so far; returns what is new and may be shown."""
+        """Take the whole decoded text of the section so far; returns the newly settled part."""
         if tag := ANY_TAG.search(decoded):
             self.closed = True
             settled = decoded[: tag.start()]
@@ -42,12 +42,12 @@ class SectionText:
         return new
 
     def finish(self, decoded: str) -> str:
-        """The section was cut by its length: everything but a half-written tag counts."""
+        """Close a section that reached its length limit. Everything but a half-written tag is its text."""
         self.closed = True
         return self.update(decoded)
 
     def _held_back(self, decoded: str) -> int:
-        """Characters at the end that may turn out to be a tag, or half a character."""
+        """Number of characters at the end that may still become a tag, or that are half of a UTF-8 character."""
         n = len(decoded) - len(decoded.rstrip(REPLACEMENT))
         if n:
             return n
@@ -57,13 +57,19 @@ class SectionText:
 
 @dataclass(frozen=True)
 class ParsedAnswer:
+    """What the `answer` section names."""
+
     label: str | None
     "One of the labels, `unsure`, or None when the text names none, or more than one."
     intensity: str
+    "One of `INTENSITIES`, or empty."
 
 
 def read_answer(text: str, labels: Sequence[str]) -> ParsedAnswer:
-    """Read the `answer` section. A label counts as whole word, not negated; two different labels are no answer."""
+    """Parse the `answer` section.
+
+    A label counts where it is a whole word and not negated. Two different labels are no answer.
+    """
     lowered = text.lower()
     found = []
     for label in (*labels, UNSURE):

@@ -1,4 +1,4 @@
-"""Writing a chain: greedy decoding of one window's branch, a few tokens a step."""
+"""Greedy decoding of one chain, a few tokens per step."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from realtime.reason.batched_decoder import DecodeSlot
 from realtime.reason.chain import SectionText
 
 TOKENS_PER_STEP = 4
-"Between two steps the worker looks whether someone's label is due, and the page is told what is new."
+"Tokens between two deltas. Between two steps the scheduler may run another job, such as a fast label that is due."
 
 
 class Decoder:
-    """Continues the cache of its slot. Everything in it is seen by every new token, so that no mask is needed."""
+    """Decodes one chain in its slot. Every new token attends to the whole KV cache, so no mask is needed."""
 
     def __init__(self, vocabulary: Vocabulary, slot: DecodeSlot) -> None:
-        """The slot may know the first token already, where its cache ends with the tag of the first section."""
+        """The slot may know the first token already: then its KV cache ends with the tag of the first section."""
         self._vocabulary = vocabulary
         self._slot = slot
         self._end_of_turn = vocabulary.id_of(prompt.END_OF_TURN)
@@ -33,23 +33,23 @@ class Decoder:
         self._slot.prefill(ids)
 
     def section(self, section: SectionText, n_tokens: int, then: list[int]) -> Iterator[str]:
-        """Decode until the section is closed; yields the text that is settled, the first word as soon as it is there.
+        """Decode until the section is closed, and yield its settled text. The first word is yielded at once.
 
-        After every other token it yields nothing, an empty text: a moment for other chains, whose tokens are read
-        together with this one's (`together.py`). Closes the section itself after `n_tokens`. The tokens `then`, which
-        open what follows, are read in the same pass as the last one of this section.
+        After a token that adds no settled text it yields an empty string. Other chains can then append their tokens,
+        which are decoded together with this one's (`batched_decoder.py`). After `n_tokens` tokens the section is closed
+        here. The tokens `then`, which open the next section, are prefilled in one pass with the last token of this one.
         """
         ids: list[int] = []
         waiting, n_steps = "", 0
         while len(ids) < n_tokens:
             token = self._slot.next_token()
-            assert token is not None, "the opening tag is read first"
+            assert token is not None, "the opening tag is prefilled first"
             if token == self._end_of_turn:
                 break
             ids.append(token)
             self.n_decoded += 1
             waiting += section.update(self._vocabulary.text(ids))
-            # A section that is closed needs no other word of itself: its last token goes with what follows.
+            # A closed section needs no further token of its own: its last token is prefilled with the next opening.
             if section.closed:
                 break
             self._slot.append(token)

@@ -1,4 +1,4 @@
-"""A session's ring and what it knows of the session: its question, and which evidence lies in it."""
+"""A session's evidence ring (`roles.EvidenceRing`): its KV-cache ring, its question, and which evidence is in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOKEN_PX = 28
 
 
 class SessionRing:
-    """Appends evidence as it comes and lays windows out of it."""
+    """Prefills evidence as it comes and builds the KV caches of windows from it."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class SessionRing:
         *,
         closed: Callable[[int], object],
     ) -> None:
+        """`closed` is called with the ring's number when the session closes it."""
         self.number = next(_numbers)
         self.question = question
         self._model = model
@@ -55,11 +56,11 @@ class SessionRing:
         self._next = 0
 
     def close(self) -> None:
-        """Forget all evidence."""
+        """Free the ring."""
         self._closed(self.number)
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
-        """Prefill a frame; returns it with its place in the ring."""
+        """Prefill a frame; returns it with `ring` and `number` set."""
         chunk = frame_chunk(
             self._model,
             self._vocabulary,
@@ -73,6 +74,7 @@ class SessionRing:
         return replace(frame, ring=self.number, number=self._next)
 
     def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
+        """Prefill an utterance; returns it with `ring` and `number` set."""
         chunk = speech_chunk(
             self._model,
             self._vocabulary,
@@ -86,29 +88,32 @@ class SessionRing:
         return replace(speech, ring=self.number, number=self._next)
 
     def again(self, frame: FrameEvidence) -> FrameEvidence:
-        """A frame that shows what an earlier one did: what was read of that serves for both."""
+        """The same for a frame that shows what an earlier one showed. Its keys and values are used again."""
         return frame if self.ring.touch(frame.number) and frame.ring == self.number else self.add_frame(frame)
 
     def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
-        """Give its room back: it turned out not to be evidence."""
+        """Free the slots of evidence that turned out to be none."""
         if evidence.ring == self.number:
             self.ring.forget(evidence.number)
 
     def window_cache(self, window: Window, *, n_more: int) -> WindowCache | None:
-        """The window, with `n_more` free slots behind it; None where some of its evidence is not here any more."""
+        """The window's KV cache with `n_more` free slots after it.
+
+        Returns None where some of the window's evidence is not in this ring, or not any more.
+        """
         origin_s, base = origin_of(window), self._base
         timed: list[tuple[FrameEvidence | SpeechEvidence, int]]
         timed = [(part, frame_time(self._model, part, base=base, origin_s=origin_s)) for part in window.frames]
         timed += [(part, speech_time(self._model, part, base=base, origin_s=origin_s)) for part in window.speech]
         places, parts, next_position = [], [], base
         for part, t in timed:
-            held = self.ring.held(part.number) if part.ring == self.number else None
-            if held is None:
+            chunk = self.ring.chunk(part.number) if part.ring == self.number else None
+            if chunk is None:
                 return None
             place = PlacedChunk(part.number, t - self._read_at)
             places.append(place)
-            parts.append((held.modality, held.slots_N.shape[0]))
-            next_position = max(next_position, held.last_position(place.shift) + 1)
+            parts.append((chunk.modality, chunk.slots_N.shape[0]))
+            next_position = max(next_position, chunk.last_position(place.shift) + 1)
         n_slots = base + sum(n for _, n in parts) + n_more
         cache = KVCache(self._model.config.text, n_slots, dtype=self._model.dtype, device=self._model.device)
         self.ring.copy_window(places, cache)

@@ -101,9 +101,9 @@ def test_eight_bits_change_a_step_a_little_and_a_pass_not_at_all(kind: Narrow) -
     plain, head = drawn_model()
     full, narrow = FusedLanguageModel(plain, head), FusedLanguageModel(plain, head, narrow=kind)
     x, kept, narrow_kept = torch.randn(9, 64), cache(16), cache(16)
-    passed = full.read(x[:8], *full.text_rotary(0, 8), kept)
+    passed = full.extend(x[:8], *full.text_rotary(0, 8), kept)
     assert torch.equal(narrow.extend(x[:8], *narrow.text_rotary(0, 8), narrow_kept), passed)
-    step = full.read(x[8:], *full.text_rotary(8, 1), kept)
+    step = full.extend(x[8:], *full.text_rotary(8, 1), kept)
     apart = (narrow.extend(x[8:], *narrow.text_rotary(8, 1), narrow_kept) - step).norm() / step.norm()
     assert 0 < float(apart) < (0.05 if kind == "int8" else 0.2)
 
