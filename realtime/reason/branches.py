@@ -1,14 +1,14 @@
-"""What is asked of a window that has been laid out: the label branches, read in one pass, and what they said.
+"""The label branches of a window, scored in one forward pass, and how their labels enter the chain.
 
     [ evidence | state <face> | <label> a b c … | state <label> … | state <label> … ]
                  both modalities                 the face alone     the voice alone
 
-The branches do not see each other, and a modality is hidden from a branch by its mask. The chain continues the first
-one: its state is read with the labels, and so is its opening tag, whose hidden state gives the chain's first word,
-unless the chain is told a first look before that.
+Branches do not attend to each other, and a mask hides one modality from a branch. The chain continues the first branch.
+Its state is prefilled together with the labels. So is its opening tag, whose hidden state gives the chain's first
+token, unless a label is inserted before that tag.
 
-A chain trained with a first look is told what these labels were: of each modality before it tells of it, of both before
-it argues, and there again of each alone where they differ:
+A checkpoint trained with `first_look` has the fast labels inserted into its chain: a modality's label before that
+modality's section, and the label of both before the argument, followed there by those of each alone if these differ:
 
     state <label> b <face> … <label> c <voice> … </voice> <label> a <label> b <label> c <coarse> …
 """
@@ -29,42 +29,44 @@ from realtime.reason.sequence import Encoder
 from realtime.records import Label, Window
 
 HIDDEN = {"both": None, "face": "voice", "voice": "face"}
+"Label branch → the modality that its mask hides."
 
 
 @dataclass(frozen=True)
 class WindowCache:
-    """A window as the beginning of a cache: the trunk, then its chunks."""
+    """A prefilled window: a KV cache that begins with the prompt prefix and then the window's chunks."""
 
     cache: KVCache
     parts: tuple[tuple[str, int], ...]
     "(modality, number of tokens) of each chunk, in order."
     next_position: int
-    "Where a branch begins."
+    "Position at which a branch begins."
 
 
 @dataclass(frozen=True)
 class BranchScores:
-    """What one pass over the branches gave."""
+    """What one forward pass over the label branches gave."""
 
     scores: dict[str, dict[str, float]]
     "Log-probability of each label, by branch."
     n_shared: int
-    "Tokens that the chain begins with and the cache holds already: its state, perhaps its opening tag, or none."
+    "Number of the chain's first tokens that the KV cache holds already: its state, perhaps its opening tag, or none."
     chain_logits_V: Tensor | None
-    "Of the chain's first word, where those end with its opening tag."
+    "Logits of the chain's first token, where those tokens end with its opening tag; else None."
 
 
 def n_faces(window: Window) -> int:
-    """Faces in the newest frame that has any: people come and go within a window."""
+    """Number of faces in the newest frame that has any: people come and go within a window."""
     return next((len(frame.faces) for frame in reversed(window.frames) if frame.faces), 0)
 
 
 def branch_names(window: Window) -> tuple[str, ...]:
+    """The label branches of a window. Each modality has one of its own only where both are there."""
     return ("both", "face", "voice") if n_faces(window) and window.speech else ("both",)
 
 
 def state_text(window: Window, name: str = "both", opening: str = "") -> str:
-    """What is in view and heard, as a branch is told it."""
+    """The text at the beginning of a branch: what is in view and heard, then `opening`."""
     return prompt.branch_text(
         n_faces=0 if name == "voice" else n_faces(window),
         has_picture=bool(window.frames) and name != "voice",
@@ -74,7 +76,7 @@ def state_text(window: Window, name: str = "both", opening: str = "") -> str:
 
 
 def first_look_labels(label: Label, window: Window) -> dict[str, tuple[str, ...]]:
-    """`labels_before_sections` of the likeliest labels of one window."""
+    """Section → the labels inserted before it, from the fast label of a window."""
     shares = {"both": label.probabilities}
     if label.conflict is not None:
         shares |= {"face": label.conflict.face, "voice": label.conflict.voice}
@@ -85,9 +87,9 @@ def first_look_labels(label: Label, window: Window) -> dict[str, tuple[str, ...]
 def labels_before_sections(
     labels: Mapping[str, str], *, has_face: bool, has_speech: bool
 ) -> dict[str, tuple[str, ...]]:
-    """Section → the labels its chain is told before it, from one label for each label branch.
+    """Section → the labels inserted before it, from one label for each label branch.
 
-    The argument is told of each modality again only where they differ: whether they do need not be worked out.
+    The argument gets the labels of face and voice again only where they differ: the chain need not compare them.
     """
     if not has_face and not has_speech:
         return {prompt.ARGUMENT: (prompt.UNSURE,)}
@@ -103,12 +105,15 @@ def labels_before_sections(
 
 
 def tagged_label_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
-    """Each label behind its tag, tokenized by itself: no tokenizer joins it to its neighbours."""
+    """Token ids of each label after its tag. Each is tokenized alone, so no tokenizer joins it to its neighbours."""
     return [token for label in labels for text in (prompt.LABEL_TAG, label) for token in encoder.ids(text)]
 
 
 def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
-    """Section → the tokens that open it: given, never decoded. `looked`: of a chain trained with a first look."""
+    """Section → the tokens that open it. They are given, never decoded.
+
+    `looked` holds the labels inserted before each section; it is empty for a checkpoint without `first_look`.
+    """
     return {
         name: tagged_label_ids(vocabulary, looked.get(name, ())) + vocabulary.ids(f"<{name}>")
         for name in prompt.SECTIONS
@@ -116,19 +121,19 @@ def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]]) -> dic
 
 
 class LabelPass:
-    """Reads the label branches of one window at a time."""
+    """Scores the label branches of one window at a time."""
 
     def __init__(self, model: EmoThinker, language: FusedLanguageModel, vocabulary: Vocabulary) -> None:
         self._model = model
         self._language = language
         self._vocabulary = vocabulary
         self._tag = vocabulary.ids(prompt.LABEL_TAG)
-        # What a chain is told before its first section is not known yet, so that it ends with the state.
+        # With `first_look` the labels before the first section are not known yet, so nothing follows the state.
         self._opening = [] if model.config.emotion.first_look else vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
 
     @torch.inference_mode()
-    def read(self, laid: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
-        """Scores of every branch. Of what was read the cache keeps only what the chain goes on from."""
+    def score(self, cached: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
+        """Scores of every branch. The KV cache keeps only those new tokens that the chain continues."""
         tails = [self._vocabulary.ids(label) for label in labels]
         states = {name: self._vocabulary.ids(state_text(window, name)) for name in branch_names(window)}
         shared = all(
@@ -136,25 +141,25 @@ class LabelPass:
             for name, ids in states.items()
         )
         if not shared:
-            # This tokenizer joins the end of the state with the tag, so neither stands alone.
+            # This tokenizer joins the end of the state with the tag, so neither can be tokenized alone.
             states = {name: self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) for name in states}
-        plan = BranchLayout(laid)
+        layout = BranchLayout(cached)
         ends, opened = {}, None
         for name, ids in states.items():
-            n_seen = plan.add(ids, HIDDEN[name])
+            n_seen = layout.add(ids, HIDDEN[name])
             if shared and name == "both":
-                opened = plan.beside(self._opening, after=n_seen)
-            ends[name] = plan.beside(self._tag, after=n_seen) if shared else n_seen
+                opened = layout.beside(self._opening, after=n_seen)
+            ends[name] = layout.beside(self._tag, after=n_seen) if shared else n_seen
             for tail in tails:
-                plan.beside(tail[:-1], after=ends[name])
-        hidden = self._read(plan, laid.cache)
-        wanted = [row for name in states for row in plan.rows_after(ends[name], tails)]
+                layout.beside(tail[:-1], after=ends[name])
+        hidden = self._hidden(layout, cached.cache)
+        wanted = [row for name in states for row in layout.rows_after(ends[name], tails)]
         begun = opened if self._opening else None
         if begun is not None:
             wanted.append(begun - 1)
         logits = self._language.logits(hidden[torch.tensor(wanted, device=hidden.device)])
         chain_logits = None if begun is None else logits[-1]
-        laid.cache.n_used = plan.n_before + (opened or 0)
+        cached.cache.n_used = layout.n_before + (opened or 0)
         log_p = torch.log_softmax(logits.float(), dim=-1).cpu()
         scores, at = {}, 0
         for name in states:
@@ -162,16 +167,20 @@ class LabelPass:
             at += 1 + sum(len(tail) - 1 for tail in tails)
         return BranchScores(scores, opened or 0, chain_logits)
 
-    def _read(self, plan: BranchLayout, cache: KVCache) -> Tensor:
+    def _hidden(self, layout: BranchLayout, cache: KVCache) -> Tensor:
         device = self._model.device
-        x = self._model.embed(torch.tensor(plan.ids, device=device))
-        places = torch.tensor(plan.places, device=device)
-        cos, sin = self._language.rotary(places.expand(3, -1))
-        return self._language.extend(x, cos, sin, cache, plan.mask().to(device))
+        x = self._model.embed(torch.tensor(layout.ids, device=device))
+        positions = torch.tensor(layout.positions, device=device)
+        cos, sin = self._language.rotary(positions.expand(3, -1))
+        return self._language.extend(x, cos, sin, cache, layout.mask().to(device))
 
 
 def label_scores(log_p_NV: Tensor, labels: Sequence[str], tails: Sequence[list[int]]) -> dict[str, float]:
-    """Rows: after the tag, then after each label's tokens but its last, in order."""
+    """Log-probability of each label.
+
+    `log_p_NV` has one row for the tag, then one for each token of each label but its last, in order; `tails` are the
+    token ids of the labels.
+    """
     scores, at = {}, 1
     for label, ids in zip(labels, tails, strict=True):
         rows = [0, *range(at, at + len(ids) - 1)]
@@ -181,30 +190,30 @@ def label_scores(log_p_NV: Tensor, labels: Sequence[str], tails: Sequence[list[i
 
 
 class BranchLayout:
-    """Tokens of several branches side by side: ids, places and what each may see. Rows count from the first of them."""
+    """Token ids, positions and mask of several branches in one sequence. Rows count from the first branch token."""
 
-    def __init__(self, laid: WindowCache) -> None:
-        self._laid = laid
-        self.n_before = laid.cache.n_used
+    def __init__(self, cached: WindowCache) -> None:
+        self._cached = cached
+        self.n_before = cached.cache.n_used
         self.ids: list[int] = []
-        self.places: list[int] = []
+        self.positions: list[int] = []
         self._sees: list[tuple[int, int, tuple[tuple[int, int], ...], str | None]] = []
         self._line: dict[int, tuple[tuple[tuple[int, int], ...], int, str | None]] = {}
-        "By the row after a stretch: the stretches up to there, the next place, the hidden modality."
+        "By the row after a run of tokens: the runs up to there, the next position, the hidden modality."
 
     def add(self, ids: Sequence[int], hidden: str | None) -> int:
-        """A branch of its own; returns the row after it."""
-        return self._put(ids, (), self._laid.next_position, hidden)
+        """Add a branch that follows the evidence; returns the row after it."""
+        return self._put(ids, (), self._cached.next_position, hidden)
 
     def beside(self, ids: Sequence[int], *, after: int) -> int:
-        """A continuation of what ended at row `after`, blind to its other continuations; returns the row after it."""
+        """Continue the tokens that ended at row `after`, hidden from other continuations; returns the row after it."""
         if not ids:
             return after
-        line, place, hidden = self._line[after]
-        return self._put(ids, line, place, hidden)
+        line, position, hidden = self._line[after]
+        return self._put(ids, line, position, hidden)
 
     def rows_after(self, end: int, tails: Sequence[Sequence[int]]) -> list[int]:
-        """The row whose hidden state tells what follows `end`, then those of the tails put beside it."""
+        """The row whose hidden state predicts the token after `end`, then the rows of the tails that continue it."""
         rows, at = [end - 1], end
         for tail in tails:
             rows += range(at, at + len(tail) - 1)
@@ -212,14 +221,14 @@ class BranchLayout:
         return rows
 
     def mask(self) -> Tensor:
-        """(rows, cache and rows) bool."""
+        """(rows, slots in use + rows) bool, True where a row may attend."""
         n = len(self.ids)
         mask = torch.zeros(n, self.n_before + n, dtype=torch.bool)
         for first, end, line, hidden in self._sees:
             rows = mask[first:end]
             rows[:, : self.n_before] = True
-            at = self.n_before - sum(size for _, size in self._laid.parts)
-            for modality, size in self._laid.parts:
+            at = self.n_before - sum(size for _, size in self._cached.parts)
+            for modality, size in self._cached.parts:
                 if modality == hidden:
                     rows[:, at : at + size] = False
                 at += size
@@ -229,10 +238,10 @@ class BranchLayout:
             own.copy_(torch.ones(end - first, end - first, dtype=torch.bool).tril())
         return mask
 
-    def _put(self, ids: Sequence[int], line: tuple[tuple[int, int], ...], place: int, hidden: str | None) -> int:
+    def _put(self, ids: Sequence[int], line: tuple[tuple[int, int], ...], position: int, hidden: str | None) -> int:
         first, end = len(self.ids), len(self.ids) + len(ids)
         self.ids += ids
-        self.places += range(place, place + len(ids))
+        self.positions += range(position, position + len(ids))
         self._sees.append((first, end, line, hidden))
-        self._line[end] = ((*line, (first, end)), place + len(ids), hidden)
+        self._line[end] = ((*line, (first, end)), position + len(ids), hidden)
         return end

@@ -1,12 +1,12 @@
-"""What the Thinker is asked, in words. Training and serving read this one file.
+"""The wording of the prompt, for training and serving alike.
 
-A sequence is `trunk | evidence chunks | branch`:
+A sequence is `prefix | evidence chunks | branch`:
 
-    trunk     <|im_start|>system … <|im_end|> <|im_start|>user QUERY        seen by every chunk
+    prefix    <|im_start|>system … <|im_end|> <|im_start|>user QUERY        attended to by every chunk
     evidence  <|vision_bos|> … <|vision_eos|>   <|audio_bos|> … <|audio_eos|>
     branch    STATE <|im_end|> <|im_start|>assistant <label>…  or  <face>…</face><context>…
 
-`STATE` names what is in view and heard: in the branch, so that the trunk stays the same for a whole session.
+`STATE` names what is in view and heard. It is part of the branch, so that the prefix is the same for a whole session.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from realtime.records import SECTIONS as SECTIONS
 from realtime.records import Question as Question
 
 ARGUMENT = "coarse"
-"The section the argument begins with: what stands before it tells of the evidence."
+"The section with which the argument begins. Those before it describe the evidence."
 UNSURE = "unsure"
 INTENSITIES = ("slight", "moderate", "strong")
 END_OF_TURN = "<|im_end|>"
@@ -31,10 +31,12 @@ LABEL_TAG = "<label>"
 
 @dataclass(frozen=True)
 class Wording:
+    """One wording of the prompt. A checkpoint is bound to the one that it was trained with."""
+
     system: str
     question: str
     format: str
-    "How to answer; a model trained on the chain needs none."
+    "How to answer. A model trained on the chain needs no such text."
 
 
 WORDINGS = {
@@ -57,19 +59,20 @@ WORDINGS = {
 
 
 def query_text(wording: str, question: Question) -> str:
-    """The text query: also what the selectors attend to (E^q)."""
+    """The text query, to which the selectors attend too (E^q)."""
     words = WORDINGS[wording]
     return f"{question.query or words.question} {', '.join(question.labels)}."
 
 
 def prefix_text(wording: str, question: Question) -> str:
+    """The prompt prefix: system prompt and the beginning of the user's turn."""
     words = WORDINGS[wording]
     system = f"<|im_start|>system\n{words.system}{words.format}{END_OF_TURN}\n"
     return f"{system}<|im_start|>user\n{query_text(wording, question)}\n"
 
 
 def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str) -> str:
-    """State, end of the question, and the opening tag of the answer (`LABEL_TAG` or the first section)."""
+    """The state, the end of the user's turn, and the opening tag of the answer (`LABEL_TAG` or the first section's)."""
     if not has_picture:
         seen = "no picture"
     elif n_faces == 0:

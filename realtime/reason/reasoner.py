@@ -1,11 +1,13 @@
-"""The Thinker at work: a fast label as soon as a window is due, then the chain, a few tokens a step.
+"""The reasoner: a fast label as soon as a window is due, then its chain, a few tokens per step.
 
-A window is laid out from the session's ring (`ring.py`), where its evidence was read as it came; one pass over the
-label branches gives the label (`branches.py`), and the chain goes on from the very same cache (`decode.py`).
+A window's KV cache is copied from the session's ring (`session_ring.py`), where its evidence was prefilled as it came.
+One forward pass over the label branches gives the fast label (`branches.py`), and the chain continues the same KV cache
+(`decode.py`).
 
-Two other ways lead to the same cache. A checkpoint that was not trained for the ring, or a window whose evidence is
-not in one, is read as a whole, causally or chunk by chunk as its checkpoint wants it. And `read` does the same on the
-plain modules, without anything fused: slow, and the reference that the tests hold the others to.
+There are two other paths to the same results. A window whose evidence is not in a ring is prefilled as a whole, as is
+every window of a checkpoint that was not trained for the ring; the mask is then the checkpoint's own. And
+`read_plainly` computes the labels with the plain modules, without anything fused. It is slow, and it is the reference
+that tests compare the others with.
 """
 
 from __future__ import annotations
@@ -48,60 +50,65 @@ logger = logging.getLogger(__name__)
 __all__ = ["ANSWER_TOKENS", "CHAIN_SLOTS", "SECTION_TOKENS", "PlainReading", "Reasoner", "n_faces"]
 
 SECTION_TOKENS = 96
-"A section that has not been closed by then is closed for it: a small model may repeat itself."
+"Longest section. It is then closed by the decoder, since a small model may repeat itself."
 ANSWER_TOKENS = 24
+"Longest `answer` section."
 CHAIN_SLOTS = len(prompt.SECTIONS) * (SECTION_TOKENS + 24)
-"Of every section, its tags, and the first look."
+"KV-cache slots of a chain: every section with its tags and inserted labels."
 LABEL_SLOTS = 384
-"Of the label branches: three states, and label words of more than one token. More are made room for when needed."
-KEPT_READINGS = 8
-"Windows whose cache waits for their chain; a window that is never reasoned about is forgotten with the ninth."
+"KV-cache slots of the label branches: three states, and label words of more than one token. More labels get more."
+KEPT_WINDOWS = 8
+"Labelled windows whose KV cache waits for their chain. The oldest is forgotten when there is one more."
 
 
 Written = ReasonDelta | Label | ReasonDone | None
+"A step of a chain (`roles.Thinker.reason`)."
 
 
 @dataclass
 class LabelledWindow:
-    """A window whose label is known, and the cache that its chain goes on from."""
+    """A window whose label is known, and the KV cache that its chain continues."""
 
     window: Window
     question: prompt.Question
     label: Label
     cached: WindowCache
     chain_position: int
-    "Where its next token stands."
+    "Position of the chain's next token."
     openings: dict[str, list[int]]
     "Section → the tokens that open it."
     beginning: list[int]
-    "Tokens that the chain begins with and the cache does not hold yet."
+    "First tokens of the chain that the KV cache does not hold yet."
     chain_logits_V: Tensor | None
-    "Of the first word, where nothing is to be read before it."
+    "Logits of the first token, where nothing has to be prefilled before it; else None."
 
 
 @dataclass
 class PlainReading:
-    """A window read plainly: its slots, and what the label branches said."""
+    """A window computed with the plain modules: its KV cache and its label."""
 
     window: Window
     question: prompt.Question
     evidence: Evidence
     cache: BatchKVCache
     visible: Tensor
-    "(n_slots,) bool: trunk and evidence, which the chain sees."
+    "(n_slots,) bool: prompt prefix and evidence, to which the chain attends."
     n_used: int
     label: Label
 
 
 @dataclass(frozen=True)
 class LabelBranch:
+    """A label branch of the plain path."""
+
     name: str
     hidden: str | None
+    "The modality that its mask hides."
     ids: list[int]
 
 
 class Reasoner:
-    """Shared by all sessions; called from the model worker's thread only."""
+    """The Thinker of all sessions (`roles.Thinker`). Only the model worker's thread may call it."""
 
     def __init__(
         self,
@@ -114,7 +121,7 @@ class Reasoner:
     ) -> None:
         """With `narrow` chains are decoded with 8-bit weights (`products.py`).
 
-        `reader` is the language model as it serves, where several with adapters of their own share its weights.
+        `language` is the fused language model where several reasoners with their own adapters share its weights.
         """
         self._model = model
         self.vocabulary = vocabulary
@@ -128,12 +135,12 @@ class Reasoner:
         self._calibration = model.config.emotion.calibration
 
     def query_embeddings(self, question: prompt.Question) -> Tensor:
-        """(Q, D): the text query that selectors attend to."""
+        """(Q, D) embeddings of the text query, to which the selectors attend."""
         ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, question))
         return self._model.embed(torch.tensor(ids, device=self._model.device)).detach()
 
     def open_ring(self, question: prompt.Question) -> SessionRing | None:
-        """A ring for one session's evidence; None where the checkpoint was not trained for one."""
+        """A ring for one session's evidence, or None where the checkpoint was not trained for one."""
         if not self._ring:
             return None
         ring = SessionRing(self._model, self._fused, self.vocabulary, question, closed=self._forget)
@@ -141,7 +148,7 @@ class Reasoner:
         return ring
 
     def close_rings(self) -> None:
-        """Forget every session's evidence."""
+        """Free the rings of all sessions."""
         self._rings.clear()
 
     def _forget(self, ring: int) -> None:
@@ -149,17 +156,18 @@ class Reasoner:
 
     @torch.inference_mode()
     def fast_label(self, window: Window, question: prompt.Question) -> Label:
-        """Calibrated label from one pass, before any chain; with both modalities also what each alone would say."""
+        """The calibrated label from one forward pass. With both modalities, `conflict` has the distribution of each."""
         labelled = self.label_window(window, question)
         self._labelled[id(window)] = labelled
-        while len(self._labelled) > KEPT_READINGS:
+        while len(self._labelled) > KEPT_WINDOWS:
             self._labelled.popitem(last=False)
         return labelled.label
 
     def reason(self, window: Window, question: prompt.Question) -> Iterator[Written]:
-        """The chain: deltas, then the label it arrived at, then everything together.
+        """The steps of the chain: deltas, then the chain's label, then `ReasonDone` with everything.
 
-        None where a token was read that shows nothing yet: going on with other chains there reads them together.
+        A step is None where a token was decoded that adds no settled text yet. A caller that continues other chains at
+        that point has their tokens decoded in one batch.
         """
         labelled = self._labelled.pop(id(window), None)
         if labelled is None or labelled.window is not window or labelled.question != question:
@@ -167,33 +175,37 @@ class Reasoner:
         yield from self._chain(labelled)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
-        """The window laid out and its label branches read: where its chain goes on from."""
+        """Build the window's KV cache and score its label branches. Its chain continues from the result.
+
+        When the device has no memory for it, the windows that wait for their chain are dropped and it is tried once
+        more. Raises torch.OutOfMemoryError if that fails too.
+        """
         try:
             return self._label_window(window, question)
         except torch.OutOfMemoryError:
             logger.warning("no room for a window; %d that wait for their chain are given up", len(self._labelled))
-        # What waits for its chain is read again when that begins; a label cannot wait. Tried again out here, where the
-        # failure no longer holds what had been allocated for it.
+        # A dropped window is prefilled again when its chain begins; a label cannot wait. The second try is outside the
+        # `except`, where the exception no longer holds the tensors of the first.
         self._labelled.clear()
         torch.cuda.empty_cache()
         return self._label_window(window, question)
 
     @torch.inference_mode()
     def _label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
-        laid = self._from_ring(window, question) or self._prefill_whole(window, question)
-        read = self._labels.read(laid, window, question.labels)
-        label = self._label(window, read.scores)
+        cached = self._from_ring(window, question) or self._prefill_whole(window, question)
+        scored = self._labels.score(cached, window, question.labels)
+        label = self._label(window, scored.scores)
         looked = first_look_labels(label, window) if self._model.config.emotion.first_look else {}
         opened = openings(self.vocabulary, looked)
         beginning: list[int] = []
-        if read.chain_logits_V is None:
-            state = [] if read.n_shared else self.vocabulary.ids(state_text(window))
+        if scored.chain_logits_V is None:
+            state = [] if scored.n_shared else self.vocabulary.ids(state_text(window))
             beginning = state + opened[prompt.SECTIONS[0]]
-        at = laid.next_position + read.n_shared
-        return LabelledWindow(window, question, label, laid, at, opened, beginning, read.chain_logits_V)
+        at = cached.next_position + scored.n_shared
+        return LabelledWindow(window, question, label, cached, at, opened, beginning, scored.chain_logits_V)
 
     def _from_ring(self, window: Window, question: prompt.Question) -> WindowCache | None:
-        """The window from its session's ring; None where some of it is not there."""
+        """The window's KV cache from its session's ring, or None where some of its evidence is not there."""
         evidence: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
         ring = self._rings.get(evidence[0].ring) if evidence else None
         if ring is None or ring.question != question:
@@ -201,7 +213,7 @@ class Reasoner:
         return ring.window_cache(window, n_more=self._n_slots_after(question))
 
     def _prefill_whole(self, window: Window, question: prompt.Question) -> WindowCache:
-        """Trunk and evidence read together, as the checkpoint was trained to."""
+        """The window's KV cache, prefilled in one pass under the mask that the checkpoint was trained with."""
         evidence = assemble(self._model, self.vocabulary, window, question)
         x = evidence.x_ND
         mask = evidence.mask(ring=True).to(x.device) if self._ring else None
@@ -217,7 +229,7 @@ class Reasoner:
         return WindowCache(cache, parts, evidence.next_position)
 
     def _n_slots_after(self, question: prompt.Question) -> int:
-        """Slots a window needs behind its evidence: for its label branches, then in their place for its chain."""
+        """KV-cache slots that a window needs after its evidence: for its label branches, then for its chain."""
         tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
         return max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)
 
@@ -231,8 +243,8 @@ class Reasoner:
             voice = calibrate.fast(scores["voice"], "voice", self._calibration)
             conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))
         best = max(probabilities, key=lambda label: probabilities[label])
-        told = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
-        return Label(told, probabilities, "fast", conflict)
+        shown = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
+        return Label(shown, probabilities, "fast", conflict)
 
     def _chain(self, labelled: LabelledWindow) -> Iterator[Written]:
         slot = self._decoder.open_slot(
@@ -268,11 +280,11 @@ class Reasoner:
         timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
         yield ReasonDone(sections, answer, timings)
 
-    # The plain way.
+    # The reference, on the plain modules.
 
     @torch.inference_mode()
     def read_plainly(self, window: Window, question: prompt.Question) -> PlainReading:
-        """Trunk, evidence and label branches of one window in one pass of the plain modules."""
+        """Prompt prefix, evidence and label branches of one window in one pass of the plain modules."""
         evidence = assemble(self._model, self.vocabulary, window, question)
         branches = [
             LabelBranch(name, HIDDEN[name], self.vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)))
@@ -303,7 +315,7 @@ class Reasoner:
     ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
         """Embeddings (T, D), positions (3, T), mask (T, T) of everything, and the last prompt token of each branch.
 
-        After each branch stand, side by side and blind to one another, the label words without their last token.
+        Each branch is followed by the label words without their last token, each hidden from the others.
         """
         device = self._model.device
         parts, positions = [evidence.x_ND], [evidence.positions_3N]

@@ -1,11 +1,11 @@
-"""Evidence into one sequence of embeddings, TMRoPE positions and mask: the same for training and serving.
+"""Turns evidence into one sequence of embeddings, TMRoPE positions and mask, for training and serving alike.
 
-Times become positions at `position_id_per_seconds` (25) a second from the start of the window. A frame holds its time
-on the first axis and spreads row and column on the others, anchored where the evidence begins; sound advances all
-three. Text after the evidence begins one past the largest position.
+A time becomes a position at `position_id_per_seconds` (25) per second from the start of the window. A frame has its
+time on the first axis, and its rows and columns on the other two, counted from where the evidence begins. Sound
+advances all three axes. Text after the evidence begins one past the largest position.
 
-In the ring (`ring.py`) a chunk is read when it arrives, before any window is known: then it stands `READ_AT_S` after
-the trunk, and its keys are turned to its place in a window when one is asked for.
+In the KV-cache ring (`kv_ring.py`) a chunk is prefilled when it arrives, before any window is known. It then has the
+position `READ_AT_S` after the prompt prefix, and its keys are rotated to the window's positions when one is built.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from realtime.reason import prompt
 from realtime.records import FrameEvidence, SpeechEvidence, Window
 
 READ_AT_S = 3.0
-"The middle of the distances from the trunk that nano was trained with (0 to about 6 s)."
+"The middle of the distances from the prompt prefix that nano was trained with (0 to about 6 s)."
 
 
 class Encoder(Protocol):
-    """Text to token ids; a `tokenizers.Tokenizer` behind a two-line wrapper."""
+    """Turns text into token ids (`model.tokenizer.Vocabulary`, or a wrapper around `tokenizers.Tokenizer`)."""
 
     def ids(self, text: str) -> list[int]: ...
 
@@ -52,14 +52,14 @@ class WindowTokens:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One second of picture or one stretch of speech, markers included."""
+    """One frame or one utterance, markers included."""
 
     x_ND: Tensor
     positions_3N: Tensor
     modality: str
     "face (a frame) or voice (speech)."
     moves_3N: Tensor
-    "1 on the axes on which a token's position goes with the chunk's time; a frame's rows and columns stay."
+    "1 on the axes that move with the chunk's time, 0 on a frame's rows and columns, which do not."
 
     @property
     def n_tokens(self) -> int:
@@ -68,7 +68,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Trunk and chunks of one window, ready to be read."""
+    """Prompt prefix and chunks of one window, ready to be prefilled."""
 
     prefix_x_ND: Tensor
     chunks: tuple[Chunk, ...]
@@ -79,7 +79,7 @@ class Evidence:
 
     @property
     def x_ND(self) -> Tensor:
-        """Embeddings of the trunk, then of every chunk."""
+        """Embeddings of the prompt prefix, then of every chunk."""
         return torch.cat([self.prefix_x_ND, *(chunk.x_ND for chunk in self.chunks)])
 
     @property
@@ -99,7 +99,7 @@ class Evidence:
 
 
 def text_positions(n: int, start: int) -> Tensor:
-    """(3, n): all three axes advance together."""
+    """(3, n) positions of text: all three axes advance together."""
     return torch.arange(start, start + n).expand(3, n)
 
 
@@ -109,6 +109,7 @@ def frame_time(model: EmoThinker, frame: FrameEvidence, *, base: int, origin_s: 
 
 
 def speech_time(model: EmoThinker, speech: SpeechEvidence, *, base: int, origin_s: float) -> int:
+    """Position of an utterance's start, likewise, but never before `base`."""
     return base + max(0, round((speech.start_s - origin_s) * model.config.position_id_per_seconds))
 
 
@@ -157,7 +158,7 @@ def marked(
 def assemble(
     model: EmoThinker, encoder: Encoder, window: Window, question: prompt.Question, tokens: WindowTokens | None = None
 ) -> Evidence:
-    """Trunk, then frames, then speech, oldest first.
+    """Prompt prefix, then frames, then speech, oldest first.
 
     `tokens` are the window's tokens when training has just made them, with gradients; None takes those that the
     evidence holds.
@@ -187,7 +188,7 @@ def origin_of(window: Window) -> float:
 
 
 def branch_mask(evidence: Evidence, n_branch: int, *, hidden: str | None = None) -> Tensor:
-    """(n_branch, T) bool over `[trunk | chunks | branch]`: causal, blind to the `hidden` modality."""
+    """(n_branch, T) bool over `[prefix | chunks | branch]`: causal, with the `hidden` modality masked."""
     parts = [torch.ones(n_branch, evidence.n_prefix, dtype=torch.bool)]
     for chunk in evidence.chunks:
         visible = chunk.modality != hidden

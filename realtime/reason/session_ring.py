@@ -50,8 +50,8 @@ class SessionRing:
         prefix_ids = vocabulary.ids(prompt.prefix_text(model.config.emotion.prompt, question))
         self._base = len(prefix_ids)
         per_s = (model.config.emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S
-        trunk = model.embed(torch.tensor(prefix_ids, device=model.device))
-        self.ring = KVCacheRing(language, trunk, n_tokens=KEPT_S * per_s)
+        prefix = model.embed(torch.tensor(prefix_ids, device=model.device))
+        self.ring = KVCacheRing(language, prefix, n_tokens=KEPT_S * per_s)
         self._read_at = self._base + round(READ_AT_S * model.config.position_id_per_seconds)
         self._next = 0
 
