@@ -65,10 +65,8 @@ def conversation(duration_s: float, *, n_words: int = 10) -> Iterator[tuple[floa
     for second in range(int(duration_s)):
         yield float(second), frame(second)
         smile = 0.5 + 0.5 * math.sin(second / 40)
-        yield (
-            float(second),
-            CuesEvent(face={"track": 1, "lip_corner_pull": smile, "brow_lower": 1 - smile, "jaw_drop": 0.2}),
-        )
+        cues = {"track": 1, "lip_corner_pull": smile, "brow_lower": 1 - smile, "jaw_drop": 0.2}
+        yield float(second), CuesEvent(face=cues, pose={"yaw": 20.0, "pitch": -2.0, "roll": 1.0})
         if second % EVERY_S == EVERY_S - 1:
             yield from window(second // EVERY_S, end_s=second + 1.0, n_words=n_words)
 

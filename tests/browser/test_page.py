@@ -327,9 +327,10 @@ def test_it_speaks_german_and_fits_a_phone(visit: Visits, scripted: str) -> None
     assert person.overflow_px() <= 0
     page.locator("#begin").click()
     expect(page.locator("#link")).to_have_text("Live")
-    behind = events.lines(iter([(5.0, LagEvent(7.5, 1, 2))]), session=events.session_of(page))
+    behind = events.lines(iter([(5.0, LagEvent(7.5, 1, 2, "frames"))]), session=events.session_of(page))
     page.evaluate("(lines) => globalThis.inject(lines)", behind)
     expect(page.locator("#lag")).to_have_text("7,5 s im Rückstand")
+    expect(page.locator("#notices [data-code=slow]")).to_contain_text("stille Momente und jedes zweite Bild entfallen")
     assert person.overflow_px() <= 0
     page.locator("#withdraw").click()
     expect(page.locator("#ended")).to_be_visible()

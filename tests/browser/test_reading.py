@@ -118,6 +118,7 @@ def test_the_timeline_is_read_zoomed_and_shown_raw(visit: Visits, scripted: str)
     page.get_by_role("button", name="All", exact=True).click()
     readout = page.locator("#timeline-readout")
     expect(readout).to_contain_text("3:20")
+    expect(readout).to_contain_text("Head turned to the person’s left by 20°.")
     chart = page.locator("#timeline-chart .u-over")
     box = chart.bounding_box()
     assert box is not None

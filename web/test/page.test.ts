@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { reduce, type Action } from "../src/state/actions";
 import { readConfig } from "../src/wire/config";
-import { certainty, clock, percent, quantile, reason, shortened, sureness } from "../src/draw/format";
+import { certainty, clock, percent, poseWords, quantile, reason, shortened, sureness } from "../src/draw/format";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
@@ -117,6 +117,12 @@ describe("words", () => {
     expect([letter(1), letter(2), letter(27)]).toEqual(["A", "B", "A"]);
     expect([certainty(0.4), certainty(0.6), certainty(0.9)]).toEqual(["low", "middle", "high"]);
     expect([degree(0.05), degree(0.24), degree(0.6)]).toEqual(["low", "middle", "high"]);
+  });
+
+  it("say how a head is held", () => {
+    expect(poseWords(en, { yaw: -3, pitch: 9.9, roll: 0 })).toBe("Head straight.");
+    expect(poseWords(en, { yaw: 20.4, pitch: -12, roll: 4 })).toBe("Head turned to the person’s left by 20°, lowered by 12°.");
+    expect(poseWords(de, { roll: -15 })).toBe("Kopf um 15° nach rechts geneigt (von der Person aus).");
   });
 
   it("say why the server ended a session, its seconds in minutes", () => {

@@ -142,7 +142,7 @@ describe("states of the input", () => {
 describe("what is measured", () => {
   it("is kept by its time, however it arrives, and once", () => {
     const looks = [3, 1, 2, 3, 1].map((at) => event("frame", { seq: at, t: at }));
-    expect(after(looks).looks.map((look) => look.atS)).toEqual([1, 2, 3]);
+    expect(after(looks).looks.map((look) => look.t)).toEqual([1, 2, 3]);
     const cues = [9, 8].map((at) => event("cues", { seq: at, t: at }));
     expect(after(cues).faceCues.map((measured) => [measured.atS, measured.track, measured.cues["lip_corner_pull"]])).toEqual([[8, 1, 0.64], [9, 1, 0.64]]);
   });
@@ -159,7 +159,7 @@ describe("a long session", () => {
     const full = { ...NO_SESSION, looks: Array.from({ length: KEPT_LOOKS }, (_, at) => lookAt(at + 10)) };
     expect(after([event("frame", { seq: 3, t: 3 })], full).looks).toBe(full.looks);
     const looks = after([event("frame", { seq: 99_999, t: 99_999 })], full).looks;
-    expect([looks.length, looks[0]?.atS, looks.at(-1)?.atS]).toEqual([KEPT_LOOKS, 11, 99_999]);
+    expect([looks.length, looks[0]?.t, looks.at(-1)?.t]).toEqual([KEPT_LOOKS, 11, 99_999]);
   });
 
   it("takes half an hour of frames at once", () => {

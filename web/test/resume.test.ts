@@ -23,7 +23,7 @@ describe("a session that goes on from another", () => {
     expect(both.seq).toBe(2 * first.seq);
     expect(both.analyses.slice(0, first.analyses.length)).toEqual(first.analyses);
     expect(both.analyses.map(({ window }) => window)).toEqual([...first.analyses, ...first.analyses].map(({ window }, index) => (index < first.analyses.length ? window : base.window + window)));
-    expect(both.looks.at(-1)?.atS).toBe(first.mediaS + 10 + (first.looks.at(-1)?.atS ?? NaN));
+    expect(both.looks.at(-1)?.t).toBe(first.mediaS + 10 + (first.looks.at(-1)?.t ?? NaN));
     expect(both.speech).toHaveLength(2 * first.speech.length);
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { reduce } from "../src/state/actions";
-import { laneLabels, lanes, measuredRows } from "../src/state/lanes";
+import { laneLabels, lanes, measuredRows, poseAt } from "../src/state/lanes";
 import { reduceEvent } from "../src/state/reducer";
 import { analysisNear, moments, runs, thinned } from "../src/state/timeline";
 import { FIRST_VIEW, lookedNow, NO_SESSION, shownAnalysis, type Session, type View } from "../src/state/view";
@@ -68,6 +68,12 @@ describe("the rows of the timeline", () => {
     expect(pitch?.values[2]).toBeNull();
   });
 
+  it("know how the person named first held their head, for as long as that was measured", () => {
+    const { session } = live;
+    const turned = { ...live, session: reduceEvent(session, event("cues", { seq: 99, t: 3, face: { track: 2, jaw_drop: 0.1 } }), 0) };
+    expect([2.9, 3, 5.5, 5.6].map((atS) => poseAt(turned, atS)?.yaw)).toEqual([undefined, -6.5, -6.5, undefined]);
+  });
+
   it("follow the labels of what is read, and leave out the sense that was not shared", () => {
     expect(laneLabels({ ...live, session: told([0.5], ["awake", "tired"]) })).toEqual(["awake", "tired"]);
     expect(measuredRows({ ...live, choice: "camera" })).not.toContain("pitch_hz");
@@ -100,7 +106,7 @@ describe("a replay", () => {
   it("has the picture of its time", () => {
     const looks = [1, 2, 3].map((at) => event("frame", { seq: at, t: at })).reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
     const view = reduce(reduce(FIRST_VIEW, { do: "open", file: "x", session: looks }), { do: "seek", atS: 2.5 });
-    expect(lookedNow(view)?.atS).toBe(2);
+    expect(lookedNow(view)?.t).toBe(2);
     expect(view.choice).toBe("camera");
   });
 });

@@ -2,7 +2,7 @@
 
 import { sentences } from "../state/evidence";
 import type { Messages } from "../messages";
-import type { EmotionAnswer } from "../wire/generated";
+import type { CuesEvent, EmotionAnswer } from "../wire/generated";
 
 /** 75.4 → "1:15" */
 export function clock(seconds: number): string {
@@ -35,6 +35,22 @@ export function day(ms: number): string {
 
 export function labelName(words: Messages, label: string): string {
   return words.labels[label] ?? label;
+}
+
+/** A head that is turned by less is as good as straight, degrees. */
+const STRAIGHT_DEG = 10;
+
+/** How a head is held, in words. On the wire, turned and tilted to the viewer's right are positive: the person's own left. */
+export function poseWords(words: Messages, pose: NonNullable<CuesEvent["pose"]>): string {
+  const say = words.timeline.pose;
+  const { yaw = 0, pitch = 0, roll = 0 } = pose;
+  const turns = [
+    { degrees: yaw, word: yaw > 0 ? say.left : say.right },
+    { degrees: pitch, word: pitch > 0 ? say.up : say.down },
+    { degrees: roll, word: roll > 0 ? say.tiltLeft : say.tiltRight },
+  ];
+  const parts = turns.filter(({ degrees }) => Math.abs(degrees) >= STRAIGHT_DEG).map(({ degrees, word }) => word(`${Math.round(Math.abs(degrees))}°`));
+  return parts.length === 0 ? say.straight : say.turned(parts);
 }
 
 /** Why the server ended a session, in the page's words; what they don't know is shown as it came. */

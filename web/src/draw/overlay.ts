@@ -1,8 +1,8 @@
 /** What lies over the picture: a box with a letter for each face, the focal area, and the patches read and left out. */
 
 import { letter } from "../state/evidence";
-import type { Box } from "../wire/generated";
-import { lookedNow, type Looked, type View } from "../state/view";
+import type { Box, FrameEvent } from "../wire/generated";
+import { lookedNow, type View } from "../state/view";
 import { el, setAttr, setClass, setText, show, svg } from "./dom";
 import type { MakePart } from "./hands";
 import { makePatches } from "./patches";
@@ -52,7 +52,7 @@ export const makeOverlay: MakePart = (_hands, words) => {
     }
   }
 
-  let drawn: Looked | null = null;
+  let drawn: FrameEvent | null = null;
   let drawnMirrored = false;
   return {
     root,
@@ -84,9 +84,9 @@ export const makeOverlay: MakePart = (_hands, words) => {
   };
 };
 
-function ageS(view: View, looked: Looked, nowS: number): number {
-  if (view.phase.name === "replay") return view.playback.atS - looked.atS;
-  return nowS - (view.session.zeroS ?? nowS) - looked.atS - view.session.lag.seconds;
+function ageS(view: View, looked: FrameEvent, nowS: number): number {
+  if (view.phase.name === "replay") return view.playback.atS - looked.t;
+  return nowS - (view.session.zeroS ?? nowS) - looked.t - view.session.lag.seconds;
 }
 
 function left(box: Box, mirrored: boolean): number {

@@ -4,6 +4,7 @@ import { lookedNow, standingNotices, type View } from "../state/view";
 import type { Messages } from "../messages";
 import { makeDevices } from "./devices";
 import { el, setAttr, setClass, setText, show } from "./dom";
+import { percent } from "./format";
 import type { Hands, MakePart } from "./hands";
 import { makeOverlay } from "./overlay";
 
@@ -66,7 +67,8 @@ export const makeStage: MakePart = (hands, words) => {
       const split = looked?.tokens;
       setText(tokens, split === undefined ? "" : words.live.tokens(split.focal, split.background, split.dropped));
       setClass(note, "of-focal", !view.patchesShown);
-      setText(note, !seen ? "" : view.patchesShown ? words.live.patchesNote : view.focalShown ? words.live.focalNote : "");
+      const scene = looked === null ? "" : words.live.scene(percent(looked.brightness), percent(looked.saturation));
+      setText(note, !seen ? "" : view.patchesShown ? [words.live.patchesNote, scene].join(" ") : view.focalShown ? words.live.focalNote : "");
       overlay.draw(view, nowS);
       devices.draw(view, nowS);
       drawnNotices = drawNotices(notices, view, words, drawnNotices, nowS);
@@ -121,9 +123,11 @@ function drawNotices(list: HTMLElement, view: View, words: Messages, drawn: stri
   const blind = view.choice === "microphone" ? "no_face" : "";
   const standing = view.phase.name === "live" ? standingNotices(view.session).filter((notice) => notice.code !== chosen && notice.code !== blind) : [];
   const back = view.phase.name === "live" ? view.happened.filter(({ atS }) => nowS - atS < BACK_SHOWN_S) : [];
-  const key = [...back.map(({ kind, atS }) => `${kind}${atS}`), ...view.unplugged, ...standing.map((notice) => `${notice.seq}${notice.over}`)].join();
+  const reduced = view.phase.name === "live" ? view.session.lag.reduced : "nothing";
+  const key = [reduced, ...back.map(({ kind, atS }) => `${kind}${atS}`), ...view.unplugged, ...standing.map((notice) => `${notice.seq}${notice.over}`)].join();
   if (key === drawn) return key;
   list.replaceChildren(
+    ...(reduced === "nothing" ? [] : [el("li", { attrs: { "data-code": "slow" } }, el("b", {}, words.slow.title), " ", words.slow[reduced])]),
     ...back.map(({ kind, nMoments }) => {
       const said = words.happened[kind](nMoments);
       return el("li", { class: "over", attrs: { "data-code": `${kind}_back` } }, el("b", {}, said.title), " ", said.text);

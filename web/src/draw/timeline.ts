@@ -1,10 +1,10 @@
 /** What it pointed to over time: probabilities that do not flicker, speech and measured cues under them, zoom, and reading back. */
 
-import { lanes, laneLabels, measuredRows, momentAt, type Lanes } from "../state/lanes";
+import { lanes, laneLabels, measuredRows, momentAt, poseAt, type Lanes } from "../state/lanes";
 import { analysisNear, moments, sameList } from "../state/timeline";
 import { shownAnalysis, speaking, type View } from "../state/view";
 import { el, setAttr, setText, show } from "./dom";
-import { clock, labelName, percent } from "./format";
+import { clock, labelName, percent, poseWords } from "./format";
 import type { MakePart } from "./hands";
 import { makePlot, plotHeight, type Place, type Plot, type Row } from "./plot";
 
@@ -166,7 +166,9 @@ export const makeTimeline: MakePart = (hands, words) => {
     const moment = atS === null ? null : momentAt(all, of.session, atS);
     if (moment === null) return setText(readout, say.hint);
     const share = (isRaw ? moment.raw : moment.smooth)[moment.label] ?? 0;
-    setText(readout, say.readout(clock(moment.atS), labelName(words, moment.label), percent(share), labelName(words, moment.said)));
+    const pose = of.choice === "microphone" ? null : poseAt(of, pointedS ?? moment.atS);
+    const said = say.readout(clock(moment.atS), labelName(words, moment.label), percent(share), labelName(words, moment.said));
+    setText(readout, pose === null ? said : `${said} ${poseWords(words, pose)}`);
   }
 
   return {

@@ -71,17 +71,17 @@ function events(session: Session): readonly Plain[] {
   const { model, engine, labels } = session;
   const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels } }];
   const add = (t: number, type: string, body: Plain): number => timed.push({ t, body: { type, ...body } });
-  for (const { atS, seq: _seq, ...look } of session.looks) add(atS, "frame", look);
-  for (const { atS, track, cues } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, voice: null, relative: null });
-  for (const { atS, values, relative } of session.voiceCues) add(atS, "cues", { face: null, voice: values, relative });
+  for (const { seq, session: _session, t, type, ...look } of session.looks) add(t, type, look);
+  for (const { atS, track, cues, pose } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, pose, voice: null, relative: null });
+  for (const { atS, values, relative } of session.voiceCues) add(atS, "cues", { face: null, pose: null, voice: values, relative });
   for (const { start, end } of session.speech) {
     add(start, "speech", { state: "start", start, end: null });
     if (end !== null) add(end, "speech", { state: "end", start, end });
   }
   for (const analysis of session.analyses) addAnalysis(analysis, add);
   for (const { atS, code, message, hint, over } of session.notices) add(atS, "error", { code, message, hint, over });
-  const { seconds, skippedFrames, skippedWindows } = session.lag;
-  add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows });
+  const { seconds, skippedFrames, skippedWindows, reduced } = session.lag;
+  add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows, reduced });
   add(session.mediaS, "session.closed", { reason: session.closed ?? "The session was saved." });
   const name = session.id === "" ? "saved" : session.id;
   return timed.toSorted((a, b) => a.t - b.t).map(({ t, body }, index) => ({ v: VERSION, session: name, seq: index + 1, t, ...body }));

@@ -151,6 +151,7 @@ export const de: Messages = {
     focalNote: "Den umrandeten Bereich liest das Modell ganz, den Rest dünnt es aus.",
     patches: "Bildteile",
     patchesNote: "So liest das Modell: den Fokus ganz (klar), vom Hintergrund das meiste (verschleiert), aber nicht alles (durchgestrichen), außerhalb des Rasters nichts.",
+    scene: (brightness, saturation) => `Helligkeit ${brightness}, Farbsättigung ${saturation}.`,
     tokens: (focal, background, dropped) => `Bildteile: ${focal} im Fokus, ${background} ringsum, ${dropped} ausgelassen`,
     strip: (seconds) => `Die letzten ${seconds} Sekunden: Lautstärke, Sprache und ausgewertete Momente`,
     camera: "Kamera",
@@ -175,6 +176,13 @@ export const de: Messages = {
       title: n === 1 ? "1 Moment, während dieser Tab im Hintergrund war" : `${n} Momente, während dieser Tab im Hintergrund war`,
       text: "Sie stehen im Verlauf und unter „Frühere Momente“.",
     }),
+  },
+
+  slow: {
+    title: "Der Server ist langsam",
+    chains: "Die Gründe warten, bis er aufgeholt hat.",
+    windows: "Bis er aufgeholt hat, warten die Gründe, und stille Momente entfallen.",
+    frames: "Bis er aufgeholt hat, warten die Gründe; stille Momente und jedes zweite Bild entfallen.",
   },
 
   notices: {
@@ -298,6 +306,16 @@ export const de: Messages = {
       loudness_db: "Lautstärke",
     },
     readout: (time, label, share, said) => `${time}: ${label}, ${share}. Zu diesem Moment allein: ${said}.`,
+    pose: {
+      straight: "Kopf gerade.",
+      turned: (parts) => `Kopf ${parts.join(", ")}.`,
+      right: (degrees) => `um ${degrees} nach rechts gedreht (von der Person aus)`,
+      left: (degrees) => `um ${degrees} nach links gedreht (von der Person aus)`,
+      up: (degrees) => `um ${degrees} gehoben`,
+      down: (degrees) => `um ${degrees} gesenkt`,
+      tiltRight: (degrees) => `um ${degrees} nach rechts geneigt (von der Person aus)`,
+      tiltLeft: (degrees) => `um ${degrees} nach links geneigt (von der Person aus)`,
+    },
   },
 
   replay: {

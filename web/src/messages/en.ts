@@ -1,6 +1,7 @@
 /** Every word the page says, in English. `de.ts` says the same in German; its type is this file's. */
 
 import type { Choice, Failure, Kept } from "../state/view";
+import type { Reduced } from "../wire/generated";
 
 interface Said {
   readonly title: string;
@@ -163,6 +164,7 @@ export const en = {
     focalNote: "The model reads the outlined area in full and thins out the rest.",
     patches: "Patches",
     patchesNote: "How the model reads: patches in focus in full (clear), of the background most (veiled) but not all (struck through), and nothing outside the grid.",
+    scene: (brightness: string, saturation: string) => `Brightness ${brightness}, saturation ${saturation}.`,
     tokens: (focal: number, background: number, dropped: number) => `Patches: ${focal} in focus, ${background} around, ${dropped} dropped`,
     strip: (seconds: number) => `Last ${seconds} seconds: loudness, speech and analysed moments`,
     camera: "Camera",
@@ -188,6 +190,14 @@ export const en = {
       text: "They are in the timeline and under “Earlier moments”.",
     }),
   },
+
+  /** What the server leaves out until it has caught up. */
+  slow: {
+    title: "The server is slow",
+    chains: "The reasons wait until it has caught up.",
+    windows: "Until it has caught up, the reasons wait and quiet moments are left out.",
+    frames: "Until it has caught up, the reasons wait; quiet moments and every other picture are left out.",
+  } satisfies Record<Exclude<Reduced, "nothing"> | "title", string>,
 
   notices: {
     no_face: { title: "No face in view", text: "Sit facing the camera, with light on your face." },
@@ -311,6 +321,17 @@ export const en = {
       loudness_db: "Loudness",
     },
     readout: (time: string, label: string, share: string, said: string) => `${time}: ${label}, ${share}. About this moment alone: ${said}.`,
+    /** The sides are the person's own: they stay right in a mirrored picture. */
+    pose: {
+      straight: "Head straight.",
+      turned: (parts: readonly string[]) => `Head ${parts.join(", ")}.`,
+      right: (degrees: string) => `turned to the person’s right by ${degrees}`,
+      left: (degrees: string) => `turned to the person’s left by ${degrees}`,
+      up: (degrees: string) => `raised by ${degrees}`,
+      down: (degrees: string) => `lowered by ${degrees}`,
+      tiltRight: (degrees: string) => `tilted to the person’s right by ${degrees}`,
+      tiltLeft: (degrees: string) => `tilted to the person’s left by ${degrees}`,
+    },
   },
 
   replay: {

@@ -1,6 +1,6 @@
 /** The rows of the timeline, and their values over a stretch of time: one row per label, then speech and what was measured. */
 
-import { analysisAt, labelsOf, shownAnalysis, type Session, type View } from "./view";
+import { analysisAt, labelsOf, shownAnalysis, type FaceMeasured, type Session, type View } from "./view";
 import { moments, runs, thinned, type Moment, type Run } from "./timeline";
 
 /** Points per row; more than a screen has pixels for would be drawn over each other. */
@@ -10,6 +10,9 @@ const POINTS = 600;
 export const FACE_ROWS = ["lip_corner_pull", "brow_lower", "jaw_drop"] as const;
 export const VOICE_ROWS = ["pitch_hz", "loudness_db"] as const;
 export type MeasuredRow = (typeof FACE_ROWS)[number] | (typeof VOICE_ROWS)[number];
+
+/** One frame a second is measured; every other one while the server is slow. */
+const POSE_LASTS_S = 2.5;
 
 /** Spreads from the voice's own mean that fill a row from bottom to top. */
 const SPREADS = 6;
@@ -64,9 +67,20 @@ function around<T extends { readonly atS: number }>(items: readonly T[], fromS: 
   return items.slice(Math.max(0, first - 1), last + 2);
 }
 
-/** Of the person whom the window on show names first, else of whoever was measured last. */
+/** The track whose face is shown: the person whom the window on show names first, else whoever was measured last. */
+function shownTrack(view: View): number | undefined {
+  return shownAnalysis(view)?.people[0] ?? view.session.faceCues.at(-1)?.track;
+}
+
+/** How that person held their head at `atS`; null where it was not measured shortly before. */
+export function poseAt(view: View, atS: number): FaceMeasured["pose"] {
+  const track = shownTrack(view);
+  const measured = view.session.faceCues.findLast((each) => each.track === track && each.atS <= atS);
+  return measured === undefined || atS - measured.atS > POSE_LASTS_S ? null : measured.pose;
+}
+
 function faceCurve(view: View, row: (typeof FACE_ROWS)[number], fromS: number, toS: number): Curve {
-  const track = shownAnalysis(view)?.people[0] ?? view.session.faceCues.at(-1)?.track;
+  const track = shownTrack(view);
   const own = around(view.session.faceCues, fromS, toS).filter((measured) => measured.track === track);
   const drawn = thinned(own, POINTS);
   return { atS: drawn.map((measured) => measured.atS), values: drawn.map((measured) => measured.cues[row] ?? null) };

@@ -6,9 +6,9 @@
  */
 
 import { follow } from "./following";
-import type { CuesEvent, ErrorEvent, FrameEvent, WireEvent } from "../wire/generated";
+import type { CuesEvent, ErrorEvent, WireEvent } from "../wire/generated";
 import type { Rejected } from "../wire/read";
-import type { Analysis, FaceMeasured, Looked, Notice, Piece, Session, Stretch, VoiceMeasured } from "./view";
+import type { Analysis, FaceMeasured, Notice, Piece, Session, Stretch, VoiceMeasured } from "./view";
 
 /** Windows kept to read again: two hours with one every two seconds. */
 export const KEPT_ANALYSES = 3_600;
@@ -51,7 +51,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
     case "session.closed":
       return { ...session, closed: event.reason };
     case "frame":
-      return { ...session, looks: inOrder(session.looks, lookOf(event), KEPT_LOOKS) };
+      return { ...session, looks: inOrder(session.looks, event, KEPT_LOOKS) };
     case "speech":
       return { ...session, speech: withStretch(session.speech, { start: event.start, end: event.state === "end" ? event.end : null }) };
     case "cues":
@@ -88,7 +88,13 @@ function applyEvent(session: Session, event: WireEvent): Session {
       if (event.seq <= session.lag.seq) return session;
       return {
         ...session,
-        lag: { seq: event.seq, seconds: event.seconds, skippedFrames: event.skipped_frames, skippedWindows: event.skipped_windows },
+        lag: {
+          seq: event.seq,
+          seconds: event.seconds,
+          skippedFrames: event.skipped_frames,
+          skippedWindows: event.skipped_windows,
+          reduced: event.reduced,
+        },
       };
     case "error":
       return { ...session, notices: withNotice(session.notices, noticeOf(event)) };
@@ -97,16 +103,11 @@ function applyEvent(session: Session, event: WireEvent): Session {
   }
 }
 
-function lookOf(event: FrameEvent): Looked {
-  const { type, session, t, ...look } = event;
-  return { ...look, atS: t };
-}
-
 function withCues(session: Session, event: CuesEvent): Session {
   const { seq, t } = event;
   if (event.face !== null) {
     const { track = 0, ...cues } = event.face;
-    const measured: FaceMeasured = { seq, atS: t, track, cues };
+    const measured: FaceMeasured = { seq, atS: t, track, cues, pose: event.pose };
     return { ...session, faceCues: inOrder(session.faceCues, measured, KEPT_CUES) };
   }
   if (event.voice === null) return session;

@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { EmotionAnswer, FrameEvent, ModalityConflict, Section } from "../wire/generated";
+import type { CuesEvent, EmotionAnswer, FrameEvent, ModalityConflict, Reduced, Section } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -70,17 +70,13 @@ export interface Analysis {
   readonly timingsMs: Distribution;
 }
 
-/** One frame, as its event told it. */
-export interface Looked extends Omit<FrameEvent, "type" | "session" | "t"> {
-  readonly atS: number;
-}
-
 /** Measured cues of one face in one frame, each 0–1 relative to that face's own neutral. */
 export interface FaceMeasured {
   readonly seq: number;
   readonly atS: number;
   readonly track: number;
   readonly cues: Distribution;
+  readonly pose: CuesEvent["pose"];
 }
 
 /** Measured prosody of the stretch of speech that ended at `atS`. */
@@ -107,6 +103,7 @@ export interface Lag {
   readonly seconds: number;
   readonly skippedFrames: number;
   readonly skippedWindows: number;
+  readonly reduced: Reduced;
 }
 
 /** One session, reduced from its events. */
@@ -122,7 +119,7 @@ export interface Session {
   /** Page clock (s) at media second 0, as near as events let us know; null before the first. */
   readonly zeroS: number | null;
   /** Every frame looked at, oldest first, up to a bound. */
-  readonly looks: readonly Looked[];
+  readonly looks: readonly FrameEvent[];
   readonly faceCues: readonly FaceMeasured[];
   readonly voiceCues: readonly VoiceMeasured[];
   readonly speech: readonly Stretch[];
@@ -257,7 +254,7 @@ export const NO_SESSION: Session = {
   speech: [],
   analyses: [],
   following: null,
-  lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0 },
+  lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0, reduced: "nothing" },
   notices: [],
   closed: null,
   nRejected: 0,
@@ -351,9 +348,9 @@ export function analysisAt(session: Session, atS: number): Analysis | null {
 }
 
 /** The frame on show: the newest, or the one that is being replayed. */
-export function lookedNow(view: View): Looked | null {
+export function lookedNow(view: View): FrameEvent | null {
   if (view.phase.name !== "replay") return view.session.looks.at(-1) ?? null;
-  return view.session.looks.findLast((look) => look.atS <= view.playback.atS) ?? view.session.looks[0] ?? null;
+  return view.session.looks.findLast((look) => look.t <= view.playback.atS) ?? view.session.looks[0] ?? null;
 }
 
 /** What a window chooses from; old recordings don't say, and then it is what the session opened with. */
