@@ -23,7 +23,7 @@ COMPOSERS = {
 
 REPEATED = {
     "realtime": {
-        "Ahead", "Branch", "Card", "Engine", "EvidenceRing", "Held", "Labelled", "Scene", "Thinker", "Told",
+        "Ahead", "Branch", "Engine", "EvidenceRing", "Thinker",
     },
     "train": {"Clip", "Example", "Layout", "Sequence"},
     "export": set(),

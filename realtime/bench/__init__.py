@@ -1,11 +1,12 @@
-"""`realtime bench`: what this machine does, beside what it could do and beside plain transformers.
+"""`realtime bench`: measures this machine, and compares it with its limits and with plain transformers.
 
-Four measurements, one table, one JSON line:
+    live.py       recordings in real time through real sessions: latencies, tokens/s, CPU, memory
+    paired.py     the same windows answered by us and by plain transformers (plain.py), in alternation
+    together.py   chains of several sessions decoded as a batch, and one after the other
+    growth.py     what a second costs in minute 1, 10 and 60, for longer windows, and for more faces
+    floors.py     the speeds of the machine, and what they allow at best
 
-    live      recordings at the pace of life through real sessions: latencies, tokens/s, CPU, memory   (`live.py`)
-    paired    the same windows answered by us and by plain transformers, in turns                      (`paired.py`)
-    together  chains of several sessions read in one pass against one after the other                  (`together.py`)
-    growth    what a second costs in minute 1, 10 and 60, and for longer windows                       (`growth.py`)
+The figures are printed as a table on stderr and as one JSON line on stdout.
 
 `docs/bench.md` says what was tried, what helped and what did not.
 """
@@ -40,7 +41,11 @@ def bench(
     minutes: int = 1,
     out: TextIO | None = None,
 ) -> int:
-    """`repeats`: windows compared with plain transformers, 0 for none; `minutes`: how far growth is followed."""
+    """Measure, print the figures, and write them to `out`. Raises NotMedia.
+
+    `repeats` is the number of windows compared with plain transformers, 0 for none. `minutes` is how far growth is
+    followed.
+    """
     files = list(media) or _clips()
     for file in files:
         check(file, settings.ingest)
@@ -59,7 +64,7 @@ def bench(
 def _compared(
     files: Sequence[str], model: Model, settings: Settings, *, repeats: int, minutes: int, figures: dict[str, Any]
 ) -> dict[str, Any]:
-    """What needs the real model; a scripted one has neither weights nor floors."""
+    """Figures that need a real model; a scripted one has no weights."""
     from realtime.engine.loading import LoadedModel
 
     if not isinstance(model, LoadedModel):
@@ -77,7 +82,7 @@ def _compared(
 
 
 def _clips() -> list[str]:
-    """Clips with sound and picture of the data folder, if it is here. Raises NotMedia."""
+    """The recordings in the data folder. Raises NotMedia if there are none."""
     folder = Path(os.environ.get("EMOTHINKER_DATA", "../shared/data"))
     files = sorted(str(file) for pattern in CLIPS for file in folder.rglob(pattern))
     if not files:

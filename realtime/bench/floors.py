@@ -1,4 +1,4 @@
-"""What the machine could do at best: the arithmetic and the bytes that no program gets around, at measured speeds."""
+"""Lower bounds of this machine: the arithmetic and the memory traffic that any program needs, at measured speeds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from realtime.engine.loading import LoadedModel
 
 TOKENS_SEEN = 700
-"Keys and values that a token of the chain looks back on: eight seconds of nano."
+"KV-cache slots that a token of a chain attends to: eight seconds with nano."
 LABEL_TOKENS = 60
-"Of three label branches."
+"Tokens of three label branches."
 CPU = torch.device("cpu")
 
 
 def floors(model: LoadedModel, figures: dict[str, Any]) -> dict[str, Any]:
-    """Speeds of this machine, the floor of each figure on them, and how near the figure comes."""
+    """Measure the speeds of this machine; return the bound of each figure and how close the figure comes to it."""
     text = model.weights.config.text
     layer = text.hidden_size * (
         2 * text.num_attention_heads * text.head_dim
@@ -44,24 +44,28 @@ def floors(model: LoadedModel, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def share(part: float | None, of: float | None) -> float | None:
+    """`part / of`, or None where either is missing."""
     return round(part / of, 3) if part and of else None
 
 
 def arithmetic_per_s(device: torch.device = CPU, dtype: torch.dtype = torch.float32) -> float:
-    """Best of a few products of large matrices."""
+    """Floating-point operations per second: the best of five products of large matrices."""
     n = 768 if device.type == "cpu" else 8192
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     return max(2 * n**3 / _seconds(lambda: torch.mm(a, b), device) for _ in range(5))
 
 
 def bytes_read_per_s(n_bytes: int, device: torch.device) -> float:
-    """Best of a few passes over as much memory as a decode step reads: near caches count, as they do for it."""
+    """Bytes per second: the best of nine passes over as much memory as a decode step reads.
+
+    Caches help here as much as they help the decode step.
+    """
     block = torch.ones(n_bytes // 4, device=device)
     return max(n_bytes / _seconds(lambda: block.sum(), device) for _ in range(9))
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Until what was launched is over, too."""
+    """Wall time of `work`. On a GPU it includes the kernels that `work` launched."""
     began_s = time.perf_counter()
     work()
     if device.type == "cuda":

@@ -1,11 +1,11 @@
-"""Live sessions measured: recordings played at the pace of life into real sessions, figures read off their events.
+"""Measures live sessions: plays recordings into real sessions in real time and times their events.
 
-The same stages and the same mailboxes, newest wins; several sessions share one model, their clocks apart. The ceiling
-is the machine: face mesh, towers and decoding share its cores.
+The sessions are those of the server, with the same stages and mailboxes. Several sessions share one model and start at
+different times. The machine sets the limit: face mesh, towers and decoding share its cores.
 
-`label_ms`, `first_word_ms` and `total_ms` count from the event that says that speech has ended, as a reader of the
-session gets it, and are of windows that speech called for. It is said `endpoint_ms` after the last sound, the quiet
-that the segmenter waits for to be sure: `label_after_speech_ms` contains that. The stages are of all windows.
+`label_ms`, `first_word_ms` and `total_ms` are of windows that speech triggered. They count from the moment when a
+reader has the event that speech ended. That event comes `endpoint_ms` after the last sound, because the segmenter waits
+for that much quiet; `label_after_speech_ms` includes it. The figures of stages are of all windows.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from realtime.settings import Settings
 AFTER_SPEECH = ("label", "first_word", "total")
 SAMPLE_S = 0.1
 GAP_S = 1.0
-"Of nothing between two recordings, so that speech at the end of one is answered before the next begins."
+"Pause between two recordings, so that speech at the end of one is answered before the next begins."
 
 
 class Playlist:
-    """Recordings one after the other, again and again, at the pace of life: to the session it is a call."""
+    """A `Source` that plays recordings in a loop, in real time. To the session it looks like a call."""
 
     live = True
     has_video = True
@@ -44,18 +44,18 @@ class Playlist:
     def __init__(
         self, files: Sequence[str], settings: Settings, *, seconds: float, first: int = 0, after_s: float = 0.0
     ) -> None:
-        """Begins `after_s` from now with file number `first`."""
+        """It begins `after_s` after it is started, with file number `first`."""
         self._files = files
         self._settings = settings
         self._seconds = seconds
         self._first, self._after_s = first, after_s
         self.began_s = 0.0
-        "On the wall clock (`time.monotonic`), media time 0."
+        "When media time was 0, on the clock of `time.monotonic`."
 
     async def items(self) -> AsyncGenerator[Item, None]:
         await asyncio.sleep(self._after_s)
         speech = self._settings.speech
-        # A segment is known to be over once the quiet after it was heard, of which it keeps the padding.
+        # A segment is known to have ended after `hangover_ms` of quiet, of which it keeps `pad_after_ms`.
         known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
         self.began_s = time.monotonic()
         offset_s = reached_s = 0.0
@@ -79,7 +79,7 @@ class Playlist:
 
 
 def later(item: Item, by_s: float) -> Item:
-    """The item, `by_s` media seconds later."""
+    """The item moved by `by_s` seconds of media time."""
     match item:
         case VideoFrame() | ClockTick():
             return replace(item, at_s=item.at_s + by_s)
@@ -94,7 +94,10 @@ def later(item: Item, by_s: float) -> Item:
 
 
 def known_at_s(item: Item, segment_after_s: float = 0.0) -> float | None:
-    """Media time at which the item can be known; a segment is `segment_after_s` after its end. None: at once."""
+    """When the item would be known in a call, in media time; None for at once.
+
+    A segment is known `segment_after_s` after its end.
+    """
     match item:
         case VideoFrame(at_s) | ClockTick(at_s):
             return at_s
@@ -109,16 +112,17 @@ def known_at_s(item: Item, segment_after_s: float = 0.0) -> float | None:
 async def measure_live(
     files: Sequence[str], load: Callable[[], Model], settings: Settings, *, seconds: float, n_sessions: int
 ) -> dict[str, Any]:
+    """Run `n_sessions` sessions of `seconds` each and return the figures."""
     metrics = Metrics()
     samples: list[Sample] = []
     async with started(load, where=settings.model.worker, metrics=metrics) as engine:
         sources = [
-            # Apart from each other, as people who come to a server are.
+            # Sessions of a server do not start at the same time either.
             Playlist(files, settings, seconds=seconds, first=index, after_s=index / n_sessions)
             for index in range(n_sessions)
         ]
         sessions = [Session(source=source, engine=engine, settings=settings, metrics=metrics) for source in sources]
-        # What loading and warming have cost is known with the first answer.
+        # The engine reports the cost of loading and warm-up with its first answer.
         await engine.ready()
         began_cpu_s, chains_before_s = _cpu_s(engine), engine.stats().get("chain_cpu_s", 0.0)
         async with asyncio.TaskGroup() as tasks:
@@ -141,14 +145,14 @@ async def measure_live(
         **_latencies(events, endpoint_ms=settings.speech.hangover_ms),
         "evidence_ms": spread(
             late_ms
-            for source, told in zip(sources, events, strict=True)
-            for late_ms in evidence_ms(told, began_s=source.began_s)
+            for source, received in zip(sources, events, strict=True)
+            for late_ms in evidence_ms(received, began_s=source.began_s)
         ),
         "lag_s": spread(sample.lag_s for sample in samples),
         "loop_delay_ms": spread(sample.late_ms for sample in samples),
         "skipped_frames": sum(state["skipped_frames"] for state in states),
         "skipped_windows": sum(state["skipped_windows"] for state in states),
-        # Of one session, its chains apart: how long those are is the model's affair, and they wait when it gets tight.
+        # Of one session, without its chains: their length depends on the model, and they wait when the machine is busy.
         "cpu_s_per_live_s": round((cpu_s - chains_s) / live_s, 3),
         "chain_cpu_s_per_live_s": round(chains_s / live_s, 3),
         "rss_mb": round(max(sample.rss_mb for sample in samples)),
@@ -158,13 +162,15 @@ async def measure_live(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
+    """The state of all sessions at one moment."""
+
     live_s: float
-    "Media seconds of all sessions together."
+    "Sum of the sessions' media seconds."
     lag_s: float
     late_ms: float
-    "How much later than asked for the event loop came round."
+    "How late the event loop was."
     cpu_s: float
-    "Of the process, chains apart."
+    "CPU seconds of the processes, without chains."
     rss_mb: float
 
 
@@ -187,12 +193,12 @@ async def _sample(sessions: Sequence[Session], engine: Engine, samples: list[Sam
 
 
 def _cpu_s(engine: Engine) -> float:
-    """Of this process and of the model's, if it has its own."""
+    """CPU seconds of this process and of the model's process, if there is one."""
     return time.process_time() + engine.stats().get("cpu_s", 0.0)
 
 
 def _grown(samples: Sequence[Sample]) -> dict[str, float | None]:
-    """From the second tenth of the run to its last: what grows with time, not what starting costs."""
+    """Growth from the second tenth of the run to its last. The first tenth, with the cost of starting, is left out."""
     tenth = max(1, len(samples) // 10)
     early, late = samples[tenth : 2 * tenth + 1], samples[-tenth - 1 :]
     if len(samples) < 20:
@@ -208,23 +214,26 @@ def _grown(samples: Sequence[Sample]) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """An event, and when whoever reads the session's log had it."""
+class ReceivedEvent:
+    """An event, and when a reader of the session's log had it."""
 
     event: dict[str, Any]
     wall_s: float
 
 
-async def _read(session: Session) -> list[Told]:
-    return [Told(json.loads(line), time.monotonic()) async for line in session.log.read()]
+async def _read(session: Session) -> list[ReceivedEvent]:
+    return [ReceivedEvent(json.loads(line), time.monotonic()) async for line in session.log.read()]
 
 
-def answers_ms(told: Sequence[Told]) -> list[dict[str, float]]:
-    """For each window that speech called for: milliseconds from the end of speech to what came, as far as it came."""
-    ended_s = {each.event["end"]: each.wall_s for each in told if each.event.get("state") == "end"}
+def answers_ms(received: Sequence[ReceivedEvent]) -> list[dict[str, float]]:
+    """Milliseconds from the end of speech to label, first word and end of chain, for each window that speech triggered.
+
+    What did not come is left out.
+    """
+    ended_s = {each.event["end"]: each.wall_s for each in received if each.event.get("state") == "end"}
     answers: dict[int, dict[str, float]] = {}
     due_s: dict[int, float] = {}
-    for each in told:
+    for each in received:
         match each.event:
             case {"type": "window", "window": window, "end": end} if end in ended_s:
                 due_s[window], answers[window] = ended_s[end], {}
@@ -237,15 +246,15 @@ def answers_ms(told: Sequence[Told]) -> list[dict[str, float]]:
     return list(answers.values())
 
 
-def evidence_ms(told: Sequence[Told], *, began_s: float) -> list[float]:
-    """For each frame: milliseconds from its moment in life until a reader has what was seen in it."""
-    frames = (each for each in told if each.event["type"] == "frame")
+def evidence_ms(received: Sequence[ReceivedEvent], *, began_s: float) -> list[float]:
+    """Milliseconds from the capture of each frame until a reader has its event."""
+    frames = (each for each in received if each.event["type"] == "frame")
     return [(each.wall_s - began_s - each.event["t"]) * 1000 for each in frames]
 
 
-def _latencies(told: Sequence[Sequence[Told]], *, endpoint_ms: float) -> dict[str, Any]:
-    spoken = [answer for session in told for answer in answers_ms(session)]
-    events = [each.event for session in told for each in session]
+def _latencies(received: Sequence[Sequence[ReceivedEvent]], *, endpoint_ms: float) -> dict[str, Any]:
+    spoken = [answer for session in received for answer in answers_ms(session)]
+    events = [each.event for session in received for each in session]
     done = [event["timings_ms"] for event in events if event["type"] == "reason.done"]
     figures: dict[str, Any] = {
         "windows": sum(event["type"] == "window" for event in events),

@@ -1,7 +1,8 @@
-"""The same windows answered by us and by plain transformers, in turns, so that both meet the same machine.
+"""Answers the same windows with our engine and with plain transformers, in alternation, so that the load is the same.
 
-Counted from the moment speech is known to have ended. By then we have seen every frame and heard the speech (it was
-heard at its pause, `listen.py`); the plain way begins. `unprepared` counts our hearing too: speech that was cut off.
+Times count from the moment speech is known to have ended. By then our engine has seen every frame and has heard the
+speech at its pause (`evidence/listen.py`); the plain model begins then. `unprepared` includes our hearing, as for
+speech that was cut off.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from realtime.settings import Settings
 
 @dataclass(frozen=True)
 class Spoken:
-    """What lies before the end of a stretch of speech, as it came in."""
+    """An utterance, and the frames of the window that ends with it."""
 
     frames: tuple[VideoFrame, ...]
     segment: SpeechSegment
 
 
 def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spoken]:
-    """The last `n_windows` stretches of speech of the recordings played in a row, each with its full window."""
+    """The last `n_windows` utterances of the recordings, played one after the other, each with its full window."""
     span_s = settings.buffer.window_s
     shown: list[VideoFrame] = []
     segments: list[SpeechSegment] = []
@@ -59,6 +60,7 @@ def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spo
 
 
 def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repeats: int) -> dict[str, Any]:
+    """Compare `repeats` windows; without transformers, measure ours only."""
     windows, ask = gather(files, settings, repeats), Question(labels=model.labels)
     if not windows:
         return {"paired": "no speech in the recordings"}
@@ -101,7 +103,7 @@ def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repe
 
 
 def answer(model: LoadedModel, spoken: Spoken, ask: Question) -> dict[str, float]:
-    """Milliseconds from the end of speech to label and first word, prepared and not; tokens a second of the chain."""
+    """Milliseconds from the end of speech to label and first word, heard ahead or not, and the chain's tokens/s."""
     perceiver, took = model.perceiver(0), {}
     try:
         frames = tuple(perceiver.see(frame) for frame in spoken.frames)

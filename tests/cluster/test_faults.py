@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emothinker[ray]'")
 
 from realtime.cluster.engine import RayEngine
-from realtime.cluster.sizing.people import placed
+from realtime.cluster.sizing.synthetic import open_placed
 from realtime.errors import BadOffer
 from realtime.observe.metrics import Metrics
 from realtime.records import Question, Window
@@ -57,7 +57,7 @@ async def processes(engine: RayEngine, deployment: int, n: int) -> list[int]:
 async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_moment_and_others_nothing(
     engine: RayEngine,
 ) -> None:
-    client, pid = await placed(engine)
+    client, pid = await open_placed(engine)
     killed_s = labelled_s = 0.0
 
     def kill() -> None:
@@ -66,7 +66,7 @@ async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_mom
         killed_s = time.monotonic()
 
     mine = Watched(engine, Interrupted(client, kill))
-    other = Watched(engine, (await placed(engine, elsewhere=pid))[0])
+    other = Watched(engine, (await open_placed(engine, elsewhere=pid))[0])
 
     async def labelled() -> None:
         nonlocal labelled_s
@@ -100,7 +100,7 @@ async def test_a_lost_encoder_costs_a_retry(engine: RayEngine) -> None:
 async def test_a_lost_ingest_node_costs_its_sessions_a_reconnect_and_others_nothing(
     deployed: str, engine: RayEngine
 ) -> None:
-    client, _ = await placed(engine)
+    client, _ = await open_placed(engine)
     mine = Watched(engine, client)
     async with serving("--cluster", deployed) as node, sender() as peer:
 

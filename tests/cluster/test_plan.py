@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from realtime.cluster import __main__ as command
-from realtime.cluster.sizing import service
+from realtime.cluster.sizing import service_times
 from realtime.cluster.sizing.plan import demand
-from realtime.cluster.sizing.service import ServiceTimes
+from realtime.cluster.sizing.service_times import ServiceTimes
 from realtime.cluster.sizing.simulate import Scenario, simulate
 from realtime.errors import BadSettings
 
@@ -24,18 +24,18 @@ FIGURES = {
     "stage_append_ms": {"p50": 3.0},
     "tokens_per_s": 150.0,
 }
-TIMES = service.from_figures(FIGURES)
+TIMES = service_times.from_figures(FIGURES)
 SHORT = Scenario(seconds=20.0, warm_s=4.0)
 
 
 def test_service_times_are_the_bench_s() -> None:
     assert TIMES.frame_s == pytest.approx(0.012)
     assert TIMES.ingest_s == pytest.approx(0.165)
-    assert TIMES.chain_tokens == service.CHAIN_TOKENS
-    assert service.from_figures({**FIGURES, "stage_chain_ms": {"p50": 400.0}}).chain_tokens == pytest.approx(60)
-    assert service.from_figures({**FIGURES, "cluster": {"label_s": 0.002}}).label_s == pytest.approx(0.002)
+    assert TIMES.chain_tokens == service_times.CHAIN_TOKENS
+    assert service_times.from_figures({**FIGURES, "stage_chain_ms": {"p50": 400.0}}).chain_tokens == pytest.approx(60)
+    assert service_times.from_figures({**FIGURES, "cluster": {"label_s": 0.002}}).label_s == pytest.approx(0.002)
     with pytest.raises(BadSettings, match="label_s"):
-        service.from_figures({**FIGURES, "stage_fast_ms": None})
+        service_times.from_figures({**FIGURES, "stage_fast_ms": None})
 
 
 def test_an_idle_cluster_takes_the_sum_of_its_steps() -> None:
@@ -55,7 +55,7 @@ def test_busy_time_is_what_the_sessions_bring() -> None:
 
 def test_lag_grows_with_load_and_batching_holds_it() -> None:
     def p95(sessions: int, batch_share: float) -> float:
-        times = service.from_figures({**FIGURES, "cluster": {"batch_share": batch_share}})
+        times = service_times.from_figures({**FIGURES, "cluster": {"batch_share": batch_share}})
         figures = simulate(times, SHORT, sessions=sessions, encoders=1, thinkers=40)
         return figures.percentile(figures.evidence_s, 0.95)
 

@@ -1,9 +1,9 @@
-"""The simulator held against a real run: the same people on a cluster that is there, and on one that is simulated.
+"""Compares the simulator with a real run: the same kind of sessions on a real cluster and on a simulated one.
 
-    python -m realtime.cluster check --address A [--sessions 3] [--seconds 60]         figures as a line of JSON
+    python -m realtime.cluster check --address A [--sessions 3] [--seconds 60]         one line of JSON
 
-What each piece of work takes is measured first, by one session with the cluster to itself; what is compared is what
-becomes of it when several share replicas. Evidence includes finding faces, which the simulator leaves to ingest nodes.
+One session that has the cluster to itself first measures what each piece of work takes. The comparison is of the times
+when several sessions share the replicas. Evidence includes finding faces, which the simulator leaves to ingest nodes.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import numpy as np
 
 from realtime.cluster import connect
 from realtime.cluster.engine import RayEngine, started
-from realtime.cluster.sizing.people import Life, Person, percentile_ms
-from realtime.cluster.sizing.service import TOKENS_PER_STEP, ServiceTimes
+from realtime.cluster.sizing.service_times import TOKENS_PER_STEP, ServiceTimes
 from realtime.cluster.sizing.simulate import SPEECH_S, Figures, Scenario, simulate
+from realtime.cluster.sizing.synthetic import SyntheticSession, SyntheticSource, percentile_ms
 from realtime.observe.metrics import Metrics
 from realtime.records import SAMPLE_RATE_HZ, FrameEvidence, Question, SpeechSegment, VideoFrame, Window
 from realtime.settings import ModelSettings
 
 ALONE = 12
-"Times each piece of work is done alone."
+"Number of times that each piece of work is measured alone."
 WARM = 3
 SIMULATED_S = 1200.0
-"Of simulated time: its percentiles are then no matter of luck."
+"Simulated time, long enough for stable percentiles."
 NEAR = 2.0
-"What the label's percentiles may differ by, either way."
+"Factor by which the label's percentiles may differ, either way."
 
 
 async def alone(engine: RayEngine, model: str) -> ServiceTimes:
-    """Medians, as one session sees them: calls, queues that are empty and perception included."""
+    """Median times as one session measures them, with calls, empty queues and perception."""
     client = await engine.open(0, Question())
     noise = np.random.default_rng(0)
     speech_s = sum(SPEECH_S) / 2
@@ -72,7 +72,7 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
         ingest_s=0.0,
         frame_s=typical["see"] - call_s,
         hear_s=typical["hear"] - call_s,
-        # What was heard is read by its Thinker in the call that asks for the label.
+        # The Thinker prefills an utterance in the call for its label.
         append_s=0.0,
         label_s=max(0.0, typical["label"] - call_s),
         token_s=typical["chain"] / tokens,
@@ -82,23 +82,24 @@ async def alone(engine: RayEngine, model: str) -> ServiceTimes:
 
 
 async def real(engine: RayEngine, *, sessions: int, seconds: float) -> dict[str, float]:
-    lives = [Life(Person(seconds, seed), engine) for seed in range(sessions)]
-    await asyncio.gather(*(life.run() for life in lives))
-    lived = Figures()
-    for life in lives:
-        lived.add(life.figures)
-    return told(lived) | {
-        "events_wrong": sum(life.n_wrong for life in lives),
-        "errors": sum(len(life.errors) for life in lives),
+    """Run sessions on the cluster and return their figures."""
+    ran = [SyntheticSession(SyntheticSource(seconds, seed), engine) for seed in range(sessions)]
+    await asyncio.gather(*(session.run() for session in ran))
+    total = Figures()
+    for session in ran:
+        total.add(session.figures)
+    return summary(total) | {
+        "events_wrong": sum(session.n_wrong for session in ran),
+        "errors": sum(len(session.errors) for session in ran),
     }
 
 
 def simulated(times: ServiceTimes, *, sessions: int, encoders: int, thinkers: int) -> dict[str, float]:
     drawn = Scenario(seconds=SIMULATED_S)
-    return told(simulate(times, drawn, sessions=sessions, encoders=encoders, thinkers=thinkers))
+    return summary(simulate(times, drawn, sessions=sessions, encoders=encoders, thinkers=thinkers))
 
 
-def told(figures: Figures) -> dict[str, float]:
+def summary(figures: Figures) -> dict[str, float]:
     return {
         "labels": len(figures.label_s),
         "label_p50_ms": percentile_ms(figures.label_s, 50),
@@ -110,24 +111,25 @@ def told(figures: Figures) -> dict[str, float]:
 
 
 async def check(address: str, model: str, *, sessions: int, seconds: float) -> dict[str, Any]:
-    """Raises what joining a cluster raises."""
+    """Measure, run, simulate and compare. Raises what joining a cluster raises."""
     async with started(address, ModelSettings(name=model), metrics=Metrics(), sessions=sessions + 1) as engine:
         replicas = await asyncio.to_thread(connect.replicas)
         times = await alone(engine, model)
-        lived = await real(engine, sessions=sessions, seconds=seconds)
+        measured = await real(engine, sessions=sessions, seconds=seconds)
     drawn = simulated(times, sessions=sessions, encoders=replicas["Encoder"], thinkers=replicas["Thinker"])
     return {
         "sessions": sessions,
         "seconds": seconds,
         "replicas": replicas,
         "service": {name: value if name == "model" else round(value, 4) for name, value in asdict(times).items()},
-        "real": lived,
+        "real": measured,
         "simulated": drawn,
     }
 
 
 def near(figures: dict[str, Any]) -> bool:
-    lived, drawn = figures["real"], figures["simulated"]
-    return not lived["events_wrong"] and all(
-        1 / NEAR <= lived[name] / drawn[name] <= NEAR for name in ("label_p50_ms", "label_p95_ms")
+    """Whether no event was wrong and the label's percentiles agree within the factor `NEAR`."""
+    measured, drawn = figures["real"], figures["simulated"]
+    return not measured["events_wrong"] and all(
+        1 / NEAR <= measured[name] / drawn[name] <= NEAR for name in ("label_p50_ms", "label_p95_ms")
     )

@@ -1,14 +1,14 @@
-"""What the cluster costs against the local engine, measured in the same run on what a session does.
+"""Compares the cluster with the local engine in one run, on the work of a session.
 
-    python -m realtime.cluster measure --address A [--windows 60] [--kill]          figures as a line of JSON
+    python -m realtime.cluster measure --address A [--windows 60] [--kill]          one line of JSON
 
-label      one stretch of speech heard and labelled, on both engines by turns; what the cluster adds (p95)
-batching   frames of four sessions in one call of an encoder, chains of four sessions written together by a Thinker,
-           each against one after the other; chains are by far the most of what a session costs. Windows have their
-           labels before, as in a session. `frames_*_gflop_s`: how quick a frame's arithmetic is, alone and in such a
-           call; `core_gflop_s`: this core's quickest products, and `frames_least_share`: of four frames at that speed
-kill       (`--kill`) of two sessions, the Thinker replica of one is killed in the middle of a chain: how long until its
-           next label, whether any event of either is missing, repeated or wrong, the longest label of the other
+label      An utterance is heard and labelled on both engines in alternation. The figure is what the cluster adds (p95).
+batching   Frames of four sessions are encoded in one call, and chains of four sessions are decoded together, each
+           compared with one after the other. Chains are most of a session's cost. Windows are labelled before, as in
+           a session. `frames_*_gflop_s` is the arithmetic speed of a frame, in such a call and alone; `core_gflop_s`
+           is this core's best speed, and `frames_least_share` the share of the time that four frames take at it.
+kill       (`--kill`) Of two sessions, the Thinker replica of one is killed in the middle of a chain. The figures are
+           the time until its next label, events that are missing, repeated or wrong, and the other's longest label.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ from realtime.bench.floors import arithmetic_per_s
 from realtime.cluster.encoder import EncoderReplica, packed_frames
 from realtime.cluster.engine import RayEngine, started
 from realtime.cluster.messages import EncodeRequest, SessionKey, WindowRequest, slim
-from realtime.cluster.sizing.people import Life, Person, Placed, percentile_ms, placed
+from realtime.cluster.sizing.synthetic import (
+    PlacedEngine,
+    SyntheticSession,
+    SyntheticSource,
+    open_placed,
+    percentile_ms,
+)
 from realtime.cluster.thinker import ThinkerReplica
 from realtime.engine import loading
 from realtime.engine.process import ProcessEngine
@@ -47,14 +53,14 @@ SESSIONS = 4
 BATCHES, CHAINS = 20, 5
 SPEECH_S = 1.5
 ADDED_P95_MS, BATCH_SHARE, NEXT_LABEL_S = 30.0, 0.6, 5.0
-"What has to be reached: on 2 cores, with nano."
+"Limits, on 2 cores with nano."
 KILL_S, SETTLED_S = 30.0, 8.0
-"How long the sessions of `--kill` last, and after how much of it a Thinker is killed."
+"How long the sessions of `--kill` last, and how long before a Thinker is killed."
 KILL_WRONG = ("killed_events_wrong", "killed_errors", "other_events_wrong", "other_errors")
 
 
-class Scene:
-    """A session's media, drawn: noise for pictures and sound, new with every window."""
+class NoiseSession:
+    """Windows of new noise, for a client."""
 
     def __init__(self, client: EngineClient, seed: int) -> None:
         self._client = client
@@ -63,7 +69,7 @@ class Scene:
         self._at_s = 0.0
 
     async def window(self, index: int) -> tuple[Window, float]:
-        """Another second and another stretch of speech; and how long that and its label took, in ms."""
+        """The next second with an utterance. Also returns how long hearing and label took, in ms."""
         self._at_s += 1.0
         picture = self._noise.integers(0, 256, (240, 320, 3), dtype=np.uint8)
         self._frames = [*self._frames[-3:], await self._client.see(VideoFrame(self._at_s, picture))]
@@ -76,13 +82,13 @@ class Scene:
 
 
 async def added(here: EngineClient, there: EngineClient, windows: int) -> dict[str, float]:
-    """Hearing and label on both, by turns, so that whatever else the machine does concerns both."""
-    scenes = {"local": Scene(here, 1), "cluster": Scene(there, 1)}
-    took: dict[str, list[float]] = {name: [] for name in scenes}
+    """Hear and label on both engines in alternation, so that other load on the machine affects both."""
+    sessions = {"local": NoiseSession(here, 1), "cluster": NoiseSession(there, 1)}
+    took: dict[str, list[float]] = {name: [] for name in sessions}
     for index in range(windows + 5):
-        for name, scene in scenes.items():
-            took[name].append((await scene.window(index))[1])
-    # The first ones pay for what is done once.
+        for name, session in sessions.items():
+            took[name].append((await session.window(index))[1])
+    # The first windows are slow because they load and compile what later ones use.
     local, cluster = (np.array(took[name][5:]) for name in ("local", "cluster"))
     percentiles = {
         f"{name}_p{share}_ms": round(float(np.percentile(values, share)), 1)
@@ -93,7 +99,7 @@ async def added(here: EngineClient, there: EngineClient, windows: int) -> dict[s
 
 
 def frames(model: str) -> dict[str, float]:
-    """The median over some batches: a call with four sessions' frames, and four calls, by turns."""
+    """Encode frames of four sessions in one call, and in four calls, in alternation. Returns medians."""
     encoder = EncoderReplica(model, engine="torch")
     noise = torch.Generator().manual_seed(0)
     text_QD = torch.zeros(1, 1)
@@ -127,7 +133,7 @@ def frames(model: str) -> dict[str, float]:
 
 
 async def chains(model: str) -> dict[str, float]:
-    """The same of four sessions' chains on one Thinker replica, each after its label: at once, and one by one."""
+    """Decode chains of four sessions on one Thinker replica together, and one after the other. Returns medians."""
     thinker = ThinkerReplica(model)
     perceives, noise = loading.load(model, engine="torch"), np.random.default_rng(0)
     questions = []
@@ -167,6 +173,7 @@ async def chains(model: str) -> dict[str, float]:
 
 
 def shares(what: str, together: list[float], apart: list[float]) -> dict[str, float]:
+    """Median times, and the median of their ratio."""
     return {
         f"{what}_together_ms": round(1000 * median(together), 1),
         f"{what}_apart_ms": round(1000 * median(apart), 1),
@@ -175,12 +182,12 @@ def shares(what: str, together: list[float], apart: list[float]) -> dict[str, fl
 
 
 async def kill(engine: RayEngine) -> dict[str, float]:
-    """Two people's sessions, the Thinker replica of one killed at the first words of a chain of its.
+    """Run two sessions and kill the Thinker replica of one at the first words of a chain.
 
-    Raises ClusterUnreachable when the replica is on another machine.
+    Raises ClusterUnreachable where the replica is on another machine.
     """
-    client, pid = await placed(engine)
-    elsewhere, _ = await placed(engine, elsewhere=pid)
+    client, pid = await open_placed(engine)
+    elsewhere, _ = await open_placed(engine, elsewhere=pid)
     killed_s = labelled_s = 0.0
 
     def happens(event: dict[str, Any]) -> None:
@@ -191,15 +198,15 @@ async def kill(engine: RayEngine) -> dict[str, float]:
         elif killed_s and not labelled_s and event["type"] == "label" and event["source"] == "fast":
             labelled_s = time.monotonic()
 
-    people = [Person(KILL_S, seed, speech_s=(1.0, 1.5), pause_s=1.0) for seed in (1, 2)]
-    mine = Life(people[0], Placed(engine, client), happens)
-    other = Life(people[1], Placed(engine, elsewhere))
+    sources = [SyntheticSource(KILL_S, seed, speech_s=(1.0, 1.5), pause_s=1.0) for seed in (1, 2)]
+    mine = SyntheticSession(sources[0], PlacedEngine(engine, client), happens)
+    other = SyntheticSession(sources[1], PlacedEngine(engine, elsewhere))
     try:
         await asyncio.gather(mine.run(), other.run())
     except ProcessLookupError as error:
         raise ClusterUnreachable("The replica is on another machine.", "Measure --kill on a single one.") from error
     return {
-        # A machine that is too slow for chains has none to be interrupted.
+        # 0 on a machine that is too slow for chains: there is none to interrupt.
         "killed": float(bool(labelled_s)),
         "next_label_s": round(labelled_s - killed_s, 2) if labelled_s else 0.0,
         "killed_chains": mine.figures.chains,
@@ -212,7 +219,7 @@ async def kill(engine: RayEngine) -> dict[str, float]:
 
 
 async def measure(address: str, model: str, *, windows: int, kills: bool) -> dict[str, float]:
-    """Raises what joining a cluster raises."""
+    """Measure on the cluster at `address`. Raises what joining a cluster raises."""
     wanted = ModelSettings(name=model)
     async with started(address, wanted, metrics=Metrics(), sessions=SESSIONS) as there:
         async with ProcessEngine(partial(load_model, wanted), Metrics()) as here:
@@ -228,6 +235,7 @@ async def measure(address: str, model: str, *, windows: int, kills: bool) -> dic
 
 
 def reached(figures: dict[str, float]) -> bool:
+    """Whether the limits are met."""
     return (
         figures["added_p95_ms"] <= ADDED_P95_MS
         and figures["chains_share"] <= BATCH_SHARE

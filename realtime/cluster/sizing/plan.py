@@ -1,10 +1,10 @@
-"""What a cluster for so many sessions would have to be, from the bench's figures.
+"""Plans a cluster for a number of sessions, from the bench's figures.
 
     realtime bench --json bench.json
     python -m realtime.cluster simulate bench.json [--sessions 100 1000 10000 100000] [--markdown]
 
-Replicas are added until the 95th percentile of label and evidence lag is within
-the limits in steady state and in the burst, and until a lost rack leaves labels within twice their limit.
+Replicas are added until the 95th percentiles of label lag and evidence lag are within their limits in steady state, and
+until label lag stays within twice its limit in a burst and when a rack is lost.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from realtime.cluster.sizing import service
-from realtime.cluster.sizing.service import ServiceTimes
+from realtime.cluster.sizing import service_times
+from realtime.cluster.sizing.service_times import ServiceTimes
 from realtime.cluster.sizing.simulate import MAX_SIMULATED, PAUSE_S, QUIET_EVERY_S, SPEECH_S, Scenario, simulate
 
 SESSIONS = (100, 1_000, 10_000, 100_000)
 GROWTH = 1.15
 MAX_TRIES = 24
 UTILISED = 0.7
-"Where sizing begins: queues grow long above."
+"Utilisation at which sizing begins. Above it, queues grow long."
 
 
 @dataclass(frozen=True)
 class Machines:
-    """Of what nodes are made, and what they cost an hour: assumptions, given on the command line."""
+    """What nodes consist of and what they cost an hour. These are assumptions from the command line."""
 
     replicas_per_gpu: float
-    "Thinker or encoder replicas that share one; 0: they run on cores."
+    "Thinker or encoder replicas that share a GPU; 0 means that they run on CPU cores."
     gpus_per_node: int
     cores_per_node: int
     cores_per_replica: float
@@ -42,6 +42,8 @@ class Machines:
 
 @dataclass(frozen=True)
 class Row:
+    """A cluster for a number of sessions, and its simulated figures."""
+
     sessions: int
     encoders: int
     thinkers: int
@@ -55,15 +57,16 @@ class Row:
     burst_label_p95_s: float
     rack_label_p95_s: float
     chains_skipped: float
-    "Share."
+    "Share of all chains."
     busy: float
-    "Of the Thinkers."
+    "Utilisation of the Thinkers."
     cost_per_session_hour: float
     within: bool
+    "Whether the limits are met."
 
 
 def demand(times: ServiceTimes) -> tuple[float, float]:
-    """Seconds of encoder and of Thinker per session and live second."""
+    """Seconds that a session needs of the encoder and of the Thinker per live second."""
     turn_s = sum(SPEECH_S) / 2 + PAUSE_S
     labels = 1 / turn_s + 0.5 / QUIET_EVERY_S
     encoder_s = times.frame_s + times.hear_s / turn_s
@@ -74,9 +77,9 @@ def demand(times: ServiceTimes) -> tuple[float, float]:
 def size(
     times: ServiceTimes, machines: Machines, sessions: int, *, label_s: float, evidence_s: float, racks: int, seed: int
 ) -> Row:
-    """The smallest cluster, in steps of 15 %, that stays within the limits."""
+    """The smallest cluster that stays within the limits, found in steps of 15 %."""
     encoder_s, thinker_s = demand(times)
-    # A rack's worth more than what is busy, so that losing one leaves enough.
+    # One rack more than is busy, so that enough is left when one is lost.
     spare = racks / (racks - 1)
     encoders = max(2, math.ceil(sessions * encoder_s * spare / UTILISED))
     thinkers = max(2, math.ceil(sessions * thinker_s * spare / UTILISED))
@@ -143,21 +146,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bench", type=Path, metavar="BENCH.json", help="what `realtime bench --json` wrote")
     parser.add_argument("--sessions", type=int, nargs="+", default=list(SESSIONS), metavar="N")
     parser.add_argument("--label-s", type=float, default=1.0, help="95th percentile of a label's lag (default: 1)")
-    parser.add_argument("--evidence-s", type=float, default=0.5, help="the same of a second's evidence (default: 0.5)")
-    parser.add_argument("--racks", type=int, default=8, help="one of so many is lost (default: 8)")
-    parser.add_argument("--replicas-per-gpu", type=float, default=0.0, metavar="R", help="0: on cores (default)")
+    parser.add_argument("--evidence-s", type=float, default=0.5, help="the same for a second's evidence (default: 0.5)")
+    parser.add_argument("--racks", type=int, default=8, help="number of racks, of which one is lost (default: 8)")
+    parser.add_argument(
+        "--replicas-per-gpu", type=float, default=0.0, metavar="R", help="0 (default): replicas run on CPU cores"
+    )
     parser.add_argument("--gpus-per-node", type=int, default=8)
     parser.add_argument("--cores-per-node", type=int, default=64)
     parser.add_argument("--cores-per-replica", type=float, default=1.0)
     parser.add_argument("--gpu-hour", type=float, default=3.0, help="price of a GPU hour (an assumption; default: 3)")
-    parser.add_argument("--core-hour", type=float, default=0.03, help="of a core hour (an assumption; default: 0.03)")
+    parser.add_argument(
+        "--core-hour", type=float, default=0.03, help="price of a core hour (an assumption; default: 0.03)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="one JSON line")
+    parser.add_argument("--json", action="store_true", help="print one JSON line")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    times = service.read(options.bench)
+    times = service_times.read(options.bench)
     machines = Machines(
         replicas_per_gpu=options.replicas_per_gpu,
         gpus_per_node=options.gpus_per_node,

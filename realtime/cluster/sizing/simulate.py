@@ -3,11 +3,11 @@
     session ─ a frame a second ─► encoder (batches) ─► append ─┐
             ─ speech ends ──────► encoder ─► append, label ────┴─► chain, 4 tokens a step, labels first
 
-The rules are the program's: dynamic batching without waiting, sessions on the Thinker that consistent hashing gives
-them, evidence and labels before chain steps, a chain in the making replaced by a newer one that waits. Times are from
-`service.py`; people are drawn: stretches of speech of 1–6 s with pauses of 4 s on average, as in conversation.
+The rules are those of the program: dynamic batching without waiting; each session on the Thinker that consistent
+hashing gives it; evidence and labels before chain steps; of the windows that wait for a chain, the newest. Times are
+from `service_times.py`. Utterances take 1–6 s, with pauses of 4 s on average, as in a conversation.
 
-A large cluster is simulated as a part of it, sessions and replicas in proportion (`MAX_SIMULATED`).
+Of a large cluster only a part is simulated, with sessions and replicas in proportion (`MAX_SIMULATED`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from realtime.cluster.sizing.service import TOKENS_PER_STEP, ServiceTimes
+from realtime.cluster.sizing.service_times import TOKENS_PER_STEP, ServiceTimes
 
 MAX_SIMULATED = 400
 MAX_BATCH = 16
@@ -30,32 +30,34 @@ QUIET_EVERY_S = 4.0
 PAUSE_S = 4.0
 SPEECH_S = (1.0, 6.0)
 MAX_CHAINS = 2
-"Of one session: one after speech, one of a quiet moment."
+"Chains of one session at once: one after speech, one of a quiet moment."
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What happens while it is watched."""
+    """What happens during the simulation."""
 
     name: str = "steady"
     seconds: float = 40.0
     warm_s: float = 8.0
-    "Left out of the figures: sessions do not all begin at once."
+    "The first seconds are left out of the figures, since sessions do not all begin at once."
     burst: float = 1.0
-    "Between a third and two thirds of the time, pauses in speech are this many times shorter."
+    "In the middle third of the time, pauses in speech are this many times shorter."
     lost_share: float = 0.0
-    "Of all replicas, at half time: a rack."
+    "Share of all replicas that is lost at half time, like a rack."
 
 
 @dataclass
 class Figures:
+    """What sessions experienced."""
+
     label_s: list[float] = field(default_factory=list)
-    "From the end of speech to its label, hearing included."
+    "From the end of speech to its label, with hearing."
     evidence_s: list[float] = field(default_factory=list)
-    "From a frame to its evidence in the ring."
+    "From a frame to its evidence in the KV-cache ring."
     chains: int = 0
     skipped: int = 0
-    "Chains a newer one replaced."
+    "Chains that were skipped because a newer window came."
     busy_encoder: float = 0.0
     busy_thinker: float = 0.0
 
@@ -71,7 +73,7 @@ class Figures:
 
 
 class Clock:
-    """Events in the order of their time."""
+    """Runs events in the order of their times."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -91,7 +93,7 @@ class Clock:
 
 
 class EncoderSim:
-    """One server; what waits while it works is its next batch."""
+    """One server with a queue. The requests that wait while it works are its next batch."""
 
     def __init__(self, clock: Clock, times: ServiceTimes) -> None:
         self._clock, self._times = clock, times
@@ -100,7 +102,7 @@ class EncoderSim:
         self.busy_s = 0.0
         self.alive = True
 
-    def ask(self, cost_s: float, then: Callable[[], None]) -> None:
+    def request(self, cost_s: float, then: Callable[[], None]) -> None:
         self.waiting.append((cost_s, then))
         if not self._busy:
             self._begin()
@@ -124,7 +126,7 @@ class EncoderSim:
 
 
 class ThinkerSim:
-    """One server, evidence and labels before steps of chains; chains take turns."""
+    """One server that runs evidence and labels before steps of chains. Chains take turns."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -134,7 +136,7 @@ class ThinkerSim:
         self.busy_s = 0.0
         self.alive = True
 
-    def ask(self, cost_s: float, then: Callable[[], None], *, step: bool = False) -> None:
+    def request(self, cost_s: float, then: Callable[[], None], *, step: bool = False) -> None:
         (self._steps if step else self._first).append((cost_s, then))
         if not self._busy:
             self._begin()
@@ -155,12 +157,14 @@ class ThinkerSim:
 
 
 class SessionSim:
+    """A session: a frame a second, speech at random, and chains."""
+
     def __init__(self, world: World, number: int) -> None:
         self._world = world
         self._key = f"session {number}"
         self._chains = 0
         self._waits = False
-        self._held_by: ThinkerSim | None = None
+        self._replica: ThinkerSim | None = None
         self._quiet_s = 0.0
         clock = world.clock
         clock.at(world.random.random() * world.scenario.warm_s / 2, self._frame)
@@ -192,7 +196,7 @@ class SessionSim:
             self._chain()
 
         def heard() -> None:
-            # What was heard goes with the label that it is heard for.
+            # An utterance travels with the request for its label.
             self._think(world.times.append_s + world.times.label_s, labelled)
 
         world.encoder(world.times.hear_s, heard)
@@ -217,17 +221,19 @@ class SessionSim:
             self._chain()
 
     def _think(self, cost_s: float, then: Callable[[], None], *, step: bool = False) -> None:
-        """On this session's Thinker; one that is new to it reads the last window first."""
+        """Work on this session's Thinker. One to which the session moved prefills the last window first."""
         replica = self._world.thinker(self._key)
-        if replica is not self._held_by:
-            cost_s += self._world.times.prefill if self._held_by is not None else 0.0
-            self._held_by = replica
+        if replica is not self._replica:
+            cost_s += self._world.times.prefill if self._replica is not None else 0.0
+            self._replica = replica
             self._chains, self._waits = (self._chains, self._waits) if step else (0, False)
         delay_s = 0.0 if step else self._world.times.call_s
-        self._world.clock.after(delay_s, lambda: replica.ask(cost_s, then, step=step))
+        self._world.clock.after(delay_s, lambda: replica.request(cost_s, then, step=step))
 
 
 class World:
+    """The sessions and the replicas of one simulation."""
+
     def __init__(
         self, times: ServiceTimes, scenario: Scenario, *, sessions: int, encoders: int, thinkers: int, seed: int
     ) -> None:
@@ -248,11 +254,11 @@ class World:
         return self.scenario.burst if third <= self.clock.now_s < 2 * third else 1.0
 
     def encoder(self, cost_s: float, then: Callable[[], None]) -> None:
-        """The less loaded of two drawn, as Serve routes."""
+        """Send work to the less loaded of two random encoders, as Serve routes it."""
         alive = [encoder for encoder in self._encoders if encoder.alive]
         drawn = self.random.sample(alive, min(2, len(alive)))
         replica = min(drawn, key=lambda encoder: len(encoder.waiting))
-        self.clock.after(self.times.call_s, lambda: replica.ask(cost_s, then))
+        self.clock.after(self.times.call_s, lambda: replica.request(cost_s, then))
 
     def thinker(self, key: str) -> ThinkerSim:
         at = bisect.bisect_right(self._hashes, _hash(key)) % len(self._hashes)
@@ -298,7 +304,7 @@ def _hash(key: str) -> int:
 def simulate(
     times: ServiceTimes, scenario: Scenario, *, sessions: int, encoders: int, thinkers: int, seed: int = 0
 ) -> Figures:
-    """What these replicas make of so many sessions."""
+    """Simulate so many sessions on so many replicas."""
     share = max(1.0, sessions / MAX_SIMULATED)
     world = World(
         times,

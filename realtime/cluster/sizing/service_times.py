@@ -1,7 +1,6 @@
-"""How long each piece of work takes on one replica: read from what `realtime bench --json` measured, nothing assumed.
+"""How long each piece of work takes on one replica, read from the JSON of `realtime bench --json`.
 
-What the bench does not measure has a name here, a default on the safe side, and a place in the JSON where a measured
-or computed figure goes.
+Times that the bench does not measure have a default on the safe side, and can be set in the JSON's `cluster` object.
 """
 
 from __future__ import annotations
@@ -15,36 +14,36 @@ from typing import Any
 from realtime.errors import BadSettings
 
 CHAIN_TOKENS = 120.0
-"Of a chain, where the bench timed none."
+"Tokens of a chain, where the bench timed none."
 MAKE_IT = "Make it: realtime bench --json FILE."
 TOKENS_PER_STEP = 4
-"As `reason/decode.py` yields: between two steps a label may go first."
+"Tokens between two steps of `reason/decode.py`; a label may run in between."
 
 
 @dataclass(frozen=True)
 class ServiceTimes:
-    """Seconds of one replica, alone on its share of the machine."""
+    """Seconds of one replica that has its share of the machine to itself."""
 
     model: str
     ingest_s: float
-    "CPU of a session's node per live second: decoding, faces, cues, events."
+    "Session's node: CPU time per live second for decoding media, faces, cues and events."
     frame_s: float
-    "Encoder, one frame."
+    "Encoder: one frame."
     hear_s: float
-    "Encoder, the sound of one stretch of speech, as if none of it were heard ahead."
+    "Encoder: one utterance, of which nothing was heard ahead."
     append_s: float
-    "Thinker, reading a second of evidence into its ring."
+    "Thinker: prefilling a second of evidence into its ring."
     label_s: float
-    "Thinker, the fast label."
+    "Thinker: the fast label."
     token_s: float
-    "Thinker, one token of a chain."
+    "Thinker: one token of a chain."
     chain_tokens: float
     batch_share: float = 1.0
-    "What each further request of a batch costs, against the first alone; 1 is no gain from batching."
+    "Cost of each further request of a batch relative to the first; 1 means that batching gains nothing."
     call_s: float = 0.01
-    "To a replica and back without its work: Ray, pickling, the network."
+    "A call to a replica and back without its work: Ray, pickling, the network."
     prefill_s: float = 0.0
-    "Reading a whole window again, after its replica was lost; 0: 8 seconds of evidence one by one."
+    "Thinker: prefilling a whole window after its replica was lost. 0 means 8 times `append_s`."
 
     @property
     def prefill(self) -> float:
@@ -56,7 +55,7 @@ class ServiceTimes:
 
 
 def read(path: Path) -> ServiceTimes:
-    """From the bench's JSON; a `cluster` object in it overrides any field. Raises BadSettings."""
+    """Read the bench's JSON. A `cluster` object in it overrides any field. Raises BadSettings."""
     try:
         figures = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
     except OSError as error:
@@ -69,7 +68,7 @@ def read(path: Path) -> ServiceTimes:
 
 
 def from_figures(figures: Mapping[str, Any]) -> ServiceTimes:
-    """Raises BadSettings when a figure that is needed was not measured."""
+    """Service times from the bench's figures. Raises BadSettings where a figure that is needed was not measured."""
 
     def seconds(key: str) -> float:
         value = figures.get(key)
@@ -81,20 +80,22 @@ def from_figures(figures: Mapping[str, Any]) -> ServiceTimes:
 
     given = dict(figures.get("cluster") or {})
     if unknown := set(given) - {name for name in ServiceTimes.__dataclass_fields__ if name != "model"}:
-        raise BadSettings(f"cluster.{min(unknown)} is no service time.", "See realtime/cluster/sizing/service.py.")
+        raise BadSettings(
+            f"cluster.{min(unknown)} is not a service time.", "See realtime/cluster/sizing/service_times.py."
+        )
     if "token_s" not in given and figures.get("tokens_per_s"):
         given["token_s"] = 1 / float(figures["tokens_per_s"])
     measured = {
         "ingest_s": float(figures.get("cpu_s_per_live_s") or 0.0),
         "frame_s": ms("vision"),
-        # What was heard ahead costs next to nothing at the end, and as much as ever before it.
+        # Hearing ahead moves this work before the end of speech but does not make it less.
         "hear_s": max(ms("hear"), seconds("ours_unprepared_label_ms") - seconds("ours_label_ms")),
-        # A second's reading is part of `see` in the local engine; the bench's growth table has it alone.
+        # In the local engine this is part of `see`; the bench's growth table has it alone.
         "append_s": ms("append") or _growth_append_s(figures),
         "label_s": ms("fast"),
         "chain_tokens": _chain_tokens(figures),
     }
-    # The local engine's CPU holds everything; what replicas do is not the ingest node's.
+    # The local engine's CPU time has everything in it, also the work that replicas do in a cluster.
     measured["ingest_s"] = max(measured["ingest_s"] - measured["frame_s"] - measured["append_s"], ms("faces"))
     values = measured | {name: float(value) for name, value in given.items()}
     for name in ("frame_s", "label_s", "token_s"):
@@ -110,7 +111,7 @@ def _growth_append_s(figures: Mapping[str, Any]) -> float:
 
 
 def _chain_tokens(figures: Mapping[str, Any]) -> float:
-    """Of a typical chain: for how long the bench wrote one, and how fast."""
+    """Tokens of a typical chain: the bench's time per chain, times its speed."""
     value = figures.get("stage_chain_ms")
     value = value.get("p50") if isinstance(value, dict) else value
     per_s = figures.get("tokens_per_s")

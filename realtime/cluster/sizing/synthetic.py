@@ -1,7 +1,7 @@
-"""Sessions of people who are drawn: real ones in all but their media, at the pace of life, on an engine that is given.
+"""Sessions with synthetic media, in real time. All else about them is real.
 
-Pictures and sound are noise; when people speak and pause is the simulator's own (`sizing/simulate.py`), so that what it
-says of a cluster can be held against what sessions on one go through.
+Pictures and sound are noise. Speech and pauses are drawn as in the simulator (`simulate.py`), so that its figures can
+be compared with those of sessions on a real cluster.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from realtime.session import Session
 from realtime.settings import Settings
 
 TICK_S = 0.25
-"As often as a source says how far media time has come."
+"Time between two clock ticks of a source."
 
 
 @dataclass
-class Person:
-    """A `roles.Source`. Media time passes as time does."""
+class SyntheticSource:
+    """A `roles.Source` of noise. Its media time is real time."""
 
     seconds: float
     seed: int
@@ -51,9 +51,9 @@ class Person:
     has_audio: bool = True
     silent_s: float = 0.0
     offered_s: dict[float, float] = field(default_factory=dict)
-    "Media time of a frame → when it was handed on, by the wall."
+    "Media time of a frame → when it was yielded, on the clock of `time.monotonic`."
     spoken_s: dict[float, float] = field(default_factory=dict)
-    "The same of the ends of speech."
+    "The same for ends of speech."
 
     async def items(self) -> AsyncGenerator[Item, None]:
         dice, noise = random.Random(self.seed), np.random.default_rng(self.seed)
@@ -79,7 +79,7 @@ class Person:
         yield SourceEnded("The time is over.")
 
 
-class Placed:
+class PlacedEngine:
     """The engine with a client that is open already, so that its Thinker replica is known."""
 
     def __init__(self, engine: RayEngine, client: RayClient) -> None:
@@ -91,62 +91,65 @@ class Placed:
 
 
 @dataclass
-class Life:
-    """A person's session and what became of it, event by event."""
+class SyntheticSession:
+    """A session on a synthetic source, and figures from its events."""
 
-    person: Person
+    source: SyntheticSource
     engine: Any
-    "An `Engine`, or `Placed`."
+    "An `Engine`, or `PlacedEngine`."
     happens: Callable[[dict[str, Any]], None] = lambda event: None
     "Called with every event as it comes."
     figures: Figures = field(default_factory=Figures)
-    "As of a simulated one; a frame's evidence is there with its event."
+    "The same as of a simulated session. Evidence counts as there when its event comes."
     n_wrong: int = 0
-    "Events that were missing or came twice, and chains that were not what was said of them."
+    "Events that were missing or came twice, and chains whose text differs from their deltas."
     errors: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
-        session = Session(source=self.person, engine=self.engine, settings=Settings(), metrics=Metrics())
+        session = Session(source=self.source, engine=self.engine, settings=Settings(), metrics=Metrics())
         following = asyncio.create_task(self._follow(session), name="follow")
         await session.run()
         await following
 
     async def _follow(self, session: Session) -> None:
         ends: dict[int, float] = {}
-        said: dict[int, dict[str, str]] = {}
+        texts: dict[int, dict[str, str]] = {}
         seq = 0
         async for line in session.log.read():
             event, now_s = json.loads(line), time.monotonic()
             self.n_wrong += event["seq"] != seq + 1
             seq = event["seq"]
             match event:
-                case {"type": "frame", "t": t} if t in self.person.offered_s:
-                    self.figures.evidence_s.append(now_s - self.person.offered_s[t])
+                case {"type": "frame", "t": t} if t in self.source.offered_s:
+                    self.figures.evidence_s.append(now_s - self.source.offered_s[t])
                 case {"type": "window", "window": window, "end": end_s}:
                     ends[window] = end_s
-                case {"type": "label", "source": "fast", "window": window} if ends[window] in self.person.spoken_s:
-                    self.figures.label_s.append(now_s - self.person.spoken_s[ends[window]])
+                case {"type": "label", "source": "fast", "window": window} if ends[window] in self.source.spoken_s:
+                    self.figures.label_s.append(now_s - self.source.spoken_s[ends[window]])
                 case {"type": "reason.delta", "window": window, "section": section, "text": text}:
-                    sections = said.setdefault(window, {})
+                    sections = texts.setdefault(window, {})
                     sections[section] = sections.get(section, "") + text
                 case {"type": "reason.done", "window": window, "sections": sections}:
                     self.figures.chains += 1
-                    self.n_wrong += said.pop(window, {}) != sections
-                # What is wrong with the input (no face in noise) is no fault of the cluster's.
+                    self.n_wrong += texts.pop(window, {}) != sections
+                # Errors about the input, such as no face in the noise, are not the cluster's.
                 case {"type": "error", "code": code} if code.endswith("_failed") and not event.get("over"):
                     self.errors.append(code)
             self.happens(event)
 
 
-async def placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayClient, int]:
-    """A client, and the process of its Thinker, which is not `elsewhere`. Raises NotDeployed."""
+async def open_placed(engine: RayEngine, *, elsewhere: int | None = None) -> tuple[RayClient, int]:
+    """Open a client; returns it with the process id of its Thinker replica, which is not `elsewhere`.
+
+    Raises NotDeployed where every session is routed to one replica.
+    """
     for _ in range(64):
         client = await engine.open(0, Question())
         pid = (await client.route.thinker().counts.remote())["pid"]
         if pid != elsewhere:
             return client, pid
         client.close()
-    raise NotDeployed("Every session lands on one Thinker.", "Deploy two at least (serve.yaml).")
+    raise NotDeployed("Every session is routed to one Thinker replica.", "Deploy at least two (serve.yaml).")
 
 
 def percentile_ms(seconds: list[float], share: int) -> float:
