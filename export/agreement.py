@@ -1,7 +1,7 @@
-"""Whether a person would be told the same: labels of an export beside torch's on people no model was trained on.
+"""Compares the labels of an export with those of torch, on people that no model was trained on.
 
-Every sample goes through the perception and reasoning of a live session, once with each engine, and both what it leads
-to are compared: the fast label, and the label that the chain's answer names. Torch answers once for all exports.
+Every sample goes through the perception and reasoning of a live session, once with each runtime. Two things are
+compared: the fast label, and the label that the chain's answer names. Torch answers once for all exports.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from train.evaluation.samples import Sample
 
 WINDOWS = 520
-"Faces, and every sentence of the validation actors among them."
+"Samples: every sentence of the validation actors, and faces for the rest."
 BATCH = 32
 AGREEMENT = {"fp32": 1.0, "fp16": 1.0, "bf16": 1.0, "int8": 0.995}
-"Least share of equal labels."
+"The smallest share of equal labels that is accepted, by precision."
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one window led to."""
+class WindowResult:
+    """The labels of one window."""
 
     fast: str
     answer: str | None
-    "None where the chain names no label that was asked for."
+    "The label that the chain names; None where it names none of the labels in question."
     largest: float
-    "Probability of the fast label: a changed label at 0.5 says less than one at 0.9."
+    "The probability of the fast label: a label that changes at 0.5 says less than one at 0.9."
 
 
 class NoValidationData(RealtimeError):
@@ -47,7 +47,10 @@ class NoValidationData(RealtimeError):
 
 
 def samples(data: Path, n_windows: int) -> list[Sample]:
-    """All sentences of RAVDESS's validation actors, and of FER+'s validation faces a fixed random choice."""
+    """All sentences of RAVDESS's validation actors, then a fixed random choice of FER+'s validation faces.
+
+    Raises NoValidationData.
+    """
     from train.evaluation.samples import ferplus_samples, ravdess_samples
 
     try:
@@ -60,7 +63,10 @@ def samples(data: Path, n_windows: int) -> list[Sample]:
 
 
 def windows(model: LoadedModel, given: Sequence[Sample]) -> Iterator[Window]:
-    """Sentences of one actor are one session, in order, and each face is a stranger: as `train.evaluate` has it."""
+    """One window per sample. The sentences of an actor form one session, in order; every face is a session of its own.
+
+    `train.evaluate` groups them in the same way.
+    """
     session, perception = None, None
     for sample in given:
         if perception is None or sample.session != session:
@@ -75,21 +81,27 @@ def windows(model: LoadedModel, given: Sequence[Sample]) -> Iterator[Window]:
         perception.close()
 
 
-def answers(model: LoadedModel, given: Sequence[Sample]) -> list[Told]:
+def answers(model: LoadedModel, given: Sequence[Sample]) -> list[WindowResult]:
+    """The labels of every sample, in order."""
     from train.evaluation.batch import chains
 
     seen, ask = list(windows(model, given)), Question(labels=model.labels)
-    told = []
+    results = []
     for first in range(0, len(seen), BATCH):
         labels, sections = chains(model, seen[first : first + BATCH], ask)
         for label, texts in zip(labels, sections, strict=True):
             fast = max(label.probabilities, key=lambda name: label.probabilities[name])
-            told.append(Told(fast, read_answer(texts["answer"], ask.labels).label, label.probabilities[fast]))
-    return told
+            results.append(
+                WindowResult(fast, read_answer(texts["answer"], ask.labels).label, label.probabilities[fast])
+            )
+    return results
 
 
-def agree(ours: Sequence[Told], torch: Sequence[Told]) -> dict[str, Any]:
-    """Shares of windows with equal labels, the lower of both, and how sure torch was where fast labels differ."""
+def agree(ours: Sequence[WindowResult], torch: Sequence[WindowResult]) -> dict[str, Any]:
+    """The shares of windows with equal fast labels and equal answers, and the lower of the two (`same_label`).
+
+    Torch's probabilities of the fast labels that differ are listed too.
+    """
     pairs = list(zip(ours, torch, strict=True))
     n = max(1, len(pairs))
     same_fast = sum(one.fast == other.fast for one, other in pairs) / n
@@ -106,7 +118,7 @@ def agree(ours: Sequence[Told], torch: Sequence[Told]) -> dict[str, Any]:
 def agreement(
     made: Sequence[Artifact], model: str, *, adapter: Path | None, data: Path, n_windows: int = WINDOWS
 ) -> dict[Path, dict[str, Any]]:
-    """By folder of each export; all run here."""
+    """The figures of `agree` by the export's folder. Every export must run on this machine."""
     given = samples(data, n_windows)
     ours = load(model, adapter=adapter, engine="torch")
     reference = answers(ours, given)

@@ -1,11 +1,11 @@
-"""Milliseconds per frame and per 2-s chunk, engine by engine, with the physical floor of this machine beside them.
+"""Milliseconds per frame and per 2-s chunk of audio for each runtime, beside the physical floor of this machine.
 
     python -m export.bench [--model nano] [--engines DIR] [--batch 1 4 16] [--threads 1] [--json FILE]
 
-The floor is the larger of two times: the tower's weights at the memory's rate, its multiply-adds at the processor's.
-Both rates are measured here, once, with a large copy and a large matrix product in the precision of the weights.
-On a CPU every time is that of the processor, so that what else runs on the machine changes it least; --json has wall
-times too. `transformers eager` is their tower alone, without selection.
+The floor is the larger of two times: reading the tower's weights at the memory's rate, and its multiply-adds at the
+processor's rate. Both rates are measured once, with a large copy and a large matrix product in the precision of the
+weights. On a CPU the times are processor time, which other programs on the machine change least; --json has wall times
+too. `transformers eager` is the tower of transformers alone, without token selection.
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ from realtime.towers.onnx_runtime import OnnxGraph
 from realtime.towers.torch_runtime import Captured
 
 WORDS = 16
+"Words of the text query."
 
 
 def inputs_of(tower: str, batch: int, frame_px: int, dim: int) -> dict[str, Tensor]:
+    """A batch of square frames with a quarter of focal tokens, or of 2-s chunks of audio."""
     text = torch.randn(WORDS, dim)
     if tower == "audio":
         lengths = torch.full((batch,), 200, dtype=torch.int32)
@@ -50,6 +52,8 @@ def inputs_of(tower: str, batch: int, frame_px: int, dim: int) -> dict[str, Tens
 
 
 def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
+    """Torch's ways to run a graph, by name; the first is the one that others are compared with."""
+
     def eager(inputs: Mapping[str, Tensor]) -> object:
         with torch.inference_mode():
             return graph(*(value.to(device) for value in inputs.values()))
@@ -65,7 +69,7 @@ def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
         captured: dict[tuple[int, ...], Captured] = {}
 
         def replayed(inputs: Mapping[str, Tensor]) -> object:
-            """As `--engine torch` serves: each size one CUDA graph."""
+            """As `--engine torch` serves: one CUDA graph per input size."""
             values = list(inputs.values())
             with torch.inference_mode():
                 size = tuple(values[0].shape)
@@ -78,7 +82,7 @@ def torch_runs(graph: nn.Module, device: torch.device) -> dict[str, Run]:
 
 
 def transformers_run(folder: Path, tower: str, graph: Graph, device: torch.device) -> dict[str, Run]:
-    """Transformers' own tower, eager, without a selector: fed the same patches or mel, one after the other."""
+    """The eager tower of transformers without a selector, on the same patches or mel. Empty where not installed."""
     try:
         theirs = stock(folder, tower, graph.tower.state_dict()).to(device)
     except ImportError:
@@ -102,7 +106,10 @@ def transformers_run(folder: Path, tower: str, graph: Graph, device: torch.devic
 
 
 def that_start(runs: Mapping[str, Run], inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Run]:
-    """Those that answer once; the others are named (torch.compile wants a C++ compiler, an engine its own sizes)."""
+    """The runs that complete once. The others are named on stderr.
+
+    torch.compile needs a C++ compiler, for example, and a TensorRT plan takes only the sizes it was built for.
+    """
     able = {}
     for name, run in runs.items():
         try:
@@ -115,7 +122,7 @@ def that_start(runs: Mapping[str, Run], inputs: Mapping[str, Mapping[str, Tensor
 
 
 def exported_runs(root: Path | None, source: str, tower: str) -> dict[str, Run]:
-    """Every ONNX export and every engine of these weights that starts here."""
+    """Every ONNX export and every TensorRT plan of these weights that loads on this machine."""
     runs: dict[str, Run] = {}
     for path in artifact.candidates([root] if root is not None else [artifact.default_root(source)]):
         made = artifact.read(path)
@@ -138,6 +145,7 @@ def exported_runs(root: Path | None, source: str, tower: str) -> dict[str, Run]:
 
 
 def measure(folder: Path, root: Path | None, batches: list[int], *, compiled: bool) -> dict[str, Any]:
+    """Times of every runtime for every tower and batch size. `root` holds the exports; None: the user's cache."""
     config = checkpoint.read_config(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -180,16 +188,19 @@ def main() -> int:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engines", type=Path, metavar="DIR", help="exports to measure (default: the user's cache)")
     parser.add_argument("--batch", nargs="+", type=command.positive, default=[1, 4, 16])
-    parser.add_argument("--threads", type=command.positive, help="of the CPU, for all engines (default: torch's own)")
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out (it needs a C++ compiler)")
+    parser.add_argument("--threads", type=command.positive, help="CPU threads of every runtime (default: torch's own)")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="do not measure torch.compile, which needs a C++ compiler"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    return command.run("export.bench", lambda: tell(options))
+    return command.run("export.bench", lambda: report(options))
 
 
-def tell(options: argparse.Namespace) -> int:
+def report(options: argparse.Namespace) -> int:
+    """Print the table and one JSON line. Returns the exit code."""
     folder = checkpoint.locate(options.model)
     refuse_input(options.json, folder, options.engines)
     if options.engines is not None and not options.engines.is_dir():

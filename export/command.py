@@ -1,4 +1,4 @@
-"""What the commands here share: a mistake ends in one line on stderr and an exit code, never in a traceback."""
+"""What the commands here share: a mistake ends in one line on stderr and an exit code, not in a traceback."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from realtime.errors import RealtimeError
 
 
 def run(name: str, work: Callable[[], int]) -> int:
-    """`work`'s exit code, or that of the error it raised."""
+    """Call `work`. Returns its exit code, or that of the error it raised."""
     try:
         return work()
     except RealtimeError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        # A place that cannot be written or read: a file where a folder is wanted, no permission, a full disk.
+        # A path that cannot be read or written: a file in place of a folder, no permission, a full disk.
         full = no_space(error)
         told = str(full) if full else f"{error.filename or 'a file'}: {error.strerror or error}. Name another place."
         print(f"{name}: {told}", file=sys.stderr)
@@ -26,7 +26,7 @@ def run(name: str, work: Callable[[], int]) -> int:
 
 
 def positive(text: str) -> int:
-    """An argparse type."""
+    """An argparse type: an integer from 1 on."""
     try:
         value = int(text)
     except ValueError:

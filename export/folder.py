@@ -1,4 +1,4 @@
-"""Writing an export so that it is whole or not there, and says what it is."""
+"""Writes an artifact so that its folder is either complete or absent, with a manifest that describes it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from realtime.errors import RealtimeError
 from realtime.towers.artifact import CARD, Artifact, file_sha256
 
-SPARE = 1.1
-"Room asked for over what the weights need."
+DISK_FACTOR = 1.1
+"How much more disk space is required than the weights take."
 
 
 class NoSpace(RealtimeError):
@@ -31,17 +31,18 @@ class ExportFailed(RealtimeError):
 
 
 def check_space(root: Path, need_bytes: int) -> None:
+    """Make `root` and raise NoSpace where its disk has too little free space."""
     root.mkdir(parents=True, exist_ok=True)
     free_bytes = shutil.disk_usage(root).free
-    if free_bytes < need_bytes * SPARE:
+    if free_bytes < need_bytes * DISK_FACTOR:
         raise NoSpace(
-            f"{root} has {free_bytes / 1e9:.1f} GB free, this export needs {need_bytes * SPARE / 1e9:.1f} GB.",
+            f"{root} has {free_bytes / 1e9:.1f} GB free, this export needs {need_bytes * DISK_FACTOR / 1e9:.1f} GB.",
             hint="Free some space, or name a folder on another disk with --out.",
         )
 
 
 def no_space(error: OSError) -> NoSpace | None:
-    """The named error of a full disk or quota; it names the file, which may be in the folder for temporary ones."""
+    """The error to raise for a full disk or quota; None for any other error. The file it names may be temporary."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return None
     return NoSpace(
@@ -52,7 +53,7 @@ def no_space(error: OSError) -> NoSpace | None:
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """A folder to write into; it takes the name `final` only if nothing was raised, and what had that name goes."""
+    """Yield a temporary folder, and rename it to `final` if the block raises nothing. An older `final` is deleted."""
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".partial-{final.name}-", dir=final.parent))
     try:
@@ -73,8 +74,8 @@ def whole_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_card(artifact: Artifact, how_to_use: str) -> Artifact:
-    """List the files of the folder, then write README.md and, last, card.json."""
+def write_manifest(artifact: Artifact, how_to_use: str) -> Artifact:
+    """Write README.md and, last, the manifest with every file's size and hash. Returns the artifact with `files`."""
     readme = f"# {artifact.kind} towers of {artifact.model}\n\n{artifact.described}. {how_to_use}\n"
     (artifact.folder / "README.md").write_text(readme, encoding="utf-8")
     names = sorted(path.name for path in artifact.folder.iterdir() if path.name not in (CARD, "README.md"))
@@ -86,12 +87,12 @@ def write_card(artifact: Artifact, how_to_use: str) -> Artifact:
         for name in names
     }
     artifact = replace(artifact, files=files)
-    rewrite_card(artifact)
+    rewrite_manifest(artifact)
     return artifact
 
 
-def rewrite_card(artifact: Artifact) -> None:
-    """Replace card.json in one step."""
+def rewrite_manifest(artifact: Artifact) -> None:
+    """Replace the manifest in one atomic step."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=artifact.folder, delete=False) as file:
         file.write(artifact.as_json())
         file.flush()

@@ -1,9 +1,9 @@
-"""Attention and rotation as one node each, for onnxruntime at opset 23.
+"""Attention and rotary embedding as one ONNX node each, for ONNX Runtime at opset 23.
 
-What torch's exporter makes of a rotation are six nodes over the queries and six over the keys, and of attention one
-node between four transpositions. ONNX has a node for either that takes tokens as the products leave them, (B, N, D).
-One frame of nano is 6 % sooner for it, with 8-bit weights 10 % (`export/README.md`). TensorRT keeps its files:
-its releases differ in which of these nodes they read.
+torch's exporter writes a rotary embedding as six nodes for the queries and six for the keys, and attention as one node
+between four transpositions. ONNX has one node for each, which takes tokens as the projections return them, (B, N, D).
+It makes one frame of nano 6 % faster, and 10 % with 8-bit weights (`export/README.md`). Graphs for TensorRT do not use
+these nodes, because its releases differ in which of them they read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from realtime.model.audio import AudioAttention
 from realtime.model.vision import VisionAttention
 
 OPSET = 23
-"The first that has both nodes."
+"The first opset that has both nodes."
 
 
 class FusedVisionAttention(nn.Module):
@@ -28,7 +28,7 @@ class FusedVisionAttention(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, rows: int) -> Tensor:
         batch, n, dim = x.shape
-        # The tables repeat themselves for the second half of a head; the node wants them once: (B, N, head_dim / 2).
+        # The tables hold the same values for both halves of a head; the node takes one: (B, N, head_dim / 2).
         cos_half, sin_half = (table[:, :, 0, : table.shape[-1] // 2] for table in (cos, sin))
         q, k = (
             ops.rotary_embedding(layer(x), cos_half, sin_half, num_heads=self.n_heads) for layer in (self.q, self.k)
@@ -53,12 +53,12 @@ class FusedAudioAttention(nn.Module):
 
 
 def attention(q_BND: Tensor, k_BND: Tensor, v_BND: Tensor, mask: Tensor, n_heads: int) -> Tensor:
-    """(B, N, D); `mask` additive, (B, 1, N, N)."""
+    """Multi-head attention, (B, N, D); `mask` is additive, (B, 1, N, N)."""
     return ops.attention(q_BND, k_BND, v_BND, attn_mask=mask, q_num_heads=n_heads, kv_num_heads=n_heads)[0]
 
 
 def fuse(graph: nn.Module) -> nn.Module:
-    """Put them in the place of every attention of the graph, and return it."""
+    """Replace every attention module of the graph by its fused form, in place. Returns the graph."""
     for parent in list(graph.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, VisionAttention):

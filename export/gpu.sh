@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Every figure that needs an NVIDIA card, in one go, from a clone with `pip install -e '.[train,export,trt,rtx]' pytest`:
+# Measures every figure that needs an NVIDIA GPU, from a clone with `pip install -e '.[train,export,trt,rtx]' pytest`:
 #
 #     bash export/gpu.sh OUT RECORDING [DATA]
 #
-# OUT: an empty place with 40 GB; RECORDING: a person speaking to the camera; DATA: FER+ and RAVDESS, for labels in fp8.
-# Writes OUT/*.json and OUT/*.log; a step that fails is named and the others go on. Half an hour on an H200, by estimate.
+# OUT: an empty folder with 40 GB free; RECORDING: a person speaking to the camera; DATA: FER+ and RAVDESS, for labels in fp8.
+# Writes OUT/*.json and OUT/*.log. A step that fails is named and the others go on. Takes half an hour on an H200, by estimate.
 # PYTHON names the interpreter.
 set -uo pipefail
 [ $# -ge 2 ] || { sed -n '2,8p' "$0"; exit 2; }
 out=$1 recording=$2 data=${3:-} python=${PYTHON:-python} failed=0
 mkdir -p "$out"
 
-step() { # NAME COMMAND…: its words go to OUT/NAME.log
+step() { # NAME COMMAND…: its output goes to OUT/NAME.log
   local name=$1; shift
   if "$@" >"$out/$name.log" 2>&1; then echo "done    $name"; else failed=1; echo "FAILED  $name (exit $?): $out/$name.log"; fi
 }
 
 step doctor "$python" -m realtime.cli doctor
-# CUDA graphs and engines equal torch on the CPU.
+# CUDA graphs and plans equal torch on the CPU.
 step equal "$python" -m pytest -q -m gpu tests
-# What the card allows at best, from its rates: the table of export/README.md.
+# The best figures that the GPU allows, from its rates: the table of export/README.md.
 step limits "$python" -m export.limits
 
 step nano-engines "$python" -m export.trt --model nano --out "$out/engines-nano"
@@ -39,7 +39,7 @@ for shapes in 3B 7B; do
   step $shapes "$python" -m realtime.cli bench "$recording" --model "$out/$shapes" --device cuda \
     --engine auto --engine-dir "$out/engines-$shapes" --json "$out/$shapes.json"
 done
-# evidence_ms.p95 of a hundred people, and what was done without (`reduced`).
+# evidence_ms.p95 of a hundred people, and what was left out (`reduced`).
 step 3B-hundred "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda \
   --engine auto --engine-dir "$out/engines-3B" --sessions 100 --repeats 0 --json "$out/3B-hundred.json"
 exit $failed

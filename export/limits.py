@@ -1,10 +1,11 @@
-"""What a card allows at best with the 3B and 7B shapes. Computed from shapes and rates; nothing is run.
+"""The best figures that a GPU allows with the 3B and 7B shapes. They are computed from shapes and rates; nothing runs.
 
     python -m export.limits [--gbyte-per-s 4800] [--tflop-per-s 989] [--json FILE]
 
-Each step takes at least the longer of two times: its bytes at the memory's rate, its multiply-adds at the tensor cores'
-(bf16, dense; the defaults are an H200's). A session is one 448-px frame and half a 2-s chunk a second, `APPENDED`
-tokens read into its ring, a label every `LABEL_EVERY_S`; its chain is written in what is left of each second.
+Each step takes at least the longer of two times: moving its bytes at the memory's rate, and its multiply-adds at the
+tensor cores' rate (bf16, dense; the defaults are an H200's). Each second a session has one 448-px frame, half a 2-s
+chunk of audio, and `APPENDED` tokens to prefill into its KV-cache ring. It has a label every `LABEL_EVERY_S`. Its chain
+is decoded in the rest of each second.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from realtime.model.static_step import SIZES
 FRAME_PX = 448
 CHUNK_MEL_FRAMES = 200
 APPENDED = 115
-"Tokens of a live second: what is kept of a frame, its cues, 25 of sound."
+"Tokens of a live second: those kept of a frame, its cue tokens, and 25 of audio."
 SEEN = 1000
-"Tokens that a chain looks back on: eight such seconds and its own words."
+"Tokens that a chain attends to: eight such seconds and its own words."
 LABEL_TOKENS = 120
 LABEL_EVERY_S = 3.0
 SESSIONS = 100
@@ -33,40 +34,40 @@ N_BYTES = 2
 
 @dataclass(frozen=True)
 class Limits:
-    """At best, of one card."""
+    """The best figures of one GPU."""
 
     shapes: str
     decode_tokens_per_s: float
-    "One chain alone."
+    "Tokens per second of one chain alone."
     lanes_tokens_per_s: float
-    "Of as many chains together as have lanes."
+    "Tokens per second of all chains, with as many decoded as one batch as there are lanes."
     frame_ms: float
     chunk_ms: float
     append_ms: float
-    "A live second read into the ring, alone."
+    "Prefill of one live second into the ring, alone."
     label_ms: float
     session_ms: float
-    "Of the card, for one live second of a session without its chain, in batches."
+    "GPU time for one live second of a session without its chain, in batches."
     sessions_share: float
-    "Of the card, for that of `SESSIONS`."
+    "Share of the GPU's time that `SESSIONS` sessions use, without chains."
     chain_tokens_per_session_s: float
-    "In what is then left."
+    "Tokens per second for the chain of each session in the rest of the GPU's time."
 
 
 def language_weights(text: TextConfig) -> tuple[int, int]:
-    """Of all layers, and of the head."""
+    """Numbers of weights: of all layers, and of the language model's head."""
     heads = text.hidden_size * text.head_dim * (2 * text.num_attention_heads + 2 * text.num_key_value_heads)
     layer = heads + 3 * text.hidden_size * text.intermediate_size
     return text.num_hidden_layers * layer, text.hidden_size * text.vocab_size
 
 
 def kept_bytes(text: TextConfig) -> int:
-    """Keys and values of one token."""
+    """Bytes of the keys and values of one token."""
     return 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * N_BYTES
 
 
 def vision(config: VisionConfig, frame_px: int = FRAME_PX) -> tuple[int, float]:
-    """Weights, and multiply-adds (counted as two) of one square frame."""
+    """Number of weights, and floating-point operations for one square frame (a multiply-add is two)."""
     dim, patches = config.hidden_size, (frame_px // config.patch_size) ** 2
     layer = 4 * dim**2 + 3 * dim * config.intermediate_size
     merged = dim * config.spatial_merge_size**2
@@ -79,7 +80,7 @@ def vision(config: VisionConfig, frame_px: int = FRAME_PX) -> tuple[int, float]:
 
 
 def audio(config: AudioConfig, mel_frames: int = CHUNK_MEL_FRAMES) -> tuple[int, float]:
-    """The same of one chunk of sound."""
+    """Number of weights, and floating-point operations for one chunk of audio (a multiply-add is two)."""
     dim, tokens = config.d_model, mel_frames // 2
     layer = 4 * dim**2 + 2 * dim * config.encoder_ffn_dim
     convs = 3 * config.num_mel_bins * dim, 3 * dim**2
@@ -89,6 +90,7 @@ def audio(config: AudioConfig, mel_frames: int = CHUNK_MEL_FRAMES) -> tuple[int,
 
 
 def limits(shapes: str, *, bytes_per_s: float, flop_per_s: float) -> Limits:
+    """The figures for the published `shapes`, 3B or 7B."""
     config = ModelConfig.parse(published_config(shapes))
     layers, head = language_weights(config.text)
 
@@ -100,7 +102,7 @@ def limits(shapes: str, *, bytes_per_s: float, flop_per_s: float) -> Limits:
 
     frame, chunk = vision(config.vision), audio(config.audio)
     label_s = longer_s(layers + head, 2 * layers * LABEL_TOKENS)
-    # Frames, chunks and appends of many sessions share their weights: what is left is their arithmetic.
+    # Frames, chunks and prefills of many sessions share one reading of the weights, so only their arithmetic counts.
     second_flop = frame[1] + chunk[1] / 2 + 2 * layers * APPENDED
     session_s = second_flop / flop_per_s + label_s / LABEL_EVERY_S
     lanes, share = max(SIZES), SESSIONS * session_s
@@ -121,7 +123,7 @@ def limits(shapes: str, *, bytes_per_s: float, flop_per_s: float) -> Limits:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.limits", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--gbyte-per-s", type=float, default=4800.0, help="of the card's memory (default: an H200's)")
+    parser.add_argument("--gbyte-per-s", type=float, default=4800.0, help="of the GPU's memory (default: an H200's)")
     parser.add_argument("--tflop-per-s", type=float, default=989.0, help="bf16, dense (default: an H200's)")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""One tower at a time from a checkpoint folder, read shard by shard: exporting a 7B needs the memory of one tower."""
+"""Loads one tower at a time from a checkpoint, shard by shard, so that exporting a 7B needs the memory of one tower."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREFIXES = {"vision": VISION, "audio": AUDIO}
 
 
 def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | None = None) -> Graph:
-    """The static graph of one tower with its selector. Raises BadModel, naming what is missing or does not fit."""
+    """The static graph of one tower with its selector. Raises BadModel that names what is missing or does not fit."""
     config = checkpoint.read_config(folder, adapter)
     if adapter is not None:
         refuse_tower_adapters(adapter)
@@ -47,6 +47,7 @@ def selector_name(tower: str) -> str:
 
 
 def blank(config: ModelConfig, tower: str) -> Graph:
+    """The graph of one tower with the weights that its modules are initialised with."""
     dim, inner = config.text.hidden_size, config.emotion.selector_dim
     if tower == "vision":
         return VisionGraph(VisionTower(config.vision), VisualSelector(dim, inner) if inner else None)
@@ -54,8 +55,10 @@ def blank(config: ModelConfig, tower: str) -> Graph:
 
 
 def refuse_tower_adapters(adapter: Path) -> None:
-    """LoRA of the language model does not reach the towers, modules saved whole replace theirs; LoRA of a tower itself
-    would be left out silently, so say so."""
+    """Raise BadModel where an adapter has LoRA weights for a tower, which an export would silently leave out.
+
+    LoRA of the language model does not change the towers. Modules that an adapter saves whole replace those of a tower.
+    """
     path = adapter / checkpoint.ADAPTER_WEIGHTS
     if not path.exists():
         return

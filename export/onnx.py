@@ -1,10 +1,10 @@
-"""Towers and selectors to ONNX.
+"""Exports towers and selectors to ONNX.
 
     python -m export.onnx --model nano --out DIR [--precision fp32 fp16 bf16 int8] [--opset 20 23]
 
-Writes DIR/onnx-PRECISION-opsetN/ for every pair: vision.onnx, audio.onnx, card.json, README.md. Without --out into
-the user's cache, where `realtime serve --engine onnx` looks. Opset 20 is the portable file; 23 keeps attention and
-norms as one node each, for TensorRT and a faster CPU. int8 has 8-bit weights for the CPU.
+Writes DIR/onnx-PRECISION-opsetN/ for every pair: vision.onnx, audio.onnx, card.json (the manifest), README.md. Without
+--out it writes into the user's cache, where `realtime serve --engine onnx` looks. Opset 20 is the portable file; 23
+keeps attention and norms as one node each, for TensorRT and a faster CPU. int8 has 8-bit weights for the CPU.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from export import command, fused_attention
-from export.folder import ExportFailed, check_space, whole_folder, write_card
+from export.folder import ExportFailed, check_space, whole_folder, write_manifest
 from export.load import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
 from realtime.model import checkpoint
@@ -39,22 +39,22 @@ OPSETS = (20, 23)
 BF16_OPSET = 23
 "ONNX defines bf16 convolutions from opset 22 on."
 OPSET_UNLESS_ASKED = {"fp32": 23, "fp16": 20, "bf16": BF16_OPSET, "int8": 23}
-"fp32 and int8 are for onnxruntime, which has the fused nodes; the others for whatever reads them."
+"fp32 and int8 are for ONNX Runtime, which has the fused nodes; the others are for any reader."
 FOR_ONNXRUNTIME = ("fp32", "int8")
 EXTERNAL_BYTES = 256 << 20
-"Larger weights go beside the graph: protobuf ends at 2 GB, and editors long before."
+"Larger weights go into a file beside the graph: protobuf ends at 2 GB, and graph editors long before."
 MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 64
 
 
 class BadOpset(RealtimeError):
-    """The opset lacks what the graphs need, or is not one of those that were tried. Take one that is named."""
+    """The opset lacks what the graphs need, or was never tried with them. Take one that the message names."""
 
     code = "bad_opset"
     exit_code = 2
 
 
 def example(config: ModelConfig, tower: str, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Inputs by name, two of everything, to trace with. Sizes that must stay apart differ."""
+    """Inputs by name to trace with, a batch of two. Sizes that the exporter must not take for the same one differ."""
     batch, n_patches, n_words, dim = 2, 192, 5, config.text.hidden_size
     n_places = n_patches // 4
     patch_values = config.vision.in_channels * config.vision.temporal_patch_size * config.vision.patch_size**2
@@ -73,7 +73,7 @@ def example(config: ModelConfig, tower: str, dtype: torch.dtype) -> dict[str, Te
 
 
 def free_dimensions(names: list[str], tower: str) -> tuple[dict[int, Any], ...]:
-    """Which sizes stay open: the batch, the windows of a frame (64 patches, 16 tokens each), the words of the text."""
+    """The sizes that stay dynamic: the batch, the windows of a frame (64 patches, 16 tokens each), the text's words."""
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH if tower == "vision" else MAX_CHUNKS)
     windows, words = torch.export.Dim("windows", min=1, max=MAX_WINDOWS), torch.export.Dim("words", min=1, max=512)
     second = dict.fromkeys(("patches", "positions", "valid"), 64 * windows)
@@ -82,17 +82,17 @@ def free_dimensions(names: list[str], tower: str) -> tuple[dict[int, Any], ...]:
 
 
 def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, path: Path) -> None:
-    """Write one graph; raises ExportFailed when exporter, checker or shape inference refuse it."""
+    """Write one graph. Raises ExportFailed when exporter, checker or shape inference refuses it."""
     import onnx
     from onnx import shape_inference
 
     names = list(inputs)
     outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS
     n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
-    # It logs every operator of torchvision that it could have exported, were torchvision there.
+    # Without torchvision, the exporter logs every operator of it that it could have exported.
     torch_onnx = logging.getLogger("torch.onnx")
     try:
-        # The exporter tells its steps on stdout and warns of what it renames.
+        # The exporter prints its steps on stdout and warns about what it renames.
         with quieter(torch_onnx), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
@@ -110,19 +110,19 @@ def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, p
 
 
 def check(path: Path) -> None:
-    """onnx's checker with strict shape inference; by path, so that external data is found and never loaded twice."""
+    """Run onnx's checker with strict shape inference. A path lets it find external data and never load it twice."""
     import onnx
 
     onnx.checker.check_model(str(path), full_check=True)
 
 
 def quantize(source: Path, target: Path) -> None:
-    """8-bit weights for the CPU's matrix products; activations are quantized as they come."""
+    """Write `source` with 8-bit weights for the CPU's matrix products; activations are quantized at run time."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(source)
-    # The exporter's own value_info no longer fits the rewritten nodes, and onnxruntime refuses the contradiction.
+    # The exporter's own value_info no longer fits the rewritten nodes, and ONNX Runtime refuses the contradiction.
     model.graph.ClearField("value_info")
     with quieter(logging.getLogger()):
         # Unsigned: without VNNI, products of unsigned activations and signed weights saturate at 16 bits.
@@ -132,7 +132,7 @@ def quantize(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def quieter(noisy: logging.Logger) -> Iterator[None]:
-    """No warnings of `noisy` for a while: onnxruntime's quantizer logs its advice on the root logger."""
+    """Silence the warnings of `noisy` in this block: ONNX Runtime's quantizer logs its advice on the root logger."""
     level = noisy.level
     noisy.setLevel(logging.ERROR)
     try:
@@ -142,7 +142,7 @@ def quieter(noisy: logging.Logger) -> Iterator[None]:
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Names, types and shapes of a graph's inputs and outputs, for the card."""
+    """The names, types and shapes of a graph's inputs and outputs, for the manifest."""
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
@@ -162,7 +162,7 @@ def describe(path: Path) -> dict[str, Any]:
 def export(
     folder: Path, root: Path, *, name: str, precision: str, opset: int, adapter: Path | None = None
 ) -> artifact.Artifact:
-    """Write ROOT/onnx-PRECISION-opsetN. Raises BadModel, BadOpset, ExportFailed or NoSpace."""
+    """Write the artifact ROOT/onnx-PRECISION-opsetN. Raises BadModel, BadOpset, ExportFailed or NoSpace."""
     if opset not in OPSETS:
         why = "is too old for these graphs" if opset < min(OPSETS) else "was never tried with these graphs"
         raise BadOpset(f"Opset {opset} {why}.", hint=f"Take one of {OPSETS}.")
@@ -184,21 +184,22 @@ def export(
             path = partial / f"{tower}.onnx"
             traced = Path(scratch) / path.name if precision == "int8" else path
             trace(graph, example(config, tower, dtype), tower, opset, traced)
-            del graph  # before the next tower comes, so that two are never held
+            del graph  # before the next tower is loaded, so that two are never in memory
             if precision == "int8":
                 quantize(traced, path)
-        card = artifact.Artifact(
+        made = artifact.Artifact(
             folder=partial, kind="onnx", model=name, source_sha256=source, precision=precision, opset=opset,
             has_text=config.emotion.selector_dim > 0, versions=made_with, files={},
             towers={tower: describe(partial / f"{tower}.onnx") for tower in TOWERS},
         )  # fmt: skip
-        write_card(
-            card, f"Serve with `realtime serve --model {name} --engine onnx`; check with `python -m export.parity`."
+        write_manifest(
+            made, f"Serve with `realtime serve --model {name} --engine onnx`; check with `python -m export.parity`."
         )
     return artifact.read(final)
 
 
 def versions() -> dict[str, str]:
+    """The releases an export depends on. Raises PackageNotFoundError where one is not installed."""
     return {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
 
 
@@ -209,12 +210,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["fp32"])
     parser.add_argument("--opset", nargs="+", type=int, help="20 or 23 (default: 23 for fp32 and bf16, else 20)")
-    parser.add_argument("--peak", action="store_true", help="end with the largest memory this took")
+    parser.add_argument("--peak", action="store_true", help="print the peak memory at the end")
     options = parser.parse_args()
     return command.run("export.onnx", lambda: make(options))
 
 
 def make(options: argparse.Namespace) -> int:
+    """Write every export that is asked for. Returns the exit code."""
     folder = checkpoint.locate(options.model)
     if not (folder / "config.json").exists():
         raise BadModel(f"{folder} holds no config.json.", hint="Name a whole checkpoint folder, 'nano' or a hub id.")

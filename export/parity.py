@@ -1,11 +1,11 @@
-"""How far an export is from torch, and torch from transformers.
+"""Compares an export with torch, and torch with transformers.
 
     python -m export.parity DIR [--model M] [--validation DATA [--windows N]]
 
-DIR is one export or a folder of several. Ragged windows, frames of different sizes in one batch, no face, all face,
-drop 0 and 0.2; every length of an audio tail and speech up to 30 s. Prints one JSON line per export, writes it into its
-card, and ends with 1 when an error is above its limit. --validation also compares labels through the whole pipeline
-(`agreement.py`), with torch once for all exports.
+DIR is one export or a folder of several. The inputs cover windows that are not full, frames of different sizes in one
+batch, no face, all face, drop 0 and 0.2, every length of an audio tail, and speech up to 30 s. The command prints one
+JSON line per export, writes it into its manifest, and exits with 1 when an error is above its limit. --validation also
+compares labels through the whole pipeline (`agreement.py`); torch then answers once for all exports.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from export import command
 from export.agreement import AGREEMENT, WINDOWS, agreement
-from export.folder import rewrite_card
+from export.folder import rewrite_manifest
 from export.onnx import MAX_WINDOWS
 from export.towers import GraphTowers, stock, towers_of
 from realtime.errors import EngineMissing
@@ -36,20 +36,20 @@ from realtime.towers.batch import FrameInput, drop_noise, text_inputs, vision_in
 from realtime.towers.choice import Towers
 
 LIMITS = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2}
-"Largest relative error (norm of the difference over norm)."
-SANE = {"int8": 0.1}
-"Of what is judged by its labels (--validation): above this something is broken, not merely rounded."
+"The largest accepted relative error: norm of the difference over norm."
+BROKEN_ABOVE = {"int8": 0.1}
+"The same for precisions that are judged by their labels (--validation): above it something is broken, not rounded."
 TOKEN_PX = 28
 SIZES = ((8, 8), (4, 4), (5, 11), (1, 1), (9, 6), (16, 9))
-"Rows and columns of tokens; windows are 4 × 4."
+"Rows and columns of tokens. A window is 4 × 4."
 CHUNK_FRAMES = 200
 LONG_S = (0.3, 1.99, 2.0, 7.77, 30.0)
 
 
 def frames(n_windows: int) -> Iterator[list[FrameInput]]:
-    """Batches: each size alone, then all together; no face, some, all face; drop 0 and 0.2.
+    """Batches of all sizes with no face, some and all face, and drop 0 and 0.2; with some, also each size alone.
 
-    Sizes of more than `n_windows` windows are left out: a profile of TensorRT has room for no more.
+    Sizes of more than `n_windows` windows are left out, because a TensorRT profile takes no more than that.
     """
     sizes = [(rows, columns) for rows, columns in SIZES if -(-rows // 4) * -(-columns // 4) <= n_windows]
     generator = torch.Generator().manual_seed(0)
@@ -66,7 +66,7 @@ def frames(n_windows: int) -> Iterator[list[FrameInput]]:
 
 
 def sounds(text_QD: Tensor) -> Iterator[dict[str, Tensor]]:
-    """Batches of chunks: every tail that gives a token, then whole stretches of speech."""
+    """Batches of chunks: every tail length that gives a token, then whole segments of speech."""
     generator = torch.Generator().manual_seed(1)
     tails = torch.arange(3, CHUNK_FRAMES + 1, dtype=torch.int32)
     for lengths in [*torch.split(tails, 50), *(chunk_lengths(round(seconds * 100)) for seconds in LONG_S)]:
@@ -75,12 +75,13 @@ def sounds(text_QD: Tensor) -> Iterator[dict[str, Tensor]]:
 
 
 def chunk_lengths(n_frames: int) -> Tensor:
+    """The mel frames of each chunk of a segment."""
     whole, tail = divmod(n_frames, CHUNK_FRAMES)
     return torch.tensor([CHUNK_FRAMES] * whole + [tail] * (tail > 0), dtype=torch.int32)
 
 
-class Error:
-    """Worst of what was seen."""
+class LargestError:
+    """The largest errors of all cases added."""
 
     def __init__(self) -> None:
         self.relative, self.largest, self.n_cases = 0.0, 0.0, 0
@@ -96,32 +97,36 @@ class Error:
 
 
 def compare(
-    engine: Towers, reference: Towers, text_QD: Tensor, *, has_text: bool, n_windows: int = MAX_WINDOWS
+    ours: Towers, reference: Towers, text_QD: Tensor, *, has_text: bool, n_windows: int = MAX_WINDOWS
 ) -> dict[str, Any]:
-    """Errors of each output of the engine against the reference, over kept and real tokens."""
-    tokens, audio, n_different = Error(), Error(), 0
+    """Errors of each output of the runtime `ours` against `reference`, over tokens that are kept and not padding."""
+    tokens, audio, n_different = LargestError(), LargestError(), 0
     for batch in frames(n_windows):
         inputs = given(vision_inputs(batch, text_QD), has_text)
-        ours, wanted = [value.cpu() for value in engine.vision(inputs)], reference.vision(inputs)
+        got, wanted = [value.cpu() for value in ours.vision(inputs)], reference.vision(inputs)
         for index, n_kept in enumerate(wanted[3].tolist()):
-            same = all(torch.equal(a[index], b[index]) for a, b in zip(ours[2:], wanted[2:], strict=True))
-            same = same and torch.equal(ours[1][index, :n_kept], wanted[1][index, :n_kept])
+            same = all(torch.equal(a[index], b[index]) for a, b in zip(got[2:], wanted[2:], strict=True))
+            same = same and torch.equal(got[1][index, :n_kept], wanted[1][index, :n_kept])
             n_different += not same
-            tokens.add(ours[0][index, :n_kept], wanted[0][index, :n_kept])
+            tokens.add(got[0][index, :n_kept], wanted[0][index, :n_kept])
     for inputs in sounds(text_QD):
-        ours_CTD, wanted_CTD = (towers.audio(given(inputs, has_text)).cpu() for towers in (engine, reference))
-        for ours_TD, wanted_TD, n in zip(ours_CTD, wanted_CTD, inputs["n_frames"].tolist(), strict=True):
-            audio.add(ours_TD[: n_tokens(n)], wanted_TD[: n_tokens(n)])
+        got_CTD, wanted_CTD = (towers.audio(given(inputs, has_text)).cpu() for towers in (ours, reference))
+        for got_TD, wanted_TD, n in zip(got_CTD, wanted_CTD, inputs["n_frames"].tolist(), strict=True):
+            audio.add(got_TD[: n_tokens(n)], wanted_TD[: n_tokens(n)])
     return {"vision": tokens.as_dict(), "audio": audio.as_dict(), "selections_different": n_different}
 
 
 def given(inputs: dict[str, Tensor], has_text: bool) -> dict[str, Tensor]:
+    """The inputs that the graph has: without selectors there is no text query."""
     return inputs if has_text else {name: value for name, value in inputs.items() if not name.startswith("text")}
 
 
 def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]:
-    """Torch's restated towers beside transformers' own with the same weights. Raises ImportError without them."""
-    vision, audio = Error(), Error()
+    """Errors of our towers in torch against those of transformers with the same weights.
+
+    Raises ImportError where transformers is not installed.
+    """
+    vision, audio = LargestError(), LargestError()
     towers = {name: reference.tower(name) for name in ("vision", "audio")}
     seen, heard = (stock(folder, name, tower.state_dict()) for name, tower in towers.items())
     with torch.inference_mode():
@@ -144,9 +149,12 @@ def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]
 
 
 def check(
-    made: Artifact, model: str, *, adapter: Path | None = None, verdicts: dict[str, Any] | None = None
+    made: Artifact, model: str, *, adapter: Path | None = None, labels: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], bool]:
-    """The figures, also written into the card, and whether all limits hold. `verdicts` of `agreement.agreement`."""
+    """The figures of an export, which its manifest gets too, and whether all limits hold.
+
+    `labels` are the figures of `agreement.agreement`. Raises EngineMismatch for an export of other weights.
+    """
     folder = checkpoint.locate(model)
     if artifact.source_sha256(folder, adapter) != made.source_sha256:
         raise EngineMismatch(f"{made.folder} was not exported from {folder}.", hint="Name its checkpoint with --model.")
@@ -154,24 +162,24 @@ def check(
     dim = checkpoint.read_config(folder).text.hidden_size
     text_QD = torch.randn(7, dim, generator=torch.Generator().manual_seed(2))
     reference = GraphTowers(folder, torch.float32, adapter)
-    engine, through = towers_of(made, model, adapter)
-    compared = compare(engine, reference, text_QD, has_text=made.has_text, n_windows=room(made))
+    ours, through = towers_of(made, model, adapter)
+    compared = compare(ours, reference, text_QD, has_text=made.has_text, n_windows=room(made))
     figures: dict[str, Any] = {"through": through, **compared}
     try:
         figures["torch_against_transformers"] = against_transformers(folder, reference)
     except ImportError:
         figures["torch_against_transformers"] = "transformers is not installed"
-    limit = (LIMITS | SANE)[made.precision]
+    limit = (LIMITS | BROKEN_ABOVE)[made.precision]
     fine = figures["selections_different"] == 0
     fine &= all(figures[tower]["relative"] <= limit for tower in ("vision", "audio"))
-    figures["labels"] = "not compared: --validation DATA" if verdicts is None else verdicts
-    fine &= verdicts is None or verdicts["same_label"] >= AGREEMENT[made.precision]
-    rewrite_card(replace(made, parity=figures))
+    figures["labels"] = "not compared: --validation DATA" if labels is None else labels
+    fine &= labels is None or labels["same_label"] >= AGREEMENT[made.precision]
+    rewrite_manifest(replace(made, parity=figures))
     return figures, fine
 
 
 def room(made: Artifact) -> int:
-    """Windows of the largest frame it takes."""
+    """The windows of the largest frame that the export takes."""
     profiles = made.towers["vision"].get("profiles")
     return int(profiles[0]["place"][1]) // 16 if profiles else MAX_WINDOWS
 
@@ -179,7 +187,7 @@ def room(made: Artifact) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.parity", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--model", help="the checkpoint (default: the name in the card)")
+    parser.add_argument("--model", help="the checkpoint (default: the name in the manifest)")
     parser.add_argument("--adapter", type=Path, metavar="FOLDER")
     parser.add_argument("--validation", type=Path, metavar="DATA", help="compare labels on its validation people")
     parser.add_argument(
@@ -190,6 +198,7 @@ def main() -> int:
 
 
 def compare_all(options: argparse.Namespace) -> int:
+    """Compare every export that runs on this machine. Returns the exit code."""
     made = [artifact.read(path) for path in artifact.candidates([options.folder])]
     if not made:
         raise EngineMismatch(f"{options.folder} holds no export.", hint="Make one: `python -m export.onnx`.")
@@ -210,7 +219,7 @@ def compare_all(options: argparse.Namespace) -> int:
         labels = agreement(runnable, model, adapter=options.adapter, data=options.validation, n_windows=options.windows)
     all_fine = True
     for one in runnable:
-        figures, fine = check(one, model, adapter=options.adapter, verdicts=labels.get(one.folder))
+        figures, fine = check(one, model, adapter=options.adapter, labels=labels.get(one.folder))
         print(json.dumps({"export": str(one.folder), "within_limits": fine, **figures}), flush=True)
         all_fine &= fine
     return 0 if all_fine else 1

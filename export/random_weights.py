@@ -1,12 +1,11 @@
-"""The published 3B and 7B shapes with random weights, to try an export or a card without fetching the models.
+"""Writes the published 3B and 7B shapes with random weights, to try an export or a GPU without fetching the models.
 
     python -m export.random_weights --shapes 7B --out DIR
     python -m export.onnx --model DIR --out OUT --precision fp16 --opset 23 --peak
 
-Writes a folder in the published layout: nested config, numbered bf16 shards with their index, keys `thinker.…`, and
-random selectors beside them. The language model, which no export reads, is in the config only; with --whole it is
-written too, and nano's tokenizer, so that `realtime bench --model DIR` runs: what it says means nothing, how long it
-takes does not depend on that.
+The folder has the published layout: a nested config, numbered bf16 shards with their index, keys `thinker.…`, and
+random selectors beside them. No export reads the language model, so it is only in the config. --whole writes it too,
+with nano's tokenizer, so that `realtime bench --model DIR` runs: its answers mean nothing, but its times are real.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ TEXT = {
 "`config.json` of Qwen/Qwen2.5-Omni-3B and -7B; the rest of the shapes are `VisionConfig`'s and `AudioConfig`'s own."
 SELECTOR_DIM = 256
 GATE = 0.5
-"Open: with the gates as initialised, a selector would leave every token as it is."
+"The gates are open: as initialised (0), a selector would return every token unchanged."
 SPREAD = 0.03
 LAYERS_A_SHARD = 8
 TOKENIZER = "tokenizer.json"
@@ -48,6 +47,7 @@ MADE_BY = "export.random_weights"
 
 
 def published_config(shapes: str) -> dict[str, Any]:
+    """`config.json` of the published checkpoint."""
     hidden = TEXT[shapes]["hidden_size"]
     return {
         "model_type": "qwen2_5_omni",
@@ -62,7 +62,7 @@ def published_config(shapes: str) -> dict[str, Any]:
 def write(
     folder: Path, shapes: str, *, whole: bool = False, seed: int = 0, smaller: dict[str, Any] | None = None
 ) -> int:
-    """Bytes written. `smaller` replaces entries of the config's sections, for a test."""
+    """Write the checkpoint and return its bytes. `smaller` replaces entries of the config's sections, for a test."""
     values = published_config(shapes)
     thinker = values["thinker_config"]
     for section, changes in (smaller or {}).items():

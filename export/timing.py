@@ -1,4 +1,4 @@
-"""Times of several engines that meet the same machine, and the physical floor under them."""
+"""Times several runtimes on the same machine in turn, and computes the physical floor under them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Run = Callable[[Mapping[str, Tensor]], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Of one engine, paired with the first of its kind run by run."""
+    """The times of one runtime, and its speed against the first one, compared run by run."""
 
     wall_ms: float
     spent_ms: float
-    "On a CPU, of the processor: a neighbour changes it least; with several threads that of all. On a card, `wall_ms`."
+    "On a CPU, processor time of all threads, which other programs change least. On a GPU, `wall_ms`."
     best_ms: float
-    "Least of `spent_ms`."
+    "The lowest `spent_ms`."
     times_first: float
-    "How many times as fast as the first engine: median of the pairs."
+    "How many times as fast as the first runtime: median over pairs of runs."
     quartiles: tuple[float, float]
 
 
 def interleaved(
     runs: Mapping[str, Run], inputs: Mapping[str, Mapping[str, Tensor]], device: torch.device
 ) -> list[Timing]:
-    """Every engine once, then all again: what else the machine does meets all of them alike.
+    """Time every runtime once, then all of them again, so that other load on the machine affects all of them alike.
 
-    On a card what is still under way is waited for. On a CPU the pairs compare processor time, which a neighbour
-    changes least; with more than one thread that is the time of all of them.
+    On a GPU each run is synchronised. On a CPU the pairs compare processor time, which other programs change least;
+    with more than one thread it is the time of all of them.
     """
     wall: dict[str, list[float]] = {name: [] for name in runs}
     spent: dict[str, list[float]] = {name: [] for name in runs}
@@ -61,7 +61,7 @@ def interleaved(
 
 
 def milliseconds(run: Run, device: torch.device) -> float:
-    """The best of several: a rate is what the machine can do when nothing is in its way."""
+    """The best of several runs: a rate is what the machine can do when nothing disturbs it."""
     return interleaved({"": run}, {"": {}}, device)[0].best_ms
 
 
@@ -77,6 +77,7 @@ def rates(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
 
 
 def floor_ms(graph: nn.Module, inputs: Mapping[str, Tensor], bytes_per_s: float, flop_per_s: float) -> float:
+    """The least time that the graph can take: for reading its weights, or for its arithmetic, whichever is longer."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         graph(*inputs.values())
     n_bytes: int = sum(tensor.nbytes for tensor in graph.state_dict().values())

@@ -1,4 +1,4 @@
-"""What stands in for an export while it is compared: the engine that serves it, or torch in its precision."""
+"""Runs an export while it is compared: through the runtime that serves it, or through torch in its precision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from realtime.towers.torch_runtime import HALVED
 
 
 class GraphTowers:
-    """The torch graphs in a given precision, on the CPU: the reference, and a stand-in where no runtime has bf16."""
+    """The torch graphs in a given precision on the CPU: the reference, and a stand-in where no runtime has bf16."""
 
     def __init__(self, folder: Path, dtype: torch.dtype, adapter: Path | None) -> None:
         self._dtype = dtype
@@ -41,7 +41,7 @@ class GraphTowers:
 
 
 def stock(folder: Path, name: str, state: Mapping[str, Tensor]) -> nn.Module:
-    """Transformers' own `vision` or `audio` tower with these weights. Raises ImportError without transformers."""
+    """The `vision` or `audio` tower of transformers with these weights. Raises ImportError without transformers."""
     from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as configurations
     from transformers.models.qwen2_5_omni import modeling_qwen2_5_omni as models
 
@@ -52,20 +52,20 @@ def stock(folder: Path, name: str, state: Mapping[str, Tensor]) -> nn.Module:
         "audio": (configurations.Qwen2_5OmniAudioEncoderConfig, models.Qwen2_5OmniAudioEncoder),
     }[name]
     tower: nn.Module = encoder(kind(**sizes, attn_implementation="sdpa"))
-    # Not strict: tables that each side fills by itself are no weights.
+    # Not strict: both sides compute some tables themselves, which are no weights.
     tower.load_state_dict(state, strict=False)
     return tower.to(next(iter(state.values())).dtype).eval().requires_grad_(False)
 
 
 def towers_of(made: Artifact, model: str, adapter: Path | None) -> tuple[Towers, str]:
-    """What serves this export here, and through what. Raises EngineMissing or EngineMismatch where nothing does."""
+    """The runtime that serves this export on this machine, and its name. Raises EngineMissing or EngineMismatch."""
     if made.kind != "onnx":
-        # Imported when it is needed: it is rarely installed.
+        # Imported only when needed, because TensorRT is rarely installed.
         from realtime.towers.tensorrt_runtime import MODULES, TensorRtTowers, fits_here
 
         fits_here([made], build=f"python -m export.trt --model {model} --flavor {made.kind}")
         return TensorRtTowers(made), f"{MODULES[made.kind]}, SM {made.compute_capability}"
     if made.precision == "bf16":
-        # onnxruntime has no bf16 kernels for the CPU: there the same graph in torch's bf16 shows what it costs.
+        # ONNX Runtime has no bf16 kernels for the CPU; the same graph in torch's bf16 shows the rounding instead.
         return GraphTowers(checkpoint.locate(model), PRECISIONS["bf16"], adapter), "torch, bf16"
     return OnnxTowers(made), "onnxruntime, CPU"

@@ -1,11 +1,12 @@
-"""ONNX towers to TensorRT engines.
+"""Builds TensorRT plans from ONNX towers.
 
     python -m export.trt --model nano --out DIR [--precision fp16|bf16|fp32] [--flavor trt|rtx] [--target SM86]
 
-Writes DIR/onnx-…/ and from it DIR/FLAVOR-PRECISION-smNN-opsetN/: vision.engine, audio.engine, card.json, README.md. One
-optimisation profile per batch bucket (--batch 1 4 16), sizes inside it fixed. TensorRT builds for the card that is
-here; TensorRT-RTX also compiles ahead of time for another one, on a machine with no GPU (--target). The precision is
-that of the ONNX file: networks are strongly typed, the only kind TensorRT 11 has, so 10.x and 11.x share this path.
+Writes DIR/onnx-…/ and from it DIR/FLAVOR-PRECISION-smNN-opsetN/: the plans vision.engine and audio.engine, card.json
+(the manifest), README.md. There is one optimisation profile per batch size (--batch 1 4 16), with fixed sizes. TensorRT
+builds for the GPU of this machine; TensorRT-RTX also compiles ahead of time for another one, on a machine with no GPU
+(--target). The precision is that of the ONNX file: networks are strongly typed, the only kind TensorRT 11 has, so 10.x
+and 11.x share this code.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch
 
 from export import command
 from export import onnx as onnx_export
-from export.folder import ExportFailed, check_space, whole_folder, write_card
+from export.folder import ExportFailed, check_space, whole_folder, write_manifest
 from export.load import TOWERS
 from realtime.errors import EngineMissing
 from realtime.model import checkpoint
@@ -33,13 +34,13 @@ from realtime.towers.tensorrt_runtime import MODULES, load_runtime
 
 BATCHES = (1, 4, 16)
 WORDS = 128
-"Words of the text query a profile has room for."
+"Words of the text query that a profile takes."
 WORKSPACE_BYTES = 4 << 30
 Profile = Mapping[str, Sequence[int]]
 
 
 def profiles(config: ModelConfig, tower: str, batches: Sequence[int], *, windows: int, words: int) -> list[Profile]:
-    """Input shapes of each bucket. Smallest, usual and largest are the same: kernels and CUDA graphs like it best."""
+    """Input shapes for each batch size. Smallest, usual and largest are equal, which suits kernels and CUDA graphs."""
     made: list[Profile] = []
     for batch in batches:
         sizes = {"patches": windows * 64, "positions": windows * 64, "valid": windows * 64, "place": windows * 16}
@@ -55,23 +56,26 @@ def profiles(config: ModelConfig, tower: str, batches: Sequence[int], *, windows
 
 
 def default_windows(config: ModelConfig) -> int:
-    """Windows of the largest frame this checkpoint looks at."""
+    """The windows of the largest frame that this checkpoint takes."""
     return math.ceil(config.emotion.frame_px / config.vision.window_size) ** 2
 
 
 def target_of(flavor: str, trt: Any, target: str | None) -> str:
-    """`8.6` for `--target SM86`, else this machine's card. Raises EngineMissing when neither can be built for."""
+    """The compute capability to build for: `8.6` for `--target SM86`, else that of this machine's GPU.
+
+    Raises EngineMissing when there is no GPU, or the runtime cannot build for the target.
+    """
     if target is None:
         if not torch.cuda.is_available():
-            help_ = "Name a card with --target (SM75, SM80, SM86, SM89, SM120, SM121)."
+            help_ = "Name a GPU with --target (SM75, SM80, SM86, SM89, SM120, SM121)."
             raise EngineMissing(
-                f"There is no NVIDIA GPU here to build {MODULES[flavor]} engines for.",
-                hint=help_ if flavor == "rtx" else f"Build where the engine will run, or take --flavor rtx. {help_}",
+                f"There is no NVIDIA GPU here to build {MODULES[flavor]} plans for.",
+                hint=help_ if flavor == "rtx" else f"Build where the plan will run, or take --flavor rtx. {help_}",
             )
         return "{}.{}".format(*torch.cuda.get_device_capability())
     known = getattr(trt, "ComputeCapability", None) if flavor == "rtx" else None
     if known is None or target.upper() not in known.__members__:
-        targets = "only the card that is here" if known is None else ", ".join(sorted(known.__members__))
+        targets = "only the GPU of this machine" if known is None else ", ".join(sorted(known.__members__))
         raise EngineMissing(
             f"{MODULES[flavor]} {trt.__version__} cannot build for {target}.", hint=f"It builds for: {targets}."
         )
@@ -80,10 +84,10 @@ def target_of(flavor: str, trt: Any, target: str | None) -> str:
 
 
 def build_plan(trt: Any, graph: Path, buckets: Sequence[Profile], *, target: str | None, cache: Path | None) -> bytes:
-    """One serialized engine. Raises ExportFailed with the parser's or builder's words."""
-    logger = Words(trt)
+    """Build one plan. Raises ExportFailed with the parser's or builder's words."""
+    logger = LastError(trt)
     builder = trt.Builder(logger.logger)
-    # TensorRT 10 has weakly typed networks too and makes them unless told; 11 and RTX know no other kind.
+    # TensorRT 10 makes weakly typed networks unless this flag is set; 11 and RTX have only strongly typed ones.
     strongly: Any = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     weak_by_default = trt.__name__ == "tensorrt" and trt.__version__.startswith("10.")
     network = builder.create_network(1 << int(strongly) if weak_by_default else 0)
@@ -115,8 +119,8 @@ def build_plan(trt: Any, graph: Path, buckets: Sequence[Profile], *, target: str
     return bytes(plan)
 
 
-class Words:
-    """TensorRT's logger, keeping the last error for ours."""
+class LastError:
+    """A logger for TensorRT that keeps the last error, for the message of ExportFailed."""
 
     def __init__(self, trt: Any) -> None:
         self.last = "it gave no reason"
@@ -134,7 +138,7 @@ class Words:
 
 
 def graphs(folder: Path, root: Path, *, name: str, precision: str, opset: int, adapter: Path | None) -> Artifact:
-    """The ONNX export to build from; one that is there is taken again only when all of its key is the same."""
+    """The ONNX export to build from. One that exists is used again only when all of its key is the same."""
     path = root / f"onnx-{precision}-opset{opset}"
     try:
         kept = artifact.read(path)
@@ -161,7 +165,10 @@ def export(
     opset: int | None = None,
     adapter: Path | None = None,
 ) -> tuple[Artifact, bool]:
-    """The engines' folder, and whether it was built now (False: one with the same key was there)."""
+    """The artifact with the plans, and whether it was built now (False: one with the same key existed).
+
+    Raises EngineMissing, ExportFailed or NoSpace, and what `export.onnx.export` raises.
+    """
     trt = load_runtime(flavor)
     capability = target_of(flavor, trt, target)
     config = checkpoint.read_config(folder, adapter)
@@ -191,7 +198,7 @@ def export(
         if kept.key() == wanted.key():
             return kept, False
     except EngineMismatch:
-        pass  # nothing whole is there: build it
+        pass  # there is no complete artifact: build it
     check_space(root, sum(facts["bytes"] for facts in graph.files.values()))
     cache = root / f"timing-{MODULES[flavor]}-{trt.__version__}-sm{capability}.cache" if flavor == "trt" else None
     with whole_folder(final) as partial:
@@ -199,8 +206,8 @@ def export(
             source = graph.folder / graph.towers[tower]["file"]
             plan = build_plan(trt, source, buckets[tower], target=target, cache=cache)
             (partial / f"{tower}.engine").write_bytes(plan)
-        how = f"Serve on a card with SM {capability} and {MODULES[flavor]} {trt.__version__}: "
-        write_card(replace(wanted, folder=partial), how + f"`realtime serve --model {name} --engine trt`.")
+        how = f"Serve on a GPU with SM {capability} and {MODULES[flavor]} {trt.__version__}: "
+        write_manifest(replace(wanted, folder=partial), how + f"`realtime serve --model {name} --engine trt`.")
     return artifact.read(final), True
 
 
@@ -211,18 +218,23 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")
     parser.add_argument("--precision", choices=("fp16", "bf16", "fp32"), default="fp16")
     parser.add_argument("--flavor", choices=tuple(MODULES), default="trt")
-    parser.add_argument("--target", metavar="SM", help="a card that is not here, as SM86 (TensorRT-RTX only)")
+    parser.add_argument(
+        "--target", metavar="SM", help="another GPU than this machine's, such as SM86 (TensorRT-RTX only)"
+    )
     parser.add_argument("--batch", nargs="+", type=command.positive, default=list(BATCHES))
     parser.add_argument(
-        "--windows", type=command.positive, help="112-px windows of the largest frame (default: what the model sees)"
+        "--windows", type=command.positive, help="112-px windows of the largest frame (default: the model's)"
     )
-    parser.add_argument("--words", type=command.positive, default=WORDS, help="room for the text query")
+    parser.add_argument(
+        "--words", type=command.positive, default=WORDS, help="words of the text query that a profile takes"
+    )
     parser.add_argument("--opset", type=int, choices=onnx_export.OPSETS)
     options = parser.parse_args()
     return command.run("export.trt", lambda: make(options))
 
 
 def make(options: argparse.Namespace) -> int:
+    """Build or find the plans and print their folder. Returns the exit code."""
     folder = checkpoint.locate(options.model)
     root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
     made, new = export(

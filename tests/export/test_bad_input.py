@@ -85,7 +85,7 @@ def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Pat
 
 @pytest.mark.usefixtures("traced")
 def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, portrait: UInt8) -> None:
-    """So that a card can be timed on the published shapes without the published weights (`export/gpu.sh`)."""
+    """So that a GPU can be timed on the published shapes without the published weights (`export/gpu.sh`)."""
     smaller = {
         "vision_config": SMALL | {"out_hidden_size": 256},
         "audio_config": SMALL_AUDIO | {"output_dim": 256},
@@ -126,7 +126,7 @@ def test_what_a_killed_export_leaves_is_never_served(folder: Path, root: Path, t
     assert "no onnx towers" in reason
 
 
-@pytest.mark.parametrize("wrong", ["fails when it runs", "a card without towers", "only what a CPU cannot compute"])
+@pytest.mark.parametrize("wrong", ["fails when it runs", "a manifest without towers", "only what a CPU cannot compute"])
 def test_auto_runs_wherever_torch_does(
     folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
@@ -139,7 +139,7 @@ def test_auto_runs_wherever_torch_does(
             raise ZeroDivisionError("a driver's own kind of error")
 
         monkeypatch.setattr(in_onnxruntime.OnnxGraph, "__call__", refuse)
-    elif wrong == "a card without towers":
+    elif wrong == "a manifest without towers":
         card["towers"] = {}
     else:
         card["precision"] = "bf16"

@@ -1,4 +1,4 @@
-"""On a card: torch's CUDA graphs and TensorRT's engines are compared as everything else is (`pytest -m gpu`)."""
+"""On a GPU: torch's CUDA graphs and TensorRT's plans are compared as everything else is (`pytest -m gpu`)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_speech_equals_training(model: EmoThinker, n_frames: int) -> None:
 def test_without_room_for_a_cuda_graph_the_plain_one_answers_and_room_is_made(
     model: EmoThinker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The allocator fails where it would; as on a card, but for the card."""
+    """The allocator fails where it would on a GPU, without the GPU."""
     towers = in_torch.TorchTowers(model)
     mel, text = torch.randn(2, 128, 200), torch.randn(5, 64)
     given = {"mel": mel, "n_frames": torch.full((2,), 200, dtype=torch.int32), "text": text.expand(2, -1, -1),

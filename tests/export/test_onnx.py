@@ -82,8 +82,8 @@ def test_8_bit_weights_stay_close(folder: Path, tmp_path: Path) -> None:
     assert fine, figures
     assert figures["labels"] == "not compared: --validation DATA"
     told = {"same_label": 0.99}
-    assert not parity.check(made, str(folder), verdicts=told)[1]
-    assert parity.check(made, str(folder), verdicts={"same_label": 0.996})[1]
+    assert not parity.check(made, str(folder), labels=told)[1]
+    assert parity.check(made, str(folder), labels={"same_label": 0.996})[1]
 
 
 def test_parity_fails_where_weights_or_selections_differ(root: Path, folder: Path, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_parity_fails_where_weights_or_selections_differ(root: Path, folder: Pat
     changed = onnx_package.numpy_helper.to_array(weights) * np.float32(1.001)
     weights.CopyFrom(onnx_package.numpy_helper.from_array(changed, weights.name))
     onnx_package.save(graph, path / "audio.onnx")
-    made = export_folder.write_card(replace(card, folder=path), "")
+    made = export_folder.write_manifest(replace(card, folder=path), "")
     figures, fine = parity.check(made, str(folder))
     assert not fine
     assert figures["vision"]["relative"] <= 1e-5 < figures["audio"]["relative"]
