@@ -25,7 +25,7 @@ def window() -> DrawnWindow:
 
 def test_a_chain_says_what_the_instruments_find_and_comes_to_it() -> None:
     looks = {"both": sure("sad"), "face": sure("fear"), "voice": sure("surprise")}
-    told = window().told(looks).sections
+    told = window().with_chain_about(looks).sections
     assert "fearful" in told["face"]
     assert "surprised" in told["voice"]
     assert "negative" in told["coarse"]
@@ -40,11 +40,11 @@ def test_a_chain_says_what_the_instruments_find_and_comes_to_it() -> None:
 def test_a_chain_names_the_one_label_that_it_is_told_where_two_are_close(label: int) -> None:
     close = one_label(np.array([0.31, 0.3, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5, 0.39 / 5]), label)
     assert close.sum() == pytest.approx(1.0)
-    told = window().told({"both": close, "face": close, "voice": close}).sections
+    told = window().with_chain_about({"both": close, "face": close, "voice": close}).sections
     this, other = (EXPRESSION[EXPERT_LABELS[index]][0] for index in (label, 1 - label))
     assert (this in told["face"], other in told["face"]) == (True, False)
     assert told["answer"].startswith(EXPERT_LABELS[label])
 
 
 def test_with_nobody_to_look_at_the_chain_is_what_it_was() -> None:
-    assert window().told({}).sections == window().sections
+    assert window().with_chain_about({}).sections == window().sections

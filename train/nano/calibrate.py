@@ -1,15 +1,16 @@
-"""Make nano's probabilities mean what they say: fitted on validation people, none of whom trained anything.
+"""Calibrate nano's probabilities on validation people, none of whom was trained on.
 
     python -m train.nano.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
 
-Draws windows of validation faces and voices in every modality state, answers them with the packaged model, reads the
-labels of validation people as they come live, and fits by likelihood of the observers' vote: for the fast label of each
-state a temperature, and a bias for each label; for face and voice together what each alone counts beside both; then the
-bonus of the label that the chain arrived at. Last, one temperature for each state on what came live alone. Writes
-WORK/calibration.json (for `train.nano.package`), prints the error before and after.
+The stage draws windows of validation faces and voices in every modality state and answers them with the packaged
+model. It also answers validation people as perception gives them live, for their fast labels alone. Then it maximises
+the likelihood of the observers' majority vote (`fit_calibration.py`): a temperature and a bias per label for the fast
+label of each state, the weight of face alone and of voice alone where there are both, and the bonus of the chain's
+label. A last temperature for each state is fitted on the live windows alone. The stage writes WORK/calibration.json
+(for `train.nano.package`) and prints the calibration error before and after.
 
-Rare emotions are drawn more often than they occur. A face alone counts for as much as makes up for that; of pairs it
-is not known how often they occur, and the rarer an emotion among those drawn, the more it counts, by the root.
+Rare emotions are drawn more often than they occur. Windows with a face alone are weighted to make up for that. How
+often pairs occur is not known, so pairs are weighted by one over the root of their emotion's frequency in the draw.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ from train.nano.thinker_inputs import ThinkerInputs
 
 BATCH = 24
 LIVE = {"face": ("ferplus",), "voice": ("ravdess",), "both": ("agree", "conflict")}
-"Modality state → the benchmarks whose validation people show it as it comes live."
+"Modality state → the benchmarks whose validation samples have it."
 LIVE_FACES = 600
 
 
-def collect(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, n: int) -> list[AnsweredWindow]:
+def answer_drawn(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, n: int) -> list[AnsweredWindow]:
+    """Fast labels and chains of `n` drawn windows."""
     question, answered = Question(labels=model.labels), []
-    # On average over what is drawn a face counts as one.
+    # The mean weight over the draw is 1.
     often = inputs.sampler.face_p * len(inputs.sampler.face_rows)
     counts = dict(zip(inputs.sampler.face_rows.tolist(), (1 / often).tolist(), strict=True))
     for start in range(0, n, BATCH):
@@ -69,11 +71,11 @@ def collect(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, n: in
     return answered
 
 
-def collect_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
-    """Pictures and sentences of validation people through perception, as they come live; only their labels are read.
+def answer_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
+    """Fast labels of validation pictures and sentences that went through serving's perception.
 
-    The windows that are drawn are many and of every kind, but easier: of several sentences most were acted alike. On
-    those alone a model becomes too sure of what it is then shown.
+    Drawn windows are many and of every kind, but easier than live ones: most of their earlier sentences were acted like
+    the last. A calibration fitted on them alone is too sure of live windows.
     """
     asked, answered = Asked(model.name, labels=tuple(model.labels)), []
     for state, benchmarks in LIVE.items():
@@ -99,8 +101,8 @@ def main() -> None:
     model = load(args.model, engine="torch")
     inputs = ThinkerInputs(args.data, args.work, "valid", n_entries=500, towers=model.weights)
     layout = NanoLayout(model.weights, Vocabulary.read(args.work))
-    answered = collect(model, inputs, layout, args.windows)
-    live = collect_live(model, args.data)
+    answered = answer_drawn(model, inputs, layout, args.windows)
+    live = answer_live(model, args.data)
     calibration, found = matched_to_live(fit([*answered, *live]), live)
     target = np.stack([a.target for a in answered]).argmax(1)
     before = np.exp(np.stack([np.atleast_2d(a.log_p)[0] for a in answered]))

@@ -1,4 +1,4 @@
-"""Shapes of the embedded default `nano`: Qwen2.5-Omni's architecture at about 11 million parameters."""
+"""Shapes of nano, the checkpoint in the package: Qwen2.5-Omni's architecture with about 11 million parameters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SELECTOR_DIM = 64
 
 
 def config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
-    """`config.json` in the published layout (a Thinker alone)."""
+    """The content of `config.json`, in the published layout of a Thinker without Talker."""
     return {
         "model_type": "qwen2_5_omni_thinker",
         "architectures": ["Qwen2_5OmniThinkerForConditionalGeneration"],
@@ -55,7 +55,7 @@ def config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
 
 
 def emotion(n_statistics: int) -> dict[str, Any]:
-    """`emothinker.json`."""
+    """The content of `emothinker.json`. `n_statistics`: inputs of the voice expert beside its log-mel."""
     return {
         "selector_dim": SELECTOR_DIM,
         "face_geometry": FACE_GEOMETRY,

@@ -1,10 +1,13 @@
-"""How people settle a conflict between face and voice, learnt from CREMA-D's crowd votes.
+"""What people conclude when face and voice conflict, learnt from CREMA-D's crowd votes.
 
-    python -m train.nano.crowd --data DATA        fits the teacher, prints its agreement with the crowd on unseen actors
+    python -m train.nano.crowd --data DATA
 
-The crowd rated 7,442 clips heard only, seen only and both. The teacher is a multinomial logistic regression from both
-single-modality vote shares and their products to the audio-visual vote; its coefficients say which modality people
-trust for which emotion. CREMA-D has no surprise: that label takes the mean of the six others' coefficients.
+The command fits the teacher and prints its agreement with the crowd on actors that it was not fitted to.
+
+The crowd rated 7,442 clips three times: heard only, seen only, and both. The teacher is a multinomial logistic
+regression from the vote shares of both single modalities and their products to the audio-visual vote. Its coefficients
+say which modality people trust for which emotion. CREMA-D has no surprise; that label gets the mean coefficients of the
+six others.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ SMOOTHING = 0.03
 
 @dataclass(frozen=True)
 class CrowdVotes:
-    """(N, 6) vote shares of each clip, over SIX, by what was shown."""
+    """Votes on each clip: shares (N, 6) over `SIX` for each way of showing it, (N,) actor numbers."""
 
     voice: Floats
     face: Floats
@@ -62,14 +65,14 @@ def load(folder: Path) -> CrowdVotes:
 
 
 class Teacher:
-    """p(what people see and hear together | what they hear, what they see)."""
+    """Predicts the vote on face and voice together from the votes on each alone."""
 
     def __init__(self, weights: Floats, bias: Floats) -> None:
         self.weights, self.bias = weights, bias
 
     @staticmethod
     def features(face_N6: Floats, voice_N6: Floats) -> Floats:
-        """Shares, their logarithms and their products, (N, 6, 5): each label is described by its own five numbers."""
+        """(N, 6, 5): for each label both shares, their logarithms and their product."""
         return np.stack(
             [
                 face_N6,
@@ -83,7 +86,7 @@ class Teacher:
 
     @classmethod
     def fit(cls, face_N6: Floats, voice_N6: Floats, both_N6: Floats) -> Teacher:
-        """Soft-label maximum likelihood with a small ridge (L-BFGS), over SIX; extended to the seven by the mean."""
+        """Fit over `SIX` by soft-label maximum likelihood with a small ridge (L-BFGS), then extend to seven labels."""
         x = torch.from_numpy(cls.features(face_N6, voice_N6)).float()
         target = torch.from_numpy(both_N6).float()
         weights = torch.zeros(x.shape[1], x.shape[2], requires_grad=True)
@@ -104,7 +107,7 @@ class Teacher:
 
     @classmethod
     def _extend(cls, weights: Floats, cross: Floats, bias: Floats) -> Teacher:
-        """From SIX to EXPERT_LABELS; a label the crowd never had gets the mean label's coefficients."""
+        """Coefficients over EXPERT_LABELS; a label that the crowd never had gets the mean of the others."""
         n, places = len(EXPERT_LABELS), [EXPERT_LABELS.index(label) for label in SIX]
         full = np.tile(weights.mean(0), (n, 1))
         full[places] = weights
@@ -126,9 +129,9 @@ class Teacher:
 
 
 def expected_voice_votes(votes: CrowdVotes) -> Floats:
-    """(7, 7) the mean vote on voices heard as each label: what a crowd is expected to say of a voice acted so.
+    """(7, 7) the mean vote (columns) on voices that were heard as each label (rows).
 
-    CREMA-D has no surprise: there most votes are for it.
+    CREMA-D has no surprise; its row puts most votes on surprise itself.
     """
     shares = seven(votes.voice)
     uncertain = np.full(len(EXPERT_LABELS), 0.05)
@@ -148,13 +151,13 @@ def seven(shares_N6: Floats) -> Floats:
 
 
 def clear(shares: Floats) -> Bools:
-    """Rows whose most-voted label stands alone."""
+    """(N,) True where no second label has as many votes as the first."""
     ordered = np.sort(shares, axis=1)
     return ordered[:, -1] > ordered[:, -2]
 
 
 def agreement(votes: CrowdVotes, folds: int = 5) -> dict[str, float]:
-    """Share of clips whose crowd vote the teacher gives, actors unseen in fitting: all clips, and those in conflict."""
+    """How often the teacher gives the crowd's vote, on actors it was not fitted to: of all clips, and of conflicts."""
     actors = np.unique(votes.actor)
     hits, conflict = [], []
     for fold in range(folds):

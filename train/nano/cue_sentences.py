@@ -1,8 +1,8 @@
-"""Measured cues as words in the prompt instead of tokens: the other way to tell a model what was measured.
+"""Cues as sentences in the prompt, in place of cue tokens.
 
-EmoChat's AU agent hands action units to a language model as text. Here the same measurements and the experts' verdicts
-become a short sentence that stands where the cue tokens would; a share of nano's training windows is told so, and the
-ablation compares both (`train.evaluation.variants`).
+EmoChat's AU agent gives action units to a language model as text. Here the measurements and the experts' outputs become
+a short sentence at the place of the cue tokens. A share of nano's training windows has such sentences, and the ablation
+compares both ways (`train.evaluation.variants`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_STEPS, VOICE_WORDS,
 
 IN_WORDS = CueSwitches(measures=False, face_expert=False, voice_expert=False)
 N_TOLD = 3
-"Strongest cues that are named, as in a chain."
+"Number of cues that are named: the strongest, as in a chain."
 
 
 def face_words(face: FaceFeatures) -> str:
-    """'Brows lowered clearly, lips pressed slightly. The expression is angry or neutral.'"""
+    """Describe a face: 'Brows lowered clearly, lips pressed slightly. The expression is angry or neutral.'"""
     intensities = dict(zip(CUES, face.measures_20[: len(CUES)].tolist(), strict=True))
     strongest = sorted(CUE_WORDS, key=lambda cue: -intensities[cue])[:N_TOLD]
     named = [(CUE_WORDS[cue][0], degree(intensities[cue])) for cue in CUE_WORDS if cue in strongest]
@@ -35,7 +35,7 @@ def face_words(face: FaceFeatures) -> str:
 
 
 def voice_words(measures_10: Tensor, verdict_7: Tensor) -> str:
-    """'Pitch higher, rate much faster than usual. The voice is fearful.'"""
+    """Describe a voice: 'Pitch higher, rate much faster than usual. The voice is fearful.'"""
     relative = dict(zip(VOICE_VALUES, measures_10.tolist(), strict=True))
     told = []
     for key, ((less, more), noun) in VOICE_WORDS.items():
@@ -56,7 +56,7 @@ def _sentence(told: str, what: str, verdict_7: Tensor) -> str:
 def appended(
     model: EmoThinker, vocabulary: Vocabulary, x_ND: Tensor, positions_3N: Tensor, text: str
 ) -> tuple[Tensor, Tensor]:
-    """Evidence with a sentence behind it, counted on from its start on every axis."""
+    """Append a sentence to evidence; its positions count from the start of the evidence on every axis."""
     ids = torch.tensor(vocabulary.ids(text))
     steps = torch.arange(len(ids)).expand(3, -1)
     return torch.cat([x_ND, model.embed(ids)]), torch.cat([positions_3N, steps], dim=1)
@@ -73,7 +73,7 @@ def with_frame_words(
     scene_3: Tensor,
     vocabulary: Vocabulary,
 ) -> tuple[Tensor, Tensor]:
-    """As `with_frame_cues`, each face in words."""
+    """Like `with_frame_cues`, with a sentence for each face."""
     x, positions = with_frame_cues(
         model, selected_ND, order_N, rows=rows, columns=columns, faces=faces, scene_3=scene_3, switches=IN_WORDS
     )
@@ -85,6 +85,6 @@ def with_frame_words(
 def with_voice_words(
     model: EmoThinker, tokens_ND: Tensor, *, measures_10: Tensor, verdict_7: Tensor, vocabulary: Vocabulary
 ) -> tuple[Tensor, Tensor]:
-    """As `with_voice_cues`, the voice in words."""
+    """Like `with_voice_cues`, with a sentence for the voice."""
     x, positions = with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=IN_WORDS)
     return appended(model, vocabulary, x, positions, voice_words(measures_10, verdict_7))

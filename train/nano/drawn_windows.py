@@ -1,4 +1,4 @@
-"""Training windows for nano, drawn at random: which face meets which voice, what a crowd would say, and the chain."""
+"""Training windows for nano, drawn at random: a face, a voice, what a crowd would conclude from both, and the chain."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from train.nano import crowd, ferplus, ravdess
 from train.nano.voice_expert import Voices
 
 STATES = {"both": 0.56, "face": 0.2, "voice": 0.08, "sound_only": 0.11, "nobody": 0.02, "no_picture": 0.03}
-"How often a window has face and voice, one alone (a voice with or without a picture), or nobody (likewise)."
+"How often a window has a face and a voice, a face, a voice with or without a picture, or nobody with or without one."
 AGREE = 0.45
-"Share of pairs whose voice was acted as the face is seen."
+"Share of pairs whose voice was acted with the label of the face; others may agree by chance."
 N_CANDIDATES = 6
-"CREMA-D clips looked at for one voice."
+"Number of CREMA-D clips that are considered for one voice."
 N_FRAMES = {1: 0.4, 2: 0.12, 3: 0.1, 5: 0.12, 8: 0.26}
 N_EARLIER = {0: 0.6, 1: 0.22, 2: 0.12, 3: 0.06}
-"""How many pictures of the same people a window has, and how many sentences come before the one that is told: live, a
-window of eight seconds has up to eight of the one and four of the other."""
+"""How many pictures of the same people a window has, and how many sentences come before the one the chain is about.
+A live window of eight seconds has up to eight frames and four sentences."""
 SAME_MOOD = 0.6
 "How often an earlier sentence was acted like the last one."
 
 
 @dataclass(frozen=True)
 class DrawnWindow:
-    """One window: rows of what was measured, what each modality's observers say, and the chain."""
+    """One window: rows into the measurements, what the observers of each modality say, and the chain."""
 
     face_rows: tuple[int, ...]
     voice_row: int
@@ -59,21 +59,21 @@ class DrawnWindow:
         """Rows of all sentences, oldest first."""
         return (*self.earlier_rows, self.voice_row) if self.voice_row >= 0 else ()
 
-    def told(self, looks: Mapping[str, Floats]) -> DrawnWindow:
-        """The same, with a chain that says what `looks`, by label branch, finds in face and voice alone and in both."""
-        if not looks:
+    def with_chain_about(self, found: Mapping[str, Floats]) -> DrawnWindow:
+        """The same with a chain about other shares, `found` for each label branch; without any nothing changes."""
+        if not found:
             return self
         people, voice = self.seen.people, self.seen.voice
         if people:
-            people = (replace(people[0], shares=looks.get("face", looks["both"])), *people[1:])
+            people = (replace(people[0], shares=found.get("face", found["both"])), *people[1:])
         if voice is not None:
-            voice = replace(voice, shares=looks.get("voice", looks["both"]))
-        seen = replace(self.seen, people=people, voice=voice, verdict=looks["both"])
+            voice = replace(voice, shares=found.get("voice", found["both"]))
+        seen = replace(self.seen, people=people, voice=voice, verdict=found["both"])
         return replace(self, sections=Writer(self.words).chain(seen))
 
 
 def one_label(shares_7: Floats, label: int) -> Floats:
-    """The same with `label` well ahead: of two that are close a model as small as nano names one twice."""
+    """The shares with `label` well ahead. Of two that are close, a model as small as nano names one twice."""
     raised: Floats = shares_7.copy()
     raised[label] = shares_7.max() + 0.25
     raised /= raised.sum()
@@ -81,7 +81,7 @@ def one_label(shares_7: Floats, label: int) -> Floats:
 
 
 class WindowSampler:
-    """Draws windows. `part` is `thinker` (for training), `valid` or `test`: no person is in two of them."""
+    """Draws the windows of one part: `thinker` (for training), `valid` or `test`. No person is in two of them."""
 
     def __init__(self, data: Path, work: Path, part: str) -> None:
         actors = {"thinker": "train", "valid": "valid", "test": "test"}[part]
@@ -93,7 +93,7 @@ class WindowSampler:
         rows = self.faces.part(part)
         self.face_rows = rows[found[rows]]
         self.voice_rows = np.flatnonzero(np.isin(self.voices.actors, list(ravdess.ACTORS[actors])))
-        # Rare emotions are drawn more often than they occur, by the root.
+        # The weight of an emotion is one over the root of its frequency, so that rare ones come up.
         labels = self.faces.labels_N[self.face_rows]
         weight = (1 / np.maximum(np.bincount(labels, minlength=len(EXPERT_LABELS)), 1)) ** 0.5
         self.face_p = weight[labels] / weight[labels].sum()
@@ -108,10 +108,10 @@ class WindowSampler:
         self.spread = np.array([stored[name]["spread"] for name in CUES])
 
     def voice_shares(self, label: int, verdict_7: Floats, rng: np.random.Generator) -> Floats:
-        """What a crowd says of a voice acted as `label`: the votes of a CREMA-D clip that was heard so.
+        """(7,) what a crowd says of a voice acted as `label`: the votes of a CREMA-D clip that was heard so.
 
-        Of a few such clips the one whose votes lie nearest to what the expert hears is taken, so that a voice that
-        sounds ambiguous is also voted on as one. CREMA-D has no surprise: there a spread of votes around it is drawn.
+        Of a few such clips the one with the votes nearest to the expert's output `verdict_7` is taken, so that a voice
+        that sounds ambiguous also has divided votes. CREMA-D has no surprise; its votes are drawn around it.
         """
         rows = self.votes_by_label[label]
         if len(rows):
@@ -125,7 +125,7 @@ class WindowSampler:
     def draw(
         self, rng: np.random.Generator, pick_faces: Callable[[np.random.Generator], tuple[int, ...]] | None = None
     ) -> DrawnWindow:
-        """A window at random. `pick_faces` chooses who is in the picture; None: anyone of this part."""
+        """Draw a window. `pick_faces` chooses who is in the picture; None takes anyone of this part."""
         state = rng.choice(list(STATES), p=list(STATES.values()))
         faces = (pick_faces or self.pick_faces)(rng) if state in ("both", "face") else ()
         voice = -1
@@ -138,7 +138,7 @@ class WindowSampler:
         return self.compose(faces, voice, has_picture=state not in ("sound_only", "no_picture"), rng=rng)
 
     def pick_faces(self, rng: np.random.Generator) -> tuple[int, ...]:
-        """One to three faces."""
+        """Draw the rows of one to three faces."""
         n_faces = int(rng.choice([1, 2, 3], p=[0.86, 0.1, 0.04]))
         return tuple(int(row) for row in rng.choice(self.face_rows, n_faces, p=self.face_p))
 
@@ -176,7 +176,7 @@ class WindowSampler:
         return DrawnWindow(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words)
 
     def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """What the same actor said before, through the same microphone. The chain tells the last sentence."""
+        """Rows of what the same actor said before, through the same microphone. The chain is about what comes last."""
         n = int(rng.choice(list(N_EARLIER), p=list(N_EARLIER.values())))
         rows, half = self.voice_rows, len(self.voices.clips)
         rows = rows[(self.voices.actors[rows] == self.voices.actors[voice]) & (rows // half == voice // half)]
@@ -184,7 +184,7 @@ class WindowSampler:
         return tuple(int(rng.choice(alike if rng.random() < SAME_MOOD else rows)) for _ in range(n))
 
     def person(self, row: int, index: int, n: int, rng: np.random.Generator) -> PersonSeen:
-        """The face as it would be measured on someone whose neutral the session knows a little, or not at all."""
+        """The face as a session measures it that knows the person's neutral a little, or not at all."""
         own = self.neutral + rng.normal(0, 0.5, len(CUES)) * self.spread * rng.integers(0, 2)
         z = np.clip((self.cues[row] - own) / self.spread, -5, 5).astype(np.float32)
         height = float(np.exp(rng.uniform(np.log(0.12), np.log(0.8)))) / (1 + 0.5 * (n - 1))

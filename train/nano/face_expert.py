@@ -2,9 +2,9 @@
 
     python -m train.nano.face_expert --data DATA --work WORK [--epochs 16] [--cycle 0] [--lr 1.5e-3]
 
-Reads WORK/crops.npz (made by `train.nano.prepare`), writes WORK/face_expert.pt after every epoch and resumes from it. A
-further cycle (--cycle 1, 2 …) goes on from the cycle before with a learning rate that rises and falls anew. Kept is the
-running mean of the weights over the last steps, which is steadier than where the very last one landed.
+The stage reads WORK/crops.npz (from `train.nano.prepare`), writes WORK/face_expert.pt after every epoch and resumes
+from it. A further cycle (--cycle 1, 2 …) starts from the end of the cycle before, and its learning rate rises and falls
+again. The result is the running mean of the weights over the last steps, which is steadier than the last step's.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from train.command import run_command
 from train.nano import ferplus
 
 AVERAGE_DECAY = 0.998
-"Of the running mean of the weights: about the last 500 steps."
+"Decay of the running mean of the weights, which covers about the last 500 steps."
 
 
 def before_backgrounds(crops_B1HW: Tensor, inside_B1HW: Tensor, generator: torch.Generator) -> Tensor:
-    """The same faces before others' backgrounds: FER+ is cut so tightly that a crop's corners often lie outside of it.
+    """Replace the backgrounds. FER+ is cut so tightly that a crop's corners often lie outside of the picture.
 
-    A quarter keeps its own edge repeated, a quarter gets a plain wall, a quarter a slope of light, a quarter what lies
-    there in another crop. `inside_B1HW` is 1 where a crop shows its picture.
+    A quarter keeps the repeated edge, a quarter gets a plain wall, a quarter a gradient, and a quarter the same place
+    in another crop. `inside_B1HW` is 1 where a crop shows its picture.
     """
     n, _, height, width = crops_B1HW.shape
     kind = torch.randint(0, 4, (n, 1, 1, 1), generator=generator)
@@ -47,7 +47,7 @@ def before_backgrounds(crops_B1HW: Tensor, inside_B1HW: Tensor, generator: torch
 
 
 def augment(crops_B1HW: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, scale, turn, mirror, blur, noise and a hidden patch: what a camera does to a face that means nothing."""
+    """Shift, scale, turn, mirror and blur crops, add noise, hide a patch: none of it changes the emotion."""
     n = crops_B1HW.shape[0]
 
     def uniform(low: float, high: float) -> Tensor:
@@ -97,11 +97,11 @@ def main() -> None:
         crops, inside = file["crops"], file["inside"]
     train, valid = faces.part("expert"), faces.part("valid")
     votes = torch.from_numpy(faces.votes_N7)
-    # Rare emotions (disgust is 0.7 % of the faces) count for more, by the root: enough to be learnt, not to distort.
+    # Rare emotions (disgust is 0.7 % of the faces) weigh more, by the fourth root: enough to be learnt, not to distort.
     frequency = np.bincount(faces.labels_N[train], minlength=7) / len(train)
     weight = torch.from_numpy(((1 / 7) / frequency) ** 0.25).float()
 
-    # Channels last: a third faster on CPUs.
+    # Channels last is a third faster on CPUs.
     model = FaceExpert()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""FER+ as it lies in the data folder: 48×48 grey faces with ten votes each (`ferplus/ferplus48_q6.npz`)."""
+"""Read FER+ from the data folder: 48×48 grey faces with ten votes each (`ferplus/ferplus48_q6.npz`)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from train.arrays import AnyArray, Int64
 
 ENLARGED_PX = 192
 MARGIN_PX = 96
-"A 48-px face is enlarged to 192 and stands before 96 px of wall, so that a face detector meets a face of usual size."
+"A 48-px face is enlarged to 192 px with 96 px of wall around it, so that a face detector gets a face of usual size."
 COLUMN_OF = {"happy": 1, "sad": 3, "neutral": 0, "angry": 4, "surprise": 2, "disgust": 5, "fear": 6}
 TRAIN, VALID, TEST = 0, 1, 2
 THINKER_EVERY = 6
-"Every sixth training face is kept from the experts: the thinker learns from verdicts on faces they never saw."
+"Every sixth training face is kept from the face expert, so that the Thinker learns from outputs on unseen faces."
 
 
 @dataclass(frozen=True)
 class Faces:
-    """The usable faces: those whose majority vote is one of the seven labels."""
+    """The usable faces: those with one of the seven labels as their majority vote."""
 
     images_NHW: UInt8
     "(N, 48, 48) uint8."
     votes_N7: Float32
-    "(N, 7) float32, vote shares over EXPERT_LABELS, single stray votes removed (as FER+ itself does)."
+    "(N, 7) float32 vote shares over EXPERT_LABELS. Labels with a single vote are removed, as FER+ itself does."
     split_N: AnyArray
     index_N: Int64
     "Row in the file."
@@ -66,10 +66,10 @@ def load(folder: Path) -> Faces:
 
 
 def as_camera_frame(image_HW: UInt8, *, wall: bool = True) -> UInt8:
-    """(48, 48) uint8 → (384, 384, 3) uint8: enlarged, before a plain wall of the picture's mean grey.
+    """(48, 48) uint8 → (384, 384, 3) uint8: the face enlarged, with a plain wall of its mean grey around it.
 
-    Without `wall` the picture's edge is repeated instead, which draws streaks around the head: for training, where
-    faces should not always stand before the same thing.
+    Without `wall` the picture's edge is repeated instead, which draws streaks around the head. Training uses both, so
+    that not all faces have the same background.
     """
     import cv2  # comes with MediaPipe; training alone needs it
 
@@ -81,5 +81,5 @@ def as_camera_frame(image_HW: UInt8, *, wall: bool = True) -> UInt8:
 
 
 def picture_in_frame() -> Float32:
-    """(384, 384) float32: 1 where `as_camera_frame` shows the picture itself, 0 where it had to invent a background."""
+    """(384, 384) float32: 1 where `as_camera_frame` shows the picture itself, 0 where the background is invented."""
     return np.pad(np.ones((ENLARGED_PX, ENLARGED_PX), np.float32), MARGIN_PX)

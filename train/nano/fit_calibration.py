@@ -1,4 +1,4 @@
-"""The numbers of a calibration, from windows that were answered: what `train.nano.calibrate` does once it has them."""
+"""Fit the numbers of a calibration to answered windows. `train.nano.calibrate` collects them and writes the result."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from train.arrays import Floats, Int64
 from train.metrics import calibration_error
 
 UNSURE_BELOW = 0.4
-"Calibrated top probability under which a verdict is told as unsure: with seven labels, less likely right than wrong."
+"Threshold of the calibrated top probability; below it the outcome is unsure. It is then more often wrong than right."
 BIAS_RIDGE = 0.02
-"On the sum of squared biases, beside a mean log-likelihood: a few hundred windows should not bend a label far."
+"Penalty on the sum of squared biases, beside a mean log-likelihood: a few hundred windows should not move a label far."
 
 
 @dataclass(frozen=True)
 class AnsweredWindow:
+    """The scores of one window before calibration, and what its observers say."""
+
     state: str
     log_p: Floats
-    "(7,) or, with both modalities, (3, 7): uncalibrated log-probabilities of the fast label, of face and voice alone."
+    "(7,) log-probabilities of the fast label, uncalibrated. With both modalities (3, 7): of both, of face, of voice."
     chain: int
     "Index of the chain's label, −1 for none."
     target: Floats
     "(7,) vote shares."
     counts: float
-    "For how many it stands, where a face is alone: more, the less often such faces are drawn than met."
+    "Weight of a window with a face alone: how much more often such faces occur than they are drawn."
 
 
 def uncalibrated(label: Label) -> Floats:
+    """(7,) or (3, 7) log-probabilities, as in `AnsweredWindow.log_p`."""
     parts = [label.probabilities, *((label.conflict.face, label.conflict.voice) if label.conflict else ())]
     rows: Floats = np.log(np.maximum([[part[name] for name in EXPERT_LABELS] for part in parts], 1e-9))
     return rows if label.conflict else rows[0]
@@ -53,7 +56,7 @@ def majority_nll(scores: Floats, target: Floats) -> float:
 
 
 def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats) -> tuple[Floats, Floats]:
-    """Weights (B,) of the branches and (7,) biases of the most likely calibration."""
+    """Maximum-likelihood weights (B,) of the label branches, and biases (7,)."""
     scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
     weight = torch.from_numpy(weight_N / weight_N.sum())
     counts = torch.full((scores.shape[1],), 1 / scores.shape[1], dtype=torch.float64, requires_grad=True)
@@ -72,6 +75,7 @@ def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats) -> tuple[Flo
 
 
 def fit(answered: list[AnsweredWindow]) -> Calibration:
+    """The calibration of every state with at least 30 windows. Raises SystemExit where a fast label does not count."""
     fast: dict[str, float] = {}
     biases: dict[str, dict[str, float]] = {}
     alone: dict[str, float] = {}
@@ -103,7 +107,7 @@ def fit(answered: list[AnsweredWindow]) -> Calibration:
 
 
 def calibrated(answered: list[AnsweredWindow], calibration: Calibration) -> Floats:
-    """(N, 7) log-probabilities of the fast labels as they are told."""
+    """(N, 7) calibrated log-probabilities of the fast labels."""
     told = []
     for a in answered:
         scores = [dict(zip(EXPERT_LABELS, row, strict=True)) for row in np.atleast_2d(a.log_p).tolist()]
@@ -115,7 +119,7 @@ def calibrated(answered: list[AnsweredWindow], calibration: Calibration) -> Floa
 
 @dataclass(frozen=True)
 class TemperatureChange:
-    """What a last temperature did to one state."""
+    """What the temperature fitted on live windows did to one modality state."""
 
     n: int
     temperature: float
@@ -130,9 +134,9 @@ class TemperatureChange:
 def matched_to_live(
     fitted: Calibration, live: Sequence[AnsweredWindow]
 ) -> tuple[Calibration, dict[str, TemperatureChange]]:
-    """`fitted` with every state's distribution as flat, or as sharp, as is true of windows that came as live ones do.
+    """`fitted` with one more temperature for each state, the likeliest on live windows; and what each of them changed.
 
-    One number for each state: of few people no more can be learnt.
+    It is one number per state, because the live windows show few people.
     """
     done: dict[str, TemperatureChange] = {}
     for state in fitted.fast:

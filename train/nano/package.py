@@ -1,8 +1,8 @@
-"""Put a trained nano into the package: weights in half precision, tokenizer, configs.
+"""Write a trained nano into the package: weights in half precision, tokenizer and configuration.
 
     python -m train.nano.package --data DATA --work WORK [--out realtime/nano]
 
-Calibration comes from WORK/calibration.json where `train.nano.calibrate` has written it.
+The calibration is that of WORK/calibration.json, if `train.nano.calibrate` has written one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
     model.load_state_dict(torch.load(args.work / "thinker.pt", weights_only=True)["model"])
-    # An expert trained again speaks the same log-probabilities: the newest one is taken.
+    # An expert that was trained again has the same kind of output, so the newest one is taken.
     load_experts(model, args.work)
     emotion = nano_config.emotion(model.config.emotion.voice_statistics)
     calibration = args.work / "calibration.json"

@@ -1,9 +1,9 @@
-"""Everything that is measured once: meshes, crops, cues and geometry of FER+ faces, speech segments of RAVDESS.
+"""Measure everything once: meshes, crops, cues and geometry of FER+ faces, speech segments of RAVDESS.
 
     python -m train.nano.prepare --data DATA --work WORK
 
-Writes WORK/crops.npz and WORK/voices.npz (a file that is there is not made again) and the package's population.json.
-About 6 minutes on 2 cores.
+The stage writes WORK/crops.npz, WORK/voices.npz and the package's population.json. It skips an archive that exists. It
+takes about 6 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ N_MEL_FRAMES = 400
 
 
 def face_of(image_HW: UInt8, *, wall: bool) -> dict[str, AnyArray] | None:
-    """Mesh, crop, cues, pose and geometry of one 48×48 face, as the live program measures them; None without a mesh."""
+    """Measure one 48×48 face as serving does: mesh, crop, cues, pose, geometry. None where no mesh is found."""
     from realtime.evidence.faces import mesh_of_face
 
     frame = ferplus.as_camera_frame(image_HW, wall=wall)
@@ -41,8 +41,8 @@ def face_of(image_HW: UInt8, *, wall: bool) -> dict[str, AnyArray] | None:
     if mesh is None:
         return None
     height, width = frame.shape[:2]
-    # The crop has the picture's edge repeated around it, whatever the mesh was found before: what is not `inside` is
-    # anybody's background, and `train.nano.face_expert` draws others in its place.
+    # The crop always has the picture's edge repeated around it, even if the mesh was found with a wall. What is not
+    # `inside` is no real background, and `train.nano.face_expert` replaces it.
     repeated = frame if not wall else ferplus.as_camera_frame(image_HW, wall=False)
     return {
         "mesh": mesh.astype(np.float16),
@@ -67,7 +67,7 @@ def prepare_faces(data: Path, work: Path) -> None:
     n = len(faces.index_N)
     out: dict[str, AnyArray] = {
         "mesh": np.zeros((n, 478, 3), np.float16),
-        "crops": faces.images_NHW.copy(),  # where no mesh fits, the picture itself: it is cut tightly already
+        "crops": faces.images_NHW.copy(),  # stays where no mesh is found: the picture is cut tightly already
         "inside": np.full_like(faces.images_NHW, 255),
         "cues": np.zeros((n, len(CUES)), np.float32),
         "pose": np.zeros((n, 3), np.float32),
@@ -91,7 +91,7 @@ def prepare_faces(data: Path, work: Path) -> None:
 
 
 def longest_speech(samples_N: Float32) -> SpeechSegment:
-    """The longest stretch that the live segmenter cuts from a clip; the whole clip where it hears none."""
+    """The longest speech segment that the live segmenter cuts from a clip; the whole clip if it cuts none."""
     from realtime.ingest.speech import SpeechCutter, SpeechSettings
 
     cutter = SpeechCutter(SpeechSettings())
@@ -103,7 +103,7 @@ def longest_speech(samples_N: Float32) -> SpeechSegment:
 
 
 def roughened(samples_N: Float32, seed: int) -> Float32:
-    """Another microphone and room: a gain of −18 … +6 dB and coloured noise 8 … 30 dB below the speech."""
+    """Simulate another microphone and room: a gain of −18 … +6 dB, and coloured noise 8 … 30 dB below the speech."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal(len(samples_N) + 1).astype(np.float32)
     colour = rng.uniform(0.0, 0.95)
@@ -117,7 +117,7 @@ def roughened(samples_N: Float32, seed: int) -> Float32:
 
 
 def voice_of(job: tuple[Path, str]) -> list[dict[str, AnyArray]]:
-    """Measurements of one clip, first as it is, then through a worse microphone."""
+    """Measure one clip, first as it is, then roughened."""
     from realtime.evidence.voice import voice_features
 
     clean = ravdess.read_samples(*job)
@@ -141,7 +141,7 @@ def voice_of(job: tuple[Path, str]) -> list[dict[str, AnyArray]]:
 
 
 def prepare_voices(data: Path, work: Path) -> None:
-    """All clips as they are, then all of them roughened."""
+    """Measure all clips as they are, then all of them roughened."""
     clips = ravdess.load(data)
     started = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
@@ -153,7 +153,7 @@ def prepare_voices(data: Path, work: Path) -> None:
 
 
 def fit_populations(data: Path, work: Path) -> None:
-    """Write `realtime/evidence/population.json`: neutral faces and the voices of the training actors, as aggregates."""
+    """Write `realtime/evidence/population.json`: aggregates of neutral faces and of the training actors' voices."""
     faces, clips = ferplus.load(data), ravdess.load(data)
     with np.load(work / "crops.npz") as file:
         neutral = (faces.labels_N == EXPERT_LABELS.index("neutral")) & (faces.split_N == ferplus.TRAIN) & file["found"]
@@ -167,7 +167,7 @@ def fit_populations(data: Path, work: Path) -> None:
 
 
 def save(path: Path, arrays: dict[str, AnyArray]) -> None:
-    """A file is whole or absent."""
+    """Write an archive. An interrupted write leaves no damaged file."""
     temporary = path.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)
     temporary.replace(path)

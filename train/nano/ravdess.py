@@ -1,4 +1,4 @@
-"""RAVDESS speech as it lies in the data folder: 1,200 acted sentences, 20 actors, 16-kHz FLAC, `labels.csv`."""
+"""Read RAVDESS speech from the data folder: 1,200 acted sentences of 20 actors, 16-kHz FLAC, with `labels.csv`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ActedSentence:
 
 
 def load(folder: Path) -> list[ActedSentence]:
-    """Clips in file order. Raises FileNotFoundError naming the label file where it is missing."""
+    """All sentences in file order. Raises FileNotFoundError, which names the label file, if that is missing."""
     with (folder / "ravdess" / "labels.csv").open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return [
@@ -45,7 +45,7 @@ def load(folder: Path) -> list[ActedSentence]:
 
 
 def read_samples(folder: Path, file: str) -> Float32:
-    """(N,) float32 samples at 16 kHz mono."""
+    """(N,) float32 samples at 16 kHz, mono. Raises ValueError for a file of another kind."""
     import soundfile
 
     samples, rate = soundfile.read(folder / "ravdess" / file, dtype="float32")

@@ -1,4 +1,4 @@
-"""Drawn windows as training sequences: tokens and random augmentations made here, laid out by `train/layout.py`."""
+"""Drawn windows as training sequences. The random choices and the tokens are made here; `train/layout.py` lays out."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from train.nano.tokenizer import EXTRA_QUESTIONS
 EXTRA_QUESTION_SHARE = 0.08
 "How often a window is asked another question than the usual one."
 WORDS_SHARE = 0.08
-"How often cues are told in words instead of tokens (`cue_sentences.py`)."
+"How often cues are given as sentences instead of tokens (`cue_sentences.py`)."
 CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is left out, so that the model works with and without."
 DRAWN_LOOKS_SHARE = 0.3
-"How often a label that a chain is told is drawn by its share instead of being the likeliest."
+"How often a first-look label is drawn by its share instead of being the likeliest."
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
-"Of a token in the loss, by section; 1 elsewhere. Where the words hang on the evidence they count for more."
+"Weight of a token in the loss, by section; 1 elsewhere. Sections that depend on the evidence weigh more."
 NAMED_WEIGHT = 4.0
-"Of a word that names an emotion, times its section's: two or three of a section's words, and what the rest is about."
+"Further factor for a token that names an emotion: a section has two or three of them, and the rest is about them."
 FRAME_TOKENS = 65
-"About how many tokens a picture takes, its cues and markers aside."
+"About how many tokens a picture has, without its cues and markers."
 FACE_BOX = (0.4, 0.4, 0.2, 0.2)
-"Of every face in a window's records: only their number is read there, the cue tokens know where a face is."
+"Box of every face in a window's records. Only their number is read there; cue tokens take the place from the picture."
 UTTERANCE_S = 2.0
-"How long an utterance lasts in a window's records; its tokens are as long as they are."
+"Length of an utterance in a window's records. It does not change its tokens."
 NO_TOKENS_ND = np.zeros((0, 0), np.float32)
 NO_OFFSETS_3N = np.zeros((3, 0), np.int64)
 
@@ -68,14 +68,14 @@ class NanoLayout:
         "Tokens of words that name an emotion within a sentence."
 
     def length(self, inputs: ThinkerInputs, drawn: DrawnWindow) -> int:
-        """About how many tokens the sequence has; for batching alike with alike."""
+        """About how many tokens the sequence has, to batch windows of similar length."""
         n_sound = sum(inputs.sound[row].shape[0] for row in drawn.voice_rows)
         return FRAME_TOKENS * drawn.n_frames + n_sound + sum(len(text) for text in drawn.sections.values()) // 5
 
     # Random augmentations: chosen before a window is laid out.
 
     def ask_and_switches(self, rng: np.random.Generator) -> tuple[prompt.Question, CueSwitches]:
-        """The question, and which cues are told as tokens or in words."""
+        """Draw the question, and which cues are given as tokens or as sentences."""
         question = prompt.Question()
         if rng.random() < EXTRA_QUESTION_SHARE:
             question = prompt.Question(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
@@ -83,17 +83,17 @@ class NanoLayout:
         return question, IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
 
     def times(self, drawn: DrawnWindow, rng: np.random.Generator) -> tuple[list[float], list[float]]:
-        """When each picture is seen and each sentence begins, in seconds of the window: the last sentence ends it."""
+        """Draw when each picture is seen and each sentence begins, in window seconds. The last sentence ends it."""
         first_s = float(rng.integers(0, 5)) if drawn.n_frames < 5 else 0.0
         seen_s = [first_s + second for second in range(drawn.n_frames)]
         heard_s = [(seen_s[-1] if seen_s else first_s) + float(rng.uniform(-2, 2))] if drawn.voice_row >= 0 else []
         for _ in drawn.earlier_rows:
             heard_s.insert(0, heard_s[0] - float(rng.uniform(1.2, 4)))
-        back_s = min([0.0, *heard_s])  # a window begins where its first evidence does
+        back_s = min([0.0, *heard_s])  # a window begins with its first evidence
         return [at_s - back_s for at_s in seen_s], [at_s - back_s for at_s in heard_s]
 
     def pictures(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> PooledFrames:
-        """The stored pictures of the window's people, or one of an empty scene."""
+        """The stored pictures of the window's people; without people, of an empty scene that is drawn."""
         pool = inputs.frames
         return pool.by_rows[drawn.face_rows] if drawn.face_rows else pool.empty[int(rng.integers(len(pool.empty)))]
 
@@ -107,7 +107,7 @@ class NanoLayout:
         question: prompt.Question,
         switches: CueSwitches = ALL_CUES,
     ) -> tuple[Window, WindowTokens]:
-        """The window as serving describes it, still without tokens, and its tokens, with gradients."""
+        """The window's records, still without tokens, and its tokens, with gradients."""
         query = self.vocabulary.ids(prompt.query_text(self.model.config.emotion.prompt, question))
         text_QD = self.model.embed(torch.tensor(query))
         seen_s, heard_s = self.times(drawn, rng)
@@ -177,7 +177,7 @@ class NanoLayout:
     # Sequences.
 
     def sequence(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
-        """The window with its label branches and its chain, which is told labels if the model is served so."""
+        """Lay out the window with label branches and chain, with a first look if the model is served with one."""
         if self.model.config.emotion.first_look:
             return self.with_first_look(inputs, drawn, rng)
         return self.without_first_look(inputs, drawn, rng)
@@ -185,19 +185,20 @@ class NanoLayout:
     def without_first_look(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator
     ) -> TrainingSequence:
-        """Label branches that learn from observers, and a chain that is told no label."""
+        """Lay out label branches that learn from observers, and a chain that is given no label."""
         window, sequence = self.with_labels(inputs, drawn, rng, label_shares(drawn))
         return append(self.model, sequence, self.chain(window, drawn, {}))
 
     def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
-        """Evidence, label branches, and a chain that is told labels as it goes, as serving tells it its own.
+        """Lay out label branches, and a chain that is given labels while it is written, as in serving.
 
-        Here they are those of instruments that never met these people, and so are the words about the face and the
-        voice alone and what the chain comes to. Of people it learns from the model knows the answer by heart; a chain
-        that learns to correct what it was told with that corrects it wrongly on strangers. Some labels are drawn,
-        because the cue tokens hold what the instruments say too, and a chain that reads it there contradicts what it
-        was told. The label branches learn half from observers and half from the instruments, which know nothing by
-        heart.
+        In serving these are the model's own fast labels. Here they come from the experts, which were never trained on
+        these people, and the chain's text follows the same labels. The model knows the answers of its training people
+        by heart. A chain that learnt to correct a given label with that knowledge would correct wrongly on strangers.
+
+        Some labels are drawn instead of the likeliest, because the cue tokens hold the experts' outputs too: a chain
+        that reads them there contradicts the label it was given. The label branches learn half from observers and half
+        from the experts, which know nothing by heart.
         """
         found, told = inputs.instrument_shares(drawn), {}
         for name, shares in found.items():
@@ -213,13 +214,13 @@ class NanoLayout:
             has_face=n_faces(window) > 0,
             has_speech=bool(window.speech),
         )
-        retold = drawn.told({name: one_label(shares, told[name]) for name, shares in found.items()})
+        retold = drawn.with_chain_about({name: one_label(shares, told[name]) for name, shares in found.items()})
         return append(self.model, sequence, self.chain(window, retold, looked))
 
     def with_labels(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator, shares: Mapping[str, Tensor]
     ) -> tuple[Window, TrainingSequence]:
-        """The window, and its evidence with the label branches, which learn `shares`."""
+        """The window's records, and its evidence laid out with the label branches, which learn `shares`."""
         question, switches = self.ask_and_switches(rng)
         window, tokens = self.tokens(inputs, drawn, rng, question, switches)
         sequence = lay_out(self.model, self.vocabulary, window, tokens, question)
@@ -228,7 +229,7 @@ class NanoLayout:
         return window, replace(sequence, label_shares=shares)
 
     def chain(self, window: Window, drawn: DrawnWindow, looked: Mapping[str, tuple[str, ...]]) -> TrainingBranch:
-        """The chain, its tokens weighted by section and by what they name. Nano learns the opening tags too."""
+        """The chain, with tokens weighted by section and by what they name. Nano learns the opening tags too."""
         branch = chain_branch(self.vocabulary, window, drawn.sections, looked)
         weights = list(branch.weights)
         for name, (first, end) in branch.sections.items():
@@ -238,7 +239,7 @@ class NanoLayout:
         return replace(branch, weights=weights)
 
     def served_window(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> Window:
-        """The window with its tokens, as the live program would hand it to the Thinker."""
+        """The window with its tokens, as a session would give it to the Thinker."""
         with torch.no_grad():
             window, tokens = self.tokens(inputs, drawn, rng, prompt.Question())
         return replace(
@@ -255,7 +256,7 @@ class NanoLayout:
 
 
 def label_shares(drawn: DrawnWindow) -> dict[str, Tensor]:
-    """Label branch → shares (7,) of its observers, which it is to learn."""
+    """Label branch → the shares (7,) of its observers; uniform where there is nobody."""
     seen = drawn.seen
     uniform = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
     out = {"both": uniform if seen.verdict is None else seen.verdict}
@@ -271,7 +272,7 @@ def scene_of(drawn: DrawnWindow) -> Scene:
 
 
 def window_of(drawn: DrawnWindow, seen_s: Sequence[float], heard_s: Sequence[float]) -> Window:
-    """The window's records without tokens: what serving's layout and its prompt read besides them."""
+    """The window's records without tokens: times, number of faces, and scene, as serving's layout reads them."""
     faces = tuple(Face(track, FACE_BOX, 1.0, None) for track in range(drawn.n_faces))
     frames = tuple(
         FrameEvidence(

@@ -1,7 +1,7 @@
-"""Webcam-like grey frames made of FER+ faces: varied scenes, places, sizes and light, framed as in serving.
+"""Webcam-like grey frames made of FER+ faces, with varied scenes, places, sizes and light, framed as in serving.
 
-The faces are 48×48, grey and tightly cut. They are pasted with soft edges onto drawn backgrounds; mesh, box and cues
-follow from the face's own mesh by the same shift and scale, so nothing has to be found again.
+The faces are 48×48, grey and tightly cut. They are pasted with soft edges onto drawn backgrounds. A face's mesh and box
+are shifted and scaled with it, so nothing has to be detected again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SceneFrame:
 
     @property
     def focal(self) -> Tensor:
-        """(64,) bool."""
+        """(64,) bool, True for the tokens of the focal area."""
         boxes = tuple(face.box for face in self.faces)
         return focal_mask(boxes, rows=SIDE, columns=SIDE, token_px=TOKEN_PX, dilation_px=DILATION_PATCHES * PATCH_PX)
 
@@ -58,7 +58,7 @@ def mesh_bounds(mesh_N3: Floats) -> Floats:
 
 
 def backdrop(rng: np.random.Generator) -> Tensor:
-    """(224, 224) of smooth light, blocks of furniture and a dark or bright figure below the face."""
+    """Draw a background (224, 224): smooth light with up to five grey blocks."""
     coarse = torch.from_numpy(rng.random((1, 1, int(rng.integers(2, 9)), int(rng.integers(2, 9)))).astype(np.float32))
     image = F.interpolate(coarse, size=(FRAME_PX, FRAME_PX), mode="bicubic", align_corners=False)[0, 0]
     image = image * float(rng.uniform(0.2, 0.9))
@@ -78,7 +78,7 @@ def paste(image: Tensor, face_HW: UInt8, bounds: Floats, scale: float, centre: t
     x0, y0, x1, y1 = bounds * ratio
     left, top = round(centre[0] - (x0 + x1) / 2), round(centre[1] - (y0 + y1) / 2)
     steps = torch.linspace(-1, 1, size)
-    radius = (steps[:, None] ** 4 + steps[None] ** 4) ** 0.25  # a rounded square: hair and chin stay, corners go
+    radius = (steps[:, None] ** 4 + steps[None] ** 4) ** 0.25  # a rounded square cuts the corners, not hair and chin
     alpha = ((1.0 - radius) * 6).clamp(0, 1)
     ys, xs = slice(max(0, top), min(FRAME_PX, top + size)), slice(max(0, left), min(FRAME_PX, left + size))
     if ys.stop > ys.start and xs.stop > xs.start:
@@ -89,7 +89,7 @@ def paste(image: Tensor, face_HW: UInt8, bounds: Floats, scale: float, centre: t
 
 
 def compose(images_NHW: UInt8, meshes: Floats, rows: list[int], rng: np.random.Generator) -> SceneFrame:
-    """One frame with the faces `rows` in it, the largest about 96 px wide, as `people_region` frames them."""
+    """Compose one frame with the faces `rows`, the largest about 96 px wide, as `people_region` frames them."""
     image = backdrop(rng)
     pasted: list[Pasted] = []
     n = len(rows)

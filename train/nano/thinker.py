@@ -45,16 +45,16 @@ from train.nano.towers import Budget, geometry_basis
 
 BATCH = 8
 BUCKET = 6
-"Batches drawn together and cut by length, so that little of a batch is padding."
+"Number of batches that are drawn together and sorted by length, so that a batch has little padding."
 READOUT_SIZES = {"face": 14, "context": 6, "atmosphere": 2, "voice": 5}
 READOUT_WEIGHT = 6.0
 
 
 class Readouts(nn.Module):
-    """Linear readouts of the measurements from the middle of the language model: a training aid, thrown away after.
+    """Linear readouts of the measurements from the middle layer of the language model: an auxiliary loss.
 
-    While a section is written, what it is about must be there to be read off halfway up. Words alone teach that
-    slowly: of a hundred tokens perhaps ten hang on a measurement.
+    While a section is written, the middle layer must hold the measurements that the section is about. The words alone
+    teach that slowly: perhaps ten of a hundred tokens depend on a measurement. The readouts are not part of the result.
     """
 
     def __init__(self, model: EmoThinker) -> None:
@@ -71,7 +71,7 @@ class Readouts(nn.Module):
         self._middle_BTD = output
 
     def loss(self, batch: list[DrawnWindow], laid: list[TrainingSequence]) -> Tensor:
-        """Mean squared error over the sections of the pass that just ran."""
+        """Mean squared error over the sections of the forward pass that ran last."""
         assert self._middle_BTD is not None
         errors = []
         for row, (drawn, s) in enumerate(zip(batch, laid, strict=True)):
@@ -83,7 +83,7 @@ class Readouts(nn.Module):
 
 
 def readout_targets(drawn: DrawnWindow) -> dict[str, Tensor]:
-    """What each section is written from, about −1 … 1. Of windows with several faces the face is left out."""
+    """Section → the measurements it is written from, about −1 … 1. Windows with several faces have none of the face."""
     seen = drawn.seen
     out: dict[str, list[float]] = {}
     if len(seen.people) == 1:
@@ -100,7 +100,7 @@ def readout_targets(drawn: DrawnWindow) -> dict[str, Tensor]:
 def losses(
     model: EmoThinker, layout: NanoLayout, hidden_BTD: Tensor, laid: list[TrainingSequence]
 ) -> dict[str, Tensor]:
-    """`label`: cross entropy of the label branches with their shares; `chain`: weighted mean over its tokens."""
+    """`label`: cross entropy of the label branches with their shares. `chain`: weighted mean over chain tokens."""
     rows, shares, weights = [], [], []
     for index, s in enumerate(laid):
         for name, at in s.label_rows.items():
@@ -117,7 +117,7 @@ def losses(
 
 
 def batches(inputs: ThinkerInputs, layout: NanoLayout, bucket: int) -> Iterator[tuple[list[DrawnWindow], list[int]]]:
-    """Batches of windows of about the same length, each with its seeds; the same bucket gives the same batches."""
+    """Draw batches of windows of similar length, each window with a seed. A bucket always gives the same batches."""
     rng = np.random.default_rng(bucket)
     seeded = [(inputs.draw(rng), int(rng.integers(2**31))) for _ in range(BUCKET * BATCH)]
     seeded.sort(key=lambda item: layout.length(inputs, item[0]))
@@ -128,7 +128,7 @@ def batches(inputs: ThinkerInputs, layout: NanoLayout, bucket: int) -> Iterator[
 
 @torch.no_grad()
 def validate(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int = 240) -> str:
-    """Fast label against the majority of its target, by branch, on people unseen in training; chain loss."""
+    """Describe accuracy of the fast label by branch, and the chain loss, on people unseen in training."""
     model.eval()
     hits: dict[str, list[bool]] = {"both": [], "face": [], "voice": [], "conflict": []}
     chain = []
@@ -158,8 +158,8 @@ def validate(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: in
 
 
 def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int) -> str:
-    """What it writes of windows it never saw: statements that agree with the measurements, and the answers."""
-    served = copy.deepcopy(model)  # serving lays the weights out anew
+    """Describe what the chains of `n` unseen windows say: how many statements are true, how many answers right."""
+    served = copy.deepcopy(model)  # serving rearranges the weights
     reasoner = Reasoner(served, layout.vocabulary)
     loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, served, towers=None)  # type: ignore[arg-type]
     rng = np.random.default_rng(77)
@@ -181,7 +181,7 @@ def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int
 
 
 def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
-    """nano with trained towers, experts and mesh components, and a fresh language model."""
+    """Make nano with trained towers, experts and mesh components, and an untrained language model."""
     with np.load(work / "voice_verdicts.npz") as file:
         n_statistics = file["live"].shape[2]
     config = ModelConfig.parse(nano_config.config(tokenizer.get_vocab_size()), nano_config.emotion(n_statistics))
@@ -206,7 +206,7 @@ def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
     emotion.geometry_basis.copy_(torch.from_numpy(basis))
     for name, parameter in emotion.named_parameters():
         if name.endswith("gate"):
-            parameter.data.fill_(1.0)  # there is no stock model to leave as it is: all is learnt together
+            parameter.data.fill_(1.0)  # no stock model has to stay as it is: everything is learnt together
     return model
 
 

@@ -1,7 +1,7 @@
-"""What the Thinker's training windows are built from: stored tower outputs, measurements and the experts' verdicts.
+"""Stored inputs of the Thinker's training windows: tower outputs, measurements and the experts' outputs.
 
-`ThinkerInputs` holds one part's people (`thinker` for training, `valid`, `test`) and draws windows of them. What takes
-long is made once and kept in WORK.
+`ThinkerInputs` holds the people of one part (`thinker` for training, `valid`, `test`) and draws windows of them. The
+frames, which take long, are made once and kept in WORK.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from train.nano.towers import audio_tokens, vision_tokens
 class PooledFrames:
     rows: tuple[int, ...]
     frames: tuple[int, ...]
-    "Indices into the pool's tokens: the same people in one to three pictures."
+    "Indices into the pool's tokens: one to three pictures of the same people."
 
 
 class FramePool:
-    """Composed frames with the tower's outputs, made once."""
+    """Composed frames with the outputs of the vision tower. They are made once and read from WORK afterwards."""
 
     def __init__(self, sampler: WindowSampler, work: Path, tower: nn.Module, *, n_entries: int, name: str) -> None:
         path = work / f"frames_{name}.pt"
@@ -86,7 +86,7 @@ class FramePool:
 
 
 class ThinkerInputs:
-    """One part's people with everything their sequences are built from."""
+    """The people of one part, with all that their sequences are built from."""
 
     def __init__(self, data: Path, work: Path, part: str, *, n_entries: int, towers: EmoThinker) -> None:
         self.sampler = WindowSampler(data, work, part)
@@ -112,7 +112,7 @@ class ThinkerInputs:
                     self.sound[int(row)] = tokens.half()
 
     def instrument_shares(self, drawn: DrawnWindow) -> dict[str, Floats]:
-        """Shares (7,) by label branch, as the experts and the crowd's way of settling them have it; {}: nobody."""
+        """Label branch → shares (7,): the experts' for each modality, the teacher's for both. Empty without people."""
         face = np.exp(self.face_verdicts[drawn.face_rows[0]]) if drawn.face_rows else None
         voice = np.exp(self.voice_verdicts[drawn.order, drawn.voice_row]) if drawn.voice_row >= 0 else None
         if face is None or voice is None:

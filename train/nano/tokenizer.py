@@ -2,7 +2,7 @@
 
     python -m train.nano.tokenizer --data DATA --work WORK
 
-Writes WORK/tokenizer.json; prints how many tokens it has and how many a chain takes.
+The stage writes WORK/tokenizer.json. It prints the number of tokens, and how many a chain takes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXTRA_QUESTIONS = (
 
 
 def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
-    """Byte-level BPE: common words of the chains become one token each, and any question can still be written."""
+    """Train byte-level BPE: common words of the chains become one token each, and any question can still be written."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -47,7 +47,7 @@ def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
 
 
 def with_readable_tags(tokenizer: Tokenizer) -> Tokenizer:
-    """The trainer makes all its tokens special, and decoding leaves special ones out; tags have to be read."""
+    """Make the tags ordinary tokens. The trainer makes them special, and decoding leaves special tokens out."""
     stored = json.loads(tokenizer.to_str())
     for token in stored["added_tokens"]:
         token["special"] = token["content"] in prompt.SPECIAL_TOKENS

@@ -1,10 +1,11 @@
-"""Train nano's two towers on dense targets: what the instruments measure of the very face or voice, beside the votes.
+"""Train nano's two towers on dense targets: measurements of the same face or voice, beside the votes.
 
     python -m train.nano.towers --data DATA --work WORK [--vision-minutes 9] [--audio-minutes 4]
 
-Labels are scarce, measurements are not: every focal area is asked for mesh components, cues, head pose and votes, every
-stretch of sound for its prosody and emotion. Writes WORK/vision.pt and WORK/audio.pt, each once a minute, and resumes.
-Budgets are in minutes because the machine is the limit; the log says how many steps they bought.
+Labels are scarce, measurements are not. So the vision tower predicts mesh components, cues, head pose and votes from
+the focal area, and the audio tower predicts prosody and emotion from each sentence. The stage writes WORK/vision.pt and
+WORK/audio.pt once a minute and resumes from them. Budgets are in minutes because the machine is the limit; the log says
+how many steps that was.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SAVE_EVERY_S = 60.0
 
 
 def geometry_basis(geometry_N: Floats, n: int = nano_config.FACE_GEOMETRY) -> tuple[Float32, Float32]:
-    """Mean (936,) and whitening basis (936, n) of aligned meshes: principal components scaled to unit variance."""
+    """Mean (936,) and whitening basis (936, n) of aligned meshes: principal components, scaled to unit variance."""
     wide = geometry_N.astype(np.float32)
     mean = wide.mean(0)
     _, values, rows = np.linalg.svd(wide - mean, full_matrices=False)
@@ -46,7 +47,7 @@ def geometry_basis(geometry_N: Floats, n: int = nano_config.FACE_GEOMETRY) -> tu
 
 
 class Budget:
-    """Cosine learning rate over a budget of minutes, so that a slower machine sees fewer steps, not a cut schedule."""
+    """A cosine learning rate over a budget of minutes: a slower machine takes fewer steps of the same schedule."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, minutes: float, spent_s: float, peak: float) -> None:
         self.optimizer, self.peak, self.total_s = optimizer, peak, minutes * 60
@@ -57,7 +58,7 @@ class Budget:
         return time.monotonic() - self.started
 
     def step(self) -> bool:
-        """Set the rate for now; False when the budget is spent."""
+        """Set the learning rate for now. Returns False when the budget is spent."""
         share = self.spent_s / self.total_s
         if share >= 1:
             return False
@@ -68,8 +69,8 @@ class Budget:
         return True
 
 
-class Trainer:
-    """Model, heads, optimizer and budget with a checkpoint; `spent_s` survives a stop."""
+class TowerTrainer:
+    """A tower, its heads, optimizer and budget, with a checkpoint that also keeps the time spent."""
 
     def __init__(self, tower: nn.Module, heads: nn.Module, path: Path, *, minutes: float, peak: float) -> None:
         self.tower, self.heads, self.path = tower, heads, path
@@ -127,7 +128,7 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
     heads = nn.ModuleDict(
         {"votes": nn.Linear(nano_config.HIDDEN, 7), "measured": nn.Linear(nano_config.HIDDEN, targets.shape[1])}
     )
-    trainer = Trainer(tower, heads, work / "vision.pt", minutes=minutes, peak=1e-3)
+    trainer = TowerTrainer(tower, heads, work / "vision.pt", minutes=minutes, peak=1e-3)
     batch, tracked = 16, 0.0
 
     def losses(rows: Int64, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -184,7 +185,7 @@ def train_audio(data: Path, work: Path, config: ModelConfig, minutes: float) -> 
     heads = nn.ModuleDict(
         {"label": nn.Linear(nano_config.HIDDEN, 7), "prosody": nn.Linear(nano_config.HIDDEN, N_PROSODY)}
     )
-    trainer = Trainer(tower, heads, work / "audio.pt", minutes=minutes, peak=1e-3)
+    trainer = TowerTrainer(tower, heads, work / "audio.pt", minutes=minutes, peak=1e-3)
 
     def losses(rows: Int64, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mels = [torch.from_numpy(voices.mel[row][:, : voices.n_frames[row]].astype(np.float32)) for row in rows]

@@ -1,10 +1,10 @@
-"""Train the voice expert on RAVDESS, speakers told against their own running baseline, as in a live session.
+"""Train the voice expert on RAVDESS, relative to each speaker's running baseline, as in a live session.
 
     python -m train.nano.voice_expert --data DATA --work WORK [--epochs 40]
 
-Writes WORK/voice_expert.pt (all training actors) and WORK/voice_verdicts.npz: log-probabilities of every clip given by
-an expert that never heard its actor (training actors by four-fold cross-fitting), in several running orders, so that
-the thinker learns from verdicts as good as it will meet.
+The stage writes WORK/voice_expert.pt, which is trained on all training actors, and WORK/voice_verdicts.npz. The latter
+has the log-probabilities of every sentence, in several running orders, from an expert that was not trained on its actor
+(four-fold cross-fitting for training actors). So the Thinker learns from outputs as good as those it will get live.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from train.nano import ravdess
 
 FOLDS = 4
 ORDERS = 6
-"Running orders in which every clip gets a verdict: early in a session and late."
+"Number of running orders: every sentence is judged early in a session and late."
 
 
 def live_features(features_NP: Float32, sessions_N: Int64, rng: np.random.Generator) -> tuple[Float32, Int64]:
-    """Features as `VoiceBaseline` would give them in one random order of each session, and each clip's place."""
+    """Features relative to `VoiceBaseline` in one random order of each session, and each sentence's place in it."""
     stored = population()["voice"]
     mean, spread = np.array(stored["mean"]), np.array(stored["spread"])
     out, place = np.zeros_like(features_NP), np.zeros(len(features_NP), np.int64)
@@ -45,7 +45,7 @@ def live_features(features_NP: Float32, sessions_N: Int64, rng: np.random.Genera
 
 
 def augment_mel(mel_BFT: Tensor, generator: torch.Generator) -> Tensor:
-    """SpecAugment: one hidden band and one hidden stretch each."""
+    """Hide one band and one stretch of time of each log-mel (SpecAugment)."""
     x = mel_BFT.clone()
     for row in range(x.shape[0]):
         band, start = torch.randint(0, 118, (2,), generator=generator).tolist()
@@ -55,13 +55,13 @@ def augment_mel(mel_BFT: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class Voices:
-    """What `train.nano.prepare` measured, beside the labels."""
+    """The labels of all sentences, and what `train.nano.prepare` measured of them."""
 
     def __init__(self, data: Path, work: Path) -> None:
         self.clips = ravdess.load(data)
         with np.load(work / "voices.npz") as file:
             self.features, self.mel, self.n_frames = file["features"], file["mel"], file["n_frames"]
-        # Rows are all clips as they are, then all of them roughened: another session of the same actor.
+        # Rows are all sentences as they are, then all of them roughened, which counts as another session of the actor.
         self.labels = np.tile([clip.label for clip in self.clips], 2)
         self.actors = np.tile([clip.actor for clip in self.clips], 2)
         self.sessions = self.actors + 100 * np.repeat([0, 1], len(self.clips))
@@ -86,7 +86,7 @@ def fit(voices: Voices, rows: Int64, *, epochs: int, seed: int) -> VoiceExpert:
             features = torch.from_numpy(live[picked])
             features = features + 0.3 * torch.randn(features.shape, generator=generator)
             target = torch.from_numpy(voices.labels[rows[picked]])
-            # Smoothed targets: acted classes overlap, and an expert that is never sure is easier to weigh.
+            # Targets are smoothed: acted emotions overlap, and an output that is never certain is easier to weigh.
             loss = sum(
                 loss_of(vote, target)
                 for vote in model.votes(mel, torch.from_numpy(voices.n_frames[rows[picked]]), features)
@@ -100,7 +100,7 @@ def fit(voices: Voices, rows: Int64, *, epochs: int, seed: int) -> VoiceExpert:
 
 @torch.no_grad()
 def verdicts(model: VoiceExpert, voices: Voices, rows: Int64, live: Float32) -> Float32:
-    """(len(rows), 7) log-probabilities."""
+    """(len(rows), 7) log-probabilities of an expert. `live`: features of the rows, relative to the baseline."""
     parts = [
         model(
             torch.from_numpy(voices.mel[part].astype(np.float32)),
