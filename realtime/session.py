@@ -327,7 +327,7 @@ class Session:
                 evidence = await client.see(frame)
                 self._buffer.add_frame(evidence)
                 self._see_ms.update(evidence.timings_ms)
-                for event in report.seen(frame, evidence):
+                for event in report.frame_events(frame, evidence):
                     self._publish(event, at_s=frame.at_s)
                 self._tell(self._watch.seen(evidence))
             self._lag.finished(frame.at_s)
@@ -338,7 +338,7 @@ class Session:
                 evidence = await client.hear(segment)
                 if not holds_pitch(evidence):
                     self._buffer.add_speech(evidence)
-                self._publish(report.heard(evidence), at_s=segment.end_s)
+                self._publish(report.voice_event(evidence), at_s=segment.end_s)
                 self._tell(self._watch.heard(evidence))
             await self._begin(analysis)
 
@@ -351,11 +351,11 @@ class Session:
         async for analysis in self._due:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
-            self._publish(report.begun(window, analysis.ask))
+            self._publish(report.window_event(window, analysis.ask))
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
             async with self._attempt("fast", analysis.timings_ms, analysis.trace):
                 label = await client.fast_label(window, analysis.ask)
-                self._publish(report.labelled(window, label))
+                self._publish(report.label_event(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
             chains = self._spoken if analysis.due.spoken else self._quiet
@@ -387,14 +387,14 @@ class Session:
                         if "first_word" not in analysis.timings_ms:
                             self._mark("first_word", analysis)
                         self._metrics.deltas.inc()
-                        self._publish(report.reasoned(window, delta))
+                        self._publish(report.delta_event(window, delta))
                     case Label() as label:
-                        self._publish(report.labelled(window, label))
+                        self._publish(report.label_event(window, label))
                     case ReasonDone() as done:
                         self._mark("total", analysis)
                         timings = done.timings_ms
                         self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
-                        self._publish(report.concluded(window, done, {**self._see_ms, **analysis.timings_ms}))
+                        self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
                         return
 
     # Small things the stages share.
@@ -472,11 +472,11 @@ class Session:
         )
         self._metrics.lag.observe(self.lag_s)
         if lag is not None:
-            self._publish(report.behind(lag))
+            self._publish(report.lag_event(lag))
 
     def _tell(self, states: Iterable[InputState]) -> None:
         for state in states:
-            self._publish(report.input_state(state))
+            self._publish(report.input_event(state))
 
     def _publish(self, event: Event, *, at_s: float | None = None) -> None:
         self.log.publish(event, at_s=self.at_s if at_s is None else at_s)

@@ -1,7 +1,8 @@
-"""The log of one session's events: bounded, resumable, and read by any number of readers at their own pace.
+"""The event log of one session: bounded, resumable, and read by any number of readers at their own pace.
 
-Writing never waits. A reader holds nothing but a number, the last `seq` it has seen, so a slow one costs no memory;
-when what it wants next is no longer kept, it is told which events it missed and goes on from the oldest there is.
+Writing never waits. All that is kept of a reader is the `seq` of the last event it has seen, so a slow reader costs no
+memory. When the next event of a reader is no longer kept, the reader gets an `error` event that says which ones it
+missed, and goes on with the oldest event there is.
 """
 
 from __future__ import annotations
@@ -16,21 +17,23 @@ from realtime.publish.events import ErrorEvent, Event, encode
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """One encoded event."""
+
     seq: int
     at_s: float
     line: str
 
 
 class EventLog:
-    """Keeps the events of the last `kept_s` media seconds, `kept_events` at most; the oldest go first."""
+    """Keeps the events of the last `kept_s` media seconds, at most `kept_events`; it drops the oldest first."""
 
     def __init__(self, session: str, *, kept_s: float = 600.0, kept_events: int = 50_000) -> None:
         self.session = session
         self.closed = False
         self.n_dropped = 0
-        "Events that were written and are no longer kept."
+        "Number of events that were written and are no longer kept."
         self.n_readers = 0
-        "Those that have begun to read and have not ended."
+        "Number of readers that have begun and have not ended."
         self._kept_s = kept_s
         self._entries: deque[Entry] = deque()
         self._kept_events = kept_events
@@ -40,11 +43,11 @@ class EventLog:
 
     @property
     def seq(self) -> int:
-        """The newest event's number; 0 while there is none."""
+        """Number of the newest event; 0 while there is none."""
         return self.n_dropped + len(self._entries)
 
     def publish(self, event: Event, *, at_s: float) -> int:
-        """Append, and return the event's `seq`. Nothing is written after `close`."""
+        """Append the event and return its `seq`. After `close` this writes nothing."""
         if self.closed:
             return self.seq
         seq = self.seq + 1
@@ -57,15 +60,15 @@ class EventLog:
         return seq
 
     def close(self) -> None:
-        """No more events come; readers end once they have read what is there."""
+        """Take no more events. Readers end when they have read what is there."""
         self.closed = True
         self._wake()
 
     async def read(self, after: int = 0, *, as_reader: bool = True) -> AsyncGenerator[str]:
-        """Every event after `after` as a line of JSON, then each new one, until the log is closed.
+        """Yield every event after `after` as a line of JSON, then each new one, until the log is closed.
 
-        `as_reader`: whether somebody follows, for whom the session is kept open.
-        A number this session has not reached yet counts as the newest: it came from another life of the server.
+        `as_reader` counts this among the readers for whom the session is kept open. An `after` that this session has
+        not reached yet counts as the newest event: it comes from before a restart of the server.
         """
         seen = min(max(after, 0), self.seq)
         self.n_readers += as_reader
@@ -88,7 +91,7 @@ class EventLog:
             self.n_readers -= as_reader
 
     def _gap(self, seen: int) -> str:
-        """The notice that stands where the last event missed would have stood."""
+        """Return the error event that stands in for those after `seen`; its `seq` is that of the last one missed."""
         missed = ErrorEvent(
             code="events_lost",
             message=f"Events {seen + 1} to {self.n_dropped} are no longer kept.",

@@ -1,4 +1,4 @@
-"""What the stages found, as events of the wire."""
+"""Turns the records of the stages into wire events; each function is named after the event that it makes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ from realtime.records import (
 )
 
 
-def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | CuesEvent]:
+def frame_events(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | CuesEvent]:
+    """Return the event of a frame, then one of measured cues for each face that fits a mesh."""
     height, width = frame.rgb_HW3.shape[:2]
     counts = evidence.counts
     yield FrameEvent(
@@ -51,7 +52,8 @@ def seen(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | Cu
         yield CuesEvent(face={"track": cues.track, **cues.intensities}, pose=pose)
 
 
-def heard(evidence: SpeechEvidence) -> CuesEvent:
+def voice_event(evidence: SpeechEvidence) -> CuesEvent:
+    """Return the prosody of a finished stretch of speech."""
     return CuesEvent(voice=evidence.cues.values, relative=evidence.cues.relative)
 
 
@@ -60,7 +62,8 @@ def _patches(evidence: FrameEvidence) -> Patches | None:
     return None if grid is None else Patches(grid.region, grid.rows, grid.columns, grid.cells)
 
 
-def begun(window: Window, ask: Question) -> WindowEvent:
+def window_event(window: Window, question: Question) -> WindowEvent:
+    """Return the event that opens the analysis of a window, with the question asked of it."""
     return WindowEvent(
         window=window.index,
         start=window.start_s,
@@ -68,23 +71,24 @@ def begun(window: Window, ask: Question) -> WindowEvent:
         frames=len(window.frames),
         speech_s=window.speech_s,
         people=_people(window),
-        query=ask.query,
-        labels=ask.labels,
+        query=question.query,
+        labels=question.labels,
     )
 
 
 def _people(window: Window) -> tuple[int, ...]:
-    """Tracks in the order in which the chain gives out letters.
+    """Return the tracks in the order in which the chain letters them: Person A, Person B, …
 
-    It counts the faces that were measured, in the newest frame with one, as in training; a face that was found but
-    fits no mesh has no cue tokens, and comes after them however big it is.
+    First come the faces that were measured in the newest frame that has any, as in training. Faces that were found but
+    fit no mesh have no cue tokens; they come after them, however big they are.
     """
     measured = next((frame.cues for frame in reversed(window.frames) if frame.cues), ())
     found = next((frame.faces for frame in reversed(window.frames) if frame.faces), ())
     return tuple(dict.fromkeys([*(cues.track for cues in measured), *(face.track for face in found)]))
 
 
-def labelled(window: Window, label: Label) -> LabelEvent:
+def label_event(window: Window, label: Label) -> LabelEvent:
+    """Return the event of a fast label or of one after the chain."""
     conflict = label.conflict
     return LabelEvent(
         window=window.index,
@@ -95,18 +99,22 @@ def labelled(window: Window, label: Label) -> LabelEvent:
     )
 
 
-def reasoned(window: Window, delta: ReasonDelta) -> ReasonDeltaEvent:
+def delta_event(window: Window, delta: ReasonDelta) -> ReasonDeltaEvent:
+    """Return the event of newly decoded words."""
     return ReasonDeltaEvent(window.index, delta.section, delta.text)
 
 
-def concluded(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonDoneEvent:
+def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonDoneEvent:
+    """Return the event of a finished chain; `timings_ms` are the session's, added to those of the engine."""
     answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
     return ReasonDoneEvent(window.index, done.sections, answer, {**done.timings_ms, **timings_ms})
 
 
-def input_state(state: InputState) -> ErrorEvent:
+def input_event(state: InputState) -> ErrorEvent:
+    """Return the event of a problem with the input, or of its end."""
     return ErrorEvent(state.code, state.message, state.hint, state.over)
 
 
-def behind(lag: Lag) -> LagEvent:
+def lag_event(lag: Lag) -> LagEvent:
+    """Return the event that says how far the session is behind."""
     return LagEvent(lag.seconds, lag.skipped_frames, lag.skipped_windows, lag.reduced)

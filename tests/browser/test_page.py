@@ -120,7 +120,8 @@ def test_one_of_the_two_is_a_full_choice(visit: Visits, scripted: str, choice: s
     expect(person.section("answer")).to_be_visible(timeout=60_000)
     expect(page.locator(".conflict")).to_be_hidden()
     expect(page.locator(".picture")).to_be_visible(visible=choice == "camera")
-    expect(page.locator("#notices li")).to_have_count(0)
+    # A busy machine is slow, and then the page says so.
+    expect(page.locator("#notices li:not([data-code=slow])")).to_have_count(0)
     assert person.complaints == []
 
 

@@ -1,4 +1,4 @@
-"""Whom the chain calls Person A, told as tracks."""
+"""The window event names the tracks of the people whom the chain calls Person A, Person B, …"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from realtime.publish.report import begun
+from realtime.publish.report import window_event
 from realtime.records import Face, FrameEvidence, Question, VideoFrame, Window
 from tests.scripted import ScriptedPerceiver
 
@@ -19,7 +19,7 @@ def frame(at_s: float, found: tuple[int, ...], measured: tuple[int, ...]) -> Fra
 
 
 def people(*frames: FrameEvidence) -> tuple[int, ...]:
-    return begun(Window(0, 0.0, 8.0, frames, ()), Question(labels=("happy", "sad"))).people
+    return window_event(Window(0, 0.0, 8.0, frames, ()), Question(labels=("happy", "sad"))).people
 
 
 def test_letters_go_by_size_in_the_newest_frame() -> None:
