@@ -1,9 +1,9 @@
-"""LoRA adapters beside a backbone instead of merged into it, so that several share one set of weights.
+"""LoRA adapters that are not merged into the backbone, so that several share one set of weights.
 
     y = x W + (x A) (B · alpha / r)
 
-Merged is faster (`checkpoint.merge_adapter`) and what one adapter gets; this costs two thin products per layer and as
-much cache as the adapters are large. `tests/model/test_adapters.py` binds the two.
+A merged adapter is faster (`checkpoint.merge_adapter`), and a single adapter is merged. An unmerged one costs two thin
+products per layer, and memory for its own size. `tests/model/test_adapters.py` compares the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOWERS = ("visual.", "audio_tower.")
 
 
 def beside(folder: Path) -> bool:
-    """Whether it adapts the language model alone; what changes the towers, too, has to be merged."""
+    """Whether the adapter changes the language model alone. One that changes the towers too has to be merged."""
     if not (folder / ADAPTER_CONFIG).exists():
         return True
     keys = checkpoint.read_tensors(folder / checkpoint.ADAPTER_WEIGHTS)
@@ -38,12 +38,12 @@ def _place(key: str) -> re.Match[str] | None:
 
 
 def read(folder: Path, config: TextConfig, *, dtype: torch.dtype, device: torch.device) -> list[LayerAdapter]:
-    """One for each layer of the language model.
+    """The unmerged adapter, one `LayerAdapter` for each layer of the language model.
 
     Raises BadModel for an adapter of another kind or shape, and for one that touches more than the language model.
     """
     if not (folder / ADAPTER_CONFIG).exists():
-        # Selectors alone (`train.warmup`): the language model stays as it is.
+        # The folder has selectors alone (`train.warmup`), which leave the language model as it is.
         return [LayerAdapter()] * config.num_hidden_layers
     settings = checkpoint.read_json(folder / ADAPTER_CONFIG)
     if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("use_rslora"):
@@ -74,7 +74,7 @@ def _layer(index: int, pairs: dict[tuple[int, str], LowRank], config: TextConfig
     n_q, n_kv = config.num_attention_heads * head, config.num_key_value_heads * head
 
     def joined(names: Sequence[str], n_in: int, sizes: Sequence[int]) -> LowRank | None:
-        """Products that are one in the fused model: their inputs side by side, their outputs in their own columns."""
+        """The low-rank parts of products that are one in the fused model, each with its own columns of outputs."""
         downs: list[Tensor] = []
         ups: list[Tensor] = []
         at = 0

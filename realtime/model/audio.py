@@ -1,6 +1,6 @@
 """Qwen2.5-Omni's audio tower restated with static shapes: every 2-s chunk of 200 mel frames is one batch row.
 
-Chunks never see each other and their positions restart, so a finished chunk needs no second look. Source:
+Chunks do not attend to each other and their positions restart, so a complete chunk is encoded once. Source:
 `transformers/models/qwen2_5_omni/modeling_qwen2_5_omni.py`, `Qwen2_5OmniAudioEncoder`.
 """
 
@@ -57,7 +57,7 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 
 class AudioTower(nn.Module):
-    """(C, 128, 200) log-mel chunks → (C, 50, out); the first `n_tokens(n)` rows of a chunk are real."""
+    """(C, 128, 200) log-mel chunks → (C, 50, out) tokens. The first `n_tokens(n)` rows of a chunk are real."""
 
     positions: Tensor
 
@@ -73,12 +73,12 @@ class AudioTower(nn.Module):
         self.fill_tables()
 
     def fill_tables(self) -> None:
-        """Compute what is not stored in checkpoints; called again for a module made on the meta device."""
+        """Compute the tables that checkpoints do not store. Called again for a module made on the meta device."""
         table = sinusoids(self.config.max_source_positions, self.config.d_model)
         self.register_buffer("positions", table, persistent=False)
 
     def forward(self, mel_CFT: Tensor, n_frames_C: Tensor) -> Tensor:
-        """`n_frames_C` int32, mel frames of each chunk that are real (1 … 200)."""
+        """`n_frames_C` int32 is the number of real mel frames of each chunk (1 … 200)."""
         n_slots = mel_CFT.shape[2]
         real = torch.arange(n_slots, device=mel_CFT.device)[None] < n_frames_C[:, None]
         mel = mel_CFT * real.to(mel_CFT.dtype)[:, None]

@@ -3,9 +3,9 @@
     config.json                         Qwen2.5-Omni's (whole model or Thinker alone)
     model.safetensors | model-0000i-of-0000n.safetensors + model.safetensors.index.json      keys `thinker.…`
     tokenizer.json
-    emothinker.json  emothinker.safetensors     absent for a stock checkpoint: everything of ours is then off
+    emothinker.json  emothinker.safetensors     absent for a stock checkpoint: EmoThinker's additions are then off
 
-Only safetensors are read; nothing in a model folder is ever executed.
+Only safetensors are read. Nothing in a model folder is ever executed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EMOTION_WEIGHTS = "emothinker.safetensors"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 NANO = Path(__file__).parents[1] / "nano"
 UNUSED = ("talker.", "token2wav.", "speaker")
-"Parts of the published model that speak; we only read what the Thinker needs."
+"Parts of the published model that generate speech. Only the Thinker's tensors are read."
 
 
 def locate(name: str) -> Path:
@@ -56,6 +56,7 @@ def locate(name: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises BadModel when it is missing or no JSON object."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -88,7 +89,7 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
         )
     if adapter is not None and (adapter / EMOTION_CONFIG).exists():
         extra = adapter / EMOTION_CONFIG
-    # Without it, the folder would pass for a stock checkpoint, and all of ours be off without a word.
+    # Without this file the folder would pass for a stock checkpoint, with EmoThinker's additions silently off.
     if not extra.exists() and (folder / EMOTION_WEIGHTS).exists():
         raise BadModel(
             f"{EMOTION_CONFIG} is missing in {folder}, which holds {EMOTION_WEIGHTS}.",
@@ -107,7 +108,7 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
 
 
 def published_name(key: str) -> str | None:
-    """A key as found in a file → its name in `EmoThinker`, or None for parts we do not use.
+    """A key as found in a file → its name in `EmoThinker`, or None for parts that are not used.
 
     Published folders write `thinker.model.layers…`; transformers' own names (`model.language_model…`) are read too.
     """
@@ -133,7 +134,7 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Raises BadModel when the file is missing, cut off or no safetensors file."""
+    """All tensors of a file. Raises BadModel when it is missing, cut off or no safetensors file."""
     if not path.exists():
         raise BadModel(
             f"{path.name} is missing in {path.parent}.", hint="Fetch the missing shard, or the folder again."
@@ -149,9 +150,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
-    """Fold a peft LoRA adapter into `state`: W += (alpha / r) · B A; modules it saved whole replace ours.
+    """Merge a PEFT LoRA adapter into `state`: W += (alpha / r) · B A. Modules that it saved whole replace ours.
 
-    A folder that holds selectors alone (`train.warmup`) has nothing to fold. Raises BadModel for an adapter of another
+    A folder that holds selectors alone (`train.warmup`) has nothing to merge. Raises BadModel for an adapter of another
     kind or another shape.
     """
     if not (folder / ADAPTER_CONFIG).exists() and (folder / EMOTION_WEIGHTS).exists():
@@ -181,7 +182,7 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
 
 
 def _fitting(state: Mapping[str, Tensor], bare: str, shape: tuple[int, ...]) -> str:
-    """Our name of what an adapter calls `bare`. Raises BadModel when there is no such tensor of that shape."""
+    """Our name for an adapter's tensor `bare`. Raises BadModel when there is no such tensor of that shape."""
     name = bare if bare in state else published_name(bare)
     if name is None or name not in state or tuple(state[name].shape) != shape:
         raise BadModel(
@@ -217,13 +218,14 @@ def load(folder: Path, *, adapter: Path | None = None, dtype: torch.dtype = torc
     check_fit(model.state_dict(), state, folder)
     model.load_state_dict({key: state[key] for key in model.state_dict()})
     model = model.to(dtype)
-    # After the cast: angles of rotary tables want all the precision they can have.
+    # After the cast, since the angles of rotary tables need float32.
     for module in (model.thinker.visual, model.thinker.audio_tower, model.thinker.model):
         module.fill_tables()
     return model.eval().requires_grad_(False)
 
 
 def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:
+    """Raises BadModel for the first tensor that is missing or has another shape."""
     missing = [key for key in wanted if key not in found]
     if missing:
         raise BadModel(
@@ -239,7 +241,7 @@ def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder:
 
 
 def save(model: EmoThinker, folder: Path, config: Mapping[str, Any], emotion: Mapping[str, Any]) -> None:
-    """Write `model` in the published layout. The folder is complete or absent: weights go last, under their names."""
+    """Write `model` in the published layout. The weights are written last."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
     if model.config.text.tie_word_embeddings:

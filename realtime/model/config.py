@@ -1,4 +1,4 @@
-"""Shapes of a checkpoint: what Qwen2.5-Omni's own `config.json` says, and what EmoThinker adds in `emothinker.json`."""
+"""Shapes of a checkpoint: Qwen2.5-Omni's own `config.json`, and EmoThinker's additions in `emothinker.json`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any, TypeVar, get_type_hints
 T = TypeVar("T")
 
 EMOTION_CONFIG = "emothinker.json"
-"Beside `config.json`: what EmoThinker adds."
+"The file beside `config.json` with EmoThinker's additions."
 ADAPTER_CONFIG = "adapter_config.json"
-"In the folder of an adapter, as PEFT writes it."
+"The file that PEFT writes into the folder of an adapter."
 
 
 NUMBERS: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float)}
+"The JSON types that a numeric field accepts."
 
 
 def pick(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Build the dataclass `kind` from the keys it knows; the published files carry many more.
+    """Build the dataclass `kind` from the keys it knows. Other keys are ignored: the published files have many more.
 
     Raises TypeError for a value of another type.
     """
@@ -88,13 +89,13 @@ class Calibration:
     fast: Mapping[str, float] = field(default_factory=dict)
     "Temperature for 'both', 'face', 'voice', 'none'; 1.0 where absent."
     bias: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    "By state, what is added to the log-score of each trained label; left out for a label set of one's own."
+    "By state, what is added to the log-score of each trained label. Not used for other label sets."
     alone: Mapping[str, float] = field(default_factory=dict)
-    "How much the log-scores of 'face' and of 'voice' alone count beside those of both, where there are both."
+    "Weights of the log-scores of 'face' and of 'voice' alone, added to those of both where there are both."
     chain: Mapping[str, float] = field(default_factory=dict)
-    "`bonus`: what is added to the log-probability of the label that the chain arrived at."
+    "`bonus` is added to the log-probability of the label that the chain names."
     unsure_below: float = 0.0
-    "A verdict whose calibrated top probability is lower is told as 'unsure'."
+    "A label whose calibrated probability is lower is published as 'unsure'."
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,13 @@ class EmotionConfig:
     selector_dim: int = 0
     "Width of the selectors' attention; 0: no selector, tokens pass untouched."
     face_geometry: int = 0
-    "Mesh components entering the geometry cue token; 0: no cue tokens from faces."
+    "Mesh components of the geometry cue token; 0: no cue tokens from faces."
     voice_statistics: int = 0
-    "Prosody statistics entering the voice cue token; 0: no cue tokens from voices."
+    "Prosody statistics of the voice cue token; 0: no cue tokens from voices."
     ring: bool = False
-    "Trained with evidence chunks that attend to the system prompt and themselves only; else plain causal attention."
+    "Whether evidence chunks attended to the prompt prefix and themselves only in training; else attention is causal."
     first_look: bool = False
-    "Trained with chains that are told their own fast labels as they go (`reason/branches.py`)."
+    "Whether the fast labels are inserted into chains (`reason/branches.py`)."
     frame_px: int = 448
     "Longest side of the frame that the vision tower sees."
     grey_face_px: int = 0
@@ -126,6 +127,8 @@ class EmotionConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
+    """All shapes of a checkpoint."""
+
     vision: VisionConfig
     audio: AudioConfig
     text: TextConfig

@@ -1,9 +1,9 @@
-"""Two small convolutional experts whose verdicts enter the thinker as cue tokens.
+"""Two small convolutional experts. Their outputs enter the Thinker as cue tokens.
 
-`FaceExpert` reads a 48×48 grey crop cut along the face mesh; `VoiceExpert` reads the log-mel of one stretch of speech
-beside its prosody statistics. Both are trained by `train/experts.py`, hold well under a million parameters each, and
-speak in log-probabilities over `EXPERT_LABELS`: features of a penultimate layer would tie the thinker to one training
-run of the expert, log-probabilities do not (and can be cross-fitted, so that the thinker learns how far to trust them).
+`FaceExpert` takes a 48×48 grey crop cut along the face mesh. `VoiceExpert` takes the log-mel of one utterance and its
+prosody statistics. Both have well under a million parameters, and `train/nano/` trains them. Their outputs are
+log-probabilities over `EXPERT_LABELS`. Features of a penultimate layer would tie the Thinker to one training run of the
+expert; log-probabilities do not, and they can be cross-fitted, so that the Thinker learns how far to trust them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MEL_BINS = 128
 
 
 class ConvBlock(nn.Sequential):
-    """3×3 convolution, batch norm, ReLU."""
+    """Convolution (3×3 by default), batch norm, ReLU."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 3) -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class ConvBlock(nn.Sequential):
 
 
 class FaceExpert(nn.Module):
-    """(B, 1, 48, 48) grey in 0–1 → (B, 7) log-probabilities; 0.5 M parameters, 60 M multiply-adds a face."""
+    """(B, 1, 48, 48) grey in 0–1 → (B, 7) log-probabilities. 0.5 M parameters, 60 M multiply-adds per face."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class FaceExpert(nn.Module):
         self.head = nn.Linear(160, len(EXPERT_LABELS))
 
     def forward(self, crops_B1HW: Tensor) -> Tensor:
-        # Each crop is standardised by itself: light and camera gain carry no emotion.
+        # Each crop is standardised by itself, since light and camera gain carry no emotion.
         mean = crops_B1HW.mean(dim=(2, 3), keepdim=True)
         std = crops_B1HW.std(dim=(2, 3), keepdim=True)
         x = (crops_B1HW - mean) / (std + 0.02)
@@ -55,14 +55,14 @@ class FaceExpert(nn.Module):
 
 
 class VoiceExpert(nn.Module):
-    """Log-mel and prosody statistics of one stretch of speech → (B, 7) log-probabilities.
+    """Log-mel and prosody statistics of one utterance → (B, 7) log-probabilities.
 
-    Two readers vote: a perceptron on the statistics, and convolutions on the log-mel. Each has its own head and loss;
-    trained as one, the convolutions learn the training voices by heart and drown the statistics (`train/LOG.md`).
+    Two networks vote: a perceptron on the statistics, and convolutions on the log-mel. Each has its own head and loss.
+    Trained as one, the convolutions memorise the training voices and outweigh the statistics (`train/LOG.md`).
     """
 
     CONVOLUTION_VOTE = 0.35
-    "Weight of the convolutions' logits beside the statistics', chosen on validation actors."
+    "Weight of the convolutions' logits, relative to 1 for the statistics'. Chosen on validation actors."
 
     def __init__(self, n_features: int, width: int = 64) -> None:
         super().__init__()
@@ -80,7 +80,11 @@ class VoiceExpert(nn.Module):
         )
 
     def forward(self, mel_BFT: Tensor, n_frames_B: Tensor, features_BP: Tensor) -> Tensor:
-        """`mel_BFT` (B, 128, T) Whisper log-mel, `n_frames_B` its true lengths, `features_BP` normalised statistics."""
+        """(B, 7) log-probabilities.
+
+        `mel_BFT` (B, 128, T) is the Whisper log-mel, `n_frames_B` its true lengths, `features_BP` the normalised
+        statistics.
+        """
         convolution, statistics = self.votes(mel_BFT, n_frames_B, features_BP)
         return torch.log_softmax(statistics + self.CONVOLUTION_VOTE * convolution, dim=-1)
 
@@ -88,7 +92,7 @@ class VoiceExpert(nn.Module):
         """Logits (B, 7) of the convolutions and of the statistics."""
         keep = (torch.arange(mel_BFT.shape[2], device=mel_BFT.device)[None] < n_frames_B[:, None]).to(mel_BFT.dtype)
         n = keep.sum(1).clamp(min=1)[:, None, None]
-        # Gain shifts a log-mel by a constant; the mean over the stretch takes it (and the microphone's colour) away.
+        # Gain shifts a log-mel by a constant. Subtracting the mean over time removes it, and the microphone's colour.
         mean = (mel_BFT * keep[:, None]).sum(2, keepdim=True) / n
         x = F.avg_pool1d((mel_BFT - mean) * keep[:, None], 2)
         keep = keep[:, 0 : 2 * x.shape[2] : 2]

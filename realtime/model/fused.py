@@ -1,13 +1,13 @@
-"""The language model as it serves: the weights of `language.py`, laid out so that a step takes as little as it can.
+"""The fused language model, which serves: the weights of `language.py` in a layout that makes a step fast.
 
-One call reads the new tokens of one sequence into a fixed key/value cache and returns their hidden states. Against the
-plain modules: query, key and value are one product, gate and up another; residuals are added inside the products; keys
-and values of the two modalities' tokens are written into slices, so that attention reads exactly what there is and
-needs no mask while decoding; grouped heads share their keys without repeating them.
+One call appends the new tokens of one sequence to a KV cache of fixed size and returns their hidden states. It differs
+from the plain modules in four ways. Query, key and value are one product, and gate and up another. Residuals are added
+inside the products. Keys and values are written into slices, so that attention reads exactly the slots in use and needs
+no mask while decoding. Grouped heads share their keys without repeating them.
 
-Weights are stored with the inputs as rows: a product with one row of activations then walks through cache in order,
-three times as fast on a CPU as the layout of `nn.Linear` (`python -m realtime.cli bench`, notes in its README). The
-plain modules keep working on the same cache, as views. `tests/model/test_fused.py` binds the two.
+Weights are stored with the inputs as rows. A product with one row of activations then reads memory in order, three
+times as fast on a CPU as the layout of `nn.Linear` (`realtime bench`; see docs/bench.md). The plain modules keep
+working on the same memory, as views. `tests/model/test_fused.py` compares the two.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from realtime.model.products import AdaptedProduct, LowRank, Narrow, Product
 from realtime.model.vision import RMSNorm
 
 TEXT_POSITIONS = 4096
-"Positions for which the rotation of a text token is kept; beyond them it is computed."
+"Positions for which the rotary tables of text are kept. Beyond them the angles are computed."
 
 
 class KVCache:
-    """Keys and values (layers, heads, slots, head_dim) of one sequence; `n_used` slots hold something."""
+    """Keys and values (layers, heads, slots, head_dim) of one sequence. The first `n_used` slots are in use."""
 
     def __init__(self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device) -> None:
         shape = (config.num_hidden_layers, config.num_key_value_heads, n_slots, config.head_dim)
@@ -40,7 +40,7 @@ class KVCache:
 
     @classmethod
     def of(cls, keys_LHSD: Tensor, values_LHSD: Tensor) -> KVCache:
-        """Of tensors that somebody else holds."""
+        """An empty KV cache over tensors that the caller owns."""
         cache = cls.__new__(cls)
         cache.keys_LHSD, cache.values_LHSD, cache.n_used = keys_LHSD, values_LHSD, 0
         return cache
@@ -52,7 +52,7 @@ class KVCache:
 
 @dataclass(frozen=True)
 class LayerAdapter:
-    """What an adapter that is not merged adds to each product of a layer (`adapters.py` reads them)."""
+    """The low-rank parts that an unmerged adapter adds to each product of a layer (`adapters.py` reads them)."""
 
     qkv: LowRank | None = None
     o: LowRank | None = None
@@ -62,6 +62,8 @@ class LayerAdapter:
 
 @dataclass(frozen=True)
 class FusedLayer:
+    """The weights of one layer, joined into four products."""
+
     norm_D: Tensor
     qkv: Product
     qkv_bias_N: Tensor
@@ -72,11 +74,13 @@ class FusedLayer:
 
 
 class FusedLanguageModel:
-    """Embeddings in, normed hidden states out, as `LanguageModel`. Takes over the model's weights without a copy."""
+    """Embeddings in, normed hidden states out, like `LanguageModel`. It shares the model's weights without a copy."""
 
     def __init__(self, model: LanguageModel, head: nn.Linear, *, narrow: Narrow | None = None) -> None:
-        """With `narrow` the layers' weights are 8 bits wide where one token is read at a time, that is, while decoding:
-        a step is bound by the weights it reads. Labels, and all that is read in one pass, are as they were."""
+        """With `narrow`, decoding uses 8-bit weights, since a decode step is bound by the weights that it reads.
+
+        Labels, and everything prefilled in one pass, use the full weights.
+        """
         config = model.config
         self.config = config
         self.eps = config.rms_norm_eps
@@ -89,7 +93,7 @@ class FusedLanguageModel:
                 for product in (fused.qkv, fused.o, fused.gate_up, fused.down):
                     product.quantise(narrow)
         self._norm_D = model.norm.weight
-        # Weights shared with the embeddings stay as those need them: row by row.
+        # Weights that are tied to the embeddings keep the embeddings' layout, one row per token.
         tied = head.weight.data_ptr() == model.embed_tokens.weight.data_ptr()
         self._head_DV = head.weight.t() if tied else joined([head])
         self._dtype = model.norm.weight.dtype
@@ -97,26 +101,26 @@ class FusedLanguageModel:
         self._cos_PD, self._sin_PD = self.rotary(steps.expand(3, -1))
 
     def adapted(self, adapter: Sequence[LayerAdapter]) -> FusedLanguageModel:
-        """The same weights, not copied, with one adapter beside them: several share a backbone."""
+        """This model with an unmerged adapter. The weights are not copied, so several adapters share one backbone."""
         other = copy.copy(self)
         other._layers = [with_adapter(layer, mine) for layer, mine in zip(self._layers, adapter, strict=True)]
         return other
 
     def rotary(self, positions_3T: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and signed sin, (T, head_dim): `x·cos + roll(x)·sin` turns x as `rotate_half` does."""
+        """cos and signed sin, each (T, head_dim): `x·cos + roll(x)·sin` rotates x as `rotate_half` does."""
         cos, sin = self._model.rotary(positions_3T[:, None], torch.float32)
         cos, sin = cos[0, 0], sin[0, 0]
         sin = torch.cat([-sin[:, : self._half], sin[:, self._half :]], -1)
         return cos.to(self._dtype), sin.to(self._dtype)
 
     def text_rotary(self, start: int, n: int) -> tuple[Tensor, Tensor]:
-        """The same for `n` text tokens from position `start`: all three axes advance together."""
+        """The same for `n` text tokens from position `start`. All three axes advance together."""
         if start + n <= TEXT_POSITIONS:
             return self._cos_PD[start : start + n], self._sin_PD[start : start + n]
         return self.rotary(torch.arange(start, start + n, device=self._cos_PD.device).expand(3, -1))
 
     def text_rotary_at(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The same for text tokens anywhere."""
+        """The same for text tokens at the given positions."""
         at_N = torch.tensor(positions, device=self._cos_PD.device)
         if max(positions) < TEXT_POSITIONS:
             return self._cos_PD.index_select(0, at_N), self._sin_PD.index_select(0, at_N)
@@ -124,7 +128,7 @@ class FusedLanguageModel:
 
     @property
     def text_tables(self) -> tuple[Tensor, Tensor]:
-        """cos and signed sin of a text token at each position below `TEXT_POSITIONS`."""
+        """cos and signed sin of text at each position below `TEXT_POSITIONS`."""
         return self._cos_PD, self._sin_PD
 
     @property
@@ -133,11 +137,11 @@ class FusedLanguageModel:
         return weight
 
     def embed(self, ids: Sequence[int]) -> Tensor:
-        """(N, D)"""
+        """(N, D) embeddings of token ids."""
         return F.embedding(torch.tensor(ids, device=self._cos_PD.device), self.embeddings_VD)
 
     def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """Rotate (…, head_dim) by angles from `rotary`. Keys turned twice are turned by the sum of both."""
+        """Rotate (…, head_dim) by angles from `rotary`. Rotating twice equals rotating by the sum of both angles."""
         return torch.addcmul(x * cos, x.roll(self._half, -1), sin)
 
     def extend(
@@ -152,9 +156,10 @@ class FusedLanguageModel:
     ) -> Tensor:
         """Append T tokens to `cache` and return their hidden states (T, D).
 
-        Each sees the whole cache and, of the new tokens, itself and those before it; `mask_TS` (True where T may see
-        S, S the cache with the new tokens) says otherwise. With `keys_only` nobody wants the hidden states: the last
-        layer ends where its keys and values are written, and what is returned means nothing.
+        Each token attends to the whole cache and, among the new tokens, to itself and those before it. `mask_TS`
+        replaces that rule: it is True where token T may attend to slot S, where S counts the slots in use and the new
+        tokens. With `keys_only` the last layer stops after writing its keys and values, and the returned tensor is
+        meaningless.
         """
         n, start = x_TD.shape[0], cache.n_used
         end = start + n
@@ -176,7 +181,7 @@ class FusedLanguageModel:
                 break
             q = qk[:, : self._n_heads]
             if n == 1:
-                # The queries of a group as rows over its one key head.
+                # The queries of a group are rows over its one key head.
                 q = q.view(1, self._n_kv, n_groups, -1)
                 out = F.scaled_dot_product_attention(q, keys[index][None], values[index][None])
             else:
@@ -189,22 +194,22 @@ class FusedLanguageModel:
         return self._normed(x_TD, self._norm_D)
 
     def decode_step(self, x_BD: Tensor, cos_BD: Tensor, sin_BD: Tensor, caches: Sequence[KVCache]) -> Tensor:
-        """One token more for each of several caches; returns their hidden states (B, D).
+        """Append one token to each of several KV caches and return their hidden states (B, D).
 
-        The products are of all rows together, so that the weights are read once; each row attends to its own cache.
-        Where this raises, no cache has grown, and the step can be made again.
+        The products take all rows at once, so that the weights are read once. Each row attends to its own cache. If
+        this raises, no cache has grown, and the step can be repeated.
         """
         n, n_qk, n_groups = len(caches), self._n_heads + self._n_kv, self._n_heads // self._n_kv
         ends = [cache.n_used + 1 for cache in caches]
         assert all(end <= cache.n_slots for end, cache in zip(ends, caches, strict=True))
         cos, sin = cos_BD[:, None], sin_BD[:, None]
-        # Views are made before the layers: each costs as much as a small product.
+        # Views are made before the loop over layers: making one costs as much as a small product.
         rows = [RowViews(cache, end) for cache, end in zip(caches, ends, strict=True)]
         for index, layer in enumerate(self._layers):
             qkv = layer.qkv(self._normed(x_BD, layer.norm_D), layer.qkv_bias_N, narrow=True)
             qkv = qkv.view(n, n_qk + self._n_kv, -1)
             qk = self.rotate(qkv[:, :n_qk], cos, sin)
-            # The queries of a group as rows over its one key head.
+            # The queries of a group are rows over its one key head.
             queries = qk[:, : self._n_heads].reshape(n, 1, self._n_kv, n_groups, -1).unbind()
             keys, values = qk[:, self._n_heads :].unbind(), qkv[:, n_qk:].unbind()
             outs = []
@@ -227,8 +232,11 @@ class FusedLanguageModel:
         slot_B: Tensor,
         mask_BS: Tensor,
     ) -> Tensor:
-        """The same where nothing depends on the data, for `static_step`: each row into the slot of its lane that a
-        tensor names, seeing what a mask over all slots lets it."""
+        """The same with nothing that depends on the data, for `static_step.py`.
+
+        Row B is written into slot `slot_B` of lane B and attends to the slots where `mask_BS` is True. Returns the
+        hidden states (B, D).
+        """
         n, n_qk, n_groups = x_BD.shape[0], self._n_heads + self._n_kv, self._n_heads // self._n_kv
         cos, sin = cos_BD[:, None], sin_BD[:, None]
         place = slot_B.view(n, 1, 1, 1).expand(-1, self._n_kv, 1, self.config.head_dim)
@@ -250,7 +258,7 @@ class FusedLanguageModel:
         return layer.down(F.silu(gate).mul_(up), x_TD, narrow=narrow)
 
     def logits(self, hidden_TD: Tensor) -> Tensor:
-        """(T, V)"""
+        """(T, V) logits of the next tokens."""
         return torch.mm(hidden_TD, self._head_DV)
 
     def _normed(self, x_TD: Tensor, weight_D: Tensor) -> Tensor:
@@ -262,7 +270,7 @@ class FusedLanguageModel:
 
 
 class RowViews:
-    """One cache up to `end`, layer by layer: (1, kv, end, head_dim), and the slot before `end`, (kv, head_dim)."""
+    """Views of one KV cache per layer: all slots before `end` (1, kv, end, head_dim), and the last of them."""
 
     def __init__(self, cache: KVCache, end: int) -> None:
         self.keys = cache.keys_LHSD[:, None, :, :end].unbind()
@@ -272,13 +280,14 @@ class RowViews:
 
 
 def causal(n: int, start: int, device: torch.device) -> Tensor:
-    """(n, start + n) bool: everything before, then itself and what came before it."""
+    """(n, start + n) causal mask: True for the `start` slots in use, then for each token and those before it."""
     mask = torch.ones(n, start + n, dtype=torch.bool, device=device)
     mask[:, start:] = torch.ones(n, n, dtype=torch.bool, device=device).tril_()
     return mask
 
 
 def fuse(layer: Layer) -> FusedLayer:
+    """The fused form of a layer, whose own weights become views of it."""
     attention, mlp = layer.self_attn, layer.mlp
     bias = torch.cat([p.bias for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
     return FusedLayer(
@@ -293,6 +302,8 @@ def fuse(layer: Layer) -> FusedLayer:
 
 
 def with_adapter(layer: FusedLayer, adapter: LayerAdapter) -> FusedLayer:
+    """The layer with an adapter's low-rank parts added to its products."""
+
     def beside(shared: Product, pair: LowRank | None) -> Product:
         return shared if pair is None else AdaptedProduct(shared, pair)
 
@@ -311,7 +322,7 @@ def norm_of(norm: RMSNorm) -> Tensor:
 
 @torch.no_grad()
 def joined(parts: list[nn.Linear]) -> Tensor:
-    """(inputs, outputs of all parts), contiguous. The parts' own weights become views of it."""
+    """(inputs, outputs of all parts) weights, contiguous. The parts' own weights become views of the result."""
     whole = torch.cat([part.weight for part in parts]).t().contiguous()
     at = 0
     for part in parts:

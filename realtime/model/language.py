@@ -1,9 +1,8 @@
-"""Qwen2.5-Omni's Thinker language model restated over explicit positions, masks and key/value slots.
+"""The language model of Qwen2.5-Omni's Thinker, restated with explicit positions, masks and KV-cache slots.
 
-transformers' own forward hides positions in model state and grows its cache; here the caller says where each token
-stands (TMRoPE, three axes), what it may see, and into which slots its keys and values go. That is what lets evidence
-live in a ring and branches share it without a copy. Source: `modeling_qwen2_5_omni.py`,
-`Qwen2_5OmniThinkerTextModel`.
+transformers' own forward keeps positions in the model's state and grows its cache. Here the caller passes each token's
+position (TMRoPE, three axes), its mask, and the slots for its keys and values. That allows evidence to be kept in a
+ring and shared by branches. Source: `modeling_qwen2_5_omni.py`, `Qwen2_5OmniThinkerTextModel`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from realtime.model.vision import GatedMLP, RMSNorm, rotate_half
 
 
 class BatchKVCache:
-    """Key/value cache of fixed size: `n_slots` places per layer and row, written anywhere, read through a mask."""
+    """KV cache of fixed size for a batch: `n_slots` per layer and row, written in any order, read through a mask."""
 
     def __init__(
         self, config: TextConfig, n_slots: int, *, dtype: torch.dtype, device: torch.device, n_rows: int = 1
@@ -33,7 +32,7 @@ class BatchKVCache:
         return self.keys_LBHSD.shape[3]
 
     def write(self, layer: int, slots_T: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put (B, H, T, D) keys and values at `slots_T`; returns the layer's whole (B, H, S, D) cache."""
+        """Write (B, H, T, D) keys and values at `slots_T`; returns all (B, H, S, D) keys and values of the layer."""
         self.keys_LBHSD[layer].index_copy_(2, slots_T, keys)
         self.values_LBHSD[layer].index_copy_(2, slots_T, values)
         return self.keys_LBHSD[layer], self.values_LBHSD[layer]
@@ -70,7 +69,7 @@ class Attention(nn.Module):
             assert slots_T is not None
             k, v = cache.write(layer, slots_T, k, v)
         if x.shape[1] == 1:
-            # One token a row: the queries of a group stand as rows over its one key head, and no key is repeated.
+            # One token per row: the queries of a group are rows over its one key head, so no key is repeated.
             out = F.scaled_dot_product_attention(q.unflatten(1, (-1, self.n_groups)).squeeze(3), k, v, attn_mask=mask)
             return self.o_proj(out.flatten(1)[:, None])  # type: ignore[no-any-return]
         k = k.repeat_interleave(self.n_groups, dim=1)
@@ -102,7 +101,7 @@ class Layer(nn.Module):
 
 
 class LanguageModel(nn.Module):
-    """Embeddings in, hidden states out; `lm_head` belongs to the Thinker that owns this."""
+    """Embeddings in, hidden states out. The head (`lm_head`) belongs to `thinker.OmniThinker`."""
 
     inv_freq: Tensor
     axis: Tensor
@@ -116,7 +115,7 @@ class LanguageModel(nn.Module):
         self.fill_tables()
 
     def fill_tables(self) -> None:
-        """Compute what is not stored in checkpoints; called again for a module made on the meta device."""
+        """Compute the tables that checkpoints do not store. Called again for a module made on the meta device."""
         half = self.config.head_dim // 2
         sections = self.config.mrope_section
         axis = torch.tensor([index % 3 for index, width in enumerate(sections) for _ in range(width)])
@@ -126,7 +125,7 @@ class LanguageModel(nn.Module):
         self.register_buffer("axis", axis, persistent=False)
 
     def rotary(self, positions_3BT: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """cos and sin (B, 1, T, head_dim): each frequency turns with the axis (time, row, column) it belongs to."""
+        """cos and sin (B, 1, T, head_dim). Each frequency uses the axis (time, row, column) that it belongs to."""
         chosen_HBT = positions_3BT[self.axis].float()
         angles = (chosen_HBT * self.inv_freq[:, None, None]).permute(1, 2, 0)  # (B, T, head_dim/2)
         angles = torch.cat([angles, angles], -1)[:, None]
@@ -140,10 +139,10 @@ class LanguageModel(nn.Module):
         cache: BatchKVCache | None = None,
         slots_T: Tensor | None = None,
     ) -> Tensor:
-        """`mask` broadcasts to (B, heads, T, S), True (or 0) where token T may see S.
+        """`mask` broadcasts to (B, heads, T, S) and is True (or 0) where token T may attend to S.
 
-        With `cache` (as many rows) S counts its slots and `slots_T` (T,) says where the new keys go; a token that may
-        see itself needs its own slot in the mask.
+        With `cache` (of as many rows) S counts its slots, and `slots_T` (T,) are the slots for the new keys and values.
+        A token that may attend to itself needs its own slot in the mask. Returns hidden states (B, T, D).
         """
         cos, sin = self.rotary(positions_3BT, x_BTD.dtype)
         for index, layer in enumerate(self.layers):
@@ -152,11 +151,11 @@ class LanguageModel(nn.Module):
 
 
 def chunk_mask(chunks: Sequence[int], *, n_prefix: int, n_branch: int, device: torch.device | None = None) -> Tensor:
-    """(T, T) bool: what may see what in `[trunk | chunks … | branch]`.
+    """(T, T) bool mask of `[prefix | chunks … | branch]`, True where a row may attend.
 
-    The trunk is causal; an evidence chunk sees the trunk and itself (causally, so that appending a token never changes
-    an earlier one); the branch is causal over everything. Nano is trained with this mask and the ring serves with it:
-    since chunks do not see each other, their keys are the same whichever slots they lie in.
+    The prompt prefix is causal. A chunk attends to the prefix and to itself, causally, so that appending a token never
+    changes an earlier one. The branch is causal over everything. Nano is trained with this mask and served with it from
+    the ring: chunks do not attend to each other, so their keys are the same in any slots.
     """
     n = n_prefix + sum(chunks) + n_branch
     mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()

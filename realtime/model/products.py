@@ -1,4 +1,4 @@
-"""Products of activations with a layer's weights, as they serve: inputs as rows, narrow while decoding, adapted."""
+"""Products of activations with a layer's weights: inputs as rows, optionally 8-bit or with an adapter."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 
 LowRank = tuple[Tensor, Tensor]
-"(inputs, rank) and (rank, outputs), the scale in the second."
+"Tensors (inputs, rank) and (rank, outputs). The second includes the adapter's scale."
 
 
 Narrow = Literal["int8", "fp8"]
-"""How the weights of a decoding step are kept: whole numbers for any processor, or float8_e4m3fn (4 bits of exponent, 3
-of fraction) for cards; a CPU has to widen that for each step, which takes longer than reading the full weights."""
+"""Format of the weights of a decode step: integers for any processor, or float8_e4m3fn (4 bits of exponent, 3 of
+fraction) for GPUs. A CPU has to widen the latter for each step, which takes longer than reading the full weights."""
 LARGEST = {"int8": 127.0, "fp8": torch.finfo(torch.float8_e4m3fn).max}
 
 
 def widened(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
-    """x · (W scale), W widened on the way into the product."""
+    """x · (W · scale), with W cast to the type of x."""
     return torch.mm(x_TD, weight_DN.to(x_TD.dtype)) * scale_N
 
 
 @functools.cache
 def in_one_kernel() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Widening and product fused, so that a card reads 8 bits a weight; compiled at its first step, before a capture.
+    """Cast and product fused, so that a GPU reads 8 bits per weight. Compiled at the first step, before a capture.
 
     Not run: no machine at hand has a GPU.
     """
@@ -38,15 +38,15 @@ def of_fp8(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
 
 
 class Product:
-    """x · W (+ a bias or a residual), W with inputs as rows; in 8-bit weights where those are asked for and there."""
+    """x · W (plus a bias or a residual), with the inputs of W as rows. W may also have an 8-bit copy."""
 
     def __init__(self, weight_DN: Tensor) -> None:
         self.weight_DN = weight_DN
         self._narrow: tuple[Tensor, Tensor] | None = None
-        "(N, D) int8 or (D, N) float8_e4m3fn, and a scale (N,) for each output."
+        "The 8-bit copy: (N, D) int8 or (D, N) float8_e4m3fn, and a scale (N,) for each output."
 
     def quantise(self, kind: Narrow) -> None:
-        """Keep a copy in 8 bits, one scale an output. With int8, activations then pass in bfloat16 (its kernel)."""
+        """Make the 8-bit copy, with one scale per output. The int8 kernel needs activations in bfloat16."""
         scale_N = (self.weight_DN.float().abs().amax(0) / LARGEST[kind]).clamp(min=1e-12)
         scaled_DN = self.weight_DN.float() / scale_N
         if kind == "int8":
@@ -55,7 +55,7 @@ class Product:
             self._narrow = (scaled_DN.to(torch.float8_e4m3fn), scale_N.to(self.weight_DN.dtype))
 
     def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None, *, narrow: bool = False) -> Tensor:
-        """`narrow`: these rows are one token each of a chain, which is decoded in 8 bits if anything is."""
+        """(T, N). `narrow` uses the 8-bit copy if there is one; it is for rows of one token each."""
         if narrow and self._narrow is not None:
             weight, scale_N = self._narrow
             if weight.dtype == torch.int8:
@@ -67,7 +67,7 @@ class Product:
 
 
 class AdaptedProduct(Product):
-    """x · W + (x · A) · B: one product of several that share W, each with an adapter of its own beside it."""
+    """x · W + (x · A) · B: a product with an unmerged adapter. Several share W."""
 
     def __init__(self, shared: Product, pair: LowRank) -> None:
         super().__init__(shared.weight_DN)

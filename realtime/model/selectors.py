@@ -25,12 +25,15 @@ class TextGuide(nn.Module):
         self.gate = nn.Parameter(torch.zeros(()))
 
     def attention(self, tokens_ND: Tensor, text_QD: Tensor) -> Tensor:
-        """(…, N, Q) scores before the softmax."""
+        """(…, N, Q) attention scores before the softmax."""
         scores: Tensor = self.query(tokens_ND) @ self.key(text_QD).transpose(-1, -2)
         return scores / math.sqrt(self.key.out_features)
 
     def forward(self, tokens_ND: Tensor, text_QD: Tensor, text_valid_Q: Tensor | None = None) -> Tensor:
-        """`text_valid_Q` 0 where the text is padding (texts of several sessions in one batch); None: none is."""
+        """(…, N, D) tokens conditioned on the text.
+
+        `text_valid_Q` is 0 where the text is padding (texts of several sessions in one batch); None: nothing is.
+        """
         scores = self.attention(tokens_ND, text_QD)
         if text_valid_Q is not None:
             scores = scores + ((1 - text_valid_Q).to(scores.dtype) * MASKED)[..., None, :]
@@ -39,7 +42,7 @@ class TextGuide(nn.Module):
 
 
 class VisualSelector(TextGuide):
-    """Background tokens are conditioned on the text, then a share of them is dropped; focal tokens pass untouched."""
+    """Conditions background tokens on the text. Focal tokens pass unchanged; the caller drops background tokens."""
 
     def forward(  # type: ignore[override]
         self,
@@ -48,7 +51,7 @@ class VisualSelector(TextGuide):
         focal_N: Tensor | None = None,
         text_valid_Q: Tensor | None = None,
     ) -> Tensor:
-        """`focal_N` True where a token lies in the focal area; None: all background."""
+        """`focal_N` is True where a token lies in the focal area; None: all tokens are background."""
         guided = super().forward(tokens_ND, text_QD, text_valid_Q)
         if focal_N is None:
             return guided
@@ -56,15 +59,15 @@ class VisualSelector(TextGuide):
 
 
 class AudioExtractor(TextGuide):
-    """Audio tokens conditioned on the same text queries. None is dropped."""
+    """Conditions audio tokens on the same text. No audio token is dropped."""
 
 
 class CueProjector(nn.Module):
-    """Measured features → one token, gated like the selectors.
+    """Projects measured features to one cue token, gated like the selectors.
 
-    With `bounds` each feature first becomes the weights of `N_HATS` triangular bumps spread evenly over them (linear
-    interpolation, clamped at the ends): "above 0.5" is then one weight to learn, not a curve. Without, features enter
-    as they are.
+    With `bounds` each feature is first expanded into the weights of `N_HATS` triangular functions spread evenly over
+    them (linear interpolation, clamped at the ends). "Above 0.5" is then one weight to learn, not a curve. Without
+    `bounds` features enter unchanged.
     """
 
     N_HATS = 9
@@ -82,7 +85,7 @@ class CueProjector(nn.Module):
         return self.gate * self.layers(self.hats(features_F))  # type: ignore[no-any-return]
 
     def hats(self, features_F: Tensor) -> Tensor:
-        """(F,) → (F · N_HATS,) with `bounds`; each feature's weights sum to 1."""
+        """(F,) → (F · N_HATS,) with `bounds`, where each feature's weights sum to 1; else unchanged."""
         if self.bounds is None:
             return features_F
         low, high = self.bounds
@@ -108,7 +111,7 @@ def focal_mask(boxes: tuple[Box, ...], *, rows: int, columns: int, token_px: int
 
 
 def keep_background(focal_N: Tensor, *, drop: float, seed: int) -> Tensor:
-    """(N,) bool, True for tokens that stay: all focal ones and a random 1 − `drop` of the background.
+    """(N,) bool, True for tokens that are kept: all focal ones and a random 1 − `drop` of the background.
 
     The same seed gives the same choice on every machine (a Mersenne generator on the CPU), so a replay is identical.
     """
@@ -122,7 +125,7 @@ def keep_background(focal_N: Tensor, *, drop: float, seed: int) -> Tensor:
 
 
 def keep_attended(focal_N: Tensor, scores_NQ: Tensor, *, drop: float) -> Tensor:
-    """The paper's ablation: of the background, drop those whose best text attention is lowest."""
+    """(N,) bool like `keep_background`, dropping the tokens with the lowest text attention (the paper's ablation)."""
     background = torch.nonzero(~focal_N)[:, 0]
     n_dropped = round(drop * background.shape[0])
     order = scores_NQ.amax(-1)[background].argsort()

@@ -17,19 +17,19 @@ from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelecto
 from realtime.model.vision import VisionTower
 
 FACE_REGIONS = {"upper": slice(0, 4), "middle": slice(4, 8), "lower": slice(8, 14), "pose": slice(14, 20)}
-"""The 20 measures of a face by the token that tells them: brows and lids, cheeks to upper lip, mouth (and closed eyes),
-as `cues.CUES` lists them; then head pose (3) and the face's centre and height in the camera's frame (3)."""
+"""Cue token → its slice of a face's 20 measures. These are brows and lids, cheeks to upper lip, and mouth (with closed
+eyes), in the order of `cues.CUES`; then head pose (3), and the face's centre and height in the camera's frame (3)."""
 N_VOICE_MEASURES = 10
-"Prosody against the voice's own baseline, in the order of `VOICE_VALUES`."
+"Number of prosody measures, relative to the voice's own baseline, in the order of `VOICE_VALUES`."
 N_SCENE_MEASURES = 3
-"Brightness, saturation, number of faces / 5."
+"Number of scene measures: brightness, saturation, number of faces / 5."
 SHARE, POSE, SPREADS, LOG_PROBABILITY = (0.0, 1.0), (-1.0, 1.0), (-3.0, 3.0), (-5.0, 0.0)
-"""Ranges of what is measured: intensities, pose in 45° and place, spreads from the baseline, an expert's verdict (below
-−5 it says no more than "no"; the tail of an expert is noise)."""
+"""Ranges of the measures: intensities; pose in units of 45° and place; spreads from the baseline; an expert's
+log-probabilities (all below −5 mean "no": the tail of an expert is noise)."""
 
 
 class OmniThinker(nn.Module):
-    """Towers, language model and head: Qwen2.5-Omni's Thinker."""
+    """Qwen2.5-Omni's Thinker: towers, language model and head."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class OmniThinker(nn.Module):
 
 
 class Emotion(nn.Module):
-    """Selectors, cue projectors and experts. Parts that a checkpoint does not have are None."""
+    """EmoThinker's additions: selectors, cue projectors and experts. Parts that a checkpoint does not have are None."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ class Emotion(nn.Module):
         self.geometry_basis: Tensor
 
     def geometry(self, aligned_N936: Tensor) -> Tensor:
-        """(…, 936) aligned landmarks → whitened mesh components."""
+        """(…, 936) aligned landmarks → (…, G) whitened mesh components."""
         return (aligned_N936 - self.geometry_mean) @ self.geometry_basis
 
 
 class EmoThinker(nn.Module):
-    """The whole checkpoint."""
+    """The whole checkpoint: `thinker` and `emotion`. Attribute names are those of the stored tensors."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -94,4 +94,5 @@ class EmoThinker(nn.Module):
         return self.thinker.lm_head.weight.dtype
 
     def embed(self, ids: Tensor) -> Tensor:
+        """(…, D) embeddings of token ids."""
         return self.thinker.model.embed_tokens(ids)  # type: ignore[no-any-return]

@@ -11,7 +11,7 @@ from realtime.errors import BadModel
 
 
 class Vocabulary:
-    """A thin cover over `tokenizers`: nothing is ever added around the text that is given."""
+    """A thin wrapper around `tokenizers`. No special token is ever added to the given text."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -31,14 +31,16 @@ class Vocabulary:
             raise BadModel(f"{path} can't be read: {error}.", hint="Fetch the file again.") from error
 
     def ids(self, text: str) -> list[int]:
+        """Token ids of a text."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
     def text(self, ids: Sequence[int]) -> str:
-        """Special tokens are left out; a character whose bytes are not complete yet shows as U+FFFD."""
+        """The text of token ids, without special tokens. A character with missing bytes shows as U+FFFD."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
     def id_of(self, token: str) -> int | None:
+        """The id of one token, or None where the vocabulary lacks it."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found

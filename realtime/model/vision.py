@@ -1,7 +1,7 @@
 """Qwen2.5-Omni's vision tower restated with static shapes: same weights, same numbers, exportable.
 
-Every 112×112-px window is a slot of 64 patches, padded and key-masked, so nothing in the graph depends on the data.
-Window layers attend inside a slot, the full layers across all slots of a frame. Source:
+Every 112×112-px window is a group of 64 patches, padded and key-masked, so nothing in the graph depends on the data.
+Window layers attend inside a group, the full layers across all groups of a frame. Source:
 `transformers/models/qwen2_5_omni/modeling_qwen2_5_omni.py`, `Qwen2_5OmniVisionEncoder`.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from realtime.model.config import VisionConfig
 
 MASKED = -30000.0
-"Finite, so that half precision survives and a fully masked row is not NaN."
+"Added to masked scores. Finite, so that half precision can hold it and a fully masked row is not NaN."
 MAX_GRID = 256
 "Patches along one side for which rotary tables are kept."
 
@@ -61,7 +61,10 @@ class VisionAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, rows: int) -> Tensor:
-        """`x` (B, N, D); attention runs over groups of N / `rows` tokens; `mask` (B·rows, 1, 1, N / rows) additive."""
+        """(B, N, D) → (B, N, D). Attention runs over groups of N / `rows` tokens.
+
+        `mask` broadcasts to (B·rows, heads, N / rows, N / rows) and is added to the scores.
+        """
         batch, n, dim = x.shape
         q, k, v = (layer(x).unflatten(-1, (self.n_heads, -1)) for layer in (self.q, self.k, self.v))
         wide_q, wide_k = q.float(), k.float()
@@ -86,7 +89,7 @@ class VisionBlock(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """The published Conv3d whose kernel equals its stride: a matrix product, kept under its published name."""
+    """The published Conv3d. Its kernel equals its stride, so it is computed as a matrix product."""
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -125,7 +128,7 @@ class VisionTower(nn.Module):
         self.fill_tables()
 
     def fill_tables(self) -> None:
-        """Compute what is not stored in checkpoints; called again for a module made on the meta device."""
+        """Compute the tables that checkpoints do not store. Called again for a module made on the meta device."""
         half = self.config.hidden_size // self.config.num_heads // 2
         inv_freq = 1.0 / (10000.0 ** (torch.arange(0, half, 2, dtype=torch.float) / half))
         angles = torch.arange(MAX_GRID).float()[:, None] * inv_freq[None]
@@ -138,7 +141,7 @@ class VisionTower(nn.Module):
         return torch.cat([rows, rows], -1)[:, :, None]  # (B, N, 1, head_dim)
 
     def forward(self, patches_BNP: Tensor, positions_BN2: Tensor, valid_BN: Tensor) -> Tensor:
-        """`positions_BN2` int32 (row, column) of each patch; `valid_BN` 1 for real patches, 0 for padding."""
+        """`positions_BN2` int32 is the (row, column) of each patch. `valid_BN` is 1 for real patches, 0 for padding."""
         x = self.patch_embed(patches_BNP)
         cos, sin = self.rotary(self.cos_table, positions_BN2), self.rotary(self.sin_table, positions_BN2)
         bias = (1.0 - valid_BN.to(x.dtype)) * MASKED
@@ -155,8 +158,8 @@ class VisionTower(nn.Module):
 
 
 @dataclass(frozen=True)
-class WindowPlan:
-    """Where each patch of an h × w grid goes. Computed once per size, on the host."""
+class WindowOrder:
+    """The order of the patches of an h × w grid in the tower's input. Computed once per size, on the host."""
 
     gather_N: Tensor
     "Index into the image processor's patch order (2×2 groups, row by row), in padded window order."
@@ -167,8 +170,8 @@ class WindowPlan:
 
 
 @lru_cache(maxsize=64)
-def window_plan(rows: int, columns: int, merge: int = 2, window_tokens: int = 4) -> WindowPlan:
-    """Plan for `rows` × `columns` patches (both even). `window_tokens`: merged tokens along one window side."""
+def window_plan(rows: int, columns: int, merge: int = 2, window_tokens: int = 4) -> WindowOrder:
+    """The order for `rows` × `columns` patches (both even), `window_tokens` merged tokens along one window side."""
     token_rows, token_columns = rows // merge, columns // merge
     unit = merge * merge
     slots: list[list[int]] = []
@@ -191,4 +194,4 @@ def window_plan(rows: int, columns: int, merge: int = 2, window_tokens: int = 4)
     y = (gather // token_columns)[:, None] * merge + torch.arange(unit) // merge
     x = (gather % token_columns)[:, None] * merge + torch.arange(unit) % merge
     positions = torch.stack([y.flatten(), x.flatten()], -1) * patch_valid[:, None]
-    return WindowPlan(patch_gather, positions.to(torch.int32), patch_valid, token)
+    return WindowOrder(patch_gather, positions.to(torch.int32), patch_valid, token)

@@ -55,7 +55,6 @@ class DecodeSlot:
 
     def set_next(self, next_token: int) -> None:
         """Store the best token after those in the KV cache."""
-        """Store the best token after those in the KV cache."""
         self._pending, self._next_token = None, next_token
 
     def next_token(self) -> int | None:
@@ -66,7 +65,6 @@ class DecodeSlot:
 
     @property
     def token(self) -> int:
-        """The pending token, which the next forward pass decodes."""
         """The pending token, which the next forward pass decodes."""
         assert self._pending is not None
         return self._pending
@@ -116,7 +114,6 @@ class BatchedDecoder:
         return slot
 
     def release(self, slot: DecodeSlot) -> None:
-        """Drop the slot's pending token and free its lane."""
         """Drop the slot's pending token and free its lane."""
         if slot in self.pending:
             self.pending.remove(slot)

@@ -100,7 +100,7 @@ def test_without_memory_for_so_many_rows_passes_get_smaller_and_grow_again(
 
     def allocate(self: FusedLanguageModel, layer: object, out: Tensor, x: Tensor, *, narrow: bool) -> Tensor:
         if narrow and x.shape[0] > most and layer is self._layers[1]:
-            raise torch.OutOfMemoryError("CUDA out of cache")
+            raise torch.OutOfMemoryError("CUDA out of memory")
         return after_attention(self, layer, out, x, narrow=narrow)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FusedLanguageModel, "_after_attention", allocate)
@@ -120,7 +120,7 @@ def test_without_memory_for_a_single_row_the_one_that_asked_fails(monkeypatch: p
     expected = write(taken, 1)
 
     def full(*_: object, **__: object) -> Tensor:
-        raise torch.OutOfMemoryError("CUDA out of cache")
+        raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(FusedLanguageModel, "_after_attention", full)
@@ -141,7 +141,7 @@ def test_without_memory_for_another_window_those_that_wait_for_their_chain_are_r
 
     def allocate(self: KVCache, *shape: Any, **options: Any) -> None:
         if len(alive) >= 2:
-            raise torch.OutOfMemoryError("CUDA out of cache")
+            raise torch.OutOfMemoryError("CUDA out of memory")
         make(self, *shape, **options)
         alive.add(self)
 
