@@ -65,12 +65,18 @@ def test_memory_is_bounded_even_when_time_stands_still() -> None:
         buffer.add_frame(seen(1.0))
     assert len(buffer.window(0, end_s=1.0).frames) == 5
     assert buffer.n_crowded_out == 7
+    for _ in range(7):
+        buffer.add_speech(heard(0.0, 1.0))
+    assert len(buffer.window(0, end_s=1.0).speech) == 5
+    assert buffer.n_crowded_out == 9
 
 
 def test_clearing_forgets_at_once() -> None:
     buffer = filled(BufferSettings(), 3)
+    buffer.add_speech(heard(1.0, 2.0))
     buffer.clear()
-    assert buffer.window(0, end_s=3.0).frames == ()
+    window = buffer.window(0, end_s=3.0)
+    assert (window.frames, window.speech) == ((), ())
 
 
 def test_settings_that_cannot_work_are_refused() -> None:

@@ -25,6 +25,15 @@ def test_a_hiccup_costs_nothing_and_a_second_of_lag_one_step() -> None:
     assert set(steps(Load(), [0, 0, 3, 3, 3, 3, 0, 0, 0])) == {"nothing", "chains"}
 
 
+def test_hiccups_seconds_apart_do_not_add_up() -> None:
+    assert set(steps(Load(), [3, 0, 0, 0, 0, 0] * 4)) == {"nothing"}
+
+
+def test_steps_down_are_a_second_apart_however_large_the_lag() -> None:
+    down = steps(Load(), [9.0] * 13)
+    assert [down.index(step) / 4 for step in STEPS] == [0.0, 0.5, 1.5, 2.5]
+
+
 def test_an_unsteady_machine_is_not_trusted_at_once() -> None:
     load = Load()
     steps(load, [1.0] * 4)

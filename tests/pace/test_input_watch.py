@@ -3,8 +3,14 @@ from __future__ import annotations
 import numpy as np
 
 from realtime.pace.input_watch import InputWatch, unfinished
-from realtime.records import SpeechEvidence, VideoFrame, VoiceCues
+from realtime.records import FrameEvidence, Scene, SpeechEvidence, TokenCounts, VideoFrame, VoiceCues
 from tests.scripted import picture
+
+
+def evidence(at_s: float, *, brightness: float) -> FrameEvidence:
+    """A frame in which no face was found."""
+    tokens_ND, positions_3N = np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64)
+    return FrameEvidence(at_s, (), (), Scene(brightness, 0.5), TokenCounts(0, 1, 0), tokens_ND, positions_3N)
 
 
 def watch(*, has_video: bool = True, has_audio: bool = True) -> InputWatch:
@@ -26,6 +32,19 @@ def test_a_frozen_camera_is_told_after_five_seconds_and_when_it_lives_again() ->
     told = [(event.code, event.over, at_s) for at_s in range(9) for event in frozen.received(VideoFrame(at_s, still))]
     assert told == [("camera_frozen", False, 6)]
     assert [event.over for event in frozen.received(picture(9.0))] == [True]
+
+
+def test_of_a_covered_lens_only_the_dark_is_told() -> None:
+    covered, black = watch(), np.zeros((48, 64, 3), np.uint8)
+    told = []
+    for second in range(20):
+        told += covered.received(VideoFrame(float(second), black))
+        told += covered.seen(evidence(float(second), brightness=0.0))
+    assert [event.code for event in told] == ["too_dark"]
+    lit = watch()
+    assert [event.code for second in range(20) for event in lit.seen(evidence(float(second), brightness=0.5))] == [
+        "no_face"
+    ]
 
 
 def test_a_size_that_changes_is_no_still_picture() -> None:

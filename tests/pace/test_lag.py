@@ -37,3 +37,11 @@ def test_it_is_said_when_it_changes_and_at_most_once_a_second() -> None:
     assert said(meter, 5.2) == Lag(5.2 - 4.6, 0, 0)
     assert said(meter, 5.9, frames=1) is None
     assert said(meter, 6.2, frames=1) is not None
+
+
+def test_what_was_skipped_is_said_even_where_the_lag_stays_the_same() -> None:
+    meter = LagMeter()
+    assert said(meter, 0.0) is not None
+    assert said(meter, 2.0, frames=1) == Lag(0, 1, 0)
+    assert said(meter, 4.0, frames=1) is None
+    assert said(meter, 6.0, frames=1, windows=1) == Lag(0, 1, 1)

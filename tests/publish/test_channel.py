@@ -71,6 +71,7 @@ async def test_the_log_is_bounded_in_number_and_in_media_time() -> None:
     by_time.close()
     assert [event["seq"] for event in await drain(by_number, after=7)] == [8, 9, 10, 11, 12]
     assert [event["seq"] for event in await drain(by_time, after=8)] == [9, 10, 11, 12]
+    assert (by_number.n_dropped, by_time.n_dropped) == (7, 8)
 
 
 async def test_a_reader_too_late_is_told_what_it_missed() -> None:

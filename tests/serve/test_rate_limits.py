@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.errors import TooMany
+from realtime.serve import rate_limits
 from realtime.serve.rate_limits import MAX_ADDRESSES, Rates
 
 
@@ -50,3 +51,18 @@ def test_addresses_of_one_ipv6_network_share_and_memory_is_bounded() -> None:
     for number in range(MAX_ADDRESSES + 5):
         rates.take(f"peer {number}")
     assert len(rates._left) == MAX_ADDRESSES
+
+
+def test_ipv4_addresses_written_as_ipv6_do_not_share() -> None:
+    rates = Rates(per_s=0.001, burst=1)
+    rates.take("::ffff:192.0.2.1")
+    rates.take("::ffff:192.0.2.2")
+
+
+def test_whoever_was_quiet_for_longest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limits, "MAX_ADDRESSES", 2)
+    rates = Rates(per_s=0.001, burst=2)
+    for address in ("busy", "quiet", "busy", "new"):
+        rates.take(address)
+    with pytest.raises(TooMany):
+        rates.take("busy")
