@@ -1,5 +1,5 @@
-# `make serve` starts the server, `make test` checks everything. Each does all its own set-up on a fresh machine; stamp files
-# under .venv/.done make a second run start in seconds.
+# `make serve` starts the server, `make check` is the quick loop of a change, `make test` checks everything. Each does all its own
+# set-up on a fresh machine; stamp files under .venv/.done make a second run start in seconds.
 #
 # Wanted on the machine: Python 3.11 or 3.12 (PYTHON=… names one). Node and Chromium are fetched where there are none.
 
@@ -18,10 +18,14 @@ PAGE_PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
 
-.PHONY: serve test lint types web-test browser setup audit clean
+.PHONY: serve check test lint types web-test browser setup audit clean
 
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
+
+# The quick loop. What takes long, or needs a browser, a cluster or exported towers, is left to `make test`.
+check: lint types realtime/web_dist/index.html
+	$(BIN)/python -m pytest -m 'not (browser or gpu or long or slow)' $(ARGS)
 
 test: lint types web-test $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)

@@ -13,6 +13,15 @@ from realtime.model.checkpoint import NANO
 from realtime.records import UInt8
 from tests.ingest.media_files import room, voice, write_clip
 
+SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
+"They take half a minute: a Ray cluster, a deployment on it, exported towers."
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def logging_is_left_as_found() -> Iterator[None]:

@@ -23,6 +23,7 @@ from realtime.reason.sequence import text_positions
 from realtime.settings import ModelSettings, Settings
 from tests.scripted import ScriptedModel
 
+pytestmark = pytest.mark.slow
 IN_A_THREAD = Settings(model=ModelSettings(worker="thread"))
 
 

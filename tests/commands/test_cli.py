@@ -124,6 +124,7 @@ def test_a_model_that_is_too_large_is_said(monkeypatch: pytest.MonkeyPatch) -> N
         load_model(ModelSettings())
 
 
+@pytest.mark.slow
 def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
     """`realtime analyze FILE | head -1` used to be how one finds a BrokenPipeError traceback."""
     with realtime("analyze", str(a_recording)) as process:
@@ -135,6 +136,7 @@ def test_analyze_survives_a_reader_that_goes(a_recording: Path) -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.mark.slow
 def test_serve_names_its_address_and_ends_well_when_asked_to() -> None:
     with realtime("serve", "--port", "0", "--worker", "thread") as process:
         assert process.stdout is not None

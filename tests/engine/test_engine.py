@@ -110,6 +110,7 @@ async def test_after_a_kill_a_window_is_read_again_from_the_records_of_the_sessi
     assert (engine.restarts, engine.generation) == (1, 2)
 
 
+@pytest.mark.slow
 async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: ProcessEngine) -> None:
     async def lose_it() -> None:
         generation = engine.generation

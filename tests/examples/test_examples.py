@@ -9,6 +9,8 @@ import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from pathlib import Path
 
+import pytest
+
 from tests.serve.live_server import sender, serving, until
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,7 @@ async def test_a_question_is_asked() -> None:
         assert window["query"] == "Is this sarcasm?"
 
 
+@pytest.mark.slow
 async def test_a_recording_is_analysed(a_recording: Path) -> None:
     analysing = await example("analyze_file.py", str(a_recording))
     out, errors = await analysing.communicate()

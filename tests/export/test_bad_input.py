@@ -107,6 +107,7 @@ def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, po
     perceiver.close()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

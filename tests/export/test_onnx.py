@@ -54,6 +54,7 @@ def test_for_onnxruntime_tokens_go_into_attention_as_products_leave_them(root: P
     assert sum(node.op_type == "RotaryEmbedding" for node in nodes) == n_turned
 
 
+@pytest.mark.slow
 def test_a_stock_checkpoint_exports_without_text_and_with_an_adapter_that_reads_it(tmp_path: Path) -> None:
     """The adapter's own shapes count: selectors that only it brings are exported with it."""
     stock, adapter = tmp_path / "stock", tmp_path / "adapter"
