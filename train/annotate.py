@@ -1,13 +1,13 @@
-"""Annotate clips with chains of emotion thought (CoET), in three stages, resumable.
+"""Annotates clips with chains of emotion thought (CoET) in three stages. A run that is stopped can be resumed.
 
     python -m train.annotate IN OUT [--labels FILE]
     python -m train.annotate IN OUT --annotator measured --annotator openai --url http://HOST/v1 --endpoint-model NAME
 
-IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]), Parquet with these
-columns, or with --layout a published set (DFEW, MELD, IEMOCAP …) as its owners lay it out. OUT gets records.jsonl with
-its schema, a summary, a data set card and a page of samples. Run it again and it goes on where it stopped. Several
-`--annotator` may be named: each record keeps what all of them said, and takes the last one that passes the gate. The
-endpoint's key is read from EMOTHINKER_ANNOTATE_KEY.
+IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]), or Parquet with
+these columns, or with --layout a published set (DFEW, MELD, IEMOCAP …) in its official layout. OUT gets records.jsonl
+with its schema, a summary, a README that describes the data set, and a page of samples. The same command goes on where
+it stopped. `--annotator` may be given several times: each record keeps the answers of all annotators, and uses those of
+the last one that passes the gate. The endpoint's key is read from EMOTHINKER_ANNOTATE_KEY.
 """
 
 from __future__ import annotations
@@ -38,15 +38,17 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("input", type=Path, metavar="IN")
     args.add_argument("output", type=Path, metavar="OUT")
     args.add_argument("--labels", type=Path, help="label file, where it is not IN/labels.csv or IN/labels.jsonl")
-    args.add_argument("--layout", choices=sorted(sets.READERS), help="IN is that set as its owners publish it")
-    args.add_argument("--instruments", default="nano", metavar="MODEL", help="whose experts measure (default: nano)")
+    args.add_argument("--layout", choices=sorted(sets.READERS), help="IN is that published set in its official layout")
+    args.add_argument(
+        "--instruments", default="nano", metavar="MODEL", help="the model whose experts measure (default: nano)"
+    )
     args.add_argument("--limit", type=int, help="only so many clips")
     args.add_argument(
-        "--shard", default="0/1", metavar="I/N", help="every Nth clip from the Ith; each shard its own OUT"
+        "--shard", default="0/1", metavar="I/N", help="every Nth clip from the Ith; give each shard an OUT of its own"
     )
     args.add_argument("--seed", type=int, default=0)
     args.add_argument(
-        "--reask", type=int, default=2, help="corrections asked for before a chain is dropped (default: 2)"
+        "--reask", type=int, default=2, help="corrections to request before a chain is dropped (default: 2)"
     )
     args.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     args.add_argument("--samples", type=int, default=40, help="records on the page of samples")
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def chosen(args: argparse.Namespace) -> list[Clip]:
-    """The clips of a folder or of Parquet."""
+    """The clips of a folder, of Parquet or of a published set. Raises BadSettings or DataMissing."""
     table = parquet.is_parquet(args.input)
     if table and not args.ray and parquet.BYTES in parquet.columns(args.input):
         raise BadSettings(
@@ -78,7 +80,7 @@ def chosen(args: argparse.Namespace) -> list[Clip]:
 
 
 def published(layout: str, where: Path) -> list[Clip]:
-    """The clips of a published set. One that asks for something else than an emotion (sarcasm) labels none."""
+    """The clips of a published set. Labels that are no emotions (sarcasm) are left out."""
     read = sets.read(layout, where)
     return [replace(clip, label="" if read.question else folder.canonical(clip.label)) for clip in read.clips]
 
@@ -93,6 +95,7 @@ def write(
     samples: int,
     took: dict[str, Any],
 ) -> dict[str, Any]:
+    """Write the summary, the README and the page of samples, each complete or absent. Returns the summary."""
     records = list(store.done.values())
     of = summary.summary(records, counts, made)
     if took:
@@ -110,7 +113,7 @@ def write(
 
 
 def local_run(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
-    """All of it in this process."""
+    """A run in this process."""
     from realtime.engine.loading import load
 
     model = measuring(load(args.instruments, engine="torch"))
@@ -123,6 +126,7 @@ def local_run(args: argparse.Namespace, store: Store, made: list[Annotator]) -> 
 
 
 def annotate(args: argparse.Namespace) -> int:
+    """The command. Returns its exit code."""
     refuse_input(args.output, args.input, args.labels)
     clips = chosen(args)
     made = arguments.annotators(args)

@@ -1,8 +1,8 @@
-"""Who annotates: three stages behind one small interface, and the annotator that needs no model.
+"""The interface of annotators, with its three stages, and the annotator that needs no language model.
 
-1  describe   each modality on its own: frame by frame for vision, tone and rhythm for audio
-2  question   a hierarchical chain of questions and answers: compare, integrate, mediate
-3  think      the chain itself: focal emotion, context, atmosphere, voice; then coarse to fine, and the answer
+1  describe   describes each modality on its own: frame by frame for vision, tone and rhythm for audio
+2  question   writes questions and answers from coarse to fine: compare, integrate, mediate
+3  think      writes the chain: focal emotion, context, atmosphere, voice; then coarse to fine, and the answer
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEVELS = ("compare", "integrate", "mediate")
 
 
 class Annotator(Protocol):
-    """Each stage's answer is plain JSON; earlier answers come back in `told`."""
+    """Each stage returns plain JSON; `told` holds the results of earlier stages. A stage may raise EndpointDown."""
 
     name: str
     usage: ChatUsage
@@ -37,14 +37,14 @@ class Annotator(Protocol):
         ...
 
     async def think(self, seen: SeenClip, told: Mapping[str, Any], objections: Sequence[str]) -> dict[str, str]:
-        """The sections of the chain. `objections`: what the quality gate had against the last attempt."""
+        """The sections of the chain. `objections` are the quality gate's objections to the last attempt."""
         ...
 
     async def close(self) -> None: ...
 
 
 class MeasuredAnnotator:
-    """Says what the instruments measured, in many wordings; the same clip and seed give the same words."""
+    """Writes what was measured, in varied wording. The same clip and seed give the same words."""
 
     name = "measured"
 

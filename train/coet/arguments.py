@@ -1,4 +1,4 @@
-"""The command line of annotators: their arguments, and the annotators that these name."""
+"""The command-line arguments of annotators, and the annotators that they name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chat = parser.add_argument_group("openai")
     chat.add_argument("--url", help="of the endpoint, up to and with /v1")
     chat.add_argument("--endpoint-model", help="the model's name there")
-    chat.add_argument("--audio-url", help="another endpoint for what is heard")
+    chat.add_argument("--audio-url", help="another endpoint for the audio")
     chat.add_argument("--audio-model")
-    chat.add_argument("--text-url", help="another endpoint for the stages that argue")
+    chat.add_argument("--text-url", help="another endpoint for the stages without media (question, think)")
     chat.add_argument("--text-model")
     chat.add_argument("--concurrency", type=int, default=8)
     chat.add_argument("--timeout-s", type=float, default=120.0)
@@ -28,11 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chat.add_argument("--price-in", type=float, default=0.0, help="per million prompt tokens")
     chat.add_argument("--price-out", type=float, default=0.0)
     chat.add_argument(
-        "--hide-label", action="store_true", help="do not tell the endpoint the label; the gate still does"
+        "--hide-label", action="store_true", help="do not send the label to the endpoint; the gate still checks it"
     )
 
 
 def annotators(args: argparse.Namespace) -> list[Annotator]:
+    """The annotators in the order given. Raises BadSettings where an endpoint is not named."""
     made: list[Annotator] = []
     for name in args.annotator or ["measured"]:
         if name == "measured":

@@ -1,6 +1,6 @@
-"""Reads a chain back: whether its statements are what was measured, and its argument about what it named itself.
+"""Checks a chain: do its statements agree with the measurements, and does its argument agree with its own statements?
 
-It knows the words of the `measured` annotator (`measured.py`), which are those that nano writes.
+It knows the words of the `measured` annotator (`measured.py`), which are the words that nano writes.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from train.coet.measured import CUE_WORDS, DEGREES, EXPRESSION, VOICE_WORDS
 
 EMOTIONS = "|".join(re.escape(words[0]) for words in EXPRESSION.values())
 NAMED = re.compile(rf"\b(?:{EMOTIONS})\b")
-"An emotion as `reading` names it."
+"An emotion as `Writer.reading` names it."
 ARGUED = {name: re.compile(rf"\b({EMOTIONS}) {name}\b|\b{name} is ({EMOTIONS})\b") for name in ("face", "voice")}
-"What `fine` argues from: the emotion of each modality."
+"The emotion of each modality from which the section `fine` argues."
 
 
 def contradicts_itself(sections: Mapping[str, str]) -> bool | None:
-    """Whether the argument is about other emotions than the chain has named of face and voice.
+    """Whether the argument is about other emotions than those that the chain names for face and voice.
 
-    That is, `coarse` says that they differ where the same is named of both, or the other way round; or `fine` argues
-    from another emotion of one of them. None where no emotion of one of them is named, or more than one.
+    That is the case when `coarse` says that they differ although the same emotion is named for both, or the other way
+    round; or when `fine` argues from another emotion of one of them. The result is None where face or voice has no
+    named emotion, or more than one.
     """
     named: list[str] = []
     for name, what in (("face", "expression"), ("voice", "voice")):
@@ -43,6 +44,8 @@ def contradicts_itself(sections: Mapping[str, str]) -> bool | None:
 
 @dataclass(frozen=True)
 class Faithfulness:
+    """How many statements a chain makes about measurements, and how many of them are true."""
+
     n_statements: int
     n_true: int
 
@@ -54,7 +57,7 @@ def faithful(sections: Mapping[str, str], cues: Mapping[str, float], relative: M
     statement when the measured difference has its sign and at least half its size.
     """
     n = true = 0
-    # With several people the first is the one measured.
+    # With several people, the first one is compared with the measurements.
     text = sections.get("face", "").lower().split("person b:")[0]
     bounds = {word: (low - 0.12, high + 0.12) for (low, word), high in zip(DEGREES, (1.0, 0.72, 0.5), strict=True)}
     for cue, words in CUE_WORDS.items():

@@ -1,8 +1,8 @@
-"""The quality gate: does a chain contradict what was measured of the very clip it speaks about?
+"""The quality gate: does a chain contradict the measurements of its clip?
 
-It reads statements, not style: named cues, directions of prosody, light and colour, a missing modality, the label. What
-it does not recognise it lets pass. Each objection is a rule's name and a sentence that can be sent back to whoever
-annotated.
+It checks statements, not style: named cues, directions of prosody, light and colour, a missing modality, the label. It
+accepts what it does not recognise. Each objection has the name of a rule and a sentence that can be sent back to the
+annotator.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from train.coet.observe import SeenClip
 CUE_ABSENT = 0.12
 "A cue weaker than this cannot be called visible."
 PROSODY_AGAINST = 0.5
-"Spreads in the other direction from which a statement about pitch, loudness or rate is wrong."
+"A statement about pitch, loudness or rate is wrong from this many spreads in the other direction."
 DARK, BRIGHT = (0.5, 0.35)
 "Above the first a scene is not dark; below the second it is not bright."
 MUTED, COLOURFUL = (0.5, 0.12)
@@ -30,12 +30,14 @@ MAX_SECTION_CHARACTERS = 900
 
 @dataclass(frozen=True)
 class Objection:
+    """One contradiction."""
+
     rule: str
     text: str
 
 
 def objections(sections: Mapping[str, str], seen: SeenClip) -> list[Objection]:
-    """All that speaks against a chain; empty: it passes."""
+    """All objections to a chain; an empty list means that it passes."""
     malformed = list(_form(sections))
     if malformed:
         return malformed
@@ -87,7 +89,7 @@ def _face(sections: Mapping[str, str], seen: SeenClip) -> Iterator[Objection]:
         if said and strongest.get(cue, 0.0) < CUE_ABSENT:
             yield Objection("face cue", f"'{said}' is said, but that cue measures {strongest.get(cue, 0.0):.2f} of 1.")
     told = faithful({"face": sections["face"]}, seen.cues, {})
-    # With several people the reader cannot tell whose cue is meant, so degrees are checked for one.
+    # With several people it is not known whose cue is meant, so degrees are checked only where there is one person.
     if len(seen.whole.people) == 1 and told.n_statements > told.n_true:
         yield Objection("face degree", f"{told.n_statements - told.n_true} cue(s) are named with a wrong degree.")
 

@@ -1,8 +1,8 @@
-"""The annotator that needs no model: measured cues of one window become the seven sections of a chain.
+"""Writes the sections of a chain from the measurements of one window, without a language model.
 
-Everything it says follows from a measurement or from votes: cue intensities and head pose from the mesh, prosody
-against the voice's own baseline, brightness and saturation, the face's and the voice's vote shares and how the crowd
-settles the two. `checks.py` reads such text back.
+Every statement follows from a measurement or from votes: cue intensities and head pose from the mesh, prosody against
+the voice's own baseline, brightness and saturation, the vote shares of face and voice, and how the crowd decides
+between the two. `checks.py` checks such text.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ VOICE_WORDS = {
     "pitch_range_st": (("flatter", "livelier"), "melody"),
 }
 VOICE_STEPS = ((1.4, "much "), (0.5, ""))
-"Spreads from the voice's own mean at which a difference is named."
+"A difference is named from this many spreads from the voice's own mean."
 
 
 @dataclass(frozen=True)
@@ -64,19 +64,24 @@ class PersonSeen:
     height: float
     "Of the face, in frame heights."
     shares: Float64
-    "(7,) what observers of the face alone say."
+    "(7,) vote shares of observers who see the face alone."
 
 
 @dataclass(frozen=True)
 class VoiceHeard:
+    """The measured voice of a window."""
+
     relative: Mapping[str, float]
+    "Prosody in spreads from the voice's own baseline."
     shares: Float64
+    "(7,) vote shares of observers who hear the voice alone."
     strong: bool
+    "Whether it is played strongly."
 
 
 @dataclass(frozen=True)
 class Observation:
-    """All that is known of one window when its chain is written."""
+    """Everything that is known of one window when its chain is written."""
 
     people: Sequence[PersonSeen] = ()
     has_picture: bool = True
@@ -84,12 +89,12 @@ class Observation:
     saturation: float = 0.3
     voice: VoiceHeard | None = None
     verdict: Float64 | None = None
-    "(7,) what observers of both say; None: nothing to go by."
+    "(7,) vote shares of observers who see and hear both; None where there is neither."
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Writer:
-    """Writes chains; the same seed writes the same words."""
+    """Writes chains. The same seed writes the same words."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -116,7 +121,7 @@ class Writer:
         told = []
         for index, person in enumerate(seen.people):
             name = f"Person {chr(65 + index)}: " if len(seen.people) > 1 else ""
-            # The strongest three, told from the brows down: an order that a small model need not work out.
+            # The strongest three, from the brows down: a small model need not work out an order.
             strongest = sorted(CUE_WORDS, key=lambda cue: -person.intensities.get(cue, 0.0))[:3]
             named = [(cue, degree(person.intensities.get(cue, 0.0))) for cue in CUE_WORDS if cue in strongest]
             cues = [f"{CUE_WORDS[cue][self.rng.integers(2)]} {word}" for cue, word in named if word]
@@ -213,7 +218,7 @@ class Writer:
         if face is None:
             return f"Tendency {tendency}. {self.pick('Only the voice speaks', 'The voice is the only evidence')}."
         if face.argmax() == voice.argmax():
-            # Not "face and voice agree": a small model would go on as that begins most often, which is "disagree".
+            # Not "face and voice agree": a small model goes on with the commonest word after "voice", "disagree".
             return f"Tendency {tendency}. {self.pick('Both agree', 'Both point the same way')}."
         return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}."
 
@@ -277,7 +282,7 @@ def place(centre: tuple[float, float]) -> str:
 
 
 def intensity(seen: Observation) -> str:
-    """Slight, moderate or strong: how much the strongest cue moves, how strongly the voice is played."""
+    """Slight, moderate or strong, from the strongest cue and from how far the voice is from its baseline."""
     levels = []
     if seen.people:
         levels.append(max(seen.people[0].intensities.values(), default=0.0))
@@ -289,5 +294,5 @@ def intensity(seen: Observation) -> str:
 
 
 def as_text(sections: Mapping[str, str]) -> str:
-    """The chain as the Thinker writes it, first opening tag included."""
+    """The chain as the Thinker writes it, including the first opening tag."""
     return "".join(f"<{name}>{sections[name]}</{name}>" for name in SECTIONS)

@@ -1,4 +1,4 @@
-"""What the instruments say of a clip: the observation that chains are written from and held to."""
+"""Turns the measurements of a clip into the observation that chains are written from and checked against."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from train.readers.clip import Clip
 from train.readers.perceived import FrameSeen, Perceived, SpeechHeard
 
 TRUST_IN_LABEL = 0.75
-"Of the verdict, where a data set names a label and no votes; the rest goes by what face and voice alone say."
+"The weight of a data set's label where it has no votes; the rest is what the experts say of face and voice."
 EVEN = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
 
 
 @dataclass(frozen=True)
 class SeenClip:
-    """A clip, its media and its measurements: what an annotator is given."""
+    """The input of an annotator: a clip, its media and its measurements."""
 
     clip: Clip
     perceived: Perceived
@@ -39,13 +39,13 @@ class SeenClip:
 
     @property
     def settled(self) -> str:
-        """What the data set says of the clip: its observers' first choice, else its label; empty: neither."""
+        """The label of the data set: its observers' first choice, else its label; empty where it has neither."""
         if self.clip.votes and self.whole.verdict is not None:
             return EXPERT_LABELS[int(self.whole.verdict.argmax())]
         return self.clip.label
 
     def facts(self) -> dict[str, Any]:
-        """The measurements as they are kept with the record."""
+        """The measurements as they are stored in the record."""
         seen, window = self.whole, self.perceived.window
         return {
             "window_s": [round(window.start_s, 3), round(window.end_s, 3)],
@@ -75,7 +75,7 @@ def shares_by_label(shares_7: Float64) -> dict[str, float]:
 
 
 def observe(clip: Clip, perceived: Perceived) -> SeenClip:
-    """Join what was measured with what the data set says. The label must be one of ours, or empty."""
+    """Join the measurements with the labels of the data set. The clip's label must be in `LABELS`, or empty."""
     people = people_of(perceived.frames)
     voice = voice_of(perceived.speech)
     scenes = [seen.evidence.scene for seen in perceived.frames]
@@ -106,7 +106,7 @@ def observe(clip: Clip, perceived: Perceived) -> SeenClip:
 
 
 def people_of(frames: Sequence[FrameSeen]) -> tuple[PersonSeen, ...]:
-    """The people of the newest frame that has any; of each, the peak of every cue over the window."""
+    """The people of the newest frame that has any, each with the peak of every cue over the window."""
     newest = next((seen for seen in reversed(frames) if seen.evidence.cues), None)
     if newest is None:
         return ()
@@ -131,7 +131,7 @@ def people_of(frames: Sequence[FrameSeen]) -> tuple[PersonSeen, ...]:
 
 
 def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
-    """The voice over all stretches, each weighed by its length."""
+    """The voice over all speech segments, weighted by their lengths. None where there is no speech."""
     if not speech:
         return None
     lengths = np.array([max(part.evidence.end_s - part.evidence.start_s, 1e-3) for part in speech])
@@ -150,7 +150,10 @@ def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
 
 
 def verdict_of(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> Float64 | None:
-    """(7,) what observers of both say: their votes, else the data set's label, else what the instruments agree on."""
+    """(7,) shares for face and voice together: the observers' votes, else the data set's label, else the experts'.
+
+    None where there are neither votes nor a label nor a face or voice.
+    """
     if clip.votes:
         votes = np.array([clip.votes.get(label, 0.0) for label in EXPERT_LABELS])
         if votes.sum() > 0:

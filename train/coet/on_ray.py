@@ -1,12 +1,11 @@
-"""`python -m train.annotate --ray ADDRESS`: the same records, made by many machines (Ray Data).
+"""Annotation on many machines with Ray Data (`python -m train.annotate --ray ADDRESS`). The records are the same.
 
     clips ─► measure (decoding and cues: CPU actors) ─► annotate (GPU or endpoint actors) ─► records, written here
 
-IN is a folder with its label file, or Parquet with the same columns and, where the recordings are not on a disk that
-every node sees, their `bytes`, which only the workers read (`readers/parquet.py`). A worker that dies costs what it had
-in hand: Ray does that again elsewhere. Records are written by this process alone, each key once, so there is exactly
-one per clip whatever was done twice; run it again and only the clips without a record are measured. What endpoints were
-paid for is journalled by each actor beside the records and remembered.
+IN is a folder with its label file, or Parquet with the same columns. Where the nodes share no disk, Parquet also holds
+the recordings (`bytes`), which only the workers read (`readers/parquet.py`). When a worker dies, Ray repeats its work
+on another. Only this process writes records, one per key, even where work was repeated; the same command measures only
+the clips without a record. Each actor journals the stages that an endpoint was paid for, beside the records.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ JOURNALS = "journal-*.jsonl"
 
 
 class Measure:
-    """An actor on a CPU: a clip as a live session perceives it, or the error that it is."""
+    """An actor on a CPU: perceives clips as a live session does. A clip that fails becomes its error."""
 
     def __init__(self, instruments: str, folder: Path, wanted: Set[str]) -> None:
-        """`folder`: what the files of Parquet rows are relative to; `wanted`: the keys of those that have no record."""
+        """Files of Parquet rows are relative to `folder`; `wanted` are the keys of clips that have no record."""
         import torch
 
         from realtime.engine.loading import load
@@ -74,17 +73,17 @@ class Measure:
 
         try:
             return watch(clip.path, self._model, start_s=clip.start_s, end_s=clip.end_s)
-        # Told by the record, in `Run.one`'s words; anything a decoder can raise travels.
+        # `Run.one` writes the error into the record; decoders raise errors of many kinds.
         except Exception as error:
             return error if isinstance(error, RealtimeError) else ValueError(f"{type(error).__name__}: {error}")
 
 
 class Annotate:
-    """An actor with the annotators: beside a GPU, or waiting for endpoints, many clips at once."""
+    """An actor with the annotators, for many clips at once."""
 
     def __init__(self, args: argparse.Namespace, remembered: Mapping[tuple[str, str, str], Any]) -> None:
         self._args = args
-        self._store = Remembering(args.output, remembered)
+        self._store = ActorStore(args.output, remembered)
 
     def __call__(self, batch: Batch) -> Batch:
         work: list[tuple[Clip, Perceived | Exception]] = [pickle.loads(bytes(item)) for item in batch["seen"]]
@@ -100,7 +99,7 @@ class Annotate:
         run = Run(
             annotators=made,
             perceive=perceive,
-            store=self._store,  # type: ignore[arg-type]
+            store=self._store,
             concurrency=self._args.concurrency,
             reask=self._args.reask,
         )
@@ -111,8 +110,8 @@ class Annotate:
         return {"record": np.array(records, dtype=object), "told": np.array(told, dtype=object)}
 
 
-class Remembering:
-    """What `Run` wants of a store, in an actor: stages that were paid for are on disk before the record is done."""
+class ActorStore:
+    """The store of an actor. It journals paid stages on disk, and keeps finished records in memory (`taken`)."""
 
     def __init__(self, folder: Path, stages: Mapping[tuple[str, str, str], Any]) -> None:
         self.stages = dict(stages)
@@ -132,7 +131,7 @@ class Remembering:
 def annotate(
     args: argparse.Namespace, clips: list[Clip], store: Store, made: list[Annotator], progress: Any
 ) -> tuple[Counts, dict[str, Any]]:
-    """Every clip that has no record yet. Returns the counts and what the run took."""
+    """Annotate every clip that has no record yet. Returns the counts, and the time and cost of the run."""
     connect.join(args.ray)
     import ray
     from ray.data import ActorPoolStrategy, DataContext
@@ -148,7 +147,7 @@ def annotate(
         return counts, {"seconds": 0.0, "clips_per_s": 0.0}
     wanted: frozenset[str] = frozenset()
     if parquet.is_parquet(args.input) and parquet.BYTES in parquet.columns(args.input):
-        # Reading waits for a disk; a whole core, Ray's default, may be more than workers leave it.
+        # Reading mostly waits for the disk; the workers may leave less than a whole core, which is Ray's default.
         source = ray.data.read_parquet(
             [str(file.resolve()) for file in parquet.files(args.input)], ray_remote_args={"num_cpus": 0.1}
         )
@@ -175,7 +174,7 @@ def annotate(
     mine = {annotator.name: annotator.usage for annotator in made}
     for row in records.iter_rows():
         record = json.loads(row["record"])
-        # A block that was computed twice brings the same clip again.
+        # A block that was computed twice returns the same clip again.
         if record["key"] in store.done:
             continue
         if row["told"]:
@@ -204,7 +203,7 @@ def row_of(clip: Clip) -> Row:
 
 @contextmanager
 def on_disk(row: Row, folder: Path) -> Iterator[Clip]:
-    """The clip, its recording on this machine's disk while it is measured."""
+    """Yield the clip, with its recording on the disk of this machine until the block ends."""
     if "clip" in row:
         yield pickle.loads(bytes(row["clip"]))
         return
@@ -232,7 +231,7 @@ def join_usage(mine: ChatUsage, theirs: ChatUsage) -> None:
 
 
 def journalled(folder: Path, done: Mapping[str, Any]) -> dict[tuple[str, str, str], Any]:
-    """Stages that actors of a killed run had finished."""
+    """The stages that actors of a killed run finished, of clips that are not `done`."""
     return {
         (line["key"], line["annotator"], line["stage"]): line["value"]
         for path in folder.glob(JOURNALS)

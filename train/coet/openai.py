@@ -1,7 +1,6 @@
-"""The annotator behind any OpenAI-compatible endpoint: frames go as JPEG, speech as WAV (`input_audio`).
+"""The annotator that asks OpenAI-compatible endpoints. Frames are sent as JPEG, speech as WAV (`input_audio`).
 
-Different stages may go to different models (a captioner that hears, a vision model, a text model that argues): each has
-its own endpoint, and the third stage sends no media unless told to.
+Vision, audio and text may go to different endpoints and models. Only the first stage sends media.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ THOUGHT_TASK = (
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where each stage goes. The same object may serve several."""
+    """The client of each modality. The same client may serve several."""
 
     vision: ChatClient
     audio: ChatClient
@@ -79,10 +78,12 @@ class Endpoints:
 
 
 class OpenAIAnnotator:
+    """Its stages raise EndpointDown."""
+
     name = "openai"
 
     def __init__(self, endpoints: Endpoints, usage: ChatUsage, *, tell_label: bool = True, seed: int = 0) -> None:
-        """`tell_label`: the label is given to the third stage, which then explains it; the gate checks that it did."""
+        """With `tell_label` the third stage is given the clip's label to explain; the gate checks that it does."""
         self._endpoints = endpoints
         self._tell_label = tell_label
         self._seed = seed
@@ -93,7 +94,7 @@ class OpenAIAnnotator:
             await endpoint.close()
 
     async def describe(self, seen: SeenClip) -> dict[str, Any]:
-        """Vision and audio each on its own; a modality that is not there is not asked about."""
+        """Describe vision and audio separately. Nothing is sent for a modality that the clip lacks."""
         vision: list[dict[str, Any]] = []
         audio: list[dict[str, Any]] = []
         frames = seen.perceived.frames[:MAX_FRAMES]
@@ -135,17 +136,19 @@ class OpenAIAnnotator:
 
 
 def messages(text: str, media: Sequence[Message] = ()) -> list[Message]:
+    """The system message and one user message: the media, then the text."""
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": [*media, text_part(text)]}]
 
 
 def descriptions_text(told: Mapping[str, Any]) -> str:
+    """The first stage as text for the later ones."""
     frames = [f"at {frame['at_s']} s: {frame['text']}" for frame in told["vision"]] or ["no picture"]
     parts = [f"{part['start_s']}–{part['end_s']} s: {part['text']}" for part in told["audio"]] or ["no speech"]
     return "Vision\n" + "\n".join(frames) + "\n\nAudio\n" + "\n".join(parts)
 
 
 def measured_text(seen: SeenClip) -> str:
-    """The instruments' readings in a line: what the gate will compare with."""
+    """The measurements in a line, against which the gate will check the chain."""
     cues = [f"{name} {value:.2f}" for name, value in seen.cues.items() if value >= 0.3] or ["no facial cue above 0.3"]
     face = ", ".join(cues) if seen.whole.people else "no face in view"
     voice = ", ".join(f"{name} {z:+.1f}" for name, z in seen.relative.items()) or "no speech"

@@ -15,7 +15,7 @@ STATUSES = ("done", "dropped", "failed")
 
 
 def head(clip: Clip) -> dict[str, Any]:
-    """What every record begins with, whatever became of it."""
+    """The fields that every record has, also a failed one."""
     return {
         "v": VERSION,
         "key": clip.key,
@@ -32,10 +32,12 @@ def head(clip: Clip) -> dict[str, Any]:
 
 
 def failed(clip: Clip, reason: str, annotators: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The record of a clip that could not be annotated."""
     return {**head(clip), "status": "failed", "reason": reason, "annotators": annotators or {}}
 
 
 def judged(seen: SeenClip, status: str, reason: str, chosen: str, annotators: dict[str, Any]) -> dict[str, Any]:
+    """The record of an annotated clip, `done` or `dropped`. `chosen` names the annotator whose chain is used."""
     record = {**head(seen.clip), "status": status, "reason": reason, "annotators": annotators, "measured": seen.facts()}
     if status == "done":
         record |= {"annotator": chosen, "sections": annotators[chosen]["think"]}

@@ -1,5 +1,7 @@
-"""Annotating clip by clip: perceive, three stages per annotator, the gate, the record. Many clips wait for endpoints at
-once; one thread measures."""
+"""Annotates clip by clip: perceive, three stages per annotator, the gate, the record.
+
+Many clips wait for endpoints at the same time; one thread measures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import av
 
@@ -19,31 +21,44 @@ from train.chat import EndpointDown
 from train.coet import gate, record
 from train.coet.annotators import Annotator
 from train.coet.observe import SeenClip, observe
-from train.coet.store import DiskFull, Store
+from train.coet.store import DiskFull
 from train.readers.clip import Clip
 from train.readers.perceived import Perceived
 
 Perceive = Callable[[Clip], Perceived]
 
 
+class RecordStore(Protocol):
+    """Where a run keeps its results: `Store` on disk, or that of an actor (`on_ray.py`)."""
+
+    done: dict[str, dict[str, Any]]
+    "Finished records by key."
+    stages: dict[tuple[str, str, str], Any]
+    "Results of paid stages by key, annotator and stage."
+
+    def stage(self, key: str, annotator: str, stage: str, value: Any) -> None: ...
+
+    def finish(self, record: dict[str, Any]) -> None: ...
+
+
 @dataclass
 class Counts:
-    """What the summary says of this run."""
+    """Counts of this run for the summary."""
 
     status: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     objections: Counter[str] = field(default_factory=Counter)
-    "By rule: how often the gate had something against an attempt."
+    "How often the gate objected, by rule."
     asked_again: int = 0
     without: Counter[str] = field(default_factory=Counter)
     already_done: int = 0
 
 
 class Run:
-    """`reask`: how often an annotator may correct a chain before it is dropped."""
+    """Annotates clips, `concurrency` at a time. An annotator may correct a chain `reask` times before it is dropped."""
 
     def __init__(
-        self, *, annotators: Sequence[Annotator], perceive: Perceive, store: Store, concurrency: int, reask: int
+        self, *, annotators: Sequence[Annotator], perceive: Perceive, store: RecordStore, concurrency: int, reask: int
     ) -> None:
         self._annotators = annotators
         self._perceive = perceive
@@ -54,7 +69,7 @@ class Run:
         self.counts = Counts()
 
     async def all(self, clips: Iterable[Clip], progress: Callable[[], object]) -> None:
-        """Every clip that has no record yet. Raises DiskFull; what was finished before stays."""
+        """Annotate every clip that has no record yet. Raises DiskFull; records that were finished stay."""
         todo = []
         for clip in clips:
             if clip.key in self._store.done:
@@ -82,7 +97,7 @@ class Run:
             progress()
 
     async def one(self, clip: Clip) -> dict[str, Any]:
-        """The record of one clip, whatever happens to it."""
+        """The record of one clip: done, dropped or failed."""
         if clip.label and clip.label not in LABELS:
             return self._failed(clip, "label", f"The label '{clip.label}' is none of {', '.join(LABELS)}.")
         try:
@@ -91,7 +106,7 @@ class Run:
             seen = observe(clip, perceived)
         except RealtimeError as error:
             return self._failed(clip, error.code, str(error))
-        # A damaged file fails in the decoder's, the converter's or the instruments' own words.
+        # What a damaged file raises in the decoder, the converter or the measurements.
         except (av.FFmpegError, OSError, ValueError, RuntimeError, MemoryError) as error:
             return self._failed(clip, "unreadable", f"{type(error).__name__}: {error}")
         self.counts.without["sound"] += not perceived.has_sound
@@ -101,7 +116,7 @@ class Run:
         told: dict[str, Any] = {}
         for annotator in self._annotators:
             told[annotator.name] = await self._annotate(annotator, seen)
-        # The last annotator named is the one that is wanted; those before it stand in for it.
+        # The last annotator named is preferred; the others are used where it fails.
         good = [name for name, said in told.items() if "failed" not in said and not said["objections"]]
         if good:
             return record.judged(seen, "done", "", good[-1], told)
@@ -117,7 +132,7 @@ class Run:
         return record.failed(clip, reason)
 
     async def _annotate(self, annotator: Annotator, seen: SeenClip) -> dict[str, Any]:
-        """What one annotator says in three stages; a stage that an earlier run finished is not asked again."""
+        """The three stages of one annotator. A stage that an earlier run finished is not requested again."""
         said: dict[str, Any] = {}
         try:
             for stage in ("describe", "question"):
@@ -157,6 +172,6 @@ class Run:
             case _:
                 value = await annotator.think(seen, told, objections)
         if annotator.usage.requests:
-            # Only what was paid for is worth a write of its own; measuring again is cheaper.
+            # Only paid results are journalled; measuring again is cheaper than a write.
             self._store.stage(key, annotator.name, name, value)
         return value

@@ -1,12 +1,12 @@
-"""A run's folder: records that are whole or absent, and a journal of stages, so that a killed run loses nothing.
+"""The folder of a run: records that are complete or absent, and a journal of stages. A killed run loses nothing.
 
     records.jsonl         one line per clip, written when it is done, dropped or failed
-    journal.jsonl         one line per finished stage of a clip not yet in records.jsonl: what an endpoint was paid for
+    journal.jsonl         one line per paid stage of a clip that is not yet in records.jsonl
     record.schema.json    JSON Schema of a record
     run.json              the settings of this run
     summary.json  README.md  samples.html      written at the end, and when the run is stopped
 
-A line that a kill cut short is cut off at the next start.
+A line that a kill left incomplete is cut off at the next start.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from realtime.errors import RealtimeError
 
 PAUSES_S = (1.0, 5.0, 30.0)
-"Before writing again when the disk is full: another program may free it."
+"Pauses between attempts to write to a full disk, which another program may free."
 
 
 class DiskFull(RealtimeError):
@@ -31,13 +31,13 @@ class DiskFull(RealtimeError):
 
 
 class Lines:
-    """A JSON-lines file that is appended to, a whole line at a time."""
+    """A JSON-lines file to which whole lines are appended."""
 
     def __init__(self, path: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._path = path
         self._sleep = sleep
         self.n_cut = 0
-        "Bytes of a line that was never finished, cut off at the start."
+        "Bytes of an unfinished last line, which was cut off."
         if path.exists():
             self._mend()
 
@@ -57,7 +57,7 @@ class Lines:
                 yield json.loads(line)
 
     def append(self, value: Any) -> None:
-        """Durable when it returns. Raises DiskFull, with nothing of the line left behind."""
+        """Write one line; it is on disk when this returns. Raises DiskFull and leaves no part of the line behind."""
         line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
         for pause_s in (*PAUSES_S, None):
             size = self._path.stat().st_size if self._path.exists() else 0
@@ -82,6 +82,8 @@ class Lines:
 
 
 class Store:
+    """The records of a run by key (`done`), and the journalled stages of clips without one (`stages`)."""
+
     def __init__(
         self, folder: Path, *, retry_failed: bool = False, sleep: Callable[[float], None] = time.sleep
     ) -> None:
@@ -107,16 +109,17 @@ class Store:
         temporary.replace(self.folder / "records.jsonl")
 
     def stage(self, key: str, annotator: str, stage: str, value: Any) -> None:
-        """Remember what one stage gave."""
+        """Journal the result of one stage."""
         self.journal.append({"key": key, "annotator": annotator, "stage": stage, "value": value})
         self.stages[key, annotator, stage] = value
 
     def finish(self, record: dict[str, Any]) -> None:
+        """Append the record of a clip. Raises DiskFull."""
         self.records.append(record)
         self.done[record["key"]] = record
 
     def close(self) -> None:
-        """Stages of finished records need not be remembered."""
+        """Remove the stages of finished records from the journal."""
         open_lines = [
             {"key": key, "annotator": annotator, "stage": stage, "value": value}
             for (key, annotator, stage), value in self.stages.items()

@@ -1,4 +1,4 @@
-"""What a run leaves for people: a summary, a data set card, and a page of samples to look at."""
+"""What a run writes for people to read: a summary, a README for the data set, and a page of samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THUMB_PX = 200
 
 
 def summary(records: Sequence[Mapping[str, Any]], counts: Counts, annotators: Sequence[Annotator]) -> dict[str, Any]:
-    """Over the whole folder: what is there. Over this run: what it took."""
+    """Counts over the whole folder, and counts and costs of this run (`this_run`)."""
     status = Counter(record["status"] for record in records)
     labels = Counter(record["clip"]["label"] or "(none)" for record in records if record["status"] == "done")
     reasons = Counter(record["reason"][:160] for record in records if record["status"] != "done")
@@ -45,7 +45,7 @@ def summary(records: Sequence[Mapping[str, Any]], counts: Counts, annotators: Se
 
 
 def as_text(of: Mapping[str, Any], stopped: str = "") -> str:
-    """The summary in a few lines."""
+    """The summary in a few lines, for the terminal. `stopped` says why the run ended early."""
     run, status = of["this_run"], of["status"]
     lines = [
         f"{of['records']} records: {status.get('done', 0)} done, {status.get('dropped', 0)} dropped, "
@@ -71,6 +71,7 @@ def as_text(of: Mapping[str, Any], stopped: str = "") -> str:
 
 
 def readme(of: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """README.md of the data set, from the summary and the settings of the run."""
     labels = "\n".join(f"| {label} | {n} |" for label, n in of["labels"].items())
     reasons = "\n".join(f"- {n} × {reason}" for reason, n in of["reasons"].items()) or "- none"
     used = "\n".join(f"- `{name}`: {value}" for name, value in settings.items())
@@ -101,7 +102,7 @@ The clips themselves are not part of this folder, and their licence stays their 
 
 
 def samples_page(records: Sequence[Mapping[str, Any]], n: int, seed: int = 0) -> str:
-    """A self-contained page: chosen records with a frame, all annotators' words and the gate's objections."""
+    """A self-contained HTML page: `n` random records with a frame, all annotators' texts and the gate's objections."""
     pool = list(records)
     random.Random(seed).shuffle(pool)
     shown = sorted(pool[:n], key=lambda record: (record["status"] != "done", record["key"]))
@@ -122,6 +123,7 @@ dt {{ font-weight: 600 }} dd {{ margin: 0 0 .3rem }} img {{ max-width: 200px; bo
 
 
 def article(record: Mapping[str, Any]) -> str:
+    """The HTML of one record."""
     e = html.escape
     picture = thumbnail(record["clip"])
     image = f'<img alt="a frame of the clip" src="{picture}">' if picture else "no picture"
@@ -137,6 +139,7 @@ def article(record: Mapping[str, Any]) -> str:
 
 
 def stages(said: Mapping[str, Any]) -> str:
+    """The HTML of one annotator's three stages."""
     e, lines = html.escape, []
     for part in said.get("describe", {}).get("vision", []):
         lines.append(f"<p>{part['at_s']} s: {e(part['text'])}</p>")
@@ -152,7 +155,7 @@ def stages(said: Mapping[str, Any]) -> str:
 
 
 def thumbnail(clip: Mapping[str, Any]) -> str:
-    """A frame near the middle as a data URL; empty where there is none."""
+    """A frame near the middle of the clip as a data URL; empty where the clip has no picture."""
     try:
         with av.open(str(Path(clip["path"]))) as file:
             if not file.streams.video:
