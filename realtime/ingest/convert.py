@@ -1,54 +1,47 @@
-"""Decoded frames of any format into the program's arrays: upright RGB, and 16-kHz mono sound."""
+"""Decoded pictures of any format into the program's arrays: upright RGB in standard dynamic range."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, UInt8
+from realtime.ingest import hdr
+from realtime.records import UInt8
 
 
 def to_rgb(frame: av.VideoFrame, *, max_side_px: int, pixel_aspect: Fraction | None = None) -> UInt8:
-    """(H, W, 3) uint8, turned upright as the display matrix says, pixels square, no side longer than `max_side_px`."""
+    """(H, W, 3) uint8, turned and mirrored as the display matrix says, pixels square, tone-mapped where it is HDR.
+
+    No side is longer than `max_side_px`.
+    """
     width, height = float(frame.width * (pixel_aspect or 1)), float(frame.height)
     scale = min(1.0, max_side_px / max(width, height))
-    scaled = frame.reformat(format="rgb24", width=max(1, round(width * scale)), height=max(1, round(height * scale)))
-    rgb_HW3 = np.asarray(scaled.to_ndarray(), np.uint8)
-    # Phones write the sensor's rows and a matrix that says how the phone was held; its degrees turn as rot90 does.
-    return np.ascontiguousarray(np.rot90(rgb_HW3, k=round(frame.rotation / 90)))
+    size = {"width": max(1, round(width * scale)), "height": max(1, round(height * scale))}
+    if frame.color_trc in hdr.TRANSFERS:
+        # 16 bits, as eight are too few before the curve is straightened.
+        wide_HW3 = frame.reformat(format="rgb48le", **size).to_ndarray()
+        rgb_HW3 = hdr.tone_map(np.asarray(wide_HW3, np.uint16), frame.color_trc)
+    else:
+        rgb_HW3 = np.asarray(frame.reformat(format="rgb24", **size).to_ndarray(), np.uint8)
+    return _upright(rgb_HW3, frame)
 
 
-class MonoResampler:
-    """One track's sound at 16 kHz mono, across changes of format in the middle."""
+def _upright(rgb_HW3: UInt8, frame: av.VideoFrame) -> UInt8:
+    """The picture as it is meant to be seen.
 
-    def __init__(self) -> None:
-        self._resampler: av.AudioResampler | None = None
-        self._format: tuple[str, str, int] | None = None
-
-    def push(self, frame: av.AudioFrame, *, start_s: float) -> Iterator[AudioChunk]:
-        """The sound of a frame that begins at `start_s`; a few milliseconds stay inside until the next one."""
-        sound = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if self._resampler is None or sound != self._format:
-            yield from self.flush()
-            self._resampler, self._format = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ), sound
-        frame.pts, frame.time_base = round(start_s * frame.sample_rate), Fraction(1, frame.sample_rate)
-        yield from map(_chunk, self._resampler.resample(frame))
-
-    def flush(self) -> Iterator[AudioChunk]:
-        """What the resampler still holds."""
-        if self._resampler is not None:
-            yield from map(_chunk, self._resampler.resample(None))
-            self._resampler = None
-
-
-def _chunk(frame: av.AudioFrame) -> AudioChunk:
-    assert frame.pts is not None, "pushed with a stamp"
-    assert frame.time_base is not None, "pushed with a time base"
-    samples_N = np.asarray(frame.to_ndarray()[0], np.float32)
-    # Broken float streams decode to NaN and to samples far beyond full scale.
-    if not np.isfinite(samples_N).all():
-        samples_N = np.nan_to_num(samples_N)
-    return AudioChunk(start_s=float(frame.pts * frame.time_base), samples_N=samples_N.clip(-1.0, 1.0))
+    Phones store the sensor's rows, and a matrix that says how the phone was held; front cameras mirror with it. A
+    stored pixel (x, y) belongs at (a·x + c·y, b·x + d·y), with the matrix in rows of a, b, 0 and c, d, 0
+    (ISO/IEC 14496-12, 8.2.2; libavutil/display.h).
+    """
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return np.ascontiguousarray(rgb_HW3)
+    a, b, _, c, d = struct.unpack_from("<5i", bytes(matrix))
+    x, y = a, d
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        rgb_HW3, x, y = rgb_HW3.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(rgb_HW3[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])
