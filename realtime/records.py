@@ -108,13 +108,26 @@ class ClockTick:
 
 
 @dataclass(frozen=True, slots=True)
+class InputState:
+    """A state of the input that a person can do something about, when it begins and when it is over."""
+
+    code: str
+    "Stable word for programs, such as `no_face`."
+    message: str
+    "What is wrong, or that it is over, in plain words."
+    hint: str
+    "What the person can do; empty when the state is over."
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SourceEnded:
     """The source gives nothing more. It is the last item, unless the source was cancelled or closed from our side."""
 
     reason: str
 
 
-Item = VideoFrame | SpeechStarted | SpeechSoFar | SpeechSegment | ClockTick | SourceEnded
+Item = VideoFrame | SpeechStarted | SpeechSoFar | SpeechSegment | ClockTick | InputState | SourceEnded
 "Everything that a source gives to a session."
 
 
@@ -281,19 +294,6 @@ class ReasonDone:
     sections: Mapping[str, str]
     answer: Answer
     timings_ms: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class InputState:
-    """A state of the input that a person can do something about, when it begins and when it is over."""
-
-    code: str
-    "Stable word for programs, such as `no_face`."
-    message: str
-    "What is wrong, or that it is over, in plain words."
-    hint: str
-    "What the person can do; empty when the state is over."
-    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)

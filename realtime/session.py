@@ -267,6 +267,8 @@ class Session:
                 await self._take_speech(item)
             case ClockTick(at_s):
                 await self._take_time(at_s)
+            case InputState():
+                self._tell([item])
             case SourceEnded(reason):
                 await self._take_end(reason)
             case _:

@@ -22,7 +22,16 @@ from typing import Any
 from realtime.engine.start import started
 from realtime.ingest.media import MediaSource
 from realtime.observe.metrics import Metrics, rss_mb
-from realtime.records import ClockTick, Item, SourceEnded, SpeechSegment, SpeechSoFar, SpeechStarted, VideoFrame
+from realtime.records import (
+    ClockTick,
+    InputState,
+    Item,
+    SourceEnded,
+    SpeechSegment,
+    SpeechSoFar,
+    SpeechStarted,
+    VideoFrame,
+)
 from realtime.roles import Engine, Model
 from realtime.session import Session
 from realtime.settings import Settings
@@ -89,7 +98,7 @@ def later(item: Item, by_s: float) -> Item:
             return replace(item, start_s=item.start_s + by_s, end_s=item.end_s + by_s)
         case SpeechSoFar(segment):
             return replace(item, segment=replace(segment, start_s=segment.start_s + by_s, end_s=segment.end_s + by_s))
-        case SourceEnded():
+        case InputState() | SourceEnded():
             return item
 
 

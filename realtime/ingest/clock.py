@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 class Timeline:
     """The media times of one track of a recording, from its stamps.
 
     Stamps may be missing, go back (a clip joined from several) or leap (a broken muxer): the track then goes on where
-    it was, and `n_rebased` counts it. What comes out never decreases.
+    it was, and `n_rebased` counts it. Where a track leaps to a time that another one has reached without a leap, it has
+    a hole, however long, and keeps its stamps. What comes out never decreases.
     """
 
     BACK_S = 0.5
     "A stamp this much earlier than its forerunner is a new beginning; less is disorder and is clamped."
     LEAP_S = 60.0
-    "A longer hole than this is a broken stamp."
+    "A longer hole than this is a broken stamp, unless another track vouches for it."
+    BESIDE_S = 10.0
+    "Tracks of one recording are stored at most this far apart (FFmpeg's `max_interleave_delta`)."
 
-    def __init__(self, zero_s: float) -> None:
+    def __init__(self, zero_s: float, others: Sequence[Timeline] = ()) -> None:
+        """`others`: of the same recording, made before this one; they learn of each other."""
         self._offset_s = -zero_s
         self._at_s = 0.0
         self._expected_s = 0.0
+        self._others = list(others)
         self.n_rebased = 0
+        for other in others:
+            other._others.append(self)
 
     @property
     def expected_s(self) -> float:
@@ -31,13 +39,29 @@ class Timeline:
     def place(self, stamp_s: float | None, *, duration_s: float) -> float:
         """The media time of a frame that is stamped `stamp_s` (None: no stamp) and lasts `duration_s`."""
         at_s = self._expected_s if stamp_s is None else stamp_s + self._offset_s
-        if not self._at_s - self.BACK_S <= at_s <= self._expected_s + self.LEAP_S:
-            self._offset_s += self._expected_s - at_s
-            self.n_rebased += 1
-            at_s = self._expected_s
+        if stamp_s is not None and not self._follows(at_s):
+            self._rebase(stamp_s)
+            at_s = stamp_s + self._offset_s
         self._at_s = max(at_s, self._at_s)
         self._expected_s = self._at_s + duration_s
         return self._at_s
+
+    def _follows(self, at_s: float) -> bool:
+        if at_s < self._at_s - self.BACK_S:
+            return False
+        return at_s <= self._expected_s + self.LEAP_S or any(
+            abs(other.expected_s - at_s) <= self.BESIDE_S for other in self._others
+        )
+
+    def _rebase(self, stamp_s: float) -> None:
+        """Let `stamp_s` follow what came before, as far beside the other tracks as its own stamps say."""
+        self.n_rebased += 1
+        for other in self._others:
+            ahead_s = stamp_s + other._offset_s - self._expected_s
+            if other.n_rebased and -self.BACK_S <= ahead_s <= self.BESIDE_S:
+                self._offset_s = other._offset_s
+                return
+        self._offset_s = self._expected_s - stamp_s
 
 
 class ArrivalClock:

@@ -9,26 +9,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from realtime.errors import NotMedia
+from realtime.ingest import tracks
 from realtime.ingest.clock import Timeline
-from realtime.ingest.convert import MonoResampler, to_rgb
+from realtime.ingest.convert import to_rgb
+from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import Interleaver
 from realtime.ingest.sampler import Sampler
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
-from realtime.records import AudioChunk, ClockTick, Item, SourceEnded, VideoFrame
+from realtime.records import AudioChunk, ClockTick, InputState, Item, SourceEnded, VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ SKEW_S, LIVE_SKEW_S = 2.0, 0.3
 "How far one track may run ahead of the other while the order stays exact."
 # FFmpeg takes text files of some endings for terminal art, which would then be "watched".
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf"})
+LFS_POINTER = b"version https://git-lfs"
 CONVERT_HINT = "Play it in a video player to see whether it is damaged, or convert it: ffmpeg -i IN OUT.mp4"
 
 
@@ -48,11 +51,14 @@ class MediaSource:
         self.live = url.startswith(RTSP)
         self._container = container
         self._ingest = ingest
-        # What has no decoder has no codec context; a song's cover art is a video track of one picture.
-        self._video = next((s for s in container.streams.video if s.codec_context and not _is_cover(s)), None)
-        audio = next((s for s in container.streams.audio if s.codec_context), None)
+        self._video = tracks.choose_video(container)
+        audio = tracks.choose_audio(container, None if self.live else file_url(url))
         self._streams = [stream for stream in (self._video, audio) if stream is not None]
         self.has_video, self.has_audio = self._video is not None, audio is not None
+        self._choices = [
+            *(tracks.describe_choice("video", container.streams.video, self._video.index) if self._video else ()),
+            *(tracks.describe_choice("audio", container.streams.audio, audio.index) if audio else ()),
+        ]
         self._cutter = SpeechCutter(speech)
         self._items: Iterator[Item] = self._in_order()
         self._stopping = threading.Event()
@@ -115,8 +121,11 @@ class MediaSource:
         if (first := next(packets, None)) is None:
             return
         zero_s = self._zero_s(first)
-        pictures, sounds = _Pictures(self._video, zero_s, self._ingest), _Sounds(zero_s)
+        pictures = _Pictures(self._video, zero_s, self._ingest)
+        sounds = _Sounds(Timeline(zero_s, [pictures.timeline]))
         order = Interleaver([stream.type for stream in self._streams], skew_s=LIVE_SKEW_S if self.live else SKEW_S)
+        for state in self._choices:
+            order.add(0.0, state)
         for packet in itertools.chain([first], packets):
             for frame in self._decode(packet):
                 if isinstance(frame, av.VideoFrame):
@@ -127,6 +136,8 @@ class MediaSource:
                     yield from order.reached("video", at_s)
                 elif isinstance(frame, av.AudioFrame):
                     yield from self._listen(sounds.take(frame), order)
+                    for state in sounds.noticed():
+                        order.add(self._cutter.heard_s, state)
         end_s = max(pictures.timeline.expected_s, sounds.timeline.expected_s)
         if end_s > 0.0:
             yield from self._listen(sounds.flush(), order)
@@ -204,9 +215,9 @@ class _Pictures:
 class _Sounds:
     """The audio track at 16 kHz mono."""
 
-    def __init__(self, zero_s: float) -> None:
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
         self._resampler = MonoResampler()
-        self.timeline = Timeline(zero_s)
 
     def take(self, frame: av.AudioFrame) -> Iterator[AudioChunk]:
         start_s = self.timeline.place(_stamp_s(frame), duration_s=frame.samples / frame.sample_rate)
@@ -215,18 +226,58 @@ class _Sounds:
     def flush(self) -> Iterator[AudioChunk]:
         return self._resampler.flush()
 
+    def noticed(self) -> Iterator[InputState]:
+        return self._resampler.noticed()
+
 
 def _stamp_s(frame: av.VideoFrame | av.AudioFrame) -> float | None:
     stamp = frame.pts if frame.pts is not None else frame.dts
     return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
 
 
-def _is_cover(stream: VideoStream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
 def _name(url: str) -> str:
     return url.rsplit("@")[-1] if url.startswith(RTSP) else Path(url).name
+
+
+def file_url(path: str) -> str:
+    """The path as FFmpeg reads it for certain: without the prefix, a name with a colon is a protocol to it."""
+    return path if path.startswith(RTSP) else f"file:{path}"
+
+
+def refuse_unfinished(path: Path) -> None:
+    """Raises NotMedia for files that stand for a recording and are none: FFmpeg would only speak of invalid data."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(LFS_POINTER))
+            if head == LFS_POINTER:
+                raise NotMedia(
+                    f"{path.name} is a git-LFS pointer: the recording itself was not fetched.", "Run: git lfs pull"
+                )
+            if head[4:8] == b"ftyp" and not _has_index(file):
+                raise NotMedia(
+                    f"{path.name} was never finished: its index (moov) is missing, as after a crash or a full disk.",
+                    "Record again, or try a repair tool such as untrunc with another recording of the same device.",
+                )
+    except OSError:
+        # Whatever is wrong with the path, opening it says so.
+        return
+
+
+def _has_index(file: BinaryIO) -> bool:
+    """Whether one of the outermost boxes of an MP4 file is `moov` or `moof` (ISO/IEC 14496-12, 4.2), or `meta` of a
+    picture."""
+    file.seek(0)
+    while len(head := file.read(8)) == 8:
+        size, kind = int.from_bytes(head[:4], "big"), head[4:]
+        if kind in (b"moov", b"moof", b"meta"):
+            return True
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big") - 8
+        if size < 8:
+            # 0 is "to the end of the file"; less than a header is damage, which FFmpeg may get around.
+            return size != 0
+        file.seek(size - 8, os.SEEK_CUR)
+    return False
 
 
 def check(url: str, ingest: IngestSettings) -> None:
@@ -238,7 +289,7 @@ def _open_container(url: str, ingest: IngestSettings) -> InputContainer:
     """Raises NotMedia, saying why."""
     if url.startswith(RTSP):
         options, protocols = {"rtsp_transport": "tcp"}, "rtsp,rtp,udp,tcp,tls,crypto"
-    elif "://" in url:
+    elif "://" in url and not Path(url).exists():
         raise NotMedia(
             f"{url.split('://')[0]}:// addresses are not read.",
             "Give a file's path or an rtsp:// address; download first.",
@@ -246,9 +297,12 @@ def _open_container(url: str, ingest: IngestSettings) -> InputContainer:
     else:
         # A playlist must not make the program fetch what it names.
         options, protocols = {}, "file,crypto,data"
+        refuse_unfinished(Path(url))
     try:
         container = av.open(
-            url, options=options | {"protocol_whitelist": protocols}, timeout=(OPEN_TIMEOUT_S, ingest.peer_silent_s)
+            file_url(url),
+            options=options | {"protocol_whitelist": protocols},
+            timeout=(OPEN_TIMEOUT_S, ingest.peer_silent_s),
         )
     except FileNotFoundError as error:
         raise NotMedia(f"There is no file {url}.", "Check the path.") from error

@@ -31,7 +31,8 @@ from aiortc.mediastreams import MediaStreamError
 
 from realtime.errors import BadOffer
 from realtime.ingest.clock import ArrivalClock
-from realtime.ingest.convert import MonoResampler, to_rgb
+from realtime.ingest.convert import to_rgb
+from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import TICK_S
 from realtime.ingest.relay import ice_servers
 from realtime.ingest.sampler import Sampler
@@ -39,7 +40,16 @@ from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.stagger import Stagger
-from realtime.records import ClockTick, Item, SourceEnded, SpeechSegment, SpeechSoFar, SpeechStarted, VideoFrame
+from realtime.records import (
+    ClockTick,
+    InputState,
+    Item,
+    SourceEnded,
+    SpeechSegment,
+    SpeechSoFar,
+    SpeechStarted,
+    VideoFrame,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +71,7 @@ class RawFrame:
     frame: av.VideoFrame
 
 
-Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick
+Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick | InputState
 
 
 async def answer(
@@ -259,6 +269,8 @@ class WebRtcSource:
             for chunk in resampler.push(frame, start_s=self._place(stamp_s, "audio")):
                 for speech in self._cutter.push(chunk):
                     self._outbox.put(speech)
+            for state in resampler.noticed():
+                self._outbox.put(state)
             self._tick(self._cutter.heard_s)
 
     def _place(self, stamp_s: float, kind: str) -> float:

@@ -16,6 +16,7 @@ from scipy.signal import lfilter
 from realtime.records import (
     SAMPLE_RATE_HZ,
     ClockTick,
+    InputState,
     Item,
     SourceEnded,
     SpeechSegment,
@@ -37,6 +38,7 @@ class Received:
     clock_s: list[float] = field(default_factory=list)
     order: list[tuple[str, float]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    states: list[InputState] = field(default_factory=list)
 
     async def all_of(self, source: Source) -> None:
         """Take the items of the source, each at once, until it ends."""
@@ -59,6 +61,8 @@ class Received:
                 self.order.append(("end", item.end_s))
             case ClockTick(at_s):
                 self.clock_s.append(at_s)
+            case InputState():
+                self.states.append(item)
             case SourceEnded(reason):
                 self.reasons.append(reason)
 

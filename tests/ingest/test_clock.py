@@ -32,6 +32,40 @@ def test_joined_clips_go_on_and_disorder_never_goes_back() -> None:
     assert timeline.n_rebased == 1
 
 
+def test_a_hole_of_one_track_beside_another_is_a_hole_however_long() -> None:
+    pictures = Timeline(zero_s=0.0)
+    sounds = Timeline(zero_s=0.0, others=[pictures])
+    for second in range(300):
+        pictures.place(float(second), duration_s=1.0)
+    assert [sounds.place(stamp_s, duration_s=1.0) for stamp_s in (0.0, 299.0)] == [0.0, 299.0]
+    assert sounds.n_rebased == 0
+
+
+def test_tracks_that_leap_together_stay_together() -> None:
+    """The sound leaps first, and its stamps are 40 ms behind those of the pictures on both sides of the leap."""
+    pictures = Timeline(zero_s=0.0)
+    sounds = Timeline(zero_s=0.0, others=[pictures])
+    pictures.place(0.0, duration_s=1.0)
+    sounds.place(0.04, duration_s=1.0)
+    assert sounds.place(90_001.04, duration_s=1.0) == pytest.approx(1.04)
+    assert pictures.place(90_001.0, duration_s=1.0) == pytest.approx(1.0)
+    assert pictures.place(90_002.0, duration_s=1.0) == pytest.approx(2.0)
+
+
+def test_joined_clips_keep_their_tracks_beside_each_other() -> None:
+    """The pictures of the second clip come before the last sound of the first, as files are interleaved."""
+    pictures = Timeline(zero_s=0.0)
+    sounds = Timeline(zero_s=0.0, others=[pictures])
+    for second in range(100):
+        pictures.place(float(second), duration_s=1.0)
+    for second in range(99):
+        sounds.place(float(second), duration_s=1.0)
+    assert pictures.place(0.0, duration_s=1.0) == 100.0
+    assert sounds.place(99.0, duration_s=1.0) == 99.0
+    assert sounds.place(0.0, duration_s=1.0) == 100.0
+    assert pictures.place(1.0, duration_s=1.0) == 101.0
+
+
 def test_live_tracks_are_pinned_to_their_arrival() -> None:
     """RTP stamps start anywhere; this track's first frame came 0.3 s after the session's first packet."""
     clock = ArrivalClock()

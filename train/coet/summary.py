@@ -8,12 +8,12 @@ import io
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import av
 from PIL import Image
 
+from realtime.ingest.media import file_url
 from realtime.reason.prompt import SECTIONS
 from realtime.records import LABELS
 from train.coet.annotators import Annotator
@@ -157,7 +157,7 @@ def stages(said: Mapping[str, Any]) -> str:
 def thumbnail(clip: Mapping[str, Any]) -> str:
     """A frame near the middle of the clip as a data URL; empty where the clip has no picture."""
     try:
-        with av.open(str(Path(clip["path"]))) as file:
+        with av.open(file_url(clip["path"])) as file:
             if not file.streams.video:
                 return ""
             start_s, end_s = clip["start_s"] or 0.0, clip["end_s"]

@@ -1,0 +1,166 @@
+"""One track's sound as the program hears it: 16 kHz mono, at the level of the voice in it, without an offset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from scipy.signal import lfilter
+
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, InputState
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = {"FL": 1.0, "FR": 1.0, "DL": 1.0, "DR": 1.0, "FC": 2**0.5, "LFE": 0.0, "LFE2": 0.0}
+"Of a channel in the mix, by FFmpeg's names: the front of ITU-R BS.775, whose centre is 3 dB over left and right."
+SURROUND = 2**-0.5
+"Weight of every named channel that is not at the front, 3 dB below left and right (BS.775)."
+UNNAMED = 1.0
+"Weight of a channel whose place nobody knows: channels of an interface, say."
+HEARD = 1e-3
+"A channel whose peak is this share of the loudest one's, or more, carries sound. Others do not water down the mix."
+FORGET_S = 1.0
+"How long a stretch of sound counts towards the correlation of two channels."
+OPPOSED, AGREED = -0.5, -0.2
+"""Correlation at which one channel is taken to be the other one inverted, and at which it is not any more. Rooms and
+spaced microphones stay above −0.3."""
+OFFSET, OFFSET_S = 0.01, 0.25
+"""A mean of the sound this far from zero, over this time, is an offset of the sound card. Voices stay below 0.003, so
+sound without an offset passes unchanged, sample for sample."""
+POLE = 1.0 - 2.0 * np.pi * 20.0 / SAMPLE_RATE_HZ
+"Of the filter that takes an offset away, drifting or not: its corner is at 20 Hz, two octaves below a voice."
+
+INVERTED = InputState(
+    "inverted_channel",
+    "One of the two sound channels is the other one inverted: mixed, they would cancel each other.",
+    "One channel is heard alone. Check the cable or the interface: one plug is wired the other way round.",
+)
+OFFSET_SEEN = InputState(
+    "sound_offset",
+    "The sound is shifted away from zero (a DC offset), as some sound cards do.",
+    "The offset is taken away. Another input or interface would be better.",
+)
+
+
+class MonoResampler:
+    """One track's sound at 16 kHz mono, across changes of format in the middle."""
+
+    def __init__(self) -> None:
+        self._resampler: av.AudioResampler | None = None
+        self._format: tuple[str, str, int] | None = None
+        self._mixer = ChannelMixer(())
+        self._offset = OffsetFilter()
+        self._noticed: set[str] = set()
+
+    def push(self, frame: av.AudioFrame, *, start_s: float) -> Iterator[AudioChunk]:
+        """The sound of a frame that begins at `start_s`; a few milliseconds stay inside until the next one."""
+        sound = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or sound != self._format:
+            yield from self.flush()
+            # Mixed here, not by FFmpeg: its mix of two channels with floats is 3 dB above one of them.
+            self._resampler, self._format = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ), sound
+            self._mixer = ChannelMixer([channel.name for channel in frame.layout.channels])
+        frame.pts, frame.time_base = round(start_s * frame.sample_rate), Fraction(1, frame.sample_rate)
+        yield from map(self._chunk, self._resampler.resample(frame))
+
+    def flush(self) -> Iterator[AudioChunk]:
+        """What the resampler still holds."""
+        if self._resampler is not None:
+            yield from map(self._chunk, self._resampler.resample(None))
+            self._resampler = None
+
+    def noticed(self) -> Iterator[InputState]:
+        """What is wrong with the sound, each once, as soon as it is known."""
+        for state, holds in ((INVERTED, self._mixer.inverted), (OFFSET_SEEN, self._offset.seen)):
+            if holds and state.code not in self._noticed:
+                self._noticed.add(state.code)
+                logger.info("%s", state.message)
+                yield state
+
+    def _chunk(self, frame: av.AudioFrame) -> AudioChunk:
+        assert frame.pts is not None, "pushed with a stamp"
+        assert frame.time_base is not None, "pushed with a time base"
+        # Packed, as PyAV 18 crashes on eight planes.
+        samples_CN = np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
+        # Broken float streams decode to NaN and to samples far beyond full scale.
+        if not np.isfinite(samples_CN).all():
+            samples_CN = np.nan_to_num(samples_CN)
+        samples_N = self._offset.push(self._mixer.mix(samples_CN.clip(-1.0, 1.0)))
+        return AudioChunk(start_s=float(frame.pts * frame.time_base), samples_N=samples_N.clip(-1.0, 1.0))
+
+
+class ChannelMixer:
+    """Mixes the channels of one track to one, at the level that the same voice has when it is alone in one channel.
+
+    The weights are those of ITU-R BS.775, divided by their sum over the channels that carry sound, so that a voice in
+    all channels, or in one of them with the others empty, keeps its level and nothing clips.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """`names`: of the channels, as FFmpeg calls them."""
+        self._weights_C = np.array([_weight(name) for name in names], np.float32)
+        if not self._weights_C.any():
+            self._weights_C = np.ones_like(self._weights_C)
+        self._peaks_C = np.zeros(len(names), np.float32)
+        self._products = np.zeros(3)
+        "Running sums of left · left, right · right and left · right."
+        self.inverted = False
+        "Whether one of two channels is the other one inverted at the moment."
+
+    def mix(self, samples_CN: Float32) -> Float32:
+        """(C, N) float32 in −1…1 to (N,) float32."""
+        if len(samples_CN) == 1:
+            return np.asarray(samples_CN[0])
+        self._peaks_C = np.maximum(self._peaks_C, np.abs(samples_CN).max(axis=1, initial=0.0))
+        heard_C = self._peaks_C >= HEARD * self._peaks_C.max(initial=0.0)
+        weights_C = np.where(heard_C, self._weights_C, 0.0)
+        if not weights_C.any():
+            weights_C = heard_C.astype(np.float32)
+        pair = np.flatnonzero(weights_C)
+        if len(pair) == 2:
+            louder = self._louder_of_opposed(samples_CN[pair])
+            if louder is not None:
+                return np.asarray(samples_CN[pair[louder]])
+        return np.asarray(weights_C @ samples_CN / weights_C.sum(), np.float32)
+
+    def _louder_of_opposed(self, pair_2N: Float32) -> int | None:
+        """Index of the louder channel where the two are opposed; None where they can be mixed."""
+        left_N, right_N = pair_2N.astype(np.float64)
+        kept = 0.5 ** (pair_2N.shape[1] / (FORGET_S * SAMPLE_RATE_HZ))
+        self._products = kept * self._products + (left_N @ left_N, right_N @ right_N, left_N @ right_N)
+        left, right, both = self._products
+        if left > 0.0 and right > 0.0:
+            self.inverted = both / (left * right) ** 0.5 < (AGREED if self.inverted else OPPOSED)
+        return int(right > left) if self.inverted else None
+
+
+class OffsetFilter:
+    """Takes a DC offset away once there is one; sound without an offset passes as it is."""
+
+    def __init__(self) -> None:
+        self._sum = self._n = 0.0
+        self._state_1 = np.zeros(1)
+        self.seen = False
+
+    def push(self, samples_N: Float32) -> Float32:
+        """(N,) float32; the next samples of the track."""
+        if not self.seen:
+            kept = max(0.0, 1.0 - len(samples_N) / (OFFSET_S * SAMPLE_RATE_HZ))
+            self._sum = kept * self._sum + float(samples_N.sum(dtype=np.float64))
+            self._n = kept * self._n + len(samples_N)
+            self.seen = self._n >= 0.02 * SAMPLE_RATE_HZ and abs(self._sum / self._n) > OFFSET
+            if not self.seen:
+                return samples_N
+            # The filter starts as if the offset had always been there, so that it begins without a click.
+            self._state_1 = np.array([-self._sum / self._n])
+        passed_N, self._state_1 = lfilter([1.0, -1.0], [1.0, -POLE], samples_N.astype(np.float64), zi=self._state_1)
+        return np.asarray(passed_N, np.float32)
+
+
+def _weight(name: str) -> float:
+    if name in WEIGHTS:
+        return WEIGHTS[name]
+    return SURROUND if name[:1] in "BSTW" and name.isalpha() else UNNAMED
