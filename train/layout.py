@@ -1,10 +1,10 @@
-"""A window as one training sequence: its evidence, its label branches and its chain in one forward pass.
+"""Lay out a window as one training sequence: evidence, label branches and chain, for one forward pass.
 
     prompt prefix | chunks | state <label> WORD | (face) state <label> WORD | (voice) state <label> WORD | state <face>…
 
-Nano's drawn windows and annotated clips are laid out by this module. Serving's own functions place the evidence, hide a
-modality from a branch and word the branches, so that training cannot drift from serving. No branch sees another.
-What serving gives a branch carries no loss, like the prompt prefix.
+This module lays out nano's drawn windows and annotated clips. Serving's own functions place the evidence, hide a
+modality from a branch and write the branches' text, so that training cannot drift from serving. No branch sees another.
+Tokens that serving gives carry no loss: the prompt prefix, the state, opening tags and first-look labels.
 
 `tests/train/test_layout.py` and `tests/train/test_tuning.py` compare the label branches with what `Reasoner` answers
 for the same window.
@@ -78,7 +78,7 @@ class TrainingSequence:
 def lay_out(
     model: EmoThinker, vocabulary: Vocabulary, window: Window, tokens: WindowTokens, question: prompt.Question
 ) -> TrainingSequence:
-    """Prompt prefix and evidence, no branch yet."""
+    """Lay out prompt prefix and evidence, without a branch yet."""
     evidence = assemble(model, vocabulary, window, question, tokens)
     x_TD = evidence.x_ND
     return TrainingSequence(
@@ -95,7 +95,7 @@ def lay_out(
 
 
 def append(model: EmoThinker, sequence: TrainingSequence, branch: TrainingBranch) -> TrainingSequence:
-    """The sequence with one more branch, which sees the evidence and itself."""
+    """Append a branch, which sees the evidence and itself."""
     start, n = sequence.n_tokens, len(branch.ids)
     ids = torch.tensor(branch.ids)
     seen = branch_mask(sequence.evidence, n, hidden=HIDDEN.get(branch.name))
@@ -177,7 +177,7 @@ class TokenLosses:
 
 
 def token_losses(model: EmoThinker, hidden_BTD: Tensor, sequences: Sequence[TrainingSequence]) -> TokenLosses:
-    """Only places that carry loss reach the head: a vocabulary's width times all evidence would not fit."""
+    """Run the head on places that carry loss alone. Logits of all evidence would not fit into memory."""
     rows, targets, weights, is_chain = [], [], [], []
     for index, sequence in enumerate(sequences):
         at = torch.nonzero(sequence.targets_T != IGNORED)[:, 0]

@@ -26,9 +26,9 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
 from train.merge import write_model
+from train.tuning.initial_model import EXPERTS, as_loaded, emotion_json, save_additions, with_warmup
 from train.tuning.model import Trainee
 from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, train
-from train.tuning.start import EXPERTS, as_loaded, emotion_json, save_additions, with_warmup
 
 TARGETS = r"thinker\.model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 "The language model's own products, and nothing of the towers."

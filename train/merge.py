@@ -25,8 +25,8 @@ from realtime.model.config import EMOTION_CONFIG
 from realtime.model.thinker import EmoThinker
 from realtime.outputs import refuse_input
 from train.command import run_command
+from train.tuning.initial_model import emotion_json
 from train.tuning.run import write_json
-from train.tuning.start import emotion_json
 
 SHARD_BYTES = 4_000_000_000
 CARRIED = ("*.json", "*.txt", "*.jinja", "*.model")

@@ -17,9 +17,9 @@ from realtime.model import checkpoint
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
+from train.tuning.initial_model import EXPERTS, as_loaded, save_additions, with_additions
 from train.tuning.model import Trainee
 from train.tuning.run import common_arguments, leave_group, precision, train
-from train.tuning.start import EXPERTS, as_loaded, save_additions, with_additions
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:

@@ -22,8 +22,8 @@ from train.layout import IGNORED, hidden_states
 from train.readers.perceived import watch
 from train.tuning import tiny
 from train.tuning.data import AnnotatedWindow, Balanced, data_sha256
+from train.tuning.initial_model import as_loaded, save_additions, with_additions
 from train.tuning.model import Trainee
-from train.tuning.start import as_loaded, save_additions, with_additions
 
 # Nine runs of a stage, each a fresh process: a minute and a half of two free cores.
 pytestmark = pytest.mark.timeout(1800)

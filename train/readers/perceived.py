@@ -1,8 +1,8 @@
-"""A recording as a live session perceives it: one window of frames and speech, with what a training step needs again.
+"""A clip as a live session perceives it: one window of frames and speech, with what a training step needs again.
 
-The clip goes through `realtime`'s own reader, segmenter and perception, as `realtime analyze` does it. What the cue
-projectors were given is kept as it was given (`FrameSeen.cues`, `SpeechHeard.cues`), so that training calls the same
-functions with the same arguments, with gradients.
+The clip goes through serving's own reader, segmenter and perception, as in `realtime analyze`. The arguments of the cue
+projectors are kept (`FrameSeen.cues`, `SpeechHeard.cues`), so that training can call the same functions with the same
+arguments, with gradients.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from train.readers.recording import read_recording
 
 @dataclass(frozen=True)
 class FrameSeen:
-    """One frame of the window."""
+    """One frame of the window, without tokens, with the inputs of its tokens."""
 
     evidence: FrameEvidence
     rgb_HW3: UInt8
@@ -57,7 +57,7 @@ class FrameSeen:
 
 @dataclass(frozen=True)
 class SpeechHeard:
-    """One stretch of speech of the window."""
+    """One speech segment of the window, without tokens, with the inputs of its tokens."""
 
     evidence: SpeechEvidence
     samples_N: Float32
@@ -67,7 +67,7 @@ class SpeechHeard:
 
 @dataclass(frozen=True)
 class Perceived:
-    """The window a clip is annotated and trained as: up to 8 s, ending where its last speech or its picture ends."""
+    """The window that stands for a clip: up to 8 s. It ends with the last speech, without speech with the picture."""
 
     window: Window
     frames: tuple[FrameSeen, ...]
@@ -76,7 +76,7 @@ class Perceived:
     has_sound: bool
     length_s: float
     notes: tuple[str, ...] = ()
-    "What was wrong with the file and could be lived with."
+    "Damage of the file that reading could go on after."
 
 
 class CueKeepingPerception:
@@ -121,13 +121,13 @@ class CueKeepingPerception:
 
 
 def lean(evidence: Any) -> Any:
-    """Without its tokens: training makes them again, with gradients."""
+    """The evidence without its tokens, which training makes again with gradients."""
     nothing_N3 = {"tokens_ND": np.zeros((0, 0), np.float32), "positions_3N": np.zeros((3, 0), np.int64)}
     return replace(evidence, **nothing_N3)
 
 
 def plain(value: Any) -> Any:
-    """A copy whose tensors are ordinary ones: those made in inference mode take part in no gradient."""
+    """A copy with ordinary float32 tensors. Tensors made in inference mode could not take part in a gradient."""
     if isinstance(value, Tensor):
         return value.detach().clone().float() if value.is_floating_point() else value.detach().clone()
     if isinstance(value, Mapping):
@@ -164,7 +164,7 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
     for heard in speech:
         buffer.add_speech(heard.evidence)
     window = buffer.window(0, min(until_s, span[1]))
-    # The buffer bounds how many items it keeps, so what the window holds is asked of the window.
+    # The buffer drops items when there are too many, so only the window knows what it holds.
     held = {id(evidence) for evidence in (*window.frames, *window.speech)}
     return Perceived(
         window=window,
@@ -178,7 +178,7 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
 
 
 class NoTowers:
-    """Towers that make tokens of zeros: for who wants the measurements of a clip and makes its tokens later."""
+    """Towers that make tokens of zeros, for clips that are only measured now and get their tokens later."""
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
@@ -197,11 +197,11 @@ class NoTowers:
 
 
 def measuring(model: LoadedModel) -> LoadedModel:
-    """The model with its instruments and without its towers' work."""
+    """The model with its measurements and experts, and with towers that do no work."""
     towers: Towers = NoTowers(model.weights.config.text.hidden_size)
     return replace(model, towers=towers)
 
 
 def log_mel(heard: SpeechHeard) -> Tensor:
-    """(128, T) of a stretch, as the tower hears it."""
+    """(128, T) log-mel of a speech segment, the input of the audio tower."""
     return torch.from_numpy(preprocess.log_mel(heard.samples_N))

@@ -1,1 +1,1 @@
-"""What warm-up and CoT-LoRA share: the model in training, its sequences, its data, the run."""
+"""What warm-up and CoT-LoRA share: the model in training, its data, and the run."""

@@ -1,11 +1,11 @@
-"""What one CoT-LoRA step costs at real shapes, with random weights: tokens/s, memory, model FLOPs utilisation.
+"""Measure what one CoT-LoRA step costs at real shapes with random weights: tokens/s, memory, FLOPs utilisation.
 
     python -m train.tuning.bench --shape tiny|3b|7b [--tokens 2500] [--frames 8] [--steps 5] [--json FILE]
 
-One window: the frozen vision tower over its frames, the language model over its tokens with gradient checkpointing,
-loss on the chain's places, AdamW on the adapter. Model FLOPs count each frozen product twice (forward, and the gradient
-of its input; 4 per weight and token) and not what is computed again; the ceiling is the card's dense bf16 peak. Ends in
-one JSON line.
+A step is one window: the frozen vision tower over its frames, the language model over its tokens with gradient
+checkpointing, the loss on the chain's tokens, and AdamW on the adapter. Model FLOPs count each frozen product twice,
+for the forward pass and for the gradient of its input (4 per weight and token), and leave out recomputation. The
+ceiling is the GPU's dense bf16 peak. The command prints one JSON line.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from train.tuning.model import recompute
 PEAK_TFLOPS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "RTX 4090": 165, "A10": 125, "RTX 3090": 71}
 "Dense bf16, from the makers' data sheets."
 N_ANSWER = 400
-"Places that carry loss: a chain and three label words."
+"Number of tokens that carry loss: a chain and three label words."
 SIDE_PATCHES = 32
 
 
 def shape(name: str) -> ModelConfig:
-    """Qwen2.5-Omni's published shapes; `tiny` is for trying the command."""
+    """The configuration of a published shape of Qwen2.5-Omni; `tiny` is for trying the command."""
     if name == "tiny":
         text = TextConfig(512, 64, 128, 2, 4, 2, mrope_section=(2, 3, 3))
         vision = VisionConfig(2, 32, 48, 2, 64, (1,))
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--peak-tflops", type=float, help="of this card, where it is not known here")
+    parser.add_argument("--peak-tflops", type=float, help="peak of this GPU, if it is not in the list")
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

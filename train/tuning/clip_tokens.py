@@ -1,4 +1,4 @@
-"""The tokens of an annotated clip, made with gradients by the graphs and cue projectors that serve a session."""
+"""Make the tokens of an annotated clip with gradients, by the graphs and cue projectors that serve a session."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class ClipTokens:
         self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor)
 
     def make(self, clip: Perceived, text_QD: Tensor, draw: int) -> WindowTokens:
-        """`text_QD`: the text query that the selectors attend to. `draw` seeds what is random."""
+        """The tokens of all frames and utterances.
+
+        `text_QD`: the text query that the selectors attend to. `draw` seeds the random choices.
+        """
         rng = np.random.default_rng(draw)
         switches = ALL_CUES
         if self._cues_off:
@@ -40,7 +43,7 @@ class ClipTokens:
         return WindowTokens(frames, [self._utterance(part, text_QD, switches) for part in clip.speech])
 
     def _frames(self, frames: tuple[FrameSeen, ...], text_QD: Tensor, draw: int, switches: CueSwitches) -> list[Tokens]:
-        """All frames of the window are one batch of the vision tower."""
+        """Tokens of all frames, from one batch of the vision tower."""
         drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
         given = []
         for number, frame in enumerate(frames):
@@ -72,12 +75,12 @@ class ClipTokens:
         ]
 
     def _cues(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
-        """Recorded arguments on the model's device, without the switches: each step has its own."""
+        """Recorded keyword arguments on the model's device, without the switches, which each step draws anew."""
         return {name: moved(value, self._model.device) for name, value in recorded.items() if name != "switches"}
 
 
 def moved(value: Any, device: torch.device) -> Any:
-    """A copy whose tensors are on `device`; lists, tuples and dataclasses are followed."""
+    """A copy of `value` with all tensors on `device`, also those within lists, tuples and dataclasses."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, list | tuple):

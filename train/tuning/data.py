@@ -1,4 +1,4 @@
-"""Annotated records as training examples: perceived once, kept on disk, drawn so that rare emotions come up."""
+"""Annotated records as training examples: perceived once, cached on disk, and drawn so that rare emotions come up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CACHE_VERSION = 2
 
 
 def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[dict[str, Any]]:
-    """Records that have a chain, in the order they were written. Raises BadSettings when there is none."""
+    """Read the records that have a chain, in the order they were written. Raises BadSettings when there is none."""
     records = []
     for folder in folders:
         file = folder / "records.jsonl" if folder.is_dir() else folder
@@ -46,7 +46,7 @@ def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[d
 
 
 def data_sha256(records: Sequence[dict[str, Any]]) -> str:
-    """Of what is learnt from: which stretch of which clip, its label, its chain. Where the clips lie does not count."""
+    """Hash what is learnt: the stretch of each clip, its label and its chain. The clips' paths do not count."""
     digest = hashlib.sha256()
     for record in records:
         clip = {name: value for name, value in record["clip"].items() if name != "path"}
@@ -57,7 +57,7 @@ def data_sha256(records: Sequence[dict[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class AnnotatedWindow:
-    """One window, what is to be said of it, and the seed of what is random in this step."""
+    """One window with the chain and labels it teaches, and the seed of the random choices of this step."""
 
     perceived: Perceived
     sections: Mapping[str, str]
@@ -71,10 +71,10 @@ class AnnotatedWindow:
 
 
 class AnnotatedWindows(Dataset[AnnotatedWindow]):
-    """Items are addressed by (record, draw): the draw decides what is random, so a resumed run repeats it exactly."""
+    """Items are addressed by (record, draw). The draw seeds what is random, so a resumed run repeats it exactly."""
 
     def __init__(self, records: Sequence[dict[str, Any]], model: LoadedModel, cache: Path, *, seed: int) -> None:
-        """`model`: with its instruments, and towers or not (`perceived.measuring`)."""
+        """`model` measures the clips; its towers are not needed (`perceived.measuring`)."""
         self.records = list(records)
         self._model = model
         self._cache = cache
@@ -83,13 +83,16 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         kept = {name: getattr(view, name) for name in ("frame_px", "grey_face_px", "dilation_patches", "face_geometry")}
         self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics], sort_keys=True)
         self.left_out: dict[str, str] = {}
-        "Key → why a clip cannot be used."
+        "Key of a record → why its clip cannot be used."
 
     def __len__(self) -> int:
         return len(self.records)
 
     def prepare(self, *, quiet: bool = False) -> None:
-        """Perceive what is not in the cache yet; clips that can no longer be read are left out, and why is kept."""
+        """Perceive what is not in the cache yet. Clips that cannot be read are left out (`left_out`).
+
+        Raises BadSettings if no clip can be read.
+        """
         self._cache.mkdir(parents=True, exist_ok=True)
         usable = []
         for record in tqdm(self.records, unit="clip", desc="perceive", disable=True if quiet else None):
@@ -129,8 +132,10 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
 
 
 def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[str, str]:
-    """The word each label branch learns. Where observers or instruments gave shares it is drawn from them: over many
-    draws the model learns the shares."""
+    """Draw the word that each label branch learns from the shares of observers or experts.
+
+    Over many draws the model learns the shares.
+    """
     rng = np.random.default_rng(draw)
     clip, measured = record["clip"], record["measured"]
     people, voice = measured["people"], measured["voice"]
@@ -149,9 +154,10 @@ def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[s
 
 
 class Balanced(Sampler[tuple[int, int]]):
-    """Each epoch as many draws as there are records; a label is drawn by the root of how rare it is, `power` 0.5.
+    """As many draws per epoch as there are records. The weight of a label is its frequency to the power of −`power`.
 
-    `power` 0 takes every record once, 1 all labels equally often. The order depends on seed and epoch alone.
+    With `power` 0 every record comes once, with 1 all labels come equally often. The order depends on seed and epoch
+    alone.
     """
 
     def __init__(self, labels: Sequence[str], *, power: float, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a training run starts: a published folder (or nano), with EmoThinker's additions made where it has none."""
+"""The model a training run starts from: a published folder or nano, with EmoThinker's additions made if it has none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realtime.records import LABELS
 from realtime.towers.torch_runtime import TorchTowers
 
 EXPERTS = ("face_expert", "voice_expert", "geometry_")
-"Parts of `emotion.` that were trained by themselves and stay as they are."
+"Parts of `emotion.` that were trained separately and stay as they are."
 
 
 def emotion_json(folder: Path) -> dict[str, Any]:
@@ -35,15 +35,15 @@ def with_additions(
     ring: bool | None,
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
-    """The folder's model with selectors, and cue projectors over nano's experts; where new, shut (gates 0).
+    """The folder's model with selectors, and with cue projectors over nano's experts; and its emothinker.json.
 
-    Also what its emothinker.json has to say. A folder that has additions already keeps them.
+    New additions have gates of 0, so they change nothing yet. A folder that has additions already keeps them.
     """
     model = checkpoint.load(folder, dtype=dtype)
     emotion = emotion_json(folder)
     if not model.config.emotion.selector_dim:
         nano = emotion_json(checkpoint.NANO)
-        # How instruments are read comes with the instruments; how frames are cut and asked about is the folder's own.
+        # Settings of the experts come with nano's experts; those of frames and prompt are the folder's own.
         read = {"face_geometry", "voice_statistics"}
         emotion = {name: value for name, value in nano.items() if cues and name in read} | emotion
         emotion |= {"selector_dim": selector_dim, "first_look": True}
@@ -66,14 +66,14 @@ def nano_instruments() -> dict[str, torch.Tensor]:
 
 
 def with_warmup(folder: Path, warmup: Path, *, dtype: torch.dtype) -> tuple[EmoThinker, dict[str, Any]]:
-    """The folder's model with what `train.warmup` made of its additions."""
+    """The folder's model with the additions that `train.warmup` trained."""
     model = checkpoint.load(folder, adapter=warmup, dtype=dtype)
     model.emotion.float()
     return model, emotion_json(warmup)
 
 
 def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:
-    """As `loading.load` gives it; the reasoner is there for its query alone."""
+    """The model as `loading.load` gives it. Its reasoner is used for the query embeddings alone."""
     name = folder.name
     return LoadedModel(
         name, "torch (training)", LABELS, Reasoner(model, Vocabulary.read(folder)), model, TorchTowers(model)
@@ -81,7 +81,7 @@ def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:
 
 
 def save_additions(model: EmoThinker, emotion: dict[str, Any], folder: Path) -> None:
-    """emothinker.json and emothinker.safetensors; nothing for a model without additions."""
+    """Write emothinker.json and emothinker.safetensors; nothing for a model without additions."""
     from safetensors.torch import save_file
 
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.emotion.state_dict().items()}

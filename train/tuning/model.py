@@ -1,4 +1,4 @@
-"""The model in training: EmoThinker as it serves, with a forward that gives the loss of annotated windows."""
+"""The model in training: EmoThinker as it serves, with a forward pass that gives the loss of annotated windows."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from train.tuning.data import AnnotatedWindow
 
 
 def recompute(model: EmoThinker) -> None:
-    """Turn gradient checkpointing on: layers keep their inputs alone and are computed again on the way back."""
+    """Turn on gradient checkpointing: a layer keeps its input alone and is computed again in the backward pass."""
     for layer in model.thinker.model.layers:
         layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 class Trainee(nn.Module):
-    """`net` is an EmoThinker, or peft's cover over one."""
+    """The trained module. `net` is an EmoThinker, or a peft model that wraps one."""
 
     def __init__(
         self, net: nn.Module, vocabulary: Vocabulary, *, label_share: float = 0.5, cues_off: float = 0.05
@@ -62,7 +62,7 @@ class Trainee(nn.Module):
         return self._clip_tokens[0]
 
     def forward(self, examples: Sequence[AnnotatedWindow]) -> dict[str, Tensor]:
-        """`loss`, and its parts for the curves: `chain` and `label`, each per example."""
+        """`loss`, and its parts `chain` and `label` for the curves, each as a mean over the examples."""
         sequences = self.sequences(examples)
         losses = token_losses(self.thinker, hidden_states(self.thinker, sequences), sequences)
         each = losses.nll_N * losses.weights_N / len(sequences)
@@ -70,7 +70,7 @@ class Trainee(nn.Module):
         return {"loss": each.sum(), "chain": each[chain].sum().detach(), "label": each[~chain].sum().detach()}
 
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
-        """Windows with their chains. Labels that a chain is told are the model's own, as it is by now."""
+        """Lay out windows with their chains. First-look labels are those of the model as it is at this step."""
         asked = [self.with_labels(example) for example in examples]
         looks: list[dict[str, tuple[str, ...]]] = [{}] * len(examples)
         if self.thinker.config.emotion.first_look:
@@ -79,7 +79,7 @@ class Trainee(nn.Module):
         return [self.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
 
     def with_labels(self, example: AnnotatedWindow) -> TrainingSequence:
-        """Evidence and label branches: what a first look reads."""
+        """Lay out evidence and label branches, from which the first look is read."""
         model, vocabulary, question = self.thinker, self._vocabulary, prompt.Question()
         query = vocabulary.ids(prompt.query_text(model.config.emotion.prompt, question))
         text_QD = model.embed(torch.tensor(query, device=model.device)).detach()
@@ -94,7 +94,7 @@ class Trainee(nn.Module):
     def with_chain(
         self, sequence: TrainingSequence, example: AnnotatedWindow, looked: Mapping[str, tuple[str, ...]]
     ) -> TrainingSequence:
-        """The same with the chain, which is told the labels `looked` before its sections."""
+        """Append the chain, which is given the labels `looked` before its sections."""
         branch = chain_branch(self._vocabulary, example.window, example.sections, looked)
         n_learnt = sum(weight > 0 for weight in branch.weights)
         weights = [weight / max(1, n_learnt) for weight in branch.weights]
@@ -103,7 +103,7 @@ class Trainee(nn.Module):
     def first_looks(
         self, asked: Sequence[TrainingSequence], windows: Sequence[Window]
     ) -> list[dict[str, tuple[str, ...]]]:
-        """The likeliest label of each branch, by its first token, as each window's chain is told it."""
+        """For each window the labels that its chain is given: the likeliest of each branch, by its first token."""
         hidden, labels = hidden_states(self.thinker, asked), prompt.Question().labels
         first = [self._vocabulary.ids(label)[0] for label in labels]
         looks = []

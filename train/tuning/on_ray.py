@@ -1,17 +1,16 @@
-"""A training program under Ray Train: the same program, the same flags, the same loss curve as under torchrun.
+"""Run a training program under Ray Train, with the same flags and the same loss curve as under torchrun.
 
     torchrun --nproc-per-node 4 -m train.lora FLAGS
     python -m train.tuning.on_ray --workers 4 [--address A] [--gpu] train.lora FLAGS
     python -m train.tuning.on_ray --workers 2:4 [--address A] [--gpu] train.lora FLAGS      as many as fit
 
-Ray Train starts the workers, sets RANK, WORLD_SIZE and the rest as torchrun does, and opens the process group; each
-calls the program's `main`. When a worker or its node dies all of them are started again, at most `--failures` times,
-and go on from the newest whole checkpoint in OUT, as the program does when it is called again. OUT and the records have
-to be where every node sees them.
+Ray Train starts the workers, sets RANK, WORLD_SIZE and the other variables that torchrun sets, and opens the process
+group. Each worker calls the program's `main`. When a worker or its node dies, all workers are started again, at most
+`--failures` times, and continue from the newest complete checkpoint in OUT. Every node has to see OUT and the records.
 
-With a range of workers a lost node is not waited for: those that are left do its share. A step takes the same windows
-in whatever number of processes (`--accumulate` is counted for the most of them), so its loss stays the same; a number
-that cannot share them equally is not taken.
+With a range of workers the run does not wait for a lost node; the others do its share. A step takes the same windows
+whatever the number of processes, so its loss stays the same (`--accumulate` holds for the largest number). A number
+that does not divide the windows of a step is not used.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ from train.command import run_command
 
 PROGRAMS = ("train.lora", "train.warmup")
 ANSWER_S = 90.0
-"For a node to begin a process and answer."
+"How long a node may take to start a process and answer."
 
 
 class TrainingLost(RealtimeError):
-    """Workers died more often than was allowed for. The same command goes on from the newest checkpoint."""
+    """Workers died more often than `--failures` allows. The same command continues from the newest checkpoint."""
 
 
 def worker(run: Mapping[str, Any]) -> None:
-    """One process of the group: what `python -m PROGRAM FLAGS` does under torchrun."""
+    """One process of the group. It does what `python -m PROGRAM FLAGS` does under torchrun."""
     from ray.train import get_context
 
-    # Ray Train begins in a folder of its own; the flags' paths are the caller's.
+    # Ray Train starts in a folder of its own, but paths in the flags are relative to the caller's.
     if Path(run["folder"]).is_dir():
         os.chdir(run["folder"])
     share = run["windows_per_step"] // get_context().get_world_size()
@@ -50,8 +49,8 @@ def worker(run: Mapping[str, Any]) -> None:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Raises BadSettings, TrainingLost, and what the program raises for a person's mistake."""
-    # Its flags are read here first, so that a wrong one is told before anything is started.
+    """Run the program to its end. Raises BadSettings, TrainingLost, and what the program raises for wrong input."""
+    # The program's flags are parsed here first, so that a wrong one is reported before anything is started.
     flags = importlib.import_module(options.program).parse(options.flags)
     connect.join(options.address)
     run = {
@@ -71,7 +70,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def attempt(options: argparse.Namespace, run: Mapping[str, Any], out: Path, left: int) -> bool:
-    """Whether it came to its end. Ray Train could try again by itself, but would repeat a person's mistakes, too."""
+    """Whether one attempt ended well. Ray Train could retry by itself, but would also retry after wrong input."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
@@ -84,8 +83,8 @@ def attempt(options: argparse.Namespace, run: Mapping[str, Any], out: Path, left
             use_gpu=options.gpu,
             resources_per_worker=None if options.gpu else {"CPU": options.worker_cpus},
         ),
-        # Its own notes lie beside the checkpoints; Ray Train finds out there whether every node sees them. A group that
-        # does not come up is a lost one, too: the room may be less by now.
+        # Ray Train keeps its state beside the checkpoints, and checks there that every node sees the folder. A group
+        # that does not start counts as lost too, because there may be less room by now.
         run_config=RunConfig(
             name="ray", storage_path=str(out), failure_config=FailureConfig(controller_failure_limit=0)
         ),
@@ -109,9 +108,9 @@ def attempt(options: argparse.Namespace, run: Mapping[str, Any], out: Path, left
 
 
 def size(workers: tuple[int, int], windows: int, there: int, options: argparse.Namespace) -> int:
-    """The most workers that there is room for and that a step's windows can be shared by.
+    """The largest number of workers that the cluster has room for and that divides a step's windows.
 
-    Raises BadSettings when there are too few: Ray would wait for them for ever.
+    Raises BadSettings when there is room for too few: Ray would wait for ever.
     """
     least, most = workers
     fitting = [n for n in range(least, min(most, there) + 1) if windows % n == 0]
@@ -127,9 +126,9 @@ def size(workers: tuple[int, int], windows: int, there: int, options: argparse.N
 
 
 def room(options: argparse.Namespace) -> int:
-    """For how many workers the nodes that answer were made.
+    """How many workers fit on the nodes that answer.
 
-    A node that was lost is told as alive for half a minute yet, and workers asked of it would be waited for.
+    Ray lists a lost node as alive for another half minute, and would wait for workers on it.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -141,7 +140,7 @@ def room(options: argparse.Namespace) -> int:
         if node["Alive"]:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             asked[answer.options(scheduling_strategy=there).remote()] = int(node["Resources"].get(kind, 0.0) / each)
-    # One that is lost fails its task as soon as that is known, so that this is seldom waited for.
+    # The task on a lost node fails as soon as Ray knows of the loss, so the timeout is seldom reached.
     ready, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
     return sum(asked[one] for one in ready if _answered(one))
 

@@ -1,8 +1,8 @@
-"""One training run on transformers' Trainer: settings, resuming, curves, and what is written beside the result.
+"""One training run on transformers' Trainer: settings, resuming, curves, and the files beside the result.
 
 OUT/run.json            settings, seed, git revision, data hash, model, what was left out and why
 OUT/curves/             TensorBoard: loss, its parts, learning rate
-OUT/checkpoints/        from which the same command goes on exactly
+OUT/checkpoints/        the same command continues from the newest, with the curve of an uninterrupted run
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from train.tuning.data import AnnotatedWindow, AnnotatedWindows, Balanced, data_
 from train.tuning.model import Trainee, recompute
 
 SETTLE_S = 1.0
-"Until threads that wait for the lock of the interpreter surely had it."
+"Time in which every thread that waits for the interpreter's lock gets it."
 TRAINED = "model.safetensors"
-"In a checkpoint: the trained tensors alone. The frozen ones are in the model's folder."
+"Name of the file in a checkpoint. It has the trained tensors alone; the frozen ones are in the model's folder."
 LAYERS = ["Layer", "VisionBlock", "AudioLayer"]
-"What FSDP shards and gathers as one."
+"Classes of the modules that FSDP shards and gathers as one."
 
 
 def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
-    """DESIGN.md's hyperparameters are the defaults."""
+    """The flags that all stages share. train/README.md lists their defaults."""
     args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("records", type=Path, nargs="+", help="folders that train.annotate wrote")
     args.add_argument("--model", required=True, help="nano, a hub id or a Qwen2.5-Omni folder")
@@ -53,8 +53,10 @@ def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
     args.add_argument("--weight-decay", type=float, default=0.1)
     args.add_argument("--warmup", type=float, default=0.05, help="share of the steps")
     args.add_argument("--balance", type=float, default=0.5, help="0: as they come; 1: all emotions equally often")
-    args.add_argument("--label-share", type=float, default=0.5, help="of the label branches' loss beside the chain's")
-    args.add_argument("--cues-off", type=float, default=0.05, help="how often each kind of cue token is withheld")
+    args.add_argument(
+        "--label-share", type=float, default=0.5, help="weight of the label branches' loss; the chain's is 1"
+    )
+    args.add_argument("--cues-off", type=float, default=0.05, help="how often each kind of cue token is left out")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--save-steps", type=int, default=200)
     args.add_argument("--keep", type=int, default=3, help="checkpoints kept")
@@ -62,12 +64,12 @@ def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
     args.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     args.add_argument("--no-gradient-checkpointing", action="store_true")
     args.add_argument("--cpu", action="store_true", help="even where there is a GPU")
-    args.add_argument("--fresh", action="store_true", help="do not go on from a checkpoint")
+    args.add_argument("--fresh", action="store_true", help="begin again, do not continue from a checkpoint")
     return args
 
 
 def precision(args: argparse.Namespace) -> torch.dtype:
-    """bfloat16 where the card has it; the frozen weights are then held in it too."""
+    """bfloat16 if the GPU supports it, also for the frozen weights; else float32."""
     if args.precision == "auto":
         able = torch.cuda.is_available() and not args.cpu and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if able else torch.float32
@@ -75,7 +77,7 @@ def precision(args: argparse.Namespace) -> torch.dtype:
 
 
 class EmotionTrainer(Trainer):
-    """Our sampler, a learning rate per group, checkpoints of what was trained alone, and the loss's parts as curves."""
+    """Adds a balanced sampler, learning rates by group, checkpoints of trained tensors, curves of loss parts."""
 
     def __init__(self, *, lr_of: Callable[[str], float], balance: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -95,7 +97,7 @@ class EmotionTrainer(Trainer):
             groups: dict[tuple[float, float], list[nn.Parameter]] = {}
             for name, parameter in trained.named_parameters():
                 if parameter.requires_grad:
-                    # Gates, norms and biases are no weights that decay should pull to nothing.
+                    # Weight decay must not pull gates, norms and biases to zero.
                     decay = self.args.weight_decay if parameter.dim() > 1 else 0.0
                     groups.setdefault((self._lr_of(name), decay), []).append(parameter)
             kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
@@ -175,7 +177,7 @@ def training_arguments(args: argparse.Namespace, *, full: bool) -> TrainingArgum
         seed=args.seed,
         use_cpu=not on_gpu,
         remove_unused_columns=False,
-        # A window without speech leaves the extractor without a gradient.
+        # A window without speech gives the audio extractor no gradient.
         ddp_find_unused_parameters=many and not full,
         disable_tqdm=not sys.stderr.isatty(),
         dataloader_pin_memory=on_gpu,
@@ -192,7 +194,7 @@ def train(
     full: bool = False,
     lr_of: Callable[[str], float] | None = None,
 ) -> EmotionTrainer:
-    """Prepare, train (going on from the newest checkpoint in OUT), write run.json. Returns the finished trainer."""
+    """Perceive the clips, train from the newest checkpoint in OUT, and write run.json. Returns the finished trainer."""
     settings = training_arguments(args, full=full)
     records = read_records(args.records, split=args.split)
     windows = AnnotatedWindows(records, measuring(loaded), args.cache or args.out / "windows", seed=args.seed)
@@ -251,9 +253,9 @@ def train(
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest that was written to its end: a process that is killed while it writes leaves part of one.
+    """The newest complete checkpoint. A process that is killed while it writes leaves an incomplete one.
 
-    The Trainer's state is what it writes last.
+    A checkpoint is complete if it has the Trainer's state, which is written last.
     """
 
     def step(path: Path) -> int:
@@ -266,7 +268,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def refuse_other_data(out: Path, described: Mapping[str, Any], *, fresh: bool) -> None:
-    """A checkpoint of other data or another model must not be gone on from unnoticed."""
+    """Raise RealtimeError if OUT holds a run on other data, or with another model, seed or stage."""
     path = out / "run.json"
     if fresh or not path.exists() or not (out / "checkpoints").is_dir():
         return
@@ -286,7 +288,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def git_revision() -> str:
-    """The revision that ran, with `+` where files were changed; empty outside a checkout."""
+    """The git revision of this code, with `+` if files were changed; empty outside a checkout."""
     here = Path(__file__).parent
 
     def git(*words: str) -> str:
@@ -301,10 +303,10 @@ def git_revision() -> str:
 
 
 def leave_group() -> None:
-    """End this process's part in a training of several.
+    """Leave the process group of a training with several processes.
 
-    Gloo's thread lets go of what it gathered last under the interpreter's lock, and freeing the group waits for that
-    thread with the lock held: right after a gather both wait for ever. A process that sleeps does not hold it.
+    Gloo's thread frees what it gathered last under the interpreter's lock. Destroying the group waits for that thread
+    with the lock held, so right after a gather both would wait for ever. A sleeping process does not hold the lock.
     """
     if torch.distributed.is_initialized():
         time.sleep(SETTLE_S)

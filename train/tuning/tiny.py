@@ -1,9 +1,9 @@
-"""A Qwen2.5-Omni folder that is small and random, and clips that are drawn: to try every stage with nothing at hand.
+"""Write a small random Qwen2.5-Omni folder and generated clips, to try every stage without data or downloads.
 
     python -m train.tuning.tiny OUT            OUT/model in the published layout, OUT/clips with labels.csv
 
-The model is transformers' own class with a small config, saved as the published checkpoints are: keys under `thinker.`.
-It knows nothing; it has the right shapes in the right places.
+The model is transformers' own class with a small configuration, saved like the published checkpoints, with keys under
+`thinker.`. It is not trained.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
 
 
 def write_clips(folder: Path, n: int = 6) -> Path:
-    """Two-second clips: a drawn face that smiles or frowns a little, a buzzing voice; one clip without sound."""
+    """Write two-second clips: a drawn face that smiles or frowns a little, a buzzing voice. The last has no sound."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -104,7 +104,7 @@ def write_clip(path: Path, *, hue: float, pitch_hz: float, silent: bool) -> None
 
 
 def picture(hue: float, at_s: float) -> UInt8:
-    """(112, 160, 3): an oval with eyes and a mouth, on a coloured ground; instruments may or may not see a face."""
+    """(112, 160, 3): an oval with eyes and a mouth, on a coloured ground. The face finder may or may not see a face."""
     y, x = np.mgrid[0:112, 0:160].astype(np.float32)
     rgb = np.empty((112, 160, 3), np.float32)
     rgb[:] = 90 + 80 * np.array([hue, 0.5, 1 - hue], np.float32)
@@ -118,7 +118,7 @@ def picture(hue: float, at_s: float) -> UInt8:
 
 
 def voice(pitch_hz: float, seconds: float) -> Float32:
-    """(N,) harmonics under a syllable rhythm, with pauses at both ends."""
+    """(N,) harmonics with the rhythm of syllables, and pauses at both ends."""
     t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(3 * t))) / SAMPLE_RATE_HZ
     sound = sum(np.sin(k * phase) / k for k in range(1, 20))
