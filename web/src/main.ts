@@ -1,4 +1,4 @@
-/** The only module that knows all the others: consent, camera, offer, events, view, drawing, in the order they happen. */
+/** Composes the page; the only module that imports all the others: consent, camera, offer, events, view, drawing, in this order. */
 
 import "./style/page.css";
 
@@ -39,11 +39,11 @@ let capture: Capture | null = null;
 let running: Running | null = null;
 /** The newest session, and those it went on from, for as long as their recordings can be deleted from here. */
 let recorded: readonly WhipSession[] = [];
-/** Counts starts, so that one that was cancelled knows it. */
+/** Number of the newest start; an older one finds that it was cancelled. */
 let attempt = 0;
 const player = new Player((action) => send(action));
 const happenings = new Happenings(() => view, send, nowS);
-/** Ends what the page in one language listens to, when it gives way to another. */
+/** Removes the event listeners of the page when it is drawn anew in another language. */
 let drawing = new AbortController();
 let draw = drawIn(preferredLanguage());
 
@@ -140,7 +140,7 @@ async function start(): Promise<void> {
   }
 }
 
-/** A session over what is open, kept by the server as far as that was agreed to. Raises WhipFailure. */
+/** Opens a session that sends what `opened` gives. The server keeps what was agreed to. Raises WhipFailure. */
 async function offer(opened: Capture, agreed: Kept | null): Promise<{ whip: WhipSession; recording: Recording }> {
   const { iceServers, keeping } = await loadConfig(token);
   send({ do: "keeping", keeping });
@@ -216,7 +216,7 @@ async function closed(reason: string): Promise<void> {
   await finish("closed", reason);
   if (reason !== NO_PATH) return;
   send({ do: "fail", failure: { kind: "no-path" } });
-  // Of nothing there is nothing to keep.
+  // A session without media leaves nothing worth keeping.
   await deleteKept();
 }
 
@@ -228,7 +228,7 @@ function failureOf(error: unknown): Failure {
 
 function onMedia(state: "up" | "down" | "failed"): void {
   if (state === "failed" && view.session.looks.length === 0 && running !== null) {
-    // Nothing ever came through: that is a matter of networks, and waiting will not change it.
+    // Nothing ever came through, so the network blocks it and waiting will not help.
     void closed(NO_PATH);
     return;
   }
@@ -300,9 +300,9 @@ async function open(file: File): Promise<void> {
   }
 }
 
-// Whoever closes the page withdraws, too; but what they wished to be remembered still is.
+// Closing the page withdraws consent, but the browser still remembers it if the person asked for that.
 addEventListener("pagehide", () => void finish(recorded.length === 0 ? "withdrawn" : "stopped", ""));
-// Before anything is agreed to, it has to be known what there is to agree to.
+// The consent screen has to say what the server may keep.
 void loadConfig(token).then(({ keeping }) => send({ do: "keeping", keeping }));
 
 function step(): void {

@@ -1,4 +1,4 @@
-/** A question of one's own, and labels of one's own, for the next windows. */
+/** The form to ask another question, with other labels, about the next windows. */
 
 import type { View } from "../state/view";
 import { el, setAttr, setText, show } from "./dom";

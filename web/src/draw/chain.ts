@@ -1,8 +1,8 @@
 /**
  * The reasoning as it is written, section by section. Sections appear as they open, so nothing above them ever moves.
  *
- * Each statement is tied to what it rests on: pointing at one, or reaching it with the keyboard, lights that up. The whole
- * chain is one stop of the Tab key; the arrow keys go from statement to statement.
+ * Pointing at a statement, or reaching it with the keyboard, lights up what it rests on. The whole chain is one stop of
+ * the Tab key; the arrow keys go from statement to statement.
  */
 
 import { statements, type Statement } from "../state/evidence";
@@ -12,7 +12,7 @@ import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";
 import type { Hands, MakePart } from "./hands";
 
-/** What a section speaks of as a whole: its mark. */
+/** The mark of a section says which sense it speaks of. */
 export const SENSE: Readonly<Record<Section, "face" | "voice" | "both">> = {
   face: "face",
   context: "face",
@@ -49,7 +49,7 @@ export const makeChain: MakePart = (hands, words) => {
     ...sections.map((section) => section.root),
   );
 
-  // Whoever reads a moment keeps it until they look away; the next one waits.
+  // The moment that is being read stays until pointer and focus leave it.
   root.addEventListener("pointerenter", (event) => {
     if (event.pointerType === "mouse") hands.send({ do: "hold", on: true });
   });

@@ -1,4 +1,4 @@
-/** Face against voice: two small distributions back to back, and how far apart they are. */
+/** The panel that compares face and voice: what each alone would say, back to back, and how far apart they are. */
 
 import type { ModalityConflict } from "../wire/generated";
 import { sameList } from "../state/timeline";

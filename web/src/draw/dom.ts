@@ -1,4 +1,4 @@
-/** The few helpers drawing needs. Styles are set through the CSSOM, since the policy refuses style attributes. */
+/** Helpers that make and change DOM nodes. Styles are set by script (CSSOM), since the content policy refuses style attributes. */
 
 export type Child = Node | string;
 
@@ -35,7 +35,7 @@ export function svg<K extends keyof SVGElementTagNameMap>(
   return node;
 }
 
-/** Setting the same text again would still cost a layout, and a screen reader might repeat it. */
+/** Sets the text only if it differs: the same text again would cost a layout, and a screen reader might repeat it. */
 export function setText(node: Node, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -60,13 +60,13 @@ export function reason(words: Messages, detail: string): string {
   return words.ended.reasons[detail.replace(seconds, "#")]?.replace("#", String(Math.ceil(Number(seconds) / 60))) ?? detail;
 }
 
-/** How sure the words may sound. */
+/** Which word for its certainty an answer gets. */
 export function certainty(confidence: number): "high" | "middle" | "low" {
   if (confidence >= 0.85) return "high";
   return confidence >= 0.5 ? "middle" : "low";
 }
 
-/** As many whole sentences as fit; of one that alone is too long, its beginning. */
+/** As many whole sentences as fit into `limit` letters; the beginning of the first one if it alone is too long. */
 export function shortened(text: string, limit: number): string {
   if (text.length <= limit) return text;
   let kept = "";

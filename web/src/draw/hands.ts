@@ -1,4 +1,4 @@
-/** What drawing may ask for: an action on the view, or something that reaches outside the page. */
+/** What the drawn page can ask main.ts to do: change the view, or do something outside the page. */
 
 import type { Action } from "../state/actions";
 import type { Format } from "../files/export";

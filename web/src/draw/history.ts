@@ -57,7 +57,7 @@ export const makeHistory: MakePart = (hands, words) => {
   return { root, draw };
 };
 
-/** Rows stay where they are and take on other moments, so the list never shifts under the pointer's row by row. */
+/** One row of the list. Rows stay in place and are given other moments, so the list never scrolls under the pointer. */
 function makeRow(hands: Hands, words: Messages): Row {
   const time = el("span", { class: "time" });
   const name = el("span", { class: "name" });

@@ -1,4 +1,4 @@
-/** The one place that draws: from a view, the page. */
+/** Draws the page from a view. Nothing else touches the DOM. */
 
 import type { Messages } from "../messages";
 import { concluded, followed, type Analysis, type View } from "../state/view";
@@ -19,7 +19,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     ready: makeReady(hands, words),
     live: makeLive(hands, words),
   };
-  // Words that change many times a second would drown a screen reader; it hears each conclusion once.
+  // A screen reader hears each finished answer once, not the words as they are written.
   const announced = el("p", { class: "unseen", attrs: { role: "status", "aria-live": "polite" } });
   const skip = el("a", { class: "skip", attrs: { href: "#chain" } }, words.skip);
   root.replaceChildren(skip, header.root, ...Object.values(screens).map((screen) => screen.root), announced);
@@ -33,7 +33,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     show(skip, name === "live");
     for (const [screen, part] of Object.entries(screens)) {
       show(part.root, screen === name);
-      // A screen that is left is drawn once more: what was deleted may not linger behind the one on show.
+      // A screen that was left is drawn once more, since it may still show what was deleted.
       if (screen === name || phase !== view.phase.name) part.draw(view, nowS);
     }
     if (phase !== "" && phase !== view.phase.name) moveFocus(view);
@@ -48,7 +48,7 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
   };
 }
 
-/** A screen that gives way takes the focus with it; the next one picks it up. */
+/** Moves the focus to the new screen, since the old one takes it away when it is hidden. */
 function moveFocus(view: View): void {
   const target = { consent: "agree", starting: "cancel", ready: "begin", live: "live", ended: "ended", replay: "ended" }[view.phase.name];
   document.getElementById(target)?.focus({ preventScroll: view.phase.name === "consent" });

@@ -7,7 +7,7 @@ import type { MakePart } from "./hands";
 
 /** Percentiles are over this many windows, so that they follow a machine that slows down. */
 const RECENT_WINDOWS = 200;
-/** In the order they happen. Others that a server may tell of are for programs. */
+/** In the order they happen. The server sends more stages than these; the others are for programs. */
 const STAGES = ["faces", "vision", "cues", "append", "see", "hear", "fast", "label", "first_word", "reason", "total"] as const;
 
 export const makeLatency: MakePart = (_hands, words) => {

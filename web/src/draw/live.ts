@@ -1,4 +1,4 @@
-/** The working screen: picture and sound on one side, what is read in them on the other. Stays readable after the end. */
+/** The screen of a session: picture and sound on one side, the analysis on the other. It stays readable after the end. */
 
 import type { View } from "../state/view";
 import { makeAsk } from "./ask";
@@ -47,7 +47,7 @@ export const makeLive: MakePart = (hands, words) => {
   );
 
   let drawn: View | null = null;
-  // Made when it is wanted: nobody looks at it before.
+  // Filled only when it is to be printed.
   addEventListener("beforeprint", () => drawn !== null && report.draw(drawn, 0), { signal: hands.given });
   return {
     root,
@@ -61,7 +61,7 @@ export const makeLive: MakePart = (hands, words) => {
       timeline.draw(view, nowS);
       if (view === drawn) return;
       drawn = view;
-      // A report of what was deleted goes with it.
+      // The report goes when the session is deleted.
       if (view.session.analyses.length === 0) report.draw(view, nowS);
       show(ended, over !== null || replay);
       show(watch, over === null);

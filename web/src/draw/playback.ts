@@ -1,4 +1,4 @@
-/** Going through a saved session: play, a place to drag, and the video that belongs to it. */
+/** The controls of a saved session: play, a slider for the time, and a button to add its video. */
 
 import { el, setAttr, setText, show } from "./dom";
 import { clock } from "./format";

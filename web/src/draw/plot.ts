@@ -1,7 +1,7 @@
 /**
- * The chart of the timeline, on uPlot: every row is a series on a height of its own, so that nothing rests on colour.
+ * The chart of the timeline, drawn by uPlot. Each row is a series at its own height, so that nobody has to tell colours apart.
  *
- * uPlot has one axis of numbers; row `i` from the top of `n` stands on the number `n − 1 − i` and rises to 1 above it.
+ * uPlot has one y axis: of `n` rows, row `i` from the top covers the values from `n − 1 − i` to `n − i`.
  */
 
 import uPlot from "uplot";
@@ -134,7 +134,7 @@ export function makePlot(into: HTMLElement, rows: readonly Row[], width: number,
   };
 }
 
-/** All curves on one list of times. Where a curve has no value of its own its line goes on; only null is a gap. */
+/** Puts all curves on one list of times. Where a curve has no value (undefined) its line goes on; null is a gap. */
 function aligned(curves: readonly (Curve | null)[], base: (row: number) => number): uPlot.AlignedData {
   const times = new Set<number>();
   for (const curve of curves) for (const at of curve?.atS ?? []) times.add(at);

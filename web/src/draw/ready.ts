@@ -1,4 +1,4 @@
-/** Camera and microphone are open and nothing is sent: the person sees themselves, hears that they are heard, and begins. */
+/** The screen before a session begins: camera and microphone are open, nothing is sent, and the person checks both. */
 
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { makeDevices } from "./devices";

@@ -1,4 +1,4 @@
-/** The picture as the camera gives it, untouched by how fast we think, and what lies over it; or the video of a replay. */
+/** The camera's picture with its overlays and notices, at the camera's own pace however slow the analysis is; or the video of a replay. */
 
 import { lookedNow, standingNotices, type View } from "../state/view";
 import type { Messages } from "../messages";
@@ -76,7 +76,7 @@ export const makeStage: MakePart = (hands, words) => {
   };
 };
 
-/** Keeps the opened video and the place in the session together: while it runs its clock counts, a jump moves it. */
+/** Keeps the video of a replay and the time in the session in step: a running video sets the time, and a jump moves the video. */
 function makeClip(hands: Hands, video: HTMLVideoElement): (view: View) => void {
   let address: string | null = null;
   let seeks = 0;

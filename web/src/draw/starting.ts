@@ -1,4 +1,4 @@
-/** Between consent and the first picture. */
+/** The screen between consent and the first picture. */
 
 import { el, setText } from "./dom";
 import type { MakePart } from "./hands";

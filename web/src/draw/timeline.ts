@@ -1,4 +1,4 @@
-/** What it pointed to over time: probabilities that do not flicker, speech and measured cues under them, zoom, and reading back. */
+/** The timeline panel: smoothed probabilities, speech and measured cues over time. It zooms, and a click opens an earlier moment. */
 
 import { lanes, laneLabels, measuredRows, momentAt, poseAt, type Lanes } from "../state/lanes";
 import { analysisNear, moments, sameList } from "../state/timeline";
@@ -184,7 +184,7 @@ export const makeTimeline: MakePart = (hands, words) => {
       show(readout, some);
       show(spans[2] ?? whole, session.mediaS > SPANS_S[1]);
       if (!some) {
-        // What was deleted may not live on in a chart that is only hidden.
+        // A hidden chart would still hold what was deleted.
         plot?.destroy();
         plot = null;
         drawn = null;

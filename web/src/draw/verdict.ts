@@ -1,4 +1,4 @@
-/** What it points to: the label in words, how sure, and the whole distribution. */
+/** The answer panel: the label in words, how sure it is, and the probability of every label. */
 
 import type { Messages } from "../messages";
 import { sameList } from "../state/timeline";

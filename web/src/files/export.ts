@@ -1,7 +1,7 @@
 /**
- * What was said in a session, as files for the person it is about: JSON, a table, subtitles. Nothing is sent anywhere.
+ * Saves a session as a file for the person it is about: JSON, a table (CSV) or subtitles (VTT). Nothing is sent anywhere.
  *
- * The JSON holds it twice: `windows` for people and their programs, and `events` as the wire would have told it, from which
+ * The JSON holds the session twice: `windows` for people and their programs, and `events` as on the wire, from which
  * `saved.ts` opens the session again.
  */
 

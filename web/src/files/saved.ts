@@ -1,4 +1,4 @@
-/** Opening what was saved: a session's JSON from this page, or the events of `realtime analyze` as JSON lines. */
+/** Opens a saved session: the JSON of this page, or the JSON lines that `realtime analyze` writes. */
 
 import * as v from "valibot";
 import { SAVED } from "./export";
@@ -9,7 +9,7 @@ import { NO_SESSION, type Session } from "../state/view";
 
 /** Beyond this it is no session; two hours take about 15 MB. */
 export const MAX_BYTES = 256_000_000;
-/** Events read before the page gets to breathe. */
+/** Number of events that are read before the page may draw again. */
 const AT_ONCE = 2_000;
 
 const SAVED_SESSION = v.object({ format: v.literal(SAVED), events: v.array(v.unknown()) });

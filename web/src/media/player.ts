@@ -3,7 +3,7 @@
 import type { Action } from "../state/actions";
 import type { View } from "../state/view";
 
-/** Finer than this nobody sees a box move, and each step draws the page. */
+/** Each step draws the page, and finer steps than this cannot be seen. */
 const STEP_S = 1 / 15;
 
 export class Player {

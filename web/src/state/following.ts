@@ -1,8 +1,8 @@
 /**
  * Which window the page follows by itself.
  *
- * What was just said comes at once. Quiet moments come every few seconds, faster than anyone reads: they wait until what is
- * on the page is written and read, and those that came in between are left to the list of earlier moments.
+ * A window about speech is shown at once. Quiet moments come every few seconds, faster than anyone reads: the next one is
+ * shown when the one on the page is written and read. Those in between are only in the list of earlier moments.
  */
 
 import { aboutSpeech, type Analysis, type Session } from "./view";

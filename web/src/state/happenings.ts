@@ -1,4 +1,4 @@
-/** Notices what has come back: a device, the connection, the person to this tab. What was missed meanwhile is told with it. */
+/** Notices when a device, the connection or the person comes back, and counts the moments that were analyzed meanwhile. */
 
 import type { Action } from "./actions";
 import type { Happening, Link, View } from "./view";
@@ -33,7 +33,7 @@ export class Happenings {
     this.tell("session", 0);
   }
 
-  /** Nothing is drawn while the tab is not in front, but what arrives is taken. */
+  /** While the tab is in the background events still arrive, but nothing is drawn. */
   private readonly looked = (): void => {
     const { phase, session } = this.view();
     if (phase.name !== "live") this.hiddenAfter = null;

@@ -46,7 +46,7 @@ export function lanes(view: View, fromS: number, toS: number, raw: boolean): Lan
   return { labels, measured, curves: [...ofLabels, ...ofMeasured], runs: runs(near), moments: near };
 }
 
-/** Old label sets have no rows of their own: the rows are those of what is being read. */
+/** The labels that have a row: those of the window on show. Labels of earlier questions have none. */
 export function laneLabels(view: View): readonly string[] {
   return labelsOf(view.session, shownAnalysis(view) ?? view.session.analyses.at(-1) ?? null);
 }
@@ -86,7 +86,7 @@ function faceCurve(view: View, row: (typeof FACE_ROWS)[number], fromS: number, t
   return { atS: drawn.map((measured) => measured.atS), values: drawn.map((measured) => measured.cues[row] ?? null) };
 }
 
-/** Flat over each stretch of speech, with gaps between. */
+/** A measured value of the voice: flat over each stretch of speech, with gaps between. */
 function voiceCurve(session: Session, row: (typeof VOICE_ROWS)[number], fromS: number, toS: number): Curve {
   const atS: number[] = [];
   const values: (number | null)[] = [];

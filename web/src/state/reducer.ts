@@ -1,8 +1,8 @@
 /**
- * Events reduce to the session value.
+ * Applies events to the session value.
  *
- * Nothing depends on the order of arrival: a state (frame, lag) is replaced only by a younger one, words are kept in the
- * order of their numbers, and what has come before changes nothing. So a replay after a dropped socket is harmless.
+ * The result does not depend on the order of arrival: a state (frame, lag) is replaced only by a newer one, words are kept in
+ * the order of their numbers, and a repeated event changes nothing. So a replay after a dropped socket is harmless.
  */
 
 import { follow } from "./following";
@@ -115,7 +115,7 @@ function withCues(session: Session, event: CuesEvent): Session {
   return { ...session, voiceCues: inOrder(session.voiceCues, measured, KEPT_STRETCHES) };
 }
 
-/** With `item` at its place by number; one that is there already, or too old to be kept, changes nothing. */
+/** Inserts `item` by its `seq`. An item that is there already, or older than all that are kept, changes nothing. */
 function inOrder<T extends { readonly seq: number }>(items: readonly T[], item: T, kept: number): readonly T[] {
   const index = items.findLastIndex((earlier) => earlier.seq <= item.seq);
   if (items[index]?.seq === item.seq) return items;
@@ -167,7 +167,7 @@ function withStretch(stretches: readonly Stretch[], stretch: Stretch): readonly 
   const index = stretches.findLastIndex((earlier) => earlier.start <= stretch.start);
   const found = stretches[index];
   if (found?.start !== stretch.start) return stretches.toSpliced(index + 1, 0, stretch).slice(-KEPT_STRETCHES);
-  // A start that comes after its end has nothing new to tell.
+  // The start of a stretch whose end is known adds nothing.
   return stretch.end === null ? stretches : stretches.with(index, stretch);
 }
 

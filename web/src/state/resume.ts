@@ -1,8 +1,8 @@
 /**
- * A session that goes on from another: the server was restarted, or had to let go of it while nothing got through.
+ * Continues a session that the server has lost, after a restart or a long break, with a new one.
  *
- * For the server it is a new one, whose times, numbers and windows begin anew. For whoever reads it is the same, so they
- * are counted on from where the last one broke off.
+ * Times, event numbers and windows of the new one begin at zero on the server. To the person it is the same session, so they
+ * are counted on from where the lost one ended.
  */
 
 import type { WireEvent } from "../wire/generated";
@@ -27,7 +27,7 @@ export function baseOf(session: Session, nowS: number): Base {
   };
 }
 
-/** What was under way will not be finished: speech has no end, troubles no all-clear. */
+/** Ends what was under way: no event will come for the end of speech or of a problem. */
 export function interrupted(session: Session): Session {
   return {
     ...session,

@@ -1,8 +1,8 @@
 /**
  * Probabilities over time that a person can read: smoothed, and with a label that does not flicker.
  *
- * Windows overlap and come every few seconds, so the raw distribution jumps more than any feeling does. A share follows
- * the raw one with a time constant; the label that stands gives way only to one that leads by a margin.
+ * Windows overlap and come every few seconds, so the raw probabilities jump. Each smoothed probability follows
+ * the raw one with a time constant, and the label changes only to one that leads by a margin.
  */
 
 import { bestLabel, concluded, labelsOf, type Analysis, type Distribution, type Session } from "./view";

@@ -1,5 +1,5 @@
 /**
- * The one value the page is drawn from, and what may stand in it.
+ * The value that the page is drawn from, and its parts.
  *
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
@@ -94,7 +94,7 @@ export interface Notice {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
-  /** It was wrong and no longer is. */
+  /** The problem is over. */
   readonly over: boolean;
 }
 
@@ -112,11 +112,11 @@ export interface Session {
   readonly model: string;
   readonly engine: string;
   readonly labels: readonly string[];
-  /** Newest event number seen; where a dropped socket picks up again. */
+  /** Number of the newest event seen; a new socket goes on after it. */
   readonly seq: number;
   /** Newest media second an event told of. */
   readonly mediaS: number;
-  /** Page clock (s) at media second 0, as near as events let us know; null before the first. */
+  /** Time of media second 0 on the page's clock (s), estimated from the events; null before the first. */
   readonly zeroS: number | null;
   /** Every frame looked at, oldest first, up to a bound. */
   readonly looks: readonly FrameEvent[];
@@ -124,7 +124,7 @@ export interface Session {
   readonly voiceCues: readonly VoiceMeasured[];
   readonly speech: readonly Stretch[];
   readonly analyses: readonly Analysis[];
-  /** The window to show when nothing else is asked for; `follow.ts` chooses it. */
+  /** The window that the page follows by itself; `following.ts` chooses it. */
   readonly following: number | null;
   readonly lag: Lag;
   readonly notices: readonly Notice[];
@@ -158,7 +158,7 @@ export type Phase =
   | { readonly name: "replay"; readonly file: string }
   | { readonly name: "ended"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string };
 
-/** Something that was wrong and is well again; told for a while, then gone. */
+/** Something that was wrong and is well again. The page says so for a while. */
 export interface Happening {
   readonly kind: "camera" | "microphone" | "link" | "background" | "session";
   /** On the page's clock. */
@@ -179,7 +179,7 @@ export interface Devices {
   readonly microphone: string;
 }
 
-/** What is being asked of the server, on its way to the windows that say so themselves. */
+/** State of a question that was sent to the server, until a window answers it. */
 export type Asking =
   | { readonly state: "idle" }
   | { readonly state: "sending" }
@@ -215,7 +215,7 @@ export interface Evidence {
 export interface View {
   readonly phase: Phase;
   readonly choice: Choice;
-  /** What the server would keep if the person agreed; null: nothing, and nothing is asked. */
+  /** What the server would keep if the person agreed; null: it keeps nothing, and the page does not ask. */
   readonly keeping: Keeping | null;
   /** What they agreed to, for the next session only; never remembered. */
   readonly agreed: Kept | null;
@@ -281,7 +281,7 @@ export const FIRST_VIEW: View = {
   patchesShown: false,
 };
 
-/** What is agreed to of what there is to agree to. */
+/** What the server will keep: what the person agreed to, as far as the server keeps anything. */
 export function keptOf(keeping: Keeping | null, agreed: Kept | null): Kept | null {
   if (keeping === null || agreed === null) return null;
   return keeping.most === "media" ? agreed : "events";
@@ -363,9 +363,9 @@ export function ownLabels(session: Session, labels: readonly string[]): boolean 
   return labels.some((label) => !session.labels.includes(label));
 }
 
-/** How long good news stays on the page, media seconds. */
+/** How long the page says that a problem is over, media seconds. */
 const OVER_SHOWN_S = 5;
-/** The same for what is a single happening and not a state. */
+/** The same for a single event that is no lasting state. */
 const HAPPENING_SHOWN_S = 20;
 const STATES: ReadonlySet<string> = new Set(["no_video", "no_audio", "muted", "camera_frozen", "too_dark", "no_face", "no_voice"]);
 

@@ -1,5 +1,5 @@
 /**
- * The event socket of one session: picks up after the last event it saw, and backs off between attempts.
+ * The event socket of one session. It reconnects after the last event it saw, with growing pauses between attempts.
  *
  * Each socket takes a ticket of its own. Asking for it also tells why a socket was closed, which the socket itself does not.
  */
@@ -10,7 +10,7 @@ import type { Link } from "../state/view";
 
 const FIRST_WAIT_S = 0.25;
 const LONGEST_WAIT_S = 8;
-/** Longer without an answer, and the server has long freed the session. */
+/** After this long without an answer the server has freed the session. */
 export const GIVE_UP_S = 60;
 
 /** Seconds before attempt `n` (0 is the first repeat): doubles, up to a limit, with jitter so that many pages don't come back as one. */
@@ -92,7 +92,7 @@ export class EventFollower {
     }, pauseS * 1000);
   }
 
-  /** A tab that comes to the front, or a network that comes back, does not sit out the pause. */
+  /** Retries at once when the tab comes to the front or the network comes back. */
   private readonly retryNow = (): void => {
     if (this.socket !== null || this.over || document.hidden || this.timer === undefined) return;
     clearTimeout(this.timer);

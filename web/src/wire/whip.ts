@@ -27,7 +27,7 @@ export interface WhipOptions {
   readonly iceServers: readonly RTCIceServer[];
   /** What the person lets the server keep. */
   readonly record: Kept | null;
-  /** Media flows, or has stopped flowing, or never will again. */
+  /** Called when media begins to flow, stops, or has failed for good. */
   readonly onMedia: (state: "up" | "down" | "failed") => void;
   readonly nowS: () => number;
 }
@@ -37,7 +37,7 @@ export class WhipSession {
     /** Path of the session, as the server named it: `/sessions/{id}`. */
     readonly path: string,
     private readonly peer: RTCPeerConnection,
-    /** What shows that it was us who opened it. */
+    /** Carries the secret of the session, which only its owner has. */
     private readonly headers: Readonly<Record<string, string>>,
     private readonly nowS: () => number,
   ) {}
@@ -85,7 +85,7 @@ export class WhipSession {
     }
   }
 
-  /** Ask something else of the next windows; what the server now asks. Raises WhipFailure with its reason. */
+  /** Ask something else of the next windows. Returns what the server asks from now on. Raises WhipFailure with its reason. */
   async ask(query: string | null, labels: readonly string[] | null): Promise<Asked> {
     let answer: Response;
     try {
@@ -144,7 +144,7 @@ async function gathered(peer: RTCPeerConnection): Promise<void> {
 interface Opened {
   readonly sdp: string;
   readonly path: string;
-  /** Bearer of everything that concerns this session. */
+  /** Bearer token of all requests about this session. */
   readonly secret: string;
 }
 
