@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from realtime.errors import RealtimeError
-from realtime.towers.artifact import CARD, Artifact, file_sha256
+from realtime.towers.artifact import MANIFEST, Artifact, file_sha256
 
 DISK_FACTOR = 1.1
 "How much more disk space is required than the weights take."
@@ -78,7 +78,7 @@ def write_manifest(artifact: Artifact, how_to_use: str) -> Artifact:
     """Write README.md and, last, the manifest with every file's size and hash. Returns the artifact with `files`."""
     readme = f"# {artifact.kind} towers of {artifact.model}\n\n{artifact.described}. {how_to_use}\n"
     (artifact.folder / "README.md").write_text(readme, encoding="utf-8")
-    names = sorted(path.name for path in artifact.folder.iterdir() if path.name not in (CARD, "README.md"))
+    names = sorted(path.name for path in artifact.folder.iterdir() if path.name not in (MANIFEST, "README.md"))
     files = {
         name: {
             "bytes": (artifact.folder / name).stat().st_size,
@@ -98,4 +98,4 @@ def rewrite_manifest(artifact: Artifact) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).chmod(0o644)
-    Path(file.name).rename(artifact.folder / CARD)
+    Path(file.name).rename(artifact.folder / MANIFEST)

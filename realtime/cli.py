@@ -188,7 +188,7 @@ def _serve(options: argparse.Namespace) -> int:
             scheme = "https" if settings.server.tls_cert else "http"
             host = "localhost" if settings.server.loopback else settings.server.host
             print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
-            print(f"Model {engine.model.name}, {engine.model.engine_reason}. Ctrl+C ends it.", file=sys.stderr)
+            print(f"Model {engine.model.name}, {engine.model.runtime_reason}. Ctrl+C ends it.", file=sys.stderr)
             # What was imported stays, and looking for garbage in it would stop the loop for 30 ms each time.
             gc.collect()
             gc.freeze()

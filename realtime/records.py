@@ -1,7 +1,7 @@
-"""The small frozen values that cross a border between stages.
+"""The small frozen values that stages pass to each other.
 
 Stages import this module and never each other. All times are media seconds of one session: 0.0 is the first packet
-or the first frame of the file, whichever track it came on. Arrays are never written to after they were put in a record.
+or the first frame of the file, whichever track it came on. Nobody writes to an array after it was put into a record.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLE_RATE_HZ = 16_000
-"Rate of every audio array inside the program; ingest resamples to it."
+"Rate of every audio array inside the program. Ingest resamples to it."
 
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
@@ -33,14 +33,14 @@ Reduced = Literal["nothing", "chains", "windows", "frames"]
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """Which model answers, for people and for the first event of a session."""
+    """Describes a loaded model, for people and for the first event of a session."""
 
     name: str
-    engine_reason: str
-    "The engine in use and why."
+    runtime_reason: str
+    "The runtime of the towers and why it was chosen. On the wire it is `engine`."
     labels: tuple[str, ...] = LABELS
     adapter: Path | None = None
-    "The one that a session asked for; None: the server's own model."
+    "The adapter that a session asked for; None: the server's own model."
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Question:
     """What a person wants to know in this session."""
 
     query: str | None = None
-    "Their own question; None: the default one."
+    "The person's own question; None: the default one."
     labels: tuple[str, ...] = LABELS
 
 
@@ -63,7 +63,7 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """A stretch of sound as ingest hands it on, any length."""
+    """A piece of sound of any length, as ingest passes it on."""
 
     start_s: float
     samples_N: Float32
@@ -83,7 +83,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
-    """One stretch of speech, cut by voice activity, padding included."""
+    """One utterance, cut by voice activity detection, padding included."""
 
     start_s: float
     end_s: float
@@ -93,11 +93,11 @@ class SpeechSegment:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSoFar:
-    """A stretch of speech that is not known to be over: what can be done with it now need not be done then."""
+    """An utterance that may not be over yet, so that work on it can begin before it ends."""
 
     segment: SpeechSegment
     paused: bool
-    "Nobody speaks at the moment: unless they go on, this is the very segment that will end."
+    "Whether nobody speaks at the moment. Unless they go on, this is the segment that will end."
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +140,12 @@ class Face:
     score: float
     "Detector confidence, 0–1."
     mesh_N3: Float32 | None
-    "(478, 3) landmarks in 0–1 of the frame (z in units of the frame's width), or None when no mesh fits."
+    "(478, 3) landmarks in 0–1 of the frame (z in units of the frame's width), or None when no mesh fits the face."
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the whole frame shows, measured."""
+    """Measures of the whole frame."""
 
     brightness: float
     "Mean luma, 0–1."
@@ -168,19 +168,19 @@ class FaceCues:
 
 @dataclass(frozen=True, slots=True)
 class VoiceCues:
-    """Measured prosody of one speech segment."""
+    """Measured prosody of one utterance."""
 
     values: Mapping[str, float]
     "Wire fields in physical units: pitch_hz, pitch_range_st, loudness_db, rate_hz, tilt_db, …; NaN-free."
     relative: Mapping[str, float]
-    "The same, as z-scores against this voice's running baseline in the session."
+    "The same, as z-scores relative to this voice's running baseline in the session."
     features_N: Float32
     "(P,) normalised statistics that the cue token is projected from."
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """How structural token selection split one frame."""
+    """Numbers of tokens of one frame after structural token selection."""
 
     focal: int
     background: int
@@ -189,10 +189,10 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True)
 class TokenMap:
-    """Which parts of the frame the thinker reads: the grid that the vision tower sees, cell by cell."""
+    """The grid of the vision tower, with the fate of each cell's token."""
 
     region: Box
-    "What of the camera's frame the grid covers; it may reach beyond the frame's edges."
+    "The part of the camera's frame that the grid covers. It may reach beyond the frame's edges."
     rows: int
     columns: int
     cells: str
@@ -201,7 +201,7 @@ class TokenMap:
 
 @dataclass(frozen=True, slots=True)
 class FrameEvidence:
-    """Everything the thinker may read of one frame."""
+    """The evidence of one frame: what was measured in it, and its tokens for the Thinker."""
 
     at_s: float
     faces: tuple[Face, ...]
@@ -218,14 +218,14 @@ class FrameEvidence:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     "Wall time by step: faces, encode, …"
     ring: int = 0
-    "The ring of keys and values that holds it already, in the process of the model; 0: none."
+    "Number of the KV-cache ring, in the model's process, in which it is prefilled; 0: none."
     number: int = 0
-    "Its place there."
+    "Its number in that ring."
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechEvidence:
-    """Everything the thinker may read of one speech segment."""
+    """The evidence of one utterance: its prosody, and its tokens for the Thinker."""
 
     start_s: float
     end_s: float
@@ -238,7 +238,7 @@ class SpeechEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One analysis: the frames and speech of the last seconds, oldest first."""
+    """The evidence of one analysis: frames and speech of the last seconds, oldest first."""
 
     index: int
     start_s: float
@@ -253,7 +253,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """What each modality alone would say, and how far apart the two are."""
+    """The distribution of each modality alone, and their divergence."""
 
     face: Mapping[str, float]
     voice: Mapping[str, float]
@@ -281,6 +281,8 @@ class ReasonDelta:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """The answer of a chain."""
+
     label: str
     "One of the session's labels, or 'unsure'."
     intensity: str
@@ -291,6 +293,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ReasonDone:
+    """A finished chain."""
+
     sections: Mapping[str, str]
     answer: Answer
     timings_ms: Mapping[str, float] = field(default_factory=dict)

@@ -1,6 +1,6 @@
-"""What a session asks of an engine, and an engine of a model.
+"""Protocols between the parts: what a session calls on an engine, an engine on a model, and evidence on its ring.
 
-`engine/loading.py` makes the real one; tests script theirs.
+`engine/loading.py` makes the real model. Tests use scripted ones.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from realtime.records import (
 )
 
 Step = ReasonDelta | Label | ReasonDone
+"A step of a chain."
 
 
 class Source(Protocol):
@@ -53,17 +54,17 @@ class Source(Protocol):
 
 
 class Perceiver(Protocol):
-    """Turns one session's media into evidence. Blocking, one call at a time, always in the worker's thread."""
+    """Turns one session's media into evidence. Calls block; only the worker's thread makes them, one at a time."""
 
     def see(self, frame: VideoFrame) -> FrameEvidence: ...
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
 
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
-        """What can be done now of what `hear` will do; `hear` gives the same, sooner."""
+        """Do in advance what can be done of `hear`. The result of `hear` stays the same and comes sooner."""
 
     def set_question(self, question: Question) -> None:
-        """Another question for what is seen and heard from now on."""
+        """Use another question for what is seen and heard from now on."""
 
     def close(self) -> None: ...
 
@@ -92,24 +93,27 @@ class EvidenceRing(Protocol):
 
 
 class Thinker(Protocol):
-    """Concludes from evidence. Shared by all sessions; several `reason` iterators may be open at once."""
+    """Labels windows and writes their chains, for all sessions. Several `reason` iterators may be open at once."""
 
     def fast_label(self, window: Window, question: Question) -> Label: ...
 
     def reason(self, window: Window, question: Question) -> Iterator[Step | None]:
-        """Deltas, the chain's label, and `ReasonDone` last; each step short.
+        """Yields deltas, the chain's label, and `ReasonDone` last. Each step is short.
 
-        None is a moment between two of them: whoever goes on with other chains there may have them read together.
+        None means that nothing new can be shown yet. A caller that continues other chains at that point lets their
+        tokens be decoded in one batch.
         """
 
 
 class Model(Protocol):
+    """A loaded checkpoint."""
+
     @property
     def name(self) -> str: ...
 
     @property
-    def engine_reason(self) -> str:
-        """The engine in use and why, for people."""
+    def runtime_reason(self) -> str:
+        """The runtime of the towers and why it was chosen, for people."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...

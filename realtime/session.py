@@ -130,7 +130,7 @@ class Session:
         began_s = self._now_s()
         self._metrics.sessions.inc()
         self._metrics.opened.inc()
-        self._publish(SessionOpenedEvent(self.model.name, self.model.engine_reason, self.model.labels))
+        self._publish(SessionOpenedEvent(self.model.name, self.model.runtime_reason, self.model.labels))
         try:
             await self._run_stages()
         except* Exception:

@@ -183,7 +183,7 @@ class ScriptedModel:
     perceivers: ScriptedPerceiver = field(default_factory=ScriptedPerceiver)
     thinker: ScriptedThinker = field(default_factory=ScriptedThinker)
     name: str = "scripted"
-    engine_reason: str = "none (the words are given)"
+    runtime_reason: str = "none (the words are given)"
     labels: tuple[str, ...] = LABELS
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:

@@ -147,7 +147,7 @@ async def measure_live(
     states = [session.state() for session in sessions]
     return {
         "model": engine.model.name,
-        "engine": engine.model.engine_reason,
+        "engine": engine.model.runtime_reason,
         "worker": settings.model.worker,
         "sessions": n_sessions,
         "live_s": round(live_s, 1),

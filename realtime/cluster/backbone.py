@@ -59,7 +59,7 @@ class Backbone:
 
     model: str
     fingerprint: str
-    engine_reason: str
+    runtime_reason: str
     labels: tuple[str, ...]
     variants: Mapping[str, Variant]
     "By the adapter's name; the empty name is the backbone alone."

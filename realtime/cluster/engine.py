@@ -134,7 +134,7 @@ class RayEngine:
     def _info(self, adapter: str, folder: Path | None) -> ModelInfo:
         found = self._manifest
         name = found.model if not adapter else f"{found.model} + {adapter}"
-        return ModelInfo(name, f"ray (on a cluster, its Thinkers in {found.engine_reason})", found.labels, folder)
+        return ModelInfo(name, f"ray (on a cluster, its Thinkers in {found.runtime_reason})", found.labels, folder)
 
     def _timed(self, stage: str, work: Callable[..., T], *args: Any) -> T:
         began_s = time.perf_counter()

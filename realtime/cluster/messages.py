@@ -114,7 +114,7 @@ class DeploymentManifest:
     adapters: tuple[str, ...]
     "Names; the empty one is the backbone without an adapter."
     labels: tuple[str, ...]
-    engine_reason: str
+    runtime_reason: str
     config: Mapping[str, object]
     emotion_config: Mapping[str, Mapping[str, object] | None]
     "By adapter: the shapes of `emotion`."

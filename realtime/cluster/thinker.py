@@ -183,7 +183,7 @@ class ThinkerReplica:
             fingerprint=self._backbone.fingerprint,
             adapters=tuple(variants),
             labels=self._backbone.labels,
-            engine_reason=self._backbone.engine_reason,
+            runtime_reason=self._backbone.runtime_reason,
             config=checkpoint.read_json(folder / "config.json"),
             emotion_config={name: variant.emotion_config for name, variant in variants.items()},
             emotion={name: backbone.instruments(variant.weights) for name, variant in variants.items()},

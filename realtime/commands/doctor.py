@@ -106,7 +106,7 @@ def _model(settings: Settings) -> Finding:
         )
     except RealtimeError as error:
         return Finding("model", False, error.message, error.hint)
-    return Finding("model", True, f"{model.name}, {model.engine_reason}")
+    return Finding("model", True, f"{model.name}, {model.runtime_reason}")
 
 
 def _onnx() -> Finding:

@@ -29,7 +29,7 @@ class LoadedModel:
     """A `Model` of `realtime.roles` with its weights."""
 
     name: str
-    engine_reason: str
+    runtime_reason: str
     labels: tuple[str, ...]
     thinker: Reasoner
     weights: EmoThinker
@@ -88,7 +88,7 @@ def load(
     towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
-        engine_reason=reason,
+        runtime_reason=reason,
         labels=LABELS,
         thinker=Reasoner(weights, Vocabulary.read(folder), narrow=narrow),
         weights=weights,

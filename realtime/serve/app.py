@@ -304,7 +304,7 @@ class LiveServer:
         except TimeoutError as error:
             raise NotReady(f"The model has not answered for {READY_WITHIN_S:g} s.", "Restart the server.") from error
         model = self._engine.model
-        return JSONResponse({"status": "ready", "model": model.name, "engine": model.engine_reason})
+        return JSONResponse({"status": "ready", "model": model.name, "engine": model.runtime_reason})
 
     async def metrics(self, request: Request) -> Response:
         self._metrics.take(self._engine.stats())
@@ -323,7 +323,7 @@ class LiveServer:
                 "version": version("emothinker"),
                 "model": model.name,
                 "adapters": self._adapters.names(),
-                "engine": model.engine_reason,
+                "engine": model.runtime_reason,
                 "labels": model.labels,
                 "sections": SECTIONS,
                 "window_s": self._settings.buffer.window_s,

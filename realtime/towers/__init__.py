@@ -1,1 +1,1 @@
-"""What runs the towers and selectors: the static graphs, and one module per engine, imported only when it is chosen."""
+"""Runs the towers and selectors: the static graphs, and one module per runtime, imported only when it is chosen."""

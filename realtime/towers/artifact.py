@@ -1,10 +1,10 @@
-"""Exported towers on disk: a folder with a card that says what it is, from which weights, and for which machine.
+"""Artifacts: exported towers in a folder whose manifest (`card.json`) names their kind, weights and machine.
 
     ROOT/onnx-fp32-opset20/     card.json  README.md  vision.onnx  audio.onnx  (*.data)
     ROOT/rtx-fp16-sm86-opset23/ card.json  README.md  vision.b1.engine …
 
-A folder is written under another name and renamed when it is whole, and its card lists the size of every file: what is
-half written or cut off is never taken for an engine.
+A folder is written under another name and renamed when it is complete, and its manifest lists the size of every file.
+So an artifact that is half written or cut off is never used.
 """
 
 from __future__ import annotations
@@ -24,54 +24,58 @@ from torch import Tensor
 from realtime.errors import BadModel, EngineMissing
 from realtime.model import checkpoint
 
-CARD = "card.json"
+MANIFEST = "card.json"
 FORMAT = 1
-"Of the card and of the graphs' inputs; raised when either changes, so that older exports are built again."
+"Format of the manifest and of the graphs' inputs. Raised when either changes, so that older exports are built again."
 BESIDE = "engines"
+"Folder beside a checkpoint in which its artifacts are looked for."
 TOWERS = ("thinker.visual.", "emotion.visual_selector."), ("thinker.audio_tower.", "emotion.audio_extractor.")
 VISION, AUDIO = TOWERS
 KINDS = {"onnx": ("onnx",), "trt": ("trt", "rtx")}
+"Runtime → the kinds of artifact that it runs."
 PREFERRED = ("fp32", "fp16", "bf16", "int8")
+"Precisions, the most exact first."
 
 
 class EngineMismatch(EngineMissing):
-    """The engine was built from other weights, or for another card or version. Build it again: a retry cannot help."""
+    """The artifact was built from other weights, or for another GPU or version. Build it again: a retry cannot help."""
 
     code = "engine_mismatch"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One card and its folder."""
+    """One manifest and its folder."""
 
     folder: Path
     kind: str
     "`onnx`, `trt` (TensorRT) or `rtx` (TensorRT-RTX)."
     model: str
     source_sha256: str
-    "Of the weights and shapes of both towers and selectors (`source_sha256`)."
+    "Hash of the weights and shapes of both towers and selectors (`source_sha256`)."
     precision: str
     opset: int
     has_text: bool
-    "Whether the checkpoint has selectors, which read the text query."
+    "Whether the checkpoint has selectors, which take the text query as an input."
     versions: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
     "Name → `bytes`, `sha256`."
     towers: Mapping[str, Any]
-    "`vision` and `audio` → file, or for engines one per batch bucket with its profile."
+    "`vision` and `audio` → file; for TensorRT also one profile per batch bucket."
     compute_capability: str = ""
     parity: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def described(self) -> str:
+        """Precision, opset and target, for people."""
         target = f", SM {self.compute_capability}" if self.compute_capability else ""
         return f"{self.precision}, opset {self.opset}{target}"
 
-    def serves(self, engine: str) -> bool:
-        return self.kind in KINDS[engine]
+    def runs_in(self, runtime: str) -> bool:
+        return self.kind in KINDS[runtime]
 
     def key(self) -> dict[str, Any]:
-        """All that has to be equal for an engine to be used again."""
+        """Everything that has to be equal for a built artifact to be used again."""
         return {
             "format": FORMAT, "kind": self.kind, "source": self.source_sha256, "precision": self.precision,
             "opset": self.opset, "versions": dict(self.versions), "compute_capability": self.compute_capability,
@@ -83,16 +87,19 @@ class Artifact:
         return json.dumps({"format": FORMAT, **values}, indent=1) + "\n"
 
     def check_hashes(self) -> None:
-        """Read every file once. A plan can hold code of the host: only what its card knows is loaded."""
+        """Compare every file with the manifest. A plan can hold host code, so only files with a known hash are loaded.
+
+        Raises EngineMismatch.
+        """
         for name, facts in self.files.items():
             if file_sha256(self.folder / name) != facts["sha256"]:
                 raise EngineMismatch(
-                    f"{self.folder / name} is not the file its card describes.", hint="Export it again."
+                    f"{self.folder / name} is not the file its manifest describes.", hint="Export it again."
                 )
 
 
 def preference(artifact: Artifact) -> tuple[int, int]:
-    """Sorts what to serve first: the most exact precision, then the later opset, whose fused nodes are faster."""
+    """Sort key: the most exact precision first, then the later opset, whose fused nodes are faster."""
     return PREFERRED.index(artifact.precision), -artifact.opset
 
 
@@ -102,9 +109,9 @@ def file_sha256(path: Path) -> str:
 
 
 def read(folder: Path) -> Artifact:
-    """The card of `folder`. Raises EngineMismatch when there is none, or a file is missing or has another size."""
+    """The artifact in `folder`. Raises EngineMismatch without a manifest, or when a file is missing or cut off."""
     try:
-        values = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if values.pop("format") != FORMAT:
             raise EngineMismatch(f"{folder} was exported by another release.", hint="Export it again.")
         artifact = Artifact(folder=folder, **values)
@@ -121,7 +128,7 @@ def read(folder: Path) -> Artifact:
         size = path.stat().st_size if path.is_file() else None
         if size != facts["bytes"]:
             raise EngineMismatch(
-                f"{path} has {'no' if size is None else size} bytes, its card says {facts['bytes']}.",
+                f"{path} has {'no' if size is None else size} bytes, its manifest says {facts['bytes']}.",
                 hint="The folder is not whole: export it again.",
             )
     return artifact
@@ -133,12 +140,12 @@ def cache_root() -> Path:
 
 
 def default_root(source: str) -> Path:
-    """Where exports go and are looked for when no folder is named."""
+    """The folder for exports, and for finding them, when no folder is named."""
     return cache_root() / source[:16]
 
 
 def find(folder: Path, *, adapter: Path | None, engine_dir: Path | None) -> tuple[list[Artifact], str]:
-    """Whole exports of the weights in `folder`, and a clause that says why others were passed over."""
+    """The artifacts of the weights in `folder`, and a clause that says why others were skipped."""
     roots = [engine_dir] if engine_dir is not None else [folder / BESIDE, cache_root()]
     if not any(root.is_dir() for root in roots):
         places = "" if engine_dir is None else f" in {engine_dir}, which is no folder"
@@ -159,18 +166,19 @@ def find(folder: Path, *, adapter: Path | None, engine_dir: Path | None) -> tupl
 
 
 def candidates(roots: list[Path]) -> Iterator[Path]:
+    """Folders that may hold an artifact: a root itself, or the folders in it."""
     for root in roots:
-        if (root / CARD).is_file():
+        if (root / MANIFEST).is_file():
             yield root
         elif root.is_dir():
             yield from sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def tower_tensors(folder: Path, adapter: Path | None, prefixes: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of the towers by our names, read one by one so that a 7B never has to fit in memory.
+    """The towers' tensors with their names in `EmoThinker`, read one by one so that a 7B need not fit in memory.
 
-    Raises BadModel for a missing or damaged shard. An adapter contributes its selectors and the modules it saved whole,
-    which replace the model's.
+    Raises BadModel for a missing or damaged shard. An adapter's selectors, and the modules that it saved whole,
+    replace the model's.
     """
     whole = [(adapter / checkpoint.ADAPTER_WEIGHTS, "")] if adapter is not None else []
     files = [*(pair for pair in whole if pair[0].exists()), *((path, "") for path in checkpoint.shard_files(folder))]
@@ -201,7 +209,7 @@ def tower_tensors(folder: Path, adapter: Path | None, prefixes: tuple[str, ...])
 def source_sha256(folder: Path, adapter: Path | None = None) -> str:
     """One hash over both towers and selectors: shapes from the config, then each tensor's name, type, shape and bytes.
 
-    How the tensors are spread over files does not count.
+    The way in which tensors are spread over files does not change it.
     """
     config = checkpoint.read_config(folder, adapter)
     parts = [repr((config.vision, config.audio, config.emotion.selector_dim))]

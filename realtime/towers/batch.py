@@ -1,4 +1,4 @@
-"""Frames and speech into the inputs of the static graphs, and their answers back into tokens per frame or stretch.
+"""Turns frames and speech into inputs of the static graphs, and their outputs into tokens per frame or utterance.
 
 Frames of different sizes share a batch: each is padded to the largest number of 112-px windows and masked.
 """
@@ -22,20 +22,21 @@ PATCH_VALUES = 3 * 2 * preprocess.PATCH_PX**2
 
 @dataclass(frozen=True)
 class FrameInput:
-    """One frame as the tower sees it, tokens counted row by row."""
+    """One frame as the vision tower gets it. Tokens are counted row by row."""
 
     image_3HW: Tensor
-    "In 0–1, sides multiples of 28."
+    "Values in 0–1, sides multiples of 28."
     focal_N: Tensor
     "Bool, True in the focal area."
     noise_N: Tensor
-    "Of the background, tokens with the lowest go first (`drop_noise`)."
+    "Background tokens with the lowest noise are dropped first (`drop_noise`)."
     drop: float
+    "Share of background tokens to drop."
 
 
 @dataclass(frozen=True)
 class SelectedTokens:
-    """Focal tokens, then kept background."""
+    """The tokens of one frame after selection: focal tokens, then kept background."""
 
     tokens_ND: Tensor
     order_N: Tensor
@@ -44,7 +45,7 @@ class SelectedTokens:
 
 
 def drop_noise(focal_N: Tensor, *, seed: int) -> Tensor:
-    """(N,) float32 with which the graph drops exactly the tokens that `selectors.keep_background` drops."""
+    """(N,) float32 noise with which the graph drops exactly the tokens that `selectors.keep_background` drops."""
     background = torch.nonzero(~focal_N)[:, 0]
     generator = torch.Generator().manual_seed(seed)
     noise = torch.zeros(focal_N.shape[0])
@@ -55,7 +56,7 @@ def drop_noise(focal_N: Tensor, *, seed: int) -> Tensor:
 
 
 def vision_inputs(frames: Sequence[FrameInput], text_QD: Tensor, *, n_windows: int = 0) -> dict[str, Tensor]:
-    """The graph's inputs by name, padded to at least `n_windows` windows a frame."""
+    """The vision graph's inputs by name, padded to at least `n_windows` windows per frame."""
     plans = []
     for frame in frames:
         rows, columns = (side // preprocess.PATCH_PX for side in frame.image_3HW.shape[1:])
@@ -88,12 +89,13 @@ def vision_inputs(frames: Sequence[FrameInput], text_QD: Tensor, *, n_windows: i
 
 
 def audio_inputs(mel_FT: Tensor, text_QD: Tensor) -> dict[str, Tensor]:
-    """(128, T) log-mel of one stretch of speech, T ≥ 3 → the graph's inputs by name."""
+    """(128, T) log-mel of one utterance, T ≥ 3 → the audio graph's inputs by name."""
     chunks, lengths = split_chunks(mel_FT)
     return {"mel": chunks.contiguous(), "n_frames": lengths, **text_inputs(text_QD, chunks.shape[0])}
 
 
 def text_inputs(text_QD: Tensor, batch: int) -> dict[str, Tensor]:
+    """The text query as an input of either graph, repeated for each batch row."""
     return {
         "text": text_QD.expand(batch, -1, -1).contiguous(),
         "text_valid": torch.ones(batch, text_QD.shape[0], dtype=torch.int32),
@@ -101,7 +103,7 @@ def text_inputs(text_QD: Tensor, batch: int) -> dict[str, Tensor]:
 
 
 def selected(outputs: Sequence[Tensor]) -> list[SelectedTokens]:
-    """What the vision graph returned, frame by frame, without what was dropped or padded."""
+    """The vision graph's outputs as tokens of each frame, without dropped tokens and padding."""
     tokens_BMD, order_BM, n_focal_B, n_kept_B = outputs
     counts = zip(n_focal_B.tolist(), n_kept_B.tolist(), strict=True)
     return [
@@ -111,5 +113,5 @@ def selected(outputs: Sequence[Tensor]) -> list[SelectedTokens]:
 
 
 def heard(tokens_CTD: Tensor, n_frames_C: Tensor) -> Tensor:
-    """(N, D) real tokens of a stretch of speech."""
+    """(N, D) tokens of an utterance from the audio graph's output, without padding."""
     return torch.cat([row[: max(0, n_tokens(int(n)))] for row, n in zip(tokens_CTD, n_frames_C, strict=True)])

@@ -1,7 +1,7 @@
-"""Where the towers run: one small protocol, several engines behind it.
+"""Chooses the towers' runtime. One small protocol covers torch, ONNX Runtime and TensorRT.
 
-`torch` is the reference and always there; what `export` writes satisfies the same protocol and is looked for in
-`choose`, whose second value is the reason, printed and sent with `session.opened`.
+`torch` is the reference and always available. The other two run what `export` writes. `choose` also returns the reason
+for its choice, which is printed and sent with `session.opened`.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, vision_i
 from realtime.towers.torch_runtime import TorchTowers
 
 QUICKER_THAN_TORCH = {"onnx": ("fp32", "int8"), "trt": artifact.PREFERRED}
-"What `auto` takes. A CPU computes neither fp16 nor bf16: onnxruntime casts every product, or has none."
+"""Precisions that `auto` accepts. On a CPU fp16 and bf16 are slow or missing: onnxruntime casts every product, or has
+none."""
 
 
 class Towers(Protocol):
-    """Both encoders with their selectors; inputs by name and outputs as in `engines/graph.py`, made by
-    `engines/batch.py`."""
+    """Both towers with their selectors. Inputs are named as in `graph.py` and made by `batch.py`."""
 
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        """`graph.VISION_OUTPUTS`."""
+        """The outputs `graph.VISION_OUTPUTS`, in order."""
         ...
 
     def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """(C, 50, D) tokens."""
+        """(C, 50, D) tokens of C chunks."""
         ...
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Which weights the towers must have."""
+    """The checkpoint whose towers are to run."""
 
     model: EmoThinker
     folder: Path
     adapter: Path | None = None
     engine_dir: Path | None = None
-    "Where exported towers lie; None: beside the checkpoint, then in the user's cache."
+    "Folder of exported towers; None: beside the checkpoint, then in the user's cache."
 
     @property
     def where(self) -> str:
+        """Device and precision, for people."""
         return f"{self.model.device.type}, {str(self.model.dtype).removeprefix('torch.')}"
 
     def build(self, kind: str) -> str:
@@ -60,32 +61,33 @@ class Checkpoint:
         return f"python -m export.{kind} --model {model}{adapter}"
 
     def exported(self) -> tuple[list[Artifact], str]:
-        """Whole exports of exactly these weights, and why others were passed over."""
+        """The artifacts of exactly these weights, and why others were skipped."""
         return artifact.find(self.folder, adapter=self.adapter, engine_dir=self.engine_dir)
 
 
-def choose(engine: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
-    """The engine asked for and why it was taken; `auto` runs wherever torch does.
+def choose(runtime: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
+    """The towers in the runtime asked for (`torch`, `onnx`, `trt` or `auto`), and the reason for the choice.
 
-    An explicit engine that cannot run raises EngineMissing, or its EngineMismatch, with the command that builds it.
+    `auto` runs wherever torch does. Another runtime that cannot run raises EngineMissing or EngineMismatch, with the
+    command that builds what it needs.
     """
-    if engine == "torch":
+    if runtime == "torch":
         return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; asked for)"
-    if engine in ("onnx", "trt"):
-        return exported_towers(engine, checkpoint)
+    if runtime in ("onnx", "trt"):
+        return exported_towers(runtime, checkpoint)
     wanted = "trt" if checkpoint.model.device.type == "cuda" else "onnx"
     try:
         towers, reason = exported_towers(wanted, checkpoint, precisions=QUICKER_THAN_TORCH[wanted])
         try_out(towers, checkpoint.model.config)
         return towers, reason
-    # An engine can fail in as many ways as there are drivers, and here it is only a faster way of doing the same.
+    # A runtime can fail in as many ways as there are drivers, and here it is only a faster way to the same result.
     except Exception as error:
         why = error.message if isinstance(error, RealtimeError) else f"{wanted} does not start: {error}"
     return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; {why.rstrip('.')})"
 
 
 def try_out(towers: Towers, config: ModelConfig) -> None:
-    """One window and one chunk, thrown away: whatever an engine cannot do here, it refuses now and not in a session."""
+    """Encode one window and one chunk, so that a runtime that cannot run here fails now and not in a session."""
     text_QD = torch.zeros(1, config.text.hidden_size)
     focal = torch.zeros(16, dtype=torch.bool)
     towers.vision(vision_inputs([FrameInput(torch.zeros(3, 112, 112), focal, drop_noise(focal, seed=0), 0.0)], text_QD))
@@ -95,17 +97,17 @@ def try_out(towers: Towers, config: ModelConfig) -> None:
 def exported_towers(
     kind: str, checkpoint: Checkpoint, *, precisions: Sequence[str] = artifact.PREFERRED
 ) -> tuple[Towers, str]:
-    """The first export of this kind, in one of these precisions, that runs here."""
-    found, passed_over = checkpoint.exported()
+    """The first artifact for this runtime, in one of these precisions, that runs here. Raises EngineMissing."""
+    found, skipped = checkpoint.exported()
     fitting = sorted(
-        (card for card in found if card.serves(kind) and card.precision in precisions), key=artifact.preference
+        (made for made in found if made.runs_in(kind) and made.precision in precisions), key=artifact.preference
     )
     if not fitting:
         raise EngineMissing(
-            f"There are no {kind} towers exported from this checkpoint{passed_over}.",
+            f"There are no {kind} towers exported from this checkpoint{skipped}.",
             hint=f"Build them with `{checkpoint.build(kind)}`, or use `--engine auto`, which runs wherever torch does.",
         )
-    # Imported when needed: onnxruntime and TensorRT take a second each, and the second is rarely installed.
+    # Imported when needed: onnxruntime and TensorRT take a second each, and TensorRT is rarely installed.
     if kind == "onnx":
         from realtime.towers.onnx_runtime import OnnxTowers
 
@@ -113,4 +115,4 @@ def exported_towers(
     from realtime.towers.tensorrt_runtime import TensorRtTowers, fits_here
 
     chosen = fits_here(fitting, build=checkpoint.build(kind))
-    return TensorRtTowers(chosen), f"trt ({chosen.described}; built for this card and version)"
+    return TensorRtTowers(chosen), f"trt ({chosen.described}; built for this GPU and version)"

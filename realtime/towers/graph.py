@@ -1,7 +1,7 @@
-"""The two static graphs that every engine runs: vision tower with token selection, audio tower with extractor.
+"""The two static graphs that every runtime runs: vision tower with token selection, audio tower with extractor.
 
-Torch serves these modules and `export` writes the same ones, so that engines cannot drift apart. Nothing in them is
-random: the drop is driven by `noise`, an input, so that a run can be repeated and a CUDA graph replayed.
+Torch runs these modules and `export` writes the same ones, so that runtimes cannot drift apart. Nothing in them is
+random: `noise` is an input that decides which tokens are dropped, so a run can be repeated and a CUDA graph replayed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TEXT_INPUTS = ("text", "text_valid")
 
 
 class VisionGraph(nn.Module):
-    """Frames → their tokens in the order the Thinker reads them: focal, kept background, then what was left out."""
+    """Frames → their tokens in the Thinker's order: focal, kept background, then dropped tokens and padding."""
 
     def __init__(self, tower: VisionTower, selector: VisualSelector | None) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class VisionGraph(nn.Module):
         text_BQD: Tensor | None = None,
         text_valid_BQ: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """N patches in window order are M = N/4 tokens; everything about tokens comes in that order, integers as int32.
+        """N patches in window order give M = N/4 tokens. All token inputs are in that order; integers are int32.
 
-        `place_BM` numbers the tokens row by row over the frame, `focal_BM` is 1 in the focal area. Of the background a
-        share `drop_B` goes, lowest `noise_BM` first. Returns tokens (B, M, D), their numbers in the frame (B, M), how
-        many are focal (B,) and how many stay in all (B,); rows from there on are not evidence.
+        `place_BM` numbers the tokens row by row over the frame, and `focal_BM` is 1 in the focal area. A share `drop_B`
+        of the background is dropped, lowest `noise_BM` first. Returns tokens (B, M, D), their numbers in the frame
+        (B, M), the number of focal tokens (B,) and the number of kept tokens (B,). Later rows are not evidence.
         """
         tokens_BMD = self.tower(patches_BNP, positions_BN2, valid_BN)
         real_BM = valid_BN[:, ::PATCHES_PER_TOKEN] > 0
@@ -75,7 +75,7 @@ def count(mask: Tensor) -> Tensor:
 
 
 def drop_lowest(background_BM: Tensor, noise_BM: Tensor, drop_B: Tensor) -> Tensor:
-    """(B, M) bool: the round(drop · n) background tokens with the lowest noise. Of equals, the first goes first."""
+    """(B, M) bool: the round(drop · n) background tokens with the lowest noise. Ties are broken by order."""
     row_M = torch.arange(noise_BM.shape[1], device=noise_BM.device)
     mine, other = noise_BM[:, :, None], noise_BM[:, None, :]
     before = (other < mine) | ((other == mine) & (row_M[None, :] < row_M[:, None])[None])
@@ -85,7 +85,7 @@ def drop_lowest(background_BM: Tensor, noise_BM: Tensor, drop_B: Tensor) -> Tens
 
 
 def reading_order(kind_BM: Tensor, place_BM: Tensor) -> Tensor:
-    """(B, M) int32 rows sorted by kind, then place. By counting: TopK has other limits in each runtime."""
+    """(B, M) int32 rows sorted by kind, then place. It counts, since TopK has other limits in each runtime."""
     n = kind_BM.shape[1]
     row_M = torch.arange(n, dtype=torch.int32, device=kind_BM.device)
     key_BM = kind_BM * n + torch.where(kind_BM == 3, row_M[None], place_BM)
@@ -95,7 +95,7 @@ def reading_order(kind_BM: Tensor, place_BM: Tensor) -> Tensor:
 
 
 class AudioGraph(nn.Module):
-    """2-s chunks of log-mel → 50 tokens each, conditioned on the text."""
+    """2-s chunks of log-mel → 50 tokens each, conditioned on the text query."""
 
     def __init__(self, tower: AudioTower, extractor: AudioExtractor | None) -> None:
         super().__init__()
@@ -109,7 +109,10 @@ class AudioGraph(nn.Module):
         text_CQD: Tensor | None = None,
         text_valid_CQ: Tensor | None = None,
     ) -> Tensor:
-        """`n_frames_C` int32, real mel frames of each chunk. (C, 50, D); `model.audio.n_tokens` says how many count."""
+        """(C, 50, D) tokens. `n_frames_C` int32 is the number of real mel frames of each chunk.
+
+        `model.audio.n_tokens` gives how many tokens of a chunk are real.
+        """
         tokens_CTD: Tensor = self.tower(mel_CFT, n_frames_C)
         if self.extractor is not None:
             assert text_CQD is not None

@@ -1,4 +1,4 @@
-"""Exported graphs in ONNX Runtime, on the CPU: for laptops."""
+"""Runs exported graphs in ONNX Runtime on the CPU, for laptops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMPY: dict[str, type[np.generic]] = {
 
 
 class OnnxTowers:
-    """Both graphs of one exported folder. Raises EngineMissing when this onnxruntime cannot run them."""
+    """Both graphs of one artifact. Raises EngineMissing when this onnxruntime cannot run them."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._vision = OnnxGraph(artifact.folder / artifact.towers["vision"]["file"])
@@ -36,12 +36,12 @@ class OnnxTowers:
 
 
 class OnnxGraph:
-    """One graph; inputs by name, those that it does not have (the text, without selectors) are left out."""
+    """One graph, called with inputs by name. Inputs that it lacks (the text, without selectors) are ignored."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        # Between two frames there is a second with nothing to do; spinning threads would fill it at full load.
+        # There is nothing to do for most of a second between frames; spinning threads would use a full core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:

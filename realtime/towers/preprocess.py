@@ -1,7 +1,7 @@
-"""Pixels and samples into what the towers and experts read. One implementation for training, export and serving.
+"""Turns pixels and samples into inputs of the towers and experts, for training, export and serving alike.
 
 `log_mel` restates transformers' `WhisperFeatureExtractor` (padding="longest"), `patchify` its Qwen2-VL image processor;
-`tests/model/test_parity.py` holds them to both.
+`tests/model/test_parity.py` compares them with both.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ TOKEN_PX = PATCH_PX * MERGE
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
-# Mean places, on FER+'s own 48×48 pictures, of the outer eye corners, the nose tip and the chin (mesh points below):
-# a webcam face is cut so that these fall where the expert saw them in training.
+# Mean positions, on FER+'s own 48×48 pictures, of the outer eye corners, the nose tip and the chin (mesh points below).
+# A webcam face is cut so that these points are where the expert had them in training.
 ANCHORS = (33, 263, 1, 152)
 ANCHOR_PX = np.array([[11.2, 18.0], [35.8, 18.0], [23.5, 29.2], [23.5, 46.8]], np.float32)
 
@@ -56,7 +56,7 @@ def mel_filters() -> Float32:
 
 
 def log_mel(samples_N: Float32) -> Float32:
-    """(N,) 16-kHz samples → (128, N // 160) Whisper log-mel. At least one hop of sound is needed."""
+    """(N,) 16-kHz samples → (128, N // 160) Whisper log-mel. It needs at least one hop of sound."""
     samples = torch.from_numpy(np.ascontiguousarray(samples_N, np.float32))
     if samples.shape[0] < FFT_SAMPLES:
         samples = F.pad(samples, (0, FFT_SAMPLES - samples.shape[0]))
@@ -117,7 +117,7 @@ def crop_face(grey_HW: Float32, mesh_N3: Float32) -> Float32:
 def patchify(image_3HW: torch.Tensor) -> torch.Tensor:
     """(3, H, W) in 0–1, sides multiples of 28 → (H/14 · W/14, 1176) patches in 2×2 groups, row by row.
 
-    A still is given to the tower as two equal frames of one temporal patch, as the published image processor does.
+    A still is two equal frames of one temporal patch, as in the published image processor.
     """
     mean, std = (torch.from_numpy(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
     x = (image_3HW - mean) / std

@@ -1,6 +1,6 @@
-"""Exported engines in TensorRT 10 and 11 or TensorRT-RTX. Each batch bucket is a profile with a CUDA graph of its own.
+"""Runs TensorRT plans (TensorRT 10 and 11, TensorRT-RTX). Each batch bucket is a profile with its own CUDA graph.
 
-Sizes inside a profile are fixed: what is smaller is padded with zeros, which every mask of the graphs reads as absent.
+Sizes inside a profile are fixed. Smaller inputs are padded with zeros, which every mask of the graphs treats as absent.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def runtime_version(flavor: str) -> str:
 
 
 def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
-    """The first engine made for this card and this version.
+    """The first artifact built for this GPU and this version.
 
-    Raises EngineMissing without a GPU, EngineMismatch with what differs and the command that builds a fitting one.
+    Raises EngineMissing without a GPU, EngineMismatch with the differences and the command that builds a fitting one.
     """
-    # Asked before anything of TensorRT is made: a Runtime without a driver can take the process down at its exit.
+    # Checked before TensorRT is used: a Runtime without a driver can crash the process at its exit.
     if not torch.cuda.is_available():
         raise EngineMissing("TensorRT needs an NVIDIA GPU, and none is here.", hint="Use `--engine onnx` or `auto`.")
     major, minor = torch.cuda.get_device_capability()
@@ -62,6 +62,8 @@ def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
 
 
 class TensorRtTowers:
+    """Both plans of one artifact. Raises EngineMismatch when they are not what the manifest describes."""
+
     def __init__(self, artifact: Artifact) -> None:
         artifact.check_hashes()
         self._plans = {
@@ -77,7 +79,7 @@ class TensorRtTowers:
 
 
 class PlanRunner:
-    """One plan; its buckets are made when they are first needed and kept."""
+    """Runs one plan. Its buckets are made when they are first needed, and kept."""
 
     def __init__(self, path: Path, flavor: str, profiles: Sequence[Mapping[str, Sequence[int]]]) -> None:
         self._trt = load_runtime(flavor)
@@ -105,7 +107,7 @@ class PlanRunner:
 
 
 class Bucket:
-    """An execution context with buffers at fixed addresses, captured once as a CUDA graph."""
+    """An execution context for one profile, with buffers at fixed addresses, captured once as a CUDA graph."""
 
     def __init__(self, trt: Any, engine: Any, index: int, profile: Mapping[str, Sequence[int]]) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -127,7 +129,7 @@ class Bucket:
             self._context.set_tensor_address(name, buffers[name].data_ptr())
         self._inputs = {name: buffers[name] for name in names if is_input[name]}
         self._outputs = [buffers[name] for name in names if not is_input[name]]
-        # Once before the capture: changes of shape are applied at the first launch and cannot be captured.
+        # Launched once before the capture: changes of shape are applied at the first launch and cannot be captured.
         with torch.cuda.stream(self._stream):
             self._launch()
         self._stream.synchronize()
@@ -140,6 +142,7 @@ class Bucket:
             raise EngineMismatch("TensorRT refused to run the engine.", hint="Build it again on this machine.")
 
     def run(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """The outputs for these inputs, padded to the profile. Raises EngineMismatch for inputs that are too large."""
         with torch.cuda.stream(self._stream):
             for name, buffer in self._inputs.items():
                 value = inputs[name]

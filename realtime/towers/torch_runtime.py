@@ -1,4 +1,4 @@
-"""The graphs as they are, in the checkpoint's own precision; on an NVIDIA card each size becomes one CUDA graph."""
+"""Runs the graphs in torch, in the checkpoint's own precision. On an NVIDIA GPU each input size is a CUDA graph."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from realtime.towers.graph import AudioGraph, VisionGraph
 logger = logging.getLogger(__name__)
 
 MAX_CAPTURED = 8
-"Sizes (batch, windows, words) kept as CUDA graphs; each holds its buffers. The one captured first goes first."
+"Sizes (batch, windows, words) kept as CUDA graphs, each with its buffers. The oldest is dropped first."
 HALVED = ("patches", "mel", "text")
-"Inputs in the graph's own precision; the others are int32, or float32 where they are compared."
+"Inputs in the graph's own precision. The others are int32, or float32 where they are compared."
 
 
 class TorchTowers:
+    """Both towers of a loaded model."""
+
     def __init__(self, model: EmoThinker) -> None:
         self._device, self._dtype = model.device, model.dtype
         thinker, emotion = model.thinker, model.emotion
@@ -50,7 +52,7 @@ class TorchTowers:
                 logger.warning("no room for a CUDA graph of %s; %d are given up", size, len(self._captured))
         if size in self._captured:
             return self._captured[size].replay(given)
-        # Out here, where the failure no longer holds what had been allocated for it. Captured another time.
+        # Outside the `except`, where the exception no longer holds the tensors of the failed capture.
         self._captured.clear()
         torch.cuda.empty_cache()
         return outputs_of(graph(*given))
@@ -64,7 +66,7 @@ class Captured:
 
     def __init__(self, graph: Callable[..., Tensor | Sequence[Tensor]], example: list[Tensor]) -> None:
         self._inputs = [value.clone() for value in example]
-        # Kernels are chosen and workspaces made before the capture, on a stream of their own (torch.cuda.graph's docs).
+        # Kernels are chosen and workspaces allocated before the capture, on a side stream (torch.cuda.graph's docs).
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

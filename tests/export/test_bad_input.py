@@ -133,7 +133,7 @@ def test_auto_runs_wherever_torch_does(
 ) -> None:
     path = tmp_path / "engines" / "onnx"
     shutil.copytree(root / "onnx-fp32-opset20", path)
-    card = json.loads((path / artifact.CARD).read_text())
+    card = json.loads((path / artifact.MANIFEST).read_text())
     if wrong == "fails when it runs":
 
         def refuse(*_: object) -> None:
@@ -144,7 +144,7 @@ def test_auto_runs_wherever_torch_does(
         card["towers"] = {}
     else:
         card["precision"] = "bf16"
-    (path / artifact.CARD).write_text(json.dumps(card))
+    (path / artifact.MANIFEST).write_text(json.dumps(card))
     towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=path.parent))
     assert isinstance(towers, TorchTowers)
     assert reason.startswith("torch (cpu, float32; ")

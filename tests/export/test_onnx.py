@@ -185,7 +185,7 @@ def test_exports_in_the_users_cache_are_found(
 def test_a_folder_that_is_not_whole_is_never_served(folder: Path, root: Path, tmp_path: Path, broken: str) -> None:
     path = tmp_path / "engines"
     shutil.copytree(root / "onnx-fp32-opset20", path)
-    card = path / artifact.CARD
+    card = path / artifact.MANIFEST
     match broken:
         case "card missing":
             card.unlink()
@@ -209,7 +209,7 @@ def test_changed_bytes_are_noticed(root: Path, tmp_path: Path) -> None:
     content = bytearray((path / "audio.onnx").read_bytes())
     content[-1] ^= 1
     (path / "audio.onnx").write_bytes(content)
-    with pytest.raises(EngineMismatch, match="not the file its card describes"):
+    with pytest.raises(EngineMismatch, match="not the file its manifest describes"):
         artifact.read(path).check_hashes()
 
 
