@@ -1,7 +1,7 @@
-"""Each person's own neutral, kept while the session runs: what is measured is said relative to it.
+"""Running baselines of each face and of the voice, to which measurements are relative.
 
-Both baselines start at the population (`population.json`, aggregate statistics of public data sets, fitted by `train`)
-and move towards the person as evidence comes in. They live as long as a track or a session and are never stored.
+Both start at the population (`population.json`, aggregate statistics of public data sets, fitted by `train`) and move
+towards the person as evidence comes in. They live as long as a track or a session and are never stored.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import numpy.typing as npt
 from realtime.records import Float32
 
 FACE_PSEUDO_COUNT = 8.0
-"Frames that the population's neutral is worth: at 1 FPS a person's own face weighs as much after about 10 s."
+"Weight of the population's neutral, in frames. At 1 FPS a person's own face weighs as much after about 10 s."
 FACE_MEMORY = 120.0
-"Frames after which old ones fade, so that the neutral follows a new seat or new light within minutes."
+"Largest weight, in frames, so that the neutral follows a new seat or new light within minutes."
 FAR_FROM_NEUTRAL = 1.5
-"Spreads from neutral at which a frame counts a quarter: a laugh shall not become the new neutral,"
+"Spreads from neutral at which a frame counts a quarter, so that a laugh does not become the new neutral."
 LEAST_SHARE = 0.05
-"but what stays for minutes is this face's shape, and does."
+"Least weight of a frame. An expression that lasts for minutes is this face's shape, and becomes its neutral."
 QUIET_ZONE = 0.5
-"Spreads above neutral that are still called 0: two neutral pictures of one person differ by about as much."
+"Spreads above neutral that still give 0. Two neutral pictures of one person differ by about as much."
 INTENSITY_SCALE = 2.0
 "Spreads (beyond the quiet zone) at which intensity reaches 1 − 1/e = 0.63."
 VOICE_PSEUDO_COUNT = 2.0
-"Segments that the population is worth for a voice."
+"Weight of the population for a voice, in utterances."
 Z_LIMIT = 5.0
-"Normalised values are cut here, so that a cough or a broken microphone stays an outlier and not a catastrophe."
+"Limit of normalised values, so that a cough or a broken microphone is only an outlier."
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def population() -> dict[str, Any]:
 
 
 class FaceBaseline:
-    """Running neutral of one track's raw cues."""
+    """Running neutral of the raw cues of one face track."""
 
     def __init__(self, names: Sequence[str]) -> None:
         stored = population()["face"]
@@ -58,11 +58,11 @@ class FaceBaseline:
         return np.clip(np.nan_to_num(z_C), -Z_LIMIT, Z_LIMIT).astype(np.float32)
 
     def intensities(self, raw_C: Float32) -> Float32:
-        """(C,) 0–1: how far each cue stands above neutral; below neutral and the quiet zone it is 0."""
+        """(C,) 0–1: how far each cue is above neutral; 0 below neutral and in the quiet zone."""
         return squash(self.relative(raw_C))
 
     def push(self, raw_C: Float32) -> None:
-        """Moves the neutral towards one frame, the less the further that frame is from neutral."""
+        """Move the neutral towards one frame, by less the further that frame is from neutral."""
         if not np.isfinite(raw_C).all():
             return
         z_C = (raw_C - self._neutral_C) / self._spread_C
@@ -78,7 +78,7 @@ def squash(z: Float32) -> Float32:
 
 
 class VoiceBaseline:
-    """Running mean of one voice's features; the spread is fixed to the spread within speakers."""
+    """Running mean of one voice's features. The spread is fixed to the spread within speakers."""
 
     def __init__(self) -> None:
         stored = population()["voice"]
@@ -92,7 +92,7 @@ class VoiceBaseline:
         return np.clip(np.nan_to_num(z_P), -Z_LIMIT, Z_LIMIT).astype(np.float32)
 
     def push(self, features_P: Float32) -> None:
-        """Takes one segment into the mean."""
+        """Add one utterance to the mean."""
         if not np.isfinite(features_P).all():
             return
         self._weight += 1.0

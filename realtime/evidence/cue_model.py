@@ -1,7 +1,7 @@
-"""What a session works with itself, on the CPU, where towers and Thinker are elsewhere: on a card, or on a cluster.
+"""The part of the model that a session runs on the CPU when towers and Thinker are on a GPU or in a cluster.
 
-Experts and projectors of the cue tokens are small and are asked face by face; sending each measurement to a card and
-back would take longer than they do.
+The experts and projectors of cue tokens are small and run once per face. Sending each measurement to a GPU and back
+would take longer than they do.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from realtime.towers.choice import Towers
 
 
 def cue_weights(weights: EmoThinker) -> dict[str, Tensor]:
-    """Experts and projectors as a CPU computes with them: float32; counters of normalisation layers stay whole."""
+    """The weights of EmoThinker's additions in float32 on the CPU. Integer counters of norm layers stay integers."""
     state = weights.emotion.state_dict()
     plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
     return {key: tensor.cpu().contiguous() for key, tensor in plain.items()}
 
 
 def cue_model(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
-    """A model that has nothing else: its towers and language model are shapes without weights.
+    """A model with these additions only. Its towers and language model have no weights (meta device).
 
     Raises RuntimeError for a state of another model.
     """
@@ -35,7 +35,7 @@ def cue_model(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
 
 
 class TowersOnCpu:
-    """Towers elsewhere, for who works on the CPU in float32."""
+    """Towers that run elsewhere, with outputs in float32 on the CPU."""
 
     def __init__(self, towers: Towers) -> None:
         self._towers = towers
@@ -48,9 +48,10 @@ class TowersOnCpu:
 
 
 def on_cpu(tensor: Tensor) -> Tensor:
+    """The tensor on the CPU, in float32 unless it has integers."""
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu()
 
 
 def query_on_cpu(query: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The embedded question, likewise: the towers take it with their other inputs."""
+    """`query` with its embeddings in float32 on the CPU, where the towers take them with their other inputs."""
     return lambda question: on_cpu(query(question))

@@ -1,8 +1,9 @@
-"""What a face mesh measures: aligned geometry, facial action cues after FACS, head pose.
+"""Measures a face mesh: aligned geometry, facial action cues after FACS, and head pose.
 
-Everything here is arithmetic on landmarks and takes any leading axes, so that training measures 35,000 faces in one
-call with the code that measures one face live. A raw cue is a signed length on the face, in units of the distance
-between the outer eye corners, after the head's turn is undone: it knows no zero. `baseline.FaceBaseline` gives it one.
+Everything here is arithmetic on landmarks and takes any leading axes. So training measures 35,000 faces in one call
+with the code that measures one face live. A raw cue is a signed length on the face, in units of the distance between
+the outer eye corners, after undoing the head's rotation. It has no zero of its own; `baseline.FaceBaseline` gives it
+one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from realtime.evidence.baseline import FaceBaseline
 
 N_ALIGNED = 468
-"Landmarks of the face itself; the ten after them are the irises."
+"Landmarks of the face itself. The ten after them are the irises."
 GEOMETRY_SIZE = N_ALIGNED * 2
 
 # MediaPipe canonical mesh indices; "right" is the person's right, the left side of an unmirrored picture.
@@ -85,7 +86,7 @@ def head_pose(mesh_N3: Float32, width: int, height: int) -> Float32:
 
 
 class _Frontal:
-    """A batch of faces turned to the front and scaled, read by landmark groups. y grows downwards."""
+    """A batch of faces rotated to the front and scaled, measured by landmark groups. y grows downwards."""
 
     def __init__(self, pixels_N3: Float32) -> None:
         eyes = (pixels_N3[..., EYE_OUTER[0], :] + pixels_N3[..., EYE_OUTER[1], :]) / 2
@@ -158,7 +159,7 @@ _MEASURES: dict[str, Callable[[_Frontal], Float32]] = {
 CUES: tuple[str, ...] = tuple(_MEASURES)
 "Cue names in the order of `raw_cues`."
 ACTION_UNITS: dict[str, int] = dict(zip(CUES, (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 20, 24, 26, 43), strict=True))
-"The FACS action unit that each cue approximates from outside; a mesh cannot see muscles."
+"The FACS action unit that each cue approximates. A mesh does not show muscles."
 
 
 def raw_cues(mesh_N3: Float32, width: int, height: int) -> Float32:
@@ -168,7 +169,7 @@ def raw_cues(mesh_N3: Float32, width: int, height: int) -> Float32:
 
 
 def measure_face(face: Face, baseline: FaceBaseline, width: int, height: int) -> FaceCues | None:
-    """Cues of one face against its track's neutral, which this face then moves a little; None without a mesh."""
+    """Cues of one face relative to its track's neutral, which this face then moves a little. None without a mesh."""
     if face.mesh_N3 is None:
         return None
     raw_C = raw_cues(face.mesh_N3, width, height)

@@ -1,6 +1,6 @@
-"""Faces in a frame: boxes, a 478-point mesh each, and the tracks they are on.
+"""Finds the faces in a frame: boxes, a 478-point mesh for each, and their tracks.
 
-MediaPipe does the seeing, with the models that its wheel bundles (legacy solutions API, mediapipe 0.10.18–0.10.21).
+It uses MediaPipe with the models that its wheel bundles (legacy solutions API, mediapipe 0.10.18–0.10.21).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ TILE_SIDE = 0.75
 "Side of the squares searched when the whole frame shows nobody, in units of its shorter side."
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 MAX_FACES = 5
-"Biggest first; whoever stands further back is left out."
+"Most faces per frame, biggest first. Faces further back are left out."
 MIN_SCORE = 0.5
 "Detections below this are dropped."
 MIN_SCORE_IN_TILES = 0.6
-"The same inside tiles, where clouds and craters are magnified too."
+"The same inside tiles, where face-like textures such as clouds are magnified too."
 MARGIN = 0.35
-"Of plain grey around a frame that a face may fill, in units of its size: a detector wants to see where a head ends."
+"Width of the plain grey margin around a frame that a face may fill, in frame sizes. Detectors need a head's outline."
 MIN_SCORE_WITHOUT_MESH = 0.8
-"A box on which no mesh fits is often a face-like thing in the background, so it must be surer."
+"The same for a box on which no mesh fits: it is often a face-like thing in the background."
 SAME_FACE_IOU = 0.4
 "Boxes that overlap more than this are one face seen twice."
 CROP_SCALE = 2.0
 "Side of the square the mesh is fitted in, in units of the longer side of the detected box."
 CROP_PX = 288
-"Crops smaller than this are enlarged, so that a far face has the size the mesh model knows."
+"Crops smaller than this are enlarged, so that a far face has the size that the mesh model expects."
 
 
 class FaceModels:
-    """MediaPipe's two detectors and its mesh; no state between pictures. Any thread may call, one at a time.
+    """MediaPipe's two detectors and its mesh, without state between pictures. Any thread may call it.
 
     All sessions share one set (`shared_models`): a set takes 50 MB, and MediaPipe does not give it back when a set is
     dropped, so one per session would fill the memory.
@@ -57,7 +57,7 @@ class FaceModels:
             # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs.
             self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
             self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
-            # Two, because a neighbour may stand in the same crop; the nearer one to the box is taken.
+            # Two, because a neighbour may be in the same crop. The one nearer to the box is taken.
             self._mesher: Any = FaceMesh(
                 static_image_mode=True, max_num_faces=2, refine_landmarks=True, min_detection_confidence=0.3
             )
@@ -66,7 +66,7 @@ class FaceModels:
                 graph.process(np.zeros((64, 64, 3), np.uint8))
 
     def detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
-        """Boxes, biggest first, each face once. If the frame seems empty its parts are searched, then with a margin."""
+        """Boxes and scores, biggest first, each face once. An empty frame is searched in tiles, then with a margin."""
         with self._lock:
             candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
             if not candidates:
@@ -111,7 +111,7 @@ class FaceModels:
 
 @functools.cache
 def shared_models() -> FaceModels:
-    """The process's one set of face models; the first call loads them in about a second."""
+    """The process's one set of face models. The first call loads them in about a second."""
     return FaceModels()
 
 
@@ -128,7 +128,7 @@ class FaceFinder:
         self._tracks = Tracks()
 
     def unchanged(self, at_s: float) -> None:
-        """The picture of this moment shows what the last one showed: whoever was there still is."""
+        """Keep all tracks: this picture shows what the last one showed."""
         self._tracks.keep(at_s)
 
     def find(self, rgb_HW3: UInt8, at_s: float) -> tuple[Face, ...]:
@@ -173,7 +173,7 @@ def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any, *, shows: Box | None = 
 
 
 def _with_margin(rgb_HW3: UInt8) -> tuple[UInt8, Box]:
-    """The frame before a plain wall of its own mean grey, and what that shows in 0–1 of the frame."""
+    """The frame with a margin of its own mean grey, and the region of that in 0–1 of the frame."""
     height, width = rgb_HW3.shape[:2]
     across, down = round(MARGIN * width), round(MARGIN * height)
     grey = (float(rgb_HW3.mean()),) * 3
@@ -183,7 +183,7 @@ def _with_margin(rgb_HW3: UInt8) -> tuple[UInt8, Box]:
 
 
 def _tiles(rgb_HW3: UInt8) -> list[Box]:
-    """Overlapping squares that cover the frame: in each a far face is three times as big to the detector."""
+    """Overlapping squares that cover the frame. A far face is three times as big in one of them."""
     height, width = rgb_HW3.shape[:2]
     side = min(height, width) * TILE_SIDE
     n_across, n_down = (math.ceil((length - side) / (0.75 * side)) + 1 for length in (width, height))
@@ -207,7 +207,7 @@ def _bounds(mesh_N3: Float32) -> Box:
 def _square_crop(rgb_HW3: UInt8, box: Box) -> tuple[float, float, float, UInt8]:
     """(left, top, side) in frame pixels of a padded square around the box, and its pixels.
 
-    What lies outside the frame repeats its edge, so that a face at the border sits in the middle as all others do.
+    Outside the frame its edge is repeated, so that a face at the border is centred like all others.
     """
     height, width = rgb_HW3.shape[:2]
     side = max(round(CROP_SCALE * max(box[2] * width, box[3] * height)), 8)

@@ -1,9 +1,9 @@
-"""One session's ear: speech in, evidence out, with as much as possible done before the speech is over.
+"""Turns one session's speech into evidence, with as much work as possible done before the speech is over.
 
-While someone speaks, each 2-s chunk of sound goes through the tower once, when it is complete. When they pause, the
-stretch so far is heard as if it had ended; if they do not go on, that is the evidence, and it was ready before the
-segmenter was sure. What was done ahead is used only where it is what hearing the segment afresh would give: the same
-samples, the same mel, the same baseline (`tests/evidence/test_listen.py`).
+While someone speaks, each 2-s chunk of sound is encoded once, when it is complete. When they pause, the utterance so
+far is processed as if it had ended. If they do not go on, that is the evidence, and it was ready before the segmenter
+was sure. Work done in advance is used only where processing the segment afresh would give the same: the same samples,
+the same mel, the same baseline (`tests/evidence/test_listen.py`).
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from realtime.towers.choice import Towers
 MEL_FRAMES_FOR_EXPERT = 400
 CHUNK_FRAMES = 200
 KEPT_CHUNKS = 8
-"Encoded 2-s chunks kept: those of the longest segment, twice."
+"Encoded 2-s chunks that are kept: twice as many as the longest segment has."
 
 Submit = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
-"Begins some work and returns what waits for its result."
+"Starts some work and returns a function that waits for its result."
 
 
 def run_when_asked(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """In this thread, once its result is asked for."""
+    """A `Submit` that does the work in this thread, when its result is asked for."""
     return work
 
 
 @dataclass(frozen=True)
 class HeardAhead:
-    """A stretch that was heard before it was known to be over."""
+    """An utterance that was processed before it was known to be over."""
 
     segment: SpeechSegment
     features_P: Float32
@@ -53,7 +53,7 @@ class HeardAhead:
 
 
 class Listener:
-    """Blocking; called from the model's thread only."""
+    """The speech half of a session's perception. Calls block; only one thread may make them at a time."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Listener:
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
         submit: Submit = run_when_asked,
     ) -> None:
-        """`submit`: where the tower works while the voice is measured."""
+        """`submit` starts the tower's work, which may run elsewhere while the voice is measured here."""
         self._model = model
         self._submit = submit
         self._voice_cues = voice_cues
@@ -72,24 +72,24 @@ class Listener:
         self._ahead: HeardAhead | None = None
         self._chunks: OrderedDict[bytes, Tensor] = OrderedDict()
         self.n_encoded = 0
-        "Chunks that went through the tower."
+        "Number of chunks that the tower encoded."
         self.n_ahead = 0
-        "Segments whose evidence was ready when they ended."
+        "Number of segments whose evidence was ready when they ended."
 
     def close(self) -> None:
-        """Forget the voice."""
+        """Forget the voice and everything done in advance."""
         self._baseline = VoiceBaseline()
         self._ahead = None
         self._chunks.clear()
 
     def forget_ahead(self) -> None:
-        """The question or the ring is another one: what was encoded for the old one is of no use."""
+        """Drop the work done in advance, because the question or the ring has changed."""
         self._ahead = None
         self._chunks.clear()
 
     @torch.inference_mode()
     def hear(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> SpeechEvidence:
-        """Prosody and tokens of one stretch of speech; moves the baseline of the voice."""
+        """Prosody and tokens of one utterance, which also moves the voice's baseline."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and same(ahead.segment, segment) and self._still_so(ahead):
             self.n_ahead += 1
@@ -102,7 +102,7 @@ class Listener:
 
     @torch.inference_mode()
     def hear_ahead(self, so_far: SpeechSoFar, text_QD: Tensor, ring: EvidenceRing | None) -> None:
-        """Do now what `hear` would do for this stretch; of one that goes on, what does not change any more."""
+        """Do in advance what `hear` would do. For speech that goes on, only complete chunks are encoded."""
         if so_far.paused:
             ahead, self._ahead = self._ahead, None
             self._drop(ahead, ring)
@@ -136,10 +136,10 @@ class Listener:
         return HeardAhead(segment, features_P, relative_P, evidence if ring is None else ring.add_speech(evidence))
 
     def _tokens(self, mel_FT: Float32, text_QD: Tensor) -> Tensor:
-        """(N, D) tokens of the tower, chunk by chunk; those of a chunk that was encoded before are taken as they were.
+        """(N, D) tokens of the tower. A chunk that was encoded before is not encoded again.
 
-        Chunks never see each other, but their mel is cut off 80 dB below the loudest moment of the whole stretch: a
-        chunk whose mel changed, since something louder followed, is another chunk.
+        Chunks do not attend to each other, but their mel is cut off 80 dB below the loudest moment of the whole
+        utterance. So a chunk whose mel changed, because something louder followed, is encoded again.
         """
         if mel_FT.shape[1] < 3:
             return torch.zeros(0, self._model.config.text.hidden_size)
@@ -167,7 +167,7 @@ class Listener:
         if expert is None:
             return torch.zeros(0)
         kept = mel_FT[:, :MEL_FRAMES_FOR_EXPERT]
-        # Always the same length: that is what its convolutions were trained on.
+        # Always padded to the length on which its convolutions were trained.
         padded = np.zeros((mel_FT.shape[0], MEL_FRAMES_FOR_EXPERT), np.float32)
         padded[:, : kept.shape[1]] = kept
         n_frames = torch.tensor([kept.shape[1]], dtype=torch.int32)
@@ -175,7 +175,7 @@ class Listener:
         return verdict
 
     def _still_so(self, ahead: HeardAhead) -> bool:
-        """Whether the voice is still told against the same baseline."""
+        """Whether the voice's baseline still gives the same relative features."""
         return np.array_equal(self._baseline.relative(ahead.features_P), ahead.relative_P)
 
     def _drop(self, ahead: HeardAhead | None, ring: EvidenceRing | None) -> None:

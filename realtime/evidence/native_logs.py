@@ -1,4 +1,4 @@
-"""Native libraries that write to the terminal on their own are asked to be quiet while they load."""
+"""Silences native libraries that write to the terminal while they load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_native_logs() -> Iterator[None]:
-    """Sends file descriptor 2 to nowhere inside the block.
+    """Discard what is written to file descriptor 2 inside the block.
 
     MediaPipe 0.10.21 logs through absl before absl reads any setting, so `GLOG_minloglevel` comes too late; its ten
     lines of start-up chatter would hide our own messages. Python's exceptions pass as usual.

@@ -1,7 +1,7 @@
-"""One session's perception: frames and speech in, evidence for the Thinker out.
+"""One session's perception: it turns frames and speech into evidence for the Thinker.
 
-Holds what belongs to one session and dies with it: face tracks, the running baselines of each face and of the voice,
-the seed of the random background drop.
+It holds the state of one session, which ends with it: face tracks, the running baselines of each face and of the voice,
+and the seed of the random background drop.
 """
 
 from __future__ import annotations
@@ -57,14 +57,15 @@ from realtime.towers.batch import (
 from realtime.towers.choice import Towers
 
 MAX_BASELINES = 32
-"Face tracks whose neutral is remembered; the oldest is forgotten first."
+"Face tracks whose baseline is kept. The oldest is forgotten first."
 UNCHANGED_STEP = 2
-"Of 255. A camera's own noise is larger, so that a person who sits still is always looked at."
+"Largest difference, of 255, between equal pictures. Camera noise is larger, so a still person is still processed."
 EVERY_PX = 4
+"Step between the pixels that are compared."
 
 
 class Perception:
-    """Blocking; always called from the model worker's thread."""
+    """The perceiver of one session (`roles.Perceiver`). Calls block."""
 
     def __init__(
         self,
@@ -80,38 +81,40 @@ class Perception:
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
         submit: Submit = run_when_asked,
     ) -> None:
-        """`frame_cues`, `voice_cues`: as in `tokens.py`; training listens in on what they are given.
+        """`query` embeds a question, (Q, D). `open_ring` opens the session's evidence ring, if there is one.
 
-        `submit`: as in `listen.py`, where towers work elsewhere.
+        `frame_cues` and `voice_cues` are the functions of `tokens.py`; training wraps them to record their inputs.
+        `submit` is as in `listen.py`, for towers that run elsewhere.
         """
         self._model = model
         self._frame_cues = frame_cues
         self._towers = towers
         self._query = query
         self._text_QD = query(question)
-        "(Q, D): the question, as the selectors attend to it."
+        "(Q, D) embeddings of the question, to which the selectors attend."
         self._seed = seed
         self._open_ring = open_ring
         self._ring = open_ring(question)
         self._now_s = now_s
         self._finder = FaceFinder()
         if model.emotion.face_expert is not None:
-            # Its convolutions take two thirds of the time with channels innermost.
+            # With channels innermost its convolutions take two thirds of the time.
             model.emotion.face_expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._faces: dict[int, FaceBaseline] = {}
         self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit)
         self._timings_ms: dict[str, float] = {}
         self._seen: tuple[VideoFrame, FrameEvidence] | None = None
-        "The last frame that was looked at, and what was seen."
+        "The last frame that was processed, and its evidence."
         self.n_unchanged = 0
 
     def set_question(self, question: Question) -> None:
-        """From now on the selectors attend to another question; what was seen and heard before stays as it was."""
+        """Let the selectors attend to another question from now on. Earlier evidence stays as it was."""
         self._text_QD = self._query(question)
         self._listener.forget_ahead()
         self._seen = None
         if self._ring is not None and self._ring.question != question:
-            # Another question is another trunk. Until its ring holds a window, windows are read as a whole.
+            # Another question needs another prompt prefix, so another ring. Until the new ring holds a whole window,
+            # windows are prefilled as a whole.
             self._ring.close()
             self._ring = self._open_ring(question)
 
@@ -131,7 +134,7 @@ class Perception:
         self._timings_ms[name] = (self._now_s() - began_s) * 1000
 
     def see(self, frame: VideoFrame) -> FrameEvidence:
-        """Faces, cues and tokens of one frame. A picture that has not changed is not looked at again."""
+        """Faces, cues and tokens of one frame. A picture that has not changed is not processed again."""
         if self._seen is not None and unchanged(frame, self._seen[0]):
             self.n_unchanged += 1
             self._finder.unchanged(frame.at_s)
@@ -213,7 +216,7 @@ class Perception:
             if face.mesh_N3 is None or cues is None:
                 continue
             crop = torch.from_numpy(preprocess.crop_face(grey_HW, face.mesh_N3))[None, None].to(self._model.dtype)
-            # A face and its mirror image show the same emotion: the mean of both verdicts is steadier.
+            # A face and its mirror image show the same emotion, and the mean of both outputs is steadier.
             both = torch.logaddexp(*expert(torch.cat([crop, crop.flip(-1)]))) - math.log(2)
             left, top, width, height = face.box
             centre = (left + width / 2, top + height / 2)
@@ -229,20 +232,20 @@ class Perception:
         return features
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
-        """Prosody and tokens of one stretch of speech."""
+        """Prosody and tokens of one utterance."""
         return self._listener.hear(segment, self._text_QD, self._ring)
 
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
-        """Begin hearing what is still being said."""
+        """Begin to process an utterance that may go on."""
         self._listener.hear_ahead(so_far, self._text_QD, self._ring)
 
 
 def view(
     frame: VideoFrame, boxes: tuple[Box, ...], emotion: EmotionConfig, grey_HW: Float32 | None = None
 ) -> tuple[Tensor, Box]:
-    """What the tower sees, (3, H, W) in 0–1, and the region of the camera's frame that it shows, in pixels.
+    """The tower's picture, (3, H, W) in 0–1, and its region of the camera's frame, in pixels.
 
-    `grey_HW`: the frame's, where it is known already.
+    `grey_HW` is the grey frame, if the caller has it already.
     """
     height, width = frame.rgb_HW3.shape[:2]
     if emotion.grey_face_px:
@@ -255,7 +258,7 @@ def view(
 
 
 def unchanged(frame: VideoFrame, before: VideoFrame) -> bool:
-    """Whether no sampled pixel differs by more than `UNCHANGED_STEP`: a still, a slide, a camera that hangs."""
+    """Whether no sampled pixel differs by more than `UNCHANGED_STEP`, as with a still, a slide, or a stuck camera."""
     if frame.rgb_HW3.shape != before.rgb_HW3.shape:
         return False
     now, then = (picture[::EVERY_PX, ::EVERY_PX].astype(np.int16) for picture in (frame.rgb_HW3, before.rgb_HW3))
@@ -263,7 +266,7 @@ def unchanged(frame: VideoFrame, before: VideoFrame) -> bool:
 
 
 def token_map(kept: SelectedTokens, rows: int, columns: int, region_px: Box, *, width: int, height: int) -> TokenMap:
-    """The frame's grid with the fate of each cell; `region_px` is the grid's place in camera pixels."""
+    """The tower's grid with the fate of each cell. `region_px` is its region of the camera's frame in pixels."""
     cells = ["-"] * (rows * columns)
     for place, number in enumerate(kept.order_N.tolist()):
         cells[number] = "f" if place < kept.n_focal else "k"

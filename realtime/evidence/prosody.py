@@ -1,4 +1,4 @@
-"""Statistics of one segment's frames: melody, rhythm, timbre, voice quality. Names in, numbers out, no state."""
+"""Statistics of one utterance's frames: melody, rhythm, timbre and voice quality. The functions have no state."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from realtime.records import SAMPLE_RATE_HZ, Float32
 
 N_MFCC = 13
 MIN_VOICED_FRAMES = 4
-"With less there is no melody to speak of: pitch statistics are 0."
+"With less, pitch statistics are 0."
 SYLLABLE_BAND_HZ = (2.0, 10.0)
 "Envelope modulation that syllables make; fast talk has about 8 a second."
 OCTAVE_SLIP_ST = 6.0
-"A pitch that jumps further than this between two frames is a slip of the detector, not a melody."
+"A larger jump of pitch between two frames is an error of the detector."
 BANDS_HZ = (0, 250, 500, 1000, 1500, 2000, 3000, 4000, 8000)
 MODULATION_HZ = (0.5, 2.0, 4.0, 8.0, 16.0)
 QUALITY = (
@@ -44,7 +44,7 @@ Statistics = dict[str, float]
 
 
 def wire_values(frames: SpeechFrames) -> Statistics:
-    """What goes on the wire, in physical units."""
+    """The values that are sent on the wire, in physical units."""
     voiced_F, active_F = frames.voiced_F, frames.active_F
     heard = frames.level_F[voiced_F] if voiced_F.any() else frames.level_F
     spoken = np.flatnonzero(active_F)
@@ -85,7 +85,7 @@ def melody(frames: SpeechFrames) -> Statistics:
 
 
 def rhythm(frames: SpeechFrames) -> Statistics:
-    """Lengths of voiced stretches and pauses, and how the envelope is modulated."""
+    """Lengths of voiced runs and pauses, and the modulation of the envelope."""
     named: Statistics = {}
     for name, mask_F in (("voiced", frames.voiced_F), ("pause", ~frames.active_F)):
         lengths_s = _run_lengths(mask_F) / FRAME_RATE_HZ
@@ -103,7 +103,7 @@ def rhythm(frames: SpeechFrames) -> Statistics:
 
 
 def cepstrum(frames: SpeechFrames) -> Statistics:
-    """MFCC 1–13 of what was spoken, and how they move."""
+    """MFCC 1–13 of the active frames, and their changes."""
     active_F, voiced_F = _spoken(frames)
     mel_FM = 10 * np.log10(frames.power_FB @ tables().mel_BM + 1e-7)
     mfcc_FK = scipy.fft.dct(mel_FM, type=2, norm="ortho", axis=1)[:, 1 : N_MFCC + 1] / 10
@@ -250,7 +250,7 @@ def _steps(track_F: Float32, mask_F: Mask) -> Float32:
 
 
 def _run_lengths(mask_F: Mask) -> Float32:
-    """Lengths in frames of the stretches where the mask holds."""
+    """Lengths in frames of the runs where the mask is True."""
     edges: npt.NDArray[np.int64] = np.flatnonzero(np.diff(np.r_[False, mask_F, False].astype(np.int8)))
     return np.asarray(edges[1::2] - edges[::2], dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""What the whole picture shows, measured: how bright and how colourful it is."""
+"""Measures brightness and saturation of the whole picture."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from realtime.records import Scene, UInt8
 
 SAMPLE_PX = 64
-"The frame is averaged down to this square first: light is not in the details, and noise would count as colour."
+"Side of the square to which the frame is averaged first, since noise would count as colour."
 
 
 def measure_scene(rgb_HW3: UInt8) -> Scene:

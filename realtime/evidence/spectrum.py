@@ -1,4 +1,4 @@
-"""A segment of speech cut into frames: level, spectrum, pitch, and which frames are voiced or spoken at all.
+"""Cuts an utterance into frames: level, spectrum, pitch, and which frames are voiced or active.
 
 Pitch comes from SwiftF0 (MIT, a 130 kB network that ships with its package). Our frames are centred where SwiftF0's
 are, every 16 ms, so that every statistic can be taken over the voiced ones.
@@ -42,7 +42,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class SpeechFrames:
-    """One segment as F frames, 16 ms apart."""
+    """One utterance as F frames, 16 ms apart."""
 
     level_F: Float32
     "dBFS."
@@ -55,7 +55,7 @@ class SpeechFrames:
     "Not a pause."
 
     def band(self, low_hz: float, high_hz: float) -> Float32:
-        """(F,) energy between two frequencies; the topmost band includes 8 kHz."""
+        """(F,) energy between two frequencies. The topmost band includes 8 kHz."""
         frequency_B = tables().frequency_B
         inside_B = (frequency_B >= low_hz) & ((frequency_B < high_hz) | (high_hz >= SAMPLE_RATE_HZ / 2))
         energy_F: Float32 = self.power_FB[:, inside_B].sum(axis=1)
@@ -91,12 +91,12 @@ def tables() -> Tables:
 def _pitch_detector() -> Any:
     from swift_f0 import SwiftF0
 
-    # Spinning threads would take the core from the towers between two segments.
+    # Spinning threads would take the core from the towers between two utterances.
     return SwiftF0(threads=1, spin=False)
 
 
 def cut(samples_N: Float32) -> SpeechFrames:
-    """Frames of 16 kHz mono sound of any length, also none; what is not a number counts as silence."""
+    """Frames of 16 kHz mono sound of any length, also none. NaN and infinity count as silence."""
     samples_N = np.nan_to_num(np.asarray(samples_N, np.float32), posinf=0.0, neginf=0.0)
     samples_N = np.pad(samples_N, (0, max(FRAME - samples_N.shape[0], 0)))
     n_frames = samples_N.shape[0] // HOP

@@ -1,6 +1,6 @@
-"""From tower outputs and measurements to the tokens of one frame or stretch of speech: selectors, cue projectors.
+"""Builds the tokens of one frame or utterance from tower outputs and measurements: selectors and cue projectors.
 
-Training calls these functions with gradients, serving without: there is no second implementation that could drift.
+Training calls these functions with gradients and serving without, so that the two cannot drift apart.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from realtime.model.thinker import FACE_REGIONS, EmoThinker
 from realtime.records import Float32, Scene, VoiceCues
 
 MAX_FACES = 5
+"Number of faces that the scene measures count up to."
 
 
 @dataclass(frozen=True)
 class FaceFeatures:
-    """What the cue tokens of one face are projected from."""
+    """The measures from which the cue tokens of one face are projected."""
 
     measures_20: Tensor
     geometry_936: Tensor
@@ -34,7 +35,7 @@ class FaceFeatures:
 
 @dataclass(frozen=True)
 class CueSwitches:
-    """Which instruments may speak as tokens. All on is the default of nano; each is a row of the ablations."""
+    """Which cues become tokens. All of them do in nano; each is a row of the ablations."""
 
     measures: bool = True
     face_expert: bool = True
@@ -59,6 +60,7 @@ def voice_measures(cues: VoiceCues) -> Float32:
 
 
 def scene_measures(scene: Scene, n_faces: int) -> Float32:
+    """(3,) brightness, saturation, and number of faces / 5."""
     return np.array([scene.brightness, scene.saturation, min(n_faces, MAX_FACES) / MAX_FACES], np.float32)
 
 
@@ -76,7 +78,7 @@ def frame_tokens(
 ) -> tuple[Tensor, Tensor]:
     """Focal tokens, then kept background tokens, then cue tokens: (N', D), and their TMRoPE offsets (3, N').
 
-    `tokens_ND` lie row by row over the frame, `columns` to a row.
+    `tokens_ND` are in row order over the frame, `columns` per row.
     """
     if model.emotion.visual_selector is not None:
         tokens_ND = model.emotion.visual_selector(tokens_ND, text_QD, focal_N)
@@ -104,7 +106,7 @@ def with_frame_cues(
     scene_3: Tensor,
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
-    """Selected tokens, `order_N` their numbers in the frame, then cue tokens. A cue token stands where its face is."""
+    """Selected tokens, whose numbers in the frame are `order_N`, then cue tokens at the positions of their faces."""
     emotion = model.emotion
     parts = [selected_ND]
     token_rows, token_columns = order_N // columns, order_N % columns
@@ -116,9 +118,9 @@ def with_frame_cues(
             )[:, None]
             if switches.measures:
                 shape = emotion.geometry(face.geometry_936).clamp(-4, 4)
-                told = [emotion.face_regions[name](face.measures_20[part]) for name, part in FACE_REGIONS.items()]
-                parts.append(torch.stack([*told, emotion.face_shape(shape)]))
-                positions.append(place.expand(3, len(told) + 1))
+                measured = [emotion.face_regions[name](face.measures_20[part]) for name, part in FACE_REGIONS.items()]
+                parts.append(torch.stack([*measured, emotion.face_shape(shape)]))
+                positions.append(place.expand(3, len(measured) + 1))
             if switches.face_expert:
                 parts.append(emotion.face_verdict(face.verdict_7)[None])
                 positions.append(place)
@@ -129,6 +131,7 @@ def with_frame_cues(
 
 
 def grid_place(share: float, n: int) -> int:
+    """The row or column, of `n`, at a position in 0–1."""
     return min(max(int(share * n), 0), n - 1)
 
 
@@ -141,7 +144,7 @@ def speech_tokens(
     verdict_7: Tensor,
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
-    """Audio tokens conditioned on the text, then cue tokens: (N', D), and offsets (3, N') from the segment's start."""
+    """Audio tokens conditioned on the text, then cue tokens: (N', D), and offsets (3, N') from their start."""
     if model.emotion.audio_extractor is not None:
         tokens_ND = model.emotion.audio_extractor(tokens_ND, text_QD)
     return with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=switches)
@@ -155,7 +158,7 @@ def with_voice_cues(
     verdict_7: Tensor,
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
-    """Audio tokens that the extractor has seen, then cue tokens."""
+    """Audio tokens from the extractor, then cue tokens, and their offsets, as in `speech_tokens`."""
     emotion = model.emotion
     parts = [tokens_ND]
     if emotion.voice_expert is not None:

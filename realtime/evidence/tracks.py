@@ -1,6 +1,6 @@
-"""Which face of this frame is which of the last ones, by place and size alone.
+"""Matches the faces of a frame to those of earlier frames, by position and size alone.
 
-A track is a position over time: nothing here knows or stores who a face belongs to.
+A track is a position over time. Nothing here knows or stores whose face it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from realtime.records import Box
 
 TRACK_GAP_S = 5.0
-"A face that comes back to its place within this much media time keeps its track."
+"A face that comes back to its position within this much media time keeps its track."
 TRACK_REACH = 1.0
 "How far a face may move between two frames and keep its track, in units of its own size."
 
@@ -25,14 +25,14 @@ class _Track:
 
 
 class Tracks:
-    """Gives each box the number of the track whose last place is nearest, or a new number."""
+    """Gives each box the number of the track whose last position is nearest, or a new number."""
 
     def __init__(self) -> None:
         self._alive: list[_Track] = []
         self._n_started = 0
 
     def keep(self, at_s: float) -> None:
-        """Everyone who was there at last is there still."""
+        """Keep the tracks of the latest frame alive at `at_s`."""
         latest_s = max((track.seen_s for track in self._alive), default=at_s)
         for track in self._alive:
             if track.seen_s == latest_s:

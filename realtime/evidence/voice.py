@@ -1,7 +1,7 @@
-"""Prosody and voice quality of one stretch of speech, measured, and told against the voice so far.
+"""Measures prosody and voice quality of one utterance, absolute and relative to the voice so far.
 
-`VOICE_VALUES` are what goes on the wire, in physical units; `VOICE_FEATURES` are those and the statistics that the
-voice cue token is projected from. A 4-s segment takes about 55 ms on one core, of which pitch is 40.
+`VOICE_VALUES` are sent on the wire, in physical units. `VOICE_FEATURES` are those and the statistics from which the
+voice cue token is projected. A 4-s utterance takes about 55 ms on one core, of which pitch takes 40.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def voice_features(samples_N: Float32) -> tuple[dict[str, float], Float32]:
 
 
 def measure_voice(samples_N: Float32, baseline: VoiceBaseline) -> VoiceCues:
-    """Cues of one segment against the voice so far, which this segment then moves if a voice was in it."""
+    """Cues of one utterance relative to the voice's baseline, which it then moves if it is voiced."""
     values, features_P = voice_features(samples_N)
     relative_P = baseline.relative(features_P)
     if values["voiced_ratio"] > 0:

@@ -65,7 +65,7 @@ def test_a_pause_that_was_none_changes_nothing(nano: LoadedModel) -> None:
     assert_same(first, afresh(nano, whole))
     assert listener_of(perception).n_ahead == 0
     ring = nano.thinker._rings[first.ring].ring
-    assert ring.held(first.number) is not None
+    assert ring.chunk(first.number) is not None
     assert ring.n_chunks == 1
 
     other = nano.perceiver(seed=0)

@@ -48,7 +48,7 @@ def test_a_still_outlives_the_ring(nano: LoadedModel) -> None:
     ring.forget(first)
     again = perception.see(VideoFrame(1.0, STILL))
     assert again.number != first.number
-    assert ring.ring.held(again.number) is not None
+    assert ring.ring.chunk(again.number) is not None
 
 
 def test_whoever_sits_still_keeps_their_track() -> None:
