@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -126,6 +127,14 @@ def test_commands_of_the_program_take_what_they_are_given(name: str) -> None:
         known = {flag for action in subparsers.choices[words[1]]._actions for flag in action.option_strings}
         for flag in re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", words[2].split("&&")[0]):
             assert flag in known, f"{name}: {flag} in {command}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_there(name: str) -> None:
+    known = {f"{stage.name}.{setting.name}" for stage in fields(Settings) for setting in fields(stage.default_factory)}
+    stages = "|".join(stage.name for stage in fields(Settings))
+    for setting in re.findall(rf"`((?:{stages})\.(?!(?:py|toml|safetensors)\b)[a-z0-9_]+)", text(name)):
+        assert setting in known, f"{name} names {setting}"
 
 
 @pytest.mark.parametrize("name", NAMES)
