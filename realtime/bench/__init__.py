@@ -2,7 +2,7 @@
 
     live.py       recordings in real time through real sessions: latencies, tokens/s, CPU, memory
     paired.py     the same windows answered by us and by plain transformers (plain.py), in alternation
-    together.py   chains of several sessions decoded as a batch, and one after the other
+    batching.py   chains of several sessions decoded as a batch, and one after the other
     growth.py     what a second costs in minute 1, 10 and 60, for longer windows, and for more faces
     floors.py     the speeds of the machine, and what they allow at best
 
@@ -69,13 +69,13 @@ def _compared(
 
     if not isinstance(model, LoadedModel):
         return {}
+    from realtime.bench.batching import batching
     from realtime.bench.floors import floors
     from realtime.bench.growth import growth
     from realtime.bench.paired import paired
-    from realtime.bench.together import together
 
     more = paired(files, model, settings, repeats=repeats)
-    more["together"] = together(files, model, settings)
+    more["together"] = batching(files, model, settings)
     more["growth"] = growth(files, model, settings, minutes=minutes)
     more["floors"] = floors(model, figures | more)
     return more

@@ -1,8 +1,8 @@
-"""What grows and what does not: a second in minute 1, 10 and 60; longer windows; more faces.
+"""Measures what grows: the cost of a second in minute 1, 10 and 60, with longer windows, and with more faces.
 
-Frames are seen once and then come again and again, a second apart: to the ring each is a new one. What is timed is what
-a second of evidence costs (its reading into the ring) and what a label costs at that moment. For more faces the picture
-is shown several times over, side by side, and seeing it is timed too.
+A few frames are perceived once and then repeated, one per second; the KV-cache ring takes each as new. The times are of
+a second of evidence, which is its prefill into the ring, and of a label at that moment. For more faces, copies of the
+picture are put side by side, and perceiving the result is timed too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from realtime.bench.paired import gather
+from realtime.bench.paired import collect_windows
 from realtime.engine.loading import LoadedModel
 from realtime.reason.session_ring import SessionRing
 from realtime.records import FrameEvidence, Question, SpeechEvidence, VideoFrame, Window
@@ -31,29 +31,31 @@ LABELS_TIMED = 9
 
 
 def growth(files: Sequence[str], model: LoadedModel, settings: Settings, *, minutes: int) -> dict[str, Any]:
-    (spoken, *_), ask = gather(files, settings, 1), Question(labels=model.labels)
+    (spoken, *_), question = collect_windows(files, settings, 1), Question(labels=model.labels)
     perceiver = model.perceiver(0)
     frames = [perceiver.see(frame) for frame in spoken.frames]
     speech = perceiver.hear(spoken.segment)
     perceiver.close()
-    ring = model.thinker.open_ring(ask)
+    ring = model.thinker.open_ring(question)
     if ring is None:
         return {"ring": "this checkpoint was not trained for one"}
     by_minute, reached = {}, 0
     for minute in (minute for minute in MINUTES if minute <= minutes):
-        append_ms = _pass(ring, frames, range(60 * reached, 60 * minute), model.weights.device)
+        append_ms = _append(ring, frames, range(60 * reached, 60 * minute), model.weights.device)
         by_minute[f"minute_{minute}"] = {
             "append_ms": round(statistics.median(append_ms[-60:]), 3),
-            "label_ms": _label_ms(model, ring, frames, speech, ask, end_s=60.0 * minute, span_s=8),
+            "label_ms": _label_ms(model, ring, frames, speech, question, end_s=60.0 * minute, span_s=8),
             "ring_mb": round(ring.ring.n_bytes / 1e6, 1),
         }
         reached = minute
     first, last = (by_minute[f"minute_{minute}"] for minute in (MINUTES[0], reached))
     windows = {
-        f"window_{span_s}s_label_ms": _label_ms(model, ring, frames, speech, ask, end_s=60.0 * reached, span_s=span_s)
+        f"window_{span_s}s_label_ms": _label_ms(
+            model, ring, frames, speech, question, end_s=60.0 * reached, span_s=span_s
+        )
         for span_s in WINDOWS_S
     }
-    faces = {f"pictures_{n}": _crowd(model, ring, spoken.frames, speech, ask, n, 60.0 * reached) for n in FACES}
+    faces = {f"pictures_{n}": _crowd(model, ring, spoken.frames, speech, question, n, 60.0 * reached) for n in FACES}
     ring.close()
     ratio = round(last["append_ms"] / first["append_ms"], 3)
     return {**by_minute, "last_to_first_append": ratio, **windows, **faces}
@@ -64,11 +66,11 @@ def _crowd(
     ring: SessionRing,
     frames: Sequence[VideoFrame],
     speech: SpeechEvidence,
-    ask: Question,
+    question: Question,
     n: int,
     end_s: float,
 ) -> dict[str, float]:
-    """Seeing a frame with `n` copies of the person in it, and a label over eight of them."""
+    """Perceive frames with `n` copies of the person, and label eight of them."""
     perceiver, took, seen = model.perceiver(0), [], []
     for frame in frames[:LABELS_TIMED]:
         crowded = replace(frame, rgb_HW3=beside_each_other(frame.rgb_HW3, n))
@@ -79,19 +81,19 @@ def _crowd(
     return {
         "faces": statistics.median(len(each.faces) for each in seen),
         "see_ms": round(statistics.median(took), 1),
-        "label_ms": _label_ms(model, ring, seen, speech, ask, end_s=end_s, span_s=8),
+        "label_ms": _label_ms(model, ring, seen, speech, question, end_s=end_s, span_s=8),
     }
 
 
 def beside_each_other(rgb_HW3: npt.NDArray[np.uint8], n: int) -> npt.NDArray[np.uint8]:
-    """`n` copies of a picture in rows, as many across as it takes to keep its shape; empty places are black."""
+    """`n` copies of a picture in rows and columns, about as many of each. Empty places are black."""
     across = math.ceil(math.sqrt(n))
     copies = [rgb_HW3] * n + [np.zeros_like(rgb_HW3)] * (-n % across)
     rows = [np.concatenate(copies[first : first + across], axis=1) for first in range(0, len(copies), across)]
     return np.concatenate(rows)
 
 
-def _pass(ring: SessionRing, frames: Sequence[FrameEvidence], seconds: range, device: torch.device) -> list[float]:
+def _append(ring: SessionRing, frames: Sequence[FrameEvidence], seconds: range, device: torch.device) -> list[float]:
     passed = (replace(frames[second % len(frames)], at_s=float(second)) for second in seconds)
     return [_ms(device, ring.add_frame, frame) for frame in passed]
 
@@ -101,7 +103,7 @@ def _label_ms(
     ring: SessionRing,
     frames: Sequence[FrameEvidence],
     speech: SpeechEvidence,
-    ask: Question,
+    question: Question,
     *,
     end_s: float,
     span_s: int,
@@ -113,17 +115,19 @@ def _label_ms(
     took = []
     for index in range(LABELS_TIMED):
         window = Window(index, end_s - span_s, end_s, seen, (said,))
-        took.append(_ms(model.weights.device, model.thinker.fast_label, window, ask))
+        took.append(_ms(model.weights.device, model.thinker.fast_label, window, question))
     return round(statistics.median(took), 2)
 
 
 def _ms(device: torch.device, work: Callable[..., object], *args: object) -> float:
-    """CPU milliseconds of this thread: what a second costs, not what else the machine was doing. On a card those of
-    the clock, to the end of what was launched."""
-    on_card = device.type == "cuda"
-    now_s = time.perf_counter if on_card else time.thread_time
+    """Milliseconds of CPU time in this thread, which other load on the machine does not change.
+
+    On a GPU, milliseconds of wall time until the launched kernels have ended.
+    """
+    on_gpu = device.type == "cuda"
+    now_s = time.perf_counter if on_gpu else time.thread_time
     began_s = now_s()
     work(*args)
-    if on_card:
+    if on_gpu:
         torch.cuda.synchronize()
     return (now_s() - began_s) * 1000

@@ -22,14 +22,14 @@ from realtime.settings import Settings
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpokenWindow:
     """An utterance, and the frames of the window that ends with it."""
 
     frames: tuple[VideoFrame, ...]
     segment: SpeechSegment
 
 
-def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spoken]:
+def collect_windows(files: Sequence[str], settings: Settings, n_windows: int) -> list[SpokenWindow]:
     """The last `n_windows` utterances of the recordings, played one after the other, each with its full window."""
     span_s = settings.buffer.window_s
     shown: list[VideoFrame] = []
@@ -55,16 +55,16 @@ def gather(files: Sequence[str], settings: Settings, n_windows: int) -> list[Spo
     for segment in segments:
         frames = [frame for frame in shown if segment.end_s - span_s <= frame.at_s <= segment.end_s]
         if frames:
-            windows.append(Spoken(tuple(frames), segment))
+            windows.append(SpokenWindow(tuple(frames), segment))
     return windows[-n_windows:]
 
 
 def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repeats: int) -> dict[str, Any]:
     """Compare `repeats` windows; without transformers, measure ours only."""
-    windows, ask = gather(files, settings, repeats), Question(labels=model.labels)
+    windows, question = collect_windows(files, settings, repeats), Question(labels=model.labels)
     if not windows:
         return {"paired": "no speech in the recordings"}
-    ours = [answer(model, spoken, ask) for spoken in windows]
+    ours = [answer(model, spoken, question) for spoken in windows]
     figures: dict[str, Any] = {
         "paired_windows": len(windows),
         "ours_label_ms": spread(each["label"] for each in ours),
@@ -77,16 +77,16 @@ def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repe
     from realtime.bench.plain import TOKENS_OF_A_WORD, TOKENS_TIMED, PlainModel
 
     plain = PlainModel(model)
-    plain.label(windows[0].frames, windows[0].segment, ask)
+    plain.label(windows[0].frames, windows[0].segment, question)
     labels, words, ratios, word_ratios, rates = [], [], [], [], []
     for spoken in windows:
-        mine = answer(model, spoken, ask)
+        mine = answer(model, spoken, question)
         began_s = time.perf_counter()
-        plain.label(spoken.frames, spoken.segment, ask)
+        plain.label(spoken.frames, spoken.segment, question)
         labels.append((time.perf_counter() - began_s) * 1000)
-        word_s = plain.write(spoken.frames, spoken.segment, ask, TOKENS_OF_A_WORD)
+        word_s = plain.write(spoken.frames, spoken.segment, question, TOKENS_OF_A_WORD)
         words.append(word_s * 1000)
-        longer_s = plain.write(spoken.frames, spoken.segment, ask, TOKENS_OF_A_WORD + TOKENS_TIMED)
+        longer_s = plain.write(spoken.frames, spoken.segment, question, TOKENS_OF_A_WORD + TOKENS_TIMED)
         rates.append(TOKENS_TIMED / max(longer_s - word_s, 1e-6))
         ratios.append(labels[-1] / mine["label"])
         word_ratios.append(words[-1] / mine["first_word"])
@@ -102,7 +102,7 @@ def paired(files: Sequence[str], model: LoadedModel, settings: Settings, *, repe
     }
 
 
-def answer(model: LoadedModel, spoken: Spoken, ask: Question) -> dict[str, float]:
+def answer(model: LoadedModel, spoken: SpokenWindow, question: Question) -> dict[str, float]:
     """Milliseconds from the end of speech to label and first word, heard ahead or not, and the chain's tokens/s."""
     perceiver, took = model.perceiver(0), {}
     try:
@@ -114,9 +114,9 @@ def answer(model: LoadedModel, spoken: Spoken, ask: Question) -> dict[str, float
             began_s = time.perf_counter()
             speech = perceiver.hear(spoken.segment)
             window = Window(0, start_s, spoken.segment.end_s, frames, (speech,))
-            model.thinker.fast_label(window, ask)
+            model.thinker.fast_label(window, question)
             took[f"{name}label"] = (time.perf_counter() - began_s) * 1000
-        steps = model.thinker.reason(window, ask)
+        steps = model.thinker.reason(window, question)
         next(step for step in steps if isinstance(step, ReasonDelta))
         took["first_word"] = (time.perf_counter() - began_s) * 1000
         done = list(steps)[-1]

@@ -1,7 +1,7 @@
-"""The same weights in plain transformers, used the plain way: each answer reads its whole window afresh.
+"""The same weights in plain transformers: each answer encodes and prefills its whole window anew.
 
-Every frame of the window and its speech go through the towers, everything is prefilled, then `generate` writes. There
-is no face mesh and no selection in it, so it has less to do than we have. Needs transformers (the `train` extra).
+Every frame of the window and its speech go through the towers, everything is prefilled, then `generate` decodes. It has
+less to do than our engine, with neither a face mesh nor token selection. Needs transformers (the `train` extra).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from realtime.records import Question, SpeechSegment, VideoFrame
 from realtime.towers import preprocess
 
 NOT_OURS = ("positional_embedding", "positional_embedding.weight", "audio_bos_eos_token.weight")
-"A fixed table, and a weight of the talker."
+"Weights that our checkpoints lack: a fixed table, and a weight of the talker."
 TOKENS_OF_A_WORD = 2
 TOKENS_TIMED = 32
 
 
 class PlainModel:
-    """Raises ImportError where transformers is not installed."""
+    """The model in plain transformers. Raises ImportError where transformers is not installed."""
 
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
@@ -36,19 +36,19 @@ class PlainModel:
         self._vocabulary = model.thinker.vocabulary
 
     @torch.inference_mode()
-    def label(self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Question) -> str:
-        """Re-encode, prefill, and the label that is likeliest by its first token."""
-        x, positions = self._window(frames, segment, ask, prompt.LABEL_TAG)
+    def label(self, frames: Sequence[VideoFrame], segment: SpeechSegment, question: Question) -> str:
+        """Encode and prefill the window; return the label whose first token is most likely."""
+        x, positions = self._window(frames, segment, question, prompt.LABEL_TAG)
         hidden = self._plain.model.language_model(inputs_embeds=x, position_ids=positions, use_cache=True)
         logits = self._plain.lm_head(hidden.last_hidden_state[:, -1])[0]
-        first = {label: self._vocabulary.ids(label)[0] for label in ask.labels}
+        first = {label: self._vocabulary.ids(label)[0] for label in question.labels}
         return max(first, key=lambda label: float(logits[first[label]]))
 
     @torch.inference_mode()
-    def write(self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Question, n_tokens: int) -> float:
-        """Re-encode, prefill, and `n_tokens` of the chain; returns seconds."""
+    def write(self, frames: Sequence[VideoFrame], segment: SpeechSegment, question: Question, n_tokens: int) -> float:
+        """Encode and prefill the window and decode `n_tokens` of the chain; return the seconds that took."""
         began_s = time.perf_counter()
-        x, positions = self._window(frames, segment, ask, f"<{prompt.SECTIONS[0]}>")
+        x, positions = self._window(frames, segment, question, f"<{prompt.SECTIONS[0]}>")
         self._plain.generate(
             inputs_embeds=x,
             position_ids=positions,
@@ -61,11 +61,11 @@ class PlainModel:
         return time.perf_counter() - began_s
 
     def _window(
-        self, frames: Sequence[VideoFrame], segment: SpeechSegment, ask: Question, opening: str
+        self, frames: Sequence[VideoFrame], segment: SpeechSegment, question: Question, opening: str
     ) -> tuple[Tensor, Tensor]:
         """Embeddings (1, T, D) and positions (3, 1, T) of trunk, evidence and branch."""
         config = self._model.weights.config
-        prefix = self._ids(prompt.prefix_text(config.emotion.prompt, ask))
+        prefix = self._ids(prompt.prefix_text(config.emotion.prompt, question))
         base, parts = prefix.shape[0], [prefix]
         places = [text_positions(base, 0)]
         views = [self._view(frame) for frame in frames]
@@ -117,7 +117,7 @@ def plain_thinker(model: LoadedModel) -> Any:
 
 
 def theirs(key: str) -> str:
-    """`Thinker`'s name of a weight in transformers' words."""
+    """The name in transformers of one of our Thinker's weights."""
     if key.startswith("model."):
         return f"model.language_model.{key.removeprefix('model.')}"
     return key if key.startswith("lm_head") else f"model.{key}"

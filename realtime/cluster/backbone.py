@@ -44,13 +44,13 @@ class Variant:
     "From the checkpoint's file: the shapes of selectors, experts and projectors."
     texts: dict[Question, Tensor] = dataclasses.field(default_factory=dict)
 
-    def text_inputs(self, ask: Question, batch: int) -> dict[str, Tensor]:
+    def text_inputs(self, question: Question, batch: int) -> dict[str, Tensor]:
         """The text of a question as the towers' graphs take it."""
-        if ask not in self.texts:
+        if question not in self.texts:
             if len(self.texts) >= KEPT_QUESTIONS:
                 self.texts.pop(next(iter(self.texts)))
-            self.texts[ask] = self.reasoner.query_embeddings(ask)
-        return text_inputs(self.texts[ask], batch)
+            self.texts[question] = self.reasoner.query_embeddings(question)
+        return text_inputs(self.texts[question], batch)
 
 
 @dataclass

@@ -50,13 +50,13 @@ class EncoderReplica:
     async def vision(self, *pieces: bytes) -> Encoded:
         """Encode the frames of an EncodeRequest (`messages.in_pieces`)."""
         request = from_pieces(pieces)
-        outputs, waited_s, batch = await self._frames.run(request, (request.adapter, request.ask))
+        outputs, waited_s, batch = await self._frames.run(request, (request.adapter, request.question))
         return Encoded(outputs, waited_s, batch)
 
     async def audio(self, *pieces: bytes) -> Encoded:
         """Encode the sound of an EncodeRequest."""
         request = from_pieces(pieces)
-        outputs, waited_s, batch = await self._sounds.run(request, (request.adapter, request.ask))
+        outputs, waited_s, batch = await self._sounds.run(request, (request.adapter, request.question))
         return Encoded(outputs, waited_s, batch)
 
     async def waited_s(self) -> float:
@@ -82,7 +82,7 @@ class EncoderReplica:
         batch = sum(sizes)
         if self._pads:
             inputs = {name: filled(value, batch) for name, value in inputs.items()}
-        inputs |= variant.text_inputs(requests[0].ask, next(iter(inputs.values())).shape[0])
+        inputs |= variant.text_inputs(requests[0].question, next(iter(inputs.values())).shape[0])
         tokens, order, n_focal, n_kept = (output[:batch].cpu() for output in variant.towers.vision(inputs))
         answers: list[tuple[npt.NDArray[Any], ...]] = []
         at = 0
@@ -111,7 +111,7 @@ class EncoderReplica:
         n = sum(sizes)
         if self._pads:
             inputs = {name: filled(value, n) for name, value in inputs.items()}
-        inputs |= variant.text_inputs(requests[0].ask, inputs["mel"].shape[0])
+        inputs |= variant.text_inputs(requests[0].question, inputs["mel"].shape[0])
         tokens_CTD = variant.towers.audio(inputs)[:n].float().cpu().numpy()
         return [(part,) for part in np.split(tokens_CTD, np.cumsum(sizes)[:-1])]
 

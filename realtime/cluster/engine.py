@@ -100,10 +100,10 @@ class RayEngine:
             )
         return self._info(adapter.name, adapter)
 
-    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> RayClient:
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> RayClient:
         name = self._adapter if adapter is None else adapter.name
         route = SessionRoute(*self.handles, session=secrets.token_hex(16), adapter=name, waits=self._waits)
-        return RayClient(self, await self.run("open", self._perceiver, route, ask, seed), route)
+        return RayClient(self, await self.run("open", self._perceiver, route, question, seed), route)
 
     async def ready(self) -> None:
         for handle in self.handles:
@@ -122,10 +122,10 @@ class RayEngine:
         if not self._ended.is_set():
             self._pool.submit(self._timed, stage, work)
 
-    def _perceiver(self, route: SessionRoute, ask: Question, seed: int) -> RemotePerceiver:
+    def _perceiver(self, route: SessionRoute, question: Question, seed: int) -> RemotePerceiver:
         if route.adapter not in self._instruments:
             self._instruments[route.adapter] = instruments(self._manifest, route.adapter)
-        return RemotePerceiver(route, self._instruments[route.adapter], ask, seed=seed, submit=self._beside)
+        return RemotePerceiver(route, self._instruments[route.adapter], question, seed=seed, submit=self._beside)
 
     def _beside(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """Run the audio tower on its replica while the voice is measured here."""
@@ -176,14 +176,14 @@ class RayClient:
     async def hear_ahead(self, so_far: SpeechSoFar) -> None:
         await self._engine.run("hear_ahead", self._perceiver.hear_ahead, so_far)
 
-    async def set_question(self, ask: Question) -> None:
-        await self._engine.run("ask", self._perceiver.set_question, ask)
+    async def set_question(self, question: Question) -> None:
+        await self._engine.run("ask", self._perceiver.set_question, question)
 
-    async def fast_label(self, window: Window, ask: Question) -> Label:
-        return await self._engine.run("fast", self._thinker.fast_label, window, ask)
+    async def fast_label(self, window: Window, question: Question) -> Label:
+        return await self._engine.run("fast", self._thinker.fast_label, window, question)
 
-    async def reason(self, window: Window, ask: Question) -> AsyncGenerator[Step, None]:
-        chain = self._thinker.reason(window, ask)
+    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
+        chain = self._thinker.reason(window, question)
         try:
             while True:
                 step = await self._engine.run("reason", next, chain)

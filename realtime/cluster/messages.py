@@ -34,7 +34,7 @@ class EncodeRequest:
     """
 
     adapter: str
-    ask: Question
+    question: Question
     inputs: Arrays
 
 
@@ -55,7 +55,7 @@ class SessionKey:
 
     session: str
     adapter: str
-    ask: Question
+    question: Question
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class ThinkerReplica:
     async def append(self, key: SessionKey, parts: Sequence[Evidence]) -> None:
         """Prefill evidence that is new, or that a window missed."""
         session = await self._session(key)
-        if session.key.ask != key.ask:
+        if session.key.question != key.question:
             # Another question has another prompt prefix and so another ring. Evidence of the old ring is prefilled with
             # each window that needs it.
             await self._release(session)
@@ -129,7 +129,7 @@ class ThinkerReplica:
         if isinstance(window, MissingEvidence):
             return window
         reasoner = self._variant(request.key).reasoner
-        label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, request.key.ask))
+        label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, request.key.question))
         return TimedLabel(label, waited_s)
 
     async def reason(self, request: WindowRequest) -> AsyncGenerator[ChainSteps | MissingEvidence, None]:
@@ -138,9 +138,9 @@ class ThinkerReplica:
         if isinstance(window, MissingEvidence):
             yield window
             return
-        reasoner, ask = self._variant(request.key).reasoner, request.key.ask
+        reasoner, question = self._variant(request.key).reasoner, request.key.question
         chain, budget_s = (0, next(self._numbers)), 0.0
-        await self._run(Rank.REASON, lambda: self._decode.begin(chain, reasoner.reason(window, ask)))
+        await self._run(Rank.REASON, lambda: self._decode.begin(chain, reasoner.reason(window, question)))
         try:
             while True:
                 self._decode.request(chain, budget_s)
@@ -213,7 +213,7 @@ class ThinkerReplica:
         return time.monotonic() - next(iter(self._sessions.values())).used_s > IDLE_S
 
     async def _open(self, key: SessionKey) -> SessionRing | None:
-        ring, _ = await self._run(Rank.EVIDENCE, lambda: self._variant(key).reasoner.open_ring(key.ask))
+        ring, _ = await self._run(Rank.EVIDENCE, lambda: self._variant(key).reasoner.open_ring(key.question))
         return ring
 
     async def _release(self, session: SessionCopy) -> None:

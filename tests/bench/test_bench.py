@@ -12,10 +12,10 @@ from torch import Tensor
 
 from realtime.bench import bench
 from realtime.bench import growth as growing
+from realtime.bench.batching import batching
 from realtime.bench.floors import floors
 from realtime.bench.growth import beside_each_other
 from realtime.bench.paired import paired
-from realtime.bench.together import together
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import NotMedia
 from realtime.model.fused import FusedLanguageModel
@@ -85,45 +85,45 @@ def test_the_same_windows_are_answered_by_both(nano: LoadedModel, a_recording: P
     assert 0 < floor["tokens_per_s_reached"] < 1.5
 
 
-def test_chains_are_written_apart_and_together(
+def test_chains_are_decoded_apart_and_as_a_batch(
     nano: LoadedModel, a_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[int] = []
-    step_each = FusedLanguageModel.step_each
+    decode_step = FusedLanguageModel.decode_step
 
     def counted(self: FusedLanguageModel, x: Tensor, *args: Any) -> Tensor:
         rows.append(x.shape[0])
-        return step_each(self, x, *args)
+        return decode_step(self, x, *args)
 
-    monkeypatch.setattr(FusedLanguageModel, "step_each", counted)
-    figures = together([str(a_recording)], nano, Settings(), sizes=(2,), repeats=1)["chains_2"]
+    monkeypatch.setattr(FusedLanguageModel, "decode_step", counted)
+    figures = batching([str(a_recording)], nano, Settings(), sizes=(2,), repeats=1)["chains_2"]
     assert min(figures.values()) > 0
-    assert set(rows) == {2}, "both chains share a pass, and one alone needs none of these"
+    assert set(rows) == {2}, "two chains share each decode step; a chain alone takes another path"
 
 
 def test_minutes_do_not_make_a_second_dearer(
     nano: LoadedModel, a_recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frame of the second minute reads as many tokens behind as many as one of the first, in the same memory."""
-    read, pass_over = FusedLanguageModel.read, growing._pass
+    """A frame of the second minute appends as many tokens to as full a KV cache as one of the first minute."""
+    extend, append = FusedLanguageModel.extend, growing._append
     work: list[tuple[int, int]] = []
     minutes: list[set[tuple[int, int]]] = []
 
     def counted(
-        self: FusedLanguageModel, x: Tensor, cos: Tensor, sin: Tensor, kept: Any, *args: Any, **options: Any
+        self: FusedLanguageModel, x: Tensor, cos: Tensor, sin: Tensor, cache: Any, *args: Any, **options: Any
     ) -> Tensor:
-        work.append((x.shape[0], kept.n_used))
-        return read(self, x, cos, sin, kept, *args, **options)
+        work.append((x.shape[0], cache.n_used))
+        return extend(self, x, cos, sin, cache, *args, **options)
 
     def minute(*args: Any) -> list[float]:
         work.clear()
-        took = pass_over(*args)
+        took = append(*args)
         minutes.append(set(work))
         return took
 
     monkeypatch.setattr(growing, "MINUTES", (1, 2))
-    monkeypatch.setattr(growing, "_pass", minute)
-    monkeypatch.setattr(FusedLanguageModel, "read", counted)
+    monkeypatch.setattr(growing, "_append", minute)
+    monkeypatch.setattr(FusedLanguageModel, "extend", counted)
     figures = growing.growth([str(a_recording)], nano, Settings(), minutes=2)
     assert minutes[0] == minutes[1] != set()
     assert figures["minute_1"]["ring_mb"] == figures["minute_2"]["ring_mb"] > 0

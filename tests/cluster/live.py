@@ -31,7 +31,7 @@ class Opened:
         self.model: ModelInfo = engine.model
         self._client = client
 
-    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> Any:
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> Any:
         return self._client
 
 
@@ -106,8 +106,8 @@ class Interrupted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    async def reason(self, window: Window, ask: Question) -> AsyncGenerator[Step, None]:
-        async with aclosing(self._client.reason(window, ask)) as steps:
+    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
+        async with aclosing(self._client.reason(window, question)) as steps:
             async for step in steps:
                 yield step
                 if self._happens and isinstance(step, ReasonDelta):

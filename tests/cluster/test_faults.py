@@ -84,7 +84,7 @@ async def test_a_thinker_killed_in_the_middle_of_a_chain_costs_its_session_a_mom
 
 
 async def test_a_lost_encoder_costs_a_retry(engine: RayEngine) -> None:
-    """Whose retry depends on where a call was: Serve's before it reached the replica, ours after (`calls.ask`)."""
+    """Serve retries a call that has not reached the replica, `retry.call_replica` one that has."""
     clients = [await engine.open(seed, Question()) for seed in range(12)]
     victim, _ = await processes(engine, 0, 2)
     seeing = [asyncio.create_task(client.see(picture(float(at_s)))) for at_s, client in enumerate(clients)]

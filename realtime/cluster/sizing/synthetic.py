@@ -86,7 +86,7 @@ class PlacedEngine:
         self.model = engine.model
         self._client = client
 
-    async def open(self, seed: int, ask: Question, adapter: Path | None = None) -> RayClient:
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> RayClient:
         return self._client
 
 

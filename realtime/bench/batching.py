@@ -1,7 +1,7 @@
-"""Chains of several sessions written one after the other and all together, in turns: what sharing a pass saves.
+"""Decodes chains of several sessions as a batch and one after the other, in alternation, to show what batching saves.
 
-Tokens a second of all chains together, on the same windows in the same run; `ratio` is the median over the repeats of
-how much longer one after the other took. Both ways say the same words (`tests/reason/test_batched_decoder.py`).
+The figures are tokens per second of all chains, on the same windows in the same run. `ratio` is how much longer one
+after the other took, as the median of all repeats. Both decode the same text (`tests/reason/test_batched_decoder.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from realtime.bench.paired import Spoken, gather
+from realtime.bench.paired import SpokenWindow, collect_windows
 from realtime.engine.loading import LoadedModel
 from realtime.records import Question, ReasonDone, SpeechEvidence, Window
 from realtime.settings import Settings
@@ -20,7 +20,7 @@ SIZES = (2, 4, 8)
 REPEATS = 3
 
 
-def together(
+def batching(
     files: Sequence[str],
     model: LoadedModel,
     settings: Settings,
@@ -28,15 +28,15 @@ def together(
     sizes: Sequence[int] = SIZES,
     repeats: int = REPEATS,
 ) -> dict[str, Any]:
-    spoken, ask = gather(files, settings, max(sizes)), Question(labels=model.labels)
+    spoken, question = collect_windows(files, settings, max(sizes)), Question(labels=model.labels)
     windows = [_window(model, one) for one in spoken]
     figures: dict[str, Any] = {}
     for n in sizes:
         some = [windows[at % len(windows)] for at in range(n)]
         alone, shared, ratios = [], [], []
         for _ in range(repeats):
-            apart_s, n_tokens = _written(model, some, ask, at_once=1)
-            at_once_s, _ = _written(model, some, ask, at_once=n)
+            apart_s, n_tokens = _decoded(model, some, question, at_once=1)
+            at_once_s, _ = _decoded(model, some, question, at_once=n)
             alone.append(n_tokens / apart_s)
             shared.append(n_tokens / at_once_s)
             ratios.append(apart_s / at_once_s)
@@ -49,7 +49,7 @@ def together(
     return figures
 
 
-def _window(model: LoadedModel, spoken: Spoken) -> Window:
+def _window(model: LoadedModel, spoken: SpokenWindow) -> Window:
     perceiver = model.perceiver(0)
     try:
         frames = tuple(perceiver.see(frame) for frame in spoken.frames)
@@ -59,12 +59,13 @@ def _window(model: LoadedModel, spoken: Spoken) -> Window:
     return Window(0, frames[0].at_s, spoken.segment.end_s, frames, (speech,))
 
 
-def _written(model: LoadedModel, windows: Sequence[Window], ask: Question, *, at_once: int) -> tuple[float, float]:
-    """Seconds for all chains, so many at once, and how many tokens they have. Labels are not counted."""
+def _decoded(model: LoadedModel, windows: Sequence[Window], question: Question, *, at_once: int) -> tuple[float, float]:
+    """Decode all chains, `at_once` together. Returns the seconds, without labels, and the number of tokens."""
     passed_s, n_tokens = 0.0, 0.0
     for first in range(0, len(windows), at_once):
         chains = [
-            model.thinker.reason(_labelled(model, window, ask), ask) for window in windows[first : first + at_once]
+            model.thinker.reason(_labelled(model, window, question), question)
+            for window in windows[first : first + at_once]
         ]
         began_s = time.perf_counter()
         while chains:
@@ -77,8 +78,8 @@ def _written(model: LoadedModel, windows: Sequence[Window], ask: Question, *, at
     return passed_s, n_tokens
 
 
-def _labelled(model: LoadedModel, window: Window, ask: Question) -> Window:
-    """A window of its own whose label is known."""
+def _labelled(model: LoadedModel, window: Window, question: Question) -> Window:
+    """A copy of the window that has been labelled, so that its chain goes on from the label's KV cache."""
     again = Window(window.index, window.start_s, window.end_s, window.frames, window.speech)
-    model.thinker.fast_label(again, ask)
+    model.thinker.fast_label(again, question)
     return again
