@@ -1,4 +1,4 @@
-"""What the commands here share: a person's mistake is a sentence, not a traceback."""
+"""What the commands here share: an error ends in a sentence on stderr and an exit code, not in a traceback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from realtime.errors import RealtimeError
 
 
 def run_command(main: Callable[[], int | None], name: str) -> None:
-    """Exits with `main`'s code where it has one, or with that of the error it raised."""
+    """Call `main`, and exit with its code, or with that of the error it raised."""
     try:
         code = main()
     except RealtimeError as error:

@@ -1,15 +1,15 @@
-"""Whole-pipeline accuracy on people a model never saw: picture and sound in, answer text out.
+"""Measures the accuracy of the whole pipeline on people that no model was trained on: media in, answer text out.
 
     python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
                              [--ablate | --baselines | --predictions FILE | --peer-url URL --peer-model NAME]
                              [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
     python -m train.evaluate --compare A B
 
-`ferplus`, `ravdess`, and pairs of the two that `agree` or `conflict` (their truth is what the crowd would conclude), in
+`ferplus`, `ravdess`, and pairs of the two that `agree` or `conflict` (the truth is the crowd's conclusion) are read in
 the data folder's layout; `dfew`, `iemocap`, `meld`, `mustard`, `ur-funny`, `emer`, `crema-d` in their official ones.
-Every sample goes through the perception and reasoning that serve a live session. Answers are saved as they come
-(DIR/answers.jsonl; the same command goes on where it stopped), then DIR/report.json, report.md and confusion.png. An
-answer that cannot be read is wrong, and counted. The last line printed is the report's metrics as JSON.
+Every sample goes through the perception and reasoning of a live session. Answers are saved in DIR/answers.jsonl as they
+come, and the same command goes on where it stopped. Then DIR/report.json, report.md and confusion.png are written. An
+answer that cannot be parsed counts as wrong. The last line printed is the report's metrics as JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from realtime.outputs import refuse_input
 from realtime.records import LABELS
 from train.chat import ChatSettings
 from train.evaluation import ablation, answering, baselines, judge, peers, predictions
-from train.evaluation.answering import Asked, Row
+from train.evaluation.answering import ModelUnderTest, Row
 from train.evaluation.compare import compare
 from train.evaluation.report import report, write
 from train.evaluation.run_folder import Answers, Unfinished, claim, weights_sha256
@@ -43,22 +43,22 @@ from train.readers.clip import DataMissing
 
 KEY_VARIABLE = "EMOTHINKER_EVALUATE_KEY"
 PART = 64
-"Samples that a worker takes at a time."
+"The most samples per task of a worker."
 OFFICIAL = tuple(name for name in sets.READERS if name not in SAMPLES)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is asked, of whom, and how many samples there are."""
+    """One evaluation: the samples, their number, and the model."""
 
     samples: Iterable[Sample]
     n: int
-    asked: Asked
+    asked: ModelUnderTest
     settings: dict[str, Any]
     whole_folds: bool = False
-    "Whether figures by official fold can be told."
+    "Whether the samples cover whole official folds, so that metrics by fold have a meaning."
     described: bool = False
-    "Whether people described the samples, so that a judge can compare."
+    "Whether people have described the samples, so that a judge can compare."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,10 +73,14 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--limit", type=positive, help="at most so many samples (RAVDESS and pairs: per actor)")
     args.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes, each with a model")
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
-    args.add_argument("--ablate", action="store_true", help="the table of switches instead of one run")
-    args.add_argument("--baselines", action="store_true", help="also simpler ways: ferplus, ravdess, agree, conflict")
+    args.add_argument("--ablate", action="store_true", help="make the ablation table instead of one run")
+    args.add_argument(
+        "--baselines", action="store_true", help="also measure baselines (ferplus, ravdess, agree, conflict)"
+    )
     args.add_argument("--predictions", type=Path, help="score these saved answers (CSV or JSON lines) instead")
-    args.add_argument("--labels", nargs="+", metavar="LABEL", help="of --predictions that bring their own truth")
+    args.add_argument(
+        "--labels", nargs="+", metavar="LABEL", help="the labels of --predictions that bring their own truth"
+    )
     peer = args.add_argument_group("peer: any OpenAI-compatible multimodal endpoint instead of a checkpoint")
     peer.add_argument("--peer-url", help="up to and with /v1")
     peer.add_argument("--peer-model")
@@ -96,7 +100,7 @@ def positive(text: str) -> int:
 
 
 def prepare(args: argparse.Namespace) -> Task:
-    """Read the set and check what is asked before anything is loaded. Raises what to do next."""
+    """Read the set and check the arguments before a model is loaded. Raises BadSettings or DataMissing."""
     settings = {
         "benchmark": args.benchmark,
         "split": args.split,
@@ -121,18 +125,18 @@ def prepare(args: argparse.Namespace) -> Task:
             ) from error
         if n == 0:
             raise DataMissing(f"{args.data} holds nothing of {args.split} for {args.benchmark}.", "Choose --split.")
-        return Task(samples, n, Asked(args.model, args.adapter), settings)
+        return Task(samples, n, ModelUnderTest(args.model, args.adapter), settings)
     read = sets.read(args.benchmark, args.data)
     clips = clip_samples(read, args.split, args.fold, args.limit)
     return Task(
-        clips, len(clips), Asked(args.model, args.adapter, read.labels, read.question), settings,
+        clips, len(clips), ModelUnderTest(args.model, args.adapter, read.labels, read.question), settings,
         whole_folds=read.whole_folds(args.split, args.fold),
         described=any(clip.reference for clip in read.clips),
     )  # fmt: skip
 
 
 def answer_all(args: argparse.Namespace, task: Task, out: Path) -> list[Row]:
-    """Every sample answered, what was answered before included. What comes is kept, however this ends."""
+    """The rows of all samples, including those of earlier runs. Answers are saved as they come. Raises Unfinished."""
     claim(out, task.settings)
     kept = Answers(out / "answers.jsonl")
     try:
@@ -163,7 +167,7 @@ def _answers(args: argparse.Namespace, task: Task, done: frozenset[str]) -> Iter
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """The result, written into --out."""
+    """Evaluate as the arguments say. Returns the result, which is written into --out."""
     if args.predictions:
         return finish(args, _scored(args))
     task = prepare(args)
@@ -186,7 +190,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         result["tables"] = {"Baselines, which never met these people": baselines.table(found, result)}
     finish(args, result)
     if args.judge_url:
-        # The report is there by now: a judge that is down takes nothing with it.
+        # The report is already written, so a judge that is down loses nothing.
         result["judged"] = _judged(args, rows)
         result.setdefault("tables", {})["Clue and label overlap"] = judge.table(result["judged"])
         finish(args, result)
@@ -200,7 +204,7 @@ def finish(args: argparse.Namespace, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scored(args: argparse.Namespace) -> dict[str, Any]:
-    """Saved predictions; their readings are kept like answers of ours, so that the two can be compared."""
+    """Score saved predictions. The parsed answers are kept as those of a run are, so that --compare takes them."""
     known, labels, whole = None, tuple(args.labels or LABELS), False
     settings = {
         "benchmark": args.benchmark, "split": args.split, "fold": args.fold, "limit": args.limit,
@@ -219,7 +223,7 @@ def _scored(args: argparse.Namespace) -> dict[str, Any]:
 
 def _varied(args: argparse.Namespace, variant: Variant, out: Path) -> tuple[list[Row], tuple[str, ...]]:
     task = prepare(args)
-    asked = Asked(task.asked.model, task.asked.adapter, task.asked.labels, task.asked.question, variant)
+    asked = ModelUnderTest(task.asked.model, task.asked.adapter, task.asked.labels, task.asked.question, variant)
     rows = answer_all(args, Task(task.samples, task.n, asked, task.settings | {"variant": variant.name}), out)
     return rows, asked.labels
 
@@ -233,7 +237,7 @@ def _judged(args: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
 
 
 def command(args: argparse.Namespace) -> str:
-    """How this report was made, without the places where things lie."""
+    """The command behind this report, without the paths of this machine."""
     words = ["python -m train.evaluate"]
     if args.benchmark:
         words.append(f"--benchmark {args.benchmark} --data DATA --split {args.split}")

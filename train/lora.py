@@ -1,7 +1,7 @@
 """Stage 2: CoT-LoRA on annotated chains, backbone frozen; or all of the language model with --full.
 
     python -m train.lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
-    torchrun --nproc-per-node 8 -m train.lora …                      one process per card
+    torchrun --nproc-per-node 8 -m train.lora …                      one process per GPU
     torchrun --nproc-per-node 8 -m train.lora … --full               sharded (FSDP), for full tuning
     python -m train.tuning.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
 
@@ -31,13 +31,13 @@ from train.tuning.model import Trainee
 from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, train
 
 TARGETS = r"thinker\.model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
-"The language model's own products, and nothing of the towers."
+"The language model's linear layers, and none of the towers."
 MERGER = "visual.merger"
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = common_arguments(__doc__ or "", lr=2e-5)
-    parser.add_argument("--from-warmup", dest="warmed", type=Path, metavar="OUT1", help="what stage 1 wrote")
+    parser.add_argument("--from-warmup", dest="warmed", type=Path, metavar="OUT1", help="the output of stage 1")
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--alpha", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -48,6 +48,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str, Any]]:
+    """The frozen model, with the additions of stage 1 if there are any, and its emothinker.json."""
     if args.warmed is not None:
         model, emotion = with_warmup(folder, args.warmed, dtype=precision(args))
     else:
@@ -57,7 +58,7 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
 
 
 def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
-    """What is trained, unfrozen."""
+    """The module to train, with its trainable parameters unfrozen."""
     if args.full:
         model.thinker.model.requires_grad_(True).float()
         model.thinker.lm_head.requires_grad_(True).float()
@@ -100,11 +101,14 @@ def finish(
     if trainer.args.should_save:
         trainee.net.save_pretrained(str(args.out), safe_serialization=True, save_embedding_layers=False)  # type: ignore[operator]
         save_additions(trainee.thinker, emotion, args.out)
-        card = Path(args.out) / "README.md"
-        card.write_text(adapter_card(json.loads((args.out / "run.json").read_text(encoding="utf-8"))), encoding="utf-8")
+        readme = Path(args.out) / "README.md"
+        readme.write_text(
+            adapter_readme(json.loads((args.out / "run.json").read_text(encoding="utf-8"))), encoding="utf-8"
+        )
 
 
-def adapter_card(run: dict[str, Any]) -> str:
+def adapter_readme(run: dict[str, Any]) -> str:
+    """README.md of an adapter, from its run.json."""
     kept = ("rank", "alpha", "lr", "merger_lr", "weight_decay", "warmup", "epochs", "batch", "accumulate", "balance")
     rows = "\n".join(f"| {name} | {run['settings'].get(name)} |" for name in kept)
     return f"""# CoT-LoRA adapter for {run["model"]}

@@ -1,4 +1,4 @@
-"""Fold an adapter into its backbone: a whole checkpoint in the published layout, with a card written from the run.
+"""Merges an adapter into its backbone: a whole checkpoint in the published layout, with a README from the run.
 
     python -m train.merge --model nano|HF_ID|FOLDER --adapter FOLDER --out MERGED
 
@@ -30,7 +30,7 @@ from train.tuning.run import write_json
 
 SHARD_BYTES = 4_000_000_000
 CARRIED = ("*.json", "*.txt", "*.jinja", "*.model")
-"Tokenizer, processor and generation settings go along as they are."
+"Tokenizer, processor and generation settings are copied unchanged."
 
 
 def stored_dtype(folder: Path) -> torch.dtype:
@@ -42,7 +42,7 @@ def stored_dtype(folder: Path) -> torch.dtype:
 
 
 def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: Path) -> None:
-    """Weights under their published names with everything of `source` that is not weights. Refuses to write over it."""
+    """Write the weights under their published names, and copy all else. Raises BadSettings if `out` is `source`."""
     if out.resolve() == source.resolve():
         raise BadSettings(f"{out} is the model itself.", "Choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
@@ -62,13 +62,13 @@ def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: P
 
 
 def unused(source: Path) -> dict[str, Tensor]:
-    """What a published folder holds and the Thinker does not need (it speaks): carried along, so that others can."""
+    """The weights that the Thinker does not use (the model's speech). They are copied for other programs."""
     found = (item for path in checkpoint.shard_files(source) for item in checkpoint.read_tensors(path).items())
     return {key: tensor for key, tensor in found if checkpoint.published_name(key) is None}
 
 
 def write_shards(state: dict[str, Tensor], out: Path) -> None:
-    """One file, or several of at most `SHARD_BYTES` with their index."""
+    """Write one file, or several of at most `SHARD_BYTES` with their index."""
     shards: list[dict[str, Tensor]] = [{}]
     size = 0
     for key, value in state.items():
@@ -89,8 +89,8 @@ def write_shards(state: dict[str, Tensor], out: Path) -> None:
     write_json(out / checkpoint.INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def card(name: str, adapter: Path, run: dict[str, Any]) -> str:
-    """From the run: what it was trained on and how, and nothing that the run does not say."""
+def readme(name: str, adapter: Path, run: dict[str, Any]) -> str:
+    """README.md from the settings and results of the training run (run.json)."""
     settings = "\n".join(f"| {key} | {value} |" for key, value in run.get("settings", {}).items())
     result = run.get("result", {})
     return f"""# {name} with {adapter.name} merged
@@ -130,7 +130,7 @@ def main() -> None:
     write_model(model, folder, emotion, args.out)
     run_file = args.adapter / "run.json"
     run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.exists() else {}
-    (args.out / "README.md").write_text(card(args.model, args.adapter, run), encoding="utf-8")
+    (args.out / "README.md").write_text(readme(args.model, args.adapter, run), encoding="utf-8")
     n = sum(parameter.numel() for parameter in model.parameters())
     print(f"{args.out}: {n / 1e6:.1f} M parameters, {args.adapter} merged", flush=True)
 

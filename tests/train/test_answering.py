@@ -10,7 +10,7 @@ import pytest
 
 from realtime.engine.loading import LoadedModel, load
 from realtime.records import LABELS, SpeechSegment, VideoFrame
-from train.evaluation.answering import Asked, answer_with, begun, perceive
+from train.evaluation.answering import ModelUnderTest, answer_with, begun, perceive
 from train.evaluation.experts import expert_probabilities
 from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
@@ -40,13 +40,13 @@ def test_clips_of_one_recording_are_cut_out_of_it_and_a_broken_file_is_counted(
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no media")
     samples = [of_clip("first", a_recording, 0.0, 2.5), of_clip("whole", a_recording), of_clip("x", broken)]
-    perceived, failed = perceive(nano, Asked("nano"), samples, frozenset())
+    perceived, failed = perceive(nano, ModelUnderTest("nano"), samples, frozenset())
     first, whole = (window for _, window in perceived)
     assert [frame.at_s for frame in first.frames] == [0.0, 1.0, 2.0]
     assert len(whole.frames) == 5
     assert len(first.speech) == len(whole.speech) == 1
     assert [sample.key for sample, _ in failed] == ["x"]
-    rows = answer_with(nano, Asked("nano"), samples, frozenset({"first"}))
+    rows = answer_with(nano, ModelUnderTest("nano"), samples, frozenset({"first"}))
     told = {row["key"]: row for row in rows}
     assert set(told) == {"whole", "x"}
     assert told["x"]["answer"] is None
@@ -60,7 +60,7 @@ def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) ->
     emotion = nano.weights.config.emotion
 
     def window(variant: Variant) -> int:
-        ((_, seen),), _ = perceive(nano, Asked("nano", variant=variant), [picture], frozenset())
+        ((_, seen),), _ = perceive(nano, ModelUnderTest("nano", variant=variant), [picture], frozenset())
         return seen.frames[0].tokens_ND.shape[0] if seen.frames else 0
 
     config = nano.weights.config
@@ -84,7 +84,7 @@ def test_every_row_of_the_table_answers(nano: LoadedModel, picture: Sample) -> N
     config = nano.weights.config
     try:
         for variants in TABLE.values():
-            (row,) = answer_with(nano, Asked("nano", variant=variants[0]), [picture])
+            (row,) = answer_with(nano, ModelUnderTest("nano", variant=variants[0]), [picture])
             assert row["fast"] in LABELS
             nano.weights.config = config
     finally:

@@ -14,7 +14,7 @@ from realtime.records import LABELS, SpeechSegment, VideoFrame
 from tests.train.chat import ScriptedServer, serving
 from train.chat import ChatSettings, EndpointDown
 from train.evaluation import judge, peers
-from train.evaluation.answering import Asked
+from train.evaluation.answering import ModelUnderTest
 from train.evaluation.samples import Sample
 
 
@@ -40,7 +40,7 @@ def test_a_peer_gets_picture_and_sound_and_is_read_like_everyone(server: Scripte
     replies = iter(["They smile. <answer>happy</answer>", "sad or happy", 503, "not happy"])
     server.say = lambda messages: next(replies)
     samples = [sample("a"), sample("b"), sample("c")]
-    rows = peers.answers(peer, Asked("peer"), samples, frozenset(), concurrency=1)
+    rows = peers.answers(peer, ModelUnderTest("peer"), samples, frozenset(), concurrency=1)
     told = {row["key"]: row["answer"] for row in rows}
     assert told == {"a": "happy", "b": None, "c": None}
     kinds = [part["type"] for part in server.seen[0][0]["content"]]
@@ -49,17 +49,17 @@ def test_a_peer_gets_picture_and_sound_and_is_read_like_everyone(server: Scripte
 
 
 def test_what_a_peer_answered_is_not_asked_again(server: ScriptedServer, peer: ChatSettings) -> None:
-    rows = peers.answers(peer, Asked("peer"), [sample("a"), sample("b")], frozenset({"a"}), concurrency=2)
+    rows = peers.answers(peer, ModelUnderTest("peer"), [sample("a"), sample("b")], frozenset({"a"}), concurrency=2)
     assert [row["key"] for row in rows] == ["b"]
 
 
 def test_a_peer_that_is_down_ends_in_a_message(server: ScriptedServer, peer: ChatSettings) -> None:
     server.say = lambda messages: 500
     with pytest.raises(EndpointDown, match="no answer in 3 attempts: HTTP 500"):
-        list(peers.answers(peer, Asked("peer"), [sample("a")], frozenset(), concurrency=1))
+        list(peers.answers(peer, ModelUnderTest("peer"), [sample("a")], frozenset(), concurrency=1))
     server.say = lambda messages: 404
     with pytest.raises(EndpointDown, match="refuses the request: HTTP 404"):
-        list(peers.answers(peer, Asked("peer"), [sample("a")], frozenset(), concurrency=1))
+        list(peers.answers(peer, ModelUnderTest("peer"), [sample("a")], frozenset(), concurrency=1))
 
 
 TRUTH = {"a": "She frowns and shouts: angry.", "b": "He cries: sad."}

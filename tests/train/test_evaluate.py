@@ -17,7 +17,7 @@ from tests.ingest.media_files import write_clip
 from tests.train.chat import ScriptedServer, serving
 from train import evaluate
 from train.chat import ChatSettings
-from train.evaluation.answering import Asked, answers
+from train.evaluation.answering import ModelUnderTest, answers
 from train.evaluation.samples import Sample
 
 REASONS = {"sample_1": "She frowns and shouts.", "sample_2": "He cries.", "sample_3": "Tears."}
@@ -170,4 +170,4 @@ def test_a_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     """A worker's own error reaches the person, instead of a broken pool's."""
     picture = Sample("a", "sad", "a", {})
     with pytest.raises(checkpoint.BadModel, match="is no adapter"):
-        list(answers(Asked("nano", tmp_path / "nothing"), [[picture]], frozenset(), n_workers=1))
+        list(answers(ModelUnderTest("nano", tmp_path / "nothing"), [[picture]], frozenset(), n_workers=1))

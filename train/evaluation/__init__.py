@@ -1,1 +1,1 @@
-"""Parts of evaluation, one job each."""
+"""The parts of `python -m train.evaluate`, and checks of a model's answers that run on their own."""

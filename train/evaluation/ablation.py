@@ -1,4 +1,4 @@
-"""The ablation table in the paper's form, from one command; each row is a run of its own that resumes."""
+"""Makes the ablation table in the form of the paper. Each row is a run in a folder of its own, which can be resumed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ HEADS = ("WAR", "UAR", "weighted F1", "fast label", "ECE", "faithfulness")
 
 
 def table(out: Path, settings: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
-    """`answer` runs one variant in a folder of its own."""
+    """The table as JSON. `answer(variant, folder)` runs one variant and returns its rows and labels.
+
+    Raises BadSettings for a set without labels.
+    """
     claim(out, {**settings, "ablation": True})
     rows: dict[str, dict[str, Any]] = {}
     for group, variants in TABLE.items():

@@ -1,8 +1,9 @@
-"""What a written answer names: our chain, a bare label, a sentence, JSON, another language.
+"""Parses a written answer into a label: our chain, a bare label, a sentence, JSON, another language.
 
-Strict where a benchmark would be flattered otherwise: the truth is never looked for in the text, two different emotions
-that are both affirmed are no answer, and a negated one does not count. `realtime.reason.chain.read_answer` stays the
-reader of serving; this one also reads what other models write. It never raises (`tests/train/test_reading.py`).
+It is strict where a benchmark would be flattered otherwise: it never looks for the truth in the text, two different
+emotions that are both affirmed are no answer, and a negated one does not count. Serving uses
+`realtime.reason.chain.read_answer`; this parser also reads what other models write. It never raises
+(`tests/train/test_answer_parser.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 "Other words for a label, first under the names of the product."
 SAME = {"joy": "happy", "anger": "angry", "sadness": "sad"}
-"Names that sets of their own use for these labels (MELD)."
+"Names that published sets use for these labels (MELD)."
 NEGATIONS = frozenset(
     re.split(
         r"\s+",
@@ -46,17 +47,17 @@ NEGATIONS = frozenset(
 )
 CJK_NEGATION = re.compile(r"[不没无]|并非|而非|绝非|非是")
 CJK_NO_NEGATION = re.compile(r"非常|不仅|不只|不但|不过|不禁|无疑")
-"Words that hold such a sign and negate nothing."
+"Words that contain such a character and negate nothing."
 CJK_BREAKS = re.compile(r"而是|但是|但|却|然而")
 CJK_REACH = 6
-"Signs between a negation and what it negates."
+"The most characters between a negation and what it negates."
 BREAKS = frozenset(
     ("but", "however", "although", "though", "yet", "sondern", "mais", "sino", "except",
      "looks", "seems", "appears", "sounds", "feels", "shows")
 )  # fmt: skip
-"After these a negation is over. It takes the verb's bare form with it (doesn't look), so that these begin anew."
+"A negation ends at these words. A negated verb has its bare form (doesn't look), so these forms are not negated."
 REACH = 4
-"Words between a negation and what it negates."
+"The most words between a negation and what it negates."
 LOOK_BACK = 160
 "Characters before a mention in which a negation is looked for."
 CONCLUDES = re.compile(
@@ -83,7 +84,7 @@ def parse(text: object, labels: Sequence[str]) -> ParsedAnswer:
 
 @lru_cache(maxsize=4096)
 def _parse(words: str, labels: tuple[str, ...]) -> ParsedAnswer:
-    """Remembered: bare labels come in their thousands."""
+    """Cached, because thousands of answers are bare labels."""
     part, how = _answer_part(words, labels)
     if not part.strip():
         return ParsedAnswer(None, "empty")
@@ -112,7 +113,7 @@ def affirmed(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, str]]:
 
 @lru_cache(maxsize=64)
 def _pattern(labels: tuple[str, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """One expression for all words of all labels, longest first; and what each means. A label's own name wins."""
+    """A pattern for all words of all labels, longest first, and the label of each word. A label's own name wins."""
     meaning: dict[str, str] = {}
     for label in (*labels, UNSURE):
         product = SAME.get(label.lower(), label.lower())
@@ -157,7 +158,7 @@ def _negated(before: str) -> bool:
 
 
 def _answer_part(text: str, labels: tuple[str, ...]) -> tuple[str, str]:
-    """The part that answers: the `answer` section, a JSON field or JSON scores, or all that is not thought aloud."""
+    """The answering part: the `answer` section, a JSON field, JSON scores, or the text without `<think>` parts."""
     if "<" in text:
         text = re.sub(r"<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL | re.IGNORECASE)
         closed = re.findall(r"<answer>(.*?)</answer>", text, flags=re.DOTALL | re.IGNORECASE)

@@ -1,7 +1,7 @@
-"""Samples through the very perception and reasoning that serve a live session, many together, in worker processes.
+"""Answers samples with the perception and reasoning of a live session, in worker processes.
 
-A worker perceives its sessions one sample after the other, as live, and answers a batch of windows in one go
-(`train.evaluation.batch`, which gives what answering one by one gives).
+A worker perceives each session one sample after the other, as a live session does, and answers windows in batches.
+Batches (`train.evaluation.batch`) give the same answers as one window at a time.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Which model answers what."""
+class ModelUnderTest:
+    """The model that is evaluated, with its labels, question and switches."""
 
     model: str
     adapter: Path | None = None
@@ -45,15 +45,16 @@ class Asked:
     variant: Variant = WHOLE
 
     @property
-    def ask(self) -> Question:
+    def as_question(self) -> Question:
         return Question(query=self.question, labels=self.labels)
 
 
-_loaded: tuple[LoadedModel, Asked] | RealtimeError | None = None
-"""Of this worker process. An error is kept until work comes: raised at the start it would break the pool namelessly."""
+_loaded: tuple[LoadedModel, ModelUnderTest] | RealtimeError | None = None
+"""The model of this worker process. A loading error is kept until work comes, because at the start it would only break
+the pool, without a message."""
 
 
-def start_worker(asked: Asked) -> None:
+def start_worker(asked: ModelUnderTest) -> None:
     global _loaded
     end_with_parent()
     torch.set_num_threads(1)
@@ -63,14 +64,14 @@ def start_worker(asked: Asked) -> None:
         _loaded = error
 
 
-def perceiver(model: LoadedModel, asked: Asked) -> Perception | VariedPerception:
+def perceiver(model: LoadedModel, asked: ModelUnderTest) -> Perception | VariedPerception:
     if asked.variant == WHOLE:
-        return model.perceiver(seed=0, question=asked.ask)
-    return VariedPerception(model, asked.variant, asked.ask)
+        return model.perceiver(seed=0, question=asked.as_question)
+    return VariedPerception(model, asked.variant, asked.as_question)
 
 
 def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[Row]:
-    """Rows for the samples that are not `done`; done sentences are heard all the same, for the session's baseline."""
+    """Rows for the samples that are not `done`. Done sentences are perceived too, for the session's baseline."""
     assert _loaded is not None, "start_worker runs first"
     if isinstance(_loaded, RealtimeError):
         raise _loaded
@@ -78,14 +79,14 @@ def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[Row]:
 
 
 def answer_with(
-    model: LoadedModel, asked: Asked, samples: Sequence[Sample], done: frozenset[str] = frozenset()
+    model: LoadedModel, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str] = frozenset()
 ) -> list[Row]:
-    """The same with a model of this process."""
+    """The rows of `answer_part`, with a model of this process."""
     perceived, failed = perceive(model, asked, samples, done)
     out = [unread(sample, trouble) for sample, trouble in failed]
     for first in range(0, len(perceived), BATCH):
         part = perceived[first : first + BATCH]
-        labels, sections = chains(model, [window for _, window in part], asked.ask)
+        labels, sections = chains(model, [window for _, window in part], asked.as_question)
         out += [
             row(model, asked, sample, window, label, told)
             for (sample, window), label, told in zip(part, labels, sections, strict=True)
@@ -94,9 +95,9 @@ def answer_with(
 
 
 def perceive(
-    model: LoadedModel, asked: Asked, samples: Sequence[Sample], done: frozenset[str]
+    model: LoadedModel, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str]
 ) -> tuple[list[tuple[Sample, Window]], list[tuple[Sample, str]]]:
-    """Windows of the samples that are not done, and those whose recording cannot be read, with the reason."""
+    """The windows of samples that are not `done`; and the samples whose recording cannot be read, with the reason."""
     perceived: list[tuple[Sample, Window]] = []
     failed: list[tuple[Sample, str]] = []
     for part in sessions_of(samples):
@@ -119,7 +120,7 @@ def perceive(
 
 
 def _window(session: Perception | VariedPerception, sample: Sample, done: frozenset[str]) -> Window | None:
-    """None for a still picture that was answered before: nothing later depends on it."""
+    """The window of a sample; None for a picture that was answered before, because no later window depends on it."""
     if sample.key in done and sample.speech is None:
         return None
     seen = session.see(sample.frame) if sample.frame is not None else None
@@ -130,7 +131,7 @@ def _window(session: Perception | VariedPerception, sample: Sample, done: frozen
 
 
 def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
-    """Runs of samples of one session."""
+    """Consecutive samples of the same session, as lists."""
     part: list[Sample] = []
     for sample in samples:
         if part and sample.session != part[-1].session:
@@ -141,8 +142,10 @@ def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
         yield part
 
 
-def row(model: LoadedModel, asked: Asked, sample: Sample, window: Window, fast: Label, sections: dict[str, str]) -> Row:
-    """One answer with everything the report needs."""
+def row(
+    model: LoadedModel, asked: ModelUnderTest, sample: Sample, window: Window, fast: Label, sections: dict[str, str]
+) -> Row:
+    """The row of one answer, with everything that the report needs."""
     calibration = model.weights.config.emotion.calibration
     served = read_answer(sections["answer"], asked.labels)
     probabilities = calibrate.joined(fast.probabilities, served.label, calibration)
@@ -169,7 +172,7 @@ def row(model: LoadedModel, asked: Asked, sample: Sample, window: Window, fast: 
 
 
 def begun(sample: Sample) -> Row:
-    """What is known of a sample before it is answered."""
+    """The part of a row that is known before the sample is answered."""
     known: Row = {"key": sample.key, "truth": sample.truth, "slices": dict(sample.slices)}
     if sample.clip is not None:
         known["folds"] = sorted(sample.clip.folds)
@@ -179,19 +182,19 @@ def begun(sample: Sample) -> Row:
 
 
 def unread(sample: Sample, trouble: str) -> Row:
-    """A sample that could not be shown to the model: wrong, and counted as unparsed."""
+    """The row of a sample that could not be perceived. It counts as wrong and as unparsed."""
     return {**begun(sample), "answer": None, "parse": f"not perceived: {trouble}"}
 
 
 def alone(fast: Label) -> dict[str, Mapping[str, float]]:
-    """What each modality alone would say, where there are two."""
+    """The probabilities of each modality alone, where a window has both."""
     return {} if fast.conflict is None else {"face": fast.conflict.face, "voice": fast.conflict.voice}
 
 
 def answers(
-    asked: Asked, parts: Iterable[list[Sample]], done: frozenset[str], *, n_workers: int
+    asked: ModelUnderTest, parts: Iterable[list[Sample]], done: frozenset[str], *, n_workers: int
 ) -> Iterator[list[Row]]:
-    """Rows of each part as it is answered, in no fixed order. At most two parts a worker are held in memory."""
+    """Rows of each part as it is answered, in no fixed order. At most two parts per worker are in memory."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n_workers, context, initializer=start_worker, initargs=(asked,)) as pool:
         waiting: set[Future[list[Row]]] = set()

@@ -1,10 +1,11 @@
-"""Simpler ways on the same people, none of which met them: classical ones, fitted with scikit-learn on the train split.
+"""Baselines on the same samples, fitted with scikit-learn on the train split. None of them was fitted on these people.
 
     ferplus          mesh geometry (whitened components) and a perceptron
     ravdess          prosody and cepstral statistics with a support vector machine, raw and against the speaker's mean
     agree, conflict  the model's own experts without its Thinker (`experts.py`)
 
-What is measured once (`train.nano.prepare`) is kept in OUT/measured; a training run's crops.npz and voices.npz will do.
+Measurements (`train.nano.prepare`) are made once and kept in OUT/measured; crops.npz and voices.npz of a training run
+work too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ HIDDEN = (256, 128)
 
 
 def measure(benchmark: str, data: Path, split: str, out: Path, model: str) -> dict[str, dict[str, Any]]:
-    """Figures by baseline. Raises BadSettings for a set that has none."""
+    """The figures of each baseline by name. Raises BadSettings for a set without baselines."""
     refuse(benchmark, split)
     if benchmark in PAIRS:
         found, truth = experts.measure(benchmark, data, split, model)
@@ -41,7 +42,7 @@ def measure(benchmark: str, data: Path, split: str, out: Path, model: str) -> di
 
 
 def refuse(benchmark: str, split: str) -> None:
-    """Raise BadSettings for what cannot be measured, before anything is answered."""
+    """Raise BadSettings for a set or split without baselines, before anything is answered."""
     if benchmark not in ("ferplus", "ravdess", *PAIRS):
         raise BadSettings(f"There is no baseline for {benchmark}.", "ferplus, ravdess, agree and conflict have one.")
     if split in ("train", "all"):
@@ -72,7 +73,7 @@ def of_faces(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:
     p = np.zeros((len(test), len(EXPERT_LABELS)))
     seen = found[test]
     p[np.ix_(seen, model.classes_)] = model.predict_proba(geometry[test[seen]])
-    # Without a mesh there is nothing to go by: the commonest class of the train split.
+    # Where no mesh was found, the answer is the commonest class of the train split.
     commonest = int(np.bincount(faces.labels_N[train]).argmax())
     p[~seen, commonest] = 1.0
     return {"mesh geometry and a perceptron": figures(p, faces.labels_N[test], len(train))}
@@ -113,7 +114,7 @@ def _machine(x_NP: Float64, labels_N: Int64, train_N: Bools, test_N: Bools) -> d
 
 
 def figures(p_NL: Float64, truth_N: Int64, n_train: int | None = None) -> dict[str, Any]:
-    """`n_train`: how many samples a baseline was fitted on here."""
+    """The metrics of one baseline. `n_train` is the number of samples that it was fitted on here."""
     truth = [EXPERT_LABELS[place] for place in truth_N]
     given = [EXPERT_LABELS[place] for place in p_NL.argmax(1)]
     interval = metrics.intervals(metrics.with_unread(truth, given, EXPERT_LABELS))["accuracy"]
@@ -128,7 +129,7 @@ def figures(p_NL: Float64, truth_N: Int64, n_train: int | None = None) -> dict[s
 
 
 def table(found: Mapping[str, Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
-    """Lines of Markdown, ours last."""
+    """Lines of Markdown; the evaluated model comes last."""
     lines = ["| | n | accuracy | 95 % | UAR | weighted F1 |", "| --- | --- | --- | --- | --- | --- |"]
     ours = {**result["metrics"], "n": result["n"], "accuracy_95": result["intervals_95"]["accuracy"]}
     for name, row in {**found, result["model"]: ours}.items():

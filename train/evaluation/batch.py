@@ -1,7 +1,7 @@
-"""Many windows answered together: for evaluation and calibration, where throughput counts and nobody is waiting.
+"""Answers many windows as one batch, for evaluation and calibration, where throughput counts and not latency.
 
-Gives what `Reasoner` gives window by window (`tests/reason/test_reasoner.py` compares them): every row has its own
-evidence, mask and positions; all rows decode in step, a finished row idles.
+The answers equal those of `Reasoner` window by window (`tests/reason/test_reasoner.py` compares them). Every row has
+its own evidence, mask and positions. All rows decode in step; a finished row idles.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ GROW_SLOTS = 160
 
 
 @dataclass
-class Row:
-    """The state of one chain being written: what is forced next, and the section it is in."""
+class ChainRow:
+    """The state of one chain while it is decoded: the tokens that are forced next, and its current section."""
 
     vocabulary: Vocabulary
     end_of_turn: int | None
@@ -42,14 +42,14 @@ class Row:
     section: SectionText | None = None
 
     def __post_init__(self) -> None:
-        self.section = SectionText(self.names.popleft())  # its tag is the end of what is forced at first
+        self.section = SectionText(self.names.popleft())  # its opening tag ends the first forced tokens
 
     @property
     def finished(self) -> bool:
         return self.section is None
 
     def next_token(self, best: int) -> int:
-        """The token to feed: a forced one, or the model's best, which is then read."""
+        """The next token to append: a forced one, or the model's best, which is added to the section."""
         if self.forced:
             return self.forced.popleft()
         if self.section is None:
@@ -90,7 +90,7 @@ class Row:
 def chains(
     model: LoadedModel, windows: Sequence[Window], ask: prompt.Question
 ) -> tuple[list[Label], list[dict[str, str]]]:
-    """Fast labels and the sections of every window's chain."""
+    """The fast labels, and the sections of the chains, of all windows in order."""
     reasoner, weights = model.thinker, model.weights
     vocabulary, device = reasoner.vocabulary, weights.device
     labelled = [reasoner.label_window(window, ask) for window in windows]
@@ -103,7 +103,7 @@ def chains(
         cache.keys_LBHSD[:, index, :, :n] = each.cached.cache.keys_LHSD[:, :, :n]
         cache.values_LBHSD[:, index, :, :n] = each.cached.cache.values_LHSD[:, :, :n]
         visible[index, :n] = True
-        rows.append(Row(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), each.openings, deque(each.beginning)))
+        rows.append(ChainRow(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), each.openings, deque(each.beginning)))
         best.append(int(each.chain_logits_V.argmax()) if each.chain_logits_V is not None else 0)
     positions = torch.tensor([each.chain_position for each in labelled], device=device)
     for step in range(CHAIN_SLOTS):
@@ -124,7 +124,7 @@ def chains(
 
 
 def grown(cache: BatchKVCache, config: TextConfig) -> BatchKVCache:
-    """The same with room for more: chains are mostly short, and attention reads what room there is."""
+    """A copy with more slots. Most chains are short, and attention reads all slots, so that few are made at first."""
     keys = cache.keys_LBHSD
     n_rows, n_slots = keys.shape[1], keys.shape[3]
     wider = BatchKVCache(config, n_slots + GROW_SLOTS, dtype=keys.dtype, device=keys.device, n_rows=n_rows)

@@ -1,4 +1,4 @@
-"""Is B better than A? Paired bootstrap over the samples both answered.
+"""Compares two runs: is B better than A? A paired bootstrap over the samples that both answered.
 
 python -m train.evaluate --compare A B      two folders with answers.jsonl; prints one JSON line
 """
@@ -22,14 +22,14 @@ from train.readers.clip import DataMissing
 
 @dataclass(frozen=True)
 class RunAnswer:
-    """One line of a run."""
+    """The truth and the answer of one sample."""
 
     truth: str
     answer: str | None
 
 
 def read_run(folder: Path) -> dict[str, RunAnswer]:
-    """Answers by sample. Raises DataMissing for a folder that is no run, naming the line that cannot be read."""
+    """The answers of a run by sample. Raises DataMissing that names what is missing or which line is broken."""
     path, found = folder / "answers.jsonl", {}
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -55,8 +55,8 @@ def paired(
     """For accuracy, UAR and weighted F1: both runs, the difference B − A with its 95 % interval, and `not_better`, the
     share of draws in which B is not better.
 
-    Samples are drawn with replacement, each with both of its answers. What counts of a sample is its truth and the two
-    answers, so how often each such triple comes is drawn: multinomial counts.
+    Samples are drawn with replacement, each with both of its answers. Only a sample's truth and its two answers matter,
+    so the draw is of multinomial counts of these triples.
     """
     labels = sorted(set(truth))
     truth_N, a_N, b_N = (metrics.places([one or "" for one in values], labels) for values in (truth, a, b))
@@ -76,7 +76,7 @@ def paired(
 
 
 def _figures(draws_DK: Int64, truth_K: Int64, given_K: Int64, n_labels: int) -> dict[str, Float64]:
-    """(D,) of each draw; the first row is the sample itself."""
+    """(D,) each metric for every draw; the first row is the sample itself."""
     n_draws = len(draws_DK)
     hit, rows, columns = (np.zeros((n_draws, n_labels)) for _ in range(3))
     for k, (true, given) in enumerate(zip(truth_K, given_K, strict=True)):

@@ -1,8 +1,8 @@
-"""The model's own instruments without its Thinker: what their verdicts come to where there are a face and a voice.
+"""Evaluates the model's face and voice experts without its Thinker, on samples with a face and a voice.
 
-Pictures and sentences go through the very perception of a session; of what enters the cue tokens the verdicts of both
-experts are kept. Together they are settled as the crowd settles a face and a voice (`train/nano/crowd.py`). A Thinker
-that does worse than this has lost something that it was told.
+Pictures and sentences go through the perception of a live session, and the outputs of both experts are recorded as they
+enter the cue tokens. They are combined as the crowd combines a face and a voice (`train/nano/crowd.py`). A Thinker that
+does worse than this loses information that its cue tokens hold.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAMES = ("the face expert", "the voice expert", "both experts, settled as a crow
 
 
 class ExpertRecorder:
-    """Listens to what the cue tokens of a picture and of a sentence are made from."""
+    """Records the outputs of the experts from which the cue tokens of a picture and of a sentence are made."""
 
     def __init__(self) -> None:
         self.face_7: Float64 | None = None
@@ -48,7 +48,7 @@ class ExpertRecorder:
 
 
 def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[str, Float64], Int64]:
-    """Shares (N, 7) by name, and what is true (N,), of the pairs of `benchmark`.
+    """Probabilities (N, 7) by name, and the truth (N,), of the pairs of `benchmark`.
 
     Raises BadSettings for a checkpoint without experts.
     """
@@ -61,7 +61,7 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
     shares: dict[str, list[Float64]] = {name: [] for name in NAMES}
     for part in sessions(samples, at_least=1):
         for face, voice in expert_probabilities(measuring(loaded), part):
-            # Where no face was found the voice speaks for all.
+            # Where no face was found, the voice expert decides alone.
             both = voice if face is None else teacher(face[None], (voice @ heard)[None])[0]
             for name, found in zip(NAMES, (voice if face is None else face, voice, both), strict=True):
                 shares[name].append(found)
@@ -71,7 +71,7 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
 
 @torch.inference_mode()
 def expert_probabilities(model: LoadedModel, session: Sequence[Sample]) -> list[tuple[Float64 | None, Float64]]:
-    """(7,) shares by the face expert (None: no face found) and by the voice expert, of each pair of one session."""
+    """(7,) probabilities by the face expert (None: no face found) and the voice expert, for each pair of a session."""
     recorder, found = ExpertRecorder(), []
     perception = Perception(
         model.weights,

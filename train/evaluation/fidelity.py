@@ -1,4 +1,4 @@
-"""Whether the fast paths say what the plain one says, on people that no weight was fitted to.
+"""Compares the answers of the fast paths with those of the plain path, on people that no model was trained on.
 
     python -m train.evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8] [--json FILE]
 

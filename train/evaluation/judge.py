@@ -1,8 +1,8 @@
-"""How much an answer says of what people wrote (EMER): overlap of clues and of labels, 0–10, by a language model.
+"""Scores how much an answer overlaps with the description that people wrote (EMER), 0–10, with a language model.
 
-Scores are comparable only under one judge: the judge's model, temperature and prompts are part of the result, and the
-published baselines are judged again beside ours. Each verdict is kept as it comes; a judge that is down costs nothing
-but the verdicts still to come.
+Clues and labels are scored separately. Scores are comparable only under one judge, so the judge's model, temperature
+and prompts are part of the result, and published baselines are judged again beside our model. Each score is saved as
+it comes; when the judge is down, the same command goes on.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SCORE = re.compile(r'"score"\s*:\s*"?(\d+(?:\.\d+)?)')
 
 
 def pinned(settings: ChatSettings) -> dict[str, Any]:
-    """What a score depends on."""
+    """Everything that a score depends on."""
     text = json.dumps([PROMPTS, FORM], sort_keys=True)
     return {
         "model": settings.model,
@@ -49,7 +49,7 @@ def pinned(settings: ChatSettings) -> dict[str, Any]:
 
 
 def read_score(text: str) -> float | None:
-    """0–10, or None where the judge gave no number in that range."""
+    """The score, 0–10; None where the judge gave no number in that range."""
     found = SCORE.search(re.sub(r"<think>.*?</think>", "", text, flags=re.DOTALL))
     if found is None:
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:/\s*10)?\s*\.?\s*", text)
@@ -65,7 +65,10 @@ def judge(
     *,
     concurrency: int = 8,
 ) -> dict[str, Any]:
-    """Judge each system's description of each sample. Verdicts are kept in `out/judged.jsonl`; raises EndpointDown."""
+    """Score each system's description of each sample. Scores are kept in `out/judged.jsonl`.
+
+    Raises EndpointDown, or OtherJudge where the folder holds scores of another judge.
+    """
     kept = Answers(out / "judged.jsonl")
     jobs = [
         (f"{system}|{kind}|{name}", kind, truth[name], told[name])
@@ -100,7 +103,7 @@ def judge(
 
 
 class OtherJudge(RealtimeError):
-    """The folder holds verdicts of another judge. Choose another --out."""
+    """The folder holds scores of another judge. Choose another --out."""
 
     code = "other_judge"
     exit_code = 3
@@ -121,7 +124,7 @@ def _figures(system: str, told: Mapping[str, str], truth: Mapping[str, str], kep
 
 
 def table(result: Mapping[str, Any]) -> list[str]:
-    """Lines of Markdown."""
+    """The scores as lines of Markdown."""
     lines = [
         f"Judged by {result['judge']['model']}, temperature {result['judge']['temperature']}, "
         f"prompts {result['judge']['prompts_sha256'][:12]}; every row by this judge.",

@@ -1,7 +1,7 @@
-"""Other people's models on the same footing: the same samples, the same reader, the same figures.
+"""Evaluates other models (peers) with the same samples, answer parser and metrics.
 
 A peer is any OpenAI-compatible multimodal endpoint. It gets the frames that our sampler takes (one a second, the last
-eight) and the speech that our segmenter cuts out, and is asked to name one of the set's labels.
+eight) and the speech segments that our VAD finds, and is asked for one of the set's labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from realtime.errors import NotMedia
 from realtime.records import SpeechSegment, VideoFrame
 from train.chat import ChatClient, ChatSettings, Message, in_parallel, jpeg_part, text_part, wav_part
 from train.evaluation.answer_parser import parse
-from train.evaluation.answering import Asked, Row, begun, unread
+from train.evaluation.answering import ModelUnderTest, Row, begun, unread
 from train.evaluation.samples import Sample
 from train.readers.recording import read_recording, span_of
 
@@ -24,12 +24,12 @@ INSTRUCTION = "{question} Think if you like, then end with one line: <answer>LAB
 MAX_FRAMES = 8
 
 
-def prompt(asked: Asked) -> str:
+def prompt(asked: ModelUnderTest) -> str:
     return INSTRUCTION.format(question=asked.question or QUESTION, labels=", ".join(asked.labels))
 
 
 def shown(sample: Sample) -> tuple[list[VideoFrame], list[SpeechSegment]]:
-    """What a peer sees and hears of a sample. Raises NotMedia."""
+    """The frames and speech of a sample that a peer gets. Raises NotMedia."""
     if sample.clip is None:
         return (
             [sample.frame] if sample.frame is not None else [],
@@ -39,7 +39,7 @@ def shown(sample: Sample) -> tuple[list[VideoFrame], list[SpeechSegment]]:
     return recording.frames[-MAX_FRAMES:], recording.speech
 
 
-def messages(asked: Asked, frames: list[VideoFrame], speech: list[SpeechSegment]) -> list[Message]:
+def messages(asked: ModelUnderTest, frames: list[VideoFrame], speech: list[SpeechSegment]) -> list[Message]:
     parts = [jpeg_part(frame.rgb_HW3, quality=90) for frame in frames]
     if speech:
         parts.append(wav_part(np.concatenate([segment.samples_N for segment in speech])))
@@ -47,9 +47,9 @@ def messages(asked: Asked, frames: list[VideoFrame], speech: list[SpeechSegment]
 
 
 def answers(
-    settings: ChatSettings, asked: Asked, samples: Iterable[Sample], done: frozenset[str], *, concurrency: int
+    settings: ChatSettings, asked: ModelUnderTest, samples: Iterable[Sample], done: frozenset[str], *, concurrency: int
 ) -> Iterator[Row]:
-    """A row per sample as it is answered. Raises EndpointDown after what was answered has been handed on."""
+    """One row per sample, as it is answered. Raises EndpointDown after all rows that were answered."""
 
     async def one(endpoint: ChatClient, sample: Sample) -> Row:
         try:

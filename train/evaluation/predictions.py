@@ -1,4 +1,4 @@
-"""Anybody's saved predictions under our metrics: CSV or JSON lines, one answer per sample.
+"""Scores saved predictions of any model with our metrics: CSV or JSON lines, one answer per sample.
 
 Columns by any of the usual names: `key`/`name`/`id`/`file`, `prediction`/`answer`/`label`/`text`/`response`; optionally
 `truth` (else it comes from the benchmark) and `probabilities` (an object, label to number).
@@ -22,7 +22,7 @@ ANSWERS = ("prediction", "pred", "answer", "label", "text", "response", "output"
 
 
 def read_file(path: Path) -> list[dict[str, Any]]:
-    """Raises DataMissing naming the line that cannot be read."""
+    """The rows of a CSV or JSON file. Raises DataMissing that names the line that cannot be read."""
     if not path.is_file():
         raise DataMissing(f"There is no file {path}.", "Give CSV or JSON lines with a key and a prediction.")
     if path.suffix not in (".jsonl", ".json"):
@@ -51,9 +51,9 @@ def _objects(path: Path, unit: str, values: Iterable[tuple[int, Any]]) -> list[d
 
 
 def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) -> list[Row]:
-    """Rows for the report. A sample of the benchmark without a prediction is unparsed, and so wrong.
+    """Rows for the report. A sample of the benchmark without a prediction counts as unparsed and as wrong.
 
-    Keys match whole, or by their file's name without ending. Raises DataMissing where nothing matches.
+    Keys match whole, or by the file's name without its ending. Raises DataMissing where nothing matches.
     """
     told = read_file(path)
     if not told:
@@ -92,7 +92,7 @@ def score(path: Path, known: Mapping[str, Row] | None, labels: Sequence[str]) ->
 
 
 def _distribution(value: object, labels: Sequence[str]) -> dict[str, float] | None:
-    """Numbers for the labels that sum to one; None where they are none, so that no calibration is told of them."""
+    """Probabilities of the labels, normalised; None where the value holds none, so that no calibration is reported."""
     if isinstance(value, str):  # a cell of CSV
         try:
             value = json.loads(value)

@@ -1,4 +1,4 @@
-"""From answers to figures: the report that is kept, as JSON, as a page of Markdown and as a picture."""
+"""Makes the report of a run from its answers, as JSON, as Markdown and as a picture of the confusion matrix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from train.coet.checks import contradicts_itself
 
 Row = Mapping[str, Any]
 FEW = 20
-"Slices with fewer samples say little; the page marks them."
+"Slices with fewer samples say little; the Markdown marks them."
 
 
 def report(
@@ -30,10 +30,10 @@ def report(
     *,
     folds: bool = True,
 ) -> dict[str, Any]:
-    """Figures of all rows. What rows do not carry (probabilities, sections) is left out, not guessed.
+    """The metrics of all rows. Metrics of fields that the rows lack (probabilities, sections) are left out.
 
-    Rows without a truth (EMER has descriptions, and labels for some) count in `n` and `unparsed` alone. `folds`: tell
-    figures of each official fold too; say no where the rows hold only parts of some.
+    Rows without a truth (EMER has descriptions, and labels for some) count in `n` and `unparsed` alone. With
+    `folds`, metrics of each official fold are added; pass False where the rows hold only parts of some folds.
     """
     if not rows:
         raise ValueError("a report needs at least one answer")
@@ -85,7 +85,7 @@ def hits(rows: Sequence[Row]) -> Bools:
 
 
 def classes(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, Any]:
-    """Everything that needs a true label."""
+    """The metrics that need a true label."""
     truth, given = both(rows)
     hit, counts = hits(rows), confusion(rows, labels)
     return {
@@ -106,7 +106,7 @@ def rounded(value: SupportsFloat) -> float:
 
 
 def certainty(rows: Sequence[Row], labels: Sequence[str], field: str, prefix: str) -> dict[str, float]:
-    """Calibration error and Brier score, over the rows that carry a distribution (all of ours do)."""
+    """Calibration error and Brier score, over the rows with a distribution (all rows of our models have one)."""
     own = [row for row in rows if row.get(field)]
     if not own:
         return {}
@@ -135,7 +135,7 @@ def fast_label(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, float]:
 
 
 def modalities(rows: Sequence[Row]) -> dict[str, Any]:
-    """What each modality alone would have said, where a window has both."""
+    """The accuracy of each modality alone, over windows that have both."""
     pairs = [row for row in rows if row.get("alone")]
     if not pairs:
         return {}
@@ -148,7 +148,7 @@ def modalities(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def told(rows: Sequence[Row], hit_N: Bools) -> dict[str, Any]:
-    """How often a label is told rather than `unsure`, and how often it is then right."""
+    """How often the outcome is a label and not `unsure`, and how often it is then right."""
     if not any("told" in row for row in rows):
         return {}
     sure = np.array([row.get("told", UNSURE) != UNSURE for row in rows])
@@ -161,14 +161,14 @@ def told(rows: Sequence[Row], hit_N: Bools) -> dict[str, Any]:
 
 
 def contradictions(rows: Sequence[Row]) -> dict[str, Any]:
-    """How often a chain that names one emotion of the face and one of the voice is wrong about whether they agree."""
+    """Share of chains with one emotion each for face and voice that are wrong about whether the two agree."""
     told = [contradicts_itself(row.get("sections", {})) for row in rows]
     n = sum(one is not None for one in told)
     return {"contradictions": rounded(sum(one is True for one in told) / n), "compared": n} if n else {}
 
 
 def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:
-    """Share of the chains' statements on cues and prosody that agree with what was measured in that window."""
+    """Share of the chains' statements on cues and prosody that agree with the measurements of the window."""
     n = sum(row.get("statements", 0) for row in rows)
     if not n:
         return {}
@@ -192,7 +192,7 @@ def slices(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
 
 
 def by_fold(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Figures of each official fold's test part, and their mean."""
+    """The metrics of each official fold's test part, and their mean."""
     numbers = sorted({fold for row in rows for fold in row.get("folds", ())})
     result = {}
     for number in numbers:
@@ -247,7 +247,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
 
 
 def draw_confusion(result: Mapping[str, Any], path: Path) -> None:
-    """Shares of each true class, with counts."""
+    """Draw the confusion matrix: colours are shares of each true class, numbers are counts."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -271,7 +271,7 @@ def draw_confusion(result: Mapping[str, Any], path: Path) -> None:
 
 
 def write(result: dict[str, Any], out: Path) -> None:
-    """report.json, report.md and confusion.png. Each file is whole or absent."""
+    """Write report.json, report.md and confusion.png. Each file is complete or absent."""
     if "confusion" in result:
         draw_confusion(result, out / "confusion.png")
         result["picture"] = "confusion.png"

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked (run.json), every answer as it came (answers.jsonl), so that a stopped run goes on."""
+"""The folder of a run: its settings (run.json), and every answer as it comes (answers.jsonl) to resume from."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Row = dict[str, Any]
 
 
 def end_with_parent() -> None:
-    """For a worker process: end when the process that started it does, however that was ended.
+    """Call it in a worker process: the worker then ends with its parent, however that ends.
 
-    A pool's workers hold both ends of its queue, so that one whose parent was killed waits for work for ever.
+    The workers of a pool hold both ends of its queue, so a worker whose parent was killed would wait for ever.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
@@ -33,7 +33,7 @@ def end_with_parent() -> None:
 
 
 class OtherRun(RealtimeError):
-    """The folder holds answers to something else. Choose another --out."""
+    """The folder holds answers of another run. Choose another --out."""
 
     code = "other_run"
     exit_code = 3
@@ -47,14 +47,14 @@ class BrokenRun(RealtimeError):
 
 
 class Unfinished(RealtimeError):
-    """Not every sample was answered; what was is kept."""
+    """Not every sample was answered. The answers so far are kept: run the same command again."""
 
     code = "unfinished"
     exit_code = 3
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make `out` the folder of this run, or find that it is. Raises OtherRun naming what differs."""
+    """Make `out` the folder of this run, or check that it is. Raises OtherRun that names what differs."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

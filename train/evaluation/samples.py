@@ -1,4 +1,4 @@
-"""What is asked of a model: pictures and sentences of people it never saw, grouped into the sessions they come in."""
+"""The samples of the benchmarks: pictures and sentences of people that no model was trained on, as sessions."""
 
 from __future__ import annotations
 
@@ -17,34 +17,36 @@ from train.nano.prepare import longest_speech
 from train.readers.clip import Clip, DataSet
 
 PAIR_GAP_S = 30.0
-"Between two pairs of a session: longer than a face's track lives. Each face is a stranger, while the voice goes on."
+"Time between two pairs of a session, longer than a face track lives: every face is new, while the voice stays."
 PAIR_ROUNDS = 3
-"How often each sentence meets a face."
+"How often each sentence is paired with a face."
 SPLITS = ("train", "valid", "test", "valid+test", "all")
 
 
 @dataclass(frozen=True)
 class Sample:
+    """One question of a benchmark: a picture, a sentence, both, or a clip."""
+
     key: str
     truth: str
     session: str
-    "Samples of one session share its baselines, in order."
+    "Samples of one session are answered in order and share its baselines."
     slices: Mapping[str, str]
     frame: VideoFrame | None = None
     speech: SpeechSegment | None = None
     clip: Clip | None = None
-    "A stretch of a recording, in place of a picture and a sentence."
+    "A part of a recording, in place of a picture and a sentence."
 
 
 def wanted_faces(faces: ferplus.Faces, split: str) -> Int64:
-    """Rows of one part, of several joined by +, or of all."""
+    """The rows of one split, of several joined by +, or of `all`."""
     if split == "all":
         return np.arange(len(faces.index_N))
     return np.concatenate([faces.part(part) for part in split.split("+")])
 
 
 def wanted_actors(clips: Sequence[ravdess.ActedSentence], split: str) -> set[int]:
-    """Of those the folder holds."""
+    """The actors of a split that the folder holds."""
     there = {clip.actor for clip in clips}
     return there if split == "all" else there & {a for part in split.split("+") for a in ravdess.ACTORS[part]}
 
@@ -63,7 +65,7 @@ def ferplus_samples(data: Path, split: str, limit: int | None) -> Iterator[Sampl
 
 
 def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sample]:
-    """One session per actor, sentences in a fixed random order (the files are sorted by emotion, which no talk is)."""
+    """One session per actor, with sentences in a fixed random order: the files are sorted by emotion, unlike speech."""
     clips = ravdess.load(data)
     for actor in sorted(wanted_actors(clips, split)):
         own = [clip for clip in clips if clip.actor == actor]
@@ -81,10 +83,10 @@ def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sampl
 
 
 def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> Iterator[Sample]:
-    """A face and a sentence that say the same, or not; the truth is what the crowd would conclude from both.
+    """Pairs of a face and a sentence with the same emotion, or not. The truth is the crowd's conclusion from both.
 
-    That is the regression fitted on CREMA-D's votes (`train.nano.crowd`) on the face's own votes and on the mean vote
-    for voices heard as the sentence was acted.
+    The crowd is a regression fitted on CREMA-D's votes (`train.nano.crowd`). Its inputs are the votes on the face, and
+    the mean vote on voices that act the emotion of the sentence.
     """
     faces, clips = ferplus.load(data), ravdess.load(data)
     actors = wanted_actors(clips, split)
@@ -117,7 +119,7 @@ def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> I
 
 
 def clip_samples(data: DataSet, split: str, fold: int | None, limit: int | None) -> list[Sample]:
-    """Clips of an official set, those of one recording together and in the order they end."""
+    """Clips of an official set, grouped by recording and sorted by their ends."""
     clips = list(data.part(split, fold))
     if limit is not None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(clips))[:limit])
@@ -127,7 +129,7 @@ def clip_samples(data: DataSet, split: str, fold: int | None, limit: int | None)
 
 
 def count(benchmark: str, data: Path, split: str, limit: int | None) -> int:
-    """How many samples there will be, for the progress bar."""
+    """The number of samples, for the progress bar."""
     if benchmark == "ferplus":
         n = len(wanted_faces(ferplus.load(data), split))
         return n if limit is None else min(n, limit)
@@ -138,7 +140,7 @@ def count(benchmark: str, data: Path, split: str, limit: int | None) -> int:
 
 
 def sessions(samples: Iterable[Sample], *, at_least: int) -> Iterator[list[Sample]]:
-    """Whole sessions in parts of at least `at_least` samples: what one worker answers in one go."""
+    """Whole sessions in parts of at least `at_least` samples, one part per task of a worker."""
     part: list[Sample] = []
     for sample in samples:
         if len(part) >= at_least and sample.session != part[-1].session:

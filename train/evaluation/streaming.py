@@ -1,4 +1,4 @@
-"""How a session felt to who watched it, from the events `realtime analyze --out` or `realtime watch` wrote.
+"""Measures latency and stability of a session from the events that `realtime analyze --out` or `realtime watch` wrote.
 
     python -m train.evaluation.streaming EVENTS.jsonl      prints one JSON line
 
@@ -18,7 +18,7 @@ import numpy as np
 
 
 def measure(events: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
-    """Median times to first label and first word, flips of the final label per minute, lag. None where nothing was."""
+    """Median times to first label and first word, changes of the final label per minute, lag. None: there were none."""
     ends: dict[int, float] = {}
     labels: dict[int, float] = {}
     words: dict[int, float] = {}

@@ -1,11 +1,11 @@
-"""What of a chain changes when only the face, or only the voice, is another person's.
+"""Measures which sections of a chain change when only the face, or only the voice, is replaced.
 
     python -m train.evaluation.swap --data DATA [--windows 100] [--model nano] [--json FILE]
 
 Faces of FER+'s validation set and voices of RAVDESS's validation actors. Each pair is answered, then with the next
-pair's face, then with the next pair's voice. A chain that reads its evidence keeps what it says of the part that stayed
-and tells the other part anew. Prints, section by section, the share of chains whose words stayed the same, and how
-often two windows that share nothing say the same (chance); one JSON line last.
+pair's face, then with the next pair's voice. A chain that depends on its evidence changes what it says of the replaced
+part only. Prints, by section, the share of chains whose words stay the same, and the same share for two windows that
+have nothing in common (chance). The last line is JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from train.evaluation.fidelity import faces, voices
 BATCH = 24
 
 
-def told(
+def sections_of(
     model: LoadedModel, pairs: Sequence[tuple[FrameEvidence, SpeechEvidence]], ask: Question
 ) -> list[dict[str, str]]:
     """The sections of each pair's chain."""
@@ -43,15 +43,15 @@ def told(
 
 
 def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[str, Any]:
-    """Share of chains (of `n`) with the same words in a section, by what was swapped."""
+    """The share of `n` chains with the same words in a section, by what was replaced."""
     rng, ask = np.random.default_rng(seed), Question(labels=model.labels)
     seen = [face for face, _ in faces(model, data, n, rng)]
     heard = [voice for voice, _ in voices(model, data, n, rng)]
     other_seen, other_heard = seen[1:] + seen[:1], heard[1:] + heard[:1]
-    before = told(model, list(zip(seen, heard, strict=True)), ask)
+    before = sections_of(model, list(zip(seen, heard, strict=True)), ask)
     swapped = {
-        "face": told(model, list(zip(other_seen, heard, strict=True)), ask),
-        "voice": told(model, list(zip(seen, other_heard, strict=True)), ask),
+        "face": sections_of(model, list(zip(other_seen, heard, strict=True)), ask),
+        "voice": sections_of(model, list(zip(seen, other_heard, strict=True)), ask),
         "both": before[1:] + before[:1],
     }
     same = {

@@ -1,7 +1,7 @@
-"""Switches that are thrown while a model answers: the rows of the ablation table.
+"""Variants of a model for the rows of the ablation table. Their switches are set while it answers.
 
-`F` focal tokens with the cue tokens of faces, `B` background tokens, `A` everything heard. δ is the share of background
-that is dropped, λ the margin around faces; the cue-token switches silence one instrument each.
+`F` are focal tokens with the cue tokens of faces, `B` background tokens, `A` all audio tokens. δ is the share of
+background tokens that is dropped, λ the margin around faces. The cue-token switches leave out one kind of cue each.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from train.nano.cue_sentences import with_frame_words, with_voice_words
 
 @dataclass(frozen=True)
 class Variant:
+    """One row of the table; the defaults are the model as it serves."""
+
     name: str = "F + B + A"
     parts: str = "FBA"
     drop: float | None = None
@@ -30,10 +32,10 @@ class Variant:
     dilation: int | None = None
     "λ; None: the checkpoint's own."
     attention: bool = False
-    "The background that is attended to least is dropped, instead of a random share."
+    "Drop the background tokens with the least attention, instead of a random share."
     cues: CueSwitches = ALL_CUES
     words: bool = False
-    "What was measured is told in words instead of cue tokens."
+    "Write the measurements as words instead of cue tokens."
 
 
 WHOLE = Variant()
@@ -66,7 +68,7 @@ TABLE = {
 
 
 class VariedPerception:
-    """A session's perception with the switches thrown. Its evidence is read as a whole, past the session's ring."""
+    """The perception of a session with the switches of a variant. Its evidence bypasses the session's KV-cache ring."""
 
     def __init__(self, model: LoadedModel, variant: Variant, ask: Question) -> None:
         self._parts = variant.parts
@@ -115,13 +117,13 @@ def varied(weights: EmoThinker, variant: Variant) -> EmoThinker:
 
 
 class AttentivePerception(Perception):
-    """Keeps the background that attends most to the question (`selectors.keep_attended`)."""
+    """Keeps the background tokens with the most attention to the question (`selectors.keep_attended`)."""
 
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
         selector = self._model.emotion.visual_selector
         if selector is None:
             return super()._select(image_3HW, focal_N, seed=seed)
-        # Attention is that of the tokens as the tower made them, so they are fetched with the gate shut.
+        # Attention is measured on the tokens as the tower returns them, so they are computed with the gate closed.
         gate = selector.gate.detach().clone()
         selector.gate.data.zero_()
         try:

@@ -1,7 +1,8 @@
-"""The metrics of the reports, on scikit-learn and torchmetrics where they have them.
+"""The metrics of the reports. They use scikit-learn and torchmetrics where these have the metric.
 
-Label order is always handed in; nothing is inferred from the data. Each is held to published or hand-worked numbers in
-`tests/train/test_metrics.py`. The open-vocabulary metrics are in `wheel.py`: `python -m train.metrics wheel …`.
+The order of labels is always an argument and never inferred from the data. `tests/train/test_metrics.py` compares each
+metric with published or hand-computed numbers. The open-vocabulary metrics are in `wheel.py`:
+`python -m train.metrics wheel …`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from sklearn.metrics import brier_score_loss, f1_score, recall_score
 from train.arrays import Bools, Float64, Int64
 
 BINS = 15
-"Equal-width bins of the calibration error."
+"The number of equal-width bins of the calibration error."
 
 
 @dataclass(frozen=True)
 class Interval:
+    """A 95 % interval."""
+
     low: float
     high: float
 
@@ -74,7 +77,7 @@ def _f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str], avera
 
 def calibration_error(probabilities_NL: Float64, truth_N: Int64, bins: int = BINS) -> float:
     """Expected calibration error: |confidence − accuracy| of the top label over equal-width bins, weighted by size."""
-    # Imported here: it takes seconds, and serving code that shares this package never needs it.
+    # Imported here because it takes seconds, and code that shares this package does not need it.
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -87,9 +90,10 @@ def calibration_error(probabilities_NL: Float64, truth_N: Int64, bins: int = BIN
 
 
 def calibration_floor(probabilities_NL: Float64, bins: int = BINS, *, n_draws: int = 500, seed: int = 0) -> float:
-    """The calibration error that these very confidences would show on average if they were exactly true.
+    """The average calibration error of these confidences if they were exactly true.
 
-    A few hundred samples never show 0: an error near this floor is no sign of a fault (Kumar et al., NeurIPS 2019).
+    With a few hundred samples it is never 0, so an error near this floor is no sign of a fault (Kumar et al., NeurIPS
+    2019).
     """
     confidence_N = probabilities_NL.max(1)
     hits_DN = np.random.default_rng(seed).random((n_draws, len(confidence_N))) < confidence_N

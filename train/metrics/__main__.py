@@ -1,4 +1,4 @@
-"""Metrics of saved open-vocabulary answers.
+"""Computes metrics of saved open-vocabulary answers.
 
     python -m train.metrics wheel --wheels FOLDER --predictions FILE --truth FILE
 

@@ -1,8 +1,8 @@
-"""Open-vocabulary answers: the emotion-wheel metric, HIT and the set-level score.
+"""The metrics of open-vocabulary answers: the emotion-wheel metric, HIT and the set-level score.
 
-A word goes to its base forms (`format.csv`), those to words of the wheels (`synonym.xlsx`, all eight runs), and the
-alphabetically first of these that is on a wheel gives the group, at level 1 or 2. What is not found is dropped. There
-are five wheels; the 2025 files are tables, those of 2026 one `wheel_mapping.npz`, and the two differ in their results.
+A word is mapped to its base forms (`format.csv`), and these to words of the wheels (`synonym.xlsx`, all eight runs).
+The alphabetically first of these that is on a wheel gives the group, at level 1 or 2. Unknown words are dropped. There
+are five wheels. The files of 2025 are tables, those of 2026 one `wheel_mapping.npz`; the two give other results.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ Words = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Wheels:
+    """The emotion wheels of one release."""
+
     version: str
     forms: Mapping[str, Sequence[str]]
     "Word → base forms."
@@ -40,7 +42,7 @@ class Wheels:
     "Wheel → level → word → group."
 
     def group(self, word: str, wheel: str, level: str) -> str | None:
-        """None for a word that is on no path to this wheel."""
+        """The group of a word on a wheel; None where no path leads from the word to the wheel."""
         on_wheels = {known for base in self.forms.get(plain(word), ()) for known in self.synonyms.get(base, ())}
         here = self.groups[wheel][level]
         return next((here[known] for known in sorted(on_wheels) if known in here), None)
@@ -50,14 +52,14 @@ class Wheels:
         return {group for group in found if group is not None}
 
     def synonym(self, word: str) -> str:
-        """One name for all synonyms; a word that is not known stands for itself."""
+        """One name for all synonyms of a word; an unknown word is its own name."""
         bases = sorted(self.forms.get(plain(word), ()))
         known = sorted(self.synonyms.get(bases[0], ())) if bases else []
         return known[0] if known else bases[0] if bases else plain(word)
 
 
 def measure(wheels: Wheels, truth: Words, predictions: Words) -> dict[str, Any]:
-    """Everything that can be told of these answers. Samples without a prediction count as empty ones."""
+    """All metrics of these answers. Samples without a prediction count as empty answers."""
     result: dict[str, Any] = {
         "wheels": wheels.version,
         "n": len(truth),
@@ -95,9 +97,9 @@ def _overlap(wheels: Wheels, truth: Words, predictions: Words, wheel: str, level
 
 
 def hit(wheels: Wheels, truth: Words, predictions: Words) -> dict[str, float]:
-    """Share of samples whose one true label is among the told groups, level 1, mean over wheels.
+    """Share of samples whose one true label is among the predicted groups, at level 1, averaged over wheels.
 
-    Neutral is on no wheel: neutral samples are left out, so this is never to be mixed with a weighted F1.
+    Neutral is on no wheel, so neutral samples are left out. Do not compare this with a weighted F1.
     """
     shares, counts = [], []
     for wheel in wheels.groups:
@@ -112,7 +114,7 @@ def hit(wheels: Wheels, truth: Words, predictions: Words) -> dict[str, float]:
 
 
 def set_level(wheels: Wheels, truth: Words, predictions: Words) -> dict[str, float]:
-    """MER2024: synonyms are one, then accuracy |G∩P|/|P| and recall |G∩P|/|G|; the score is their mean."""
+    """The score of MER2024: the mean of accuracy |G∩P|/|P| and recall |G∩P|/|G|, with synonyms as one word."""
     accuracies, recalls = [], []
     for name, words in truth.items():
         true = {wheels.synonym(word) for word in words}
@@ -164,7 +166,7 @@ def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def read(folder: Path) -> Wheels:
-    """The wheels of a folder, 2026 where it holds `wheel_mapping.npz`. Raises DataMissing listing what is missing."""
+    """The wheels of a folder, of 2026 if it holds `wheel_mapping.npz`. Raises DataMissing that lists what lacks."""
     if (folder / "wheel_mapping.npz").is_file():
         return _read_2026(folder / "wheel_mapping.npz")
     names = ["format.csv", "synonym.xlsx", *(f"wheel{n}.xlsx" for n in range(1, N_WHEELS + 1))]
@@ -203,7 +205,7 @@ def _groups(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
         tree: dict[str, dict[str, list[str]]] = {}
         level1 = level2 = level3 = ""
         for row in _table(folder / f"wheel{number}.xlsx"):
-            # A cell that was merged with the one above it is empty, and means the same.
+            # A cell that was merged with the one above is empty and means the same.
             level1, level2, level3 = (
                 plain(str(row.get(name))) if row.get(name) is not None else before
                 for name, before in (("level1", level1), ("level2", level2), ("level3", level3))
@@ -248,7 +250,7 @@ def _read_2026(path: Path) -> Wheels:
 
 
 def _object(archive: zipfile.ZipFile, name: str) -> Any:
-    """The dictionary in one member, without running what a pickle may hold."""
+    """The dictionary in one member, unpickled without running code."""
     with archive.open(f"{name}.npy") as file:
         # NumPy's reader of the format has no annotations.
         npy: Any = np.lib.format

@@ -30,7 +30,7 @@ from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Question
 from train.command import run_command
-from train.evaluation.answering import Asked, perceive
+from train.evaluation.answering import ModelUnderTest, perceive
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES
 from train.metrics import calibration_error
@@ -77,14 +77,14 @@ def answer_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
     Drawn windows are many and of every kind, but easier than live ones: most of their earlier sentences were acted like
     the last. A calibration fitted on them alone is too sure of live windows.
     """
-    asked, answered = Asked(model.name, labels=tuple(model.labels)), []
+    asked, answered = ModelUnderTest(model.name, labels=tuple(model.labels)), []
     for state, benchmarks in LIVE.items():
         for benchmark in benchmarks:
             samples = list(SAMPLES[benchmark](data, "valid", LIVE_FACES if benchmark == "ferplus" else None))
             for sample, window in perceive(model, asked, samples, frozenset())[0]:
                 if calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech)) != state:
                     continue  # the face was not found
-                label = model.thinker.label_window(window, asked.ask).label
+                label = model.thinker.label_window(window, asked.as_question).label
                 truth = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)]
                 answered.append(AnsweredWindow(state, uncalibrated(label), -1, truth, 1.0))
             print(f"{len(answered)} live windows read", flush=True)

@@ -26,7 +26,7 @@ EXTRA_QUESTIONS = (
     "Is this sarcasm?", "Does she seem tired?", "Does he mean it?", "Is the person at ease?", "How sure is this?",
     "Is someone nervous here?", "Are they bored, interested or confused?", "Which emotion is shown?",
 )  # fmt: skip
-"Asked in a few windows instead of the usual question."
+"ModelUnderTest in a few windows instead of the usual question."
 
 
 def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:

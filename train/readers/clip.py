@@ -1,4 +1,4 @@
-"""What a reader gives: clips with their labels, and what the set is like as a whole."""
+"""What a reader returns: the clips of a data set with their labels, and facts about the set as a whole."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from realtime.errors import RealtimeError
 
 MEDIA = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".wav", ".flac", ".mp3", ".m4a")
 SHOWN = 5
-"So many of the missing files are named; the rest is counted."
+"This many missing files are named; the rest are counted."
 
 
 class DataMissing(RealtimeError):
@@ -22,7 +22,7 @@ class DataMissing(RealtimeError):
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled stretch of a recording."""
+    """One labelled part of a recording."""
 
     key: str
     "Unique in its data set, and the same whenever it is read."
@@ -34,13 +34,13 @@ class Clip:
     "`train`, `valid` or `test`, where the set has official parts."
     start_s: float | None = None
     end_s: float | None = None
-    "The stretch of the recording that is meant; None: all of it."
+    "The part of the recording that is labelled; None: all of it."
     text: str = ""
-    "What is said, where the data set tells."
+    "The spoken words, where the data set has them."
     votes: Mapping[str, float] = field(default_factory=dict)
     "Shares of observers by label; empty: the label alone."
     slices: Mapping[str, str] = field(default_factory=dict)
-    "Groups that results are also told for: sex, age, show …"
+    "Groups for which results are also reported: sex, age, show …"
     folds: frozenset[int] = frozenset()
     "Official folds whose test part holds this clip, from 1."
     reference: str = ""
@@ -49,14 +49,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A set as it was read."""
+    """A data set as it was read."""
 
     name: str
     labels: tuple[str, ...]
-    "Its classes, in the order its metrics are told in."
+    "Its classes, in the order of its metrics."
     clips: tuple[Clip, ...]
     question: str | None = None
-    "What a model is asked where it is not the person's emotion."
+    "The question for a model, where it is not the person's emotion."
     n_folds: int = 0
     n_missing: int = 0
     "Clips that the labels name and the folder does not hold, where the official release is known to lack them."
@@ -76,7 +76,7 @@ class DataSet:
         return chosen
 
     def whole_folds(self, split: str, fold: int | None = None) -> bool:
-        """Whether this part holds all of every fold that it touches: only then do figures by fold mean anything."""
+        """Whether this part holds all of every fold that it touches; only then do metrics by fold have a meaning."""
         chosen = {clip.key: clip.folds for clip in self.part(split, fold)}
         touched = frozenset().union(*chosen.values()) if fold is None else frozenset({fold})
         return bool(touched) and all(clip.key in chosen for clip in self.clips if clip.folds & touched)
@@ -110,7 +110,7 @@ def need_files(paths: Iterable[Path], *, name: str, ask: str, tolerate: int = 0)
 
 
 def find_media(folder: Path) -> dict[str, Path]:
-    """Recordings anywhere below a folder, by name without ending; of several endings, pictures go first."""
+    """Recordings anywhere below a folder, by name without ending. Of several endings, video is preferred."""
     found: dict[str, Path] = {}
     for path in sorted(
         folder.rglob("*"), key=lambda p: (MEDIA.index(p.suffix.lower()) if p.suffix.lower() in MEDIA else 99, p)

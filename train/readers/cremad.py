@@ -4,8 +4,8 @@
     VideoDemographics.csv                       ActorID,Age,Sex,Race,Ethnicity
     VideoFlash/*.flv, clips/*.flv or AudioWAV/*.wav
 
-Labels are the crowd's audio-visual vote, `votes` its shares; a slice tells where it heard one thing and saw another.
-Whatever recordings are there are read.
+Labels are the crowd's audio-visual vote, `votes` its shares. A slice says where its votes on voice and face differ.
+Recordings that are missing are left out.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ASK = "Fetch CREMA-D from https://github.com/CheyneyComputerScience/CREMA-D (git
 LABELS = ("happy", "sad", "neutral", "angry", "disgust", "fear")
 COLUMNS = {"H": "happy", "S": "sad", "N": "neutral", "A": "angry", "D": "disgust", "F": "fear"}
 VOICE, FACE, BOTH = "1", "2", "3"
-"First digit of a row's number: what the crowd was given."
+"The first digit of a row's number: which modality the crowd was given."
 CONFLICT = "crowd's votes on voice and face"
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     need(folder, {"**/tabulatedVotes.csv": "votes", "**/VideoDemographics.csv": "actors"}, name="CREMA-D", ask=ASK)
     people = {row["ActorID"]: row for row in tables.read(next(folder.glob("**/VideoDemographics.csv")), ("ActorID",))}
     held = find_media(folder)
@@ -53,7 +53,7 @@ def read(folder: Path) -> DataSet:
 
 
 def _clear(counts: Mapping[str, float]) -> str | None:
-    """What most voted for; None where two share the first place, or nobody was asked."""
+    """The label with the most votes; None where two share the first place, or there are no votes."""
     best = max(counts.values(), default=0)
     first = [label for label, count in counts.items() if count == best]
     return first[0] if len(first) == 1 else None

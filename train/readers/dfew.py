@@ -17,7 +17,7 @@ FOLDS = 5
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     splits = {f"EmoLabel_DataSplit/test(single-labeled)/set_{n}.csv": f"test part of fold {n}" for n in range(1, 6)}
     need(folder, {**splits, "Clip": "the recordings"}, name="DFEW", ask=ASK)
     rows: dict[str, tuple[int, set[int]]] = {}
@@ -47,7 +47,7 @@ def read(folder: Path) -> DataSet:
 
 
 def recordings(folder: Path) -> dict[str, Path]:
-    """By number. Originals go first: the aligned copies have no sound. Raises DataMissing where only pictures are."""
+    """Recordings by number. Originals are preferred: the aligned copies have no sound. Raises DataMissing."""
     for name in ("original", "clip_224x224_avi"):
         if found := find_media(folder / "Clip" / name):
             return found

@@ -1,4 +1,4 @@
-"""EMER: clips of MER 2023 with descriptions that people wrote; answers are judged for overlap of clues and of labels.
+"""EMER: clips of MER 2023 with descriptions by people. Answers are judged for overlap of clues and of labels.
 
 gt-eng.csv (version 1: names, emotions, subtitles, reasons)   or   final-EMER-reason.csv (version 2: names, english)
 videos/NAME.mp4 (or .avi), anywhere below the folder
@@ -19,7 +19,7 @@ ASK = (
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     first, second = folder / "gt-eng.csv", folder / "final-EMER-reason.csv"
     if not first.is_file() and not second.is_file():
         need(folder, {"gt-eng.csv": "descriptions (or final-EMER-reason.csv)"}, name="EMER", ask=ASK)
@@ -40,6 +40,6 @@ def read(folder: Path) -> DataSet:
 
 
 def _label(text: str) -> str:
-    """One of ours, or nothing: version 2 has no labels, version 1 has others too (worried), in words of its own."""
+    """One of our labels, or an empty string: version 2 has no labels, and version 1 has others too (worried)."""
     found = text.strip().lower()
     return found if found in LABELS else ""

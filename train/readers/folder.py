@@ -1,4 +1,4 @@
-"""A folder of raw video (or sound) with a label file.
+"""Reads a folder of video or audio recordings with a label file.
 
     IN/labels.csv       file,label[,speaker][,split][,start_s][,end_s][,text][,votes]
     IN/labels.jsonl     the same fields, one object per line
@@ -41,7 +41,7 @@ def read(folder: Path, labels: Path | None = None) -> list[Clip]:
 
 
 def clips(folder: Path, rows: Iterable[Mapping[str, Any]], file: Path) -> list[Clip]:
-    """Of the rows of `file`, each once. Raises BadSettings."""
+    """The clips of the rows of `file`. Raises BadSettings for a clip that is there twice, or for no clip."""
     found: dict[str, Clip] = {}
     for number, row in enumerate(rows, start=1):
         clip = clip_of(folder, row, f"{file.name}, row {number}")
@@ -74,7 +74,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
-    """The clip that a row of labels names. Raises BadSettings with `where` it stands."""
+    """The clip of one row of labels. Raises BadSettings that says `where` the row is."""
     name = str(row.get("file") or "").strip()
     if not name:
         raise BadSettings(
@@ -83,7 +83,7 @@ def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
     try:
         start_s, end_s = _seconds(row.get("start_s")), _seconds(row.get("end_s"))
         votes = row.get("votes") or {}
-        # Parquet's structs have every label there is, with nothing for those that nobody voted for.
+        # Structs of Parquet have every label, with None for those without votes.
         given = {k: v for k, v in (json.loads(votes) if isinstance(votes, str) else votes).items() if v is not None}
         counts = {canonical(k): float(v) for k, v in given.items()}
     except (TypeError, ValueError, AttributeError) as error:
@@ -103,14 +103,14 @@ def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
 
 
 def key_of(row: Mapping[str, Any]) -> str:
-    """What its record is known by. Raises ValueError or TypeError where times are no numbers."""
+    """The key of the row's record. Raises ValueError or TypeError where times are no numbers."""
     start_s, end_s = _seconds(row.get("start_s")), _seconds(row.get("end_s"))
     name = str(row.get("key") or row.get("file") or "").strip()
     return name + (f"#{start_s:g}-{end_s:g}" if start_s is not None and end_s is not None else "")
 
 
 def _seconds(value: Any) -> float | None:
-    """None for what a table holds where there is nothing."""
+    """A time in seconds; None for an empty cell."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     seconds = float(value)
@@ -118,6 +118,6 @@ def _seconds(value: Any) -> float | None:
 
 
 def canonical(label: str) -> str:
-    """`Happiness` → `happy`; what is not known stays as it is, and its clip is told as failed."""
+    """`Happiness` → `happy`. An unknown label stays as it is, and its clip is recorded as failed."""
     lowered = label.strip().lower()
     return lowered if lowered in LABELS else SYNONYMS.get(lowered, lowered)

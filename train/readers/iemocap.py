@@ -21,7 +21,7 @@ SESSIONS = 5
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     wanted = {}
     for session in range(1, SESSIONS + 1):
         wanted[f"Session{session}/dialog/EmoEvaluation/Ses*.txt"] = f"labels of session {session}"

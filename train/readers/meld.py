@@ -26,7 +26,7 @@ LEADS = {"Rachel": "female", "Monica": "female", "Phoebe": "female", "Ross": "ma
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     files = {name: f"labels of {part}" for part, (name, _) in PARTS.items()}
     videos = {name: f"recordings of {part}" for part, (_, name) in PARTS.items()}
     need(folder, files | videos, name="MELD", ask=ASK)

@@ -25,7 +25,7 @@ FOLDS = 5
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     wanted = {"sarcasm_data.json": "labels", "split_indices.p": "the five folds", "**/utterances_final": "recordings"}
     need(folder, wanted, name="MUStARD", ask=ASK)
     videos = next(folder.glob("**/utterances_final"))

@@ -1,7 +1,7 @@
-"""Parquet as a label file: one file or a folder of them, with the columns of `labels.csv` (`folder.py`).
+"""Reads Parquet as a label file: one file or a folder of files, with the columns of `labels.csv` (`folder.py`).
 
-`file` is relative to the folder that the Parquet lies in. Where the recordings do not lie on a disk that every node
-sees, the column `bytes` holds them; Ray's workers read it, nobody else does (`coet/on_ray.py`).
+`file` is relative to the folder of the Parquet file. Where the nodes share no disk, the column `bytes` holds the
+recordings; only Ray's workers read it (`coet/on_ray.py`).
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ def files(path: Path) -> list[Path]:
 
 
 def home(path: Path) -> Path:
-    """What `file` is relative to."""
+    """The folder to which `file` is relative."""
     return (path if path.is_dir() else path.parent).resolve()
 
 
 def columns(path: Path) -> list[str]:
-    """Raises BadSettings."""
+    """The names of the columns. Raises BadSettings."""
     return list(_dataset(path).schema.names)
 
 
 def read(path: Path) -> list[Clip]:
-    """The clips in the order of files and rows; recordings stay where they are. Raises BadSettings."""
+    """The clips in the order of files and rows. Recordings are not read. Raises BadSettings."""
     return folder.clips(home(path), _rows(path), path)
 
 

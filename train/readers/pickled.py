@@ -1,4 +1,4 @@
-"""Pickles of published sets, read without running anything that is in them: plain values and NumPy arrays only."""
+"""Reads pickles of published sets without running code in them: plain values and NumPy arrays only."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ ALLOWED = {
 
 
 class PlainUnpickler(pickle.Unpickler):
+    """Refuses every class and function that is not in `ALLOWED`."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which no table of numbers needs")
@@ -38,7 +40,7 @@ def load(file: IO[bytes]) -> Any:
 
 
 def read(path: Path) -> Any:
-    """Raises DataMissing where the file is no such pickle."""
+    """The value of a pickle. Raises DataMissing where it holds anything but plain values and arrays."""
     try:
         with path.open("rb") as file:
             return load(file)

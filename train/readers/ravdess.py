@@ -19,7 +19,7 @@ ACTORS = {"train": range(1, 17), "valid": range(17, 19), "test": range(19, 25)}
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     if not folder.is_dir():
         raise DataMissing(f"There is no folder {folder}.", ASK)
     clips = []

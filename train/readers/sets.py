@@ -1,4 +1,4 @@
-"""The sets that are read in their official layouts, by name."""
+"""The readers of published sets in their official layouts, by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READERS: dict[str, Callable[[Path], DataSet]] = {
 
 
 def read(name: str, folder: Path) -> DataSet:
-    """Raises DataMissing with everything that is missing and where to ask for it."""
+    """The set of that name. Raises DataMissing that lists all that is missing and says where to get it."""
     if name not in READERS:
         raise DataMissing(f"There is no reader for {name}.", f"Known: {', '.join(READERS)}.")
     if not folder.is_dir():

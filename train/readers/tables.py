@@ -1,4 +1,4 @@
-"""CSV tables of published sets, with the columns they must have."""
+"""Reads CSV tables of published sets and checks their columns."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ PARTS = {"train": "train", "dev": "valid", "test": "test"}
 
 
 def read(folder: Path) -> DataSet:
-    """Raises DataMissing."""
+    """The set in `folder`. Raises DataMissing."""
     wanted = {
         "data_folds.pkl": "the parts",
         "humor_label_sdk.pkl": "labels",
