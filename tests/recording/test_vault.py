@@ -57,6 +57,27 @@ def test_a_deleted_recording_is_gone_even_from_a_copy(tmp_path: Path) -> None:
         vault.delete(ID)
 
 
+def test_one_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    vault = filled(tmp_path)
+    (tmp_path / f"{ID}.data").touch()
+    with pytest.raises(FileExistsError):
+        vault.begin(ID, "secret")
+    assert list(vault.sessions()) == []
+
+
+def test_the_locked_key_is_overwritten_before_its_file_goes(tmp_path: Path) -> None:
+    """A second name of the file shows what a disk, or a snapshot of it, would still hold."""
+    vault = filled(tmp_path / "vault", ID)
+    card, still_there = tmp_path / "vault" / f"{ID}.json", tmp_path / "block of the disk"
+    before = card.read_bytes()
+    still_there.hardlink_to(card)
+    vault.delete(ID)
+    after = still_there.read_bytes()
+    assert len(after) == len(before)
+    assert after != before
+    assert b"key" not in after
+
+
 @pytest.mark.parametrize("name", ["..", "../x", "", "*", "0" * 33, "0" * 31 + "/"])
 def test_a_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
     vault = filled(tmp_path, ID)
