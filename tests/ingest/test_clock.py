@@ -114,3 +114,18 @@ def test_a_sender_that_slept_is_pinned_anew_within_a_block_or_two() -> None:
         at_s = clock.place(1.0 + second, arrived_s=61.0 + second)
     assert at_s == pytest.approx(85.0, abs=0.1)
     assert clock.n_rebased == 1
+
+
+def test_a_network_that_is_late_all_at_once_is_followed_by_a_thousandth_only() -> None:
+    clock = ArrivalClock()
+    clock.place(0.0, arrived_s=0.0)
+    for second in range(1, 26):
+        at_s = clock.place(float(second), arrived_s=second + 1.0)
+    assert at_s == pytest.approx(25.0, abs=0.03)
+    assert clock.late_s == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_stamp_that_is_a_little_early_does_not_turn_time_back() -> None:
+    clock = ArrivalClock()
+    assert [clock.place(stamp_s, arrived_s=stamp_s) for stamp_s in (0.0, 1.0)] == [0.0, 1.0]
+    assert clock.place(0.5, arrived_s=1.1) == 1.0

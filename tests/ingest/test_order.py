@@ -28,6 +28,8 @@ def test_an_item_waits_for_the_other_track() -> None:
     assert described(first) == []
     assert described(second) == ["speech", "frame"]
     assert ticks(first + second) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    kinds = [type(item) for item in first + second]
+    assert kinds == [ClockTick] * 3 + [SpeechStarted] + [ClockTick] * 2 + [VideoFrame], "the clock is never behind"
 
 
 def test_a_track_that_ended_is_not_waited_for() -> None:
@@ -47,3 +49,8 @@ def test_one_track_alone_is_not_held_up() -> None:
     order = Interleaver(["audio"], skew_s=2.0)
     order.add(0.5, SpeechStarted(0.4))
     assert described(list(order.reached("audio", 0.5))) == ["speech"]
+
+
+def test_the_last_tick_is_at_the_very_end() -> None:
+    order = Interleaver(["audio"], skew_s=2.0)
+    assert ticks([*order.reached("audio", 0.6), *order.finish()]) == [0.0, 0.25, 0.5, 0.6]

@@ -4,6 +4,7 @@ import base64
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,26 @@ def test_the_locked_key_is_overwritten_before_its_file_goes(tmp_path: Path) -> N
     assert len(after) == len(before)
     assert after != before
     assert b"key" not in after
+
+
+def test_one_that_an_error_ends_says_that_it_broke_off(tmp_path: Path) -> None:
+    vault = filled(tmp_path)
+    with suppress(ZeroDivisionError), vault.begin(ID, "secret") as recording:
+        recording.add(EVENT, WORDS)
+        raise ZeroDivisionError
+    blocks = vault.read(ID)
+    assert next(blocks) == (EVENT, WORDS)
+    with pytest.raises(BadRecording, match="breaks off after 1"):
+        next(blocks)
+
+
+def test_nobody_else_reads_the_folder_and_what_is_left_in_it_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "vault"
+    vault = filled(folder, ID)
+    assert folder.stat().st_mode & 0o077 == 0
+    (folder / f"{ID}.copy").touch()
+    with pytest.raises(OSError, match="still there"):
+        vault.delete(ID)
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "", "*", "0" * 33, "0" * 31 + "/"])
