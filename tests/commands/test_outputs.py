@@ -51,6 +51,7 @@ def test_bench_does_not_write_its_figures_over_a_recording(a_recording: Path, tm
     assert recording.read_bytes() == a_recording.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -112,6 +112,13 @@ class TestTracks:
         self.match(tracks, self.here, at_s=0.0)
         assert self.match(tracks, self.here, at_s=TRACK_GAP_S + 0.1) == [2]
 
+    def test_whoever_is_in_a_picture_that_stands_still_stays_and_whoever_had_gone_does_not(self) -> None:
+        tracks = Tracks()
+        self.match(tracks, self.here, self.there, at_s=0.0)
+        self.match(tracks, self.here, at_s=1.0)
+        tracks.keep(2 * TRACK_GAP_S)
+        assert self.match(tracks, self.here, self.there, at_s=2 * TRACK_GAP_S + 1) == [1, 3]
+
     def test_elsewhere_or_of_another_size_is_somebody_else(self) -> None:
         tracks = Tracks()
         self.match(tracks, self.here, at_s=0.0)

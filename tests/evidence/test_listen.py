@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from realtime.engine.loading import LoadedModel, load
+from realtime.evidence import listen
 from realtime.evidence.listen import Listener
 from realtime.evidence.perceive import Perception
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
@@ -104,3 +105,33 @@ def test_another_baseline_is_another_verdict(nano: LoadedModel) -> None:
     other.hear(before)
     assert_same(perception.hear(segment), other.hear(segment))
     assert listener_of(perception).n_ahead == 0
+
+
+def test_sound_without_a_voice_does_not_move_the_baseline(nano: LoadedModel) -> None:
+    perception, other = nano.perceiver(seed=0), nano.perceiver(seed=0)
+    for start_s in (0.0, 2.0, 4.0):
+        noise = perception.hear(SpeechSegment(start_s, start_s + 1.0, room(1.0, seed=round(start_s))))
+        assert noise.cues.values["voiced_ratio"] == 0
+    segment = part(SOUND_N, 2.6, start_s=9.0)
+    assert perception.hear(segment).cues.relative == other.hear(segment).cues.relative
+
+
+def test_a_long_session_keeps_a_bounded_number_of_encoded_chunks(
+    nano: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "KEPT_CHUNKS", 1)
+    perception = nano.perceiver(seed=0)
+    perception.hear(part(SOUND_N, 4.4))
+    assert len(listener_of(perception)._chunks) == 1
+
+
+def test_closing_forgets_the_voice_and_what_was_encoded(nano: LoadedModel) -> None:
+    perception, segment = nano.perceiver(seed=0), part(SOUND_N, 2.6)
+    listener = listener_of(perception)
+    perception.hear(segment)
+    perception.hear_ahead(SpeechSoFar(segment, paused=True))
+    known = listener._baseline
+    perception.close()
+    assert listener._baseline is not known
+    assert listener._ahead is None
+    assert not listener._chunks

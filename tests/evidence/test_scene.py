@@ -35,3 +35,9 @@ def test_noise_of_a_dark_camera_is_not_colour() -> None:
 
 def test_a_frame_without_pixels_is_dark() -> None:
     assert measure_scene(np.zeros((0, 0, 3), np.uint8)).brightness == 0
+
+
+def test_noise_in_the_dark_has_no_colour() -> None:
+    dark_HW3 = np.zeros((64, 64, 3), np.uint8)
+    dark_HW3[..., 0] = 4
+    assert measure_scene(dark_HW3).saturation == 0
