@@ -4,6 +4,7 @@
     realtime analyze FILE           the same over a recording; events as JSON lines
     realtime watch URL              a live session's events
     realtime doctor                 what this machine can do, and how to get what it can't
+    realtime config                 every setting with its value, and where the value comes from
     realtime bench                  latency and throughput on this machine
 
 Results go to the standard output, what is said to people to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
@@ -25,12 +26,12 @@ from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime.errors import BadSettings, RealtimeError
 from realtime.observe import heap, logs, tracing
 from realtime.outputs import refuse_input
-from realtime.settings import Settings, load
+from realtime.settings import Settings, given_settings, load
 
 if TYPE_CHECKING:
     from realtime.observe.metrics import Metrics
@@ -79,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
 
-    serve = commands.add_parser("serve", parents=[model], help="serve the page and the WHIP endpoint")
+    serve = argparse.ArgumentParser(add_help=False)
     serve.add_argument("--adapters", type=Path, metavar="DIR", help="adapters that a session may choose by name")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
     serve.add_argument("--port", help="port (default: 8080; 0 takes a free one)")
@@ -97,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
     serve.add_argument("--trace", dest="trace_url", metavar="URL", help="send OpenTelemetry traces to that collector")
     serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
-    serve.set_defaults(run=_serve, log_level=logging.INFO)
+
+    serving = commands.add_parser("serve", parents=[model, serve], help="serve the page and the WHIP endpoint")
+    serving.set_defaults(run=_serve, log_level=logging.INFO)
 
     analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording")
     analyze.add_argument("file", metavar="FILE", help="any file with sound or picture, or an rtsp:// address")
@@ -111,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", parents=[model], help="what this machine can do")
     doctor.set_defaults(run=_doctor, log_level=logging.WARNING)
+
+    config = commands.add_parser("config", parents=[model, serve], help="every setting, and where its value comes from")
+    config.add_argument("--markdown", action="store_true", help="print docs/settings.md, the reference of all settings")
+    config.set_defaults(run=_config, log_level=logging.WARNING)
 
     bench = commands.add_parser("bench", parents=[model], help="measure latency and throughput here")
     bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play at the pace of life")
@@ -128,7 +135,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    flags = {
+    return load(options.config, environ=os.environ, flags=_flags(options))
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given on the command line, by the names of the settings; None where nothing was."""
+    return {
         "model.name": options.model,
         "model.adapter": options.adapter,
         "model.adapters": getattr(options, "adapters", None),
@@ -143,7 +155,6 @@ def _settings(options: argparse.Namespace) -> Settings:
         "cluster.address": getattr(options, "cluster", None),
         **{f"server.{name}": getattr(options, name, None) for name in SERVER_FLAGS},
     }
-    return load(options.config, environ=os.environ, flags=flags)
 
 
 # What a command needs is imported when it runs: `watch` and `--help` should not wait for torch.
@@ -180,7 +191,7 @@ def _serve(options: argparse.Namespace) -> int:
                     ingest=settings.ingest,
                     speech=settings.speech,
                     ice=settings.ice,
-                    stagger=Stagger(settings.ingest.sample_period_s),
+                    stagger=Stagger(),
                 ),
                 adapters=adapters,
                 recorder=recorder,
@@ -243,6 +254,18 @@ def _doctor(options: argparse.Namespace) -> int:
     from realtime.commands.doctor import examine
 
     return examine(_settings(options))
+
+
+def _config(options: argparse.Namespace) -> int:
+    from realtime.commands import config
+
+    if options.markdown:
+        print(config.markdown(), end="")
+        return 0
+    given = given_settings(options.config, environ=os.environ, flags=_flags(options))
+    for line in config.show(_settings(options), given):
+        print(line)
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -38,46 +38,50 @@ WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no":
 
 @dataclass(frozen=True)
 class ServerSettings:
+    """The HTTP and WebSocket server of `realtime serve`."""
+
     host: str = "127.0.0.1"
+    "Address to listen on. Any address that others can reach needs a token and TLS."
     port: int = 8080
-    "0 takes a free one."
+    "Port to listen on. 0 takes a free one."
     token: str | None = None
-    "Whoever opens a session has to send it as a bearer token."
+    "Whoever opens a session has to send this as a bearer token. Without it anybody may open one."
     token_file: Path | None = None
     "A file that holds the token."
     tls: Literal["given", "self-signed"] = "given"
-    "`given`: by `tls_cert` and `tls_key`, or none. `self-signed`: one of our own, for a home network."
+    "`given` uses `tls_cert` and `tls_key`, or no TLS. `self-signed` makes a certificate, for a home network."
     tls_cert: Path | None = None
+    "The server's certificate, as PEM."
     tls_key: Path | None = None
+    "The key of the certificate, as PEM."
     max_sessions: int = 3
-    "Two CPU cores keep up with three live sessions of nano."
+    "Sessions at once; the next is told to come back. Two CPU cores keep up with three live sessions of nano."
     node: str = ""
-    "Name of this one of several behind a load balancer; sessions' ids begin with it, so that paths lead back here."
-    max_offer_bytes: int = 65_536
+    "Name of this server behind a load balancer. Session ids begin with it, so that paths lead back to this server."
     log: Literal["text", "json"] = "text"
-    "Lines for people, or one JSON object each with the session it belongs to."
+    "`text` logs lines for people, `json` one JSON object a line, which names the session it belongs to."
     trace_url: str | None = None
-    "Collector of OpenTelemetry traces, OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`. None: there are none."
+    "Collector of OpenTelemetry traces, OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`. None: no traces."
     request_s: float = 10.0
-    "Time for a request to arrive, body included."
+    "Seconds within which a request has to arrive, body included."
     requests_per_s: float = 20.0
-    "Per address, after the first `requests_burst`. A wrong token counts as twenty."
+    "Requests a second that one address may send, after its first `requests_burst`. A wrong token counts as twenty."
     requests_burst: int = 200
+    "Requests that one address may send at once."
     admit_lag_s: float = 1.5
-    "While a session is further behind than this, no other one is taken."
+    "While a session is further behind than this many seconds, no new one is admitted."
     retry_after_s: int = 10
-    "What a caller is told when no session is to be had."
+    "Seconds after which a caller who was refused a session is told to come back."
     idle_s: float = 600.0
-    "A session whose events nobody has read for so long is ended; what nobody reads is not kept for longer either."
+    "A session whose events nobody has read for this many seconds is ended."
     max_session_s: float = 14_400.0
-    "Longest session."
+    "Seconds after which a session is ended in any case."
     drain_s: float = 5.0
-    "What sessions get to finish their windows when the server is asked to stop."
+    "Seconds that sessions get to finish their windows when the server is stopped."
 
     def __post_init__(self) -> None:
         _within("server.port", self.port, 0, 65_535)
         _within("server.max_sessions", self.max_sessions, 1, 100_000)
-        _within("server.max_offer_bytes", self.max_offer_bytes, 1_024, 1_048_576)
         _within("server.admit_lag_s", self.admit_lag_s, 0.1, 3_600)
         _within("server.retry_after_s", self.retry_after_s, 1, 3_600)
         _within("server.request_s", self.request_s, 1, 600)
@@ -122,33 +126,33 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
+    """The model, and what it runs on."""
+
     name: str = "nano"
     "`nano`, a Hugging Face id, or a folder."
     adapter: Path | None = None
+    "A folder with a LoRA adapter for the model."
     adapters: Path | None = None
-    "A folder of adapters; a new session may choose one by name: POST /whip?adapter=NAME."
+    "A folder of adapters. A new session may choose one by name: `POST /whip?adapter=NAME`."
     engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
+    "Runtime of the vision and audio towers. `auto` takes the fastest export that fits, or torch."
     worker: Literal["process", "thread"] = "process"
     "Where a server's model runs. In a process of its own it can neither delay nor end the server."
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    "Where towers and Thinker run. `auto`: on the card, if there is one and the model is not as small as nano."
+    "Where towers and Thinker run. `auto`: on the GPU, if there is one and the model is not as small as nano."
     engine_dir: Path | None = None
-    "Where exported towers lie; none: `engines` beside the checkpoint, then the user's cache."
-    int8: bool = False
-    """Decode chains with 8-bit weights: a third quicker on a CPU; labels stay as they are
-    (`python -m train.evaluation.fidelity`)."""
-    fp8: bool = False
-    """The same in float8_e4m3fn, for cards (SM 8.9 and later compute in it); on a CPU it is slower than full weights.
-    Not for nano: it changes more than one of a hundred answers."""
+    "Folder of exported towers. None: `engines` beside the checkpoint, then the user's cache."
+    narrow: Literal["none", "int8", "fp8"] = "none"
+    """Weights that chains are decoded with. `int8` is a third faster on a CPU and leaves labels as they are. `fp8`
+    (float8_e4m3fn) is for GPUs of SM 8.9 and later; it changes more than one of a hundred answers of nano, and on a CPU
+    it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
     threads: int = 0
-    "Of one product of matrices on a CPU; 0: one for a model like nano, whose products are too small to be shared out."
+    "CPU threads of one matrix product. 0: one for a model like nano, whose products are too small to share out."
     seed: int = 0
-    "Of the random dropping of background tokens; a replay with the same seed is identical."
+    "Seed of the random dropping of background tokens. A replay with the same seed is identical."
 
     def __post_init__(self) -> None:
         _within("model.threads", self.threads, 0, 1024)
-        if self.int8 and self.fp8:
-            raise ValueError("model.int8 and model.fp8 are two ways of one thing: choose one")
 
 
 @dataclass(frozen=True)
@@ -156,13 +160,15 @@ class ClusterSettings:
     """Sessions here, towers and Thinkers on a Ray cluster (docs/cluster.md)."""
 
     address: str | None = None
-    "HOST:PORT of the cluster, or auto; none: the model runs in this process."
+    "`HOST:PORT` of the cluster, or `auto`. None: the model runs on this machine."
 
 
 @dataclass(frozen=True)
 class AnalysisSettings:
+    """When an analysis begins."""
+
     every_s: float = 4.0
-    "Time between two analyses while nobody speaks."
+    "Media seconds between two analyses while nobody speaks."
 
     def __post_init__(self) -> None:
         _within("analysis.every_s", self.every_s, 0.5, 60)
@@ -170,14 +176,16 @@ class AnalysisSettings:
 
 @dataclass(frozen=True)
 class PublishSettings:
+    """The event log of a session, and its readers."""
+
     kept_s: float = 600.0
-    "Media time over which a reader can come back without loss."
+    "Media seconds over which a reader can come back without losing an event."
     kept_events: int = 50_000
-    "A long chain every four seconds makes half as many in `kept_s`; they take 15 MB then."
+    "Events kept at most. A long chain every four seconds makes half as many in `kept_s`; they take 15 MB then."
     send_timeout_s: float = 10.0
-    "A reader that takes nothing for this long is disconnected."
+    "A reader that takes nothing for this many seconds is disconnected."
     linger_s: float = 5.0
-    "How long a session's last events can still be fetched after its end."
+    "Seconds for which a session's last events can still be read after its end."
 
     def __post_init__(self) -> None:
         _within("publish.kept_s", self.kept_s, 1, 86_400)
@@ -188,6 +196,8 @@ class PublishSettings:
 
 @dataclass(frozen=True)
 class Settings:
+    """Every setting, by stage."""
+
     server: ServerSettings = field(default_factory=ServerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
@@ -200,6 +210,15 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenSetting:
+    """A value that was given for a setting, and where."""
+
+    value: Any
+    source: str
+    "For people: `file live.toml`, `variable EMOTHINKER_SERVER__PORT`, or `flag`."
+
+
 def load(
     file: Path | None = None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -207,21 +226,33 @@ def load(
 
     Raises BadSettings for a file that cannot be read, an unknown name, or a value of the wrong kind or out of range.
     """
-    values: dict[str, Any] = {}
-    if file is not None:
-        values.update(_from_file(file))
-    values.update(_from_environment(environ or {}))
-    values.update({name: value for name, value in (flags or {}).items() if value is not None})
-
     known = dict(_known(Settings))
-    for name, value in values.items():
+    values: dict[str, Any] = {}
+    for name, given in given_settings(file, environ=environ, flags=flags).items():
         if name not in known:
             raise BadSettings(f"There is no setting {name}.", _nearest(name, known))
-        values[name] = _convert(name, value, known[name])
+        values[name] = _convert(name, given.value, known[name])
     try:
         return cast(Settings, _make(Settings, values))
     except ValueError as error:
         raise BadSettings(f"{error}.", "Correct that setting.") from error
+
+
+def given_settings(
+    file: Path | None = None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> dict[str, GivenSetting]:
+    """What was given by dotted name, unchecked; a flag replaces a variable, and a variable the file."""
+    given: dict[str, GivenSetting] = {}
+    if file is not None:
+        given.update({name: GivenSetting(value, f"file {file}") for name, value in _from_file(file).items()})
+    for variable, value in (environ or {}).items():
+        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            given[name] = GivenSetting(value, f"variable {variable}")
+    for name, value in (flags or {}).items():
+        if value is not None:
+            given[name] = GivenSetting(value, "flag")
+    return given
 
 
 def describe(settings: Any) -> dict[str, Any]:
@@ -273,14 +304,6 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    return {
-        variable.removeprefix(PREFIX).lower().replace("__", "."): value
-        for variable, value in environ.items()
-        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS
-    }
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from pathlib import Path
 
 import pytest
 
+from realtime.commands import config
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings
-from realtime.settings import ServerSettings, Settings, describe, load
+from realtime.settings import ServerSettings, Settings, describe, given_settings, load
 
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
@@ -87,3 +89,27 @@ def test_an_open_address_needs_both() -> None:
         ServerSettings(host="0.0.0.0", token=token)
     with pytest.raises(BadSettings, match="can be guessed"):
         ServerSettings(host="0.0.0.0", token="short", tls="self-signed")
+
+
+def test_every_setting_is_explained_and_docs_settings_md_is_current() -> None:
+    for kind in typing.get_type_hints(Settings).values():
+        assert [each.name for each in config.documented(kind) if not each.text.endswith(".")] == []
+    page = Path(__file__).parents[1] / "docs" / "settings.md"
+    assert page.read_text("utf-8") == config.markdown(), "run: realtime config --markdown > docs/settings.md"
+
+
+def test_config_tells_where_each_value_comes_from(tmp_path: Path) -> None:
+    file = tmp_path / "live.toml"
+    file.write_text('[server]\nport = 1000\nidle_s = 30\ntoken = "hush"\n')
+    environ = {"EMOTHINKER_SERVER__IDLE_S": "60"}
+    flags = {"server.max_sessions": "4", "server.node": None}
+    lines = list(
+        config.show(load(file, environ=environ, flags=flags), given_settings(file, environ=environ, flags=flags))
+    )
+    rows = {name.strip(): value.split(maxsplit=1) for name, _, value in (line.partition(" = ") for line in lines)}
+    assert rows["server.port"] == ["1000", f"file {file}"]
+    assert rows["server.idle_s"] == ["60.0", "variable EMOTHINKER_SERVER__IDLE_S"]
+    assert rows["server.max_sessions"] == ["4", "flag"]
+    assert rows["server.node"] == ['""', "default"]
+    assert rows["server.token"][0] == "set"
+    assert "hush" not in "".join(lines)

@@ -21,6 +21,7 @@ from typing import Any
 
 from realtime.engine.start import started
 from realtime.ingest.media import MediaSource
+from realtime.ingest.speech import PAD_AFTER_MS
 from realtime.observe.metrics import Metrics, rss_mb
 from realtime.records import (
     ClockTick,
@@ -64,8 +65,8 @@ class Playlist:
     async def items(self) -> AsyncGenerator[Item, None]:
         await asyncio.sleep(self._after_s)
         speech = self._settings.speech
-        # A segment is known to have ended after `hangover_ms` of quiet, of which it keeps `pad_after_ms`.
-        known_after_s = (speech.hangover_ms - speech.pad_after_ms) / 1000
+        # A segment is known to have ended after `hangover_ms` of quiet, of which it keeps `PAD_AFTER_MS`.
+        known_after_s = (speech.hangover_ms - PAD_AFTER_MS) / 1000
         self.began_s = time.monotonic()
         offset_s = reached_s = 0.0
         n_played = self._first

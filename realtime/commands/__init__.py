@@ -1,1 +1,1 @@
-"""The commands behind `realtime`: analyze, watch, doctor."""
+"""The commands behind `realtime`: analyze, watch, doctor, config."""

@@ -35,7 +35,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
             adapter=adapter or wanted.adapter,
             engine=wanted.engine,
             engine_dir=wanted.engine_dir,
-            narrow="int8" if wanted.int8 else "fp8" if wanted.fp8 else None,
+            narrow=None if wanted.narrow == "none" else wanted.narrow,
             threads=wanted.threads,
             device=wanted.device,
         )

@@ -12,8 +12,11 @@ import numpy as np
 from realtime.ingest import hdr
 from realtime.records import UInt8
 
+MAX_SIDE_PX = 1280
+"Sampled frames with a longer side are scaled down to it."
 
-def to_rgb(frame: av.VideoFrame, *, max_side_px: int, pixel_aspect: Fraction | None = None) -> UInt8:
+
+def to_rgb(frame: av.VideoFrame, *, max_side_px: int = MAX_SIDE_PX, pixel_aspect: Fraction | None = None) -> UInt8:
     """(H, W, 3) uint8, turned and mirrored as the display matrix says, pixels square, tone-mapped where it is HDR.
 
     No side is longer than `max_side_px`.

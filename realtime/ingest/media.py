@@ -50,7 +50,6 @@ class MediaSource:
     def __init__(self, container: InputContainer, url: str, ingest: IngestSettings, speech: SpeechSettings) -> None:
         self.live = url.startswith(RTSP)
         self._container = container
-        self._ingest = ingest
         self._video = tracks.choose_video(container)
         audio = tracks.choose_audio(container, None if self.live else file_url(url))
         self._streams = [stream for stream in (self._video, audio) if stream is not None]
@@ -121,7 +120,7 @@ class MediaSource:
         if (first := next(packets, None)) is None:
             return
         zero_s = self._zero_s(first)
-        pictures = _Pictures(self._video, zero_s, self._ingest)
+        pictures = _Pictures(self._video, zero_s)
         sounds = _Sounds(Timeline(zero_s, [pictures.timeline]))
         order = Interleaver([stream.type for stream in self._streams], skew_s=LIVE_SKEW_S if self.live else SKEW_S)
         for state in self._choices:
@@ -193,14 +192,13 @@ class MediaSource:
 class _Pictures:
     """The video track: which frames to keep, and when they are shown."""
 
-    def __init__(self, stream: VideoStream | None, zero_s: float, ingest: IngestSettings) -> None:
+    def __init__(self, stream: VideoStream | None, zero_s: float) -> None:
         rate = (stream.average_rate or stream.guessed_rate) if stream else None
         self._frame_s = float(1 / rate) if rate else 0.04
         aspect = stream.sample_aspect_ratio if stream else None
         # Square unless the file says otherwise within reason; 0:1 is how some say "unknown".
         self._pixel_aspect = aspect if aspect and 0.25 <= aspect <= 4 else None
-        self._max_side_px = ingest.max_side_px
-        self._sampler = Sampler(ingest.sample_period_s)
+        self._sampler = Sampler()
         self.timeline = Timeline(zero_s)
 
     def take(self, frame: av.VideoFrame) -> tuple[float, VideoFrame | None]:
@@ -208,7 +206,7 @@ class _Pictures:
         at_s = self.timeline.place(_stamp_s(frame), duration_s=self._frame_s)
         if not self._sampler.wants(at_s):
             return at_s, None
-        rgb_HW3 = to_rgb(frame, max_side_px=self._max_side_px, pixel_aspect=self._pixel_aspect)
+        rgb_HW3 = to_rgb(frame, pixel_aspect=self._pixel_aspect)
         return at_s, VideoFrame(at_s=at_s, rgb_HW3=rgb_HW3)
 
 

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 from realtime.ingest.settings import IceSettings
 
+TURN_TTL_S = 3600
+"Seconds for which the password of a TURN relay is good."
+
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
@@ -38,11 +41,11 @@ class IceServer:
 
 
 def ice_servers(ice: IceSettings, *, relay: bool = True, now_s: Callable[[], float] = time.time) -> list[IceServer]:
-    """What is set under [ice], with credentials that hold from now on for `turn_ttl_s`; without `relay` STUN alone."""
+    """What is set under [ice], with credentials that hold for `TURN_TTL_S`; without `relay` STUN alone."""
     servers = [IceServer(ice.stun_url)] if ice.stun_url else []
     if relay and ice.turn_urls:
         # The random part tells callers apart in the relay's quotas.
-        username = f"{int(now_s() + ice.turn_ttl_s)}:{secrets.token_hex(4)}"
+        username = f"{int(now_s() + TURN_TTL_S)}:{secrets.token_hex(4)}"
         # SHA-1 is what the scheme says; as an HMAC it is sound.
         digest = hmac.digest(ice.turn_secret.encode(), username.encode(), hashlib.sha1)
         credential = base64.b64encode(digest).decode()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+SAMPLE_PERIOD_S = 1.0
+"Media seconds between two frames that are looked at, as in training."
+
 
 class Sampler:
     """Keeps the first frame of each period of media time. A gap is skipped, not caught up with."""
 
-    def __init__(self, period_s: float = 1.0, *, phase_s: float = 0.0) -> None:
+    def __init__(self, period_s: float = SAMPLE_PERIOD_S, *, phase_s: float = 0.0) -> None:
         """Periods begin at `phase_s`, and with the very first frame (`stagger.py`)."""
         if not period_s > 0:
             raise ValueError(f"the sampling period must be positive, not {period_s}")

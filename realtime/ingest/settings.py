@@ -8,38 +8,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class IngestSettings:
-    sample_period_s: float = 1.0
-    "Media time between two frames that are looked at."
-    max_side_px: int = 1280
-    "Sampled frames with a longer side are scaled down to it."
+    """When a WebRTC peer or a camera counts as gone."""
+
     peer_silent_s: float = 6.0
-    "A peer that sends no media for this long is gone, whatever its connection says."
+    "A peer that sends no media for this many seconds is gone, whatever the state of its connection."
     connect_s: float = 10.0
-    "Time for the first media to arrive after the answer; then there is no path."
+    "Seconds within which the first media has to arrive after the answer. After that there is no network path."
 
     def __post_init__(self) -> None:
-        for name in ("sample_period_s", "peer_silent_s", "connect_s"):
+        for name in ("peer_silent_s", "connect_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"ingest.{name} must be positive, got {getattr(self, name)}")
-        if self.max_side_px < 64:
-            raise ValueError(f"ingest.max_side_px must be at least 64, got {self.max_side_px}")
 
 
 @dataclass(frozen=True)
 class IceSettings:
-    """How peers on other networks reach this one. Empty: by our own addresses only, and nobody outside is asked."""
+    """How peers on other networks reach this server. By default only by its own addresses; nobody else is asked."""
 
     stun_url: str = ""
-    "`stun:host:port`; tells a peer our address as the outside sees it."
+    "`stun:host:port` of a server that tells a peer its address as the outside sees it."
     turn_url: str = ""
-    "`turn:host:port?transport=udp|tcp` or `turns:…`, several with commas; relays when no direct path exists."
+    "`turn:host:port?transport=udp|tcp` or `turns:…` of relays, for when there is no direct path; several with commas."
     turn_secret: str = ""
-    "The relay's `static-auth-secret`; peers get passwords made from it, which end after `turn_ttl_s`."
-    turn_ttl_s: int = 3600
+    "The relay's `static-auth-secret`. Peers get passwords made from it, which are good for an hour."
     public_address: str = ""
-    "Stands in answers for our private addresses: where a router or a cloud hands its ports on to us."
+    "Address that answers name instead of private ones, where a router or a cloud forwards its ports to this server."
     announce_private: bool = False
-    "Name private addresses to everyone. Otherwise only to a peer of a private network, and only the one it came to."
+    """Whether answers name the server's private addresses to every peer. Otherwise only a peer of a private network is
+    told one, the one it came to."""
 
     def __post_init__(self) -> None:
         for url, schemes in ((self.stun_url, ("stun",)), *((url, ("turn", "turns")) for url in self.turn_urls)):
@@ -47,8 +43,6 @@ class IceSettings:
                 raise ValueError(f"ice: {url!r} has to look like {schemes[0]}:host:port")
         if self.turn_urls and not self.turn_secret:
             raise ValueError("ice.turn_url needs ice.turn_secret, the static-auth-secret of the relay")
-        if not 60 <= self.turn_ttl_s <= 86_400:
-            raise ValueError(f"ice.turn_ttl_s must lie between 60 and 86400, got {self.turn_ttl_s}")
         if self.public_address:
             ipaddress.ip_address(self.public_address)
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from realtime.ingest.sampler import SAMPLE_PERIOD_S
+
 
 class Stagger:
     """Of one server; all times are wall time of one clock."""
 
-    def __init__(self, period_s: float) -> None:
+    def __init__(self, period_s: float = SAMPLE_PERIOD_S) -> None:
         self._period_s = period_s
         self._moments_s: dict[object, float] = {}
         "When, within a period, each one's frames are sampled."

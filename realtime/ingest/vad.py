@@ -22,6 +22,12 @@ FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ  # 0.030, the longest frame the detecto
 DIGITAL_SILENCE = 1.5 / 32768
 "A peak below two steps of 16-bit sound is no microphone, however quiet the room."
 PRE_EMPHASIS = 0.95
+GAIN = 10 ** (12.0 / 20)
+"How much louder than it is the detector hears the sound: 12 dB."
+FLOOR = 10 ** (-75.0 / 20)
+"Frames quieter than this (RMS after pre-emphasis, −75 dB of full scale) are no speech."
+OVER_NOISE = 1.35
+"Speech exceeds what is quiet in the last seconds by this factor (RMS after pre-emphasis)."
 N_LOOK_BACK = round(5.0 / FRAME_S)
 "Frames whose quiet tenth stands for the noise of the room; people pause for breath within them."
 N_WARM_UP = round(1.0 / FRAME_S)
@@ -31,11 +37,8 @@ N_WARM_UP = round(1.0 / FRAME_S)
 class VoiceDetector:
     """One track's detector; it learns the room's noise as it goes."""
 
-    def __init__(self, *, aggressiveness: int, gain_db: float, floor_db: float, over_noise: float) -> None:
+    def __init__(self, *, aggressiveness: int) -> None:
         self._vad = webrtcvad.Vad(aggressiveness)
-        self._gain = 10 ** (gain_db / 20)
-        self._floor = 10 ** (floor_db / 20)
-        self._over_noise = over_noise
         self._levels: deque[float] = deque(maxlen=N_LOOK_BACK)
         self.n_silent = 0
         "Frames of digital silence up to now, in a row."
@@ -49,9 +52,9 @@ class VoiceDetector:
         self.n_silent = 0
         level = float(np.sqrt(np.mean(np.square(frame_F[1:] - PRE_EMPHASIS * frame_F[:-1]))))
         self._levels.append(level)
-        if level <= max(self._floor, self._over_noise * self._noise()):
+        if level <= max(FLOOR, OVER_NOISE * self._noise()):
             return False
-        louder_F = np.clip(frame_F * self._gain, -1.0, 1.0)
+        louder_F = np.clip(frame_F * GAIN, -1.0, 1.0)
         return bool(self._vad.is_speech((louder_F * 32767).astype(np.int16).tobytes(), SAMPLE_RATE_HZ))
 
     def _noise(self) -> float:

@@ -140,7 +140,7 @@ class WebRtcSource:
         stagger: Stagger | None = None,
     ) -> None:
         self._peer = peer
-        self._stagger = stagger or Stagger(ingest.sample_period_s)
+        self._stagger = stagger or Stagger()
         self._ingest = ingest
         self._now_s = now_s
         self._answered_s = now_s()
@@ -182,7 +182,7 @@ class WebRtcSource:
             async for item in self._outbox:
                 if isinstance(item, RawFrame):
                     # Milliseconds of arithmetic; the loop goes on draining meanwhile.
-                    rgb_HW3 = await asyncio.to_thread(to_rgb, item.frame, max_side_px=self._ingest.max_side_px)
+                    rgb_HW3 = await asyncio.to_thread(to_rgb, item.frame)
                     yield VideoFrame(item.at_s, rgb_HW3)
                 else:
                     yield item
@@ -258,7 +258,7 @@ class WebRtcSource:
             at_s = self._place(stamp_s, "video")
             if sampler is None:
                 phase_s = self._stagger.join(self, zero_s=self._now_s() - at_s)
-                sampler = Sampler(self._ingest.sample_period_s, phase_s=phase_s)
+                sampler = Sampler(phase_s=phase_s)
             if sampler.wants(at_s):
                 self._outbox.put(RawFrame(at_s, frame))
             self._tick(at_s)

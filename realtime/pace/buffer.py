@@ -10,12 +10,14 @@ from realtime.records import FrameEvidence, SpeechEvidence, Window
 
 @dataclass(frozen=True)
 class BufferSettings:
+    """The evidence that a session keeps, and what a window takes of it."""
+
     span_s: float = 30.0
-    "Evidence older than this, by media time, is forgotten."
+    "Media seconds after which evidence is forgotten."
     window_s: float = 8.0
-    "Longest look-back of one analysis."
+    "Media seconds that one analysis looks back at most."
     max_items: int = 240
-    "Most frames kept, and most stretches of speech, whatever their times say."
+    "Frames kept at most, and segments of speech kept at most."
 
     def __post_init__(self) -> None:
         if not 0 < self.window_s <= self.span_s:

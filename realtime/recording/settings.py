@@ -11,14 +11,16 @@ Kept = Literal["events", "media"]
 
 @dataclass(frozen=True)
 class RecordSettings:
+    """Encrypted recordings of sessions whose owner agreed."""
+
     dir: Path | None = None
-    "Where recordings go; none: nothing is kept."
+    "Folder of the recordings. None: nothing is kept."
     key_file: Path | None = None
-    "The operator's key, from `python -m realtime.recording new-key FILE`. Without it, recordings are noise."
+    "The operator's key, from `python -m realtime.recording new-key FILE`. Nobody can read a recording without it."
     what: Kept = "events"
-    "At most: `events`, or `media` as well, where a session agrees to that."
+    "What is kept at most: `events`, or `media` as well, where a session agrees to that."
     days: float = 30.0
-    "Then a recording is deleted, at the latest an hour later; while the server is off, when it starts again."
+    "Days after which a recording is deleted, at most an hour late; by a server that was off, when it starts again."
 
     def __post_init__(self) -> None:
         if (self.dir is None) != (self.key_file is None):

@@ -63,6 +63,7 @@ from realtime.session import Session
 from realtime.settings import Settings
 
 SDP = "application/sdp"
+MAX_OFFER_BYTES = 65_536
 READY_WITHIN_S = 5.0
 STOPPED = "The server was stopped."
 
@@ -192,7 +193,7 @@ class LiveServer:
         return announce(sdp, reached=_reached(request), public_address=ice.public_address)
 
     async def _offer(self, request: Request) -> str:
-        limit = self._settings.server.max_offer_bytes
+        limit = MAX_OFFER_BYTES
         large = TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
         body = await self._body(request, limit, large)
         try:

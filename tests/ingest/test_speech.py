@@ -71,9 +71,7 @@ def test_the_end_of_the_sound_ends_the_stretch() -> None:
     assert [event for _, event in segments("." * 10 + "v" * 20)] == [Began(4), Ended(4, 30)]
 
 
-@pytest.mark.parametrize(
-    "change", [{"aggressiveness": 4}, {"onset_share": 0.0}, {"pad_after_ms": 400}, {"onset_ms": 0}]
-)
+@pytest.mark.parametrize("change", [{"aggressiveness": 4}, {"hangover_ms": 120}, {"max_segment_ms": 720}])
 def test_settings_that_cannot_work_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"speech\."):
         dataclasses.replace(SETTINGS, **change)
