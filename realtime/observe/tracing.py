@@ -12,6 +12,7 @@ feelings, and of an exception its type alone, since what it says may be any of t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span as OtelSpan
     from opentelemetry.trace import Tracer, TracerProvider
 
+ANSWER_WITHIN_S = 3.0
+"For a batch, retries included."
+
 _tracer: Tracer | None = None
-"Of this process; None: nobody asked for traces."
+"The tracer of this process. None: traces are off."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +96,43 @@ def through(provider: TracerProvider) -> Iterator[None]:
 
 @contextmanager
 def exporting(url: str | None) -> Iterator[None]:
-    """Spans go to the collector there (OTLP over HTTP), in bundles, from a thread of their own; None: there are none.
+    """Send spans to the collector at `url` (OTLP over HTTP, as JSON), in batches, from a thread of their own.
 
-    A collector that does not answer costs nothing but the spans. Raises BadSettings where OpenTelemetry is missing.
+    None: there are no spans. A collector that does not answer is logged once and costs nothing but the spans, and up
+    to `ANSWER_WITHIN_S` at the end. Raises BadSettings where OpenTelemetry is missing.
     """
     if url is None:
         yield
         return
     try:
+        from opentelemetry.exporter.otlp.json.http import trace_exporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        from realtime.observe.otlp import OtlpExporter
     except ImportError as error:
         raise BadSettings("Traces need OpenTelemetry, which is not here.", "pip install 'emothinker[otel]'") from error
     about = Resource.create({"service.name": "emothinker", "service.version": version("emothinker")})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OtlpExporter(url)))
+    exporter = trace_exporter.OTLPSpanExporter(url, timeout=ANSWER_WITHIN_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    once = _Once()
+    exporters_log = logging.getLogger(trace_exporter.__name__)
+    exporters_log.addFilter(once)
     try:
         with through(provider):
             yield
     finally:
         provider.shutdown()
+        exporters_log.removeFilter(once)
+
+
+class _Once(logging.Filter):
+    """Lets one record through. The exporter would log each batch and each retry of a collector that is not there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        passed, self._passed = self._passed, True
+        return not passed
