@@ -1,10 +1,11 @@
-"""One session, live or recorded: the only place that knows every stage.
+"""One session, live or recorded, from its source to its event log. Only this module composes the stages.
 
-    source ─► frames ─► see ──┐                  ┌─► think about what was said
-           └► speech ─► hear ─┴► due ─► label ───┴─► think about quiet moments        every stage ─► log
+    source ─► frames ─► see ──┐                  ┌─► reason about what was said
+           └► speech ─► hear ─┴► due ─► label ───┴─► reason about quiet moments       every stage ─► log
 
-Every arrow is a mailbox; what it does when full is the one difference between a call and a recording. All model calls
-go to the engine. Times are media time, except for the timings: wall time, measured here at the edge.
+Each arrow is a mailbox. What it does when it is full is the one difference between a live session and a recording: the
+first skips, the second waits. All model calls go to the engine. Times are media time, except for timings, which are
+wall time and are measured here.
 """
 
 from __future__ import annotations
@@ -52,19 +53,21 @@ from realtime.settings import Settings
 logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
-"Stretches of speech a live session lets wait before the oldest gives way."
+"Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
 
 
 @dataclass(slots=True)
 class Analysis:
-    """One analysis on its way through the stages: when it was due, and what its stages took."""
+    """One analysis on its way through the stages."""
 
     due: Due
     due_wall_s: float
-    ask: Question
-    "The question as it stood when the analysis was due; its label and its chain answer the same one."
+    "When it was due, by the wall clock."
+    question: Question
+    "The question when the analysis was due. Its label and its chain answer the same one."
     trace: tracing.Span
     timings_ms: dict[str, float] = field(default_factory=dict)
+    "Wall time of each of its stages, and from when it was due to its label, first word and end."
 
 
 class Session:
@@ -80,7 +83,7 @@ class Session:
         model: ModelInfo | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`model`: another one than the engine's own, as `Engine.use` told of it."""
+        """`model` is what `Engine.use` returned, for a session with an adapter. None: the engine's own model."""
         node = settings.server.node
         self.id = f"{node}-{secrets.token_hex(16)}" if node else secrets.token_hex(16)
         self.log = EventLog(self.id, kept_s=settings.publish.kept_s, kept_events=settings.publish.kept_events)
@@ -93,7 +96,7 @@ class Session:
         self._seed = settings.model.seed
         self._metrics = metrics
         self._now_s = now_s
-        self._ask = Question(labels=self.model.labels)
+        self._question = Question(labels=self.model.labels)
         self._client: EngineClient | None = None
         self._end_reason = "The session was ended."
         self._stopping = asyncio.Event()
@@ -116,17 +119,17 @@ class Session:
         self._lag = LagMeter()
         self._load = Load()
         self._n_offered = 0
-        self._n_spared_frames = 0
-        self._n_spared_windows = 0
+        self._n_left_out_frames = 0
+        self._n_left_out_windows = 0
         self._chains_go_on = asyncio.Event()
         self._chains_go_on.set()
         self._failing: set[str] = set()
         self._see_ms: dict[str, float] = {}
 
-    # Its life.
+    # Lifetime.
 
     async def run(self) -> None:
-        """Until the source has ended or `stop` was called. Raises what the source raised, once the wire has said it."""
+        """Run until the source has ended or `stop` was called. Raises what the source raised, after its error event."""
         began_s = self._now_s()
         self._metrics.sessions.inc()
         self._metrics.opened.inc()
@@ -138,7 +141,7 @@ class Session:
             self._publish(ErrorEvent("session_failed", self._end_reason, "Open it again; the server's log says why."))
             raise
         finally:
-            # Whoever still holds the session, for its log, holds nothing of the person.
+            # The session may be kept for its log, but nothing measured of the person is.
             self._buffer.clear()
             self._publish(SessionClosedEvent(self._end_reason))
             self.log.close()
@@ -150,7 +153,7 @@ class Session:
     def stop(self, reason: str, *, finish_within_s: float = 0.0) -> None:
         """End the session from our side; `run` returns once everything is freed.
 
-        Nothing more is received, but what was may be finished within that time.
+        Nothing more is received. Windows of what was received may be finished within `finish_within_s`.
         """
         self._end_reason = reason
         self._finish_within_s = finish_within_s
@@ -158,22 +161,24 @@ class Session:
 
     @property
     def lag_s(self) -> float:
+        """Media seconds that the session is behind."""
         return self._lag.seconds(self.at_s)
 
     @property
     def overloaded(self) -> bool:
-        """Whether even chains that wait have not been enough, lately."""
+        """Whether letting chains wait is not enough for this session to keep up."""
         return not self._load.quiet_windows
 
     @property
-    def asked(self) -> Question:
-        return self._ask
+    def question(self) -> Question:
+        """What the next window is asked."""
+        return self._question
 
-    async def ask(self, ask: Question) -> None:
-        """Another question for the next windows. It reaches the selectors before the first of those is labelled."""
-        self._ask = ask
+    async def set_question(self, question: Question) -> None:
+        """Set the question of the next windows. The selectors have it before the first of those is labelled."""
+        self._question = question
         if self._client is not None:
-            await self._client.set_question(ask)
+            await self._client.set_question(question)
 
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
@@ -188,14 +193,14 @@ class Session:
 
     @property
     def n_skipped_frames(self) -> int:
-        """Frames that a newer one replaced before they were looked at, and those that were spared (see pace)."""
-        return self._frames.n_skipped + self._n_spared_frames
+        """Frames that a newer one replaced, and those left out because the session is slow (`pace/degradation.py`)."""
+        return self._frames.n_skipped + self._n_left_out_frames
 
     @property
     def n_skipped_windows(self) -> int:
-        """Analyses that a newer one replaced or that were spared, and those that got their label but no chain."""
+        """Analyses that a newer one replaced or that were left out, and those that got a label but no chain."""
         replaced = self._speech.n_skipped + self._due.n_skipped + self._spoken.n_skipped + self._quiet.n_skipped
-        return replaced + self._n_spared_windows
+        return replaced + self._n_left_out_windows
 
     async def _run_stages(self) -> None:
         async with asyncio.TaskGroup() as stages:
@@ -203,16 +208,16 @@ class Session:
             def start(stage: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
                 return stages.create_task(stage, name=f"{name} {self.id[:8]}")
 
-            # The source frees what it holds once it runs, so it runs first, whatever becomes of the engine.
+            # First: a source frees what it holds only once it runs, whatever becomes of the engine.
             media = start(self._receive(), "media")
             stopping = start(self._stopping.wait(), "stop")
-            opened_with = self._ask
+            opened_with = self._question
             self._client = client = await self._engine.open(self._seed, opened_with, self.model.adapter)
             try:
-                if self._ask != opened_with:
-                    # Asked while the engine was still opening the session.
-                    await client.set_question(self._ask)
-                hands = [
+                if self._question != opened_with:
+                    # The question was set while the engine was opening the session.
+                    await client.set_question(self._question)
+                workers = [
                     start(self._see(client), "see"),
                     start(self._hear(client), "hear"),
                     start(self._hear_ahead(client), "hear ahead"),
@@ -224,17 +229,17 @@ class Session:
                 if self._stopping.is_set():
                     media.cancel()
                     await self._finish()
-                for task in (media, stopping, *hands):
+                for task in (media, stopping, *workers):
                     task.cancel()
             finally:
                 self._client = None
                 client.close()
 
     async def _finish(self) -> None:
-        """What was received, through every stage, for as long as there is time."""
+        """Finish the analysis of what was received, for as long as there is time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._finish_within_s):
-                # In the order of the stages: each hands on what it made before it asks for more.
+                # In the order of the stages: each passes on its result before it takes the next item.
                 await self._frames.settled()
                 await self._speech.settled()
                 await self._due.settled()
@@ -260,7 +265,7 @@ class Session:
             case SpeechStarted(start_s):
                 self._speech_started(start_s)
             case SpeechSoFar():
-                # A recording waits for each step anyway, so nothing comes sooner for having been begun.
+                # A recording waits for each step anyway: beginning early gains nothing.
                 if self._source.live:
                     await self._ahead.put(item)
             case SpeechSegment():
@@ -279,7 +284,7 @@ class Session:
         self._tell(self._watch.received(frame))
         self._n_offered += 1
         if not self._load.wants_frame(self._n_offered):
-            self._n_spared_frames += 1
+            self._n_left_out_frames += 1
             self._metrics.skipped_frames.inc()
             return
         self._lag.received(frame.at_s)
@@ -308,7 +313,7 @@ class Session:
         if due is not None and self._load.quiet_windows:
             await self._begin(self._due_now(due))
         elif due is not None:
-            self._n_spared_windows += 1
+            self._n_left_out_windows += 1
             self._metrics.skipped_windows.inc()
         if self._source.live:
             self._adapt()
@@ -353,10 +358,10 @@ class Session:
         async for analysis in self._due:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
-            self._publish(report.window_event(window, analysis.ask))
+            self._publish(report.window_event(window, analysis.question))
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
             async with self._attempt("fast", analysis.timings_ms, analysis.trace):
-                label = await client.fast_label(window, analysis.ask)
+                label = await client.fast_label(window, analysis.question)
                 self._publish(report.label_event(window, label))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
@@ -378,11 +383,11 @@ class Session:
                 self._nothing_spoken.set()
 
     async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> None:
-        async with aclosing(client.reason(window, analysis.ask)) as steps:
+        async with aclosing(client.reason(window, analysis.question)) as steps:
             while True:
                 await self._chains_go_on.wait()
                 if not analysis.due.spoken:
-                    # What was just said is answered first; a quiet moment's chain goes on afterwards.
+                    # Chains about speech come first; a quiet moment's chain goes on afterwards.
                     await self._nothing_spoken.wait()
                 match await anext(steps):
                     case ReasonDelta() as delta:
@@ -399,11 +404,11 @@ class Session:
                         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
                         return
 
-    # Small things the stages share.
+    # Helpers of several stages.
 
     def _due_now(self, due: Due) -> Analysis:
         self._lag.received(due.end_s)
-        return Analysis(due, self._now_s(), self._ask, tracing.begin("analysis", spoken=due.spoken))
+        return Analysis(due, self._now_s(), self._question, tracing.begin("analysis", spoken=due.spoken))
 
     async def _begin(self, analysis: Analysis) -> None:
         gone = await self._due.put(analysis)
@@ -417,7 +422,7 @@ class Session:
         self._metrics.skipped_windows.inc()
 
     def _mark(self, name: str, analysis: Analysis) -> None:
-        """Wall time since the analysis was due."""
+        """Note the wall time from when the analysis was due to its `name`."""
         passed_s = self._now_s() - analysis.due_wall_s
         analysis.timings_ms[name] = passed_s * 1000
         self._metrics.stage.labels(f"due_to_{name}").observe(passed_s)
@@ -426,16 +431,16 @@ class Session:
     async def _attempt(
         self, stage: str, timings_ms: dict[str, float], parent: tracing.Span = tracing.NOTHING
     ) -> AsyncIterator[None]:
-        """Time a stage, waiting for the worker included. What fails is said once, and the session goes on."""
+        """Time a stage, including its wait for the model. A failure gives one error event, and the session goes on."""
         code = f"{stage}_failed"
         began_s = self._now_s()
         trace = tracing.begin(stage, parent)
         try:
             yield
-        # A model can fail in ways nobody listed (out of memory, a driver, a bug); here is where one item is given up.
+        # A model can fail in ways nobody listed (out of memory, a driver, a bug). Only this item is lost.
         except Exception as error:
             trace.fail(error)
-            # Where the error has a name, its traceback says nothing more.
+            # The traceback of an error of ours adds nothing.
             named = isinstance(error, RealtimeError)
             logger.error("session %s: %s failed: %s", self.id[:8], stage, error, exc_info=None if named else error)
             if code not in self._failing:
@@ -457,7 +462,7 @@ class Session:
         self.at_s = max(self.at_s, at_s)
 
     def _adapt(self) -> None:
-        """Do without something more, or take something up again."""
+        """Leave out more, or less, of the work when the lag asks for it."""
         if self._load.update(self.lag_s, self.at_s):
             self._metrics.reduced.labels(self._load.reduced).inc()
             if self._load.chains:

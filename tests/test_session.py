@@ -130,7 +130,7 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     model = ScriptedModel()
 
     async def ask() -> None:
-        await session.ask(asked)
+        await session.set_question(asked)
 
     place = next(index for index, item in enumerate(script) if item == ClockTick(5.0))
     session = make(ScriptedSource([*script[:place], ask, *script[place:]], live=False), model)

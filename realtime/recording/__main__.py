@@ -60,8 +60,8 @@ def _run(options: argparse.Namespace) -> None:
     if options.command == "list":
         for session in vault.sessions():
             try:
-                card = vault.card(session)
-                print(session, _time(card.began_s), _time(card.ends_s))
+                manifest = vault.manifest(session)
+                print(session, _time(manifest.began_s), _time(manifest.ends_s))
             # One that cannot be read hides none of the others.
             except BadRecording as error:
                 print(f"realtime: {error}", file=sys.stderr)

@@ -1,10 +1,11 @@
-"""Recordings on disk. Each has a key of its own, which the operator's key locks up; losing that key deletes it.
+"""Recordings on disk. Each has a key of its own, encrypted with the operator's key; without it nobody can read them.
 
-    DIR/{session}.json      when it began and ends, and its key, locked
+    DIR/{session}.json      the manifest: when it began and ends, and its encrypted key
     DIR/{session}.data      blocks: length, then AES-256-GCM of one kind letter and the content
 
-A block is bound to its session and its place, so none can be changed, moved or left out unseen; the last one says that
-it is the last. Deleting overwrites the locked key first: whatever a disk or a backup of the data still holds is noise.
+Each block is authenticated with its session and its number, so that a changed, moved or missing block is noticed; the
+last one is marked as the last. Deleting overwrites the encrypted key first. What a disk or a backup of the data still
+holds can then be read by nobody.
 """
 
 from __future__ import annotations
@@ -36,19 +37,19 @@ NONCE_BYTES = 12
 DAY_S = 86_400.0
 MAX_BLOCK_BYTES = 16 << 20
 SESSION = re.compile(r"([0-9A-Za-z]{1,16}-)?[0-9a-f]{32}")
-"As `Session` makes them, with the name of this one of several servers where there is one."
+"A session's id as `Session` makes it, after the name of its server where there is one (`server.node`)."
 LENGTH = struct.Struct(">I")
 EVENT, PICTURE, SOUND, END = b"e", b"p", b"s", b"."
 
 
 def new_key(file: Path) -> None:
-    """A key in a file that only its owner reads. Never overwrites: what an old key locked would be lost."""
+    """Write a new key to a file that only its owner can read. Never overwrites one (raises FileExistsError)."""
     with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:  # noqa: PTH123
         out.write(base64.b64encode(AESGCM.generate_key(KEY_BYTES * 8)) + b"\n")
 
 
 def read_key(file: Path) -> bytes:
-    """Raises BadSettings."""
+    """The operator's key in the file. Raises BadSettings."""
     try:
         key = base64.b64decode(file.read_bytes().strip(), validate=True)
     except OSError as error:
@@ -63,15 +64,15 @@ def read_key(file: Path) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """What is written in the open about a recording; changing any of it makes its key unreadable."""
+class Manifest:
+    """What is written unencrypted about a recording. Its key can only be decrypted while nothing of it is changed."""
 
     session: str
     began_s: float
     ends_s: float
     "Wall time (s since 1970) from which it must no longer be there."
     owner: str
-    "SHA-256 of the session's secret: who brings it may delete."
+    "SHA-256 of the session's secret. Whoever brings the secret may delete the recording."
 
     def bound(self) -> bytes:
         return json.dumps(asdict(self), sort_keys=True).encode()
@@ -94,59 +95,61 @@ class Vault:
             raise BadSettings(f"{folder} cannot be written: {error.strerror}.", "Name a folder of your own.") from error
 
     def begin(self, session: str, secret: str) -> Recording:
-        """Raises OSError, as its `add` does; then nothing is left of it."""
+        """Begin the recording of a session. Raises OSError, as its `add` does, and then leaves nothing behind."""
         now_s = self._now_s()
-        card = Card(session, now_s, now_s + self._days * DAY_S, hashlib.sha256(secret.encode()).hexdigest())
+        manifest = Manifest(session, now_s, now_s + self._days * DAY_S, hashlib.sha256(secret.encode()).hexdigest())
         key, nonce = AESGCM.generate_key(KEY_BYTES * 8), os.urandom(NONCE_BYTES)
-        locked = self._lock.encrypt(nonce, key, card.bound())
-        told = {**asdict(card), "key": base64.b64encode(nonce + locked).decode()}
+        locked = self._lock.encrypt(nonce, key, manifest.bound())
+        told = {**asdict(manifest), "key": base64.b64encode(nonce + locked).decode()}
         try:
-            self._card(session).write_text(json.dumps(told) + "\n", encoding="utf-8")
+            self._manifest_file(session).write_text(json.dumps(told) + "\n", encoding="utf-8")
             return Recording(session, key, self._data(session).open("xb"))
         except OSError:
-            # A full disk leaves half a card, which opens nothing.
-            self._card(session).unlink(missing_ok=True)
+            # A full disk leaves half a manifest, which opens nothing.
+            self._manifest_file(session).unlink(missing_ok=True)
             raise
 
     def sessions(self) -> Iterator[str]:
         yield from (file.stem for file in sorted(self._folder.glob("*.json")) if SESSION.fullmatch(file.stem))
 
-    def card(self, session: str) -> Card:
-        """Raises UnknownSession, and BadRecording when it cannot be read."""
+    def manifest(self, session: str) -> Manifest:
+        """The manifest of a recording. Raises UnknownSession, and BadRecording when it cannot be read."""
         return self._open(session)[0]
 
     def read(self, session: str) -> Iterator[tuple[bytes, bytes]]:
         """Kind and content of each block. Raises BadRecording where it was tampered with, or broke off."""
-        card, key = self._open(session)
+        manifest, key = self._open(session)
         cipher = AESGCM(key)
         with self._data(session).open("rb") as file:
             for number in range(1 << 62):
                 head = file.read(LENGTH.size)
                 length = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else MAX_BLOCK_BYTES + 1
                 if length > MAX_BLOCK_BYTES:
-                    raise BadRecording(f"{card.session} breaks off after {number} blocks.", "It was not closed.")
+                    raise BadRecording(f"{manifest.session} breaks off after {number} blocks.", "It was not closed.")
                 try:
                     block = cipher.decrypt(_nonce(number), file.read(length), _bound(session, number))
                 except (InvalidTag, ValueError) as error:
-                    raise BadRecording(f"Block {number} of {card.session} was changed.", "Do not trust it.") from error
+                    raise BadRecording(
+                        f"Block {number} of {manifest.session} was changed.", "Do not trust it."
+                    ) from error
                 if block[:1] == END:
                     return
                 yield block[:1], block[1:]
 
     def delete(self, session: str) -> None:
-        """Raises UnknownSession when there is none, and OSError when any of it is still there afterwards."""
-        card, data = self._card(session), self._data(session)
-        if not SESSION.fullmatch(session) or not (card.exists() or data.exists()):
+        """Delete a recording. Raises UnknownSession, and OSError if any of it is still there afterwards."""
+        manifest, data = self._manifest_file(session), self._data(session)
+        if not SESSION.fullmatch(session) or not (manifest.exists() or data.exists()):
             raise UnknownSession("There is no recording of that session.", "It may have been deleted already.")
         try:
-            if card.exists():
-                with card.open("r+b") as file:
-                    file.write(os.urandom(card.stat().st_size))
+            if manifest.exists():
+                with manifest.open("r+b") as file:
+                    file.write(os.urandom(manifest.stat().st_size))
                     file.flush()
                     os.fsync(file.fileno())
         finally:
             # Also where a full disk has no room for writing in place, as some file systems do it.
-            card.unlink(missing_ok=True)
+            manifest.unlink(missing_ok=True)
             data.unlink(missing_ok=True)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
@@ -157,16 +160,16 @@ class Vault:
             raise OSError(errno.EBUSY, "some of it is still there")
 
     def delete_ended(self) -> int:
-        """Delete what has been kept long enough; how many that were.
+        """Delete the recordings that have been kept long enough, and return how many those were.
 
-        Raises OSError when one of them could not be deleted, once all the others are.
+        Raises OSError if one of them could not be deleted, after the others are.
         """
         ended = [file.stem for file in self._folder.glob("*.json") if self._ends_s(file) <= self._now_s()]
-        # A card comes before its data and goes before it: without one, a crash has left noise.
-        ended += [file.stem for file in self._folder.glob("*.data") if not self._card(file.stem).exists()]
+        # A manifest comes before its data and goes before it: without one, a crash has left noise.
+        ended += [file.stem for file in self._folder.glob("*.data") if not self._manifest_file(file.stem).exists()]
         n_deleted, failure = 0, None
         for session in ended:
-            # One whose person deletes it at this moment is gone, too.
+            # Its owner may delete it at this very moment.
             with suppress(UnknownSession):
                 try:
                     self.delete(session)
@@ -182,19 +185,19 @@ class Vault:
         owner = self._open(session)[0].owner
         return hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), owner)
 
-    def _open(self, session: str) -> tuple[Card, bytes]:
-        if not SESSION.fullmatch(session) or not self._card(session).is_file():
+    def _open(self, session: str) -> tuple[Manifest, bytes]:
+        if not SESSION.fullmatch(session) or not self._manifest_file(session).is_file():
             raise UnknownSession("There is no recording of that session.", "It may have been deleted already.")
         try:
-            told = json.loads(self._card(session).read_bytes())
+            told = json.loads(self._manifest_file(session).read_bytes())
             locked = base64.b64decode(told.pop("key"), validate=True)
-            card = Card(**told)
-            return card, self._lock.decrypt(locked[:NONCE_BYTES], locked[NONCE_BYTES:], card.bound())
+            manifest = Manifest(**told)
+            return manifest, self._lock.decrypt(locked[:NONCE_BYTES], locked[NONCE_BYTES:], manifest.bound())
         except (InvalidTag, ValueError, TypeError, KeyError, AttributeError) as error:
             raise BadRecording(f"The key of {session} cannot be read.", "Was it made with another --key?") from error
 
     def _ends_s(self, file: Path) -> float:
-        """Read in the open, so that whoever has lost the key still deletes in time. What cannot be read has ended."""
+        """When the recording ends, read without the key, so that it is deleted in time even when the key is lost."""
         try:
             return float(json.loads(file.read_bytes())["ends_s"]) if SESSION.fullmatch(file.stem) else float("inf")
         except FileNotFoundError:
@@ -202,7 +205,7 @@ class Vault:
         except (ValueError, TypeError, KeyError):
             return 0.0
 
-    def _card(self, session: str) -> Path:
+    def _manifest_file(self, session: str) -> Path:
         return self._folder / f"{session}.json"
 
     def _data(self, session: str) -> Path:
@@ -210,7 +213,7 @@ class Vault:
 
 
 class Recording:
-    """One that is being written. Leaving it writes the last block."""
+    """A recording that is being written. Leaving its `with` block writes the last block."""
 
     def __init__(self, session: str, key: bytes, file: BinaryIO) -> None:
         self._session = session
@@ -231,13 +234,13 @@ class Recording:
     def add(self, kind: bytes, content: bytes) -> None:
         sealed = self._cipher.encrypt(_nonce(self.n_blocks), kind + content, _bound(self._session, self.n_blocks))
         self._file.write(LENGTH.pack(len(sealed)) + sealed)
-        # A crash loses nothing that was said to be kept.
+        # A crash loses no block that was added.
         self._file.flush()
         self.n_blocks += 1
 
 
 def _nonce(number: int) -> bytes:
-    """A key writes one recording, so its count never comes twice."""
+    """The number of the block. A key encrypts one recording, so no nonce is used twice."""
     return number.to_bytes(NONCE_BYTES, "big")
 
 

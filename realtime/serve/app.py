@@ -92,16 +92,16 @@ class LiveServer:
         self._metrics = metrics
         self._answer = answer
         self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
-        "Of every session that can still be read."
+        "The opener of every session whose events can still be read."
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
         app = Starlette(
             routes=[
                 Route("/whip", self.open, methods=["POST"]),
                 Route("/whip", self.ice, methods=["OPTIONS"]),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
-                Route("/sessions/{id}/ask", self.ask, methods=["PUT"]),
+                Route("/sessions/{id}/ask", self.set_question, methods=["PUT"]),
                 Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
-                Route("/sessions/{id}/record", self.forget, methods=["DELETE"]),
+                Route("/sessions/{id}/record", self.delete_recording, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
@@ -110,10 +110,10 @@ class LiveServer:
                 Route("/schema/events.json", self.schema),
                 Route("/api/config", self.config),
             ],
-            exception_handlers={RealtimeError: _told, HTTPException: _http, Exception: _broken},
+            exception_handlers={RealtimeError: _problem_of, HTTPException: _http, Exception: _broken},
             lifespan=self._lifespan,
         )
-        # Not a mount: one at / would take what another route refuses for its method.
+        # Not a mount: one at / would also get requests that another route refuses for their method.
         app.router.default = Page(directory=WEB, html=True, check_dir=False)
         # Outermost, so that even the answer to a crash carries the headers.
         self.app = Guard(
@@ -140,7 +140,7 @@ class LiveServer:
                 await self._recorder.finish()
 
     async def drain(self) -> None:
-        """Take no more sessions, let those there are finish their windows, and their readers read to the end."""
+        """Take no more sessions, let the open ones finish their windows, and let their readers read to the end."""
         await self.sessions.stop_all(STOPPED, finish_within_s=self._settings.server.drain_s)
         await self._readers.finish()
 
@@ -160,7 +160,7 @@ class LiveServer:
         if kind != SDP:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
         keep = self._kept(request)
-        # Before a place is taken: one that is slow to send its offer must not keep others out.
+        # Before a place is taken: a caller who sends the offer slowly must not keep others out.
         offer = await self._offer(request)
         with self.sessions.place():
             adapter = request.query_params.get("adapter")
@@ -177,7 +177,7 @@ class LiveServer:
         return answer
 
     async def ice(self, request: Request) -> Response:
-        """For senders that have to know STUN and TURN before they offer (RFC 9725, section 4.6)."""
+        """STUN and TURN servers, for senders that need them before they make an offer (RFC 9725, section 4.6)."""
         answer = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
         self._link(answer, relay=self._may_open(request))
         return answer
@@ -202,7 +202,7 @@ class LiveServer:
             raise BadOffer("The body is not text, so not an SDP offer.", "Send what createOffer() gave you.") from error
 
     async def _body(self, request: Request, limit: int, too_large: TooLarge) -> bytes:
-        """The whole body; `too_large` is raised as soon as more than `limit` bytes of it have come."""
+        """The whole body. Raises `too_large` as soon as it has more than `limit` bytes, TooSlow, or BadRequest."""
         body = bytearray()
         try:
             async with asyncio.timeout(self._settings.server.request_s):
@@ -217,7 +217,7 @@ class LiveServer:
         return bytes(body)
 
     def _kept(self, request: Request) -> Kept | None:
-        """What is kept of the session: no more than its opener agrees to, and no more than the operator asks for."""
+        """What is recorded of the session: what its opener agrees to, and no more than the operator allows."""
         agreed = request.query_params.get("record")
         if agreed not in (None, "events", "media"):
             raise BadRequest(f"record is {agreed[:40]!r}.", "Agree to `events` or `media`, or leave it out.")
@@ -228,7 +228,7 @@ class LiveServer:
     # Sessions.
 
     def _opened_by(self, request: Request) -> Session:
-        """The session that this address and this secret belong to. Raises UnknownSession, NotAllowed."""
+        """The session of the path, if the request brings its secret. Raises UnknownSession, NotAllowed."""
         session = self.sessions.get(request.path_params["id"])
         if not self._openers[session].is_holder(bearer(request)):
             raise NotAllowed("Only who opened a session may do this.", "Send its Session-Secret as a bearer token.")
@@ -237,20 +237,19 @@ class LiveServer:
     async def session(self, request: Request) -> Response:
         if request.method == "DELETE":
             session = self.sessions.get(request.path_params["id"])
-            # WHIP senders end a session with the token they opened it with; they know of no secret.
+            # WHIP senders end a session with the token they opened it with; they do not know the secret.
             if not self._openers[session].is_holder(bearer(request)):
                 self._check_token(request)
             await self.sessions.stop(session.id, "The session was ended by its owner.")
             return Response(status_code=HTTPStatus.OK)
         session = self._opened_by(request)
         state = "ended" if session.log.closed else "live"
-        asked = asking.told(session.asked)
         return JSONResponse(
             {
                 "id": session.id,
                 "state": state,
                 "model": session.model.name,
-                "ask": asked,
+                "ask": asking.as_json(session.question),
                 "recorded": self._openers[session].kept,
                 **session.state(),
             }
@@ -260,8 +259,8 @@ class LiveServer:
         ticket = self._openers[self._opened_by(request)].ticket()
         return JSONResponse({"ticket": ticket, "expires_in_s": TICKET_S}, HTTPStatus.CREATED)
 
-    async def forget(self, request: Request) -> Response:
-        """Delete what was kept of a session, running or long over. The secret that opened it is enough."""
+    async def delete_recording(self, request: Request) -> Response:
+        """Delete the recording of a session, open or long ended. It takes the secret of whoever opened the session."""
         session_id, secret = request.path_params["id"], bearer(request) or ""
         if self._recorder is None:
             raise UnknownSession("This server keeps nothing.", "There is nothing to delete.")
@@ -270,14 +269,15 @@ class LiveServer:
         await self._recorder.delete(session_id)
         return Response(status_code=HTTPStatus.OK)
 
-    async def ask(self, request: Request) -> Response:
+    async def set_question(self, request: Request) -> Response:
         session = self._opened_by(request)
         if session.log.closed:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
-        ask = asking.read(await self._body(request, asking.MAX_BYTES, large), session.model.labels)
-        await session.ask(ask)
-        return JSONResponse(asking.told(ask))
+        body = await self._body(request, asking.MAX_BYTES, large)
+        question = asking.question_from(body, session.model.labels)
+        await session.set_question(question)
+        return JSONResponse(asking.as_json(question))
 
     async def events(self, socket: WebSocket) -> None:
         try:
@@ -291,7 +291,7 @@ class LiveServer:
             return
         await self._readers.follow(socket, session, after)
 
-    # What operators and programs ask.
+    # For operators and programs.
 
     async def alive(self, request: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -350,7 +350,7 @@ class LiveServer:
 
 
 def _reached(request: Request) -> str | None:
-    """The address of ours that a peer of our own network came to; None when it came from elsewhere or by a proxy."""
+    """The server's address that a peer of a private network used. None: it came from elsewhere, or by a proxy."""
     ours, theirs = request.scope.get("server"), request.scope.get("client")
     if not ours or not theirs or {"forwarded", "x-forwarded-for"} & set(request.headers):
         return None
@@ -367,7 +367,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _problem_of(request: Request, error: Exception) -> Response:
     assert isinstance(error, RealtimeError)
     return problem(error)
 
@@ -381,5 +381,5 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    # Starlette logs the traceback; the caller is told no more than that it was our fault.
+    # Starlette logs the traceback; the caller only learns that the server failed.
     return problem(RealtimeError("The server failed on this request.", "Try again; the log says why."))

@@ -1,9 +1,9 @@
-"""A person's own question, and labels of their own: read from JSON, checked, and told again.
+"""The question and the labels of a session, from a request's JSON and back.
 
     {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic"]}
 
-Both may be null or left out: then it is the model's own question, or its own labels. What passes is plain words on one
-line; the marks with which a prompt is laid out cannot be written here.
+Either may be null or left out; then the model's own question or labels are meant. Only plain words on one line are
+taken, so nobody can write the marks that structure a prompt.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAX_LABEL_CHARS = 24
 _LABEL = re.compile(r"[^\W\d_][\w' -]*")
 
 
-def read(body: bytes, default_labels: tuple[str, ...]) -> Question:
-    """Raises BadRequest for what is no JSON object, BadAsk for what no model can be asked."""
+def question_from(body: bytes, default_labels: tuple[str, ...]) -> Question:
+    """Read a request's body. Raises BadRequest if it is no JSON object, BadAsk if no model could take the question."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -39,9 +39,9 @@ def read(body: bytes, default_labels: tuple[str, ...]) -> Question:
     return Question(_query(value.get("query")), _labels(value.get("labels"), default_labels))
 
 
-def told(ask: Question) -> dict[str, Any]:
-    """As JSON, the way `read` takes it."""
-    return {"query": ask.query, "labels": list(ask.labels)}
+def as_json(question: Question) -> dict[str, Any]:
+    """The question in the form that `question_from` reads."""
+    return {"query": question.query, "labels": list(question.labels)}
 
 
 def _query(value: Any) -> str | None:

@@ -113,7 +113,7 @@ def offer(text: str) -> None:
 
 
 def question(body: bytes) -> None:
-    asking.read(body, LABELS)
+    asking.question_from(body, LABELS)
 
 
 JSON = st.recursive(

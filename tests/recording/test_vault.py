@@ -133,8 +133,8 @@ def test_the_recordings_of_one_of_several_servers_end_too(tmp_path: Path) -> Non
 
 def test_a_recording_cannot_be_given_a_longer_life_or_cut_short(tmp_path: Path) -> None:
     vault = filled(tmp_path, ID, OTHER)
-    card, data = tmp_path / f"{ID}.json", tmp_path / f"{OTHER}.data"
-    card.write_text(card.read_text().replace("1172800.0", "9172800.0"))
+    manifest, data = tmp_path / f"{ID}.json", tmp_path / f"{OTHER}.data"
+    manifest.write_text(manifest.read_text().replace("1172800.0", "9172800.0"))
     with pytest.raises(BadRecording, match="cannot be read"):
         list(vault.read(ID))
     whole = data.read_bytes()

@@ -12,12 +12,12 @@ from realtime.serve import asking
 
 
 def read(value: object) -> Question:
-    return asking.read(json.dumps(value).encode(), LABELS)
+    return asking.question_from(json.dumps(value).encode(), LABELS)
 
 
 def test_a_question_and_labels_come_through_as_they_were_told() -> None:
     asked = {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic remark", "gerührt", "can't say"]}
-    assert asking.told(read(asked)) == asked
+    assert asking.as_json(read(asked)) == asked
 
 
 @pytest.mark.parametrize("nothing", [{}, {"query": None, "labels": None}, {"query": "  "}])
@@ -57,4 +57,4 @@ def test_what_no_model_can_be_asked_is_refused(value: object, words: str) -> Non
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[1]", b"null", b"[" * 4_000])
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
-        asking.read(body, LABELS)
+        asking.question_from(body, LABELS)
