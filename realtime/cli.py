@@ -1,4 +1,4 @@
-"""The command line.
+"""The command line of the program.
 
     realtime serve                  the page at http://127.0.0.1:8080
     realtime analyze FILE           the same over a recording; events as JSON lines
@@ -7,7 +7,7 @@
     realtime config                 every setting with its value, and where the value comes from
     realtime bench                  latency and throughput on this machine
 
-Results go to the standard output, what is said to people to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
+Results go to the standard output, messages to people to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
 usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable, 7 port taken, 8 cluster, 130
 interrupted.
 """
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SERVER_FLAGS = ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions", "trace_url")
 ENGINES = ("auto", "torch", "onnx", "trt")
 NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"What a disk answers that is full, or broken."
+"Errors of a disk that is full or broken."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone (`| head`).
+        # The reader of our output has gone (`| head`).
         _let_go_of_output()
         return 0
 
@@ -89,13 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--tls", choices=("given", "self-signed"), help="self-signed: one of our own, for a home network"
     )
-    serve.add_argument("--token", help="what callers have to bring as a bearer token")
+    serve.add_argument("--token", help="the bearer token that callers have to send")
     serve.add_argument("--token-file", type=Path, metavar="F", help="a file that holds it")
     serve.add_argument("--record", type=Path, metavar="DIR", help="keep the events of sessions that agree, encrypted")
     serve.add_argument("--record-key", type=Path, metavar="F", help="key: python -m realtime.recording new-key F")
     serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
     serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
-    serve.add_argument("--max-sessions", metavar="N", help="sessions at once; the next is told to come back")
+    serve.add_argument("--max-sessions", metavar="N", help="sessions at once (default: 3)")
     serve.add_argument("--trace", dest="trace_url", metavar="URL", help="send OpenTelemetry traces to that collector")
     serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
 
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(run=_config, log_level=logging.WARNING)
 
     bench = commands.add_parser("bench", parents=[model], help="measure latency and throughput here")
-    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play at the pace of life")
+    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play in real time")
     bench.add_argument("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
     bench.add_argument("--sessions", type=int, default=1, metavar="N", help="live sessions at once (default: 1)")
     bench.add_argument(
@@ -175,7 +175,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = hosting.settle(settings)
     recorder = hosting.recorder(settings.record)
     adapters = Adapters(settings.model.adapters)
-    # The port first: a model takes seconds to load, and all that may be wrong here is known at once.
+    # The port first: a model takes seconds to load, and what is wrong here is known at once.
     hosting.check_tls(settings.server)
     listening = hosting.listen(settings.server.host, settings.server.port)
     metrics = Metrics()
@@ -200,7 +200,7 @@ def _serve(options: argparse.Namespace) -> int:
             host = "localhost" if settings.server.loopback else settings.server.host
             print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
             print(f"Model {engine.model.name}, {engine.model.runtime_reason}. Ctrl+C ends it.", file=sys.stderr)
-            # What was imported stays, and looking for garbage in it would stop the loop for 30 ms each time.
+            # Imported modules stay. Looking for garbage in them would stop the loop for 30 ms each time.
             gc.collect()
             gc.freeze()
             await hosting.program(live, settings).serve(sockets=[listening])
@@ -211,11 +211,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Engine]:
-    """Where the settings want the model: in this process, in one of its own, or on a cluster."""
+    """The engine that the settings choose: in this process, in one of its own, or on a cluster."""
     if settings.cluster.address is not None:
         from realtime.cluster import connect
 
-        # Says what to do where Ray is missing, which the next line would need.
+        # Raises the error that helps where Ray is missing, which the next import needs.
         connect.join(settings.cluster.address)
         from realtime.cluster.engine import started as on_cluster
 
@@ -236,7 +236,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from realtime.ingest.media import MediaSource
 
     refuse_input(options.out, options.file)
-    # Both opened before the model loads: a wrong path should be told at once.
+    # Both are opened before the model loads, so that a wrong path is reported at once.
     source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
         asyncio.run(analyze(source, load_model(settings.model), settings, out))
@@ -290,7 +290,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _writing(path: Path | None) -> Iterator[TextIO]:
-    """The file of that name, or the standard output.
+    """Open the file of that name, or the standard output.
 
     Raises BadSettings when it cannot be opened, RealtimeError when the disk takes no more.
     """
@@ -314,7 +314,7 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
 
 
 def _let_go_of_output() -> None:
-    """What could not be written stays unsaid; Python would complain of it once more while it ends."""
+    """Drop what could not be written. Python would fail on it once more when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

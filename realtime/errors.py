@@ -1,4 +1,4 @@
-"""Errors that reach a person: each says what happened, what was expected, and what to do next.
+"""Errors that reach a person. Each says what happened, what was expected, and what to do next.
 
 The same object becomes an `error` event on the wire, a problem body (RFC 9457) over HTTP, or a line and an exit
 code on the command line. A subclass is named by what to do next and fixes the code, the HTTP status and the exit code.
@@ -70,7 +70,7 @@ class BadModel(RealtimeError):
 
 
 class EngineMissing(RealtimeError):
-    """The engine asked for cannot run on this machine. Install it or choose another."""
+    """The runtime asked for cannot run on this machine. Install it or choose another."""
 
     code = "engine_missing"
     exit_code = 5
@@ -84,7 +84,7 @@ class Unreachable(RealtimeError):
 
 
 class NotDeleted(RealtimeError):
-    """The disk does not let go of a recording. Whoever runs the server has to see to it."""
+    """A recording cannot be deleted from the disk. Whoever runs the server has to do it."""
 
     code = "not_deleted"
     status = 503
@@ -145,7 +145,7 @@ class ServerFull(RealtimeError):
 
 
 class TooMany(RealtimeError):
-    """This address has asked for too much lately. Come back after `retry_after_s`."""
+    """This address has sent too many requests. Come back after `retry_after_s`."""
 
     code = "too_many"
     status = 429
@@ -169,7 +169,7 @@ class ServerBusy(ServerFull):
 
 
 class ServerStopping(ServerFull):
-    """The server is on its way down. Try again after `retry_after_s`, when it may run again."""
+    """The server is being stopped. Try again after `retry_after_s`, when it may run again."""
 
     code = "stopping"
 
@@ -180,7 +180,7 @@ class BadRequest(RealtimeError):
 
 
 class BadAsk(RealtimeError):
-    """The question or the labels asked for are not of the kind that a model can be given."""
+    """The question or the labels cannot be given to a model. Send others."""
 
     code = "bad_ask"
     status = 422
@@ -201,7 +201,7 @@ class NotReady(RealtimeError):
 
 
 class ModelStopped(RealtimeError):
-    """The process of the model ended in the middle of a call. It is started again; what was asked is lost."""
+    """The process of the model ended during a call. It is started again; the call is lost."""
 
     code = "model_stopped"
     status = 503
@@ -230,7 +230,7 @@ class ClusterUnreachable(RealtimeError):
 
 
 class NotDeployed(RealtimeError):
-    """The cluster runs, but nothing of ours on it. Deploy it."""
+    """The cluster runs, but EmoThinker is not deployed on it. Deploy it."""
 
     code = "not_deployed"
     status = 503
@@ -245,7 +245,7 @@ class ClusterMismatch(RealtimeError):
 
 
 class ReplicaLost(RealtimeError):
-    """No replica of the cluster answered in time. It goes on with what comes next."""
+    """No replica of the cluster answered in time. The session goes on with what comes next."""
 
     code = "replica_lost"
     status = 503

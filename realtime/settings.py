@@ -28,11 +28,11 @@ from realtime.recording.settings import RecordSettings
 
 PREFIX = "EMOTHINKER_"
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
-"Variables that share the prefix: the folder of recorded clips, for training and tests."
+"Variables with the same prefix that are no settings: the folder of recorded clips, for training and tests."
 SECRETS = ("token", "secret")
-"What a setting's name ends with when its value is nobody's business."
+"The endings of the names of settings whose values are never shown."
 MIN_TOKEN_CHARS = 16
-"Where others can reach the server."
+"Shortest token of a server that others can reach."
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -256,7 +256,7 @@ def given_settings(
 
 
 def describe(settings: Any) -> dict[str, Any]:
-    """The settings really used, for a run's record; of a secret only whether there is one."""
+    """The settings in use, for the record of a run. Of a secret it says only whether there is one."""
     plain: dict[str, Any] = {}
     for part in dataclasses.fields(settings):
         value = getattr(settings, part.name)

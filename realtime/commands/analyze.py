@@ -1,4 +1,4 @@
-"""`realtime analyze`: the live session over a recording, as fast as it goes; events as JSON lines."""
+"""`realtime analyze`: runs a session over a recording, as fast as the machine can; events as JSON lines."""
 
 from __future__ import annotations
 

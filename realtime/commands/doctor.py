@@ -1,4 +1,4 @@
-"""`realtime doctor`: what this machine can do, and the one command that fixes what it can't."""
+"""`realtime doctor`: prints what this machine can do, and for each thing that is missing the command that fixes it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Finding:
     detail: str
     fix: str = ""
     needed: bool = True
-    "Whether nothing works without it; the rest is only slower or less."
+    "Whether nothing works without it. Without the others the program is slower or does less."
 
 
 def examine(settings: Settings) -> int:
-    """Print every finding as it is made; 0 when what is needed is there."""
+    """Print every finding as it is made. Returns the exit code: 0 if everything needed is there."""
     n_broken = 0
     for finding in _findings(settings):
         mark = "ok     " if finding.fine else "MISSING" if finding.needed else "without"
@@ -58,7 +58,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
 def _package(name: str) -> Finding:
     try:
         importlib.import_module(name)
-    # A package can be there and still not load: a driver or a shared library of the system is missing.
+    # A package can be installed and still not load, if a driver or a shared library of the system is missing.
     except (ImportError, OSError) as error:
         return Finding(name, False, str(error), SET_UP)
     return Finding(name, True, "")

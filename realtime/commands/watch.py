@@ -1,7 +1,7 @@
-"""`realtime watch URL#SECRET`: a live session's events as JSON lines, across lost connections.
+"""`realtime watch URL#SECRET`: prints a live session's events as JSON lines, across lost connections.
 
-A client in a few lines: keep the `seq` of the last event, ask for a ticket with the secret that came with the answer to
-the offer, connect again with `after=` that number, and nothing is lost.
+It shows what any client has to do: keep the `seq` of the last event, get a ticket with the secret that came with the
+answer to the offer, and connect again with `after=` that number. Then no event is lost.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 
 GIVE_UP_AFTER = 6
-"Attempts in a row, about half a minute."
+"Failed attempts in a row, which take about half a minute."
 
 
 async def watch(url: str, *, after: int = 0) -> None:
-    """Until the session has closed.
+    """Print the events after number `after` until the session has closed.
 
-    Raises Unreachable when there is none, or no server for half a minute, and NotAllowed when the secret is another's.
+    Raises Unreachable if there is no such session, or no server for half a minute, and NotAllowed if the secret is
+    wrong.
     """
     address, secret = events_url(url), urlsplit(url).fragment
     n_failed = 0
@@ -41,7 +42,7 @@ async def watch(url: str, *, after: int = 0) -> None:
                     event = json.loads(line)
                     print(line if isinstance(line, str) else line.decode(), flush=True)
                     after = event["seq"]
-                # Closed in order: the session is over.
+                # The server closed the socket: the session is over.
                 return
         except HTTPError as error:
             error.close()
@@ -66,17 +67,17 @@ async def watch(url: str, *, after: int = 0) -> None:
 
 
 def ask_for_ticket(address: str, secret: str) -> str:
-    """A ticket for the event socket at `address`. Blocking; raises HTTPError when the server gives none."""
+    """A ticket for the event socket at `address`. Blocks. Raises HTTPError when the server gives none."""
     # ws becomes http, wss https.
     tickets = address.replace("ws", "http", 1).removesuffix("/events") + "/tickets"
     request = Request(tickets, method="POST", headers={"Authorization": f"Bearer {secret}"})
-    # Straight to the server: a proxy of the environment has no business with the secret.
+    # Never through a proxy of the environment, which would see the secret.
     with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
         return str(json.load(answer)["ticket"])
 
 
 def events_url(url: str) -> str:
-    """The address of a session's events from any of the addresses it goes by. Raises BadSettings."""
+    """The address of a session's events, from any address of the session. Raises BadSettings."""
     parts = urlsplit(url if "//" in url else f"http://{url}")
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     path = parts.path.rstrip("/").removesuffix("/events")

@@ -1,4 +1,4 @@
-"""Media time: one clock for both tracks, whatever the stamps on their packets do. Pure arithmetic in seconds."""
+"""Media time: one clock for both tracks, however wrong the stamps of their packets are. Pure arithmetic in seconds."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Sequence
 class Timeline:
     """The media times of one track of a recording, from its stamps.
 
-    Stamps may be missing, go back (a clip joined from several) or leap (a broken muxer): the track then goes on where
-    it was, and `n_rebased` counts it. Where a track leaps to a time that another one has reached without a leap, it has
-    a hole, however long, and keeps its stamps. What comes out never decreases.
+    Stamps may be missing, go back (in a clip joined from several) or leap (from a broken muxer). The track then goes on
+    where it was, and `n_rebased` counts it. Where a track leaps to a time that another one has reached without a leap,
+    it has a gap, however long, and keeps its stamps. Media times never decrease.
     """
 
     BACK_S = 0.5
-    "A stamp this much earlier than its forerunner is a new beginning; less is disorder and is clamped."
+    "A stamp this much earlier than the one before is a new beginning. A smaller step back is clamped."
     LEAP_S = 60.0
-    "A longer hole than this is a broken stamp, unless another track vouches for it."
+    "A longer gap than this is a broken stamp, unless another track has reached that time."
     BESIDE_S = 10.0
     "Tracks of one recording are stored at most this far apart (FFmpeg's `max_interleave_delta`)."
 
@@ -33,7 +33,7 @@ class Timeline:
 
     @property
     def expected_s(self) -> float:
-        "Where the next frame begins if nothing is missing; where the track ends if nothing follows."
+        "When the next frame begins if none is missing, and when the track ends if none follows."
         return self._expected_s
 
     def place(self, stamp_s: float | None, *, duration_s: float) -> float:
@@ -65,12 +65,12 @@ class Timeline:
 
 
 class ArrivalClock:
-    """The media times of one live track. Its stamps start anywhere: the first is pinned to when it arrived.
+    """The media times of one live track. Its stamps start anywhere, so the first one is pinned to its arrival.
 
-    Two tracks of a peer run on two crystals, so the pin is slewed towards the quickest arrival of each block, by a
-    thousandth at most: crystals differ by less, while a network or a decoder that falls behind grows faster and stays
-    visible as `late_s`. Stamps that go back, run ahead of their arrival, or stay late are pinned anew and counted.
-    What comes out never decreases.
+    Two tracks of a peer run on two crystals. The pin is therefore slewed towards the quickest arrival of each block, by
+    a thousandth at most. Crystals differ by less; a network or a decoder that falls behind grows faster, and stays
+    visible as `late_s`. When stamps go back, run ahead of their arrival, or stay late, the track is pinned anew, and
+    `n_rebased` counts it. Media times never decrease.
     """
 
     BLOCK_S = 10.0
@@ -84,11 +84,11 @@ class ArrivalClock:
         self._block_end_s = math.inf
         self._quickest_s = math.inf
         self.late_s = 0.0
-        "How much later than its stamp says the quickest frame of the last block arrived."
+        "Seconds by which the quickest frame of the last block arrived later than its stamp says."
         self.n_rebased = 0
 
     def place(self, stamp_s: float, *, arrived_s: float) -> float:
-        """The media time of what is stamped `stamp_s` and arrived `arrived_s` after the session's first packet."""
+        """The media time of a frame stamped `stamp_s` that arrived `arrived_s` after the session's first packet."""
         if self._offset_s is None:
             self._pin(stamp_s, arrived_s)
         late_s = arrived_s - (stamp_s + self._offset)
@@ -116,7 +116,7 @@ class ArrivalClock:
     def _close_block(self, stamp_s: float, arrived_s: float) -> None:
         self.late_s = self._quickest_s
         if self.late_s > self.LEAP_S:
-            # A sender that slept goes on with the stamps it stopped at; left alone, its two tracks would stay apart.
+            # A sender that slept goes on with the stamps it stopped at. Without a new pin its tracks would stay apart.
             self._pin(stamp_s, arrived_s)
             self.n_rebased += 1
             return

@@ -65,11 +65,11 @@ class MediaSource:
         self.n_frames = 0
         "Pictures decoded, sampled or not."
         self.n_damaged = 0
-        "Packets that did not decode and were left out."
+        "Packets skipped because they did not decode."
 
     @classmethod
     def open(cls, url: str, *, ingest: IngestSettings, speech: SpeechSettings) -> Self:
-        """Open a file's path or an `rtsp://` address and read until something decodes. Blocks; raises NotMedia."""
+        """Open a file or an `rtsp://` address, and read until something decodes. Blocks. Raises NotMedia."""
         container = _open_container(url, ingest)
         try:
             source = cls(container, url, ingest, speech)
@@ -96,7 +96,7 @@ class MediaSource:
                     yield item
         finally:
             self._stopping.set()
-            # In the thread that reads, so after whatever it is reading right now.
+            # In the reading thread, so that it happens after the read in progress.
             worker.submit(self._container.close)
             worker.shutdown(wait=False)
 
@@ -171,7 +171,7 @@ class MediaSource:
             return []
 
     def _zero_s(self, first: Packet[Any]) -> float:
-        """The stamp at which the first packet of either track stands."""
+        """The stamp of the first packet of either track, in seconds."""
         starts_s = [
             float(s.start_time * s.time_base)
             for s in self._streams
@@ -190,19 +190,19 @@ class MediaSource:
 
 
 class _Pictures:
-    """The video track: which frames to keep, and when they are shown."""
+    """The video track: it decides which frames are kept, and when they are shown."""
 
     def __init__(self, stream: VideoStream | None, zero_s: float) -> None:
         rate = (stream.average_rate or stream.guessed_rate) if stream else None
         self._frame_s = float(1 / rate) if rate else 0.04
         aspect = stream.sample_aspect_ratio if stream else None
-        # Square unless the file says otherwise within reason; 0:1 is how some say "unknown".
+        # Square, unless the file names another ratio within reason; some write 0:1 for "unknown".
         self._pixel_aspect = aspect if aspect and 0.25 <= aspect <= 4 else None
         self._sampler = Sampler()
         self.timeline = Timeline(zero_s)
 
     def take(self, frame: av.VideoFrame) -> tuple[float, VideoFrame | None]:
-        """When the frame is shown, and its picture if it is one to keep."""
+        """The media time of the frame, and its picture if it is one to keep."""
         at_s = self.timeline.place(_stamp_s(frame), duration_s=self._frame_s)
         if not self._sampler.wants(at_s):
             return at_s, None
@@ -279,7 +279,7 @@ def _has_index(file: BinaryIO) -> bool:
 
 
 def check(url: str, ingest: IngestSettings) -> None:
-    """Raises NotMedia where `MediaSource.open` would."""
+    """Raise NotMedia if `MediaSource.open` would."""
     _open_container(url, ingest).close()
 
 
@@ -293,7 +293,7 @@ def _open_container(url: str, ingest: IngestSettings) -> InputContainer:
             "Give a file's path or an rtsp:// address; download first.",
         )
     else:
-        # A playlist must not make the program fetch what it names.
+        # A playlist must not make the program fetch the addresses in it.
         options, protocols = {}, "file,crypto,data"
         refuse_unfinished(Path(url))
     try:

@@ -1,4 +1,4 @@
-"""Items of several tracks in media-time order, from tracks that are read in whatever order their file has them."""
+"""Puts the items of several tracks in media-time order, in whatever order the file has them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ TICK_S = 0.25
 
 
 class Interleaver:
-    """Puts items in order, and ticks between them.
+    """Puts items in order, with clock ticks between them.
 
-    An item waits until every track has got as far. A track that lags by more than `skew_s` (it may end early) is not
-    waited for, so little more than `skew_s` of media is ever held.
+    An item waits until every track has reached its time. A track that is behind by more than `skew_s` is not waited for
+    (it may have ended early), so little more than `skew_s` of media is ever held.
     """
 
     def __init__(self, tracks: Iterable[str], *, skew_s: float) -> None:
@@ -27,17 +27,17 @@ class Interleaver:
         self._next_tick_s = 0.0
 
     def add(self, at_s: float, item: Item) -> None:
-        """An item that became known at `at_s`."""
+        """Add an item that became known at `at_s`."""
         heapq.heappush(self._waiting, (at_s, next(self._count), item))
 
     def reached(self, track: str, at_s: float) -> Iterator[Item]:
-        """The track has given all it has up to `at_s`: what can be handed on now."""
+        """Note that the track has given everything up to `at_s`, and yield what is in order now."""
         self._reached_s[track] = max(at_s, self._reached_s[track])
         slowest_s, quickest_s = min(self._reached_s.values()), max(self._reached_s.values())
         yield from self._up_to(max(slowest_s, quickest_s - self._skew_s))
 
     def finish(self) -> Iterator[Item]:
-        """No track gives more: all that waits, and a last tick at the very end."""
+        """Yield everything that waits, and a last tick at the very end. No track gives more."""
         end_s = max([*self._reached_s.values(), *(at_s for at_s, _, _ in self._waiting)])
         yield from self._up_to(end_s)
         yield ClockTick(end_s)

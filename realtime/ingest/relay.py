@@ -1,7 +1,7 @@
-"""STUN and TURN as peers are told of them. TURN passwords are made on the spot and are soon worth nothing.
+"""The STUN and TURN servers that peers are told to use. A TURN password is made for each peer and expires soon.
 
-The scheme is coturn's `use-auth-secret` ("TURN REST API"): the user name is when it ends, the password its HMAC under a
-secret that only the relay and we know. Relays of any make know it.
+The scheme is coturn's `use-auth-secret` ("TURN REST API"), which other relays know as well: the user name is the time
+of expiry, and the password is its HMAC under a secret that only the relay and this server have.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class IceServer:
     credential: str = ""
 
     def for_browser(self) -> dict[str, str]:
-        """As RTCPeerConnection takes it."""
+        """The form that RTCPeerConnection takes."""
         if not self.username:
             return {"urls": self.url}
         return {"urls": self.url, "username": self.username, "credential": self.credential}
 
     def link(self) -> str:
-        """A Link header of a WHIP answer (RFC 9725, section 4.6)."""
+        """The value of a Link header of a WHIP answer (RFC 9725, section 4.6)."""
         link = f'<{self.url}>; rel="ice-server"'
         if self.username:
             link += f'; username="{self.username}"; credential="{self.credential}"; credential-type="password"'
@@ -41,12 +41,12 @@ class IceServer:
 
 
 def ice_servers(ice: IceSettings, *, relay: bool = True, now_s: Callable[[], float] = time.time) -> list[IceServer]:
-    """What is set under [ice], with credentials that hold for `TURN_TTL_S`; without `relay` STUN alone."""
+    """The servers set under [ice], relays with a password that is good for `TURN_TTL_S`. Without `relay`: STUN only."""
     servers = [IceServer(ice.stun_url)] if ice.stun_url else []
     if relay and ice.turn_urls:
-        # The random part tells callers apart in the relay's quotas.
+        # The random part lets the relay count callers apart in its quotas.
         username = f"{int(now_s() + TURN_TTL_S)}:{secrets.token_hex(4)}"
-        # SHA-1 is what the scheme says; as an HMAC it is sound.
+        # The scheme prescribes SHA-1, which is sound in an HMAC.
         digest = hmac.digest(ice.turn_secret.encode(), username.encode(), hashlib.sha1)
         credential = base64.b64encode(digest).decode()
         servers += [IceServer(url, username, credential) for url in ice.turn_urls]

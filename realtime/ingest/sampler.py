@@ -12,7 +12,7 @@ class Sampler:
     """Keeps the first frame of each period of media time. A gap is skipped, not caught up with."""
 
     def __init__(self, period_s: float = SAMPLE_PERIOD_S, *, phase_s: float = 0.0) -> None:
-        """Periods begin at `phase_s`, and with the very first frame (`stagger.py`)."""
+        """Periods begin at `phase_s` (`stagger.py`). The very first frame is always kept."""
         if not period_s > 0:
             raise ValueError(f"the sampling period must be positive, not {period_s}")
         self._period_s = period_s

@@ -1,7 +1,7 @@
-"""The WHIP offer, narrowed to what we take, and the answer, widened again to what was offered.
+"""Narrows a WHIP offer to the sections that we receive, and widens the answer to all sections of the offer.
 
-We receive one audio and one video track. aiortc refuses a whole offer for one section it cannot use, and opens every
-section it can; so it is only shown the sections we take, and the others come back in the answer as rejected (port 0).
+We receive one audio and one video track. aiortc refuses a whole offer because of one section it cannot use, and opens
+every section it can. So it only gets the sections that we receive; the answer rejects the others (port 0).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 from realtime.errors import BadOffer, NoMediaOffered
 
 MAX_CANDIDATES = 32
-"Per section; each one costs a connectivity check towards an address that the sender names."
+"Candidates used per section. Each costs a connectivity check towards an address that the sender names."
 MAX_CREDENTIAL = 256
 "Longest ICE user fragment and password (RFC 8839)."
 CANDIDATE_KIND = re.compile(r"^a=candidate:[^\r\n]* typ (host|srflx|prflx|relay)\b", re.MULTILINE)
@@ -28,29 +28,29 @@ FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
 TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 SEND_HINT = "Send Opus audio, VP8 or H.264 video (baseline, packetization-mode=1), or both."
-# What aiortc's parser does on text that is almost SDP.
+# What aiortc's parser raises on text that is almost SDP.
 PARSE_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """An offer of at most one audio and one video section, and what it was made from."""
+    """An offer of at most one audio and one video section, with the sections it was made from."""
 
     sdp: str
     kinds: tuple[str, ...]
-    "`audio`, `video`: what will be received, in the order of the offer."
+    "The kinds that will be received, `audio` and `video`, in the order of the offer."
     _sections: tuple[tuple[str, ...], ...]
     _taken: tuple[int, ...]
     _bundled: bool
 
     @property
     def candidate_kinds(self) -> str:
-        """Such as `2 host, 1 relay`."""
+        """How many candidates of which kind the offer has, such as `2 host, 1 relay`."""
         kinds = Counter(match[1] for match in CANDIDATE_KIND.finditer(self.sdp))
         return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
     def widen(self, answer: str) -> str:
-        """The answer to the whole offer: every section we did not take is rejected in its place."""
+        """The answer to the whole offer: it rejects the sections that were not taken, each in its place."""
         head, answered = _split(answer)
         if not self._bundled:
             head = [line for line in head if not line.startswith("a=group:BUNDLE")]
@@ -63,7 +63,7 @@ class Narrowed:
 
 
 def narrow(offer: str) -> Narrowed:
-    """Raises BadOffer for what is not an SDP offer of a WebRTC sender, NoMediaOffered for one we cannot use."""
+    """Narrow an offer. Raises BadOffer if it is no SDP offer of a WebRTC sender, NoMediaOffered if we cannot use it."""
     if not offer.lstrip().startswith("v="):
         raise BadOffer(
             "The body is not SDP: it does not begin with a v= line.", "Send the sender's offer as application/sdp."
@@ -111,10 +111,10 @@ def narrow(offer: str) -> Narrowed:
 
 
 def announce(answer: str, *, reached: str | None, public_address: str = "") -> str:
-    """The answer without addresses of our private networks.
+    """The answer without the addresses of our private networks.
 
-    `reached` is the private address that a peer of our own network came to, which it knows; `public_address` stands for
-    all others where it is given. Where nothing is left, a relay or the peer's own address has to make the path.
+    `reached` stays: it is the private address that a peer of our own network used, so it knows it. `public_address`,
+    where given, replaces all others. If no address is left, the path has to come from a relay or the peer's address.
     """
     lines = []
     for line in answer.splitlines():
@@ -129,7 +129,7 @@ def announce(answer: str, *, reached: str | None, public_address: str = "") -> s
                     words[words.index(name) + 1] = hidden
             line = " ".join(words)
         elif line.startswith("c=IN ") and not _is_global(line.split(" ")[2]) and line.split(" ")[2] != reached:
-            # Browsers read the candidates; what stands here is their default, and this says "see there" (RFC 8838).
+            # The default address, which browsers do not use. This value points to the candidates (RFC 8838).
             line = "c=IN IP4 0.0.0.0"
         elif line.startswith("a=rtcp:"):
             line = "a=rtcp:9 IN IP4 0.0.0.0"
@@ -156,7 +156,7 @@ def _attribute(section: list[str], name: str) -> str | None:
 
 
 def _complete(head: list[str], section: list[str], leader: list[str] | None) -> list[str]:
-    """The section with what it leaves to others: bundled sections may carry their transport in the first only."""
+    """The section completed by its bundle: only the first section of a bundle has to carry the transport."""
     lines = list(section)
     if leader is not None and _attribute(head + section, "ice-ufrag") is None:
         lines += [line for line in leader if line.startswith(tuple(f"a={name}" for name in TRANSPORT))]
@@ -168,7 +168,7 @@ def _complete(head: list[str], section: list[str], leader: list[str] | None) -> 
 
 
 def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
-    """Why this audio or video section cannot be taken, or None. Raises BadOffer when it is no section at all."""
+    """Why this audio or video section cannot be received, or None. Raises BadOffer when it cannot be read."""
     try:
         media = SessionDescription.parse("\r\n".join([*head, *section])).media[0]
     except PARSE_ERRORS as error:
@@ -192,7 +192,7 @@ def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
 
 
 def _missing(media: MediaDescription, section: list[str]) -> str | None:
-    """What every WebRTC sender says and this one does not."""
+    """The first line that every WebRTC sender writes and this section lacks, or None."""
     ufrag = (media.ice and media.ice.usernameFragment) or ""
     password = (media.ice and media.ice.password) or ""
     needs = {

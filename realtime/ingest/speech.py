@@ -1,8 +1,8 @@
 """Where speech begins and ends, and the sound of it.
 
-The segmenter sees decisions, never sound, so it is tested without any. The cutter beside it makes 30-ms frames of the
-sound, asks the detector, and cuts the stretches out. A stretch is known to be over `hangover_ms` after its last voiced
-frame; that is the only waiting between the end of speech and the start of its analysis.
+The segmenter works on decisions, one per 30-ms frame, and never on sound. The cutter splits the sound into frames, asks
+the voice detector about each, and cuts the segments out. A segment is known to have ended `hangover_ms` after its last
+voiced frame. That is the only wait between the end of speech and the start of its analysis.
 """
 
 from __future__ import annotations
@@ -56,20 +56,21 @@ class SpeechSettings:
 
 
 SO_FAR_MS = 2013
-"Open speech is handed on each 2 s, as long as the audio tower's chunks, and half a spectrum's window after them."
+"""Speech that goes on is passed on each 2 s, so that it can be encoded ahead: the length of the audio tower's chunks,
+and half a spectrum's window more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
     frame: int
-    "First frame of the stretch, padding included."
+    "First frame of the segment, padding included."
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     first: int
     end: int
-    "One past the last frame of the stretch, padding included."
+    "One past the last frame of the segment, padding included."
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,15 @@ class SoFar:
     first: int
     end: int
     paused: bool
-    "`Ended(first, end)` follows unless a voice does."
+    "Whether there is a pause. If no voice follows, `Ended(first, end)` does."
 
 
 class Segmenter:
-    """Stretches of speech from one decision per frame, with hysteresis. Frames are numbered from 0.
+    """Finds segments of speech from one decision per frame, with hysteresis. Frames are numbered from 0.
 
-    Silent until enough of the onset look-back is voiced; then a candidate, until it holds `MIN_SPEECH_MS` of voice and
-    is announced, or the hangover passes and it is forgotten; then speech, until the hangover passes or it is too long.
+    A candidate begins when enough of the last `ONSET_MS` is voiced. It becomes speech, and is announced, when it holds
+    `MIN_SPEECH_MS` of voice; it is dropped when the hangover passes first. Speech ends when the hangover passes or when
+    it is too long.
     """
 
     def __init__(self, settings: SpeechSettings) -> None:
@@ -94,16 +96,16 @@ class Segmenter:
         self._ring: deque[bool] = deque(maxlen=max(self._n_onset, self._n_hangover))
         self._n_frames = 0
         self._floor = 0
-        "No stretch begins before this frame: the end of the one before."
+        "No segment begins before this frame, the end of the one before."
         self._first: int | None = None
         "First voiced frame of the candidate or of the speech."
         self._began: int | None = None
-        "First frame of the announced stretch, padding included; None while silent or a candidate."
+        "First frame of the announced segment, padding included. None while there is silence or a candidate."
         self._n_voiced = 0
         self._last_voiced = 0
 
     def push(self, voiced: bool) -> tuple[Began | Ended, ...]:
-        """What the next frame's decision settles: nothing mostly; an end and a beginning when a stretch is cut."""
+        """Take the decision on the next frame. Mostly returns nothing; an end when speech ends or is cut."""
         self._ring.append(voiced)
         self._n_frames += 1
         if voiced:
@@ -121,7 +123,7 @@ class Segmenter:
         return ()
 
     def so_far(self) -> SoFar | None:
-        """The open stretch, when it has just paused for as long as the padding, or has just gone on for another 2 s."""
+        """The open segment, when it has just paused for as long as the padding, or gone on for another 2 s."""
         if self._began is None:
             return None
         if 0 < self._n_frames - (self._last_voiced + 1) == self._n_after:
@@ -130,7 +132,7 @@ class Segmenter:
         return SoFar(self._began, self._n_frames, paused=False) if n_parts[0] > n_parts[1] else None
 
     def flush(self) -> tuple[Ended, ...]:
-        """End an open stretch here: the hangover has passed, or no more sound follows."""
+        """End the open segment here, because the hangover has passed or no more sound follows."""
         began, self._first, self._began = self._began, None, None
         if began is None:
             return ()
@@ -146,7 +148,7 @@ class Segmenter:
         self._n_voiced = sum(recent)
 
     def _cut(self) -> tuple[Ended, ...]:
-        # What follows is a candidate again: if the person stops right here, no stretch of silence is announced.
+        # What follows is a candidate again: if the person stops here, no segment of silence is announced.
         assert self._began is not None
         cut = Ended(self._began, self._n_frames)
         self._floor = self._first = self._n_frames
@@ -165,10 +167,10 @@ def _frames(ms: int) -> int:
 
 
 class SpeechCutter:
-    """Cuts speech out of one track's sound: chunks of any length in, edges and segments with their media times out."""
+    """Cuts speech out of one track: chunks of any length in, starts and segments of speech out."""
 
     TOLERANCE_S = 0.03
-    "Stamps may be off by this much (coarse time bases, jitter) before samples are added or dropped to follow them."
+    "Seconds by which stamps may be off (coarse time bases, jitter) before samples are added or dropped."
 
     def __init__(self, settings: SpeechSettings) -> None:
         self._settings = settings
@@ -181,15 +183,15 @@ class SpeechCutter:
         self._origin_s: float | None = None
         self._n_frames = 0
         self.n_filled_gaps = 0
-        "Holes in the stamps (lost packets) that were filled with silence."
+        "Gaps in the stamps (lost packets) that were filled with silence."
         self.n_resets = 0
-        "Holes too long to fill, where the stretch was ended and counting began anew."
+        "Gaps too long to fill. The open segment ended there, and counting began anew."
         self.n_overlaps = 0
-        "Chunks that began before their forerunner ended, and lost the part that was there already."
+        "Chunks that began before the one before had ended; the overlap was dropped."
 
     @property
     def heard_s(self) -> float:
-        """Media time the detector has decided up to. While `push` is iterated: when its last item became known."""
+        """Media time up to which the detector has decided. While `push` is iterated: when its item became known."""
         return (self._origin_s or 0.0) + self._n_frames * FRAME_S
 
     @property
@@ -198,7 +200,7 @@ class SpeechCutter:
         return self._detector.n_silent * FRAME_S
 
     def push(self, chunk: AudioChunk) -> Iterator[SpeechStarted | SpeechSegment | SpeechSoFar]:
-        """What the chunk settles, in order. The work is done as the result is iterated."""
+        """Take a chunk, and yield what it settles, in order. The work is done while the result is iterated."""
         samples_N = chunk.samples_N
         if self._origin_s is None:
             self._origin_s = chunk.start_s
@@ -226,7 +228,7 @@ class SpeechCutter:
                 yield SpeechSoFar(self._segment(Ended(so_far.first, so_far.end)), so_far.paused)
 
     def flush(self) -> Iterator[SpeechSegment]:
-        """End an open stretch: no sound follows, or none that joins. Starts anew afterwards."""
+        """End the open segment, because no sound follows or there is a long gap. Counting starts anew."""
         ended = [self._segment(stretch) for stretch in self._segmenter.flush()]
         self._segmenter = Segmenter(self._settings)
         self._kept.clear()

@@ -1,9 +1,8 @@
-"""Frame clocks of live sessions, kept apart: frames of several cameras come to the model one after the other.
+"""Spreads the sampling times of live sessions, so that their frames reach the model one after the other.
 
-Everybody's frames are sampled once a period, from the moment the session's media began. People who come at the same
-time (a meeting, a class, a server that is back) would have all their frames looked at in the same moment, and wait for
-each other while the rest of the second is idle. So a session that joins gets its moment in the middle of the widest
-gap that those before it have left. The first has its own as it came: phase 0.
+Each session samples one frame a period, counted from the beginning of its media. Sessions that begin together (a
+meeting, a class, a server that is back) would all sample at the same moment, and wait for each other while the rest of
+the second is idle. So a new session samples in the middle of the widest gap between the others. The first has phase 0.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from realtime.ingest.sampler import SAMPLE_PERIOD_S
 
 
 class Stagger:
-    """Of one server; all times are wall time of one clock."""
+    """The sampling times of one server's sessions. All times are wall time of one clock."""
 
     def __init__(self, period_s: float = SAMPLE_PERIOD_S) -> None:
         self._period_s = period_s
         self._moments_s: dict[object, float] = {}
-        "When, within a period, each one's frames are sampled."
+        "When within a period each one's frames are sampled."
 
     def join(self, who: object, *, zero_s: float) -> float:
         """`who`'s media begins at `zero_s`. Returns the phase, 0 to one period, of its frame clock."""
@@ -34,5 +33,5 @@ class Stagger:
         return (moment_s - begins_s) % self._period_s
 
     def leave(self, who: object) -> None:
-        """May be called more than once, and by those who never joined."""
+        """Free the place of `who`. It may be called more than once, and for those who never joined."""
         self._moments_s.pop(who, None)

@@ -1,9 +1,9 @@
-"""Is there a voice in this 30 ms? WebRTC's detector, with two weaknesses of it mended.
+"""Decides whether there is a voice in 30 ms of sound, with WebRTC's detector and two corrections.
 
-It is deaf to quiet voices: of 150 RAVDESS sentences, half of them below −37 dB, it misses 13. Hearing everything 12 dB
-louder it misses one; 18 dB louder it takes CREMA-D's room for speech. And it takes steady noise for speech once that is
-loud enough, so a frame must also rise above what is quiet in the last seconds. Levels are measured after pre-emphasis:
-rumble falls away, and steady noise of any colour hardly fluctuates.
+The detector misses quiet voices: of 150 RAVDESS sentences, half of them below −37 dB, it misses 13. When everything is
+12 dB louder it misses one; at 18 dB it takes CREMA-D's room for speech. It also takes steady noise for speech once that
+is loud enough, so a frame must rise above the quiet part of the last seconds as well. Levels are measured after
+pre-emphasis, which removes rumble; steady noise of any colour hardly fluctuates then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FRAME_SAMPLES = SAMPLE_RATE_HZ * FRAME_MS // 1000
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ  # 0.030, the longest frame the detector takes
 
 DIGITAL_SILENCE = 1.5 / 32768
-"A peak below two steps of 16-bit sound is no microphone, however quiet the room."
+"A peak below two steps of 16-bit sound comes from no microphone, however quiet the room is."
 PRE_EMPHASIS = 0.95
 GAIN = 10 ** (12.0 / 20)
 "How much louder than it is the detector hears the sound: 12 dB."
@@ -29,24 +29,24 @@ FLOOR = 10 ** (-75.0 / 20)
 OVER_NOISE = 1.35
 "Speech exceeds what is quiet in the last seconds by this factor (RMS after pre-emphasis)."
 N_LOOK_BACK = round(5.0 / FRAME_S)
-"Frames whose quiet tenth stands for the noise of the room; people pause for breath within them."
+"Frames whose quietest tenth is taken as the noise of the room. People pause for breath within them."
 N_WARM_UP = round(1.0 / FRAME_S)
-"Frames heard before the room is known; until then every level passes, as the first word may come at once."
+"Frames needed to know the room. Until then every level passes, because the first word may come at once."
 
 
 class VoiceDetector:
-    """One track's detector; it learns the room's noise as it goes."""
+    """The detector of one track. It learns the noise of the room as it goes."""
 
     def __init__(self, *, aggressiveness: int) -> None:
         self._vad = webrtcvad.Vad(aggressiveness)
         self._levels: deque[float] = deque(maxlen=N_LOOK_BACK)
         self.n_silent = 0
-        "Frames of digital silence up to now, in a row."
+        "Frames of digital silence in a row, up to now."
 
     def is_voiced(self, frame_F: Float32) -> bool:
-        """Decide on the next frame of exactly `FRAME_SAMPLES` samples."""
+        """Whether the next frame, of exactly `FRAME_SAMPLES` samples, holds a voice."""
         if float(np.abs(frame_F).max()) <= DIGITAL_SILENCE:
-            # Not the room's noise: lost packets and muted microphones are silent too.
+            # Not counted as the room's noise: lost packets and muted microphones are silent too.
             self.n_silent += 1
             return False
         self.n_silent = 0
@@ -60,5 +60,5 @@ class VoiceDetector:
     def _noise(self) -> float:
         if len(self._levels) < N_WARM_UP:
             return 0.0
-        # The tenth, not the least: the first frames of a decoder are quieter than the room.
+        # The tenth and not the minimum, because the first frames of a decoder are quieter than the room.
         return sorted(self._levels)[len(self._levels) // 10]

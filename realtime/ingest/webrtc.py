@@ -1,4 +1,4 @@
-"""A WebRTC peer that sends its camera and microphone: answers its WHIP offer and drains its tracks.
+"""A WebRTC peer that sends its camera and microphone: answers the WHIP offer and receives the tracks.
 
     track ─► drain (every frame, at full rate) ─► sampler, or resampler and speech cutter ─► outbox ─► items
 
@@ -54,9 +54,9 @@ from realtime.records import (
 logger = logging.getLogger(__name__)
 
 CHECK_S = 0.25
-"Time between two looks at whether the peer is still there."
+"Seconds between two checks whether the peer is still there."
 CLOSE_S = 3.0
-"Longest we wait for aiortc to say goodbye."
+"Seconds that closing a connection may take."
 OUTBOX_ITEMS = 32
 "Items that may wait for the consumer."
 
@@ -65,7 +65,7 @@ PEER_LEFT, PEER_LOST, NO_PATH, NO_MEDIA = "peer left", "peer lost", "no path", "
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """A sampled frame as it was decoded; it is converted by whoever takes it out of the outbox."""
+    """A sampled frame as it was decoded. It is converted to RGB when it leaves the outbox."""
 
     at_s: float
     frame: av.VideoFrame
@@ -77,11 +77,11 @@ Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick | I
 async def answer(
     offer_sdp: str, *, ingest: IngestSettings, speech: SpeechSettings, ice: IceSettings, stagger: Stagger | None = None
 ) -> tuple[str, WebRtcSource]:
-    """The answer to a WHIP offer, candidates included, and the source of what the peer will send.
+    """The answer to a WHIP offer, candidates included, and the source of the peer's media.
 
-    `stagger`: of all sources of this server, so that their frames are not all sampled at the same moment.
+    All sources of a server share one `stagger`, so that their frames are not all sampled at the same moment.
 
-    Raises BadOffer (or NoMediaOffered) with everything freed. The caller iterates the source, or `close`s it.
+    Raises BadOffer (or NoMediaOffered) after freeing everything. The caller iterates the source, or `close`s it.
     """
     offer = narrow(offer_sdp)
     peer = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice)))
@@ -90,7 +90,7 @@ async def answer(
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
         source = WebRtcSource(peer, tracks, ingest, speech, offer.candidate_kinds, stagger=stagger)
-        # Gathers all candidates first: WHIP clients need no trickle.
+        # This gathers all candidates first, because WHIP clients need no trickle ICE.
         await peer.setLocalDescription(await peer.createAnswer())
     except BaseException as error:
         await (source.close() if source else close_peer(peer))
@@ -101,10 +101,10 @@ async def answer(
 
 
 async def close_peer(peer: RTCPeerConnection) -> None:
-    """Close a connection that may still be on its way up, with every task it has begun.
+    """Close a connection that may still be connecting, and end every task it has begun.
 
-    aiortc 1.16 goes on connecting in a task of its own that `close` does not know: where the path is found at this very
-    moment, consent checks and receivers start on a connection that is closed already, and never end.
+    aiortc 1.16 connects in a task of its own, which `close` does not know. If a path is found at this very moment,
+    consent checks and receivers start on a connection that is closed already, and never end.
     """
     connecting = [task for task in asyncio.all_tasks() if _connects(task, peer)]
     for task in connecting:
@@ -125,7 +125,7 @@ def _connects(task: asyncio.Task[object], peer: RTCPeerConnection) -> bool:
 
 
 class WebRtcSource:
-    """One peer, from the answer to its last packet."""
+    """The media of one peer, from the answer to its last packet."""
 
     live = True
 
@@ -151,11 +151,11 @@ class WebRtcSource:
         self._cutter = SpeechCutter(speech)
         self._outbox = _Outbox(OUTBOX_ITEMS)
         self.clocks = {kind: ArrivalClock() for kind in tracks}
-        "Media clock of each track, with how late it is."
+        "The media clock of each track."
         self.n_frames = 0
         "Pictures decoded, sampled or not."
         self._offered = offered
-        "Kinds of addresses in the offer, with their number; never the addresses."
+        "How many addresses of which kind the offer has, for the log; never the addresses."
         self._closing: asyncio.Task[None] | None = None
         self._life = asyncio.create_task(self._live(tracks), name="webrtc peer")
 
@@ -192,7 +192,7 @@ class WebRtcSource:
             await self.close()
 
     async def close(self) -> None:
-        """Free the connection and end every task; may be called at any time, and more than once."""
+        """Free the connection and end every task. It may be called at any time, and more than once."""
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(), name="webrtc close")
         await asyncio.shield(self._closing)
@@ -214,7 +214,7 @@ class WebRtcSource:
         )
 
     async def _live(self, tracks: dict[str, MediaStreamTrack]) -> str:
-        """Drains the tracks and watches over them; returns why it ended."""
+        """Receive the tracks until the peer is gone, and return why it ended."""
         drain = {"audio": self._drain_audio, "video": self._drain_video}
         drains = [asyncio.create_task(drain[kind](track), name=f"webrtc {kind}") for kind, track in tracks.items()]
         try:
@@ -247,7 +247,7 @@ class WebRtcSource:
             silent_s = self._now_s() - self._heard_from_s
             if self._first_s is None and silent_s > self._ingest.connect_s:
                 return NO_MEDIA if self._peer.connectionState == "connected" else NO_PATH
-            # The state alone says "connected" for half a minute after a browser was killed.
+            # The connection's state stays "connected" for half a minute after a browser was killed.
             if self._first_s is not None and silent_s > self._ingest.peer_silent_s:
                 return PEER_LOST
 
@@ -274,7 +274,7 @@ class WebRtcSource:
             self._tick(self._cutter.heard_s)
 
     def _place(self, stamp_s: float, kind: str) -> float:
-        """When a frame that arrives now is, on the clock that both tracks share."""
+        """The media time of a frame that arrives now, on the clock that both tracks share."""
         now_s = self._now_s()
         self._heard_from_s = now_s
         if self._first_s is None:
@@ -288,7 +288,7 @@ class WebRtcSource:
 
 
 async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
-    """Decoded frames with the stamp the sender gave them, in seconds, until the track ends."""
+    """Decoded frames with the sender's stamps in seconds, until the track ends."""
     with suppress(MediaStreamError):
         while True:
             frame = await track.recv()
@@ -297,7 +297,7 @@ async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
 
 
 def _servers(ice: IceSettings) -> list[RTCIceServer]:
-    # Always given: left out, aiortc asks a public STUN server.
+    # Given even when it is empty: without the list aiortc asks a public STUN server.
     return [
         RTCIceServer(server.url, username=server.username or None, credential=server.credential or None)
         for server in ice_servers(ice)
@@ -321,7 +321,7 @@ class _Outbox(AsyncIterator[Waiting]):
         self._changed.set()
 
     def close(self) -> None:
-        """No more is put; what waits can still be taken."""
+        """Accept no more items. Those that wait can still be taken."""
         self._closed = True
         self._changed.set()
 

@@ -1,1 +1,1 @@
-"""What the program says about itself: metrics, logs, traces, memory."""
+"""Metrics, logs, traces and memory of the program."""

@@ -1,6 +1,6 @@
 """Log lines, for people or for programs. Counts and durations only: no words, no faces, no feelings.
 
-With `server.log = "json"` a line that belongs to a session names it in a field, by the first eight letters of its id.
+With `server.log = "json"` a line that belongs to a session has the first eight letters of the session's id in a field.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Literal
 Form = Literal["text", "json"]
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 TALKATIVE = ("aioice", "aiortc", "uvicorn", "websockets", "httpx")
-"Libraries that log peers' addresses, or paths with session ids in them, below warnings."
+"Libraries that log peers' addresses, or paths with session ids, at levels below warning."
 
 session: ContextVar[str] = ContextVar("session", default="")
-"Of the task that logs; tasks begun by a session's inherit it."
+"The session of the task that logs. Tasks that a session's task begins inherit it."
 
 
 class JsonLines(logging.Formatter):
-    """One object a line, as log collectors take it."""
+    """Formats a record as one JSON object a line, for log collectors."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -39,7 +39,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: int, form: Form = "text") -> None:
-    """To the standard error. May be called again for another form."""
+    """Log to the standard error. It may be called again for another form."""
     logging.basicConfig(level=level, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(TEXT))
@@ -48,6 +48,6 @@ def configure(level: int, form: Form = "text") -> None:
 
 
 def form() -> Form:
-    """How this process logs, for another that shall do likewise."""
+    """The form in which this process logs, for a process that it starts."""
     formatters = [handler.formatter for handler in logging.getLogger().handlers]
     return "json" if any(isinstance(formatter, JsonLines) for formatter in formatters) else "text"

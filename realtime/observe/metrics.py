@@ -16,16 +16,16 @@ TOKEN_BUCKETS_PER_S = (5, 10, 20, 40, 80, 120, 160, 240, 320, 480, 640, 960)
 
 
 def rss_mb() -> float:
-    """Memory of this process."""
+    """Resident memory of this process, in MB."""
     statm = Path("/proc/self/statm")
     if statm.is_file():
         return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
-    # Elsewhere only the highest so far is known; macOS counts in bytes.
+    # Elsewhere only the peak is known. macOS counts it in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def device_mb() -> Mapping[str, float]:
-    """Memory of the GPU that torch computes on here: used by anybody, and all there is. Empty where none is in use."""
+    """Memory of the GPU that torch uses, in MB: used by any process, and total. Empty if torch uses none."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
@@ -34,7 +34,7 @@ def device_mb() -> Mapping[str, float]:
 
 
 class Metrics:
-    """One registry each, so that several servers can live in one process."""
+    """The metrics of one server. Each has a registry of its own, so that several servers can run in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -107,7 +107,7 @@ class Metrics:
             self.token_rate.observe(n_tokens / (chain_ms / 1000))
 
     def take(self, stats: Mapping[str, float]) -> None:
-        """What an engine says of itself (`Engine.stats`)."""
+        """Take over the figures of an engine (`Engine.stats`)."""
         if "rss_mb" in stats:
             self.model_memory.set(stats["rss_mb"] * 1e6)
         for kind in ("used", "total"):

@@ -6,8 +6,8 @@
               ├─ fast
               └─ reason
 
-Spans tell of stages, durations and counts, and of a session the first eight letters of its id: no words, no faces, no
-feelings, and of an exception its type alone, since what it says may be any of those.
+Spans hold stages, durations, counts, and the first eight letters of a session's id. They hold no words, no faces and no
+feelings, and of an exception only its type, because its message could hold any of those.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _tracer: Tracer | None = None
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something under way; without a tracer it is nothing, and costs nothing."""
+    """A span of a trace. Without a tracer it does nothing and costs nothing."""
 
     inner: OtelSpan | None = None
 
@@ -58,13 +58,13 @@ NOTHING = Span()
 
 
 def begin(name: str, parent: Span = NOTHING, **attributes: str | bool | int | float) -> Span:
-    """Whoever begins a span ends it."""
+    """Begin a span. The caller has to end it."""
     if _tracer is None:
         return NOTHING
     from opentelemetry.context import Context
     from opentelemetry.trace import set_span_in_context
 
-    # Parents are named, never found in the context: a session's tasks outlive what began them.
+    # The parent is passed and not taken from the context, because a session's tasks outlive what began them.
     context = Context() if parent.inner is None else set_span_in_context(parent.inner, Context())
     session = {"session": logs.session.get()} if logs.session.get() else {}
     return Span(_tracer.start_span(name, context, attributes={**session, **attributes}))
@@ -72,7 +72,7 @@ def begin(name: str, parent: Span = NOTHING, **attributes: str | bool | int | fl
 
 @contextmanager
 def span(name: str, parent: Span = NOTHING, **attributes: str | bool | int | float) -> Iterator[Span]:
-    """Ended when left; what is raised in it marks it as failed and is raised on."""
+    """A span that ends with the `with` block. An exception marks it as failed and is raised on."""
     begun = begin(name, parent, **attributes)
     try:
         yield begun

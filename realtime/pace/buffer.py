@@ -1,4 +1,4 @@
-"""The last seconds of evidence, in memory only: what a window is cut from."""
+"""The evidence of the last seconds, in memory only. Windows are cut from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RollingBuffer:
         self.newest_s = 0.0
         "Media time of the newest evidence."
         self.n_frames = 0
-        "Frames taken since the beginning."
+        "Frames added since the beginning."
         self.n_speech = 0
         "Stretches of speech taken since the beginning."
         self.n_crowded_out = 0

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 TAIL_S = 1.0
-"A shorter rest of a recording holds no frame that was not looked at."
+"A shorter rest of a recording holds no frame that no analysis has seen."
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,13 @@ class Due:
     """An analysis that should begin now."""
 
     end_s: float
-    "Media time up to which it looks."
+    "Media time at which its window ends."
     spoken: bool
-    "Whether speech that ended called for it."
+    "Whether it is due because speech ended."
 
 
 class Cadence:
-    """An analysis is due when speech ends, and every `every_s` while nobody speaks."""
+    """Says when an analysis is due: when speech ends, and every `every_s` while nobody speaks."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
@@ -33,7 +33,7 @@ class Cadence:
 
     def speech_ended(self, end_s: float) -> Due:
         self._speaking = False
-        # Speech is cut a little after it ended, so a quiet window may already have gone further.
+        # Speech is cut a little after it ended, so a window of a quiet moment may already end later.
         self._last_s = max(self._last_s, end_s)
         self._n_due += 1
         return Due(end_s, spoken=True)
@@ -42,13 +42,13 @@ class Cadence:
         n_periods = math.floor((at_s - self._last_s) / self._every_s)
         if self._speaking or n_periods < 1:
             return None
-        # After a gap the latest is due, not each one missed.
+        # After a gap only the latest is due, not each one that was missed.
         self._n_due += 1
         self._last_s += n_periods * self._every_s
         return Due(self._last_s, spoken=False)
 
     def finish(self, at_s: float) -> Due | None:
-        """A recording is over at `at_s`: what no analysis has looked at yet is worth one, unless it is a mere tail."""
+        """The last analysis of a recording that ends at `at_s`; None if its rest is shorter than `TAIL_S`."""
         if self._n_due and at_s - self._last_s < TAIL_S:
             return None
         self._n_due += 1

@@ -1,9 +1,9 @@
-"""What a session does without while the machine is too slow, one step after the other, until it is not. Pure.
+"""What a session leaves out while the machine is too slow, step by step, until it keeps up again. Pure.
 
     nothing ─► chains wait ─► no windows in quiet moments ─► every other frame      labels of speech stay to the last
 
-A step down is taken when the lag has been past its mark for half a second, at most one a second; a step back up after
-it was small for three seconds. Each change is told in a `lag` event.
+A step down is taken when the lag has been above its threshold for half a second, and at most one step a second. A step
+back up is taken after the lag was small for three seconds. A `lag` event reports each change.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from realtime.records import Reduced
 
 STEPS: tuple[Reduced, ...] = get_args(Reduced)
 ENTER_S = (0.0, 0.75, 1.5, 2.5)
-"Lag in media seconds at which each step is taken. A frame that waits for another session's is 0.1 s old."
+"Lag in media seconds at which each step is taken. A frame that waits for another session's frame is 0.1 s old."
 PATIENCE_S = 0.5
-"Longer than one late frame, or one long step of another session."
+"Seconds for which the lag must last: longer than one late frame, or one long step of another session."
 LEAVE_S = 0.4
 CALM_S = 3.0
 STEP_EVERY_S = 1.0
 
 
 class Load:
-    """One session's."""
+    """How much one session leaves out at the moment."""
 
     def __init__(self) -> None:
         self._step = 0
@@ -33,7 +33,7 @@ class Load:
 
     @property
     def reduced(self) -> Reduced:
-        """The furthest thing that is done without at the moment."""
+        """The step taken last. It includes those before it."""
         return STEPS[self._step]
 
     @property
@@ -49,7 +49,7 @@ class Load:
         return self._step < 3 or n_offered % 2 == 0
 
     def update(self, lag_s: float, at_s: float) -> bool:
-        """What the lag is at media time `at_s`; whether that changes anything."""
+        """Take the lag at media time `at_s`. Returns whether a step was taken, down or up."""
         if lag_s > LEAVE_S:
             self._calm_since_s = None
         elif self._calm_since_s is None:

@@ -20,9 +20,9 @@ DARK_BELOW = 0.06
 FROZEN_STEP = 2
 "Largest difference of any sampled pixel, of 255, between two pictures that count as the same."
 LEAST_HELD_S, LEAST_VOICED, HELD_BELOW_ST_S = 1.0, 0.3, 3.0
-"Sound of at least this length, voiced for this share, whose pitch moves by fewer semitones a second, is no voice."
+"Sound at least this long, voiced for this share, whose pitch moves by fewer semitones a second, is no voice."
 GRID = 16
-"Every so many pixels of a picture are compared with the one before."
+"Every so many pixels, in each direction, a picture is compared with the one before."
 
 WORDS = {
     "no_video": (
@@ -61,7 +61,7 @@ WORDS = {
         "A voice is heard again.",
     ),
 }
-"Code: what is wrong, what to do, and what is said when it is over."
+"By code: what is wrong, what to do, and the message when it is over."
 
 UNFINISHED = {
     "no path": InputState(
@@ -75,17 +75,17 @@ UNFINISHED = {
         "Check that the camera and the microphone are not held by another program, then start again.",
     ),
 }
-"Why a source ended before it had begun, in its word."
+"By the reason of the source: what to tell when it ended before any media came."
 
 
 def unfinished(reason: str) -> Iterator[InputState]:
-    """What to tell the person when a source ends for `reason`; most endings need no telling."""
+    """The state to report when a source ends for `reason`. Most endings need no report."""
     if reason in UNFINISHED:
         yield UNFINISHED[reason]
 
 
 class _Watched:
-    """One thing that may be wrong: entered once it has lasted, left at once."""
+    """One state. It begins once it has lasted for `after_s`, and is over at once."""
 
     def __init__(self, code: str, after_s: float) -> None:
         self.code = code
@@ -109,12 +109,12 @@ class _Watched:
 
 
 class InputWatch:
-    """Watches one session's input for what is wrong with it."""
+    """Watches the input of one session for states that a person can do something about."""
 
     def __init__(self, *, has_video: bool, has_audio: bool) -> None:
         self._has_video = has_video
         self._has_audio = has_audio
-        # What the offer lacks needs no waiting.
+        # A track that the offer lacks is missing at once.
         self._no_video = _Watched("no_video", AFTER_S if has_video else 0.0)
         self._no_audio = _Watched("no_audio", 0.0)
         self._muted = _Watched("muted", 0.0)
@@ -126,7 +126,7 @@ class InputWatch:
         self._frame_s: float | None = None
 
     def clock(self, at_s: float, *, silent_s: float) -> Iterator[InputState]:
-        # A frame is due every second; the allowance keeps one that is a little late from counting.
+        # A frame is due every second. One that is a little late must not count.
         missing = self._frame_s is None or at_s - self._frame_s > 2.0
         yield from self._no_video.update(missing or not self._has_video, at_s)
         yield from self._no_audio.update(not self._has_audio, at_s)
@@ -136,13 +136,13 @@ class InputWatch:
         self._frame_s = frame.at_s
         sampled = frame.rgb_HW3[::GRID, ::GRID].astype(np.int16)
         before, self._sampled = self._sampled, sampled
-        # A camera's noise survives the codec wherever something moves, so a picture that truly lives differs somewhere.
+        # Where something moves, a camera's noise survives the codec, so a live picture always differs somewhere.
         still = (
             before is not None
             and before.shape == sampled.shape
             and int(np.abs(sampled - before).max(initial=0)) <= FROZEN_STEP
         )
-        # A lens cap is as still as it is dark; the dark is what a person can mend.
+        # A lens cap is still and dark. A person can do something about the dark.
         dark = float(sampled.mean()) / 255 < DARK_BELOW
         yield from self._dark.update(dark, frame.at_s)
         yield from self._frozen.update(still and not dark, frame.at_s)

@@ -7,13 +7,13 @@ from collections import Counter
 from realtime.records import Lag, Reduced
 
 STEP_S = 0.5
-"A smaller change is not worth an event."
+"A smaller change is not reported."
 PERIOD_S = 1.0
-"At most one event in this much media time."
+"Media seconds between two reports."
 
 
 class LagMeter:
-    """Knows what was received and is not answered yet: frames, stretches of speech, windows without a label."""
+    """Counts what was received and is not answered yet: frames, segments of speech, windows without a label."""
 
     def __init__(self) -> None:
         self._waiting: Counter[float] = Counter()
@@ -24,19 +24,19 @@ class LagMeter:
         self._waiting[at_s] += 1
 
     def finished(self, at_s: float) -> None:
-        """What was received with this time was answered, or gave way to something newer."""
+        """An item received with this time was answered, or was dropped for a newer one."""
         self._waiting[at_s] -= 1
         if self._waiting[at_s] <= 0:
             del self._waiting[at_s]
 
     def seconds(self, now_s: float) -> float:
-        """Age of the oldest thing not answered; 0 when there is none."""
+        """Age of the oldest item that is not answered; 0 when there is none."""
         return max(0.0, now_s - min(self._waiting, default=now_s))
 
     def report(
         self, now_s: float, *, skipped_frames: int, skipped_windows: int, reduced: Reduced = "nothing"
     ) -> Lag | None:
-        """The event to publish at media time `now_s`, if one is due. What is done without is told at once."""
+        """The lag to report at media time `now_s`, or None. A change of `reduced` is reported at once."""
         lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
         said = self._said
         unchanged = (

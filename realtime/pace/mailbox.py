@@ -1,4 +1,4 @@
-"""What waits between two stages of a session: one writer at a time, one reader, a bound, a policy and a counter."""
+"""The queue between two stages of a session. It has one writer at a time, one reader, a bound, a policy, a counter."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class Mailbox(AsyncIterator[T]):
-    """Live media cannot wait, so a full mailbox lets its oldest item go and counts it: newest wins.
+    """A bounded queue. When it is full, the oldest item is dropped and counted, because live media cannot wait.
 
-    A recording can: with `waits`, `put` returns once the reader has dealt with the item and nothing is ever skipped.
+    With `waits`, for recordings, `put` returns when the reader has dealt with the item, and nothing is ever dropped.
     """
 
     def __init__(self, bound: int = 1, *, waits: bool = False) -> None:
@@ -25,7 +25,7 @@ class Mailbox(AsyncIterator[T]):
         self._idle = asyncio.Event()
 
     async def put(self, item: T) -> T | None:
-        """Returns the item that had to give way, if one had to."""
+        """Add an item. Returns the item that was dropped for it, if any."""
         gone = None
         if not self._waits and len(self._items) == self._bound:
             gone = self._items.popleft()
@@ -38,14 +38,14 @@ class Mailbox(AsyncIterator[T]):
         return gone
 
     async def settled(self) -> None:
-        """Returns once nothing waits and the reader has dealt with what it took."""
+        """Return when nothing waits and the reader has dealt with what it took."""
         await self._idle.wait()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
-        """The next item; asking for it says that the last has been dealt with."""
+        """The next item. Asking for it means that the last one has been dealt with."""
         if not self._items:
             self._filled.clear()
             self._idle.set()

@@ -1,1 +1,1 @@
-"""What `--record DIR` keeps, and nothing else ever is: sessions whose owner agreed, encrypted, for a while."""
+"""Recording: what `--record DIR` keeps of sessions whose owner agreed, encrypted and for a limited time."""

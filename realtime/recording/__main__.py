@@ -1,4 +1,4 @@
-"""Recordings, for whoever has the key.
+"""Lists, prints, extracts and deletes recordings, for whoever has the key.
 
 python -m realtime.recording new-key FILE                     a key for --record-key
 python -m realtime.recording list   --dir DIR --key FILE      session, when it began, when it ends
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> None:
             try:
                 manifest = vault.manifest(session)
                 print(session, _time(manifest.began_s), _time(manifest.ends_s))
-            # One that cannot be read hides none of the others.
+            # One that cannot be read must not hide the others.
             except BadRecording as error:
                 print(f"realtime: {error}", file=sys.stderr)
     elif options.command == "show":

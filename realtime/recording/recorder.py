@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 CHECK_S = 3_600.0
 WAITING = 64
-"Pictures and stretches of speech that wait for the disk; the oldest gives way, and is counted."
+"Frames and segments of speech that may wait for the disk. When one more comes, the oldest is dropped and counted."
 FINISH_S = 5.0
 
 
 class MediaTap:
-    """A source whose pictures and speech are also kept, as the session gets them: sampled, and cut to speech."""
+    """A source whose frames and segments of speech are also kept for the recorder, as the session gets them."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -68,7 +68,7 @@ class MediaTap:
 
 
 class Recorder:
-    """Holds the tasks that write. `most`: what this server keeps at most, whatever a session agrees to."""
+    """Holds the tasks that write. `most` is what this server keeps at most, whatever a session agrees to."""
 
     def __init__(self, vault: Vault, most: Kept) -> None:
         self.vault = vault
@@ -82,7 +82,7 @@ class Recorder:
         task.add_done_callback(lambda _: self._tasks.pop(log.session, None))
 
     async def delete(self, session_id: str) -> None:
-        """Stop writing and delete what there is. Raises UnknownSession, NotDeleted."""
+        """Stop recording a session and delete its recording. Raises UnknownSession, NotDeleted."""
         if task := self._tasks.get(session_id):
             task.cancel()
             await asyncio.wait([task])
@@ -96,7 +96,7 @@ class Recorder:
         logger.info("the recording of session %s was deleted", session_id[:8])
 
     async def watch(self) -> None:
-        """For ever: delete what has been kept long enough."""
+        """Delete recordings that have been kept long enough, for ever."""
         while True:
             try:
                 n_deleted = await asyncio.to_thread(self.vault.delete_ended)
@@ -108,7 +108,7 @@ class Recorder:
             await asyncio.sleep(CHECK_S)
 
     async def finish(self) -> None:
-        """Wait for the last events of sessions that have just ended."""
+        """Wait until the last events of sessions that have just ended are written."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks.values(), timeout=FINISH_S)
             for task in late:

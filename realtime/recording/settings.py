@@ -1,4 +1,4 @@
-"""Settings of recording. Off unless a folder and a key are given."""
+"""Settings of recording, which is off unless a folder and a key are given."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Adapters that a new session may choose by name, loaded while others go on: `--adapters DIR`, one folder per adapter.
+"""Adapters that a new session may choose by name: `--adapters DIR`, one folder per adapter.
 
-Names are those of DIR's own subfolders and nothing else, so that no caller can name a path. Only safetensors are read,
-by the engine (`engine/models.py`), which may live on another machine: DIR has to lie there, too.
+A name has to be that of a subfolder of DIR, so that no caller can name a path. The engine loads the adapter while other
+sessions go on (`engine/models.py`), and reads safetensors only. It may run on another machine; then DIR has to be there
+as well.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class UnknownAdapter(RealtimeError):
 
 
 class Adapters:
-    """What lies in `folder`; without one, nothing is offered."""
+    """The adapters in `folder`. Without a folder there are none."""
 
     def __init__(self, folder: Path | None) -> None:
         """Raises BadSettings when there is no such folder."""
@@ -32,13 +33,13 @@ class Adapters:
         self._folder = folder
 
     def names(self) -> list[str]:
-        """What is offered now; a folder put there later is offered from then on."""
+        """The names on offer now. A folder that is put there later is offered from then on."""
         if self._folder is None or not self._folder.is_dir():
             return []
         return sorted(path.name for path in self._folder.iterdir() if self._is_adapter(path))
 
     def folder(self, name: str) -> Path:
-        """Of the adapter with that name. Raises UnknownAdapter."""
+        """The folder of the adapter of that name. Raises UnknownAdapter."""
         names = self.names()
         if self._folder is None or name not in names:
             raise UnknownAdapter("There is no such adapter here.", f"Offered: {', '.join(names) or 'none'}.")

@@ -1,7 +1,8 @@
-"""A certificate of one's own, for a home network: browsers open cameras on secure origins only.
+"""Makes a self-signed certificate for a home network, because browsers open cameras on secure origins only.
 
-Nobody vouches for it, so each browser asks once; whoever wants to be sure compares the fingerprint that the server
-prints. It is kept, so that the answer lasts, and renewed when it ends or the machine's addresses change.
+No authority signs it, so each browser asks once. A person who wants to be sure compares the fingerprint that the server
+prints. The certificate is kept, so that browsers do not ask again, and is renewed when it expires or when the machine's
+addresses change.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RENEWED_BEFORE = timedelta(days=14)
 
 
 def own_certificate(folder: Path | None = None, names: frozenset[str] | None = None) -> tuple[Path, Path, str]:
-    """Certificate, key and SHA-256 fingerprint, from `folder` or made anew. Raises BadSettings when it cannot write."""
+    """Certificate, key and SHA-256 fingerprint, kept in `folder` or made now. Raises BadSettings if it cannot write."""
     folder = folder or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "emothinker" / "tls"
     names = names or frozenset(_names())
     certificate, key = folder / "certificate.pem", folder / "key.pem"
@@ -43,7 +44,7 @@ def own_certificate(folder: Path | None = None, names: frozenset[str] | None = N
 
 
 def _kept(certificate: Path, key: Path, names: frozenset[str]) -> x509.Certificate | None:
-    """The one made before, if it still fits."""
+    """The certificate made before, if it still fits."""
     if not (certificate.is_file() and key.is_file()):
         return None
     try:
@@ -67,7 +68,7 @@ def _make(certificate: Path, key: Path, names: frozenset[str]) -> x509.Certifica
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
-        # Clocks at home differ.
+        # The clocks of a home's machines differ.
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + LASTS)
         .add_extension(x509.SubjectAlternativeName([_general(one) for one in sorted(names)]), critical=False)
@@ -76,7 +77,7 @@ def _make(certificate: Path, key: Path, names: frozenset[str]) -> x509.Certifica
         .sign(private, hashes.SHA256())
     )
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    # Nobody else may read it, not even for the moment before its rights are set.
+    # Created with its rights, so that nobody else can read it even for a moment.
     with open(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
         file.write(private.private_bytes(*plain))
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))

@@ -1,4 +1,4 @@
-"""What every request passes: is it meant for this server, and what a browser may do with the answer."""
+"""Checks that each request is meant for this server, and sets what a browser may do with the answer."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # Answers name sessions and live states; the page's own files say otherwise for themselves.
+    # Answers name sessions and live states. The page's own files set another value.
     "Cache-Control": "no-store",
 }
 
 
 class Guard:
-    """Refuses requests that another site or a rebound name brought here, and puts security headers on every answer.
+    """Refuses requests of other sites' pages, and puts security headers on every answer.
 
-    On loopback only loopback names are served: a page elsewhere whose name was pointed at 127.0.0.1 would otherwise
-    speak to us as if it were ours. On any other address the token decides who may in.
+    On loopback only loopback names are served. Otherwise a page elsewhere, whose name was pointed at 127.0.0.1 (DNS
+    rebinding), could talk to this server as if it were its own page. On any other address the token decides.
     """
 
     def __init__(self, app: ASGIApp, *, loopback: bool, rates: Rates) -> None:
@@ -78,7 +78,7 @@ class Guard:
 
 
 def _hostname(host: str) -> str | None:
-    # What is no address at all (`[`, `a:b:c`) is nobody's name.
+    # Not every text is an address (`[`, `a:b:c`).
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:
@@ -111,6 +111,6 @@ def problem(error: RealtimeError) -> Response:
 
 
 def bearer(connection: HTTPConnection | Request) -> str | None:
-    """The token the caller brought, if any."""
+    """The bearer token of the request, if it brings one."""
     kind, _, token = connection.headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else None

@@ -1,4 +1,4 @@
-"""The server as a process: its socket, its certificate, its signals."""
+"""Runs the server as a process: its socket, its certificate, its signals."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from realtime.serve.app import LiveServer
 from realtime.settings import ServerSettings, Settings
 
 HEAD_S = 10.0
-"For the first line and the headers of a request to arrive."
+"Seconds within which the first line and the headers of a request have to arrive."
 MAX_CONNECTIONS = 500
-"Beside those that sessions need."
+"Connections allowed beside those that sessions need."
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,7 +42,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def settle(settings: Settings) -> Settings:
-    """With the token from its file, and a certificate of our own where one is asked for. Raises BadSettings."""
+    """Settings with the token read from its file and a self-signed certificate made, if set so. Raises BadSettings."""
     server = settings.server
     if server.token_file is not None:
         try:
@@ -71,7 +71,7 @@ def settle(settings: Settings) -> Settings:
 
 
 def recorder(record: RecordSettings) -> Recorder | None:
-    """What keeps sessions, where `--record` says so. Raises BadSettings when it could not."""
+    """The recorder, if `--record` is given. Raises BadSettings when it cannot record."""
     if record.dir is None or record.key_file is None:
         return None
     return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
@@ -82,7 +82,7 @@ def check_tls(settings: ServerSettings) -> None:
     if settings.tls_cert is None:
         return
     try:
-        # The password: without one given, an encrypted key would make OpenSSL ask on the terminal.
+        # Without a password an encrypted key would make OpenSSL ask for one on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
     except OSError as error:
         raise BadSettings(
@@ -92,12 +92,12 @@ def check_tls(settings: ServerSettings) -> None:
 
 
 def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
-    """Serves until SIGINT or SIGTERM; the sessions are told before the sockets close."""
+    """A server that runs until SIGINT or SIGTERM. Sessions are closed before the sockets are."""
     tls = settings.server
     config = uvicorn.Config(
         server.app,
         http=_Http,
-        # One that is refused costs less than one that waits; each session needs two.
+        # A refused connection costs less than one that waits. Each session needs two.
         limit_concurrency=tls.max_sessions * 2 + MAX_CONNECTIONS,
         ssl_certfile=tls.tls_cert,
         ssl_keyfile=tls.tls_key,
@@ -114,7 +114,7 @@ def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
 
 
 class _Http(H11Protocol):
-    """Closes connections whose request does not arrive; uvicorn itself waits for ever for the end of a head."""
+    """Closes connections whose request does not arrive. uvicorn itself waits for the end of a head for ever."""
 
     _waiting: asyncio.TimerHandle | None = None
 
@@ -130,7 +130,7 @@ class _Http(H11Protocol):
         if self._waiting is None and self._idle:
             self._expect()
         super().data_received(data)
-        # Where it became a WebSocket, this protocol has no more to say.
+        # After an upgrade to WebSocket another protocol takes over.
         if not self._idle or self.transport.get_protocol() is not self:
             self._arrived()
 
@@ -154,7 +154,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # Uvicorn's own raises the signal once more when all is done, and being asked to stop is no failure.
+        # uvicorn's own version raises the signal again at the end, which would look like a failure.
         loop = asyncio.get_running_loop()
         signals = (signal.SIGINT, signal.SIGTERM)
         for number in signals:
@@ -166,6 +166,6 @@ class _Uvicorn(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Before uvicorn closes the WebSockets, so that readers get the last events.
+        # This happens before uvicorn closes the WebSockets, so that readers get the last events.
         await self._live.drain()
         await super().shutdown(sockets)

@@ -15,7 +15,7 @@ WEB = Path(__file__).parents[1] / "web_dist"
 
 
 class Page(StaticFiles):
-    """The built page. Its assets carry a hash in their names and may be kept for ever; the page is asked for anew."""
+    """Serves the built page. Assets have a hash in their names and may be cached for ever; the page is revalidated."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -1,4 +1,4 @@
-"""How much one address may ask for: a bucket of requests each, refilled at a steady rate."""
+"""Limits the requests of one address, with a token bucket for each."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Callable
 from realtime.errors import TooMany
 
 MAX_ADDRESSES = 10_000
-"Remembered at once; whoever was quiet for longest is forgotten first, which does them no harm."
+"Addresses remembered at once. The one that was quiet for longest is forgotten first, which does it no harm."
 
 
 class Rates:
-    """`burst` requests at once, then `per_s`."""
+    """Allows each address `burst` requests at once, then `per_s` a second."""
 
     def __init__(self, *, per_s: float, burst: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self._per_s = per_s
         self._burst = burst
         self._now_s = now_s
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        "Requests left, and when that was so."
+        "Of each address: how many requests were left, and when."
 
     def take(self, address: str) -> None:
-        """Raises TooMany, which costs nothing more."""
+        """Count a request. Raises TooMany if none is left; a refused request is not counted."""
         left = self._refilled(address)
         if left < 1:
             retry_after_s = math.ceil((1 - left) / self._per_s)
@@ -35,7 +35,7 @@ class Rates:
         self.charge(address, 1)
 
     def charge(self, address: str, cost: float) -> None:
-        """Count something that has happened; the debt has a limit, so that nobody is locked out for long."""
+        """Count `cost` requests more. The debt has a limit, so that nobody is locked out for long."""
         left = max(self._refilled(address) - cost, -self._burst)
         key = _network(address)
         self._left[key] = (left, self._now_s())
@@ -49,7 +49,7 @@ class Rates:
 
 
 def _network(address: str) -> str:
-    """Who has one IPv6 address has 2⁶⁴ of them."""
+    """The key of an address. IPv6 addresses count by /64, because whoever has one address has 2⁶⁴ of them."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""The event sockets of a server: how many may follow a session, and what becomes of one that takes nothing."""
+"""The event sockets of a server: how many may follow a session, and when one is disconnected."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from realtime.session import Session
 logger = logging.getLogger(__name__)
 
 LAST_WORDS_S = 1.0
-"For readers to take a session's last events before their sockets close."
+"Seconds that readers get to take a session's last events before their sockets close."
 MAX_READERS = 64
 "Event sockets per session: a page, its reconnects, and a few watchers."
 MAX_WORDS = 16
-"Messages from a reader before it is cut off."
+"Messages that a reader may send before it is disconnected."
 
 
 class Readers:
-    """Of all sessions. A reader that is slow or talks is cut off, and delays nobody else."""
+    """The readers of all sessions. A reader that is slow, or sends messages, is disconnected and delays nobody else."""
 
     def __init__(self, metrics: Metrics, *, patience_s: float) -> None:
-        """`patience_s`: how long one may take nothing."""
+        """A reader that takes nothing for `patience_s` is disconnected."""
         self._metrics = metrics
         self._patience_s = patience_s
         self._n_readers: dict[str, int] = {}
@@ -36,12 +36,12 @@ class Readers:
         self._unread.set()
 
     def admit(self, session: Session) -> None:
-        """Raises ServerFull when as many follow it as may."""
+        """Raise ServerFull if the session has as many readers as it may."""
         if self._n_readers.get(session.id, 0) >= MAX_READERS:
             raise ServerFull(f"{MAX_READERS} readers follow this session already.", "Close one of them.")
 
     async def follow(self, socket: WebSocket, session: Session, after: int) -> None:
-        """Send the session's events after that one, until either has gone."""
+        """Send the session's events after number `after`, until the session ends or the reader has gone."""
         await socket.accept()
         self._n_readers[session.id] = self._n_readers.get(session.id, 0) + 1
         self._unread.clear()
@@ -62,7 +62,7 @@ class Readers:
                 self._unread.set()
 
     async def finish(self) -> None:
-        """Wait for whoever still reads, but not for long."""
+        """Wait for the remaining readers, for at most `LAST_WORDS_S`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._unread.wait()
@@ -82,14 +82,14 @@ class Readers:
             async with asyncio.timeout(1.0):
                 await socket.close(code, reason)
         except (TimeoutError, WebSocketDisconnect):
-            # Whoever takes nothing does not take the farewell either; leaving the handler cuts the line.
+            # A reader that takes nothing does not take the closing frame either. Leaving the handler disconnects it.
             logger.info("a reader was cut off")
 
 
 async def _until_gone(socket: WebSocket) -> None:
-    """Reads, so that a reader that leaves is noticed. What it says has no meaning and is dropped.
+    """Return when the reader leaves. Its messages mean nothing and are dropped.
 
-    One that goes on talking has no meaning either: reading it would cost the loop that serves the others.
+    After `MAX_WORDS` messages it is disconnected: reading them would cost the loop that serves the others.
     """
     for _ in range(MAX_WORDS):
         if (await socket.receive())["type"] == "websocket.disconnect":

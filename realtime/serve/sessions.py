@@ -22,7 +22,7 @@ WATCH_S = 1.0
 
 
 class Sessions:
-    """Holds every session's task. A session that has ended can be read for `linger_s` more, then it is forgotten."""
+    """Holds the task of every session. A session that has ended can be read for `linger_s`, then it is forgotten."""
 
     def __init__(
         self, *, engine: Engine, settings: Settings, metrics: Metrics, now_s: Callable[[], float] = time.monotonic
@@ -45,10 +45,10 @@ class Sessions:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Keeps a place while an offer is being answered.
+        """Reserve a place while an offer is being answered.
 
-        Raises ServerFull when every place is taken, ServerBusy while the sessions there are have more than the machine
-        can do, ServerStopping.
+        Raises ServerFull when every place is taken, ServerBusy while the machine is behind with the open sessions, and
+        ServerStopping.
         """
         self._admit()
         self._n_reserved += 1
@@ -73,7 +73,7 @@ class Sessions:
             raise ServerBusy(busy, hint, retry_after_s=retry_after_s)
 
     def start(self, source: Source, model: ModelInfo | None = None) -> Session:
-        """Run a session over `source` until one of them ends, with the server's own model or another one."""
+        """Run a session over `source` until either ends. `model` is another model than the server's own."""
         session = Session(
             source=source,
             engine=self._engine,
@@ -94,13 +94,13 @@ class Sessions:
         return session
 
     async def stop(self, session_id: str, reason: str) -> None:
-        """End it and wait until everything it held is free. Raises UnknownSession."""
+        """End a session and wait until everything it held is free. Raises UnknownSession."""
         self.get(session_id).stop(reason)
         if task := self._tasks.get(session_id):
             await asyncio.wait([task])
 
     async def stop_all(self, reason: str, *, finish_within_s: float = 0.0) -> None:
-        """No session is taken any more; those there are may finish what they have received."""
+        """Take no more sessions, and end the open ones, which may finish what they have received."""
         self._stopping = True
         for session in self.open:
             session.stop(reason, finish_within_s=finish_within_s)
@@ -112,7 +112,7 @@ class Sessions:
         return self._stopping
 
     async def watch(self) -> None:
-        """For ever: ends sessions that have had their time, or that nobody follows, and returns their memory."""
+        """End sessions that are too long or that nobody reads, and give their memory back to the system, for ever."""
         read_s: dict[str, float] = {}
         n_trimmed = 0
         while True:
@@ -141,7 +141,7 @@ class Sessions:
             await session.run()
         except RealtimeError as error:
             logger.info("session %s failed: %s", session.id[:8], error.code)
-        # One session's bug is not the others': the group they share would end with it.
+        # A bug in one session must not end the others, which share its task group.
         except Exception:
             logger.exception("session %s broke", session.id[:8])
         finally:

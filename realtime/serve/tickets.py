@@ -1,11 +1,11 @@
-"""Who may read a session's events: whoever opened it, by tickets that are good for one socket.
+"""Tickets for event sockets. Whoever opened a session may read its events; a ticket is good for one socket.
 
     POST /whip                      201, Session-Secret: SECRET
     POST /sessions/{id}/tickets     Authorization: Bearer SECRET ─► {"ticket": …, "expires_in_s": 30}
     WS   /sessions/{id}/events?after=SEQ&ticket=TICKET
 
-A browser can put nothing but an address into a WebSocket's request, and addresses end up in logs, histories and
-proxies; so what stands there is worthless a moment later. The secret itself travels in headers only.
+A browser can put nothing but an address into the request for a WebSocket, and addresses end up in logs, histories and
+proxies. So an address holds a ticket, which is worthless a moment later. The secret itself is sent in headers only.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from collections.abc import Callable
 from realtime.recording.settings import Kept
 
 TICKET_S = 30.0
-"Time to open the socket."
+"Seconds within which the socket has to be opened."
 MAX_TICKETS = 16
-"Unused ones per session; the oldest gives way."
+"Unused tickets of one session. The oldest is dropped for another one."
 
 
 class Opener:
-    """What the server remembers of whoever opened one session: the secret, and the tickets not yet used."""
+    """What the server knows about whoever opened a session: the secret, and the tickets that are not used yet."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic, kept: Kept | None = None) -> None:
         self.kept = kept
         "What is recorded of the session."
         self.secret = secrets.token_urlsafe(24)
-        "Given out once, with the answer to the offer."
+        "Sent once, with the answer to the offer."
         self._now_s = now_s
         self._expires_s: dict[bytes, float] = {}
-        "By digest, oldest first: finding one takes the same time however much of a guess is right."
+        "By digest, oldest first. Looking one up takes the same time however much of a guess is right."
 
     def is_holder(self, given: str | None) -> bool:
         return given is not None and hmac.compare_digest(given.encode(), self.secret.encode())
@@ -47,7 +47,7 @@ class Opener:
         return ticket
 
     def admits(self, ticket: str) -> bool:
-        """Whether that ticket was good; it no longer is."""
+        """Whether the ticket is good. It is used up now."""
         return self._expires_s.pop(_digest(ticket), 0.0) > self._now_s()
 
 
