@@ -9,6 +9,7 @@ import contextlib
 import functools
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -19,20 +20,27 @@ from realtime.evidence.tracks import Tracks, iou
 from realtime.records import Box, Face, Float32, UInt8
 
 TILE_SIDE = 0.75
-"Side of the squares searched when the whole frame shows nobody, in units of its shorter side."
+"Side of the squares in which far faces are searched for, in units of the frame's shorter side."
+FAR_EVERY_S = 3.0
+"""How often all tiles are searched while somebody is in view. Six tiles of a 720p frame cost 35 ms on two cores, too
+much for every frame; in between, each far face that is known is looked for in one tile."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 MAX_FACES = 5
 "Most faces per frame, biggest first. Faces further back are left out."
 MIN_SCORE = 0.5
 "Detections below this are dropped."
-MIN_SCORE_IN_TILES = 0.6
+MIN_SCORE_IN_TILES = 0.65
 "The same inside tiles, where face-like textures such as clouds are magnified too."
+FAR_FACE = 0.16
+"Height of a far face at most, in units of the frame's shorter side. Above it the whole frame shows it well."
 MARGIN = 0.35
 "Width of the plain grey margin around a frame that a face may fill, in frame sizes. Detectors need a head's outline."
 MIN_SCORE_WITHOUT_MESH = 0.8
 "The same for a box on which no mesh fits: it is often a face-like thing in the background."
 SAME_FACE_IOU = 0.4
 "Boxes that overlap more than this are one face seen twice."
+SAME_FACE_COVERED = 0.5
+"The same for a box from a tile, whose border may cut a face: the share of the smaller box that lies in the other."
 CROP_SCALE = 2.0
 "Side of the square the mesh is fitted in, in units of the longer side of the detected box."
 CROP_PX = 288
@@ -54,7 +62,8 @@ class FaceModels:
             from mediapipe.python.solutions.face_mesh import FaceMesh
 
             # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second
-            # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs.
+            # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs. On a whole
+            # 720p frame both miss faces below 80 px, so full range also searches tiles.
             self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
             self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
             # Two, because a neighbour may be in the same crop. The one nearer to the box is taken.
@@ -65,27 +74,37 @@ class FaceModels:
             for graph in (self._near, self._far, self._mesher):
                 graph.process(np.zeros((64, 64, 3), np.uint8))
 
-    def detect(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
-        """Boxes and scores, biggest first, each face once. An empty frame is searched in tiles, then with a margin."""
+    def detect(self, rgb_HW3: UInt8, tiles: Sequence[Box] | None = None) -> list[tuple[Box, float]]:
+        """Boxes and scores, biggest first, each face once.
+
+        `tiles` are parts of the frame that are also searched for far faces, all parts by default. A frame that shows
+        nobody otherwise is searched in all of them, and then with a margin.
+        """
         with self._lock:
-            candidates = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
-            if not candidates:
-                magnified = [found for tile in _tiles(rgb_HW3) for found in _detect_in(rgb_HW3, tile, self._far)]
-                candidates = [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
-            if not candidates:
+            whole = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
+            everywhere = tile_boxes(rgb_HW3)
+            searched = everywhere if tiles is None or not whole else tiles
+            magnified = self._detect_far(rgb_HW3, searched)
+            if not whole and not magnified:
                 framed, part = _with_margin(rgb_HW3)
-                candidates = [
+                whole = [
                     found
                     for model in (self._near, self._far)
                     for found in _detect_in(framed, WHOLE, model, shows=part)
                     if found[1] >= MIN_SCORE_IN_TILES
                 ]
-        candidates.sort(key=lambda found: -found[1])
         kept: list[tuple[Box, float]] = []
-        for box, score in candidates:
+        for box, score in sorted(whole, key=lambda found: -found[1]):
             if all(iou(box, other) < SAME_FACE_IOU for other, _ in kept):
                 kept.append((box, score))
+        for box, score in sorted(magnified, key=lambda found: -found[1]):
+            if all(_covered(box, other) < SAME_FACE_COVERED for other, _ in kept):
+                kept.append((box, score))
         return sorted(kept, key=lambda found: -found[0][2] * found[0][3])
+
+    def _detect_far(self, rgb_HW3: UInt8, tiles: Sequence[Box]) -> list[tuple[Box, float]]:
+        magnified = [found for tile in tiles for found in _detect_in(rgb_HW3, tile, self._far)]
+        return [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
 
     def fit_mesh(self, rgb_HW3: UInt8, box: Box) -> Float32 | None:
         """(478, 3) landmarks in 0–1 of the frame (z in frame widths), or None where no mesh fits the box."""
@@ -126,6 +145,10 @@ class FaceFinder:
     def __init__(self) -> None:
         self._models = shared_models()
         self._tracks = Tracks()
+        self._far: list[Box] = []
+        "Small faces of the latest frame, which a search of the whole frame may miss."
+        self._searched_s = -math.inf
+        "When all tiles were searched last."
 
     def unchanged(self, at_s: float) -> None:
         """Keep all tracks: this picture shows what the last one showed."""
@@ -140,7 +163,7 @@ class FaceFinder:
             return ()
         rgb_HW3 = np.ascontiguousarray(rgb_HW3)
         seen: list[tuple[Box, float, Float32 | None]] = []
-        for box, score in self._models.detect(rgb_HW3)[: MAX_FACES * 2]:
+        for box, score in self._models.detect(rgb_HW3, self._tiles(rgb_HW3, at_s))[: MAX_FACES * 2]:
             mesh_N3 = self._models.fit_mesh(rgb_HW3, box)
             if mesh_N3 is None and score < MIN_SCORE_WITHOUT_MESH:
                 continue
@@ -149,12 +172,21 @@ class FaceFinder:
                 seen.append((outline, score, mesh_N3))
         seen.sort(key=lambda face: -face[0][2] * face[0][3])
         seen = seen[:MAX_FACES]
+        far_px = FAR_FACE * min(rgb_HW3.shape[:2])
+        self._far = [box for box, _, _ in seen if box[3] * rgb_HW3.shape[0] < far_px]
         shape = (rgb_HW3.shape[1], rgb_HW3.shape[0])
         tracks = self._tracks.match([box for box, _, _ in seen], at_s=at_s, frame_px=shape)
         return tuple(
             Face(track=track, box=box, score=score, mesh_N3=mesh_N3)
             for track, (box, score, mesh_N3) in zip(tracks, seen, strict=True)
         )
+
+    def _tiles(self, rgb_HW3: UInt8, at_s: float) -> list[Box]:
+        """The parts of this frame that are searched for far faces."""
+        if at_s - self._searched_s >= FAR_EVERY_S:
+            self._searched_s = at_s
+            return tile_boxes(rgb_HW3)
+        return [_tile_around(rgb_HW3, box) for box in self._far]
 
 
 def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any, *, shows: Box | None = None) -> list[tuple[Box, float]]:
@@ -182,13 +214,30 @@ def _with_margin(rgb_HW3: UInt8) -> tuple[UInt8, Box]:
     return np.asarray(framed, np.uint8), (-left, -top, 1 + 2 * left, 1 + 2 * top)
 
 
-def _tiles(rgb_HW3: UInt8) -> list[Box]:
+def tile_boxes(rgb_HW3: UInt8) -> list[Box]:
     """Overlapping squares that cover the frame. A far face is three times as big in one of them."""
     height, width = rgb_HW3.shape[:2]
     side = min(height, width) * TILE_SIDE
     n_across, n_down = (math.ceil((length - side) / (0.75 * side)) + 1 for length in (width, height))
     lefts, tops = np.linspace(0, width - side, n_across), np.linspace(0, height - side, n_down)
     return [(x / width, y / height, side / width, side / height) for y in tops.tolist() for x in lefts.tolist()]
+
+
+def _tile_around(rgb_HW3: UInt8, box: Box) -> Box:
+    """A tile with the box in its middle, moved into the frame."""
+    height, width = rgb_HW3.shape[:2]
+    side = min(height, width) * TILE_SIDE
+    across, down = side / width, side / height
+    left = min(max(box[0] + box[2] / 2 - across / 2, 0.0), 1.0 - across)
+    top = min(max(box[1] + box[3] / 2 - down / 2, 0.0), 1.0 - down)
+    return left, top, across, down
+
+
+def _covered(box: Box, other: Box) -> float:
+    """The share of the smaller of two boxes that lies in the other."""
+    across = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
+    down = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
+    return max(across, 0.0) * max(down, 0.0) / min(box[2] * box[3], other[2] * other[3])
 
 
 def _clip(relative: Any, part: Box) -> Box | None:

@@ -1,0 +1,79 @@
+"""Field report: a person 3 m away beside a near one. Who is seen does not depend on who else is."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime.evidence.faces import FAR_EVERY_S, FaceFinder
+from realtime.records import UInt8
+
+HEAD_PX = 105
+"Height of the face in the portrait."
+NEAR_PX, NEAR_AT = 240, (60, 60)
+FAR_AT = ((640, 60), (820, 240), (1000, 60), (1000, 420))
+
+
+def scene() -> UInt8:
+    """A 720p frame without a face: a wall with a window, a shelf and some noise."""
+    frame = np.full((720, 1280, 3), (150, 140, 125), np.uint8)
+    cv2.rectangle(frame, (700, 40), (930, 300), (200, 215, 230), -1)
+    cv2.rectangle(frame, (560, 480), (1240, 500), (90, 60, 40), -1)
+    noise = np.random.default_rng(0).normal(0, 3, frame.shape)
+    return np.clip(frame + noise, 0, 255).astype(np.uint8)
+
+
+def place(frame: UInt8, portrait: UInt8, *, face_px: int, at: tuple[int, int]) -> UInt8:
+    """The frame with the portrait's head and shoulders in it, the face `face_px` high."""
+    scale = face_px / HEAD_PX
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    person = cv2.resize(portrait[:260, 100:350], None, fx=scale, fy=scale, interpolation=how)
+    x, y = at
+    shown = person[: 720 - y, : 1280 - x]
+    placed = frame.copy()
+    placed[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
+    return placed
+
+
+@pytest.mark.parametrize("far_px", [44, 55, 66])
+def test_a_person_three_metres_away_is_seen_alone_and_beside_a_near_one(portrait: UInt8, far_px: int) -> None:
+    near = place(scene(), portrait, face_px=NEAR_PX, at=NEAR_AT)
+    assert len(FaceFinder().find(near, 0.0)) == 1
+    for at in FAR_AT:
+        (alone,) = FaceFinder().find(place(scene(), portrait, face_px=far_px, at=at), 0.0)
+        first, second = FaceFinder().find(place(near, portrait, face_px=far_px, at=at), 0.0)
+        assert first.box[3] > 2 * second.box[3]
+        assert second.mesh_N3 is not None
+        assert second.box == pytest.approx(alone.box, abs=0.01)
+
+
+def test_four_far_people_are_seen_beside_a_near_one(portrait: UInt8) -> None:
+    frame = place(scene(), portrait, face_px=NEAR_PX, at=NEAR_AT)
+    for at in FAR_AT:
+        frame = place(frame, portrait, face_px=55, at=at)
+    assert len(FaceFinder().find(frame, 0.0)) == 5
+
+
+def test_a_far_person_is_seen_soon_and_stays(portrait: UInt8) -> None:
+    """All tiles are searched every three seconds; a far face that is known is looked for in every frame."""
+    finder = FaceFinder()
+    near = place(scene(), portrait, face_px=NEAR_PX, at=NEAR_AT)
+    both = place(near, portrait, face_px=50, at=FAR_AT[1])
+    assert len(finder.find(near, 0.0)) == 1
+    seen = [finder.find(both, 1.0 + at_s) for at_s in range(8)]
+    counts = [len(faces) for faces in seen]
+    assert counts == [1] * (int(FAR_EVERY_S) - 1) + [2] * (9 - int(FAR_EVERY_S))
+    assert {face.track for faces in seen for face in faces} == {1, 2}
+
+
+@pytest.mark.parametrize("name", ["coffee", "rocket", "brick", "grass", "gravel", "hubble_deep_field", "coins", "page"])
+def test_no_face_appears_in_textures_beside_a_near_person(portrait: UInt8, name: str) -> None:
+    from skimage import data
+
+    texture = np.asarray(getattr(data, name)())
+    if texture.ndim == 2:
+        texture = np.stack([texture] * 3, axis=-1)
+    frame = np.asarray(cv2.resize(texture[..., :3], (1280, 720)), np.uint8)
+    assert FaceFinder().find(frame, 0.0) == ()
+    assert len(FaceFinder().find(place(frame, portrait, face_px=NEAR_PX, at=NEAR_AT), 0.0)) == 1
