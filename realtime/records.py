@@ -166,6 +166,10 @@ class FaceCues:
     "(G,) the track-relative mesh features that the cue token is projected from."
 
 
+SoundKind = Literal["voice", "noise", "tone"]
+"""A voice, whispering included; noise, breath or typing; or sound that holds its pitch, as music and machines do."""
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceCues:
     """Measured prosody of one utterance."""
@@ -176,6 +180,12 @@ class VoiceCues:
     "The same, as z-scores relative to this voice's running baseline in the session."
     features_N: Float32
     "(P,) normalised statistics that the cue token is projected from."
+    kind: SoundKind = "voice"
+    "What was heard. Only a voice enters windows."
+    unmeasured: frozenset[str] = frozenset()
+    "Names in `values` that could not be measured: those of the pitch where too little is voiced."
+    narrow_band: bool = False
+    "Whether nothing above 4 kHz is left, as on the telephone. Labels are then less sure."
 
 
 @dataclass(frozen=True, slots=True)

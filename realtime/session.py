@@ -25,7 +25,7 @@ from realtime.observe.metrics import Metrics
 from realtime.pace.buffer import RollingBuffer
 from realtime.pace.cadence import Cadence, Due
 from realtime.pace.degradation import Load
-from realtime.pace.input_watch import InputWatch, holds_pitch, unfinished
+from realtime.pace.input_watch import InputWatch, unfinished
 from realtime.pace.lag import LagMeter
 from realtime.pace.mailbox import Mailbox
 from realtime.publish import report
@@ -343,7 +343,7 @@ class Session:
         async for segment, analysis in self._speech:
             async with self._attempt("hear", analysis.timings_ms, analysis.trace):
                 evidence = await client.hear(segment)
-                if not holds_pitch(evidence):
+                if evidence.cues.kind == "voice":
                     self._buffer.add_speech(evidence)
                 self._publish(report.voice_event(evidence), at_s=segment.end_s)
                 self._tell(self._watch.heard(evidence))

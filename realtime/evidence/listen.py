@@ -19,10 +19,10 @@ from torch import Tensor
 
 from realtime.evidence.baseline import VoiceBaseline
 from realtime.evidence.tokens import voice_measures, with_voice_cues
-from realtime.evidence.voice import VOICE_VALUES, voice_features
+from realtime.evidence.voice import moves_baseline, voice_cues
 from realtime.model.audio import split_chunks
 from realtime.model.thinker import EmoThinker
-from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar, VoiceCues
+from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
 from realtime.roles import EvidenceRing
 from realtime.towers import preprocess
 from realtime.towers.batch import audio_inputs, heard
@@ -96,7 +96,7 @@ class Listener:
         else:
             self._drop(ahead, ring)
             ahead = self._listen(segment, text_QD, ring)
-        if ahead.evidence.cues.values["voiced_ratio"] > 0:
+        if moves_baseline(ahead.evidence.cues):
             self._baseline.push(ahead.features_P)
         return ahead.evidence
 
@@ -115,11 +115,8 @@ class Listener:
     def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> HeardAhead:
         mel = preprocess.log_mel(segment.samples_N)
         tokens = self._submit(partial(self._tokens, mel, text_QD))
-        values, features_P = voice_features(segment.samples_N)
-        relative_P = self._baseline.relative(features_P)
-        relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
-        cues = VoiceCues(values=values, relative=relative, features_N=relative_P)
-        verdict_7 = self._verdict(mel, relative_P)
+        cues, features_P = voice_cues(segment.samples_N, self._baseline)
+        verdict_7 = self._verdict(mel, cues.features_N)
         x, positions = self._voice_cues(
             self._model,
             tokens(),
@@ -133,7 +130,7 @@ class Listener:
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
         )
-        return HeardAhead(segment, features_P, relative_P, evidence if ring is None else ring.add_speech(evidence))
+        return HeardAhead(segment, features_P, cues.features_N, evidence if ring is None else ring.add_speech(evidence))
 
     def _tokens(self, mel_FT: Float32, text_QD: Tensor) -> Tensor:
         """(N, D) tokens of the tower. A chunk that was encoded before is not encoded again.

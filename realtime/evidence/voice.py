@@ -6,12 +6,22 @@ voice cue token is projected. A 4-s utterance takes about 55 ms on one core, of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from realtime.evidence import prosody
 from realtime.evidence.baseline import VoiceBaseline
 from realtime.evidence.spectrum import N_BINS, SpeechFrames, cut
-from realtime.records import Float32, VoiceCues
+from realtime.records import SAMPLE_RATE_HZ, Float32, SoundKind, VoiceCues
+
+LEAST_HELD_S, LEAST_VOICED, HELD_BELOW_ST_S = 1.0, 0.3, 3.0
+"Sound of at least this length, voiced for this share, whose pitch moves by fewer semitones a second, is a tone."
+UNVOICED_BELOW = 0.1
+"Share of voiced frames below which a sound is a whisper or noise; speech has more than 0.15 in 99 of 100 sentences."
+LEAST_ARTICULATION, LEAST_ROLLOFF_SPREAD_HZ = 0.7, 500.0
+"Spreads over time that a whisper has at least: of the MFCCs 2 to 6 (their mean), and of the spectral roll-off."
+NARROW_BELOW = 10 ** (-45 / 10)
 
 
 def voice_features(samples_N: Float32) -> tuple[dict[str, float], Float32]:
@@ -25,14 +35,71 @@ def voice_features(samples_N: Float32) -> tuple[dict[str, float], Float32]:
     return {name: round(float(value), 3) for name, value in zip(VOICE_VALUES, features_P, strict=False)}, features_P
 
 
-def measure_voice(samples_N: Float32, baseline: VoiceBaseline) -> VoiceCues:
-    """Cues of one utterance relative to the voice's baseline, which it then moves if it is voiced."""
+def voice_cues(samples_N: Float32, baseline: VoiceBaseline) -> tuple[VoiceCues, Float32]:
+    """Cues of one utterance relative to the voice so far, and the (P,) raw features that would move the baseline.
+
+    What could not be measured (the pitch of a whisper) is 0 relative to the voice, and so is no cue.
+    """
     values, features_P = voice_features(samples_N)
     relative_P = baseline.relative(features_P)
-    if values["voiced_ratio"] > 0:
-        baseline.push(features_P)
     relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
-    return VoiceCues(values=values, relative=relative, features_N=relative_P)
+    unmeasured = frozenset() if values["pitch_hz"] else PITCH_VALUES
+    relative |= dict.fromkeys(unmeasured, 0.0)
+    kind = sound_kind(values, features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
+    return VoiceCues(values, relative, relative_P, kind, unmeasured, is_narrow_band(samples_N)), features_P
+
+
+def measure_voice(samples_N: Float32, baseline: VoiceBaseline) -> VoiceCues:
+    """Cues of one utterance relative to the voice's baseline, which it then moves if it is a voiced one."""
+    cues, features_P = voice_cues(samples_N, baseline)
+    if moves_baseline(cues):
+        baseline.push(features_P)
+    return cues
+
+
+def moves_baseline(cues: VoiceCues) -> bool:
+    """Whether the utterance says something about how this voice usually sounds."""
+    return cues.kind == "voice" and cues.values["voiced_ratio"] > 0
+
+
+def sound_kind(values: Mapping[str, float], features_P: Float32, *, seconds: float) -> SoundKind:
+    """Tells a voice from what the segmenter's detector takes for one.
+
+    A tone is voiced for long without its pitch ever moving: notes, a hum, a beep. Pitch moves by 6.5 semitones a second
+    or more in 99 of 100 of RAVDESS's sentences and by less than 3 in 2 of 1,000; between chords of a synthesiser it is
+    about 1. Music with singing or drums in it is not told from speech.
+
+    Sound without voicing is a whisper where its spectrum changes as an articulating mouth changes it. The spread of the
+    MFCCs 2 to 6 is above 0.84 in 99 of 100 of 108 sentences made into whispers (linear prediction with noise in place
+    of the pulses); in white and pink noise, hiss and breath it is 0.28 to 0.41. Of 251 unvoiced stretches of recorded
+    noise 8 % pass (water, bells, alarms).
+    """
+    voiced = values["voiced_ratio"]
+    if seconds >= LEAST_HELD_S and voiced >= LEAST_VOICED and values["pitch_movement_st_s"] < HELD_BELOW_ST_S:
+        return "tone"
+    if voiced < UNVOICED_BELOW:
+        articulation = float(features_P[ARTICULATION].mean())
+        if articulation < LEAST_ARTICULATION or features_P[ROLLOFF_SPREAD] < LEAST_ROLLOFF_SPREAD_HZ:
+            return "noise"
+    return "voice"
+
+
+def is_narrow_band(samples_N: Float32) -> bool:
+    """Whether the sound ends below 4 kHz: it was sampled at 8 kHz once, as telephones do.
+
+    Energy between 4.5 and 7.8 kHz against that between 0.3 and 3.4 kHz is above −37 dB in 95 sentences of four corpora,
+    and below −53 dB in the same sentences through 8 kHz (linear and µ-law).
+    """
+    if not len(samples_N):
+        return False
+    power = np.abs(np.fft.rfft(samples_N)) ** 2
+    frequency = np.fft.rfftfreq(len(samples_N), 1 / SAMPLE_RATE_HZ)
+
+    def energy(low_hz: float, high_hz: float) -> float:
+        return float(power[(frequency >= low_hz) & (frequency < high_hz)].sum())
+
+    low = energy(300, 3_400)
+    return low > 0 and energy(4_500, 7_800) < NARROW_BELOW * low
 
 
 def _measure(frames: SpeechFrames) -> dict[str, float]:
@@ -59,3 +126,6 @@ frames in dBFS and its 10–90 % range; syllable-like peaks per second of speech
 spectral centroid; share of the segment that is voiced; share of pauses between the first and the last sound."""
 VOICE_FEATURES: tuple[str, ...] = tuple(_measure(_silence()))
 "Names of the raw features; the first ones are the wire values."
+ARTICULATION = [VOICE_FEATURES.index(f"mfcc{k}_std") for k in range(2, 7)]
+ROLLOFF_SPREAD = VOICE_FEATURES.index("rolloff_hz_std")
+PITCH_VALUES = frozenset(name for name in VOICE_VALUES if name.startswith("pitch_"))

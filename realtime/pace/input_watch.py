@@ -56,9 +56,14 @@ WORDS = {
         "A face is back in view.",
     ),
     "no_voice": (
-        "What is heard holds its pitch, as music or a machine does and a voice does not.",
+        "What is heard is no voice: it is noise, breath or typing, or it holds its pitch as music and machines do.",
         "Turn it off or move away from it. It is not read as anybody's voice.",
         "A voice is heard again.",
+    ),
+    "narrow_band": (
+        "The sound ends below 4 kHz, as on the telephone, so labels from the voice are less sure.",
+        "Use another microphone or codec: a Bluetooth headset in call mode and 8-kHz recordings sound like this.",
+        "The sound is whole again.",
     ),
 }
 "By code: what is wrong, what to do, and the message when it is over."
@@ -122,6 +127,7 @@ class InputWatch:
         self._dark = _Watched("too_dark", DARK_AFTER_S)
         self._no_face = _Watched("no_face", AFTER_S)
         self._no_voice = _Watched("no_voice", 0.0)
+        self._narrow = _Watched("narrow_band", 0.0)
         self._sampled: npt.NDArray[np.int16] | None = None
         self._frame_s: float | None = None
 
@@ -152,19 +158,5 @@ class InputWatch:
         yield from self._no_face.update(not evidence.faces and not dark, evidence.at_s)
 
     def heard(self, evidence: SpeechEvidence) -> Iterator[InputState]:
-        yield from self._no_voice.update(holds_pitch(evidence), evidence.end_s)
-
-
-def holds_pitch(evidence: SpeechEvidence) -> bool:
-    """Whether a stretch of sound is voiced for long without its pitch ever moving: notes, a hum, a beep.
-
-    The segmenter's VAD takes such sounds for speech. Pitch moves by 6.5 semitones a second or more in 99 of 100 of
-    RAVDESS's sentences and by less than 3 in 2 of 1,000; between chords of a synthesiser it is about 1. Music with
-    singing or drums in it is not told from speech.
-    """
-    values = evidence.cues.values
-    return (
-        evidence.end_s - evidence.start_s >= LEAST_HELD_S
-        and values["voiced_ratio"] >= LEAST_VOICED
-        and values["pitch_movement_st_s"] < HELD_BELOW_ST_S
-    )
+        yield from self._no_voice.update(evidence.cues.kind != "voice", evidence.end_s)
+        yield from self._narrow.update(evidence.cues.narrow_band, evidence.end_s)

@@ -186,10 +186,10 @@ class CuesEvent:
     pose: Mapping[Annotated[str, OneOf(("yaw", "pitch", "roll"))], float] | None = None
     """Pose of that head in degrees. yaw > 0: turned to the viewer's right; pitch > 0: looks up; roll > 0: tilted
     clockwise as the viewer sees it."""
-    voice: Mapping[str, float] | None = None
-    "Prosody in physical units: pitch_hz, loudness_db, rate_hz, …"
-    relative: Mapping[str, float] | None = None
-    "The same as z-scores against this voice's running baseline in the session."
+    voice: Mapping[str, float | None] | None = None
+    "Prosody in physical units: pitch_hz, loudness_db, rate_hz, …; null where it could not be measured."
+    relative: Mapping[str, float | None] | None = None
+    "The same as z-scores against this voice's running baseline in the session; null as a whole for what is no voice."
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,13 @@ def frame_events(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEv
 
 def voice_event(evidence: SpeechEvidence) -> CuesEvent:
     """Return the prosody of a finished stretch of speech."""
-    return CuesEvent(voice=evidence.cues.values, relative=evidence.cues.relative)
+    cues = evidence.cues
+    values = {name: None if name in cues.unmeasured else value for name, value in cues.values.items()}
+    if cues.kind != "voice":
+        # Noise has no baseline of its own: what it is relative to somebody's voice says nothing.
+        return CuesEvent(voice=values)
+    relative = {name: None if name in cues.unmeasured else z for name, z in cues.relative.items()}
+    return CuesEvent(voice=values, relative=relative)
 
 
 def _patches(evidence: FrameEvidence) -> Patches | None:

@@ -21,6 +21,9 @@ from realtime.records import Answer
 
 STATES = ("both", "face", "voice", "none")
 "Modality states: which of face and voice a window has."
+NARROW_BAND_TEMPERATURE = 1.5
+"""For labels from a voice that ends below 4 kHz. On RAVDESS's actors 17 and 18, whose 120 sentences were sent through
+8 kHz, nano is right in 0.50 instead of 0.575 and says 0.66 as before; at this temperature it says 0.52."""
 
 
 def state_of(*, has_face: bool, has_speech: bool) -> str:
@@ -56,6 +59,12 @@ def fast(
         weight = calibration.alone.get(name, 0.0)
         joined = {label: score + weight * others[label] for label, score in joined.items()}
     return dict(zip(joined, softmax(list(joined.values())), strict=True))
+
+
+def less_sure(probabilities: Mapping[str, float], temperature: float) -> dict[str, float]:
+    """The distribution flattened by a temperature above 1; the order of the labels stays."""
+    scores = [math.log(max(p, 1e-9)) / temperature for p in probabilities.values()]
+    return dict(zip(probabilities, softmax(scores), strict=True))
 
 
 def joined(

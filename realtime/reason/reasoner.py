@@ -237,10 +237,15 @@ class Reasoner:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
         alone = {name: of_labels for name, of_labels in scores.items() if name != "both"}
         probabilities = calibrate.fast(scores["both"], state, self._calibration, alone=alone)
+        narrow = any(part.cues.narrow_band for part in window.speech)
+        if narrow:
+            probabilities = calibrate.less_sure(probabilities, calibrate.NARROW_BAND_TEMPERATURE)
         conflict = None
         if alone:
             face = calibrate.fast(scores["face"], "face", self._calibration)
             voice = calibrate.fast(scores["voice"], "voice", self._calibration)
+            if narrow:
+                voice = calibrate.less_sure(voice, calibrate.NARROW_BAND_TEMPERATURE)
             conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))
         best = max(probabilities, key=lambda label: probabilities[label])
         shown = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE

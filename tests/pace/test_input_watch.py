@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from realtime.pace.input_watch import InputWatch, unfinished
-from realtime.records import FrameEvidence, Scene, SpeechEvidence, TokenCounts, VideoFrame, VoiceCues
+from realtime.records import FrameEvidence, Scene, SoundKind, SpeechEvidence, TokenCounts, VideoFrame, VoiceCues
 from tests.scripted import picture
 
 
@@ -83,19 +84,23 @@ def test_ordinary_endings_need_no_telling() -> None:
     assert [event.code for event in unfinished("no path")] == ["no_path"]
 
 
-def heard(*, movement_st_s: float, voiced: float = 0.6, start_s: float = 0.0, end_s: float = 2.0) -> SpeechEvidence:
-    values = {"pitch_movement_st_s": movement_st_s, "voiced_ratio": voiced}
-    cues = VoiceCues(values, {}, np.zeros(0, np.float32))
-    return SpeechEvidence(start_s, end_s, cues, np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64))
+def heard(kind: SoundKind = "voice", *, narrow_band: bool = False, end_s: float = 2.0) -> SpeechEvidence:
+    cues = VoiceCues({}, {}, np.zeros(0, np.float32), kind, narrow_band=narrow_band)
+    return SpeechEvidence(0.0, end_s, cues, np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64))
 
 
-def test_notes_are_told_from_a_voice_and_a_voice_after_them_too() -> None:
-    music = watch()
-    assert [event.code for event in music.heard(heard(movement_st_s=1.0))] == ["no_voice"]
-    assert list(music.heard(heard(movement_st_s=0.8))) == []
-    assert [(event.code, event.over) for event in music.heard(heard(movement_st_s=15.0))] == [("no_voice", True)]
+@pytest.mark.parametrize("kind", ["tone", "noise"])
+def test_what_is_no_voice_is_told_and_a_voice_after_it_too(kind: SoundKind) -> None:
+    """Field report 2: hiss, breath, typing and hum were read as somebody's angry voice."""
+    told = watch()
+    assert [event.code for event in told.heard(heard(kind))] == ["no_voice"]
+    assert list(told.heard(heard(kind))) == []
+    assert [(event.code, event.over) for event in told.heard(heard())] == [("no_voice", True)]
 
 
-def test_a_whisper_and_a_short_hum_are_not_taken_for_music() -> None:
-    assert list(watch().heard(heard(movement_st_s=0.0, voiced=0.05))) == []
-    assert list(watch().heard(heard(movement_st_s=1.0, end_s=0.7))) == []
+def test_the_sound_of_a_telephone_is_told() -> None:
+    """Field report 15: through 8 kHz, labels flipped, and nobody was told why."""
+    told = watch()
+    assert [event.code for event in told.heard(heard(narrow_band=True))] == ["narrow_band"]
+    assert list(told.heard(heard(narrow_band=True))) == []
+    assert [(event.code, event.over) for event in told.heard(heard())] == [("narrow_band", True)]

@@ -128,6 +128,17 @@ def test_a_window_from_the_ring_equals_one_read_as_a_whole(nano: LoadedModel) ->
     assert after.probabilities == pytest.approx(whole[0].probabilities, abs=1e-5), "a ring that is gone is no fault"
 
 
+@pytest.mark.parametrize("window", [BOTH, VOICE_ONLY], ids=["both", "voice"])
+def test_a_voice_through_the_telephone_is_less_sure(nano: LoadedModel, window: Window) -> None:
+    """Field report 15: through 8 kHz, nano was wrong more often and as sure as before."""
+    (speech,) = window.speech
+    narrow = replace(window, speech=(replace(speech, cues=replace(speech.cues, narrow_band=True)),))
+    sure, less = (nano.thinker.fast_label(each, ASK).probabilities for each in (window, narrow))
+    assert max(less.values()) < max(sure.values())
+    assert sorted(less, key=lambda label: less[label]) == sorted(sure, key=lambda label: sure[label])
+    assert sum(less.values()) == pytest.approx(1.0)
+
+
 def test_minutes_of_evidence_leave_nothing_behind(nano: LoadedModel) -> None:
     """A window late in a session equals the same window of a session that began with it."""
     frames = [drawn_frame(float(s), 1 + s % 3, s) for s in range(90)]

@@ -188,9 +188,12 @@ export const de: Messages = {
   notices: {
     no_face: { title: "Kein Gesicht im Bild", text: "Setzen Sie sich vor die Kamera, mit Licht auf dem Gesicht." },
     no_voice: {
-      title: "Das klingt nach Musik oder einem Gerät",
-      text: "Die Tonhöhe bewegt sich nicht wie bei einer Stimme, also wird es nicht als Stimme gelesen. Schalten Sie es aus oder gehen Sie weiter weg.",
+      title: "Das klingt nicht nach einer Stimme",
+      text: "Es ist Rauschen, Atem oder Tippen, oder die Tonhöhe steht still wie bei Musik oder einem Gerät. Es wird nicht als Stimme gelesen. Schalten Sie es aus oder gehen Sie weiter weg.",
     },
+    narrow_band: { title: "Der Ton klingt wie am Telefon", text: "Über 4 kHz kommt nichts an, also sind Aussagen aus der Stimme weniger sicher. Nehmen Sie ein anderes Mikrofon oder ein Headset ohne Anrufmodus." },
+    inverted_channel: { title: "Ein Tonkanal ist umgepolt", text: "Es wird nur ein Kanal gehört. Prüfen Sie Kabel und Anschluss." },
+    sound_offset: { title: "Der Ton ist verschoben", text: "Die Soundkarte verschiebt den Ton; das wird abgezogen. Ein anderer Eingang wäre besser." },
     muted: { title: "Das Mikrofon ist stumm", text: "Schalten Sie es im System oder am Headset ein." },
     camera_frozen: { title: "Das Bild steht still", text: "Stecken Sie die Kamera neu an oder schließen Sie andere Programme, die sie benutzen." },
     too_dark: { title: "Zu dunkel für ein Gesicht", text: "Decken Sie die Linse auf oder machen Sie Licht." },
@@ -202,6 +205,7 @@ export const de: Messages = {
     over: {
       no_face: "Ein Gesicht ist wieder im Bild",
       no_voice: "Eine Stimme ist wieder zu hören",
+      narrow_band: "Der Ton ist wieder vollständig",
       muted: "Das Mikrofon ist wieder da",
       camera_frozen: "Das Bild bewegt sich wieder",
       too_dark: "Es ist wieder hell genug",

@@ -202,9 +202,12 @@ export const en = {
   notices: {
     no_face: { title: "No face in view", text: "Sit facing the camera, with light on your face." },
     no_voice: {
-      title: "This sounds like music or a machine",
-      text: "Its pitch does not move as a voice does, so it is not read as one. Turn it off, or move away from it.",
+      title: "This does not sound like a voice",
+      text: "It is noise, breath or typing, or its pitch stands still as that of music or a machine, so it is not read as a voice. Turn it off, or move away from it.",
     },
+    narrow_band: { title: "The sound is that of a telephone", text: "Nothing above 4 kHz arrives, so labels from the voice are less sure. Use another microphone, or take the headset out of call mode." },
+    inverted_channel: { title: "One sound channel is inverted", text: "One channel is heard alone. Check the cable or the interface." },
+    sound_offset: { title: "The sound is shifted", text: "The sound card adds an offset, which is taken away. Another input would be better." },
     muted: { title: "The microphone is silent", text: "Unmute it in the system or on the headset." },
     camera_frozen: { title: "The picture stands still", text: "Unplug the camera and plug it in again, or close other programs that use it." },
     too_dark: { title: "Too dark to see a face", text: "Uncover the lens or turn on a light." },
@@ -217,6 +220,7 @@ export const en = {
     over: {
       no_face: "A face is back in view",
       no_voice: "A voice is heard again",
+      narrow_band: "The sound is whole again",
       muted: "The microphone is back",
       camera_frozen: "The picture moves again",
       too_dark: "There is light again",

@@ -96,7 +96,7 @@ function voiceCurve(session: Session, row: (typeof VOICE_ROWS)[number], fromS: n
     while (place < session.speech.length && (session.speech[place]?.end ?? Infinity) < measured.atS - 0.05) place += 1;
     const stretch = session.speech[place];
     const relative = measured.relative[row];
-    if (stretch?.end == null || stretch.end > measured.atS + 0.05 || relative === undefined) continue;
+    if (stretch?.end == null || stretch.end > measured.atS + 0.05 || relative == null) continue;
     const value = Math.max(0.04, Math.min(1, 0.5 + relative / SPREADS));
     atS.push(stretch.start, stretch.end, stretch.end + 0.001);
     values.push(value, value, null);

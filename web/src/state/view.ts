@@ -79,13 +79,16 @@ export interface FaceMeasured {
   readonly pose: CuesEvent["pose"];
 }
 
+export type Measures = Readonly<Record<string, number | null>>;
+
 /** Measured prosody of the stretch of speech that ended at `atS`. */
 export interface VoiceMeasured {
   readonly seq: number;
   readonly atS: number;
-  readonly values: Distribution;
-  /** The same as z-scores against this voice's own baseline. */
-  readonly relative: Distribution;
+  /** Null where it could not be measured, as the pitch of a whisper. */
+  readonly values: Measures;
+  /** The same as z-scores against this voice's own baseline; empty for what is no voice. */
+  readonly relative: Measures;
 }
 
 export interface Notice {

@@ -137,10 +137,12 @@ export interface CuesEvent extends EventCommon {
    * clockwise as the viewer sees it.
    */
   readonly pose: Readonly<Partial<Record<"yaw" | "pitch" | "roll", number>>> | null;
-  /** Prosody in physical units: pitch_hz, loudness_db, rate_hz, … */
-  readonly voice: Readonly<Record<string, number>> | null;
-  /** The same as z-scores against this voice's running baseline in the session. */
-  readonly relative: Readonly<Record<string, number>> | null;
+  /** Prosody in physical units: pitch_hz, loudness_db, rate_hz, …; null where it could not be measured. */
+  readonly voice: Readonly<Record<string, number | null>> | null;
+  /**
+   * The same as z-scores against this voice's running baseline in the session; null as a whole for what is no voice.
+   */
+  readonly relative: Readonly<Record<string, number | null>> | null;
 }
 
 /** The analysis of a window (the last seconds) begins. */
@@ -267,7 +269,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "session.closed": v.object({ ...common, type: v.literal("session.closed"), reason: v.string() }),
   "frame": v.object({ ...common, type: v.literal("frame"), faces: v.array(faceBox), tokens: tokenSplit, brightness: v.number(), saturation: v.number(), width: v.number(), height: v.number(), focal: v.optional(v.array(box), []), patches: v.optional(v.nullable(patches), null) }),
   "speech": v.object({ ...common, type: v.literal("speech"), state: v.picklist(["start", "end"]), start: v.number(), end: v.nullable(v.number()) }),
-  "cues": v.object({ ...common, type: v.literal("cues"), face: v.optional(v.nullable(v.record(v.string(), v.number())), null), pose: v.optional(v.nullable(v.object({ yaw: v.exactOptional(v.number()), pitch: v.exactOptional(v.number()), roll: v.exactOptional(v.number()) })), null), voice: v.optional(v.nullable(v.record(v.string(), v.number())), null), relative: v.optional(v.nullable(v.record(v.string(), v.number())), null) }),
+  "cues": v.object({ ...common, type: v.literal("cues"), face: v.optional(v.nullable(v.record(v.string(), v.number())), null), pose: v.optional(v.nullable(v.object({ yaw: v.exactOptional(v.number()), pitch: v.exactOptional(v.number()), roll: v.exactOptional(v.number()) })), null), voice: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null), relative: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null) }),
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
