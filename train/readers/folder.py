@@ -1,6 +1,6 @@
 """Reads a folder of video or audio recordings with a label file.
 
-    IN/labels.csv       file,label[,speaker][,split][,start_s][,end_s][,text][,votes]
+    IN/labels.csv       file,label[,speaker][,split][,start_s][,end_s][,text][,votes][,sex][,language]
     IN/labels.jsonl     the same fields, one object per line
 
 `votes` are shares or counts by label, as JSON: {"happy": 7, "neutral": 3}. `file` is relative to the folder.
@@ -99,6 +99,7 @@ def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
         end_s=end_s,
         text=str(row.get("text") or ""),
         votes={label: count / total for label, count in counts.items()} if total > 0 else {},
+        slices={name: str(row[name]) for name in ("sex", "language") if row.get(name)},
     )
 
 

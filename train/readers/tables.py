@@ -1,4 +1,4 @@
-"""Reads CSV tables of published sets and checks their columns."""
+"""Reads CSV and TSV tables of published sets and checks their columns."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from pathlib import Path
 from train.readers.clip import DataMissing
 
 
-def read(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Rows by column name. Raises DataMissing for a file that is not this table (a wrong split file, say)."""
+def read(path: Path, columns: Iterable[str], *, tabs: bool = False) -> list[dict[str, str]]:
+    """Rows by column name. Raises DataMissing for a file that is not this table (a wrong split file, say).
+
+    `tabs`: columns are separated by tabs, and a quotation mark is part of the text.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
-            reader = csv.DictReader(lines)
+            reader = (
+                csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+                if tabs
+                else csv.DictReader(lines, restval="")
+            )
             rows, header = list(reader), list(reader.fieldnames or [])
     except (OSError, csv.Error) as error:
         raise DataMissing(f"{path} cannot be read: {error}.", "Fetch the file again.") from error

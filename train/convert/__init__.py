@@ -1,0 +1,1 @@
+"""Makes the data folder (`train/DATA.md`) from the official downloads of published sets."""
