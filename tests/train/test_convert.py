@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ import soundfile
 
 from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.records import Float32
+from train.coet.store import DiskFull
 from train.convert import __main__ as convert
 from train.convert import official
 from train.nano import crowd, ferplus, ravdess
@@ -185,6 +188,27 @@ def test_a_stopped_run_goes_on(run: Run, tmp_path: Path, monkeypatch: pytest.Mon
     assert run("ravdess", "--partial") == 0
     assert len(written) == 3
     assert not list((tmp_path / "data/ravdess").glob("*.tmp*"))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_ravdess(tmp_path / "official")
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(DiskFull, match="No space left on device"):
+        run("ravdess", "--partial")
+    assert not list((tmp_path / "data/ravdess").iterdir())
+    monkeypatch.undo()
+
+
+def test_actors_in_reserve_train_nothing(run: Run, tmp_path: Path) -> None:
+    a_ravdess(tmp_path / "official")
+    tone(tmp_path / "official/Actor_24/03-01-03-01-01-01-24.wav")
+    assert run("ravdess", "--partial") == 0
+    assert {voice.part for voice in voices.load(tmp_path / "data") if voice.speaker == "ravdess_24"} == {"reserve"}
+    assert {clip.actor for clip in ravdess.load(tmp_path / "data")} == {1, 20}
 
 
 # CREMA-D

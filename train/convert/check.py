@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from realtime.errors import BadSettings
@@ -13,6 +13,9 @@ from train.nano import crowd, ferplus
 from train.readers import voices
 from train.readers.clip import DataMissing
 from train.readers.voices import MAKE, PARTS, RAVDESS, SPLITS, Voice
+
+NAMED = 6
+"This many speakers of a part are named; the rest are counted."
 
 
 def check(data: Path) -> int:
@@ -55,14 +58,19 @@ def voices_of(data: Path, name: str) -> Iterator[str]:
     for part in PARTS:
         own = [voice for voice in found if voice.part == part]
         if own:
-            yield f"  {part}: {_size(own)}: {', '.join(sorted({voice.speaker for voice in own}))}"
+            yield f"  {part}: {_size(own)}: {_names({voice.speaker for voice in own})}"
     there = {voice.speaker for voice in found}
     for part, speakers in SPLITS.get(name, {}).items():
         if lacking := [speaker for speaker in speakers if speaker not in there]:
-            yield f"  {part} lacks {', '.join(lacking)}"
+            yield f"  {part} lacks {_names(lacking)}"
     sexes = {voice.sex for voice in found if voice.part == "valid"}
     if lacking := [what for what, sex in (("man", "male"), ("woman", "female")) if sex not in sexes]:
         yield f"  no {' and no '.join(lacking)} to validate on"
+
+
+def _names(speakers: Collection[str]) -> str:
+    first = ", ".join(sorted(speakers)[:NAMED])
+    return f"{first} and {len(speakers) - NAMED} more" if len(speakers) > NAMED else first
 
 
 def _size(found: Sequence[Voice]) -> str:

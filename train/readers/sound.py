@@ -54,19 +54,25 @@ def read(path: Path) -> Float32:
 
 
 def write(path: Path, samples_N: Float32) -> None:
-    """Write (N,) float32 at 16 kHz as FLAC or Opus, by the ending of `path`. An interrupted write leaves no file."""
+    """Write (N,) float32 at 16 kHz as FLAC or Opus, by the ending of `path`.
+
+    Raises OSError where the disk takes no more. An interrupted write leaves no file of that name.
+    """
     temporary = path.with_suffix(f".tmp{path.suffix}")
-    with av.open(str(temporary), "w") as container:
-        stream = container.add_stream(CODECS[path.suffix], rate=SAMPLE_RATE_HZ, layout="mono")
-        assert isinstance(stream, AudioStream)
-        if path.suffix == ".opus":
-            stream.bit_rate = OPUS_BIT_RATE
-        pcm_1N = np.round(samples_N * 32768.0).clip(-32768, 32767).astype(np.int16)[None]
-        frame = av.AudioFrame.from_ndarray(pcm_1N, format="s16", layout="mono")
-        frame.sample_rate = SAMPLE_RATE_HZ
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    temporary.replace(path)
+    try:
+        with av.open(str(temporary), "w") as container:
+            stream = container.add_stream(CODECS[path.suffix], rate=SAMPLE_RATE_HZ, layout="mono")
+            assert isinstance(stream, AudioStream)
+            if path.suffix == ".opus":
+                stream.bit_rate = OPUS_BIT_RATE
+            pcm_1N = np.round(samples_N * 32768.0).clip(-32768, 32767).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(pcm_1N, format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE_HZ
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def seconds(path: Path) -> float:
