@@ -55,16 +55,17 @@ def test_every_clip_gets_a_record_and_a_second_run_adds_none(clips: Path, tmp_pa
     assert run(clips, tmp_path) == 0
     found = records(tmp_path)
     assert {key: line["status"] for key, line in found.items()} == {
-        "both.mp4": "done", "mute.mp4": "done", "voice.wav": "done", "broken.mp4": "failed", "bored.mp4": "failed",
+        "both.mp4": "done", "mute.mp4": "failed", "voice.wav": "done", "broken.mp4": "failed", "bored.mp4": "failed",
     }  # fmt: skip
     for line in found.values():
         jsonschema.validate(line, record.SCHEMA)
     assert "bored" in found["bored.mp4"]["reason"]
-    assert "No speech" in found["mute.mp4"]["sections"]["voice"]
+    assert "no face and holds no speech" in found["mute.mp4"]["reason"]
     assert "picture" in found["voice.wav"]["sections"]["face"]
     assert found["voice.wav"]["clip"]["label"] == "neutral"
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["this_run"]["without"] == {"sound": 1, "picture": 1, "speech": 1, "face": 3}
+    assert summary["this_run"]["without"] == {"picture": 1, "face": 2}
+    assert summary["this_run"]["failures"] == {"no_evidence": 1, "not_media": 1, "label": 1}
     page = (tmp_path / "samples.html").read_text()
     assert "data:image/jpeg" in page
     assert "<script" not in page

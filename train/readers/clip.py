@@ -20,6 +20,13 @@ class DataMissing(RealtimeError):
     exit_code = 3
 
 
+class NoEvidence(RealtimeError):
+    """The labelled part of a recording shows no face and holds no speech, or is not in it. Correct its label."""
+
+    code = "no_evidence"
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Clip:
     """One labelled part of a recording."""

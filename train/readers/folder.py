@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -59,9 +60,14 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from error
     if file.suffix != ".jsonl":
-        yield from csv.DictReader(text.splitlines())
+        try:
+            # With its line breaks: a cell in quotes may hold some.
+            yield from csv.DictReader(io.StringIO(text, newline=""))
+        except csv.Error as error:
+            raise BadSettings(f"{file} is no CSV table: {error}.", "Save it again as CSV, in UTF-8.") from error
         return
-    for number, line in enumerate(text.splitlines(), start=1):
+    # JSON strings may hold other breaks that `splitlines` knows, such as U+2028.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -25,7 +25,7 @@ from realtime.records import Window
 from train.coet.store import Lines
 from train.readers.perceived import Perceived, watch
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[dict[str, Any]]:
@@ -89,8 +89,9 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         return len(self.records)
 
     def prepare(self, *, quiet: bool = False) -> None:
-        """Perceive what is not in the cache yet. Clips that cannot be read are left out (`left_out`).
+        """Perceive what is not in the cache yet.
 
+        Clips that cannot be read, or hold no evidence, are left out (`left_out`).
         Raises BadSettings if no clip can be read.
         """
         self._cache.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,102 @@
+"""Field reports about clips and their labels: what holds no evidence is never labelled, and never trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from realtime.engine.loading import LoadedModel, load
+from realtime.errors import BadSettings
+from tests.ingest.media_files import room, voice, write_clip
+from train import annotate
+from train.readers import folder
+from train.readers.perceived import measuring
+from train.tuning.data import AnnotatedWindows, read_records
+
+ROWS = {
+    "voice.wav": "",
+    "silent.wav": "no face and holds no speech",
+    "room.wav": "no face and holds no speech",
+    "blank.mp4": "no face and holds no speech",
+    "voice.wav,7,9": "not in the recording, which ends at 2",
+    "voice.wav,1,9": "not in the recording, which ends at 2",
+    "voice.wav,1.5,0.5": "ends before it starts",
+    "voice.wav,1,1": "ends before it starts",
+    "voice.wav,-2,1": "ends before it starts",
+    "voice.wav,0,2.3": "",
+}
+"Rows of a label file (file, start, end), and why their records fail."
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips")
+    write_clip(path / "voice.wav", sound_N=np.concatenate([room(0.3), voice(1.2), room(0.6)]), audio_codec="pcm_s16le")
+    write_clip(path / "silent.wav", sound_N=np.zeros(32_000, np.float32), audio_codec="pcm_s16le")
+    write_clip(path / "room.wav", sound_N=room(2.0), audio_codec="pcm_s16le")
+    write_clip(path / "blank.mp4", pictures_s=[index / 10 for index in range(15)], sound_N=room(1.5))
+    rows = [",".join([*row.split(","), "", ""][:3]) + ",sad" for row in ROWS]
+    (path / "labels.csv").write_text("file,start_s,end_s,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def records(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("records")
+    assert annotate.annotate(annotate.parser().parse_args([str(clips), str(out)])) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return measuring(load("nano", engine="torch"))
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_silence_and_cuts_outside_the_recording_fail_with_their_reason(records: Path) -> None:
+    found = lines(records)
+    assert len(found) == len(ROWS)
+    for line, why in zip(found, ROWS.values(), strict=True):
+        assert (line["status"], why in line["reason"]) == ("failed" if why else "done", True), line["key"]
+    summary = json.loads((records / "summary.json").read_text(encoding="utf-8"))
+    assert summary["this_run"]["failures"] == {"no_evidence": len([why for why in ROWS.values() if why])}
+
+
+def test_records_of_silence_from_earlier_versions_are_not_trained_on(
+    records: Path, model: LoadedModel, tmp_path: Path
+) -> None:
+    good = read_records([records])
+    assert [record["key"] for record in good] == ["voice.wav", "voice.wav#0-2.3"]
+    path = good[0]["clip"]["path"].replace("voice.wav", "silent.wav")
+    silent = {**good[0], "key": "silent.wav", "clip": good[0]["clip"] | {"path": path}}
+    windows = AnnotatedWindows([*good, silent], model, tmp_path / "windows", seed=0)
+    windows.prepare(quiet=True)
+    assert [record["key"] for record in windows.records] == [record["key"] for record in good]
+    assert "nothing to judge by" in windows.left_out["silent.wav"]
+    alone = AnnotatedWindows([silent], model, tmp_path / "windows", seed=0)
+    with pytest.raises(BadSettings, match="None of the clips"):
+        alone.prepare(quiet=True)
+
+
+def test_a_quoted_line_break_in_a_label_file_is_part_of_its_cell(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(
+        b'file,label,text\r\na.wav,sad,"first line\r\nsecond, with a comma"\r\nb.wav,happy,"one\n\ntwo"\r\n'
+    )
+    first, second = folder.read(tmp_path)
+    assert (first.path.name, first.label, second.path.name, second.label) == ("a.wav", "sad", "b.wav", "happy")
+    assert first.text.split() == ["first", "line", "second,", "with", "a", "comma"]
+    assert second.text == "one\n\ntwo"
+
+
+def test_a_line_separator_within_json_is_part_of_its_string(tmp_path: Path) -> None:
+    row = {"file": "a.wav", "label": "sad", "text": "one\u2028two"}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    (clip,) = folder.read(tmp_path)
+    assert clip.text == "one\u2028two"
