@@ -13,7 +13,8 @@ from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadSettings
 from tests.ingest.media_files import room, voice, write_clip
 from train import annotate
-from train.readers import folder
+from train.nano import ravdess as sentences
+from train.readers import folder, ravdess
 from train.readers.perceived import measuring
 from train.tuning.data import AnnotatedWindows, read_records
 
@@ -100,3 +101,30 @@ def test_a_line_separator_within_json_is_part_of_its_string(tmp_path: Path) -> N
     (tmp_path / "labels.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8")
     (clip,) = folder.read(tmp_path)
     assert clip.text == "one\u2028two"
+
+
+def test_copies_and_unknown_emotions_among_ravdess_are_skipped_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = ("03-01-03-02-01-02-20", "01-01-08-01-02-01-01")
+    bad = (f"{good[0]} (1)", f"{good[0]} copy", "03-01-09-02-01-02-20", "03-01-03-02-01-02-99", "notes")
+    for name in (*good, *bad, "02-01-03-02-01-02-20"):
+        (tmp_path / f"{name}.wav").touch()
+    assert [clip.key for clip in ravdess.read(tmp_path).clips] == sorted(good)
+    (told,) = caplog.messages
+    assert "5 skipped" in told
+    assert all(f"{name}.wav" in told for name in bad)
+
+
+def test_a_speaker_without_a_number_among_ravdess_labels_is_skipped_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "ravdess").mkdir()
+    rows = ["a.flac,happy,strong,19,female", "b.flac,happy,strong,Test1,male", "c.flac,bored,normal,20,male", "d.flac"]
+    table = "\n".join(["file,emotion,intensity,actor,sex", *rows]) + "\n"
+    (tmp_path / "ravdess" / "labels.csv").write_text(table, encoding="utf-8")
+    assert [sentence.file for sentence in sentences.load(tmp_path)] == ["a.flac"]
+    assert [sentence.actor for sentence in sentences.load(tmp_path)] == [19]
+    (told,) = caplog.messages
+    assert "3 skipped" in told
+    assert all(f"row {number} ({file})" in told for number, file in ((2, "b.flac"), (3, "c.flac"), (4, "d.flac")))

@@ -10,6 +10,7 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SAMPLE_RATE_HZ, Float32
+from train.readers.clip import tell_skipped
 
 LABEL_OF = {
     "neutral": "neutral", "calm": "neutral", "happy": "happy", "sad": "sad", "angry": "angry", "fearful": "fear",
@@ -32,19 +33,30 @@ def load(folder: Path) -> list[ActedSentence]:
     """All sentences of `ACTORS` in file order. Raises FileNotFoundError that names the label file, if that is missing.
 
     RAVDESS as published has four more actors. They are left out, so that training and figures stay the same with them.
+    Rows that are not of RAVDESS are skipped and told (`tell_skipped`).
     """
+    sentences, skipped = [], []
     with (folder / "ravdess" / "labels.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if any(int(row["actor"]) in own for own in ACTORS.values())]
-    return [
-        ActedSentence(
-            file=row["file"],
-            label=EXPERT_LABELS.index(LABEL_OF[row["emotion"]]),
-            strong=row["intensity"] == "strong",
-            actor=int(row["actor"]),
-            sex=row["sex"],
-        )
-        for row in rows
-    ]
+        for number, row in enumerate(csv.DictReader(lines), start=1):
+            try:
+                sentence = _sentence(row)
+                if any(sentence.actor in own for own in ACTORS.values()):
+                    sentences.append(sentence)
+            except (KeyError, TypeError, ValueError):
+                skipped.append(f"row {number} ({row.get('file') or 'no file'})")
+    tell_skipped(f"{folder / 'ravdess' / 'labels.csv'}", tuple(skipped), "they hold no emotion or actor of RAVDESS")
+    return sentences
+
+
+def _sentence(row: dict[str, str]) -> ActedSentence:
+    """Raises KeyError, TypeError or ValueError for a row that is not of RAVDESS."""
+    return ActedSentence(
+        file=row["file"],
+        label=EXPERT_LABELS.index(LABEL_OF[row["emotion"]]),
+        strong=row["intensity"] == "strong",
+        actor=int(row["actor"]),
+        sex=row["sex"],
+    )
 
 
 def read_samples(folder: Path, file: str) -> Float32:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,9 @@ from realtime.errors import RealtimeError
 MEDIA = (".mp4", ".avi", ".mkv", ".mov", ".flv", ".webm", ".m4v", ".wav", ".flac", ".mp3", ".m4a")
 SHOWN = 5
 "This many missing files are named; the rest are counted."
+
+
+logger = logging.getLogger(__name__)
 
 
 class DataMissing(RealtimeError):
@@ -114,6 +119,14 @@ def need_files(paths: Iterable[Path], *, name: str, ask: str, tolerate: int = 0)
         more = f"\n  and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataMissing(f"{name}: {len(missing)} recordings are missing:\n{listed}{more}", ask)
     return set(missing)
+
+
+@functools.cache
+def tell_skipped(name: str, skipped: tuple[str, ...], why: str) -> None:
+    """Say once how many rows or files of a set are not used, and name the first of them."""
+    if skipped:
+        named = ", ".join(skipped[:SHOWN]) + (f" and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else "")
+        logger.warning("%s: %d skipped, because %s: %s", name, len(skipped), why, named)
 
 
 def find_media(folder: Path) -> dict[str, Path]:

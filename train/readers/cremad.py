@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from train.readers import tables
-from train.readers.clip import Clip, DataMissing, DataSet, find_media, need
+from train.readers.clip import Clip, DataMissing, DataSet, find_media, need, tell_skipped
 
 ASK = "Fetch CREMA-D from https://github.com/CheyneyComputerScience/CREMA-D (git lfs)."
 LABELS = ("happy", "sad", "neutral", "angry", "disgust", "fear")
@@ -30,10 +30,16 @@ def read(folder: Path) -> DataSet:
     people = {row["ActorID"]: row for row in tables.read(next(folder.glob("**/VideoDemographics.csv")), ("ActorID",))}
     held = find_media(folder)
     counts: dict[tuple[str, str], dict[str, float]] = {}
+    skipped: list[str] = []
     for row in tables.read(next(folder.glob("**/tabulatedVotes.csv")), ("", "fileName", *COLUMNS)):
-        found = {label: float(row[column] or 0) for column, label in COLUMNS.items()}
+        try:
+            found = {label: float(row[column] or 0) for column, label in COLUMNS.items()}
+        except ValueError:
+            skipped.append(row["fileName"])
+            continue
         if any(found.values()):
             counts[row[""][:1], row["fileName"]] = found
+    tell_skipped("CREMA-D", tuple(skipped), "their votes are no numbers")
     clips = []
     for (given, name), both in counts.items():
         if given != BOTH or name not in held:
