@@ -30,6 +30,8 @@ spaced microphones stay above −0.3."""
 OFFSET, OFFSET_S = 0.01, 0.25
 """A mean of the sound this far from zero, over this time, is an offset of the sound card. Voices stay below 0.003, so
 sound without an offset passes unchanged, sample for sample."""
+LEAST_S, CHANCE = 0.1, 5.0
+"Sound heard before an offset is believed, and standard errors of the mean that it must exceed."
 POLE = 1.0 - 2.0 * np.pi * 20.0 / SAMPLE_RATE_HZ
 "Of the filter that takes an offset away, drifting or not: its corner is at 20 Hz, two octaves below a voice."
 
@@ -141,7 +143,7 @@ class OffsetFilter:
     """Takes a DC offset away once there is one; sound without an offset passes as it is."""
 
     def __init__(self) -> None:
-        self._sum = self._n = 0.0
+        self._sum = self._squares = self._n = 0.0
         self._state_1 = np.zeros(1)
         self.seen = False
 
@@ -150,8 +152,11 @@ class OffsetFilter:
         if not self.seen:
             kept = max(0.0, 1.0 - len(samples_N) / (OFFSET_S * SAMPLE_RATE_HZ))
             self._sum = kept * self._sum + float(samples_N.sum(dtype=np.float64))
+            self._squares = kept * self._squares + float(np.square(samples_N, dtype=np.float64).sum())
             self._n = kept * self._n + len(samples_N)
-            self.seen = self._n >= 0.02 * SAMPLE_RATE_HZ and abs(self._sum / self._n) > OFFSET
+            # The mean of so little noise is not zero either: it has to stand out of what chance makes.
+            chance = CHANCE * self._squares**0.5 / max(self._n, 1.0)
+            self.seen = self._n >= LEAST_S * SAMPLE_RATE_HZ and abs(self._sum / self._n) > max(OFFSET, chance)
             if not self.seen:
                 return samples_N
             # The filter starts as if the offset had always been there, so that it begins without a click.

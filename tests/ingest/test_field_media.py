@@ -107,6 +107,12 @@ def test_sound_without_an_offset_passes_sample_for_sample() -> None:
     np.testing.assert_array_equal(same_N, spoken_N.astype(np.float32) / 32768)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_loud_noise_has_no_offset(seed: int) -> None:
+    noise_N = np.random.default_rng(seed).normal(0, 0.25, 2 * SAMPLE_RATE_HZ).clip(-1, 1).astype(np.float32)
+    assert heard([noise_N], "mono")[1] == []
+
+
 @pytest.mark.parametrize("hole_s", [61.0, 300.0])
 async def test_a_hole_in_one_track_leaves_face_and_voice_together(
     hole_s: float, tmp_path: Path, received: Received
