@@ -9,6 +9,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+DTLS_HINT = (
+    "Give FFmpeg a certificate, with -cert_file cert.pem -key_file key.pem, made by: openssl req -x509 -newkey ec "
+    "-pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=sender -keyout key.pem -out cert.pem"
+)
+"""For senders whose keys we cannot use. FFmpeg's WHIP muxer, where it was built with GnuTLS, makes its own certificate
+on the curve secp224r1, which OpenSSL 4 refuses."""
+
 
 class RealtimeError(Exception):
     """Base of everything raised for what comes from a browser, a file, a setting or a driver."""

@@ -29,9 +29,10 @@ from aiortc import (
 from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError
 
-from realtime.errors import BadOffer
+from realtime.errors import DTLS_HINT, BadOffer
 from realtime.ingest.clock import ArrivalClock
 from realtime.ingest.convert import to_rgb
+from realtime.ingest.dtls import DtlsCertificate
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import TICK_S
 from realtime.ingest.relay import ice_servers
@@ -60,7 +61,8 @@ CLOSE_S = 3.0
 OUTBOX_ITEMS = 32
 "Items that may wait for the consumer."
 
-PEER_LEFT, PEER_LOST, NO_PATH, NO_MEDIA = "peer left", "peer lost", "no path", "no media"
+PEER_LEFT, PEER_LOST = "peer left", "peer lost"
+NO_PATH, NO_DTLS, NO_MEDIA = "no path", "DTLS failed", "no media"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,16 @@ async def answer(
     """
     offer = narrow(offer_sdp)
     peer = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice)))
+    certificate = DtlsCertificate.generateCertificate()
+    # aiortc takes no certificate of ours, and makes one of each connection's own.
+    peer._RTCPeerConnection__certificates = [certificate]  # type: ignore[attr-defined]
     source: WebRtcSource | None = None
     try:
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
-        source = WebRtcSource(peer, tracks, ingest, speech, offer.candidate_kinds, stagger=stagger)
+        source = WebRtcSource(
+            peer, tracks, ingest, speech, offer.candidate_kinds, stagger=stagger, certificate=certificate
+        )
         # This gathers all candidates first, because WHIP clients need no trickle ICE.
         await peer.setLocalDescription(await peer.createAnswer())
     except BaseException as error:
@@ -138,8 +145,10 @@ class WebRtcSource:
         offered: str = "",
         now_s: Callable[[], float] = time.monotonic,
         stagger: Stagger | None = None,
+        certificate: DtlsCertificate | None = None,
     ) -> None:
         self._peer = peer
+        self._certificate = certificate
         self._stagger = stagger or Stagger()
         self._ingest = ingest
         self._now_s = now_s
@@ -157,6 +166,9 @@ class WebRtcSource:
         self._offered = offered
         "How many addresses of which kind the offer has, for the log; never the addresses."
         self._closing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        # At once, not at the next look: FFmpeg takes its session back as soon as the handshake has failed.
+        peer.add_listener("connectionstatechange", self._changed.set)
         self._life = asyncio.create_task(self._live(tracks), name="webrtc peer")
 
     @property
@@ -226,6 +238,12 @@ class WebRtcSource:
                     self._now_s() - self._answered_s,
                     self._offered or "no address",
                 )
+            elif reason == NO_DTLS:
+                logger.warning(
+                    "DTLS failed with a peer (%s). %s",
+                    (self._certificate and self._certificate.trouble) or "it did not finish the handshake",
+                    DTLS_HINT,
+                )
             return reason
         finally:
             for task in drains:
@@ -237,19 +255,27 @@ class WebRtcSource:
 
     async def _until_over(self, drains: list[asyncio.Task[None]]) -> str:
         while True:
-            done, drained = await asyncio.wait(drains, timeout=CHECK_S)
-            for drain in done:
-                drain.result()
-            if not drained or self._peer.connectionState == "closed":
+            self._changed.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), CHECK_S)
+            for drain in drains:
+                if drain.done():
+                    drain.result()
+            if all(drain.done() for drain in drains) or self._peer.connectionState == "closed":
                 return PEER_LEFT
             if self._peer.connectionState == "failed":
-                return NO_PATH if self._first_s is None else PEER_LOST
+                return self._unconnected() if self._first_s is None else PEER_LOST
             silent_s = self._now_s() - self._heard_from_s
             if self._first_s is None and silent_s > self._ingest.connect_s:
-                return NO_MEDIA if self._peer.connectionState == "connected" else NO_PATH
+                return NO_MEDIA if self._peer.connectionState == "connected" else self._unconnected()
             # The connection's state stays "connected" for half a minute after a browser was killed.
             if self._first_s is not None and silent_s > self._ingest.peer_silent_s:
                 return PEER_LOST
+
+    def _unconnected(self) -> str:
+        """Why there is no connection: where packets pass, the handshake is what failed."""
+        transports = [receiver.transport.transport for receiver in self._peer.getReceivers()]
+        return NO_DTLS if any(transport.state == "completed" for transport in transports) else NO_PATH
 
     async def _drain_video(self, track: MediaStreamTrack) -> None:
         sampler: Sampler | None = None

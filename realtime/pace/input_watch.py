@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from realtime.errors import DTLS_HINT
 from realtime.records import FrameEvidence, InputState, SpeechEvidence, VideoFrame
 
 AFTER_S = 5.0
@@ -73,6 +74,11 @@ UNFINISHED = {
         "no_path",
         "No network path to the server was found, so no picture and no sound arrived.",
         "Use the same network as the server, or have its operator set turn_url and turn_secret under [ice].",
+    ),
+    "DTLS failed": InputState(
+        "dtls_failed",
+        "DTLS failed: the sender was reached, but no keys could be agreed on with it.",
+        DTLS_HINT,
     ),
     "no media": InputState(
         "no_media",

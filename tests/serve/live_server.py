@@ -104,13 +104,13 @@ async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTC
         await close_peer(peer)
 
 
-async def until(socket: Any, kind: str, within_s: float = 30) -> list[dict[str, Any]]:
-    """The events up to the first of that type, each checked against the schema."""
+async def until(socket: Any, *kinds: str, within_s: float = 30) -> list[dict[str, Any]]:
+    """The events up to the first of one of these types, each checked against the schema."""
     events: list[dict[str, Any]] = []
     async with asyncio.timeout(within_s):
         async for line in socket:
             events.append(json.loads(line))
             VALID.validate(events[-1])
-            if events[-1]["type"] == kind:
+            if events[-1]["type"] in kinds:
                 return events
-    raise AssertionError(f"the socket closed before a {kind}: {[event['type'] for event in events]}")
+    raise AssertionError(f"the socket closed before any of {kinds}: {[event['type'] for event in events]}")
