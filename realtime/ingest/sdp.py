@@ -10,6 +10,7 @@ import ipaddress
 import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiortc.codecs import CODECS, is_rtx
@@ -23,11 +24,19 @@ MAX_CANDIDATES = 32
 MAX_CREDENTIAL = 256
 "Longest ICE user fragment and password (RFC 8839)."
 CANDIDATE_KIND = re.compile(r"^a=candidate:[^\r\n]* typ (host|srflx|prflx|relay)\b", re.MULTILINE)
+H264_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) H264/90000", re.IGNORECASE)
+OPEN_MEDIA = re.compile(r"m=(audio|video) [1-9]\d* ")
 MID = re.compile(r"[\w!#$%&'*+.^`{|}~-]{1,32}", re.ASCII)
 FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
 TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-SEND_HINT = "Send Opus audio, VP8 or H.264 video (baseline, packetization-mode=1), or both."
+SEND_HINT = "Send Opus, G.722 or G.711 audio, VP8 or H.264 video, or both."
+STATIC_RTPMAPS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
+"Payload types that need no rtpmap (RFC 3551), of those we decode."
+H264_PROFILES = frozenset({0x2C, 0x42, 0x4D, 0x64, 0x6E, 0x7A, 0xF4})
+"profile_idc of what FFmpeg decodes: Baseline, Main, High, and its forms with more bits and colours."
+H264_SHOWN = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+"How aiortc is shown each H.264 that can be decoded. It knows two profiles; its depacketizer and FFmpeg know more."
 # What aiortc's parser raises on text that is almost SDP.
 PARSE_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
 
@@ -41,7 +50,10 @@ class Narrowed:
     "The kinds that will be received, `audio` and `video`, in the order of the offer."
     _sections: tuple[tuple[str, ...], ...]
     _taken: tuple[int, ...]
-    _bundled: bool
+    _idle: tuple[int, ...]
+    "Sections that do not send, bundled with one that is taken; they are answered, but nothing runs in them."
+    _bundle: tuple[str, ...]
+    "Mids that share a transport, in the order of the offer."
 
     @property
     def candidate_kinds(self) -> str:
@@ -52,18 +64,23 @@ class Narrowed:
     def widen(self, answer: str) -> str:
         """The answer to the whole offer: it rejects the sections that were not taken, each in its place."""
         head, answered = _split(answer)
-        if not self._bundled:
-            head = [line for line in head if not line.startswith("a=group:BUNDLE")]
-        waiting = iter(answered)
-        sections = [
-            next(waiting) if index in self._taken else _rejected(section)
-            for index, section in enumerate(self._sections)
-        ]
+        waiting, leader = iter(answered), answered[0]
+        sections = []
+        for index, section in enumerate(self._sections):
+            if index in self._taken:
+                sections.append(_echoed(next(waiting), section))
+            else:
+                sections.append(_not_taken(section, like=leader, idle=index in self._idle))
+        # In the order of the offer, so that its first section carries the transport here too. aiortc needs that.
+        head = [line for line in head if not line.startswith("a=group:BUNDLE")]
+        head += [f"a=group:BUNDLE {' '.join(self._bundle)}"] if self._bundle else []
         return "".join(f"{line}\r\n" for line in [*head, *(line for section in sections for line in section)])
 
 
 def narrow(offer: str) -> Narrowed:
     """Narrow an offer. Raises BadOffer if it is no SDP offer of a WebRTC sender, NoMediaOffered if we cannot use it."""
+    # What editors and web pages leave in a text that was copied: a byte order mark, and spaces that do not break.
+    offer = offer.lstrip("\ufeff").replace("\u00a0", " ")
     if not offer.lstrip().startswith("v="):
         raise BadOffer(
             "The body is not SDP: it does not begin with a v= line.", "Send the sender's offer as application/sdp."
@@ -84,7 +101,9 @@ def narrow(offer: str) -> Narrowed:
         kind = section[0].removeprefix("m=").split(" ")[0]
         if kind not in ("audio", "video") or kind in kinds:
             continue
-        complete = _complete(head, section, leader if _attribute(section, "mid") in bundle else None)
+        unnamed = not any(line.startswith("a=mid") for line in section)
+        named = [*section, f"a=mid:{_free_mid([*sections, *taken.values()])}"] if unnamed else section
+        complete = _complete(head, named, leader if _attribute(section, "mid") in bundle else None)
         refusal = _refusal(kind, head, complete)
         if refusal:
             refusals.append(refusal)
@@ -98,6 +117,8 @@ def narrow(offer: str) -> Narrowed:
     if len(set(mids)) < len(mids):
         raise BadOffer(f"Two sections of the offer are both called a=mid:{mids[0]}.", "Give every section its own mid.")
     kept = [mid for mid in bundle if mid in mids]
+    unsent = {index: section for index, section in enumerate(sections) if index not in taken and kept}
+    idle = {index: _attribute(section, "mid") for index, section in unsent.items() if _idles(section, bundle)}
     lines = [line for line in head if not line.startswith("a=group:")]
     lines += [f"a=group:BUNDLE {' '.join(kept)}"] if kept else []
     lines += [line for section in taken.values() for line in section]
@@ -106,7 +127,8 @@ def narrow(offer: str) -> Narrowed:
         kinds=tuple(kinds),
         _sections=tuple(map(tuple, sections)),
         _taken=tuple(taken),
-        _bundled=bool(bundle),
+        _idle=tuple(idle),
+        _bundle=tuple(mid for mid in bundle if mid in (*kept, *idle.values())),
     )
 
 
@@ -151,8 +173,40 @@ def _split(sdp: str) -> tuple[list[str], list[list[str]]]:
     return lines[: starts[0]], [lines[a:b] for a, b in itertools.pairwise(starts)]
 
 
-def _attribute(section: list[str], name: str) -> str | None:
-    return next((line.removeprefix(f"a={name}:") for line in section if line.startswith(f"a={name}:")), None)
+def _attribute(section: Sequence[str], name: str, end: str = ":") -> str | None:
+    return next((line.removeprefix(f"a={name}{end}") for line in section if line.startswith(f"a={name}{end}")), None)
+
+
+def _free_mid(sections: list[list[str]]) -> str:
+    """A mid that no section has, for one without: it is optional where nothing is bundled (RFC 5888)."""
+    mids = {_attribute(section, "mid") for section in sections}
+    return next(mid for mid in map(str, itertools.count()) if mid not in mids)
+
+
+def _h264_payloads(section: Sequence[str]) -> dict[str, str]:
+    """Payload types of H.264 and their format parameters, empty where the offer gives none."""
+    payloads = [match[1] for line in section if (match := H264_RTPMAP.match(line))]
+    return {payload: _attribute(section, f"fmtp:{payload} ", "") or "" for payload in payloads}
+
+
+def _h264_refusal(parameters: str) -> str | None:
+    """What of these format parameters cannot be decoded, or None."""
+    given = dict(part.strip().lower().partition("=")[::2] for part in parameters.split(";"))
+    if given.get("packetization-mode", "0") not in ("0", "1"):
+        return f"packetization-mode={given['packetization-mode'][:8]}"
+    profile = given.get("profile-level-id", "42e01f")
+    try:
+        decodable = len(profile) == 6 and int(profile[:2], 16) in H264_PROFILES
+    except ValueError:
+        decodable = False
+    return None if decodable else f"profile-level-id={profile[:8]}"
+
+
+def _with_h264_shown(section: list[str]) -> list[str]:
+    """The section with each H.264 that can be decoded in the one form that aiortc takes."""
+    shown = {payload for payload, given in _h264_payloads(section).items() if _h264_refusal(given) is None}
+    others = [line for line in section if not line.startswith(tuple(f"a=fmtp:{payload} " for payload in shown))]
+    return others + [f"a=fmtp:{payload} {H264_SHOWN}" for payload in sorted(shown)]
 
 
 def _complete(head: list[str], section: list[str], leader: list[str] | None) -> list[str]:
@@ -162,6 +216,14 @@ def _complete(head: list[str], section: list[str], leader: list[str] | None) -> 
         lines += [line for line in leader if line.startswith(tuple(f"a={name}" for name in TRANSPORT))]
     if not any(f"a={direction}" in head + lines for direction in DIRECTIONS):
         lines.append("a=sendrecv")
+    if lines[0].startswith("m=audio "):
+        lines += [
+            f"a=rtpmap:{payload} {STATIC_RTPMAPS[payload]}"
+            for payload in lines[0].split(" ")[3:]
+            if payload in STATIC_RTPMAPS and _attribute(lines, f"rtpmap:{payload} ", "") is None
+        ]
+    else:
+        lines = _with_h264_shown(lines)
     candidates = [line for line in lines if line.startswith("a=candidate:")]
     beyond = set(candidates[MAX_CANDIDATES:])
     return [line for line in lines if line not in beyond]
@@ -181,7 +243,14 @@ def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
         return f"The {kind} section does not send ({'port 0' if media.port == 0 else direction})."
     common = [codec for codec in find_common_codecs(CODECS[kind], media.rtp.codecs) if not is_rtx(codec)]
     if not common:
-        offered = sorted({codec.mimeType.split("/")[1] for codec in media.rtp.codecs if not is_rtx(codec)})
+        h264 = {payload: _h264_refusal(given) for payload, given in _h264_payloads(section).items()}
+        offered = sorted(
+            {
+                " with ".join(filter(None, (codec.mimeType.split("/")[1], h264.get(str(codec.payloadType)))))
+                for codec in media.rtp.codecs
+                if not is_rtx(codec)
+            }
+        )
         return f"The {kind} section offers {', '.join(offered) or 'no codec'}, none of which we decode."
     missing = _missing(media, section)
     if missing:
@@ -207,12 +276,41 @@ def _missing(media: MediaDescription, section: list[str]) -> str | None:
     return next((what for what, there in needs.items() if not there), None)
 
 
-def _rejected(section: tuple[str, ...] | list[str]) -> list[str]:
+def _echoed(answered: list[str], offered: Sequence[str]) -> list[str]:
+    """What aiortc answered to a section as it was shown, as an answer to the section as it was offered."""
+    h264 = _h264_payloads(offered)
+    protocol = offered[0].split(" ")[2]
+    kind, port, _, formats = answered[0].split(" ", 3)
+    lines = [f"{kind} {port} {protocol} {formats}"]
+    for line in answered[1:]:
+        payload = line.removeprefix("a=fmtp:").partition(" ")[0] if line.startswith("a=fmtp:") else None
+        if payload in h264:
+            if h264[payload]:
+                lines.append(f"a=fmtp:{payload} {h264[payload]}")
+        elif not line.startswith("a=mid:") or _attribute(offered, "mid") is not None:
+            lines.append(line)
+    return lines
+
+
+def _idles(section: list[str], bundle: list[str]) -> bool:
+    """Whether a bundled section only receives: a stack that waits for all its sections would wait for a refused one."""
+    sends = not {"a=recvonly", "a=inactive"} & set(section)
+    return OPEN_MEDIA.match(section[0]) is not None and not sends and _attribute(section, "mid") in bundle
+
+
+def _not_taken(section: Sequence[str], *, like: list[str], idle: bool) -> list[str]:
+    """The answer to a section that is not taken: refused with port 0, or `idle`, with nothing sent either way.
+
+    It has all that stacks look for in any section: aiortc and werift want the transport, and a codec they know, even
+    where the port is 0. `like` is a section that was taken.
+    """
     kind, _, rest = section[0].removeprefix("m=").partition(" ")
-    mid = _attribute(list(section), "mid")
+    formats = ("a=rtpmap:", "a=fmtp:", "a=sctp-port:", "a=sctpmap:", "a=max-message-size:", "a=mid:")
     return [
-        f"m={kind} 0 {rest.partition(' ')[2]}",
+        f"m={kind} {like[0].split(' ')[1] if idle else 0} {rest.partition(' ')[2]}",
         "c=IN IP4 0.0.0.0",
-        *([f"a=mid:{mid}"] if mid else []),
+        *(line for line in section if line.startswith(formats)),
         "a=inactive",
+        *(["a=rtcp-mux"] if kind in ("audio", "video") else []),
+        *(line for line in like if line.startswith(("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"))),
     ]

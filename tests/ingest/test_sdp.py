@@ -96,7 +96,6 @@ def test_candidates_are_bounded() -> None:
         ("", "not SDP"),
         ("hello", "not SDP"),
         ("<html></html>", "not SDP"),
-        (offer(OPUS + "a=sendonly\r\n" + TRANSPORT), "one a=mid"),
         (offer(section(OPUS, "0") + "a=mid:1\r\n"), "one a=mid"),
         (offer(section(OPUS, "0 0")), "one a=mid"),
         (offer(section(OPUS, "\x85")), "control characters"),
@@ -177,3 +176,65 @@ def test_an_answer_names_the_address_that_the_peer_came_to_or_the_public_one() -
     assert "a=candidate:1 1 udp 2130706431 8.8.8.8 4001 typ host" in told
     assert "10.0.0.5" not in told
     assert "fd00::5" not in told
+
+
+def test_a_byte_order_mark_and_spaces_that_do_not_break_are_read() -> None:
+    """Field report 22: what an editor or a web page leaves in a copied offer was called control characters."""
+    whole = offer(section(OPUS, "0"), section(VP8, "1"), bundle="0 1")
+    assert narrow("\ufeff" + whole.replace("a=rtpmap:111 ", "a=rtpmap:111\u00a0")).sdp == narrow(whole).sdp
+
+
+def test_another_name_of_the_same_transport_is_echoed() -> None:
+    """Field report 22: `RTP/SAVPF` is what WebRTC called it at first; stacks compare it."""
+    old = offer(section(OPUS.replace("UDP/TLS/RTP/SAVPF", "RTP/SAVPF"), "0"), bundle="0")
+    answer = narrow(old).widen(offer(section(OPUS, "0"), bundle="0"))
+    assert "m=audio 9 RTP/SAVPF 111\r\n" in answer
+
+
+def test_sections_without_a_mid_are_answered_without_one() -> None:
+    """Field report 22: a mid is optional where nothing is bundled."""
+    bare = offer(OPUS + "a=sendonly\r\n" + TRANSPORT, VP8 + "a=sendonly\r\n" + TRANSPORT)
+    narrowed = narrow(bare)
+    assert narrowed.kinds == ("audio", "video")
+    assert "a=mid:0\r\n" in narrowed.sdp
+    assert "a=mid:1\r\n" in narrowed.sdp
+    answer = narrowed.widen(narrowed.sdp.replace("a=sendonly", "a=recvonly"))
+    assert "a=mid" not in answer
+    assert "BUNDLE" not in answer
+
+
+@pytest.mark.parametrize("payload", ["0", "8", "9"])
+def test_static_payload_types_need_no_rtpmap(payload: str) -> None:
+    bare = OPUS.replace(" 111\r\n", f" {payload}\r\n").replace(
+        "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10\r\n", ""
+    )
+    assert narrow(offer(section(bare, "0"))).kinds == ("audio",)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ("profile-level-id=58a01f;packetization-mode=1", "profile-level-id=58a01f"),
+        ("profile-level-id=42e01f;packetization-mode=2", "packetization-mode=2"),
+        ("profile-level-id=high", "profile-level-id=high"),
+    ],
+)
+def test_h264_that_cannot_be_decoded_is_named(parameters: str, named: str) -> None:
+    """Field report 9: a refusal said `H264`, which we do decode."""
+    media = f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 {parameters}\r\n" + RTP
+    with pytest.raises(NoMediaOffered, match=f"offers H264 with {named}"):
+        narrow(offer(section(media, "0")))
+
+
+def test_a_refused_section_has_what_stacks_look_for() -> None:
+    """Field report 10: aiortc and werift refused answers whose refused sections had no transport and no codec."""
+    parts = [section(OPUS, "0"), section(VP8, "1"), section(VP8, "2"), section(DATA, "3")]
+    _, _, video, data = answered(offer(*parts, bundle="0 1 2 3")).media
+    for media in (video, data):
+        assert media.port == 0
+        assert media.ice.usernameFragment
+        assert media.ice.password
+        assert media.dtls is not None
+        assert media.dtls.fingerprints
+    assert [codec.name for codec in video.rtp.codecs] == ["VP8", "rtx"]
+    assert (data.profile, data.fmt, data.sctp_port) == ("UDP/DTLS/SCTP", ["webrtc-datachannel"], 5000)
