@@ -43,7 +43,7 @@ OPSET_UNLESS_ASKED = {"fp32": 23, "fp16": 20, "bf16": BF16_OPSET, "int8": 23}
 FOR_ONNXRUNTIME = ("fp32", "int8")
 EXTERNAL_BYTES = 256 << 20
 "Larger weights go into a file beside the graph: protobuf ends at 2 GB, and graph editors long before."
-MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 64
+MAX_BATCH, MAX_WINDOWS, MAX_CHUNKS, MAX_WORDS = 16, 64, 64, 2048
 
 
 class BadOpset(RealtimeError):
@@ -75,7 +75,10 @@ def example(config: ModelConfig, tower: str, dtype: torch.dtype) -> dict[str, Te
 def free_dimensions(names: list[str], tower: str) -> tuple[dict[int, Any], ...]:
     """The sizes that stay dynamic: the batch, the windows of a frame (64 patches, 16 tokens each), the text's words."""
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH if tower == "vision" else MAX_CHUNKS)
-    windows, words = torch.export.Dim("windows", min=1, max=MAX_WINDOWS), torch.export.Dim("words", min=1, max=512)
+    windows, words = (
+        torch.export.Dim("windows", min=1, max=MAX_WINDOWS),
+        torch.export.Dim("words", min=1, max=MAX_WORDS),
+    )
     second = dict.fromkeys(("patches", "positions", "valid"), 64 * windows)
     second |= dict.fromkeys(("place", "focal", "noise"), 16 * windows) | dict.fromkeys(TEXT_INPUTS, words)
     return tuple({0: batch, 1: second[name]} if name in second else {0: batch} for name in names)

@@ -28,23 +28,30 @@ from export.load import TOWERS
 from realtime.errors import EngineMissing
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
+from realtime.records import MAX_QUERY_TOKENS
 from realtime.towers import artifact
 from realtime.towers.artifact import Artifact, EngineMismatch
 from realtime.towers.tensorrt_runtime import MODULES, load_runtime
 
 BATCHES = (1, 4, 16)
 WORDS = 128
-"Words of the text query that a profile takes."
+"Tokens of the usual text query. Longer ones, up to `MAX_QUERY_TOKENS`, have a profile of their own."
 WORKSPACE_BYTES = 4 << 30
 Profile = Mapping[str, Sequence[int]]
 
 
 def profiles(config: ModelConfig, tower: str, batches: Sequence[int], *, windows: int, words: int) -> list[Profile]:
-    """Input shapes for each batch size. Smallest, usual and largest are equal, which suits kernels and CUDA graphs."""
+    """Input shapes for each batch size. Smallest, usual and largest are equal, which suits kernels and CUDA graphs.
+
+    The last profile takes the longest question that a person may ask, one frame or chunk at a time: in every profile,
+    its 1,976 tokens would be copied with each call.
+    """
     made: list[Profile] = []
-    for batch in batches:
+    usual = [(batch, words) for batch in batches]
+    has_text = config.emotion.selector_dim and words < MAX_QUERY_TOKENS
+    for batch, n_words in [*usual, (1, MAX_QUERY_TOKENS)] if has_text else usual:
         sizes = {"patches": windows * 64, "positions": windows * 64, "valid": windows * 64, "place": windows * 16}
-        sizes |= {"focal": windows * 16, "noise": windows * 16, "text": words, "text_valid": words}
+        sizes |= {"focal": windows * 16, "noise": windows * 16, "text": n_words, "text_valid": n_words}
         inputs = onnx_export.example(config, tower, torch.float32)
         made.append(
             {
@@ -226,7 +233,10 @@ def main() -> int:
         "--windows", type=command.positive, help="112-px windows of the largest frame (default: the model's)"
     )
     parser.add_argument(
-        "--words", type=command.positive, default=WORDS, help="words of the text query that a profile takes"
+        "--words",
+        type=command.positive,
+        default=WORDS,
+        help="tokens of the usual text query; longer ones have a profile of their own",
     )
     parser.add_argument("--opset", type=int, choices=onnx_export.OPSETS)
     options = parser.parse_args()

@@ -43,6 +43,16 @@ class ModelInfo:
     "The adapter that a session asked for; None: the server's own model."
 
 
+MAX_QUERY_CHARS = 200
+MIN_LABELS, MAX_LABELS = 2, 12
+MAX_LABEL_CHARS = 24
+"A word or two; each label is a row on the page and a key on the wire."
+MAX_QUERY_TOKENS = 4 * (MAX_QUERY_CHARS + MAX_LABELS * MAX_LABEL_CHARS) + 2 * (MAX_LABELS - 1) + len(" .")
+"""Tokens of the longest text query (`prompt.query_text`) that a person may ask.
+
+A byte-level tokenizer makes no more tokens than bytes, and UTF-8 has up to four a character."""
+
+
 @dataclass(frozen=True)
 class Question:
     """What a person wants to know in this session."""

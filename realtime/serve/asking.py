@@ -14,14 +14,9 @@ from typing import Any
 
 from realtime.errors import BadAsk, BadRequest
 from realtime.reason.prompt import UNSURE
-from realtime.records import Question
+from realtime.records import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, Question
 
 MAX_BYTES = 4_096
-MAX_QUERY_CHARS = 200
-MIN_LABELS, MAX_LABELS = 2, 12
-MAX_LABEL_CHARS = 24
-"A word or two; each label is a row on the page and a key on the wire."
-
 _JOINERS = "\u200c\u200d"
 "They shape letters within words of Indian languages and Persian; Unicode counts them among the control characters."
 _IN_LABELS = "_'’ -" + _JOINERS

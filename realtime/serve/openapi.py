@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from realtime.publish.schema import definitions
-from realtime.serve.asking import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS
+from realtime.records import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS
 
 
 def describe_api(version: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from realtime.errors import EngineMissing
+from realtime.records import MAX_QUERY_TOKENS
 from realtime.towers.artifact import Artifact, EngineMismatch
 
 MODULES = {"trt": "tensorrt", "rtx": "tensorrt_rtx"}
@@ -54,11 +55,28 @@ def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
         if artifact.compute_capability != here:
             reasons.append(f"{artifact.folder.name} was built for SM {artifact.compute_capability}, here is SM {here}")
             continue
+        if artifact.has_text and (room := text_room(artifact)) < MAX_QUERY_TOKENS:
+            reasons.append(
+                f"{artifact.folder.name} takes questions of up to {room} tokens, and people may ask one of "
+                f"{MAX_QUERY_TOKENS}"
+            )
+            continue
         have, wanted = runtime_version(artifact.kind), artifact.versions[module]
         if have == wanted:
             return artifact
         reasons.append(f"{artifact.folder.name} was built with {module} {wanted}, here is {have}")
     raise EngineMismatch(f"{'; '.join(reasons)}.", hint=f"Build one for this machine: `{build}`.")
+
+
+def text_room(artifact: Artifact) -> int:
+    """The most tokens of a text query that both towers take."""
+    return min(
+        (
+            max((profile["text"][1] for profile in tower["profiles"] if "text" in profile), default=0)
+            for tower in artifact.towers.values()
+        ),
+        default=0,
+    )
 
 
 class TensorRtTowers:
@@ -89,21 +107,46 @@ class PlanRunner:
         if self._engine is None:
             raise EngineMismatch(f"{path} cannot be read by {MODULES[flavor]} {self._trt.__version__}.")
         self._profiles = profiles
-        self._sizes = [next(iter(profile.values()))[0] for profile in profiles]
         self._buckets: dict[int, Bucket] = {}
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        batch, largest = next(iter(inputs.values())).shape[0], max(self._sizes)
+        sizes = self._fitting(inputs)
+        batch, largest = next(iter(inputs.values())).shape[0], max(sizes.values())
         if batch > largest:
             parts = [
                 self({name: value[start : start + largest] for name, value in inputs.items()})
                 for start in range(0, batch, largest)
             ]
             return [torch.cat(same) for same in zip(*parts, strict=True)]
-        index = min((size, index) for index, size in enumerate(self._sizes) if size >= batch)[1]
+        index = min((size, index) for index, size in sizes.items() if size >= batch)[1]
         if index not in self._buckets:
             self._buckets[index] = Bucket(self._trt, self._engine, index, self._profiles[index])
         return [output[:batch].cpu() for output in self._buckets[index].run(inputs)]
+
+    def _fitting(self, inputs: Mapping[str, Tensor]) -> dict[int, int]:
+        """Batch size by profile, of those with room for the inputs. Raises EngineMismatch where there are none."""
+        fitting = {
+            index: next(iter(profile.values()))[0]
+            for index, profile in enumerate(self._profiles)
+            if all(
+                given <= room
+                for name, shape in profile.items()
+                for given, room in zip(inputs[name].shape[1:], shape[1:], strict=True)
+            )
+        }
+        if not fitting:
+            given = ", ".join(f"{name} {tuple(value.shape)}" for name, value in inputs.items())
+            raise EngineMismatch(
+                f"No profile of the plan has room for these inputs: {given}.",
+                hint="Build it with a larger --windows or --words.",
+            )
+        # The usual profiles first: that of long questions copies their room with each call.
+        least = min(self._profiles[index]["text"][1] if "text" in self._profiles[index] else 0 for index in fitting)
+        return {
+            index: size
+            for index, size in fitting.items()
+            if "text" not in self._profiles[index] or self._profiles[index]["text"][1] == least
+        }
 
 
 class Bucket:
@@ -142,15 +185,10 @@ class Bucket:
             raise EngineMismatch("TensorRT refused to run the engine.", hint="Build it again on this machine.")
 
     def run(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        """The outputs for these inputs, padded to the profile. Raises EngineMismatch for inputs that are too large."""
+        """The outputs for these inputs, which fit into the profile and are padded to it."""
         with torch.cuda.stream(self._stream):
             for name, buffer in self._inputs.items():
                 value = inputs[name]
-                if any(given > room for given, room in zip(value.shape, buffer.shape, strict=True)):
-                    raise EngineMismatch(
-                        f"{name} is {tuple(value.shape)}, the engine was built for up to {tuple(buffer.shape)}.",
-                        hint="Build it with a larger --windows or --words.",
-                    )
                 buffer.zero_()
                 buffer[tuple(slice(size) for size in value.shape)].copy_(value, non_blocking=True)
             self._graph.replay()
