@@ -198,7 +198,11 @@ def _serve(options: argparse.Namespace) -> int:
             )
             scheme = "https" if settings.server.tls_cert else "http"
             host = "localhost" if settings.server.loopback else settings.server.host
-            print(f"Open {scheme}://{host}:{listening.getsockname()[1]}", flush=True)
+            here, *elsewhere = hosting.names(host)
+            port = listening.getsockname()[1]
+            print(f"Open {scheme}://{here}:{port}", flush=True)
+            if elsewhere:
+                print(f"From another machine: {scheme}://{elsewhere[0]}:{port}", file=sys.stderr)
             print(f"Model {engine.model.name}, {engine.model.runtime_reason}. Ctrl+C ends it.", file=sys.stderr)
             # Imported modules stay. Looking for garbage in them would stop the loop for 30 ms each time.
             gc.collect()

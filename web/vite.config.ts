@@ -20,6 +20,8 @@ export default defineConfig({
       ],
     },
   ],
+  // Relative, so that the page also works under a path of a proxy.
+  base: "./",
   build: {
     outDir: "../realtime/web_dist",
     emptyOutDir: true,

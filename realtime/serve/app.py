@@ -96,8 +96,8 @@ class LiveServer:
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
         app = Starlette(
             routes=[
-                Route("/whip", self.open, methods=["POST"]),
-                Route("/whip", self.ice, methods=["OPTIONS"]),
+                # One route: of two, a refusal for the method would name the methods of the first alone.
+                Route("/whip", self.whip, methods=["POST", "OPTIONS"]),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.set_question, methods=["PUT"]),
                 Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
@@ -145,6 +145,9 @@ class LiveServer:
         await self._readers.finish()
 
     # WHIP.
+
+    async def whip(self, request: Request) -> Response:
+        return await (self.ice(request) if request.method == "OPTIONS" else self.open(request))
 
     async def open(self, request: Request) -> Response:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -14,9 +15,17 @@ from starlette.websockets import WebSocket
 from realtime.errors import RealtimeError, ServerFull, TooMany, WrongOrigin
 from realtime.serve.rate_limits import Rates
 
+logger = logging.getLogger(__name__)
+
 WRONG_TOKEN_COST = 20
 "Requests that a refused token counts for."
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+OPEN_LOOPBACK = "Open it as http://localhost, or start it with --host, a token and TLS to be reached by another name."
+PROXY = (
+    "A proxy stands in front. Start the server with --host ADDRESS, --token-file and TLS, for loopback serves loopback "
+    "names alone, and let the proxy pass on Host as the browser sent it (nginx: proxy_set_header Host $http_host)."
+)
+PROXY_HEADERS = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -43,6 +52,7 @@ class Guard:
         self._app = app
         self._loopback = loopback
         self._rates = rates
+        self._logged = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -64,17 +74,34 @@ class Guard:
             self._rates.take(client)
             self._check(Headers(scope=scope))
         except (TooMany, WrongOrigin) as error:
+            if isinstance(error, WrongOrigin):
+                self._log(error)
             await refuse(scope, receive, with_headers, error)
         else:
             await self._app(scope, receive, with_headers)
 
     def _check(self, headers: Headers) -> None:
         host = headers.get("host", "")
-        if self._loopback and _hostname(host) not in LOOPBACK_NAMES:
-            raise WrongOrigin(f"This server is not {host or 'without a name'}.", "Open it as http://localhost.")
         origin = headers.get("origin")
+        if self._loopback and _hostname(host) not in LOOPBACK_NAMES:
+            raise WrongOrigin(
+                f"This server is not {host or 'without a name'}.", PROXY if _proxied(headers) else OPEN_LOOPBACK
+            )
         if origin is not None and _netloc(origin) != host:
-            raise WrongOrigin(f"Pages of {origin} may not use this server.", "Open the server's own page.")
+            raise WrongOrigin(
+                f"Pages of {origin} may not use this server, which was asked for as {host}.",
+                PROXY if _proxied(headers) else "Open the server's own page.",
+            )
+
+    def _log(self, error: WrongOrigin) -> None:
+        """Say once why requests are refused; whoever runs a proxy looks for it here."""
+        if not self._logged:
+            self._logged = True
+            logger.warning("refused a request (wrong_origin, said once): %.200s %s", error.message, error.hint)
+
+
+def _proxied(headers: Headers) -> bool:
+    return any(name in headers for name in PROXY_HEADERS)
 
 
 def _hostname(host: str) -> str | None:

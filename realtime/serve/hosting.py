@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import signal
 import socket
 import ssl
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import ifaddr
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -39,6 +41,17 @@ def listen(host: str, port: int) -> socket.socket:
         theirs = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         hint = "Name an address of this machine with --host." if theirs else "Choose another --port."
         raise PortTaken(f"Cannot listen on {host} port {port}: {why}.", hint) from error
+
+
+def names(host: str) -> list[str]:
+    """What a person can open a server on `host` by, this machine's own name for it first.
+
+    A server that listens everywhere is found as localhost, and by this machine's IPv4 addresses from elsewhere.
+    """
+    if host not in ("0.0.0.0", "::"):
+        return [f"[{host}]" if ":" in host else host]
+    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)]
+    return ["localhost", *(address for address in found if not ipaddress.ip_address(address).is_loopback)]
 
 
 def settle(settings: Settings) -> Settings:

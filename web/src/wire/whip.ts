@@ -151,7 +151,7 @@ interface Opened {
 async function post(sdp: string, { token, record, nowS }: WhipOptions): Promise<Opened> {
   let answer: Response;
   try {
-    const path = record === null ? "/whip" : `/whip?record=${record}`;
+    const path = record === null ? "whip" : `whip?record=${record}`;
     answer = await fetch(path, { method: "POST", headers: { ...bearer(token), "Content-Type": "application/sdp" }, body: sdp });
   } catch {
     throw new WhipFailure({ kind: "server-gone" });
@@ -161,7 +161,11 @@ async function post(sdp: string, { token, record, nowS }: WhipOptions): Promise<
   if (location.origin !== window.location.origin) {
     throw new WhipFailure({ kind: "problem", detail: `The server named a session elsewhere (${location.origin}).`, hint: "" });
   }
-  return { sdp: await answer.text(), path: location.pathname, secret: answer.headers.get("Session-Secret") ?? "" };
+  // Under a path of a proxy, the server names its own path and knows nothing of the proxy's.
+  const path = location.pathname.startsWith("/sessions/")
+    ? new URL(`.${location.pathname}`, window.location.href).pathname
+    : location.pathname;
+  return { sdp: await answer.text(), path, secret: answer.headers.get("Session-Secret") ?? "" };
 }
 
 /** The server's own words (problem+json, RFC 9457) wherever it gave some. */
