@@ -113,7 +113,7 @@ class Session:
         self._nothing_spoken = asyncio.Event()
         self._nothing_spoken.set()
 
-        self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio)
+        self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio, live=source.live)
         self._cadence = Cadence(settings.analysis.every_s)
         self._buffer = RollingBuffer(settings.buffer)
         self._lag = LagMeter()

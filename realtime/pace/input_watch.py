@@ -69,6 +69,19 @@ WORDS = {
 }
 "By code: what is wrong, what to do, and the message when it is over."
 
+CHECK_TRACKS = "Check the recording in a media player; it may have another track."
+RECORDED_HINTS = {
+    "no_video": f"The voice alone is read meanwhile. {CHECK_TRACKS}",
+    "no_audio": f"The face alone is read meanwhile. {CHECK_TRACKS}",
+    "muted": f"The microphone was muted in this part, or the sound is in another track. {CHECK_TRACKS}",
+    "camera_frozen": "The picture was frozen when it was recorded, or it is a still image. Its face is read once.",
+    "too_dark": "The recording is dark here. Brighten it, or choose a part with more light.",
+    "no_face": "Choose a part of the recording that shows a face, large enough and with light on it.",
+    "no_voice": "It is not read as anybody's voice. Choose a recording with less noise or music.",
+    "narrow_band": "Use a recording with the full range of sound, if there is one.",
+}
+"By code: what to do about a recording, where nobody can turn to a camera or a microphone any more."
+
 UNFINISHED = {
     "no path": InputState(
         "no_path",
@@ -98,8 +111,9 @@ def unfinished(reason: str) -> Iterator[InputState]:
 class _Watched:
     """One state. It begins once it has lasted for `after_s`, and is over at once."""
 
-    def __init__(self, code: str, after_s: float) -> None:
+    def __init__(self, code: str, after_s: float, *, live: bool) -> None:
         self.code = code
+        self._live = live
         self._after_s = after_s
         self._since_s: float | None = None
         self._entered = False
@@ -116,24 +130,25 @@ class _Watched:
             self._since_s = at_s
         if not self._entered and at_s - self._since_s >= self._after_s:
             self._entered = True
-            yield InputState(self.code, wrong, hint)
+            yield InputState(self.code, wrong, hint if self._live else RECORDED_HINTS[self.code])
 
 
 class InputWatch:
     """Watches the input of one session for states that a person can do something about."""
 
-    def __init__(self, *, has_video: bool, has_audio: bool) -> None:
+    def __init__(self, *, has_video: bool, has_audio: bool, live: bool = True) -> None:
+        """With `live` the hints are for whoever sits in front of the camera, without it for a recording."""
         self._has_video = has_video
         self._has_audio = has_audio
         # A track that the offer lacks is missing at once.
-        self._no_video = _Watched("no_video", AFTER_S if has_video else 0.0)
-        self._no_audio = _Watched("no_audio", 0.0)
-        self._muted = _Watched("muted", 0.0)
-        self._frozen = _Watched("camera_frozen", AFTER_S)
-        self._dark = _Watched("too_dark", DARK_AFTER_S)
-        self._no_face = _Watched("no_face", AFTER_S)
-        self._no_voice = _Watched("no_voice", 0.0)
-        self._narrow = _Watched("narrow_band", 0.0)
+        self._no_video = _Watched("no_video", AFTER_S if has_video else 0.0, live=live)
+        self._no_audio = _Watched("no_audio", 0.0, live=live)
+        self._muted = _Watched("muted", 0.0, live=live)
+        self._frozen = _Watched("camera_frozen", AFTER_S, live=live)
+        self._dark = _Watched("too_dark", DARK_AFTER_S, live=live)
+        self._no_face = _Watched("no_face", AFTER_S, live=live)
+        self._no_voice = _Watched("no_voice", 0.0, live=live)
+        self._narrow = _Watched("narrow_band", 0.0, live=live)
         self._sampled: npt.NDArray[np.int16] | None = None
         self._frame_s: float | None = None
 
