@@ -151,6 +151,7 @@ def status() -> dict[str, Any]:
 
 
 def _measure(options: argparse.Namespace) -> int:
+    connect.need_ray()
     from realtime.cluster.sizing.measure import measure, reached
 
     figures = asyncio.run(measure(options.address, options.model, windows=options.windows, kills=options.kill))
@@ -159,6 +160,7 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    connect.need_ray()
     from realtime.cluster.sizing.check import check, near
 
     figures = asyncio.run(check(options.address, options.model, sessions=options.sessions, seconds=options.seconds))

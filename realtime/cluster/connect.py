@@ -22,17 +22,24 @@ LOCAL = "local"
 logger = logging.getLogger(__name__)
 
 
+def need_ray() -> None:
+    """Raises RayMissing. Call it before modules of this package that import Ray."""
+    try:
+        # Ray installed without Serve lacks grpc.
+        import grpc  # noqa: F401
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise RayMissing("Ray with Serve is not installed.", f"Install it with `{INSTALL}`.") from error
+
+
 def join(address: str) -> None:
     """Make this process a driver of the cluster at `address`: HOST:PORT, `auto`, or `local` to start its own.
 
     Raises RayMissing, ClusterUnreachable or ClusterMismatch.
     """
-    try:
-        # Ray installed without Serve lacks grpc.
-        import grpc  # noqa: F401
-        import ray
-    except ImportError as error:
-        raise RayMissing("Ray with Serve is not installed.", f"Install it with `{INSTALL}`.") from error
+    need_ray()
+    import ray
+
     if ray.is_initialized():
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
