@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.metrics import bootstrap, brier, calibration_error, calibration_floor, confusion, recalls, weighted_f1
+from train.metrics import (
+    bootstrap,
+    brier,
+    calibration_error,
+    calibration_floor,
+    confusion,
+    intervals,
+    recalls,
+    uar,
+    weighted_f1,
+    with_unread,
+)
 
 DFEW = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 MAE_DFER_FOLD_1 = [
@@ -52,11 +63,31 @@ def test_an_answer_outside_the_labels_is_wrong_and_counted() -> None:
     assert recalls(["happy", "happy"], ["happy", ""], DFEW)[0] == 0.5
 
 
+def test_a_truth_outside_the_labels_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="the truth 'bored' is none of happy, sad"):
+        confusion(["happy", "bored"], ["happy", "happy"], ("happy", "sad"))
+
+
+def test_a_class_without_samples_does_not_count_in_uar() -> None:
+    """Recalls of happy and sad are 1 and 0.5; nobody was surprised, so the third label has none."""
+    truth, given, labels = ["happy", "sad", "sad"], ["happy", "sad", "surprise"], ("happy", "sad", "surprise")
+    assert uar(truth, given, labels) == pytest.approx(0.75)
+    many = intervals(with_unread(truth * 200, given * 200, labels))["uar"]
+    assert 0.7 < many.low < 0.75 < many.high < 0.8
+
+
 def test_calibration_error_by_hand() -> None:
     # Two answers at 0.9, one right: gap 0.4. Two at 0.6, both right: gap 0.4.
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     assert calibration_error(p, np.array([0, 1, 0, 0])) == pytest.approx(0.4)
-    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0.0
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_confidence_of_exactly_1_is_in_the_last_bin() -> None:
+    """One answer at 1, wrong, and one at 0.95, right: together their gap is 0.475, apart 0.525."""
+    p = np.array([[1.0, 0.0], [0.95, 0.05]])
+    assert calibration_error(p, np.array([1, 0])) == pytest.approx(0.475)
+    assert calibration_floor(p, n_draws=20_000) == pytest.approx(0.475 * 0.05 + 0.025 * 0.95, abs=0.002)
 
 
 def test_what_a_true_model_would_show_by_hand() -> None:
@@ -70,6 +101,10 @@ def test_what_a_true_model_would_show_by_hand() -> None:
 
 def test_brier_by_hand() -> None:
     assert brier(np.array([[0.8, 0.2], [0.4, 0.6]]), np.array([0, 0])) == pytest.approx((0.08 + 0.72) / 2)
+
+
+def test_brier_takes_what_does_not_sum_to_1_as_shares_of_its_sum() -> None:
+    assert brier(np.array([[1.6, 0.4], [0.2, 0.3]]), np.array([0, 0])) == pytest.approx((0.08 + 0.72) / 2)
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_samples() -> None:

@@ -81,8 +81,9 @@ def calibration_error(probabilities_NL: Float64, truth_N: Int64, bins: int = BIN
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    # torchmetrics gives a confidence of exactly 1 a bin of its own; it belongs to the last one.
-    p = torch.from_numpy(np.minimum(probabilities_NL, 1 - 1e-9))
+    # torchmetrics gives a confidence of exactly 1 a bin of its own; it belongs to the last one. It computes in float32,
+    # to which 1 - 1e-9 would be 1 again.
+    p = torch.from_numpy(np.minimum(probabilities_NL, np.nextafter(np.float32(1), np.float32(0))))
     error = multiclass_calibration_error(
         p, torch.from_numpy(np.asarray(truth_N, np.int64)), num_classes=p.shape[1], n_bins=bins, norm="l1"
     )
