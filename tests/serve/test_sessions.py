@@ -23,6 +23,24 @@ from tests.scripted import Scripted, ScriptedModel, ScriptedPerceiver, ScriptedS
 WITHIN_S = 30
 
 
+class Clock:
+    """Seconds that a test sets. The watch reads it once a round."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+        self.n_reads = 0
+
+    def __call__(self) -> float:
+        self.n_reads += 1
+        return self.at_s
+
+    async def watched(self, at_s: float) -> None:
+        """Set the time, and wait for a whole round of the watch at it: one that began, and the next one's beginning."""
+        self.at_s = at_s
+        n_reads = self.n_reads
+        await until(lambda: self.n_reads >= n_reads + 2)
+
+
 async def for_ever() -> None:
     await asyncio.Event().wait()
 
@@ -50,13 +68,13 @@ async def held(
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "WATCH_S", 0.01)
+    monkeypatch.setattr(sessions, "WATCH_S", 0.001)
 
 
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(WITHIN_S):
         while not true():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.001)
 
 
 async def events_of(held: Sessions, session_id: str) -> list[dict[str, object]]:
@@ -87,34 +105,35 @@ async def test_an_offer_that_is_being_answered_has_its_place() -> None:
 
 
 async def test_a_session_that_nobody_reads_is_ended_and_one_that_is_read_is_not() -> None:
-    clock = [0.0]
-    async with held(now_s=lambda: clock[0], idle_s=60) as all_of_them:
+    clock = Clock()
+    async with held(now_s=clock, idle_s=60) as all_of_them:
         alone, followed = all_of_them.start(call(picture(0.0))), all_of_them.start(call(picture(0.0)))
         reading = asyncio.create_task(events_of(all_of_them, followed.id))
         await until(lambda: followed.log.n_readers == 1)
-        clock[0] = 59.0
-        await asyncio.sleep(0.1)
+        await clock.watched(0.0)
+        await clock.watched(59.0)
         assert len(all_of_them.open) == 2
-        clock[0] = 60.0
+        clock.at_s = 60.0
         await until(lambda: all_of_them.open == (followed,))
         assert (await events_of(all_of_them, alone.id))[-1]["reason"] == "Nobody has read its events for 60 s."
         # From its last reader on it counts anew.
         reading.cancel()
         await until(lambda: followed.log.n_readers == 0)
-        clock[0] = 119.0
-        await asyncio.sleep(0.1)
+        await clock.watched(119.0)
         assert all_of_them.open == (followed,)
-        clock[0] = 121.0
+        clock.at_s = 121.0
         await until(lambda: all_of_them.open == ())
 
 
 async def test_no_session_lasts_for_ever() -> None:
-    clock = [0.0]
-    async with held(now_s=lambda: clock[0], max_session_s=100) as all_of_them:
+    clock = Clock()
+    async with held(now_s=clock, max_session_s=100) as all_of_them:
         session = all_of_them.start(call(picture(0.0)))
         reading = asyncio.create_task(events_of(all_of_them, session.id))
         await until(lambda: session.log.n_readers == 1)
-        clock[0] = 100.0
+        await clock.watched(99.0)
+        assert all_of_them.open == (session,)
+        clock.at_s = 100.0
         assert (await reading)[-1]["reason"] == "A session lasts 100 s at most."
 
 
@@ -141,7 +160,7 @@ async def test_a_window_that_does_not_finish_in_time_is_given_up() -> None:
         session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
         await until(lambda: len(model.thinker.windows) == 1)
         async with asyncio.timeout(WITHIN_S):
-            await all_of_them.stop_all("Stopped.", finish_within_s=0.1)
+            await all_of_them.stop_all("Stopped.", finish_within_s=0.01)
         hold.set()
         kinds = [event["type"] for event in await events_of(all_of_them, session.id)]
         assert kinds[-1] == "session.closed"
