@@ -12,15 +12,17 @@ import pytest
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
-from realtime.errors import ServerBusy, ServerFull, ServerStopping
+from realtime.errors import ServerBusy, ServerFull, ServerStopping, UnknownSession
+from realtime.observe import heap
 from realtime.observe.metrics import Metrics
 from realtime.records import ClockTick
 from realtime.serve import sessions
 from realtime.serve.sessions import Sessions
-from realtime.settings import ServerSettings, Settings
+from realtime.session import Session
+from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.scripted import Scripted, ScriptedModel, ScriptedPerceiver, ScriptedSource, ScriptedThinker, picture
 
-WITHIN_S = 30
+WITHIN_S = 10
 
 
 class Clock:
@@ -52,9 +54,14 @@ def call(*items: Scripted) -> ScriptedSource:
 
 @asynccontextmanager
 async def held(
-    model: ScriptedModel | None = None, now_s: Callable[[], float] = lambda: 0.0, **server: float
+    model: ScriptedModel | None = None,
+    now_s: Callable[[], float] = lambda: 0.0,
+    *,
+    linger_s: float = 60,
+    **server: float,
 ) -> AsyncIterator[Sessions]:
-    settings, metrics = Settings(server=ServerSettings(**server)), Metrics()  # type: ignore[arg-type]
+    publish = PublishSettings(linger_s=linger_s)
+    settings, metrics = Settings(publish=publish, server=ServerSettings(**server)), Metrics()  # type: ignore[arg-type]
     with ModelWorker(metrics) as worker:
         engine = LocalEngine(model or ScriptedModel(), worker)
         held = Sessions(engine=engine, settings=settings, metrics=metrics, now_s=now_s)
@@ -96,6 +103,16 @@ async def test_while_those_there_are_behind_no_other_is_taken_and_then_again() -
             pass
 
 
+async def test_while_a_session_there_is_overloaded_no_other_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with held() as all_of_them:
+        all_of_them.start(call())
+        with all_of_them.place():
+            pass
+        monkeypatch.setattr(Session, "overloaded", True)
+        with pytest.raises(ServerBusy), all_of_them.place():
+            pass
+
+
 async def test_an_offer_that_is_being_answered_has_its_place() -> None:
     async with held(max_sessions=1) as all_of_them:
         with all_of_them.place(), pytest.raises(ServerFull, match="All 1 session is taken"), all_of_them.place():
@@ -106,22 +123,23 @@ async def test_an_offer_that_is_being_answered_has_its_place() -> None:
 
 async def test_a_session_that_nobody_reads_is_ended_and_one_that_is_read_is_not() -> None:
     clock = Clock()
+    clock.at_s = 1000.0  # As of a machine that has been up for a while.
     async with held(now_s=clock, idle_s=60) as all_of_them:
         alone, followed = all_of_them.start(call(picture(0.0))), all_of_them.start(call(picture(0.0)))
         reading = asyncio.create_task(events_of(all_of_them, followed.id))
         await until(lambda: followed.log.n_readers == 1)
-        await clock.watched(0.0)
-        await clock.watched(59.0)
+        await clock.watched(1000.0)
+        await clock.watched(1059.0)
         assert len(all_of_them.open) == 2
-        clock.at_s = 60.0
+        clock.at_s = 1060.0
         await until(lambda: all_of_them.open == (followed,))
         assert (await events_of(all_of_them, alone.id))[-1]["reason"] == "Nobody has read its events for 60 s."
         # From its last reader on it counts anew.
         reading.cancel()
         await until(lambda: followed.log.n_readers == 0)
-        await clock.watched(119.0)
+        await clock.watched(1119.0)
         assert all_of_them.open == (followed,)
-        clock.at_s = 121.0
+        clock.at_s = 1121.0
         await until(lambda: all_of_them.open == ())
 
 
@@ -135,6 +153,49 @@ async def test_no_session_lasts_for_ever() -> None:
         assert all_of_them.open == (session,)
         clock.at_s = 100.0
         assert (await reading)[-1]["reason"] == "A session lasts 100 s at most."
+
+
+async def test_the_longest_session_finishes_its_windows() -> None:
+    clock, hold = Clock(), threading.Event()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+    async with held(model, now_s=clock, max_session_s=100, drain_s=WITHIN_S) as all_of_them:
+        session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
+        reading = asyncio.create_task(events_of(all_of_them, session.id))
+        await until(lambda: len(model.thinker.windows) == 1 and session.log.n_readers == 1)
+        await clock.watched(100.0)
+        hold.set()
+        assert [event["type"] for event in (await reading)[-2:]] == ["reason.done", "session.closed"]
+
+
+async def test_whoever_ends_a_session_waits_until_it_is_free() -> None:
+    async with held() as all_of_them:
+        session = all_of_them.start(call(picture(0.0)))
+        await all_of_them.stop(session.id, "Enough.")
+        assert all_of_them.open == ()
+        assert all_of_them.get(session.id) is session
+
+
+async def test_a_session_that_has_ended_is_forgotten_and_its_memory_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+    monkeypatch.setattr(heap, "trim", lambda: threads.append(threading.current_thread().name))
+    async with held(linger_s=0) as all_of_them:
+        session = all_of_them.start(call(picture(0.0)))
+        await all_of_them.stop(session.id, "Enough.")
+        await until(lambda: not all_of_them._ended)
+        with pytest.raises(UnknownSession):
+            all_of_them.get(session.id)
+        # The model's thread trims too, as it closes what the session held.
+        await until(lambda: any(name != "model" for name in threads))
+
+
+async def test_a_bug_in_one_session_is_logged_and_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    async with held() as all_of_them:
+        other, broken = all_of_them.start(call(picture(0.0))), all_of_them.start(call(bug))
+        await until(lambda: all_of_them.open == (other,))
+        assert f"session {broken.id[:8]} broke" in caplog.text
 
 
 async def test_a_server_that_stops_lets_its_windows_finish_and_takes_no_session() -> None:
