@@ -26,7 +26,7 @@ from realtime.cluster.messages import (
 from realtime.cluster.thinker import ThinkerReplica
 from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
-from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame, Window
+from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, UInt8, VideoFrame, Window
 from realtime.roles import Step
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.towers.preprocess import log_mel
@@ -122,6 +122,23 @@ def as_here(nano: LoadedModel, window: Window) -> Window:
         frames=tuple(ring.add_frame(part) for part in window.frames),
         speech=tuple(ring.add_speech(part) for part in window.speech),
     )
+
+
+def test_what_only_the_page_and_the_baselines_need_does_not_travel(nano: LoadedModel, portrait: UInt8) -> None:
+    perceiver = nano.perceiver(0)
+    seen = replace(perceiver.see(VideoFrame(0.0, portrait)), ring=3, number=7)
+    assert seen.faces[0].mesh_N3 is not None
+    assert all((seen.cues, seen.focal, seen.map, seen.timings_ms))
+    sent = slim(seen)
+    assert isinstance(sent, FrameEvidence)
+    assert [(face.track, face.box, face.mesh_N3) for face in sent.faces] == [
+        (seen.faces[0].track, seen.faces[0].box, None)
+    ]
+    assert (sent.cues, sent.focal, sent.map, sent.timings_ms, sent.ring) == ((), (), None, {}, 0)
+    assert (sent.at_s, sent.scene, sent.counts, sent.number) == (seen.at_s, seen.scene, seen.counts, 7)
+    assert sent.tokens_ND is seen.tokens_ND
+    spoken = replace(perceiver.hear(SpeechSegment(0.0, 1.0, np.zeros(16_000, np.float32))), ring=3, number=8)
+    assert slim(spoken) == replace(spoken, ring=0)
 
 
 async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
