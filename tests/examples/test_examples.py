@@ -23,6 +23,7 @@ async def example(name: str, *arguments: str) -> asyncio.subprocess.Process:
     return await create_subprocess_exec(sys.executable, program, *arguments, stdout=PIPE, stderr=PIPE, env=environment)
 
 
+@pytest.mark.slow
 async def test_events_are_read_while_a_session_is_live() -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
@@ -36,6 +37,7 @@ async def test_events_are_read_while_a_session_is_live() -> None:
         assert (reading.returncode, errors) == (0, b"")
 
 
+@pytest.mark.slow
 async def test_a_question_is_asked() -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)

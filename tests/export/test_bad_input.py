@@ -84,6 +84,7 @@ def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Pat
 
 
 @pytest.mark.usefixtures("traced")
+@pytest.mark.slow
 def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, portrait: UInt8) -> None:
     """So that a GPU can be timed on the published shapes without the published weights (`export/gpu.sh`)."""
     smaller = {

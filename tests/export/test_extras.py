@@ -31,6 +31,7 @@ def absent(tmp_path: Path) -> dict[str, str]:
         (["train.annotate", "--help"], 1, NEEDS.format("train.annotate", "httpx", "train")),
     ],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_missing_extra_is_one_sentence(
     absent: dict[str, str], tmp_path: Path, words: list[str], code: int, told: str
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_stock_checkpoint_exports_without_text_and_with_an_adapter_that_reads_
 
 
 @pytest.mark.usefixtures("traced")
+@pytest.mark.slow
 def test_8_bit_weights_stay_close(folder: Path, tmp_path: Path) -> None:
     """Signed 8-bit weights saturate on processors without VNNI and were wrong by half: unsigned ones do not."""
     made = onnx.export(folder, tmp_path, name="small", precision="int8", opset=23)
@@ -122,6 +123,7 @@ def test_bf16_is_compared_through_torch(folder: Path, root: Path) -> None:
     assert 1e-4 < figures["vision"]["relative"] <= parity.LIMITS["bf16"]
 
 
+@pytest.mark.slow
 def test_large_weights_lie_beside_the_graph(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "EXTERNAL_BYTES", 1000)
     made = onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
