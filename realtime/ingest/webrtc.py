@@ -256,8 +256,10 @@ class WebRtcSource:
     async def _until_over(self, drains: list[asyncio.Task[None]]) -> str:
         while True:
             self._changed.clear()
+            # Not wait_for: Python 3.11's loses a cancellation that comes together with the change.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), CHECK_S)
+                async with asyncio.timeout(CHECK_S):
+                    await self._changed.wait()
             for drain in drains:
                 if drain.done():
                     drain.result()
