@@ -308,8 +308,10 @@ async def test_a_chain_given_up_is_closed_in_the_worker(make: Make) -> None:
     session = make(ScriptedSource([picture(0.0), ClockTick(4.0), settle]), model)
     threading.Timer(0.3, hold.set).start()
     await session.run()
+    async with asyncio.timeout(10):
+        while not model.thinker.n_closed:
+            await asyncio.sleep(0.002)
     await settle()
-    await asyncio.sleep(0.3)
     assert model.thinker.n_closed == 1
 
 

@@ -50,10 +50,15 @@ async def test_evidence_goes_before_reasoning_and_otherwise_first_come_first_ser
 
 
 async def test_what_is_cancelled_before_it_began_never_runs(worker: ModelWorker) -> None:
-    released, ran = threading.Event(), []
-    holding = asyncio.create_task(worker.run("hold", released.wait, 5))
+    started, released, ran = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        started.set()
+        released.wait(5)
+
+    holding = asyncio.create_task(worker.run("hold", hold))
     waiting = asyncio.create_task(worker.run("never", lambda: ran.append(1)))
-    await asyncio.sleep(0.05)
+    assert await asyncio.to_thread(started.wait, 5)
     waiting.cancel()
     await asyncio.wait([waiting])
     await asyncio.sleep(0)
