@@ -156,8 +156,8 @@ def test_peers_predictions_are_compared_with_a_run(command: Command, server: Scr
 def test_mistakes_are_told_before_anything_is_asked(
     command: Command, emer: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    (emer / "file").touch()
-    given = [part.format(file=emer / "file") for part in arguments]
+    (emer.parent / "file").touch()
+    given = [part.format(file=emer.parent / "file") for part in arguments]
     base = ["--benchmark", "emer", "--data", emer, "--out", emer.parent / "out"]
     if "{file}" in arguments:
         base += ["--peer-url", "http://127.0.0.1:9/v1", "--peer-model", "p"]

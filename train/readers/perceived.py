@@ -167,8 +167,8 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
         for item in recording.items:
             if isinstance(item, VideoFrame):
                 frames.append(perception.see(item))
-            else:
-                speech.append(perception.hear(item))
+            elif (heard := perception.hear(item)).evidence.cues.kind == "voice":
+                speech.append(heard)
     finally:
         perception.close()
     until_s = max((part.evidence.end_s for part in speech), default=recording.end_s)

@@ -98,7 +98,8 @@ def clip_windows(recording: Recording, clips: Sequence[Clip], perception: Percei
         if isinstance(item, VideoFrame):
             if (seen := perception.see(item)) is not None:
                 frames.append(seen)
-        elif (heard := perception.hear(item)) is not None:
+        # As in a session: what is no voice enters no window.
+        elif (heard := perception.hear(item)) is not None and heard.cues.kind == "voice":
             speech.append(heard)
     windows = []
     for index, clip in enumerate(clips):

@@ -120,10 +120,11 @@ def picture(hue: float, at_s: float) -> UInt8:
 def voice(pitch_hz: float, seconds: float) -> Float32:
     """(N,) harmonics with the rhythm of syllables, and pauses at both ends."""
     t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.05 * np.sin(3 * t))) / SAMPLE_RATE_HZ
+    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 + 0.2 * np.sin(4 * t))) / SAMPLE_RATE_HZ
     sound = sum(np.sin(k * phase) / k for k in range(1, 20))
     loud = (0.6 + 0.4 * np.sin(2 * np.pi * 4 * t)) * ((t > 0.2) & (t < seconds - 0.4))
-    noise = np.random.default_rng(0).normal(0, 3e-4, t.size)
+    # Breath up to 8 kHz, as a voice has that did not come through a telephone.
+    noise = np.random.default_rng(0).normal(0, 1, t.size) * (3e-4 + 0.02 * loud)
     samples_N: Float32 = (0.25 * sound * loud + noise).astype(np.float32)
     return samples_N
 
