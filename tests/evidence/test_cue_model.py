@@ -59,7 +59,7 @@ def test_its_label_is_about_the_same(full: LoadedModel, beside: LoadedModel) -> 
     assert max(abs(ours[name] - plain[name]) for name in plain) < 0.1
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_card_that_is_not_there_is_told(full: LoadedModel) -> None:
     with pytest.raises(EngineMissing, match="no CUDA device"):
         loading.load("nano", device="cuda")

@@ -214,7 +214,7 @@ def test_static_payload_types_need_no_rtpmap(payload: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
-        ("profile-level-id=58a01f;packetization-mode=1", "profile-level-id=58a01f"),
+        ("profile-level-id=58201f;packetization-mode=1", "profile-level-id=58201f"),
         ("profile-level-id=42e01f;packetization-mode=2", "packetization-mode=2"),
         ("profile-level-id=high", "profile-level-id=high"),
     ],
