@@ -25,11 +25,11 @@ HEARD = 1e-3
 FORGET_S = 1.0
 "How long a stretch of sound counts towards the correlation of two channels."
 OPPOSED, AGREED = -0.5, -0.2
-"""Correlation at which one channel is taken to be the other one inverted, and at which it is not any more. Rooms and
-spaced microphones stay above −0.3."""
+"""Correlation at which one channel is taken to be the other one inverted, and at which it is not any more. Both are
+chosen, not measured on recordings."""
 OFFSET, OFFSET_S = 0.01, 0.25
-"""A mean of the sound this far from zero, over this time, is an offset of the sound card. Voices stay below 0.003, so
-sound without an offset passes unchanged, sample for sample."""
+"""A mean of the sound this far from zero, over this time, is an offset of the sound card. The value is chosen, not
+measured on recordings. Until an offset is seen, sound passes unchanged, sample for sample."""
 LEAST_S, CHANCE = 0.1, 5.0
 "Sound heard before an offset is believed, and standard errors of the mean that it must exceed."
 POLE = 1.0 - 2.0 * np.pi * 20.0 / SAMPLE_RATE_HZ
