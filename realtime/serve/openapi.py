@@ -33,7 +33,11 @@ def describe_api(version: str) -> dict[str, Any]:
             "schemas": definitions("#/components/schemas/") | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK},
         },
         "paths": {
-            "/whip": {"post": OPEN},
+            "/whip": {
+                "post": OPEN,
+                "options": OPTIONS,
+                **{method: _refused(method, "POST, OPTIONS") for method in ("get", "head", "put", "patch", "delete")},
+            },
             "/sessions/{id}": {
                 "parameters": [{"$ref": "#/components/parameters/id"}],
                 "get": _secured(
@@ -45,8 +49,10 @@ def describe_api(version: str) -> dict[str, Any]:
                 "delete": _secured(
                     "end",
                     "End a session and free everything it holds",
-                    {"200": {"description": "Ended"}, **_problems(401, 404)},
+                    {"200": {"description": "Ended"}, **_problems(401, 403, 404, 429)},
                 ),
+                # Neither trickle ICE nor ICE restarts: the answer has all candidates (RFC 9725, section 4.3).
+                "patch": _refused("patchSession", "GET, HEAD, DELETE"),
             },
             "/sessions/{id}/ask": {"parameters": [{"$ref": "#/components/parameters/id"}], "put": PUT_ASK},
             "/sessions/{id}/record": {
@@ -148,6 +154,7 @@ def _problems(*statuses: int) -> dict[str, Any]:
         401: "The token is missing or wrong",
         403: "Another site's page, or another server's name",
         404: "No such session, or no such adapter",
+        405: "Not a method of this address; Allow names those that are",
         408: "The body did not arrive in time",
         409: "The session has ended",
         413: "Too large",
@@ -168,6 +175,33 @@ def _secured(name: str, summary: str, responses: dict[str, Any], by: str = "toke
     return {"operationId": name, "summary": summary, "security": security, "responses": responses}
 
 
+def _refused(name: str, allow: str) -> dict[str, Any]:
+    """A method that RFC 9725 has senders try, or servers refuse."""
+    responses = _problems(403, 405, 429)
+    responses["405"]["headers"] = {"Allow": _header(allow)}
+    return {"operationId": f"refuse{name.capitalize()}", "summary": "Refused", "responses": responses}
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+OPTIONS = {
+    "operationId": "iceServers",
+    "summary": "STUN and TURN servers, for senders that need them before they make an offer (RFC 9725, section 4.6)",
+    "security": [{}, {"token": []}],
+    "responses": {
+        "204": {
+            "description": "Relays are named only to who may open a session",
+            "headers": {
+                "Link": _header('One for each server: <URL>; rel="ice-server"'),
+                "Accept-Post": _header("application/sdp"),
+                "Allow": _header("POST, OPTIONS"),
+            },
+        },
+        **_problems(403, 429),
+    },
+}
 OPEN = _secured(
     "open",
     "Open a session: WHIP (RFC 9725)",
@@ -175,8 +209,9 @@ OPEN = _secured(
         "201": {
             "description": "The SDP answer",
             "headers": {
-                "Location": {"description": "/sessions/{id}", "schema": {"type": "string"}},
-                "Session-Secret": {"description": "For tickets, state and questions", "schema": {"type": "string"}},
+                "Location": _header("/sessions/{id}"),
+                "Session-Secret": _header("For tickets, state and questions"),
+                "Link": _header("STUN and TURN servers, as of OPTIONS"),
             },
             "content": {"application/sdp": {"schema": {"type": "string"}}},
         },

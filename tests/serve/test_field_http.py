@@ -55,6 +55,23 @@ async def test_a_refused_method_names_all_that_whip_takes() -> None:
     assert {method.strip() for method in answer.headers["allow"].split(",")} == {"OPTIONS", "POST"}
 
 
+async def test_every_method_of_whip_and_of_a_session_is_described_as_it_is_answered() -> None:
+    """Issue 17: only POST was described, though RFC 9725 has senders ask with OPTIONS and try PATCH."""
+    async with serving() as running:
+        paths = (await running.http.get("/openapi.json")).json()["paths"]
+        for path, methods in (("/whip", 7), ("/sessions/{id}", 3)):
+            described = {method: one for method, one in paths[path].items() if method != "parameters"}
+            assert len(described) == methods
+            for method, operation in described.items():
+                answer = await running.http.request(method, path.replace("{id}", "none"))
+                assert str(answer.status_code) in operation["responses"], (method, path)
+                headers = operation["responses"][str(answer.status_code)].get("headers", {})
+                if "Allow" in headers:
+                    told = {one.strip() for one in headers["Allow"]["description"].split(",")}
+                    assert {one.strip() for one in answer.headers["allow"].split(",")} == told
+                assert (answer.status_code in (204, 405)) == ("Allow" in headers)
+
+
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
 def test_a_server_that_listens_everywhere_is_named_so_that_a_person_can_open_it(everywhere: str) -> None:
     """Field report 22: `Open https://0.0.0.0:8080`, which browsers do not open."""
