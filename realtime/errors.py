@@ -69,6 +69,26 @@ class BadRecording(RealtimeError):
     status = 500
 
 
+class BadEvent(RealtimeError):
+    """A line is no event of the wire."""
+
+    code = "bad_event"
+
+
+class ExtraMissing(RealtimeError):
+    """What was asked for needs packages that only an extra installs. Install it."""
+
+    code = "extra_missing"
+    exit_code = 5
+
+
+class DeviceMissing(RealtimeError):
+    """There is no camera or no microphone at that place, or something else uses it. Connect it, or name another."""
+
+    code = "device_missing"
+    exit_code = 3
+
+
 class BadModel(RealtimeError):
     """The checkpoint is missing, truncated or of another shape. Fetch or save it again."""
 
