@@ -220,6 +220,20 @@ class SessionOver(RealtimeError):
     status = 409
 
 
+class NoMediaYet(RealtimeError):
+    """Nothing has come from the sender yet, so there is no media time. Try again once there is an event."""
+
+    code = "no_media_yet"
+    status = 409
+
+
+class BadMark(RealtimeError):
+    """The mark's name or data cannot go onto the wire. Send others."""
+
+    code = "bad_mark"
+    status = 422
+
+
 class NotReady(RealtimeError):
     """The model does not answer. Restart the server."""
 

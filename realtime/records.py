@@ -63,6 +63,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceStarted:
+    """What the wall clock showed at media second 0. A source that knows it sends this before anything else."""
+
+    unix_s: float
+    "Seconds since 1970, UTC, by this machine's clock."
+    error_s: float
+    "How far it may be off, apart from the error of this machine's clock."
+
+
+@dataclass(frozen=True, slots=True)
 class VideoFrame:
     """One sampled frame (1 FPS by media time)."""
 
@@ -137,7 +147,7 @@ class SourceEnded:
     reason: str
 
 
-Item = VideoFrame | SpeechStarted | SpeechSoFar | SpeechSegment | ClockTick | InputState | SourceEnded
+Item = SourceStarted | VideoFrame | SpeechStarted | SpeechSoFar | SpeechSegment | ClockTick | InputState | SourceEnded
 "Everything that a source gives to a session."
 
 

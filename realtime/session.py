@@ -14,12 +14,12 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from realtime.errors import RealtimeError
+from realtime.errors import NoMediaYet, RealtimeError, SessionOver
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
 from realtime.pace.buffer import RollingBuffer
@@ -30,7 +30,7 @@ from realtime.pace.lag import LagMeter
 from realtime.pace.mailbox import Mailbox
 from realtime.publish import report
 from realtime.publish.channel import EventLog
-from realtime.publish.events import ErrorEvent, Event, SessionClosedEvent, SessionOpenedEvent, SpeechEvent
+from realtime.publish.events import ErrorEvent, Event, MarkEvent, MarkValue, SessionClosedEvent, SpeechEvent
 from realtime.records import (
     ClockTick,
     InputState,
@@ -41,6 +41,7 @@ from realtime.records import (
     ReasonDelta,
     ReasonDone,
     SourceEnded,
+    SourceStarted,
     SpeechSegment,
     SpeechSoFar,
     SpeechStarted,
@@ -82,6 +83,7 @@ class Session:
         metrics: Metrics,
         model: ModelInfo | None = None,
         now_s: Callable[[], float] = time.monotonic,
+        unix_s: Callable[[], float] = time.time,
     ) -> None:
         """`model` is what `Engine.use` returned, for a session with an adapter. None: the engine's own model."""
         node = settings.server.node
@@ -96,6 +98,9 @@ class Session:
         self._seed = settings.model.seed
         self._metrics = metrics
         self._now_s = now_s
+        self._unix_s = unix_s
+        self._zero_s: float | None = None
+        "When media second 0 was, on the clock of `now_s`, where the source knows it."
         self._question = Question(labels=self.model.labels)
         self._client: EngineClient | None = None
         self._end_reason = "The session was ended."
@@ -133,7 +138,6 @@ class Session:
         began_s = self._now_s()
         self._metrics.sessions.inc()
         self._metrics.opened.inc()
-        self._publish(SessionOpenedEvent(self.model.name, self.model.runtime_reason, self.model.labels))
         try:
             await self._run_stages()
         except* Exception:
@@ -179,6 +183,19 @@ class Session:
         self._question = question
         if self._client is not None:
             await self._client.set_question(question)
+
+    def mark(self, name: str, data: Mapping[str, MarkValue]) -> str:
+        """Put a mark at this moment into the log. Returns its event, encoded.
+
+        Raises NoMediaYet before the first picture or sound, and SessionOver after the last event.
+        """
+        if self.log.closed:
+            raise SessionOver("The session has ended.", "Marks are taken while it is live.")
+        if not self.log.seq:
+            raise NoMediaYet("Nothing has come from the sender yet.", "Mark it once the first event is there.")
+        at_s = self.at_s if self._zero_s is None else max(0.0, self._now_s() - self._zero_s)
+        self._publish(MarkEvent(name, data), at_s=at_s)
+        return self.log.newest
 
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
@@ -259,7 +276,12 @@ class Session:
     # What becomes of each item of the source. In a live session none of these waits.
 
     async def _take(self, item: Item) -> None:
+        if not self.log.seq:
+            self._open_log(item if isinstance(item, SourceStarted) else None)
         match item:
+            case SourceStarted():
+                # The first event has told it.
+                pass
             case VideoFrame():
                 await self._take_frame(item)
             case SpeechStarted(start_s):
@@ -485,8 +507,19 @@ class Session:
         for state in states:
             self._publish(report.input_event(state))
 
+    def _open_log(self, started: SourceStarted | None) -> None:
+        """Publish the first event. It waits for the first of the media, whose wall time it tells."""
+        if started is not None:
+            self._zero_s = self._now_s() - (self._unix_s() - started.unix_s)
+        self._write(report.opened_event(self.model, started), self.at_s)
+
     def _publish(self, event: Event, *, at_s: float | None = None) -> None:
-        self.log.publish(event, at_s=self.at_s if at_s is None else at_s)
+        if not self.log.seq:
+            self._open_log(None)
+        self._write(event, self.at_s if at_s is None else at_s)
+
+    def _write(self, event: Event, at_s: float) -> None:
+        self.log.publish(event, at_s=at_s)
         self._metrics.events.labels(event.type).inc()
         if isinstance(event, ErrorEvent) and not event.over:
             self._metrics.errors.labels(event.code).inc()

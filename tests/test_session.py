@@ -12,10 +12,10 @@ import pytest
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
-from realtime.errors import NotMedia
+from realtime.errors import NoMediaYet, NotMedia
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import ClockTick, Item, Question, SpeechSoFar, SpeechStarted, VideoFrame
+from realtime.records import ClockTick, Item, Question, SourceStarted, SpeechSoFar, SpeechStarted, VideoFrame
 from realtime.roles import Source
 from realtime.session import Session
 from realtime.settings import Settings
@@ -64,6 +64,42 @@ async def events_of(session: Session) -> Events:
 
 def of(events: Events, kind: str) -> Events:
     return [event for event in events if event["type"] == kind]
+
+
+async def test_the_first_event_tells_when_media_second_0_was_and_marks_count_from_it() -> None:
+    """The first event waits for the first of the media. A mark between two ticks is placed by the clock."""
+    clock = [100.0]
+    marked: list[str] = []
+
+    def mark() -> None:
+        clock[0] = 103.25
+        marked.append(session.mark("trial", {"number": 3}))
+
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+        session = Session(
+            source=ScriptedSource([SourceStarted(1_764_323_439.5, 0.15), ClockTick(3.0), mark, ClockTick(3.5)]),
+            engine=LocalEngine(ScriptedModel(), worker),
+            settings=Settings(),
+            metrics=metrics,
+            now_s=lambda: clock[0],
+            unix_s=lambda: 1_764_323_439.5,
+        )
+        with pytest.raises(NoMediaYet):
+            session.mark("early", {})
+        await session.run()
+    opened, first, *_ = events = await events_of(session)
+    assert (opened["started_at"], opened["started_at_error_ms"]) == ("2025-11-28T09:50:39.500Z", 150.0)
+    (trial,) = of(events, "mark")
+    assert (trial["t"], trial["data"]) == (3.25, {"number": 3})
+    assert json.loads(marked[0]) == trial
+    assert first["seq"] == 2
+
+
+async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:
+    session = make(ScriptedSource([ClockTick(0.25)], live=False))
+    await session.run()
+    assert (await events_of(session))[0]["started_at"] is None
 
 
 async def settle() -> None:

@@ -28,6 +28,7 @@ from realtime.records import (
     InputState,
     Item,
     SourceEnded,
+    SourceStarted,
     SpeechSegment,
     SpeechSoFar,
     SpeechStarted,
@@ -99,7 +100,7 @@ def later(item: Item, by_s: float) -> Item:
             return replace(item, start_s=item.start_s + by_s, end_s=item.end_s + by_s)
         case SpeechSoFar(segment):
             return replace(item, segment=replace(segment, start_s=segment.start_s + by_s, end_s=segment.end_s + by_s))
-        case InputState() | SourceEnded():
+        case InputState() | SourceStarted() | SourceEnded():
             return item
 
 

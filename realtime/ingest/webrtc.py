@@ -46,6 +46,7 @@ from realtime.records import (
     InputState,
     Item,
     SourceEnded,
+    SourceStarted,
     SpeechSegment,
     SpeechSoFar,
     SpeechStarted,
@@ -60,6 +61,10 @@ CLOSE_S = 3.0
 "Seconds that closing a connection may take."
 OUTBOX_ITEMS = 32
 "Items that may wait for the consumer."
+
+DELAY_S = 0.15
+"""Seconds, about, from a moment to its decoded picture or sound: encoding, the network, the jitter buffer. On one
+machine it was 0.04–0.08 s (`tests/ingest/test_webrtc.py`); a relay or a mobile network adds tenths."""
 
 PEER_LEFT, PEER_LOST = "peer left", "peer lost"
 NO_PATH, NO_DTLS, NO_MEDIA = "no path", "DTLS failed", "no media"
@@ -146,6 +151,7 @@ class WebRtcSource:
         now_s: Callable[[], float] = time.monotonic,
         stagger: Stagger | None = None,
         certificate: DtlsCertificate | None = None,
+        unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._peer = peer
         self._certificate = certificate
@@ -155,6 +161,8 @@ class WebRtcSource:
         self._answered_s = now_s()
         self._first_s: float | None = None
         "Wall time of the first frame of either track: media time 0."
+        self._unix_s = unix_s
+        self._started: SourceStarted | None = None
         self._heard_from_s = self._answered_s
         self._reached_s = 0.0
         self._cutter = SpeechCutter(speech)
@@ -191,7 +199,11 @@ class WebRtcSource:
     async def items(self) -> AsyncGenerator[Item, None]:
         """What the peer sends, until it leaves or is lost. Everything is freed when the iterator ends or is closed."""
         try:
+            started = False
             async for item in self._outbox:
+                if not started and self._started is not None:
+                    started = True
+                    yield self._started
                 if isinstance(item, RawFrame):
                     # Milliseconds of arithmetic; the loop goes on draining meanwhile.
                     rgb_HW3 = await asyncio.to_thread(to_rgb, item.frame)
@@ -307,6 +319,8 @@ class WebRtcSource:
         self._heard_from_s = now_s
         if self._first_s is None:
             self._first_s = now_s
+            # Capture lies before arrival, by an unknown part of twice this delay.
+            self._started = SourceStarted(self._unix_s() - DELAY_S, DELAY_S)
         return self.clocks[kind].place(stamp_s, arrived_s=now_s - self._first_s)
 
     def _tick(self, at_s: float) -> None:

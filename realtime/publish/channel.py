@@ -46,6 +46,11 @@ class EventLog:
         """Number of the newest event; 0 while there is none."""
         return self.n_dropped + len(self._entries)
 
+    @property
+    def newest(self) -> str:
+        """The newest event, encoded. There has to be one."""
+        return self._entries[-1].line
+
     def publish(self, event: Event, *, at_s: float) -> int:
         """Append the event and return its `seq`. After `close` this writes nothing."""
         if self.closed:

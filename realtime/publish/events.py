@@ -51,6 +51,8 @@ Count = Annotated[int, Between(0)]
 Seconds = Annotated[float, Between(0)]
 Milliseconds = Annotated[float, Between(0)]
 Section = Annotated[str, OneOf(SECTIONS)]
+MarkValue = str | float | bool | None
+"What a program may add to a mark."
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,11 @@ class SessionOpenedEvent(Placed):
     "The engine in use, and the reason why it was chosen."
     labels: tuple[str, ...]
     "The session's default labels."
+    started_at: str | None = None
+    """What the server's wall clock showed at media second 0: UTC, ISO 8601, such as `2026-11-28T09:50:39.512Z`. Null
+    where nobody knows, as of a file."""
+    started_at_error_ms: Milliseconds | None = None
+    "How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is."
 
 
 @dataclass(frozen=True)
@@ -276,6 +283,17 @@ class ReasonDoneEvent(Placed):
 
 
 @dataclass(frozen=True)
+class MarkEvent(Placed):
+    """A program marked a moment (`POST /sessions/{id}/marks`), such as the beginning of a trial. `t` is that moment."""
+
+    type: ClassVar[Literal["mark"]] = "mark"
+    name: str
+    "What the program calls it."
+    data: Mapping[str, MarkValue] = field(default_factory=dict)
+    "What the program adds to it, unchanged."
+
+
+@dataclass(frozen=True)
 class LagEvent(Placed):
     """How far the session is behind the media, and what it has skipped so far."""
 
@@ -316,6 +334,7 @@ Event = (
     | LabelEvent
     | ReasonDeltaEvent
     | ReasonDoneEvent
+    | MarkEvent
     | LagEvent
     | ErrorEvent
 )
@@ -330,6 +349,9 @@ def encode(event: Event, *, session: str, seq: int, at_s: float) -> str:
 def as_json(value: Any) -> Any:
     """Convert a value of an event (a dataclass, mapping, tuple, number or text) to what `json.dumps` takes."""
     match value:
+        case MarkEvent(name, data):
+            # Whatever somebody sent comes back as it was.
+            return {"name": name, "data": dict(data)}
         case float():
             # Six decimals keep a distribution's sum within 1e-5 of 1 and a line short.
             return round(value, 6) if math.isfinite(value) else value

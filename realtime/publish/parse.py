@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from realtime.errors import BadEvent
-from realtime.publish.events import VERSION, Event
+from realtime.publish.events import VERSION, Event, MarkValue
 
 KINDS: dict[str, Any] = {kind.type: kind for kind in typing.get_args(Event)}
 HINT = "Read events of `realtime analyze`, of a session's events address, or of a file saved from either."
@@ -122,7 +122,15 @@ def _text(value: Any) -> str:
     return str(_checked(value, str))
 
 
+def _added(value: Any) -> MarkValue:
+    if value is not None and not isinstance(value, str | int | float | bool):
+        raise TypeError(f"expected text, a number, true, false or null, got {value!r:.40}")
+    return value
+
+
 _PLAIN: dict[Any, Reader] = {
+    # A whole number stays one: programs count with it.
+    MarkValue: _added,
     str: _text,
     float: _number,
     int: _whole,

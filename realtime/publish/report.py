@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 from realtime.publish.events import (
     CuesEvent,
@@ -16,6 +17,7 @@ from realtime.publish.events import (
     Patches,
     ReasonDeltaEvent,
     ReasonDoneEvent,
+    SessionOpenedEvent,
     TokenSplit,
     WindowEvent,
 )
@@ -24,13 +26,23 @@ from realtime.records import (
     InputState,
     Label,
     Lag,
+    ModelInfo,
     Question,
     ReasonDelta,
     ReasonDone,
+    SourceStarted,
     SpeechEvidence,
     VideoFrame,
     Window,
 )
+
+
+def opened_event(model: ModelInfo, started: SourceStarted | None) -> SessionOpenedEvent:
+    """Return the first event of a session; `started` is None where nobody knows when media second 0 was."""
+    if started is None:
+        return SessionOpenedEvent(model.name, model.runtime_reason, model.labels)
+    at = datetime.fromtimestamp(started.unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return SessionOpenedEvent(model.name, model.runtime_reason, model.labels, at, started.error_s * 1000)
 
 
 def frame_events(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | CuesEvent]:

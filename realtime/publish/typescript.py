@@ -114,6 +114,8 @@ def _reader(schema: Schema) -> str:
             return f"v.picklist({json.dumps(words)})"
         case {"anyOf": [part, {"type": "null"}]}:
             return f"v.nullable({_reader(part)})"
+        case {"anyOf": parts}:
+            return f"v.union([{', '.join(_reader(part) for part in parts)}])"
         case {"prefixItems": parts}:
             return f"v.tuple([{', '.join(_reader(part) for part in parts)}])"
         case {"items": part}:

@@ -2,6 +2,7 @@
 
 POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
 GET    /sessions/{id}           its state        DELETE ends it
+POST   /sessions/{id}/marks     a mark at this moment, which comes back as an event
 PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
 DELETE /sessions/{id}/record    what was kept of it, where --record keeps anything
 POST   /sessions/{id}/tickets   a ticket for one event socket
@@ -50,7 +51,7 @@ from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
 from realtime.records import SECTIONS
 from realtime.roles import Engine, Source
-from realtime.serve import asking
+from realtime.serve import asking, marks
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse
 from realtime.serve.openapi import describe_api
@@ -93,6 +94,7 @@ class LiveServer:
         self._answer = answer
         self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
         "The opener of every session whose events can still be read."
+        self._mark_rates = Rates(per_s=marks.PER_S, burst=marks.BURST, what="marks in this session")
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
         app = Starlette(
             routes=[
@@ -100,6 +102,7 @@ class LiveServer:
                 Route("/whip", self.whip, methods=["POST", "OPTIONS"]),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.set_question, methods=["PUT"]),
+                Route("/sessions/{id}/marks", self.mark, methods=["POST"]),
                 Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
                 Route("/sessions/{id}/record", self.delete_recording, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
@@ -281,6 +284,13 @@ class LiveServer:
         question = asking.question_from(body, session.model.labels)
         await session.set_question(question)
         return JSONResponse(asking.as_json(question))
+
+    async def mark(self, request: Request) -> Response:
+        session = self._opened_by(request)
+        large = TooLarge(f"The mark is larger than {marks.MAX_BYTES} bytes.", "Send names and numbers, not media.")
+        name, data = marks.mark_from(await self._body(request, marks.MAX_BYTES, large))
+        self._mark_rates.take(session.id)
+        return Response(session.mark(name, data), HTTPStatus.CREATED, media_type="application/json")
 
     async def events(self, socket: WebSocket) -> None:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from realtime.publish.schema import definitions
 from realtime.records import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS
+from realtime.serve import marks
 
 
 def describe_api(version: str) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def describe_api(version: str) -> dict[str, Any]:
             "parameters": {
                 "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
             },
-            "schemas": definitions("#/components/schemas/") | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK},
+            "schemas": definitions("#/components/schemas/")
+            | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK, "Mark": MARK},
         },
         "paths": {
             "/whip": {
@@ -64,6 +66,7 @@ def describe_api(version: str) -> dict[str, Any]:
                     by="secret",
                 ),
             },
+            "/sessions/{id}/marks": {"parameters": [{"$ref": "#/components/parameters/id"}], "post": POST_MARK},
             "/sessions/{id}/tickets": {
                 "parameters": [{"$ref": "#/components/parameters/id"}],
                 "post": _secured(
@@ -143,6 +146,22 @@ ASK = {
 }
 
 
+MARK = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "maxLength": marks.MAX_NAME_CHARS},
+        "data": {
+            "type": ["object", "null"],
+            "maxProperties": marks.MAX_VALUES,
+            "propertyNames": {"minLength": 1, "maxLength": marks.MAX_NAME_CHARS},
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        },
+    },
+}
+
+
 def _json(description: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
     content = {} if schema is None else {"schema": {"$ref": f"#/components/schemas/{schema}"}}
     return {"description": description, "content": {kind: content}}
@@ -156,7 +175,7 @@ def _problems(*statuses: int) -> dict[str, Any]:
         404: "No such session, or no such adapter",
         405: "Not a method of this address; Allow names those that are",
         408: "The body did not arrive in time",
-        409: "The session has ended",
+        409: "The session has ended, or cannot take this yet",
         413: "Too large",
         415: "The body is not application/sdp",
         422: "The body can be read, but not used; its hint says why",
@@ -240,3 +259,9 @@ PUT_ASK = _secured(
     {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 404, 409, 413, 422)},
     by="secret",
 ) | {"requestBody": _json("The question", "Ask") | {"required": True}}
+POST_MARK = _secured(
+    "mark",
+    "Mark this moment",
+    {"201": _json("The mark as an event", "MarkEvent"), **_problems(400, 401, 404, 409, 413, 422, 429)},
+    by="secret",
+) | {"requestBody": _json("The mark", "Mark") | {"required": True}}

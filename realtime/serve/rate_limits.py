@@ -17,7 +17,16 @@ MAX_ADDRESSES = 10_000
 class Rates:
     """Allows each address `burst` requests at once, then `per_s` a second."""
 
-    def __init__(self, *, per_s: float, burst: int, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        per_s: float,
+        burst: int,
+        what: str = "requests from this address",
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`what` is counted, for people. An address may be any text."""
+        self._what = what
         self._per_s = per_s
         self._burst = burst
         self._now_s = now_s
@@ -29,9 +38,7 @@ class Rates:
         left = self._refilled(address)
         if left < 1:
             retry_after_s = math.ceil((1 - left) / self._per_s)
-            raise TooMany(
-                "Too many requests from this address.", f"Wait {retry_after_s} s.", retry_after_s=retry_after_s
-            )
+            raise TooMany(f"Too many {self._what}.", f"Wait {retry_after_s} s.", retry_after_s=retry_after_s)
         self.charge(address, 1)
 
     def charge(self, address: str, cost: float) -> None:

@@ -32,10 +32,10 @@ from realtime.model.checkpoint import (
     read_tensors,
 )
 from realtime.model.tokenizer import Vocabulary
-from realtime.publish.events import ErrorEvent, SessionClosedEvent, SessionOpenedEvent, encode
+from realtime.publish.events import ErrorEvent, MarkEvent, SessionClosedEvent, SessionOpenedEvent, encode
 from realtime.recording.vault import EVENT, KEY_BYTES, Vault
 from realtime.records import LABELS
-from realtime.serve import asking
+from realtime.serve import asking, marks
 from realtime.settings import PREFIX, Settings, load
 from tests.ingest.media_files import room, voice, write_clip
 
@@ -116,6 +116,14 @@ def question(body: bytes) -> None:
     asking.question_from(body, LABELS)
 
 
+def mark(body: bytes) -> None:
+    name, data = marks.mark_from(body)
+    line = encode(MarkEvent(name, data), session=SESSION, seq=1, at_s=0.0)
+    # As it goes onto a socket and into a recording.
+    read = json.loads(line.encode())
+    assert (read["name"], read["data"]) == (name, data)
+
+
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30)),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
@@ -125,6 +133,14 @@ QUESTIONS = st.one_of(
     st.binary(max_size=300),
     JSON.map(lambda value: json.dumps(value).encode()),
     st.fixed_dictionaries({}, optional={"query": JSON, "labels": JSON, "more": JSON}).map(
+        lambda value: json.dumps(value).encode()
+    ),
+)
+
+
+MARKS = st.one_of(
+    QUESTIONS,
+    st.fixed_dictionaries({"name": st.text(max_size=120)}, optional={"data": JSON, "more": JSON}).map(
         lambda value: json.dumps(value).encode()
     ),
 )
@@ -263,6 +279,7 @@ def kept(value: tuple[list[tuple[float, int]], float]) -> None:
 DOORS = {
     "offer": Door(OFFERS, offer, 35, Raw(lambda data: data.decode("utf-8", "replace"), "\r\n".join(OFFER).encode())),
     "question": Door(QUESTIONS, question, 15, Raw(bytes, b'{"query": "Is this sarcasm?", "labels": ["yes", "no"]}')),
+    "mark": Door(MARKS, mark, 10, Raw(bytes, b'{"name": "trial", "data": {"number": 3, "condition": "A"}}')),
     "settings": Door(SETTINGS, settings, 15, Raw(bytes, b'[server]\nport = 9000\n[ice]\nturn_url = "turn:h:3478"\n')),
     "event": Door(EVENTS, event, 10),
     "recording": Door(st.tuples(CHANGES, st.floats(0, 1)), recording, 5),

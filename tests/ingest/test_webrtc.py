@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer
-from aiortc.mediastreams import MediaStreamError
+from aiortc.mediastreams import MediaStreamError, VideoStreamTrack
 
 from realtime.errors import BadOffer
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.ingest.stagger import Stagger
 from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
-from realtime.records import VideoFrame
+from realtime.records import SourceStarted, VideoFrame
 from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
 
@@ -185,6 +185,44 @@ async def test_one_track_alone(kind: str, clip: Path, received: Received) -> Non
     assert bool(received.started) == (kind == "audio")
     assert bool(received.frames) == (kind == "video")
     assert received.reasons == ["peer lost"]
+
+
+class TellingTrack(VideoStreamTrack):
+    """Pictures whose brightness is their number, and when each was taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken_s: list[float] = []
+
+    async def recv(self) -> av.VideoFrame:
+        pts, time_base = await self.next_timestamp()
+        level = 3 * len(self.taken_s) % 240
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), "rgb24")
+        frame.pts, frame.time_base = pts, time_base
+        self.taken_s.append(time.time())
+        return frame
+
+
+async def test_the_wall_clock_of_media_second_0_is_that_of_capture() -> None:
+    """By it, a picture's media time is when the picture was taken, within the error that is told."""
+    peer, track = RTCPeerConnection(RTCConfiguration(iceServers=[])), TellingTrack()
+    peer.addTrack(track)
+    await peer.setLocalDescription(await peer.createOffer())
+    sdp, source = await answered(peer.localDescription.sdp)
+    await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+    seen: list[object] = []
+    async with asyncio.timeout(PATIENT_S):
+        async for item in source.items():
+            seen.append(item)
+            if sum(isinstance(each, VideoFrame) for each in seen) == 2:
+                break
+    await source.close()
+    await close_peer(peer)
+    started = seen[0]
+    assert isinstance(started, SourceStarted)
+    for frame in (item for item in seen if isinstance(item, VideoFrame)):
+        number = round(float(frame.rgb_HW3.mean()) / 3)
+        assert abs(started.unix_s + frame.at_s - track.taken_s[number]) < started.error_s
 
 
 async def test_a_slow_consumer_is_skipped_and_the_draining_goes_on(clip: Path) -> None:

@@ -21,7 +21,7 @@ from realtime.ingest.relay import TURN_TTL_S
 from realtime.ingest.settings import IceSettings
 from realtime.publish.events import ErrorEvent
 from realtime.publish.schema import event_schema
-from realtime.serve import hosting
+from realtime.serve import hosting, marks
 from realtime.serve.certificate import own_certificate
 from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.serve.live_server import SDP, sender, serving, until
@@ -231,6 +231,63 @@ async def test_a_session_is_asked_something_else() -> None:
         over = await running.http.put(f"{path}/ask", json=asked)
         assert (over.status_code, over.json()["code"]) == (409, "session_over")
         assert (await running.http.put("/sessions/none/ask", json=asked)).status_code == 404
+
+
+async def test_a_mark_comes_back_at_its_media_time_and_the_first_event_tells_the_clock() -> None:
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        async with running.events(path) as socket:
+            opened = (await until(socket, "frame"))[0]
+            started_s = datetime.fromisoformat(opened["started_at"]).timestamp()
+            sent = {
+                "name": "trial",
+                "data": {"number": 3, "condition": "A", "share": 1e-9, "pilot": False, "answer": None},
+            }
+            before_s = time.time()
+            reply = await running.http.post(f"{path}/marks", json=sent)
+            after_s = time.time()
+            mark = (await until(socket, "mark"))[-1]
+            later = (await until(socket, "frame"))[-1]
+        assert (reply.status_code, reply.json()) == (201, mark)
+        assert {"name": mark["name"], "data": mark["data"]} == sent
+        # Media second 0 by the wall clock and the mark's media second make the moment it was sent.
+        assert before_s - 0.01 <= started_s + mark["t"] <= after_s + 0.01
+        error_s = opened["started_at_error_ms"] / 1000
+        assert abs(started_s + later["t"] - time.time()) < 1.5 + error_s
+        await running.http.delete(path)
+        over = await running.http.post(f"{path}/marks", json=sent)
+        assert (over.status_code, over.json()["code"]) == (409, "session_over")
+
+
+async def test_a_mark_that_cannot_be_one_is_refused_and_the_session_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # None more while the test runs, however slow the machine is.
+    monkeypatch.setattr(marks, "PER_S", 0.001)
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        async with running.events(path) as socket:
+            await until(socket, "session.opened")
+            for body, status, code in (
+                (b"x" * 1_000_000, 413, "too_large"),
+                (b"?", 400, "bad_request"),
+                (b"[]", 400, "bad_request"),
+                (b"{}", 422, "bad_mark"),
+                (b'{"name":"trial","at":3}', 422, "bad_mark"),
+                (b'{"name":"trial","data":{"a":[1]}}', 422, "bad_mark"),
+                (b'{"name":"trial","data":{"a":NaN}}', 422, "bad_mark"),
+                (b'{"name":"trial","data":{"a":"\\ud800"}}', 422, "bad_mark"),
+            ):
+                reply = await running.http.post(f"{path}/marks", content=body)
+                assert (reply.status_code, reply.json()["code"]) == (status, code)
+                assert reply.headers["content-type"] == "application/problem+json"
+                assert reply.json()["hint"]
+            stranger = await running.http.post(f"{path}/marks", json={"name": "x"}, headers={"Authorization": ""})
+            assert stranger.status_code == 401
+            replies = [await running.http.post(f"{path}/marks", json={"name": "x"}) for _ in range(marks.BURST + 15)]
+            assert {reply.status_code for reply in replies} == {201, 429}
+            assert next(reply.json()["detail"] for reply in replies if reply.status_code == 429) == (
+                "Too many marks in this session."
+            )
+            await until(socket, "frame")
 
 
 async def test_a_strange_after_is_refused() -> None:

@@ -10,17 +10,22 @@ const session = fixtureEvents().reduce<Session>((before, each) => reduceEvent(be
 describe("what a person takes with them", () => {
   it("is the whole of what was said, as JSON", () => {
     const read = JSON.parse(exported(session, "json")) as { windows: { answer: unknown; sections: Record<string, string> }[]; labels: string[] };
-    expect(read).toMatchObject({ v: 2, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }] });
+    expect(read).toMatchObject({ v: 2, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }], started_at: "2026-11-28T09:50:39.512Z" });
+    expect(read).toMatchObject({ marks: [{ t: 20.4, name: "trial", data: { number: 3, condition: "A", practice: false, response: null } }] });
     expect(read.windows).toHaveLength(1);
     expect(read.windows[0]?.answer).toEqual({ label: "happy", intensity: "moderate", confidence: 0.68 });
     expect(read.windows[0]?.sections["voice"]).toBe("Higher and louder than before.");
   });
 
-  it("is a table with one row for each window", () => {
-    const [head, row, end] = exported(session, "csv").split("\r\n");
+  it("is a table with one row for each window and each mark", () => {
+    const [head, row, mark, end] = exported(session, "csv").split("\r\n");
     expect(head?.split(",").slice(0, 10)).toEqual(["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", "p_happy", "p_sad"]);
     expect(row).toMatch(/^0,3\.84,2\.64,,happy,moderate,0\.68,0\.24,0\.68,/);
     expect(row).toContain('"One person, turned a little to the left."');
+    expect(head?.split(",").slice(-3)).toEqual(["start_utc", "mark", "mark_data"]);
+    expect(row).toMatch(/,2026-11-28T09:50:39\.512Z,,$/);
+    expect(mark).toMatch(/^20\.4,20\.4,,+2026-11-28T09:50:59\.912Z,trial,"\{""number"":3,""condition"":""A"",""practice"":false,""response"":null\}"$/);
+    expect(mark?.split(",").length).toBeGreaterThan(20);
     expect(end).toBe("");
   });
 
@@ -33,19 +38,21 @@ describe("what a person takes with them", () => {
   it("is subtitles that follow each other without a gap or an overlap", () => {
     const more = [event("window", { window: 1, seq: 30, start: 1, end: 3661.5 }), event("label", { window: 1, seq: 31, label: "sad" })];
     const vtt = exported(more.reduce((before, each) => reduceEvent(before, each, 0), session), "vtt");
-    expect(vtt).toMatch(/^WEBVTT\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
+    expect(vtt).toMatch(/^WEBVTT\n\nNOTE 00:00:00\.000 is 2026-11-28T09:50:39\.512Z, give or take 150 ms\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
     expect(vtt).toContain("00:00:03.840 --> 01:01:01.500\nsad (");
+    expect(vtt).toContain('00:00:20.400 --> 00:00:21.400\n# trial {"number":3,');
   });
 });
 
 describe("a saved session", () => {
   const opened = (text: string): Promise<Session> => openSaved(new Blob([text]));
   /** What numbers and clocks say of the way events came is not part of a session. */
-  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, ...rest }: Session) => ({
+  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, marks, ...rest }: Session) => ({
     ...rest,
     looks: looks.map(({ seq: _, ...look }) => look),
     faceCues: faceCues.map(({ seq: _, ...cues }) => cues),
     voiceCues: voiceCues.map(({ seq: _, ...cues }) => cues),
+    marks: marks.map(({ seq: _, ...mark }) => mark),
     notices: notices.map(({ seq: _, ...notice }) => notice),
   });
 

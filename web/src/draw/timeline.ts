@@ -153,6 +153,11 @@ export const makeTimeline: MakePart = (hands, words) => {
       pen.fillRect(from, high, Math.max(1, to - from), place.y(row, 0) - high);
       pen.globalAlpha = 1;
     }
+    pen.fillStyle = colour("ink-2");
+    for (const mark of view.session.marks) {
+      const x = place.x(mark.t);
+      if (x >= place.left && x <= place.left + place.width) pen.fillRect(x, place.top, devicePixelRatio, place.height);
+    }
     if (view.phase.name === "replay") {
       pen.fillStyle = colour("alarm");
       pen.fillRect(clip(view.playback.atS) - devicePixelRatio, place.top, 2 * devicePixelRatio, place.height);
@@ -168,7 +173,10 @@ export const makeTimeline: MakePart = (hands, words) => {
     const share = (isRaw ? moment.raw : moment.smooth)[moment.label] ?? 0;
     const pose = of.choice === "microphone" ? null : poseAt(of, pointedS ?? moment.atS);
     const said = say.readout(clock(moment.atS), labelName(words, moment.label), percent(share), labelName(words, moment.said));
-    setText(readout, pose === null ? said : `${said} ${poseWords(words, pose)}`);
+    // Named with the moment whose stretch of time it lies in.
+    const before = all[all.indexOf(moment) - 1]?.atS ?? -Infinity;
+    const marks = of.session.marks.filter((mark) => mark.t > before && mark.t <= moment.atS).map((mark) => mark.name);
+    setText(readout, [said, pose === null ? "" : poseWords(words, pose), marks.length === 0 ? "" : say.marks(marks.join(", "))].filter(Boolean).join(" "));
   }
 
   return {
@@ -197,7 +205,7 @@ export const makeTimeline: MakePart = (hands, words) => {
       const [fromS, toS] = bounds();
       spans.forEach((span, index) => setAttr(span, "aria-pressed", String(range.mode === "follow" && range.spanS === SPANS_S[index])));
       setAttr(whole, "aria-pressed", String(range.mode === "follow" && range.spanS === Infinity));
-      const of = [session.analyses, session.voiceCues, session.faceCues, session.speech, fromS, toS, isRaw, now.choice];
+      const of = [session.analyses, session.voiceCues, session.faceCues, session.speech, session.marks, fromS, toS, isRaw, now.choice];
       const litBy = [now.lit, shownAnalysis(now)?.window, now.playback.atS, speaking(session) ? session.mediaS : 0];
       if (!sameList(of, drawnOf) && (nowS - drawnAtS > STEP_S || drawnOf.length === 0)) {
         drawnOf = of;

@@ -12,6 +12,8 @@ import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Sessio
 export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
 export type Format = (typeof FORMAT_NAMES)[number];
 const MEDIA_TYPES = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } satisfies Record<Format, string>;
+/** How long a mark stands among the subtitles. */
+const MARK_SHOWN_S = 1;
 export const SAVED = "emothinker session";
 
 export function exported(session: Session, format: Format): string {
@@ -58,10 +60,15 @@ function toJson(session: Session): string {
     timings_ms: analysis.timingsMs,
   }));
   const { model, engine, labels, speech, mediaS } = session;
-  const body = { format: SAVED, v: 2, model, engine, labels, duration_s: mediaS, speech, windows };
+  const marks = session.marks.map((mark) => ({ t: mark.t, name: mark.name, data: mark.data }));
+  const body = { format: SAVED, v: 2, model, engine, labels, ...startedFields(session), duration_s: mediaS, speech, marks, windows };
   // Indented for people, but for the events: there are many, and each is one line.
   const lines = events(session).map((event) => `    ${JSON.stringify(event)}`);
   return `${JSON.stringify(body, null, 2).slice(0, -2)},\n  "events": [\n${lines.join(",\n")}\n  ]\n}\n`;
+}
+
+function startedFields({ started }: Session): Plain {
+  return { started_at: started?.at ?? null, started_at_error_ms: started?.errorMs ?? null };
 }
 
 type Plain = Readonly<Record<string, unknown>>;
@@ -69,7 +76,7 @@ type Plain = Readonly<Record<string, unknown>>;
 /** The session as events, numbered anew in the order of their times. */
 function events(session: Session): readonly Plain[] {
   const { model, engine, labels } = session;
-  const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels } }];
+  const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels, ...startedFields(session) } }];
   const add = (t: number, type: string, body: Plain): number => timed.push({ t, body: { type, ...body } });
   for (const { seq, session: _session, t, type, ...look } of session.looks) add(t, type, look);
   for (const { atS, track, cues, pose } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, pose, voice: null, relative: null });
@@ -79,6 +86,7 @@ function events(session: Session): readonly Plain[] {
     if (end !== null) add(end, "speech", { state: "end", start, end });
   }
   for (const analysis of session.analyses) addAnalysis(analysis, add);
+  for (const { t, name, data } of session.marks) add(t, "mark", { name, data });
   for (const { atS, code, message, hint, over } of session.notices) add(atS, "error", { code, message, hint, over });
   const { seconds, skippedFrames, skippedWindows, reduced } = session.lag;
   add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows, reduced });
@@ -104,15 +112,24 @@ function addAnalysis(analysis: Analysis, add: (t: number, type: string, body: Pl
 
 function toCsv(session: Session): string {
   const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
-  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS];
-  const rows = told(session).map(({ analysis, start, end }) => {
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "start_utc", "mark", "mark_data"];
+  const ofWindows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
     const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
     const shares = names.map((name) => bestLabel(analysis)?.probabilities[name] ?? "");
     const texts = SECTIONS.map((name) => saidText(analysis, name));
-    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts];
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, utc(session, start), "", ""];
   });
+  // A mark is a row of its own, with nothing in between.
+  const between = head.slice(2, -3).map(() => "");
+  const ofMarks = session.marks.map(({ t, name, data }) => [t, t, ...between, utc(session, t), name, Object.keys(data).length === 0 ? "" : JSON.stringify(data)]);
+  const rows = [...ofWindows, ...ofMarks].toSorted((a, b) => Number(a[0]) - Number(b[0]));
   return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+/** Wall-clock time of a media second; empty where nobody knows it. */
+function utc({ started }: Session, atS: number): string {
+  return started === null ? "" : new Date(Date.parse(started.at) + 1000 * atS).toISOString();
 }
 
 /** RFC 4180 quoting. A leading =, +, - or @ would be run as a formula by a spreadsheet, so words never begin with one. */
@@ -133,7 +150,18 @@ function toVtt(session: Session): string {
     const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });
-  return ["WEBVTT\n", ...cues].join("\n");
+  const marks = session.marks.map(({ t, name, data }) => {
+    const added = Object.keys(data).length === 0 ? "" : ` ${JSON.stringify(data)}`;
+    return `${stamp(t)} --> ${stamp(t + MARK_SHOWN_S)}\n# ${asCueText(name + added)}\n`;
+  });
+  const { started } = session;
+  const note = started === null ? [] : [`NOTE 00:00:00.000 is ${started.at}, give or take ${Math.round(started.errorMs)} ms\n`];
+  return ["WEBVTT\n", ...note, ...[...cues, ...marks].toSorted(byBegin)].join("\n");
+}
+
+/** Subtitles of an hour or more have as many digits as the others: their text sorts as their times do. */
+function byBegin(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 function asCueText(text: string): string {

@@ -299,6 +299,7 @@ export const de: Messages = {
     zoom: "Zoom",
     zoomIn: "Näher heran",
     zoomOut: "Weiter weg",
+    marks: (names) => `Marken: ${names}.`,
     span: (minutes) => `${minutes} min`,
     whole: "Alles",
     speech: "Sprache",

@@ -314,6 +314,7 @@ export const en = {
     zoom: "Zoom",
     zoomIn: "Zoom in",
     zoomOut: "Zoom out",
+    marks: (names: string) => `Marks: ${names}.`,
     span: (minutes: number) => `${minutes} min`,
     whole: "All",
     speech: "Speech",

@@ -6,7 +6,7 @@
  */
 
 import { follow } from "./following";
-import type { CuesEvent, ErrorEvent, WireEvent } from "../wire/generated";
+import type { CuesEvent, ErrorEvent, SessionOpenedEvent, WireEvent } from "../wire/generated";
 import type { Rejected } from "../wire/read";
 import type { Analysis, FaceMeasured, Notice, Piece, Session, Stretch, VoiceMeasured } from "./view";
 
@@ -17,6 +17,8 @@ export const KEPT_STRETCHES = 3_600;
 export const KEPT_LOOKS = 8_000;
 /** Measurements of faces: the same for one person, less for more. */
 export const KEPT_CUES = 10_000;
+/** An hour with one a second. */
+export const KEPT_MARKS = 3_600;
 export const KEPT_NOTICES = 20;
 /** Words of a section that may still change places; a chain has fewer, and `reason.done` repeats it whole. */
 export const KEPT_PIECES = 400;
@@ -47,7 +49,7 @@ export function reduceEvent(session: Session, event: WireEvent | Rejected, nowS:
 function applyEvent(session: Session, event: WireEvent): Session {
   switch (event.type) {
     case "session.opened":
-      return { ...session, model: event.model, engine: event.engine, labels: event.labels };
+      return { ...session, model: event.model, engine: event.engine, labels: event.labels, started: session.started ?? startedOf(event) };
     case "session.closed":
       return { ...session, closed: event.reason };
     case "frame":
@@ -84,6 +86,8 @@ function applyEvent(session: Session, event: WireEvent): Session {
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
+    case "mark":
+      return { ...session, marks: inOrder(session.marks, event, KEPT_MARKS) };
     case "lag":
       if (event.seq <= session.lag.seq) return session;
       return {
@@ -101,6 +105,11 @@ function applyEvent(session: Session, event: WireEvent): Session {
     default:
       return assertNever(event);
   }
+}
+
+/** A session that goes on after a break keeps the time of its first part, from which its seconds are counted. */
+function startedOf(event: SessionOpenedEvent): Session["started"] {
+  return event.started_at === null ? null : { at: event.started_at, errorMs: event.started_at_error_ms ?? 0 };
 }
 
 function withCues(session: Session, event: CuesEvent): Session {

@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { CuesEvent, EmotionAnswer, FrameEvent, ModalityConflict, Reduced, Section } from "../wire/generated";
+import type { CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, Reduced, Section } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -127,6 +127,10 @@ export interface Session {
   readonly voiceCues: readonly VoiceMeasured[];
   readonly speech: readonly Stretch[];
   readonly analyses: readonly Analysis[];
+  /** Moments that a program named. */
+  readonly marks: readonly MarkEvent[];
+  /** The server's wall clock at media second 0, and how far it may be off; null where it is not known. */
+  readonly started: { readonly at: string; readonly errorMs: number } | null;
   /** The window that the page follows by itself; `following.ts` chooses it. */
   readonly following: number | null;
   readonly lag: Lag;
@@ -256,6 +260,8 @@ export const NO_SESSION: Session = {
   voiceCues: [],
   speech: [],
   analyses: [],
+  marks: [],
+  started: null,
   following: null,
   lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0, reduced: "nothing" },
   notices: [],

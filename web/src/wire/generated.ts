@@ -83,6 +83,13 @@ export interface SessionOpenedEvent extends EventCommon {
   readonly engine: string;
   /** The session's default labels. */
   readonly labels: readonly string[];
+  /**
+   * What the server's wall clock showed at media second 0: UTC, ISO 8601, such as `2026-11-28T09:50:39.512Z`. Null
+   * where nobody knows, as of a file.
+   */
+  readonly started_at: string | null;
+  /** How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is. */
+  readonly started_at_error_ms: number | null;
 }
 
 /** The last event of a session. */
@@ -208,6 +215,15 @@ export interface ReasonDoneEvent extends EventCommon {
   readonly timings_ms: Readonly<Record<string, number>>;
 }
 
+/** A program marked a moment (`POST /sessions/{id}/marks`), such as the beginning of a trial. `t` is that moment. */
+export interface MarkEvent extends EventCommon {
+  readonly type: "mark";
+  /** What the program calls it. */
+  readonly name: string;
+  /** What the program adds to it, unchanged. */
+  readonly data: Readonly<Record<string, string | number | boolean | null>>;
+}
+
 /** How far the session is behind the media, and what it has skipped so far. */
 export interface LagEvent extends EventCommon {
   readonly type: "lag";
@@ -247,6 +263,7 @@ export type WireEvent =
   | LabelEvent
   | ReasonDeltaEvent
   | ReasonDoneEvent
+  | MarkEvent
   | LagEvent
   | ErrorEvent
   ;
@@ -265,7 +282,7 @@ const common = { session: v.string(), seq: v.number(), t: v.number() };
 
 /** Reads an event by its `type`. Fields that are not named here are skipped. */
 export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEvent, { type: T }>> } = {
-  "session.opened": v.object({ ...common, type: v.literal("session.opened"), model: v.string(), engine: v.string(), labels: v.array(v.string()) }),
+  "session.opened": v.object({ ...common, type: v.literal("session.opened"), model: v.string(), engine: v.string(), labels: v.array(v.string()), started_at: v.optional(v.nullable(v.string()), null), started_at_error_ms: v.optional(v.nullable(v.number()), null) }),
   "session.closed": v.object({ ...common, type: v.literal("session.closed"), reason: v.string() }),
   "frame": v.object({ ...common, type: v.literal("frame"), faces: v.array(faceBox), tokens: tokenSplit, brightness: v.number(), saturation: v.number(), width: v.number(), height: v.number(), focal: v.optional(v.array(box), []), patches: v.optional(v.nullable(patches), null) }),
   "speech": v.object({ ...common, type: v.literal("speech"), state: v.picklist(["start", "end"]), start: v.number(), end: v.nullable(v.number()) }),
@@ -274,6 +291,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
   "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), voice: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}) }),
+  "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing") }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
 };
