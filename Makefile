@@ -70,7 +70,7 @@ $(DONE)/serve: $(DONE)/torch pyproject.toml
 
 $(DONE)/test: $(DONE)/serve
 	@echo "Installing the packages for tests (once) …"
-	$(PIP) --editable '.[train,export,ray,dev]'
+	$(PIP) --editable '.[train,export,ray,studies,dev]'
 	touch $@
 
 $(DONE)/node: $(DONE)/venv

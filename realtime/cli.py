@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import gc
 import logging
 import os
@@ -28,9 +27,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from realtime.errors import BadSettings, RealtimeError
+from realtime.errors import RealtimeError
 from realtime.observe import heap, logs, tracing
-from realtime.outputs import refuse_input
+from realtime.outputs import NO_MORE, refuse_input, write_error
 from realtime.settings import Settings, given_settings, load
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
 SERVER_FLAGS = ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions", "trace_url")
 ENGINES = ("auto", "torch", "onnx", "trt")
-NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"Errors of a disk that is full or broken."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -301,9 +298,8 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
     try:
         out = nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8")
     except OSError as error:
-        raise BadSettings(
-            f"{path} cannot be written: {error.strerror}.", "Name a file in a folder there is."
-        ) from error
+        assert path is not None
+        raise write_error(path, error) from error
     try:
         with out as file:
             yield file
@@ -312,9 +308,7 @@ def _writing(path: Path | None) -> Iterator[TextIO]:
             raise
         if path is None:
             _let_go_of_output()
-        raise RealtimeError(
-            f"{path or 'The standard output'} takes no more: {error.strerror}.", "Free some space, or write elsewhere."
-        ) from error
+        raise write_error(path, error) from error
 
 
 def _let_go_of_output() -> None:

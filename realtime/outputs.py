@@ -1,10 +1,20 @@
-"""The check that an output is no input. Every command that writes calls it before it opens either."""
+"""Where outputs go: the check that an output is no input, and files that are there as a whole or not at all.
+
+Every command that writes calls `refuse_input` before it opens either.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from realtime.errors import BadSettings
+from realtime.errors import BadSettings, RealtimeError
+
+NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"Errors of a disk that is full or broken."
 
 
 def refuse_input(out: Path | None, *inputs: Path | str | None) -> None:
@@ -33,3 +43,40 @@ def _exists(path: Path) -> bool:
     # A name that no file can have, as an address may be one: too long, or with a null character.
     except (OSError, ValueError):
         return False
+
+
+@contextmanager
+def write_whole(path: Path, *inputs: Path | str | None) -> Iterator[Path]:
+    """Give a path to write to, which becomes `path` when the block ends well; otherwise nothing of it is left.
+
+    Raises BadSettings where `path` is one of `inputs` or cannot be written, RealtimeError where the disk takes no more.
+    """
+    refuse_input(path, *inputs)
+    # In the same folder, so that it can be renamed; a name of its own, so that two programs do not share it.
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writes_told(path):
+        try:
+            # Also where only the program knows by what library: a folder that is missing is told at once.
+            part.touch()
+            yield part
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writes_told(path: Path | None) -> Iterator[None]:
+    """Turn what the disk says about writing `path` into an error for people. None is the standard output."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path | None, error: OSError) -> RealtimeError:
+    """The error for people of an output that could not be written."""
+    if error.errno in NO_MORE:
+        return RealtimeError(
+            f"{path or 'The standard output'} takes no more: {error.strerror}.", "Free some space, or write elsewhere."
+        )
+    return BadSettings(f"{path} cannot be written: {error.strerror}.", "Name a file in a folder there is.")

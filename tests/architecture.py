@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("realtime", "train", "export")
+PACKAGES = ("realtime", "train", "export", "emothinker")
 
 
 def name_of(path: Path) -> str:
@@ -20,7 +20,7 @@ def name_of(path: Path) -> str:
 
 @cache
 def modules() -> dict[str, ast.Module]:
-    """Each module of the three packages by its name."""
+    """Each module of the packages by its name."""
     return {
         name_of(path): ast.parse(path.read_text())
         for package in PACKAGES

@@ -56,6 +56,17 @@ def test_serving_knows_nothing_of_training_and_export() -> None:
     assert up == set()
 
 
+def test_nothing_is_built_on_the_public_package() -> None:
+    built = {
+        (module, named)
+        for module, all_named in imports().items()
+        if module.split(".")[0] != "emothinker"
+        for named in all_named
+        if named.split(".")[0] == "emothinker"
+    }
+    assert built == set()
+
+
 def test_few_modules_know_several_stages() -> None:
     several = {
         module.removeprefix("realtime.")

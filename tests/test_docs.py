@@ -162,7 +162,7 @@ def test_every_error_is_explained(error: type[RealtimeError]) -> None:
 
 
 def test_the_program_in_the_readme_reads_events() -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
+    program = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)[1]
     events = json.loads(text("tests/fixtures/events.json"))
     lines = "".join(json.dumps(event) + "\n" for event in events)
     ran = subprocess.run([sys.executable, "-c", program], input=lines, capture_output=True, text=True, check=True)

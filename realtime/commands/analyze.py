@@ -3,27 +3,91 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import TextIO
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
-from realtime.roles import Model, Source
+from realtime.publish.channel import EventLog
+from realtime.records import Item, Question
+from realtime.roles import Engine, Model, Source
+from realtime.serve.asking import question_from
 from realtime.session import Session
 from realtime.settings import Settings
+
+UNREAD_EVENTS = 64
+"Events that a recording may be ahead of their reader. Even a recording that gives few has none older than is kept."
 
 
 async def analyze(source: Source, model: Model, settings: Settings, out: TextIO) -> None:
     """Write every event to `out` as it comes. Raises what the source raises, after the events that tell it."""
-    metrics = Metrics()
-    with ModelWorker(metrics) as worker:
-        session = Session(source=source, engine=LocalEngine(model, worker), settings=settings, metrics=metrics)
-        running = asyncio.create_task(session.run(), name="session")
-        try:
-            async for line in session.log.read():
+    with ModelWorker() as worker:
+        async with aclosing(analysis_of(source, LocalEngine(model, worker), settings)) as lines:
+            async for line in lines:
                 out.write(line + "\n")
                 out.flush()
-        finally:
-            # Whoever stops reading stops the session.
-            session.stop("Nobody reads the events any more.")
-            await running
+
+
+def question_of(query: str | None, labels: Sequence[str] | None, default_labels: tuple[str, ...]) -> Question:
+    """The question that a person asks of a recording. Raises BadAsk where no model could take it."""
+    asked = {"query": query, "labels": None if labels is None else list(labels)}
+    return question_from(json.dumps(asked).encode(), default_labels)
+
+
+async def analysis_of(
+    source: Source, engine: Engine, settings: Settings, question: Question | None = None
+) -> AsyncGenerator[str]:
+    """Run a session over `source` and yield each of its events as a line of JSON.
+
+    A recording is read no further than its reader has come, so none of its events is lost however slow the reader is.
+    Raises what the source raises, after the events that tell it. Closed early, it ends the session.
+    """
+    paced = _Paced(source)
+    session = Session(source=paced, engine=engine, settings=settings, metrics=Metrics())
+    paced.log = session.log
+    if question is not None:
+        await session.set_question(question)
+    running = asyncio.create_task(session.run(), name="session")
+    try:
+        async with aclosing(session.log.read()) as lines:
+            async for line in lines:
+                yield line
+                paced.read_one()
+    finally:
+        # Whoever stops reading stops the session.
+        session.stop("Nobody reads the events any more.")
+        await running
+
+
+class _Paced:
+    """A source that waits for the reader of its session's events. A live one never waits."""
+
+    def __init__(self, source: Source) -> None:
+        self.live, self.has_video, self.has_audio = source.live, source.has_video, source.has_audio
+        self.log: EventLog | None = None
+        self._source = source
+        self._n_read = 0
+        self._moved = asyncio.Event()
+
+    @property
+    def silent_s(self) -> float:
+        return self._source.silent_s
+
+    def read_one(self) -> None:
+        """The reader is done with another event."""
+        self._n_read += 1
+        self._moved.set()
+
+    async def items(self) -> AsyncGenerator[Item]:
+        async with aclosing(self._source.items()) as items:
+            async for item in items:
+                yield item
+                while not self.live and self._n_unread() > UNREAD_EVENTS:
+                    self._moved.clear()
+                    await self._moved.wait()
+
+    def _n_unread(self) -> int:
+        return 0 if self.log is None else self.log.seq - self._n_read

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from http import HTTPStatus
 from urllib.error import HTTPError
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +18,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.frames import CloseCode
 
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 
@@ -24,10 +27,23 @@ GIVE_UP_AFTER = 6
 
 
 async def watch(url: str, *, after: int = 0) -> None:
-    """Print the events after number `after` until the session has closed.
+    """Print the events after number `after` until the session has closed. Raises as `follow` does."""
+    async with aclosing(follow(url, after=after, on_retry=_say_retry)) as lines:
+        async for line in lines:
+            print(line, flush=True)
 
-    Raises Unreachable if there is no such session, or no server for half a minute, and NotAllowed if the secret is
-    wrong.
+
+def _say_retry(after: int) -> None:
+    print(f"realtime: no connection, trying again after event {after} …", file=sys.stderr)
+
+
+async def follow(
+    url: str, *, after: int = 0, on_retry: Callable[[int], None] = lambda after: None
+) -> AsyncGenerator[str]:
+    """Yield the lines after number `after` until the session has closed: each event once, in order.
+
+    `on_retry` is called with the number of the last event each time the connection was lost. Raises Unreachable if
+    there is no such session, or no server for half a minute, and NotAllowed if the secret is wrong.
     """
     address, secret = events_url(url), urlsplit(url).fragment
     n_failed = 0
@@ -38,12 +54,14 @@ async def watch(url: str, *, after: int = 0) -> None:
             ticket = await asyncio.to_thread(ask_for_ticket, address, secret)
             async with connect(f"{address}?ticket={ticket}&after={after}", max_size=1 << 20) as socket:
                 n_failed = 0
-                async for line in socket:
-                    event = json.loads(line)
-                    print(line if isinstance(line, str) else line.decode(), flush=True)
-                    after = event["seq"]
+                async for message in socket:
+                    line = message if isinstance(message, str) else message.decode()
+                    after = json.loads(line)["seq"]
+                    yield line
+            if socket.close_code == CloseCode.NORMAL_CLOSURE:
                 # The server closed the socket: the session is over.
                 return
+            n_failed = 1
         except HTTPError as error:
             error.close()
             if error.code == HTTPStatus.NOT_FOUND:
@@ -59,8 +77,7 @@ async def watch(url: str, *, after: int = 0) -> None:
             n_failed += 1
         except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError):
             n_failed += 1
-        if n_failed:
-            print(f"realtime: no connection, trying again after event {after} …", file=sys.stderr)
+        on_retry(after)
     raise Unreachable(
         f"{urlsplit(url).netloc} does not answer.", "Is the server running? Its first line names the address."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime.errors import BadEvent
@@ -74,6 +74,7 @@ def test_what_is_no_event_is_refused(line: str) -> None:
         parse(line)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(FIXTURE), st.data())
 def test_no_damage_gets_past_the_border(example: dict[str, Any], data: st.DataObject) -> None:
     field = data.draw(st.sampled_from(sorted(example)))

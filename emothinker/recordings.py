@@ -1,0 +1,81 @@
+"""`emothinker.analyze`: a recording, or a camera's address, as events."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emothinker.stream import Events
+from realtime.publish.events import Event
+from realtime.publish.parse import parse
+
+if TYPE_CHECKING:
+    from realtime.engine.local import LocalEngine
+    from realtime.settings import ModelSettings, Settings
+
+_engines: dict[ModelSettings, LocalEngine] = {}
+"The models of this process. They stay loaded: the next analysis begins at once."
+_loading = threading.Lock()
+
+
+def analyze(
+    file: Path | str,
+    *,
+    question: str | None = None,
+    labels: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Events:
+    """Analyse a recording as fast as the machine can; or a camera, if `file` is an `rtsp://` address.
+
+    `question` and `labels` replace the model's own, as in docs/api.md. `settings` are those of docs/settings.md by
+    their dotted names, such as `{"model.name": "nano"}`; `EMOTHINKER_*` variables count too.
+
+    The first loop over the events raises NotMedia where there is nothing to see or hear, BadAsk for a question that
+    cannot be asked, BadSettings, BadModel and EngineMissing.
+    """
+    return Events(partial(_analyze, str(file), question, labels, settings), file)
+
+
+async def _analyze(
+    file: str, query: str | None, labels: Sequence[str] | None, given: Mapping[str, Any] | None
+) -> AsyncGenerator[Event]:
+    from realtime.commands.analyze import analysis_of, question_of
+    from realtime.ingest.media import MediaSource, check
+
+    settings = settings_of(given)
+    # A model takes seconds to load, and a wrong path is known at once.
+    await asyncio.to_thread(check, file, settings.ingest)
+    engine = await asyncio.to_thread(engine_of, settings.model)
+    question = question_of(query, labels, engine.model.labels)
+    source = await asyncio.to_thread(MediaSource.open, file, ingest=settings.ingest, speech=settings.speech)
+    async with aclosing(analysis_of(source, engine, settings, question)) as lines:
+        async for line in lines:
+            if (event := parse(line)) is not None:
+                yield event
+
+
+def settings_of(given: Mapping[str, Any] | None) -> Settings:
+    """The settings in force. Raises BadSettings."""
+    import os
+
+    from realtime.settings import load
+
+    return load(environ=os.environ, flags=given)
+
+
+def engine_of(wanted: ModelSettings) -> LocalEngine:
+    """The model with a thread of its own, loaded once per process. Blocks. Raises BadModel and EngineMissing."""
+    from realtime.engine.local import LocalEngine
+    from realtime.engine.start import load_model
+    from realtime.engine.worker import ModelWorker
+
+    with _loading:
+        if wanted not in _engines:
+            model = load_model(wanted)
+            _engines[wanted] = LocalEngine(model, ModelWorker().__enter__())
+        return _engines[wanted]

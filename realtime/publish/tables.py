@@ -1,0 +1,263 @@
+"""Turns events into the tables of a study; docs/studies.md describes their columns.
+
+`seconds` is wide: a row for each second and person. `windows` is long: a row for each label of each label event.
+`reasons` has a row for each finished chain.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Literal, get_args
+
+from realtime.errors import ExtraMissing
+from realtime.publish.events import (
+    CuesEvent,
+    Event,
+    FaceBox,
+    FrameEvent,
+    LabelEvent,
+    ReasonDoneEvent,
+    SpeechEvent,
+    WindowEvent,
+)
+from realtime.records import SECTIONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TableName = Literal["seconds", "windows", "reasons"]
+TABLES: tuple[TableName, ...] = get_args(TableName)
+Row = dict[str, str | float | int | bool | None]
+
+HEADS: dict[TableName, tuple[str, ...]] = {
+    "seconds": (
+        *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
+        *("brightness", "saturation", "speech_s", "window", "label", "source"),
+    ),
+    "windows": (
+        *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
+        *("chosen", "face_probability", "voice_probability", "conflict"),
+    ),
+    "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
+}
+"Columns that a table always has, in this order. Those that depend on the model follow, by group."
+GROUPS = ("p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
+"Beginnings of the names of the other columns of `seconds`, in order: probabilities, then what was measured."
+
+
+def rows(events: Iterable[Event], table: TableName) -> Iterator[Row]:
+    """The rows of one session's table. A table needs all events of the session before its first row."""
+    return _MAKERS[table](_collect(events))
+
+
+def columns(found: Iterable[Row], table: TableName) -> list[str]:
+    """The columns of a table with these rows: those that it always has, then the others by group and as they came."""
+    head = HEADS[table]
+    others = dict.fromkeys(itertools.chain.from_iterable(row.keys() for row in found))
+    return [*head, *sorted((name for name in others if name not in head), key=_group)]
+
+
+def _group(name: str) -> int:
+    return next((place for place, start in enumerate(GROUPS) if name.startswith(start)), len(GROUPS))
+
+
+@dataclass
+class _Collected:
+    """What the tables need of one session."""
+
+    session: str = ""
+    end_s: float = 0.0
+    frames: dict[int, FrameEvent] = field(default_factory=dict)
+    "By the second that they were sampled in."
+    faces: dict[int, dict[int, list[CuesEvent]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    "Measurements of faces, by second and track."
+    stretches: list[tuple[float, float]] = field(default_factory=list)
+    "Start and end of each stretch of speech."
+    voices: dict[float, CuesEvent] = field(default_factory=dict)
+    "Measurements of the voice, by the end of the stretch."
+    windows: dict[int, WindowEvent] = field(default_factory=dict)
+    labels: list[LabelEvent] = field(default_factory=list)
+    reasons: list[ReasonDoneEvent] = field(default_factory=list)
+
+
+def _collect(events: Iterable[Event]) -> _Collected:
+    found = _Collected()
+    for event in events:
+        found.session = found.session or event.session
+        match event:
+            case FrameEvent():
+                found.frames.setdefault(int(event.t), event)
+            case CuesEvent(face=dict() as face):
+                found.faces[int(event.t)][int(face["track"])].append(event)
+            case CuesEvent():
+                found.voices[event.t] = event
+            case SpeechEvent(state="end", start=start, end=float() as end):
+                found.stretches.append((start, end))
+            case WindowEvent():
+                found.windows[event.window] = event
+            case LabelEvent():
+                found.labels.append(event)
+            case ReasonDoneEvent():
+                found.reasons.append(event)
+            case _:
+                continue
+        found.end_s = max(found.end_s, event.t)
+    return found
+
+
+def _seconds(found: _Collected) -> Iterator[Row]:
+    newest = {event.window: event for event in found.labels}
+    windows = sorted((w for w in found.windows.values() if w.window in newest), key=lambda w: w.end)
+    ends = [window.end for window in windows]
+    for second in range(math.ceil(found.end_s)):
+        common: Row = {"session": found.session, "t": second}
+        # Windows overlap. A second belongs to the first one that ends after the second has begun.
+        place = bisect_right(ends, second)
+        if place < len(windows) and windows[place].start < second + 1:
+            label = newest[windows[place].window]
+            common |= {"window": label.window, "label": label.label, "source": label.source}
+            common |= {f"p_{name}": share for name, share in label.probabilities.items()}
+        common |= _sound(found, second)
+        frame = found.frames.get(second)
+        if frame is not None:
+            common |= {"brightness": frame.brightness, "saturation": frame.saturation}
+        boxes = {face.track: face for face in frame.faces} if frame is not None else {}
+        measured = found.faces.get(second, {})
+        tracks = sorted({*boxes, *measured})
+        if not tracks:
+            yield common
+        for track in tracks:
+            yield common | _face(track, boxes.get(track), measured.get(track, []))
+
+
+def _sound(found: _Collected, second: int) -> Row:
+    """How much speech the second has, and what was measured of the stretch that fills most of it."""
+    heard = [(overlap_s, end) for start, end in found.stretches if (overlap_s := _overlap_s(start, end, second)) > 0]
+    row: Row = {"speech_s": round(sum(overlap_s for overlap_s, _ in heard), 3)}
+    # The cues of a stretch bear the time of its end, rounded as times are on the wire.
+    voices = [(overlap_s, found.voices[end]) for overlap_s, at_s in heard if (end := round(at_s, 3)) in found.voices]
+    if voices:
+        _, cues = max(voices, key=itemgetter(0))
+        row |= _named("voice_", cues.voice) | _named("relative_", cues.relative)
+    return row
+
+
+def _face(track: int, box: FaceBox | None, measured: list[CuesEvent]) -> Row:
+    row: Row = {"track": track}
+    if box is not None:
+        row |= dict(zip(("face_x", "face_y", "face_w", "face_h"), box.box, strict=True)) | {"face_score": box.score}
+    # Where faces are measured more often than once a second, the second has the mean.
+    row |= _means("cue_", [{k: v for k, v in (cues.face or {}).items() if k != "track"} for cues in measured])
+    row |= _means("pose_", [cues.pose or {} for cues in measured])
+    return row
+
+
+def _means(prefix: str, measured: list[Mapping[str, float]]) -> Row:
+    names = dict.fromkeys(itertools.chain.from_iterable(measured))
+    return {prefix + name: round(fmean(each[name] for each in measured if name in each), 6) for name in names}
+
+
+def _named(prefix: str, values: Mapping[str, float | None] | None) -> Row:
+    return {prefix + name: value for name, value in (values or {}).items()}
+
+
+def _overlap_s(start: float, end: float, second: int) -> float:
+    return max(0.0, min(end, second + 1) - max(start, second))
+
+
+def _windows(found: _Collected) -> Iterator[Row]:
+    for event in found.labels:
+        common = _window(found, event.window)
+        conflict = event.conflict
+        for name, share in event.probabilities.items():
+            yield common | {
+                "source": event.source,
+                "label": name,
+                "probability": share,
+                "chosen": name == event.label,
+                "face_probability": conflict.face.get(name) if conflict else None,
+                "voice_probability": conflict.voice.get(name) if conflict else None,
+                "conflict": conflict.score if conflict else None,
+            }
+
+
+def _reasons(found: _Collected) -> Iterator[Row]:
+    for event in found.reasons:
+        answer = event.answer
+        row = _window(found, event.window) | {
+            "label": answer.label,
+            "intensity": answer.intensity,
+            "confidence": answer.confidence,
+        }
+        for name in ("frames", "speech_s"):
+            row.pop(name, None)
+        yield row | {name: event.sections.get(name, "") for name in SECTIONS}
+
+
+def _window(found: _Collected, number: int) -> Row:
+    row: Row = {"session": found.session, "window": number}
+    window = found.windows.get(number)
+    if window is not None:
+        row |= {"start": window.start, "end": window.end, "query": window.query}
+        row |= {"frames": window.frames, "speech_s": window.speech_s}
+    return row
+
+
+_MAKERS: dict[TableName, Callable[[_Collected], Iterator[Row]]] = {
+    "seconds": _seconds,
+    "windows": _windows,
+    "reasons": _reasons,
+}
+
+
+def frame_of(events: Iterable[Event], table: TableName) -> pd.DataFrame:
+    """A session's table for pandas. Raises ExtraMissing."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise missing("pandas") from error
+    made = list(rows(events, table))
+    return pd.DataFrame(made, columns=columns(made, table))
+
+
+def write_parquet(sessions: Iterable[Sequence[Row]], names: Sequence[str], path: Path) -> None:
+    """Write the rows of each session as a group of their own, so that no more than one session is held at a time.
+
+    Raises ExtraMissing without pyarrow, OSError where the disk is full.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise missing("pyarrow") from error
+    schema = pa.schema([(name, getattr(pa, kind_of(name))()) for name in names])
+    with pq.ParquetWriter(path, schema) as out:
+        for made in sessions:
+            out.write_table(pa.Table.from_pylist(list(made), schema))
+
+
+def missing(package: str) -> ExtraMissing:
+    """The error where a package of the extra `studies` is not installed."""
+    return ExtraMissing(f"A table needs {package}, which is not installed.", "pip install 'emothinker[studies]'")
+
+
+def kind_of(name: str) -> Literal["string", "int64", "float64", "bool_"]:
+    """The type of a column, the same in every session, also where one has no value for it."""
+    return _KINDS.get(name, "float64")
+
+
+_KINDS: dict[str, Literal["string", "int64", "float64", "bool_"]] = {
+    **dict.fromkeys(
+        ("file", "session", "query", "source", "label", "intensity", "status", "reason", *SECTIONS), "string"
+    ),
+    **dict.fromkeys(("t", "track", "window", "frames"), "int64"),
+    "chosen": "bool_",
+}
