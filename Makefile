@@ -27,7 +27,7 @@ serve: $(DONE)/serve realtime/web_dist/index.html
 check: lint types realtime/web_dist/index.html
 	$(BIN)/python -m pytest -m 'not (browser or gpu or long or slow)' $(ARGS)
 
-test: lint types web-test $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+test: lint types web-test $(DONE)/senders $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DONE)/test $(DONE)/page
@@ -41,7 +41,7 @@ types: $(DONE)/test
 web-test: $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm test --silent
 
-setup: $(DONE)/test $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+setup: $(DONE)/test $(DONE)/senders $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 
 $(DONE)/venv:
 	@python=$${PYTHON:-}
@@ -91,6 +91,12 @@ $(DONE)/page: $(DONE)/node web/package-lock.json
 	cd web && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
 	touch $(CURDIR)/$@
 
+# WebRTC stacks of others that the tests send with.
+$(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
+	@echo "Installing a WebRTC sender for the tests (once) …"
+	cd tests/senders && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
+	touch $(CURDIR)/$@
+
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
 	@cd web && PATH="$(PAGE_PATH)" npm run build --silent
 	touch $(CURDIR)/$@
@@ -130,4 +136,4 @@ audit: $(DONE)/test $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm audit
 
 clean:
-	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules
+	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules

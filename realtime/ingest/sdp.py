@@ -1,7 +1,9 @@
 """Narrows a WHIP offer to the sections that we receive, and widens the answer to all sections of the offer.
 
 We receive one audio and one video track. aiortc refuses a whole offer because of one section it cannot use, and opens
-every section it can. So it only gets the sections that we receive; the answer rejects the others (port 0).
+every section it can. So it only gets the sections that we receive. The answer holds the others open with nothing sent
+(`inactive`) where they share a transport that is there anyway, and rejects them (port 0) where they do not: aiortc's
+clients and werift never connect while one section of a bundle is rejected.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ MAX_CREDENTIAL = 256
 "Longest ICE user fragment and password (RFC 8839)."
 CANDIDATE_KIND = re.compile(r"^a=candidate:[^\r\n]* typ (host|srflx|prflx|relay)\b", re.MULTILINE)
 H264_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) H264/90000", re.IGNORECASE)
-OPEN_MEDIA = re.compile(r"m=(audio|video) [1-9]\d* ")
+OPEN_SECTION = re.compile(r"m=\w+ [1-9]\d* ")
+KNOWN_KINDS = ("m=audio ", "m=video ", "m=application ")
 MID = re.compile(r"[\w!#$%&'*+.^`{|}~-]{1,32}", re.ASCII)
 FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
 TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
+CREDENTIALS = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 SEND_HINT = "Send Opus, G.722 or G.711 audio, VP8 or H.264 video, or both."
 STATIC_RTPMAPS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
@@ -51,9 +55,14 @@ class Narrowed:
     _sections: tuple[tuple[str, ...], ...]
     _taken: tuple[int, ...]
     _idle: tuple[int, ...]
-    "Sections that do not send, bundled with one that is taken; they are answered, but nothing runs in them."
+    "Sections that are not taken, bundled with one that is; they are answered, but nothing runs in them."
     _bundle: tuple[str, ...]
     "Mids that share a transport, in the order of the offer."
+
+    @property
+    def has_data_channel(self) -> bool:
+        """Whether the answer takes a data channel."""
+        return any(self._sections[index][0].startswith("m=application ") for index in self._idle)
 
     @property
     def candidate_kinds(self) -> str:
@@ -64,7 +73,8 @@ class Narrowed:
     def widen(self, answer: str) -> str:
         """The answer to the whole offer: it rejects the sections that were not taken, each in its place."""
         head, answered = _split(answer)
-        waiting, leader = iter(answered), answered[0]
+        waiting = iter(answered)
+        leader = next((one for one in answered if _attribute(one, "mid") in self._bundle), answered[0])
         sections = []
         for index, section in enumerate(self._sections):
             if index in self._taken:
@@ -293,24 +303,25 @@ def _echoed(answered: list[str], offered: Sequence[str]) -> list[str]:
 
 
 def _idles(section: list[str], bundle: list[str]) -> bool:
-    """Whether a bundled section only receives: a stack that waits for all its sections would wait for a refused one."""
-    sends = not {"a=recvonly", "a=inactive"} & set(section)
-    return OPEN_MEDIA.match(section[0]) is not None and not sends and _attribute(section, "mid") in bundle
+    """Whether a section that is not taken can be answered without a transport of its own."""
+    is_open = OPEN_SECTION.match(section[0]) is not None or "a=bundle-only" in section
+    return is_open and section[0].startswith(KNOWN_KINDS) and _attribute(section, "mid") in bundle
 
 
 def _not_taken(section: Sequence[str], *, like: list[str], idle: bool) -> list[str]:
     """The answer to a section that is not taken: refused with port 0, or `idle`, with nothing sent either way.
 
     It has all that stacks look for in any section: aiortc and werift want the transport, and a codec they know, even
-    where the port is 0. `like` is a section that was taken.
+    where the port is 0. `like` is a section that was taken. The first section of a bundle has the candidates of all, so
+    each that may be the first gets them.
     """
     kind, _, rest = section[0].removeprefix("m=").partition(" ")
     formats = ("a=rtpmap:", "a=fmtp:", "a=sctp-port:", "a=sctpmap:", "a=max-message-size:", "a=mid:")
+    transport = tuple(f"a={name}" for name in TRANSPORT) if idle else CREDENTIALS
     return [
         f"m={kind} {like[0].split(' ')[1] if idle else 0} {rest.partition(' ')[2]}",
         "c=IN IP4 0.0.0.0",
         *(line for line in section if line.startswith(formats)),
-        "a=inactive",
-        *(["a=rtcp-mux"] if kind in ("audio", "video") else []),
-        *(line for line in like if line.startswith(("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:"))),
+        *(["a=inactive", "a=rtcp-mux"] if kind in ("audio", "video") else []),
+        *(line for line in like if line.startswith(transport)),
     ]

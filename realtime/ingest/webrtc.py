@@ -32,6 +32,7 @@ from aiortc.mediastreams import MediaStreamError
 from realtime.errors import DTLS_HINT, BadOffer
 from realtime.ingest.clock import ArrivalClock
 from realtime.ingest.convert import to_rgb
+from realtime.ingest.data_channel import ClosedDataChannel
 from realtime.ingest.dtls import DtlsCertificate
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import TICK_S
@@ -99,6 +100,9 @@ async def answer(
     try:
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         tracks = {receiver.track.kind: receiver.track for receiver in peer.getReceivers()}
+        if offer.has_data_channel:
+            for transport in {receiver.transport for receiver in peer.getReceivers()}:
+                ClosedDataChannel(transport)
         source = WebRtcSource(
             peer, tracks, ingest, speech, offer.candidate_kinds, stagger=stagger, certificate=certificate
         )

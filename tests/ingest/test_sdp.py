@@ -51,18 +51,27 @@ def test_one_track_alone(media: str, kind: str) -> None:
     assert narrow(offer(section(media, "a"), bundle="a")).kinds == (kind,)
 
 
-def test_what_we_do_not_take_is_rejected_in_its_place() -> None:
+def test_what_we_do_not_take_is_held_open_in_its_place() -> None:
     parts = [section(DATA, "d"), section(VP8, "v1"), section(AV1, "v2"), section(OPUS, "a1"), section(OPUS, "a2")]
     whole = answered(offer(*parts, bundle="d v1 v2 a1 a2"))
-    assert [(media.rtp.muxId, media.port) for media in whole.media] == [
-        ("d", 0),
-        ("v1", 9),
-        ("v2", 0),
-        ("a1", 9),
-        ("a2", 0),
-    ]
-    assert [media.direction for media in whole.media] == ["inactive", "recvonly", "inactive", "recvonly", "inactive"]
-    assert [group.items for group in whole.group] == [["v1", "a1"]]
+    assert [media.rtp.muxId for media in whole.media] == ["d", "v1", "v2", "a1", "a2"]
+    assert [media.port for media in whole.media] == [9] * 5
+    assert [media.direction for media in whole.media] == [None, "recvonly", "inactive", "recvonly", "inactive"]
+    assert [group.items for group in whole.group] == [["d", "v1", "v2", "a1", "a2"]]
+
+
+def test_what_shares_no_transport_with_what_we_take_is_rejected() -> None:
+    parts = [section(VP8, "v1"), section(VP8, "v2"), section(DATA, "d"), section(OPUS, "a")]
+    whole = answered(offer(*parts, bundle="v1 a"))
+    assert [(media.rtp.muxId, media.port) for media in whole.media] == [("v1", 9), ("v2", 0), ("d", 0), ("a", 9)]
+    assert [group.items for group in whole.group] == [["v1", "a"]]
+
+
+def test_the_first_section_of_the_bundle_has_the_addresses_though_we_do_not_take_it() -> None:
+    """Field report 10: a stack that bundles reads the candidates there alone."""
+    candidate = "a=candidate:1 1 udp 1 192.0.2.1 4001 typ host\r\n"
+    whole = answered(offer(section(DATA, "d"), section(OPUS, "a") + candidate, bundle="d a"))
+    assert [len(media.ice_candidates) for media in whole.media] == [1, 1]
 
 
 def test_the_first_video_we_can_decode_is_taken() -> None:
@@ -226,12 +235,12 @@ def test_h264_that_cannot_be_decoded_is_named(parameters: str, named: str) -> No
         narrow(offer(section(media, "0")))
 
 
-def test_a_refused_section_has_what_stacks_look_for() -> None:
-    """Field report 10: aiortc and werift refused answers whose refused sections had no transport and no codec."""
+@pytest.mark.parametrize("bundle", ["0 1", "0 1 2 3"], ids=["rejected", "held open"])
+def test_a_section_not_taken_has_what_stacks_look_for(bundle: str) -> None:
+    """Field report 10: aiortc and werift refused answers with sections that had no transport and no codec."""
     parts = [section(OPUS, "0"), section(VP8, "1"), section(VP8, "2"), section(DATA, "3")]
-    _, _, video, data = answered(offer(*parts, bundle="0 1 2 3")).media
+    _, _, video, data = answered(offer(*parts, bundle=bundle)).media
     for media in (video, data):
-        assert media.port == 0
         assert media.ice.usernameFragment
         assert media.ice.password
         assert media.dtls is not None
