@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from realtime.observe.metrics import Metrics
     from realtime.roles import Engine
 
-SERVER_FLAGS = ("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "max_sessions", "trace_url")
+SERVER_FLAGS = (
+    *("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "operator_token_file"),
+    *("allow_origins", "public_url", "max_sessions", "trace_url"),
+)
 ENGINES = ("auto", "torch", "onnx", "trt")
 
 
@@ -88,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--token", help="the bearer token that callers have to send")
     serve.add_argument("--token-file", type=Path, metavar="F", help="a file that holds it")
+    serve.add_argument(
+        "--operator-token-file", type=Path, metavar="F", help="token that lists and follows all sessions"
+    )
+    serve.add_argument("--allow-origins", metavar="ORIGIN,…", help="other sites whose pages may use this server")
+    serve.add_argument("--public-url", metavar="URL", help="address of a TLS proxy in front, such as https://host/path")
     serve.add_argument("--record", type=Path, metavar="DIR", help="keep the events of sessions that agree, encrypted")
     serve.add_argument("--record-key", type=Path, metavar="F", help="key: python -m realtime.recording new-key F")
     serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")

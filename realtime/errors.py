@@ -234,6 +234,27 @@ class BadMark(RealtimeError):
     status = 422
 
 
+class NameTaken(RealtimeError):
+    """A session of that name is open. Choose another name, or end that session."""
+
+    code = "name_taken"
+    status = 409
+
+
+class TooManyTickets(RealtimeError):
+    """Every lasting ticket of the session is out. Revoke one."""
+
+    code = "too_many_tickets"
+    status = 409
+
+
+class UnknownTicket(RealtimeError):
+    """No lasting ticket of the session has that id."""
+
+    code = "unknown_ticket"
+    status = 404
+
+
 class NotReady(RealtimeError):
     """The model does not answer. Restart the server."""
 

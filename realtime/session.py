@@ -82,10 +82,15 @@ class Session:
         settings: Settings,
         metrics: Metrics,
         model: ModelInfo | None = None,
+        name: str | None = None,
         now_s: Callable[[], float] = time.monotonic,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
-        """`model` is what `Engine.use` returned, for a session with an adapter. None: the engine's own model."""
+        """`model` is what `Engine.use` returned, for a session with an adapter. None: the engine's own model.
+
+        `name` is what the server calls it beside its id.
+        """
+        self.name = name
         node = settings.server.node
         self.id = f"{node}-{secrets.token_hex(16)}" if node else secrets.token_hex(16)
         self.log = EventLog(self.id, kept_s=settings.publish.kept_s, kept_events=settings.publish.kept_events)

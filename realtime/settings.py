@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
+from urllib.parse import SplitResult, urlsplit
 
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings, IngestSettings
@@ -31,6 +32,7 @@ NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
 "Variables with the same prefix that are no settings: the folder of recorded clips, for training and tests."
 SECRETS = ("token", "secret")
 "The endings of the names of settings whose values are never shown."
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 MIN_TOKEN_CHARS = 16
 "Shortest token of a server that others can reach."
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -48,6 +50,15 @@ class ServerSettings:
     "Whoever opens a session has to send this as a bearer token. Without it anybody may open one."
     token_file: Path | None = None
     "A file that holds the token."
+    operator_token: str | None = None
+    "Whoever has this lists the open sessions, reads and marks them. It opens sessions, too. None: nobody lists them."
+    operator_token_file: Path | None = None
+    "A file that holds the operator token."
+    allow_origins: tuple[str, ...] = ()
+    "Origins whose pages may use this server and show its pages in a frame, such as `https://lab.example`."
+    public_url: str | None = None
+    """Address by which a TLS proxy on this machine makes the server reachable, such as `https://lab.example/emo`. It
+    needs a token."""
     tls: Literal["given", "self-signed"] = "given"
     "`given` uses `tls_cert` and `tls_key`, or no TLS. `self-signed` makes a certificate, for a home network."
     tls_cert: Path | None = None
@@ -96,10 +107,56 @@ class ServerSettings:
             raise BadSettings("server.tls_cert and server.tls_key belong together.", "Give both, or neither.")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and self.token.strip()):
             raise BadSettings("server.token cannot be sent as a bearer token.", "Take letters and digits.")
+        self._check_operator_token()
+        for origin in self.allow_origins:
+            if not ORIGIN.fullmatch(origin):
+                raise BadSettings(
+                    f"server.allow_origins has {origin!r}.", "Name each origin as https://lab.example, without a path."
+                )
+        if self.public_url is not None:
+            self._check_public_url(self.public_url)
         if self.trace_url is not None and not re.match("https?://[^/]", self.trace_url):
             raise BadSettings(f"server.trace_url is {self.trace_url!r}.", "Name it as http://127.0.0.1:4318/v1/traces.")
         if not self.loopback:
             self._check_for_others()
+
+    def _check_operator_token(self) -> None:
+        given = self.operator_token
+        if given is None:
+            return
+        if not (given.isascii() and given.isprintable() and " " not in given and len(given) >= MIN_TOKEN_CHARS):
+            raise BadSettings(
+                f"server.operator_token is no key of {MIN_TOKEN_CHARS} or more letters and digits.",
+                "Make one: python -c 'import secrets; print(secrets.token_urlsafe(24))'",
+            )
+        if given == self.token:
+            raise BadSettings(
+                "server.operator_token is the token.",
+                "Make another one: whoever may open a session must not read everybody's.",
+            )
+
+    def _check_public_url(self, url: str) -> None:
+        parts = _address(url)
+        if parts is None:
+            raise BadSettings(
+                f"server.public_url is {url!r}.", "Name it as https://lab.example or https://lab.example/emo."
+            )
+        if _is_loopback(parts.hostname or ""):
+            return
+        if parts.scheme != "https":
+            raise BadSettings(
+                f"server.public_url is {url!r}.", "Browsers open cameras for https alone: put TLS in front."
+            )
+        if self.token is None and self.token_file is None:
+            raise BadSettings(
+                "server.public_url makes the server reachable for others, but there is no token.",
+                "Add --token-file FILE, or leave the address out.",
+            )
+        if self.token is not None and len(self.token) < MIN_TOKEN_CHARS:
+            raise BadSettings(
+                f"server.token has {len(self.token)} characters, which can be guessed.",
+                f"Take at least {MIN_TOKEN_CHARS}: python -c 'import secrets; print(secrets.token_urlsafe(24))'",
+            )
 
     def _check_for_others(self) -> None:
         encrypted = self.tls_cert is not None or self.tls == "self-signed"
@@ -116,12 +173,7 @@ class ServerSettings:
 
     @property
     def loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
 
 @dataclass(frozen=True)
@@ -316,6 +368,8 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
 def _convert(name: str, value: Any, hint: Any) -> Any:
     """`value` as the type the setting has; text (from variables and flags) is parsed, anything else must fit."""
     choices = typing.get_args(hint)
+    if hint == TEXTS:
+        return _texts(name, value)
     if typing.get_origin(hint) is Literal:
         if value not in choices:
             raise BadSettings(f"{name} is {value!r}.", f"It has to be one of {', '.join(choices)}.")
@@ -339,6 +393,36 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
     raise BadSettings(f"{name} is {value!r}.", f"It has to be {_KINDS[hint]}.")
 
 
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """A list of texts; in variables and flags they are separated by commas."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise BadSettings(f"{name} is {value!r}.", 'It has to be a list of texts: ["…", "…"].')
+    return tuple(part for part in parts if part)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _address(url: str) -> SplitResult | None:
+    """The parts of a web address without a query; None if it is none."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port checks it.
+        _ = parts.port
+    except ValueError:
+        return None
+    plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment or "@" in url)
+    return parts if plain and re.fullmatch(r"[A-Za-z0-9/._~-]*", parts.path) else None
+
+
+TEXTS = tuple[str, ...]
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from realtime.settings import SECRETS, GivenSetting, Settings, describe
+from realtime.settings import SECRETS, TEXTS, GivenSetting, Settings, describe
 
 HEAD = """# Settings
 
@@ -89,7 +89,7 @@ def documented(kind: type) -> Iterator[DocumentedSetting]:
 
 
 def _kind(hint: Any) -> str:
-    words = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
+    words = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path", TEXTS: "texts"}
     if hint in words:
         return words[hint]
     choices = typing.get_args(hint)
@@ -105,6 +105,8 @@ def _toml(value: Any) -> str:
             return "none"
         case bool():
             return str(value).lower()
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
         case str() | Path():
             return f'"{value}"'
         case _:

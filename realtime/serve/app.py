@@ -5,7 +5,8 @@ GET    /sessions/{id}           its state        DELETE ends it
 POST   /sessions/{id}/marks     a mark at this moment, which comes back as an event
 PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
 DELETE /sessions/{id}/record    what was kept of it, where --record keeps anything
-POST   /sessions/{id}/tickets   a ticket for one event socket
+GET    /sessions                the sessions that are open, for the operator
+POST   /sessions/{id}/tickets   a ticket for one event socket, or a lasting one; DELETE revokes those
 WS     /sessions/{id}/events    its events, from ?after=SEQ on, with ?ticket=TICKET
 GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
 """
@@ -13,13 +14,12 @@ GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
-from weakref import WeakKeyDictionary
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -52,6 +52,7 @@ from realtime.recording.settings import Kept
 from realtime.records import SECTIONS
 from realtime.roles import Engine, Source
 from realtime.serve import asking, marks
+from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse
 from realtime.serve.openapi import describe_api
@@ -92,18 +93,19 @@ class LiveServer:
         self._settings = settings
         self._metrics = metrics
         self._answer = answer
-        self._openers: WeakKeyDictionary[Session, Opener] = WeakKeyDictionary()
-        "The opener of every session whose events can still be read."
+        self._access = Access(self.sessions, settings.server)
         self._mark_rates = Rates(per_s=marks.PER_S, burst=marks.BURST, what="marks in this session")
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
         app = Starlette(
             routes=[
                 # One route: of two, a refusal for the method would name the methods of the first alone.
                 Route("/whip", self.whip, methods=["POST", "OPTIONS"]),
+                Route("/sessions", self.listing),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.set_question, methods=["PUT"]),
                 Route("/sessions/{id}/marks", self.mark, methods=["POST"]),
-                Route("/sessions/{id}/tickets", self.ticket, methods=["POST"]),
+                Route("/sessions/{id}/tickets", self.tickets, methods=["POST", "DELETE"]),
+                Route("/sessions/{id}/tickets/{ticket}", self.revoke, methods=["DELETE"]),
                 Route("/sessions/{id}/record", self.delete_recording, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 Route("/healthz", self.alive),
@@ -123,6 +125,8 @@ class LiveServer:
             app,
             loopback=settings.server.loopback,
             rates=Rates(per_s=settings.server.requests_per_s, burst=settings.server.requests_burst),
+            allow_origins=settings.server.allow_origins,
+            public_url=settings.server.public_url,
         )
 
     @asynccontextmanager
@@ -161,23 +165,24 @@ class LiveServer:
             raise
 
     async def _open(self, request: Request) -> Response:
-        self._check_token(request)
+        self._access.check_open(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != SDP:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
         keep = self._kept(request)
         # Before a place is taken: a caller who sends the offer slowly must not keep others out.
         offer = await self._offer(request)
-        with self.sessions.place():
+        name = request.query_params.get("name")
+        with self.sessions.place(name):
             adapter = request.query_params.get("adapter")
             model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
             sdp, source = await self._answer(offer)
             tap = MediaTap(source) if keep == "media" else None
-            session = self.sessions.start(tap or source, model)
-        opener = self._openers[session] = Opener(kept=keep)
+            session = self.sessions.start(tap or source, model, name)
+        opener = self._access.openers[session] = Opener(kept=keep)
         if self._recorder is not None and keep is not None:
             self._recorder.start(session.log, opener.secret, tap)
-        headers = {"Location": f"/sessions/{session.id}", "Session-Secret": opener.secret}
+        headers = {"Location": f"{request.scope['root_path']}/sessions/{session.id}", "Session-Secret": opener.secret}
         answer = Response(self._announced(sdp, request), HTTPStatus.CREATED, headers, media_type=SDP)
         self._link(answer, relay=True)
         return answer
@@ -185,7 +190,7 @@ class LiveServer:
     async def ice(self, request: Request) -> Response:
         """STUN and TURN servers, for senders that need them before they make an offer (RFC 9725, section 4.6)."""
         answer = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
-        self._link(answer, relay=self._may_open(request))
+        self._link(answer, relay=self._access.may_open(request))
         return answer
 
     def _link(self, answer: Response, *, relay: bool) -> None:
@@ -233,37 +238,46 @@ class LiveServer:
 
     # Sessions.
 
-    def _opened_by(self, request: Request) -> Session:
-        """The session of the path, if the request brings its secret. Raises UnknownSession, NotAllowed."""
-        session = self.sessions.get(request.path_params["id"])
-        if not self._openers[session].is_holder(bearer(request)):
-            raise NotAllowed("Only who opened a session may do this.", "Send its Session-Secret as a bearer token.")
-        return session
+    async def listing(self, request: Request) -> Response:
+        self._access.check_operator(request)
+        return JSONResponse({"sessions": [self._state(session) for session in self.sessions.open]})
 
     async def session(self, request: Request) -> Response:
         if request.method == "DELETE":
-            session = self.sessions.get(request.path_params["id"])
-            # WHIP senders end a session with the token they opened it with; they do not know the secret.
-            if not self._openers[session].is_holder(bearer(request)):
-                self._check_token(request)
+            session = self._access.ended(request)
             await self.sessions.stop(session.id, "The session was ended by its owner.")
             return Response(status_code=HTTPStatus.OK)
-        session = self._opened_by(request)
-        state = "ended" if session.log.closed else "live"
-        return JSONResponse(
-            {
-                "id": session.id,
-                "state": state,
-                "model": session.model.name,
-                "ask": asking.as_json(session.question),
-                "recorded": self._openers[session].kept,
-                **session.state(),
-            }
-        )
+        session, _ = self._access.followed(request)
+        return JSONResponse(self._state(session))
 
-    async def ticket(self, request: Request) -> Response:
-        ticket = self._openers[self._opened_by(request)].ticket()
-        return JSONResponse({"ticket": ticket, "expires_in_s": TICKET_S}, HTTPStatus.CREATED)
+    def _state(self, session: Session) -> dict[str, Any]:
+        return {
+            "id": session.id,
+            "name": session.name,
+            "state": "ended" if session.log.closed else "live",
+            "model": session.model.name,
+            "ask": asking.as_json(session.question),
+            "recorded": self._access.openers[session].kept,
+            "readers": session.log.n_readers,
+            **session.state(),
+        }
+
+    async def tickets(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._access.openers[self._access.steered(request)].revoke_all()
+            return Response(status_code=HTTPStatus.OK)
+        lasting = request.query_params.get("lasting", "false")
+        if lasting not in ("true", "false"):
+            raise BadRequest(f"lasting is {lasting[:40]!r}.", "Give true, or leave it out.")
+        if lasting == "true":
+            ticket, name = self._access.openers[self._access.steered(request)].lasting_ticket()
+            return JSONResponse({"ticket": ticket, "id": name, "expires_in_s": None}, HTTPStatus.CREATED)
+        _, grant = self._access.followed(request)
+        return JSONResponse({"ticket": grant.ticket(), "expires_in_s": TICKET_S}, HTTPStatus.CREATED)
+
+    async def revoke(self, request: Request) -> Response:
+        self._access.openers[self._access.steered(request)].revoke(request.path_params["ticket"])
+        return Response(status_code=HTTPStatus.OK)
 
     async def delete_recording(self, request: Request) -> Response:
         """Delete the recording of a session, open or long ended. It takes the secret of whoever opened the session."""
@@ -276,7 +290,7 @@ class LiveServer:
         return Response(status_code=HTTPStatus.OK)
 
     async def set_question(self, request: Request) -> Response:
-        session = self._opened_by(request)
+        session = self._access.steered(request)
         if session.log.closed:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
@@ -286,7 +300,7 @@ class LiveServer:
         return JSONResponse(asking.as_json(question))
 
     async def mark(self, request: Request) -> Response:
-        session = self._opened_by(request)
+        session = self._access.steered(request)
         large = TooLarge(f"The mark is larger than {marks.MAX_BYTES} bytes.", "Send names and numbers, not media.")
         name, data = marks.mark_from(await self._body(request, marks.MAX_BYTES, large))
         self._mark_rates.take(session.id)
@@ -296,13 +310,14 @@ class LiveServer:
         try:
             session = self.sessions.get(socket.path_params["id"])
             after = _number(socket.query_params.get("after", "0"))
-            if not self._openers[session].admits(socket.query_params.get("ticket", "")):
+            grant = self._access.openers[session].admits(socket.query_params.get("ticket", ""))
+            if grant is None:
                 raise NotAllowed("The ticket is missing, used or too old.", f"POST /sessions/{session.id}/tickets.")
-            self._readers.admit(session)
+            self._readers.admit(session, grant)
         except RealtimeError as error:
             await refuse(socket.scope, socket.receive, socket.send, error)
             return
-        await self._readers.follow(socket, session, after)
+        await self._readers.follow(socket, session, after, grant)
 
     # For operators and programs.
 
@@ -347,19 +362,11 @@ class LiveServer:
                 "record_days": self._recorder and self._settings.record.days,
                 "token_required": self._settings.server.token is not None,
                 "ice_servers": [
-                    server.for_browser() for server in ice_servers(self._settings.ice, relay=self._may_open(request))
+                    server.for_browser()
+                    for server in ice_servers(self._settings.ice, relay=self._access.may_open(request))
                 ],
             }
         )
-
-    def _may_open(self, request: Request) -> bool:
-        wanted = self._settings.server.token
-        given = bearer(request) or ""
-        return wanted is None or hmac.compare_digest(given.encode(), wanted.encode())
-
-    def _check_token(self, request: Request) -> None:
-        if not self._may_open(request):
-            raise NotAllowed("The token is missing or wrong.", "Send it as: Authorization: Bearer TOKEN")
 
 
 def _reached(request: Request) -> str | None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import ifaddr
 import uvicorn
@@ -58,22 +59,9 @@ def settle(settings: Settings) -> Settings:
     """Settings with the token read from its file and a self-signed certificate made, if set so. Raises BadSettings."""
     server = settings.server
     if server.token_file is not None:
-        try:
-            token = server.token_file.read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise BadSettings(
-                f"{server.token_file} cannot be read: {error.strerror}.", "Name a text file that holds the token."
-            ) from error
-        except UnicodeDecodeError as error:
-            raise BadSettings(
-                f"{server.token_file} holds no text.", "Name a text file that holds the token."
-            ) from error
-        if not token:
-            raise BadSettings(
-                f"{server.token_file} is empty.",
-                "Fill it: python -c 'import secrets; print(secrets.token_urlsafe(24))' > FILE",
-            )
-        server = replace(server, token=token, token_file=None)
+        server = replace(server, token=_token_in(server.token_file), token_file=None)
+    if server.operator_token_file is not None:
+        server = replace(server, operator_token=_token_in(server.operator_token_file), operator_token_file=None)
     if server.tls == "self-signed" and server.tls_cert is None:
         from realtime.serve.certificate import own_certificate
 
@@ -81,6 +69,22 @@ def settle(settings: Settings) -> Settings:
         print(f"Certificate of our own, SHA-256 {fingerprint}", file=sys.stderr)
         server = replace(server, tls_cert=certificate, tls_key=key)
     return replace(settings, server=server)
+
+
+def _token_in(file: Path) -> str:
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadSettings(
+            f"{file} cannot be read: {error.strerror}.", "Name a text file that holds the token."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BadSettings(f"{file} holds no text.", "Name a text file that holds the token.") from error
+    if not token:
+        raise BadSettings(
+            f"{file} is empty.", "Fill it: python -c 'import secrets; print(secrets.token_urlsafe(24))' > FILE"
+        )
+    return token
 
 
 def recorder(record: RecordSettings) -> Recorder | None:

@@ -26,13 +26,22 @@ def describe_api(version: str) -> dict[str, Any]:
         "components": {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "Where --token is set."},
+                "operator": {"type": "http", "scheme": "bearer", "description": "Of --operator-token-file."},
                 "secret": {"type": "http", "scheme": "bearer", "description": "Session-Secret of the WHIP answer."},
+                "lasting": {"type": "http", "scheme": "bearer", "description": "A lasting ticket of the session."},
             },
             "parameters": {
-                "id": {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+                "id": {
+                    "name": "id",
+                    "in": "path",
+                    "required": True,
+                    "description": "The session's id, or the name it was given",
+                    "schema": {"type": "string"},
+                },
             },
             "schemas": definitions("#/components/schemas/")
-            | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK, "Mark": MARK},
+            | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK, "Mark": MARK}
+            | {"Sessions": SESSIONS, "Ticket": TICKET, "Config": CONFIG, "Alive": ALIVE, "Ready": READY},
         },
         "paths": {
             "/whip": {
@@ -40,13 +49,21 @@ def describe_api(version: str) -> dict[str, Any]:
                 "options": OPTIONS,
                 **{method: _refused(method, "POST, OPTIONS") for method in ("get", "head", "put", "patch", "delete")},
             },
+            "/sessions": {
+                "get": _secured(
+                    "sessions",
+                    "The sessions that are open",
+                    {"200": _json("Their states", "Sessions"), **_problems(401, 403, 429)},
+                    by=("operator",),
+                )
+            },
             "/sessions/{id}": {
                 "parameters": [{"$ref": "#/components/parameters/id"}],
                 "get": _secured(
                     "state",
                     "State of a session",
-                    {"200": _json("Its state", "Session"), **_problems(401, 404)},
-                    by="secret",
+                    {"200": _json("Its state", "Session"), **_problems(401, 403, 404, 429)},
+                    by=("secret", "lasting", "operator"),
                 ),
                 "delete": _secured(
                     "end",
@@ -62,39 +79,62 @@ def describe_api(version: str) -> dict[str, Any]:
                 "delete": _secured(
                     "forget",
                     "Delete what was kept of a session, running or over",
-                    {"200": {"description": "Deleted"}, **_problems(401, 404, 503)},
-                    by="secret",
+                    {"200": {"description": "Deleted"}, **_problems(401, 403, 404, 429, 503)},
+                    by=("secret",),
                 ),
             },
             "/sessions/{id}/marks": {"parameters": [{"$ref": "#/components/parameters/id"}], "post": POST_MARK},
             "/sessions/{id}/tickets": {
                 "parameters": [{"$ref": "#/components/parameters/id"}],
-                "post": _secured(
-                    "ticket",
-                    "A ticket for one event socket, good for half a minute",
-                    {"201": _json("ticket, expires_in_s"), **_problems(401, 404)},
-                    by="secret",
+                "post": POST_TICKET,
+                "delete": _secured(
+                    "revokeAll",
+                    "Revoke every lasting ticket of the session, and close their sockets",
+                    {"200": {"description": "Revoked"}, **_problems(401, 403, 404, 429)},
+                    by=("secret", "operator"),
                 ),
             },
-            "/healthz": {"get": _open("alive", "The process answers")},
+            "/sessions/{id}/tickets/{ticket}": {
+                "parameters": [
+                    {"$ref": "#/components/parameters/id"},
+                    {
+                        "name": "ticket",
+                        "in": "path",
+                        "required": True,
+                        "description": "The id that came with the lasting ticket",
+                        "schema": {"type": "string"},
+                    },
+                ],
+                "delete": _secured(
+                    "revoke",
+                    "Revoke a lasting ticket, and close its sockets",
+                    {"200": {"description": "Revoked"}, **_problems(401, 403, 404, 429)},
+                    by=("secret", "operator"),
+                ),
+            },
+            "/healthz": {"get": _open("alive", "The process answers", "Alive")},
             "/readyz": {
                 "get": {
                     "operationId": "ready",
                     "summary": "The model answers",
-                    "responses": {"200": _json("Ready"), **_problems(503)},
+                    "responses": {"200": _json("Ready", "Ready"), **_problems(403, 429, 503)},
                 }
             },
             "/metrics": {
                 "get": {
                     "operationId": "metrics",
                     "summary": "Prometheus metrics",
-                    "responses": {"200": {"description": "Text", "content": {"text/plain": {}}}},
+                    "responses": {
+                        "200": {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}},
+                        **_problems(403, 429),
+                    },
                 }
             },
             "/schema/events.json": {
-                "get": _open("eventSchema", "JSON Schema of every event", "application/schema+json")
+                "get": _open("eventSchema", "JSON Schema of every event", kind="application/schema+json")
             },
-            "/api/config": {"get": _open("config", "What the page needs to know")},
+            "/openapi.json": {"get": _open("openapi", "This description")},
+            "/api/config": {"get": _open("config", "What the page needs to know", "Config")},
         },
     }
 
@@ -114,9 +154,23 @@ PROBLEM = {
 }
 SESSION = {
     "type": "object",
-    "required": ["id", "state", "model", "t", "seq", "windows", "lag_s", "skipped_frames", "skipped_windows"],
+    "required": [
+        "id",
+        "name",
+        "state",
+        "model",
+        "readers",
+        "t",
+        "seq",
+        "windows",
+        "lag_s",
+        "skipped_frames",
+        "skipped_windows",
+    ],
     "properties": {
         "id": {"type": "string"},
+        "name": {"type": ["string", "null"], "description": "What it was called when it was opened."},
+        "readers": {"type": "integer", "description": "Event sockets and recordings that keep it from being idle."},
         "state": {"enum": ["live", "ended"]},
         "model": {"type": "string"},
         "t": {"type": "number", "description": "Media seconds."},
@@ -146,6 +200,49 @@ ASK = {
 }
 
 
+SESSIONS = {
+    "type": "object",
+    "required": ["sessions"],
+    "properties": {"sessions": {"type": "array", "items": {"$ref": "#/components/schemas/Session"}}},
+}
+TICKET = {
+    "type": "object",
+    "required": ["ticket", "expires_in_s"],
+    "properties": {
+        "ticket": {"type": "string"},
+        "id": {"type": "string", "description": "Of a lasting ticket: what it is revoked by."},
+        "expires_in_s": {"type": ["number", "null"], "description": "Null: it lasts until it is revoked."},
+    },
+}
+ALIVE = {"type": "object", "required": ["status"], "properties": {"status": {"const": "alive"}}}
+READY = {
+    "type": "object",
+    "required": ["status", "model", "engine"],
+    "properties": {"status": {"const": "ready"}, "model": {"type": "string"}, "engine": {"type": "string"}},
+}
+CONFIG = {
+    "type": "object",
+    "required": ["version", "model", "engine", "labels", "sections", "max_sessions", "token_required", "ice_servers"],
+    "properties": {
+        "version": {"type": "string"},
+        "model": {"type": "string"},
+        "adapters": {"type": "array", "items": {"type": "string"}},
+        "engine": {"type": "string"},
+        "labels": {"type": "array", "items": {"type": "string"}},
+        "sections": {"type": "array", "items": {"type": "string"}},
+        "window_s": {"type": "number"},
+        "every_s": {"type": "number"},
+        "max_sessions": {"type": "integer"},
+        "record": {"enum": ["events", "media", None], "description": "What is kept at most of those who agree."},
+        "record_days": {"type": ["number", "null"]},
+        "token_required": {"type": "boolean"},
+        "ice_servers": {
+            "type": "array",
+            "description": "RTCIceServer, as browsers take it",
+            "items": {"type": "object", "required": ["urls"]},
+        },
+    },
+}
 MARK = {
     "type": "object",
     "required": ["name"],
@@ -163,8 +260,8 @@ MARK = {
 
 
 def _json(description: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
-    content = {} if schema is None else {"schema": {"$ref": f"#/components/schemas/{schema}"}}
-    return {"description": description, "content": {kind: content}}
+    described = {"type": "object"} if schema is None else {"$ref": f"#/components/schemas/{schema}"}
+    return {"description": description, "content": {kind: {"schema": described}}}
 
 
 def _problems(*statuses: int) -> dict[str, Any]:
@@ -172,10 +269,10 @@ def _problems(*statuses: int) -> dict[str, Any]:
         400: "The body is not what was asked for",
         401: "The token is missing or wrong",
         403: "Another site's page, or another server's name",
-        404: "No such session, or no such adapter",
+        404: "No such session, adapter or ticket",
         405: "Not a method of this address; Allow names those that are",
         408: "The body did not arrive in time",
-        409: "The session has ended, or cannot take this yet",
+        409: "Not as things are: the session has ended, a name is taken, tickets are out",
         413: "Too large",
         415: "The body is not application/sdp",
         422: "The body can be read, but not used; its hint says why",
@@ -185,12 +282,14 @@ def _problems(*statuses: int) -> dict[str, Any]:
     return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
 
 
-def _open(name: str, summary: str, kind: str = "application/json") -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": {"200": _json("OK", kind=kind)}}
+def _open(name: str, summary: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
+    responses = {"200": _json("OK", schema, kind), **_problems(403, 429)}
+    return {"operationId": name, "summary": summary, "responses": responses}
 
 
-def _secured(name: str, summary: str, responses: dict[str, Any], by: str = "token") -> dict[str, Any]:
-    security: list[dict[str, Any]] = [{"secret": []}] if by == "secret" else [{}, {"token": []}]
+def _secured(name: str, summary: str, responses: dict[str, Any], by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """An operation that takes any of these keys; without any, the token where one is set, or the operator's."""
+    security: list[dict[str, Any]] = [{key: []} for key in by] or [{}, {"token": []}, {"operator": []}]
     return {"operationId": name, "summary": summary, "security": security, "responses": responses}
 
 
@@ -234,7 +333,7 @@ OPEN = _secured(
             },
             "content": {"application/sdp": {"schema": {"type": "string"}}},
         },
-        **_problems(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
+        **_problems(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
     },
 ) | {
     "requestBody": {"required": True, "content": {"application/sdp": {"schema": {"type": "string"}}}},
@@ -244,6 +343,12 @@ OPEN = _secured(
             "in": "query",
             "description": "One of /api/config's adapters",
             "schema": {"type": "string"},
+        },
+        {
+            "name": "name",
+            "in": "query",
+            "description": "What the session is called beside its id, for as long as it is open",
+            "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
         },
         {
             "name": "record",
@@ -256,12 +361,27 @@ OPEN = _secured(
 PUT_ASK = _secured(
     "ask",
     "Ask another question, or for labels of one's own, from the next window on",
-    {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 404, 409, 413, 422)},
-    by="secret",
+    {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 403, 404, 408, 409, 413, 422, 429)},
+    by=("secret", "operator"),
 ) | {"requestBody": _json("The question", "Ask") | {"required": True}}
 POST_MARK = _secured(
     "mark",
     "Mark this moment",
-    {"201": _json("The mark as an event", "MarkEvent"), **_problems(400, 401, 404, 409, 413, 422, 429)},
-    by="secret",
+    {"201": _json("The mark as an event", "MarkEvent"), **_problems(400, 401, 403, 404, 408, 409, 413, 422, 429)},
+    by=("secret", "operator"),
 ) | {"requestBody": _json("The mark", "Mark") | {"required": True}}
+POST_TICKET = _secured(
+    "ticket",
+    "A ticket for one event socket, good for half a minute; or, for secret and operator, a lasting one",
+    {"201": _json("The ticket", "Ticket"), **_problems(400, 401, 403, 404, 409, 429)},
+    by=("secret", "lasting", "operator"),
+) | {
+    "parameters": [
+        {
+            "name": "lasting",
+            "in": "query",
+            "description": "true: good until it is revoked or the session ends. It is sent as a bearer token.",
+            "schema": {"enum": ["true", "false"], "default": "false"},
+        }
+    ]
+}

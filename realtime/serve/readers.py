@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime.errors import ServerFull
 from realtime.observe.metrics import Metrics
+from realtime.serve.tickets import Grant
 from realtime.session import Session
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ LAST_WORDS_S = 1.0
 "Seconds that readers get to take a session's last events before their sockets close."
 MAX_READERS = 64
 "Event sockets per session: a page, its reconnects, and a few watchers."
+KEPT_FOR_OPENER = 16
+"Of these sockets, so many are for whoever opened the session, whatever others do."
 MAX_WORDS = 16
 "Messages that a reader may send before it is disconnected."
 
@@ -35,13 +38,14 @@ class Readers:
         "Set while nobody reads any session."
         self._unread.set()
 
-    def admit(self, session: Session) -> None:
+    def admit(self, session: Session, grant: Grant) -> None:
         """Raise ServerFull if the session has as many readers as it may."""
-        if self._n_readers.get(session.id, 0) >= MAX_READERS:
-            raise ServerFull(f"{MAX_READERS} readers follow this session already.", "Close one of them.")
+        most = MAX_READERS if grant.of_opener else MAX_READERS - KEPT_FOR_OPENER
+        if self._n_readers.get(session.id, 0) >= most:
+            raise ServerFull(f"{most} readers follow this session already.", "Close one of them.")
 
-    async def follow(self, socket: WebSocket, session: Session, after: int) -> None:
-        """Send the session's events after number `after`, until the session ends or the reader has gone."""
+    async def follow(self, socket: WebSocket, session: Session, after: int, grant: Grant) -> None:
+        """Send the session's events after number `after`, until it ends, the reader has gone, or it may no longer."""
         await socket.accept()
         self._n_readers[session.id] = self._n_readers.get(session.id, 0) + 1
         self._unread.clear()
@@ -50,9 +54,12 @@ class Readers:
             async with aclosing(session.log.read(after)) as lines, asyncio.TaskGroup() as both:
                 listening = both.create_task(_until_gone(socket), name=f"listen {session.id[:8]}")
                 sending = both.create_task(self._send(socket, lines), name=f"send {session.id[:8]}")
-                await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_COMPLETED)
-                listening.cancel()
-                sending.cancel()
+                revoked = both.create_task(grant.revoked.wait(), name=f"revoked {session.id[:8]}")
+                await asyncio.wait({listening, sending, revoked}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (listening, sending, revoked):
+                    task.cancel()
+            if grant.revoked.is_set():
+                await _close(socket, 1008, "the ticket was revoked")
         finally:
             self._metrics.readers.dec()
             self._n_readers[session.id] -= 1
@@ -78,12 +85,16 @@ class Readers:
             code, reason = 1013, f"nothing was taken for {self._patience_s:g} s; come back with after="
         except WebSocketDisconnect:
             return
-        try:
-            async with asyncio.timeout(1.0):
-                await socket.close(code, reason)
-        except (TimeoutError, WebSocketDisconnect):
-            # A reader that takes nothing does not take the closing frame either. Leaving the handler disconnects it.
-            logger.info("a reader was cut off")
+        await _close(socket, code, reason)
+
+
+async def _close(socket: WebSocket, code: int, reason: str) -> None:
+    try:
+        async with asyncio.timeout(1.0):
+            await socket.close(code, reason)
+    except (TimeoutError, WebSocketDisconnect, RuntimeError):
+        # A reader that takes nothing does not take the closing frame either. Leaving the handler disconnects it.
+        logger.info("a reader was cut off")
 
 
 async def _until_gone(socket: WebSocket) -> None:

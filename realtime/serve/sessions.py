@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from realtime.errors import RealtimeError, ServerBusy, ServerFull, ServerStopping, UnknownSession
+from realtime.errors import BadRequest, NameTaken, RealtimeError, ServerBusy, ServerFull, ServerStopping, UnknownSession
 from realtime.observe import heap, logs
 from realtime.observe.metrics import Metrics
 from realtime.records import ModelInfo
@@ -19,6 +20,7 @@ from realtime.settings import Settings
 logger = logging.getLogger(__name__)
 
 WATCH_S = 1.0
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Sessions:
@@ -36,6 +38,9 @@ class Sessions:
         self._n_forgotten = 0
         self._open: dict[str, Session] = {}
         self._ended: dict[str, Session] = {}
+        self._named: dict[str, Session] = {}
+        "Sessions by the name that was given them, open or just ended."
+        self._reserved_names: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._began_s: dict[str, float] = {}
 
@@ -44,18 +49,33 @@ class Sessions:
         return tuple(self._open.values())
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Reserve a place while an offer is being answered.
+    def place(self, name: str | None = None) -> Iterator[None]:
+        """Reserve a place, and the name, while an offer is being answered.
 
-        Raises ServerFull when every place is taken, ServerBusy while the machine is behind with the open sessions, and
-        ServerStopping.
+        Raises BadRequest for what cannot be a name, NameTaken while a session has it, ServerFull when every place is
+        taken, ServerBusy while the machine is behind with the open sessions, and ServerStopping.
         """
         self._admit()
+        if name is not None:
+            self._check_name(name)
+            self._reserved_names.add(name)
         self._n_reserved += 1
         try:
             yield
         finally:
             self._n_reserved -= 1
+            if name is not None:
+                self._reserved_names.discard(name)
+
+    def _check_name(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise BadRequest(
+                f"name is {name[:40]!r}.",
+                "Use up to 64 letters, digits, dots, hyphens and underscores, a letter first.",
+            )
+        holder = self._named.get(name)
+        if name in self._reserved_names or (holder is not None and holder.id in self._open):
+            raise NameTaken(f"A session named {name} is open.", "Choose another name, or end that session first.")
 
     def _admit(self) -> None:
         server = self._settings.server
@@ -72,7 +92,7 @@ class Sessions:
             busy = f"The machine is {behind_s:.1f} s behind with the sessions it has."
             raise ServerBusy(busy, hint, retry_after_s=retry_after_s)
 
-    def start(self, source: Source, model: ModelInfo | None = None) -> Session:
+    def start(self, source: Source, model: ModelInfo | None = None, name: str | None = None) -> Session:
         """Run a session over `source` until either ends. `model` is another model than the server's own."""
         session = Session(
             source=source,
@@ -80,15 +100,18 @@ class Sessions:
             model=model,
             settings=self._settings,
             metrics=self._metrics,
+            name=name,
         )
+        if name is not None:
+            self._named[name] = session
         self._open[session.id] = session
         self._began_s[session.id] = self._now_s()
         self._tasks[session.id] = asyncio.create_task(self._hold(session), name=f"session {session.id[:8]}")
         return session
 
     def get(self, session_id: str) -> Session:
-        """The session of that id, open or just ended. Raises UnknownSession."""
-        session = self._open.get(session_id) or self._ended.get(session_id)
+        """The session of that id or name, open or just ended. Raises UnknownSession."""
+        session = self._open.get(session_id) or self._ended.get(session_id) or self._named.get(session_id)
         if session is None:
             raise UnknownSession("There is no such session.", "It may have ended; open a new one.")
         return session
@@ -150,5 +173,8 @@ class Sessions:
             asyncio.get_running_loop().call_later(self._settings.publish.linger_s, self._forget, session.id)
 
     def _forget(self, session_id: str) -> None:
-        del self._ended[session_id]
+        session = self._ended.pop(session_id)
+        # Another session may have the name by now.
+        if session.name is not None and self._named[session.name] is session:
+            del self._named[session.name]
         self._n_forgotten += 1

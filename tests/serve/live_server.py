@@ -50,10 +50,10 @@ class Running:
         async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as socket:
             yield socket
 
-    async def whip(self, peer: RTCPeerConnection, query: str = "") -> str:
+    async def whip(self, peer: RTCPeerConnection, query: str = "", *, at: str = "/whip") -> str:
         """Offer what the peer sends and take the answer; the path of the session, whose secret is sent from now on."""
         await peer.setLocalDescription(await peer.createOffer())
-        reply = await self.http.post(f"/whip{query}", content=peer.localDescription.sdp, headers=SDP)
+        reply = await self.http.post(f"{at}{query}", content=peer.localDescription.sdp, headers=SDP)
         assert reply.status_code == 201, reply.text
         assert reply.headers["content-type"] == "application/sdp"
         await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
