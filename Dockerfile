@@ -13,9 +13,6 @@ COPY web ./
 RUN npm run build
 
 FROM python:3.11-slim-bookworm AS base
-# What the face meshes load at run time.
-RUN apt-get update && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 libegl1 libgles2 \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 

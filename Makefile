@@ -1,7 +1,7 @@
 # `make serve` starts the server, `make check` is the quick loop of a change, `make test` checks everything. Each does all its own
 # set-up on a fresh machine; stamp files under .venv/.done make a second run start in seconds.
 #
-# Wanted on the machine: Python 3.11 or 3.12 (PYTHON=… names one). Node and Chromium are fetched where there are none.
+# Wanted on the machine: Python 3.11 or later (PYTHON=… names one). Node and Chromium are fetched where there are none.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -45,12 +45,12 @@ setup: $(DONE)/test $(DONE)/senders $(DONE)/chromium $(DONE)/coturn realtime/web
 
 $(DONE)/venv:
 	@python=$${PYTHON:-}
-	for name in python3.12 python3.11 python3 python; do
+	for name in python3.12 python3.11 python3.13 python3.14 python3 python; do
 	  [ -z "$$python" ] && command -v $$name >/dev/null \
-	    && $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && python=$$name
+	    && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && python=$$name
 	done
 	if [ -z "$$python" ]; then
-	  echo "No Python 3.11 or 3.12 found. Install one and run again, or name it: make PYTHON=/path/to/python3.12" >&2
+	  echo "No Python 3.11 or later found. Install one and run again, or name it: make PYTHON=/path/to/python3" >&2
 	  exit 1
 	fi
 	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
@@ -65,12 +65,12 @@ $(DONE)/torch: $(DONE)/venv constraints.txt
 
 $(DONE)/serve: $(DONE)/torch pyproject.toml
 	@echo "Installing packages (once) …"
-	$(PIP) --editable .
+	$(PIP) --editable '.[mediapipe]'
 	touch $@
 
 $(DONE)/test: $(DONE)/serve
 	@echo "Installing the packages for tests (once) …"
-	$(PIP) --editable '.[train,export,ray,studies,dev]'
+	$(PIP) --editable '.[mediapipe,train,export,ray,studies,dev]'
 	touch $@
 
 $(DONE)/node: $(DONE)/venv

@@ -16,9 +16,10 @@ from realtime.publish.parse import parse
 
 if TYPE_CHECKING:
     from realtime.engine.local import LocalEngine
+    from realtime.evidence.settings import FaceEngineName
     from realtime.settings import ModelSettings, Settings
 
-_engines: dict[ModelSettings, LocalEngine] = {}
+_engines: dict[tuple[ModelSettings, FaceEngineName], LocalEngine] = {}
 "The models of this process. They stay loaded: the next analysis begins at once."
 _loading = threading.Lock()
 
@@ -50,7 +51,7 @@ async def _analyze(
     settings = settings_of(given)
     # A model takes seconds to load, and a wrong path is known at once.
     await asyncio.to_thread(check, file, settings.ingest)
-    engine = await asyncio.to_thread(engine_of, settings.model)
+    engine = await asyncio.to_thread(engine_of, settings.model, settings.faces.engine)
     question = question_of(query, labels, engine.model.labels)
     source = await asyncio.to_thread(MediaSource.open, file, ingest=settings.ingest, speech=settings.speech)
     async with aclosing(analysis_of(source, engine, settings, question)) as lines:
@@ -68,14 +69,14 @@ def settings_of(given: Mapping[str, Any] | None) -> Settings:
     return load(environ=os.environ, flags=given)
 
 
-def engine_of(wanted: ModelSettings) -> LocalEngine:
+def engine_of(wanted: ModelSettings, face_engine: FaceEngineName = "auto") -> LocalEngine:
     """The model with a thread of its own, loaded once per process. Blocks. Raises BadModel and EngineMissing."""
     from realtime.engine.local import LocalEngine
     from realtime.engine.start import load_model
     from realtime.engine.worker import ModelWorker
 
     with _loading:
-        if wanted not in _engines:
-            model = load_model(wanted)
-            _engines[wanted] = LocalEngine(model, ModelWorker().__enter__())
-        return _engines[wanted]
+        if (wanted, face_engine) not in _engines:
+            model = load_model(wanted, face_engine=face_engine)
+            _engines[wanted, face_engine] = LocalEngine(model, ModelWorker().__enter__())
+        return _engines[wanted, face_engine]

@@ -229,11 +229,15 @@ def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager
         from realtime.cluster.engine import started as on_cluster
 
         return on_cluster(
-            settings.cluster.address, settings.model, metrics=metrics, sessions=settings.server.max_sessions
+            settings.cluster.address,
+            settings.model,
+            metrics=metrics,
+            sessions=settings.server.max_sessions,
+            face_engine=settings.faces.engine,
         )
     from realtime.engine.start import load_model, started
 
-    load = partial(load_model, settings.model)
+    load = partial(load_model, settings.model, face_engine=settings.faces.engine)
     return started(load, where=settings.model.worker, metrics=metrics, load_adapter=load)
 
 
@@ -248,7 +252,8 @@ def _analyze(options: argparse.Namespace) -> int:
     # Both are opened before the model loads, so that a wrong path is reported at once.
     source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
-        asyncio.run(analyze(source, load_model(settings.model), settings, out))
+        model = load_model(settings.model, face_engine=settings.faces.engine)
+        asyncio.run(analyze(source, model, settings, out))
     return 0
 
 
@@ -287,7 +292,7 @@ def _bench(options: argparse.Namespace) -> int:
     with _writing(options.json) if options.json else nullcontext() as out:
         return bench(
             options.media,
-            partial(load_model, settings.model),
+            partial(load_model, settings.model, face_engine=settings.faces.engine),
             settings,
             seconds=options.seconds,
             sessions=options.sessions,

@@ -22,6 +22,7 @@ from typing import Any, Literal, cast
 from urllib.parse import SplitResult, urlsplit
 
 from realtime.errors import BadSettings
+from realtime.evidence.settings import FacesSettings
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings
@@ -257,6 +258,7 @@ class Settings:
     ingest: IngestSettings = field(default_factory=IngestSettings)
     speech: SpeechSettings = field(default_factory=SpeechSettings)
     buffer: BufferSettings = field(default_factory=BufferSettings)
+    faces: FacesSettings = field(default_factory=FacesSettings)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     record: RecordSettings = field(default_factory=RecordSettings)

@@ -33,6 +33,8 @@ from realtime.cluster.remote import RemotePerceiver, RemoteThinker, SessionRoute
 from realtime.cluster.retry import LOST, RecentWaits
 from realtime.errors import BadModel, ClusterMismatch
 from realtime.evidence.cue_model import cue_model
+from realtime.evidence.face_engines.choice import check
+from realtime.evidence.settings import FaceEngineName
 from realtime.model.checkpoint import NANO
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
@@ -66,9 +68,21 @@ class RayEngine:
     """An `Engine`. `started` makes one; `close` ends its threads."""
 
     def __init__(
-        self, manifest: DeploymentManifest, handles: tuple[Any, Any], *, adapter: str, metrics: Metrics, sessions: int
+        self,
+        manifest: DeploymentManifest,
+        handles: tuple[Any, Any],
+        *,
+        adapter: str,
+        metrics: Metrics,
+        sessions: int,
+        face_engine: FaceEngineName = "auto",
     ) -> None:
-        """`sessions` is the largest number of sessions at once."""
+        """`sessions` is the largest number of sessions at once, `face_engine` the setting `faces.engine`.
+
+        Raises EngineMissing where that engine is not installed on this machine.
+        """
+        check(face_engine)
+        self._face_engine = face_engine
         # Perception runs in this process, and numpy's own threads would spin between two frames (`engine/loading.py`).
         threadpool_limits(1, user_api="blas")
         self._manifest = manifest
@@ -125,7 +139,14 @@ class RayEngine:
     def _perceiver(self, route: SessionRoute, question: Question, seed: int) -> RemotePerceiver:
         if route.adapter not in self._instruments:
             self._instruments[route.adapter] = instruments(self._manifest, route.adapter)
-        return RemotePerceiver(route, self._instruments[route.adapter], question, seed=seed, submit=self._beside)
+        return RemotePerceiver(
+            route,
+            self._instruments[route.adapter],
+            question,
+            seed=seed,
+            submit=self._beside,
+            face_engine=self._face_engine,
+        )
 
     def _beside(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """Run the audio tower on its replica while the voice is measured here."""
@@ -210,12 +231,14 @@ def instruments(manifest: DeploymentManifest, adapter: str) -> EmoThinker:
 
 
 @asynccontextmanager
-async def started(address: str, wanted: ModelSettings, *, metrics: Metrics, sessions: int) -> AsyncIterator[RayEngine]:
+async def started(
+    address: str, wanted: ModelSettings, *, metrics: Metrics, sessions: int, face_engine: FaceEngineName = "auto"
+) -> AsyncIterator[RayEngine]:
     """An engine on the cluster at `address`, after a check of what is deployed there. It is ended when left.
 
-    Raises RayMissing, ClusterUnreachable, NotDeployed or ClusterMismatch.
+    Raises RayMissing, ClusterUnreachable, NotDeployed, ClusterMismatch or EngineMissing.
     """
-    engine = await asyncio.to_thread(_connected, address, wanted, metrics, sessions)
+    engine = await asyncio.to_thread(_connected, address, wanted, metrics, sessions, face_engine)
     n_threads = torch.get_num_threads()
     # The matrix products left here are small. On several threads they take longer, and sessions need the cores.
     torch.set_num_threads(wanted.threads or 1)
@@ -227,7 +250,9 @@ async def started(address: str, wanted: ModelSettings, *, metrics: Metrics, sess
         await asyncio.to_thread(engine.close)
 
 
-def _connected(address: str, wanted: ModelSettings, metrics: Metrics, sessions: int) -> RayEngine:
+def _connected(
+    address: str, wanted: ModelSettings, metrics: Metrics, sessions: int, face_engine: FaceEngineName
+) -> RayEngine:
     connect.join(address)
     found = connect.manifest()
     adapter = wanted.adapter.name if wanted.adapter is not None else ""
@@ -239,4 +264,6 @@ def _connected(address: str, wanted: ModelSettings, metrics: Metrics, sessions: 
 
         expected = fingerprint(folder)
     connect.check_model(found, model=wanted.name, adapter=adapter, fingerprint=expected)
-    return RayEngine(found, connect.handles(), adapter=adapter, metrics=metrics, sessions=sessions)
+    return RayEngine(
+        found, connect.handles(), adapter=adapter, metrics=metrics, sessions=sessions, face_engine=face_engine
+    )

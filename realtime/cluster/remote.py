@@ -31,6 +31,7 @@ from realtime.cluster.retry import ATTEMPTS, LOST, RecentWaits, call_replica
 from realtime.errors import ReplicaLost
 from realtime.evidence.listen import Submit, run_when_asked
 from realtime.evidence.perceive import Perception
+from realtime.evidence.settings import FaceEngineName
 from realtime.records import (
     FrameEvidence,
     Label,
@@ -153,7 +154,14 @@ class RemotePerceiver:
     """The session's perception. Seeing and hearing may overlap; two calls of one kind never do."""
 
     def __init__(
-        self, route: SessionRoute, instruments: Any, question: Question, *, seed: int, submit: Submit = run_when_asked
+        self,
+        route: SessionRoute,
+        instruments: Any,
+        question: Question,
+        *,
+        seed: int,
+        submit: Submit = run_when_asked,
+        face_engine: FaceEngineName = "auto",
     ) -> None:
         self.route = route
         self._seeing, self._hearing = threading.Lock(), threading.Lock()
@@ -167,6 +175,7 @@ class RemotePerceiver:
             seed=seed,
             open_ring=lambda question: RemoteRing(route, question, lambda: next(counter)),
             submit=submit,
+            face_engine=face_engine,
         )
 
     def _set_question(self, question: Question) -> Tensor:

@@ -11,7 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from realtime.errors import EngineMissing
 from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, query_on_cpu
+from realtime.evidence.face_engines.choice import check
 from realtime.evidence.perceive import Perception
+from realtime.evidence.settings import FaceEngineName
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
 from realtime.model.products import Narrow
@@ -36,6 +38,7 @@ class LoadedModel:
     towers: Towers
     instruments: EmoThinker | None = None
     "Experts and projectors on the CPU, where `weights` are on a GPU; None where `weights` serve for them too."
+    face_engine: FaceEngineName = "auto"
 
     def perceiver(self, seed: int, question: Question | None = None) -> Perception:
         """A new perception for one session. It blocks while it starts the face models."""
@@ -47,6 +50,7 @@ class LoadedModel:
             question=question or Question(labels=self.labels),
             seed=seed,
             open_ring=self.thinker.open_ring,
+            face_engine=self.face_engine,
         )
 
 
@@ -67,13 +71,16 @@ def load(
     narrow: Narrow | None = None,
     threads: int | None = None,
     device: Device = "cpu",
+    face_engine: FaceEngineName = "auto",
 ) -> LoadedModel:
     """Load `nano`, a folder or a hub id. `narrow` decodes its chains with 8-bit weights.
 
     `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
     by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
-    is one and the model is large enough to gain by it. Raises BadModel or EngineMissing with what to do next.
+    is one and the model is large enough to gain by it. `face_engine` is the setting `faces.engine`. Raises BadModel or
+    EngineMissing with what to do next.
     """
+    check(face_engine)
     folder = checkpoint.locate(name)
     on_gpu = wants_gpu(device, checkpoint.read_config(folder, adapter))
     weights = checkpoint.load(folder, adapter=adapter, dtype=gpu_dtype() if on_gpu else torch.float32)
@@ -94,6 +101,7 @@ def load(
         weights=weights,
         towers=towers,
         instruments=cue_model(weights.config, cue_weights(weights)) if on_gpu else None,
+        face_engine=face_engine,
     )
 
 

@@ -15,12 +15,13 @@ from realtime.engine.process import ProcessEngine
 from realtime.engine.warmup import warm_up
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel
+from realtime.evidence.settings import FaceEngineName
 from realtime.observe.metrics import Metrics
 from realtime.roles import Engine, Model
 from realtime.settings import ModelSettings
 
 
-def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
+def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engine: FaceEngineName = "auto") -> Model:
     """Load the checkpoint that the settings name, with `adapter` in place of the one in the settings.
 
     Raises BadModel and EngineMissing. It imports torch itself, so that a process without a model never does.
@@ -38,6 +39,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None) -> Model:
             narrow=None if wanted.narrow == "none" else wanted.narrow,
             threads=wanted.threads,
             device=wanted.device,
+            face_engine=face_engine,
         )
     except (MemoryError, RuntimeError) as error:
         # A GPU's allocator raises an error of its own, a CPU's only has a message of its own.

@@ -1,21 +1,20 @@
 """Finds the faces in a frame: boxes, a 478-point mesh for each, and their tracks.
 
-It uses MediaPipe with the models that its wheel bundles (legacy solutions API, mediapipe 0.10.18–0.10.21).
+The models are MediaPipe's; `face_engines` has what runs them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 
-from realtime.evidence.native_logs import quiet_native_logs
+from realtime.evidence.face_engines.choice import FaceEngine, start
+from realtime.evidence.resize import enlarge
+from realtime.evidence.settings import FaceEngineName
 from realtime.evidence.tracks import Tracks, iou
 from realtime.records import Box, Face, Float32, UInt8
 
@@ -24,11 +23,10 @@ TILE_SIDE = 0.75
 FAR_EVERY_S = 3.0
 """How often all tiles are searched while somebody is in view. Six tiles of a 720p frame cost 35 ms on two cores, too
 much for every frame; in between, each far face that is known is looked for in one tile."""
+Detector = Callable[[UInt8], list[tuple[Box, float]]]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 MAX_FACES = 5
 "Most faces per frame, biggest first. Faces further back are left out."
-MIN_SCORE = 0.5
-"Detections below this are dropped."
 MIN_SCORE_IN_TILES = 0.65
 "The same inside tiles, where face-like textures such as clouds are magnified too."
 FAR_FACE = 0.16
@@ -48,31 +46,15 @@ CROP_PX = 288
 
 
 class FaceModels:
-    """MediaPipe's two detectors and its mesh, without state between pictures. Any thread may call it.
+    """Two detectors and a mesh, without state between pictures. Any thread may call it.
 
-    All sessions share one set (`shared_models`): a set takes 50 MB, and MediaPipe does not give it back when a set is
-    dropped, so one per session would fill the memory.
+    All sessions share one set (`shared_models`): a set of MediaPipe's takes 50 MB, and it does not give them back when
+    a set is dropped, so one per session would fill the memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: FaceEngine) -> None:
         self._lock = threading.Lock()
-        self._n_fitted = 0
-        with quiet_native_logs():
-            from mediapipe.python.solutions.face_detection import FaceDetection
-            from mediapipe.python.solutions.face_mesh import FaceMesh
-
-            # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second
-            # both together cost about 10 ms, which is cheaper than guessing which of them a frame needs. On a whole
-            # 720p frame both miss faces below 80 px, so full range also searches tiles.
-            self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
-            self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
-            # Two, because a neighbour may be in the same crop. The one nearer to the box is taken.
-            self._mesher: Any = FaceMesh(
-                static_image_mode=True, max_num_faces=2, refine_landmarks=True, min_detection_confidence=0.3
-            )
-            # The graphs start, and their models log, at the first picture rather than at construction.
-            for graph in (self._near, self._far, self._mesher):
-                graph.process(np.zeros((64, 64, 3), np.uint8))
+        self._engine = engine
 
     def detect(self, rgb_HW3: UInt8, tiles: Sequence[Box] | None = None) -> list[tuple[Box, float]]:
         """Boxes and scores, biggest first, each face once.
@@ -80,8 +62,12 @@ class FaceModels:
         `tiles` are parts of the frame that are also searched for far faces, all parts by default. A frame that shows
         nobody otherwise is searched in all of them, and then with a margin.
         """
+        # Short range (within 2 m) sees near faces best, full range those across the room. At one frame a second both
+        # together cost about 10 ms, which is cheaper than guessing which of them a frame needs. On a whole 720p frame
+        # both miss faces below 80 px, so full range also searches tiles.
+        both = (self._engine.near, self._engine.far)
         with self._lock:
-            whole = [found for model in (self._near, self._far) for found in _detect_in(rgb_HW3, WHOLE, model)]
+            whole = [found for model in both for found in _detect_in(rgb_HW3, WHOLE, model)]
             everywhere = tile_boxes(rgb_HW3)
             searched = everywhere if tiles is None or not whole else tiles
             magnified = self._detect_far(rgb_HW3, searched)
@@ -89,7 +75,7 @@ class FaceModels:
                 framed, part = _with_margin(rgb_HW3)
                 whole = [
                     found
-                    for model in (self._near, self._far)
+                    for model in both
                     for found in _detect_in(framed, WHOLE, model, shows=part)
                     if found[1] >= MIN_SCORE_IN_TILES
                 ]
@@ -103,20 +89,17 @@ class FaceModels:
         return sorted(kept, key=lambda found: -found[0][2] * found[0][3])
 
     def _detect_far(self, rgb_HW3: UInt8, tiles: Sequence[Box]) -> list[tuple[Box, float]]:
-        magnified = [found for tile in tiles for found in _detect_in(rgb_HW3, tile, self._far)]
+        magnified = [found for tile in tiles for found in _detect_in(rgb_HW3, tile, self._engine.far)]
         return [found for found in magnified if found[1] >= MIN_SCORE_IN_TILES]
 
     def fit_mesh(self, rgb_HW3: UInt8, box: Box) -> Float32 | None:
         """(478, 3) landmarks in 0–1 of the frame (z in frame widths), or None where no mesh fits the box."""
         height, width = rgb_HW3.shape[:2]
         left_px, top_px, side_px, crop = _square_crop(rgb_HW3, box)
-        # The first face that is found makes the graph log once more.
-        with self._lock, quiet_native_logs() if self._n_fitted == 0 else contextlib.nullcontext():
-            found = self._mesher.process(crop).multi_face_landmarks
-        if not found:
+        with self._lock:
+            meshes = self._engine.meshes(crop)  # (F, 478, 3)
+        if not len(meshes):
             return None
-        self._n_fitted += 1
-        meshes = np.array([[(p.x, p.y, p.z) for p in face.landmark] for face in found], np.float32)  # (F, 478, 3)
         meshes *= side_px
         meshes[..., :2] += np.array([left_px, top_px], np.float32)
         centre = np.array([(box[0] + box[2] / 2) * width, (box[1] + box[3] / 2) * height], np.float32)
@@ -129,9 +112,12 @@ class FaceModels:
 
 
 @functools.cache
-def shared_models() -> FaceModels:
-    """The process's one set of face models. The first call loads them in about a second."""
-    return FaceModels()
+def shared_models(engine: FaceEngineName = "auto") -> FaceModels:
+    """The process's one set of face models on an engine. The first call loads them in about a second.
+
+    Raises EngineMissing where that engine is not installed.
+    """
+    return FaceModels(start(engine))
 
 
 def mesh_of_face(rgb_HW3: UInt8, box: Box) -> Float32 | None:
@@ -142,8 +128,8 @@ def mesh_of_face(rgb_HW3: UInt8, box: Box) -> Float32 | None:
 class FaceFinder:
     """Finds up to five faces per frame and keeps their tracks. One per session."""
 
-    def __init__(self) -> None:
-        self._models = shared_models()
+    def __init__(self, engine: FaceEngineName = "auto") -> None:
+        self._models = shared_models(engine)
         self._tracks = Tracks()
         self._far: list[Box] = []
         "Small faces of the latest frame, which a search of the whole frame may miss."
@@ -189,7 +175,7 @@ class FaceFinder:
         return [_tile_around(rgb_HW3, box) for box in self._far]
 
 
-def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any, *, shows: Box | None = None) -> list[tuple[Box, float]]:
+def _detect_in(rgb_HW3: UInt8, part: Box, detector: Detector, *, shows: Box | None = None) -> list[tuple[Box, float]]:
     """Boxes (0–1 of the frame) and scores that one detector sees in a part of these pixels.
 
     `shows` is where the part lies in the frame, if the pixels are not the frame itself.
@@ -198,9 +184,9 @@ def _detect_in(rgb_HW3: UInt8, part: Box, detector: Any, *, shows: Box | None = 
     left, top = round(part[0] * width), round(part[1] * height)
     pixels = rgb_HW3[top : top + round(part[3] * height), left : left + round(part[2] * width)]
     return [
-        (box, float(detection.score[0]))
-        for detection in detector.process(np.ascontiguousarray(pixels)).detections or ()
-        if (box := _clip(detection.location_data.relative_bounding_box, shows or part)) is not None
+        (box, score)
+        for found, score in detector(np.ascontiguousarray(pixels))
+        if (box := _clip(found, shows or part)) is not None
     ]
 
 
@@ -208,10 +194,10 @@ def _with_margin(rgb_HW3: UInt8) -> tuple[UInt8, Box]:
     """The frame with a margin of its own mean grey, and the region of that in 0–1 of the frame."""
     height, width = rgb_HW3.shape[:2]
     across, down = round(MARGIN * width), round(MARGIN * height)
-    grey = (float(rgb_HW3.mean()),) * 3
-    framed = cv2.copyMakeBorder(rgb_HW3, down, down, across, across, cv2.BORDER_CONSTANT, value=grey)
+    framed = np.full((height + 2 * down, width + 2 * across, 3), round(float(rgb_HW3.mean())), np.uint8)
+    framed[down : down + height, across : across + width] = rgb_HW3
     left, top = across / width, down / height
-    return np.asarray(framed, np.uint8), (-left, -top, 1 + 2 * left, 1 + 2 * top)
+    return framed, (-left, -top, 1 + 2 * left, 1 + 2 * top)
 
 
 def tile_boxes(rgb_HW3: UInt8) -> list[Box]:
@@ -240,10 +226,10 @@ def _covered(box: Box, other: Box) -> float:
     return max(across, 0.0) * max(down, 0.0) / min(box[2] * box[3], other[2] * other[3])
 
 
-def _clip(relative: Any, part: Box) -> Box | None:
+def _clip(found: Box, part: Box) -> Box | None:
     """The detector's box from 0–1 of a part into 0–1 of the frame, cut at its edges; None where nothing lies inside."""
-    left, top = part[0] + relative.xmin * part[2], part[1] + relative.ymin * part[3]
-    right, bottom = left + relative.width * part[2], top + relative.height * part[3]
+    left, top = part[0] + found[0] * part[2], part[1] + found[1] * part[3]
+    right, bottom = left + found[2] * part[2], top + found[3] * part[3]
     left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0)
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
@@ -263,8 +249,10 @@ def _square_crop(rgb_HW3: UInt8, box: Box) -> tuple[float, float, float, UInt8]:
     left = round((box[0] + box[2] / 2) * width - side / 2)
     top = round((box[1] + box[3] / 2) * height - side / 2)
     inside = rgb_HW3[max(top, 0) : max(top + side, 1), max(left, 0) : max(left + side, 1)]
-    around = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
-    crop = cv2.copyMakeBorder(inside, *around, borderType=cv2.BORDER_REPLICATE) if any(around) else inside
-    if side < CROP_PX:
-        crop = cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_CUBIC)
-    return float(left), float(top), float(side), np.ascontiguousarray(crop)
+    above, before = max(-top, 0), max(-left, 0)
+    below, after = max(top + side - height, 0), max(left + side - width, 0)
+    crop = inside
+    if above or below or before or after:
+        crop = np.pad(inside, ((above, below), (before, after), (0, 0)), mode="edge")
+    crop = enlarge(crop, CROP_PX) if side < CROP_PX else np.ascontiguousarray(crop)
+    return float(left), float(top), float(side), crop

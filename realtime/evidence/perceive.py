@@ -21,6 +21,7 @@ from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.listen import Listener, Submit, run_when_asked
 from realtime.evidence.scene import measure_scene
+from realtime.evidence.settings import FaceEngineName
 from realtime.evidence.tokens import (
     FaceFeatures,
     face_measures,
@@ -80,11 +81,13 @@ class Perception:
         frame_cues: Callable[..., tuple[Tensor, Tensor]] = with_frame_cues,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
         submit: Submit = run_when_asked,
+        face_engine: FaceEngineName = "auto",
     ) -> None:
         """`query` embeds a question, (Q, D). `open_ring` opens the session's evidence ring, if there is one.
 
         `frame_cues` and `voice_cues` are the functions of `tokens.py`; training wraps them to record their inputs.
-        `submit` is as in `listen.py`, for towers that run elsewhere.
+        `submit` is as in `listen.py`, for towers that run elsewhere. `face_engine` is the setting `faces.engine`.
+        Raises EngineMissing where that engine is not installed.
         """
         self._model = model
         self._frame_cues = frame_cues
@@ -96,7 +99,8 @@ class Perception:
         self._open_ring = open_ring
         self._ring = open_ring(question)
         self._now_s = now_s
-        self._finder = FaceFinder()
+        self._face_engine = face_engine
+        self._finder = FaceFinder(face_engine)
         if model.emotion.face_expert is not None:
             # With channels innermost its convolutions take two thirds of the time.
             model.emotion.face_expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -125,7 +129,7 @@ class Perception:
         self._listener.close()
         if self._ring is not None:
             self._ring.close()
-        self._finder = FaceFinder()
+        self._finder = FaceFinder(self._face_engine)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

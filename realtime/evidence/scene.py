@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from realtime.evidence.resize import shrink
 from realtime.records import Scene, UInt8
 
 SAMPLE_PX = 64
@@ -15,7 +15,7 @@ def measure_scene(rgb_HW3: UInt8) -> Scene:
     """Mean luma (BT.601) and mean HSV saturation, 0–1 each; zeros for a frame without pixels."""
     if rgb_HW3.size == 0:
         return Scene(brightness=0.0, saturation=0.0)
-    small = cv2.resize(rgb_HW3, (SAMPLE_PX, SAMPLE_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    small = shrink(rgb_HW3, SAMPLE_PX) / 255
     high, low = small.max(axis=-1), small.min(axis=-1)
     saturation = np.where(high > 0.02, (high - low) / np.maximum(high, 0.02), 0.0)
     luma = small @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from realtime.evidence.resize import enlarge
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import Float32, UInt8
 from train.arrays import AnyArray, Int64
@@ -71,13 +72,11 @@ def as_camera_frame(image_HW: UInt8, *, wall: bool = True) -> UInt8:
     Without `wall` the picture's edge is repeated instead, which draws streaks around the head. Training uses both, so
     that not all faces have the same background.
     """
-    import cv2  # comes with MediaPipe; training alone needs it
-
-    big = cv2.resize(image_HW, (ENLARGED_PX, ENLARGED_PX), interpolation=cv2.INTER_CUBIC)
-    border = cv2.BORDER_CONSTANT if wall else cv2.BORDER_REPLICATE
-    grey = (float(image_HW.mean()),)
-    framed = cv2.copyMakeBorder(big, MARGIN_PX, MARGIN_PX, MARGIN_PX, MARGIN_PX, border, value=grey)
-    return np.repeat(np.asarray(framed, np.uint8)[..., None], 3, axis=2)
+    big = enlarge(np.repeat(image_HW[..., None], 3, axis=2), ENLARGED_PX)
+    around = ((MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX), (0, 0))
+    if wall:
+        return np.pad(big, around, constant_values=round(float(image_HW.mean())))
+    return np.pad(big, around, mode="edge")
 
 
 def picture_in_frame() -> Float32:
