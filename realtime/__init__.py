@@ -1,4 +1,4 @@
-"""Watches and listens in real time and says, as it goes, what a person seems to feel and why."""
+"""EmoThinker live: watches and listens in real time and says, as it goes, what a person seems to feel and why."""
 
 import os
 

@@ -1,15 +1,6 @@
-"""The command line of the program.
+"""The command line of the program; `realtime --help` lists its commands, the other programs, and the exit codes.
 
-    realtime serve                  the page at http://127.0.0.1:8080
-    realtime analyze FILE           the same over a recording; events as JSON lines
-    realtime watch URL              a live session's events
-    realtime doctor                 what this machine can do, and how to get what it can't
-    realtime config                 every setting with its value, and where the value comes from
-    realtime bench                  latency and throughput on this machine
-
-Results go to the standard output, messages to people to the standard error. Exit codes: 0 done, 1 failed, 2 wrong
-usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable, 7 port taken, 8 cluster, 130
-interrupted.
+Results go to the standard output, messages to people to the standard error.
 """
 
 from __future__ import annotations
@@ -27,6 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from realtime.commands import programs
+from realtime.commands.programs import PROGRAMS
 from realtime.errors import RealtimeError
 from realtime.observe import heap, logs, tracing
 from realtime.outputs import NO_MORE, refuse_input, write_error
@@ -41,6 +34,17 @@ SERVER_FLAGS = (
     *("allow_origins", "public_url", "max_sessions", "trace_url"),
 )
 ENGINES = ("auto", "torch", "onnx", "trt")
+EPILOG = f"""\
+Other programs, each with its own --help:
+  realtime train NAME …           {", ".join(PROGRAMS["train"])}
+  realtime export NAME …          {", ".join(PROGRAMS["export"])}
+  python -m realtime.recording    lists, prints, extracts and deletes encrypted recordings
+  python -m realtime.cluster      deploys, sizes and checks a Ray cluster
+  python -m realtime.publish.typescript    the page's types of the events
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable,
+7 port taken, 8 cluster, 130 interrupted.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +67,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="realtime", description="Watches and listens, and says what a person seems to feel and why."
+        prog="realtime",
+        description="Watches and listens, and says what a person seems to feel and why.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"emothinker {version('emothinker')}")
     parser.add_argument("--verbose", action="store_true", help="log more")
@@ -136,6 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     bench.set_defaults(run=_bench, log_level=logging.WARNING)
+
+    for package, text in (("train", "a program of training and evaluation"), ("export", "a program of the exports")):
+        program = commands.add_parser(package, help=text, add_help=False)
+        program.add_argument("words", nargs=argparse.REMAINDER, metavar="NAME …")
+        program.set_defaults(run=partial(_program, package), log_level=logging.WARNING)
     return parser
 
 
@@ -300,6 +312,10 @@ def _bench(options: argparse.Namespace) -> int:
             minutes=options.minutes,
             out=out,
         )
+
+
+def _program(package: str, options: argparse.Namespace) -> int:
+    return programs.run(package, options.words)
 
 
 @contextmanager

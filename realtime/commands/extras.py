@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+import os
 import re
 import sys
+from pathlib import Path
 from types import TracebackType
 
 PACKAGE_OF_MODULE = {"PIL": "pillow", "sklearn": "scikit-learn"}
@@ -37,10 +40,25 @@ def explain_missing() -> None:
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     module = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    extra = extra_of(module) if module else None
-    if extra is None:
+    if not module or extra_of(module) is None:
         sys.__excepthook__(kind, error, trace)
         return
     spec = sys.modules["__main__"].__spec__
     program = f"python -m {spec.name}" if spec else "this program"
-    sys.stderr.write(f"{program} needs {module}, which is not installed: pip install 'emothinker[{extra}]'\n")
+    source = Path(spec.origin) if spec and spec.origin else None
+    code = told_missing(program, module, source, wants_help="-h" in sys.argv or "--help" in sys.argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # After an excepthook Python always ends with 1, and help that was given is no failure.
+    os._exit(code)
+
+
+def told_missing(program: str, module: str, source: Path | None, *, wants_help: bool) -> int:
+    """Say which extra a program lacks; returns the exit code. Help is the text at the top of the program's file."""
+    line = f"{program} needs {module}, which is not installed: pip install 'emothinker[{extra_of(module)}]'"
+    if not wants_help or source is None:
+        sys.stderr.write(f"{line}\n")
+        return 1
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    sys.stdout.write(f"{text}\n\n{line}\nIts options are shown once that is there.\n")
+    return 0
