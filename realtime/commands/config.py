@@ -1,4 +1,4 @@
-"""`realtime config`: every setting with its value and where the value comes from.
+"""`realtime config`: every setting with its value, where the value comes from, and what it means.
 
 `realtime config --markdown > docs/settings.md` writes the reference of the settings from their docstrings.
 """
@@ -49,15 +49,23 @@ class DocumentedSetting:
 
 
 def show(settings: Settings, given: Mapping[str, GivenSetting]) -> Iterator[str]:
-    """A line for each setting: its dotted name, its value, and its source. Values of secrets are not shown."""
+    """For each setting a line with its dotted name, value and source, and below it what it means.
+
+    Values of secrets are not shown.
+    """
+    kinds = typing.get_type_hints(Settings)
     lines = []
     for section, values in describe(settings).items():
+        meanings = {each.name: each.text for each in documented(kinds[section])}
         for name, value in values.items():
             dotted = f"{section}.{name}"
             shown = value if name.endswith(SECRETS) else _toml(value)
-            lines.append((dotted, shown, given[dotted].source if dotted in given else "default"))
-    width = max(len(dotted) for dotted, _, _ in lines)
-    return (f"{dotted:<{width}} = {shown:<24} {source}" for dotted, shown, source in lines)
+            source = given[dotted].source if dotted in given else "default"
+            lines.append((dotted, shown, source, meanings[name].replace("\\|", "|")))
+    width = max(len(dotted) for dotted, *_ in lines)
+    for dotted, shown, source, meaning in lines:
+        yield f"{dotted:<{width}} = {shown:<24} {source}"
+        yield from textwrap.wrap(meaning, 116, initial_indent="    ", subsequent_indent="    ")
 
 
 def markdown() -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 from realtime.errors import RealtimeError
 from realtime.settings import Settings
 
 SET_UP = "make serve"
-PACKAGES = ("torch", "mediapipe", "aiortc", "av", "webrtcvad", "swift_f0", "tokenizers", "safetensors")
+PACKAGES = ("torch", "onnxruntime", "aiortc", "av", "webrtcvad", "swift_f0", "tokenizers", "safetensors")
+MIN_FREE_GB = 1.0
+"Room for an export of nano's towers and for logs."
 DECODERS = ("opus", "vp8", "h264")
 
 
@@ -39,20 +44,27 @@ def examine(settings: Settings) -> int:
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", (3, 11) <= sys.version_info < (3, 13), version, "Install Python 3.11 or 3.12.")
+    yield Finding(
+        "python", sys.version_info >= (3, 11), ".".join(map(str, sys.version_info[:3])), "uv python install 3.12"
+    )
     missing = [finding for finding in map(_package, PACKAGES) if not finding.fine]
     yield from missing
     if missing:
         return
     yield Finding("packages", True, ", ".join(PACKAGES))
+    yield Finding("numpy", True, version("numpy"))
     yield _machine()
     yield _gpu()
-    yield _codecs()
-    yield _model(settings)
+    yield _tensorrt()
     yield _onnx()
+    yield _codecs()
+    yield _faces(settings)
+    yield _model(settings)
     yield _page()
     yield _port(settings)
+    yield _udp()
+    yield _camera(settings)
+    yield _disk()
 
 
 def _package(name: str) -> Finding:
@@ -66,11 +78,13 @@ def _package(name: str) -> Finding:
 
 def _machine() -> Finding:
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    # Windows has no sysconf, and nothing of the standard library tells its memory.
+    known = hasattr(os, "sysconf")
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if known else 0.0
     return Finding(
         "machine",
-        n_cores >= 2 and memory_gb >= 3,
-        f"{n_cores} cores, {memory_gb:.0f} GB",
+        n_cores >= 2 and (memory_gb >= 3 or not known),
+        f"{n_cores} cores, {memory_gb:.0f} GB" if known else f"{n_cores} cores",
         "nano keeps up in real time with 2 cores and 3 GB; slower machines skip frames and say so.",
         needed=False,
     )
@@ -84,12 +98,37 @@ def _gpu() -> Finding:
     return Finding("gpu", False, "no NVIDIA GPU", "Not needed for nano; the 3B and 7B models want one.", needed=False)
 
 
+def _tensorrt() -> Finding:
+    import torch
+
+    for package in ("tensorrt", "tensorrt-rtx-cu13"):
+        try:
+            return Finding("tensorrt", True, f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    if not torch.cuda.is_available():
+        return Finding("tensorrt", True, "not installed; without an NVIDIA GPU there is no use for it")
+    return Finding("tensorrt", False, "not installed", "pip install 'emothinker[trt]'", needed=False)
+
+
 def _codecs() -> Finding:
     import av
 
     missing = [name for name in DECODERS if name not in av.codecs_available]
     detail = f"PyAV lacks {', '.join(missing)}" if missing else ", ".join(DECODERS)
     return Finding("codecs", not missing, detail, "pip install --force-reinstall --only-binary av av")
+
+
+def _faces(settings: Settings) -> Finding:
+    from realtime.evidence.face_engines.choice import INSTALL, start
+
+    try:
+        engine = start(settings.faces.engine)
+    except RealtimeError as error:
+        return Finding("faces", False, error.message, INSTALL)
+    if type(engine).__name__ == "OnnxFaces":
+        return Finding("faces", True, "MediaPipe's models on ONNX Runtime")
+    return Finding("faces", True, f"MediaPipe {version('mediapipe')}")
 
 
 def _model(settings: Settings) -> Finding:
@@ -132,3 +171,39 @@ def _port(settings: Settings) -> Finding:
     except RealtimeError as error:
         return Finding("port", False, error.message, "realtime serve --port 0", needed=False)
     return Finding("port", True, f"{host}:{port} is free")
+
+
+def _udp() -> Finding:
+    """WebRTC's media arrive on UDP ports that the system chooses."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
+            media.bind(("", 0))
+    except OSError as error:
+        return Finding("udp", False, f"no UDP port can be opened: {error.strerror}", "ulimit -n 4096")
+    return Finding("udp", True, "ports for media can be opened")
+
+
+def _camera(settings: Settings) -> Finding:
+    """Browsers give cameras and microphones to pages of localhost and of https only."""
+    if settings.server.loopback:
+        return Finding(
+            "camera", True, f"open the page as http://localhost:{settings.server.port}; another name needs https"
+        )
+    return Finding(
+        "camera", True, "the page is served over https; accept its certificate once, or browsers give no camera"
+    )
+
+
+def _disk() -> Finding:
+    from realtime.towers.artifact import cache_root
+
+    folder = cache_root()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free_gb = shutil.disk_usage(there).free / 1e9
+    return Finding(
+        "disk",
+        free_gb >= MIN_FREE_GB,
+        f"{free_gb:.0f} GB free at {there}",
+        "Set XDG_CACHE_HOME to a folder on another disk.",
+        needed=False,
+    )
