@@ -54,9 +54,12 @@ class MediaSource:
         audio = tracks.choose_audio(container, None if self.live else file_url(url))
         self._streams = [stream for stream in (self._video, audio) if stream is not None]
         self.has_video, self.has_audio = self._video is not None, audio is not None
+        taken = (("video", self._video, container.streams.video), ("audio", audio, container.streams.audio))
         self._choices = [
-            *(tracks.describe_choice("video", container.streams.video, self._video.index) if self._video else ()),
-            *(tracks.describe_choice("audio", container.streams.audio, audio.index) if audio else ()),
+            state
+            for kind, track, there in taken
+            if track is not None
+            for state in tracks.describe_choice(kind, there, track.index, live=self.live)
         ]
         self._cutter = SpeechCutter(speech)
         self._items: Iterator[Item] = self._in_order()
@@ -121,7 +124,7 @@ class MediaSource:
             return
         zero_s = self._zero_s(first)
         pictures = _Pictures(self._video, zero_s)
-        sounds = _Sounds(Timeline(zero_s, [pictures.timeline]))
+        sounds = _Sounds(Timeline(zero_s, [pictures.timeline]), live=self.live)
         order = Interleaver([stream.type for stream in self._streams], skew_s=LIVE_SKEW_S if self.live else SKEW_S)
         for state in self._choices:
             order.add(0.0, state)
@@ -213,9 +216,9 @@ class _Pictures:
 class _Sounds:
     """The audio track at 16 kHz mono."""
 
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, *, live: bool) -> None:
         self.timeline = timeline
-        self._resampler = MonoResampler()
+        self._resampler = MonoResampler(live=live)
 
     def take(self, frame: av.AudioFrame) -> Iterator[AudioChunk]:
         start_s = self.timeline.place(_stamp_s(frame), duration_s=frame.samples / frame.sample_rate)

@@ -38,22 +38,27 @@ POLE = 1.0 - 2.0 * np.pi * 20.0 / SAMPLE_RATE_HZ
 STEPS_RMS, STEPS_PEAK = 0.75 / 128, 2.5 / 128
 "Level and peak of 8-bit sound that holds nothing but the flipping of its last bit, with the resampler's overshoot."
 STEP_BLOCK, STEP_GAIN = SAMPLE_RATE_HZ // 100, 0.01
-INVERTED = InputState(
-    "inverted_channel",
-    "One of the two sound channels is the other one inverted: mixed, they would cancel each other.",
-    "One channel is heard alone. Check the cable or the interface: one plug is wired the other way round.",
-)
-OFFSET_SEEN = InputState(
-    "sound_offset",
-    "The sound is shifted away from zero (a DC offset), as some sound cards do.",
-    "The offset is taken away. Another input or interface would be better.",
-)
+NOTICED = {
+    "inverted_channel": (
+        "One of the two sound channels is the other one inverted: mixed, they would cancel each other.",
+        "One channel is heard alone. Check the cable or the interface: one plug is wired the other way round.",
+        "One channel is heard alone. Nothing has to be done.",
+    ),
+    "sound_offset": (
+        "The sound is shifted away from zero (a DC offset), as some sound cards do.",
+        "The offset is taken away. Another input or interface would be better.",
+        "The offset is taken away. Nothing has to be done.",
+    ),
+}
+"By code: what is wrong, and what to do while somebody speaks, and about a recording."
 
 
 class MonoResampler:
     """One track's sound at 16 kHz mono, across changes of format in the middle."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, live: bool) -> None:
+        """`live`: somebody can still change the cable or the input. The hints of `noticed` depend on it."""
+        self._live = live
         self._resampler: av.AudioResampler | None = None
         self._format: tuple[str, str, int] | None = None
         self._mixer = ChannelMixer(())
@@ -79,11 +84,12 @@ class MonoResampler:
 
     def noticed(self) -> Iterator[InputState]:
         """What is wrong with the sound, each once, as soon as it is known."""
-        for state, holds in ((INVERTED, self._mixer.inverted), (OFFSET_SEEN, self._offset.seen)):
-            if holds and state.code not in self._noticed:
-                self._noticed.add(state.code)
-                logger.info("%s", state.message)
-                yield state
+        for code, holds in (("inverted_channel", self._mixer.inverted), ("sound_offset", self._offset.seen)):
+            if holds and code not in self._noticed:
+                self._noticed.add(code)
+                message, hint_live, hint_recorded = NOTICED[code]
+                logger.info("%s", message)
+                yield InputState(code, message, hint_live if self._live else hint_recorded)
 
     def _chunk(self, frame: av.AudioFrame) -> AudioChunk:
         assert frame.pts is not None, "pushed with a stamp"

@@ -56,16 +56,23 @@ def choose_audio(container: InputContainer, url: str | None) -> AudioStream | No
     return next((stream for stream in tracks if _audible(url, stream.index)), tracks[0])
 
 
-def describe_choice(kind: str, streams: Sequence[VideoStream | AudioStream], chosen: int) -> Iterator[InputState]:
-    """Says which of several tracks was taken; nothing where there is only one. `chosen`: its index in the file."""
+def describe_choice(
+    kind: str, streams: Sequence[VideoStream | AudioStream], chosen: int, *, live: bool
+) -> Iterator[InputState]:
+    """Says which of several tracks was taken; nothing where there is only one. `chosen`: its index in the file.
+
+    `live`: it comes from a camera, which cannot be copied with one track left.
+    """
     if len(streams) < 2:
         return
     number = [stream.index for stream in streams].index(chosen)
-    what = "heard" if kind == "audio" else "watched"
+    what, source = ("heard" if kind == "audio" else "watched"), ("camera" if live else "recording")
     yield InputState(
         f"several_{kind}_tracks",
-        f"The recording has {len(streams)} {kind} tracks; number {number + 1} is {what}.",
-        f"For another one, leave only that: ffmpeg -i IN -map 0:{'v' if kind == 'audio' else 'a'}? "
+        f"The {source} has {len(streams)} {kind} tracks; number {number + 1} is {what}.",
+        "For another one, make it the first in the camera's settings, or use the address of its own stream."
+        if live
+        else f"For another one, leave only that: ffmpeg -i IN -map 0:{'v' if kind == 'audio' else 'a'}? "
         f"-map 0:{kind[0]}:N -c copy OUT, with N from 0.",
     )
 
@@ -92,7 +99,7 @@ def _audible(url: str, index: int) -> bool:
             # What cannot be wound is listened to from its beginning.
             with suppress(av.FFmpegError):
                 again.seek(round(begin_s * av.time_base))
-            resampler, heard_s = MonoResampler(), 0.0
+            resampler, heard_s = MonoResampler(live=False), 0.0
             for frame in again.decode(stream):
                 for chunk in resampler.push(frame, start_s=heard_s):
                     if np.abs(chunk.samples_N).max(initial=0.0) > AUDIBLE:

@@ -308,7 +308,7 @@ class WebRtcSource:
             self._tick(at_s)
 
     async def _drain_audio(self, track: MediaStreamTrack) -> None:
-        resampler = MonoResampler()
+        resampler = MonoResampler(live=True)
         async for frame, stamp_s in _frames(track):
             for chunk in resampler.push(frame, start_s=self._place(stamp_s, "audio")):
                 for speech in self._cutter.push(chunk):

@@ -34,7 +34,7 @@ def open_media(path: Path | str) -> MediaSource:
 def heard(channels: Sequence[Sound], layout: str) -> tuple[Sound, list[str]]:
     """What is heard of a track with these channels, and the codes of what was noticed."""
     sound_CN = (np.stack(channels) * 32767).astype(np.int16)
-    resampler, chunks = MonoResampler(), []
+    resampler, chunks = MonoResampler(live=False), []
     for start in range(0, sound_CN.shape[1], 960):
         packed = sound_CN[:, start : start + 960].T.reshape(1, -1).copy()
         frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
@@ -87,6 +87,23 @@ def test_an_inverted_channel_is_noticed_and_one_is_taken(louder: float) -> None:
     one_N, noticed = heard([alone_N, -louder * alone_N], "stereo")
     assert noticed == ["inverted_channel"]
     assert rms_db(one_N) == pytest.approx(rms_db(alone_N), abs=0.1)
+
+
+def test_hints_about_cables_are_for_those_who_can_change_them() -> None:
+    """Field report 22: whoever opened a file was told to change the cable and the input."""
+    hints = {}
+    for live in (True, False):
+        resampler = MonoResampler(live=live)
+        left_N = voice(1.0) * 0.8
+        pcm = (np.stack([left_N, 0.1 - left_N]) * 32767).astype(np.int16).T.reshape(1, -1).copy()
+        frame = av.AudioFrame.from_ndarray(pcm, format="s16", layout="stereo")
+        frame.sample_rate = SAMPLE_RATE_HZ
+        list(resampler.push(frame, start_s=0.0))
+        list(resampler.flush())
+        hints[live] = " ".join(state.hint for state in resampler.noticed())
+    assert "cable" in hints[True]
+    assert hints[False]
+    assert not {"cable", "plug", "interface"} & set(hints[False].split())
 
 
 @pytest.mark.parametrize("drift", [0.0, 0.15])

@@ -30,7 +30,7 @@ def read(path: Path) -> Float32:
     """
     refuse_unfinished(path)
     url = file_url(str(path))
-    resampler, parts, at_s = MonoResampler(), [], 0.0
+    resampler, parts, at_s = MonoResampler(live=False), [], 0.0
     try:
         with av.open(url, options={"protocol_whitelist": "file,crypto,data"}) as container:
             track = choose_audio(container, url)
