@@ -36,10 +36,10 @@ from train.evaluation.answering import ModelUnderTest, Row
 from train.evaluation.compare import compare
 from train.evaluation.report import report, write
 from train.evaluation.run_folder import Answers, Unfinished, claim, weights_sha256
-from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions
+from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions, skipped
 from train.evaluation.variants import Variant
 from train.readers import sets
-from train.readers.clip import DataMissing
+from train.readers.clip import SHOWN, DataMissing
 
 KEY_VARIABLE = "EMOTHINKER_EVALUATE_KEY"
 PART = 64
@@ -57,6 +57,8 @@ class Task:
     settings: dict[str, Any]
     whole_folds: bool = False
     "Whether the samples cover whole official folds, so that metrics by fold have a meaning."
+    skipped: tuple[str, ...] = ()
+    "Files and rows of the folder that are not used because they are not of the set."
     described: bool = False
     "Whether people have described the samples, so that a judge can compare."
 
@@ -125,12 +127,14 @@ def prepare(args: argparse.Namespace) -> Task:
             ) from error
         if n == 0:
             raise DataMissing(f"{args.data} holds nothing of {args.split} for {args.benchmark}.", "Choose --split.")
-        return Task(samples, n, ModelUnderTest(args.model, args.adapter), settings)
+        left_out = skipped(args.benchmark, args.data)
+        return Task(samples, n, ModelUnderTest(args.model, args.adapter), settings, skipped=left_out)
     read = sets.read(args.benchmark, args.data)
     clips = clip_samples(read, args.split, args.fold, args.limit)
     return Task(
         clips, len(clips), ModelUnderTest(args.model, args.adapter, read.labels, read.question), settings,
         whole_folds=read.whole_folds(args.split, args.fold),
+        skipped=read.skipped,
         described=any(clip.reference for clip in read.clips),
     )  # fmt: skip
 
@@ -184,6 +188,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     result = report(
         args.benchmark, task.settings["model"], split, rows, task.asked.labels, folds=task.whole_folds
     )  # fmt: skip
+    result["skipped"] = list(task.skipped)
+    tell_left_out(result)
     if args.baselines:
         found = baselines.measure(args.benchmark, args.data, args.split, args.out, args.model)
         result["baselines"] = found
@@ -195,6 +201,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         result.setdefault("tables", {})["Clue and label overlap"] = judge.table(result["judged"])
         finish(args, result)
     return result
+
+
+def tell_left_out(result: dict[str, Any]) -> None:
+    """Count and name on stderr what of the set has no answer; the report has all names and reasons."""
+    lost = [f"{key} ({reason})" for key, reason in result["not_perceived"].items()]
+    for what, names in (("are no part of the set and were skipped", result["skipped"]), ("counted as wrong", lost)):
+        if names:
+            more = f" and {len(names) - SHOWN} more, see report.json" if len(names) > SHOWN else ""
+            print(f"{len(names)} {what}: {'; '.join(names[:SHOWN])}{more}", file=sys.stderr)
 
 
 def finish(args: argparse.Namespace, result: dict[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,14 @@ import pytest
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadSettings
 from tests.ingest.media_files import room, voice, write_clip
-from train import annotate
+from train import annotate, evaluate
+from train.evaluation.answering import ModelUnderTest, perceive, unread
+from train.evaluation.report import report
+from train.evaluation.samples import Sample
+from train.nano import crowd
 from train.nano import ravdess as sentences
 from train.readers import folder, ravdess
+from train.readers.clip import DataMissing
 from train.readers.perceived import measuring
 from train.tuning.data import AnnotatedWindows, read_records
 
@@ -68,6 +73,50 @@ def test_silence_and_cuts_outside_the_recording_fail_with_their_reason(records: 
         assert (line["status"], why in line["reason"]) == ("failed" if why else "done", True), line["key"]
     summary = json.loads((records / "summary.json").read_text(encoding="utf-8"))
     assert summary["this_run"]["failures"] == {"no_evidence": len([why for why in ROWS.values() if why])}
+
+
+def test_an_evaluation_counts_and_names_what_there_is_nothing_to_judge_by(
+    clips: Path, model: LoadedModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Field report 6: cuts outside a recording and silent clips were answered, and so "It is sad" counted."""
+    samples = [Sample(clip.key, clip.label, str(clip.path), {}, clip=clip) for clip in folder.read(clips)]
+    perceived, failed = perceive(model, ModelUnderTest("nano"), samples, frozenset())
+    expected = [sample.key for sample, why in zip(samples, ROWS.values(), strict=True) if not why]
+    assert [sample.key for sample, _ in perceived] == expected
+    reasons = {sample.key: reason for sample, reason in failed}
+    for sample, why in zip(samples, ROWS.values(), strict=True):
+        assert why in reasons.get(sample.key, ""), sample.key
+    rows = [unread(sample, reason) for sample, reason in failed]
+    result = report("own", "nano", "test", rows, ("sad", "happy"))
+    assert result["not_perceived"] == reasons
+    evaluate.tell_left_out(result | {"skipped": ["notes.wav"]})
+    told = capsys.readouterr().err
+    assert "1 are no part of the set and were skipped: notes.wav" in told
+    assert f"{len(reasons)} counted as wrong: {failed[0][0].key} ({failed[0][1]})" in told
+    assert f"and {len(reasons) - 5} more" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("100002,1001_IEO_HAP_LO,three,0,0,0,0,0", "line 3"),
+        ("100002,1001_IEO_HAP_LO,nan,0,0,0,0,0", "line 3"),
+        ("100002,1001_IEO_HAP_LO,-1,0,0,0,0,0", "line 3"),
+        ("100002,1001_IEO_HAP_LO", "line 3"),
+        (",1001_IEO_HAP_LO,1,0,0,0,0,0", "line 3"),
+        ("100002,nobody,1,0,0,0,0,0", "line 3"),
+        ("100002,1001_IEO_XYZ_LO,1,0,0,0,0,0", "line 3"),
+        ("", "no clip with votes"),
+    ],
+)
+def test_votes_that_are_no_numbers_are_named_by_file_and_line(line: str, says: str, tmp_path: Path) -> None:
+    """Field report 6: they were a traceback of `could not convert string to float`."""
+    path = tmp_path / "crema_d" / "tabulatedVotes.csv"
+    path.parent.mkdir()
+    path.write_text(f"\ufeff,fileName,H,S,N,A,D,F\n100001,1001_IEO_HAP_LO,1,0,0,0,0,0\n{line}\n", encoding="utf-8")
+    with pytest.raises(DataMissing, match=says) as refused:
+        crowd.load(tmp_path)
+    assert str(path) in refused.value.message
 
 
 def test_records_of_silence_from_earlier_versions_are_not_trained_on(

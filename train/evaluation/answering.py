@@ -25,10 +25,12 @@ from realtime.records import LABELS, Label, Window
 from train.coet.checks import faithful
 from train.evaluation.answer_parser import parse
 from train.evaluation.batch import chains
+from train.evaluation.report import NOT_PERCEIVED
 from train.evaluation.run_folder import end_with_parent
 from train.evaluation.samples import Sample
 from train.evaluation.variants import WHOLE, Variant, VariedPerception
-from train.readers.recording import WINDOW_S, clip_windows, read_recording, span_of
+from train.readers.clip import NoEvidence
+from train.readers.recording import WINDOW_S, check_evidence, check_span, clip_windows, read_recording, span_of
 
 BATCH = 32
 Row = dict[str, Any]
@@ -97,7 +99,10 @@ def answer_with(
 def perceive(
     model: LoadedModel, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str]
 ) -> tuple[list[tuple[Sample, Window]], list[tuple[Sample, str]]]:
-    """The windows of samples that are not `done`; and the samples whose recording cannot be read, with the reason."""
+    """The windows of samples that are not `done`; and the samples that cannot be perceived, with the reason.
+
+    Those have a recording that cannot be read, or that does not hold their part, or that shows and says nothing there.
+    """
     perceived: list[tuple[Sample, Window]] = []
     failed: list[tuple[Sample, str]] = []
     for part in sessions_of(samples):
@@ -107,16 +112,34 @@ def perceive(
         try:
             if part[0].clip is None:
                 windows = [(sample, _window(session, sample, done)) for sample in part]
-            else:
-                clips = [sample.clip for sample in part if sample.clip is not None]
-                recording = read_recording(part[0].clip.path, [span_of(clip) for clip in clips])
-                windows = list(zip(part, clip_windows(recording, clips, session), strict=True))
-            perceived += [(sample, window) for sample, window in windows if window and sample.key not in done]
+                perceived += [(sample, window) for sample, window in windows if window and sample.key not in done]
+                continue
+            clips = [sample.clip for sample in part if sample.clip is not None]
+            recording = read_recording(part[0].clip.path, [span_of(clip) for clip in clips])
+            for sample, window in zip(part, clip_windows(recording, clips, session), strict=True):
+                if sample.key in done:
+                    continue
+                try:
+                    _check(sample, window, recording.end_s, asked.variant)
+                except NoEvidence as error:
+                    failed.append((sample, error.message))
+                else:
+                    perceived.append((sample, window))
         except NotMedia as error:
             failed += [(sample, error.message) for sample in part if sample.key not in done]
         finally:
             session.close()
     return perceived, failed
+
+
+def _check(sample: Sample, window: Window, end_s: float, variant: Variant) -> None:
+    """Raises NoEvidence for a clip that there is nothing to judge by. A variant may have left out what there was."""
+    assert sample.clip is not None
+    name = sample.clip.path.name
+    check_span(name, span_of(sample.clip))
+    check_span(name, span_of(sample.clip), end_s)
+    if variant == WHOLE:
+        check_evidence(name, window)
 
 
 def _window(session: Perception | VariedPerception, sample: Sample, done: frozenset[str]) -> Window | None:
@@ -183,7 +206,7 @@ def begun(sample: Sample) -> Row:
 
 def unread(sample: Sample, trouble: str) -> Row:
     """The row of a sample that could not be perceived. It counts as wrong and as unparsed."""
-    return {**begun(sample), "answer": None, "parse": f"not perceived: {trouble}"}
+    return {**begun(sample), "answer": None, "parse": f"{NOT_PERCEIVED}{trouble}"}
 
 
 def alone(fast: Label) -> dict[str, Mapping[str, float]]:

@@ -17,6 +17,8 @@ from train.arrays import Bools, Int64
 from train.coet.checks import contradicts_itself
 
 Row = Mapping[str, Any]
+NOT_PERCEIVED = "not perceived: "
+"What the `parse` of a sample begins with that could not be perceived; its reason follows."
 FEW = 20
 "Slices with fewer samples say little; the Markdown marks them."
 
@@ -44,6 +46,7 @@ def report(
         "model": model,
         "n": len(rows),
         "unparsed": sum(row["answer"] is None for row in rows),
+        "not_perceived": {row["key"]: row["parse"].removeprefix(NOT_PERCEIVED) for row in rows if _failed(row)},
         "metrics": {
             **dict.fromkeys(("accuracy", "uar", "war", "weighted_f1", "macro_f1")),
             **(classes(known, labels) if known else {}),
@@ -69,6 +72,10 @@ def report(
     if folds and (found := by_fold(known, labels)):
         result["folds"] = found
     return result
+
+
+def _failed(row: Row) -> bool:
+    return str(row.get("parse", "")).startswith(NOT_PERCEIVED)
 
 
 def both(rows: Sequence[Row]) -> tuple[list[str], list[str]]:

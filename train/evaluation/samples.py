@@ -139,6 +139,11 @@ def count(benchmark: str, data: Path, split: str, limit: int | None) -> int:
     return sum(n * rounds if limit is None else min(n * rounds, limit) for n in per_actor)
 
 
+def skipped(benchmark: str, data: Path) -> tuple[str, ...]:
+    """Rows of the benchmark's label file that are not used because they are not of its set."""
+    return () if benchmark == "ferplus" else ravdess.load_and_skip(data)[1]
+
+
 def sessions(samples: Iterable[Sample], *, at_least: int) -> Iterator[list[Sample]]:
     """Whole sessions in parts of at least `at_least` samples, one part per task of a worker."""
     part: list[Sample] = []

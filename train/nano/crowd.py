@@ -25,12 +25,14 @@ import torch
 from realtime.model.experts import EXPERT_LABELS
 from train.arrays import Bools, Floats, Int64
 from train.command import run_command
+from train.readers.clip import DataMissing
 
 COLUMNS = {"happy": "H", "sad": "S", "neutral": "N", "angry": "A", "disgust": "D", "fear": "F"}
 SIX = tuple(label for label in EXPERT_LABELS if label in COLUMNS)
 INTENDED = {"HAP": "happy", "SAD": "sad", "NEU": "neutral", "ANG": "angry", "DIS": "disgust", "FEA": "fear"}
 VOICE, FACE, BOTH = "1", "2", "3"
 SMOOTHING = 0.03
+ASK = "Fetch processedResults/tabulatedVotes.csv again from CREMA-D's repository."
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,32 @@ class CrowdVotes:
 
 
 def load(folder: Path) -> CrowdVotes:
-    """Read `crema_d/tabulatedVotes.csv`: the first digit of the row number says what was shown."""
+    """Read `crema_d/tabulatedVotes.csv`: the first digit of the row number says what was shown.
+
+    Raises DataMissing where the table is missing, or names the line that is not of CREMA-D.
+    """
     shares: dict[str, dict[str, Floats]] = defaultdict(dict)
-    with (folder / "crema_d" / "tabulatedVotes.csv").open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            counts = np.array([float(row[COLUMNS[label]]) for label in SIX])
+    path = folder / "crema_d" / "tabulatedVotes.csv"
+    try:
+        lines = path.open(newline="", encoding="utf-8-sig")
+    except OSError as error:
+        raise DataMissing(f"{path} cannot be read: {error.strerror}.", ASK) from error
+    with lines:
+        table = csv.DictReader(lines)
+        for row in table:
+            try:
+                counts = np.array([float(row[COLUMNS[label]]) for label in SIX])
+                name, shown = row["fileName"], row[""][0]
+                int(name[:4]), INTENDED[name.split("_")[2]]
+                if not (np.isfinite(counts).all() and (counts >= 0).all()):
+                    raise ValueError("a vote is no count")
+            except (IndexError, KeyError, TypeError, ValueError) as error:
+                raise DataMissing(f"{path}, line {table.line_num}, is not of CREMA-D ({error!r:.80}).", ASK) from error
             if counts.sum() > 0:
-                shares[row["fileName"]][row[""][0]] = counts / counts.sum()
+                shares[name][shown] = counts / counts.sum()
     files = tuple(sorted(name for name, kinds in shares.items() if {VOICE, FACE, BOTH} <= set(kinds)))
+    if not files:
+        raise DataMissing(f"{path} holds no clip with votes on voice, face and both.", ASK)
     return CrowdVotes(
         voice=np.stack([shares[name][VOICE] for name in files]),
         face=np.stack([shares[name][FACE] for name in files]),

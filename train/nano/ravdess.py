@@ -35,6 +35,13 @@ def load(folder: Path) -> list[ActedSentence]:
     RAVDESS as published has four more actors. They are left out, so that training and figures stay the same with them.
     Rows that are not of RAVDESS are skipped and told (`tell_skipped`).
     """
+    sentences, skipped = load_and_skip(folder)
+    tell_skipped(f"{folder / 'ravdess' / 'labels.csv'}", skipped, "they hold no emotion or actor of RAVDESS")
+    return sentences
+
+
+def load_and_skip(folder: Path) -> tuple[list[ActedSentence], tuple[str, ...]]:
+    """The sentences of `load`, and the rows that are not of RAVDESS by number and file."""
     sentences, skipped = [], []
     with (folder / "ravdess" / "labels.csv").open(newline="", encoding="utf-8") as lines:
         for number, row in enumerate(csv.DictReader(lines), start=1):
@@ -44,8 +51,7 @@ def load(folder: Path) -> list[ActedSentence]:
                     sentences.append(sentence)
             except (KeyError, TypeError, ValueError):
                 skipped.append(f"row {number} ({row.get('file') or 'no file'})")
-    tell_skipped(f"{folder / 'ravdess' / 'labels.csv'}", tuple(skipped), "they hold no emotion or actor of RAVDESS")
-    return sentences
+    return sentences, tuple(skipped)
 
 
 def _sentence(row: dict[str, str]) -> ActedSentence:

@@ -72,6 +72,8 @@ class DataSet:
     n_folds: int = 0
     n_missing: int = 0
     "Clips that the labels name and the folder does not hold, where the official release is known to lack them."
+    skipped: tuple[str, ...] = ()
+    "Names of files and rows that are not used because they are not of the set."
 
     def part(self, split: str, fold: int | None = None) -> tuple[Clip, ...]:
         """Clips of a split: `all`, one name or several joined by +. With `fold`, `test` is that fold's test part.

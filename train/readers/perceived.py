@@ -33,12 +33,7 @@ from realtime.records import (
 )
 from realtime.towers import preprocess
 from realtime.towers.choice import Towers
-from train.readers.clip import NoEvidence
-from train.readers.recording import read_recording
-
-CHECK_TIMES = "Check the times in the label file; they are seconds of the recording."
-END_TOLERANCE_S = 1.0
-"A part may end this much after its recording: label files round, and containers are imprecise about their length."
+from train.readers.recording import check_evidence, check_span, read_recording
 
 
 @dataclass(frozen=True)
@@ -150,16 +145,9 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
     or that shows no face and holds no speech: whatever is said of it would be made up.
     """
     span = (start_s or 0.0, float("inf") if end_s is None else end_s)
-    if span[0] < 0 or span[1] <= span[0]:
-        raise NoEvidence(f"{path.name}: its part from {span[0]:g} to {span[1]:g} s ends before it starts.", CHECK_TIMES)
+    check_span(path.name, span)
     recording = read_recording(path, [span])
-    beyond_s = recording.end_s + END_TOLERANCE_S
-    if span[0] >= recording.end_s or beyond_s < span[1] < float("inf"):
-        raise NoEvidence(
-            f"{path.name}: its part from {span[0]:g} to {span[1]:g} s is not in the recording, which ends at "
-            f"{recording.end_s:.1f} s.",
-            CHECK_TIMES,
-        )
+    check_span(path.name, span, recording.end_s)
     perception = CueKeepingPerception(model)
     frames: list[FrameSeen] = []
     speech: list[SpeechHeard] = []
@@ -179,11 +167,7 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
     for heard in speech:
         buffer.add_speech(heard.evidence)
     window = buffer.window(0, min(until_s, span[1]))
-    if not window.speech and not any(frame.faces for frame in window.frames):
-        raise NoEvidence(
-            f"{path.name} shows no face and holds no speech, so there is nothing to judge by.",
-            "Check the recording and the times of its label, or remove it.",
-        )
+    check_evidence(path.name, window)
     # The buffer drops items when there are too many, so only the window knows what it holds.
     held = {id(evidence) for evidence in (*window.frames, *window.speech)}
     return Perceived(

@@ -50,4 +50,4 @@ def read(folder: Path) -> DataSet:
     tell_skipped("RAVDESS", tuple(skipped), "their names are not those of the set")
     if not clips:
         raise DataMissing(f"RAVDESS: {folder} holds no recording named 03-01-….wav or 01-01-….mp4.", ASK)
-    return DataSet("ravdess", LABELS, tuple(clips))
+    return DataSet("ravdess", LABELS, tuple(clips), skipped=tuple(skipped))

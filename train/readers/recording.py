@@ -23,10 +23,14 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
-from train.readers.clip import Clip
+from train.readers.clip import Clip, NoEvidence
 
 WINDOW_S = BufferSettings().window_s
 "A clip that is longer is answered by its last seconds, as a live window is."
+
+CHECK_TIMES = "Check the times in the label file; they are seconds of the recording."
+END_TOLERANCE_S = 1.0
+"A part may end this much after its recording: label files round, and containers are imprecise about their length."
 
 Span = tuple[float, float]
 "Start and end in seconds of the recording."
@@ -80,6 +84,27 @@ def read_recording(path: Path, spans: Sequence[Span]) -> Recording:
 
 def span_of(clip: Clip) -> Span:
     return (clip.start_s or 0.0, float("inf") if clip.end_s is None else clip.end_s)
+
+
+def check_span(name: str, span: Span, end_s: float = float("inf")) -> None:
+    """Raises NoEvidence for a part that is empty, or not in its recording, which ends at `end_s`."""
+    start_s, stop_s = span
+    if start_s < 0 or stop_s <= start_s:
+        raise NoEvidence(f"{name}: its part from {start_s:g} to {stop_s:g} s ends before it starts.", CHECK_TIMES)
+    if start_s >= end_s or end_s + END_TOLERANCE_S < stop_s < float("inf"):
+        raise NoEvidence(
+            f"{name}: its part from {start_s:g} to {stop_s:g} s is not in the recording, which ends at {end_s:.1f} s.",
+            CHECK_TIMES,
+        )
+
+
+def check_evidence(name: str, window: Window) -> None:
+    """Raises NoEvidence for a window that shows no face and holds no speech: an answer to it would be made up."""
+    if not window.speech and not any(frame.faces for frame in window.frames):
+        raise NoEvidence(
+            f"{name} shows no face and holds no speech, so there is nothing to judge by.",
+            "Check the recording and the times of its label, or remove it.",
+        )
 
 
 class Perceives(Protocol):
