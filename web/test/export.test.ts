@@ -65,6 +65,13 @@ describe("a saved session", () => {
     expect(lasting(await opened(lines))).toEqual(lasting(session));
   });
 
+  it("opens with its frames where it is older than their width and height", async () => {
+    const older = RAW.map((value) => JSON.stringify(value["type"] === "frame" ? { ...value, width: undefined, height: undefined } : value));
+    const read = await opened(older.join("\n"));
+    expect(read.nRejected).toBe(0);
+    expect(read.looks).toEqual(session.looks.map((look) => ({ ...look, width: 0, height: 0 })));
+  });
+
   it("opens where it was cut off or has lines that nobody can read, and counts them", async () => {
     const lines = RAW.map((value) => JSON.stringify(value));
     const cut = await opened([...lines.slice(0, 8), '{"v":1,"type":"weather"', '{"v":9}'].join("\n"));

@@ -12,6 +12,10 @@ export const MAX_BYTES = 256_000_000;
 /** Number of events that are read before the page may draw again. */
 const AT_ONCE = 2_000;
 
+const OLD_FRAME = v.looseObject({ type: v.literal("frame") });
+/** The page takes 0 for a size that it does not know. */
+const UNKNOWN_SIZE = { width: 0, height: 0 };
+
 const SAVED_SESSION = v.object({ format: v.literal(SAVED), events: v.array(v.unknown()) });
 
 export class NotSaved extends Error {
@@ -45,8 +49,13 @@ function parsed(text: string): unknown {
   }
 }
 
+/** The event with what it lacks because it was saved by an older version; a live server always sends it. */
+function completed(value: unknown): unknown {
+  return v.is(OLD_FRAME, value) ? { ...UNKNOWN_SIZE, ...value } : value;
+}
+
 async function fromValues(values: readonly unknown[]): Promise<Session> {
-  const read = values.map(readEvent);
+  const read = values.map((value) => readEvent(completed(value)));
   const events = read.filter((event): event is WireEvent => event.type !== "rejected");
   const first = events[0];
   if (first === undefined) throw new NotSaved(values.length === 0 ? "none" : "broken");
