@@ -16,7 +16,8 @@ import { rememberConsent, rememberLanguage } from "./state/remember";
 import { baseOf, continued, type Base } from "./state/resume";
 import { NotSaved, openSaved } from "./files/saved";
 import { WhipFailure, WhipSession } from "./wire/whip";
-import { FIRST_VIEW, keptOf, type Failure, type Kept, type Recording } from "./state/view";
+import { keptOf } from "./state/shown";
+import { FIRST_VIEW, type Failure, type Kept, type Recording } from "./state/view";
 
 /** What is open while a session runs, and has to be closed with it. */
 interface Running {

@@ -7,7 +7,8 @@ import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
 import { letter } from "../src/state/evidence";
-import { concluded, FIRST_VIEW, keptOf, shownAnalysis, type Analysis, type View } from "../src/state/view";
+import { concluded, keptOf, shownAnalysis } from "../src/state/shown";
+import { FIRST_VIEW, type Analysis, type View } from "../src/state/view";
 import { refusal } from "../src/wire/whip";
 import { event } from "./fixture";
 

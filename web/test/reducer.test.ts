@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { SECTIONS, type WireEvent } from "../src/wire/generated";
 import { KEPT_ANALYSES, KEPT_LOOKS, KEPT_PIECES, reduceEvent } from "../src/state/reducer";
-import { NO_SESSION, followed, sectionText, standingNotices, type Session } from "../src/state/view";
+import { followed, sectionText, standingNotices } from "../src/state/shown";
+import { NO_SESSION, type Session } from "../src/state/view";
 import { event, fixtureEvents, RAW, shuffled } from "./fixture";
 
 declare const process: { cpuUsage(since?: { user: number; system: number }): { user: number; system: number } };

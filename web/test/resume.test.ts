@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { reduceEvent } from "../src/state/reducer";
 import { baseOf, continued, interrupted } from "../src/state/resume";
-import { NO_SESSION, speaking, type Session } from "../src/state/view";
+import { speaking } from "../src/state/shown";
+import { NO_SESSION, type Session } from "../src/state/view";
 import { event, fixtureEvents } from "./fixture";
 
 function reduced(events: ReturnType<typeof fixtureEvents>, from: Session = NO_SESSION, nowS = 0): Session {

@@ -3,7 +3,8 @@ import { reduce } from "../src/state/actions";
 import { laneLabels, lanes, measuredRows, poseAt } from "../src/state/lanes";
 import { reduceEvent } from "../src/state/reducer";
 import { analysisNear, moments, runs, thinned } from "../src/state/timeline";
-import { FIRST_VIEW, lookedNow, NO_SESSION, shownAnalysis, type Session, type View } from "../src/state/view";
+import { lookedNow, shownAnalysis } from "../src/state/shown";
+import { FIRST_VIEW, NO_SESSION, type Session, type View } from "../src/state/view";
 import { event, fixtureEvents } from "./fixture";
 
 /** A session with a window every four seconds; each number is the share of happy, the rest is sad. */

@@ -7,7 +7,8 @@
 
 import { statements, type Statement } from "../state/evidence";
 import { SECTIONS, type Section } from "../wire/generated";
-import { labelsOf, ownLabels, sectionText, shownAnalysis, type Analysis, type View } from "../state/view";
+import { labelsOf, ownLabels, sectionText, shownAnalysis } from "../state/shown";
+import type { Analysis, View } from "../state/view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";
 import type { Hands, MakePart } from "./hands";

@@ -2,7 +2,8 @@
 
 import type { ModalityConflict } from "../wire/generated";
 import { sameList } from "../state/timeline";
-import { conflictOf, labelsOf, shownAnalysis, type View } from "../state/view";
+import { conflictOf, labelsOf, shownAnalysis } from "../state/shown";
+import type { View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { decimal, labelName, percent } from "./format";
 import type { MakePart } from "./hands";

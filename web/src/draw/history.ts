@@ -1,7 +1,8 @@
 /** Earlier moments, newest first; a click shows what was said about one. */
 
 import type { Messages } from "../messages";
-import { bestLabel, concluded, shownAnalysis, type Analysis, type View } from "../state/view";
+import { bestLabel, concluded, shownAnalysis } from "../state/shown";
+import type { Analysis, View } from "../state/view";
 import { FORMAT_NAMES } from "../files/export";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock, labelName, sureness } from "./format";

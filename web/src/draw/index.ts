@@ -1,7 +1,8 @@
 /** Draws the page from a view. Nothing else touches the DOM. */
 
 import type { Messages } from "../messages";
-import { concluded, followed, type Analysis, type View } from "../state/view";
+import { concluded, followed } from "../state/shown";
+import type { Analysis, View } from "../state/view";
 import { makeConsent } from "./consent";
 import { el, setText, show } from "./dom";
 import { labelName, sureness } from "./format";

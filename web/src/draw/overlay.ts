@@ -2,7 +2,8 @@
 
 import { letter } from "../state/evidence";
 import type { Box, FrameEvent } from "../wire/generated";
-import { lookedNow, type View } from "../state/view";
+import { lookedNow } from "../state/shown";
+import type { View } from "../state/view";
 import { el, setAttr, setClass, setText, show, svg } from "./dom";
 import type { MakePart } from "./hands";
 import { makePatches } from "./patches";

@@ -2,7 +2,7 @@
 
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { makeDevices } from "./devices";
-import { keptOf } from "../state/view";
+import { keptOf } from "../state/shown";
 import type { MakePart } from "./hands";
 
 /** Louder than this is someone speaking rather than a room. */

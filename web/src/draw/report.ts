@@ -1,6 +1,7 @@
 /** The session on one printed page: what ran, the timeline, the moments that stand out, and what all this is not. */
 
-import { conflictOf, concluded, ownLabels, labelsOf, type Analysis, type Session, type View } from "../state/view";
+import { conflictOf, concluded, ownLabels, labelsOf } from "../state/shown";
+import type { Analysis, Session, View } from "../state/view";
 import { saidText } from "../files/export";
 import { moments, runs, thinned, type Moment } from "../state/timeline";
 import { degree } from "./conflict";

@@ -1,6 +1,7 @@
 /** The camera's picture with its overlays and notices, at the camera's own pace however slow the analysis is; or the video of a replay. */
 
-import { lookedNow, standingNotices, type View } from "../state/view";
+import { lookedNow, standingNotices } from "../state/shown";
+import type { View } from "../state/view";
 import type { Messages } from "../messages";
 import { makeDevices } from "./devices";
 import { el, setAttr, setClass, setText, show } from "./dom";

@@ -1,6 +1,7 @@
 /** The last half minute of sound, with what was taken for speech and the moment being read. */
 
-import { shownAnalysis, type Analysis, type Stretch, type View } from "../state/view";
+import { shownAnalysis } from "../state/shown";
+import type { Analysis, Stretch, View } from "../state/view";
 import { el, setAttr, setClass, setText } from "./dom";
 import type { MakePart } from "./hands";
 

@@ -2,7 +2,8 @@
 
 import { lanes, laneLabels, measuredRows, momentAt, poseAt, type Lanes } from "../state/lanes";
 import { analysisNear, moments, sameList } from "../state/timeline";
-import { shownAnalysis, speaking, type View } from "../state/view";
+import { shownAnalysis, speaking } from "../state/shown";
+import type { View } from "../state/view";
 import { el, setAttr, setText, show } from "./dom";
 import { clock, labelName, percent, poseWords } from "./format";
 import type { MakePart } from "./hands";

@@ -2,7 +2,8 @@
 
 import type { Messages } from "../messages";
 import { sameList } from "../state/timeline";
-import { bestLabel, concluded, labelsOf, shownAnalysis, type Analysis, type Labelled, type View } from "../state/view";
+import { bestLabel, concluded, labelsOf, shownAnalysis } from "../state/shown";
+import type { Analysis, Labelled, View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, labelName, percent } from "./format";
 import type { MakePart } from "./hands";

@@ -7,7 +7,8 @@
 
 import { relettered } from "../state/evidence";
 import { SECTIONS, VERSION, type Section } from "../wire/generated";
-import { bestLabel, concluded, labelsOf, sectionText, type Analysis, type Session } from "../state/view";
+import { bestLabel, concluded, labelsOf, sectionText } from "../state/shown";
+import type { Analysis, Session } from "../state/view";
 
 export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
 export type Format = (typeof FORMAT_NAMES)[number];

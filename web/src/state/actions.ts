@@ -5,7 +5,8 @@ import type { WireEvent } from "../wire/generated";
 import type { Rejected } from "../wire/read";
 import { assertNever, reduceEvent } from "./reducer";
 import { interrupted } from "./resume";
-import { AT_START, NO_SESSION, shownAnalysis, type Asking, type Choice, type Devices, type Evidence, type Failure, type Happening, type Keeping, type Kept, type Link, type Playback, type Recording, type Session, type View } from "./view";
+import { shownAnalysis } from "./shown";
+import { AT_START, NO_SESSION, type Asking, type Choice, type Devices, type Evidence, type Failure, type Happening, type Keeping, type Kept, type Link, type Playback, type Recording, type Session, type View } from "./view";
 
 export type Action =
   | { readonly do: "choose"; readonly choice: Choice }

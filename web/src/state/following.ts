@@ -5,7 +5,8 @@
  * shown when the one on the page is written and read. Those in between are only in the list of earlier moments.
  */
 
-import { aboutSpeech, type Analysis, type Session } from "./view";
+import { aboutSpeech } from "./shown";
+import type { Analysis, Session } from "./view";
 
 /** Time to read a finished chain, media seconds. */
 const READ_SPOKEN_S = 12;

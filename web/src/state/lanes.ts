@@ -1,6 +1,7 @@
 /** The rows of the timeline, and their values over a stretch of time: one row per label, then speech and what was measured. */
 
-import { analysisAt, labelsOf, shownAnalysis, type FaceMeasured, type Session, type View } from "./view";
+import { analysisAt, labelsOf, shownAnalysis } from "./shown";
+import type { FaceMeasured, Session, View } from "./view";
 import { moments, runs, thinned, type Moment, type Run } from "./timeline";
 
 /** Points per row; more than a screen has pixels for would be drawn over each other. */

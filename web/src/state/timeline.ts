@@ -5,7 +5,8 @@
  * the raw one with a time constant, and the label changes only to one that leads by a margin.
  */
 
-import { bestLabel, concluded, labelsOf, type Analysis, type Distribution, type Session } from "./view";
+import { bestLabel, concluded, labelsOf } from "./shown";
+import type { Analysis, Distribution, Session } from "./view";
 
 /** Seconds in which a share comes two thirds of the way to a new value. */
 export const SMOOTH_S = 6;
