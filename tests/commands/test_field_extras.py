@@ -37,8 +37,8 @@ CLUSTER = "from realtime.cluster.__main__ import main; raise SystemExit(main())"
     [
         (REALTIME, ["serve", "--port", "0", "--trace", "http://127.0.0.1:9"], 2, "emothinker[otel]"),
         (REALTIME, ["serve", "--port", "0", "--cluster", "auto"], 8, "emothinker[ray]"),
-        (REALTIME, ["analyze", "{clip}", "--out", "{out}"], 0, ""),
-        (REALTIME, ["analyze", "{clip}", "--engine", "trt"], 5, "no trt towers"),
+        pytest.param(REALTIME, ["analyze", "{clip}", "--out", "{out}"], 0, "", marks=pytest.mark.slow),
+        pytest.param(REALTIME, ["analyze", "{clip}", "--engine", "trt"], 5, "no trt towers", marks=pytest.mark.slow),
         (CLUSTER, ["deploy"], 8, "emothinker[ray]"),
         (CLUSTER, ["status"], 8, "emothinker[ray]"),
         (CLUSTER, ["remove"], 8, "emothinker[ray]"),

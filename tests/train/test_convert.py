@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +16,7 @@ import soundfile
 from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.records import Float32
 from train.coet.store import DiskFull
+from train.command import run_command
 from train.convert import __main__ as convert
 from train.convert import official
 from train.nano import crowd, ferplus, ravdess
@@ -450,9 +450,11 @@ def test_the_check_says_what_is_there_and_what_is_missing(
     assert "ravdess: 1 recordings are missing" in told
 
 
-def test_the_command_ends_in_a_sentence_and_a_code(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "train.convert", "emovo", str(tmp_path), "--data", str(tmp_path / "data")]
-    ran = subprocess.run(command, capture_output=True, text=True)
-    assert ran.returncode == 3
-    assert "There is no recording of emovo there" in ran.stderr
-    assert "Traceback" not in ran.stderr
+def test_the_command_ends_in_a_sentence_and_a_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.convert", "emovo", str(tmp_path), "--data", str(tmp_path / "data")])
+    with pytest.raises(SystemExit) as ended:
+        run_command(convert.main, "train.convert")
+    assert ended.value.code == 3
+    assert "There is no recording of emovo there" in capsys.readouterr().err

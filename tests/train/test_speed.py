@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import numpy as np
+import pytest
 
 from train.evaluation.report import report
 from train.metrics import calibration_error
@@ -12,6 +13,7 @@ from train.metrics import calibration_error
 LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_predictions_take_under_five_seconds() -> None:
     """The whole report: every metric, its intervals, slices and folds. Measured in processor time, which others on the
     machine change little; what imports take is paid before."""

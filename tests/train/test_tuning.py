@@ -26,7 +26,7 @@ from train.tuning.initial_model import as_loaded, save_additions, with_additions
 from train.tuning.model import Trainee
 
 # Nine runs of a stage, each a fresh process: a minute and a half of two free cores.
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 REPOSITORY = Path(__file__).parents[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import openpyxl
 import pytest
 
+from train.metrics import __main__ as command
 from train.metrics import wheel
 from train.readers.clip import DataMissing
 
@@ -98,15 +98,17 @@ def test_the_2026_layout_says_the_same_and_runs_nothing(folder: Path, tmp_path: 
         wheel.read(other)
 
 
-def test_missing_wheels_are_listed_and_the_command_prints_json(folder: Path, tmp_path: Path) -> None:
+def test_missing_wheels_are_listed_and_the_command_prints_json(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(DataMissing, match=r"synonym\.xlsx"):
         wheel.read(tmp_path / "nothing")
     truth, told = tmp_path / "truth.csv", tmp_path / "told.jsonl"
     truth.write_text('name,openset\na,"glad, blue"\n', encoding="utf-8")
     told.write_text(json.dumps({"name": "a", "openset": ["glad", "blue"]}) + "\n", encoding="utf-8")
-    command = [sys.executable, "-m", "train.metrics", "wheel", "--wheels", str(folder)]
-    done = subprocess.run(
-        [*command, "--predictions", str(told), "--truth", str(truth)], capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout)["wheel_level1"]["f1"] == 1.0
-    assert json.loads(done.stdout)["wheels"] == "2025"
+    words = ["--wheels", str(folder), "--predictions", str(told), "--truth", str(truth)]
+    monkeypatch.setattr(sys, "argv", ["train.metrics", "wheel", *words])
+    command.main()
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["wheel_level1"]["f1"] == 1.0
+    assert figures["wheels"] == "2025"
