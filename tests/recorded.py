@@ -1,4 +1,4 @@
-"""Recorded clips, where the data folder is at hand."""
+"""Recorded clips, where `EMOTHINKER_DATA` names a data folder (CONTRIBUTING.md). Without one, tests of them skip."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ import pytest
 
 from realtime.records import SAMPLE_RATE_HZ, Float32, VideoFrame
 
-DATA = Path(os.environ.get("EMOTHINKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
-"The folder of recorded clips, beside the repository unless the environment names another. It may be missing."
-CLIPS = DATA / "crema_d" / "clips"
+DATA = Path(os.environ["EMOTHINKER_DATA"]) if os.environ.get("EMOTHINKER_DATA") else None
 
 
 def real_clips() -> list[Path]:
-    """Every clip that is there, by name."""
-    return sorted(CLIPS.glob("*.flv"))
+    """Every CREMA-D clip that is there, by name."""
+    return sorted((DATA / "crema_d" / "clips").glob("*.flv")) if DATA else []
 
 
 def clip(emotion: str) -> Path:
-    """One of the three CREMA-D clips; the test is skipped where the data folder is missing."""
-    path = CLIPS / f"1001_DFA_{emotion}_XX.flv"
-    if not path.is_file():
-        pytest.skip(f"no clip at {path}; set EMOTHINKER_DATA to the data folder")
-    return path
+    """One of the three CREMA-D clips; the test is skipped where there is none."""
+    name = f"1001_DFA_{emotion}_XX.flv"
+    found = [path for path in real_clips() if path.name == name]
+    if not found:
+        pytest.skip(f"no {name}; set EMOTHINKER_DATA to the data folder")
+    return found[0]
 
 
 def frames_of(path: Path, every_s: float) -> list[VideoFrame]:

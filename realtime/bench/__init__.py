@@ -82,11 +82,12 @@ def _compared(
 
 
 def _clips() -> list[str]:
-    """The recordings in the data folder. Raises NotMedia if there are none."""
-    folder = Path(os.environ.get("EMOTHINKER_DATA", "../shared/data"))
-    files = sorted(str(file) for pattern in CLIPS for file in folder.rglob(pattern))
+    """The recordings in the data folder that `EMOTHINKER_DATA` names. Raises NotMedia if there are none."""
+    hint = "Name one: realtime bench FILE, a person speaking to the camera. Or set EMOTHINKER_DATA to a folder of them."
+    folder = os.environ.get("EMOTHINKER_DATA")
+    if not folder:
+        raise NotMedia("No recording is named.", hint)
+    files = sorted(str(file) for pattern in CLIPS for file in Path(folder).rglob(pattern))
     if not files:
-        raise NotMedia(
-            f"There are no recordings in {folder}.", "Name one: realtime bench FILE, a person speaking to the camera."
-        )
+        raise NotMedia(f"There are no recordings in {folder}.", hint)
     return files
