@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.reason.chain import ANY_TAG, SectionText, read_answer
@@ -46,6 +46,7 @@ def test_half_a_character_waits() -> None:
     assert section.update("café") == "é"
 
 
+@settings(deadline=None)  # A busy machine is no slow reader.
 @given(st.text(max_size=60), st.integers(1, 7))
 def test_pieces_join_to_the_whole_however_it_is_cut(text: str, size: int) -> None:
     whole = text.replace("\ufffd", "") + "</face>"
@@ -76,6 +77,7 @@ def test_tricky_answers(text: str, label: str | None, intensity: str) -> None:
     assert (read.label, read.intensity) == (label, intensity)
 
 
+@settings(deadline=None)  # A busy machine is no slow reader.
 @given(st.text())
 def test_reading_never_raises(text: str) -> None:
     read_answer(text, LABELS)
