@@ -6,12 +6,18 @@ wait.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
+from realtime.engine.scheduler.queue import Rank
+from realtime.engine.worker import ModelWorker
+from realtime.observe.metrics import Metrics
 from realtime.records import (
     LABELS,
     SAMPLE_RATE_HZ,
@@ -37,8 +43,12 @@ from realtime.records import (
     VoiceCues,
     Window,
 )
+from tests.waiting import WITHIN_S, eventually
 
+T = TypeVar("T")
 WIDTH = 8
+TURNS = 40
+"Turns of the loop in which every stage of a session has passed on what it was given."
 CHAIN = (
     ("face", "The lip corners "),
     ("face", "are pulled up."),
@@ -94,12 +104,58 @@ def conversation(duration_s: float, *spoken: tuple[float, float]) -> list[Script
     return [item for _, _, item in sorted(timed, key=lambda entry: entry[:2])]
 
 
+class Hold(threading.Event):
+    """A gate in the model. While it is clear, whoever comes to it waits there: a machine that is too slow."""
+
+    n_waiting = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.n_waiting += 1
+        try:
+            return super().wait(timeout)
+        finally:
+            self.n_waiting -= 1
+
+    @property
+    def holds(self) -> bool:
+        """Whether somebody waits there and will go on waiting."""
+        return self.n_waiting > 0 and not self.is_set()
+
+
+class SteppedWorker(ModelWorker):
+    """A worker of which a script can wait until it has nothing left to do, or stands before a `Hold`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__(metrics)
+        self.holds: list[Hold] = []
+        self._n_put = 0
+
+    def submit(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> Future[T]:
+        self._n_put += 1
+        return super().submit(stage, work, *args, rank=rank)
+
+    async def settled(self) -> None:
+        """Return when the worker can do no more, and every task has taken its results and asked for nothing new."""
+        while not await self._stands_still():
+            pass
+
+    async def _stands_still(self) -> bool:
+        # Results come to the loop in their order, so this one comes after all those before it.
+        last = asyncio.wrap_future(self.submit("settle", lambda: None, rank=Rank.REASON))
+        n_put = self._n_put
+        await eventually(lambda: last.done() or any(hold.holds for hold in self.holds), "the worker's end of work")
+        held = last.cancel()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        return held or n_put == self._n_put
+
+
 @dataclass
 class ScriptedPerceiver:
     faces: int = 1
     fail_at_s: tuple[float, ...] = ()
     fails_with: type[Exception] = RuntimeError
-    hold: threading.Event | None = None
+    hold: Hold | None = None
     "While it is clear, seeing waits: a machine that is too slow."
     closed: bool = False
     asked: list[Question] = field(default_factory=list)
@@ -113,7 +169,7 @@ class ScriptedPerceiver:
 
     def see(self, frame: VideoFrame) -> FrameEvidence:
         if self.hold is not None:
-            self.hold.wait(10)
+            self.hold.wait(WITHIN_S)
         if frame.at_s in self.fail_at_s:
             raise self.fails_with("out of memory")
         face = Face(track=1, box=(0.4, 0.2, 0.2, 0.4), score=0.9, mesh_N3=None)
@@ -144,7 +200,7 @@ class ScriptedPerceiver:
 class ScriptedThinker:
     chain: Sequence[tuple[str, str]] = CHAIN
     fail_windows: tuple[int, ...] = ()
-    hold: threading.Event | None = None
+    hold: Hold | None = None
     "While it is clear, the chain stops before its next word."
     windows: list[Window] = field(default_factory=list)
     n_closed: int = 0
@@ -158,7 +214,7 @@ class ScriptedThinker:
         try:
             for section, text in self.chain:
                 if self.hold is not None:
-                    self.hold.wait(10)
+                    self.hold.wait(WITHIN_S)
                 if window.index in self.fail_windows:
                     raise RuntimeError("out of memory")
                 yield ReasonDelta(section, text)

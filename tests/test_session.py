@@ -3,8 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
 import jsonschema
@@ -21,11 +20,13 @@ from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import (
     CHAIN,
+    Hold,
     Scripted,
     ScriptedModel,
     ScriptedPerceiver,
     ScriptedSource,
     ScriptedThinker,
+    SteppedWorker,
     conversation,
     picture,
     speech,
@@ -34,22 +35,29 @@ from tests.scripted import (
 VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
 Events = list[dict[str, Any]]
 Make = Callable[..., Session]
+Settle = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture
-def make() -> Iterator[Make]:
-    metrics = Metrics()
-    with ModelWorker(metrics) as worker:
+def worker() -> Iterator[SteppedWorker]:
+    with SteppedWorker(Metrics()) as worker:
+        yield worker
 
-        def make(source: Source, model: ScriptedModel | None = None) -> Session:
-            return Session(
-                source=source,
-                engine=LocalEngine(model or ScriptedModel(), worker),
-                settings=Settings(),
-                metrics=metrics,
-            )
 
-        yield make
+@pytest.fixture
+def settle(worker: SteppedWorker) -> Settle:
+    """Lets the worker and the stages finish what they can."""
+    return worker.settled
+
+
+@pytest.fixture
+def make(worker: SteppedWorker) -> Make:
+    def make(source: Source, model: ScriptedModel | None = None) -> Session:
+        model = model or ScriptedModel()
+        worker.holds += [hold for hold in (model.perceivers.hold, model.thinker.hold) if hold is not None]
+        return Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=Metrics())
+
+    return make
 
 
 async def events_of(session: Session) -> Events:
@@ -100,12 +108,6 @@ async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:
     session = make(ScriptedSource([ClockTick(0.25)], live=False))
     await session.run()
     assert (await events_of(session))[0]["started_at"] is None
-
-
-async def settle() -> None:
-    """Let the worker and the stages finish what they can."""
-    for _ in range(50):
-        await asyncio.sleep(0.002)
 
 
 async def test_a_recording_is_heard_seen_and_thought_through(make: Make) -> None:
@@ -183,7 +185,7 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     assert windows[0]["people"] == [1]
 
 
-def released_at(at_s: float, hold: threading.Event, items: list[Scripted]) -> list[Scripted]:
+def released_at(at_s: float, hold: Hold, settle: Settle, items: list[Scripted]) -> list[Scripted]:
     """The items, with time for the stages after each frame and each moment at which a window may be due."""
     items = list(items)
     items.insert(next(index for index, item in enumerate(items) if item == ClockTick(at_s)), hold.set)
@@ -195,11 +197,11 @@ def released_at(at_s: float, hold: threading.Event, items: list[Scripted]) -> li
     return [*script, settle]
 
 
-async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make: Make) -> None:
+async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make: Make, settle: Settle) -> None:
     """The worker hangs in a chain from the fourth second to the twelfth; each step is told, down and back up."""
-    hold = threading.Event()
+    hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
-    session = make(ScriptedSource(released_at(12.0, hold, conversation(29))), model)
+    session = make(ScriptedSource(released_at(12.0, hold, settle, conversation(29))), model)
     await session.run()
     events = await events_of(session)
     told = [event["reduced"] for event in of(events, "lag")]
@@ -212,10 +214,10 @@ async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make:
     assert last["skipped_windows"] >= 3
 
 
-async def test_speech_is_labelled_whatever_is_done_without(make: Make) -> None:
-    hold = threading.Event()
+async def test_speech_is_labelled_whatever_is_done_without(make: Make, settle: Settle) -> None:
+    hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
-    session = make(ScriptedSource(released_at(12.0, hold, conversation(14, (9.0, 10.0)))), model)
+    session = make(ScriptedSource(released_at(12.0, hold, settle, conversation(14, (9.0, 10.0)))), model)
     await session.run()
     events = await events_of(session)
     assert "frames" in [event["reduced"] for event in of(events, "lag")]
@@ -223,8 +225,8 @@ async def test_speech_is_labelled_whatever_is_done_without(make: Make) -> None:
     assert [window["end"] for window in of(events, "window")] == [4, 10]
 
 
-async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make) -> None:
-    hold = threading.Event()
+async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make, settle: Settle) -> None:
+    hold = Hold()
     model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
 
     async def release() -> None:
@@ -242,18 +244,16 @@ async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make)
     assert of(events, "lag")[-1]["seconds"] == 0
 
 
-async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make: Make) -> None:
-    hold = threading.Event()
+async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make: Make, settle: Settle) -> None:
+    hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
-
-    async def speak_up() -> None:
-        await asyncio.sleep(0.02)  # The quiet chain now waits for its first word, in the worker.
 
     async def release() -> None:
         hold.set()
         await settle()
 
-    items = [picture(0.0), ClockTick(4.0), speak_up, SpeechStarted(4.1), speech(4.1, 5.0), release]
+    # The quiet chain waits for its first word, in the worker, when somebody speaks up.
+    items = [picture(0.0), ClockTick(4.0), settle, SpeechStarted(4.1), speech(4.1, 5.0), release]
     session = make(ScriptedSource(items), model)
     await session.run()
     events = await events_of(session)
@@ -261,7 +261,7 @@ async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make:
 
 
 @pytest.mark.parametrize("live", [True, False])
-async def test_a_call_is_heard_ahead_and_a_recording_is_not(make: Make, live: bool) -> None:
+async def test_a_call_is_heard_ahead_and_a_recording_is_not(make: Make, settle: Settle, live: bool) -> None:
     model, pause = ScriptedModel(), SpeechSoFar(speech(1.0, 2.0), paused=True)
     session = make(ScriptedSource([SpeechStarted(1.0), pause, settle, speech(1.0, 2.0), settle], live=live), model)
     await session.run()
@@ -320,7 +320,7 @@ async def test_a_model_that_fails_is_told_and_the_session_lives(make: Make, capl
     assert [done["window"] for done in of(events, "reason.done")] == [1, 2]
 
 
-async def test_stopping_frees_everything_at_once(make: Make) -> None:
+async def test_stopping_frees_everything_at_once(make: Make, settle: Settle) -> None:
     model = ScriptedModel()
 
     async def forever() -> None:
@@ -338,15 +338,13 @@ async def test_stopping_frees_everything_at_once(make: Make) -> None:
     assert (await events_of(session))[-1]["reason"] == "enough"
 
 
-async def test_a_chain_given_up_is_closed_in_the_worker(make: Make) -> None:
-    hold = threading.Event()
+async def test_a_chain_given_up_is_closed_in_the_worker(make: Make, settle: Settle) -> None:
+    hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
     session = make(ScriptedSource([picture(0.0), ClockTick(4.0), settle]), model)
-    threading.Timer(0.3, hold.set).start()
     await session.run()
-    async with asyncio.timeout(10):
-        while not model.thinker.n_closed:
-            await asyncio.sleep(0.002)
+    assert model.thinker.n_closed == 0
+    hold.set()
     await settle()
     assert model.thinker.n_closed == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -19,6 +18,7 @@ from realtime.roles import Step
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import ScriptedSource, picture
+from tests.waiting import eventually
 
 PATIENCE_S = 90.0
 "A replica is a process that imports torch; on a busy machine that takes its time."
@@ -68,10 +68,7 @@ class Watched:
         await self._until(lambda: there in {(event["type"], event["t"]) for event in self.events}, f"frame at {at_s} s")
 
     async def _until(self, reached: Callable[[], bool], what: str) -> None:
-        give_up_s = time.monotonic() + PATIENCE_S
-        while not reached():
-            assert time.monotonic() < give_up_s, f"no {what}; the last events: {self.events[-3:]}"
-            await asyncio.sleep(0.01)
+        await eventually(reached, f"{what}, after {len(self.events)} events", within_s=PATIENCE_S)
 
     def script(self, *between: Callable[[], Any]) -> None:
         """Two windows of quiet; `between`: what happens once the first has its label."""

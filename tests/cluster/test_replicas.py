@@ -31,6 +31,7 @@ from realtime.roles import Step
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.towers.preprocess import log_mel
 from tests.model.adapter_files import of_language_model
+from tests.waiting import eventually
 
 ASK = Question()
 
@@ -226,7 +227,8 @@ async def test_evidence_that_comes_after_its_question_is_waited_for(nano: Loaded
     parts = tuple(slim(part) for part in (*window.frames, *window.speech))
     await thinker.append(who, parts[:-1])
     asked = asyncio.create_task(thinker.label(WindowRequest.of(window, who)))
-    await asyncio.sleep(0.01)
+    arrived = thinker._sessions["a"].arrived
+    await eventually(lambda: arrived._waiters, "the wait for the missing part")
     await thinker.append(who, parts[-1:])
     assert isinstance(await asked, TimedLabel)
     assert thinker.n_prefills == 0

@@ -26,6 +26,7 @@ from aiortc.sdp import SessionDescription
 
 from realtime.ingest.webrtc import close_peer
 from tests.serve.live_server import SDP, Running, serving, until
+from tests.waiting import eventually
 
 MUXER = pytest.mark.skipif("whip" not in av.formats_available, reason="this PyAV has no WHIP muxer")
 
@@ -48,9 +49,7 @@ async def ffmpeg(running: Running, *, profile: str = "baseline", **options: obje
 
 async def opened(running: Running) -> str:
     """The path of the session that a sender of its own opened, readable by the test."""
-    async with asyncio.timeout(30):
-        while not running.live.sessions.open:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: running.live.sessions.open, "the session")
     session = running.live.sessions.open[0]
     running.http.headers["Authorization"] = f"Bearer {running.live._openers[session].secret}"
     return f"/sessions/{session.id}"
@@ -117,7 +116,7 @@ class H264(MediaStreamTrack):
         self._n = 0
 
     async def recv(self) -> av.Packet:
-        await asyncio.sleep(1 / 15)
+        await asyncio.sleep(1 / 15)  # The pace of a camera, by which the receiver's jitter buffer goes.
         picture = av.VideoFrame.from_ndarray(np.full((240, 320, 3), self._n % 200 + 30, np.uint8))
         picture.pts, picture.time_base = self._n, Fraction(1, 15)
         self._n += 1
@@ -218,9 +217,7 @@ async def test_a_call_in_pcmu_without_rtpmap_is_heard_at_our_rate() -> None:
             await opened(running)
             session = running.live.sessions.open[0]
             began_s = time.monotonic()
-            while session.at_s < 2.0:
-                await asyncio.sleep(0.05)
-                assert time.monotonic() - began_s < 30
+            await eventually(lambda: session.at_s >= 2.0, "two seconds of media")
             # Sound of n seconds is n seconds of media, however it was sampled.
             assert session.at_s < time.monotonic() - began_s + 1.5
         finally:

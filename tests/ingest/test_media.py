@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from contextlib import aclosing
 from pathlib import Path
@@ -17,6 +18,7 @@ from realtime.ingest.speech import SpeechSettings
 from realtime.records import ClockTick
 from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
+from tests.waiting import eventually
 
 AT_30_FPS = [index / 30 for index in range(100)]
 SPOKEN = np.concatenate([room(0.8), voice(1.4), room(1.1)])
@@ -130,13 +132,23 @@ def test_addresses_other_than_a_camera_are_refused() -> None:
         open_media("http://127.0.0.1/clip.mp4")
 
 
+def media_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("media")]
+
+
+def rests(thread: threading.Thread) -> bool:
+    """Whether a thread of a pool waits for work."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is None or frame.f_code.co_name == "_worker"
+
+
 async def test_a_slow_consumer_makes_the_reading_wait(tmp_path: Path) -> None:
     ahead: list[float] = []
     source = open_media(write_clip(tmp_path / "clip.mp4", pictures_s=AT_30_FPS))
     async for item in source.items():
         if isinstance(item, ClockTick):
+            await eventually(lambda: all(map(rests, media_threads())), "the reader's rest")
             ahead.append(source.n_frames / 30 - item.at_s)
-            await asyncio.sleep(0.005)
     assert max(ahead) < 0.5
 
 
@@ -150,16 +162,20 @@ def test_read_gives_the_same_items_without_an_event_loop(tmp_path: Path) -> None
 
 
 async def test_cancelling_frees_the_file_and_its_thread(tmp_path: Path) -> None:
+    stuck = asyncio.Event()
+
     async def get_stuck() -> None:
         async with aclosing(open_media(write_clip(tmp_path / "clip.mp4", pictures_s=AT_30_FPS)).items()) as items:
             async for _ in items:
+                stuck.set()
                 await asyncio.Event().wait()
 
     running = asyncio.create_task(get_stuck())
-    await asyncio.sleep(0.1)
+    await stuck.wait()
+    assert media_threads()
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("media")]:
+    for thread in media_threads():
         await asyncio.to_thread(thread.join, 2)
         assert not thread.is_alive()

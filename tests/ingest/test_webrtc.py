@@ -7,12 +7,13 @@ import math
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -29,9 +30,8 @@ from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
 from realtime.records import SourceStarted, VideoFrame
 from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
+from tests.waiting import WITHIN_S, eventually
 
-PATIENT_S = 60.0
-"For what takes a second on a machine that does nothing else."
 IMPATIENT = IngestSettings(peer_silent_s=1.0, connect_s=1.0)
 
 
@@ -57,6 +57,16 @@ class Sender:
             for protocol in transceiver.sender.transport.transport._connection._protocols:
                 protocol.transport = BadNetwork(protocol.transport, loss, jitter_s)
 
+    async def sent(self, n_packets: int) -> None:
+        """Wait until it has sent so many: checks of the path first, then the handshake, then media."""
+        self.worsen(loss=0.0)
+        networks = [
+            protocol.transport
+            for transceiver in self.peer.getTransceivers()
+            for protocol in transceiver.sender.transport.transport._connection._protocols
+        ]
+        await eventually(lambda: sum(network.n_sent for network in networks) >= n_packets, f"{n_packets} packets")
+
 
 class BadNetwork:
     """Stands in for a datagram transport; loses and delays media by a fixed pattern."""
@@ -65,8 +75,10 @@ class BadNetwork:
         self._transport = transport
         self._loss, self._jitter_s = loss, jitter_s
         self._random = random.Random(0)
+        self.n_sent = 0
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> None:
+        self.n_sent += 1
         if self._random.random() >= self._loss:
             asyncio.get_running_loop().call_later(self._random.random() * self._jitter_s, self._deliver, data, address)
 
@@ -78,17 +90,14 @@ class BadNetwork:
         return getattr(self._transport, name)
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 12.0) -> None:
-    """Wait for what real time brings; a busy machine takes longer."""
-    for _ in range(round(timeout_s / 0.05)):
-        if condition():
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"did not happen within {timeout_s} s")
-
-
 async def answered(offer: str, ingest: IngestSettings = IMPATIENT) -> tuple[str, WebRtcSource]:
     return await answer(offer, ingest=ingest, speech=SpeechSettings(), ice=IceSettings())
+
+
+def left(before: set[asyncio.Task[Any]]) -> list[str]:
+    """Tasks and decoders that are still there."""
+    decoders = [thread.name for thread in threading.enumerate() if thread.name.endswith("-decoder")]
+    return [task.get_name() for task in asyncio.all_tasks() - before] + decoders
 
 
 @asynccontextmanager
@@ -106,9 +115,7 @@ async def sending(clip: Path, *, audio: bool = True, video: bool = True) -> Asyn
         await close_peer(peer)
         for track in (player.audio, player.video):
             track.stop()
-    await asyncio.sleep(0.1)
-    assert {task.get_name() for task in asyncio.all_tasks() - before} == set()
-    assert [thread.name for thread in threading.enumerate() if thread.name.endswith("-decoder")] == []
+    await eventually(lambda: not left(before), f"the end of {left(before)}")
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +133,7 @@ async def test_a_clip_arrives_as_frames_and_speech_and_its_sender_leaves(clip: P
         source = await sender.connect()
         assert (source.live, source.has_audio, source.has_video) == (True, True, True)
         running = asyncio.create_task(received.all_of(source))
-        await until(lambda: received.segments and len(received.frames) >= 2)
+        await eventually(lambda: received.segments and len(received.frames) >= 2)
         await sender.peer.close()
         await asyncio.wait_for(running, 3)
     assert all(np.diff([math.floor(frame.at_s + 0.02) for frame in received.frames]) >= 1)
@@ -146,7 +153,7 @@ async def test_a_sender_that_is_killed_is_noticed_within_ten_seconds(clip: Path,
     async with sending(clip) as sender:
         source = await sender.connect(IngestSettings())
         running = asyncio.create_task(received.all_of(source))
-        await until(lambda: received.started)
+        await eventually(lambda: received.started)
         killed_s = time.monotonic()
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 10)
@@ -165,7 +172,7 @@ async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, rec
         source = await sender.connect()
         sender.worsen(loss=0.05, jitter_s=0.1)
         running = asyncio.create_task(received.all_of(source))
-        await until(lambda: received.started and len(received.frames) >= 2)
+        await eventually(lambda: received.started and len(received.frames) >= 2)
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 3)
     assert all(np.diff([frame.at_s for frame in received.frames]) > 0.5)
@@ -179,7 +186,7 @@ async def test_one_track_alone(kind: str, clip: Path, received: Received) -> Non
         source = await sender.connect()
         assert (source.has_audio, source.has_video) == (kind == "audio", kind == "video")
         running = asyncio.create_task(received.all_of(source))
-        await until(lambda: received.started or len(received.frames) == 2)
+        await eventually(lambda: received.started or len(received.frames) == 2)
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 3)
     assert bool(received.started) == (kind == "audio")
@@ -232,16 +239,16 @@ async def test_a_slow_consumer_is_skipped_and_the_draining_goes_on(clip: Path) -
     async def take_slowly() -> None:
         async for item in source.items():
             if isinstance(item, VideoFrame):
-                await until(partial(drained_to, source.n_frames + 10), PATIENT_S)
+                await eventually(partial(drained_to, source.n_frames + 10), "ten more pictures")
                 drained.set()
 
     drained = asyncio.Event()
     async with sending(clip) as sender:
         source = await sender.connect(IngestSettings())
         running = asyncio.create_task(take_slowly())
-        await asyncio.wait_for(drained.wait(), 2 * PATIENT_S)
+        await asyncio.wait_for(drained.wait(), 2 * WITHIN_S)
         await source.close()
-        await asyncio.wait_for(running, PATIENT_S)
+        await asyncio.wait_for(running, WITHIN_S)
 
 
 async def test_an_offer_without_candidates(clip: Path, received: Received) -> None:
@@ -252,7 +259,7 @@ async def test_an_offer_without_candidates(clip: Path, received: Received) -> No
         sdp, source = await answered(bare)
         await sender.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         running = asyncio.create_task(received.all_of(source))
-        await until(lambda: received.frames)
+        await eventually(lambda: received.frames)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -277,10 +284,10 @@ async def test_closing_twice_and_before_it_ran(clip: Path, received: Received) -
 
 async def test_leaving_at_any_moment_of_the_connecting_leaves_nothing_behind(clip: Path, received: Received) -> None:
     """About one in forty of these left a task of aioice behind for ever: it began just after it had been ended."""
-    for hundredths in range(0, 16, 2):
+    for n_packets in (0, 1, 2, 3, 5, 8, 12, 20):
         async with sending(clip) as sender:
             source = await sender.connect()
-            await asyncio.sleep(hundredths / 100)
+            await sender.sent(n_packets)
             await source.close()
 
 

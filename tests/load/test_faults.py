@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,15 +16,11 @@ import pytest
 from tests.load.media import portrait
 from tests.load.peers import Behaviour, Outcome, play
 from tests.load.server import serving
+from tests.waiting import eventually
 
 WITHIN_S = 120
 "A model loads within five seconds on a machine that does nothing else."
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not true():
-            await asyncio.sleep(0.1)
+until = partial(eventually, within_s=WITHIN_S)
 
 
 def files(folder: Path) -> list[Path]:

@@ -18,7 +18,9 @@ async def test_recorded_the_writer_waits_until_the_item_was_dealt_with() -> None
 
     async def read() -> None:
         async for item in box:
-            await asyncio.sleep(0.005)
+            # The writer, were it not waiting, would go on in one of these turns of the loop.
+            for _ in range(5):
+                await asyncio.sleep(0)
             dealt_with.append(item)
 
     reading = asyncio.create_task(read())

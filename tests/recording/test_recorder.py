@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from realtime.recording.__main__ import main
 from realtime.recording.recorder import Recorder
 from realtime.recording.vault import EVENT, PICTURE, Vault, new_key, read_key
 from tests.serve.live_server import sender, serving, until
+from tests.waiting import eventually
 
 
 async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_path: Path) -> None:
@@ -35,9 +35,9 @@ async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_
                 await running.http.delete(path)
                 told = await until(socket, "session.closed")
         session = path.removeprefix("/sessions/")
-        async with asyncio.timeout(30):
-            while running.live._recorder is not None and running.live._recorder._tasks:
-                await asyncio.sleep(0.05)
+        recorder = running.live._recorder
+        assert recorder is not None
+        await eventually(lambda: not recorder._tasks, "the end of the recording")
         kept = list(vault.read(session))
         lines = [json.loads(content) for kind, content in kept if kind == EVENT]
         assert [line["seq"] for line in lines] == list(range(1, told[-1]["seq"] + 1))

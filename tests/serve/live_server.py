@@ -27,6 +27,7 @@ from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings import Settings
 from tests.scripted import ScriptedModel
+from tests.waiting import eventually
 
 SDP = {"Content-Type": "application/sdp"}
 VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
@@ -78,8 +79,7 @@ async def serving(settings: Settings | None = None, recorder: Recorder | None = 
         )
         program = hosting.program(live, settings)
         running = asyncio.create_task(program.serve(sockets=[listening]))
-        while not program.started:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: program.started or running.done(), "the server's start")
         scheme, trusted = ("https", str(settings.server.tls_cert)) if settings.server.tls_cert else ("http", None)
         context = ssl.create_default_context(cafile=trusted)
         try:

@@ -27,6 +27,7 @@ from realtime.serve import hosting, marks
 from realtime.serve.certificate import own_certificate
 from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.serve.live_server import SDP, sender, serving, until
+from tests.waiting import eventually
 
 
 async def test_a_peer_gets_events_reconnects_without_loss_and_leaves_nothing_behind() -> None:
@@ -47,8 +48,7 @@ async def test_a_peer_gets_events_reconnects_without_loss_and_leaves_nothing_beh
             closed = (await until(socket, "session.closed"))[-1]
             assert closed["reason"] == "The session was ended by its owner."
         assert (await running.http.get(path)).json()["state"] == "ended"
-        await asyncio.sleep(0.2)
-        assert len(asyncio.all_tasks()) < n_tasks
+        await eventually(lambda: len(asyncio.all_tasks()) < n_tasks, "the end of the session's tasks")
         assert running.live.sessions.open == ()
 
 
@@ -58,9 +58,7 @@ async def test_a_peer_that_vanishes_is_freed_within_ten_seconds() -> None:
             path = await running.whip(peer)
             async with running.events(path) as socket:
                 await until(socket, "frame")
-        async with asyncio.timeout(10):
-            while running.live.sessions.open:
-                await asyncio.sleep(0.1)
+        await eventually(lambda: not running.live.sessions.open, "the end of the session", within_s=10)
 
 
 async def test_sessions_dropped_at_any_moment_leave_no_task_behind() -> None:
@@ -68,15 +66,16 @@ async def test_sessions_dropped_at_any_moment_leave_no_task_behind() -> None:
     async with serving(settings) as running:
         await running.http.get("/healthz")
         n_tasks = len(asyncio.all_tasks())
-        for wait_s in (0.0, 0.02, 0.2):
+        for reached in ("connecting", "connected", "media"):
             async with sender() as peer, sender(video=False) as another:
                 paths = [await running.whip(peer), await running.whip(another)]
-                await asyncio.sleep(wait_s)
+                if reached == "connected":
+                    await eventually(lambda peer=peer: peer.connectionState == "connected", "the connection")
+                if reached == "media":
+                    await eventually(lambda: any(session.at_s for session in running.live.sessions.open), "media")
                 replies = await asyncio.gather(*(running.http.delete(path) for path in paths * 2))
                 assert {reply.status_code for reply in replies} <= {200, 404}
-        async with asyncio.timeout(8):
-            while len(asyncio.all_tasks()) > n_tasks:
-                await asyncio.sleep(0.1)
+        await eventually(lambda: len(asyncio.all_tasks()) <= n_tasks, "the end of all tasks")
         assert running.live.sessions.open == ()
 
 
@@ -340,8 +339,9 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_the_others_are_not() -
                 async for line in quick:
                     if json.loads(line)["seq"] > newest:
                         break
-                while "slow_readers_total 1.0" not in (await running.http.get("/metrics")).text:
-                    await asyncio.sleep(0.1)
+            slow_readers = running.live._metrics.slow_readers
+            await eventually(lambda: slow_readers._value.get() == 1, "the end of the slow reader")
+            assert "slow_readers_total 1.0" in (await running.http.get("/metrics")).text
             slow.transport.abort()
 
 

@@ -20,7 +20,8 @@ from realtime.serve import sessions
 from realtime.serve.sessions import Sessions
 from realtime.session import Session
 from realtime.settings import PublishSettings, ServerSettings, Settings
-from tests.scripted import Scripted, ScriptedModel, ScriptedPerceiver, ScriptedSource, ScriptedThinker, picture
+from tests.scripted import Hold, Scripted, ScriptedModel, ScriptedPerceiver, ScriptedSource, ScriptedThinker, picture
+from tests.waiting import eventually
 
 WITHIN_S = 10
 
@@ -40,7 +41,7 @@ class Clock:
         """Set the time, and wait for a whole round of the watch at it: one that began, and the next one's beginning."""
         self.at_s = at_s
         n_reads = self.n_reads
-        await until(lambda: self.n_reads >= n_reads + 2)
+        await eventually(lambda: self.n_reads >= n_reads + 2)
 
 
 async def for_ever() -> None:
@@ -78,27 +79,21 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "WATCH_S", 0.001)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not true():
-            await asyncio.sleep(0.001)
-
-
 async def events_of(held: Sessions, session_id: str) -> list[dict[str, object]]:
     return [json.loads(line) async for line in held.get(session_id).log.read()]
 
 
 async def test_while_those_there_are_behind_no_other_is_taken_and_then_again() -> None:
-    hold = threading.Event()
+    hold = Hold()
     model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
     async with held(model) as all_of_them:
         session = all_of_them.start(call(picture(0.0), ClockTick(2.0)))
-        await until(lambda: session.lag_s == 2.0)
+        await eventually(lambda: session.lag_s == 2.0)
         with pytest.raises(ServerBusy, match=r"2\.0 s behind") as refused, all_of_them.place():
             pass
         assert (refused.value.status, refused.value.retry_after_s) == (503, 10)
         hold.set()
-        await until(lambda: session.lag_s == 0.0)
+        await eventually(lambda: session.lag_s == 0.0)
         with all_of_them.place():
             pass
 
@@ -127,20 +122,20 @@ async def test_a_session_that_nobody_reads_is_ended_and_one_that_is_read_is_not(
     async with held(now_s=clock, idle_s=60) as all_of_them:
         alone, followed = all_of_them.start(call(picture(0.0))), all_of_them.start(call(picture(0.0)))
         reading = asyncio.create_task(events_of(all_of_them, followed.id))
-        await until(lambda: followed.log.n_readers == 1)
+        await eventually(lambda: followed.log.n_readers == 1)
         await clock.watched(1000.0)
         await clock.watched(1059.0)
         assert len(all_of_them.open) == 2
         clock.at_s = 1060.0
-        await until(lambda: all_of_them.open == (followed,))
+        await eventually(lambda: all_of_them.open == (followed,))
         assert (await events_of(all_of_them, alone.id))[-1]["reason"] == "Nobody has read its events for 60 s."
         # From its last reader on it counts anew.
         reading.cancel()
-        await until(lambda: followed.log.n_readers == 0)
+        await eventually(lambda: followed.log.n_readers == 0)
         await clock.watched(1119.0)
         assert all_of_them.open == (followed,)
         clock.at_s = 1121.0
-        await until(lambda: all_of_them.open == ())
+        await eventually(lambda: all_of_them.open == ())
 
 
 async def test_no_session_lasts_for_ever() -> None:
@@ -148,7 +143,7 @@ async def test_no_session_lasts_for_ever() -> None:
     async with held(now_s=clock, max_session_s=100) as all_of_them:
         session = all_of_them.start(call(picture(0.0)))
         reading = asyncio.create_task(events_of(all_of_them, session.id))
-        await until(lambda: session.log.n_readers == 1)
+        await eventually(lambda: session.log.n_readers == 1)
         await clock.watched(99.0)
         assert all_of_them.open == (session,)
         clock.at_s = 100.0
@@ -156,12 +151,12 @@ async def test_no_session_lasts_for_ever() -> None:
 
 
 async def test_the_longest_session_finishes_its_windows() -> None:
-    clock, hold = Clock(), threading.Event()
+    clock, hold = Clock(), Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
     async with held(model, now_s=clock, max_session_s=100, drain_s=WITHIN_S) as all_of_them:
         session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
         reading = asyncio.create_task(events_of(all_of_them, session.id))
-        await until(lambda: len(model.thinker.windows) == 1 and session.log.n_readers == 1)
+        await eventually(lambda: len(model.thinker.windows) == 1 and session.log.n_readers == 1)
         await clock.watched(100.0)
         hold.set()
         assert [event["type"] for event in (await reading)[-2:]] == ["reason.done", "session.closed"]
@@ -181,11 +176,11 @@ async def test_a_session_that_has_ended_is_forgotten_and_its_memory_given_back(m
     async with held(linger_s=0) as all_of_them:
         session = all_of_them.start(call(picture(0.0)))
         await all_of_them.stop(session.id, "Enough.")
-        await until(lambda: not all_of_them._ended)
+        await eventually(lambda: not all_of_them._ended)
         with pytest.raises(UnknownSession):
             all_of_them.get(session.id)
         # The model's thread trims too, as it closes what the session held.
-        await until(lambda: any(name != "model" for name in threads))
+        await eventually(lambda: any(name != "model" for name in threads))
 
 
 async def test_a_bug_in_one_session_is_logged_and_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
@@ -194,18 +189,18 @@ async def test_a_bug_in_one_session_is_logged_and_ends_no_other(caplog: pytest.L
 
     async with held() as all_of_them:
         other, broken = all_of_them.start(call(picture(0.0))), all_of_them.start(call(bug))
-        await until(lambda: all_of_them.open == (other,))
+        await eventually(lambda: all_of_them.open == (other,))
         assert f"session {broken.id[:8]} broke" in caplog.text
 
 
 async def test_a_server_that_stops_lets_its_windows_finish_and_takes_no_session() -> None:
-    hold = threading.Event()
+    hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
     async with held(model) as all_of_them:
         session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
-        await until(lambda: len(model.thinker.windows) == 1)
+        await eventually(lambda: len(model.thinker.windows) == 1)
         stopping = asyncio.create_task(all_of_them.stop_all("Stopped.", finish_within_s=WITHIN_S))
-        await until(lambda: all_of_them.stopping)
+        await eventually(lambda: all_of_them.stopping)
         with pytest.raises(ServerStopping), all_of_them.place():
             pass
         hold.set()
@@ -215,11 +210,11 @@ async def test_a_server_that_stops_lets_its_windows_finish_and_takes_no_session(
 
 
 async def test_a_window_that_does_not_finish_in_time_is_given_up() -> None:
-    hold = threading.Event()
+    hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
     async with held(model) as all_of_them:
         session = all_of_them.start(call(picture(0.0), ClockTick(4.0)))
-        await until(lambda: len(model.thinker.windows) == 1)
+        await eventually(lambda: len(model.thinker.windows) == 1)
         async with asyncio.timeout(WITHIN_S):
             await all_of_them.stop_all("Stopped.", finish_within_s=0.01)
         hold.set()

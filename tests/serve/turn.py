@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from aioice.ice import get_host_addresses
 
 from realtime.ingest.settings import IceSettings
 from realtime.serve.certificate import own_certificate
+from tests.waiting import wait_until
 
 SECRET = "shared with the relay"
 STARTS_WITHIN_S = 30.0
@@ -67,13 +67,11 @@ def coturn(folder: Path) -> Iterator[Relay]:
 
 
 def _wait_for(relay: Relay, process: subprocess.Popen[bytes]) -> None:
-    ends_s = time.monotonic() + STARTS_WITHIN_S
-    while True:
-        try:
+    def listens() -> bool:
+        assert process.poll() is None, relay.log.read_text()
+        with suppress(OSError):
             socket.create_connection((relay.address, relay.port), timeout=5).close()
-        except OSError:
-            assert process.poll() is None, relay.log.read_text()
-            assert time.monotonic() < ends_s, "coturn does not listen"
-            time.sleep(0.1)
-        else:
-            return
+            return True
+        return False
+
+    wait_until(listens, "coturn's port", within_s=STARTS_WITHIN_S)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.waiting import WITHIN_S
 
 FRAMES = {"frames": ["A wall, nobody in it."] * 8}
 VOICE = {"tone": "Steady.", "rhythm": "Even."}
@@ -50,7 +52,8 @@ def serving(script: Script) -> Iterator[str]:
         def answer(self, body: dict[str, Any], behaviour: Any) -> None:
             status, content = 200, ""
             if behaviour == "slow":
-                time.sleep(0.8)
+                # Until the caller has had enough of waiting: its end of the connection closes.
+                select.select([self.connection], [], [], WITHIN_S)
             elif isinstance(behaviour, int):
                 status = behaviour
             elif behaviour == "garbage":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from realtime.errors import BadSettings
 from tests.ingest.media_files import room, voice, write_clip
 from tests.train.endpoint import THOUGHT, Script, serving
+from tests.waiting import wait_until
 from train import annotate
 from train.coet import gate, record
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
@@ -85,7 +87,10 @@ def test_a_line_cut_short_by_a_kill_is_done_again(clips: Path, tmp_path: Path) -
 def test_a_killed_run_goes_on(clips: Path, tmp_path: Path) -> None:
     """SIGKILL while it works: what was finished stays as it is, nothing is twice."""
     command = [sys.executable, "-m", "train.annotate", str(clips), str(tmp_path)]
-    with serving(Script("slow")) as url:
+    # The first clip takes four answers and the second, which shows nothing, none. The run is killed as it waits for one
+    # about the third.
+    script = Script("answer", "answer", "answer", "answer", "slow")
+    with serving(script) as url:
         flags = [
             "--annotator",
             "openai",
@@ -94,16 +99,18 @@ def test_a_killed_run_goes_on(clips: Path, tmp_path: Path) -> None:
             "--endpoint-model",
             "m",
             "--timeout-s",
-            "5",
+            "600",
             "--concurrency",
             "1",
         ]
         process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=6)
+        wait_until(lambda: len(script.requests) == 5 or process.poll() is not None, "the fifth request", within_s=300)
         process.kill()
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
+    finished = (tmp_path / "records.jsonl").read_bytes()
+    assert records(tmp_path).keys() == {"both.mp4", "mute.mp4"}
     assert run(clips, tmp_path) == 0
+    assert (tmp_path / "records.jsonl").read_bytes().startswith(finished)
     assert len(records(tmp_path)) == 5
 
 

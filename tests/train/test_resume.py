@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
 from train.evaluation.run_folder import read_answers
 
 
@@ -24,20 +24,21 @@ def test_a_line_cut_in_half_is_answered_again_and_nothing_else_is_lost(tmp_path:
 
 
 PARENT = """
-import multiprocessing, os, time
+import multiprocessing, os, signal
+from tests.waiting import wait_until
 from train.evaluation.run_folder import end_with_parent
 
 def work(pids):
     end_with_parent()
     pids.put(os.getpid())
-    time.sleep(600)
+    signal.pause()
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     pids = context.Queue()
     context.Process(target=work, args=(pids,)).start()
     print(pids.get(), flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 
@@ -53,10 +54,7 @@ def test_workers_of_a_killed_run_end(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    until_s = time.monotonic() + 120
-    while alive(worker):
-        assert time.monotonic() < until_s, "the worker outlived its parent"
-        time.sleep(0.1)
+    wait_until(lambda: not alive(worker), "the end of the worker, which outlived its parent", within_s=120)
 
 
 def alive(pid: int) -> bool:
