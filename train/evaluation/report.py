@@ -54,7 +54,7 @@ def report(
             **contradictions(rows),
         },
         "parses": dict(Counter(str(row["parse"]) for row in rows if "parse" in row).most_common(12)),
-        "slices": slices(known),
+        "slices": slices(known, labels),
     }
     if len(known) < len(rows):
         result["without_truth"] = len(rows) - len(known)
@@ -182,18 +182,21 @@ def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:
     return {"faithfulness": rounded(sum(row.get("true_statements", 0) for row in rows) / n), "statements": n}
 
 
-def slices(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+def slices(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Accuracy with its interval, and the calibration error, of each part of the samples."""
     found: dict[str, dict[str, Any]] = {}
     hit_N = hits(rows)
     for name in sorted({name for row in rows for name in row.get("slices", {})}):
         for value in sorted({str(row["slices"][name]) for row in rows if name in row.get("slices", {})}):
             mask = np.array([str(row.get("slices", {}).get(name)) == value for row in rows])
+            own = [row for row, here in zip(rows, mask, strict=True) if here]
             interval = metrics.bootstrap(hit_N[mask])
             found[f"{name}: {value}"] = {
                 "n": int(mask.sum()),
                 "accuracy": rounded(hit_N[mask].mean()),
                 "low": rounded(interval.low),
                 "high": rounded(interval.high),
+                **certainty(own, labels, "probabilities", ""),
             }
     return found
 
@@ -244,10 +247,11 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         for name, fold in result["folds"].items():
             lines.append(f"| {name} | {fold['n']:.0f} | {fold['war']} | {fold['uar']} | {fold['weighted_f1']} |")
     if result["slices"]:
-        lines += ["", "| slice | n | accuracy | 95 % |", "| --- | --- | --- | --- |"]
+        lines += ["", "| slice | n | accuracy | 95 % | calibration error |", "| --- | --- | --- | --- | --- |"]
         for name, part in result["slices"].items():
             few = " (few)" if part["n"] < FEW else ""
-            lines.append(f"| {name} | {part['n']}{few} | {part['accuracy']} | {part['low']} – {part['high']} |")
+            between = f"{part['low']} – {part['high']}"
+            lines.append(f"| {name} | {part['n']}{few} | {part['accuracy']} | {between} | {part.get('ece', '')} |")
     for title, table in result.get("tables", {}).items():
         lines += ["", f"## {title}", "", *table]
     return "\n".join(lines) + "\n"

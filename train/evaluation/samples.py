@@ -14,6 +14,7 @@ from realtime.records import SpeechSegment, VideoFrame
 from train.arrays import Int64
 from train.nano import crowd, ferplus, ravdess
 from train.nano.prepare import longest_speech
+from train.readers import sound, voices
 from train.readers.clip import Clip, DataSet
 
 PAIR_GAP_S = 30.0
@@ -77,9 +78,48 @@ def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sampl
             length = part.end_s - part.start_s
             speech = SpeechSegment(at_s, at_s + length, part.samples_N)
             at_s += length + 1.0
-            when = "first 3" if place < 3 else "4th to 10th" if place < 10 else "later"
-            slices = {"place in session": when, "sex": clip.sex, "actor": str(actor)}
+            slices = {"place in session": place_in_session(place), "sex": clip.sex, "actor": str(actor)}
             yield Sample(clip.file, EXPERT_LABELS[clip.label], str(actor), slices, speech=speech)
+
+
+def voice_samples(data: Path, split: str, limit: int | None, *, one_emotion: bool) -> Iterator[Sample]:
+    """The sentences of every corpus in the data folder, one session per speaker in a fixed random order.
+
+    With `one_emotion` a session holds what a speaker said with one emotion only. Whoever is angry from the first word
+    to the last must stay angry, though a session has nothing else to compare with.
+    """
+    for session, own in voice_sessions(data, split, one_emotion=one_emotion).items():
+        at_s = 0.0
+        for place, voice in enumerate(own[:limit]):
+            part = longest_speech(sound.read(voice.path))
+            length = part.end_s - part.start_s
+            slices = {"corpus": voice.corpus, "place in session": place_in_session(place), "sex": voice.sex or "untold"}
+            yield Sample(
+                f"{voice.corpus}/{voice.path.name}",
+                voice.emotion,
+                session,
+                slices,
+                speech=SpeechSegment(at_s, at_s + length, part.samples_N),
+            )
+            at_s += length + 1.0
+
+
+def voice_sessions(data: Path, split: str, *, one_emotion: bool) -> dict[str, list[voices.Voice]]:
+    """Session → its sentences in a random order that is the same each time."""
+    parts = voices.PARTS if split == "all" else split.split("+")
+    found: dict[str, list[voices.Voice]] = {}
+    for voice in voices.load(data):
+        if voice.part in parts:
+            session = f"{voice.speaker} {voice.emotion}" if one_emotion else voice.speaker
+            found.setdefault(session, []).append(voice)
+    return {
+        session: [found[session][index] for index in np.random.default_rng(number).permutation(len(found[session]))]
+        for number, session in enumerate(sorted(found))
+    }
+
+
+def place_in_session(place: int) -> str:
+    return "first 3" if place < 3 else "4th to 10th" if place < 10 else "later"
 
 
 def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> Iterator[Sample]:
@@ -133,6 +173,9 @@ def count(benchmark: str, data: Path, split: str, limit: int | None) -> int:
     if benchmark == "ferplus":
         n = len(wanted_faces(ferplus.load(data), split))
         return n if limit is None else min(n, limit)
+    if benchmark in VOICES:
+        own = voice_sessions(data, split, one_emotion=VOICES[benchmark]).values()
+        return sum(len(part[:limit]) for part in own)
     clips = ravdess.load(data)
     per_actor = [sum(clip.actor == actor for clip in clips) for actor in wanted_actors(clips, split)]
     rounds = 1 if benchmark == "ravdess" else PAIR_ROUNDS
@@ -156,9 +199,12 @@ def sessions(samples: Iterable[Sample], *, at_least: int) -> Iterator[list[Sampl
         yield part
 
 
+VOICES = {"voices": False, "one-emotion": True}
+"Benchmark → whether a session has one emotion only."
 SAMPLES: Mapping[str, Callable[[Path, str, int | None], Iterator[Sample]]] = {
     "ferplus": ferplus_samples,
     "ravdess": ravdess_samples,
     "agree": partial(pair_samples, agree=True),
     "conflict": partial(pair_samples, agree=False),
+    **{name: partial(voice_samples, one_emotion=one_emotion) for name, one_emotion in VOICES.items()},
 }
