@@ -99,6 +99,30 @@ def test_the_files_to_change_hold_what_is_to_be_changed() -> None:
             assert held is None or name is None or name[0] in held, f"{name[0]} is in none of {spans}"
 
 
+CHANGES = {
+    "A new voice activity detector", "A new event, or a new field", "A new label set", "Another runtime for the towers",
+    "A new training stage", "Another panel on the page",
+}  # fmt: skip
+
+
+def test_the_tree_says_where_each_change_goes() -> None:
+    """Each has a table of files and folders that are there, or that the change makes, and names its tests."""
+    sections = dict(re.findall(r"^### (.*)\n((?:(?!#).*\n)*)", text("docs/architecture.md"), re.MULTILINE))
+    assert sections.keys() >= CHANGES
+    for change in sorted(CHANGES):
+        rows = re.findall(r"^\| (`.*?) \|", sections[change], re.MULTILINE)
+        assert len(rows) >= 2, change
+        for span in (span for row in rows for span in re.findall(r"`([^`]+)`", row)):
+            there = (
+                "NAME" in span
+                or span in BARE
+                or (ROOT / span).is_file()
+                or (span[-1] == "/" and (ROOT / span).is_dir())
+            )
+            assert there, f"{change}: {span}"
+        assert re.search(r"^(?:.*\. )?Tests?: `(?:tests|web/test)/|^Tests: .*`", sections[change], re.MULTILINE), change
+
+
 def commands(page: str) -> Iterator[str]:
     """What stands in code, without the comments after it."""
     for line in re.findall(r"`([^`\n]+)`|^ {4}(.*)$", page, re.MULTILINE):

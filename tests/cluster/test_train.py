@@ -21,7 +21,6 @@ from realtime.errors import BadSettings
 from tests.cluster.nodes import ROOT, processes, wait
 from train import annotate
 from train.tuning import on_ray, tiny
-from train.tuning.run import newest_checkpoint
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -59,6 +58,13 @@ def flags(work: Path, out: Path, *, accumulate: int) -> list[str]:
         *("--cpu", "--accumulate", str(accumulate), "--steps", "6", "--save-steps", "2", "--keep", "9"),
         *("--log-steps", "1", "--merger-lr", "0"),
     ]
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    # Here, for its module imports the Trainer of transformers, and collecting tests would take seconds longer.
+    from train.tuning import run
+
+    return run.newest_checkpoint(folder)
 
 
 def curve(out: Path) -> list[float]:
