@@ -148,6 +148,7 @@ async def test_a_clip_arrives_as_frames_and_speech_and_its_sender_leaves(clip: P
     assert source.n_frames > 40
 
 
+@pytest.mark.slow
 async def test_a_sender_that_is_killed_is_noticed_within_ten_seconds(clip: Path, received: Received) -> None:
     """When a browser is closed without a goodbye, aiortc still says `connected` half a minute later."""
     async with sending(clip) as sender:

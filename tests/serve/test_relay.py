@@ -49,6 +49,7 @@ async def test_pictures_come_through_the_relay(relay: Relay, transport: str, mon
             await close_peer(peer)
 
 
+@pytest.mark.slow
 async def test_without_a_path_it_says_so_within_ten_seconds_and_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as running:
         peer = await confined(running)
