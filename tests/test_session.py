@@ -147,6 +147,15 @@ async def test_a_recording_gives_the_same_events_every_time(make: Make) -> None:
     assert runs[0] == runs[1]
 
 
+async def test_of_a_session_that_has_ended_nothing_measured_is_kept(make: Make) -> None:
+    """The server keeps it for its log, which readers may still fetch."""
+    session = make(ScriptedSource(conversation(6, (1.0, 3.0)), live=False))
+    await session.run()
+    assert session._buffer.n_frames == 7
+    left = session._buffer.window(9, 6.0)
+    assert (left.frames, left.speech) == ((), ())
+
+
 async def test_without_speech_an_analysis_begins_every_four_seconds(make: Make) -> None:
     session = make(ScriptedSource(conversation(17), live=False))
     await session.run()
@@ -242,6 +251,27 @@ async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make,
     assert of(events, "lag")[-1] | {"skipped_frames": 2} == of(events, "lag")[-1]
     assert max(event["seconds"] for event in of(events, "lag")) >= 2
     assert of(events, "lag")[-1]["seconds"] == 0
+
+
+async def test_a_chain_waits_while_the_machine_is_slow_and_then_goes_on(make: Make, settle: Settle) -> None:
+    hold = Hold()
+    model = ScriptedModel(thinker=ScriptedThinker(hold=hold))
+    words_while_slow: list[int] = []
+
+    async def release() -> None:
+        hold.set()
+        await settle()
+        words_while_slow.append(sum('"reason.delta"' in entry.line for entry in session.log._entries))
+
+    # The frame waits behind the chain's first word, and after that word the lag is still known to be large.
+    slow = [picture(0.0), ClockTick(4.0), settle, picture(5.0), *(ClockTick(5.0 + n / 4) for n in range(7)), release]
+    calm = [part for n in range(16) for part in (ClockTick(6.75 + n / 4), settle)]
+    session = make(ScriptedSource([*slow, *calm]), model)
+    await session.run()
+    events = await events_of(session)
+    assert [event["reduced"] for event in of(events, "lag")][-2:] == ["chains", "nothing"]
+    assert words_while_slow == [1]
+    assert of(events, "reason.done")[0]["window"] == 0
 
 
 async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make: Make, settle: Settle) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from realtime.pace.degradation import CALM_S, STEPS, Load
 
 
@@ -32,6 +34,15 @@ def test_hiccups_seconds_apart_do_not_add_up() -> None:
 def test_steps_down_are_a_second_apart_however_large_the_lag() -> None:
     down = steps(Load(), [9.0] * 13)
     assert [down.index(step) / 4 for step in STEPS] == [0.0, 0.5, 1.5, 2.5]
+
+
+def test_each_step_back_up_is_tried_for_a_while_before_the_next() -> None:
+    load = Load()
+    steps(load, [9.0] * 13)
+    up = steps(load, [0.0] * round(4 * 4 * CALM_S), from_s=3.25)
+    taken_s = [up.index(step) / 4 for step in STEPS[::-1]]
+    assert taken_s[0] == 0.0
+    assert all(later - sooner >= CALM_S for sooner, later in pairwise(taken_s))
 
 
 def test_an_unsteady_machine_is_not_trusted_at_once() -> None:

@@ -39,6 +39,14 @@ def test_it_is_said_when_it_changes_and_at_most_once_a_second() -> None:
     assert said(meter, 6.2, frames=1) is not None
 
 
+def test_what_is_left_out_is_said_at_once_however_small_the_lag() -> None:
+    meter = LagMeter()
+    assert said(meter, 0.0) is not None
+    less = meter.report(0.25, skipped_frames=0, skipped_windows=0, reduced="chains")
+    assert less == Lag(0, 0, 0, "chains")
+    assert meter.report(2.0, skipped_frames=0, skipped_windows=0, reduced="chains") is None
+
+
 def test_what_was_skipped_is_said_even_where_the_lag_stays_the_same() -> None:
     meter = LagMeter()
     assert said(meter, 0.0) is not None

@@ -98,6 +98,17 @@ async def test_while_those_there_are_behind_no_other_is_taken_and_then_again() -
             pass
 
 
+async def test_while_a_cluster_is_behind_with_sessions_of_others_none_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = {"behind_s": 2.0}
+    monkeypatch.setattr(LocalEngine, "stats", lambda engine: behind)
+    async with held() as all_of_them:
+        with pytest.raises(ServerBusy, match=r"2\.0 s behind"), all_of_them.place():
+            pass
+        behind["behind_s"] = 0.1
+        with all_of_them.place():
+            pass
+
+
 async def test_while_a_session_there_is_overloaded_no_other_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     async with held() as all_of_them:
         all_of_them.start(call())
