@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from realtime.evidence.faces import FaceFinder, mesh_of_face
 from realtime.evidence.tracks import TRACK_GAP_S, Tracks
@@ -36,7 +36,7 @@ def test_box_lies_around_the_portraits_face(portrait: UInt8) -> None:
 
 def test_five_faces_keep_their_five_tracks(portrait_face: UInt8) -> None:
     row = np.concatenate([portrait_face] * 5, axis=1)
-    frame = cv2.copyMakeBorder(row, 120, 120, 40, 40, cv2.BORDER_CONSTANT, value=(90, 90, 90))
+    frame = np.pad(row, ((120, 120), (40, 40), (0, 0)), constant_values=90)
     finder = FaceFinder()
     first: dict[int, float] = {}
     for step in range(4):
@@ -50,7 +50,7 @@ def test_five_faces_keep_their_five_tracks(portrait_face: UInt8) -> None:
 
 def test_far_face_is_found_and_meshed(portrait: UInt8) -> None:
     frame = np.full((720, 1280, 3), 120, np.uint8)
-    frame[300:556, 600:856] = cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA)
+    frame[300:556, 600:856] = Image.fromarray(portrait).resize((256, 256), Image.Resampling.BOX)
     (face,) = FaceFinder().find(frame, 0.0)
     assert face.box[3] * 720 < 100
     assert face.mesh_N3 is not None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from realtime.evidence.faces import FAR_EVERY_S, FaceFinder
 from realtime.records import UInt8
@@ -18,8 +18,8 @@ FAR_AT = ((640, 60), (820, 240), (1000, 60), (1000, 420))
 def scene() -> UInt8:
     """A 720p frame without a face: a wall with a window, a shelf and some noise."""
     frame = np.full((720, 1280, 3), (150, 140, 125), np.uint8)
-    cv2.rectangle(frame, (700, 40), (930, 300), (200, 215, 230), -1)
-    cv2.rectangle(frame, (560, 480), (1240, 500), (90, 60, 40), -1)
+    frame[40:301, 700:931] = (200, 215, 230)
+    frame[480:501, 560:1241] = (90, 60, 40)
     noise = np.random.default_rng(0).normal(0, 3, frame.shape)
     return np.clip(frame + noise, 0, 255).astype(np.uint8)
 
@@ -27,8 +27,8 @@ def scene() -> UInt8:
 def place(frame: UInt8, portrait: UInt8, *, face_px: int, at: tuple[int, int]) -> UInt8:
     """The frame with the portrait's head and shoulders in it, the face `face_px` high."""
     scale = face_px / HEAD_PX
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    person = cv2.resize(portrait[:260, 100:350], None, fx=scale, fy=scale, interpolation=how)
+    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    person = np.asarray(Image.fromarray(portrait[:260, 100:350]).resize((round(250 * scale), round(260 * scale)), how))
     x, y = at
     shown = person[: 720 - y, : 1280 - x]
     placed = frame.copy()
@@ -74,6 +74,6 @@ def test_no_face_appears_in_textures_beside_a_near_person(portrait: UInt8, name:
     texture = np.asarray(getattr(data, name)())
     if texture.ndim == 2:
         texture = np.stack([texture] * 3, axis=-1)
-    frame = np.asarray(cv2.resize(texture[..., :3], (1280, 720)), np.uint8)
+    frame = np.asarray(Image.fromarray(texture[..., :3]).resize((1280, 720), Image.Resampling.BILINEAR))
     assert FaceFinder().find(frame, 0.0) == ()
     assert len(FaceFinder().find(place(frame, portrait, face_px=NEAR_PX, at=NEAR_AT), 0.0)) == 1
