@@ -34,15 +34,20 @@ def foreign() -> str:
     origin = Path(spec.origin) if spec is not None and spec.origin else None
     if origin is not None and OURS in origin.read_text(encoding="utf-8", errors="replace"):
         return ""
+    if origin is None:
+        # Seen after `pip uninstall realtime`, which takes the file that both had.
+        return (
+            "realtime: files of EmoThinker are missing; another package may have taken them along.\n"
+            "          pip install --force-reinstall --no-deps emothinker"
+        )
     others = sorted({name for name in packages_distributions().get("realtime", []) if name != "emothinker"})
-    where = origin or "nowhere"
     if others:
         return (
-            f"realtime: {where} is of the package {', '.join(others)}, not EmoThinker's.\n"
+            f"realtime: {origin} is of the package {', '.join(others)}, not EmoThinker's.\n"
             f"          pip uninstall {' '.join(others)} && pip install --force-reinstall --no-deps emothinker"
         )
     return (
-        f"realtime: Python finds another `realtime` ({where}) before EmoThinker's.\n"
+        f"realtime: Python finds another `realtime` ({origin}) before EmoThinker's.\n"
         "          Rename it, start from another folder, or take it out of PYTHONPATH."
     )
 

@@ -91,3 +91,12 @@ def test_another_package_named_realtime_is_said_before_it_is_imported(
     said = capsys.readouterr().err
     assert told in said
     assert str(other) in said
+
+
+def test_files_that_another_package_took_along_are_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`pip uninstall realtime` of Supabase's package removed our `realtime/__init__.py`, which it had overwritten."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: ModuleSpec(name, None, is_package=True))
+    assert emothinker_start.main() == 1
+    assert "pip install --force-reinstall --no-deps emothinker" in capsys.readouterr().err
