@@ -23,6 +23,7 @@ export default defineConfig({
   // Relative, so that the page also works under a path of a proxy.
   base: "./",
   build: {
+    rolldownOptions: { input: ["index.html", "watch.html", "overlay.html"] },
     outDir: "../realtime/web_dist",
     emptyOutDir: true,
     target: "es2022",

@@ -12,6 +12,8 @@ from realtime.errors import NotReady, UnknownSession
 from realtime.serve.guard import refuse
 
 WEB = Path(__file__).parents[1] / "web_dist"
+VIEWERS = frozenset({"watch", "overlay"})
+"Pages that show a session which somebody else sends. They stand beside the page, so its relative files are theirs."
 
 
 class Page(StaticFiles):
@@ -24,7 +26,9 @@ class Page(StaticFiles):
             await super().__call__(scope, receive, send)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path == "." and not (WEB / "index.html").is_file():
+        if path in VIEWERS:
+            path = f"{path}.html"
+        if (path == "." or path.removesuffix(".html") in VIEWERS) and not (WEB / "index.html").is_file():
             raise NotReady("The page is not built.", "Build it once: make serve")
         answer = await super().get_response(path, scope)
         answer.headers["Cache-Control"] = (

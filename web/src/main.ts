@@ -4,9 +4,9 @@ import "./style/page.css";
 
 import { reduce, type Action } from "./state/actions";
 import { Capture, type Heard } from "./media/capture";
-import { loadConfig } from "./wire/config";
 import { makePage } from "./draw";
-import { EventFollower, GIVE_UP_S, waitS } from "./wire/socket";
+import { EventFollower, loadConfig, WhipFailure, WhipSession } from "../client/index";
+import { GIVE_UP_S, waitS } from "./wire/socket";
 import { save } from "./files/export";
 import { Happenings } from "./state/happenings";
 import { MediaFailure } from "./media/devices";
@@ -15,7 +15,6 @@ import { Player } from "./media/player";
 import { rememberConsent, rememberLanguage } from "./state/remember";
 import { baseOf, continued, type Base } from "./state/resume";
 import { NotSaved, openSaved } from "./files/saved";
-import { WhipFailure, WhipSession } from "./wire/whip";
 import { keptOf } from "./state/shown";
 import { FIRST_VIEW, type Failure, type Kept, type Recording } from "./state/view";
 
@@ -73,6 +72,8 @@ function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof make
       deleteAll: () => void deleteAll(),
       switchDevice: (kind, id) => void capture?.choose(kind, id),
       ask: (query, labels) => void ask(query, labels),
+      share: () => void share(),
+      unshare: () => void unshare(),
       save: (format) => save(view.session, format),
       print: () => window.print(),
       openSaved: (file) => void open(file),
@@ -210,6 +211,25 @@ async function ask(query: string | null, labels: readonly string[] | null): Prom
     const said = failure.kind === "problem" ? { detail: failure.detail, hint: failure.hint } : { detail: "", hint: "" };
     if (running === asked) send({ do: "ask", asking: { state: "refused", ...said } });
   }
+}
+
+/** Have the server make an address by which programs follow this session. */
+async function share(): Promise<void> {
+  const shared = running;
+  if (shared === null) return;
+  send({ do: "share", sharing: { state: "making" } });
+  const lasting = await shared.whip.lastingTicket();
+  if (running !== shared) return;
+  send({ do: "share", sharing: lasting === null ? { state: "failed" } : { state: "on", address: `${shared.whip.path}#${lasting.ticket}`, id: lasting.id } });
+}
+
+async function unshare(): Promise<void> {
+  const shared = running;
+  const { sharing } = view;
+  if (shared === null || sharing.state !== "on") return;
+  const gone = await shared.whip.revoke(sharing.id);
+  // Where the server gives no answer, the page goes on offering it.
+  if (gone && running === shared) send({ do: "share", sharing: { state: "revoked" } });
 }
 
 /** The server's word that it is over. */

@@ -23,6 +23,9 @@ export interface Hands {
   readonly switchDevice: (kind: "camera" | "microphone", id: string) => void;
   /** Another question for the next windows; null stands for the model's own. */
   readonly ask: (query: string | null, labels: readonly string[] | null) => void;
+  /** Let programs follow this session, by an address of its own; and take that back. */
+  readonly share: () => void;
+  readonly unshare: () => void;
   /** Write what was said to a file of the person's own. */
   readonly save: (format: Format) => void;
   readonly print: () => void;

@@ -6,6 +6,7 @@ import { makeChain } from "./chain";
 import { makeConflict } from "./conflict";
 import { el, setText, show } from "./dom";
 import { reason } from "./format";
+import { makeFollow } from "./follow";
 import { makeHistory } from "./history";
 import { makeLatency } from "./latency";
 import { makePlayback } from "./playback";
@@ -23,7 +24,8 @@ export const makeLive: MakePart = (hands, words) => {
   const [conflict, ask] = [makeConflict(hands, words), makeAsk(hands, words)];
   const [verdict, chain] = [makeVerdict(hands, words), makeChain(hands, words)];
   const [timeline, history, latency] = [makeTimeline(hands, words), makeHistory(hands, words), makeLatency(hands, words)];
-  const reading = [verdict, chain, conflict, ask, history, latency];
+  const follow = makeFollow(hands, words);
+  const reading = [verdict, chain, conflict, ask, follow, history, latency];
   const report = makeReport(hands, words);
   const title = el("h1");
   const text = el("p");
@@ -39,7 +41,7 @@ export const makeLive: MakePart = (hands, words) => {
     "main",
     { class: "live", id: "live", attrs: { tabindex: "-1" } },
     heading,
-    el("div", { class: "left" }, ended, watch, ask.root, conflict.root),
+    el("div", { class: "left" }, ended, watch, ask.root, follow.root, conflict.root),
     el("div", { class: "right" }, verdict.root, chain.root),
     timeline.root,
     el("div", { class: "below" }, history.root, latency.root),

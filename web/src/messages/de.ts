@@ -288,6 +288,26 @@ export const de: Messages = {
     caution: "Das Modell hat an seiner eigenen Frage gelernt. Eine andere ändert vielleicht wenig oder führt es in die Irre.",
   },
 
+  follow: {
+    heading: "Mit einem Programm folgen",
+    lead: "Macht eine Adresse, mit der ein Programm, ein zweiter Bildschirm oder OBS diese Sitzung mitliest, solange sie läuft. Wer sie hat, kann lesen und sonst nichts.",
+    make: "Adresse machen",
+    making: "Wird gemacht …",
+    failed: "Der Server antwortet nicht; bitte noch einmal.",
+    revoked: "Zurückgenommen. Mit dieser Adresse liest niemand mehr mit.",
+    addresses: { program: "Für ein Programm", watch: "Zweiter Bildschirm", overlay: "Einblendung für OBS" },
+    copy: (what) => `Kopieren: ${what}`,
+    copyShort: "Kopieren",
+    copied: "Kopiert.",
+    revoke: "Zurücknehmen",
+    enter: "Adresse einer Sitzung",
+    placeholder: "https://…/sessions/ID#SCHLÜSSEL",
+    open: "Folgen",
+    wrong: "Das ist keine Adresse einer Sitzung. Sie sieht so aus: https://…/sessions/ID#SCHLÜSSEL.",
+    gone: "Diese Adresse öffnet nichts: Sie wurde zurückgenommen, oder die Sitzung ist zu Ende.",
+    connecting: "Verbindung wird aufgebaut …",
+  },
+
   timeline: {
     heading: "Im Verlauf",
     label: "Zeitverlauf. Die Pfeiltasten links und rechts lesen den Moment davor oder danach, Plus und Minus zoomen, Escape führt zurück zu live.",

@@ -303,6 +303,26 @@ export const en = {
     caution: "The model was trained on its own question. Another one may change little, or mislead it.",
   },
 
+  follow: {
+    heading: "Follow from a program",
+    lead: "Makes an address with which a program, a second screen or OBS reads this session while it runs. Whoever has it can read, and do nothing else.",
+    make: "Make an address",
+    making: "Making one …",
+    failed: "The server does not answer; try again.",
+    revoked: "Revoked. Nobody reads by that address any more.",
+    addresses: { program: "For a program", watch: "Second screen", overlay: "Overlay for OBS" },
+    copy: (what: string) => `Copy: ${what}`,
+    copyShort: "Copy",
+    copied: "Copied.",
+    revoke: "Revoke",
+    enter: "Address of a session",
+    placeholder: "https://…/sessions/ID#KEY",
+    open: "Follow",
+    wrong: "This is no address of a session. It looks like https://…/sessions/ID#KEY.",
+    gone: "This address opens nothing: it was revoked, or the session has ended.",
+    connecting: "Connecting …",
+  },
+
   timeline: {
     heading: "Over time",
     label: "Timeline. Left and right arrows read the moment before or after, plus and minus zoom, Escape goes back to live.",

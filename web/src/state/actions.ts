@@ -6,7 +6,7 @@ import type { Rejected } from "../wire/read";
 import { assertNever, reduceEvent } from "./reducer";
 import { interrupted } from "./resume";
 import { shownAnalysis } from "./shown";
-import { AT_START, NO_SESSION, type Asking, type Choice, type Devices, type Evidence, type Failure, type Happening, type Keeping, type Kept, type Link, type Playback, type Recording, type Session, type View } from "./view";
+import { AT_START, NO_SESSION, type Asking, type Choice, type Devices, type Evidence, type Failure, type Happening, type Keeping, type Kept, type Link, type Playback, type Recording, type Session, type Sharing, type View } from "./view";
 
 export type Action =
   | { readonly do: "choose"; readonly choice: Choice }
@@ -27,6 +27,7 @@ export type Action =
   | { readonly do: "unplug"; readonly kind: "camera" | "microphone"; readonly gone: boolean }
   | { readonly do: "tell"; readonly happening: Happening }
   | { readonly do: "ask"; readonly asking: Asking }
+  | { readonly do: "share"; readonly sharing: Sharing }
   | { readonly do: "open"; readonly file: string; readonly session: Session }
   | { readonly do: "play"; readonly playing: boolean }
   | { readonly do: "seek"; readonly atS: number }
@@ -73,9 +74,11 @@ export function reduce(view: View, action: Action): View {
         lit: null,
         happened: [],
         asking: { state: "idle" },
+        sharing: { state: "off" },
       };
     case "interrupt":
-      return { ...view, session: interrupted(view.session) };
+      // What was handed out opened the session that is lost.
+      return { ...view, session: interrupted(view.session), sharing: { state: "off" } };
     case "media":
       return view.phase.name === "live" ? { ...view, phase: { name: "live", mediaUp: action.up } } : view;
     case "link":
@@ -103,6 +106,8 @@ export function reduce(view: View, action: Action): View {
     }
     case "ask":
       return { ...view, asking: action.asking };
+    case "share":
+      return { ...view, sharing: action.sharing };
     case "open":
       return {
         ...view,

@@ -193,6 +193,16 @@ export type Asking =
   | { readonly state: "accepted"; readonly query: string | null; readonly labels: readonly string[] }
   | { readonly state: "refused"; readonly detail: string; readonly hint: string };
 
+/** What became of the wish to follow this session from a program. */
+export type Sharing =
+  | { readonly state: "off" }
+  | { readonly state: "making" }
+  /** `address` is the session's, with a lasting ticket after its #. */
+  | { readonly state: "on"; readonly address: string; readonly id: string }
+  | { readonly state: "revoked" }
+  /** The server gave no answer. */
+  | { readonly state: "failed" };
+
 /** Where a saved session is being looked at. */
 export interface Playback {
   readonly atS: number;
@@ -237,6 +247,7 @@ export interface View {
   /** What the statement under the pointer or the focus rests on. */
   readonly lit: Evidence | null;
   readonly asking: Asking;
+  readonly sharing: Sharing;
   readonly playback: Playback;
   /** What was unplugged and has not come back. */
   readonly unplugged: readonly ("camera" | "microphone")[];
@@ -282,6 +293,7 @@ export const FIRST_VIEW: View = {
   held: null,
   lit: null,
   asking: { state: "idle" },
+  sharing: { state: "off" },
   playback: AT_START,
   unplugged: [],
   happened: [],

@@ -11,9 +11,9 @@ export interface Config {
 }
 
 /** Relay credentials come only with the token, and hold for an hour: ask again when they are needed. */
-export async function loadConfig(token = ""): Promise<Config> {
+export async function loadConfig(token = "", server?: string): Promise<Config> {
   try {
-    const answer = await fetch("api/config", { headers: bearer(token) });
+    const answer = await fetch(new URL("api/config", server ?? document.baseURI), { headers: bearer(token) });
     const body: unknown = answer.ok ? await answer.json() : {};
     return readConfig(body);
   } catch {

@@ -19,7 +19,7 @@ export function waitS(n: number, random: number): number {
 }
 
 export interface FollowOptions {
-  /** `/sessions/{id}` */
+  /** Address of the session: `https://…/sessions/{id}` */
   readonly path: string;
   readonly onEvent: (event: WireEvent | Rejected) => void;
   readonly onLink: (link: Link) => void;
@@ -28,27 +28,37 @@ export interface FollowOptions {
   /** A ticket for one socket; `false` when the server no longer knows the session, `null` when it does not answer. */
   readonly ticket: () => Promise<string | false | null>;
   readonly nowS: () => number;
+  /** Only events after this number. */
+  readonly after?: number;
 }
+
+/** A program may run where there is no page, as in Node. */
+const IN_PAGE = typeof document !== "undefined";
 
 export class EventFollower {
   private socket: WebSocket | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private seq = 0;
+  private seq: number;
   private nTries = 0;
   private downSinceS: number | null = null;
   private over = false;
 
   constructor(private readonly options: FollowOptions) {
+    this.seq = options.after ?? 0;
     void this.connect();
-    addEventListener("online", this.retryNow);
-    document.addEventListener("visibilitychange", this.retryNow);
+    if (IN_PAGE) {
+      addEventListener("online", this.retryNow);
+      document.addEventListener("visibilitychange", this.retryNow);
+    }
   }
 
   close(): void {
     this.over = true;
     clearTimeout(this.timer);
-    removeEventListener("online", this.retryNow);
-    document.removeEventListener("visibilitychange", this.retryNow);
+    if (IN_PAGE) {
+      removeEventListener("online", this.retryNow);
+      document.removeEventListener("visibilitychange", this.retryNow);
+    }
     this.socket?.close();
   }
 
@@ -57,7 +67,7 @@ export class EventFollower {
     if (this.over) return;
     if (ticket === false) return this.gone("closed");
     if (ticket === null) return this.retry(false);
-    const address = new URL(`${this.options.path}/events?ticket=${ticket}&after=${this.seq}`, window.location.href);
+    const address = new URL(`${this.options.path}/events?ticket=${ticket}&after=${this.seq}`);
     address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(address);
     this.socket = socket;

@@ -2,13 +2,13 @@
 
 import * as v from "valibot";
 import { bearer } from "./config";
+import { revokeTicket, takeLastingTicket, takeTicket, type LastingTicket } from "./tickets";
 import type { Failure, Kept } from "../state/view";
 
 /** Gathering is given up after this; loopback and host candidates are there long before. */
 const GATHER_MS = 1_500;
 const DEFAULT_RETRY_S = 10;
 
-const TICKET = v.object({ ticket: v.string() });
 const ASKED = v.object({ query: v.nullable(v.string()), labels: v.array(v.string()) });
 /** RFC 9457, as far as the page reads it. A proxy may have answered instead, with something else. */
 const PROBLEM = v.fallback(
@@ -24,6 +24,10 @@ export class WhipFailure extends Error {
 
 export interface WhipOptions {
   readonly token: string;
+  /** Address of the server; left out: the one that this page came from. */
+  readonly server?: string;
+  /** What the session is called beside its id. */
+  readonly name?: string;
   readonly iceServers: readonly RTCIceServer[];
   /** What the person lets the server keep. */
   readonly record: Kept | null;
@@ -34,11 +38,12 @@ export interface WhipOptions {
 
 export class WhipSession {
   private constructor(
-    /** Path of the session, as the server named it: `/sessions/{id}`. */
+    /** Address of the session, as the server named it. */
     readonly path: string,
     private readonly peer: RTCPeerConnection,
     /** Carries the secret of the session, which only its owner has. */
     private readonly headers: Readonly<Record<string, string>>,
+    private readonly secret: string,
     private readonly nowS: () => number,
   ) {}
 
@@ -51,13 +56,18 @@ export class WhipSession {
       await gathered(peer);
       const answer = await post(peer.localDescription?.sdp ?? "", options);
       await peer.setRemoteDescription({ type: "answer", sdp: answer.sdp });
-      const session = new WhipSession(answer.path, peer, bearer(answer.secret), options.nowS);
+      const session = new WhipSession(answer.path, peer, bearer(answer.secret), answer.secret, options.nowS);
       session.watch(options.onMedia);
       return session;
     } catch (error) {
       peer.close();
       throw error;
     }
+  }
+
+  /** The session's address with its secret, for whoever opened it alone. */
+  get address(): string {
+    return `${this.path}#${this.secret}`;
   }
 
   private watch(onMedia: WhipOptions["onMedia"]): void {
@@ -75,14 +85,18 @@ export class WhipSession {
   }
 
   /** A ticket for one event socket; `false` when the server no longer knows the session, `null` when it gives no answer. */
-  async ticket(): Promise<string | false | null> {
-    try {
-      const answer = await fetch(`${this.path}/tickets`, { method: "POST", headers: this.headers });
-      if (answer.ok) return v.parse(TICKET, await answer.json()).ticket;
-      return answer.status < 500 && answer.status !== 429 ? false : null;
-    } catch {
-      return null;
-    }
+  ticket(): Promise<string | false | null> {
+    return takeTicket(this.path, this.secret);
+  }
+
+  /** A ticket with which a program may follow the session until it is revoked; `null` when the server gives none. */
+  lastingTicket(): Promise<LastingTicket | null> {
+    return takeLastingTicket(this.path, this.secret);
+  }
+
+  /** Take a lasting ticket back; whether it is gone. */
+  revoke(id: string): Promise<boolean> {
+    return revokeTicket(this.path, this.secret, id);
   }
 
   /** Ask something else of the next windows. Returns what the server asks from now on. Raises WhipFailure with its reason. */
@@ -148,24 +162,25 @@ interface Opened {
   readonly secret: string;
 }
 
-async function post(sdp: string, { token, record, nowS }: WhipOptions): Promise<Opened> {
+async function post(sdp: string, { token, record, name, server, nowS }: WhipOptions): Promise<Opened> {
+  const base = new URL("./", server ?? document.baseURI);
+  const whip = new URL("whip", base);
+  if (record !== null) whip.searchParams.set("record", record);
+  if (name !== undefined) whip.searchParams.set("name", name);
   let answer: Response;
   try {
-    const path = record === null ? "whip" : `whip?record=${record}`;
-    answer = await fetch(path, { method: "POST", headers: { ...bearer(token), "Content-Type": "application/sdp" }, body: sdp });
+    answer = await fetch(whip, { method: "POST", headers: { ...bearer(token), "Content-Type": "application/sdp" }, body: sdp });
   } catch {
     throw new WhipFailure({ kind: "server-gone" });
   }
   if (answer.status !== 201) throw new WhipFailure(await refusal(answer, nowS));
-  const location = new URL(answer.headers.get("Location") ?? "", window.location.href);
-  if (location.origin !== window.location.origin) {
+  const location = new URL(answer.headers.get("Location") ?? "", whip);
+  if (location.origin !== base.origin) {
     throw new WhipFailure({ kind: "problem", detail: `The server named a session elsewhere (${location.origin}).`, hint: "" });
   }
-  // Under a path of a proxy, the server names its own path and knows nothing of the proxy's.
-  const path = location.pathname.startsWith("/sessions/")
-    ? new URL(`.${location.pathname}`, window.location.href).pathname
-    : location.pathname;
-  return { sdp: await answer.text(), path, secret: answer.headers.get("Session-Secret") ?? "" };
+  // Under a path of a proxy, a server that was not told of it names its own path.
+  const session = location.pathname.startsWith("/sessions/") ? new URL(`.${location.pathname}`, base) : location;
+  return { sdp: await answer.text(), path: session.href, secret: answer.headers.get("Session-Secret") ?? "" };
 }
 
 /** The server's own words (problem+json, RFC 9457) wherever it gave some. */

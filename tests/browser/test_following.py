@@ -1,0 +1,207 @@
+"""Following from a program: the box on the page, the viewer and the overlay, and the JavaScript client in Node."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Error, expect
+
+from tests.browser.chromium import ROOT, SCRIPTED, Visit, serving
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+Visits = Callable[..., Visit]
+
+
+def shared(person: Visit) -> dict[str, str]:
+    """Open the box, make an address, and return the three that it offers."""
+    page = person.page
+    page.locator("#follow summary").click()
+    page.locator("#share").click()
+    expect(page.locator("#follow-program")).to_have_value(re.compile(r"^http://localhost:\d+/sessions/\w+#[\w-]+$"))
+    return {kind: page.locator(f"#follow-{kind}").input_value() for kind in ("program", "watch", "overlay")}
+
+
+def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
+    visit: Visits, scripted: str, client: Path
+) -> None:
+    person = visit(
+        scripted,
+        viewport={"width": 1280, "height": 860},
+        permissions=["camera", "microphone", "clipboard-read", "clipboard-write"],
+    )
+    person.go_live()
+    addresses = shared(person)
+    _, secret = person.session
+    assert all(secret not in address for address in addresses.values())
+    person.page.get_by_role("button", name="Copy: For a program").click()
+    expect(person.page.locator("#follow-status")).to_have_text("Copied.")
+    assert person.page.evaluate("navigator.clipboard.readText()") == addresses["program"]
+
+    viewer, overlay = visit(addresses["watch"]), visit(addresses["overlay"])
+    viewer.open()
+    overlay.open()
+    expect(viewer.page.locator(".face")).to_be_visible()
+    expect(viewer.section("face")).to_be_visible()
+    expect(viewer.page.locator("#label")).not_to_be_empty()
+    expect(viewer.page.locator("#ask")).to_be_hidden()
+    assert viewer.page.evaluate("document.querySelector('video').srcObject") is None
+    expect(overlay.page.locator("#label")).not_to_be_empty()
+    assert overlay.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
+    assert float(overlay.page.evaluate("parseFloat(getComputedStyle(document.querySelector('#label')).fontSize)")) > 80
+
+    for each in (viewer, overlay):
+        each.page.evaluate(AXE.read_text())
+        found = each.page.evaluate("axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] })")
+        # White letters with a dark edge: axe sees the letters alone, on nothing.
+        wrong = [rule["id"] for rule in found["violations"] if (each, rule["id"]) != (overlay, "color-contrast")]
+        assert wrong == []
+
+    events = in_node(client, addresses["program"], n_events=40)
+    assert [event["seq"] for event in events] == list(range(1, 41))
+    assert events[0]["type"] == "session.opened"
+
+    with example(client, addresses["program"]) as line:
+        assert re.fullmatch(r" *[\d.]+ s  (fast |chain)  \w+", line)
+
+    person.page.locator("#unshare").click()
+    expect(person.page.locator("#follow-status")).to_contain_text("Revoked")
+    expect(viewer.page.locator("#link")).to_have_attribute("data-state", "over")
+    refused = in_node(client, addresses["program"], n_events=1)
+    assert refused == [{"why": "closed"}]
+    expect(person.page.locator("#link")).to_have_attribute("data-state", "open")
+    for each in (person, viewer, overlay):
+        assert each.strangers == []
+    assert person.complaints == []
+
+
+@pytest.mark.parametrize("name", ["watch", "overlay"])
+def test_without_an_address_the_viewers_ask_for_one_by_keyboard(visit: Visits, scripted: str, name: str) -> None:
+    viewer = visit(f"{scripted}/{name}")
+    viewer.open()
+    page = viewer.page
+    expect(page.locator("#session-address")).to_be_focused()
+    page.keyboard.type("https://elsewhere.example/sessions/1#key")
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer-status")).to_contain_text("no address of a session")
+    page.locator("#session-address").fill(f"{scripted}/sessions/none#wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("#viewer-status")).to_contain_text("opens nothing")
+    assert viewer.strangers == []
+
+
+@pytest.fixture(scope="module")
+def client() -> Path:
+    """The built npm package's one file."""
+    if shutil.which("npm") is None:
+        pytest.skip("There is no npm here; the client is tested where there is one.")
+    subprocess.run(["npm", "run", "--silent", "build:client"], cwd=ROOT / "web", check=True, timeout=300)
+    return ROOT / "web" / "client" / "dist" / "index.js"
+
+
+@contextmanager
+def another_site(client: Path) -> Iterator[str]:
+    """A site of somebody else, whose page has the client; its address."""
+
+    class Files(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            script = self.path == "/client.js"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/javascript" if script else "text/html")
+            self.end_headers()
+            self.wfile.write(client.read_bytes() if script else b"<!doctype html><title>a study</title>")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as site:
+        serving_it = threading.Thread(target=site.serve_forever)
+        serving_it.start()
+        try:
+            yield f"http://localhost:{site.server_port}"
+        finally:
+            site.shutdown()
+            serving_it.join()
+
+
+OPEN_CAMERA = """async (server) => {
+  const { openCamera } = await import("/client.js");
+  const session = await openCamera({ server, name: "study-7" });
+  const types = new Set();
+  for await (const event of session.events()) {
+    types.add(event.type);
+    if (types.has("frame") && types.has("label")) break;
+  }
+  const shared = await session.share();
+  const revoked = await shared.revoke();
+  await session.end();
+  return { types: [...types], shared: shared.address, revoked };
+}"""
+
+
+def test_a_listed_site_opens_a_camera_with_the_client_and_another_one_gets_nothing(
+    visit: Visits, client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with another_site(client) as listed, another_site(client) as foreign:
+        monkeypatch.setenv("EMOTHINKER_SERVER__ALLOW_ORIGINS", listed)
+        with serving(SCRIPTED) as (server, _):
+            study = visit(listed)
+            study.open()
+            got = study.page.evaluate(OPEN_CAMERA, f"{server}/")
+            assert {"session.opened", "frame", "label"} <= set(got["types"])
+            assert got["shared"].startswith(f"{server}/sessions/")
+            assert got["revoked"] is True
+            stranger = visit(foreign)
+            stranger.open()
+            with pytest.raises(Error, match="server-gone"):
+                stranger.page.evaluate(OPEN_CAMERA, f"{server}/")
+
+
+@contextmanager
+def example(client: Path, address: str) -> Iterator[str]:
+    """The first line that `examples/follow.mjs` prints."""
+    assert client.is_file()
+    command = [*node(), str(ROOT / "examples" / "follow.mjs"), address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            yield running.stdout.readline().rstrip()
+        finally:
+            running.terminate()
+
+
+def in_node(client: Path, address: str, *, n_events: int) -> list[dict[str, Any]]:
+    """The first events that the built client gives a program in Node, or why it gave none."""
+    program = f"""
+      import {{ follow }} from {json.dumps(client.as_uri())};
+      let n = 0;
+      try {{
+        for await (const event of follow({json.dumps(address)})) {{
+          console.log(JSON.stringify(event));
+          if (++n === {n_events}) break;
+        }}
+      }} catch (error) {{
+        console.log(JSON.stringify({{ why: error.why }}));
+      }}
+    """
+    command = [*node(), "--input-type=module", "--eval", program]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def node() -> list[str]:
+    """Node, with its WebSocket where that has to be asked for."""
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    old = int(version.removeprefix("v").partition(".")[0]) < 22
+    return ["node", "--no-warnings", *(["--experimental-websocket"] if old else [])]

@@ -1,0 +1,42 @@
+/** The overlay for OBS and other mixers: the answer in large type on nothing. Add it as a browser source, with its address as it was copied. */
+
+import "./style/tokens.css";
+import "./style/overlay.css";
+
+import { el, setAttr, setText, show } from "./draw/dom";
+import { certainty, labelName, percent } from "./draw/format";
+import { LANGUAGES, preferredLanguage } from "./messages";
+import { bestLabel, concluded, followed } from "./state/shown";
+import { startViewer } from "./viewer";
+
+/** What was said about an older moment says nothing about now. */
+const STALE_S = 30;
+
+const root = document.getElementById("page") ?? document.body;
+const language = preferredLanguage();
+const words = LANGUAGES[language];
+document.documentElement.lang = language;
+document.title = words.title;
+
+startViewer(root, words, () => {
+  const label = el("p", { class: "overlay-label", id: "label" });
+  const detail = el("p", { class: "overlay-detail" });
+  const said = el("main", { class: "overlay", attrs: { role: "status", "aria-live": "polite" } }, label, detail);
+  root.replaceChildren(said);
+  return (view) => {
+    const analysis = followed(view.session);
+    const endS = analysis?.span?.end ?? -Infinity;
+    const fresh = analysis !== null && bestLabel(analysis) !== null && view.phase.name === "live" && view.session.mediaS - endS < STALE_S;
+    show(said, fresh);
+    if (!fresh) {
+      setText(label, "");
+      setText(detail, "");
+      return;
+    }
+    const verdict = concluded(analysis);
+    const unsure = verdict.label === "unsure";
+    setAttr(said, "data-label", verdict.label);
+    setText(label, unsure ? words.verdict.unsure : labelName(words, verdict.label));
+    setText(detail, unsure ? "" : `${words.verdict.certainty[certainty(verdict.confidence)]}, ${percent(verdict.confidence)}`);
+  };
+});

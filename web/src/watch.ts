@@ -1,0 +1,67 @@
+/** The viewer page: a session that somebody else sends, drawn by the page's own panels. It opens no camera and asks for none. */
+
+import "./style/page.css";
+import "./style/viewer.css";
+
+import { el, setAttr, setText } from "./draw/dom";
+import type { Hands } from "./draw/hands";
+import { makeLive } from "./draw/live";
+import { save } from "./files/export";
+import { LANGUAGES, preferredLanguage } from "./messages";
+import { NO_SESSION, type Session } from "./state/view";
+import { startViewer } from "./viewer";
+
+const root = document.getElementById("page") ?? document.body;
+const language = preferredLanguage();
+const words = LANGUAGES[language];
+document.documentElement.lang = language;
+document.title = words.title;
+
+startViewer(root, words, (send) => {
+  let session: Session = NO_SESSION;
+  const nothing = (): void => undefined;
+  const hands: Hands = {
+    send,
+    prepare: nothing,
+    start: nothing,
+    stop: nothing,
+    withdraw: nothing,
+    deleteKept: nothing,
+    switchDevice: nothing,
+    ask: nothing,
+    share: nothing,
+    unshare: nothing,
+    openSaved: nothing,
+    openVideo: nothing,
+    setLanguage: nothing,
+    cancel: () => {
+      window.location.hash = "";
+    },
+    deleteAll: () => {
+      window.location.hash = "";
+    },
+    save: (format) => save(session, format),
+    print: () => window.print(),
+    stream: () => null,
+    clip: () => null,
+    level: () => 0,
+    given: new AbortController().signal,
+  };
+  const live = makeLive(hands, words);
+  const link = el("p", { class: "link", id: "link", attrs: { role: "status" } });
+  const skip = el("a", { class: "skip", attrs: { href: "#chain" } }, words.skip);
+  skip.addEventListener("click", (event) => {
+    // The address names the session, so it stays.
+    event.preventDefault();
+    document.getElementById("chain")?.focus();
+  });
+  root.replaceChildren(skip, el("header", { class: "top" }, el("p", { class: "mark" }, words.title), link), live.root);
+  root.classList.add("viewer");
+  return (view, now) => {
+    session = view.session;
+    const { link: state } = view;
+    setText(link, view.phase.name === "ended" ? words.link.over : state.state === "retrying" ? words.link.retrying(0) : words.link[state.state]);
+    setAttr(link, "data-state", state.state);
+    live.draw(view, now);
+  };
+});
