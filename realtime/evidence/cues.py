@@ -158,8 +158,6 @@ _MEASURES: dict[str, Callable[[_Frontal], Float32]] = {
 
 CUES: tuple[str, ...] = tuple(_MEASURES)
 "Cue names in the order of `raw_cues`."
-ACTION_UNITS: dict[str, int] = dict(zip(CUES, (1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 20, 24, 26, 43), strict=True))
-"The FACS action unit that each cue approximates. A mesh does not show muscles."
 
 
 def raw_cues(mesh_N3: Float32, width: int, height: int) -> Float32:

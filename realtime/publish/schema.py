@@ -13,8 +13,9 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import Any
 
+from realtime.face_actions import BLENDSHAPES, FACS
 from realtime.field_docs import field_docs
-from realtime.publish.events import VERSION, Between, Event, Matches, OneOf, Section, as_json
+from realtime.publish.events import VERSION, Between, CuesEvent, Event, Matches, OneOf, Section, as_json
 from realtime.records import Box, Reduced
 
 Schema = dict[str, Any]
@@ -75,6 +76,11 @@ class _Writer:
         body = self._object(kind)
         common = COMMON | {"type": {"const": kind.type}}
         body["properties"] = common | body["properties"]
+        if kind is CuesEvent:
+            # JSON Schema lets a schema hold what it does not know; programs look the names up here.
+            body["properties"]["face"]["x-cues"] = {
+                cue: {"facs": FACS[cue], "blendshapes": list(names)} for cue, names in BLENDSHAPES.items()
+            }
         body["required"] = [*common, *body["required"]]
         self.found[kind.__name__] = body
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from realtime.evidence.baseline import FaceBaseline, fit_population, squash
-from realtime.evidence.cues import ACTION_UNITS, CUES, GEOMETRY_SIZE, geometry, head_pose, measure_face, raw_cues
+from realtime.evidence.cues import CUES, GEOMETRY_SIZE, geometry, head_pose, measure_face, raw_cues
 from realtime.evidence.faces import FaceFinder
+from realtime.face_actions import BLENDSHAPES, FACS
 from realtime.records import Face, Float32, UInt8
 from tests.recorded import clip, frames_of
 
@@ -81,8 +82,8 @@ def test_mouth_opened_by_hand_is_a_dropped_jaw(mesh: Float32) -> None:
 
 
 def test_every_cue_names_its_action_unit() -> None:
-    assert tuple(ACTION_UNITS) == CUES
-    assert ACTION_UNITS["lip_corner_pull"] == 12
+    assert tuple(FACS) == tuple(BLENDSHAPES) == CUES
+    assert FACS["lip_corner_pull"] == 12
 
 
 def test_happy_clip_pulls_the_lip_corners_and_the_neutral_one_does_not() -> None:

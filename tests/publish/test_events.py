@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from realtime.face_actions import blendshapes
 from realtime.publish.events import CuesEvent, Event, FrameEvent, LagEvent, SessionOpenedEvent, TokenSplit, encode
 from realtime.publish.schema import event_schema
 
@@ -57,3 +58,14 @@ def test_a_number_that_is_none_is_refused_not_sent() -> None:
     frame = FrameEvent((), TokenSplit(0, 0, 0), float("nan"), 0.0, 4, 4)
     with pytest.raises(ValueError, match="JSON"):
         encode(frame, session="s", seq=1, at_s=0.0)
+
+
+def test_the_schema_has_other_people_s_names_of_cues() -> None:
+    """Programs made for FACS or for avatars find them without our documents."""
+    named = event_schema()["$defs"]["CuesEvent"]["properties"]["face"]["x-cues"]
+    assert named["lip_corner_pull"] == {"facs": 12, "blendshapes": ["mouthSmileLeft", "mouthSmileRight"]}
+    units = [each["facs"] for each in named.values()]
+    shapes = [name for each in named.values() for name in each["blendshapes"]]
+    assert len(units) == len(set(units))
+    assert len(shapes) == len(set(shapes))
+    assert blendshapes({"track": 1, "jaw_drop": 0.5}) == {"jawOpen": 0.5}
