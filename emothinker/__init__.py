@@ -2,6 +2,7 @@
 
     for event in emothinker.analyze("talk.mp4"):                    a recording
     for event in emothinker.follow("http://…/sessions/ID#SECRET"):  a session of a running server
+    for event in emothinker.live(camera=0, microphone="default"):   this machine's camera and microphone
 
 Each of them takes `async for` too, and becomes a table with `to_pandas()` or `to_parquet()`. Events are the classes of
 the wire (`realtime.publish.events`). Errors are subclasses of `emothinker.Error`; each says what to do next.
@@ -15,10 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emothinker.devices import live
     from emothinker.recordings import analyze
     from emothinker.sessions import follow
-    from emothinker.stream import Events, TableName
+    from emothinker.stream import Events, TableName, to_pandas
     from realtime.errors import RealtimeError as Error
+    from realtime.face_actions import BLENDSHAPES, FACS, blendshapes
     from realtime.publish.events import (
         CuesEvent,
         EmotionAnswer,
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
     from realtime.publish.parse import parse
 
 __all__ = [
+    "BLENDSHAPES",
+    "FACS",
     "CuesEvent",
     "EmotionAnswer",
     "Error",
@@ -64,17 +69,25 @@ __all__ = [
     "TokenSplit",
     "WindowEvent",
     "analyze",
+    "blendshapes",
     "follow",
+    "live",
     "parse",
+    "to_pandas",
 ]
 
 _HOMES = {
+    "BLENDSHAPES": ("realtime.face_actions", "BLENDSHAPES"),
+    "FACS": ("realtime.face_actions", "FACS"),
+    "blendshapes": ("realtime.face_actions", "blendshapes"),
     "Error": ("realtime.errors", "RealtimeError"),
     "Events": ("emothinker.stream", "Events"),
     "TableName": ("emothinker.stream", "TableName"),
     "analyze": ("emothinker.recordings", "analyze"),
     "follow": ("emothinker.sessions", "follow"),
+    "live": ("emothinker.devices", "live"),
     "parse": ("realtime.publish.parse", "parse"),
+    "to_pandas": ("emothinker.stream", "to_pandas"),
 }
 "Where each name is defined; those that are not here are events."
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,7 +17,7 @@ from realtime.publish.tables import TableName, columns, frame_of, rows, write_pa
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Events", "TableName"]
+__all__ = ["Events", "TableName", "to_pandas"]
 
 AHEAD = 64
 "Events that wait for a loop that is busy with an earlier one. Until it takes one, nothing more is read."
@@ -50,7 +50,7 @@ class Events:
 
     def to_pandas(self, table: TableName = "seconds") -> pd.DataFrame:
         """Read all events into a table (docs/studies.md). Raises ExtraMissing without pandas."""
-        return frame_of(self, table)
+        return to_pandas(self, table)
 
     def to_parquet(self, path: Path | str, table: TableName = "seconds") -> None:
         """Read all events and write a table to `path` once it is complete.
@@ -67,6 +67,11 @@ class Events:
         with write_whole(Path(path), *self._inputs) as part, part.open("w", encoding="utf-8") as lines:
             for event in self:
                 lines.write(encode(event, session=event.session, seq=event.seq, at_s=event.t) + "\n")
+
+
+def to_pandas(events: Iterable[Event], table: TableName = "seconds") -> pd.DataFrame:
+    """The table of events that are at hand, all of one session. Raises ExtraMissing without pandas."""
+    return frame_of(events, table)
 
 
 class _Pump:
