@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime.commands import programs
 from realtime.commands.programs import PROGRAMS
-from realtime.errors import RealtimeError
+from realtime.errors import BadSettings, NotMedia, RealtimeError
+from realtime.formats import FORMATS
 from realtime.observe import heap, logs, tracing
 from realtime.outputs import NO_MORE, refuse_input, write_error
 from realtime.settings import Settings, given_settings, load
@@ -33,6 +34,7 @@ SERVER_FLAGS = (
     *("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "operator_token_file"),
     *("allow_origins", "public_url", "max_sessions", "trace_url"),
 )
+MAX_JOBS = 64
 ENGINES = ("auto", "torch", "onnx", "trt")
 EPILOG = f"""\
 Other programs, each with its own --help:
@@ -114,14 +116,23 @@ def _parser() -> argparse.ArgumentParser:
     serving = commands.add_parser("serve", parents=[model, serve], help="serve the page and the WHIP endpoint")
     serving.set_defaults(run=_serve, log_level=logging.INFO)
 
-    analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording")
-    analyze.add_argument("file", metavar="FILE", help="any file with sound or picture, or an rtsp:// address")
-    analyze.add_argument("--out", type=Path, metavar="EVENTS.jsonl", help="write the events there")
+    analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording, or over many")
+    analyze.add_argument(
+        "files", nargs="+", metavar="FILE", help="files with sound or picture, folders, patterns, or an rtsp:// address"
+    )
+    analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
+    analyze.add_argument("--format", choices=FORMATS, default="jsonl", help="what to write (default: jsonl)")
+    analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: one per core, up to 4)")
+    analyze.add_argument("--question", metavar="TEXT", help="ask this of every window")
+    analyze.add_argument("--labels", metavar="A,B,…", help="the labels to choose from")
     analyze.set_defaults(run=_analyze, log_level=logging.WARNING)
 
     watch = commands.add_parser("watch", help="print a live session's events as JSON lines")
     watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID#SECRET, from the answer's headers")
     watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
+    watch.add_argument("--lsl", action="store_true", help="send signals to Lab Streaming Layer")
+    watch.add_argument("--mqtt", metavar="URL", help="publish events: mqtt://HOST:1883/TOPIC")
+    watch.add_argument("--osc", metavar="HOST:PORT", help="send signals as Open Sound Control")
     watch.set_defaults(run=_watch, log_level=logging.WARNING)
 
     doctor = commands.add_parser("doctor", parents=[model], help="what this machine can do")
@@ -256,23 +267,56 @@ def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager
 def _analyze(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
-    from realtime.commands.analyze import analyze
+    from realtime.commands import study
+
+    labels = None if options.labels is None else options.labels.split(",")
+    if study.is_study(options.files, options.format, options.out):
+        return _study(options, settings, labels)
+
+    from realtime.commands.analyze import analyze, question_of
     from realtime.engine.start import load_model
     from realtime.ingest.media import MediaSource
 
-    refuse_input(options.out, options.file)
+    (file,) = options.files
+    refuse_input(options.out, file)
     # Both are opened before the model loads, so that a wrong path is reported at once.
-    source = MediaSource.open(options.file, ingest=settings.ingest, speech=settings.speech)
+    source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
         model = load_model(settings.model, face_engine=settings.faces.engine)
-        asyncio.run(analyze(source, model, settings, out))
+        question = question_of(options.question, labels, model.labels)
+        asyncio.run(analyze(source, model, settings, out, question))
     return 0
+
+
+def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | None) -> int:
+    from realtime.commands import study
+    from realtime.engine.start import load_model
+
+    if options.out is None:
+        raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
+    if options.jobs is not None and not 1 <= options.jobs <= MAX_JOBS:
+        raise BadSettings(f"--jobs is {options.jobs}.", f"It has to lie between 1 and {MAX_JOBS}.")
+    outcome = asyncio.run(
+        study.run(
+            options.files,
+            options.out,
+            partial(load_model, settings.model, face_engine=settings.faces.engine),
+            settings,
+            form=options.format,
+            jobs=options.jobs or min(os.cpu_count() or 1, 4),
+            query=options.question,
+            labels=labels,
+        )
+    )
+    counts = f"{outcome.done} analysed, {outcome.kept} finished before, {outcome.failed} failed"
+    print(f"{counts}: {options.out / study.JOURNAL}", file=sys.stderr)
+    return NotMedia.exit_code if outcome.failed and not outcome.done + outcome.kept else 0
 
 
 def _watch(options: argparse.Namespace) -> int:
     from realtime.commands.watch import watch
 
-    asyncio.run(watch(options.url, after=options.after))
+    asyncio.run(watch(options.url, after=options.after, lsl=options.lsl, mqtt=options.mqtt, osc=options.osc))
     return 0
 
 

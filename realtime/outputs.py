@@ -17,6 +17,19 @@ NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 "Errors of a disk that is full or broken."
 
 
+class DiskFull(RealtimeError):
+    """The disk takes no more. What was written before is kept."""
+
+
+def file_id(path: Path) -> tuple[int, int]:
+    """What is the same for every name and link of a file; (0, 0) where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_dev, stat.st_ino
+
+
 def refuse_input(out: Path | None, *inputs: Path | str | None) -> None:
     """Raises BadSettings where writing `out` would overwrite one of `inputs`, or a file inside one that is a folder.
 
@@ -49,7 +62,7 @@ def _exists(path: Path) -> bool:
 def write_whole(path: Path, *inputs: Path | str | None) -> Iterator[Path]:
     """Give a path to write to, which becomes `path` when the block ends well; otherwise nothing of it is left.
 
-    Raises BadSettings where `path` is one of `inputs` or cannot be written, RealtimeError where the disk takes no more.
+    Raises BadSettings where `path` is one of `inputs` or cannot be written, DiskFull where the disk takes no more.
     """
     refuse_input(path, *inputs)
     # In the same folder, so that it can be renamed; a name of its own, so that two programs do not share it.
@@ -76,7 +89,9 @@ def writes_told(path: Path | None) -> Iterator[None]:
 def write_error(path: Path | None, error: OSError) -> RealtimeError:
     """The error for people of an output that could not be written."""
     if error.errno in NO_MORE:
-        return RealtimeError(
-            f"{path or 'The standard output'} takes no more: {error.strerror}.", "Free some space, or write elsewhere."
+        # pyarrow puts words of its own into `strerror`.
+        reason = os.strerror(error.errno)
+        return DiskFull(
+            f"{path or 'The standard output'} takes no more: {reason}.", "Free some space, or write elsewhere."
         )
     return BadSettings(f"{path} cannot be written: {error.strerror}.", "Name a file in a folder there is.")

@@ -17,6 +17,7 @@ COMPOSERS = {
     "engine.loading": "builds what measures evidence and what reasons on it from one checkpoint",
     "cluster.backbone": "is `engine.loading` where the towers and the Thinker are replicas",
     "settings": "holds the settings of every stage",
+    "commands.study": "reads recordings, and writes their events to files",
     "serve.app": "turns an offer into a source, and events into a socket's lines",
 }
 "The modules of `realtime` that know several stages (`pace` counts as one), with the reason."

@@ -46,7 +46,7 @@ BARE = {
 }
 "A file may be named without its folder where the text says which it is."
 MADE = re.compile(
-    r"(?:.*/)?(?:NAME_runtime\.py|NAME\.(?:py|ts)|card\.json|manifest\.json|(?:report|run|summary|answers|bench|ablation|EVENTS|records)\.(?:jsonl?|md)|ingest\.toml"
+    r"(?:.*/)?(?:NAME_runtime\.py|NAME\.(?:py|ts)|card\.json|manifest\.json|(?:report|run|summary|files|clip\.mp4|answers|bench|ablation|EVENTS|records)\.(?:jsonl?|md)|ingest\.toml"
     r"|(?:config|emothinker|tokenizer)\.json|emotion_wheel.*|labels\.py)"
 )
 "Files that programs write, and names that stand for others."

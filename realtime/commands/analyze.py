@@ -22,10 +22,12 @@ UNREAD_EVENTS = 64
 "Events that a recording may be ahead of their reader. Even a recording that gives few has none older than is kept."
 
 
-async def analyze(source: Source, model: Model, settings: Settings, out: TextIO) -> None:
+async def analyze(
+    source: Source, model: Model, settings: Settings, out: TextIO, question: Question | None = None
+) -> None:
     """Write every event to `out` as it comes. Raises what the source raises, after the events that tell it."""
     with ModelWorker() as worker:
-        async with aclosing(analysis_of(source, LocalEngine(model, worker), settings)) as lines:
+        async with aclosing(analysis_of(source, LocalEngine(model, worker), settings, question)) as lines:
             async for line in lines:
                 out.write(line + "\n")
                 out.flush()

@@ -21,16 +21,27 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.frames import CloseCode
 
 from realtime.errors import BadSettings, NotAllowed, Unreachable
+from realtime.publish.open_sinks import opened
+from realtime.publish.parse import parse
 
 GIVE_UP_AFTER = 6
 "Failed attempts in a row, which take about half a minute."
 
 
-async def watch(url: str, *, after: int = 0) -> None:
-    """Print the events after number `after` until the session has closed. Raises as `follow` does."""
-    async with aclosing(follow(url, after=after, on_retry=_say_retry)) as lines:
-        async for line in lines:
-            print(line, flush=True)
+async def watch(
+    url: str, *, after: int = 0, lsl: bool = False, mqtt: str | None = None, osc: str | None = None
+) -> None:
+    """Print the events after number `after` until the session has closed, and send them to the sinks asked for.
+
+    Raises as `follow` and `open_sinks.opened` do.
+    """
+    with opened(lsl=lsl, mqtt=mqtt, osc=osc) as sinks:
+        async with aclosing(follow(url, after=after, on_retry=_say_retry)) as lines:
+            async for line in lines:
+                print(line, flush=True)
+                if sinks and (event := parse(line)) is not None:
+                    for sink in sinks:
+                        sink.send(event)
 
 
 def _say_retry(after: int) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import math
 from bisect import bisect_right
@@ -231,17 +232,45 @@ def frame_of(events: Iterable[Event], table: TableName) -> pd.DataFrame:
 def write_parquet(sessions: Iterable[Sequence[Row]], names: Sequence[str], path: Path) -> None:
     """Write the rows of each session as a group of their own, so that no more than one session is held at a time.
 
-    Raises ExtraMissing without pyarrow, OSError where the disk is full.
+    Raises ExtraMissing, OSError where the disk is full.
     """
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise missing("pyarrow") from error
+    need_parquet()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     schema = pa.schema([(name, getattr(pa, kind_of(name))()) for name in names])
     with pq.ParquetWriter(path, schema) as out:
         for made in sessions:
             out.write_table(pa.Table.from_pylist(list(made), schema))
+
+
+def need_parquet() -> None:
+    """Raise ExtraMissing where Parquet cannot be written."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise missing("pyarrow") from error
+
+
+def write_csv(sessions: Iterable[Sequence[Row]], names: Sequence[str], path: Path) -> None:
+    """Write the rows of each session to a CSV file (RFC 4180, UTF-8). Raises OSError where the disk is full."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(names)
+        for made in sessions:
+            out.writerows([_cell(row.get(name)) for name in names] for row in made)
+
+
+def _cell(value: str | float | int | bool | None) -> str | float | int:
+    """A leading =, +, - or @ would be run as a formula by a spreadsheet, so words never begin with one."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case str() if value.startswith(("=", "+", "-", "@", "\t", "\r")):
+            return f"'{value}"
+    return value
 
 
 def missing(package: str) -> ExtraMissing:

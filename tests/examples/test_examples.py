@@ -8,13 +8,22 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from realtime.publish.events import Event, LabelEvent, SessionOpenedEvent, encode
+from realtime.publish.open_sinks import opened
+from realtime.publish.parse import parse
 from tests.serve.live_server import sender, serving, until
 
 ROOT = Path(__file__).parents[2]
+SCRIPTED = (
+    "import realtime.engine.loading; from tests.scripted import ScriptedModel;"
+    "realtime.engine.loading.load = lambda *args, **options: ScriptedModel()"
+)
+"Puts the scripted model in place of nano."
 
 
 async def example(name: str, *arguments: str) -> asyncio.subprocess.Process:
@@ -84,3 +93,54 @@ async def test_a_recording_is_analysed(a_recording: Path) -> None:
     assert refused.returncode == 1
     assert b"There is no file none.mp4. Check the path." in errors
     assert b"Traceback" not in errors
+
+
+async def test_the_notebook_runs_from_top_to_bottom(a_recording: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    (tmp_path / "talk.mp4").symlink_to(a_recording)
+    cells = json.loads((ROOT / "examples" / "first_look.ipynb").read_text("utf-8"))["cells"]
+    program = [SCRIPTED, *("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = await create_subprocess_exec(
+        *(sys.executable, "-c", "\n".join(program)), stdout=PIPE, stderr=PIPE, env=environment, cwd=tmp_path
+    )
+    out, errors = await running.communicate()
+    assert running.returncode == 0, errors.decode()
+    assert "fast   happy  60%" in out.decode()
+    # What a notebook showed of somebody is not published with it.
+    assert not any(cell.get("outputs") for cell in cells)
+
+
+@pytest.mark.slow
+async def test_an_experiment_reads_probabilities_through_lab_streaming_layer() -> None:
+    pytest.importorskip("pylsl")
+    stand_ins = ROOT / "tests" / "examples" / "stand_ins"
+    environment = {**os.environ, "PYTHONPATH": f"{stand_ins}{os.pathsep}{ROOT}"}
+    probabilities = {"happy": 0.75, "sad": 0.25}
+    began_at = datetime.now(UTC).isoformat()
+    with opened(lsl=True) as (sink,):
+
+        def send(event: Event, at_s: float) -> None:
+            placed = parse(encode(event, session="s", seq=1, at_s=at_s))
+            assert placed is not None
+            sink.send(placed)
+
+        send(SessionOpenedEvent("nano", "torch", ("happy", "sad"), started_at=began_at), 0.0)
+        send(LabelEvent(0, "happy", probabilities, "fast", None), 0.0)
+        running = await create_subprocess_exec(
+            *(sys.executable, str(ROOT / "examples" / "psychopy_trials.py"), "holiday", "exam"),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=environment,
+        )
+        assert running.stdin is not None
+        assert running.stderr is not None
+        async with asyncio.timeout(120):
+            while "holiday" not in (await running.stderr.readline()).decode():
+                pass
+            # Its moment is half a minute ahead: whenever the trial began, this belongs to it.
+            send(LabelEvent(1, "happy", probabilities, "fast", None), 600.0)
+            running.stdin.write(b"\n\n")
+            out, _ = await running.communicate()
+    assert out.decode().splitlines() == ["holiday: happy (75%, 1 windows)", "exam: nothing was analysed"]

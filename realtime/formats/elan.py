@@ -1,0 +1,60 @@
+"""EAF, the annotation format of ELAN (schema EAFv3.0): a tier each for labels, probabilities, arguments, speech."""
+
+from __future__ import annotations
+
+import mimetypes
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from realtime.formats.spans import Tiers
+
+SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
+TYPE = "default-lt"
+
+
+def write(found: Tiers, media: Path, out: Path) -> None:
+    """Write annotations to `out`; ELAN finds `media` by its path, or beside the file."""
+    ET.register_namespace("xsi", INSTANCE)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    document = ET.Element(
+        "ANNOTATION_DOCUMENT",
+        {"AUTHOR": "EmoThinker", "DATE": now, "FORMAT": "3.0", "VERSION": "3.0"}
+        | {f"{{{INSTANCE}}}noNamespaceSchemaLocation": SCHEMA},
+    )
+    header = ET.SubElement(document, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
+    kind = mimetypes.guess_type(media.name)[0] or "unknown"
+    ET.SubElement(
+        header,
+        "MEDIA_DESCRIPTOR",
+        {"MEDIA_URL": media.resolve().as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": f"./{media.name}"},
+    )
+    times = ET.SubElement(document, "TIME_ORDER")
+    n_annotations = 0
+    for name, spans in found.named.items():
+        tier = ET.SubElement(document, "TIER", {"LINGUISTIC_TYPE_REF": TYPE, "TIER_ID": name})
+        for span in spans:
+            n_annotations += 1
+            slots = [_slot(times, seconds) for seconds in (span.start_s, span.end_s)]
+            annotation = ET.SubElement(
+                ET.SubElement(tier, "ANNOTATION"),
+                "ALIGNABLE_ANNOTATION",
+                {"ANNOTATION_ID": f"a{n_annotations}", "TIME_SLOT_REF1": slots[0], "TIME_SLOT_REF2": slots[1]},
+            )
+            ET.SubElement(annotation, "ANNOTATION_VALUE").text = span.text
+    ET.SubElement(
+        document,
+        "LINGUISTIC_TYPE",
+        {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": TYPE, "TIME_ALIGNABLE": "true"},
+    )
+    # ELAN expects the time slots in the order of their times.
+    times[:] = sorted(times, key=lambda slot: int(slot.attrib["TIME_VALUE"]))
+    ET.indent(document)
+    ET.ElementTree(document).write(out, encoding="utf-8", xml_declaration=True)
+
+
+def _slot(times: ET.Element, seconds: float) -> str:
+    name = f"ts{len(times) + 1}"
+    ET.SubElement(times, "TIME_SLOT", {"TIME_SLOT_ID": name, "TIME_VALUE": str(round(seconds * 1000))})
+    return name

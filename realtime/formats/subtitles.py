@@ -1,0 +1,32 @@
+"""WebVTT: each answer with its argument, as subtitles of the recording. The page writes the same from a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from realtime.formats.spans import TextSpan, Tiers
+
+
+def write(found: Tiers, media: Path, out: Path) -> None:
+    """Write subtitles for `media` to `out`."""
+    del media  # a subtitle does not name what it belongs to
+    arguments = {span.start_s: span.text for span in found.argument}
+    cues = [
+        _cue(span, f"{span.text} ({float(share.text):.0%})", arguments.get(span.start_s, ""))
+        for span, share in zip(found.label, found.probability, strict=True)
+    ]
+    out.write_text("\n".join(["WEBVTT\n", *cues]), encoding="utf-8")
+
+
+def _cue(span: TextSpan, *lines: str) -> str:
+    text = "\n".join(_escaped(line) for line in lines if line)
+    return f"{_stamp(span.start_s)} --> {_stamp(span.end_s)}\n{text}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _stamp(seconds: float) -> str:
+    ms = round(seconds * 1000)
+    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"

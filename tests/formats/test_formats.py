@@ -1,0 +1,141 @@
+"""Each format is read back by a library that others wrote, from the example of every event and from odd ones."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from praatio import textgrid as praat
+from pympi import Elan
+
+from realtime.formats import elan, subtitles, textgrid, xdf
+from realtime.formats.spans import TextSpan, Tiers, tiers
+from realtime.publish.events import Event, encode
+from realtime.publish.parse import parse
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "events.json"
+HOSTILE = 'says "no" & <b>\x00\x1b\ud800 ünï 漢字\n\nnext'
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    read = [parse(json.dumps(example)) for example in json.loads(FIXTURE.read_text())]
+    return [event for event in read if event is not None]
+
+
+def spans(reader: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    return [(round(start, 3), round(end, 3), text) for start, end, text in reader]
+
+
+@pytest.fixture
+def busy() -> Tiers:
+    """Windows that touch, a gap, and words that would break each of the formats."""
+    from realtime.formats.spans import plain
+
+    hostile = plain(HOSTILE)
+    label = [TextSpan(0.0, 2.5, "happy"), TextSpan(2.5, 4.0, "unsure"), TextSpan(3600.25, 3601.0, "sad")]
+    share = [TextSpan(each.start_s, each.end_s, "0.500") for each in label]
+    return Tiers(label, share, [TextSpan(0.0, 2.5, hostile), TextSpan(2.5, 4.0, "two")], [TextSpan(0.5, 1.5, "speech")])
+
+
+def test_spans_do_not_overlap(events: list[Event]) -> None:
+    found = tiers(events)
+    assert spans([(s.start_s, s.end_s, s.text) for s in found.label]) == [(0.0, 3.84, "happy")]
+    assert [span.text for span in found.probability] == ["0.680"]
+    assert [(span.start_s, span.end_s) for span in found.speech] == [(1.2, 3.84)]
+    assert found.argument[0].text
+
+
+def test_elan_reads_annotations(busy: Tiers, tmp_path: Path) -> None:
+    media, out = tmp_path / "a clip (1).mp4", tmp_path / "clip.eaf"
+    elan.write(busy, media, out)
+    read = Elan.Eaf(str(out))
+    assert set(read.get_tier_names()) == set(busy.named)
+    for name, tier in busy.named.items():
+        expected = [(round(s.start_s * 1000), round(s.end_s * 1000), s.text) for s in tier]
+        assert sorted(read.get_annotation_data_for_tier(name)) == expected
+    (linked,) = read.get_linked_files()
+    assert linked["RELATIVE_MEDIA_URL"] == "./a clip (1).mp4"
+    assert linked["MEDIA_URL"] == media.resolve().as_uri()
+    slots = [int(value) for value in read.timeslots.values()]
+    assert slots == sorted(slots)
+
+
+def test_praat_reads_annotations(busy: Tiers, tmp_path: Path) -> None:
+    out = tmp_path / "clip.TextGrid"
+    textgrid.write(busy, tmp_path / "clip.mp4", out)
+    read = praat.openTextgrid(str(out), includeEmptyIntervals=True)
+    assert set(read.tierNames) == set(busy.named)
+    for name, tier in busy.named.items():
+        entries = read.getTier(name).entries
+        assert (entries[0].start, entries[-1].end) == (0.0, 3601.0)
+        assert all(one.end == after.start for one, after in itertools.pairwise(entries))
+        said = [(entry.start, entry.end, entry.label) for entry in entries if entry.label]
+        assert said == [(s.start_s, s.end_s, s.text) for s in tier]
+
+
+def test_ffmpeg_reads_subtitles(busy: Tiers, tmp_path: Path) -> None:
+    out = tmp_path / "clip.vtt"
+    subtitles.write(busy, tmp_path / "clip.mp4", out)
+    with av.open(str(out)) as container:
+        stream = container.streams.subtitles[0]
+        assert stream.time_base is not None
+        read = [
+            (float(packet.pts * stream.time_base), float(packet.duration * stream.time_base), bytes(packet).decode())
+            for packet in container.demux(stream)
+            if packet.size and packet.pts is not None and packet.duration is not None
+        ]
+    assert [(start, length) for start, length, _ in read] == [(0.0, 2.5), (2.5, 1.5), (3600.25, 0.75)]
+    assert read[0][2].startswith("happy (50%)\nsays &quot;no&quot;") or 'says "no" &amp; &lt;b&gt;' in read[0][2]
+
+
+def test_lab_streaming_layer_s_reader_reads_signals(events: list[Event], tmp_path: Path) -> None:
+    pyxdf = pytest.importorskip("pyxdf")
+    out = tmp_path / "clip.xdf"
+    xdf.write(events, tmp_path / "clip.mp4", out)
+    streams, header = pyxdf.load_xdf(str(out), synchronize_clocks=False, dejitter_timestamps=False)
+    assert header["info"]["version"] == ["1.0"]
+    by_name = {stream["info"]["name"][0]: stream for stream in streams}
+    face = by_name["EmoThinker face"]
+    channels = [channel["label"][0] for channel in face["info"]["desc"][0]["channels"][0]["channel"]]
+    values = dict(zip(channels, face["time_series"][0], strict=True))
+    assert (values["lip_corner_pull"], values["pose_yaw"]) == (0.64, -6.5)
+    assert face["time_stamps"].tolist() == [1.0]
+    label = by_name["EmoThinker probabilities"]
+    assert label["time_stamps"].tolist() == [3.84]
+    assert by_name["EmoThinker chain"]["time_series"][0][0] == 0.68
+    markers = by_name["EmoThinker markers"]
+    assert ["label happy fast"] in markers["time_series"]
+    assert markers["time_stamps"].tolist() == sorted(markers["time_stamps"])
+    assert int(markers["footer"]["info"]["sample_count"][0]) == len(markers["time_series"])
+
+
+def test_what_was_not_measured_is_nan(tmp_path: Path) -> None:
+    pyxdf = pytest.importorskip("pyxdf")
+    from realtime.publish.events import CuesEvent
+
+    line = encode(CuesEvent(voice={"pitch_hz": None, "loudness_db": -20.0}), session="s", seq=1, at_s=2.0)
+    event = parse(line)
+    assert event is not None
+    xdf.write([event], Path("a.mp4"), tmp_path / "a.xdf")
+    (stream,), _ = pyxdf.load_xdf(str(tmp_path / "a.xdf"))
+    pitch, loudness = stream["time_series"][0]
+    assert math.isnan(pitch)
+    assert loudness == -20.0
+
+
+@pytest.mark.parametrize("write", [elan.write, textgrid.write, subtitles.write])
+def test_a_recording_in_which_nothing_was_found_is_a_file_too(
+    write: Callable[[Tiers, Path, Path], None], tmp_path: Path
+) -> None:
+    write(Tiers(), tmp_path / "clip.mp4", tmp_path / "out")
+    assert (tmp_path / "out").stat().st_size > 0
+    if write is elan.write:
+        assert set(Elan.Eaf(str(tmp_path / "out")).get_tier_names()) == set(Tiers().named)
+    if write is textgrid.write:
+        assert praat.openTextgrid(str(tmp_path / "out"), includeEmptyIntervals=True).tierNames

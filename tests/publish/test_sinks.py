@@ -1,0 +1,187 @@
+"""What a sink sends is received by the program it is for: LSL's own inlet, a broker, an OSC server."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from realtime.errors import BadSettings, ExtraMissing, Unreachable
+from realtime.publish.events import CuesEvent, Event, FrameEvent, LabelEvent, SessionOpenedEvent, TokenSplit, encode
+from realtime.publish.lsl import MediaClock
+from realtime.publish.open_sinks import opened
+from realtime.publish.parse import parse
+
+FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "events.json").read_text())
+EVENTS = [event for example in FIXTURE if (event := parse(json.dumps(example))) is not None]
+
+
+def at(event: Event, at_s: float) -> Event:
+    placed = parse(encode(event, session="s", seq=1, at_s=at_s))
+    assert placed is not None
+    return placed
+
+
+FRAME = FrameEvent((), TokenSplit(0, 0, 0), 0.5, 0.5, 4, 4)
+
+
+def test_media_time_on_another_clock_is_that_of_the_soonest_event() -> None:
+    now = 100.0
+    clock = MediaClock(lambda: now)
+    assert clock.at(5.0) == 100.0
+    for at_s, late_s in ((1.0, 0.3), (2.0, 0.05), (3.0, 0.4)):
+        now = 90.0 + at_s + late_s
+        clock.received(at(FRAME, at_s))
+    # What is written later than its moment says nothing.
+    now = 80.0
+    clock.received(at(LabelEvent(0, "sad", {"sad": 1.0}, "fast", None), 3.0))
+    assert clock.at(10.0) == pytest.approx(100.05)
+
+
+def test_a_session_that_says_when_it_began_decides() -> None:
+    clock = MediaClock(lambda: 50.0, lambda: 1_000_000_010.0)
+    clock.received(at(SessionOpenedEvent("nano", "torch", (), started_at="2001-09-09T01:46:40Z"), 0.0))
+    clock.received(at(FRAME, 0.0))
+    assert clock.at(2.0) == pytest.approx(42.0)
+
+
+@pytest.mark.slow
+def test_lab_streaming_layer_receives_samples_at_their_times() -> None:
+    pylsl = pytest.importorskip("pylsl")
+    with opened(lsl=True) as (sink,):
+        began_s, began_at = pylsl.local_clock(), datetime.now(UTC).isoformat()
+        sink.send(at(SessionOpenedEvent("nano", "torch", ("sad",), started_at=began_at), 0.0))
+        cues = at(CuesEvent(face={"track": 1, "jaw_drop": 0.25}, pose={"yaw": 3.0}), 1.0)
+        sink.send(cues)
+        inlets = {}
+        for name in ("face", "markers"):
+            (stream,) = pylsl.resolve_byprop("name", f"EmoThinker {name}", timeout=10)
+            inlets[name] = pylsl.StreamInlet(stream)
+            inlets[name].open_stream(timeout=10)
+        for at_s in (1.5, 2.0):
+            sink.send(at(CuesEvent(face={"track": 1, "jaw_drop": at_s}, pose={"yaw": 3.0}), at_s))
+        sink.send(at(LabelEvent(0, "sad", {"sad": 1.0}, "fast", None), 2.5))
+        got = [inlets["face"].pull_sample(timeout=10) for _ in range(2)]
+        assert [values for values, _ in got] == [[1.0, 1.5, 3.0], [1.0, 2.0, 3.0]]
+        assert [stamp - began_s for _, stamp in got] == pytest.approx([1.5, 2.0], abs=0.2)
+        description = inlets["face"].info(timeout=10)
+        assert description.get_channel_labels() == ["track", "jaw_drop", "pose_yaw"]
+        text, stamp = inlets["markers"].pull_sample(timeout=10)
+        assert text == ["label sad fast"]
+        assert stamp - began_s == pytest.approx(2.5, abs=0.2)
+        for inlet in inlets.values():
+            inlet.close_stream()
+
+
+def test_open_sound_control_is_received() -> None:
+    pytest.importorskip("pythonosc")
+    from pythonosc import dispatcher, osc_server
+
+    got: queue.Queue[tuple[str, Any]] = queue.Queue()
+    rooms = dispatcher.Dispatcher()
+    rooms.set_default_handler(lambda address, *values: got.put((address, *values)))
+    with osc_server.ThreadingOSCUDPServer(("127.0.0.1", 0), rooms) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        with opened(osc=f"127.0.0.1:{server.server_address[1]}") as (sink,):
+            for event in EVENTS[:8]:
+                sink.send(event)
+            wanted = {"/emothinker/face/1/lip_corner_pull", "/emothinker/probabilities/happy", "/emothinker/marker"}
+            wanted |= {"/emothinker/face/1/pose_yaw", "/emothinker/voice/pitch_hz"}
+            seen: dict[str, Any] = {}
+            deadline_s = time.monotonic() + 10
+            while wanted - seen.keys() and time.monotonic() < deadline_s:
+                address, value = got.get(timeout=10)
+                seen[address] = value
+        server.shutdown()
+        serving.join()
+    assert not wanted - seen.keys()
+    assert seen["/emothinker/face/1/lip_corner_pull"] == pytest.approx(0.64)
+    assert seen["/emothinker/probabilities/happy"] == pytest.approx(0.61)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """The port of a real broker."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("no mosquitto here; on Debian: apt-get install mosquitto")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = tmp_path / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
+    with subprocess.Popen([program, "-c", str(settings)], stderr=subprocess.DEVNULL) as running:
+        deadline_s = time.monotonic() + 10
+        while time.monotonic() < deadline_s:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        yield port
+        running.terminate()
+
+
+def test_a_broker_passes_every_event_on_in_order(broker: int) -> None:
+    mqtt = pytest.importorskip("paho.mqtt.client")
+    got: queue.Queue[Any] = queue.Queue()
+    subscribed = threading.Event()
+    reader = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    reader.on_message = lambda client, data, message: got.put(message)
+    reader.on_subscribe = lambda *arguments: subscribed.set()
+    reader.connect("127.0.0.1", broker)
+    reader.subscribe("study/#", qos=1)
+    reader.loop_start()
+    assert subscribed.wait(10)
+    with opened(mqtt=f"mqtt://127.0.0.1:{broker}/study") as (sink,):
+        for event in EVENTS:
+            sink.send(event)
+        assert sink.n_dropped == 0
+    messages = [got.get(timeout=10) for _ in EVENTS]
+    reader.disconnect()
+    reader.loop_stop()
+    read = [parse(message.payload) for message in messages]
+    assert [event.seq for event in read if event is not None] == [event.seq for event in EVENTS]
+    assert messages[0].topic == f"study/{EVENTS[0].session}/session.opened"
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"osc": "nowhere"}, BadSettings),
+        ({"osc": "host:port"}, BadSettings),
+        ({"mqtt": "http://host"}, BadSettings),
+        ({"mqtt": "mqtt://127.0.0.1:9"}, Unreachable),
+    ],
+)
+def test_an_address_that_is_none_is_said(asked: dict[str, str], error: type[Exception]) -> None:
+    pytest.importorskip("pythonosc")
+    pytest.importorskip("paho.mqtt")
+    with pytest.raises(error), opened(**asked):  # type: ignore[arg-type]
+        pass
+
+
+@pytest.mark.parametrize(
+    ("asked", "module", "extra"),
+    [
+        ({"lsl": True}, "pylsl", "lsl"),
+        ({"mqtt": "mqtt://h"}, "paho.mqtt", "mqtt"),
+        ({"osc": "h:1"}, "pythonosc", "osc"),
+    ],
+)
+def test_a_missing_package_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ExtraMissing, match=rf"--{extra} needs .*pip install 'emothinker\[{extra}\]'"), opened(**asked):
+        pass
