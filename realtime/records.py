@@ -184,6 +184,8 @@ class FaceCues:
     "(yaw, pitch, roll) of the head; yaw > 0 is turned to the viewer's right."
     geometry_N: Float32
     "(G,) the track-relative mesh features that the cue token is projected from."
+    verdict_7: Float32 | None = None
+    "(7,) log-probabilities of `LABELS` by the face expert; None without one."
 
 
 SoundKind = Literal["voice", "noise", "tone"]
@@ -292,6 +294,16 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceLabel:
+    """What one face alone says: a calibrated distribution over the label set."""
+
+    track: int
+    label: str
+    "One of the labels, or 'unsure'."
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A calibrated distribution over the label set."""
 
@@ -299,6 +311,8 @@ class Label:
     probabilities: Mapping[str, float]
     source: Literal["fast", "chain"]
     conflict: Conflict | None
+    faces: tuple[FaceLabel, ...] = ()
+    "Of each person in view, from the face alone."
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ class Perception:
         seen = FrameEvidence(
             at_s=frame.at_s,
             faces=faces,
-            cues=tuple(cues for cues in measured if cues is not None),
+            cues=with_verdicts(measured, features),
             scene=scene,
             counts=TokenCounts(focal=n_focal, background=n_kept - n_focal, dropped=rows * columns - n_kept),
             tokens_ND=x.float().cpu().numpy(),
@@ -242,6 +242,16 @@ class Perception:
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
         """Begin to process an utterance that may go on."""
         self._listener.hear_ahead(so_far, self._text_QD, self._ring)
+
+
+def with_verdicts(measured: list[FaceCues | None], features: list[FaceFeatures]) -> tuple[FaceCues, ...]:
+    """The cues of the faces that fit a mesh, with what the face expert says of them, if there is one."""
+    cues = [each for each in measured if each is not None]
+    if not features:
+        return tuple(cues)
+    return tuple(
+        replace(each, verdict_7=face.verdict_7.float().cpu().numpy()) for each, face in zip(cues, features, strict=True)
+    )
 
 
 def view(

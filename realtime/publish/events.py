@@ -106,6 +106,18 @@ class ModalityConflict:
 
 
 @dataclass(frozen=True)
+class PersonLabel:
+    """What the face of one person in view says, without the voice and without the rest of the picture."""
+
+    track: Count
+    "Number of the face, as in `frame`."
+    label: str
+    "The most probable label, or `unsure`."
+    probabilities: Mapping[str, Share]
+    "Probability of each label; they add up to 1."
+
+
+@dataclass(frozen=True)
 class EmotionAnswer:
     """What a chain concludes."""
 
@@ -251,6 +263,9 @@ class LabelEvent(Placed):
     "`fast`: scored before the chain is written. `chain`: scored after it."
     conflict: ModalityConflict | None
     "How face and voice differ; null where the window lacks one of them."
+    faces: tuple[PersonLabel, ...] = ()
+    """A label of each person in view from the face alone, up to five, the biggest face of the newest frame first. Empty
+    where the labels are not the model's own."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from realtime.publish.events import (
     LagEvent,
     ModalityConflict,
     Patches,
+    PersonLabel,
     ReasonDeltaEvent,
     ReasonDoneEvent,
     SessionOpenedEvent,
@@ -114,6 +115,7 @@ def label_event(window: Window, label: Label) -> LabelEvent:
         probabilities=label.probabilities,
         source=label.source,
         conflict=None if conflict is None else ModalityConflict(conflict.face, conflict.voice, conflict.score),
+        faces=tuple(PersonLabel(face.track, face.label, face.probabilities) for face in label.faces),
     )
 
 

@@ -25,6 +25,7 @@ from realtime.publish.events import (
     FaceBox,
     FrameEvent,
     LabelEvent,
+    PersonLabel,
     ReasonDoneEvent,
     SpeechEvent,
     WindowEvent,
@@ -41,7 +42,7 @@ Row = dict[str, str | float | int | bool | None]
 HEADS: dict[TableName, tuple[str, ...]] = {
     "seconds": (
         *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
-        *("brightness", "saturation", "speech_s", "window", "label", "source"),
+        *("brightness", "saturation", "speech_s", "window", "label", "source", "person_label"),
     ),
     "windows": (
         *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
@@ -50,7 +51,7 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
 }
 "Columns that a table always has, in this order. Those that depend on the model follow, by group."
-GROUPS = ("p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
+GROUPS = ("p_", "person_p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
 "Beginnings of the names of the other columns of `seconds`, in order: probabilities, then what was measured."
 
 
@@ -119,6 +120,7 @@ def _seconds(found: _Collected) -> Iterator[Row]:
     windows = sorted((w for w in found.windows.values() if w.window in newest), key=lambda w: w.end)
     ends = [window.end for window in windows]
     for second in range(math.ceil(found.end_s)):
+        people: dict[int, PersonLabel] = {}
         common: Row = {"session": found.session, "t": second}
         # Windows overlap. A second belongs to the first one that ends after the second has begun.
         place = bisect_right(ends, second)
@@ -126,6 +128,7 @@ def _seconds(found: _Collected) -> Iterator[Row]:
             label = newest[windows[place].window]
             common |= {"window": label.window, "label": label.label, "source": label.source}
             common |= {f"p_{name}": share for name, share in label.probabilities.items()}
+            people = {face.track: face for face in label.faces}
         common |= _sound(found, second)
         frame = found.frames.get(second)
         if frame is not None:
@@ -136,7 +139,7 @@ def _seconds(found: _Collected) -> Iterator[Row]:
         if not tracks:
             yield common
         for track in tracks:
-            yield common | _face(track, boxes.get(track), measured.get(track, []))
+            yield common | _face(track, boxes.get(track), measured.get(track, [])) | _person(people.get(track))
 
 
 def _sound(found: _Collected, second: int) -> Row:
@@ -159,6 +162,13 @@ def _face(track: int, box: FaceBox | None, measured: list[CuesEvent]) -> Row:
     row |= _means("cue_", [{k: v for k, v in (cues.face or {}).items() if k != "track"} for cues in measured])
     row |= _means("pose_", [cues.pose or {} for cues in measured])
     return row
+
+
+def _person(said: PersonLabel | None) -> Row:
+    """What this face alone says in the second's window."""
+    if said is None:
+        return {}
+    return {"person_label": said.label} | {f"person_p_{name}": share for name, share in said.probabilities.items()}
 
 
 def _means(prefix: str, measured: list[Mapping[str, float]]) -> Row:
@@ -285,7 +295,8 @@ def kind_of(name: str) -> Literal["string", "int64", "float64", "bool_"]:
 
 _KINDS: dict[str, Literal["string", "int64", "float64", "bool_"]] = {
     **dict.fromkeys(
-        ("file", "session", "query", "source", "label", "intensity", "status", "reason", *SECTIONS), "string"
+        ("file", "session", "query", "source", "label", "person_label", "intensity", "status", "reason", *SECTIONS),
+        "string",
     ),
     **dict.fromkeys(("t", "track", "window", "frames"), "int64"),
     "chosen": "bool_",

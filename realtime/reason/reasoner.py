@@ -16,7 +16,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ from realtime.reason.branches import (
 )
 from realtime.reason.chain import SectionText, read_answer
 from realtime.reason.decode import Decoder
+from realtime.reason.people import face_labels
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
 from realtime.reason.session_ring import SessionRing
 from realtime.records import Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, Window
@@ -194,7 +195,7 @@ class Reasoner:
     def _label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         cached = self._from_ring(window, question) or self._prefill_whole(window, question)
         scored = self._labels.score(cached, window, question.labels)
-        label = self._label(window, scored.scores)
+        label = self._label(window, scored.scores, question)
         looked = first_look_labels(label, window) if self._model.config.emotion.first_look else {}
         opened = openings(self.vocabulary, looked)
         beginning: list[int] = []
@@ -233,7 +234,7 @@ class Reasoner:
         tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
         return max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)
 
-    def _label(self, window: Window, scores: dict[str, dict[str, float]]) -> Label:
+    def _label(self, window: Window, scores: dict[str, dict[str, float]], question: prompt.Question) -> Label:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
         alone = {name: of_labels for name, of_labels in scores.items() if name != "both"}
         probabilities = calibrate.fast(scores["both"], state, self._calibration, alone=alone)
@@ -249,7 +250,8 @@ class Reasoner:
             conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))
         best = max(probabilities, key=lambda label: probabilities[label])
         shown = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
-        return Label(shown, probabilities, "fast", conflict)
+        faces = face_labels(window, question.labels, self._calibration)
+        return Label(shown, probabilities, "fast", conflict, faces)
 
     def _chain(self, labelled: LabelledWindow) -> Iterator[Written]:
         slot = self._decoder.open_slot(
@@ -280,7 +282,7 @@ class Reasoner:
         read = read_answer(sections["answer"], labelled.question.labels)
         probabilities = calibrate.joined(labelled.label.probabilities, read.label, self._calibration)
         answer = calibrate.answer(probabilities, read.label, read.intensity, self._calibration)
-        yield Label(answer.label, probabilities, "chain", labelled.label.conflict)
+        yield replace(labelled.label, label=answer.label, probabilities=probabilities, source="chain")
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
         yield ReasonDone(sections, answer, timings)
@@ -313,7 +315,8 @@ class Reasoner:
             scores[branch.name] = label_scores(log_p, question.labels, label_ids)
         visible = torch.zeros(n_slots, dtype=torch.bool, device=self._model.device)
         visible[:n_evidence] = True
-        return PlainReading(window, question, evidence, cache, visible, x.shape[0], self._label(window, scores))
+        label = self._label(window, scores, question)
+        return PlainReading(window, question, evidence, cache, visible, x.shape[0], label)
 
     def _plain_layout(
         self, evidence: Evidence, branches: list[LabelBranch], label_ids: list[list[int]]

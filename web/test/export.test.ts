@@ -29,6 +29,16 @@ describe("what a person takes with them", () => {
     expect(end).toBe("");
   });
 
+  it("has each person's own label, in the table and in the subtitles", () => {
+    const faces = [{ track: 2, label: "unsure", probabilities: { happy: 0.3, sad: 0.3, fear: 0.4 } }, { track: 1, label: "sad", probabilities: { happy: 0.2, sad: 0.8 } }];
+    const told = [event("window", { window: 7 }), event("label", { window: 7, faces })].reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
+    const [head = "", row = ""] = exported(told, "csv").split("\r\n");
+    const first = head.split(",").indexOf("person_1");
+    expect(head.split(",").slice(first, first + 6)).toEqual(["person_1", "person_1_label", "person_1_p", "person_2", "person_2_label", "person_2_p"]);
+    expect(row).toContain(",B,unsure,0.4,A,sad,0.8,,,,");
+    expect(exported(told, "vtt")).toContain("\nPerson B: unsure, Person A: sad\n");
+  });
+
   it("is no formula, whatever the model writes", () => {
     const done = event("reason.done", { window: 7, sections: { face: '=HYPERLINK("x")' } });
     const risky = [event("window", { window: 7 }), event("label", { window: 7 }), done].reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);

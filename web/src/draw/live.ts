@@ -9,6 +9,7 @@ import { reason } from "./format";
 import { makeFollow } from "./follow";
 import { makeHistory } from "./history";
 import { makeLatency } from "./latency";
+import { makePeople } from "./people";
 import { makePlayback } from "./playback";
 import { makeRecording } from "./recording";
 import { makeReport } from "./report";
@@ -21,11 +22,11 @@ import type { MakePart } from "./hands";
 export const makeLive: MakePart = (hands, words) => {
   const [stage, strip, playback] = [makeStage(hands, words), makeStrip(hands, words), makePlayback(hands, words)];
   const watching = [stage, strip, playback];
-  const [conflict, ask] = [makeConflict(hands, words), makeAsk(hands, words)];
+  const [people, conflict, ask] = [makePeople(hands, words), makeConflict(hands, words), makeAsk(hands, words)];
   const [verdict, chain] = [makeVerdict(hands, words), makeChain(hands, words)];
   const [timeline, history, latency] = [makeTimeline(hands, words), makeHistory(hands, words), makeLatency(hands, words)];
   const follow = makeFollow(hands, words);
-  const reading = [verdict, chain, conflict, ask, follow, history, latency];
+  const reading = [verdict, chain, people, conflict, ask, follow, history, latency];
   const report = makeReport(hands, words);
   const title = el("h1");
   const text = el("p");
@@ -41,7 +42,7 @@ export const makeLive: MakePart = (hands, words) => {
     "main",
     { class: "live", id: "live", attrs: { tabindex: "-1" } },
     heading,
-    el("div", { class: "left" }, ended, watch, ask.root, follow.root, conflict.root),
+    el("div", { class: "left" }, ended, watch, people.root, ask.root, follow.root, conflict.root),
     el("div", { class: "right" }, verdict.root, chain.root),
     timeline.root,
     el("div", { class: "below" }, history.root, latency.root),

@@ -2,8 +2,9 @@
 
 import { letter } from "../state/evidence";
 import type { Box, FrameEvent } from "../wire/generated";
-import { lookedNow } from "../state/shown";
+import { facesOf, lookedNow, shownAnalysis } from "../state/shown";
 import type { View } from "../state/view";
+import { labelName } from "./format";
 import { el, setAttr, setClass, setText, show, svg } from "./dom";
 import type { MakePart } from "./hands";
 import { makePatches } from "./patches";
@@ -32,7 +33,6 @@ export const makeOverlay: MakePart = (_hands, words) => {
     if (found !== undefined) return found;
     const name = el("span", { class: "face-name" });
     const made = { root: el("div", { class: "face", attrs: { "data-track": String(track) } }, el("div", { class: "corners" }), name), name };
-    setText(name, words.live.person(letter(track)));
     frames.set(track, made);
     root.append(made.root);
     return made;
@@ -61,12 +61,15 @@ export const makeOverlay: MakePart = (_hands, words) => {
       const looked = lookedNow(view);
       const fresh = looked !== null && ageS(view, looked, nowS) < STALE_S;
       const faces = fresh ? looked.faces : [];
+      const labels = new Map(facesOf(shownAnalysis(view)).map(({ track, label }) => [track, label]));
       setClass(root, "lit-picture", view.lit?.picture === true);
       setClass(root, "with-focal", view.focalShown && !view.patchesShown && fresh && looked.focal.length > 0);
       show(patches.root, view.patchesShown && fresh && looked.patches !== null);
       for (const [track, frame] of frames) {
         show(frame.root, faces.some((face) => face.track === track));
         setClass(frame.root, "lit", view.lit?.tracks.includes(track) === true);
+        const said = labels.get(track);
+        setText(frame.name, said === undefined ? words.live.person(letter(track)) : words.live.personLabel(letter(track), said === "unsure" ? words.verdict.unsure : labelName(words, said)));
       }
       if (!fresh || (drawn === looked && drawnMirrored === view.mirrored)) return;
       drawn = looked;

@@ -5,13 +5,15 @@
  * `saved.ts` opens the session again.
  */
 
-import { relettered } from "../state/evidence";
-import { SECTIONS, VERSION, type Section } from "../wire/generated";
-import { bestLabel, concluded, labelsOf, sectionText } from "../state/shown";
+import { letter, relettered } from "../state/evidence";
+import { SECTIONS, VERSION, type PersonLabel, type Section } from "../wire/generated";
+import { bestLabel, concluded, facesOf, labelsOf, sectionText } from "../state/shown";
 import type { Analysis, Session } from "../state/view";
 
 export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
 export type Format = (typeof FORMAT_NAMES)[number];
+/** How many people's labels a table has room for, as many as the server tells of. */
+const MOST_PEOPLE = 5;
 const MEDIA_TYPES = { json: "application/json", csv: "text/csv", vtt: "text/vtt" } satisfies Record<Format, string>;
 /** How long a mark stands among the subtitles. */
 const MARK_SHOWN_S = 1;
@@ -113,19 +115,28 @@ function addAnalysis(analysis: Analysis, add: (t: number, type: string, body: Pl
 
 function toCsv(session: Session): string {
   const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
-  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "start_utc", "mark", "mark_data"];
+  const places = Array.from({ length: MOST_PEOPLE }, (_, place) => place);
+  const people = places.flatMap((place) => [`person_${place + 1}`, `person_${place + 1}_label`, `person_${place + 1}_p`]);
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, ...people, "start_utc", "mark", "mark_data"];
   const ofWindows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
     const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
     const shares = names.map((name) => bestLabel(analysis)?.probabilities[name] ?? "");
     const texts = SECTIONS.map((name) => saidText(analysis, name));
-    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, utc(session, start), "", ""];
+    const faces = facesOf(analysis);
+    const ofPeople = places.flatMap((place) => personCells(faces[place]));
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, ...ofPeople, utc(session, start), "", ""];
   });
   // A mark is a row of its own, with nothing in between.
   const between = head.slice(2, -3).map(() => "");
   const ofMarks = session.marks.map(({ t, name, data }) => [t, t, ...between, utc(session, t), name, Object.keys(data).length === 0 ? "" : JSON.stringify(data)]);
   const rows = [...ofWindows, ...ofMarks].toSorted((a, b) => Number(a[0]) - Number(b[0]));
   return [head, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}
+
+/** Letter, label and the share of the likeliest one; empty where there is nobody. */
+function personCells(face: PersonLabel | undefined): readonly (string | number)[] {
+  return face === undefined ? ["", "", ""] : [letter(face.track), face.label, Math.max(...Object.values(face.probabilities))];
 }
 
 /** Wall-clock time of a media second; empty where nobody knows it. */
@@ -148,7 +159,9 @@ function toVtt(session: Session): string {
     if (end <= begin) return [];
     fromS = end;
     const { label, confidence } = concluded(analysis);
-    const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, saidText(analysis, "fine")].filter(Boolean);
+    const faces = facesOf(analysis);
+    const people = faces.length < 2 ? "" : faces.map((face) => `Person ${letter(face.track)}: ${face.label}`).join(", ");
+    const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, people, saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });
   const marks = session.marks.map(({ t, name, data }) => {

@@ -142,6 +142,7 @@ export const de: Messages = {
     picture: "Ihre Kamera",
     onlyVoice: "Nur das Mikrofon: Nichts wird gesehen.",
     person: (letter) => `Person ${letter}`,
+    personLabel: (letter, label) => `Person ${letter}: ${label}`,
     speaking: "Sprache",
     quiet: "Stille",
     listeningOff: "Kein Mikrofon",
@@ -241,6 +242,11 @@ export const de: Messages = {
     scoreNote: (score) => `Abweichung ${score} von 1`,
     none: "Gesicht und Stimme werden verglichen, sobald beide da sind.",
     row: (label, face, voice) => `${label}: Gesicht ${face}, Stimme ${voice}`,
+  },
+
+  people: {
+    heading: "Jede Person, nur nach dem Gesicht",
+    unsure: (label) => `unsicher, vielleicht ${label}`,
   },
 
   chain: {

@@ -155,6 +155,7 @@ export const en = {
     picture: "Your camera",
     onlyVoice: "Microphone only: nothing is seen.",
     person: (letter: string) => `Person ${letter}`,
+    personLabel: (letter: string, label: string) => `Person ${letter}: ${label}`,
     speaking: "Speech",
     quiet: "Quiet",
     listeningOff: "No microphone",
@@ -256,6 +257,11 @@ export const en = {
     scoreNote: (score: string) => `Difference ${score} of 1`,
     none: "Face and voice are compared once both are there.",
     row: (label: string, face: string, voice: string) => `${label}: face ${face}, voice ${voice}`,
+  },
+
+  people: {
+    heading: "Each person, by the face alone",
+    unsure: (label: string) => `unsure, perhaps ${label}`,
   },
 
   chain: {

@@ -68,7 +68,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
       }));
     case "label":
       return withAnalysis(session, event.window, (analysis) => {
-        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict };
+        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict, faces: event.faces };
         return event.source === "fast" ? { ...analysis, fast: labelled } : { ...analysis, chain: labelled };
       });
     case "reason.delta":

@@ -1,6 +1,6 @@
 /** What the page shows of a view: everything here is worked out from it and kept nowhere. */
 
-import type { EmotionAnswer, FrameEvent, ModalityConflict, Section } from "../wire/generated";
+import type { EmotionAnswer, FrameEvent, ModalityConflict, PersonLabel, Section } from "../wire/generated";
 import type { Analysis, Keeping, Kept, Labelled, Notice, Session, View } from "./view";
 
 /** What the server will keep: what the person agreed to, as far as the server keeps anything. */
@@ -32,6 +32,11 @@ export function concluded(analysis: Analysis): EmotionAnswer {
 /** How face and voice differ, from whichever label said so last. */
 export function conflictOf(analysis: Analysis): ModalityConflict | null {
   return analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
+}
+
+/** What each person's own face says, from whichever label said so last. */
+export function facesOf(analysis: Analysis | null): readonly PersonLabel[] {
+  return (analysis === null ? null : bestLabel(analysis))?.faces ?? [];
 }
 
 /** A window that was due because speech ended, ends with it. */

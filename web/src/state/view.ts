@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, Reduced, Section } from "../wire/generated";
+import type { CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, Reduced, Section } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -46,6 +46,8 @@ export interface Labelled {
   readonly label: string;
   readonly probabilities: Distribution;
   readonly conflict: ModalityConflict | null;
+  /** Of each person in view, from the face alone. */
+  readonly faces: readonly PersonLabel[];
 }
 
 /** Everything said about one window. */

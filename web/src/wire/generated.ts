@@ -53,6 +53,16 @@ export interface ModalityConflict {
   readonly score: number;
 }
 
+/** What the face of one person in view says, without the voice and without the rest of the picture. */
+export interface PersonLabel {
+  /** Number of the face, as in `frame`. */
+  readonly track: number;
+  /** The most probable label, or `unsure`. */
+  readonly label: string;
+  /** Probability of each label; they add up to 1. */
+  readonly probabilities: Readonly<Record<string, number>>;
+}
+
 /** What a chain concludes. */
 export interface EmotionAnswer {
   /** One of the window's labels, or `unsure`. */
@@ -186,6 +196,11 @@ export interface LabelEvent extends EventCommon {
   readonly source: "fast" | "chain";
   /** How face and voice differ; null where the window lacks one of them. */
   readonly conflict: ModalityConflict | null;
+  /**
+   * A label of each person in view from the face alone, up to five, the biggest face of the newest frame first. Empty
+   * where the labels are not the model's own.
+   */
+  readonly faces: readonly PersonLabel[];
 }
 
 /** Newly decoded words of one section of a window's chain. */
@@ -275,6 +290,7 @@ const faceBox: Reader<FaceBox> = v.object({ track: v.number(), box, score: v.num
 const tokenSplit: Reader<TokenSplit> = v.object({ focal: v.number(), background: v.number(), dropped: v.number() });
 const patches: Reader<Patches> = v.object({ region: box, rows: v.number(), columns: v.number(), cells: v.pipe(v.string(), v.regex(/^[fk-]*$/)) });
 const modalityConflict: Reader<ModalityConflict> = v.object({ face: v.record(v.string(), v.number()), voice: v.record(v.string(), v.number()), score: v.number() });
+const personLabel: Reader<PersonLabel> = v.object({ track: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()) });
 const section: Reader<Section> = v.picklist(["face", "context", "atmosphere", "voice", "coarse", "fine", "answer"]);
 const emotionAnswer: Reader<EmotionAnswer> = v.object({ label: v.string(), intensity: v.picklist(["slight", "moderate", "strong", ""]), confidence: v.number() });
 const reduced: Reader<Reduced> = v.picklist(["nothing", "chains", "windows", "frames"]);
@@ -288,7 +304,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "speech": v.object({ ...common, type: v.literal("speech"), state: v.picklist(["start", "end"]), start: v.number(), end: v.nullable(v.number()) }),
   "cues": v.object({ ...common, type: v.literal("cues"), face: v.optional(v.nullable(v.record(v.string(), v.number())), null), pose: v.optional(v.nullable(v.object({ yaw: v.exactOptional(v.number()), pitch: v.exactOptional(v.number()), roll: v.exactOptional(v.number()) })), null), voice: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null), relative: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null) }),
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
-  "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict) }),
+  "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
   "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), voice: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
