@@ -82,6 +82,15 @@ class VideoFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class CueFrame:
+    """A frame between two sampled ones, in which faces are found and measured and nothing else (`ingest.cue_fps`)."""
+
+    at_s: float
+    rgb_HW3: UInt8
+    "(H, W, 3) uint8, as the camera gave it."
+
+
+@dataclass(frozen=True, slots=True)
 class AudioChunk:
     """A piece of sound of any length, as ingest passes it on."""
 
@@ -147,7 +156,17 @@ class SourceEnded:
     reason: str
 
 
-Item = SourceStarted | VideoFrame | SpeechStarted | SpeechSoFar | SpeechSegment | ClockTick | InputState | SourceEnded
+Item = (
+    SourceStarted
+    | VideoFrame
+    | CueFrame
+    | SpeechStarted
+    | SpeechSoFar
+    | SpeechSegment
+    | ClockTick
+    | InputState
+    | SourceEnded
+)
 "Everything that a source gives to a session."
 
 
@@ -185,7 +204,17 @@ class FaceCues:
     geometry_N: Float32
     "(G,) the track-relative mesh features that the cue token is projected from."
     verdict_7: Float32 | None = None
-    "(7,) log-probabilities of `LABELS` by the face expert; None without one."
+    "(7,) log-probabilities of `LABELS` by the face expert; None without one, and of a cue frame."
+    mouth_gap: float | None = None
+    "How far the lips are apart, in outer eye-corner distances; not relative to anything."
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What was measured in one cue frame."""
+
+    at_s: float
+    cues: tuple[FaceCues, ...]
 
 
 SoundKind = Literal["voice", "noise", "tone"]
@@ -277,6 +306,8 @@ class Window:
     end_s: float
     frames: tuple[FrameEvidence, ...]
     speech: tuple[SpeechEvidence, ...]
+    glimpses: tuple[Glimpse, ...] = ()
+    "Measurements between the frames. The Thinker does not read them."
 
     @property
     def speech_s(self) -> float:
@@ -353,3 +384,4 @@ class Lag:
     skipped_frames: int
     skipped_windows: int
     reduced: Reduced = "nothing"
+    skipped_cue_frames: int = 0

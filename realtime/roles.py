@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from realtime.records import (
+    CueFrame,
     FrameEvidence,
+    Glimpse,
     Item,
     Label,
     ModelInfo,
@@ -57,6 +59,8 @@ class Perceiver(Protocol):
     """Turns one session's media into evidence. Calls block; only the worker's thread makes them, one at a time."""
 
     def see(self, frame: VideoFrame) -> FrameEvidence: ...
+
+    def glimpse(self, frame: CueFrame) -> Glimpse: ...
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
 
@@ -128,6 +132,8 @@ class EngineClient(Protocol):
     """One session's part of an engine. Raises ModelStopped where the model went away in the middle of a call."""
 
     async def see(self, frame: VideoFrame) -> FrameEvidence: ...
+
+    async def glimpse(self, frame: CueFrame) -> Glimpse: ...
 
     async def hear(self, segment: SpeechSegment) -> SpeechEvidence: ...
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from realtime.errors import NoMediaYet, RealtimeError, SessionOver
+from realtime.evidence.speaker import whose_voice
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
 from realtime.pace.buffer import RollingBuffer
@@ -33,6 +34,7 @@ from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent, Event, MarkEvent, MarkValue, SessionClosedEvent, SpeechEvent
 from realtime.records import (
     ClockTick,
+    CueFrame,
     InputState,
     Item,
     Label,
@@ -55,6 +57,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
+KEPT_CUE_FRAMES = 4
+"The same for the frames in which faces are only measured."
 
 
 @dataclass(slots=True)
@@ -67,6 +71,8 @@ class Analysis:
     question: Question
     "The question when the analysis was due. Its label and its chain answer the same one."
     trace: tracing.Span
+    speaker: int | None = None
+    "Track of the person whose voice is heard."
     timings_ms: dict[str, float] = field(default_factory=dict)
     "Wall time of each of its stages, and from when it was due to its label, first word and end."
 
@@ -115,6 +121,7 @@ class Session:
 
         waits = not source.live
         self._frames: Mailbox[VideoFrame] = Mailbox(waits=waits)
+        self._cue_frames: Mailbox[CueFrame] = Mailbox(KEPT_CUE_FRAMES, waits=waits)
         self._speech: Mailbox[tuple[SpeechSegment, Analysis]] = Mailbox(KEPT_SEGMENTS, waits=waits)
         self._ahead: Mailbox[SpeechSoFar] = Mailbox()
         self._due: Mailbox[Analysis] = Mailbox(waits=waits)
@@ -130,6 +137,7 @@ class Session:
         self._load = Load()
         self._n_offered = 0
         self._n_left_out_frames = 0
+        self._n_left_out_cue_frames = 0
         self._n_left_out_windows = 0
         self._chains_go_on = asyncio.Event()
         self._chains_go_on.set()
@@ -211,12 +219,18 @@ class Session:
             "lag_s": round(self.lag_s, 3),
             "skipped_frames": self.n_skipped_frames,
             "skipped_windows": self.n_skipped_windows,
+            "skipped_cue_frames": self.n_skipped_cue_frames,
         }
 
     @property
     def n_skipped_frames(self) -> int:
         """Frames that a newer one replaced, and those left out because the session is slow (`pace/degradation.py`)."""
         return self._frames.n_skipped + self._n_left_out_frames
+
+    @property
+    def n_skipped_cue_frames(self) -> int:
+        """Measurements between frames that gave way to newer ones, or were left out because the session is behind."""
+        return self._cue_frames.n_skipped + self._n_left_out_cue_frames
 
     @property
     def n_skipped_windows(self) -> int:
@@ -241,6 +255,7 @@ class Session:
                     await client.set_question(self._question)
                 workers = [
                     start(self._see(client), "see"),
+                    start(self._glimpse(client), "glimpse"),
                     start(self._hear(client), "hear"),
                     start(self._hear_ahead(client), "hear ahead"),
                     start(self._label(client), "label"),
@@ -263,6 +278,7 @@ class Session:
             async with asyncio.timeout(self._finish_within_s):
                 # In the order of the stages: each passes on its result before it takes the next item.
                 await self._frames.settled()
+                await self._cue_frames.settled()
                 await self._speech.settled()
                 await self._due.settled()
                 await self._spoken.settled()
@@ -289,6 +305,8 @@ class Session:
                 pass
             case VideoFrame():
                 await self._take_frame(item)
+            case CueFrame():
+                await self._take_cue_frame(item)
             case SpeechStarted(start_s):
                 self._speech_started(start_s)
             case SpeechSoFar():
@@ -319,6 +337,14 @@ class Session:
         if gone is not None:
             self._lag.finished(gone.at_s)
             self._metrics.skipped_frames.inc()
+
+    async def _take_cue_frame(self, frame: CueFrame) -> None:
+        self._reached(frame.at_s)
+        if not self._load.cue_frames:
+            self._n_left_out_cue_frames += 1
+            self._metrics.skipped_cue_frames.inc()
+        elif await self._cue_frames.put(frame) is not None:
+            self._metrics.skipped_cue_frames.inc()
 
     def _speech_started(self, start_s: float) -> None:
         self._reached(start_s)
@@ -366,6 +392,14 @@ class Session:
                 self._tell(self._watch.seen(evidence))
             self._lag.finished(frame.at_s)
 
+    async def _glimpse(self, client: EngineClient) -> None:
+        async for frame in self._cue_frames:
+            async with self._attempt("glimpse", {}):
+                glimpse = await client.glimpse(frame)
+                self._buffer.add_glimpse(glimpse)
+                for event in report.face_events(glimpse.cues):
+                    self._publish(event, at_s=frame.at_s)
+
     async def _hear(self, client: EngineClient) -> None:
         async for segment, analysis in self._speech:
             async with self._attempt("hear", analysis.timings_ms, analysis.trace):
@@ -386,10 +420,11 @@ class Session:
             window = self._buffer.window(self.n_windows, analysis.due.end_s)
             self.n_windows += 1
             self._publish(report.window_event(window, analysis.question))
+            analysis.speaker = whose_voice(window)
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
             async with self._attempt("fast", analysis.timings_ms, analysis.trace):
                 label = await client.fast_label(window, analysis.question)
-                self._publish(report.label_event(window, label))
+                self._publish(report.label_event(window, label, analysis.speaker))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
             chains = self._spoken if analysis.due.spoken else self._quiet
@@ -423,7 +458,7 @@ class Session:
                         self._metrics.deltas.inc()
                         self._publish(report.delta_event(window, delta))
                     case Label() as label:
-                        self._publish(report.label_event(window, label))
+                        self._publish(report.label_event(window, label, analysis.speaker))
                     case ReasonDone() as done:
                         self._mark("total", analysis)
                         timings = done.timings_ms
@@ -503,6 +538,7 @@ class Session:
             skipped_frames=self.n_skipped_frames,
             skipped_windows=self.n_skipped_windows,
             reduced=self._load.reduced,
+            skipped_cue_frames=self.n_skipped_cue_frames,
         )
         self._metrics.lag.observe(self.lag_s)
         if lag is not None:

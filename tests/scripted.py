@@ -24,9 +24,11 @@ from realtime.records import (
     Answer,
     ClockTick,
     Conflict,
+    CueFrame,
     Face,
     FaceCues,
     FrameEvidence,
+    Glimpse,
     Item,
     Label,
     Question,
@@ -157,6 +159,8 @@ class ScriptedPerceiver:
     fails_with: type[Exception] = RuntimeError
     hold: Hold | None = None
     "While it is clear, seeing waits: a machine that is too slow."
+    speaks_s: tuple[float, float] = (0.0, 0.0)
+    "When the mouth moves."
     closed: bool = False
     asked: list[Question] = field(default_factory=list)
     heard_ahead: list[SpeechSoFar] = field(default_factory=list)
@@ -184,6 +188,12 @@ class ScriptedPerceiver:
             positions_3N=np.zeros((3, 7), np.int64),
             timings_ms={"faces": 4.0},
         )
+
+    def glimpse(self, frame: CueFrame) -> Glimpse:
+        moves = self.speaks_s[0] <= frame.at_s <= self.speaks_s[1]
+        gap = 0.1 * (round(10 * frame.at_s) % 2) if moves else 0.0
+        cues = FaceCues(1, {"jaw_drop": 0.3}, (0.0, 0.0, 0.0), np.zeros(0, np.float32), mouth_gap=gap)
+        return Glimpse(frame.at_s, (cues,) * self.faces)
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         values = {"pitch_hz": 180.0, "pitch_movement_st_s": 20.0, "voiced_ratio": 0.6}

@@ -14,7 +14,7 @@ from realtime.engine.worker import ModelWorker
 from realtime.errors import NoMediaYet, NotMedia
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import ClockTick, Item, Question, SourceStarted, SpeechSoFar, SpeechStarted, VideoFrame
+from realtime.records import ClockTick, CueFrame, Item, Question, SourceStarted, SpeechSoFar, SpeechStarted, VideoFrame
 from realtime.roles import Source
 from realtime.session import Session
 from realtime.settings import Settings
@@ -363,7 +363,7 @@ async def test_stopping_frees_everything_at_once(make: Make, settle: Settle) -> 
     session.stop("enough")
     await asyncio.wait_for(running, 2)
     await settle()
-    assert len(asyncio.all_tasks()) == n_tasks - 9  # Its own, media, stop, and six stages.
+    assert len(asyncio.all_tasks()) == n_tasks - 10  # Its own, media, stop, and seven stages.
     assert model.perceivers.closed
     assert (await events_of(session))[-1]["reason"] == "enough"
 
@@ -408,3 +408,39 @@ async def test_the_log_of_the_program_has_no_words_and_no_feelings(
     assert caplog.text
     for word in ("happy", "moderate", "lip corners", "jaw_drop"):
         assert word not in caplog.text
+
+
+def with_cue_frames(script: list[Scripted], *at_s: float) -> list[Scripted]:
+    """The script with cue frames at these times, each before the first item that is later."""
+    mixed: list[Scripted] = []
+    waiting = sorted(at_s)
+    for item in script:
+        while waiting and isinstance(item, VideoFrame | ClockTick) and item.at_s > waiting[0]:
+            mixed.append(CueFrame(waiting.pop(0), picture(0.0).rgb_HW3))
+        mixed.append(item)
+    return mixed
+
+
+async def test_faces_are_measured_between_frames_and_the_voice_finds_its_face(make: Make) -> None:
+    tenths = [n / 10 for n in range(1, 60) if n % 10]
+    model = ScriptedModel(perceivers=ScriptedPerceiver(speaks_s=(1.0, 4.0)))
+    session = make(ScriptedSource(with_cue_frames(conversation(6, (1.0, 4.0)), *tenths), live=False), model)
+    await session.run()
+    events = await events_of(session)
+    measured = [event["t"] for event in of(events, "cues") if event["face"]]
+    assert set(tenths) < set(measured)
+    assert len(of(events, "frame")) == 7
+    assert [label["speaker"] for label in of(events, "label")][:2] == [1, 1]
+
+
+async def test_a_session_that_is_behind_measures_no_face_between_frames(make: Make, settle: Settle) -> None:
+    hold = Hold()
+    script = with_cue_frames(conversation(8), *(n / 4 + 0.1 for n in range(30)))
+    model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
+    # Nothing is seen before the fifth second, and then all of it.
+    held = [part for item in script for part in ([hold.set, item] if item == ClockTick(5.0) else [item])]
+    session = make(ScriptedSource([part for item in held for part in (item, settle)]), model)
+    await session.run()
+    assert 5 < session.n_skipped_cue_frames < 30
+    assert session.state()["skipped_cue_frames"] == session.n_skipped_cue_frames
+    assert of(await events_of(session), "lag")[-1]["skipped_cue_frames"] > 0

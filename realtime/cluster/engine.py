@@ -40,7 +40,9 @@ from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
 from realtime.observe.metrics import Metrics
 from realtime.records import (
+    CueFrame,
     FrameEvidence,
+    Glimpse,
     Label,
     ModelInfo,
     Question,
@@ -190,6 +192,9 @@ class RayClient:
 
     async def see(self, frame: VideoFrame) -> FrameEvidence:
         return await self._engine.run("see", self._perceiver.see, frame)
+
+    async def glimpse(self, frame: CueFrame) -> Glimpse:
+        return await self._engine.run("glimpse", self._perceiver.glimpse, frame)
 
     async def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         return await self._engine.run("hear", self._perceiver.hear, segment)

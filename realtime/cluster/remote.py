@@ -33,7 +33,9 @@ from realtime.evidence.listen import Submit, run_when_asked
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
 from realtime.records import (
+    CueFrame,
     FrameEvidence,
+    Glimpse,
     Label,
     Question,
     ReasonDelta,
@@ -186,6 +188,10 @@ class RemotePerceiver:
     def see(self, frame: VideoFrame) -> FrameEvidence:
         with self._seeing:
             return self._perception.see(frame)
+
+    def glimpse(self, frame: CueFrame) -> Glimpse:
+        with self._seeing:
+            return self._perception.glimpse(frame)
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         with self._hearing:

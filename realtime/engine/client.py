@@ -15,6 +15,7 @@ from realtime.engine.messages import (
     FastLabel,
     Hear,
     HearAhead,
+    Look,
     NextSteps,
     Request,
     See,
@@ -22,7 +23,9 @@ from realtime.engine.messages import (
     WindowParts,
 )
 from realtime.records import (
+    CueFrame,
     FrameEvidence,
+    Glimpse,
     Label,
     Question,
     ReasonDone,
@@ -84,6 +87,9 @@ class HostClient:
         evidence = await self._transport.call(See(self.session, frame))
         self._know(self._frames, frame.at_s, generation)
         return evidence
+
+    async def glimpse(self, frame: CueFrame) -> Glimpse:
+        return await self._transport.call(Look(self.session, frame))
 
     async def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         generation = self._transport.generation

@@ -14,6 +14,7 @@ from realtime.engine.messages import (
     FastLabel,
     Hear,
     HearAhead,
+    Look,
     Message,
     NextSteps,
     OpenSession,
@@ -88,6 +89,8 @@ class Host:
                 session = self._sessions[number]
                 seen = _keep(session.frames, frame.at_s, session.perceiver.see(frame), KEPT_EVIDENCE)
                 return request.result(seen)
+            case Look(number, cue_frame):
+                return request.result(self._sessions[number].perceiver.glimpse(cue_frame))
             case Hear(number, segment):
                 session = self._sessions[number]
                 heard = _keep(session.speech, segment.start_s, session.perceiver.hear(segment), KEPT_EVIDENCE)

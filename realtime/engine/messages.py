@@ -13,7 +13,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 from realtime.engine.scheduler.queue import Rank
 from realtime.errors import RealtimeError
 from realtime.records import (
+    CueFrame,
     FrameEvidence,
+    Glimpse,
     Label,
     ModelInfo,
     Question,
@@ -79,6 +81,15 @@ class See(Request[FrameEvidence]):
     stage = "see"
     session: int
     frame: VideoFrame
+
+
+@dataclass(frozen=True)
+class Look(Request[Glimpse]):
+    """Find and measure the faces of a frame between two sampled ones."""
+
+    stage = "glimpse"
+    session: int
+    frame: CueFrame
 
 
 @dataclass(frozen=True)
@@ -168,6 +179,7 @@ Message = (
     OpenSession
     | CloseSession
     | See
+    | Look
     | Hear
     | HearAhead
     | SetQuestion

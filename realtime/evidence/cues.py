@@ -166,17 +166,26 @@ def raw_cues(mesh_N3: Float32, width: int, height: int) -> Float32:
     return np.stack([measure(face) for measure in _MEASURES.values()], axis=-1).astype(np.float32)
 
 
-def measure_face(face: Face, baseline: FaceBaseline, width: int, height: int) -> FaceCues | None:
+def mouth_gap(mesh_N3: Float32, width: int, height: int) -> float:
+    """How far the lips are apart, in outer eye-corner distances."""
+    return float(_Frontal(to_pixels(mesh_N3, width, height)).mouth_gap)
+
+
+def measure_face(
+    face: Face, baseline: FaceBaseline, width: int, height: int, *, moves_baseline: bool = True
+) -> FaceCues | None:
     """Cues of one face relative to its track's neutral, which this face then moves a little. None without a mesh."""
     if face.mesh_N3 is None:
         return None
     raw_C = raw_cues(face.mesh_N3, width, height)
     intensities_C = baseline.intensities(raw_C)
-    baseline.push(raw_C)
+    if moves_baseline:
+        baseline.push(raw_C)
     yaw, pitch, roll = head_pose(face.mesh_N3, width, height).tolist()
     return FaceCues(
         track=face.track,
         intensities={name: round(float(value), 3) for name, value in zip(CUES, intensities_C, strict=True)},
         pose_deg=(yaw, pitch, roll),
         geometry_N=geometry(face.mesh_N3, width, height),
+        mouth_gap=mouth_gap(face.mesh_N3, width, height),
     )

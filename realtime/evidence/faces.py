@@ -143,7 +143,7 @@ class FaceFinder:
     def find(self, rgb_HW3: UInt8, at_s: float) -> tuple[Face, ...]:
         """Faces of one frame, biggest first; empty for a frame without a face, or without pixels.
 
-        `at_s` is media time and may not go backwards within a session.
+        `at_s` is media time. It may go back by a moment: a sampled frame can be later than a cue frame after it.
         """
         if rgb_HW3.ndim != 3 or rgb_HW3.shape[2] != 3 or min(rgb_HW3.shape[:2]) < 16:
             return ()

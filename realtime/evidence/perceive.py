@@ -34,10 +34,12 @@ from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
 from realtime.records import (
     Box,
+    CueFrame,
     Face,
     FaceCues,
     Float32,
     FrameEvidence,
+    Glimpse,
     Question,
     SpeechEvidence,
     SpeechSegment,
@@ -193,12 +195,21 @@ class Perception:
                 seen = self._ring.add_frame(seen)
         return replace(seen, timings_ms=dict(self._timings_ms))
 
-    def _measure(self, face: Face, width: int, height: int) -> FaceCues | None:
+    def glimpse(self, frame: CueFrame) -> Glimpse:
+        """Faces and their cues in a frame between two sampled ones. Neutrals move with the sampled ones alone."""
+        height, width = frame.rgb_HW3.shape[:2]
+        faces = self._finder.find(frame.rgb_HW3, frame.at_s)
+        measured = [self._measure(face, width, height, moves_baseline=False) for face in faces]
+        # No token is made of them, so their geometry need not travel.
+        nothing = np.zeros(0, np.float32)
+        return Glimpse(frame.at_s, tuple(replace(cues, geometry_N=nothing) for cues in measured if cues is not None))
+
+    def _measure(self, face: Face, width: int, height: int, *, moves_baseline: bool = True) -> FaceCues | None:
         if face.track not in self._faces:
             if len(self._faces) >= MAX_BASELINES:
                 self._faces.pop(next(iter(self._faces)))
             self._faces[face.track] = FaceBaseline(CUES)
-        return measure_face(face, self._faces[face.track], width, height)
+        return measure_face(face, self._faces[face.track], width, height, moves_baseline=moves_baseline)
 
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
         drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0

@@ -27,10 +27,10 @@ from realtime.ingest.clock import Timeline
 from realtime.ingest.convert import to_rgb
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import Interleaver
-from realtime.ingest.sampler import Sampler
+from realtime.ingest.sampler import FrameSampler
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
-from realtime.records import AudioChunk, ClockTick, InputState, Item, SourceEnded, VideoFrame
+from realtime.records import AudioChunk, ClockTick, CueFrame, InputState, Item, SourceEnded, VideoFrame
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class MediaSource:
             if track is not None
             for state in tracks.describe_choice(kind, there, track.index, live=self.live)
         ]
+        self._cue_fps = ingest.cue_fps
         self._cutter = SpeechCutter(speech)
         self._items: Iterator[Item] = self._in_order()
         self._stopping = threading.Event()
@@ -123,7 +124,7 @@ class MediaSource:
         if (first := next(packets, None)) is None:
             return
         zero_s = self._zero_s(first)
-        pictures = _Pictures(self._video, zero_s)
+        pictures = _Pictures(self._video, zero_s, self._cue_fps)
         sounds = _Sounds(Timeline(zero_s, [pictures.timeline]), live=self.live)
         order = Interleaver([stream.type for stream in self._streams], skew_s=LIVE_SKEW_S if self.live else SKEW_S)
         for state in self._choices:
@@ -195,22 +196,23 @@ class MediaSource:
 class _Pictures:
     """The video track: it decides which frames are kept, and when they are shown."""
 
-    def __init__(self, stream: VideoStream | None, zero_s: float) -> None:
+    def __init__(self, stream: VideoStream | None, zero_s: float, cue_fps: float) -> None:
         rate = (stream.average_rate or stream.guessed_rate) if stream else None
         self._frame_s = float(1 / rate) if rate else 0.04
         aspect = stream.sample_aspect_ratio if stream else None
         # Square, unless the file names another ratio within reason; some write 0:1 for "unknown".
         self._pixel_aspect = aspect if aspect and 0.25 <= aspect <= 4 else None
-        self._sampler = Sampler()
+        self._sampler = FrameSampler(cue_fps)
         self.timeline = Timeline(zero_s)
 
-    def take(self, frame: av.VideoFrame) -> tuple[float, VideoFrame | None]:
+    def take(self, frame: av.VideoFrame) -> tuple[float, VideoFrame | CueFrame | None]:
         """The media time of the frame, and its picture if it is one to keep."""
         at_s = self.timeline.place(_stamp_s(frame), duration_s=self._frame_s)
-        if not self._sampler.wants(at_s):
+        wanted = self._sampler.wants(at_s)
+        if wanted is None:
             return at_s, None
         rgb_HW3 = to_rgb(frame, pixel_aspect=self._pixel_aspect)
-        return at_s, VideoFrame(at_s=at_s, rgb_HW3=rgb_HW3)
+        return at_s, VideoFrame(at_s, rgb_HW3) if wanted == "read" else CueFrame(at_s, rgb_HW3)
 
 
 class _Sounds:

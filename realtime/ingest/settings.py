@@ -5,17 +5,26 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+MAX_CUE_FPS = 10.0
+"Beyond it nothing is gained: syllables come up to eight times a second."
+
 
 @dataclass(frozen=True)
 class IngestSettings:
-    """When a WebRTC peer or a camera counts as gone."""
+    """When a WebRTC peer or a camera counts as gone, and how often faces are measured."""
 
     peer_silent_s: float = 6.0
     "A peer that sends no media for this many seconds is gone, whatever the state of its connection."
     connect_s: float = 10.0
     "Seconds within which the first media has to arrive after the answer. After that there is no network path."
 
+    cue_fps: float = 0.0
+    """Measurements of faces a second, up to 10, between the one frame a second that the model reads. 0: none. They tell
+    whose mouth moves with the voice. Each costs as much as finding the faces in a frame."""
+
     def __post_init__(self) -> None:
+        if not 0 <= self.cue_fps <= MAX_CUE_FPS:
+            raise ValueError(f"ingest.cue_fps must be between 0 and {MAX_CUE_FPS:g}, got {self.cue_fps}")
         for name in ("peer_silent_s", "connect_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"ingest.{name} must be positive, got {getattr(self, name)}")

@@ -37,13 +37,14 @@ from realtime.ingest.dtls import DtlsCertificate
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import TICK_S
 from realtime.ingest.relay import ice_servers
-from realtime.ingest.sampler import Sampler
+from realtime.ingest.sampler import FrameSampler
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.stagger import Stagger
 from realtime.records import (
     ClockTick,
+    CueFrame,
     InputState,
     Item,
     SourceEnded,
@@ -62,6 +63,8 @@ CLOSE_S = 3.0
 "Seconds that closing a connection may take."
 OUTBOX_ITEMS = 32
 "Items that may wait for the consumer."
+HALF_FULL = OUTBOX_ITEMS // 2
+"Items that wait for the consumer from which on no more cue frames are taken."
 
 DELAY_S = 0.15
 """Seconds, about, from a moment to its decoded picture or sound: encoding, the network, the jitter buffer. On one
@@ -77,6 +80,8 @@ class RawFrame:
 
     at_s: float
     frame: av.VideoFrame
+    only_measured: bool = False
+    "It becomes a `CueFrame`."
 
 
 Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick | InputState
@@ -211,7 +216,7 @@ class WebRtcSource:
                 if isinstance(item, RawFrame):
                     # Milliseconds of arithmetic; the loop goes on draining meanwhile.
                     rgb_HW3 = await asyncio.to_thread(to_rgb, item.frame)
-                    yield VideoFrame(item.at_s, rgb_HW3)
+                    yield CueFrame(item.at_s, rgb_HW3) if item.only_measured else VideoFrame(item.at_s, rgb_HW3)
                 else:
                     yield item
             if self._closing is None:
@@ -296,15 +301,16 @@ class WebRtcSource:
         return NO_DTLS if any(transport.state == "completed" for transport in transports) else NO_PATH
 
     async def _drain_video(self, track: MediaStreamTrack) -> None:
-        sampler: Sampler | None = None
+        sampler: FrameSampler | None = None
         async for frame, stamp_s in _frames(track):
             self.n_frames += 1
             at_s = self._place(stamp_s, "video")
             if sampler is None:
                 phase_s = self._stagger.join(self, zero_s=self._now_s() - at_s)
-                sampler = Sampler(phase_s=phase_s)
-            if sampler.wants(at_s):
-                self._outbox.put(RawFrame(at_s, frame))
+                sampler = FrameSampler(self._ingest.cue_fps, phase_s=phase_s)
+            wanted = sampler.wants(at_s)
+            if wanted is not None:
+                self._outbox.put(RawFrame(at_s, frame, only_measured=wanted == "measured"))
             self._tick(at_s)
 
     async def _drain_audio(self, track: MediaStreamTrack) -> None:
@@ -362,6 +368,10 @@ class _Outbox(AsyncIterator[Waiting]):
     def put(self, item: Waiting) -> None:
         if isinstance(item, ClockTick) and self._items and isinstance(self._items[-1], ClockTick):
             self._items.pop()
+        if isinstance(item, RawFrame) and item.only_measured and len(self._items) >= HALF_FULL:
+            # A measurement more pushes nothing else out.
+            self.n_skipped += 1
+            return
         self.n_skipped += len(self._items) == self._items.maxlen
         self._items.append(item)
         self._changed.set()

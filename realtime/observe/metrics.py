@@ -53,6 +53,9 @@ class Metrics:
         self.skipped_frames = Counter(
             "emothinker_skipped_frames", "Sampled frames a newer one replaced", registry=self.registry
         )
+        self.skipped_cue_frames = Counter(
+            "emothinker_skipped_cue_frames", "Measurements between frames that were left out", registry=self.registry
+        )
         self.skipped_windows = Counter(
             "emothinker_skipped_windows", "Analyses a newer one replaced", registry=self.registry
         )

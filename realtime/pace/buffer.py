@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from realtime.records import FrameEvidence, SpeechEvidence, Window
+from realtime.records import FrameEvidence, Glimpse, SpeechEvidence, Window
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class BufferSettings:
     window_s: float = 8.0
     "Media seconds that one analysis looks back at most."
     max_items: int = 240
-    "Frames kept at most, and segments of speech kept at most."
+    "Frames, segments of speech and measurements between frames kept at most, each."
 
     def __post_init__(self) -> None:
         if not 0 < self.window_s <= self.span_s:
@@ -35,6 +35,7 @@ class RollingBuffer:
         self._settings = settings
         self._frames: deque[FrameEvidence] = deque(maxlen=settings.max_items)
         self._speech: deque[SpeechEvidence] = deque(maxlen=settings.max_items)
+        self._glimpses: deque[Glimpse] = deque(maxlen=settings.max_items)
         self.newest_s = 0.0
         "Media time of the newest evidence."
         self.n_frames = 0
@@ -56,6 +57,11 @@ class RollingBuffer:
         self._speech.append(speech)
         self._forget(speech.end_s)
 
+    def add_glimpse(self, glimpse: Glimpse) -> None:
+        self.n_crowded_out += len(self._glimpses) == self._glimpses.maxlen
+        self._glimpses.append(glimpse)
+        self._forget(glimpse.at_s)
+
     def window(self, index: int, end_s: float) -> Window:
         """What was seen and heard in the `window_s` before `end_s`: frames within, speech that overlaps."""
         start_s = max(0.0, end_s - self._settings.window_s)
@@ -65,12 +71,14 @@ class RollingBuffer:
             end_s=end_s,
             frames=tuple(frame for frame in self._frames if start_s <= frame.at_s <= end_s),
             speech=tuple(part for part in self._speech if part.end_s > start_s and part.start_s < end_s),
+            glimpses=tuple(glimpse for glimpse in self._glimpses if start_s <= glimpse.at_s <= end_s),
         )
 
     def clear(self) -> None:
         """Forget everything now, not when it is old."""
         self._frames.clear()
         self._speech.clear()
+        self._glimpses.clear()
 
     def _forget(self, newest_s: float) -> None:
         """Let go of what is `span_s` older than the newest, whichever track that is on."""
@@ -80,3 +88,5 @@ class RollingBuffer:
             self._frames.popleft()
         while self._speech and self._speech[0].end_s < oldest_s:
             self._speech.popleft()
+        while self._glimpses and self._glimpses[0].at_s < oldest_s:
+            self._glimpses.popleft()

@@ -2,8 +2,9 @@
 
     nothing ─► chains wait ─► no windows in quiet moments ─► every other frame      labels of speech stay to the last
 
-A step down is taken when the lag has been above its threshold for half a second, and at most one step a second. A step
-back up is taken after the lag was small for three seconds. A `lag` event reports each change.
+Measurements between frames (`ingest.cue_fps`) stop as soon as the session is behind at all; they are no step of their
+own. A step down is taken when the lag has been above its threshold for half a second, and at most one step a second. A
+step back up is taken after the lag was small for three seconds. A `lag` event reports each change.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Load:
         self._changed_s = -STEP_EVERY_S
         self._calm_since_s: float | None = None
         self._slow_since_s: float | None = None
+        self.cue_frames = True
+        "Whether faces are measured between frames."
 
     @property
     def reduced(self) -> Reduced:
@@ -52,6 +55,7 @@ class Load:
         """Take the lag at media time `at_s`. Returns whether a step was taken, down or up."""
         if lag_s > LEAVE_S:
             self._calm_since_s = None
+            self.cue_frames = False
         elif self._calm_since_s is None:
             self._calm_since_s = at_s
         if self._step + 1 < len(STEPS) and lag_s >= ENTER_S[self._step + 1]:
@@ -60,6 +64,8 @@ class Load:
             patient = at_s - self._slow_since_s >= PATIENCE_S and at_s - self._changed_s >= STEP_EVERY_S
             return patient and self._to(self._step + 1, at_s)
         self._slow_since_s = None
+        calm = self._calm_since_s is not None and at_s - self._calm_since_s >= CALM_S
+        self.cue_frames = self.cue_frames or (calm and not self._step)
         if self._step and self._calm_since_s is not None and at_s - self._calm_since_s >= CALM_S:
             return self._to(self._step - 1, at_s)
         return False

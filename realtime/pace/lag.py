@@ -34,10 +34,16 @@ class LagMeter:
         return max(0.0, now_s - min(self._waiting, default=now_s))
 
     def report(
-        self, now_s: float, *, skipped_frames: int, skipped_windows: int, reduced: Reduced = "nothing"
+        self,
+        now_s: float,
+        *,
+        skipped_frames: int,
+        skipped_windows: int,
+        reduced: Reduced = "nothing",
+        skipped_cue_frames: int = 0,
     ) -> Lag | None:
         """The lag to report at media time `now_s`, or None. A change of `reduced` is reported at once."""
-        lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows, reduced)
+        lag = Lag(self.seconds(now_s), skipped_frames, skipped_windows, reduced, skipped_cue_frames)
         said = self._said
         unchanged = (
             said is not None

@@ -266,6 +266,9 @@ class LabelEvent(Placed):
     faces: tuple[PersonLabel, ...] = ()
     """A label of each person in view from the face alone, up to five, the biggest face of the newest frame first. Empty
     where the labels are not the model's own."""
+    speaker: Count | None = None
+    """Track of the person whose mouth moves with the voice; null where that is not clear, where it is nobody in view,
+    and where nobody speaks."""
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,9 @@ class LagEvent(Placed):
     reduced: Reduced = "nothing"
     """What a slow session leaves out until the machine keeps up again. Each step includes those before it: `chains`
     wait, then there are no `windows` in quiet moments, then every other of the `frames` is skipped."""
+    skipped_cue_frames: Count = 0
+    """Measurements of faces between frames (`ingest.cue_fps`) left out since the session began. They are the first that
+    a slow session leaves out."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from realtime.publish.events import (
@@ -23,6 +23,7 @@ from realtime.publish.events import (
     WindowEvent,
 )
 from realtime.records import (
+    FaceCues,
     FrameEvidence,
     InputState,
     Label,
@@ -60,7 +61,12 @@ def frame_events(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEv
         focal=evidence.focal,
         patches=_patches(evidence),
     )
-    for cues in evidence.cues:
+    yield from face_events(evidence.cues)
+
+
+def face_events(measured: Iterable[FaceCues]) -> Iterator[CuesEvent]:
+    """Return the measured cues of each face of one frame."""
+    for cues in measured:
         pose = dict(zip(("yaw", "pitch", "roll"), cues.pose_deg, strict=True))
         yield CuesEvent(face={"track": cues.track, **cues.intensities}, pose=pose)
 
@@ -106,8 +112,8 @@ def _people(window: Window) -> tuple[int, ...]:
     return tuple(dict.fromkeys([*(cues.track for cues in measured), *(face.track for face in found)]))
 
 
-def label_event(window: Window, label: Label) -> LabelEvent:
-    """Return the event of a fast label or of one after the chain."""
+def label_event(window: Window, label: Label, speaker: int | None) -> LabelEvent:
+    """Return the event of a fast label or of one after the chain; `speaker` is the track whose voice is heard."""
     conflict = label.conflict
     return LabelEvent(
         window=window.index,
@@ -116,6 +122,7 @@ def label_event(window: Window, label: Label) -> LabelEvent:
         source=label.source,
         conflict=None if conflict is None else ModalityConflict(conflict.face, conflict.voice, conflict.score),
         faces=tuple(PersonLabel(face.track, face.label, face.probabilities) for face in label.faces),
+        speaker=speaker,
     )
 
 
@@ -137,4 +144,4 @@ def input_event(state: InputState) -> ErrorEvent:
 
 def lag_event(lag: Lag) -> LagEvent:
     """Return the event that says how far the session is behind."""
-    return LagEvent(lag.seconds, lag.skipped_frames, lag.skipped_windows, lag.reduced)
+    return LagEvent(lag.seconds, lag.skipped_frames, lag.skipped_windows, lag.reduced, lag.skipped_cue_frames)

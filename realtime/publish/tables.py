@@ -42,7 +42,7 @@ Row = dict[str, str | float | int | bool | None]
 HEADS: dict[TableName, tuple[str, ...]] = {
     "seconds": (
         *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
-        *("brightness", "saturation", "speech_s", "window", "label", "source", "person_label"),
+        *("brightness", "saturation", "speech_s", "window", "label", "source", "speaker", "person_label"),
     ),
     "windows": (
         *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
@@ -127,6 +127,7 @@ def _seconds(found: _Collected) -> Iterator[Row]:
         if place < len(windows) and windows[place].start < second + 1:
             label = newest[windows[place].window]
             common |= {"window": label.window, "label": label.label, "source": label.source}
+            common["speaker"] = label.speaker
             common |= {f"p_{name}": share for name, share in label.probabilities.items()}
             people = {face.track: face for face in label.faces}
         common |= _sound(found, second)
@@ -298,6 +299,6 @@ _KINDS: dict[str, Literal["string", "int64", "float64", "bool_"]] = {
         ("file", "session", "query", "source", "label", "person_label", "intensity", "status", "reason", *SECTIONS),
         "string",
     ),
-    **dict.fromkeys(("t", "track", "window", "frames"), "int64"),
+    **dict.fromkeys(("t", "track", "window", "frames", "speaker"), "int64"),
     "chosen": "bool_",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.ingest.sampler import Sampler
+from realtime.ingest.sampler import FrameSampler, Sampler
 
 
 def kept(times_s: list[float], period_s: float = 1.0) -> list[float]:
@@ -28,3 +28,15 @@ def test_other_periods() -> None:
     assert kept([0.0, 0.3, 0.5, 0.9, 1.0], period_s=0.5) == [0.0, 0.5, 1.0]
     with pytest.raises(ValueError, match="positive"):
         Sampler(0.0)
+
+
+def test_cue_frames_lie_between_those_that_the_model_reads() -> None:
+    sampler = FrameSampler(4.0)
+    wanted = {round(index / 20, 2): sampler.wants(index / 20) for index in range(30)}
+    assert [at_s for at_s, what in wanted.items() if what == "read"] == [0.0, 1.0]
+    assert [at_s for at_s, what in wanted.items() if what == "measured"] == [0.25, 0.5, 0.75, 1.25]
+
+
+def test_without_cue_frames_only_the_first_of_each_second_is_wanted() -> None:
+    sampler = FrameSampler(0.0)
+    assert {sampler.wants(index / 20) for index in range(1, 40)} == {"read", None}

@@ -65,3 +65,15 @@ def test_what_each_step_does_without() -> None:
         (False, False, True, True),
         (False, False, False, True),
     ]
+
+
+def test_measurements_between_frames_stop_first_and_come_back_last() -> None:
+    load = Load()
+    load.update(0.3, 0.0)
+    assert load.cue_frames
+    load.update(0.6, 0.25)
+    assert (load.cue_frames, load.reduced) == (False, "nothing")
+    steps(load, [0.1] * round(4 * CALM_S), from_s=0.5)
+    assert not load.cue_frames
+    load.update(0.1, 0.5 + CALM_S)
+    assert load.cue_frames

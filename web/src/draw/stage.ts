@@ -114,7 +114,7 @@ function toggle(text: string, onClick: () => void): HTMLButtonElement {
 const BACK_SHOWN_S = 10;
 
 /** Steps of the analysis, as their errors name them. */
-const STEP = /^(see|hear|hear_ahead|fast|reason)_failed$/;
+const STEP = /^(see|glimpse|hear|hear_ahead|fast|reason)_failed$/;
 
 type Known = keyof Omit<Messages["notices"], "over">;
 

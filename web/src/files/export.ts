@@ -7,7 +7,7 @@
 
 import { letter, relettered } from "../state/evidence";
 import { SECTIONS, VERSION, type PersonLabel, type Section } from "../wire/generated";
-import { bestLabel, concluded, facesOf, labelsOf, sectionText } from "../state/shown";
+import { bestLabel, concluded, facesOf, labelsOf, sectionText, speakerOf } from "../state/shown";
 import type { Analysis, Session } from "../state/view";
 
 export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
@@ -91,8 +91,8 @@ function events(session: Session): readonly Plain[] {
   for (const analysis of session.analyses) addAnalysis(analysis, add);
   for (const { t, name, data } of session.marks) add(t, "mark", { name, data });
   for (const { atS, code, message, hint, over } of session.notices) add(atS, "error", { code, message, hint, over });
-  const { seconds, skippedFrames, skippedWindows, reduced } = session.lag;
-  add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows, reduced });
+  const { seconds, skippedFrames, skippedWindows, skippedCueFrames, reduced } = session.lag;
+  add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows, reduced, skipped_cue_frames: skippedCueFrames });
   add(session.mediaS, "session.closed", { reason: session.closed ?? "The session was saved." });
   const name = session.id === "" ? "saved" : session.id;
   return timed.toSorted((a, b) => a.t - b.t).map(({ t, body }, index) => ({ v: VERSION, session: name, seq: index + 1, t, ...body }));
@@ -117,15 +117,15 @@ function toCsv(session: Session): string {
   const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
   const places = Array.from({ length: MOST_PEOPLE }, (_, place) => place);
   const people = places.flatMap((place) => [`person_${place + 1}`, `person_${place + 1}_label`, `person_${place + 1}_p`]);
-  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, ...people, "start_utc", "mark", "mark_data"];
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "speaker", ...people, "start_utc", "mark", "mark_data"];
   const ofWindows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
     const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
     const shares = names.map((name) => bestLabel(analysis)?.probabilities[name] ?? "");
     const texts = SECTIONS.map((name) => saidText(analysis, name));
-    const faces = facesOf(analysis);
+    const [faces, speaker] = [facesOf(analysis), speakerOf(analysis)];
     const ofPeople = places.flatMap((place) => personCells(faces[place]));
-    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, ...ofPeople, utc(session, start), "", ""];
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, speaker === null ? "" : letter(speaker), ...ofPeople, utc(session, start), "", ""];
   });
   // A mark is a row of its own, with nothing in between.
   const between = head.slice(2, -3).map(() => "");
@@ -160,7 +160,7 @@ function toVtt(session: Session): string {
     fromS = end;
     const { label, confidence } = concluded(analysis);
     const faces = facesOf(analysis);
-    const people = faces.length < 2 ? "" : faces.map((face) => `Person ${letter(face.track)}: ${face.label}`).join(", ");
+    const people = faces.length < 2 ? "" : faces.map(({ track, label: own }) => `Person ${letter(track)}${track === speakerOf(analysis) ? " (speaks)" : ""}: ${own}`).join(", ");
     const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, people, saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });

@@ -247,6 +247,7 @@ export const de: Messages = {
   people: {
     heading: "Jede Person, nur nach dem Gesicht",
     unsure: (label) => `unsicher, vielleicht ${label}`,
+    speaks: (label) => `${label} · von hier kommt die Stimme`,
   },
 
   chain: {

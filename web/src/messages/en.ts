@@ -262,6 +262,7 @@ export const en = {
   people: {
     heading: "Each person, by the face alone",
     unsure: (label: string) => `unsure, perhaps ${label}`,
+    speaks: (label: string) => `${label} · the voice is theirs`,
   },
 
   chain: {

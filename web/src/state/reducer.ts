@@ -68,7 +68,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
       }));
     case "label":
       return withAnalysis(session, event.window, (analysis) => {
-        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict, faces: event.faces };
+        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict, faces: event.faces, speaker: event.speaker };
         return event.source === "fast" ? { ...analysis, fast: labelled } : { ...analysis, chain: labelled };
       });
     case "reason.delta":
@@ -97,6 +97,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
           seconds: event.seconds,
           skippedFrames: event.skipped_frames,
           skippedWindows: event.skipped_windows,
+          skippedCueFrames: event.skipped_cue_frames,
           reduced: event.reduced,
         },
       };

@@ -39,6 +39,11 @@ export function facesOf(analysis: Analysis | null): readonly PersonLabel[] {
   return (analysis === null ? null : bestLabel(analysis))?.faces ?? [];
 }
 
+/** The person whose voice is heard in a window. */
+export function speakerOf(analysis: Analysis | null): number | null {
+  return (analysis === null ? null : bestLabel(analysis))?.speaker ?? null;
+}
+
 /** A window that was due because speech ended, ends with it. */
 const SAME_END_S = 0.05;
 

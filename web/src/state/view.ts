@@ -48,6 +48,8 @@ export interface Labelled {
   readonly conflict: ModalityConflict | null;
   /** Of each person in view, from the face alone. */
   readonly faces: readonly PersonLabel[];
+  /** Track of the person whose voice is heard. */
+  readonly speaker: number | null;
 }
 
 /** Everything said about one window. */
@@ -108,6 +110,7 @@ export interface Lag {
   readonly seconds: number;
   readonly skippedFrames: number;
   readonly skippedWindows: number;
+  readonly skippedCueFrames: number;
   readonly reduced: Reduced;
 }
 
@@ -276,7 +279,7 @@ export const NO_SESSION: Session = {
   marks: [],
   started: null,
   following: null,
-  lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0, reduced: "nothing" },
+  lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0, skippedCueFrames: 0, reduced: "nothing" },
   notices: [],
   closed: null,
   nRejected: 0,
