@@ -82,7 +82,7 @@ async def follow(
                 ) from error
             if error.code == HTTPStatus.UNAUTHORIZED:
                 raise NotAllowed(
-                    "The session's secret is missing or wrong.",
+                    "The session's secret, or the ticket in its place, is missing, wrong or revoked.",
                     "Add it to the address: …/sessions/ID#SECRET, as the answer's Session-Secret says.",
                 ) from error
             n_failed += 1

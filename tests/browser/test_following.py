@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 Visits = Callable[..., Visit]
+REFUSED = 77
+"Exit code of the Python program where its ticket opens nothing."
 
 
 def shared(person: Visit) -> dict[str, str]:
@@ -68,9 +71,13 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
         wrong = [rule["id"] for rule in found["violations"] if (each, rule["id"]) != (overlay, "color-contrast")]
         assert wrong == []
 
-    events = in_node(client, addresses["program"], n_events=40)
+    # All at once: the page, the viewer, the overlay, Python and JavaScript.
+    with in_python(addresses["program"], n_events=40) as following:
+        events = in_node(client, addresses["program"], n_events=40)
+        read, _ = following.communicate(timeout=120)
     assert [event["seq"] for event in events] == list(range(1, 41))
     assert events[0]["type"] == "session.opened"
+    assert [json.loads(line) for line in read.splitlines()] == [[event["seq"], event["type"]] for event in events]
 
     with example(client, addresses["program"]) as line:
         assert re.fullmatch(r" *[\d.]+ s  (fast |chain)  \w+", line)
@@ -80,6 +87,9 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     expect(viewer.page.locator("#link")).to_have_attribute("data-state", "over")
     refused = in_node(client, addresses["program"], n_events=1)
     assert refused == [{"why": "closed"}]
+    with in_python(addresses["program"], n_events=1) as following:
+        following.communicate(timeout=120)
+        assert following.returncode == REFUSED
     expect(person.page.locator("#link")).to_have_attribute("data-state", "open")
     for each in (person, viewer, overlay):
         assert each.strangers == []
@@ -177,6 +187,27 @@ def example(client: Path, address: str) -> Iterator[str]:
         try:
             assert running.stdout is not None
             yield running.stdout.readline().rstrip()
+        finally:
+            running.terminate()
+
+
+@contextmanager
+def in_python(address: str, *, n_events: int) -> Iterator[subprocess.Popen[str]]:
+    """A program that prints number and type of the first events that `emothinker.follow` gives it."""
+    program = f"""
+import itertools, json, sys
+import emothinker
+from realtime.errors import NotAllowed
+try:
+    for event in itertools.islice(emothinker.follow({address!r}), {n_events}):
+        print(json.dumps([event.seq, event.type]))
+except NotAllowed:
+    sys.exit({REFUSED})
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+        try:
+            yield running
         finally:
             running.terminate()
 
