@@ -66,6 +66,8 @@ class MediaSource:
         self._items: Iterator[Item] = self._in_order()
         self._stopping = threading.Event()
         self._reason = "end of file"
+        self._last_stamp_s = 0.0
+        "The latest stamp that was read, as the file has it: its clock may not begin at 0, and may leap."
         self.n_frames = 0
         "Pictures decoded, sampled or not."
         self.n_damaged = 0
@@ -163,6 +165,8 @@ class MediaSource:
             for packet in self._container.demux(self._streams):
                 if self._stopping.is_set():
                     return
+                if packet.pts is not None:
+                    self._last_stamp_s = max(self._last_stamp_s, float(packet.pts * packet.time_base))
                 yield packet
         except av.FFmpegError as error:
             self._reason = "peer lost" if self.live else f"the file is damaged from here on ({error.strerror})"
@@ -189,8 +193,9 @@ class MediaSource:
         if self._reason != "end of file" or self._container.duration is None:
             return
         header_s = self._container.duration / av.time_base
-        if header_s - end_s > max(1.0, 0.05 * header_s):
-            self._reason = f"end of file, {header_s - end_s:.1f} s sooner than its header says"
+        missing_s = header_s - max(end_s, self._last_stamp_s)
+        if missing_s > max(1.0, 0.05 * header_s):
+            self._reason = f"end of file, {missing_s:.1f} s sooner than its header says"
 
 
 class _Pictures:

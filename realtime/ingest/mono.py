@@ -96,9 +96,9 @@ class MonoResampler:
         assert frame.time_base is not None, "pushed with a time base"
         # Packed, as PyAV 18 crashes on eight planes.
         samples_CN = np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
-        # Broken float streams decode to NaN and to samples far beyond full scale.
+        # Broken float streams decode to NaN, far beyond 1, and to infinity, which cut to 1 would be heard as clicks.
         if not np.isfinite(samples_CN).all():
-            samples_CN = np.nan_to_num(samples_CN)
+            samples_CN = np.nan_to_num(samples_CN, posinf=0.0, neginf=0.0)
         samples_N = self._offset.push(self._mixer.mix(samples_CN.clip(-1.0, 1.0)))
         if self._format is not None and self._format[0].startswith("u8"):
             samples_N = without_steps(samples_N)

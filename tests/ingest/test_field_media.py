@@ -157,6 +157,36 @@ async def test_a_hole_in_one_track_leaves_face_and_voice_together(
     assert received.frames[-1].at_s == pytest.approx(hole_s + 11, abs=1)
 
 
+@pytest.mark.parametrize("stamps_s", [(36_000, 36_001, 36_002), (0, 1, 7_200, 7_201)], ids=["late", "leaps"])
+async def test_a_clock_that_begins_late_or_leaps_is_no_missing_end(
+    stamps_s: Sequence[int], tmp_path: Path, received: Received
+) -> None:
+    """Field report 5: Matroska tells its last stamp as its length, and so "36000.0 s sooner than its header says"."""
+    path = tmp_path / "late.mkv"
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("mpeg4", rate=1)
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        for at_s in stamps_s:
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), at_s % 200, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = at_s, Fraction(1)
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+    await received.all_of(open_media(path))
+    assert received.reasons == ["end of file"]
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_none_are_silent(broken: float) -> None:
+    """Field report 22: infinity in a float file became clicks at full scale, which were heard as speech throughout."""
+    sound_N = room(1.0)
+    sound_N[::1000] = broken
+    frame = av.AudioFrame.from_ndarray(sound_N[None], format="fltp", layout="mono")
+    frame.sample_rate = SAMPLE_RATE_HZ
+    resampler = MonoResampler(live=False)
+    chunks = [*resampler.push(frame, start_s=0.0), *resampler.flush()]
+    assert np.abs(np.concatenate([chunk.samples_N for chunk in chunks])).max() < 2e-3
+
+
 @pytest.mark.parametrize(
     "name",
     ["2024-05-01T12:30:00.mp4", "interview: take 2.mp4", "a|b.mp4", "50%.mp4", "img%d.mp4", "-dash.mp4", "[x]*?.mp4"],
