@@ -34,6 +34,7 @@ FINGERPRINTS = frozenset({"sha-256", "sha-384", "sha-512"})
 TRANSPORT = ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "end-of-candidates")
 CREDENTIALS = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+INVISIBLE = {0x00A0: " ", **dict.fromkeys((0xFEFF, 0x200B, 0x200C, 0x200D, 0x2060))}
 SEND_HINT = "Send Opus, G.722 or G.711 audio, VP8 or H.264 video, or both."
 STATIC_RTPMAPS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
 "Payload types that need no rtpmap (RFC 3551), of those we decode."
@@ -89,8 +90,8 @@ class Narrowed:
 
 def narrow(offer: str) -> Narrowed:
     """Narrow an offer. Raises BadOffer if it is no SDP offer of a WebRTC sender, NoMediaOffered if we cannot use it."""
-    # What editors and web pages leave in a text that was copied: a byte order mark, and spaces that do not break.
-    offer = offer.lstrip("\ufeff").replace("\u00a0", " ")
+    # What editors, web pages and C programs leave in a text: marks without width, spaces that do not break, a last NUL.
+    offer = offer.rstrip("\0").translate(INVISIBLE)
     if not offer.lstrip().startswith("v="):
         raise BadOffer(
             "The body is not SDP: it does not begin with a v= line.", "Send the sender's offer as application/sdp."

@@ -193,6 +193,13 @@ def test_a_byte_order_mark_and_spaces_that_do_not_break_are_read() -> None:
     assert narrow("\ufeff" + whole.replace("a=rtpmap:111 ", "a=rtpmap:111\u00a0")).sdp == narrow(whole).sdp
 
 
+@pytest.mark.parametrize("mark", ["\u200b", "\u200d", "\u2060", "\ufeff"])
+def test_marks_without_width_and_a_last_nul_are_left_out(mark: str) -> None:
+    """Field report 22: the same, of a web page that lets lines break, and of a program that sends its string whole."""
+    whole = offer(section(OPUS, "0"), section(VP8, "1"), bundle="0 1")
+    assert narrow(whole.replace("a=rtpmap:111 ", f"a=rtpmap:{mark}111 ") + "\0").sdp == narrow(whole).sdp
+
+
 def test_another_name_of_the_same_transport_is_echoed() -> None:
     """Field report 22: `RTP/SAVPF` is what WebRTC called it at first; stacks compare it."""
     old = offer(section(OPUS.replace("UDP/TLS/RTP/SAVPF", "RTP/SAVPF"), "0"), bundle="0")
