@@ -87,7 +87,7 @@ async def test_it_begins_after_what_is_known() -> None:
 async def test_what_is_wrong_with_an_address_is_said() -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
-        with pytest.raises(NotAllowed, match="secret is missing or wrong"):
+        with pytest.raises(NotAllowed, match="missing, wrong or revoked"):
             await anext(aiter(emothinker.follow(f"http://localhost:{running.port}{path}#wrong")))
         with pytest.raises(Unreachable, match="is no session"):
             await anext(aiter(emothinker.follow(f"http://localhost:{running.port}/sessions/{'0' * 32}#secret")))
