@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,11 @@ from tests.ingest.media_files import room, voice
 from tests.serve.live_server import Running, serving, until
 
 HERE = Path(__file__).parent
+# `make` puts Node beside Python where the machine has none.
+NODE = shutil.which("node", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 SYSTEM_PYTHON = "/usr/bin/python3"
 WERIFT = pytest.mark.skipif(
-    not (HERE / "node_modules" / "werift").is_dir() or shutil.which("node") is None,
+    not (HERE / "node_modules" / "werift").is_dir() or NODE is None,
     reason="werift is not installed; `make test` does it, or: cd tests/senders && npm ci (Node 20.19 or later)",
 )
 
@@ -106,7 +109,7 @@ async def test_werift_connects_and_sends(extras: Sequence[str]) -> None:
     """Field report 10: with a data channel its connection failed, and with a second camera it refused the answer."""
     async with serving() as running:
         url = f"http://127.0.0.1:{running.port}/whip"
-        async with program("node", HERE / "werift.mjs", url, *extras) as sender:
+        async with program(NODE, HERE / "werift.mjs", url, *extras) as sender:
             ports = await said(sender, "video")
             async with program(sys.executable, "-m", "tests.senders.media", ports["audio"], ports["video"]):
                 opened = await said(sender, "location")
