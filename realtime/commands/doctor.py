@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from realtime.errors import RealtimeError
 from realtime.settings import Settings
 
-SET_UP = "make serve"
+IN_A_CHECKOUT = (Path(__file__).parents[2] / "Makefile").is_file()
+SET_UP = "make serve" if IN_A_CHECKOUT else "pip install --force-reinstall emothinker"
 PACKAGES = ("torch", "onnxruntime", "aiortc", "av", "webrtcvad", "swift_f0", "tokenizers", "safetensors")
 MIN_FREE_GB = 1.0
 "Room for an export of nano's towers and for logs."
