@@ -237,6 +237,8 @@ class VoiceCues:
     "Names in `values` that could not be measured: those of the pitch where too little is voiced."
     narrow_band: bool = False
     "Whether nothing above 4 kHz is left, as on the telephone. Labels are then less sure."
+    arousal: float | None = None
+    "How aroused the voice sounds, −1…1; None for what is no voice."
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +327,14 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class Affect:
+    """A value of valence or arousal, −1…1, and what it comes from."""
+
+    value: float
+    basis: Literal["face", "voice", "both"]
+
+
+@dataclass(frozen=True, slots=True)
 class FaceLabel:
     """What one face alone says: a calibrated distribution over the label set."""
 
@@ -344,6 +354,8 @@ class Label:
     conflict: Conflict | None
     faces: tuple[FaceLabel, ...] = ()
     "Of each person in view, from the face alone."
+    valence: Affect | None = None
+    arousal: Affect | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.evidence.arousal import voice_arousal
 from realtime.evidence.baseline import VoiceBaseline
 from realtime.evidence.tokens import voice_measures, with_voice_cues
 from realtime.evidence.voice import moves_baseline, voice_cues
@@ -116,6 +117,7 @@ class Listener:
         mel = preprocess.log_mel(segment.samples_N)
         tokens = self._submit(partial(self._tokens, mel, text_QD))
         cues, features_P = voice_cues(segment.samples_N, self._baseline)
+        cues = replace(cues, arousal=voice_arousal(cues))
         verdict_7 = self._verdict(mel, cues.features_N)
         x, positions = self._voice_cues(
             self._model,

@@ -48,6 +48,7 @@ class Matches:
 
 Share = Annotated[float, Between(0, 1)]
 Count = Annotated[int, Between(0)]
+Signed = Annotated[float, Between(-1, 1)]
 Seconds = Annotated[float, Between(0)]
 Milliseconds = Annotated[float, Between(0)]
 Section = Annotated[str, OneOf(SECTIONS)]
@@ -103,6 +104,16 @@ class ModalityConflict:
     "Probability of each label from the voice alone."
     score: Share
     "Jensen–Shannon divergence of the two in bits: 0 if they are equal, 1 if they have nothing in common."
+
+
+@dataclass(frozen=True)
+class AffectValue:
+    """Valence (unpleasant to pleasant) or arousal (calm to excited)."""
+
+    value: Signed
+    "−1 to 1; 0 is neutral."
+    basis: Literal["face", "voice", "both"]
+    "What it comes from."
 
 
 @dataclass(frozen=True)
@@ -269,6 +280,10 @@ class LabelEvent(Placed):
     speaker: Count | None = None
     """Track of the person whose mouth moves with the voice; null where that is not clear, where it is nobody in view,
     and where nobody speaks."""
+    valence: AffectValue | None = None
+    "What the probabilities say of pleasant and unpleasant; null for labels that are not the model's own."
+    arousal: AffectValue | None = None
+    "How aroused the voice sounds where one is heard, else the face looks; null where neither is known."
 
 
 @dataclass(frozen=True)

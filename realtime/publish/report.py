@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from realtime.publish.events import (
+    AffectValue,
     CuesEvent,
     EmotionAnswer,
     ErrorEvent,
@@ -123,6 +124,8 @@ def label_event(window: Window, label: Label, speaker: int | None) -> LabelEvent
         conflict=None if conflict is None else ModalityConflict(conflict.face, conflict.voice, conflict.score),
         faces=tuple(PersonLabel(face.track, face.label, face.probabilities) for face in label.faces),
         speaker=speaker,
+        valence=None if label.valence is None else AffectValue(label.valence.value, label.valence.basis),
+        arousal=None if label.arousal is None else AffectValue(label.arousal.value, label.arousal.basis),
     )
 
 

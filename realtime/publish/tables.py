@@ -42,7 +42,8 @@ Row = dict[str, str | float | int | bool | None]
 HEADS: dict[TableName, tuple[str, ...]] = {
     "seconds": (
         *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
-        *("brightness", "saturation", "speech_s", "window", "label", "source", "speaker", "person_label"),
+        *("brightness", "saturation", "speech_s", "window", "label", "source", "speaker"),
+        *("valence", "valence_basis", "arousal", "arousal_basis", "person_label"),
     ),
     "windows": (
         *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
@@ -128,6 +129,9 @@ def _seconds(found: _Collected) -> Iterator[Row]:
             label = newest[windows[place].window]
             common |= {"window": label.window, "label": label.label, "source": label.source}
             common["speaker"] = label.speaker
+            for name, affect in (("valence", label.valence), ("arousal", label.arousal)):
+                if affect is not None:
+                    common |= {name: affect.value, f"{name}_basis": affect.basis}
             common |= {f"p_{name}": share for name, share in label.probabilities.items()}
             people = {face.track: face for face in label.faces}
         common |= _sound(found, second)
@@ -296,7 +300,20 @@ def kind_of(name: str) -> Literal["string", "int64", "float64", "bool_"]:
 
 _KINDS: dict[str, Literal["string", "int64", "float64", "bool_"]] = {
     **dict.fromkeys(
-        ("file", "session", "query", "source", "label", "person_label", "intensity", "status", "reason", *SECTIONS),
+        (
+            "file",
+            "session",
+            "query",
+            "source",
+            "label",
+            "valence_basis",
+            "arousal_basis",
+            "person_label",
+            "intensity",
+            "status",
+            "reason",
+            *SECTIONS,
+        ),
         "string",
     ),
     **dict.fromkeys(("t", "track", "window", "frames", "speaker"), "int64"),

@@ -27,6 +27,7 @@ from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
+from realtime.reason.affect import affect
 from realtime.reason.batched_decoder import BatchedDecoder, DecodeSlot
 from realtime.reason.branches import (
     HIDDEN,
@@ -251,7 +252,7 @@ class Reasoner:
         best = max(probabilities, key=lambda label: probabilities[label])
         shown = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
         faces = face_labels(window, question.labels, self._calibration)
-        return Label(shown, probabilities, "fast", conflict, faces)
+        return Label(shown, probabilities, "fast", conflict, faces, *affect(window, probabilities))
 
     def _chain(self, labelled: LabelledWindow) -> Iterator[Written]:
         slot = self._decoder.open_slot(
@@ -282,7 +283,15 @@ class Reasoner:
         read = read_answer(sections["answer"], labelled.question.labels)
         probabilities = calibrate.joined(labelled.label.probabilities, read.label, self._calibration)
         answer = calibrate.answer(probabilities, read.label, read.intensity, self._calibration)
-        yield replace(labelled.label, label=answer.label, probabilities=probabilities, source="chain")
+        valence, arousal = affect(labelled.window, probabilities)
+        yield replace(
+            labelled.label,
+            label=answer.label,
+            probabilities=probabilities,
+            source="chain",
+            valence=valence,
+            arousal=arousal,
+        )
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
         yield ReasonDone(sections, answer, timings)

@@ -35,7 +35,7 @@ describe("what a person takes with them", () => {
     const [head = "", row = ""] = exported(told, "csv").split("\r\n");
     const first = head.split(",").indexOf("person_1");
     expect(head.split(",").slice(first, first + 6)).toEqual(["person_1", "person_1_label", "person_1_p", "person_2", "person_2_label", "person_2_p"]);
-    expect(row).toContain(",A,B,unsure,0.4,A,sad,0.8,,,,");
+    expect(row).toContain(",-0.12,voice,A,B,unsure,0.4,A,sad,0.8,,,,");
     expect(exported(told, "vtt")).toContain("\nPerson B: unsure, Person A (speaks): sad\n");
   });
 

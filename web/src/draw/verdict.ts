@@ -1,12 +1,16 @@
 /** The answer panel: the label in words, how sure it is, and the probability of every label. */
 
+import type { AffectValue } from "../wire/generated";
 import type { Messages } from "../messages";
 import { sameList } from "../state/timeline";
 import { bestLabel, concluded, labelsOf, shownAnalysis } from "../state/shown";
 import type { Analysis, Labelled, View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
-import { certainty, clock, labelName, percent } from "./format";
+import { certainty, clock, decimal, labelName, percent } from "./format";
 import type { MakePart } from "./hands";
+
+/** Valence and arousal nearer to 0 than this get the word for the middle. */
+const NEAR_NEUTRAL = 0.15;
 
 export const makeVerdict: MakePart = (_hands, words) => {
   const say = words.verdict;
@@ -15,11 +19,12 @@ export const makeVerdict: MakePart = (_hands, words) => {
   const label = el("p", { class: "label", id: "label" });
   const detail = el("p", { class: "detail", id: "verdict" });
   const bars = makeBars(words);
+  const affect = el("p", { class: "note affect", id: "affect" });
   const root = el(
     "section",
     { class: "verdict", attrs: { "aria-labelledby": "verdict-heading" } },
     el("h2", { id: "verdict-heading", class: "unseen" }, say.heading),
-    el("div", { class: "said" }, source, sureness, label, detail),
+    el("div", { class: "said" }, source, sureness, label, detail, affect),
     bars.root,
   );
 
@@ -36,8 +41,10 @@ export const makeVerdict: MakePart = (_hands, words) => {
         setText(sureness, "");
         setText(label, say.waiting);
         setText(detail, say.waitingNote);
+        setText(affect, "");
         return;
       }
+      setText(affect, affectWords(words, labelled));
       setAttr(root, "data-source", analysis.chain === null ? "fast" : "chain");
       setText(source, sourceLine(words, analysis));
       const verdict = concluded(analysis);
@@ -60,6 +67,21 @@ function sourceLine(words: Messages, analysis: Analysis): string {
   const stage = analysis.chain === null ? words.verdict.first : words.verdict.reasoned;
   if (analysis.span === null) return stage;
   return `${stage}, ${words.verdict.about(clock(analysis.span.start), clock(analysis.span.end))}`;
+}
+
+/** Valence and arousal in words, with what each comes from. */
+function affectWords(words: Messages, { valence, arousal }: Labelled): string {
+  const say = words.affect;
+  const one = (name: "valence" | "arousal", affect: AffectValue | null): string => {
+    if (affect === null) return "";
+    const side = affect.value > NEAR_NEUTRAL ? "high" : affect.value < -NEAR_NEUTRAL ? "low" : "middle";
+    return say.told(say[name][side], signed(affect.value), say.basis[affect.basis]);
+  };
+  return [one("valence", valence), one("arousal", arousal)].filter(Boolean).join("; ");
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? "−" : "+"}${decimal(Math.abs(value), 1)}`;
 }
 
 interface Share {

@@ -117,15 +117,16 @@ function toCsv(session: Session): string {
   const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
   const places = Array.from({ length: MOST_PEOPLE }, (_, place) => place);
   const people = places.flatMap((place) => [`person_${place + 1}`, `person_${place + 1}_label`, `person_${place + 1}_p`]);
-  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "speaker", ...people, "start_utc", "mark", "mark_data"];
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "valence", "valence_basis", "arousal", "arousal_basis", "speaker", ...people, "start_utc", "mark", "mark_data"];
   const ofWindows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
     const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
     const shares = names.map((name) => bestLabel(analysis)?.probabilities[name] ?? "");
     const texts = SECTIONS.map((name) => saidText(analysis, name));
+    const { valence = null, arousal = null } = bestLabel(analysis) ?? {};
     const [faces, speaker] = [facesOf(analysis), speakerOf(analysis)];
     const ofPeople = places.flatMap((place) => personCells(faces[place]));
-    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, speaker === null ? "" : letter(speaker), ...ofPeople, utc(session, start), "", ""];
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, valence?.value ?? "", valence?.basis ?? "", arousal?.value ?? "", arousal?.basis ?? "", speaker === null ? "" : letter(speaker), ...ofPeople, utc(session, start), "", ""];
   });
   // A mark is a row of its own, with nothing in between.
   const between = head.slice(2, -3).map(() => "");

@@ -244,6 +244,13 @@ export const de: Messages = {
     row: (label, face, voice) => `${label}: Gesicht ${face}, Stimme ${voice}`,
   },
 
+  affect: {
+    valence: { high: "angenehm", middle: "weder angenehm noch unangenehm", low: "unangenehm" },
+    arousal: { high: "erregt", middle: "weder ruhig noch erregt", low: "ruhig" },
+    basis: { face: "nach dem Gesicht", voice: "nach der Stimme", both: "nach Gesicht und Stimme" },
+    told: (word, value, basis) => `${word} (${value}, ${basis})`,
+  },
+
   people: {
     heading: "Jede Person, nur nach dem Gesicht",
     unsure: (label) => `unsicher, vielleicht ${label}`,

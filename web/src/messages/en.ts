@@ -259,6 +259,13 @@ export const en = {
     row: (label: string, face: string, voice: string) => `${label}: face ${face}, voice ${voice}`,
   },
 
+  affect: {
+    valence: { high: "pleasant", middle: "neither pleasant nor unpleasant", low: "unpleasant" },
+    arousal: { high: "excited", middle: "neither calm nor excited", low: "calm" },
+    basis: { face: "by the face", voice: "by the voice", both: "by face and voice" },
+    told: (word: string, value: string, basis: string) => `${word} (${value}, ${basis})`,
+  },
+
   people: {
     heading: "Each person, by the face alone",
     unsure: (label: string) => `unsure, perhaps ${label}`,

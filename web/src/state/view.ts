@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, Reduced, Section } from "../wire/generated";
+import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, Reduced, Section } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -50,6 +50,8 @@ export interface Labelled {
   readonly faces: readonly PersonLabel[];
   /** Track of the person whose voice is heard. */
   readonly speaker: number | null;
+  readonly valence: AffectValue | null;
+  readonly arousal: AffectValue | null;
 }
 
 /** Everything said about one window. */

@@ -63,6 +63,14 @@ export interface PersonLabel {
   readonly probabilities: Readonly<Record<string, number>>;
 }
 
+/** Valence (unpleasant to pleasant) or arousal (calm to excited). */
+export interface AffectValue {
+  /** −1 to 1; 0 is neutral. */
+  readonly value: number;
+  /** What it comes from. */
+  readonly basis: "face" | "voice" | "both";
+}
+
 /** What a chain concludes. */
 export interface EmotionAnswer {
   /** One of the window's labels, or `unsure`. */
@@ -206,6 +214,10 @@ export interface LabelEvent extends EventCommon {
    * where nobody speaks.
    */
   readonly speaker: number | null;
+  /** What the probabilities say of pleasant and unpleasant; null for labels that are not the model's own. */
+  readonly valence: AffectValue | null;
+  /** How aroused the voice sounds where one is heard, else the face looks; null where neither is known. */
+  readonly arousal: AffectValue | null;
 }
 
 /** Newly decoded words of one section of a window's chain. */
@@ -301,6 +313,7 @@ const tokenSplit: Reader<TokenSplit> = v.object({ focal: v.number(), background:
 const patches: Reader<Patches> = v.object({ region: box, rows: v.number(), columns: v.number(), cells: v.pipe(v.string(), v.regex(/^[fk-]*$/)) });
 const modalityConflict: Reader<ModalityConflict> = v.object({ face: v.record(v.string(), v.number()), voice: v.record(v.string(), v.number()), score: v.number() });
 const personLabel: Reader<PersonLabel> = v.object({ track: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()) });
+const affectValue: Reader<AffectValue> = v.object({ value: v.number(), basis: v.picklist(["face", "voice", "both"]) });
 const section: Reader<Section> = v.picklist(["face", "context", "atmosphere", "voice", "coarse", "fine", "answer"]);
 const emotionAnswer: Reader<EmotionAnswer> = v.object({ label: v.string(), intensity: v.picklist(["slight", "moderate", "strong", ""]), confidence: v.number() });
 const reduced: Reader<Reduced> = v.picklist(["nothing", "chains", "windows", "frames"]);
@@ -314,7 +327,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "speech": v.object({ ...common, type: v.literal("speech"), state: v.picklist(["start", "end"]), start: v.number(), end: v.nullable(v.number()) }),
   "cues": v.object({ ...common, type: v.literal("cues"), face: v.optional(v.nullable(v.record(v.string(), v.number())), null), pose: v.optional(v.nullable(v.object({ yaw: v.exactOptional(v.number()), pitch: v.exactOptional(v.number()), roll: v.exactOptional(v.number()) })), null), voice: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null), relative: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null) }),
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
-  "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null) }),
+  "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
   "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), voice: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
