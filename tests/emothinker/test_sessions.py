@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import emothinker
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 from realtime.serve.readers import Readers
-from tests.serve.live_server import Running, sender, serving
+from tests.serve.live_server import Running, sender, serving, until
 
 
 def address(running: Running, path: str) -> str:
@@ -80,6 +80,9 @@ async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch)
 async def test_it_begins_after_what_is_known() -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
+        # The first event comes with the first of the media.
+        async with running.events(path) as socket:
+            await until(socket, "session.opened")
         events = await until_labelled(emothinker.follow(address(running, path), after=1), running, path)
     assert events[0].seq == 2
 
