@@ -25,6 +25,7 @@ from realtime.ingest.speech import PAD_AFTER_MS
 from realtime.observe.metrics import Metrics, rss_mb
 from realtime.records import (
     ClockTick,
+    CueFrame,
     InputState,
     Item,
     SourceEnded,
@@ -92,7 +93,7 @@ class Playlist:
 def later(item: Item, by_s: float) -> Item:
     """The item moved by `by_s` seconds of media time."""
     match item:
-        case VideoFrame() | ClockTick():
+        case VideoFrame() | CueFrame() | ClockTick():
             return replace(item, at_s=item.at_s + by_s)
         case SpeechStarted():
             return SpeechStarted(item.start_s + by_s)
@@ -110,7 +111,7 @@ def known_at_s(item: Item, segment_after_s: float = 0.0) -> float | None:
     A segment is known `segment_after_s` after its end.
     """
     match item:
-        case VideoFrame(at_s) | ClockTick(at_s):
+        case VideoFrame(at_s) | CueFrame(at_s) | ClockTick(at_s):
             return at_s
         case SpeechSegment():
             return item.end_s + segment_after_s

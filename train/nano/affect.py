@@ -67,7 +67,8 @@ class Sentences:
         """(N,) arousal by emotion and intensity."""
         shift = {"strong": STRONGER, "normal": -STRONGER, "": 0.0}
         places = [CALM if emotion == "calm" else CIRCUMPLEX[emotion][1] for emotion in self.emotion]
-        return np.array(places) + np.array([shift[intensity] for intensity in self.intensity])
+        aroused: Floats = np.array(places) + np.array([shift[intensity] for intensity in self.intensity])
+        return aroused
 
     def relative(self, *, own: bool) -> Floats:
         """(N, F) z-scores of FEATURES: against the speaker's own mean, or against the population."""
@@ -79,7 +80,8 @@ class Sentences:
                 rows = self.where("speaker", speaker)
                 centre_NP[rows] = self.features_NP[rows].mean(axis=0)
         z_NP = np.clip((self.features_NP - centre_NP) / spread_P, -Z_LIMIT, Z_LIMIT)
-        return z_NP[:, [VOICE_FEATURES.index(name) for name in FEATURES]]
+        chosen: Floats = z_NP[:, [VOICE_FEATURES.index(name) for name in FEATURES]]
+        return chosen
 
 
 def measure(data: Path) -> Sentences:
