@@ -26,6 +26,8 @@ FROM torch-${TORCH}
 COPY realtime realtime
 COPY export export
 COPY train train
+COPY emothinker emothinker
+COPY emothinker_start.py ./
 COPY --from=page /src/realtime/web_dist realtime/web_dist
 ARG EXTRAS=
 RUN pip install --no-cache-dir -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" && useradd --system --uid 10001 --create-home emothinker

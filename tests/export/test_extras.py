@@ -28,7 +28,8 @@ def absent(tmp_path: Path) -> dict[str, str]:
     [
         (["export.onnx", "--help"], 0, ""),
         (["export.onnx", "--out", "{out}"], 1, NEEDS.format("export.onnx", "onnx", "export")),
-        (["train.annotate", "--help"], 1, NEEDS.format("train.annotate", "httpx", "train")),
+        (["train.annotate", "--help"], 0, ""),
+        (["train.annotate", "{out}", "{out}2"], 1, NEEDS.format("train.annotate", "httpx", "train")),
     ],
 )  # fmt: skip
 @pytest.mark.slow

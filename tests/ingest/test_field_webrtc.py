@@ -51,7 +51,7 @@ async def opened(running: Running) -> str:
     """The path of the session that a sender of its own opened, readable by the test."""
     await eventually(lambda: running.live.sessions.open, "the session")
     session = running.live.sessions.open[0]
-    running.http.headers["Authorization"] = f"Bearer {running.live._openers[session].secret}"
+    running.http.headers["Authorization"] = f"Bearer {running.live._access.openers[session].secret}"
     return f"/sessions/{session.id}"
 
 
