@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.rtcpeerconnection import find_common_codecs
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from realtime.errors import BadOffer, NoMediaOffered
 
@@ -59,6 +59,8 @@ class Narrowed:
     "Sections that are not taken, bundled with one that is; they are answered, but nothing runs in them."
     _bundle: tuple[str, ...]
     "Mids that share a transport, in the order of the offer."
+    n_unusable: int = 0
+    "Candidates that were left out, because they cannot be read or name no address."
 
     @property
     def has_data_channel(self) -> bool:
@@ -67,8 +69,9 @@ class Narrowed:
 
     @property
     def candidate_kinds(self) -> str:
-        """How many candidates of which kind the offer has, such as `2 host, 1 relay`."""
+        """How many candidates of which kind the offer has, such as `2 host, 1 relay, 1 unusable`."""
         kinds = Counter(match[1] for match in CANDIDATE_KIND.finditer(self.sdp))
+        kinds.update({"unusable": self.n_unusable} if self.n_unusable else {})
         return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
     def widen(self, answer: str) -> str:
@@ -99,7 +102,9 @@ def narrow(offer: str) -> Narrowed:
     if not offer.translate({ord(mark): None for mark in "\r\n\t"}).isprintable():
         # Python's splitlines, which aiortc uses, breaks lines at some of these.
         raise BadOffer("The offer contains control characters.", "Send the offer exactly as the WebRTC sender made it.")
-    head, sections = _split(offer)
+    head, whole = _split(offer)
+    # One address that cannot be used says nothing about the others: it is left out, not the sender.
+    sections = [[line for line in section if _is_usable(line)] for section in whole]
     if not sections:
         raise NoMediaOffered("The offer has no media section (m= line).", SEND_HINT)
     bundle = next((line.split()[1:] for line in head if line.startswith("a=group:BUNDLE")), [])
@@ -140,6 +145,7 @@ def narrow(offer: str) -> Narrowed:
         _taken=tuple(taken),
         _idle=tuple(idle),
         _bundle=tuple(mid for mid in bundle if mid in (*kept, *idle.values())),
+        n_unusable=sum(map(len, whole)) - sum(map(len, sections)),
     )
 
 
@@ -168,6 +174,20 @@ def announce(answer: str, *, reached: str | None, public_address: str = "") -> s
             line = "a=rtcp:9 IN IP4 0.0.0.0"
         lines.append(line)
     return "".join(f"{line}\r\n" for line in lines)
+
+
+def _is_usable(line: str) -> bool:
+    """Whether a line is no candidate, or one that a connectivity check can be sent to."""
+    if not line.startswith("a=candidate:"):
+        return True
+    try:
+        candidate = candidate_from_sdp(line.removeprefix("a=candidate:"))
+        # Browsers hide addresses behind names of this kind (mDNS), which are resolved later.
+        if not candidate.ip.endswith(".local"):
+            ipaddress.ip_address(candidate.ip)
+    except PARSE_ERRORS:
+        return False
+    return 0 < candidate.port < 65536
 
 
 def _is_global(address: str) -> bool:

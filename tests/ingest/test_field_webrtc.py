@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from aiortc import (
     MediaStreamTrack,
+    RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
     RTCRtpSender,
@@ -196,6 +198,31 @@ async def test_an_offer_with_more_than_we_take_is_answered_so_that_aiortc_sends(
                 # Nothing is read from it, so it does not stay open.
                 while channel is not None and channel.readyState != "closed":
                     await asyncio.sleep(0.05)
+        finally:
+            await close_peer(peer)
+
+
+@pytest.mark.parametrize("extra", ["second camera", "data channel"])
+async def test_an_offer_whose_sections_have_transports_of_their_own_is_taken(extra: str) -> None:
+    """Field report: without a bundle, what we do not take is refused (port 0), and both tracks still arrive."""
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_COMPAT))
+    peer.addTrack(AudioStreamTrack())
+    peer.addTransceiver(VideoStreamTrack(), direction="sendonly")
+    if extra == "second camera":
+        peer.addTrack(VideoStreamTrack())
+    if extra == "data channel":
+        peer.createDataChannel("chat")
+    await peer.setLocalDescription(await peer.createOffer())
+    offer = re.sub(r"a=group:BUNDLE[^\r]*\r\n", "", peer.localDescription.sdp)
+    async with serving() as running:
+        try:
+            reply = await running.http.post("/whip", content=offer, headers=SDP)
+            ports = [int(line.split(" ")[1]) for line in reply.text.splitlines() if line.startswith("m=")]
+            assert [port > 0 for port in ports] == [True, True, False]
+            assert "BUNDLE" not in reply.text
+            await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
+            async with running.events(await opened(running)) as socket:
+                await until(socket, "frame")
         finally:
             await close_peer(peer)
 

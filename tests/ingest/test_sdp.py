@@ -100,6 +100,28 @@ def test_candidates_are_bounded() -> None:
 
 
 @pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "nonsense",
+        "1 1 udp x 192.0.2.1 5000 typ host",
+        "1 1 udp 1 192.0.2.1 port typ host",
+        "1 1 udp 1 192.0.2.1 70000 typ host",
+        "1 1 udp 1 192.0.2.1 0 typ host",
+        "1 1 udp 1 300.0.2.1 5000 typ host",
+        "1 1 udp 1 sender.example 5000 typ host",
+        "1 1 udp 1 192.0.2.1 5000 typ srflx raddr 10.0.0.1 rport many",
+    ],
+)
+def test_a_candidate_that_cannot_be_used_is_left_out_and_counted(bad: str) -> None:
+    """Field report: one bad line refused the whole offer."""
+    good = "a=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\na=candidate:2 1 udp 1 a-b.local 5000 typ host\r\n"
+    narrowed = narrow(offer(section(OPUS, "0") + f"a=candidate:{bad}\r\n" + good))
+    assert "".join(f"{line}\r\n" for line in narrowed.sdp.splitlines() if "candidate:" in line) == good
+    assert narrowed.candidate_kinds == "2 host, 1 unusable"
+
+
+@pytest.mark.parametrize(
     ("bad", "says"),
     [
         ("", "not SDP"),
