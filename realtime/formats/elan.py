@@ -1,4 +1,4 @@
-"""EAF, the annotation format of ELAN (schema EAFv3.0): a tier each for labels, probabilities, arguments, speech."""
+"""EAF, the annotation format of ELAN (schema EAFv3.0): a tier each for labels, speech, marks and so on."""
 
 from __future__ import annotations
 

@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from realtime.publish.events import Event, LabelEvent, ReasonDoneEvent, SpeechEvent, WindowEvent
+from realtime.publish.events import Event, LabelEvent, MarkEvent, ReasonDoneEvent, SpeechEvent, WindowEvent
 
 NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]+")
 "What neither XML nor a line of text may hold."
+MARK_S = 1.0
+"How long a mark stands. It is a moment, and these formats know spans alone."
+SAME_MARK_S = 0.01
+"Marks closer than this share a span."
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,23 @@ class Tiers:
     argument: list[TextSpan] = field(default_factory=list)
     "The argument of its chain, on the same spans; windows without a chain have none."
     speech: list[TextSpan] = field(default_factory=list)
+    valence: list[TextSpan] = field(default_factory=list)
+    "From −1 to 1, on the spans of the labels; where it is not known there is none."
+    arousal: list[TextSpan] = field(default_factory=list)
+    mark: list[TextSpan] = field(default_factory=list)
+    "What a program marked, for `MARK_S` from its moment on, or until the next mark."
 
     @property
     def named(self) -> dict[str, list[TextSpan]]:
-        return {"label": self.label, "probability": self.probability, "argument": self.argument, "speech": self.speech}
+        return {
+            "label": self.label,
+            "probability": self.probability,
+            "argument": self.argument,
+            "speech": self.speech,
+            "valence": self.valence,
+            "arousal": self.arousal,
+            "mark": self.mark,
+        }
 
     @property
     def end_s(self) -> float:
@@ -58,7 +75,9 @@ def tiers(events: Iterable[Event]) -> Tiers:
                 reasons[event.window] = event
             case SpeechEvent(state="end", start=start, end=float() as end):
                 made.speech.append(TextSpan(start, end, "speech"))
-    made.speech = _apart(made.speech)
+            case MarkEvent():
+                made.mark.append(TextSpan(event.t, event.t + MARK_S, plain(event.name)))
+    made.speech, made.mark = _apart(made.speech), _cut(made.mark)
     from_s = 0.0
     for window in sorted(windows.values(), key=lambda window: window.end):
         label = labels.get(window.window)
@@ -69,6 +88,9 @@ def tiers(events: Iterable[Event]) -> Tiers:
         made.label.append(TextSpan(start_s, window.end, plain(label.label)))
         share = max(label.probabilities.values(), default=0.0)
         made.probability.append(TextSpan(start_s, window.end, f"{label.probabilities.get(label.label, share):.3f}"))
+        for tier, affect in ((made.valence, label.valence), (made.arousal, label.arousal)):
+            if affect is not None:
+                tier.append(TextSpan(start_s, window.end, f"{affect.value:+.2f}"))
         done = reasons.get(window.window)
         if done is not None and done.sections.get("fine"):
             made.argument.append(TextSpan(start_s, window.end, plain(done.sections["fine"])))
@@ -78,6 +100,19 @@ def tiers(events: Iterable[Event]) -> Tiers:
 def plain(text: str) -> str:
     """The text on one line, without characters that a file of text may not hold."""
     return " ".join(NOT_TEXT.sub(" ", text).split())
+
+
+def _cut(marks: list[TextSpan]) -> list[TextSpan]:
+    """Marks that end where the next one begins; those of one moment are one."""
+    kept: list[TextSpan] = []
+    for mark in sorted(marks, key=lambda mark: mark.start_s):
+        if kept and mark.start_s - kept[-1].start_s < SAME_MARK_S:
+            kept[-1] = TextSpan(kept[-1].start_s, kept[-1].end_s, f"{kept[-1].text}; {mark.text}")
+            continue
+        if kept and mark.start_s < kept[-1].end_s:
+            kept[-1] = TextSpan(kept[-1].start_s, mark.start_s, kept[-1].text)
+        kept.append(mark)
+    return kept
 
 
 def _apart(spans: list[TextSpan]) -> list[TextSpan]:

@@ -1,4 +1,7 @@
-"""WebVTT: each answer with its argument, as subtitles of the recording. The page writes the same from a session."""
+"""WebVTT: each answer with its argument, and each mark, as subtitles of the recording.
+
+The page writes the same from a session.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ def write(found: Tiers, media: Path, out: Path) -> None:
         _cue(span, f"{span.text} ({float(share.text):.0%})", arguments.get(span.start_s, ""))
         for span, share in zip(found.label, found.probability, strict=True)
     ]
+    cues += [_cue(span, span.text) for span in found.mark]
     out.write_text("\n".join(["WEBVTT\n", *cues]), encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Lab Streaming Layer: the signals of a session as LSL streams, with the time at which each was seen or heard.
 
-Streams appear on the network as `EmoThinker face`, `voice`, `probabilities`, `chain` and `markers`. Laboratories
-record them beside EEG and eye trackers (LabRecorder), and experiments read them (PsychoPy).
+Streams appear on the network as `EmoThinker face`, `voice`, `probabilities`, `chain`, `affect` and `markers`.
+Laboratories record them beside EEG and eye trackers (LabRecorder), and experiments read them (PsychoPy).
 """
 
 from __future__ import annotations

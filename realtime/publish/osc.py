@@ -1,7 +1,8 @@
 """Open Sound Control over UDP, for TouchDesigner, Max, Pure Data and the like: a message for each channel.
 
     /emothinker/face/TRACK/lip_corner_pull 0.64        /emothinker/probabilities/happy 0.81
-    /emothinker/voice/pitch_hz 214.6                   /emothinker/marker "label happy fast"
+    /emothinker/voice/pitch_hz 214.6                   /emothinker/affect/valence 0.42
+    /emothinker/marker "label happy fast"
 
 The messages of one moment come as one bundle.
 """

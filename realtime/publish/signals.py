@@ -6,6 +6,7 @@ change (another question has other labels), another signal begins.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from realtime.publish.events import (
     ErrorEvent,
     Event,
     LabelEvent,
+    MarkEvent,
     ReasonDoneEvent,
     SessionClosedEvent,
     SessionOpenedEvent,
@@ -28,7 +30,7 @@ class Signal:
     """A sequence of samples with the same channels."""
 
     name: str
-    "`face`, `voice`, `probabilities` (of fast labels), `chain` (the same after the chain), or `markers`."
+    "`face`, `voice`, `probabilities` (of fast labels), `chain` (the same after the chain), `affect`, or `markers`."
     channels: tuple[str, ...]
 
     @property
@@ -72,6 +74,9 @@ class Signals:
             case LabelEvent():
                 at_s = self._ends_s.get(event.window, event.t)
                 yield _numbers("probabilities" if event.source == "fast" else "chain", at_s, event.probabilities)
+                if event.valence is not None or event.arousal is not None:
+                    both = {"valence": event.valence, "arousal": event.arousal}
+                    yield _numbers("affect", at_s, {name: told and told.value for name, told in both.items()})
                 yield _marker(at_s, f"label {event.label} {event.source}")
             case SpeechEvent(state="start"):
                 yield _marker(event.start, "speech begins")
@@ -79,6 +84,9 @@ class Signals:
                 yield _marker(event.t, "speech ends")
             case ReasonDoneEvent():
                 yield _marker(self._ends_s.get(event.window, event.t), f"answer {event.answer.label}")
+            case MarkEvent():
+                data = f" {json.dumps(dict(event.data), ensure_ascii=False)}" if event.data else ""
+                yield _marker(event.t, f"mark {event.name}{data}")
             case SessionOpenedEvent():
                 yield _marker(event.t, "session begins")
             case SessionClosedEvent():

@@ -1,18 +1,20 @@
 """Turns events into the tables of a study; docs/studies.md describes their columns.
 
 `seconds` is wide: a row for each second and person. `windows` is long: a row for each label of each label event.
-`reasons` has a row for each finished chain.
+`reasons` has a row for each finished chain, `marks` one for each mark.
 """
 
 from __future__ import annotations
 
 import csv
 import itertools
+import json
 import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
@@ -25,8 +27,10 @@ from realtime.publish.events import (
     FaceBox,
     FrameEvent,
     LabelEvent,
+    MarkEvent,
     PersonLabel,
     ReasonDoneEvent,
+    SessionOpenedEvent,
     SpeechEvent,
     WindowEvent,
 )
@@ -35,7 +39,7 @@ from realtime.records import SECTIONS
 if TYPE_CHECKING:
     import pandas as pd
 
-TableName = Literal["seconds", "windows", "reasons"]
+TableName = Literal["seconds", "windows", "reasons", "marks"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
 Row = dict[str, str | float | int | bool | None]
 
@@ -43,13 +47,14 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     "seconds": (
         *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
         *("brightness", "saturation", "speech_s", "window", "label", "source", "speaker"),
-        *("valence", "valence_basis", "arousal", "arousal_basis", "person_label"),
+        *("valence", "valence_basis", "arousal", "arousal_basis", "person_label", "marks", "utc"),
     ),
     "windows": (
         *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
-        *("chosen", "face_probability", "voice_probability", "conflict"),
+        *("chosen", "face_probability", "voice_probability", "conflict", "valence", "arousal"),
     ),
     "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
+    "marks": ("session", "t", "utc", "name", "data"),
 }
 "Columns that a table always has, in this order. Those that depend on the model follow, by group."
 GROUPS = ("p_", "person_p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
@@ -89,6 +94,13 @@ class _Collected:
     windows: dict[int, WindowEvent] = field(default_factory=dict)
     labels: list[LabelEvent] = field(default_factory=list)
     reasons: list[ReasonDoneEvent] = field(default_factory=list)
+    marks: list[MarkEvent] = field(default_factory=list)
+    began: datetime | None = None
+    "When media second 0 was, where somebody knows it."
+
+    def utc(self, at_s: float) -> str | None:
+        """Wall-clock time of a media second, as ISO 8601."""
+        return None if self.began is None else (self.began + timedelta(seconds=at_s)).isoformat(timespec="milliseconds")
 
 
 def _collect(events: Iterable[Event]) -> _Collected:
@@ -110,6 +122,10 @@ def _collect(events: Iterable[Event]) -> _Collected:
                 found.labels.append(event)
             case ReasonDoneEvent():
                 found.reasons.append(event)
+            case MarkEvent():
+                found.marks.append(event)
+            case SessionOpenedEvent(started_at=str() as text):
+                found.began = datetime.fromisoformat(text)
             case _:
                 continue
         found.end_s = max(found.end_s, event.t)
@@ -122,7 +138,9 @@ def _seconds(found: _Collected) -> Iterator[Row]:
     ends = [window.end for window in windows]
     for second in range(math.ceil(found.end_s)):
         people: dict[int, PersonLabel] = {}
-        common: Row = {"session": found.session, "t": second}
+        common: Row = {"session": found.session, "t": second, "utc": found.utc(second)}
+        marks = [mark.name for mark in found.marks if int(mark.t) == second]
+        common["marks"] = "; ".join(marks) or None
         # Windows overlap. A second belongs to the first one that ends after the second has begun.
         place = bisect_right(ends, second)
         if place < len(windows) and windows[place].start < second + 1:
@@ -202,6 +220,8 @@ def _windows(found: _Collected) -> Iterator[Row]:
                 "face_probability": conflict.face.get(name) if conflict else None,
                 "voice_probability": conflict.voice.get(name) if conflict else None,
                 "conflict": conflict.score if conflict else None,
+                "valence": event.valence.value if event.valence else None,
+                "arousal": event.arousal.value if event.arousal else None,
             }
 
 
@@ -218,6 +238,12 @@ def _reasons(found: _Collected) -> Iterator[Row]:
         yield row | {name: event.sections.get(name, "") for name in SECTIONS}
 
 
+def _marks(found: _Collected) -> Iterator[Row]:
+    for mark in found.marks:
+        data = json.dumps(dict(mark.data), ensure_ascii=False) if mark.data else None
+        yield {"session": found.session, "t": mark.t, "utc": found.utc(mark.t), "name": mark.name, "data": data}
+
+
 def _window(found: _Collected, number: int) -> Row:
     row: Row = {"session": found.session, "window": number}
     window = found.windows.get(number)
@@ -231,6 +257,7 @@ _MAKERS: dict[TableName, Callable[[_Collected], Iterator[Row]]] = {
     "seconds": _seconds,
     "windows": _windows,
     "reasons": _reasons,
+    "marks": _marks,
 }
 
 
@@ -309,6 +336,10 @@ _KINDS: dict[str, Literal["string", "int64", "float64", "bool_"]] = {
             "valence_basis",
             "arousal_basis",
             "person_label",
+            "marks",
+            "utc",
+            "name",
+            "data",
             "intensity",
             "status",
             "reason",

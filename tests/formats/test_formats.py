@@ -15,7 +15,7 @@ from pympi import Elan
 
 from realtime.formats import elan, subtitles, textgrid, xdf
 from realtime.formats.spans import TextSpan, Tiers, tiers
-from realtime.publish.events import Event, encode
+from realtime.publish.events import Event, LabelEvent, MarkEvent, encode
 from realtime.publish.parse import parse
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "events.json"
@@ -49,6 +49,24 @@ def test_spans_do_not_overlap(events: list[Event]) -> None:
     assert [span.text for span in found.probability] == ["0.680"]
     assert [(span.start_s, span.end_s) for span in found.speech] == [(1.2, 3.84)]
     assert found.argument[0].text
+
+
+def test_marks_and_affect_have_tiers_of_their_own(events: list[Event]) -> None:
+    found = tiers(events)
+    (mark,) = (event for event in events if isinstance(event, MarkEvent))
+    (told,) = (event for event in events if isinstance(event, LabelEvent) and event.source == "fast")
+    assert spans([(s.start_s, s.end_s, s.text) for s in found.mark]) == [(mark.t, round(mark.t + 1, 3), mark.name)]
+    assert told.valence is not None
+    if found.valence:
+        assert [(s.start_s, s.end_s) for s in found.valence] == [(s.start_s, s.end_s) for s in found.label]
+
+
+def test_marks_end_where_the_next_begins_and_those_of_one_moment_are_one() -> None:
+    marks = [
+        parse(encode(MarkEvent(name), session="s", seq=1, at_s=t)) for name, t in (("b", 1.4), ("a", 1.0), ("c", 1.4))
+    ]
+    found = tiers(event for event in marks if event is not None)
+    assert [(s.start_s, s.end_s, s.text) for s in found.mark] == [(1.0, 1.4, "a"), (1.4, 2.4, "b; c")]
 
 
 def test_elan_reads_annotations(busy: Tiers, tmp_path: Path) -> None:

@@ -18,10 +18,20 @@ from typing import Any
 import pytest
 
 from realtime.errors import BadSettings, ExtraMissing, Unreachable
-from realtime.publish.events import CuesEvent, Event, FrameEvent, LabelEvent, SessionOpenedEvent, TokenSplit, encode
+from realtime.publish.events import (
+    CuesEvent,
+    Event,
+    FrameEvent,
+    LabelEvent,
+    MarkEvent,
+    SessionOpenedEvent,
+    TokenSplit,
+    encode,
+)
 from realtime.publish.lsl import MediaClock
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
+from realtime.publish.signals import Signals
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "events.json").read_text())
 EVENTS = [event for example in FIXTURE if (event := parse(json.dumps(example))) is not None]
@@ -34,6 +44,12 @@ def at(event: Event, at_s: float) -> Event:
 
 
 FRAME = FrameEvent((), TokenSplit(0, 0, 0), 0.5, 0.5, 4, 4)
+
+
+def test_a_mark_is_a_marker_with_its_data_at_its_moment() -> None:
+    mark = at(MarkEvent("onset", {"trial": 7}), 3.5)
+    (sample,) = Signals().samples(mark)
+    assert (sample.signal.name, sample.at_s, sample.values) == ("markers", 3.5, ('mark onset {"trial": 7}',))
 
 
 def test_media_time_on_another_clock_is_that_of_the_soonest_event() -> None:
@@ -98,6 +114,7 @@ def test_open_sound_control_is_received() -> None:
             for event in EVENTS[:8]:
                 sink.send(event)
             wanted = {"/emothinker/face/1/lip_corner_pull", "/emothinker/probabilities/happy", "/emothinker/marker"}
+            wanted |= {"/emothinker/affect/valence", "/emothinker/affect/arousal"}
             wanted |= {"/emothinker/face/1/pose_yaw", "/emothinker/voice/pitch_hz"}
             seen: dict[str, Any] = {}
             deadline_s = time.monotonic() + 10

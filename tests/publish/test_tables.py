@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
+
+import pytest
 
 from realtime.publish.parse import parse
 from realtime.publish.tables import columns, rows
@@ -20,3 +23,19 @@ def test_a_second_has_a_row_for_each_person_with_their_own_label() -> None:
     assert {row["track"]: row["person_label"] for row in found} == {1: "happy", 2: "unsure"}
     assert {row["track"]: row["person_p_happy"] for row in found} == {1: 0.74, 2: 0.2}
     assert "person_label" in columns(found, "seconds")
+
+
+def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
+    events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
+    opened = next(line for line in EVENTS if line["type"] == "session.opened")
+    mark = next(line for line in EVENTS if line["type"] == "mark")
+    label = next(line for line in EVENTS if line["type"] == "label" and line["source"] == "fast")
+    (marked,) = rows(events, "marks")
+    assert (marked["t"], marked["name"]) == (mark["t"], mark["name"])
+    assert json.loads(str(marked["data"])) == mark["data"]
+    began, there = (datetime.fromisoformat(str(text)) for text in (opened["started_at"], marked["utc"]))
+    assert (there - began).total_seconds() == pytest.approx(mark["t"], abs=0.002)
+    assert [row["t"] for row in rows(events, "seconds") if row["marks"] == mark["name"]] == [int(mark["t"])]
+    told = [row for row in rows(events, "windows") if row["source"] == "fast"]
+    assert {row["arousal"] for row in told} == {label["arousal"]["value"]}
+    assert {row["valence"] for row in told} == {label["valence"]["value"]}
