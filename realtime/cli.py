@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--record-key", type=Path, metavar="F", help="key: python -m realtime.recording new-key F")
     serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
     serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
+    _add_sinks(serve, lsl=None)
     serve.add_argument("--max-sessions", metavar="N", help="sessions at once (default: 3)")
     serve.add_argument("--trace", dest="trace_url", metavar="URL", help="send OpenTelemetry traces to that collector")
     serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
@@ -130,9 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     watch = commands.add_parser("watch", help="print a live session's events as JSON lines")
     watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID#SECRET, from the answer's headers")
     watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
-    watch.add_argument("--lsl", action="store_true", help="send signals to Lab Streaming Layer")
-    watch.add_argument("--mqtt", metavar="URL", help="publish events: mqtt://HOST:1883/TOPIC")
-    watch.add_argument("--osc", metavar="HOST:PORT", help="send signals as Open Sound Control")
+    _add_sinks(watch, lsl=False)
     watch.set_defaults(run=_watch, log_level=logging.WARNING)
 
     doctor = commands.add_parser("doctor", parents=[model], help="what this machine can do")
@@ -162,6 +161,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_sinks(parser: argparse.ArgumentParser, *, lsl: bool | None) -> None:
+    """`lsl` is its value where it is not given; None leaves it to the settings."""
+    parser.add_argument("--lsl", action="store_true", default=lsl, help="send signals to Lab Streaming Layer")
+    parser.add_argument("--mqtt", metavar="URL", help="publish events: mqtt://HOST:1883/TOPIC")
+    parser.add_argument("--osc", metavar="HOST:PORT", help="send signals as Open Sound Control")
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     return load(options.config, environ=os.environ, flags=_flags(options))
 
@@ -181,6 +187,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "record.what": getattr(options, "record_media", None),
         "record.days": getattr(options, "record_days", None),
         "cluster.address": getattr(options, "cluster", None),
+        **{f"publish.{name}": getattr(options, name, None) for name in ("lsl", "mqtt", "osc")},
         **{f"server.{name}": getattr(options, name, None) for name in SERVER_FLAGS},
     }
 
@@ -198,6 +205,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.serve import hosting
     from realtime.serve.adapter_folder import Adapters
     from realtime.serve.app import LiveServer
+    from realtime.serve.passing_on import PassingOn
 
     logs.configure(logging.getLogger().level, settings.server.log)
     settings = hosting.settle(settings)
@@ -205,6 +213,7 @@ def _serve(options: argparse.Namespace) -> int:
     adapters = Adapters(settings.model.adapters)
     # The port first: a model takes seconds to load, and what is wrong here is known at once.
     hosting.check_tls(settings.server)
+    PassingOn(settings.publish).check()
     listening = hosting.listen(settings.server.host, settings.server.port)
     metrics = Metrics()
 

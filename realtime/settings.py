@@ -31,7 +31,7 @@ from realtime.recording.settings import RecordSettings
 PREFIX = "EMOTHINKER_"
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
 "Variables with the same prefix that are no settings: the folder of recorded clips, for training and tests."
-SECRETS = ("token", "secret")
+SECRETS = ("token", "secret", "mqtt")
 "The endings of the names of settings whose values are never shown."
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 MIN_TOKEN_CHARS = 16
@@ -239,6 +239,12 @@ class PublishSettings:
     "A reader that takes nothing for this many seconds is disconnected."
     linger_s: float = 5.0
     "Seconds for which a session's last events can still be read after its end."
+    lsl: bool = False
+    "Send every session's signals to Lab Streaming Layer, as streams on the network of this machine."
+    mqtt: str | None = None
+    "Publish every session's events at this broker, such as `mqtt://HOST:1883/TOPIC`. It may hold a password."
+    osc: str | None = None
+    "Send every session's signals as Open Sound Control to this receiver, `HOST:PORT`."
 
     def __post_init__(self) -> None:
         _within("publish.kept_s", self.kept_s, 1, 86_400)

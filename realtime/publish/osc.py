@@ -25,8 +25,10 @@ NOT_IN_ADDRESS = re.compile(r"[^\w.+-]+", re.ASCII)
 class OscSink:
     """Sends a session's signals to one receiver. UDP tells nobody whether they arrive."""
 
-    def __init__(self, address: str) -> None:
-        """`address` is `HOST:PORT`. Raises ExtraMissing without python-osc, BadSettings for another kind of address."""
+    def __init__(self, address: str, place: str | None = None) -> None:
+        """`address` is `HOST:PORT`; `place` comes after `/emothinker`, where several sessions send to one receiver.
+
+        Raises ExtraMissing without python-osc, BadSettings for another kind of address."""
         try:
             from pythonosc import osc_bundle_builder, osc_message_builder, udp_client
         except ImportError as error:
@@ -41,6 +43,7 @@ class OscSink:
         self.n_dropped = 0
         self._bundles, self._messages = osc_bundle_builder, osc_message_builder
         self._signals = Signals()
+        self._root = "/emothinker" if place is None else f"/emothinker/{NOT_IN_ADDRESS.sub('_', place)}"
         try:
             self._client = udp_client.UDPClient(host, port)
         except OSError as error:
@@ -49,7 +52,7 @@ class OscSink:
     def send(self, event: Event) -> None:
         for sample in self._signals.samples(event):
             bundle = self._bundles.OscBundleBuilder(self._bundles.IMMEDIATELY)
-            for address, value in _messages(sample):
+            for address, value in _messages(sample, self._root):
                 message = self._messages.OscMessageBuilder(address)
                 message.add_arg(value)
                 bundle.add_content(message.build())
@@ -63,11 +66,11 @@ class OscSink:
         self._client.close()
 
 
-def _messages(sample: SignalSample) -> list[tuple[str, float | str]]:
+def _messages(sample: SignalSample, root: str) -> list[tuple[str, float | str]]:
     if sample.signal.of_text:
-        return [("/emothinker/marker", str(sample.values[0]))]
+        return [(f"{root}/marker", str(sample.values[0]))]
     values = dict(zip(sample.signal.channels, map(float, sample.values), strict=True))
-    place = f"/emothinker/{sample.signal.name}"
+    place = f"{root}/{sample.signal.name}"
     if "track" in values:
         place += f"/{values.pop('track'):.0f}"
     # A value that was not measured is left out: receivers have no use for NaN.

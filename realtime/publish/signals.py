@@ -76,7 +76,8 @@ class Signals:
                 yield _numbers("probabilities" if event.source == "fast" else "chain", at_s, event.probabilities)
                 if event.valence is not None or event.arousal is not None:
                     both = {"valence": event.valence, "arousal": event.arousal}
-                    yield _numbers("affect", at_s, {name: told and told.value for name, told in both.items()})
+                    values = {name: None if told is None else told.value for name, told in both.items()}
+                    yield _numbers("affect", at_s, values)
                 yield _marker(at_s, f"label {event.label} {event.source}")
             case SpeechEvent(state="start"):
                 yield _marker(event.start, "speech begins")

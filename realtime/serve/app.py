@@ -57,6 +57,7 @@ from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse
 from realtime.serve.openapi import describe_api
 from realtime.serve.page import WEB, Page
+from realtime.serve.passing_on import PassingOn
 from realtime.serve.rate_limits import Rates
 from realtime.serve.readers import Readers
 from realtime.serve.sessions import Sessions
@@ -95,6 +96,7 @@ class LiveServer:
         self._answer = answer
         self._access = Access(self.sessions, settings.server)
         self._mark_rates = Rates(per_s=marks.PER_S, burst=marks.BURST, what="marks in this session")
+        self._passing_on = PassingOn(settings.publish)
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
         app = Starlette(
             routes=[
@@ -143,6 +145,7 @@ class LiveServer:
             for task in watching:
                 task.cancel()
             await self.sessions.stop_all(STOPPED)
+            await self._passing_on.finish()
             if self._recorder is not None:
                 await self._recorder.finish()
 
@@ -180,6 +183,7 @@ class LiveServer:
             tap = MediaTap(source) if keep == "media" else None
             session = self.sessions.start(tap or source, model, name)
         opener = self._access.openers[session] = Opener(kept=keep)
+        self._passing_on.start(session)
         if self._recorder is not None and keep is not None:
             self._recorder.start(session.log, opener.secret, tap)
         headers = {"Location": f"{request.scope['root_path']}/sessions/{session.id}", "Session-Secret": opener.secret}
@@ -359,6 +363,7 @@ class LiveServer:
                 "every_s": self._settings.analysis.every_s,
                 "max_sessions": self._settings.server.max_sessions,
                 "record": self._recorder and self._recorder.most,
+                "passed_on": self._passing_on.kinds,
                 "record_days": self._recorder and self._settings.record.days,
                 "token_required": self._settings.server.token is not None,
                 "ice_servers": [

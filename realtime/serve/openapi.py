@@ -235,6 +235,7 @@ CONFIG = {
         "max_sessions": {"type": "integer"},
         "record": {"enum": ["events", "media", None], "description": "What is kept at most of those who agree."},
         "record_days": {"type": ["number", "null"]},
+        "passed_on": {"type": "array", "items": {"enum": ["lsl", "mqtt", "osc"]}},
         "token_required": {"type": "boolean"},
         "ice_servers": {
             "type": "array",
