@@ -64,7 +64,7 @@ class AudioConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
-    """`thinker_config.text_config`."""
+    """`thinker_config.text_config`, or the shapes of another text backbone (`backbone.py`)."""
 
     vocab_size: int = 151936
     hidden_size: int = 2048
@@ -76,10 +76,15 @@ class TextConfig:
     tie_word_embeddings: bool = False
     rope_theta: float = 1_000_000.0
     mrope_section: tuple[int, ...] = (16, 24, 24)
+    "Frequencies that turn with time, row and column. Empty: all turn with time, which is plain RoPE for text."
+    qkv_bias: bool = True
+    "Whether queries, keys and values have a bias: Qwen2's have, Llama's have not."
+    head_width: int = 0
+    "Width of a head where it is not `hidden_size / num_attention_heads`."
 
     @property
     def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
+        return self.head_width or self.hidden_size // self.num_attention_heads
 
 
 @dataclass(frozen=True)

@@ -289,10 +289,12 @@ def causal(n: int, start: int, device: torch.device) -> Tensor:
 def fuse(layer: Layer) -> FusedLayer:
     """The fused form of a layer, whose own weights become views of it."""
     attention, mlp = layer.self_attn, layer.mlp
-    bias = torch.cat([p.bias for p in (attention.q_proj, attention.k_proj, attention.v_proj)])
+    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
+    # Without biases the product still takes one: adding zeros costs less than a second path would.
+    bias = torch.cat([p.weight.new_zeros(p.out_features) if p.bias is None else p.bias for p in projections])
     return FusedLayer(
         norm_D=norm_of(layer.input_layernorm),
-        qkv=Product(joined([attention.q_proj, attention.k_proj, attention.v_proj])),
+        qkv=Product(joined(projections)),
         qkv_bias_N=bias,
         o=Product(joined([attention.o_proj])),
         mlp_norm_D=norm_of(layer.post_attention_layernorm),

@@ -1,5 +1,7 @@
 """The language model of Qwen2.5-Omni's Thinker, restated with explicit positions, masks and KV-cache slots.
 
+Without biases and with one axis of positions it is Llama's, too (`TextConfig`).
+
 transformers' own forward keeps positions in the model's state and grows its cache. Here the caller passes each token's
 position (TMRoPE, three axes), its mask, and the slots for its keys and values. That allows evidence to be kept in a
 ring and shared by branches. Source: `modeling_qwen2_5_omni.py`, `Qwen2_5OmniThinkerTextModel`.
@@ -44,9 +46,9 @@ class Attention(nn.Module):
         dim, head = config.hidden_size, config.head_dim
         self.head_dim = head
         self.n_groups = config.num_attention_heads // config.num_key_value_heads
-        self.q_proj = nn.Linear(dim, config.num_attention_heads * head)
-        self.k_proj = nn.Linear(dim, config.num_key_value_heads * head)
-        self.v_proj = nn.Linear(dim, config.num_key_value_heads * head)
+        self.q_proj = nn.Linear(dim, config.num_attention_heads * head, bias=config.qkv_bias)
+        self.k_proj = nn.Linear(dim, config.num_key_value_heads * head, bias=config.qkv_bias)
+        self.v_proj = nn.Linear(dim, config.num_key_value_heads * head, bias=config.qkv_bias)
         self.o_proj = nn.Linear(config.num_attention_heads * head, dim, bias=False)
 
     def forward(
@@ -117,7 +119,7 @@ class LanguageModel(nn.Module):
     def fill_tables(self) -> None:
         """Compute the tables that checkpoints do not store. Called again for a module made on the meta device."""
         half = self.config.head_dim // 2
-        sections = self.config.mrope_section
+        sections = self.config.mrope_section or (half,)
         axis = torch.tensor([index % 3 for index, width in enumerate(sections) for _ in range(width)])
         self.register_buffer(
             "inv_freq", 1.0 / (self.config.rope_theta ** (torch.arange(0, half).float() / half)), persistent=False

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from realtime.errors import BadModel
+from realtime.model.published import Published
 from train.nano import pretrained
-from train.nano.pretrained import Published, read_torch, weights_file
+from train.nano.pretrained import read_torch, weights_file
 
 MEMBER = "tiny_weights/models/tiny.pth"
 
