@@ -50,11 +50,12 @@ class GgufFile:
     def __init__(self, path: Path) -> None:
         """Raises BadModel for a file that is damaged, of another architecture, or of an unknown quantisation."""
         self.path = path
+        self.files = (path,)
         try:
             self._reader = gguf.GGUFReader(path)
-            self._kind = str(self._value("general.architecture", "nameless"))
         except FAULTS as error:
             raise BadModel(f"{path} can't be read as GGUF: {error}.", hint=DAMAGED) from error
+        self._kind = str(self._value("general.architecture", "nameless"))
         if self._kind not in ARCHITECTURES or self._of_kind("expert_count", 0):
             raise BadModel(
                 f"{path} holds a '{self._kind}' model{' of experts' if self._of_kind('expert_count', 0) else ''}; "
@@ -69,7 +70,7 @@ class GgufFile:
         embeddings = next((tensor for tensor in self._reader.tensors if tensor.name == "token_embd.weight"), None)
         try:
             if embeddings is None:
-                raise KeyError("token_embd.weight")  # noqa: TRY301  (told like a field that is missing)
+                raise KeyError("token_embd.weight")
             heads = int(self._of_kind("attention.head_count"))
             return {
                 "model_type": self._kind,
@@ -105,7 +106,7 @@ class GgufFile:
             )
         try:
             tokens = list(self._value("tokenizer.ggml.tokens"))
-            merges = [tuple(merge.split(" ", 1)) for merge in self._value("tokenizer.ggml.merges")]
+            merges = [(a, b) for a, b in (merge.split(" ", 1) for merge in self._value("tokenizer.ggml.merges"))]
             types = self._value("tokenizer.ggml.token_type", [1] * len(tokens))
             tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(tokens)}, merges))
             if kind[1] == "qwen2":
@@ -135,7 +136,7 @@ class GgufFile:
                 values = gguf.dequantize(stored.data, stored.tensor_type)
                 if self._kind == "llama" and parts[2:3] and parts[2] in heads:
                     values = halves_of_pairs(values, heads[parts[2]])
-                yield name, torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+                yield name, torch.from_numpy(np.require(values, np.float32, ["C", "W"]))
             except FAULTS as error:
                 raise BadModel(f"{stored.name} in {self.path} can't be read: {error}.", hint=DAMAGED) from error
 
@@ -162,10 +163,13 @@ class GgufFile:
         return self._value(f"{self._kind}.{name}", *default)
 
     def _value(self, name: str, *default: Any) -> Any:
-        """A field's value. Raises KeyError where it is missing and has no default."""
+        """A field's value. Raises KeyError where it is missing and has no default, BadModel where it is damaged."""
         field = self._reader.get_field(name)
         if field is not None:
-            return field.contents()
+            try:
+                return field.contents()
+            except FAULTS as error:
+                raise BadModel(f"{name} in {self.path} can't be read: {error}.", hint=DAMAGED) from error
         if default:
             return default[0]
         raise KeyError(name)
