@@ -73,7 +73,7 @@ def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "a
     """Load a model and the adapters at `paths`, by name. Raises BadModel or EngineMissing with what to do next."""
     folder = checkpoint.locate(model)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    weights = checkpoint.load(folder, dtype=dtype).to(device)
+    weights = checkpoint.load(folder, dtype=dtype, device=device, joined=True)
     vocabulary = Vocabulary.read(folder)
     towers, reason = choose(engine, Checkpoint(weights, folder))
     language = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
@@ -94,7 +94,7 @@ def adapted(
     """
     own_shape = (adapter / EMOTION_CONFIG).exists() and checkpoint.read_config(folder, adapter) != weights.config
     if own_shape or not adapters.beside(adapter):
-        whole = checkpoint.load(folder, adapter=adapter, dtype=weights.dtype).to(weights.device)
+        whole = checkpoint.load(folder, adapter=adapter, dtype=weights.dtype, device=weights.device, joined=True)
         return Variant(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
     low_rank = adapters.read(adapter, weights.config.text, dtype=weights.dtype, device=weights.device)
     mine = with_emotion(weights, adapter)

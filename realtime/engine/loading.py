@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +18,6 @@ from realtime.evidence.face_engines.choice import check
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
 from realtime.model import checkpoint
-from realtime.model.config import ModelConfig
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -24,6 +26,12 @@ from realtime.records import LABELS, Question
 from realtime.towers.choice import Checkpoint, Towers, choose
 
 Device = Literal["auto", "cpu", "cuda"]
+
+progress = logging.getLogger("realtime.progress")
+"Tells how far a long start is. It speaks at every level of the log, since a person waits."
+progress.setLevel(logging.INFO)
+TOLD_EVERY_S = 5.0
+"Seconds between two lines of progress. A model that loads sooner says nothing."
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class LoadedModel:
     weights: EmoThinker
     towers: Towers
     instruments: EmoThinker | None = None
-    "Experts and projectors on the CPU, where `weights` are on a GPU; None where `weights` serve for them too."
+    "Experts and projectors in float32 on the CPU, where `weights` are in half precision or on a GPU; else None."
     face_engine: FaceEngineName = "auto"
 
     def perceiver(self, seed: int, question: Question | None = None) -> Perception:
@@ -82,40 +90,63 @@ def load(
     """
     check(face_engine)
     folder = checkpoint.locate(name)
-    on_gpu = wants_gpu(device, checkpoint.read_config(folder, adapter))
-    weights = checkpoint.load(folder, adapter=adapter, dtype=gpu_dtype() if on_gpu else torch.float32)
-    if on_gpu:
-        weights = weights.to("cuda")
+    planned = checkpoint.plan(folder, adapter)
+    large = planned.n_parameters >= LARGE_FROM
+    place = torch.device("cuda" if wants_gpu(device, large=large) else "cpu")
+    dtype = gpu_dtype() if place.type == "cuda" else cpu_dtype(large=large)
+    # First of all, so that what is wrong with it is known before anything large is read.
+    vocabulary = Vocabulary.read(folder)
+    weights = checkpoint.fill(planned, name, dtype=dtype, device=place, joined=True, told=progress_of(name))
     if threads is not None:
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
     if threads is not None and weights.device.type == "cpu":
-        small = sum(parameter.numel() for parameter in weights.parameters()) < LARGE_FROM
-        torch.set_num_threads(threads or (1 if small else torch.get_num_threads()))
+        torch.set_num_threads(threads or (torch.get_num_threads() if large else 1))
     towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
         labels=LABELS,
-        thinker=Reasoner(weights, Vocabulary.read(folder), narrow=narrow),
+        thinker=Reasoner(weights, vocabulary, narrow=narrow),
         weights=weights,
         towers=towers,
-        instruments=cue_model(weights.config, cue_weights(weights)) if on_gpu else None,
+        instruments=None if dtype == torch.float32 else cue_model(weights.config, cue_weights(weights)),
         face_engine=face_engine,
     )
 
 
-def wants_gpu(device: Device, config: ModelConfig) -> bool:
+def wants_gpu(device: Device, *, large: bool) -> bool:
     """Whether the model goes to the GPU. Raises EngineMissing where one is asked for and there is none."""
     if device == "cuda" and not torch.cuda.is_available():
         raise EngineMissing("There is no CUDA device here.", "Run `realtime doctor`, or take --device cpu.")
     if device != "auto":
         return device == "cuda"
-    with torch.device("meta"):
-        n = sum(parameter.numel() for parameter in EmoThinker(config).parameters())
-    return n >= LARGE_FROM and torch.cuda.is_available()
+    return large and torch.cuda.is_available()
 
 
 def gpu_dtype() -> torch.dtype:
     """Half precision of this GPU: those before Ampere do not compute in bf16."""
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def cpu_dtype(*, large: bool) -> torch.dtype:
+    """The precision of weights on this CPU: bf16 for a large model where the CPU has instructions for its products.
+
+    A large model's products are bound by the memory that they read, and half the bytes are half the time. A small
+    one is in the caches, and float32 is exact.
+    """
+    computes_bf16 = torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16")
+    return torch.bfloat16 if large and computes_bf16 else torch.float32
+
+
+def progress_of(name: str, now_s: Callable[[], float] = time.perf_counter) -> checkpoint.Told:
+    """Logs how much of a model is read, every few seconds."""
+    told_s = now_s()
+
+    def told(n_read: int, n_bytes: int) -> None:
+        nonlocal told_s
+        if now_s() - told_s >= TOLD_EVERY_S:
+            told_s = now_s()
+            progress.info("loading %s: %.1f of %.1f GB", name, n_read / 1e9, n_bytes / 1e9)
+
+    return told

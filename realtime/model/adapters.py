@@ -2,7 +2,7 @@
 
     y = x W + (x A) (B · alpha / r)
 
-A merged adapter is faster (`checkpoint.merge_adapter`), and a single adapter is merged. An unmerged one costs two thin
+A merged adapter is faster (`checkpoint.load`), and a single adapter is merged. An unmerged one costs two thin
 products per layer, and memory for its own size. `tests/model/test_adapters.py` compares the two.
 """
 

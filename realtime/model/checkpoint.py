@@ -11,19 +11,22 @@ Only safetensors are read. Nothing in a model folder is ever executed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from realtime.errors import BadModel
+from realtime.model import layout, shards
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
+from realtime.model.memory import refuse_too_large
+from realtime.model.shards import MappedFile, StoredTensor, as_rows
 from realtime.model.thinker import EmoThinker
 
 WEIGHTS = "model.safetensors"
@@ -31,6 +34,10 @@ INDEX = "model.safetensors.index.json"
 EMOTION_WEIGHTS = "emothinker.safetensors"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 NANO = Path(__file__).parents[1] / "nano"
+PEFT_PREFIX = "base_model.model."
+HEAD = "thinker.lm_head.weight"
+OTHER_KINDS = (".gguf", ".bin", ".pt", ".pth")
+"Weights in formats that are not read, the last two since they can hold code."
 UNUSED = ("talker.", "token2wav.", "speaker")
 "Parts of the published model that generate speech. Only the Thinker's tensors are read."
 
@@ -95,6 +102,7 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
             f"{EMOTION_CONFIG} is missing in {folder}, which holds {EMOTION_WEIGHTS}.",
             hint="Copy the whole checkpoint folder, or take that file away to run the stock checkpoint.",
         )
+    refuse_quantised(config, folder)
     try:
         return ModelConfig.parse(config, read_json(extra) if extra.exists() else None)
     except KeyError as error:
@@ -105,6 +113,19 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
         raise BadModel(
             f"config.json in {folder} cannot be used: {error}.", hint="Use the config.json published with the weights."
         ) from error
+
+
+def refuse_quantised(config: Mapping[str, Any], folder: Path) -> None:
+    """Raise BadModel for a folder whose config says that its weights are quantised."""
+    thinker = config.get("thinker_config")
+    for part in (config, thinker if isinstance(thinker, dict) else {}):
+        if "quantization_config" in part:
+            facts = part["quantization_config"]
+            kind = facts.get("quant_method") if isinstance(facts, dict) else None
+            raise BadModel(
+                f"{folder} holds weights that {kind or 'another program'} has quantised, which are not read.",
+                hint="Name the folder that it was quantised from, in bf16, fp16 or fp32.",
+            )
 
 
 def published_name(key: str) -> str | None:
@@ -126,37 +147,123 @@ def published_name(key: str) -> str | None:
 
 
 def shard_files(folder: Path) -> list[Path]:
+    """The files with the published weights. Raises BadModel for an index that cannot be used."""
     index = folder / INDEX
     if not index.exists():
         return [folder / WEIGHTS]
-    names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    return [folder / str(name) for name in names]
+    return [folder / name for name in sorted(set(weight_map(folder).values()))]
+
+
+def weight_map(folder: Path) -> dict[str, str]:
+    """The index: each tensor's key and its file. Raises BadModel for one that cannot be used."""
+    placed = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(placed, dict) or not placed:
+        raise BadModel(f"{INDEX} in {folder} names no tensors.", hint="Fetch that file again.")
+    wrong = [name for name in placed.values() if not isinstance(name, str) or Path(name).name != name]
+    if wrong:
+        raise BadModel(f"{INDEX} in {folder} names '{wrong[0]}', which is no file beside it.", hint="Fetch it again.")
+    return placed
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file. Raises BadModel when it is missing, cut off or no safetensors file."""
-    if not path.exists():
+    held = shards.contents(path)
+    if not held:
+        return {}
+    file = MappedFile(path)
+    return {stored.key: file.read(stored) for stored in held}
+
+
+def stored_weights(folder: Path) -> dict[str, StoredTensor]:
+    """Where each tensor of `EmoThinker` lies in a folder, by its name. It reads headers alone.
+
+    Raises BadModel for a shard that is missing or cut off, for shards of two models, and for weights of a kind that
+    is not read.
+    """
+    files = shard_files(folder)
+    missing = [path.name for path in files if not path.exists()]
+    if missing:
+        others = [kind for kind in OTHER_KINDS if any(folder.glob(f"*{kind}"))]
+        if others and not (folder / INDEX).exists():
+            raise BadModel(
+                f"{WEIGHTS} is missing in {folder}, which holds weights as {others[0]}.",
+                hint="Only safetensors are read: fetch the published safetensors.",
+            )
+        named = f": {INDEX} names it" if (folder / INDEX).exists() else ""
+        more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise BadModel(
-            f"{path.name} is missing in {path.parent}.", hint="Fetch the missing shard, or the folder again."
+            f"{missing[0]} is missing in {folder}{more}{named}.", hint="Fetch the missing shard, or the folder again."
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (a file, not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadModel(
-            f"{path} can't be read as safetensors ({path.stat().st_size} bytes): {error}.",
-            hint="The file is cut off or damaged; fetch it again.",
-        ) from error
+    found = {path.name: shards.contents(path) for path in files}
+    if (folder / INDEX).exists():
+        refuse_mixed(weight_map(folder), found, folder)
+    weights: dict[str, StoredTensor] = {}
+    for stored in (stored for tensors in found.values() for stored in tensors):
+        name = published_name(stored.key)
+        if name is None:
+            continue
+        if not stored.dtype.is_floating_point or stored.dtype.itemsize == 1:
+            raise BadModel(
+                f"{stored.key} in {stored.path.name} is {str(stored.dtype).removeprefix('torch.')}: these weights are "
+                "quantised in a way that is not read.",
+                hint="Name the folder that it was quantised from, in bf16, fp16 or fp32.",
+            )
+        weights[name] = stored
+    if (folder / EMOTION_WEIGHTS).exists():
+        weights |= {f"emotion.{stored.key}": stored for stored in shards.contents(folder / EMOTION_WEIGHTS)}
+    return weights
 
 
-def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
-    """Merge a PEFT LoRA adapter into `state`: W += (alpha / r) · B A. Modules that it saved whole replace ours.
+def refuse_mixed(placed: Mapping[str, str], found: Mapping[str, list[StoredTensor]], folder: Path) -> None:
+    """Raise BadModel where an index and its shards do not belong together."""
+    for file, tensors in found.items():
+        here = {stored.key for stored in tensors}
+        expected = {key for key, name in placed.items() if name == file}
+        if here != expected:
+            key = min(here ^ expected)
+            fault = "holds" if key in here else "does not hold"
+            raise BadModel(
+                f"{file} in {folder} {fault} {key}, unlike {INDEX} says: these are files of two models.",
+                hint="Fetch the folder again, all shards and the index together.",
+            )
 
-    A folder that holds selectors alone (`train.warmup`) has nothing to merge. Raises BadModel for an adapter of another
-    kind or another shape.
+
+@dataclass(frozen=True)
+class LowRankUpdate:
+    """What a LoRA adapter adds to a weight: B · A, with its scale in B."""
+
+    a_RD: Tensor
+    b_NR: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.b_NR.shape[0], self.a_RD.shape[1]
+
+    def added(self, weight_TD: Tensor, rows: slice) -> Tensor:
+        """These rows of the weight with the update, in float32."""
+        return weight_TD.float() + self.b_NR[rows] @ self.a_RD
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A PEFT LoRA adapter that is merged as the weights are read."""
+
+    updates: Mapping[str, LowRankUpdate]
+    "By the weight's name without PEFT's prefix."
+    whole: Mapping[str, StoredTensor]
+    "Modules that it saved whole, which replace ours."
+
+
+NO_ADAPTER = Adapter({}, {})
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Read what an adapter changes: W += (alpha / r) · B A. Raises BadModel for an adapter of another kind.
+
+    A folder that holds selectors alone (`train.warmup`) has nothing to merge.
     """
     if not (folder / ADAPTER_CONFIG).exists() and (folder / EMOTION_WEIGHTS).exists():
-        return
+        return NO_ADAPTER
     settings = read_json(folder / ADAPTER_CONFIG)
     if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("use_rslora"):
         raise BadModel(
@@ -167,64 +274,147 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> None:
         scale = float(settings["lora_alpha"]) / float(settings["r"])
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise BadModel(f"{folder} has no usable rank and alpha.", hint="Train it again, or fetch it again.") from error
-    tensors = read_tensors(folder / ADAPTER_WEIGHTS)
+    path = folder / ADAPTER_WEIGHTS
+    whole = {
+        stored.key.removeprefix(PEFT_PREFIX): stored for stored in shards.contents(path) if ".lora_" not in stored.key
+    }
+    tensors = read_tensors(path)
+    updates = {}
     for key, a in tensors.items():
-        bare = key.removeprefix("base_model.model.")
-        if ".lora_" not in key:
-            name = _fitting(state, bare, tuple(a.shape))
-            state[name] = a.to(state[name].dtype)
-        elif key.endswith(".lora_A.weight"):
+        if key.endswith(".lora_A.weight"):
             b = tensors.get(key.replace(".lora_A.", ".lora_B."))
             if b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
                 raise BadModel(f"{key} in {folder} has no other half.", hint="Train it again, or fetch it again.")
-            name = _fitting(state, bare.removesuffix(".lora_A.weight") + ".weight", (b.shape[0], a.shape[1]))
-            state[name] = (state[name].float() + scale * (b.float() @ a.float())).to(state[name].dtype)
+            bare = key.removeprefix(PEFT_PREFIX).removesuffix(".lora_A.weight") + ".weight"
+            updates[bare] = LowRankUpdate(a.float(), scale * b.float())
+    return Adapter(updates, whole)
 
 
-def _fitting(state: Mapping[str, Tensor], bare: str, shape: tuple[int, ...]) -> str:
+class Shaped(Protocol):
+    """A tensor, or what is known of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+def _fitting(wanted: Mapping[str, Shaped], bare: str, shape: tuple[int, ...]) -> str:
     """Our name for an adapter's tensor `bare`. Raises BadModel when there is no such tensor of that shape."""
-    name = bare if bare in state else published_name(bare)
-    if name is None or name not in state or tuple(state[name].shape) != shape:
+    name = bare if bare in wanted else published_name(bare)
+    if name is None or name not in wanted or tuple(wanted[name].shape) != shape:
         raise BadModel(
             f"the adapter's {bare} does not fit this backbone.", hint="Use the model that the adapter was trained on."
         )
     return name
 
 
-def load(folder: Path, *, adapter: Path | None = None, dtype: torch.dtype = torch.float32) -> EmoThinker:
-    """Build the model of `folder` with its weights, LoRA merged, in evaluation mode.
+@dataclass(frozen=True)
+class LoadPlan:
+    """What is read from where, known before anything is read."""
 
-    Raises BadModel, naming what is missing or does not fit.
-    """
+    model: EmoThinker
+    "On the meta device."
+    stored: Mapping[str, StoredTensor]
+    updates: Mapping[str, LowRankUpdate]
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def n_bytes(self, dtype: torch.dtype) -> int:
+        """Memory of the weights in that type."""
+        return self.n_parameters * dtype.itemsize
+
+
+def plan(folder: Path, adapter: Path | None = None) -> LoadPlan:
+    """Check the whole checkpoint by its headers. Raises BadModel, naming what is missing or does not fit."""
     config = read_config(folder, adapter)
-    state: dict[str, Tensor] = {}
-    for path in shard_files(folder):
-        for key, tensor in read_tensors(path).items():
-            name = published_name(key)
-            if name is not None:
-                state[name] = tensor
-    if (folder / EMOTION_WEIGHTS).exists():
-        state |= {f"emotion.{key}": tensor for key, tensor in read_tensors(folder / EMOTION_WEIGHTS).items()}
-    if adapter is not None:
-        merge_adapter(state, adapter)
-        if (adapter / EMOTION_WEIGHTS).exists():
-            state |= {f"emotion.{key}": tensor for key, tensor in read_tensors(adapter / EMOTION_WEIGHTS).items()}
     with torch.device("meta"):
         model = EmoThinker(config)
-    model = model.to_empty(device="cpu")
+    wanted = model.state_dict()
+    stored = stored_weights(folder)
     if config.text.tie_word_embeddings:
-        model.thinker.lm_head.weight = model.thinker.model.embed_tokens.weight
-        state.setdefault("thinker.lm_head.weight", state.get("thinker.model.embed_tokens.weight", torch.empty(0)))
-    check_fit(model.state_dict(), state, folder)
-    model.load_state_dict({key: state[key] for key in model.state_dict()})
-    model = model.to(dtype)
-    # After the cast, since the angles of rotary tables need float32.
-    for module in (model.thinker.visual, model.thinker.audio_tower, model.thinker.model):
+        wanted.pop(HEAD)
+    updates: dict[str, LowRankUpdate] = {}
+    if adapter is not None:
+        merged = read_adapter(adapter)
+        stored |= {_fitting(wanted, bare, one.shape): one for bare, one in merged.whole.items()}
+        updates = {_fitting(wanted, bare, one.shape): one for bare, one in merged.updates.items()}
+        if (adapter / EMOTION_WEIGHTS).exists():
+            stored |= {f"emotion.{one.key}": one for one in shards.contents(adapter / EMOTION_WEIGHTS)}
+    check_fit(wanted, stored, folder)
+    return LoadPlan(model, {name: stored[name] for name in wanted}, updates)
+
+
+Told = Callable[[int, int], None]
+"Called after each block with the bytes read so far and the bytes to read."
+
+
+def load(
+    folder: Path,
+    *,
+    adapter: Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    joined: bool = False,
+    told: Told | None = None,
+) -> EmoThinker:
+    """Build the model of `folder` with its weights, LoRA merged, in evaluation mode.
+
+    Each tensor goes from the mapped file to its type and device, block by block, so that nothing is in memory twice.
+    With `joined` the language model's weights lie as `FusedLanguageModel` reads them. Raises BadModel, naming what is
+    missing, does not fit or has no room, before anything is read.
+    """
+    return fill(plan(folder, adapter), folder.name, dtype=dtype, device=torch.device(device), joined=joined, told=told)
+
+
+@torch.no_grad()
+def fill(
+    planned: LoadPlan, name: str, *, dtype: torch.dtype, device: torch.device, joined: bool, told: Told | None = None
+) -> EmoThinker:
+    """Read the weights of a plan into its model. Raises BadModel where `name` has no room on the device."""
+    model = planned.model
+    refuse_too_large(planned.n_bytes(dtype), device, name)
+    state = dict(layout.rooms(model.config.text, dtype=dtype, device=device)) if joined else {}
+    wanted = model.state_dict()
+    n_read, n_bytes = 0, sum(stored.n_bytes for stored in planned.stored.values())
+    for key, rows, block in _blocks(planned.stored):
+        if key not in state:
+            # Counters of norm layers stay integers.
+            kept = dtype if wanted[key].is_floating_point() else wanted[key].dtype
+            state[key] = torch.empty(wanted[key].shape, dtype=kept, device=device)
+        update = planned.updates.get(key)
+        as_rows(state[key])[rows] = block if update is None else update.added(block, rows)
+        n_read += block.nbytes
+        if told is not None:
+            told(n_read, n_bytes)
+    thinker = model.thinker
+    if model.config.text.tie_word_embeddings:
+        state[HEAD] = state["thinker.model.embed_tokens.weight"]
+    for key, empty in wanted.items():
+        # A tensor without elements has no block.
+        if key not in state:
+            state[key] = torch.empty(empty.shape, dtype=dtype, device=device)
+    model.load_state_dict(state, assign=True)
+    if model.config.text.tie_word_embeddings:
+        thinker.lm_head.weight = thinker.model.embed_tokens.weight
+    # Checkpoints do not store the rotary tables, whose angles need float32.
+    for module in (thinker.visual, thinker.audio_tower, thinker.model):
         module.fill_tables()
-    return model.eval().requires_grad_(False)
+    return model.to(device).eval().requires_grad_(False)
 
 
-def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder: Path) -> None:
+def _blocks(stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, slice, Tensor]]:
+    """Every tensor's name, rows and block of rows, file by file and in each file's order."""
+    in_order = sorted(stored.items(), key=lambda item: (item[1].path, item[1].start))
+    path, file = None, None
+    for name, one in in_order:
+        if one.path != path or file is None:
+            path, file = one.path, MappedFile(one.path)
+        for rows, block in file.blocks(one):
+            yield name, rows, block
+
+
+def check_fit(wanted: Mapping[str, Shaped], found: Mapping[str, Shaped], folder: Path) -> None:
     """Raises BadModel for the first tensor that is missing or has another shape."""
     missing = [key for key in wanted if key not in found]
     if missing:
@@ -233,7 +423,7 @@ def check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], folder:
             hint="A shard is missing or the folder belongs to another model; fetch it again.",
         )
     for key, tensor in wanted.items():
-        if tensor.shape != found[key].shape:
+        if tuple(tensor.shape) != tuple(found[key].shape):
             raise BadModel(
                 f"{key} is {tuple(found[key].shape)} in {folder}, its config says {tuple(tensor.shape)}.",
                 hint="config.json and weights belong to different models.",

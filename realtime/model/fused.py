@@ -5,9 +5,8 @@ from the plain modules in four ways. Query, key and value are one product, and g
 inside the products. Keys and values are written into slices, so that attention reads exactly the slots in use and needs
 no mask while decoding. Grouped heads share their keys without repeating them.
 
-Weights are stored with the inputs as rows. A product with one row of activations then reads memory in order, three
-times as fast on a CPU as the layout of `nn.Linear` (`realtime bench`; see docs/bench.md). The plain modules keep
-working on the same memory, as views. `tests/model/test_fused.py` compares the two.
+How weights lie in memory is `layout.py`'s. The plain modules keep working on the same memory, as views.
+`tests/model/test_fused.py` compares the two.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
 from realtime.model.language import LanguageModel, Layer
+from realtime.model.layout import joined
 from realtime.model.products import AdaptedProduct, LowRank, Narrow, Product
 from realtime.model.vision import RMSNorm
 
@@ -320,15 +320,3 @@ def with_adapter(layer: FusedLayer, adapter: LayerAdapter) -> FusedLayer:
 
 def norm_of(norm: RMSNorm) -> Tensor:
     return norm.weight
-
-
-@torch.no_grad()
-def joined(parts: list[nn.Linear]) -> Tensor:
-    """(inputs, outputs of all parts) weights, contiguous. The parts' own weights become views of the result."""
-    whole = torch.cat([part.weight for part in parts]).t().contiguous()
-    at = 0
-    for part in parts:
-        n = part.out_features
-        part.weight.data = whole[:, at : at + n].t()
-        at += n
-    return whole

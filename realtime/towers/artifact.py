@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from realtime.errors import BadModel, EngineMissing
-from realtime.model import checkpoint
+from realtime.errors import EngineMissing
+from realtime.model import checkpoint, shards
+from realtime.model.shards import MappedFile
 
 MANIFEST = "card.json"
 FORMAT = 1
@@ -186,24 +186,14 @@ def tower_tensors(folder: Path, adapter: Path | None, prefixes: tuple[str, ...])
     files += [(path, "emotion.") for path in extras if path.exists()]
     seen: set[str] = set()
     for path, prefix in files:
-        if not path.exists():
-            raise BadModel(
-                f"{path.name} is missing in {path.parent}.", hint="Fetch the missing shard, or the folder again."
-            )
-        try:
-            with safe_open(path, framework="pt") as file:
-                for key in file.keys():  # noqa: SIM118  (a file, not a dict)
-                    name = (
-                        f"{prefix}{key}" if prefix else checkpoint.published_name(key.removeprefix("base_model.model."))
-                    )
-                    if name is not None and name.startswith(prefixes) and name not in seen:
-                        seen.add(name)
-                        yield name, file.get_tensor(key)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise BadModel(
-                f"{path} can't be read as safetensors ({path.stat().st_size} bytes): {error}.",
-                hint="The file is cut off or damaged; fetch it again.",
-            ) from error
+        file: MappedFile | None = None
+        for stored in shards.contents(path):
+            bare = stored.key.removeprefix(checkpoint.PEFT_PREFIX)
+            name = f"{prefix}{stored.key}" if prefix else checkpoint.published_name(bare)
+            if name is not None and name.startswith(prefixes) and name not in seen:
+                seen.add(name)
+                file = file or MappedFile(path)
+                yield name, file.read(stored)
 
 
 def source_sha256(folder: Path, adapter: Path | None = None) -> str:

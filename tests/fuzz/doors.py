@@ -27,7 +27,7 @@ from realtime.model.checkpoint import (
     ADAPTER_CONFIG,
     EMOTION_CONFIG,
     NANO,
-    merge_adapter,
+    read_adapter,
     read_config,
     read_tensors,
 )
@@ -258,7 +258,7 @@ def checkpoint(value: tuple[bytes, int | None]) -> None:
         for read in (
             lambda: read_tensors(folder / "model.safetensors"),
             lambda: read_config(folder),
-            lambda: merge_adapter({}, folder),
+            lambda: read_adapter(folder),
             lambda: Vocabulary.read(folder),
         ):
             refusal = refused(read)

@@ -1,0 +1,90 @@
+"""How the language model's weights lie in memory, so that products that are computed as one are one matrix.
+
+Query, key and value read the same input, and so do gate and up. Their weights lie behind each other, and each layer's
+own weight is a view. `checkpoint.load` reads a file straight into that layout; a model that was made otherwise is
+copied into it, product by product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from realtime.model.config import TextConfig
+
+JOINED = (
+    ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    ("self_attn.o_proj",),
+    ("mlp.gate_proj", "mlp.up_proj"),
+    ("mlp.down_proj",),
+)
+"The layers of a block whose products are one."
+
+
+def inputs_as_rows(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether a weight lies as (inputs, outputs) in memory, and not as `nn.Linear` has it.
+
+    In float32 on a CPU, a product with one row of activations then reads memory in order, three times as fast
+    (docs/bench.md). In half precision oneDNN and cuBLAS are as fast with the layout of the files.
+    """
+    return device.type == "cpu" and dtype in (torch.float32, torch.float64)
+
+
+def room(n_outputs: Sequence[int], n_inputs: int, *, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+    """Uninitialised weights (outputs, inputs) of layers whose products are one, as `joined` wants them."""
+    rows, total = inputs_as_rows(dtype, device), sum(n_outputs)
+    whole = torch.empty((n_inputs, total) if rows else (total, n_inputs), dtype=dtype, device=device)
+    weights, at = [], 0
+    for n in n_outputs:
+        weights.append(whole[:, at : at + n].t() if rows else whole[at : at + n])
+        at += n
+    return weights
+
+
+def rooms(config: TextConfig, *, dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, Tensor]]:
+    """The same for every product of a checkpoint's language model, with the weights' names in `EmoThinker`."""
+    dim, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
+    n_q, n_kv = config.num_attention_heads * head, config.num_key_value_heads * head
+    sizes = ((n_q, n_kv, n_kv), (dim,), (inner, inner), (dim,))
+    widths = (dim, n_q, dim, inner)
+    for index in range(config.num_hidden_layers):
+        for names, n_outputs, n_inputs in zip(JOINED, sizes, widths, strict=True):
+            weights = room(n_outputs, n_inputs, dtype=dtype, device=device)
+            for name, weight in zip(names, weights, strict=True):
+                yield f"thinker.model.layers.{index}.{name}.weight", weight
+    if not config.tie_word_embeddings:
+        yield "thinker.lm_head.weight", room((config.vocab_size,), dim, dtype=dtype, device=device)[0]
+
+
+@torch.no_grad()
+def joined(parts: Sequence[nn.Linear]) -> Tensor:
+    """(inputs, outputs of all parts) weights as one matrix. The parts' own weights are, or become, views of it."""
+    weights = [part.weight for part in parts]
+    whole_DN = lying_together(weights)
+    if whole_DN is not None:
+        return whole_DN
+    first = weights[0]
+    n_outputs = [weight.shape[0] for weight in weights]
+    mine = room(n_outputs, first.shape[1], dtype=first.dtype, device=first.device)
+    for part, view in zip(parts, mine, strict=True):
+        view.copy_(part.weight)
+        part.weight.data = view
+    whole_DN = lying_together(mine)
+    assert whole_DN is not None
+    return whole_DN
+
+
+def lying_together(weights: Sequence[Tensor]) -> Tensor | None:
+    """The matrix (inputs, outputs) that the weights are views of, if they lie as `room` lays them out."""
+    first, n_inputs = weights[0], weights[0].shape[1]
+    n_outputs = sum(weight.shape[0] for weight in weights)
+    strides = (1, n_outputs) if inputs_as_rows(first.dtype, first.device) else (n_inputs, 1)
+    at = first.storage_offset()
+    for weight in weights:
+        same = weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        if not same or weight.storage_offset() != at or weight.stride() != strides:
+            return None
+        at += weight.shape[0] * strides[0]
+    return first.detach().as_strided((n_inputs, n_outputs), strides[::-1])
