@@ -42,6 +42,7 @@ async def _live(
 ) -> AsyncGenerator[Event]:
     from realtime.commands.analyze import analysis_of, question_of
     from realtime.ingest.devices import DeviceSource
+    from realtime.words.transcriber import transcribing
 
     settings = settings_of(given)
     opening = partial(DeviceSource.open, ingest=settings.ingest, speech=settings.speech)
@@ -49,7 +50,10 @@ async def _live(
     source = await asyncio.to_thread(opening, camera, microphone)
     engine = await asyncio.to_thread(engine_of, settings.model, settings.faces.engine)
     question = question_of(query, labels, engine.model.labels)
-    async with aclosing(analysis_of(source, engine, settings, question)) as lines:
+    async with (
+        transcribing(settings.speech, where="thread") as transcriber,
+        aclosing(analysis_of(source, engine, settings, question, transcriber)) as lines,
+    ):
         async for line in lines:
             if (event := parse(line)) is not None:
                 yield event

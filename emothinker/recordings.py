@@ -47,6 +47,7 @@ async def _analyze(
 ) -> AsyncGenerator[Event]:
     from realtime.commands.analyze import analysis_of, question_of
     from realtime.ingest.media import MediaSource, check
+    from realtime.words.transcriber import transcribing
 
     settings = settings_of(given)
     # A model takes seconds to load, and a wrong path is known at once.
@@ -54,7 +55,10 @@ async def _analyze(
     engine = await asyncio.to_thread(engine_of, settings.model, settings.faces.engine)
     question = question_of(query, labels, engine.model.labels)
     source = await asyncio.to_thread(MediaSource.open, file, ingest=settings.ingest, speech=settings.speech)
-    async with aclosing(analysis_of(source, engine, settings, question)) as lines:
+    async with (
+        transcribing(settings.speech, where="thread") as transcriber,
+        aclosing(analysis_of(source, engine, settings, question, transcriber)) as lines,
+    ):
         async for line in lines:
             if (event := parse(line)) is not None:
                 yield event

@@ -206,6 +206,7 @@ def _serve(options: argparse.Namespace) -> int:
     from realtime.serve.adapter_folder import Adapters
     from realtime.serve.app import LiveServer
     from realtime.serve.passing_on import PassingOn
+    from realtime.words import transcriber as words
 
     logs.configure(logging.getLogger().level, settings.server.log)
     settings = hosting.settle(settings)
@@ -218,7 +219,10 @@ def _serve(options: argparse.Namespace) -> int:
     metrics = Metrics()
 
     async def run() -> None:
-        async with _engine(settings, metrics) as engine:
+        async with (
+            words.transcribing(settings.speech, where="process") as transcriber,
+            _engine(settings, metrics) as engine,
+        ):
             live = LiveServer(
                 engine=engine,
                 settings=settings,
@@ -232,6 +236,7 @@ def _serve(options: argparse.Namespace) -> int:
                 ),
                 adapters=adapters,
                 recorder=recorder,
+                transcriber=transcriber,
             )
             scheme = "https" if settings.server.tls_cert else "http"
             host = "localhost" if settings.server.loopback else settings.server.host

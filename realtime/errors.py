@@ -82,6 +82,12 @@ class ExtraMissing(RealtimeError):
     exit_code = 5
 
 
+class WordsStopped(RealtimeError):
+    """What writes the words down broke off. It is started again for the next utterance."""
+
+    code = "words_stopped"
+
+
 class DeviceMissing(RealtimeError):
     """There is no camera or no microphone at that place, or something else uses it. Connect it, or name another."""
 

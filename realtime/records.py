@@ -217,6 +217,19 @@ class Glimpse:
     cues: tuple[FaceCues, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class HeardWords:
+    """What was said in one utterance, as a recogniser wrote it down."""
+
+    start_s: float
+    end_s: float
+    text: str
+    language: str
+    "ISO 639-1, such as `en`."
+    confidence: float
+    "Mean probability of its tokens, 0–1."
+
+
 SoundKind = Literal["voice", "noise", "tone"]
 """A voice, whispering included; noise, breath or typing; or sound that holds its pitch, as music and machines do."""
 

@@ -13,6 +13,7 @@ from realtime.records import (
     CueFrame,
     FrameEvidence,
     Glimpse,
+    HeardWords,
     Item,
     Label,
     ModelInfo,
@@ -149,6 +150,13 @@ class EngineClient(Protocol):
 
     def close(self) -> None:
         """Forget the session. Nothing is awaited, so that a session can end whatever the model is doing."""
+
+
+class Transcriber(Protocol):
+    """Writes down what is said, for all sessions that agreed to it."""
+
+    async def transcribe(self, segment: SpeechSegment) -> HeardWords | None:
+        """The words of an utterance; None where they cannot be trusted. Raises WordsStopped where it broke off."""
 
 
 class Engine(Protocol):

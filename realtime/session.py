@@ -1,7 +1,8 @@
 """One session, live or recorded, from its source to its event log. Only this module composes the stages.
 
     source ─► frames ─► see ──┐                  ┌─► reason about what was said
-           └► speech ─► hear ─┴► due ─► label ───┴─► reason about quiet moments       every stage ─► log
+           └► speech ─► hear ─┴► due ─► label ───┼─► reason about quiet moments       every stage ─► log
+                                                 └─► write down what was said
 
 Each arrow is a mailbox. What it does when it is full is the one difference between a live session and a recording: the
 first skips, the second waits. All model calls go to the engine. Times are media time, except for timings, which are
@@ -50,13 +51,15 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
-from realtime.roles import Engine, EngineClient, Source
+from realtime.roles import Engine, EngineClient, Source, Transcriber
 from realtime.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
+KEPT_UTTERANCES = 2
+"Utterances whose words may wait to be written down in a live session."
 KEPT_CUE_FRAMES = 4
 "The same for the frames in which faces are only measured."
 
@@ -71,6 +74,8 @@ class Analysis:
     question: Question
     "The question when the analysis was due. Its label and its chain answer the same one."
     trace: tracing.Span
+    said: SpeechSegment | None = None
+    "The utterance that it is about, where that is a voice and its words are to be written down."
     speaker: int | None = None
     "Track of the person whose voice is heard."
     timings_ms: dict[str, float] = field(default_factory=dict)
@@ -88,12 +93,14 @@ class Session:
         settings: Settings,
         metrics: Metrics,
         model: ModelInfo | None = None,
+        transcriber: Transcriber | None = None,
         name: str | None = None,
         now_s: Callable[[], float] = time.monotonic,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         """`model` is what `Engine.use` returned, for a session with an adapter. None: the engine's own model.
 
+        `transcriber` writes the words down, for a session that agreed to it.
         `name` is what the server calls it beside its id.
         """
         self.name = name
@@ -106,6 +113,7 @@ class Session:
         self._source = source
         self._engine = engine
         self.model = model or engine.model
+        self._transcriber = transcriber
         self._seed = settings.model.seed
         self._metrics = metrics
         self._now_s = now_s
@@ -127,6 +135,7 @@ class Session:
         self._due: Mailbox[Analysis] = Mailbox(waits=waits)
         self._spoken: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
+        self._said: Mailbox[SpeechSegment] = Mailbox(KEPT_UTTERANCES, waits=waits)
         self._nothing_spoken = asyncio.Event()
         self._nothing_spoken.set()
 
@@ -139,6 +148,7 @@ class Session:
         self._n_left_out_frames = 0
         self._n_left_out_cue_frames = 0
         self._n_left_out_windows = 0
+        self._n_left_out_words = 0
         self._chains_go_on = asyncio.Event()
         self._chains_go_on.set()
         self._failing: set[str] = set()
@@ -191,6 +201,11 @@ class Session:
         """What the next window is asked."""
         return self._question
 
+    @property
+    def writes_words(self) -> bool:
+        """Whether what is said is written down in this session."""
+        return self._transcriber is not None
+
     async def set_question(self, question: Question) -> None:
         """Set the question of the next windows. The selectors have it before the first of those is labelled."""
         self._question = question
@@ -220,6 +235,7 @@ class Session:
             "skipped_frames": self.n_skipped_frames,
             "skipped_windows": self.n_skipped_windows,
             "skipped_cue_frames": self.n_skipped_cue_frames,
+            "skipped_words": self.n_skipped_words,
         }
 
     @property
@@ -231,6 +247,11 @@ class Session:
     def n_skipped_cue_frames(self) -> int:
         """Measurements between frames that gave way to newer ones, or were left out because the session is behind."""
         return self._cue_frames.n_skipped + self._n_left_out_cue_frames
+
+    @property
+    def n_skipped_words(self) -> int:
+        """Utterances whose words were not written down because the session is behind."""
+        return self._said.n_skipped + self._n_left_out_words
 
     @property
     def n_skipped_windows(self) -> int:
@@ -259,6 +280,7 @@ class Session:
                     start(self._hear(client), "hear"),
                     start(self._hear_ahead(client), "hear ahead"),
                     start(self._label(client), "label"),
+                    start(self._write_words(), "words"),
                     start(self._think(client, self._spoken), "think spoken"),
                     start(self._think(client, self._quiet), "think quiet"),
                 ]
@@ -281,6 +303,7 @@ class Session:
                 await self._cue_frames.settled()
                 await self._speech.settled()
                 await self._due.settled()
+                await self._said.settled()
                 await self._spoken.settled()
                 await self._quiet.settled()
 
@@ -406,6 +429,7 @@ class Session:
                 evidence = await client.hear(segment)
                 if evidence.cues.kind == "voice":
                     self._buffer.add_speech(evidence)
+                    analysis.said = segment if self._transcriber is not None else None
                 self._publish(report.voice_event(evidence), at_s=segment.end_s)
                 self._tell(self._watch.heard(evidence))
             await self._begin(analysis)
@@ -427,11 +451,29 @@ class Session:
                 self._publish(report.label_event(window, label, analysis.speaker))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
+            if analysis.said is not None:
+                await self._take_words(analysis.said)
             chains = self._spoken if analysis.due.spoken else self._quiet
             gone = await chains.put((window, analysis))
             if gone is not None:
                 gone[1].trace.end()
                 self._metrics.skipped_windows.inc()
+
+    async def _take_words(self, said: SpeechSegment) -> None:
+        if not self._load.chains:
+            self._n_left_out_words += 1
+            self._metrics.skipped_words.inc()
+        elif await self._said.put(said) is not None:
+            self._metrics.skipped_words.inc()
+
+    async def _write_words(self) -> None:
+        """Write down what was said. An utterance comes here once its label is out, so no label ever waits for this."""
+        async for said in self._said:
+            assert self._transcriber is not None
+            async with self._attempt("words", {}):
+                words = await self._transcriber.transcribe(said)
+                if words is not None:
+                    self._publish(report.words_event(words))
 
     async def _think(self, client: EngineClient, windows: Mailbox[tuple[Window, Analysis]]) -> None:
         spoken = windows is self._spoken

@@ -29,8 +29,8 @@ from realtime.pace.buffer import BufferSettings
 from realtime.recording.settings import RecordSettings
 
 PREFIX = "EMOTHINKER_"
-NOT_SETTINGS = frozenset({"EMOTHINKER_DATA"})
-"Variables with the same prefix that are no settings: the folder of recorded clips, for training and tests."
+NOT_SETTINGS = frozenset({"EMOTHINKER_DATA", "EMOTHINKER_WHISPER"})
+"Variables with the same prefix that are no settings: folders of recorded clips and of Whisper's weights, for tests."
 SECRETS = ("token", "secret", "mqtt")
 "The endings of the names of settings whose values are never shown."
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")

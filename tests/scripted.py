@@ -29,12 +29,14 @@ from realtime.records import (
     FaceCues,
     FrameEvidence,
     Glimpse,
+    HeardWords,
     Item,
     Label,
     Question,
     ReasonDelta,
     ReasonDone,
     Scene,
+    SoundKind,
     SourceEnded,
     SpeechEvidence,
     SpeechSegment,
@@ -161,6 +163,7 @@ class ScriptedPerceiver:
     "While it is clear, seeing waits: a machine that is too slow."
     speaks_s: tuple[float, float] = (0.0, 0.0)
     "When the mouth moves."
+    kind: SoundKind = "voice"
     closed: bool = False
     asked: list[Question] = field(default_factory=list)
     heard_ahead: list[SpeechSoFar] = field(default_factory=list)
@@ -197,13 +200,33 @@ class ScriptedPerceiver:
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         values = {"pitch_hz": 180.0, "pitch_movement_st_s": 20.0, "voiced_ratio": 0.6}
-        cues = VoiceCues(values, {"pitch_hz": 0.5}, np.zeros(4, np.float32))
+        cues = VoiceCues(values, {"pitch_hz": 0.5}, np.zeros(4, np.float32), self.kind)
         return SpeechEvidence(
             segment.start_s, segment.end_s, cues, np.zeros((5, WIDTH), np.float32), np.zeros((3, 5), np.int64)
         )
 
     def close(self) -> None:
         self.closed = True
+
+
+@dataclass
+class ScriptedTranscriber:
+    text: str | None
+    "None: words that are not trusted."
+    fails_with: Exception | None = None
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    "While it is clear, writing down waits."
+    asked: list[SpeechSegment] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.go_on.set()
+
+    async def transcribe(self, segment: SpeechSegment) -> HeardWords | None:
+        self.asked.append(segment)
+        await self.go_on.wait()
+        if self.fails_with is not None:
+            raise self.fails_with
+        return None if self.text is None else HeardWords(segment.start_s, segment.end_s, self.text, "en", 0.9)
 
 
 @dataclass

@@ -11,11 +11,11 @@ import pytest
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
-from realtime.errors import NoMediaYet, NotMedia
+from realtime.errors import NoMediaYet, NotMedia, WordsStopped
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
 from realtime.records import ClockTick, CueFrame, Item, Question, SourceStarted, SpeechSoFar, SpeechStarted, VideoFrame
-from realtime.roles import Source
+from realtime.roles import Source, Transcriber
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import (
@@ -26,6 +26,7 @@ from tests.scripted import (
     ScriptedPerceiver,
     ScriptedSource,
     ScriptedThinker,
+    ScriptedTranscriber,
     SteppedWorker,
     conversation,
     picture,
@@ -52,10 +53,11 @@ def settle(worker: SteppedWorker) -> Settle:
 
 @pytest.fixture
 def make(worker: SteppedWorker) -> Make:
-    def make(source: Source, model: ScriptedModel | None = None) -> Session:
+    def make(source: Source, model: ScriptedModel | None = None, transcriber: Transcriber | None = None) -> Session:
         model = model or ScriptedModel()
         worker.holds += [hold for hold in (model.perceivers.hold, model.thinker.hold) if hold is not None]
-        return Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=Metrics())
+        engine = LocalEngine(model, worker)
+        return Session(source=source, engine=engine, settings=Settings(), metrics=Metrics(), transcriber=transcriber)
 
     return make
 
@@ -363,7 +365,7 @@ async def test_stopping_frees_everything_at_once(make: Make, settle: Settle) -> 
     session.stop("enough")
     await asyncio.wait_for(running, 2)
     await settle()
-    assert len(asyncio.all_tasks()) == n_tasks - 10  # Its own, media, stop, and seven stages.
+    assert len(asyncio.all_tasks()) == n_tasks - 11  # Its own, media, stop, and eight stages.
     assert model.perceivers.closed
     assert (await events_of(session))[-1]["reason"] == "enough"
 
@@ -444,3 +446,67 @@ async def test_a_session_that_is_behind_measures_no_face_between_frames(make: Ma
     assert 5 < session.n_skipped_cue_frames < 30
     assert session.state()["skipped_cue_frames"] == session.n_skipped_cue_frames
     assert of(await events_of(session), "lag")[-1]["skipped_cue_frames"] > 0
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_words_come_after_the_label_of_their_stretch(make: Make, settle: Settle, live: bool) -> None:
+    # A recording waits by itself for each step; a live session is given the time here.
+    step: list[Scripted] = [settle] if live else []
+    script = [each for item in conversation(6, (1.0, 3.0)) for each in (item, *step)]
+    session = make(ScriptedSource(script, live=live), transcriber=ScriptedTranscriber("so it is"))
+    await session.run()
+    events = await events_of(session)
+    (words,) = of(events, "words")
+    assert (words["start"], words["end"], words["text"], words["language"]) == (1.0, 3.0, "so it is", "en")
+    (window,) = (event for event in of(events, "window") if event["end"] == 3.0)
+    (label,) = (e for e in of(events, "label") if e["window"] == window["window"] and e["source"] == "fast")
+    assert label["seq"] < words["seq"]
+
+
+async def test_a_label_waits_for_no_words_and_a_slow_transcriber_leaves_out_the_oldest(
+    make: Make, settle: Settle
+) -> None:
+    """Four stretches while the first is still being written down: two may wait, and one is left out and counted."""
+    transcriber = ScriptedTranscriber("so it is")
+    transcriber.go_on.clear()
+    seen: list[int] = []
+
+    async def all_labelled() -> None:
+        await settle()
+        seen.append(session.n_windows)
+        transcriber.go_on.set()
+
+    spoken = [(float(at_s), at_s + 0.8) for at_s in (1, 3, 5, 7)]
+    between: list[Scripted] = [step for item in conversation(8, *spoken) for step in (item, settle)]
+    session = make(ScriptedSource([*between, all_labelled, settle, settle]), transcriber=transcriber)
+    await session.run()
+    events = await events_of(session)
+    assert seen[0] >= 4
+    assert [event["start"] for event in of(events, "words")] == [1.0, 5.0, 7.0]
+    assert session.state()["skipped_words"] == 1
+
+
+async def test_words_that_are_not_trusted_give_no_event_and_a_broken_transcriber_is_told_once(make: Make) -> None:
+    doubted = make(ScriptedSource(conversation(4, (1.0, 2.0)), live=False), transcriber=ScriptedTranscriber(None))
+    await doubted.run()
+    assert not of(await events_of(doubted), "words")
+    broken = ScriptedTranscriber(
+        "so it is", fails_with=WordsStopped("What writes the words down has stopped.", "Go on.")
+    )
+    session = make(ScriptedSource(conversation(6, (1.0, 2.0), (3.0, 4.0)), live=False), transcriber=broken)
+    await session.run()
+    events = await events_of(session)
+    assert [event["code"] for event in of(events, "error") if event["code"] == "words_failed"] == ["words_failed"]
+    assert len(of(events, "reason.done")) >= 2
+
+
+async def test_without_a_transcriber_and_for_what_is_no_voice_nothing_is_written_down(make: Make) -> None:
+    session = make(ScriptedSource(conversation(4, (1.0, 2.0)), live=False))
+    await session.run()
+    assert not session.writes_words
+    assert not of(await events_of(session), "words")
+    transcriber = ScriptedTranscriber("so it is")
+    noisy = ScriptedModel(perceivers=ScriptedPerceiver(kind="noise"))
+    session = make(ScriptedSource(conversation(4, (1.0, 2.0)), live=False), noisy, transcriber)
+    await session.run()
+    assert transcriber.asked == []

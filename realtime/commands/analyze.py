@@ -13,10 +13,11 @@ from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
 from realtime.publish.channel import EventLog
 from realtime.records import Item, Question
-from realtime.roles import Engine, Model, Source
+from realtime.roles import Engine, Model, Source, Transcriber
 from realtime.serve.asking import question_from
 from realtime.session import Session
 from realtime.settings import Settings
+from realtime.words.transcriber import transcribing
 
 UNREAD_EVENTS = 64
 "Events that a recording may be ahead of their reader. Even a recording that gives few has none older than is kept."
@@ -27,7 +28,10 @@ async def analyze(
 ) -> None:
     """Write every event to `out` as it comes. Raises what the source raises, after the events that tell it."""
     with ModelWorker() as worker:
-        async with aclosing(analysis_of(source, LocalEngine(model, worker), settings, question)) as lines:
+        async with (
+            transcribing(settings.speech, where="thread") as transcriber,
+            aclosing(analysis_of(source, LocalEngine(model, worker), settings, question, transcriber)) as lines,
+        ):
             async for line in lines:
                 out.write(line + "\n")
                 out.flush()
@@ -40,7 +44,11 @@ def question_of(query: str | None, labels: Sequence[str] | None, default_labels:
 
 
 async def analysis_of(
-    source: Source, engine: Engine, settings: Settings, question: Question | None = None
+    source: Source,
+    engine: Engine,
+    settings: Settings,
+    question: Question | None = None,
+    transcriber: Transcriber | None = None,
 ) -> AsyncGenerator[str]:
     """Run a session over `source` and yield each of its events as a line of JSON.
 
@@ -48,7 +56,7 @@ async def analysis_of(
     Raises what the source raises, after the events that tell it. Closed early, it ends the session.
     """
     paced = _Paced(source)
-    session = Session(source=paced, engine=engine, settings=settings, metrics=Metrics())
+    session = Session(source=paced, engine=engine, settings=settings, metrics=Metrics(), transcriber=transcriber)
     paced.log = session.log
     if question is not None:
         await session.set_question(question)

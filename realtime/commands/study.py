@@ -39,8 +39,9 @@ from realtime.publish.events import Event
 from realtime.publish.parse import parse
 from realtime.publish.tables import TABLES, Row, TableName, columns, need_parquet, rows, write_csv, write_parquet
 from realtime.records import Question
-from realtime.roles import Engine, Model
+from realtime.roles import Engine, Model, Transcriber
 from realtime.settings import Settings, describe
+from realtime.words.transcriber import transcribing
 
 logger = logging.getLogger(__name__)
 
@@ -367,12 +368,13 @@ async def run(
             opened = [
                 await engines.enter_async_context(started(load, where=where, metrics=Metrics())) for _ in range(jobs)
             ]
+            transcriber = await engines.enter_async_context(transcribing(settings.speech, where="thread"))
             question = question_of(query, labels, opened[0].model.labels)
             waiting = iter(open_ones)
             try:
                 async with asyncio.TaskGroup() as tasks:
                     for number, engine in enumerate(opened):
-                        work = _work(waiting, study, engine, settings, question, progress)
+                        work = _work(waiting, study, engine, settings, question, transcriber, progress)
                         tasks.create_task(work, name=f"job {number}")
             except ExceptionGroup as group:
                 # One disk that is full stops every job; it is said once.
@@ -405,17 +407,23 @@ async def _work(
     engine: Engine,
     settings: Settings,
     question: Question,
+    transcriber: Transcriber | None,
     progress: Progress,
 ) -> None:
     for recording in waiting:
-        entry = await _analyse(recording, study, engine, settings, question)
+        entry = await _analyse(recording, study, engine, settings, question, transcriber)
         study.note(entry)
         await asyncio.to_thread(study.convert, recording)
         progress.ended(recording, entry)
 
 
 async def _analyse(
-    recording: StudyRecording, study: Study, engine: Engine, settings: Settings, question: Question
+    recording: StudyRecording,
+    study: Study,
+    engine: Engine,
+    settings: Settings,
+    question: Question,
+    transcriber: Transcriber | None,
 ) -> JournalEntry:
     """Write the events of one recording. Only what is wrong with the disk ends the study."""
     reached_s, reason = 0.0, ""
@@ -424,7 +432,7 @@ async def _analyse(
             MediaSource.open, str(recording.path), ingest=settings.ingest, speech=settings.speech
         )
         with study.writing(study.events_of(recording)) as part, part.open("w", encoding="utf-8") as out:
-            async with aclosing(analysis_of(source, engine, settings, question)) as lines:
+            async with aclosing(analysis_of(source, engine, settings, question, transcriber)) as lines:
                 async for line in lines:
                     out.write(line + "\n")
                     event = json.loads(line)

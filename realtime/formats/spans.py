@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from realtime.publish.events import Event, LabelEvent, MarkEvent, ReasonDoneEvent, SpeechEvent, WindowEvent
+from realtime.publish.events import (
+    Event,
+    LabelEvent,
+    MarkEvent,
+    ReasonDoneEvent,
+    SpeechEvent,
+    WindowEvent,
+    WordsEvent,
+)
 
 NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ufffe\uffff\ud800-\udfff]+")
 "What neither XML nor a line of text may hold."
@@ -41,10 +49,12 @@ class Tiers:
     arousal: list[TextSpan] = field(default_factory=list)
     mark: list[TextSpan] = field(default_factory=list)
     "What a program marked, for `MARK_S` from its moment on, or until the next mark."
+    words: list[TextSpan] = field(default_factory=list)
+    "What was said, where words are written down."
 
     @property
     def named(self) -> dict[str, list[TextSpan]]:
-        return {
+        always = {
             "label": self.label,
             "probability": self.probability,
             "argument": self.argument,
@@ -53,6 +63,7 @@ class Tiers:
             "arousal": self.arousal,
             "mark": self.mark,
         }
+        return always | ({"words": self.words} if self.words else {})
 
     @property
     def end_s(self) -> float:
@@ -77,7 +88,9 @@ def tiers(events: Iterable[Event]) -> Tiers:
                 made.speech.append(TextSpan(start, end, "speech"))
             case MarkEvent():
                 made.mark.append(TextSpan(event.t, event.t + MARK_S, plain(event.name)))
-    made.speech, made.mark = _apart(made.speech), _cut(made.mark)
+            case WordsEvent():
+                made.words.append(TextSpan(event.start, event.end, plain(event.text)))
+    made.speech, made.mark, made.words = _apart(made.speech), _cut(made.mark), _apart(made.words)
     from_s = 0.0
     for window in sorted(windows.values(), key=lambda window: window.end):
         label = labels.get(window.window)

@@ -1,4 +1,4 @@
-"""WebVTT: each answer with its argument, and each mark, as subtitles of the recording.
+"""WebVTT: each answer with what was said and its argument, and each mark, as subtitles of the recording.
 
 The page writes the same from a session.
 """
@@ -15,7 +15,13 @@ def write(found: Tiers, media: Path, out: Path) -> None:
     del media  # a subtitle does not name what it belongs to
     arguments = {span.start_s: span.text for span in found.argument}
     cues = [
-        _cue(span, f"{span.text} ({float(share.text):.0%})", arguments.get(span.start_s, ""))
+        _cue(
+            span,
+            f"{span.text} ({float(share.text):.0%})",
+            # The window of a stretch of speech ends with it.
+            *(f"“{said.text}”" for said in found.words if span.start_s < said.end_s <= span.end_s),
+            arguments.get(span.start_s, ""),
+        )
         for span, share in zip(found.label, found.probability, strict=True)
     ]
     cues += [_cue(span, span.text) for span in found.mark]

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -34,7 +35,7 @@ MAX_GAP_MS = 1000
 
 @dataclass(frozen=True)
 class SpeechSettings:
-    """Where a stretch of speech begins and ends."""
+    """Where a stretch of speech begins and ends, and whether its words are written down."""
 
     aggressiveness: int = 2
     "0 (takes much for speech) to 3 (takes little), as WebRTC's voice detector defines it."
@@ -42,6 +43,12 @@ class SpeechSettings:
     "Milliseconds of quiet after which speech has ended. An analysis of speech cannot begin sooner."
     max_segment_ms: int = 8000
     "Milliseconds after which speech that goes on is cut; the rest becomes the next segment."
+    words: Literal["off", "whisper"] = "off"
+    """`whisper` writes down what was said, once the label of that speech is out (the extra `words`). A server does it
+    only for sessions that agree (`POST /whip?words=true`)."""
+    words_model: str = "tiny.en"
+    """The Whisper model for it: `tiny.en` or another name that faster-whisper knows, a Hugging Face id, or a folder
+    with a model of CTranslate2. `tiny.en` knows English alone."""
 
     def __post_init__(self) -> None:
         least_ms = MIN_SPEECH_MS + ONSET_MS + PAD_BEFORE_MS + PAD_AFTER_MS

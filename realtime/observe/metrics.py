@@ -59,6 +59,9 @@ class Metrics:
         self.skipped_windows = Counter(
             "emothinker_skipped_windows", "Analyses a newer one replaced", registry=self.registry
         )
+        self.skipped_words = Counter(
+            "emothinker_skipped_words", "Utterances whose words were not written down", registry=self.registry
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

@@ -22,10 +22,12 @@ from realtime.publish.events import (
     SessionOpenedEvent,
     TokenSplit,
     WindowEvent,
+    WordsEvent,
 )
 from realtime.records import (
     FaceCues,
     FrameEvidence,
+    HeardWords,
     InputState,
     Label,
     Lag,
@@ -81,6 +83,11 @@ def voice_event(evidence: SpeechEvidence) -> CuesEvent:
         return CuesEvent(voice=values)
     relative = {name: None if name in cues.unmeasured else z for name, z in cues.relative.items()}
     return CuesEvent(voice=values, relative=relative)
+
+
+def words_event(words: HeardWords) -> WordsEvent:
+    """Return the words of a finished stretch of speech."""
+    return WordsEvent(words.start_s, words.end_s, words.text, words.language, words.confidence)
 
 
 def _patches(evidence: FrameEvidence) -> Patches | None:

@@ -1,7 +1,8 @@
 """Turns events into the tables of a study; docs/studies.md describes their columns.
 
 `seconds` is wide: a row for each second and person. `windows` is long: a row for each label of each label event.
-`reasons` has a row for each finished chain, `marks` one for each mark.
+`reasons` has a row for each finished chain, `marks` one for each mark, `words` one for each stretch of speech that was
+written down.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ from realtime.publish.events import (
     SessionOpenedEvent,
     SpeechEvent,
     WindowEvent,
+    WordsEvent,
 )
 from realtime.records import SECTIONS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TableName = Literal["seconds", "windows", "reasons", "marks"]
+TableName = Literal["seconds", "windows", "reasons", "marks", "words"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
 Row = dict[str, str | float | int | bool | None]
 
@@ -55,6 +57,7 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     ),
     "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
     "marks": ("session", "t", "utc", "name", "data"),
+    "words": ("session", "start", "end", "text", "language", "confidence"),
 }
 "Columns that a table always has, in this order. Those that depend on the model follow, by group."
 GROUPS = ("p_", "person_p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
@@ -102,6 +105,8 @@ class _Collected:
         """Wall-clock time of a media second, as ISO 8601."""
         return None if self.began is None else (self.began + timedelta(seconds=at_s)).isoformat(timespec="milliseconds")
 
+    words: list[WordsEvent] = field(default_factory=list)
+
 
 def _collect(events: Iterable[Event]) -> _Collected:
     found = _Collected()
@@ -126,6 +131,8 @@ def _collect(events: Iterable[Event]) -> _Collected:
                 found.marks.append(event)
             case SessionOpenedEvent(started_at=str() as text):
                 found.began = datetime.fromisoformat(text)
+            case WordsEvent():
+                found.words.append(event)
             case _:
                 continue
         found.end_s = max(found.end_s, event.t)
@@ -244,6 +251,12 @@ def _marks(found: _Collected) -> Iterator[Row]:
         yield {"session": found.session, "t": mark.t, "utc": found.utc(mark.t), "name": mark.name, "data": data}
 
 
+def _words(found: _Collected) -> Iterator[Row]:
+    for event in found.words:
+        said: Row = {"start": event.start, "end": event.end, "text": event.text, "language": event.language}
+        yield {"session": found.session} | said | {"confidence": event.confidence}
+
+
 def _window(found: _Collected, number: int) -> Row:
     row: Row = {"session": found.session, "window": number}
     window = found.windows.get(number)
@@ -258,6 +271,7 @@ _MAKERS: dict[TableName, Callable[[_Collected], Iterator[Row]]] = {
     "windows": _windows,
     "reasons": _reasons,
     "marks": _marks,
+    "words": _words,
 }
 
 
@@ -341,6 +355,8 @@ _KINDS: dict[str, Literal["string", "int64", "float64", "bool_"]] = {
             "name",
             "data",
             "intensity",
+            "text",
+            "language",
             "status",
             "reason",
             *SECTIONS,

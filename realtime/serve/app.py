@@ -50,7 +50,7 @@ from realtime.publish.schema import event_schema
 from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
 from realtime.records import SECTIONS
-from realtime.roles import Engine, Source
+from realtime.roles import Engine, Source, Transcriber
 from realtime.serve import asking, marks
 from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
@@ -86,7 +86,10 @@ class LiveServer:
         answer: Answer,
         adapters: Adapters | None = None,
         recorder: Recorder | None = None,
+        transcriber: Transcriber | None = None,
     ) -> None:
+        """`transcriber` writes down the words of sessions that agree. None: of none."""
+        self._transcriber = transcriber
         self._recorder = recorder
         self._adapters = adapters or Adapters(None)
         self.sessions = Sessions(engine=engine, settings=settings, metrics=metrics)
@@ -173,6 +176,7 @@ class LiveServer:
         if kind != SDP:
             raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
         keep = self._kept(request)
+        transcriber = self._transcriber if _agreed(request, "words") else None
         # Before a place is taken: a caller who sends the offer slowly must not keep others out.
         offer = await self._offer(request)
         name = request.query_params.get("name")
@@ -181,7 +185,7 @@ class LiveServer:
             model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
             sdp, source = await self._answer(offer)
             tap = MediaTap(source) if keep == "media" else None
-            session = self.sessions.start(tap or source, model, name)
+            session = self.sessions.start(tap or source, model, name, transcriber)
         opener = self._access.openers[session] = Opener(kept=keep)
         self._passing_on.start(session)
         if self._recorder is not None and keep is not None:
@@ -261,6 +265,7 @@ class LiveServer:
             "state": "ended" if session.log.closed else "live",
             "model": session.model.name,
             "ask": asking.as_json(session.question),
+            "words": session.writes_words,
             "recorded": self._access.openers[session].kept,
             "readers": session.log.n_readers,
             **session.state(),
@@ -270,10 +275,7 @@ class LiveServer:
         if request.method == "DELETE":
             self._access.openers[self._access.steered(request)].revoke_all()
             return Response(status_code=HTTPStatus.OK)
-        lasting = request.query_params.get("lasting", "false")
-        if lasting not in ("true", "false"):
-            raise BadRequest(f"lasting is {lasting[:40]!r}.", "Give true, or leave it out.")
-        if lasting == "true":
+        if _agreed(request, "lasting"):
             ticket, name = self._access.openers[self._access.steered(request)].lasting_ticket()
             return JSONResponse({"ticket": ticket, "id": name, "expires_in_s": None}, HTTPStatus.CREATED)
         _, grant = self._access.followed(request)
@@ -362,6 +364,7 @@ class LiveServer:
                 "window_s": self._settings.buffer.window_s,
                 "every_s": self._settings.analysis.every_s,
                 "max_sessions": self._settings.server.max_sessions,
+                "words": self._transcriber is not None,
                 "record": self._recorder and self._recorder.most,
                 "passed_on": self._passing_on.kinds,
                 "record_days": self._recorder and self._settings.record.days,
@@ -372,6 +375,14 @@ class LiveServer:
                 ],
             }
         )
+
+
+def _agreed(request: Request, name: str) -> bool:
+    """Whether a parameter is `true`. Raises BadRequest for what is neither `true` nor `false`."""
+    given = request.query_params.get(name, "false")
+    if given not in ("true", "false"):
+        raise BadRequest(f"{name} is {given[:40]!r}.", "Give true, or leave it out.")
+    return given == "true"
 
 
 def _reached(request: Request) -> str | None:

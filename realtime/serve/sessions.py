@@ -13,7 +13,7 @@ from realtime.errors import BadRequest, NameTaken, RealtimeError, ServerBusy, Se
 from realtime.observe import heap, logs
 from realtime.observe.metrics import Metrics
 from realtime.records import ModelInfo
-from realtime.roles import Engine, Source
+from realtime.roles import Engine, Source, Transcriber
 from realtime.session import Session
 from realtime.settings import Settings
 
@@ -92,12 +92,22 @@ class Sessions:
             busy = f"The machine is {behind_s:.1f} s behind with the sessions it has."
             raise ServerBusy(busy, hint, retry_after_s=retry_after_s)
 
-    def start(self, source: Source, model: ModelInfo | None = None, name: str | None = None) -> Session:
-        """Run a session over `source` until either ends. `model` is another model than the server's own."""
+    def start(
+        self,
+        source: Source,
+        model: ModelInfo | None = None,
+        name: str | None = None,
+        transcriber: Transcriber | None = None,
+    ) -> Session:
+        """Run a session over `source` until either ends. `model` is another model than the server's own.
+
+        `transcriber` writes its words down; None: nobody does.
+        """
         session = Session(
             source=source,
             engine=self._engine,
             model=model,
+            transcriber=transcriber,
             settings=self._settings,
             metrics=self._metrics,
             name=name,

@@ -34,9 +34,11 @@ from realtime.records import (
 from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings import load
-from tests.scripted import ScriptedModel, ScriptedPerceiver, ScriptedThinker
+from tests.scripted import ScriptedModel, ScriptedPerceiver, ScriptedThinker, ScriptedTranscriber
 
 WORD_S = 0.01
+SAID = "Don't forget a jacket."
+"What is written down of each stretch of speech, with `EMOTHINKER_SPEECH__WORDS=whisper`."
 CHAIN = {
     "face": "Person A pulls up the lip corners and tightens the eyelids a little.",
     "context": "One person sits close to the camera, near the middle.",
@@ -107,6 +109,7 @@ async def main(max_sessions: int, faces: int, port: int) -> None:
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
             recorder=hosting.recorder(settings.record),
+            transcriber=None if settings.speech.words == "off" else ScriptedTranscriber(SAID),
         )
         print(f"Open http://localhost:{listening.getsockname()[1]}", flush=True)  # noqa: T201
         await hosting.program(live, settings).serve(sockets=[listening])

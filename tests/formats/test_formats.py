@@ -49,6 +49,25 @@ def test_spans_do_not_overlap(events: list[Event]) -> None:
     assert [span.text for span in found.probability] == ["0.680"]
     assert [(span.start_s, span.end_s) for span in found.speech] == [(1.2, 3.84)]
     assert found.argument[0].text
+    assert spans([(s.start_s, s.end_s, s.text) for s in found.words]) == [
+        (1.2, 3.84, "That is just what I needed today.")
+    ]
+
+
+def test_words_are_a_tier_only_where_they_are_written_down(busy: Tiers) -> None:
+    assert "words" not in busy.named
+    busy.words.append(TextSpan(0.5, 1.5, "so it is"))
+    assert list(busy.named)[-1] == "words"
+
+
+def test_subtitles_say_what_was_said_in_the_window_that_is_about_it(busy: Tiers, tmp_path: Path) -> None:
+    out = tmp_path / "clip.vtt"
+    busy.words += [TextSpan(0.5, 2.5, "a <b> c"), TextSpan(2.6, 3.9, "later")]
+    subtitles.write(busy, tmp_path / "clip.mp4", out)
+    first, second, third = out.read_text("utf-8").split("\n\n")[1:]
+    assert "\nhappy (50%)\n“a &lt;b&gt; c”\n" in first
+    assert "“later”" in second
+    assert "“" not in third
 
 
 def test_marks_and_affect_have_tiers_of_their_own(events: list[Event]) -> None:

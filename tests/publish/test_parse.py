@@ -44,13 +44,13 @@ def test_every_event_has_a_place() -> None:
 
 
 def test_two_events_that_say_the_same_are_equal() -> None:
-    one, other = (parse(json.dumps(FIXTURE[11] | {"seq": seq})) for seq in (1, 2))
+    one, other = (parse(json.dumps(FIXTURE[12] | {"seq": seq})) for seq in (1, 2))
     assert one == other
 
 
 def test_types_and_fields_of_a_later_version_are_skipped() -> None:
     assert parse('{"v": 1, "type": "gesture", "session": "s", "seq": 1, "t": 0}') is None
-    assert parse(json.dumps(FIXTURE[11] | {"mood": [1, {}]})) is not None
+    assert parse(json.dumps(FIXTURE[12] | {"mood": [1, {}]})) is not None
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_types_and_fields_of_a_later_version_are_skipped() -> None:
         '{"v": 2, "type": "lag"}',
         '{"v": 1, "type": "lag", "session": "s", "seq": 1, "t": 0}',
         '{"v": 1, "type": [], "session": "s", "seq": 1, "t": 0}',
-        json.dumps(FIXTURE[11] | {"seconds": "many"}),
-        json.dumps(FIXTURE[11] | {"skipped_frames": True}),
+        json.dumps(FIXTURE[12] | {"seconds": "many"}),
+        json.dumps(FIXTURE[12] | {"skipped_frames": True}),
         json.dumps(FIXTURE[1] | {"faces": [{"track": 1, "box": [0, 0, 1], "score": 1}]}),
         json.dumps(FIXTURE[1] | {"seq": None}),
         "[" * 100_000,

@@ -39,3 +39,10 @@ def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
     told = [row for row in rows(events, "windows") if row["source"] == "fast"]
     assert {row["arousal"] for row in told} == {label["arousal"]["value"]}
     assert {row["valence"] for row in told} == {label["valence"]["value"]}
+
+
+def test_words_have_a_row_for_each_stretch_that_was_written_down() -> None:
+    events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
+    (row,) = rows(events, "words")
+    assert list(row)[:6] == columns([row], "words")[:6] == ["session", "start", "end", "text", "language", "confidence"]
+    assert (row["start"], row["text"], row["language"]) == (1.2, "That is just what I needed today.", "en")

@@ -23,6 +23,7 @@ from realtime.ingest.webrtc import answer, close_peer
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
 from realtime.recording.recorder import Recorder
+from realtime.roles import Transcriber
 from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings import Settings
@@ -64,7 +65,9 @@ class Running:
 
 
 @asynccontextmanager
-async def serving(settings: Settings | None = None, recorder: Recorder | None = None) -> AsyncIterator[Running]:
+async def serving(
+    settings: Settings | None = None, recorder: Recorder | None = None, transcriber: Transcriber | None = None
+) -> AsyncIterator[Running]:
     settings = settings or Settings()
     metrics = Metrics()
     listening = hosting.listen("127.0.0.1", 0)
@@ -76,6 +79,7 @@ async def serving(settings: Settings | None = None, recorder: Recorder | None = 
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
             recorder=recorder,
+            transcriber=transcriber,
         )
         program = hosting.program(live, settings)
         running = asyncio.create_task(program.serve(sockets=[listening]))

@@ -121,6 +121,8 @@ export interface CameraOptions {
   readonly microphone?: boolean;
   /** What the server may keep of the session, if it keeps anything. Ask the person first. */
   readonly record?: Kept;
+  /** Whether what is said may be written down, if the server does that. Ask the person first. */
+  readonly words?: boolean;
 }
 
 /** A session of this browser's camera and microphone. */
@@ -149,7 +151,7 @@ export async function openCamera(options: CameraOptions): Promise<CameraSession>
   try {
     const { iceServers } = await loadConfig(token, server);
     const named = options.name === undefined ? {} : { name: options.name };
-    const whip = await WhipSession.open(stream, { token, server, iceServers, record: options.record ?? null, onMedia: () => undefined, nowS: () => performance.now() / 1000, ...named });
+    const whip = await WhipSession.open(stream, { token, server, iceServers, record: options.record ?? null, words: options.words ?? false, onMedia: () => undefined, nowS: () => performance.now() / 1000, ...named });
     return {
       address: whip.path,
       stream,

@@ -39,6 +39,8 @@ let capture: Capture | null = null;
 let running: Running | null = null;
 /** The newest session, and those it went on from, for as long as their recordings can be deleted from here. */
 let recorded: readonly WhipSession[] = [];
+/** Whether what is said in this session is written down; one that goes on from it asks for the same. */
+let toWords = false;
 /** Number of the newest start; an older one finds that it was cancelled. */
 let attempt = 0;
 const player = new Player((action) => send(action));
@@ -127,7 +129,7 @@ async function start(): Promise<void> {
   send({ do: "offer" });
   try {
     recorded = [];
-    const { whip, recording } = await offer(opened, view.agreed);
+    const { whip, recording } = await offer(opened, view.agreed, view.wordsAgreed);
     if (mine !== attempt) {
       await whip.end();
       await deleteKept();
@@ -143,11 +145,13 @@ async function start(): Promise<void> {
 }
 
 /** Opens a session that sends what `opened` gives. The server keeps what was agreed to. Raises WhipFailure. */
-async function offer(opened: Capture, agreed: Kept | null): Promise<{ whip: WhipSession; recording: Recording }> {
-  const { iceServers, keeping } = await loadConfig(token);
+async function offer(opened: Capture, agreed: Kept | null, wordsAgreed: boolean): Promise<{ whip: WhipSession; recording: Recording }> {
+  const { iceServers, keeping, words } = await loadConfig(token);
   send({ do: "keeping", keeping });
+  send({ do: "offer words", writes: words });
+  toWords = wordsAgreed && words;
   const what = keptOf(keeping, agreed);
-  const whip = await WhipSession.open(opened.stream, { token, iceServers, record: what, onMedia, nowS });
+  const whip = await WhipSession.open(opened.stream, { token, iceServers, record: what, words: toWords, onMedia, nowS });
   opened.onTrack = (track) => whip.replace(track);
   if (what === null) return { whip, recording: { state: "none" } };
   recorded = [...recorded, whip];
@@ -162,7 +166,7 @@ async function resume(lost: Running): Promise<void> {
   const untilS = nowS() + GIVE_UP_S;
   for (let n = 0; running === lost; n += 1) {
     try {
-      const { whip } = await offer(lost.capture, agreed);
+      const { whip } = await offer(lost.capture, agreed, toWords);
       // Withdrawn meanwhile.
       if (running !== lost) {
         await whip.end();
@@ -324,7 +328,13 @@ async function open(file: File): Promise<void> {
 // Closing the page withdraws consent, but the browser still remembers it if the person asked for that.
 addEventListener("pagehide", () => void finish(recorded.length === 0 ? "withdrawn" : "stopped", ""));
 // The consent screen has to say what the server may keep.
-void loadConfig(token).then(({ keeping }) => send({ do: "keeping", keeping }));
+void askBefore();
+
+async function askBefore(): Promise<void> {
+  const { keeping, words } = await loadConfig(token);
+  send({ do: "keeping", keeping });
+  send({ do: "offer words", writes: words });
+}
 
 function step(): void {
   player.step(view, nowS());

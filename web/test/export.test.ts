@@ -14,6 +14,7 @@ describe("what a person takes with them", () => {
     expect(read).toMatchObject({ marks: [{ t: 20.4, name: "trial", data: { number: 3, condition: "A", practice: false, response: null } }] });
     expect(read.windows).toHaveLength(1);
     expect(read.windows[0]?.answer).toEqual({ label: "happy", intensity: "moderate", confidence: 0.68 });
+    expect(read.windows[0]).toMatchObject({ words: ["That is just what I needed today."] });
     expect(read.windows[0]?.sections["voice"]).toBe("Higher and louder than before.");
   });
 
@@ -39,6 +40,17 @@ describe("what a person takes with them", () => {
     expect(exported(told, "vtt")).toContain("\nPerson B: unsure, Person A (speaks): sad\n");
   });
 
+  it("has what was said beside the moment that is about it, and nowhere else", () => {
+    const said = event("words", { seq: 40, start: 5, end: 9, text: "=1+1 <b>" });
+    const later = [event("window", { window: 1, seq: 38, start: 1, end: 9 }), event("label", { window: 1, seq: 39 }), said, event("window", { window: 2, seq: 41, start: 5, end: 13 }), event("label", { window: 2, seq: 42 })];
+    const told = later.reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
+    const [head = "", first = "", second = ""] = exported(told, "csv").split("\r\n");
+    expect(head.split(",").slice(-4)).toEqual(["words", "start_utc", "mark", "mark_data"]);
+    expect(first).toContain(",'=1+1 <b>,");
+    expect(second).not.toContain("1+1");
+    expect(exported(told, "vtt")).toContain("\n“=1+1 &lt;b&gt;”\n");
+  });
+
   it("is no formula, whatever the model writes", () => {
     const done = event("reason.done", { window: 7, sections: { face: '=HYPERLINK("x")' } });
     const risky = [event("window", { window: 7 }), event("label", { window: 7 }), done].reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
@@ -57,12 +69,13 @@ describe("what a person takes with them", () => {
 describe("a saved session", () => {
   const opened = (text: string): Promise<Session> => openSaved(new Blob([text]));
   /** What numbers and clocks say of the way events came is not part of a session. */
-  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, marks, ...rest }: Session) => ({
+  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, marks, words, ...rest }: Session) => ({
     ...rest,
     looks: looks.map(({ seq: _, ...look }) => look),
     faceCues: faceCues.map(({ seq: _, ...cues }) => cues),
     voiceCues: voiceCues.map(({ seq: _, ...cues }) => cues),
     marks: marks.map(({ seq: _, ...mark }) => mark),
+    words: words.map(({ seq: _, ...said }) => said),
     notices: notices.map(({ seq: _, ...notice }) => notice),
   });
 

@@ -69,6 +69,8 @@ describe("the view", () => {
   });
 
   it("agrees to a recording for one session alone, and to no more than there is", () => {
+    const words = after([{ do: "offer words", writes: true }, { do: "agree to words", agreed: true }]);
+    expect([words.writesWords, words.wordsAgreed]).toEqual([true, true]);
     const agreed = after([{ do: "keeping", keeping: { most: "events", days: 2 } }, { do: "agree", kept: "media" }]);
     expect(keptOf(agreed.keeping, agreed.agreed)).toBe("events");
     expect(keptOf(null, agreed.agreed)).toBeNull();
@@ -169,8 +171,8 @@ describe("attempts to reconnect", () => {
 
 describe("what the server tells the page", () => {
   it("may be missing", () => {
-    expect(readConfig(null)).toEqual({ model: "", iceServers: [], keeping: null });
-    const told = { model: "nano", ice_servers: [{ urls: "stun:x" }, "nonsense"], record: "events", record_days: 30 };
-    expect(readConfig(told)).toEqual({ model: "nano", iceServers: [{ urls: "stun:x" }], keeping: { most: "events", days: 30 } });
+    expect(readConfig(null)).toEqual({ model: "", iceServers: [], keeping: null, words: false });
+    const told = { model: "nano", ice_servers: [{ urls: "stun:x" }, "nonsense"], record: "events", record_days: 30, words: true };
+    expect(readConfig(told)).toEqual({ model: "nano", iceServers: [{ urls: "stun:x" }], keeping: { most: "events", days: 30 }, words: true });
   });
 });

@@ -12,6 +12,7 @@ export const makeConsent: MakePart = (hands, words) => {
   const say = words.consent;
   const host = window.location.hostname;
   const kept = el("dd", {}, say.kept.text);
+  const what = el("dd", {}, say.what.text);
   const facts = [say.what, LOOPBACK.test(host) ? say.whereHere : say.whereThere(host), say.kept, say.not];
 
   const radios = CHOICES.map((choice) => {
@@ -20,6 +21,7 @@ export const makeConsent: MakePart = (hands, words) => {
     return { choice, input };
   });
   const note = el("p", { class: "note" });
+  const writing = makeWriting(hands, words);
   const keeping = makeKeeping(hands, words);
   const attest = el("input", { id: "attest", attrs: { type: "checkbox", "aria-describedby": "attest-missing", required: true } });
   const missing = el("p", { id: "attest-missing", class: "missing", attrs: { role: "alert" } });
@@ -42,6 +44,7 @@ export const makeConsent: MakePart = (hands, words) => {
       ),
       note,
     ),
+    writing.root,
     keeping.root,
     el("label", { class: "check" }, attest, el("span", {}, say.attest)),
     missing,
@@ -81,7 +84,7 @@ export const makeConsent: MakePart = (hands, words) => {
     deleted,
     el("h1", {}, say.heading),
     el("p", { class: "lead" }, say.lead),
-    el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), fact === say.kept ? kept : el("dd", {}, fact.text)))),
+    el("dl", { class: "facts" }, ...facts.map((fact) => el("div", {}, el("dt", {}, fact.title), fact === say.kept ? kept : fact === say.what ? what : el("dd", {}, fact.text)))),
     el("aside", { class: "notice", attrs: { "aria-label": say.notice.title } }, el("h2", {}, say.notice.title), el("p", {}, say.notice.text)),
     form,
     saved,
@@ -93,10 +96,38 @@ export const makeConsent: MakePart = (hands, words) => {
       for (const { choice, input } of radios) input.checked = view.choice === choice;
       setText(note, say.sourceNotes[view.choice]);
       setText(kept, view.keeping === null ? say.kept.text : say.kept.ifAgreed);
+      setText(what, view.writesWords ? say.what.ifAgreed : say.what.text);
+      writing.draw(view, nowS);
       keeping.draw(view, nowS);
       setText(agree, say.agree[view.choice]);
       setText(deleted, view.phase.name === "consent" && view.phase.deleted ? say.deleted : "");
       failure.draw(view.phase.name === "consent" ? view.phase.failure : null, nowS);
+    },
+  };
+};
+
+/** Whether what is said may be written down. Asked only where it could be, anew each time, and "no" unless changed. */
+const makeWriting: MakePart = (hands, words) => {
+  const say = words.consent.writing;
+  const radios = ([false, true] as const).map((agreed) => {
+    const input = el("input", { attrs: { type: "radio", name: "words", value: agreed ? "yes" : "no" } });
+    input.addEventListener("change", () => hands.send({ do: "agree to words", agreed }));
+    return { agreed, input, root: el("label", { class: "choice" }, input, el("span", {}, agreed ? say.yes : say.no)) };
+  });
+  const note = el("p", { class: "note", id: "words-note" });
+  const root = el(
+    "fieldset",
+    { id: "words", attrs: { "aria-describedby": "words-note" } },
+    el("legend", {}, say.legend),
+    el("div", { class: "choices" }, ...radios.map((radio) => radio.root)),
+    note,
+  );
+  return {
+    root,
+    draw: ({ writesWords, wordsAgreed, choice, keeping }) => {
+      show(root, writesWords && choice !== "camera");
+      for (const { agreed, input } of radios) input.checked = agreed === wordsAgreed;
+      setText(note, wordsAgreed ? [say.note, keeping === null ? "" : say.keptToo].filter(Boolean).join(" ") : say.nothing);
     },
   };
 };

@@ -7,7 +7,7 @@
 
 import { letter, relettered } from "../state/evidence";
 import { SECTIONS, VERSION, type PersonLabel, type Section } from "../wire/generated";
-import { bestLabel, concluded, facesOf, labelsOf, sectionText, speakerOf } from "../state/shown";
+import { bestLabel, concluded, facesOf, labelsOf, sectionText, speakerOf, wordsOf } from "../state/shown";
 import type { Analysis, Session } from "../state/view";
 
 export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
@@ -48,6 +48,14 @@ export function saidText(analysis: Analysis, section: Section): string {
   return relettered(sectionText(analysis, section), analysis.people);
 }
 
+function saidIn(session: Session, analysis: Analysis): string {
+  return wordsOf(session, analysis).map(({ text }) => text).join(" ");
+}
+
+function quoted(text: string): string {
+  return text === "" ? "" : `“${text}”`;
+}
+
 function toJson(session: Session): string {
   const windows = told(session).map(({ analysis, start, end }) => ({
     window: analysis.window,
@@ -60,6 +68,7 @@ function toJson(session: Session): string {
     fast: analysis.fast,
     chain: analysis.chain,
     sections: Object.fromEntries(SECTIONS.map((name) => [name, saidText(analysis, name)])),
+    words: wordsOf(session, analysis).map(({ text }) => text),
     timings_ms: analysis.timingsMs,
   }));
   const { model, engine, labels, speech, mediaS } = session;
@@ -89,6 +98,7 @@ function events(session: Session): readonly Plain[] {
     if (end !== null) add(end, "speech", { state: "end", start, end });
   }
   for (const analysis of session.analyses) addAnalysis(analysis, add);
+  for (const { seq, session: _session, t, type, ...said } of session.words) add(t, type, said);
   for (const { t, name, data } of session.marks) add(t, "mark", { name, data });
   for (const { atS, code, message, hint, over } of session.notices) add(atS, "error", { code, message, hint, over });
   const { seconds, skippedFrames, skippedWindows, skippedCueFrames, reduced } = session.lag;
@@ -117,7 +127,7 @@ function toCsv(session: Session): string {
   const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
   const places = Array.from({ length: MOST_PEOPLE }, (_, place) => place);
   const people = places.flatMap((place) => [`person_${place + 1}`, `person_${place + 1}_label`, `person_${place + 1}_p`]);
-  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "valence", "valence_basis", "arousal", "arousal_basis", "speaker", ...people, "start_utc", "mark", "mark_data"];
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "valence", "valence_basis", "arousal", "arousal_basis", "speaker", ...people, "words", "start_utc", "mark", "mark_data"];
   const ofWindows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
     const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
@@ -126,7 +136,7 @@ function toCsv(session: Session): string {
     const { valence = null, arousal = null } = bestLabel(analysis) ?? {};
     const [faces, speaker] = [facesOf(analysis), speakerOf(analysis)];
     const ofPeople = places.flatMap((place) => personCells(faces[place]));
-    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, valence?.value ?? "", valence?.basis ?? "", arousal?.value ?? "", arousal?.basis ?? "", speaker === null ? "" : letter(speaker), ...ofPeople, utc(session, start), "", ""];
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, valence?.value ?? "", valence?.basis ?? "", arousal?.value ?? "", arousal?.basis ?? "", speaker === null ? "" : letter(speaker), ...ofPeople, saidIn(session, analysis), utc(session, start), "", ""];
   });
   // A mark is a row of its own, with nothing in between.
   const between = head.slice(2, -3).map(() => "");
@@ -162,7 +172,7 @@ function toVtt(session: Session): string {
     const { label, confidence } = concluded(analysis);
     const faces = facesOf(analysis);
     const people = faces.length < 2 ? "" : faces.map(({ track, label: own }) => `Person ${letter(track)}${track === speakerOf(analysis) ? " (speaks)" : ""}: ${own}`).join(", ");
-    const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, people, saidText(analysis, "fine")].filter(Boolean);
+    const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, people, quoted(saidIn(session, analysis)), saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });
   const marks = session.marks.map(({ t, name, data }) => {

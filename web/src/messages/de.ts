@@ -13,6 +13,7 @@ export const de: Messages = {
     what: {
       title: "Was ausgewertet wird, und wozu",
       text: "Die Bewegung des Gesichts und der Klang der Stimme, um eine Emotion vorzuschlagen und zu begründen. Personen werden nach ihrem Platz im Bild unterschieden, nie wiedererkannt. Worte werden nicht mitgeschrieben.",
+      ifAgreed: "Die Bewegung des Gesichts und der Klang der Stimme, um eine Emotion vorzuschlagen und zu begründen. Personen werden nach ihrem Platz im Bild unterschieden, nie wiedererkannt. Was Sie sagen, wird nur mitgeschrieben, wenn Sie unten zustimmen.",
     },
     whereHere: { title: "Wo es läuft", text: "Auf diesem Rechner. Bild und Ton verlassen ihn nicht." },
     whereThere: (host) => ({
@@ -38,6 +39,14 @@ export const de: Messages = {
       both: "Gesicht und Stimme werden zusammen gelesen und gegeneinander abgewogen.",
       camera: "Nur das Gesicht wird gelesen. Nichts wird gehört.",
       microphone: "Nur die Stimme wird gelesen. Nichts wird gesehen.",
+    },
+    writing: {
+      legend: "Darf mitgeschrieben werden, was Sie sagen?",
+      no: "Nein, nur der Klang zählt",
+      yes: "Ja, auch meine Worte",
+      nothing: "Worte werden weder mitgeschrieben noch verwendet.",
+      note: "Eine Spracherkennung auf demselben Rechner schreibt jeden Satz mit, nachdem Sie ihn gesagt haben. Manche Worte werden falsch sein. Sie stehen hier, in dem, was Sie sichern, und bei allen, die dieser Sitzung folgen; in keinem Protokoll.",
+      keptToo: "Wenn der Server das Geschriebene aufbewahrt, dann auch Ihre Worte.",
     },
     keeping: {
       legend: "Darf der Server diese Sitzung aufbewahren?",
@@ -381,6 +390,12 @@ export const de: Messages = {
     answer: "Antwort",
     conflict: "Gesicht und Stimme",
     reason: "Weil",
+  },
+
+  said: {
+    heading: "Was gesagt wurde",
+    none: "Hier wurden keine Worte verstanden.",
+    from: (start, end, percent) => `${start} bis ${end}, von einer Spracherkennung mitgeschrieben; zu ${percent} sicher`,
   },
 
   history: {

@@ -19,6 +19,7 @@ export const en = {
     what: {
       title: "What is analysed, and why",
       text: "The movement of the face and the sound of the voice, to suggest an emotion and give reasons for it. People are told apart by their place in the picture, never recognised. Words are not transcribed.",
+      ifAgreed: "The movement of the face and the sound of the voice, to suggest an emotion and give reasons for it. People are told apart by their place in the picture, never recognised. What you say is written down only if you agree to it below.",
     },
     whereHere: {
       title: "Where it runs",
@@ -48,6 +49,14 @@ export const en = {
       camera: "Only the face is read. Nothing is heard.",
       microphone: "Only the voice is read. Nothing is seen.",
     } satisfies Record<Choice, string>,
+    writing: {
+      legend: "May what you say be written down?",
+      no: "No, only how it sounds",
+      yes: "Yes, my words too",
+      nothing: "Words are neither written down nor used.",
+      note: "A speech recogniser on the same machine writes down each sentence after you have said it. Some words will be wrong. They are shown here, in what you save, and to whoever follows this session; no log has them.",
+      keptToo: "If the server keeps what is written, it keeps your words as well.",
+    },
     keeping: {
       legend: "May the server keep this session?",
       choices: { nothing: "No, keep nothing", events: "What is written", media: "Pictures and speech, too" },
@@ -397,6 +406,13 @@ export const en = {
     answer: "Answer",
     conflict: "Face and voice",
     reason: "Because",
+  },
+
+  said: {
+    heading: "What was said",
+    none: "No words were understood here.",
+    /** Beneath the words. */
+    from: (start: string, end: string, percent: string) => `${start} to ${end}, written down by a speech recogniser; sure of it to ${percent}`,
   },
 
   history: {

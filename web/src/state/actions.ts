@@ -16,6 +16,8 @@ export type Action =
   | { readonly do: "fail"; readonly failure: Failure }
   | { readonly do: "keeping"; readonly keeping: Keeping | null }
   | { readonly do: "agree"; readonly kept: Kept | null }
+  | { readonly do: "offer words"; readonly writes: boolean }
+  | { readonly do: "agree to words"; readonly agreed: boolean }
   | { readonly do: "recording"; readonly recording: Recording }
   | { readonly do: "go live"; readonly recording: Recording }
   | { readonly do: "interrupt" }
@@ -50,6 +52,10 @@ export function reduce(view: View, action: Action): View {
       return { ...view, keeping: action.keeping };
     case "agree":
       return { ...view, agreed: action.kept };
+    case "offer words":
+      return { ...view, writesWords: action.writes };
+    case "agree to words":
+      return { ...view, wordsAgreed: action.agreed };
     case "recording":
       return { ...view, recording: action.recording };
     case "ask permission":
@@ -66,6 +72,7 @@ export function reduce(view: View, action: Action): View {
         phase: { name: "live", mediaUp: true },
         // The next session is asked about anew.
         agreed: null,
+        wordsAgreed: false,
         recording: action.recording,
         session: NO_SESSION,
         link: { state: "connecting" },
@@ -137,6 +144,7 @@ export function reduce(view: View, action: Action): View {
         phase: { name: "consent", failure: null, deleted: view.phase.name === "ended" && view.session.analyses.length > 0 },
         session: NO_SESSION,
         agreed: null,
+        wordsAgreed: false,
         recording: { state: "none" },
         playback: AT_START,
         pinned: null,

@@ -56,6 +56,8 @@ function applyEvent(session: Session, event: WireEvent): Session {
       return { ...session, looks: inOrder(session.looks, event, KEPT_LOOKS) };
     case "speech":
       return { ...session, speech: withStretch(session.speech, { start: event.start, end: event.state === "end" ? event.end : null }) };
+    case "words":
+      return { ...session, words: inOrder(session.words, event, KEPT_STRETCHES) };
     case "cues":
       return withCues(session, event);
     case "window":

@@ -42,6 +42,8 @@ export function continued(event: WireEvent, base: Base): WireEvent {
   switch (event.type) {
     case "speech":
       return { ...event, ...common, start: base.t + event.start, end: event.end === null ? null : base.t + event.end };
+    case "words":
+      return { ...event, ...common, start: base.t + event.start, end: base.t + event.end };
     case "window":
       return { ...event, ...common, window: base.window + event.window, start: base.t + event.start, end: base.t + event.end };
     case "label":

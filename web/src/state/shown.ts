@@ -1,6 +1,6 @@
 /** What the page shows of a view: everything here is worked out from it and kept nowhere. */
 
-import type { EmotionAnswer, FrameEvent, ModalityConflict, PersonLabel, Section } from "../wire/generated";
+import type { EmotionAnswer, FrameEvent, ModalityConflict, PersonLabel, Section, WordsEvent } from "../wire/generated";
 import type { Analysis, Keeping, Kept, Labelled, Notice, Session, View } from "./view";
 
 /** What the server will keep: what the person agreed to, as far as the server keeps anything. */
@@ -54,6 +54,12 @@ export function aboutSpeech(session: Session, analysis: Analysis): boolean {
   // Stretches don't overlap, and this is asked of the newest windows at each event: look from the back.
   const stretch = session.speech.findLast((each) => each.start < end);
   return stretch?.end != null && Math.abs(stretch.end - end) < SAME_END_S;
+}
+
+/** What was said in the stretch of speech that a window is about; nothing for a look at a quiet moment. */
+export function wordsOf(session: Session, analysis: Analysis | null): readonly WordsEvent[] {
+  const end = analysis?.span?.end;
+  return end === undefined ? [] : session.words.filter((said) => Math.abs(said.end - end) < SAME_END_S);
 }
 
 /** The window that the page follows by itself. */

@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, Reduced, Section } from "../wire/generated";
+import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, Reduced, Section, WordsEvent } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -133,6 +133,8 @@ export interface Session {
   readonly faceCues: readonly FaceMeasured[];
   readonly voiceCues: readonly VoiceMeasured[];
   readonly speech: readonly Stretch[];
+  /** What was said, where the person agreed that it is written down. */
+  readonly words: readonly WordsEvent[];
   readonly analyses: readonly Analysis[];
   /** Moments that a program named. */
   readonly marks: readonly MarkEvent[];
@@ -243,6 +245,10 @@ export interface View {
   readonly keeping: Keeping | null;
   /** What they agreed to, for the next session only; never remembered. */
   readonly agreed: Kept | null;
+  /** Whether the server writes down what is said of those who agree; else the page does not ask. */
+  readonly writesWords: boolean;
+  /** Whether they agreed to that, for the next session only; never remembered. */
+  readonly wordsAgreed: boolean;
   readonly recording: Recording;
   readonly session: Session;
   readonly link: Link;
@@ -277,6 +283,7 @@ export const NO_SESSION: Session = {
   faceCues: [],
   voiceCues: [],
   speech: [],
+  words: [],
   analyses: [],
   marks: [],
   started: null,
@@ -292,6 +299,8 @@ export const FIRST_VIEW: View = {
   choice: "both",
   keeping: null,
   agreed: null,
+  writesWords: false,
+  wordsAgreed: false,
   recording: { state: "none" },
   session: NO_SESSION,
   link: { state: "connecting" },

@@ -8,6 +8,8 @@ export interface Config {
   readonly iceServers: readonly RTCIceServer[];
   /** Whether the server keeps sessions of those who agree. */
   readonly keeping: Keeping | null;
+  /** Whether the server writes down what is said of those who agree. */
+  readonly words: boolean;
 }
 
 /** Relay credentials come only with the token, and hold for an hour: ask again when they are needed. */
@@ -31,13 +33,14 @@ const BODY = v.fallback(
     ice_servers: v.fallback(v.array(v.unknown()), []),
     record: v.fallback(v.nullable(v.picklist(["events", "media"])), null),
     record_days: v.fallback(v.nullable(v.number()), null),
+    words: v.fallback(v.boolean(), false),
   }),
-  { model: "", ice_servers: [], record: null, record_days: null },
+  { model: "", ice_servers: [], record: null, record_days: null, words: false },
 );
 
 export function readConfig(body: unknown): Config {
-  const { model, ice_servers: servers, record: most, record_days: days } = v.parse(BODY, body);
-  return { model, iceServers: servers.filter(isIceServer), keeping: most === null || days === null ? null : { most, days } };
+  const { model, ice_servers: servers, record: most, record_days: days, words } = v.parse(BODY, body);
+  return { model, iceServers: servers.filter(isIceServer), keeping: most === null || days === null ? null : { most, days }, words };
 }
 
 function isIceServer(value: unknown): value is RTCIceServer {

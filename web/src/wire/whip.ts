@@ -31,6 +31,8 @@ export interface WhipOptions {
   readonly iceServers: readonly RTCIceServer[];
   /** What the person lets the server keep. */
   readonly record: Kept | null;
+  /** Whether they agree that what is said is written down. */
+  readonly words: boolean;
   /** Called when media begins to flow, stops, or has failed for good. */
   readonly onMedia: (state: "up" | "down" | "failed") => void;
   readonly nowS: () => number;
@@ -162,10 +164,11 @@ interface Opened {
   readonly secret: string;
 }
 
-async function post(sdp: string, { token, record, name, server, nowS }: WhipOptions): Promise<Opened> {
+async function post(sdp: string, { token, record, words, name, server, nowS }: WhipOptions): Promise<Opened> {
   const base = new URL("./", server ?? document.baseURI);
   const whip = new URL("whip", base);
   if (record !== null) whip.searchParams.set("record", record);
+  if (words) whip.searchParams.set("words", "true");
   if (name !== undefined) whip.searchParams.set("name", name);
   let answer: Response;
   try {
