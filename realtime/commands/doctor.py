@@ -20,6 +20,11 @@ SET_UP = "make serve" if IN_A_CHECKOUT else "pip install --force-reinstall emoth
 PACKAGES = ("torch", "onnxruntime", "aiortc", "av", "webrtcvad", "swift_f0", "tokenizers", "safetensors")
 MIN_FREE_GB = 1.0
 "Room for an export of nano's towers and for logs."
+TENSORRT = {
+    "TensorRT": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "TensorRT-RTX": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx"),
+}
+"The packages that either comes in."
 DECODERS = ("opus", "vp8", "h264")
 
 
@@ -103,14 +108,23 @@ def _gpu() -> Finding:
 def _tensorrt() -> Finding:
     import torch
 
-    for package in ("tensorrt", "tensorrt-rtx-cu13"):
+    found = [f"{name} {kept}" for name, packages in TENSORRT.items() if (kept := _first_version(packages))]
+    missing = [name for name, packages in TENSORRT.items() if not _first_version(packages)]
+    there = ", ".join(found) or "neither TensorRT nor TensorRT-RTX is installed"
+    if not torch.cuda.is_available():
+        return Finding("tensorrt", True, f"{there}; without an NVIDIA GPU they only compile for another machine")
+    absent = f"; {missing[0]} is not installed" if found and missing else ""
+    return Finding("tensorrt", bool(found), there + absent, "pip install 'emothinker[trt]'", needed=False)
+
+
+def _first_version(packages: tuple[str, ...]) -> str:
+    """The version of the first of these packages that is installed, or nothing."""
+    for package in packages:
         try:
-            return Finding("tensorrt", True, f"{package} {version(package)}")
+            return version(package)
         except PackageNotFoundError:
             continue
-    if not torch.cuda.is_available():
-        return Finding("tensorrt", True, "not installed; without an NVIDIA GPU there is no use for it")
-    return Finding("tensorrt", False, "not installed", "pip install 'emothinker[trt]'", needed=False)
+    return ""
 
 
 def _codecs() -> Finding:

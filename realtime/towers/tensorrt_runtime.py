@@ -6,6 +6,7 @@ Sizes inside a profile are fixed. Smaller inputs are padded with zeros, which ev
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,12 @@ def load_runtime(flavor: str) -> Any:
         return importlib.import_module(MODULES[flavor])
     # A wheel whose CUDA libraries are missing fails with OSError.
     except (ImportError, OSError) as error:
+        other = next(name for name in MODULES if name != flavor)
+        is_there = importlib.util.find_spec(MODULES[other]) is not None
+        instead = f" {MODULES[other]} is installed: build with --flavor {other} to use it." if is_there else ""
         raise EngineMissing(
-            f"{MODULES[flavor]} is not installed or does not load ({error}).", hint=f"Install it: {INSTALL[flavor]}"
+            f"{MODULES[flavor]} is not installed or does not load ({error}).",
+            hint=f"Install it: {INSTALL[flavor]}.{instead}",
         ) from error
 
 

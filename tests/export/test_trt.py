@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from export import trt
 from realtime.errors import EngineMissing
-from realtime.towers import artifact
+from realtime.towers import artifact, tensorrt_runtime
 from realtime.towers.artifact import EngineMismatch
 from realtime.towers.tensorrt_runtime import fits_here
 from tests.export.rtx import needs_rtx
@@ -48,6 +49,15 @@ def test_a_tensorrt_that_is_not_there_is_named(folder: Path, root: Path, monkeyp
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     with pytest.raises(EngineMissing, match="pip install tensorrt"):
         trt.export(folder, root, name="small", precision="fp16", flavor="trt")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_other_tensorrt_is_named_where_it_is_installed(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if there else None)
+    with pytest.raises(EngineMissing) as told:
+        tensorrt_runtime.load_runtime("trt")
+    assert ("tensorrt_rtx is installed: build with --flavor rtx" in told.value.hint) == there
 
 
 def engine(**changes: str) -> artifact.Artifact:

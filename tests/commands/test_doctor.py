@@ -1,0 +1,36 @@
+"""What `realtime doctor` says of packages that may or may not be there."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+import torch
+
+from realtime.commands import doctor
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        ({"tensorrt-cu13": "11.0"}, "TensorRT 11.0"),
+        ({"tensorrt-rtx-cu13": "1.7"}, "TensorRT-RTX 1.7"),
+        ({"tensorrt": "10.9", "tensorrt-rtx-cu13": "1.7"}, "TensorRT 10.9, TensorRT-RTX 1.7"),
+        ({}, "neither TensorRT nor TensorRT-RTX is installed"),
+    ],
+)
+def test_each_tensorrt_is_named(
+    installed: dict[str, str], said: str, gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    finding = doctor._tensorrt()
+    assert finding.detail.startswith(said)
+    assert finding.fine == (bool(installed) or not gpu)
+    assert ("TensorRT is not installed" in finding.detail) == (gpu and said == "TensorRT-RTX 1.7")
