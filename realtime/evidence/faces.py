@@ -6,23 +6,18 @@ The models are MediaPipe's; `face_engines` has what runs them.
 from __future__ import annotations
 
 import functools
-import math
 import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from realtime.evidence.face_engines.choice import FaceEngine, start
+from realtime.evidence.far_search import FarSearch, tile_boxes
 from realtime.evidence.resize import enlarge
 from realtime.evidence.settings import FaceEngineName
 from realtime.evidence.tracks import Tracks, iou
 from realtime.records import Box, Face, Float32, UInt8
 
-TILE_SIDE = 0.75
-"Side of the squares in which far faces are searched for, in units of the frame's shorter side."
-FAR_EVERY_S = 3.0
-"""How often all tiles are searched while somebody is in view. Six tiles of a 720p frame cost 35 ms on two cores, too
-much for every frame; in between, each far face that is known is looked for in one tile."""
 Detector = Callable[[UInt8], list[tuple[Box, float]]]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 MAX_FACES = 5
@@ -133,8 +128,9 @@ class FaceFinder:
         self._tracks = Tracks()
         self._far: list[Box] = []
         "Small faces of the latest frame, which a search of the whole frame may miss."
-        self._searched_s = -math.inf
-        "When all tiles were searched last."
+        self._near: list[Box] = []
+        "The others of it."
+        self._search = FarSearch()
 
     def unchanged(self, at_s: float) -> None:
         """Keep all tracks: this picture shows what the last one showed."""
@@ -149,7 +145,9 @@ class FaceFinder:
             return ()
         rgb_HW3 = np.ascontiguousarray(rgb_HW3)
         seen: list[tuple[Box, float, Float32 | None]] = []
-        for box, score in self._models.detect(rgb_HW3, self._tiles(rgb_HW3, at_s))[: MAX_FACES * 2]:
+        for box, score in self._models.detect(rgb_HW3, self._search.parts(rgb_HW3, at_s, self._far, self._near))[
+            : MAX_FACES * 2
+        ]:
             mesh_N3 = self._models.fit_mesh(rgb_HW3, box)
             if mesh_N3 is None and score < MIN_SCORE_WITHOUT_MESH:
                 continue
@@ -160,19 +158,13 @@ class FaceFinder:
         seen = seen[:MAX_FACES]
         far_px = FAR_FACE * min(rgb_HW3.shape[:2])
         self._far = [box for box, _, _ in seen if box[3] * rgb_HW3.shape[0] < far_px]
+        self._near = [box for box, _, _ in seen if box not in self._far]
         shape = (rgb_HW3.shape[1], rgb_HW3.shape[0])
         tracks = self._tracks.match([box for box, _, _ in seen], at_s=at_s, frame_px=shape)
         return tuple(
             Face(track=track, box=box, score=score, mesh_N3=mesh_N3)
             for track, (box, score, mesh_N3) in zip(tracks, seen, strict=True)
         )
-
-    def _tiles(self, rgb_HW3: UInt8, at_s: float) -> list[Box]:
-        """The parts of this frame that are searched for far faces."""
-        if at_s - self._searched_s >= FAR_EVERY_S:
-            self._searched_s = at_s
-            return tile_boxes(rgb_HW3)
-        return [_tile_around(rgb_HW3, box) for box in self._far]
 
 
 def _detect_in(rgb_HW3: UInt8, part: Box, detector: Detector, *, shows: Box | None = None) -> list[tuple[Box, float]]:
@@ -198,25 +190,6 @@ def _with_margin(rgb_HW3: UInt8) -> tuple[UInt8, Box]:
     framed[down : down + height, across : across + width] = rgb_HW3
     left, top = across / width, down / height
     return framed, (-left, -top, 1 + 2 * left, 1 + 2 * top)
-
-
-def tile_boxes(rgb_HW3: UInt8) -> list[Box]:
-    """Overlapping squares that cover the frame. A far face is three times as big in one of them."""
-    height, width = rgb_HW3.shape[:2]
-    side = min(height, width) * TILE_SIDE
-    n_across, n_down = (math.ceil((length - side) / (0.75 * side)) + 1 for length in (width, height))
-    lefts, tops = np.linspace(0, width - side, n_across), np.linspace(0, height - side, n_down)
-    return [(x / width, y / height, side / width, side / height) for y in tops.tolist() for x in lefts.tolist()]
-
-
-def _tile_around(rgb_HW3: UInt8, box: Box) -> Box:
-    """A tile with the box in its middle, moved into the frame."""
-    height, width = rgb_HW3.shape[:2]
-    side = min(height, width) * TILE_SIDE
-    across, down = side / width, side / height
-    left = min(max(box[0] + box[2] / 2 - across / 2, 0.0), 1.0 - across)
-    top = min(max(box[1] + box[3] / 2 - down / 2, 0.0), 1.0 - down)
-    return left, top, across, down
 
 
 def _covered(box: Box, other: Box) -> float:

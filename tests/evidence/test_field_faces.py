@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from realtime.evidence.faces import FAR_EVERY_S, FaceFinder
+from realtime.evidence.faces import FaceFinder
+from realtime.evidence.far_search import AT_LATEST_S, FarSearch, tile_boxes
 from realtime.records import UInt8
 
 HEAD_PX = 105
@@ -55,16 +56,65 @@ def test_four_far_people_are_seen_beside_a_near_one(portrait: UInt8) -> None:
     assert len(FaceFinder().find(frame, 0.0)) == 5
 
 
-def test_a_far_person_is_seen_soon_and_stays(portrait: UInt8) -> None:
-    """All tiles are searched every three seconds; a far face that is known is looked for in every frame."""
+def test_a_far_person_is_seen_within_a_second_and_stays(portrait: UInt8) -> None:
+    """It took up to three seconds: all tiles were searched together, and no oftener. The picture of a tile tells."""
     finder = FaceFinder()
     near = place(scene(), portrait, face_px=NEAR_PX, at=NEAR_AT)
     both = place(near, portrait, face_px=50, at=FAR_AT[1])
-    assert len(finder.find(near, 0.0)) == 1
-    seen = [finder.find(both, 1.0 + at_s) for at_s in range(8)]
-    counts = [len(faces) for faces in seen]
-    assert counts == [1] * (int(FAR_EVERY_S) - 1) + [2] * (9 - int(FAR_EVERY_S))
+    assert [len(finder.find(near, float(at_s))) for at_s in range(2)] == [1, 1]
+    seen = [finder.find(both, 2.0 + at_s) for at_s in range(8)]
+    assert [len(faces) for faces in seen] == [2] * 8
     assert {face.track for faces in seen for face in faces} == {1, 2}
+
+
+def noisy(frame: UInt8, seed: int) -> UInt8:
+    """The same picture as a camera sends it next."""
+    noise = np.random.default_rng(seed).normal(0, 3, frame.shape)
+    return np.clip(frame + noise, 0, 255).astype(np.uint8)
+
+
+def test_a_room_where_nothing_moves_is_searched_every_three_seconds() -> None:
+    search, still = FarSearch(), scene()
+    counts = [len(search.parts(noisy(still, at_s), float(at_s), [])) for at_s in range(10)]
+    every = len(tile_boxes(still))
+    assert counts == [every if at_s % AT_LATEST_S == 0 else 0 for at_s in range(10)]
+
+
+def test_only_the_tiles_that_a_far_person_comes_into_are_searched(portrait: UInt8) -> None:
+    search, still = FarSearch(), scene()
+    search.parts(still, 0.0, [])
+    (x, y), face_px = FAR_AT[3], 44
+    parts = search.parts(noisy(place(still, portrait, face_px=face_px, at=(x, y)), 1), 1.0, [])
+    assert 0 < len(parts) < len(tile_boxes(still))
+    assert any(left < x / 1280 < left + across and top < y / 720 < top + down for left, top, across, down in parts)
+
+
+def test_somebody_near_who_moves_costs_no_search() -> None:
+    search, still = FarSearch(), scene()
+    search.parts(still, 0.0, [])
+    moved = still.copy()
+    moved[200:, 100:300] = 255 - moved[200:, 100:300]
+    face = (120 / 1280, 210 / 720, 120 / 1280, 160 / 720)
+    assert search.parts(moved, 1.0, [], [face]) == []
+    assert search.parts(moved, 1.0, [], [])
+
+
+def test_frames_that_come_often_share_the_search_of_a_second() -> None:
+    rng = np.random.default_rng(0)
+    search, n_tiles = FarSearch(), len(tile_boxes(scene()))
+    # Everything changes all the time.
+    counts = [len(search.parts(rng.integers(0, 255, (720, 1280, 3), np.uint8), at / 10, [])) for at in range(31)]
+    assert counts[0] == n_tiles
+    assert max(counts[1:]) == 1
+    assert sum(counts[11:21]) == sum(counts[21:31]) == n_tiles
+
+
+def test_no_frame_is_searched_in_more_parts_than_there_are_tiles() -> None:
+    search, still = FarSearch(), scene()
+    search.parts(still, 0.0, [])
+    known = [(0.1 * place, 0.5, 0.04, 0.08) for place in range(5)]
+    assert len(search.parts(still, 1.0, known)) == 5
+    assert len(search.parts(255 - still, 2.0, known)) == len(tile_boxes(still))
 
 
 @pytest.mark.parametrize("name", ["coffee", "rocket", "brick", "grass", "gravel", "hubble_deep_field", "coins", "page"])
