@@ -28,7 +28,7 @@ from export.parity import given
 from export.timing import Run, floor_ms, interleaved, rates
 from export.towers import stock
 from realtime.errors import EngineMissing, RealtimeError
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.outputs import refuse_input
 from realtime.towers import artifact
 from realtime.towers.batch import FrameInput, drop_noise, text_inputs, vision_inputs
@@ -201,7 +201,7 @@ def main() -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Print the table and one JSON line. Returns the exit code."""
-    folder = checkpoint.locate(options.model)
+    folder = assembly.locate(options.model)
     refuse_input(options.json, folder, options.engines)
     if options.engines is not None and not options.engines.is_dir():
         raise EngineMissing(f"{options.engines} is no folder.", hint="Name one that `python -m export.onnx` wrote.")

@@ -28,7 +28,7 @@ from export import command, fused_attention
 from export.folder import ExportFailed, check_space, whole_folder, write_manifest
 from export.load import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
 from realtime.towers import artifact
 from realtime.towers.graph import AUDIO_INPUTS, AUDIO_OUTPUTS, TEXT_INPUTS, VISION_INPUTS, VISION_OUTPUTS
@@ -220,7 +220,7 @@ def main() -> int:
 
 def make(options: argparse.Namespace) -> int:
     """Write every export that is asked for. Returns the exit code."""
-    folder = checkpoint.locate(options.model)
+    folder = assembly.locate(options.model)
     if not (folder / "config.json").exists():
         raise BadModel(f"{folder} holds no config.json.", hint="Name a whole checkpoint folder, 'nano' or a hub id.")
     root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))

@@ -27,7 +27,7 @@ from export.folder import rewrite_manifest
 from export.onnx import MAX_WINDOWS
 from export.towers import GraphTowers, stock, towers_of
 from realtime.errors import EngineMissing
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.audio import n_tokens
 from realtime.model.vision import window_plan
 from realtime.towers import artifact
@@ -155,7 +155,7 @@ def check(
 
     `labels` are the figures of `agreement.agreement`. Raises EngineMismatch for an export of other weights.
     """
-    folder = checkpoint.locate(model)
+    folder = assembly.locate(model)
     if artifact.source_sha256(folder, adapter) != made.source_sha256:
         raise EngineMismatch(f"{made.folder} was not exported from {folder}.", hint="Name its checkpoint with --model.")
     made.check_hashes()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.load import load_graph
 from export.onnx import PRECISIONS
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.towers.artifact import Artifact
 from realtime.towers.choice import Towers
 from realtime.towers.onnx_runtime import OnnxTowers
@@ -67,5 +67,5 @@ def towers_of(made: Artifact, model: str, adapter: Path | None) -> tuple[Towers,
         return TensorRtTowers(made), f"{MODULES[made.kind]}, SM {made.compute_capability}"
     if made.precision == "bf16":
         # ONNX Runtime has no bf16 kernels for the CPU; the same graph in torch's bf16 shows the rounding instead.
-        return GraphTowers(checkpoint.locate(model), PRECISIONS["bf16"], adapter), "torch, bf16"
+        return GraphTowers(assembly.locate(model), PRECISIONS["bf16"], adapter), "torch, bf16"
     return OnnxTowers(made), "onnxruntime, CPU"

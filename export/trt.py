@@ -26,7 +26,7 @@ from export import onnx as onnx_export
 from export.folder import ExportFailed, check_space, whole_folder, write_manifest
 from export.load import TOWERS
 from realtime.errors import EngineMissing
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
 from realtime.records import MAX_QUERY_TOKENS
 from realtime.towers import artifact
@@ -245,7 +245,7 @@ def main() -> int:
 
 def make(options: argparse.Namespace) -> int:
     """Build or find the plans and print their folder. Returns the exit code."""
-    folder = checkpoint.locate(options.model)
+    folder = assembly.locate(options.model)
     root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
     made, new = export(
         folder, root, name=options.model, precision=options.precision, flavor=options.flavor,

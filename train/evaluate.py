@@ -28,7 +28,7 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings, RealtimeError
-from realtime.model import checkpoint
+from realtime.model import assembly
 from realtime.outputs import refuse_input
 from realtime.records import LABELS
 from train.chat import ChatSettings
@@ -115,7 +115,7 @@ def prepare(args: argparse.Namespace) -> Task:
     if args.peer_url:
         settings["model"] = f"{args.peer_model} (endpoint)"
     elif not args.predictions:
-        settings["weights_sha256"] = weights_sha256(checkpoint.locate(args.model), args.adapter)
+        settings["weights_sha256"] = weights_sha256(assembly.locate(args.model), args.adapter)
     if args.benchmark in SAMPLES:
         if args.fold is not None:
             raise BadSettings(f"{args.benchmark} has no folds.", "Leave out --fold.")

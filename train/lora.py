@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
 from train.merge import write_model
-from train.tuning.initial_model import EXPERTS, as_loaded, emotion_json, save_additions, with_warmup
+from train.tuning.initial_model import EXPERTS, PROJECTORS, as_loaded, emotion_json, save_additions, with_warmup
 from train.tuning.model import Trainee
 from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, train
 
@@ -42,6 +42,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--alpha", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--merger-lr", type=float, default=5e-6, help="of the vision merger; 0 leaves it frozen")
+    parser.add_argument(
+        "--projectors", action="store_true", help="go on training the towers' last layers, as train.warmup does"
+    )
     parser.add_argument("--selectors", action="store_true", help="go on training selectors and cue projectors")
     parser.add_argument("--full", action="store_true", help="all of the language model instead of LoRA")
     return parser.parse_args(words)
@@ -66,7 +69,7 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
             model.thinker.visual.merger.requires_grad_(True).float()
         net: torch.nn.Module = model
     else:
-        whole = [MERGER] if args.merger_lr else None
+        whole = [*PROJECTORS.values()] if args.projectors else [MERGER] if args.merger_lr else None
         config = LoraConfig(
             r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=TARGETS,
             modules_to_save=whole, bias="none",
@@ -128,7 +131,7 @@ Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["res
 
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
-    folder = checkpoint.locate(args.model)
+    folder = assembly.locate(args.model)
     refuse_input(args.out, folder, *args.records)
     model, emotion = start(args, folder)
     loaded = as_loaded(model, folder)
@@ -141,7 +144,8 @@ def main(words: Sequence[str] | None = None) -> None:
         loaded,
         stage="full" if args.full else "cot-lora",
         full=args.full,
-        lr_of=lambda name: args.merger_lr if ".merger." in name else args.lr,
+        # Of a new backbone the merger is as new as the other projector.
+        lr_of=lambda name: args.merger_lr if ".merger." in name and not args.projectors else args.lr,
     )
     finish(args, trainer, trainee, emotion, folder)
     leave_group()

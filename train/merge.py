@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from realtime.errors import BadModel, BadSettings
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.thinker import EmoThinker
 from realtime.outputs import refuse_input
@@ -123,7 +123,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.adapter.is_dir():
         raise BadModel(f"There is no folder {args.adapter}.", hint="Name what train.lora or train.warmup wrote.")
-    folder = checkpoint.locate(args.model)
+    folder = assembly.locate(args.model)
     refuse_input(args.out, folder, args.adapter)
     model = checkpoint.load(folder, adapter=args.adapter, dtype=stored_dtype(folder))
     emotion = emotion_json(args.adapter) or emotion_json(folder)

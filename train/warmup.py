@@ -13,11 +13,18 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from realtime.model import checkpoint
+from realtime.model import assembly
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
-from train.tuning.initial_model import EXPERTS, as_loaded, save_additions, with_additions
+from train.tuning.initial_model import (
+    EXPERTS,
+    as_loaded,
+    save_additions,
+    save_projectors,
+    unfreeze_projectors,
+    with_additions,
+)
 from train.tuning.model import Trainee
 from train.tuning.run import common_arguments, leave_group, precision, train
 
@@ -26,6 +33,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = common_arguments(__doc__ or "", lr=1e-4)
     parser.add_argument("--selector-dim", type=int, default=512, help="width of new selectors' attention")
     parser.add_argument("--no-cues", action="store_true", help="no cue tokens beside the model's own tokens")
+    parser.add_argument(
+        "--projectors", action="store_true", help="train the towers' last layers too, for a model of train.compose"
+    )
     parser.add_argument(
         "--ring",
         action=argparse.BooleanOptionalAction,
@@ -37,7 +47,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
-    folder = checkpoint.locate(args.model)
+    folder = assembly.locate(args.model)
     refuse_input(args.out, folder, *args.records)
     model, emotion = with_additions(
         folder,
@@ -48,10 +58,14 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     for name, parameter in model.emotion.named_parameters():
         parameter.requires_grad_(not name.startswith(EXPERTS))
+    if args.projectors:
+        unfreeze_projectors(model)
     trainee = Trainee(model, Vocabulary.read(folder), label_share=args.label_share, cues_off=args.cues_off)
     trainer = train(args, trainee, as_loaded(model, folder), stage="warm-up")
     if trainer.args.should_save:
         save_additions(model, emotion, args.out)
+        if args.projectors:
+            save_projectors(model, args.out)
         gates = {n: round(p.item(), 4) for n, p in model.emotion.named_parameters() if n.endswith("gate")}
         print(f"{args.out}: gates {gates}", flush=True)
     leave_group()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from realtime.errors import BadModel
 from realtime.evidence.cue_model import cue_weights
-from realtime.model import adapters, checkpoint
+from realtime.model import adapters, assembly, checkpoint
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.fused import FusedLanguageModel
 from realtime.model.thinker import EmoThinker
@@ -71,7 +71,7 @@ class Backbone:
 
 def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "auto", device: str = "cpu") -> Backbone:
     """Load a model and the adapters at `paths`, by name. Raises BadModel or EngineMissing with what to do next."""
-    folder = checkpoint.locate(model)
+    folder = assembly.locate(model)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     weights = checkpoint.load(folder, dtype=dtype, device=device, joined=True)
     vocabulary = Vocabulary.read(folder)

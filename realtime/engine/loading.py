@@ -17,7 +17,7 @@ from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, que
 from realtime.evidence.face_engines.choice import check
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -89,7 +89,7 @@ def load(
     EngineMissing with what to do next.
     """
     check(face_engine)
-    folder = checkpoint.locate(name)
+    folder = assembly.locate(name)
     planned = checkpoint.plan(folder, adapter)
     large = planned.n_parameters >= LARGE_FROM
     place = torch.device("cuda" if wants_gpu(device, large=large) else "cpu")

@@ -11,13 +11,15 @@ import torch
 
 from realtime.engine.loading import LoadedModel
 from realtime.model import checkpoint
-from realtime.model.config import EMOTION_CONFIG, ModelConfig
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS
 from realtime.towers.torch_runtime import TorchTowers
 
+PROJECTORS = {"thinker.visual.merger": "visual.merger", "thinker.audio_tower.proj": "audio_tower.proj"}
+"The towers' last layers, which a new backbone needs anew: module → its name for peft."
 EXPERTS = ("face_expert", "voice_expert", "geometry_")
 "Parts of `emotion.` that were trained separately and stay as they are."
 
@@ -90,6 +92,29 @@ def save_additions(model: EmoThinker, emotion: dict[str, Any], folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / EMOTION_CONFIG).write_text(json.dumps(emotion, indent=1) + "\n", encoding="utf-8")
     save_file(state, folder / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
+
+
+def unfreeze_projectors(model: EmoThinker) -> None:
+    """Let the towers' last layers be trained, in float32."""
+    for name in PROJECTORS:
+        model.get_submodule(name).requires_grad_(True).float()
+
+
+def save_projectors(model: EmoThinker, folder: Path) -> None:
+    """Write the towers' last layers as modules that an adapter saved whole, so that every reader of adapters has them.
+
+    The rank means nothing: there is no low-rank part.
+    """
+    from safetensors.torch import save_file
+
+    kept = {
+        f"base_model.model.{name}.{key}": tensor.detach().cpu().contiguous()
+        for name in PROJECTORS
+        for key, tensor in model.get_submodule(name).state_dict().items()
+    }
+    described = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "modules_to_save": list(PROJECTORS.values())}
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+    save_file(kept, folder / checkpoint.ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
 
 def config_of(model: EmoThinker) -> dict[str, Any]:
