@@ -228,6 +228,17 @@ class HeardWords:
     "ISO 639-1, such as `en`."
     confidence: float
     "Mean probability of its tokens, 0–1."
+    probabilities: Mapping[str, float] | None = None
+    "What the words alone say, over `LABELS`; None for another language than the expert's."
+
+
+@dataclass(frozen=True, slots=True)
+class WordsConflict:
+    """How far what the words say is from what face and voice say: Jensen–Shannon divergences in bits, 0 to 1."""
+
+    face: float | None
+    "None where no face was seen."
+    voice: float | None
 
 
 SoundKind = Literal["voice", "noise", "tone"]

@@ -53,6 +53,7 @@ from realtime.records import (
 )
 from realtime.roles import Engine, EngineClient, Source, Transcriber
 from realtime.settings import Settings
+from realtime.words.conflict import conflict_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,16 @@ class Analysis:
     "Track of the person whose voice is heard."
     timings_ms: dict[str, float] = field(default_factory=dict)
     "Wall time of each of its stages, and from when it was due to its label, first word and end."
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An utterance whose words are to be written down, with the window that is about it."""
+
+    segment: SpeechSegment
+    window: Window
+    label: Label | None
+    "The fast label; None where the model failed on it."
 
 
 class Session:
@@ -135,7 +146,7 @@ class Session:
         self._due: Mailbox[Analysis] = Mailbox(waits=waits)
         self._spoken: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
-        self._said: Mailbox[SpeechSegment] = Mailbox(KEPT_UTTERANCES, waits=waits)
+        self._said: Mailbox[Said] = Mailbox(KEPT_UTTERANCES, waits=waits)
         self._nothing_spoken = asyncio.Event()
         self._nothing_spoken.set()
 
@@ -446,20 +457,21 @@ class Session:
             self._publish(report.window_event(window, analysis.question))
             analysis.speaker = whose_voice(window)
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
+            label = None
             async with self._attempt("fast", analysis.timings_ms, analysis.trace):
                 label = await client.fast_label(window, analysis.question)
                 self._publish(report.label_event(window, label, analysis.speaker))
                 self._mark("label", analysis)
             self._lag.finished(window.end_s)
             if analysis.said is not None:
-                await self._take_words(analysis.said)
+                await self._take_words(Said(analysis.said, window, label))
             chains = self._spoken if analysis.due.spoken else self._quiet
             gone = await chains.put((window, analysis))
             if gone is not None:
                 gone[1].trace.end()
                 self._metrics.skipped_windows.inc()
 
-    async def _take_words(self, said: SpeechSegment) -> None:
+    async def _take_words(self, said: Said) -> None:
         if not self._load.chains:
             self._n_left_out_words += 1
             self._metrics.skipped_words.inc()
@@ -471,9 +483,10 @@ class Session:
         async for said in self._said:
             assert self._transcriber is not None
             async with self._attempt("words", {}):
-                words = await self._transcriber.transcribe(said)
+                words = await self._transcriber.transcribe(said.segment)
                 if words is not None:
-                    self._publish(report.words_event(words))
+                    conflict = conflict_of(words, said.window, said.label)
+                    self._publish(report.words_event(words, said.window, conflict))
 
     async def _think(self, client: EngineClient, windows: Mailbox[tuple[Window, Analysis]]) -> None:
         spoken = windows is self._spoken

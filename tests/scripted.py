@@ -213,6 +213,7 @@ class ScriptedPerceiver:
 class ScriptedTranscriber:
     text: str | None
     "None: words that are not trusted."
+    probabilities: dict[str, float] | None = None
     fails_with: Exception | None = None
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     "While it is clear, writing down waits."
@@ -226,7 +227,9 @@ class ScriptedTranscriber:
         await self.go_on.wait()
         if self.fails_with is not None:
             raise self.fails_with
-        return None if self.text is None else HeardWords(segment.start_s, segment.end_s, self.text, "en", 0.9)
+        if self.text is None:
+            return None
+        return HeardWords(segment.start_s, segment.end_s, self.text, "en", 0.9, self.probabilities)
 
 
 @dataclass

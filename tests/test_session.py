@@ -14,7 +14,17 @@ from realtime.engine.worker import ModelWorker
 from realtime.errors import NoMediaYet, NotMedia, WordsStopped
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.records import ClockTick, CueFrame, Item, Question, SourceStarted, SpeechSoFar, SpeechStarted, VideoFrame
+from realtime.records import (
+    LABELS,
+    ClockTick,
+    CueFrame,
+    Item,
+    Question,
+    SourceStarted,
+    SpeechSoFar,
+    SpeechStarted,
+    VideoFrame,
+)
 from realtime.roles import Source, Transcriber
 from realtime.session import Session
 from realtime.settings import Settings
@@ -461,6 +471,25 @@ async def test_words_come_after_the_label_of_their_stretch(make: Make, settle: S
     (window,) = (event for event in of(events, "window") if event["end"] == 3.0)
     (label,) = (e for e in of(events, "label") if e["window"] == window["window"] and e["source"] == "fast")
     assert label["seq"] < words["seq"]
+    assert (words["window"], words["probabilities"], words["against_face"]) == (window["window"], None, None)
+
+
+async def test_words_are_compared_with_the_face_and_the_voice_of_their_window(make: Make) -> None:
+    """The scripted face and voice both say happy to 0.6. The same words are at no distance, angry ones at some."""
+    same = dict.fromkeys(LABELS, 0.4 / 6) | {"happy": 0.6}
+    angry = dict.fromkeys(LABELS, 0.0) | {"angry": 1.0}
+    for said, expected in ((same, pytest.approx(0, abs=1e-6)), (angry, pytest.approx(0.82, abs=0.001))):
+        transcriber = ScriptedTranscriber("so it is", probabilities=said)
+        session = make(ScriptedSource(conversation(4, (1.0, 3.0)), live=False), transcriber=transcriber)
+        await session.run()
+        (words,) = of(await events_of(session), "words")
+        assert words["probabilities"] == pytest.approx(said, abs=1e-5)
+        assert (words["against_face"], words["against_voice"]) == (expected, expected)
+    session = make(ScriptedSource(conversation(4, (1.0, 3.0)), live=False), transcriber=transcriber)
+    await session.set_question(Question(labels=("yes", "no")))
+    await session.run()
+    (words,) = of(await events_of(session), "words")
+    assert (words["against_face"], words["against_voice"]) == (None, None)
 
 
 async def test_a_label_waits_for_no_words_and_a_slow_transcriber_leaves_out_the_oldest(

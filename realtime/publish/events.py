@@ -235,6 +235,15 @@ class WordsEvent(Placed):
     "Their language, ISO 639-1, such as `en`."
     confidence: Share
     "Mean probability that the recogniser gave its tokens."
+    window: Count | None = None
+    "Number of the window that ends with the stretch."
+    probabilities: Mapping[str, Share] | None = None
+    "Probability of each of the model's seven labels from the words alone; null for other languages than English."
+    against_face: Share | None = None
+    """Jensen–Shannon divergence, in bits, of what the words and what the face alone say: 0 if they are equal, 1 if they
+    have nothing in common. Null where either is missing, and for labels that are not the model's own."""
+    against_voice: Share | None = None
+    "The same for words and voice."
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from realtime.records import (
     SpeechEvidence,
     VideoFrame,
     Window,
+    WordsConflict,
 )
 
 
@@ -85,9 +86,19 @@ def voice_event(evidence: SpeechEvidence) -> CuesEvent:
     return CuesEvent(voice=values, relative=relative)
 
 
-def words_event(words: HeardWords) -> WordsEvent:
-    """Return the words of a finished stretch of speech."""
-    return WordsEvent(words.start_s, words.end_s, words.text, words.language, words.confidence)
+def words_event(words: HeardWords, window: Window, conflict: WordsConflict) -> WordsEvent:
+    """Return the words of a finished stretch of speech, which `window` is about."""
+    return WordsEvent(
+        start=words.start_s,
+        end=words.end_s,
+        text=words.text,
+        language=words.language,
+        confidence=words.confidence,
+        window=window.index,
+        probabilities=words.probabilities,
+        against_face=conflict.face,
+        against_voice=conflict.voice,
+    )
 
 
 def _patches(evidence: FrameEvidence) -> Patches | None:

@@ -57,7 +57,9 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     ),
     "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
     "marks": ("session", "t", "utc", "name", "data"),
-    "words": ("session", "start", "end", "text", "language", "confidence"),
+    "words": (
+        *("session", "window", "start", "end", "text", "language", "confidence", "against_face", "against_voice"),
+    ),
 }
 "Columns that a table always has, in this order. Those that depend on the model follow, by group."
 GROUPS = ("p_", "person_p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
@@ -254,7 +256,9 @@ def _marks(found: _Collected) -> Iterator[Row]:
 def _words(found: _Collected) -> Iterator[Row]:
     for event in found.words:
         said: Row = {"start": event.start, "end": event.end, "text": event.text, "language": event.language}
-        yield {"session": found.session} | said | {"confidence": event.confidence}
+        apart: Row = {"against_face": event.against_face, "against_voice": event.against_voice}
+        row = {"session": found.session, "window": event.window} | said | {"confidence": event.confidence} | apart
+        yield row | _named("p_", event.probabilities)
 
 
 def _window(found: _Collected, number: int) -> Row:

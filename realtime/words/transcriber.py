@@ -22,6 +22,7 @@ from typing import Literal, ParamSpec, TypeVar
 from realtime.errors import WordsStopped
 from realtime.ingest.speech import SpeechSettings
 from realtime.records import Float32, HeardWords, SpeechSegment
+from realtime.words.expert import LANGUAGE, WordsExpert
 from realtime.words.guard import doubt
 from realtime.words.whisper import Whisper
 
@@ -106,12 +107,19 @@ def _whisper(model: str) -> Whisper:
     return Whisper(model)
 
 
+@functools.cache
+def _expert() -> WordsExpert:
+    return WordsExpert.load()
+
+
 def _load(model: str) -> None:
     _whisper(model)
+    _expert()
 
 
 def _transcribe(model: str, start_s: float, end_s: float, samples_N: Float32) -> HeardWords | None:
     found = _whisper(model).transcribe(samples_N)
     if doubt(found) is not None:
         return None
-    return HeardWords(start_s, end_s, found.text, found.language, found.confidence)
+    probabilities = _expert().probabilities(found.text) if found.language == LANGUAGE else None
+    return HeardWords(start_s, end_s, found.text, found.language, found.confidence, probabilities)

@@ -44,5 +44,6 @@ def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
 def test_words_have_a_row_for_each_stretch_that_was_written_down() -> None:
     events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
     (row,) = rows(events, "words")
-    assert list(row)[:6] == columns([row], "words")[:6] == ["session", "start", "end", "text", "language", "confidence"]
+    assert list(row)[:5] == columns([row], "words")[:5] == ["session", "window", "start", "end", "text"]
     assert (row["start"], row["text"], row["language"]) == (1.2, "That is just what I needed today.", "en")
+    assert (row["against_face"], row["against_voice"], row["p_neutral"]) == (0.14, 0.09, 0.52)

@@ -45,6 +45,8 @@ async def test_a_real_clip_is_written_down_and_noise_and_silence_are_not(transcr
     assert words is not None
     assert (words.text, words.language) == ("Don't forget a jacket.", "en")
     assert 0.6 < words.confidence <= 1
+    assert words.probabilities is not None
+    assert sum(words.probabilities.values()) == pytest.approx(1, abs=1e-5)
     noise = np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE_HZ).astype(np.float32)
     for samples_N in (noise, np.zeros_like(noise), noise[:160]):
         assert await transcriber.transcribe(SpeechSegment(0.0, 2.0, samples_N)) is None

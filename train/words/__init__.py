@@ -1,1 +1,1 @@
-"""What is believed of a recogniser."""
+"""The expert on words, and what is believed of a recogniser."""

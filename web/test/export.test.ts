@@ -41,7 +41,7 @@ describe("what a person takes with them", () => {
   });
 
   it("has what was said beside the moment that is about it, and nowhere else", () => {
-    const said = event("words", { seq: 40, start: 5, end: 9, text: "=1+1 <b>" });
+    const said = event("words", { seq: 40, window: 1, start: 5, end: 9, text: "=1+1 <b>" });
     const later = [event("window", { window: 1, seq: 38, start: 1, end: 9 }), event("label", { window: 1, seq: 39 }), said, event("window", { window: 2, seq: 41, start: 5, end: 13 }), event("label", { window: 2, seq: 42 })];
     const told = later.reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION);
     const [head = "", first = "", second = ""] = exported(told, "csv").split("\r\n");

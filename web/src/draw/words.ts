@@ -3,8 +3,9 @@
 import { shownAnalysis, wordsOf } from "../state/shown";
 import type { View } from "../state/view";
 import type { WordsEvent } from "../wire/generated";
+import { degree } from "./conflict";
 import { el, setText, show } from "./dom";
-import { clock, percent } from "./format";
+import { clock, labelName, percent } from "./format";
 import type { MakePart } from "./hands";
 
 export const makeWords: MakePart = (_hands, words) => {
@@ -29,6 +30,20 @@ export const makeWords: MakePart = (_hands, words) => {
   function bubble(said: WordsEvent): HTMLElement {
     const quote = el("blockquote", { attrs: { lang: said.language } });
     setText(quote, said.text);
-    return el("figure", { class: "bubble" }, quote, el("figcaption", { class: "note" }, say.from(clock(said.start), clock(said.end), percent(said.confidence))));
+    const from = say.from(clock(said.start), clock(said.end), percent(said.confidence));
+    const caption = el("figcaption", { class: "note" }, from, el("br"), [alone(said), apart(said)].filter(Boolean).join(" "));
+    return el("figure", { class: "bubble" }, quote, caption);
+  }
+
+  /** What the words alone say. */
+  function alone(said: WordsEvent): string {
+    const [best] = Object.entries(said.probabilities ?? {}).toSorted((a, b) => b[1] - a[1]);
+    return best === undefined ? "" : say.alone(labelName(words, best[0]), percent(best[1]));
+  }
+
+  /** Whom they disagree with: said as of face and voice, from the same divergences on. */
+  function apart(said: WordsEvent): string {
+    const { face, voice } = say.against;
+    return [said.against_face === null ? "" : face[degree(said.against_face)], said.against_voice === null ? "" : voice[degree(said.against_voice)]].filter(Boolean).join(" ");
   }
 };

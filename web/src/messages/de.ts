@@ -396,6 +396,11 @@ export const de: Messages = {
     heading: "Was gesagt wurde",
     none: "Hier wurden keine Worte verstanden.",
     from: (start, end, percent) => `${start} bis ${end}, von einer Spracherkennung mitgeschrieben; zu ${percent} sicher`,
+    alone: (label, percent) => `Die Worte allein sagen ${label} (${percent}).`,
+    against: {
+      face: { low: "", middle: "Das Gesicht sagt etwas anderes, aber nur ein wenig.", high: "Das Gesicht widerspricht ihnen." },
+      voice: { low: "", middle: "Die Stimme sagt etwas anderes, aber nur ein wenig.", high: "Die Stimme widerspricht ihnen." },
+    },
   },
 
   history: {

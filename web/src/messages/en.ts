@@ -413,6 +413,12 @@ export const en = {
     none: "No words were understood here.",
     /** Beneath the words. */
     from: (start: string, end: string, percent: string) => `${start} to ${end}, written down by a speech recogniser; sure of it to ${percent}`,
+    alone: (label: string, percent: string) => `The words alone say ${label} (${percent}).`,
+    /** Nothing where they agree. */
+    against: {
+      face: { low: "", middle: "The face says something a little different.", high: "The face disagrees with them." },
+      voice: { low: "", middle: "The voice says something a little different.", high: "The voice disagrees with them." },
+    },
   },
 
   history: {

@@ -43,7 +43,7 @@ export function continued(event: WireEvent, base: Base): WireEvent {
     case "speech":
       return { ...event, ...common, start: base.t + event.start, end: event.end === null ? null : base.t + event.end };
     case "words":
-      return { ...event, ...common, start: base.t + event.start, end: base.t + event.end };
+      return { ...event, ...common, window: event.window === null ? null : base.window + event.window, start: base.t + event.start, end: base.t + event.end };
     case "window":
       return { ...event, ...common, window: base.window + event.window, start: base.t + event.start, end: base.t + event.end };
     case "label":

@@ -59,7 +59,8 @@ export function aboutSpeech(session: Session, analysis: Analysis): boolean {
 /** What was said in the stretch of speech that a window is about; nothing for a look at a quiet moment. */
 export function wordsOf(session: Session, analysis: Analysis | null): readonly WordsEvent[] {
   const end = analysis?.span?.end;
-  return end === undefined ? [] : session.words.filter((said) => Math.abs(said.end - end) < SAME_END_S);
+  if (analysis === null || end === undefined) return [];
+  return session.words.filter((said) => (said.window === null ? Math.abs(said.end - end) < SAME_END_S : said.window === analysis.window));
 }
 
 /** The window that the page follows by itself. */

@@ -165,6 +165,17 @@ export interface WordsEvent extends EventCommon {
   readonly language: string;
   /** Mean probability that the recogniser gave its tokens. */
   readonly confidence: number;
+  /** Number of the window that ends with the stretch. */
+  readonly window: number | null;
+  /** Probability of each of the model's seven labels from the words alone; null for other languages than English. */
+  readonly probabilities: Readonly<Record<string, number>> | null;
+  /**
+   * Jensen–Shannon divergence, in bits, of what the words and what the face alone say: 0 if they are equal, 1 if they
+   * have nothing in common. Null where either is missing, and for labels that are not the model's own.
+   */
+  readonly against_face: number | null;
+  /** The same for words and voice. */
+  readonly against_voice: number | null;
 }
 
 /**
@@ -344,7 +355,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "session.closed": v.object({ ...common, type: v.literal("session.closed"), reason: v.string() }),
   "frame": v.object({ ...common, type: v.literal("frame"), faces: v.array(faceBox), tokens: tokenSplit, brightness: v.number(), saturation: v.number(), width: v.number(), height: v.number(), focal: v.optional(v.array(box), []), patches: v.optional(v.nullable(patches), null) }),
   "speech": v.object({ ...common, type: v.literal("speech"), state: v.picklist(["start", "end"]), start: v.number(), end: v.nullable(v.number()) }),
-  "words": v.object({ ...common, type: v.literal("words"), start: v.number(), end: v.number(), text: v.string(), language: v.string(), confidence: v.number() }),
+  "words": v.object({ ...common, type: v.literal("words"), start: v.number(), end: v.number(), text: v.string(), language: v.string(), confidence: v.number(), window: v.optional(v.nullable(v.number()), null), probabilities: v.optional(v.nullable(v.record(v.string(), v.number())), null), against_face: v.optional(v.nullable(v.number()), null), against_voice: v.optional(v.nullable(v.number()), null) }),
   "cues": v.object({ ...common, type: v.literal("cues"), face: v.optional(v.nullable(v.record(v.string(), v.number())), null), pose: v.optional(v.nullable(v.object({ yaw: v.exactOptional(v.number()), pitch: v.exactOptional(v.number()), roll: v.exactOptional(v.number()) })), null), voice: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null), relative: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null) }),
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null) }),
