@@ -126,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: one per core, up to 4)")
     analyze.add_argument("--question", metavar="TEXT", help="ask this of every window")
     analyze.add_argument("--labels", metavar="A,B,…", help="the labels to choose from")
+    analyze.add_argument(
+        "--fps", metavar="N", help="measure faces up to N times a second, at most 10 (default: once; ingest.cue_fps)"
+    )
     analyze.set_defaults(run=_analyze, log_level=logging.WARNING)
 
     watch = commands.add_parser("watch", help="print a live session's events as JSON lines")
@@ -182,6 +185,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "model.worker": options.worker,
         "model.device": options.device,
         "model.engine_dir": options.engine_dir,
+        "ingest.cue_fps": getattr(options, "fps", None),
         "record.dir": getattr(options, "record", None),
         "record.key_file": getattr(options, "record_key", None),
         "record.what": getattr(options, "record_media", None),

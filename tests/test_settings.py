@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime.cli import main
 from realtime.commands import config
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings
@@ -89,6 +90,23 @@ def test_an_open_address_needs_both() -> None:
         ServerSettings(host="0.0.0.0", token=token)
     with pytest.raises(BadSettings, match="can be guessed"):
         ServerSettings(host="0.0.0.0", token="short", tls="self-signed")
+
+
+@pytest.mark.parametrize(("given", "code"), [("5", 0), ("11", 2), ("-1", 2), ("often", 2)])
+def test_analyze_measures_faces_as_often_as_it_is_told(
+    given: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--fps` is the setting `ingest.cue_fps`, with its bounds."""
+    used: list[float] = []
+
+    def study(options: object, settings: Settings, labels: object) -> int:
+        used.append(settings.ingest.cue_fps)
+        return 0
+
+    monkeypatch.setattr("realtime.cli._study", study)
+    assert main(["analyze", "a.mp4", "b.mp4", "--fps", given]) == code
+    assert used == ([float(given)] if code == 0 else [])
+    assert ("cue_fps" in capsys.readouterr().err) == (code != 0)
 
 
 def test_every_setting_is_explained_and_docs_settings_md_is_current() -> None:

@@ -145,9 +145,8 @@ class FaceFinder:
             return ()
         rgb_HW3 = np.ascontiguousarray(rgb_HW3)
         seen: list[tuple[Box, float, Float32 | None]] = []
-        for box, score in self._models.detect(rgb_HW3, self._search.parts(rgb_HW3, at_s, self._far, self._near))[
-            : MAX_FACES * 2
-        ]:
+        parts = self._search.parts(rgb_HW3, at_s, self._far, self._near)
+        for box, score in self._models.detect(rgb_HW3, parts)[: MAX_FACES * 2]:
             mesh_N3 = self._models.fit_mesh(rgb_HW3, box)
             if mesh_N3 is None and score < MIN_SCORE_WITHOUT_MESH:
                 continue
