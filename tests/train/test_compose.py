@@ -26,6 +26,7 @@ from realtime.settings import Settings
 from tests.model.backbone_files import SPECIAL, llama, qwen2, tokenizer, write_folder, write_gguf
 from train.compose import compose, recompose
 from train.tuning.initial_model import PROJECTORS, save_additions, save_projectors, with_additions
+from train.tuning.model import Trainee
 from train.tuning.tiny import write_clip, write_clips
 
 REPOSITORY = Path(__file__).parents[2]
@@ -161,6 +162,16 @@ def test_warmed_projectors_and_gates_come_back(composed: Path, tmp_path: Path) -
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(adapted[name], tensor, atol=2e-3, rtol=1e-3, msg=name)
         torch.testing.assert_close(again[name], tensor, atol=2e-3, rtol=1e-3, msg=name)
+
+
+def test_training_leaves_the_experts_as_they_are(composed: Path) -> None:
+    """In training mode their batch norms took windows as batches, and their statistics drifted."""
+    model = checkpoint.load(assembly.locate(str(composed)))
+    trainee = Trainee(model, Vocabulary.read(composed)).train()
+    assert trainee.training
+    assert model.thinker.model.training
+    assert model.emotion.face_expert is not None
+    assert not any(part.training for part in model.emotion.face_expert.modules())
 
 
 def test_only_composed_models_are_composed_again(tmp_path: Path) -> None:
