@@ -35,6 +35,7 @@ SERVER_FLAGS = (
     *("allow_origins", "public_url", "max_sessions", "trace_url"),
 )
 MAX_JOBS = 64
+WEIGHTS = ("full", "int8", "int4")
 ENGINES = ("auto", "torch", "onnx", "trt")
 EPILOG = f"""\
 Other programs, each with its own --help:
@@ -83,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
     model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
     model.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it runs (default: auto)")
+    model.add_argument(
+        "--weights", choices=WEIGHTS, help="what the language model's weights are kept in (default: full)"
+    )
     model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
     model.add_argument(
         "--worker", choices=("process", "thread"), help="where a server's model runs (default: a process of its own)"
@@ -186,6 +190,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "model.device": options.device,
         "model.engine_dir": options.engine_dir,
         "ingest.cue_fps": getattr(options, "fps", None),
+        "model.weights": options.weights,
         "record.dir": getattr(options, "record", None),
         "record.key_file": getattr(options, "record_key", None),
         "record.what": getattr(options, "record_media", None),

@@ -199,6 +199,9 @@ class ModelSettings:
     """Weights that chains are decoded with. `int8` is a third faster on a CPU and leaves labels as they are. `fp8`
     (float8_e4m3fn) is for GPUs of SM 8.9 and later; it changes more than one of a hundred answers of nano, and on a CPU
     it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
+    weights: Literal["full", "int8", "int4"] = "full"
+    """What the language model's weights are kept in, for labels and chains. `full`: the precision that suits the
+    machine. `int8` and `int4` take a half and a quarter of the memory of bf16. Embeddings and encoders stay."""
     threads: int = 0
     "CPU threads of one matrix product. 0: one for a model like nano, whose products are too small to share out."
     seed: int = 0

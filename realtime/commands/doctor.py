@@ -158,6 +158,7 @@ def _model(settings: Settings) -> Finding:
             engine=wanted.engine,
             engine_dir=wanted.engine_dir,
             device=wanted.device,
+            weights=wanted.weights,
         )
     except RealtimeError as error:
         return Finding("model", False, error.message, error.hint)

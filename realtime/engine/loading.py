@@ -18,7 +18,7 @@ from realtime.evidence.face_engines.choice import check
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
 from realtime.model import assembly, checkpoint
-from realtime.model.products import Narrow
+from realtime.model.products import Narrow, Weights
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -77,11 +77,14 @@ def load(
     engine: str = "auto",
     engine_dir: Path | None = None,
     narrow: Narrow | None = None,
+    weights: Weights = "full",
     threads: int | None = None,
     device: Device = "cpu",
     face_engine: FaceEngineName = "auto",
 ) -> LoadedModel:
     """Load `nano`, a folder or a hub id. `narrow` decodes its chains with 8-bit weights.
+
+    `weights` is what the language model's weights are kept in, for labels too.
 
     `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
     by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
@@ -96,21 +99,22 @@ def load(
     dtype = gpu_dtype() if place.type == "cuda" else cpu_dtype(large=large)
     # First of all, so that what is wrong with it is known before anything large is read.
     vocabulary = Vocabulary.read(folder)
-    weights = checkpoint.fill(planned, name, dtype=dtype, device=place, joined=True, told=progress_of(name))
+    told = progress_of(name)
+    model = checkpoint.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, told=told)
     if threads is not None:
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
-    if threads is not None and weights.device.type == "cpu":
+    if threads is not None and model.device.type == "cpu":
         torch.set_num_threads(threads or (torch.get_num_threads() if large else 1))
-    towers, reason = choose(engine, Checkpoint(weights, folder, adapter, engine_dir))
+    towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
         labels=LABELS,
-        thinker=Reasoner(weights, vocabulary, narrow=narrow),
-        weights=weights,
+        thinker=Reasoner(model, vocabulary, narrow=narrow),
+        weights=model,
         towers=towers,
-        instruments=None if dtype == torch.float32 else cue_model(weights.config, cue_weights(weights)),
+        instruments=None if dtype == torch.float32 else cue_model(model.config, cue_weights(model)),
         face_engine=face_engine,
     )
 

@@ -37,6 +37,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engin
             engine=wanted.engine,
             engine_dir=wanted.engine_dir,
             narrow=None if wanted.narrow == "none" else wanted.narrow,
+            weights=wanted.weights,
             threads=wanted.threads,
             device=wanted.device,
             face_engine=face_engine,

@@ -26,6 +26,7 @@ from realtime.errors import BadModel
 from realtime.model import layout, shards
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
 from realtime.model.memory import refuse_too_large
+from realtime.model.products import Quantised, Weights, quantised_bytes
 from realtime.model.shards import MappedFile, StoredTensor, as_rows
 from realtime.model.thinker import EmoThinker
 
@@ -320,9 +321,16 @@ class LoadPlan:
     def n_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def n_bytes(self, dtype: torch.dtype) -> int:
-        """Memory of the weights in that type."""
-        return self.n_parameters * dtype.itemsize
+    def n_bytes(self, dtype: torch.dtype, kept: Weights = "full") -> int:
+        """Memory of the weights in that type, with the products of the language model kept as `kept` says."""
+        whole = self.n_parameters * dtype.itemsize
+        for group in layout.groups(self.model.config.text) if kept != "full" else ():
+            n_outputs = sum(group.n_outputs)
+            whole += (
+                quantised_bytes(n_outputs, group.n_inputs, layout.kept_in(group, kept))
+                - n_outputs * group.n_inputs * dtype.itemsize
+            )
+        return whole
 
 
 def plan(folder: Path, adapter: Path | None = None) -> LoadPlan:
@@ -356,6 +364,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
     joined: bool = False,
+    kept: Weights = "full",
     told: Told | None = None,
 ) -> EmoThinker:
     """Build the model of `folder` with its weights, LoRA merged, in evaluation mode.
@@ -364,43 +373,96 @@ def load(
     With `joined` the language model's weights lie as `FusedLanguageModel` reads them. Raises BadModel, naming what is
     missing, does not fit or has no room, before anything is read.
     """
-    return fill(plan(folder, adapter), folder.name, dtype=dtype, device=torch.device(device), joined=joined, told=told)
+    planned = plan(folder, adapter)
+    return fill(
+        planned, folder.name, dtype=dtype, device=torch.device(device), joined=joined, kept=kept, told=told
+    )  # fmt: skip
 
 
 @torch.no_grad()
 def fill(
-    planned: LoadPlan, name: str, *, dtype: torch.dtype, device: torch.device, joined: bool, told: Told | None = None
+    planned: LoadPlan,
+    name: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    joined: bool,
+    kept: Weights = "full",
+    told: Told | None = None,
 ) -> EmoThinker:
-    """Read the weights of a plan into its model. Raises BadModel where `name` has no room on the device."""
-    model = planned.model
-    refuse_too_large(planned.n_bytes(dtype), device, name)
-    state = dict(layout.rooms(model.config.text, dtype=dtype, device=device)) if joined else {}
-    wanted = model.state_dict()
+    """Read the weights of a plan into its model. Raises BadModel where `name` has no room on the device.
+
+    With `kept` other than full the language model's products are quantised as they come; then only
+    `FusedLanguageModel` can run it.
+    """
+    model, text = planned.model, planned.model.config.text
+    refuse_too_large(planned.n_bytes(dtype, kept), device, name)
+    reading = Reading(model, dtype=dtype, device=device, joined=joined or kept != "full", kept=kept)
     n_read, n_bytes = 0, sum(stored.n_bytes for stored in planned.stored.values())
     for key, rows, block in _blocks(planned.stored):
-        if key not in state:
-            # Counters of norm layers stay integers.
-            kept = dtype if wanted[key].is_floating_point() else wanted[key].dtype
-            state[key] = torch.empty(wanted[key].shape, dtype=kept, device=device)
         update = planned.updates.get(key)
-        as_rows(state[key])[rows] = block if update is None else update.added(block, rows)
+        reading.take(key, rows, block if update is None else update.added(block, rows))
         n_read += block.nbytes
         if told is not None:
             told(n_read, n_bytes)
-    thinker = model.thinker
-    if model.config.text.tie_word_embeddings:
+    state = reading.state
+    if text.tie_word_embeddings:
         state[HEAD] = state["thinker.model.embed_tokens.weight"]
-    for key, empty in wanted.items():
-        # A tensor without elements has no block.
-        if key not in state:
-            state[key] = torch.empty(empty.shape, dtype=dtype, device=device)
-    model.load_state_dict(state, assign=True)
-    if model.config.text.tie_word_embeddings:
-        thinker.lm_head.weight = thinker.model.embed_tokens.weight
+    model.load_state_dict(state, assign=True, strict=not reading.quantised)
+    model.thinker.model.quantised = reading.quantised
+    if text.tie_word_embeddings:
+        model.thinker.lm_head.weight = model.thinker.model.embed_tokens.weight
     # Checkpoints do not store the rotary tables, whose angles need float32.
-    for module in (thinker.visual, thinker.audio_tower, thinker.model):
+    for module in (model.thinker.visual, model.thinker.audio_tower, model.thinker.model):
         module.fill_tables()
-    return model.to(device).eval().requires_grad_(False)
+        for table, values in module.named_buffers(recurse=False):
+            module.register_buffer(table, values.to(device), persistent=False)
+    return model.eval().requires_grad_(False)
+
+
+class Reading:
+    """The weights of a model while they are read."""
+
+    def __init__(
+        self, model: EmoThinker, *, dtype: torch.dtype, device: torch.device, joined: bool, kept: Weights
+    ) -> None:
+        self.quantised: dict[str, Quantised] = {}
+        "Products that are read and quantised, by their group's name."
+        self._wanted = model.state_dict()
+        self._dtype, self._device, self._kept = dtype, device, kept
+        groups = layout.groups(model.config.text) if joined else ()
+        self._groups = {weight: group for group in groups for weight in group.weights}
+        self._missing = {group.name: sum(group.n_outputs) for group in self._groups.values()}
+        "Rows of each group that have not been read."
+        # A tensor without elements has no block.
+        self.state = {
+            key: torch.empty(empty.shape, dtype=dtype, device=device)
+            for key, empty in self._wanted.items()
+            if empty.numel() == 0
+        }
+
+    def take(self, key: str, rows: slice, block: Tensor) -> None:
+        """Put rows of a tensor to where it stays."""
+        group = self._groups.get(key)
+        if key not in self.state:
+            self._make_room(key, group)
+        as_rows(self.state[key])[rows] = block
+        if group is not None and self._kept != "full":
+            self._missing[group.name] -= rows.stop - rows.start
+            if not self._missing[group.name]:
+                parts = [self.state.pop(weight) for weight in group.weights]
+                whole = torch.cat(parts) if len(parts) > 1 else parts[0]
+                self.quantised[group.name] = Quantised(whole, layout.kept_in(group, self._kept))
+
+    def _make_room(self, key: str, group: layout.Group | None) -> None:
+        if group is None:
+            # Counters of norm layers stay integers.
+            empty = self._wanted[key]
+            dtype = self._dtype if empty.is_floating_point() else empty.dtype
+            self.state[key] = torch.empty(empty.shape, dtype=dtype, device=self._device)
+            return
+        weights = layout.room(group.n_outputs, group.n_inputs, dtype=self._dtype, device=self._device)
+        self.state |= dict(zip(group.weights, weights, strict=True))
 
 
 def _blocks(stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, slice, Tensor]]:

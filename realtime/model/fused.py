@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
 from realtime.model.language import LanguageModel, Layer
-from realtime.model.layout import joined
-from realtime.model.products import AdaptedProduct, LowRank, Narrow, Product
+from realtime.model.layout import HEAD, JOINED, joined
+from realtime.model.products import AdaptedProduct, AnyProduct, LowRank, Narrow, Product
 from realtime.model.vision import RMSNorm
 
 TEXT_POSITIONS = 4096
@@ -65,12 +65,12 @@ class FusedLayer:
     """The weights of one layer, joined into four products."""
 
     norm_D: Tensor
-    qkv: Product
+    qkv: AnyProduct | AdaptedProduct
     qkv_bias_N: Tensor
-    o: Product
+    o: AnyProduct | AdaptedProduct
     mlp_norm_D: Tensor
-    gate_up: Product
-    down: Product
+    gate_up: AnyProduct | AdaptedProduct
+    down: AnyProduct | AdaptedProduct
 
 
 class FusedLanguageModel:
@@ -87,15 +87,17 @@ class FusedLanguageModel:
         self._model = model
         self._half = config.head_dim // 2
         self._n_heads, self._n_kv = config.num_attention_heads, config.num_key_value_heads
-        self._layers = [fuse(layer) for layer in model.layers]  # type: ignore[arg-type]
+        self._layers = [fuse(model, index) for index in range(config.num_hidden_layers)]
         if narrow is not None:
             for fused in self._layers:
                 for product in (fused.qkv, fused.o, fused.gate_up, fused.down):
-                    product.quantise(narrow)
+                    # Weights that are kept in few bits are decoded with as they are.
+                    if isinstance(product, Product):
+                        product.quantise(narrow)
         self._norm_D = model.norm.weight
         # Weights that are tied to the embeddings keep the embeddings' layout, one row per token.
-        tied = head.weight.data_ptr() == model.embed_tokens.weight.data_ptr()
-        self._head_DV = head.weight.t() if tied else joined([head])
+        tied = head.weight is model.embed_tokens.weight
+        self._head = model.quantised.get(HEAD) or Product(head.weight.t() if tied else joined([head]))
         self._dtype = model.norm.weight.dtype
         steps = torch.arange(TEXT_POSITIONS, device=model.norm.weight.device)
         self._cos_PD, self._sin_PD = self.rotary(steps.expand(3, -1))
@@ -259,7 +261,7 @@ class FusedLanguageModel:
 
     def logits(self, hidden_TD: Tensor) -> Tensor:
         """(T, V) logits of the next tokens."""
-        return torch.mm(hidden_TD, self._head_DV)
+        return self._head(hidden_TD)
 
     def _normed(self, x_TD: Tensor, weight_D: Tensor) -> Tensor:
         wide = x_TD.float()
@@ -286,27 +288,33 @@ def causal(n: int, start: int, device: torch.device) -> Tensor:
     return mask
 
 
-def fuse(layer: Layer) -> FusedLayer:
+def fuse(model: LanguageModel, index: int) -> FusedLayer:
     """The fused form of a layer, whose own weights become views of it."""
-    attention, mlp = layer.self_attn, layer.mlp
-    projections = [attention.q_proj, attention.k_proj, attention.v_proj]
-    # Without biases the product still takes one: adding zeros costs less than a second path would.
-    bias = torch.cat([p.weight.new_zeros(p.out_features) if p.bias is None else p.bias for p in projections])
+    layer: Layer = model.layers[index]  # type: ignore[assignment]
+
+    def product(names: tuple[str, ...]) -> AnyProduct:
+        return model.quantised.get(f"layers.{index}.{names[0]}") or Product(
+            joined([layer.get_submodule(name) for name in names])  # type: ignore[misc]
+        )
+
+    qkv, o, gate_up, down = map(product, JOINED)
+    attention = layer.self_attn
     return FusedLayer(
         norm_D=norm_of(layer.input_layernorm),
-        qkv=Product(joined(projections)),
-        qkv_bias_N=bias,
-        o=Product(joined([attention.o_proj])),
+        qkv=qkv,
+        qkv_bias_N=torch.cat([part.bias for part in (attention.q_proj, attention.k_proj, attention.v_proj)]),
+        o=o,
         mlp_norm_D=norm_of(layer.post_attention_layernorm),
-        gate_up=Product(joined([mlp.gate_proj, mlp.up_proj])),
-        down=Product(joined([mlp.down_proj])),
+        gate_up=gate_up,
+        down=down,
     )
 
 
 def with_adapter(layer: FusedLayer, adapter: LayerAdapter) -> FusedLayer:
     """The layer with an adapter's low-rank parts added to its products."""
 
-    def beside(shared: Product, pair: LowRank | None) -> Product:
+    def beside(shared: AnyProduct | AdaptedProduct, pair: LowRank | None) -> AnyProduct | AdaptedProduct:
+        assert not isinstance(shared, AdaptedProduct)
         return shared if pair is None else AdaptedProduct(shared, pair)
 
     return replace(

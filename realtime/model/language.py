@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
+from realtime.model.products import Quantised
 from realtime.model.vision import GatedMLP, RMSNorm, rotate_half
 
 
@@ -114,6 +115,9 @@ class LanguageModel(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList([Layer(config) for _ in range(config.num_hidden_layers)])
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.quantised: dict[str, Quantised] = {}
+        """Products that are kept in few bits alone, by the name of their first layer (`layout.JOINED`, `HEAD`). The
+        layers themselves have no weights then, and only the fused language model runs."""
         self.fill_tables()
 
     def fill_tables(self) -> None:

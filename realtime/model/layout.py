@@ -8,11 +8,13 @@ copied into it, product by product.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from realtime.model.config import TextConfig
+from realtime.model.products import Weights
 
 JOINED = (
     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -21,6 +23,8 @@ JOINED = (
     ("mlp.down_proj",),
 )
 "The layers of a block whose products are one."
+HEAD = "lm_head"
+"The last product, by the name of its layer."
 
 
 def inputs_as_rows(dtype: torch.dtype, device: torch.device) -> bool:
@@ -43,19 +47,36 @@ def room(n_outputs: Sequence[int], n_inputs: int, *, dtype: torch.dtype, device:
     return weights
 
 
-def rooms(config: TextConfig, *, dtype: torch.dtype, device: torch.device) -> Iterator[tuple[str, Tensor]]:
-    """The same for every product of a checkpoint's language model, with the weights' names in `EmoThinker`."""
+@dataclass(frozen=True)
+class Group:
+    """Weights of the language model whose products are one."""
+
+    name: str
+    "The first layer's, such as `layers.3.self_attn.q_proj`, or `HEAD`."
+    weights: tuple[str, ...]
+    "The weights' names in `EmoThinker`."
+    n_outputs: tuple[int, ...]
+    n_inputs: int
+
+
+def groups(config: TextConfig) -> Iterator[Group]:
+    """Every product of a checkpoint's language model, in order. A head that is tied to the embeddings is none."""
     dim, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
     n_q, n_kv = config.num_attention_heads * head, config.num_key_value_heads * head
     sizes = ((n_q, n_kv, n_kv), (dim,), (inner, inner), (dim,))
     widths = (dim, n_q, dim, inner)
     for index in range(config.num_hidden_layers):
         for names, n_outputs, n_inputs in zip(JOINED, sizes, widths, strict=True):
-            weights = room(n_outputs, n_inputs, dtype=dtype, device=device)
-            for name, weight in zip(names, weights, strict=True):
-                yield f"thinker.model.layers.{index}.{name}.weight", weight
+            place = f"layers.{index}."
+            weights = tuple(f"thinker.model.{place}{name}.weight" for name in names)
+            yield Group(place + names[0], weights, n_outputs, n_inputs)
     if not config.tie_word_embeddings:
-        yield "thinker.lm_head.weight", room((config.vocab_size,), dim, dtype=dtype, device=device)[0]
+        yield Group(HEAD, (f"thinker.{HEAD}.weight",), (config.vocab_size,), dim)
+
+
+def kept_in(group: Group, kept: Weights) -> Weights:
+    """What a product is kept in. The head stays in int8, since labels are compared by its outputs alone."""
+    return "int8" if kept == "int4" and group.name == HEAD else kept
 
 
 @torch.no_grad()

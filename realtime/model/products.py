@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from realtime.errors import BadModel
 
 LowRank = tuple[Tensor, Tensor]
 "Tensors (inputs, rank) and (rank, outputs). The second includes the adapter's scale."
@@ -66,11 +68,118 @@ class Product:
         return torch.mm(x_TD, self.weight_DN) if plus_N is None else torch.addmm(plus_N, x_TD, self.weight_DN)
 
 
-class AdaptedProduct(Product):
+Weights = Literal["full", "int8", "int4"]
+"""What the language model's weights are kept in. `full` is the precision it is loaded in. With int8 and int4 nothing
+else is kept, so that they take a half and a quarter of the memory of bf16; the head is in int8 with both."""
+GROUP = 128
+"Inputs that share a scale and a zero in int4. In int8 all inputs of an output share a scale."
+FEW_ROWS = 8
+"Rows up to which a CPU multiplies with 8-bit weights as they are. It is sooner to widen them for more."
+LEVELS = 15
+"Steps between the smallest and the largest of 4 bits."
+
+
+class Quantised:
+    """x · W with the weights in 8 or 4 bits alone. The kernels are torch's own, which compute in bf16."""
+
+    def __init__(self, weight_ND: Tensor, kind: Weights) -> None:
+        """Raises BadModel for a weight whose shape the kernels do not take."""
+        self.kind = kind
+        self.n_outputs = weight_ND.shape[0]
+        if kind == "int8":
+            self._weight, self._scale = eight_bits(weight_ND)
+        else:
+            self._weight, self._scale = four_bits(weight_ND)
+
+    @property
+    def nbytes(self) -> int:
+        return self._weight.nbytes + self._scale.nbytes
+
+    def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None, *, narrow: bool = False) -> Tensor:
+        """(T, N). `narrow` changes nothing: these weights are narrow already."""
+        out = self._of_int8(x_TD) if self.kind == "int8" else self._of_int4(x_TD)
+        out = out.to(x_TD.dtype)
+        return out if plus_N is None else out.add_(plus_N)
+
+    def _of_int8(self, x_TD: Tensor) -> Tensor:
+        if x_TD.is_cuda:
+            return (in_one_kernel() if x_TD.shape[0] <= FEW_ROWS else widened)(x_TD, self._weight.t(), self._scale)
+        x_TD = x_TD.to(torch.bfloat16)
+        if x_TD.shape[0] <= FEW_ROWS:
+            return torch._weight_int8pack_mm(x_TD, self._weight, self._scale)
+        return widened(x_TD, self._weight.t(), self._scale)
+
+    def _of_int4(self, x_TD: Tensor) -> Tensor:
+        product = torch._weight_int4pack_mm if x_TD.is_cuda else torch._weight_int4pack_mm_for_cpu
+        return product(x_TD.to(torch.bfloat16), self._weight, GROUP, self._scale)
+
+
+def quantised_bytes(n_outputs: int, n_inputs: int, kind: Weights) -> int:
+    """Memory of a product that is kept in few bits, scales included."""
+    if kind == "int8":
+        return n_outputs * (n_inputs + 2)
+    return n_outputs * (n_inputs // 2 + 4 * n_inputs // GROUP)
+
+
+def eight_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, D) int8 and a scale (N,) in bf16 for each output."""
+    parts = []
+    scale_N = torch.empty(weight_ND.shape[0], dtype=torch.bfloat16, device=weight_ND.device)
+    for rows in row_blocks(weight_ND):
+        wide = weight_ND[rows].float()
+        scale_N[rows] = (wide.abs().amax(1) / LARGEST["int8"]).clamp(min=1e-12).to(torch.bfloat16)
+        # Divided by the scale as it is kept, so that its own rounding is no error.
+        parts.append((wide / scale_N[rows].float()[:, None]).round_().clamp_(-127, 127).to(torch.int8))
+    return torch.cat(parts), scale_N
+
+
+def four_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight as the device's kernel packs it, and (D / GROUP, N, 2) scales and zeros in bf16.
+
+    w = (q - 8) · scale + zero, with q from 0 to 15.
+    """
+    n_outputs, n_inputs = weight_ND.shape
+    if n_inputs % GROUP or n_outputs % 16:
+        raise BadModel(
+            f"A weight of {n_outputs} × {n_inputs} can't be kept in int4, which takes multiples of 16 × {GROUP}.",
+            hint="Take --weights int8.",
+        )
+    grid = torch.empty(n_inputs // GROUP, n_outputs, 2, dtype=torch.bfloat16, device=weight_ND.device)
+    packed = []
+    for rows in row_blocks(weight_ND):
+        wide = weight_ND[rows].float().reshape(-1, n_inputs // GROUP, GROUP)
+        low, high = wide.amin(2), wide.amax(2)
+        scale = ((high - low) / LEVELS).clamp_(min=1e-6).to(torch.bfloat16)
+        zero = (low + 8 * scale.float()).to(torch.bfloat16)
+        grid[:, rows, 0], grid[:, rows, 1] = scale.t(), zero.t()
+        q = ((wide - zero.float()[..., None]) / scale.float()[..., None] + 8).round_().clamp_(0, LEVELS)
+        q = q.flatten(1).to(torch.int32)
+        if weight_ND.is_cuda:
+            # Two to a byte, the even one in the upper half.
+            packed.append(((q[:, ::2] << 4) | q[:, 1::2]).to(torch.uint8))
+        else:
+            packed.append(torch._convert_weight_to_int4pack_for_cpu(q, 1))
+    whole = torch.cat(packed)
+    return (torch._convert_weight_to_int4pack(whole, 8) if weight_ND.is_cuda else whole), grid
+
+
+def row_blocks(weight_ND: Tensor, n_values: int = 1 << 22) -> Iterator[slice]:
+    """Rows of a weight in blocks of so many values: what is computed in float32 on the way stays small.
+
+    A block is a multiple of 64 rows, which the packed layout of a CPU keeps together.
+    """
+    step = max(64, n_values // weight_ND.shape[1] // 64 * 64)
+    for first in range(0, weight_ND.shape[0], step):
+        yield slice(first, min(first + step, weight_ND.shape[0]))
+
+
+AnyProduct = Product | Quantised
+
+
+class AdaptedProduct:
     """x · W + (x · A) · B: a product with an unmerged adapter. Several share W."""
 
-    def __init__(self, shared: Product, pair: LowRank) -> None:
-        super().__init__(shared.weight_DN)
+    def __init__(self, shared: AnyProduct, pair: LowRank) -> None:
         self._shared = shared
         self._a_DR, self._b_RN = pair
 

@@ -87,11 +87,16 @@ class EmoThinker(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.thinker.lm_head.weight.device
+        return self._always_there.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.thinker.lm_head.weight.dtype
+        return self._always_there.dtype
+
+    @property
+    def _always_there(self) -> Tensor:
+        """A weight that is in full precision, whatever the products are kept in."""
+        return self.thinker.model.norm.weight
 
     def embed(self, ids: Tensor) -> Tensor:
         """(…, D) embeddings of token ids."""

@@ -1,13 +1,16 @@
 """Compares the answers of the fast paths with those of the plain path, on people that no model was trained on.
 
-    python -m train.evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8] [--json FILE]
+    python -m train.evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8]
+        [--weights int8 int4] [--json FILE]
 
 Windows of up to eight seconds at any time of a session: faces of FER+'s validation set, voices of RAVDESS's validation
 actors, and both. The label of the plain modules, read as in training, is compared with that of the fused ones, which
 read the same tokens in the same places (what differs is rounding), and with the one from the ring, where evidence was
 read as it came (what differs is the place: `READ_AT_S`); the answer of a chain decoded in full precision with the one
-decoded with 8-bit weights. Where a window is of a face or a voice alone, each is also held to what was annotated.
-Prints a table and one JSON line; exits with 1 where fewer than 99.5 % of the labels, or of the answers, are the same.
+decoded with 8-bit weights. `--weights` holds labels and answers of a model whose language model is kept in 8 or 4 bits
+to those of full weights, on the same evidence. Where a window is of a face or a voice alone, each is also held to what
+was annotated. Prints a table and one JSON line; exits with 1 where fewer than 99.5 % of the labels, or of the answers,
+are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +30,7 @@ import torch
 from realtime.engine.loading import Device, LoadedModel, load
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
-from realtime.model.products import Narrow
+from realtime.model.products import Narrow, Weights
 from realtime.outputs import refuse_input
 from realtime.reason.chain import read_answer
 from realtime.reason.reasoner import Reasoner
@@ -91,7 +94,13 @@ def answered(thinker: Reasoner, window: Window, ask: Question) -> tuple[str | No
 
 
 def compare(
-    model: LoadedModel, data: Path, n: int, *, kinds: Sequence[Narrow] = ("int8",), seed: int = 0
+    model: LoadedModel,
+    data: Path,
+    n: int,
+    *,
+    kinds: Sequence[Narrow] = ("int8",),
+    kept: Mapping[Weights, Reasoner] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     ask = Question(labels=model.labels)
     weights = model.weights
@@ -100,6 +109,7 @@ def compare(
     apart: dict[str, list[float]] = {"fused": [], "ring": []}
     same: dict[str, list[bool]] = defaultdict(list)
     right: dict[str, list[bool]] = defaultdict(list)
+    drift: dict[str, list[float]] = defaultdict(list)
     margins = []
     for window, truth in windows(model, data, n, seed):
         plain = np.array(list(full.read_plainly(window, ask).label.probabilities.values()))
@@ -118,6 +128,13 @@ def compare(
             same[f"{kind}_same_answer"].append(answer == narrow_answer)
             same[f"{kind}_same_words"].append(words == narrow_words)
             told[f"{kind}_answer"] = narrow_answer
+        for form, thinker in (kept or {}).items():
+            shares = np.array(list(thinker.fast_label(window, ask).probabilities.values()))
+            kept_answer, _ = answered(thinker, window, ask)
+            same[f"weights_{form}_same_label"].append(bool(other["fused"].argmax() == shares.argmax()))
+            same[f"weights_{form}_same_answer"].append(answer == kept_answer)
+            drift[form].append(float(np.abs(other["fused"] - shares).max()))
+            told |= {f"weights_{form}_label": model.labels[shares.argmax()], f"weights_{form}_answer": kept_answer}
         if truth is not None:
             told |= {"plain_label": model.labels[plain.argmax()], "ring_label": model.labels[ring]}
             for name, label in told.items():
@@ -133,6 +150,7 @@ def compare(
         "ring_mean_difference": round(float(np.mean(apart["ring"])), 5),
         "ring_margins_of_changed": margins,
         **{name: share(values) for name, values in same.items() if name not in apart},
+        **{f"weights_{form}_mean_difference": round(float(np.mean(values)), 5) for form, values in drift.items()},
         "annotated": len(right["plain_label_right"]),
         **{name: share(values) for name, values in right.items()},
     }
@@ -151,13 +169,17 @@ def main() -> int:
     parser.add_argument(
         "--narrow", nargs="+", choices=get_args(Narrow), default=["int8"], help="how chains' weights are narrowed"
     )
+    parser.add_argument(
+        "--weights", nargs="+", choices=("int8", "int4"), default=[], help="what the language model is kept in"
+    )
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model)
     model = load(args.model, engine="torch", device=args.device)
+    kept = {form: load(args.model, engine="torch", device=args.device, weights=form).thinker for form in args.weights}
     try:
         with torch.inference_mode():
-            figures = compare(model, args.data, args.windows, kinds=args.narrow)
+            figures = compare(model, args.data, args.windows, kinds=args.narrow, kept=kept)
     except FileNotFoundError as error:
         hint = "Name the folder that holds FER+ and RAVDESS with --data."
         raise BadSettings(f"There is no {error.filename}.", hint) from error
@@ -167,7 +189,8 @@ def main() -> int:
     print(line)
     if args.json is not None:
         args.json.write_text(line + "\n")
-    held_to = [figures["ring_same_label"], *(figures[f"{kind}_same_answer"] for kind in args.narrow)]
+    held_to = [figures["ring_same_label"], *(figures[f"weights_{form}_same_label"] for form in args.weights)]
+    held_to += [*(figures[f"{kind}_same_answer"] for kind in args.narrow)]
     return 0 if min(held_to) >= WANTED else 1
 
 

@@ -1,0 +1,112 @@
+"""Products whose weights are kept in 8 or 4 bits alone, and a checkpoint that is read straight into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from export import random_weights
+from realtime.engine import loading
+from realtime.errors import BadModel
+from realtime.model import checkpoint
+from realtime.model.fused import FusedLanguageModel, KVCache
+from realtime.model.products import GROUP, Quantised, Weights, quantised_bytes
+from realtime.records import Question, SpeechSegment, Window
+
+SMALLER = {
+    "text_config": {"hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 2,
+                    "num_key_value_heads": 1, "vocab_size": 496},
+    "vision_config": {"depth": 1, "hidden_size": 64, "num_heads": 2, "intermediate_size": 96, "out_hidden_size": 256},
+    "audio_config": {"encoder_layers": 1, "d_model": 64, "encoder_attention_heads": 2, "encoder_ffn_dim": 96,
+                     "output_dim": 256},
+}  # fmt: skip
+LARGEST_ERROR = {"int8": 0.015, "int4": 0.12}
+"Of a product with normal weights. Half a step of 254 or 15 over six deviations, and bf16."
+
+
+def drawn(n_outputs: int, n_inputs: int) -> torch.Tensor:
+    return torch.randn(n_outputs, n_inputs, generator=torch.Generator().manual_seed(n_outputs))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("n_rows", [1, 3, 8, 9, 40])
+def test_a_product_is_the_full_one_within_the_steps_of_its_format(
+    kind: Weights, dtype: torch.dtype, n_rows: int
+) -> None:
+    # Several blocks of rows, the last one short; inputs far from zero in the mean, as after a gate.
+    weight = drawn(20_016, 512).to(dtype)
+    product = Quantised(weight, kind)
+    x = (drawn(n_rows, 512) + 0.3).to(dtype)
+    plus = drawn(1, 20_016)[0].to(dtype)
+    expected = x.float() @ weight.float().t() + plus.float()
+    out = product(x, plus)
+    assert out.dtype == dtype
+    assert float((out.float() - expected).norm() / expected.norm()) < LARGEST_ERROR[kind]
+    assert product.nbytes == quantised_bytes(20_016, 512, kind)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_weights_on_the_grid_are_kept_as_they_are(kind: Weights) -> None:
+    """A control of the grid itself: its zero, its step and the order of the bits."""
+    steps = torch.randint(0, 16, (64, 2 * GROUP), generator=torch.Generator().manual_seed(0))
+    steps[:, ::GROUP], steps[:, 1::GROUP] = 0, 15
+    weight = (steps - 8).float() / 8 if kind == "int4" else (steps * 16 - 120).clamp(-127, 127).float() / 128
+    if kind == "int8":
+        weight[:, 0] = 127 / 128
+    out = Quantised(weight, kind)(torch.eye(2 * GROUP))
+    torch.testing.assert_close(out, weight.t(), atol=0.004, rtol=0.004)
+
+
+def test_a_shape_that_the_kernel_does_not_take_is_told() -> None:
+    with pytest.raises(BadModel, match="multiples of 16 × 128") as told:
+        Quantised(drawn(16, 100), "int4")
+    assert "int8" in told.value.hint
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("published") / "3B"
+    random_weights.write(path, "3B", whole=True, smaller=SMALLER)
+    return path
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_a_checkpoint_is_read_into_few_bits_and_nothing_beside(folder: Path, kind: Weights) -> None:
+    full = checkpoint.load(folder, dtype=torch.bfloat16, joined=True)
+    few = checkpoint.load(folder, dtype=torch.bfloat16, kept=kind)
+    assert (few.dtype, few.device) == (torch.bfloat16, torch.device("cpu"))
+    quantised = few.thinker.model.quantised
+    assert len(quantised) == 4 * 2 + 1
+    kept = sum(each.nbytes for each in few.state_dict().values() if not each.is_meta)
+    planned = checkpoint.plan(folder)
+    assert kept + sum(product.nbytes for product in quantised.values()) == planned.n_bytes(torch.bfloat16, kind)
+    outs = []
+    for model in (full, few):
+        language = FusedLanguageModel(model.thinker.model, model.thinker.lm_head)
+        cache = KVCache(language.config, 32, dtype=torch.bfloat16, device=model.device)
+        x = model.embed(torch.arange(20))
+        hidden = language.extend(x, *language.text_rotary(0, 20), cache)
+        step = language.extend(x[:1], *language.text_rotary(20, 1), cache)
+        outs.append(language.logits(torch.cat([hidden, step])).float())
+    # The errors of nine products add up.
+    assert 0 < float((outs[0] - outs[1]).norm() / outs[0].norm()) < 2 * LARGEST_ERROR[kind]
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_nano_labels_and_writes_in_few_bits(kind: Weights) -> None:
+    full, few = (loading.load("nano", engine="torch", weights=each) for each in ("full", kind))
+    sound = SpeechSegment(0.0, 1.0, 0.1 * drawn(16_000, 1)[:, 0].numpy())
+    probabilities = []
+    for model in (full, few):
+        speech = model.perceiver(0).hear(sound)
+        window = Window(0, 0.0, 1.0, (), (speech,))
+        label = model.thinker.fast_label(window, Question(labels=model.labels))
+        probabilities.append(label.probabilities)
+    apart = max(abs(probabilities[0][name] - probabilities[1][name]) for name in probabilities[0])
+    assert 0 < apart < (0.05 if kind == "int8" else 0.3)
