@@ -16,8 +16,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from export.random_weights import TEXT, published_config
-from realtime.model.config import AudioConfig, ModelConfig, TextConfig, VisionConfig
+from realtime.model.config import PUBLISHED_SHAPES, AudioConfig, ModelConfig, TextConfig, VisionConfig, published_config
 from realtime.model.static_step import SIZES
 
 FRAME_PX = 448
@@ -129,7 +128,7 @@ def main() -> int:
     options = parser.parse_args()
     found = [
         asdict(limits(shapes, bytes_per_s=options.gbyte_per_s * 1e9, flop_per_s=options.tflop_per_s * 1e12))
-        for shapes in TEXT
+        for shapes in PUBLISHED_SHAPES
     ]
     print("| computed | " + " | ".join(str(each["shapes"]) for each in found) + " |")
     print("| --- |" + " ---: |" * len(found))

@@ -26,16 +26,9 @@ from export import command
 from export.folder import check_space, whole_folder
 from export.load import PREFIXES, TOWERS, blank, selector_name
 from realtime.model import checkpoint
-from realtime.model.config import EMOTION_CONFIG, ModelConfig
+from realtime.model.config import EMOTION_CONFIG, PUBLISHED_SHAPES, ModelConfig, published_config
 from realtime.model.thinker import EmoThinker
 
-TEXT = {
-    "3B": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
-           "num_key_value_heads": 2, "vocab_size": 151936},
-    "7B": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-           "num_key_value_heads": 4, "vocab_size": 152064},
-}  # fmt: skip
-"`config.json` of Qwen/Qwen2.5-Omni-3B and -7B; the rest of the shapes are `VisionConfig`'s and `AudioConfig`'s own."
 SELECTOR_DIM = 256
 GATE = 0.5
 "The gates are open: as initialised (0), a selector would return every token unchanged."
@@ -44,19 +37,6 @@ LAYERS_A_SHARD = 8
 TOKENIZER = "tokenizer.json"
 MADE_BY = "export.random_weights"
 "Stands in the index; only a folder that says so is replaced."
-
-
-def published_config(shapes: str) -> dict[str, Any]:
-    """`config.json` of the published checkpoint."""
-    hidden = TEXT[shapes]["hidden_size"]
-    return {
-        "model_type": "qwen2_5_omni",
-        "thinker_config": {
-            "text_config": dict(TEXT[shapes]),
-            "vision_config": {"out_hidden_size": hidden},
-            "audio_config": {"output_dim": hidden},
-        },
-    }
 
 
 def write(
@@ -127,7 +107,7 @@ def random_like(name: str, empty: Tensor, generator: torch.Generator) -> Tensor:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m export.random_weights", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--shapes", choices=sorted(TEXT), required=True)
+    parser.add_argument("--shapes", choices=sorted(PUBLISHED_SHAPES), required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced when this command made it")
     parser.add_argument("--whole", action="store_true", help="with the language model, to be served and timed")
     options = parser.parse_args()

@@ -144,6 +144,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", parents=[model], help="what this machine can do")
     doctor.set_defaults(run=_doctor, log_level=logging.WARNING)
 
+    models = commands.add_parser("models", help="the memory that each model needs, and whether it is here")
+    models.add_argument("models", nargs="*", metavar="MODEL", help="further models: a folder or a Hugging Face id")
+    models.set_defaults(run=_models, log_level=logging.WARNING)
+
     config = commands.add_parser("config", parents=[model, serve], help="every setting, and where its value comes from")
     config.add_argument("--markdown", action="store_true", help="print docs/settings.md, the reference of all settings")
     config.set_defaults(run=_config, log_level=logging.WARNING)
@@ -347,6 +351,14 @@ def _doctor(options: argparse.Namespace) -> int:
     from realtime.commands.doctor import examine
 
     return examine(_settings(options))
+
+
+def _models(options: argparse.Namespace) -> int:
+    from realtime.commands import models
+
+    for line in models.show(options.models):
+        print(line)
+    return 0
 
 
 def _config(options: argparse.Namespace) -> int:

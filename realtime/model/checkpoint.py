@@ -321,16 +321,14 @@ class LoadPlan:
     def n_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def n_bytes(self, dtype: torch.dtype, kept: Weights = "full") -> int:
-        """Memory of the weights in that type, with the products of the language model kept as `kept` says."""
-        whole = self.n_parameters * dtype.itemsize
-        for group in layout.groups(self.model.config.text) if kept != "full" else ():
-            n_outputs = sum(group.n_outputs)
-            whole += (
-                quantised_bytes(n_outputs, group.n_inputs, layout.kept_in(group, kept))
-                - n_outputs * group.n_inputs * dtype.itemsize
-            )
-        return whole
+
+def weights_bytes(model: EmoThinker, dtype: torch.dtype, kept: Weights = "full") -> int:
+    """Memory of the weights in that type, with the products of the language model kept as `kept` says."""
+    whole = sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
+    for group in layout.groups(model.config.text) if kept != "full" else ():
+        n_outputs, form = sum(group.n_outputs), layout.kept_in(group, kept)
+        whole += quantised_bytes(n_outputs, group.n_inputs, form) - n_outputs * group.n_inputs * dtype.itemsize
+    return whole
 
 
 def plan(folder: Path, adapter: Path | None = None) -> LoadPlan:
@@ -396,7 +394,7 @@ def fill(
     `FusedLanguageModel` can run it.
     """
     model, text = planned.model, planned.model.config.text
-    refuse_too_large(planned.n_bytes(dtype, kept), device, name)
+    refuse_too_large(weights_bytes(model, dtype, kept), device, name)
     reading = Reading(model, dtype=dtype, device=device, joined=joined or kept != "full", kept=kept)
     n_read, n_bytes = 0, sum(stored.n_bytes for stored in planned.stored.values())
     for key, rows, block in _blocks(planned.stored):

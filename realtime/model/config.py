@@ -159,3 +159,25 @@ class ModelConfig:
             emotion=pick(EmotionConfig, extra),
             position_id_per_seconds=int(thinker.get("position_id_per_seconds", 25)),
         )
+
+
+PUBLISHED_SHAPES = {
+    "3B": {"hidden_size": 2048, "intermediate_size": 11008, "num_hidden_layers": 36, "num_attention_heads": 16,
+           "num_key_value_heads": 2, "vocab_size": 151936},
+    "7B": {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+           "num_key_value_heads": 4, "vocab_size": 152064},
+}  # fmt: skip
+"`config.json` of Qwen/Qwen2.5-Omni-3B and -7B; the rest of the shapes are `VisionConfig`'s and `AudioConfig`'s own."
+
+
+def published_config(shapes: str) -> dict[str, Any]:
+    """`config.json` of the published checkpoint."""
+    hidden = PUBLISHED_SHAPES[shapes]["hidden_size"]
+    return {
+        "model_type": "qwen2_5_omni",
+        "thinker_config": {
+            "text_config": dict(PUBLISHED_SHAPES[shapes]),
+            "vision_config": {"out_hidden_size": hidden},
+            "audio_config": {"output_dim": hidden},
+        },
+    }

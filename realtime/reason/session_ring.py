@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from realtime.model.config import EmotionConfig
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -27,6 +28,11 @@ from realtime.records import FrameEvidence, SpeechEvidence, Window
 
 _numbers: Iterator[int] = itertools.count(1)
 TOKEN_PX = 28
+
+
+def ring_tokens(emotion: EmotionConfig) -> int:
+    """Tokens of evidence that a session's ring holds."""
+    return KEPT_S * ((emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S)
 
 
 class SessionRing:
@@ -49,9 +55,8 @@ class SessionRing:
         self._closed = closed
         prefix_ids = vocabulary.ids(prompt.prefix_text(model.config.emotion.prompt, question))
         self._base = len(prefix_ids)
-        per_s = (model.config.emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S
         prefix = model.embed(torch.tensor(prefix_ids, device=model.device))
-        self.ring = KVCacheRing(language, prefix, n_tokens=KEPT_S * per_s)
+        self.ring = KVCacheRing(language, prefix, n_tokens=ring_tokens(model.config.emotion))
         self._read_at = self._base + round(READ_AT_S * model.config.position_id_per_seconds)
         self._next = 0
 

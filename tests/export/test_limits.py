@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from export.limits import audio, language_weights, limits, vision
-from export.random_weights import published_config
-from realtime.model.config import ModelConfig
+from realtime.model.config import ModelConfig, published_config
 from realtime.model.thinker import OmniThinker
 
 CONFIG = ModelConfig.parse(published_config("3B"))

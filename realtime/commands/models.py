@@ -1,0 +1,104 @@
+"""`realtime models`: the memory that each model needs, computed from its shapes, and whether this machine has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+
+from realtime.errors import RealtimeError
+from realtime.model import assembly, checkpoint
+from realtime.model.config import PUBLISHED_SHAPES, ModelConfig, published_config
+from realtime.model.memory import free_bytes
+from realtime.model.products import Weights
+from realtime.model.thinker import EmoThinker
+from realtime.reason.session_ring import ring_tokens
+
+HOST_BYTES = 600_000_000
+"""Python, torch and the face models: what a process with a 3B had beside its weights and its ring, measured on a CPU
+(docs/bench.md)."""
+CUDA_HOST_BYTES = 2_500_000_000
+"A process with the CUDA libraries loaded. Not measured: no machine at hand has a GPU."
+CUDA_DEVICE_BYTES = 1_000_000_000
+"The driver's context, cuBLAS's workspaces and CUDA graphs. Not measured either."
+WINDOW_TOKENS = 2560
+"KV-cache slots of a window with its chain."
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a model needs with one session, in bytes."""
+
+    model: str
+    kept: str
+    weights: int
+    session: int
+    "Its ring and a window, for each session."
+
+    @property
+    def on_cpu(self) -> int:
+        return self.weights + self.session + HOST_BYTES
+
+    @property
+    def on_gpu(self) -> tuple[int, int]:
+        """Memory of the GPU, and of the machine beside it."""
+        return self.weights + self.session + CUDA_DEVICE_BYTES, CUDA_HOST_BYTES
+
+    @property
+    def unified(self) -> int:
+        """Where CPU and GPU share their memory, as on a Jetson."""
+        return sum(self.on_gpu)
+
+
+def needs(name: str, config: ModelConfig) -> Iterator[Needs]:
+    """A row for each form that the weights are kept in."""
+    with torch.device("meta"):
+        model = EmoThinker(config)
+    for kept in get_args(Weights):
+        n_bytes = checkpoint.weights_bytes(model, torch.bfloat16, kept)
+        yield Needs(name, "bf16" if kept == "full" else kept, n_bytes, session_bytes(config))
+
+
+def session_bytes(config: ModelConfig) -> int:
+    """The KV caches of one session in bf16."""
+    text = config.text
+    per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * torch.bfloat16.itemsize
+    # The ring keeps its tokens, and has as many slots to prefill the next ones in.
+    return (2 * ring_tokens(config.emotion) + WINDOW_TOKENS) * per_token
+
+
+def show(names: list[str]) -> Iterator[str]:
+    """The table, line by line. `names` are further models; what cannot be read of one is said in its row."""
+    cpu = free_bytes(torch.device("cpu"))
+    gpu = free_bytes(torch.device("cuda")) if torch.cuda.is_available() else None
+    places = ((cpu, "here"), (gpu, "on the GPU"))
+    free = [f"{n_bytes / 1e9:.1f} GB free {where}" for n_bytes, where in places if n_bytes]
+    yield f"GB of memory with one session; {', '.join(free) or 'free memory unknown'}."
+    yield "What a GPU needs is computed and has not been measured."
+    yield ""
+    amounts = f"{'session':>8} {'on a CPU':>10} {'on a GPU':>10} {'beside it':>10} {'unified':>9}"
+    yield f"{'model':<24} {'kept in':>8} {'weights':>8} {amounts}  fits here"
+    shapes = [(f"Qwen2.5-Omni-{size}", published_config(size)) for size in PUBLISHED_SHAPES]
+    for name, values in shapes:
+        for row in needs(name, ModelConfig.parse(values)):
+            yield line(row, cpu, gpu)
+    for name in names:
+        try:
+            for row in needs(name, checkpoint.read_config(assembly.locate(name))):
+                yield line(row, cpu, gpu)
+        except RealtimeError as error:
+            yield f"{name:<24} {error}"
+
+
+def line(row: Needs, cpu: int | None, gpu: int | None) -> str:
+    on_gpu, beside = row.on_gpu
+    places = (("CPU", row.on_cpu, cpu), ("GPU", on_gpu, gpu))
+    fits = [where for where, n_bytes, free in places if free and n_bytes < free]
+    cells = (row.on_cpu, on_gpu, beside, row.unified)
+    amounts = " ".join(f"{n_bytes / 1e9:>{width}.1f}" for n_bytes, width in zip(cells, (10, 10, 10, 9), strict=True))
+    return (
+        f"{row.model:<24} {row.kept:>8} {row.weights / 1e9:>8.1f} {row.session / 1e9:>8.2f} {amounts}  "
+        f"{', '.join(fits) or 'no'}"
+    )

@@ -1,0 +1,54 @@
+"""`realtime models`: what is computed of a model's memory is what its weights and caches take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from realtime import cli
+from realtime.commands import models
+from realtime.engine import loading
+from realtime.model import checkpoint
+from realtime.model.config import ModelConfig, published_config
+from realtime.records import Question
+
+
+def rows(name: str, config: ModelConfig) -> dict[str, models.Needs]:
+    return {row.kept: row for row in models.needs(name, config)}
+
+
+@pytest.mark.parametrize("shapes", ["3B", "7B"])
+def test_the_published_shapes_take_what_is_known_of_them(shapes: str) -> None:
+    of = rows(shapes, ModelConfig.parse(published_config(shapes)))
+    # The Thinker of the published shards: 4.70 and 8.93 thousand million parameters.
+    assert of["bf16"].weights / 2e9 == pytest.approx({"3B": 4.70, "7B": 8.93}[shapes], abs=0.01)
+    assert of["int4"].weights < of["int8"].weights < of["bf16"].weights
+    assert all(row.weights < row.on_cpu < row.unified for row in of.values())
+
+
+def test_a_session_takes_its_ring_and_a_window() -> None:
+    """Computed in bf16; nano's caches are float32, twice as large."""
+    model = loading.load("nano", engine="torch")
+    ring = model.thinker.open_ring(Question(labels=model.labels))
+    assert ring is not None
+    text = model.weights.config.text
+    window = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * models.WINDOW_TOKENS * 2
+    computed = models.session_bytes(model.weights.config) - window
+    # The ring is rounded up to pages.
+    assert computed == pytest.approx(ring.ring.n_bytes / 2, rel=0.1)
+
+
+def test_what_fits_is_said_and_a_model_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "free_bytes", lambda device: 8_000_000_000)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cli.main(["models", str(checkpoint.NANO), str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    fits = {tuple(line.split()[:2]): line.split()[-1] for line in out.splitlines() if line.startswith("Qwen")}
+    assert fits["Qwen2.5-Omni-3B", "bf16"] == fits["Qwen2.5-Omni-7B", "int8"] == "no"
+    assert fits["Qwen2.5-Omni-3B", "int8"] == "CPU"
+    assert f"{checkpoint.NANO}" in out
+    assert "config.json is missing" in out
