@@ -22,6 +22,7 @@ from train import annotate
 from train.coet import gate, record
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.coet.observe import SeenClip
+from train.coet.openai import descriptions_text
 from train.coet.store import DiskFull, Lines, Store
 from train.readers import folder
 from train.readers.clip import Clip
@@ -300,3 +301,9 @@ def test_votes_times_and_synonyms_are_read(tmp_path: Path) -> None:
     (tmp_path / "labels.jsonl").write_text(json.dumps(line) + "\n")
     (clip,) = folder.read(tmp_path)
     assert (clip.key, clip.label, clip.votes) == ("a.mp4#1-2.5", "angry", {"angry": 0.75, "fear": 0.25})
+
+
+def test_the_words_of_a_data_set_reach_the_later_stages_and_nothing_is_made_up_for_one_without() -> None:
+    told = {"vision": [], "audio": [{"start_s": 0.0, "end_s": 1.0, "text": "flat"}]}
+    assert descriptions_text(told, 'He said "fine".').endswith('\n\nWords\n"He said \\"fine\\"."')
+    assert "Words" not in descriptions_text(told, " ")

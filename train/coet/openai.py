@@ -5,6 +5,7 @@ Vision, audio and text may go to different endpoints and models. Only the first 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +117,7 @@ class OpenAIAnnotator:
         return {"vision": vision, "audio": audio}
 
     async def question(self, seen: SeenClip, told: Mapping[str, Any]) -> list[dict[str, str]]:
-        text = f"{QUESTION_TASK}\n\n{descriptions_text(told['describe'])}"
+        text = f"{QUESTION_TASK}\n\n{descriptions_text(told['describe'], seen.clip.text)}"
         answer = await self._endpoints.text.json(messages(text), QUESTION_SCHEMA, name="chain")
         chain: list[dict[str, str]] = answer["chain"]
         return chain
@@ -128,7 +129,8 @@ class OpenAIAnnotator:
             truth=truth,
         )  # fmt: skip
         asked = "\n".join(f"{qa['level']}: {qa['question']} {qa['answer']}" for qa in told["question"])
-        text = f"{task}\n\n{descriptions_text(told['describe'])}\n\n{asked}\n\nMeasured: {measured_text(seen)}"
+        described = descriptions_text(told["describe"], seen.clip.text)
+        text = f"{task}\n\n{described}\n\n{asked}\n\nMeasured: {measured_text(seen)}"
         if objections:
             text += "\n\nYour last attempt contradicted the measurements. Correct this:\n- " + "\n- ".join(objections)
         sections: dict[str, str] = await self._endpoints.text.json(messages(text), THOUGHT_SCHEMA, name="thought")
@@ -140,11 +142,12 @@ def messages(text: str, media: Sequence[Message] = ()) -> list[Message]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": [*media, text_part(text)]}]
 
 
-def descriptions_text(told: Mapping[str, Any]) -> str:
-    """The first stage as text for the later ones."""
+def descriptions_text(told: Mapping[str, Any], words: str) -> str:
+    """The first stage as text for the later ones, with the words said where the data set has them."""
     frames = [f"at {frame['at_s']} s: {frame['text']}" for frame in told["vision"]] or ["no picture"]
     parts = [f"{part['start_s']}–{part['end_s']} s: {part['text']}" for part in told["audio"]] or ["no speech"]
-    return "Vision\n" + "\n".join(frames) + "\n\nAudio\n" + "\n".join(parts)
+    said = f"\n\nWords\n{json.dumps(words, ensure_ascii=False)}" if words.strip() else ""
+    return "Vision\n" + "\n".join(frames) + "\n\nAudio\n" + "\n".join(parts) + said
 
 
 def measured_text(seen: SeenClip) -> str:
