@@ -39,12 +39,12 @@ WORDS = 16
 "Words of the text query."
 
 
-def inputs_of(tower: str, batch: int, frame_px: int, dim: int) -> dict[str, Tensor]:
+def inputs_of(tower: str, batch: int, frame_px: int, dim: int, n_bins: int) -> dict[str, Tensor]:
     """A batch of square frames with a quarter of focal tokens, or of 2-s chunks of audio."""
     text = torch.randn(WORDS, dim)
     if tower == "audio":
         lengths = torch.full((batch,), 200, dtype=torch.int32)
-        return {"mel": torch.randn(batch, 128, 200), "n_frames": lengths, **text_inputs(text, batch)}
+        return {"mel": torch.randn(batch, n_bins, 200), "n_frames": lengths, **text_inputs(text, batch)}
     n_tokens = (frame_px // 28) ** 2
     focal = torch.arange(n_tokens) < n_tokens // 4
     frame = FrameInput(torch.rand(3, frame_px, frame_px), focal, drop_noise(focal, seed=0), 0.2)
@@ -159,7 +159,9 @@ def measure(folder: Path, root: Path | None, batches: list[int], *, compiled: bo
         runs |= transformers_run(folder, tower, graph, device)
         runs |= exported_runs(root, artifact.source_sha256(folder), tower)
         for batch in batches:
-            inputs = inputs_of(tower, batch, config.emotion.frame_px, config.text.hidden_size)
+            inputs = inputs_of(
+                tower, batch, config.emotion.frame_px, config.text.hidden_size, config.audio.num_mel_bins
+            )
             inputs = given(inputs, config.emotion.selector_dim > 0)
             cast = {
                 name: value.to(dtype) if name in ("patches", "mel", "text") else value for name, value in inputs.items()

@@ -51,7 +51,11 @@ def blank(config: ModelConfig, tower: str) -> Graph:
     dim, inner = config.text.hidden_size, config.emotion.selector_dim
     if tower == "vision":
         return VisionGraph(VisionTower(config.vision), VisualSelector(dim, inner) if inner else None)
-    return AudioGraph(AudioTower(config.audio), AudioExtractor(dim, inner) if inner else None)
+    return AudioGraph(
+        AudioTower(config.audio),
+        AudioExtractor(dim, inner) if inner else None,
+        moments=config.emotion.voice_width > 0,
+    )
 
 
 def refuse_tower_adapters(adapter: Path) -> None:

@@ -90,7 +90,7 @@ def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, p
     from onnx import shape_inference
 
     names = list(inputs)
-    outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS
+    outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS[: len(graph(*inputs.values()))]
     n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
     # Without torchvision, the exporter logs every operator of it that it could have exported.
     torch_onnx = logging.getLogger("torch.onnx")

@@ -65,12 +65,12 @@ def frames(n_windows: int) -> Iterator[list[FrameInput]]:
                 yield from ([frame] for frame in made)
 
 
-def sounds(text_QD: Tensor) -> Iterator[dict[str, Tensor]]:
+def sounds(text_QD: Tensor, n_bins: int) -> Iterator[dict[str, Tensor]]:
     """Batches of chunks: every tail length that gives a token, then whole segments of speech."""
     generator = torch.Generator().manual_seed(1)
     tails = torch.arange(3, CHUNK_FRAMES + 1, dtype=torch.int32)
     for lengths in [*torch.split(tails, 50), *(chunk_lengths(round(seconds * 100)) for seconds in LONG_S)]:
-        mel = torch.randn(lengths.shape[0], 128, CHUNK_FRAMES, generator=generator)
+        mel = torch.randn(lengths.shape[0], n_bins, CHUNK_FRAMES, generator=generator)
         yield {"mel": mel, "n_frames": lengths, **text_inputs(text_QD, lengths.shape[0])}
 
 
@@ -97,10 +97,16 @@ class LargestError:
 
 
 def compare(
-    ours: Towers, reference: Towers, text_QD: Tensor, *, has_text: bool, n_windows: int = MAX_WINDOWS
+    ours: Towers,
+    reference: Towers,
+    text_QD: Tensor,
+    *,
+    has_text: bool,
+    n_bins: int,
+    n_windows: int = MAX_WINDOWS,
 ) -> dict[str, Any]:
     """Errors of each output of the runtime `ours` against `reference`, over tokens that are kept and not padding."""
-    tokens, audio, n_different = LargestError(), LargestError(), 0
+    tokens, audio, layers, n_different = LargestError(), LargestError(), LargestError(), 0
     for batch in frames(n_windows):
         inputs = given(vision_inputs(batch, text_QD), has_text)
         got, wanted = [value.cpu() for value in ours.vision(inputs)], reference.vision(inputs)
@@ -109,11 +115,14 @@ def compare(
             same = same and torch.equal(got[1][index, :n_kept], wanted[1][index, :n_kept])
             n_different += not same
             tokens.add(got[0][index, :n_kept], wanted[0][index, :n_kept])
-    for inputs in sounds(text_QD):
-        got_CTD, wanted_CTD = (towers.audio(given(inputs, has_text)).cpu() for towers in (ours, reference))
-        for got_TD, wanted_TD, n in zip(got_CTD, wanted_CTD, inputs["n_frames"].tolist(), strict=True):
+    for inputs in sounds(text_QD, n_bins):
+        got, wanted = ([out.cpu() for out in towers.audio(given(inputs, has_text))] for towers in (ours, reference))
+        for got_CLD, wanted_CLD in zip(got[1:], wanted[1:], strict=True):
+            layers.add(got_CLD, wanted_CLD)
+        for got_TD, wanted_TD, n in zip(got[0], wanted[0], inputs["n_frames"].tolist(), strict=True):
             audio.add(got_TD[: n_tokens(n)], wanted_TD[: n_tokens(n)])
-    return {"vision": tokens.as_dict(), "audio": audio.as_dict(), "selections_different": n_different}
+    figures = {"vision": tokens.as_dict(), "audio": audio.as_dict(), "selections_different": n_different}
+    return figures | ({"voice_layers": layers.as_dict()} if layers.n_cases else {})
 
 
 def given(inputs: dict[str, Tensor], has_text: bool) -> dict[str, Tensor]:
@@ -121,7 +130,7 @@ def given(inputs: dict[str, Tensor], has_text: bool) -> dict[str, Tensor]:
     return inputs if has_text else {name: value for name, value in inputs.items() if not name.startswith("text")}
 
 
-def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]:
+def against_transformers(folder: Path, reference: GraphTowers, n_bins: int) -> dict[str, Any]:
     """Errors of our towers in torch against those of transformers with the same weights.
 
     Raises ImportError where transformers is not installed.
@@ -138,8 +147,8 @@ def against_transformers(folder: Path, reference: GraphTowers) -> dict[str, Any]
             vision.add(towers["vision"](*inputs)[0, plan.token_M], wanted)
         for n_frames in (3, 30, 199, 200, 201, 277, 433, 777, 3000):
             lengths = chunk_lengths(n_frames)
-            mel = torch.randn(128, n_frames, generator=torch.Generator().manual_seed(n_frames))
-            chunks = torch.zeros(lengths.shape[0], 128, CHUNK_FRAMES)
+            mel = torch.randn(n_bins, n_frames, generator=torch.Generator().manual_seed(n_frames))
+            chunks = torch.zeros(lengths.shape[0], n_bins, CHUNK_FRAMES)
             for index, n in enumerate(lengths.tolist()):
                 chunks[index, :, :n] = mel[:, index * CHUNK_FRAMES : index * CHUNK_FRAMES + n]
             ours = towers["audio"](chunks, lengths)
@@ -159,19 +168,21 @@ def check(
     if artifact.source_sha256(folder, adapter) != made.source_sha256:
         raise EngineMismatch(f"{made.folder} was not exported from {folder}.", hint="Name its checkpoint with --model.")
     made.check_hashes()
-    dim = checkpoint.read_config(folder).text.hidden_size
-    text_QD = torch.randn(7, dim, generator=torch.Generator().manual_seed(2))
+    config = checkpoint.read_config(folder)
+    text_QD = torch.randn(7, config.text.hidden_size, generator=torch.Generator().manual_seed(2))
     reference = GraphTowers(folder, torch.float32, adapter)
     ours, through = towers_of(made, model, adapter)
-    compared = compare(ours, reference, text_QD, has_text=made.has_text, n_windows=room(made))
+    compared = compare(
+        ours, reference, text_QD, has_text=made.has_text, n_bins=config.audio.num_mel_bins, n_windows=room(made)
+    )
     figures: dict[str, Any] = {"through": through, **compared}
     try:
-        figures["torch_against_transformers"] = against_transformers(folder, reference)
+        figures["torch_against_transformers"] = against_transformers(folder, reference, config.audio.num_mel_bins)
     except ImportError:
         figures["torch_against_transformers"] = "transformers is not installed"
     limit = (LIMITS | BROKEN_ABOVE)[made.precision]
     fine = figures["selections_different"] == 0
-    fine &= all(figures[tower]["relative"] <= limit for tower in ("vision", "audio"))
+    fine &= all(figures[name]["relative"] <= limit for name in ("vision", "audio", "voice_layers") if name in figures)
     figures["labels"] = "not compared: --validation DATA" if labels is None else labels
     fine &= labels is None or labels["same_label"] >= AGREEMENT[made.precision]
     rewrite_manifest(replace(made, parity=figures))

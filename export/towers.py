@@ -33,8 +33,8 @@ class GraphTowers:
         return tokens.float(), *places
 
     @torch.inference_mode()
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self._graphs["audio"](*self._cast(inputs)).float()  # type: ignore[no-any-return]
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return [output.float() for output in self._graphs["audio"](*self._cast(inputs))]
 
     def _cast(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         return [value.to(self._dtype) if name in HALVED else value for name, value in inputs.items()]

@@ -252,13 +252,16 @@ class VoiceCues:
     values: Mapping[str, float]
     "Wire fields in physical units: pitch_hz, pitch_range_st, loudness_db, rate_hz, tilt_db, …; NaN-free."
     relative: Mapping[str, float]
-    "The same, as z-scores relative to this voice's running baseline in the session."
-    features_N: Float32
-    "(P,) normalised statistics that the cue token is projected from."
+    "The same, as z-scores relative to this voice's running baseline in the session; all 0 until its usual is known."
+    features_P: Float32
+    """All raw statistics as z-scores relative to the baseline, which is the population until the voice is heard. The
+    estimate of arousal is made from them."""
     kind: SoundKind = "voice"
     "What was heard. Only a voice enters windows."
     unmeasured: frozenset[str] = frozenset()
     "Names in `values` that could not be measured: those of the pitch where too little is voiced."
+    usual_known: bool = True
+    "Whether the session had heard this voice for long enough to say what is usual for it."
     narrow_band: bool = False
     "Whether nothing above 4 kHz is left, as on the telephone. Labels are then less sure."
     arousal: float | None = None

@@ -80,7 +80,8 @@ class PlainModel:
             parts.append(tokens)
             spread = torch.stack([torch.zeros_like(number), number // (columns // 2), number % (columns // 2)])
             places.append(spread + torch.tensor([[t], [base], [base]]))
-        mel = torch.from_numpy(preprocess.log_mel(segment.samples_N)).to(self._device, self._dtype)
+        mel = torch.from_numpy(preprocess.log_mel(segment.samples_N, config.audio.num_mel_bins))
+        mel = mel.to(self._device, self._dtype)
         lengths = torch.tensor([mel.shape[1]], device=self._device)
         sound = self._plain.model.audio_tower(mel, feature_lens=lengths).last_hidden_state
         parts.append(sound)

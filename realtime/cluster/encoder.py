@@ -112,8 +112,9 @@ class EncoderReplica:
         if self._pads:
             inputs = {name: filled(value, n) for name, value in inputs.items()}
         inputs |= variant.text_inputs(requests[0].question, inputs["mel"].shape[0])
-        tokens_CTD = variant.towers.audio(inputs)[:n].float().cpu().numpy()
-        return [(part,) for part in np.split(tokens_CTD, np.cumsum(sizes)[:-1])]
+        outputs = [output[:n].float().cpu().numpy() for output in variant.towers.audio(inputs)]
+        ends = np.cumsum(sizes)[:-1]
+        return list(zip(*(np.split(output, ends) for output in outputs), strict=True))
 
 
 def packed_frames(inputs: Mapping[str, Tensor]) -> dict[str, npt.NDArray[Any]]:

@@ -25,7 +25,6 @@ from typing import Any, TypeVar
 import torch
 from safetensors.torch import load as load_tensors
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from realtime.cluster import connect
 from realtime.cluster.messages import DeploymentManifest
@@ -150,7 +149,7 @@ class RayEngine:
             face_engine=self._face_engine,
         )
 
-    def _beside(self, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def _beside(self, work: Callable[[], T]) -> Callable[[], T]:
         """Run the audio tower on its replica while the voice is measured here."""
         return self._hearing.submit(work).result
 

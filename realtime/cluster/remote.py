@@ -111,8 +111,8 @@ class RemoteTowers:
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         return self._call("vision", packed_frames(inputs))
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self._call("audio", {name: inputs[name].cpu().numpy() for name in ("mel", "n_frames")})[0]
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._call("audio", {name: inputs[name].cpu().numpy() for name in ("mel", "n_frames")})
 
     def _call(self, method: str, arrays: dict[str, npt.NDArray[Any]]) -> list[Tensor]:
         pieces = in_pieces(EncodeRequest(self._route.adapter, self.question, arrays))

@@ -36,4 +36,4 @@ def voice_arousal(cues: VoiceCues) -> float | None:
     if cues.unmeasured:
         return WHISPERED
     weights_P, bias = _weights()
-    return float(np.clip(cues.features_N @ weights_P + bias, -1.0, 1.0))
+    return float(np.clip(cues.features_P @ weights_P + bias, -1.0, 1.0))

@@ -31,6 +31,10 @@ INTENSITY_SCALE = 2.0
 "Spreads (beyond the quiet zone) at which intensity reaches 1 − 1/e = 0.63."
 VOICE_PSEUDO_COUNT = 2.0
 "Weight of the population for a voice, in utterances."
+VOICE_MEMORY = 24.0
+"Largest weight of a voice's mean, in utterances."
+USUAL_UTTERANCES, USUAL_S = 3, 6.0
+"Utterances and seconds of speech after which something is told against this voice's usual. Before, there is none."
 Z_LIMIT = 5.0
 "Limit of normalised values, so that a cough or a broken microphone is only an outlier."
 
@@ -77,26 +81,60 @@ def squash(z: Float32) -> Float32:
     return intensity.astype(np.float32)
 
 
+class RunningMean:
+    """Running mean of any features of one voice. It starts at a prior, which weighs `VOICE_PSEUDO_COUNT` utterances.
+
+    An utterance never weighs less than 1 of `VOICE_MEMORY`, so that the mean forgets: of somebody who is angry from the
+    first word to the last it would otherwise hold nothing but the anger.
+    """
+
+    def __init__(self, prior_P: npt.ArrayLike) -> None:
+        self._mean_P = np.array(prior_P, np.float64)
+        self._weight = VOICE_PSEUDO_COUNT
+        self.n = 0
+        "Number of utterances in the mean."
+
+    @property
+    def mean_P(self) -> npt.NDArray[np.float64]:
+        return self._mean_P
+
+    def push(self, features_P: Float32) -> None:
+        """Add one utterance."""
+        if not np.isfinite(features_P).all():
+            return
+        self.n += 1
+        self._weight = min(self._weight + 1.0, VOICE_MEMORY)
+        self._mean_P = self._mean_P + (features_P - self._mean_P) / self._weight
+
+
 class VoiceBaseline:
-    """Running mean of one voice's features. The spread is fixed to the spread within speakers."""
+    """Running mean of one voice's prosody. The spread is fixed to the spread within speakers."""
 
     def __init__(self) -> None:
         stored = population()["voice"]
-        self._mean_P = np.array(stored["mean"], np.float64)
+        self._mean = RunningMean(stored["mean"])
         self._spread_P = np.array(stored["spread"], np.float64)
-        self._weight = VOICE_PSEUDO_COUNT
+        self._heard_s = 0.0
+
+    @property
+    def n(self) -> int:
+        """Number of utterances in the mean."""
+        return self._mean.n
+
+    @property
+    def known(self) -> bool:
+        """Whether this voice has been heard for long enough to say what is usual for it."""
+        return self._mean.n >= USUAL_UTTERANCES and self._heard_s >= USUAL_S
 
     def relative(self, features_P: Float32) -> Float32:
         """(P,) z-scores against this voice so far."""
-        z_P = (features_P - self._mean_P) / self._spread_P
+        z_P = (features_P - self._mean.mean_P) / self._spread_P
         return np.clip(np.nan_to_num(z_P), -Z_LIMIT, Z_LIMIT).astype(np.float32)
 
-    def push(self, features_P: Float32) -> None:
-        """Add one utterance to the mean."""
-        if not np.isfinite(features_P).all():
-            return
-        self._weight += 1.0
-        self._mean_P = self._mean_P + (features_P - self._mean_P) / self._weight
+    def push(self, features_P: Float32, *, seconds: float) -> None:
+        """Add one utterance of that length to the mean."""
+        self._mean.push(features_P)
+        self._heard_s += seconds
 
 
 def fit_population(raw_MC: Float32, names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -112,9 +150,11 @@ def fit_population(raw_MC: Float32, names: Sequence[str]) -> dict[str, dict[str,
     }
 
 
-def fit_voice_population(features_MP: Float32, speakers_M: npt.ArrayLike) -> dict[str, list[float]]:
-    """Mean over all M segments and the pooled spread within speakers, per feature."""
-    speakers_M = np.asarray(speakers_M)
+def fit_voice_population(
+    features_MP: Float32, speakers_M: npt.ArrayLike, corpora_M: npt.ArrayLike
+) -> dict[str, list[float]]:
+    """Mean over corpora, and the pooled spread within speakers, per feature."""
+    speakers_M, corpora_M = np.asarray(speakers_M), np.asarray(corpora_M)
     features = features_MP.astype(np.float64)
     centred = np.concatenate(
         [
@@ -124,7 +164,8 @@ def fit_voice_population(features_MP: Float32, speakers_M: npt.ArrayLike) -> dic
     )
     n_free = max(len(features) - len(np.unique(speakers_M)), 1)
     spread_P = np.maximum(np.sqrt((centred**2).sum(axis=0) / n_free), 1e-6)
-    return {"mean": _rounded(features.mean(axis=0)), "spread": _rounded(spread_P)}
+    means = [features[corpora_M == corpus].mean(axis=0) for corpus in np.unique(corpora_M)]
+    return {"mean": _rounded(np.mean(means, axis=0)), "spread": _rounded(spread_P)}
 
 
 def _rounded(values_P: npt.NDArray[np.float64]) -> list[float]:

@@ -43,8 +43,8 @@ class TowersOnCpu:
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         return [on_cpu(output) for output in self._towers.vision(inputs)]
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return on_cpu(self._towers.audio(inputs))
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return [on_cpu(output) for output in self._towers.audio(inputs)]
 
 
 def on_cpu(tensor: Tensor) -> Tensor:

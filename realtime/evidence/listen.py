@@ -8,8 +8,9 @@ the same mel, the same baseline (`tests/evidence/test_listen.py`).
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,10 +19,11 @@ import torch
 from torch import Tensor
 
 from realtime.evidence.arousal import voice_arousal
-from realtime.evidence.baseline import VoiceBaseline
+from realtime.evidence.baseline import RunningMean, VoiceBaseline
 from realtime.evidence.tokens import voice_measures, with_voice_cues
 from realtime.evidence.voice import moves_baseline, voice_cues
 from realtime.model.audio import split_chunks
+from realtime.model.experts import EXPERT_LABELS, join_moments
 from realtime.model.thinker import EmoThinker
 from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
 from realtime.roles import EvidenceRing
@@ -29,16 +31,29 @@ from realtime.towers import preprocess
 from realtime.towers.batch import audio_inputs, heard
 from realtime.towers.choice import Towers
 
-MEL_FRAMES_FOR_EXPERT = 400
 CHUNK_FRAMES = 200
 KEPT_CHUNKS = 8
 "Encoded 2-s chunks that are kept: twice as many as the longest segment has."
+NO_SPEECH_ABOVE = 0.5
+"Probability of no speech above which the expert overrules the guard by voicing and spectrum (`voice.sound_kind`)."
 
-Submit = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+
+@dataclass(frozen=True)
+class EncodedSpeech:
+    """What the tower makes of an utterance, or of one of its chunks."""
+
+    tokens_ND: Tensor
+    moments_CLD: Tensor | None
+    "Of each chunk, for the voice expert (`AudioTower.with_moments`); None without an expert."
+    n_frames_C: Tensor
+    "Int32 mel frames of each chunk."
+
+
+Submit = Callable[[Callable[[], EncodedSpeech]], Callable[[], EncodedSpeech]]
 "Starts some work and returns a function that waits for its result."
 
 
-def run_when_asked(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+def run_when_asked(work: Callable[[], EncodedSpeech]) -> Callable[[], EncodedSpeech]:
     """A `Submit` that does the work in this thread, when its result is asked for."""
     return work
 
@@ -49,8 +64,34 @@ class HeardAhead:
 
     segment: SpeechSegment
     features_P: Float32
-    relative_P: Float32
+    "Prosody, which moves the voice's baseline."
+    usual_K: Float32
+    "What moves the voice expert's baseline; empty without an expert."
+    n_before: int
+    "Utterances in the baseline that it was told against."
     evidence: SpeechEvidence
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the voice expert says of an utterance."""
+
+    verdict_7: Tensor
+    "Log-probabilities; empty without an expert."
+    no_speech: float
+    "Probability that nobody speaks."
+    usual_K: Float32
+    "What the utterance says of the voice's usual (`VoiceExpert.without_emotion`); empty without an expert."
+
+
+def joined(parts: Sequence[EncodedSpeech]) -> EncodedSpeech:
+    """The chunks of an utterance as one."""
+    moments = [part.moments_CLD for part in parts if part.moments_CLD is not None]
+    return EncodedSpeech(
+        torch.cat([part.tokens_ND for part in parts]),
+        torch.cat(moments) if moments else None,
+        torch.cat([part.n_frames_C for part in parts]),
+    )
 
 
 class Listener:
@@ -69,9 +110,9 @@ class Listener:
         self._submit = submit
         self._voice_cues = voice_cues
         self._towers = towers
-        self._baseline = VoiceBaseline()
+        self._baseline, self._usual = self._unheard()
         self._ahead: HeardAhead | None = None
-        self._chunks: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._chunks: OrderedDict[bytes, EncodedSpeech] = OrderedDict()
         self.n_encoded = 0
         "Number of chunks that the tower encoded."
         self.n_ahead = 0
@@ -79,9 +120,14 @@ class Listener:
 
     def close(self) -> None:
         """Forget the voice and everything done in advance."""
-        self._baseline = VoiceBaseline()
+        self._baseline, self._usual = self._unheard()
         self._ahead = None
         self._chunks.clear()
+
+    def _unheard(self) -> tuple[VoiceBaseline, RunningMean | None]:
+        """Baselines of a voice that nothing was heard of: of its prosody, and of what the expert reads."""
+        expert = self._model.emotion.voice_expert
+        return VoiceBaseline(), None if expert is None else RunningMean(np.zeros(expert.width))
 
     def forget_ahead(self) -> None:
         """Drop the work done in advance, because the question or the ring has changed."""
@@ -98,7 +144,9 @@ class Listener:
             self._drop(ahead, ring)
             ahead = self._listen(segment, text_QD, ring)
         if moves_baseline(ahead.evidence.cues):
-            self._baseline.push(ahead.features_P)
+            self._baseline.push(ahead.features_P, seconds=segment.end_s - segment.start_s)
+            if self._usual is not None:
+                self._usual.push(ahead.usual_K)
         return ahead.evidence
 
     @torch.inference_mode()
@@ -109,21 +157,24 @@ class Listener:
             self._drop(ahead, ring)
             self._ahead = self._listen(so_far.segment, text_QD, ring)
         else:
-            mel = preprocess.log_mel(so_far.segment.samples_N)
+            mel = preprocess.log_mel(so_far.segment.samples_N, self._model.config.audio.num_mel_bins)
             n_complete = mel.shape[1] // CHUNK_FRAMES
-            self._tokens(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
+            self._encode(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
 
     def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> HeardAhead:
-        mel = preprocess.log_mel(segment.samples_N)
-        tokens = self._submit(partial(self._tokens, mel, text_QD))
+        mel = preprocess.log_mel(segment.samples_N, self._model.config.audio.num_mel_bins)
+        waiting = self._submit(partial(self._encode, mel, text_QD))
         cues, features_P = voice_cues(segment.samples_N, self._baseline)
+        encoded = waiting()
+        judged = self._judge(encoded, features_P)
+        if cues.kind == "voice" and judged.no_speech > NO_SPEECH_ABOVE:
+            cues = replace(cues, kind="noise")
         cues = replace(cues, arousal=voice_arousal(cues))
-        verdict_7 = self._verdict(mel, cues.features_N)
         x, positions = self._voice_cues(
             self._model,
-            tokens(),
-            measures_10=torch.from_numpy(voice_measures(cues)),
-            verdict_7=verdict_7,
+            encoded.tokens_ND,
+            measures_11=torch.from_numpy(voice_measures(cues)),
+            verdict_7=judged.verdict_7,
         )
         evidence = SpeechEvidence(
             start_s=segment.start_s,
@@ -132,50 +183,57 @@ class Listener:
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
         )
-        return HeardAhead(segment, features_P, cues.features_N, evidence if ring is None else ring.add_speech(evidence))
+        if ring is not None:
+            evidence = ring.add_speech(evidence)
+        return HeardAhead(segment, features_P, judged.usual_K, self._baseline.n, evidence)
 
-    def _tokens(self, mel_FT: Float32, text_QD: Tensor) -> Tensor:
-        """(N, D) tokens of the tower. A chunk that was encoded before is not encoded again.
+    def _encode(self, mel_FT: Float32, text_QD: Tensor) -> EncodedSpeech:
+        """Run the tower. A chunk that was encoded before is not encoded again.
 
         Chunks do not attend to each other, but their mel is cut off 80 dB below the loudest moment of the whole
         utterance. So a chunk whose mel changed, because something louder followed, is encoded again.
         """
         if mel_FT.shape[1] < 3:
-            return torch.zeros(0, self._model.config.text.hidden_size)
+            return EncodedSpeech(
+                torch.zeros(0, self._model.config.text.hidden_size), None, torch.zeros(0, dtype=torch.int32)
+            )
         chunks, lengths = split_chunks(torch.from_numpy(mel_FT))
         keys = [chunk.numpy().tobytes() for chunk in chunks]
         missing = [index for index, key in enumerate(keys) if key not in self._chunks]
-        tokens: dict[bytes, Tensor] = {key: self._chunks[key] for key in keys if key in self._chunks}
+        encoded: dict[bytes, EncodedSpeech] = {key: self._chunks[key] for key in keys if key in self._chunks}
         if missing:
             self.n_encoded += len(missing)
             first, end = missing[0], missing[-1] + 1
             inputs = audio_inputs(torch.from_numpy(mel_FT[:, first * CHUNK_FRAMES : end * CHUNK_FRAMES]), text_QD)
-            outputs = self._towers.audio(inputs)
+            tokens_CTD, *moments = self._towers.audio(inputs)
             for index in range(first, end):
-                tokens[keys[index]] = heard(outputs[index - first][None], lengths[index][None])
+                n_frames, row = lengths[index][None], slice(index - first, index - first + 1)
+                moments_CLD = moments[0][row] if moments else None
+                encoded[keys[index]] = EncodedSpeech(heard(tokens_CTD[row], n_frames), moments_CLD, n_frames)
         for key, n_frames in zip(keys, lengths.tolist(), strict=True):
             if n_frames == CHUNK_FRAMES:
-                self._chunks[key] = tokens[key]
+                self._chunks[key] = encoded[key]
                 self._chunks.move_to_end(key)
         while len(self._chunks) > KEPT_CHUNKS:
             self._chunks.popitem(last=False)
-        return torch.cat([tokens[key] for key in keys])
+        return joined([encoded[key] for key in keys])
 
-    def _verdict(self, mel_FT: Float32, features_P: Float32) -> Tensor:
+    def _judge(self, encoded: EncodedSpeech, features_P: Float32) -> Judged:
+        """What the voice expert says, told against the voice so far: of too short a sound, nothing."""
         expert = self._model.emotion.voice_expert
-        if expert is None:
-            return torch.zeros(0)
-        kept = mel_FT[:, :MEL_FRAMES_FOR_EXPERT]
-        # Always padded to the length on which its convolutions were trained.
-        padded = np.zeros((mel_FT.shape[0], MEL_FRAMES_FOR_EXPERT), np.float32)
-        padded[:, : kept.shape[1]] = kept
-        n_frames = torch.tensor([kept.shape[1]], dtype=torch.int32)
-        verdict: Tensor = expert(torch.from_numpy(padded)[None], n_frames, torch.from_numpy(features_P)[None])[0]
-        return verdict
+        if expert is None or self._usual is None:
+            return Judged(torch.zeros(0), 0.0, np.zeros(0, np.float32))
+        if encoded.moments_CLD is None:
+            unknown_7 = torch.full((len(EXPERT_LABELS),), -math.log(len(EXPERT_LABELS)))
+            return Judged(unknown_7, 0.0, self._usual.mean_P.astype(np.float32))
+        layers_LD = join_moments(encoded.moments_CLD.float().cpu(), encoded.n_frames_C)
+        x_BK = expert.read(torch.cat([layers_LD.flatten(), torch.from_numpy(features_P)])[None])
+        log_p_B7, no_speech_B = expert(x_BK, torch.from_numpy(self._usual.mean_P.astype(np.float32))[None])
+        return Judged(log_p_B7[0], float(no_speech_B[0]), expert.without_emotion(x_BK, log_p_B7)[0].numpy())
 
     def _still_so(self, ahead: HeardAhead) -> bool:
-        """Whether the voice's baseline still gives the same relative features."""
-        return np.array_equal(self._baseline.relative(ahead.features_P), ahead.relative_P)
+        """Whether the voice's baseline is still the one that it was told against."""
+        return self._baseline.n == ahead.n_before
 
     def _drop(self, ahead: HeardAhead | None, ring: EvidenceRing | None) -> None:
         if ahead is not None and ring is not None:

@@ -55,8 +55,8 @@ def face_measures(
 
 
 def voice_measures(cues: VoiceCues) -> Float32:
-    """(10,) prosody relative to the voice's own baseline."""
-    return np.array([cues.relative[name] for name in VOICE_VALUES], np.float32)
+    """(11,) prosody relative to the voice's own baseline, and 1 where its usual is known, else 0."""
+    return np.array([*(cues.relative[name] for name in VOICE_VALUES), float(cues.usual_known)], np.float32)
 
 
 def scene_measures(scene: Scene, n_faces: int) -> Float32:
@@ -140,32 +140,31 @@ def speech_tokens(
     tokens_ND: Tensor,
     *,
     text_QD: Tensor,
-    measures_10: Tensor,
+    measures_11: Tensor,
     verdict_7: Tensor,
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
     """Audio tokens conditioned on the text, then cue tokens: (N', D), and offsets (3, N') from their start."""
     if model.emotion.audio_extractor is not None:
         tokens_ND = model.emotion.audio_extractor(tokens_ND, text_QD)
-    return with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=switches)
+    return with_voice_cues(model, tokens_ND, measures_11=measures_11, verdict_7=verdict_7, switches=switches)
 
 
 def with_voice_cues(
     model: EmoThinker,
     tokens_ND: Tensor,
     *,
-    measures_10: Tensor,
+    measures_11: Tensor,
     verdict_7: Tensor,
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
     """Audio tokens from the extractor, then cue tokens, and their offsets, as in `speech_tokens`."""
     emotion = model.emotion
     parts = [tokens_ND]
-    if emotion.voice_expert is not None:
-        if switches.measures:
-            parts.append(emotion.voice_measures(measures_10)[None])
-        if switches.voice_expert:
-            parts.append(emotion.voice_verdict(verdict_7)[None])
+    if emotion.voice_measures is not None and switches.measures:
+        parts.append(emotion.voice_measures(measures_11)[None])
+    if emotion.voice_expert is not None and switches.voice_expert:
+        parts.append(emotion.voice_verdict(verdict_7)[None])
     x = torch.cat(parts)
     last = max(tokens_ND.shape[0] - 1, 0)
     steps = torch.cat([torch.arange(tokens_ND.shape[0]), torch.full((x.shape[0] - tokens_ND.shape[0],), last)])

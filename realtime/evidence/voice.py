@@ -51,22 +51,24 @@ def voice_features(samples_N: Float32) -> tuple[dict[str, float], Float32]:
 def voice_cues(samples_N: Float32, baseline: VoiceBaseline) -> tuple[VoiceCues, Float32]:
     """Cues of one utterance relative to the voice so far, and the (P,) raw features that would move the baseline.
 
-    What could not be measured (the pitch of a whisper) is 0 relative to the voice, and so is no cue.
+    What could not be measured (the pitch of a whisper) is 0 relative to the voice, and so is no cue. Before the voice's
+    usual is known, everything is 0.
     """
     values, features_P = voice_features(samples_N)
     relative_P = baseline.relative(features_P)
     relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
     unmeasured = frozenset() if values["pitch_hz"] else PITCH_VALUES
-    relative |= dict.fromkeys(unmeasured, 0.0)
+    relative |= dict.fromkeys(unmeasured if baseline.known else relative, 0.0)
     kind = sound_kind(values, features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
-    return VoiceCues(values, relative, relative_P, kind, unmeasured, is_narrow_band(samples_N)), features_P
+    narrow_band = is_narrow_band(samples_N)
+    return VoiceCues(values, relative, relative_P, kind, unmeasured, baseline.known, narrow_band), features_P
 
 
 def measure_voice(samples_N: Float32, baseline: VoiceBaseline) -> VoiceCues:
     """Cues of one utterance relative to the voice's baseline, which it then moves if it is a voiced one."""
     cues, features_P = voice_cues(samples_N, baseline)
     if moves_baseline(cues):
-        baseline.push(features_P)
+        baseline.push(features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
     return cues
 
 

@@ -57,7 +57,7 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 
 class AudioTower(nn.Module):
-    """(C, 128, 200) log-mel chunks → (C, 50, out) tokens. The first `n_tokens(n)` rows of a chunk are real."""
+    """(C, F, 200) log-mel chunks → (C, 50, out) tokens. The first `n_tokens(n)` rows of a chunk are real."""
 
     positions: Tensor
 
@@ -79,6 +79,14 @@ class AudioTower(nn.Module):
 
     def forward(self, mel_CFT: Tensor, n_frames_C: Tensor) -> Tensor:
         """`n_frames_C` int32 is the number of real mel frames of each chunk (1 … 200)."""
+        return self.with_moments(mel_CFT, n_frames_C)[0]
+
+    def with_moments(self, mel_CFT: Tensor, n_frames_C: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens, and (C, layers, 2·D) what the voice expert reads: moments over time of each layer's output.
+
+        They are the mean and the mean square over a chunk's real positions, so those of several chunks can be joined
+        (`experts.join_moments`).
+        """
         n_slots = mel_CFT.shape[2]
         real = torch.arange(n_slots, device=mel_CFT.device)[None] < n_frames_C[:, None]
         mel = mel_CFT * real.to(mel_CFT.dtype)[:, None]
@@ -89,10 +97,13 @@ class AudioTower(nn.Module):
         padded = torch.arange(x.shape[1], device=mel_CFT.device)[None] >= n_after[:, None]
         # One row per query, as in `vision.py`.
         mask = (padded.to(x.dtype) * MASKED)[:, None, None].expand(-1, -1, x.shape[1], -1)
+        share = (~padded).to(x.dtype) / n_after[:, None].to(x.dtype)  # (C, 100)
+        moments = []
         for layer in self.layers:
             x = layer(x, mask)
+            moments.append(torch.cat([torch.einsum("ct,ctd->cd", share, part) for part in (x, x * x)], dim=1))
         x = (x[:, 0::2] + x[:, 1::2]) / 2  # (C, 50, D)
-        return self.proj(self.ln_post(x))  # type: ignore[no-any-return]
+        return self.proj(self.ln_post(x)), torch.stack(moments, dim=1)
 
 
 def n_tokens(n_frames: int) -> int:
@@ -101,7 +112,7 @@ def n_tokens(n_frames: int) -> int:
 
 
 def split_chunks(mel_FT: Tensor, n_window: int = 100) -> tuple[Tensor, Tensor]:
-    """(128, T) → ((C, 128, 2·n_window) zero-padded, (C,) int32 real frames). T ≥ 3, or no token comes out."""
+    """(F, T) → ((C, F, 2·n_window) zero-padded, (C,) int32 real frames). T ≥ 3, or no token comes out."""
     size = 2 * n_window
     n_chunks = max(1, math.ceil(mel_FT.shape[1] / size))
     padded = F.pad(mel_FT, (0, n_chunks * size - mel_FT.shape[1]))

@@ -112,7 +112,10 @@ class EmotionConfig:
     face_geometry: int = 0
     "Mesh components of the geometry cue token; 0: no cue tokens from faces."
     voice_statistics: int = 0
-    "Prosody statistics of the voice cue token; 0: no cue tokens from voices."
+    "Number of prosody statistics that are measured of a voice; 0: no cue tokens from voices."
+    voice_width: int = 0
+    """Width of the voice expert's own space; 0: no voice expert. It is fitted to one audio tower's layers, and is of no
+    use with another."""
     ring: bool = False
     "Whether evidence chunks attended to the prompt prefix and themselves only in training; else attention is causal."
     first_look: bool = False

@@ -1,9 +1,9 @@
-"""Two small convolutional experts. Their outputs enter the Thinker as cue tokens.
+"""Two small experts. Their outputs enter the Thinker as cue tokens.
 
-`FaceExpert` takes a 48×48 grey crop cut along the face mesh. `VoiceExpert` takes the log-mel of one utterance and its
-prosody statistics. Both have well under a million parameters, and `train/nano/` trains them. Their outputs are
-log-probabilities over `EXPERT_LABELS`. Features of a penultimate layer would tie the Thinker to one training run of the
-expert; log-probabilities do not, and they can be cross-fitted, so that the Thinker learns how far to trust them.
+`FaceExpert` takes a 48×48 grey crop cut along the face mesh. `VoiceExpert` takes what the audio tower's layers and the
+prosody statistics say of one utterance. `train/nano/` trains both. Their outputs are log-probabilities over
+`EXPERT_LABELS`. Features of a penultimate layer would tie the Thinker to one training run of the expert;
+log-probabilities do not, and they can be cross-fitted, so that the Thinker learns how far to trust them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from realtime.records import LABELS
 
 EXPERT_LABELS = LABELS
 FACE_CROP_PX = 48
-MEL_BINS = 128
 
 
 class ConvBlock(nn.Sequential):
@@ -54,53 +53,63 @@ class FaceExpert(nn.Module):
         return torch.log_softmax(self.head(self.dropout(x)), dim=-1)
 
 
-class VoiceExpert(nn.Module):
-    """Log-mel and prosody statistics of one utterance → (B, 7) log-probabilities.
+def join_moments(moments_CLD: Tensor, n_frames_C: Tensor) -> Tensor:
+    """(L, 2·D) mean and spread over time of each layer, from the moments of each chunk (`AudioTower.with_moments`)."""
+    share_C = ((n_frames_C - 1) // 2 + 1).to(moments_CLD.dtype)
+    mean_LD, square_LD = torch.einsum("c,cld->ld", share_C / share_C.sum(), moments_CLD).chunk(2, dim=-1)
+    return torch.cat([mean_LD, (square_LD - mean_LD.square()).clamp(min=0).sqrt()], dim=-1)
 
-    Two networks vote: a perceptron on the statistics, and convolutions on the log-mel. Each has its own head and loss.
-    Trained as one, the convolutions memorise the training voices and outweigh the statistics (`train/LOG.md`).
+
+class VoiceExpert(nn.Module):
+    """What the audio tower's layers and prosody say of one utterance → (B, 7) log-probabilities over EXPERT_LABELS.
+
+    The features of an utterance are the mean and spread over time of each layer (`join_moments`), then the prosody
+    statistics. They are projected to a space in which voices vary alike in all directions (principal components within
+    speakers). There the utterance is read twice, by itself and against the voice's usual. The usual is a running mean
+    from which the expected contribution of the emotion is taken away (`without_emotion`). Otherwise somebody who shows
+    one emotion only would seem to have none (`train/LOG.md`).
     """
 
-    CONVOLUTION_VOTE = 0.35
-    "Weight of the convolutions' logits, relative to 1 for the statistics'. Chosen on validation actors."
+    LIMIT = 6.0
+    "Of a normalised feature, so that a broken microphone is only an outlier."
 
-    def __init__(self, n_features: int, width: int = 64) -> None:
+    def __init__(self, n_features: int, width: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
-            [
-                nn.Conv1d(MEL_BINS, width, 5, stride=2, padding=2),
-                nn.Conv1d(width, width, 5, stride=2, padding=2),
-                nn.Conv1d(width, width, 3, padding=1),
-            ]
-        )
-        self.norms = nn.ModuleList([nn.BatchNorm1d(width) for _ in self.convs])
-        self.convolution_head = nn.Sequential(nn.Dropout(0.5), nn.Linear(2 * width, len(EXPERT_LABELS)))
-        self.statistics_head = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(n_features, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, len(EXPERT_LABELS))
-        )
+        n = len(EXPERT_LABELS)
+        self.mean_S: Tensor
+        self.spread_S: Tensor
+        self.basis_SK: Tensor
+        self.effects_7K: Tensor
+        self.temperature_3: Tensor
+        self.register_buffer("mean_S", torch.zeros(n_features))
+        self.register_buffer("spread_S", torch.ones(n_features))
+        self.register_buffer("basis_SK", torch.zeros(n_features, width))
+        self.register_buffer("effects_7K", torch.zeros(n, width))
+        self.register_buffer("temperature_3", torch.tensor([1.0, 0.0, 1.0]))
+        self.label = nn.Linear(2 * width, n)
+        self.speech = nn.Linear(width, 1)
 
-    def forward(self, mel_BFT: Tensor, n_frames_B: Tensor, features_BP: Tensor) -> Tensor:
-        """(B, 7) log-probabilities.
+    @property
+    def width(self) -> int:
+        return self.basis_SK.shape[1]
 
-        `mel_BFT` (B, 128, T) is the Whisper log-mel, `n_frames_B` its true lengths, `features_BP` the normalised
-        statistics.
+    def read(self, features_BS: Tensor) -> Tensor:
+        """(B, K) features in the expert's own space."""
+        z_BS = ((features_BS - self.mean_S) / self.spread_S).clamp(-self.LIMIT, self.LIMIT)
+        return z_BS @ self.basis_SK
+
+    def forward(self, x_BK: Tensor, usual_BK: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 7) log-probabilities, and (B,) the probability that nobody speaks.
+
+        The further an utterance is from those of the training, the less sure the labels are.
         """
-        convolution, statistics = self.votes(mel_BFT, n_frames_B, features_BP)
-        return torch.log_softmax(statistics + self.CONVOLUTION_VOTE * convolution, dim=-1)
+        logits_B7 = self.label(torch.cat([x_BK, x_BK - usual_BK], dim=-1))
+        base, per_distance, usual_distance = self.temperature_3.unbind()
+        distance_B = x_BK.square().mean(-1).sqrt()
+        temperature_B = base + per_distance * (distance_B - usual_distance).clamp(min=0)
+        log_p_B7 = torch.log_softmax(logits_B7 / temperature_B[:, None], dim=-1)
+        return log_p_B7, torch.sigmoid(-self.speech(x_BK)[:, 0])
 
-    def votes(self, mel_BFT: Tensor, n_frames_B: Tensor, features_BP: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, 7) of the convolutions and of the statistics."""
-        keep = (torch.arange(mel_BFT.shape[2], device=mel_BFT.device)[None] < n_frames_B[:, None]).to(mel_BFT.dtype)
-        n = keep.sum(1).clamp(min=1)[:, None, None]
-        # Gain shifts a log-mel by a constant. Subtracting the mean over time removes it, and the microphone's colour.
-        mean = (mel_BFT * keep[:, None]).sum(2, keepdim=True) / n
-        x = F.avg_pool1d((mel_BFT - mean) * keep[:, None], 2)
-        keep = keep[:, 0 : 2 * x.shape[2] : 2]
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = F.relu(norm(conv(x)))
-            if keep.shape[1] != x.shape[2]:
-                keep = keep[:, ::2]  # this convolution has stride 2
-            x = x * keep[:, None]
-        n = keep.sum(1).clamp(min=1)[:, None]
-        joined = torch.cat([x.sum(2) / n, x.amax(2)], dim=1)
-        return self.convolution_head(joined), self.statistics_head(features_BP)
+    def without_emotion(self, x_BK: Tensor, log_p_B7: Tensor) -> Tensor:
+        """(B, K) what the utterance says of the voice's usual: itself without what its likely emotions add."""
+        return x_BK - log_p_B7.exp() @ self.effects_7K

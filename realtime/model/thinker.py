@@ -19,8 +19,9 @@ from realtime.model.vision import VisionTower
 FACE_REGIONS = {"upper": slice(0, 4), "middle": slice(4, 8), "lower": slice(8, 14), "pose": slice(14, 20)}
 """Cue token → its slice of a face's 20 measures. These are brows and lids, cheeks to upper lip, and mouth (with closed
 eyes), in the order of `cues.CUES`; then head pose (3), and the face's centre and height in the camera's frame (3)."""
-N_VOICE_MEASURES = 10
-"Number of prosody measures, relative to the voice's own baseline, in the order of `VOICE_VALUES`."
+N_VOICE_MEASURES = 11
+"""Prosody measures relative to the voice's own baseline, in the order of `VOICE_VALUES`, and whether its usual is
+known."""
 N_SCENE_MEASURES = 3
 "Number of scene measures: brightness, saturation, number of faces / 5."
 SHARE, POSE, SPREADS, LOG_PROBABILITY = (0.0, 1.0), (-1.0, 1.0), (-3.0, 3.0), (-5.0, 0.0)
@@ -51,6 +52,7 @@ class Emotion(nn.Module):
         self.audio_extractor = AudioExtractor(dim, emotion.selector_dim) if emotion.selector_dim else None
         self.face_expert: FaceExpert | None = None
         self.voice_expert: VoiceExpert | None = None
+        self.voice_measures: CueProjector | None = None
         if emotion.face_geometry:
             self.face_expert = FaceExpert()
             self.register_buffer("geometry_mean", torch.zeros(936))
@@ -65,8 +67,10 @@ class Emotion(nn.Module):
             self.face_verdict = CueProjector(len(EXPERT_LABELS), dim, bounds=LOG_PROBABILITY)
             self.scene_measures = CueProjector(N_SCENE_MEASURES, dim, bounds=SHARE)
         if emotion.voice_statistics:
-            self.voice_expert = VoiceExpert(emotion.voice_statistics)
             self.voice_measures = CueProjector(N_VOICE_MEASURES, dim, bounds=SPREADS)
+        if emotion.voice_width:
+            n_layers = 2 * config.audio.encoder_layers * config.audio.d_model
+            self.voice_expert = VoiceExpert(n_layers + emotion.voice_statistics, emotion.voice_width)
             self.voice_verdict = CueProjector(len(EXPERT_LABELS), dim, bounds=LOG_PROBABILITY)
         self.geometry_mean: Tensor
         self.geometry_basis: Tensor

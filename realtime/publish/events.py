@@ -262,7 +262,8 @@ class CuesEvent(Placed):
     voice: Mapping[str, float | None] | None = None
     "Prosody in physical units: pitch_hz, loudness_db, rate_hz, …; null where it could not be measured."
     relative: Mapping[str, float | None] | None = None
-    "The same as z-scores against this voice's running baseline in the session; null as a whole for what is no voice."
+    """The same as z-scores against this voice's running baseline in the session. Null as a whole for what is no voice,
+    and until the voice was heard for three stretches and six seconds, since no usual of it is known before."""
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,8 @@ def voice_event(evidence: SpeechEvidence) -> CuesEvent:
     """Return the prosody of a finished stretch of speech."""
     cues = evidence.cues
     values = {name: None if name in cues.unmeasured else value for name, value in cues.values.items()}
-    if cues.kind != "voice":
-        # Noise has no baseline of its own: what it is relative to somebody's voice says nothing.
+    if cues.kind != "voice" or not cues.usual_known:
+        # Noise has no baseline of its own, and a voice has none before it was heard for a while.
         return CuesEvent(voice=values)
     relative = {name: None if name in cues.unmeasured else z for name, z in cues.relative.items()}
     return CuesEvent(voice=values, relative=relative)

@@ -202,7 +202,8 @@ def source_sha256(folder: Path, adapter: Path | None = None) -> str:
     The way in which tensors are spread over files does not change it.
     """
     config = checkpoint.read_config(folder, adapter)
-    parts = [repr((config.vision, config.audio, config.emotion.selector_dim))]
+    hears = config.emotion.voice_width > 0
+    parts = [repr((config.vision, config.audio, config.emotion.selector_dim, hears))]
     for name, tensor in tower_tensors(folder, adapter, VISION + AUDIO):
         content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
         digest = hashlib.sha256(content.data).hexdigest()

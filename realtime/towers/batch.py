@@ -89,7 +89,7 @@ def vision_inputs(frames: Sequence[FrameInput], text_QD: Tensor, *, n_windows: i
 
 
 def audio_inputs(mel_FT: Tensor, text_QD: Tensor) -> dict[str, Tensor]:
-    """(128, T) log-mel of one utterance, T ≥ 3 → the audio graph's inputs by name."""
+    """(F, T) log-mel of one utterance, T ≥ 3 → the audio graph's inputs by name."""
     chunks, lengths = split_chunks(mel_FT)
     return {"mel": chunks.contiguous(), "n_frames": lengths, **text_inputs(text_QD, chunks.shape[0])}
 

@@ -34,8 +34,8 @@ class Towers(Protocol):
         """The outputs `graph.VISION_OUTPUTS`, in order."""
         ...
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """(C, 50, D) tokens of C chunks."""
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        """The outputs `graph.AUDIO_OUTPUTS`, in order."""
         ...
 
 

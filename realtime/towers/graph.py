@@ -18,7 +18,8 @@ PATCHES_PER_TOKEN = 4
 VISION_INPUTS = ("patches", "positions", "valid", "place", "focal", "noise", "drop", "text", "text_valid")
 VISION_OUTPUTS = ("tokens", "order", "n_focal", "n_kept")
 AUDIO_INPUTS = ("mel", "n_frames", "text", "text_valid")
-AUDIO_OUTPUTS = ("tokens",)
+AUDIO_OUTPUTS = ("tokens", "moments")
+"`moments` only where the checkpoint has a voice expert, which reads them."
 TEXT_INPUTS = ("text", "text_valid")
 "Absent where the checkpoint has no selectors."
 
@@ -97,10 +98,11 @@ def reading_order(kind_BM: Tensor, place_BM: Tensor) -> Tensor:
 class AudioGraph(nn.Module):
     """2-s chunks of log-mel → 50 tokens each, conditioned on the text query."""
 
-    def __init__(self, tower: AudioTower, extractor: AudioExtractor | None) -> None:
+    def __init__(self, tower: AudioTower, extractor: AudioExtractor | None, *, moments: bool = False) -> None:
         super().__init__()
         self.tower = tower
         self.extractor = extractor
+        self.moments = moments
 
     def forward(
         self,
@@ -108,13 +110,14 @@ class AudioGraph(nn.Module):
         n_frames_C: Tensor,
         text_CQD: Tensor | None = None,
         text_valid_CQ: Tensor | None = None,
-    ) -> Tensor:
-        """(C, 50, D) tokens. `n_frames_C` int32 is the number of real mel frames of each chunk.
+    ) -> tuple[Tensor, ...]:
+        """(C, 50, D) tokens, and with `moments` (C, layers, 2·D) what the voice expert reads (`AudioTower`).
 
-        `model.audio.n_tokens` gives how many tokens of a chunk are real.
+        `n_frames_C` int32 is the number of real mel frames of each chunk. `model.audio.n_tokens` gives how many tokens
+        of a chunk are real.
         """
-        tokens_CTD: Tensor = self.tower(mel_CFT, n_frames_C)
+        tokens_CTD, moments_CLD = self.tower.with_moments(mel_CFT, n_frames_C)
         if self.extractor is not None:
             assert text_CQD is not None
             tokens_CTD = self.extractor(tokens_CTD, text_CQD, text_valid_CQ)
-        return tokens_CTD
+        return (tokens_CTD, moments_CLD) if self.moments else (tokens_CTD,)

@@ -31,8 +31,8 @@ class OnnxTowers:
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         return self._vision(inputs)
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self._audio(inputs)[0]
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._audio(inputs)
 
 
 class OnnxGraph:

@@ -13,13 +13,15 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from realtime.model.experts import FACE_CROP_PX, MEL_BINS
+from realtime.model.experts import FACE_CROP_PX
 from realtime.records import SAMPLE_RATE_HZ, Box, Float32, UInt8
 
 Float64 = npt.NDArray[np.float64]
 
 HOP_SAMPLES = 160
 FFT_SAMPLES = 400
+MEL_BINS = 128
+"Of Qwen2.5-Omni's audio tower and Whisper large-v3; Whisper's smaller models, and nano's tower, have 80."
 MEL_FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
 PATCH_PX = 14
 MERGE = 2
@@ -33,9 +35,9 @@ ANCHORS = (33, 263, 1, 152)
 ANCHOR_PX = np.array([[11.2, 18.0], [35.8, 18.0], [23.5, 29.2], [23.5, 46.8]], np.float32)
 
 
-@lru_cache(maxsize=1)
-def mel_filters() -> Float32:
-    """(201, 128) Slaney-scaled mel filters from 0 to 8 kHz (Whisper; `transformers.audio_utils.mel_filter_bank`)."""
+@lru_cache(maxsize=2)
+def mel_filters(n_bins: int = MEL_BINS) -> Float32:
+    """(201, n_bins) Slaney-scaled mel filters from 0 to 8 kHz (Whisper; `transformers.audio_utils.mel_filter_bank`)."""
 
     def to_mel(hz: Float64) -> Float64:
         log_part = 15.0 + np.log(np.maximum(hz, 1e-9) / 1000.0) * (27.0 / np.log(6.4))
@@ -46,7 +48,7 @@ def mel_filters() -> Float32:
 
     bins_hz = np.linspace(0, SAMPLE_RATE_HZ // 2, FFT_SAMPLES // 2 + 1)
     low, high = to_mel(np.array([0.0, SAMPLE_RATE_HZ / 2]))
-    edges_hz = to_hz(np.linspace(low, high, MEL_BINS + 2))
+    edges_hz = to_hz(np.linspace(low, high, n_bins + 2))
     widths = np.diff(edges_hz)
     slopes = edges_hz[None, :] - bins_hz[:, None]
     rising, falling = -slopes[:, :-2] / widths[:-1], slopes[:, 2:] / widths[1:]
@@ -55,15 +57,15 @@ def mel_filters() -> Float32:
     return result
 
 
-def log_mel(samples_N: Float32) -> Float32:
-    """(N,) 16-kHz samples → (128, N // 160) Whisper log-mel. It needs at least one hop of sound."""
+def log_mel(samples_N: Float32, n_bins: int = MEL_BINS) -> Float32:
+    """(N,) 16-kHz samples → (n_bins, N // 160) Whisper log-mel. It needs at least one hop of sound."""
     samples = torch.from_numpy(np.ascontiguousarray(samples_N, np.float32))
     if samples.shape[0] < FFT_SAMPLES:
         samples = F.pad(samples, (0, FFT_SAMPLES - samples.shape[0]))
     window = torch.hann_window(FFT_SAMPLES)
     spectrum = torch.stft(samples, FFT_SAMPLES, HOP_SAMPLES, window=window, return_complex=True, pad_mode="reflect")
     power = spectrum[:, :-1].abs() ** 2  # the last frame is past the end
-    mel = torch.from_numpy(mel_filters()).T @ power
+    mel = torch.from_numpy(mel_filters(n_bins)).T @ power
     log = torch.clamp(mel, min=1e-10).log10()
     log = torch.maximum(log, log.max() - 8.0)
     result: Float32 = ((log + 4.0) / 4.0).numpy()

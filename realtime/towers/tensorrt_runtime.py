@@ -97,8 +97,8 @@ class TensorRtTowers:
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         return self._plans["vision"](inputs)
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self._plans["audio"](inputs)[0]
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._plans["audio"](inputs)
 
 
 class PlanRunner:

@@ -26,21 +26,23 @@ class TorchTowers:
         self._device, self._dtype = model.device, model.dtype
         thinker, emotion = model.thinker, model.emotion
         self._vision = VisionGraph(thinker.visual, emotion.visual_selector).eval()
-        self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor).eval()
+        self._audio = AudioGraph(
+            thinker.audio_tower, emotion.audio_extractor, moments=emotion.voice_expert is not None
+        ).eval()
         self._captures = self._device.type == "cuda"
         self._captured: dict[tuple[object, ...], Captured] = {}
 
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         return self._run("vision", self._vision, inputs)
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self._run("audio", self._audio, inputs)[0]
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._run("audio", self._audio, inputs)
 
     @torch.inference_mode()
     def _run(self, name: str, graph: nn.Module, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         given = [self._cast(key, value) for key, value in inputs.items()]
         if not self._captures:
-            return outputs_of(graph(*given))
+            return self._now(graph, given)
         size = (name, *(tuple(value.shape) for value in given))
         if size not in self._captured:
             if len(self._captured) >= MAX_CAPTURED:
@@ -55,7 +57,12 @@ class TorchTowers:
         # Outside the `except`, where the exception no longer holds the tensors of the failed capture.
         self._captured.clear()
         torch.cuda.empty_cache()
-        return outputs_of(graph(*given))
+        return self._now(graph, given)
+
+    @staticmethod
+    def _now(graph: nn.Module, given: list[Tensor]) -> Sequence[Tensor]:
+        outputs: Sequence[Tensor] = graph(*given)
+        return outputs
 
     def _cast(self, name: str, value: Tensor) -> Tensor:
         return value.to(self._dtype) if name in HALVED else value
@@ -64,7 +71,7 @@ class TorchTowers:
 class Captured:
     """One CUDA graph with its input and output buffers, allocated once."""
 
-    def __init__(self, graph: Callable[..., Tensor | Sequence[Tensor]], example: list[Tensor]) -> None:
+    def __init__(self, graph: Callable[..., Sequence[Tensor]], example: list[Tensor]) -> None:
         self._inputs = [value.clone() for value in example]
         # Kernels are chosen and workspaces allocated before the capture, on a side stream (torch.cuda.graph's docs).
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -75,7 +82,7 @@ class Captured:
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._outputs = outputs_of(graph(*self._inputs))
+            self._outputs = graph(*self._inputs)
 
     def replay(self, inputs: list[Tensor]) -> Sequence[Tensor]:
         for buffer, value in zip(self._inputs, inputs, strict=True):
@@ -83,7 +90,3 @@ class Captured:
         self._graph.replay()
         # Copies: the next replay writes over the buffers.
         return [output.clone() for output in self._outputs]
-
-
-def outputs_of(result: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
-    return (result,) if isinstance(result, Tensor) else result

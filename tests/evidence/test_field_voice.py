@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import butter, lfilter, resample_poly
 
-from realtime.evidence.baseline import VoiceBaseline
-from realtime.evidence.voice import PITCH_VALUES, measure_voice
+from realtime.evidence.baseline import USUAL_S, USUAL_UTTERANCES, VoiceBaseline, population
+from realtime.evidence.voice import PITCH_VALUES, VOICE_FEATURES, measure_voice
 from realtime.publish.report import voice_event
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence
 from tests.evidence.sounds import spoken
@@ -79,7 +79,7 @@ Sound = Callable[[np.random.Generator], Float32]
 def test_noise_breath_typing_and_hum_are_no_voice(sound: Sound, seed: int, gain: float) -> None:
     """Field report 2: "The voice is angry", with 0.86 to 0.93."""
     baseline = VoiceBaseline()
-    before_P = baseline.relative(np.zeros(len(baseline._mean_P), np.float32))
+    before_P = baseline.relative(np.zeros(len(VOICE_FEATURES), np.float32))
     cues = measure_voice(np.asarray(gain * sound(np.random.default_rng(seed)), np.float32), baseline)
     assert cues.kind != "voice"
     np.testing.assert_array_equal(baseline.relative(np.zeros(len(before_P), np.float32)), before_P)
@@ -92,8 +92,16 @@ def test_a_whisper_is_a_voice(seed: int) -> None:
     assert cues.kind == "voice"
 
 
-def event_of(samples_N: Float32) -> dict[str, object]:
-    cues = measure_voice(samples_N, VoiceBaseline())
+def known_voice() -> VoiceBaseline:
+    """Of a voice that sounds like the mean of all, and was heard for long enough."""
+    baseline, mean_P = VoiceBaseline(), np.array(population()["voice"]["mean"], np.float32)
+    for _ in range(USUAL_UTTERANCES):
+        baseline.push(mean_P, seconds=USUAL_S / USUAL_UTTERANCES)
+    return baseline
+
+
+def event_of(samples_N: Float32, baseline: VoiceBaseline) -> dict[str, object]:
+    cues = measure_voice(samples_N, baseline)
     evidence = SpeechEvidence(0.0, 3.0, cues, np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64))
     event = voice_event(evidence)
     return {"voice": event.voice, "relative": event.relative}
@@ -102,15 +110,15 @@ def event_of(samples_N: Float32) -> dict[str, object]:
 def test_the_pitch_of_a_whisper_is_null_and_no_cue() -> None:
     """Field report 3: `pitch_hz: 0.0`, relative −3.0, "Pitch much higher"."""
     whispered_N = whisper(np.random.default_rng(0))
-    told = event_of(whispered_N)
+    told = event_of(whispered_N, known_voice())
     assert {name for name, value in told["voice"].items() if value is None} == PITCH_VALUES
     assert {name for name, value in told["relative"].items() if value is None} == PITCH_VALUES
-    cues = measure_voice(whispered_N, VoiceBaseline())
+    cues = measure_voice(whispered_N, known_voice())
     assert {cues.relative[name] for name in PITCH_VALUES} == {0.0}
 
 
 def test_noise_is_relative_to_nobody() -> None:
-    told = event_of(white(np.random.default_rng(0)))
+    told = event_of(white(np.random.default_rng(0)), known_voice())
     assert told["relative"] is None
     assert told["voice"]["pitch_hz"] is None
     assert told["voice"]["loudness_db"] < 0
@@ -121,7 +129,8 @@ def test_a_sentence_with_a_melody_has_every_value() -> None:
     phase_N = 2 * np.pi * np.cumsum(pitch_N) / SAMPLE_RATE_HZ
     syllables_N = np.maximum(0, np.sin(2 * np.pi * 2 * T_N)) ** 0.5
     said_N = 0.1 * syllables_N * sum(np.sin(k * phase_N) / k for k in range(1, 20))
-    told = event_of(np.asarray(said_N, np.float32))
+    first, told = (event_of(np.asarray(said_N, np.float32), baseline) for baseline in (VoiceBaseline(), known_voice()))
+    assert first["relative"] is None, "nothing is told against a usual that is not known yet"
     assert None not in told["voice"].values()
     assert None not in told["relative"].values()
 

@@ -11,6 +11,7 @@ from realtime.evidence.listen import Listener
 from realtime.evidence.perceive import Perception
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
 from tests.ingest.media_files import room, voice
+from tests.recorded import clip, sound_of
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,8 @@ def test_a_chunk_under_which_the_floor_rose_is_encoded_again(nano: LoadedModel) 
 def test_another_baseline_is_another_verdict(nano: LoadedModel) -> None:
     """The stretch before was heard late: what was heard ahead of it is told against an older baseline."""
     perception, other = nano.perceiver(seed=0), nano.perceiver(seed=0)
-    before, segment = part(SOUND_N, 4.4), part(SOUND_N, 2.6, start_s=9.0)
+    said = sound_of(clip("ANG"))
+    before, segment = SpeechSegment(3.0, 3.0 + len(said) / SAMPLE_RATE_HZ, said), part(SOUND_N, 2.6, start_s=9.0)
     perception.hear_ahead(SpeechSoFar(segment, paused=True))
     ahead = listener_of(perception)._ahead
     listener_of(perception)._ahead = None

@@ -7,7 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from realtime.evidence.baseline import VOICE_PSEUDO_COUNT, VoiceBaseline, fit_voice_population, population
+from realtime.evidence.baseline import (
+    USUAL_S,
+    USUAL_UTTERANCES,
+    VOICE_PSEUDO_COUNT,
+    VoiceBaseline,
+    fit_voice_population,
+    population,
+)
 from realtime.evidence.voice import VOICE_FEATURES, VOICE_VALUES, measure_voice, voice_features
 from realtime.records import SAMPLE_RATE_HZ, Float32
 from tests.evidence.sounds import spoken
@@ -63,7 +70,7 @@ def test_a_gap_between_words_is_a_pause() -> None:
 def test_any_sound_gives_numbers(sound: Float32) -> None:
     baseline = VoiceBaseline()
     cues = measure_voice(sound, baseline)
-    assert np.isfinite(cues.features_N).all()
+    assert np.isfinite(cues.features_P).all()
     assert np.isfinite(list(cues.values.values())).all()
     assert np.isfinite(list(cues.relative.values())).all()
     assert cues.values["pitch_hz"] == 0 or cues.values["voiced_ratio"] > 0
@@ -109,19 +116,38 @@ class TestVoiceBaseline:
         for n_heard in range(5):
             expected = VOICE_PSEUDO_COUNT / (VOICE_PSEUDO_COUNT + n_heard)
             np.testing.assert_allclose(baseline.relative(segment), expected, atol=0.02)
-            baseline.push(segment)
+            baseline.push(segment, seconds=2.0)
 
     def test_relative_is_told_before_the_segment_counts(self) -> None:
         first, second = VoiceBaseline(), VoiceBaseline()
         sound = spoken(150)
         expected = first.relative(voice_features(sound)[1])
-        np.testing.assert_array_equal(measure_voice(sound, second).features_N, expected)
+        np.testing.assert_array_equal(measure_voice(sound, second).features_P, expected)
+
+    def test_nothing_is_told_against_a_usual_that_is_not_known_yet(self) -> None:
+        baseline, sound = VoiceBaseline(), np.tile(sound_of(clip("ANG")), 2)
+        told = [measure_voice(sound, baseline) for _ in range(USUAL_UTTERANCES + 1)]
+        assert [cues.usual_known for cues in told] == [False] * USUAL_UTTERANCES + [True]
+        assert not any(z for cues in told[:-1] for z in cues.relative.values())
+        assert any(told[-1].relative.values())
+
+    def test_three_short_calls_make_no_usual(self) -> None:
+        baseline, short = VoiceBaseline(), spoken(150, seconds=0.8)
+        n_needed = int(np.ceil(USUAL_S / 0.8))
+        known = [measure_voice(short, baseline).usual_known for _ in range(n_needed + 1)]
+        assert known == [False] * n_needed + [True]
+
+    def test_no_corpus_counts_more_for_having_more_sentences(self) -> None:
+        features = np.repeat(np.array([[0.0], [10.0]], np.float32), [10, 90], axis=0)
+        features += np.tile([[-1.0], [1.0]], (50, 1)).astype(np.float32)
+        many = np.repeat(["small", "large"], [10, 90])
+        assert fit_voice_population(features, many, many)["mean"] == pytest.approx([5.0])
 
     def test_spread_is_within_speakers(self) -> None:
         rng = np.random.default_rng(0)
         speakers = np.repeat(np.arange(20), 50)
         features = (100.0 * speakers[:, None] + rng.normal(0, 2.0, (1000, 3))).astype(np.float32)
-        fitted = fit_voice_population(features, speakers)
+        fitted = fit_voice_population(features, speakers, speakers < 10)
         np.testing.assert_allclose(fitted["spread"], 2.0, rtol=0.1)
         np.testing.assert_allclose(fitted["mean"], 950, rtol=0.01)
 

@@ -26,7 +26,7 @@ def test_cuda_graphs_equal_torch_on_the_cpu(folder: Path, monkeypatch: pytest.Mo
     towers = TorchTowers(checkpoint.load(folder).to("cuda"))
     text_QD = torch.randn(7, 64, generator=torch.Generator().manual_seed(2))
     for _ in range(2):
-        figures = parity.compare(towers, reference, text_QD, has_text=True)
+        figures = parity.compare(towers, reference, text_QD, has_text=True, n_bins=128)
         assert figures["selections_different"] == 0
         assert max(figures[tower]["relative"] for tower in ("vision", "audio")) <= parity.LIMITS["fp32"]
 

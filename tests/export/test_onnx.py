@@ -110,7 +110,7 @@ def test_parity_fails_where_weights_or_selections_differ(root: Path, folder: Pat
             return tokens, order, n_focal, n_kept - 1
 
     reference = GraphTowers(folder, torch.float32, None)
-    other = parity.compare(Drops(folder, torch.float32, None), reference, torch.randn(7, 64), has_text=True)
+    other = parity.compare(Drops(folder, torch.float32, None), reference, torch.randn(7, 64), has_text=True, n_bins=128)
     assert other["selections_different"] == other["vision"]["cases"]
 
 
@@ -119,7 +119,7 @@ def test_bf16_is_compared_through_torch(folder: Path, root: Path) -> None:
     towers, through = towers_of(replace(artifact.read(root / "onnx-fp32-opset23"), precision="bf16"), str(folder), None)
     assert through == "torch, bf16"
     reference = GraphTowers(folder, torch.float32, None)
-    figures = parity.compare(towers, reference, torch.randn(7, 64), has_text=True)
+    figures = parity.compare(towers, reference, torch.randn(7, 64), has_text=True, n_bins=128)
     assert 1e-4 < figures["vision"]["relative"] <= parity.LIMITS["bf16"]
 
 

@@ -11,7 +11,7 @@ import torch
 from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
-from realtime.model.thinker import EmoThinker
+from realtime.model.thinker import N_VOICE_MEASURES, EmoThinker
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.nano.drawn_windows import DrawnWindow
 from train.nano.synthetic_frames import SIDE
@@ -45,7 +45,7 @@ def random_inputs(model: EmoThinker) -> ThinkerInputs:
         sound={
             row: torch.from_numpy(rng.normal(0, 1, (20 + 7 * row, dim)).astype(np.float32)) for row in range(N_VOICES)
         },
-        live=rng.normal(0, 1, (2, N_VOICES, 40)).astype(np.float32),
+        live=rng.normal(0, 1, (2, N_VOICES, N_VOICE_MEASURES)).astype(np.float32),
         voice_verdicts=log_shares(rng, 2, N_VOICES),
         face_verdicts=log_shares(rng, N_FACES),
         geometry=rng.normal(0, 0.02, (N_FACES, 936)).astype(np.float16),

@@ -75,8 +75,10 @@ class VoiceHeard:
     "Prosody in spreads from the voice's own baseline."
     shares: Float64
     "(7,) vote shares of observers who hear the voice alone."
-    strong: bool
-    "Whether it is played strongly."
+    strong: bool | None
+    "Whether it is played strongly; None where nobody says."
+    usual_known: bool = True
+    "Whether the session has heard the voice for long enough to say what is usual for it."
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,9 @@ class Writer:
     def voice(self, seen: Observation) -> str:
         if seen.voice is None:
             return self.pick("No speech.", "No speech is heard.")
+        if not seen.voice.usual_known:
+            told = self.pick("no usual is known for this voice", "no usual for this voice")
+            return f"{told[0].upper()}{told[1:]}. {self.reading('voice', seen.voice.shares)}"
         parts = []
         for key, ((less, more), noun) in VOICE_WORDS.items():
             z = seen.voice.relative[key]
@@ -287,8 +292,12 @@ def intensity(seen: Observation) -> str:
     if seen.people:
         levels.append(max(seen.people[0].intensities.values(), default=0.0))
     if seen.voice is not None:
-        moved = np.mean([min(abs(seen.voice.relative[key]), 2.0) for key in VOICE_WORDS]) / 1.6
-        levels.append(float(0.5 * moved + 0.5 * seen.voice.strong))
+        known = []
+        if seen.voice.usual_known:
+            known.append(float(np.mean([min(abs(seen.voice.relative[key]), 2.0) for key in VOICE_WORDS]) / 1.6))
+        if seen.voice.strong is not None:
+            known.append(float(seen.voice.strong))
+        levels += [float(np.mean(known))] if known else []
     level = float(np.mean(levels)) if levels else 0.0
     return "strong" if level > 0.66 else "moderate" if level > 0.36 else "slight"
 

@@ -4,7 +4,7 @@
     ravdess          prosody and cepstral statistics with a support vector machine, raw and against the speaker's mean
     agree, conflict  the model's own experts without its Thinker (`experts.py`)
 
-Measurements (`train.nano.prepare`) are made once and kept in OUT/measured; crops.npz and voices.npz of a training run
+Measurements (`train.nano.prepare`) are made once and kept in OUT/measured; crops.npz of a training run
 work too.
 """
 
@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 
 from realtime.errors import BadSettings
+from realtime.evidence.voice import voice_features
 from realtime.model.experts import EXPERT_LABELS
 from train import metrics
 from train.arrays import Bools, Float64, Int64
 from train.evaluation import experts
 from train.evaluation.samples import wanted_actors, wanted_faces
 from train.nano import ferplus, prepare, ravdess
+from train.readers.sound import longest_speech
 
 PAIRS = ("agree", "conflict")
 COMPONENTS = 100
@@ -80,11 +82,13 @@ def of_faces(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:
 
 
 def of_voices(data: Path, split: str, work: Path) -> dict[str, dict[str, Any]]:
-    if not (work / "voices.npz").exists():
-        prepare.prepare_voices(data, work)
     clips = ravdess.load(data)
-    with np.load(work / "voices.npz") as file:
-        features = np.nan_to_num(file["features"][: len(clips)].astype(np.float64))
+    if not (work / "prosody.npz").exists():
+        samples = (ravdess.read_samples(data, clip.file) for clip in clips)
+        measured = np.stack([voice_features(longest_speech(sound).samples_N)[1] for sound in samples])
+        np.savez(work / "prosody.npz", features=measured)
+    with np.load(work / "prosody.npz") as file:
+        features = np.nan_to_num(file["features"].astype(np.float64))
     actors = np.array([clip.actor for clip in clips])
     labels = np.array([clip.label for clip in clips])
     own = np.zeros_like(features)

@@ -13,9 +13,9 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SpeechSegment, VideoFrame
 from train.arrays import Int64
 from train.nano import crowd, ferplus, ravdess
-from train.nano.prepare import longest_speech
 from train.readers import sound, voices
 from train.readers.clip import Clip, DataSet
+from train.readers.sound import longest_speech
 
 PAIR_GAP_S = 30.0
 "Time between two pairs of a session, longer than a face track lives: every face is new, while the voice stays."

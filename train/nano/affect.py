@@ -1,8 +1,9 @@
 """Fit how aroused a voice sounds, from its prosody, and tell how far that holds for people who were not fitted.
 
-    python -m train.nano.affect --data DATA                  only tells
-    python -m train.nano.affect --data DATA --out realtime/evidence/arousal.json
+    python -m train.nano.affect --data DATA --work WORK                  only tells
+    python -m train.nano.affect --data DATA --work WORK --out realtime/evidence/arousal.json
 
+The prosody is what `train.nano.voice_sounds` measured of each sentence as the live segmenter cuts it.
 No set here has ratings of arousal. The target is made of what RAVDESS carries: the place of the acted emotion on the
 circumplex (`realtime/reason/affect.py`; calm is *relaxed*), and the intensity that the actor was asked for. It is a
 ridge regression on RAVDESS's training actors. Each sentence is taken twice: against the population, as a session's
@@ -27,11 +28,12 @@ import numpy as np
 from scipy.stats import rankdata, spearmanr
 
 from realtime.evidence.baseline import Z_LIMIT, population
-from realtime.evidence.voice import VOICE_FEATURES, voice_features
+from realtime.evidence.voice import VOICE_FEATURES
 from realtime.reason.affect import CIRCUMPLEX
 from train.arrays import Bools, Floats
 from train.command import run_command
-from train.readers import sound, voices
+from train.readers import voices
+from train.readers.clip import DataMissing
 
 CALM = -0.46
 "Arousal of *relaxed* in Russell & Mehrabian (1977)."
@@ -85,14 +87,24 @@ class Sentences:
         return chosen
 
 
-def measure(data: Path) -> Sentences:
-    """Read and measure every sentence of the data folder. Raises DataMissing, or NotMedia for a damaged file."""
+def load(data: Path, work: Path) -> Sentences:
+    """Read the prosody of every sentence of the data folder. Raises DataMissing where the data or the stage lacks."""
     with (data / voices.RAVDESS / "labels.csv").open(newline="", encoding="utf-8") as lines:
         acted: Mapping[str, dict[str, str]] = {row["file"]: row for row in csv.DictReader(lines)}
     every = voices.load(data)
+    measured = work / "voices" / "clean.npz"
+    if not measured.exists():
+        raise DataMissing(f"{measured} is missing.", hint="Run `python -m train.nano.voice_sounds` first.")
+    with np.load(measured) as file:
+        features_NP = file["features"].astype(np.float64)
+    if len(features_NP) != len(every):
+        raise DataMissing(
+            f"{measured} holds {len(features_NP)} sentences and the data {len(every)}.",
+            hint="Remove the folder and run `python -m train.nano.voice_sounds` again.",
+        )
     own = [acted.get(voice.path.name, {}) if voice.corpus == voices.RAVDESS else {} for voice in every]
     return Sentences(
-        features_NP=np.stack([voice_features(sound.read(voice.path))[1] for voice in every]).astype(np.float64),
+        features_NP=features_NP,
         corpus=tuple(voice.corpus for voice in every),
         speaker=tuple(voice.speaker for voice in every),
         emotion=tuple("calm" if row.get("emotion") == "calm" else v.emotion for v, row in zip(every, own, strict=True)),
@@ -153,9 +165,10 @@ def write(path: Path, weights_F: Floats, bias: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    sentences = measure(arguments.data)
+    sentences = load(arguments.data, arguments.work)
     weights_F, bias = fit(sentences)
     print(json.dumps(figures(sentences, weights_F, bias)))
     if arguments.out is not None:

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
@@ -39,7 +40,7 @@ from train.nano.sequences import NanoLayout
 from train.nano.thinker_inputs import ThinkerInputs
 
 BATCH = 24
-LIVE = {"face": ("ferplus",), "voice": ("ravdess",), "both": ("agree", "conflict")}
+LIVE = {"face": ("ferplus",), "voice": ("voices",), "both": ("agree", "conflict")}
 "Modality state → the benchmarks whose validation samples have it."
 LIVE_FACES = 600
 
@@ -102,6 +103,10 @@ def main() -> None:
     inputs = ThinkerInputs(args.data, args.work, "valid", n_entries=500, towers=model.weights)
     layout = NanoLayout(model.weights, Vocabulary.read(args.work))
     answered = answer_drawn(model, inputs, layout, args.windows)
+    # The packaged expert knows the validation speakers; this one does not (`train.nano.voice_expert`).
+    expert = model.weights.emotion.voice_expert
+    assert expert is not None
+    expert.load_state_dict(torch.load(args.work / "voice_expert_calibration.pt", weights_only=True))
     live = answer_live(model, args.data)
     calibration, found = matched_to_live(fit([*answered, *live]), live)
     target = np.stack([a.target for a in answered]).argmax(1)

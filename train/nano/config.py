@@ -8,6 +8,7 @@ HIDDEN = 256
 VOCABULARY = 1536
 FACE_GEOMETRY = 32
 SELECTOR_DIM = 64
+VOICE_WIDTH = 400
 
 
 def config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
@@ -43,11 +44,11 @@ def config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
             "window_size": 112,
         },
         "audio_config": {
-            "d_model": 192,
+            "d_model": 384,
             "encoder_layers": 4,
-            "encoder_attention_heads": 4,
-            "encoder_ffn_dim": 768,
-            "num_mel_bins": 128,
+            "encoder_attention_heads": 6,
+            "encoder_ffn_dim": 1536,
+            "num_mel_bins": 80,
             "n_window": 100,
             "output_dim": HIDDEN,
         },
@@ -55,11 +56,12 @@ def config(vocabulary: int = VOCABULARY) -> dict[str, Any]:
 
 
 def emotion(n_statistics: int) -> dict[str, Any]:
-    """The content of `emothinker.json`. `n_statistics`: inputs of the voice expert beside its log-mel."""
+    """The content of `emothinker.json`. `n_statistics`: prosody statistics that the voice expert reads."""
     return {
         "selector_dim": SELECTOR_DIM,
         "face_geometry": FACE_GEOMETRY,
         "voice_statistics": n_statistics,
+        "voice_width": VOICE_WIDTH,
         "ring": True,
         "first_look": True,
         "frame_px": 224,

@@ -34,9 +34,9 @@ def face_words(face: FaceFeatures) -> str:
     return _sentence(told, "expression", face.verdict_7)
 
 
-def voice_words(measures_10: Tensor, verdict_7: Tensor) -> str:
+def voice_words(measures_11: Tensor, verdict_7: Tensor) -> str:
     """Describe a voice: 'Pitch higher, rate much faster than usual. The voice is fearful.'"""
-    relative = dict(zip(VOICE_VALUES, measures_10.tolist(), strict=True))
+    relative = dict(zip(VOICE_VALUES, measures_11.tolist(), strict=False))
     told = []
     for key, ((less, more), noun) in VOICE_WORDS.items():
         step = next((word for limit, word in VOICE_STEPS if abs(relative[key]) > limit), None)
@@ -83,8 +83,8 @@ def with_frame_words(
 
 
 def with_voice_words(
-    model: EmoThinker, tokens_ND: Tensor, *, measures_10: Tensor, verdict_7: Tensor, vocabulary: Vocabulary
+    model: EmoThinker, tokens_ND: Tensor, *, measures_11: Tensor, verdict_7: Tensor, vocabulary: Vocabulary
 ) -> tuple[Tensor, Tensor]:
     """Like `with_voice_cues`, with a sentence for the voice."""
-    x, positions = with_voice_cues(model, tokens_ND, measures_10=measures_10, verdict_7=verdict_7, switches=IN_WORDS)
-    return appended(model, vocabulary, x, positions, voice_words(measures_10, verdict_7))
+    x, positions = with_voice_cues(model, tokens_ND, measures_11=measures_11, verdict_7=verdict_7, switches=IN_WORDS)
+    return appended(model, vocabulary, x, positions, voice_words(measures_11, verdict_7))

@@ -15,8 +15,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.records import Float32
 from train.arrays import Floats
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
-from train.nano import crowd, ferplus, ravdess
-from train.nano.voice_expert import Voices
+from train.nano import crowd, ferplus, voice_expert
 
 STATES = {"both": 0.56, "face": 0.2, "voice": 0.08, "sound_only": 0.11, "nobody": 0.02, "no_picture": 0.03}
 "How often a window has a face and a voice, a face, a voice with or without a picture, or nobody with or without one."
@@ -40,7 +39,7 @@ class DrawnWindow:
     voice_row: int
     "−1: no speech."
     earlier_rows: tuple[int, ...]
-    "Sentences of the same actor before it, oldest first."
+    "Sentences of the same person before it, oldest first."
     n_frames: int
     order: int
     "Which running order of the session the voice was measured in."
@@ -84,15 +83,15 @@ class WindowSampler:
     """Draws the windows of one part: `thinker` (for training), `valid` or `test`. No person is in two of them."""
 
     def __init__(self, data: Path, work: Path, part: str) -> None:
-        actors = {"thinker": "train", "valid": "valid", "test": "test"}[part]
-        self.faces, self.voices = ferplus.load(data), Voices(data, work)
+        self.faces, self.voices = ferplus.load(data), voice_expert.load(data, work)
         with np.load(work / "crops.npz") as file:
             self.cues, self.pose, found = file["cues"], file["pose"], file["found"]
         with np.load(work / "voice_verdicts.npz") as file:
             self.live, self.verdicts = file["live"], file["log_p"]
         rows = self.faces.part(part)
         self.face_rows = rows[found[rows]]
-        self.voice_rows = np.flatnonzero(np.isin(self.voices.actors, list(ravdess.ACTORS[actors])))
+        own = self.voices.rows(({"thinker": "train", "valid": "valid", "test": "test"}[part],))
+        self.voice_rows = np.concatenate([own, own + self.voices.n_sentences])
         # The weight of an emotion is one over the root of its frequency, so that rare ones come up.
         labels = self.faces.labels_N[self.face_rows]
         weight = (1 / np.maximum(np.bincount(labels, minlength=len(EXPERT_LABELS)), 1)) ** 0.5
@@ -178,8 +177,8 @@ class WindowSampler:
     def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Rows of what the same actor said before, through the same microphone. The chain is about what comes last."""
         n = int(rng.choice(list(N_EARLIER), p=list(N_EARLIER.values())))
-        rows, half = self.voice_rows, len(self.voices.clips)
-        rows = rows[(self.voices.actors[rows] == self.voices.actors[voice]) & (rows // half == voice // half)]
+        rows = self.voice_rows
+        rows = rows[self.voices.session[rows] == self.voices.session[voice]]
         alike = rows[self.voices.labels[rows] == self.voices.labels[voice]]
         return tuple(int(rng.choice(alike if rng.random() < SAME_MOOD else rows)) for _ in range(n))
 
@@ -205,7 +204,6 @@ class WindowSampler:
 
     def heard(self, row: int, order: int, rng: np.random.Generator) -> VoiceHeard:
         live: Float32 = self.live[order, row]
-        clip = self.voices.clips[row % len(self.voices.clips)]
         relative = dict(zip(VOICE_VALUES, live[: len(VOICE_VALUES)].tolist(), strict=True))
         shares = self.voice_shares(int(self.voices.labels[row]), self.verdicts[order, row], rng)
-        return VoiceHeard(relative, shares, clip.strong)
+        return VoiceHeard(relative, shares, self.voices.strong[row], usual_known=bool(live[-1]))

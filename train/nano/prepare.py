@@ -1,9 +1,9 @@
-"""Measure everything once: meshes, crops, cues and geometry of FER+ faces, speech segments of RAVDESS.
+"""Measure faces once: meshes, crops, cues and geometry of FER+; and fit the populations of faces and voices.
 
     python -m train.nano.prepare --data DATA --work WORK
 
-The stage writes WORK/crops.npz, WORK/voices.npz and the package's population.json. It skips an archive that exists. It
-takes about 6 minutes on 2 cores.
+The stage writes WORK/crops.npz, which it skips where it exists, and the package's population.json. It needs what
+`train.nano.voice_sounds` measured, and takes about 6 minutes on 2 cores.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import json
 import multiprocessing
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,12 @@ from realtime.evidence import baseline
 from realtime.evidence.baseline import fit_population, fit_voice_population
 from realtime.evidence.cues import CUES, geometry, head_pose, raw_cues
 from realtime.model.experts import EXPERT_LABELS
-from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment, UInt8
-from realtime.towers.preprocess import crop_face, log_mel, to_grey
+from realtime.records import Float32, UInt8
+from realtime.towers.preprocess import crop_face, to_grey
 from train.arrays import AnyArray
 from train.command import run_command
-from train.nano import ferplus, ravdess
+from train.nano import ferplus
+from train.readers import voices
 
 N_MEL_FRAMES = 400
 "Mel frames kept of a segment for the voice expert (4 s); longer ones are cut in the middle."
@@ -90,78 +90,17 @@ def prepare_faces(data: Path, work: Path) -> None:
     save(work / "crops.npz", out)
 
 
-def longest_speech(samples_N: Float32) -> SpeechSegment:
-    """The longest speech segment that the live segmenter cuts from a clip; the whole clip if it cuts none."""
-    from realtime.ingest.speech import SpeechCutter, SpeechSettings
-
-    cutter = SpeechCutter(SpeechSettings())
-    silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
-    heard = list(cutter.push(AudioChunk(0.0, np.concatenate([samples_N, silence]))))
-    segments = [part for part in heard if isinstance(part, SpeechSegment)]
-    whole = SpeechSegment(0.0, len(samples_N) / SAMPLE_RATE_HZ, samples_N)
-    return max(segments, key=lambda part: part.end_s - part.start_s, default=whole)
-
-
-def roughened(samples_N: Float32, seed: int) -> Float32:
-    """Simulate another microphone and room: a gain of −18 … +6 dB, and coloured noise 8 … 30 dB below the speech."""
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal(len(samples_N) + 1).astype(np.float32)
-    colour = rng.uniform(0.0, 0.95)
-    coloured = noise[1:].copy()
-    for lag in (1, 2, 4):  # a cheap low-pass: each pass takes a little of what is higher
-        coloured[lag:] += colour * coloured[:-lag]
-    level = np.sqrt(np.mean(samples_N**2)) / (np.sqrt(np.mean(coloured**2)) + 1e-9)
-    mixed = samples_N + coloured * level * 10 ** (-rng.uniform(8, 30) / 20)
-    rough: Float32 = np.clip(mixed * 10 ** (rng.uniform(-18, 6) / 20), -1, 1).astype(np.float32)
-    return rough
-
-
-def voice_of(job: tuple[Path, str]) -> list[dict[str, AnyArray]]:
-    """Measure one clip, first as it is, then roughened."""
-    from realtime.evidence.voice import voice_features
-
-    clean = ravdess.read_samples(*job)
-    rows: list[dict[str, AnyArray]] = []
-    for samples in (clean, roughened(clean, seed=zlib.crc32(job[1].encode()))):
-        segment = longest_speech(samples)
-        values, features = voice_features(segment.samples_N)
-        mel = log_mel(segment.samples_N)[:, :N_MEL_FRAMES]
-        padded = np.zeros((mel.shape[0], N_MEL_FRAMES), np.float16)
-        padded[:, : mel.shape[1]] = mel
-        rows.append(
-            {
-                "features": features,
-                "values": np.array(list(values.values()), np.float32),
-                "mel": padded,
-                "n_frames": np.array(mel.shape[1], np.int32),
-                "speech_s": np.array(segment.end_s - segment.start_s, np.float32),
-            }
-        )
-    return rows
-
-
-def prepare_voices(data: Path, work: Path) -> None:
-    """Measure all clips as they are, then all of them roughened."""
-    clips = ravdess.load(data)
-    started = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        pairs = pool.map(voice_of, [(data, clip.file) for clip in clips], chunksize=20)
-    print(f"voices {len(pairs)}, {time.monotonic() - started:.0f} s", flush=True)
-    rows = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
-    out = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-    save(work / "voices.npz", out)
-
-
 def fit_populations(data: Path, work: Path) -> None:
-    """Write `realtime/evidence/population.json`: aggregates of neutral faces and of the training actors' voices."""
-    faces, clips = ferplus.load(data), ravdess.load(data)
+    """Write `realtime/evidence/population.json`: aggregates of neutral faces and of the training speakers' voices."""
+    faces, spoken = ferplus.load(data), voices.load(data)
     with np.load(work / "crops.npz") as file:
         neutral = (faces.labels_N == EXPERT_LABELS.index("neutral")) & (faces.split_N == ferplus.TRAIN) & file["found"]
         face = fit_population(file["cues"][neutral], CUES)
-    actors = np.array([clip.actor for clip in clips])
-    rows = np.isin(actors, list(ravdess.ACTORS["train"]))
-    with np.load(work / "voices.npz") as file:
-        voice = fit_voice_population(file["features"][: len(clips)][rows], actors[rows])
+    rows = np.array([voice.part == "train" for voice in spoken])
+    with np.load(work / "voices" / "clean.npz") as file:
+        features = file["features"][rows]
+    speakers, corpora = (np.array([getattr(v, key) for v in spoken])[rows] for key in ("speaker", "corpus"))
+    voice = fit_voice_population(features, speakers, corpora)
     path = Path(baseline.__file__).with_name("population.json")
     path.write_text(json.dumps({"face": face, "voice": voice}) + "\n", encoding="utf-8")
 
@@ -179,8 +118,6 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    if not (args.work / "voices.npz").exists():
-        prepare_voices(args.data, args.work)
     if not (args.work / "crops.npz").exists():
         prepare_faces(args.data, args.work)
     fit_populations(args.data, args.work)

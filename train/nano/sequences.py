@@ -18,7 +18,6 @@ from realtime.evidence.tokens import (
     scene_measures,
     speech_tokens,
 )
-from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.selectors import keep_background
 from realtime.model.thinker import EmoThinker
@@ -124,18 +123,18 @@ class NanoLayout:
     def speech_tokens(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, row: int, text_QD: Tensor, switches: CueSwitches
     ) -> Tokens:
-        measures_10 = torch.from_numpy(inputs.live[drawn.order, row][: len(VOICE_VALUES)])
+        measures_11 = torch.from_numpy(inputs.live[drawn.order, row])
         verdict_7 = torch.from_numpy(inputs.voice_verdicts[drawn.order, row])
         x, offsets = speech_tokens(
             self.model,
             inputs.sound[row].float(),
             text_QD=text_QD,
-            measures_10=measures_10,
+            measures_11=measures_11,
             verdict_7=verdict_7,
             switches=switches,
         )
         if switches is IN_WORDS:
-            x, offsets = appended(self.model, self.vocabulary, x, offsets, voice_words(measures_10, verdict_7))
+            x, offsets = appended(self.model, self.vocabulary, x, offsets, voice_words(measures_11, verdict_7))
         return Tokens(x, offsets)
 
     def frame_tokens(

@@ -1,11 +1,12 @@
 """Train nano's Thinker with its selectors and cue projectors on stored tower outputs.
 
-    python -m train.nano.thinker --data DATA --work WORK [--minutes 92] [--cycle 0]
+    python -m train.nano.thinker --data DATA --work WORK [--minutes 92] [--cycle 0] [--begin-from realtime/nano]
 
 One example is one window with its label branches and its chain (`train/layout.py`). The stage writes WORK/thinker.pt
 every two minutes and resumes from it. With --first-look, which is for the last cycles, chains are told what the
-instruments found (`NanoLayout.with_first_look`). It prints losses, and on people it never saw: label accuracy, chain
-loss, and how much of what it writes of cues and prosody is what was measured.
+instruments found (`NanoLayout.with_first_look`). With --begin-from the first cycle goes on from a packaged nano, whose
+towers and experts may be others; WORK/tokenizer.json must then be the package's. The stage prints losses, and on people
+it never saw: label accuracy, chain loss, and how much of what it writes of cues and prosody is what was measured.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from realtime.engine.loading import LoadedModel
+from realtime.evidence.voice import VOICE_FEATURES
+from realtime.model import checkpoint
 from realtime.model.config import ModelConfig
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
@@ -38,10 +41,11 @@ from train.evaluation.batch import chains
 from train.layout import LABEL_WEIGHTS, TrainingSequence, hidden_states, token_losses
 from train.nano import config as nano_config
 from train.nano import ferplus
+from train.nano.budget import Budget
 from train.nano.drawn_windows import DrawnWindow
 from train.nano.sequences import NanoLayout, label_shares
 from train.nano.thinker_inputs import ThinkerInputs
-from train.nano.towers import Budget, geometry_basis
+from train.nano.vision_tower import geometry_basis
 
 BATCH = 8
 BUCKET = 6
@@ -182,9 +186,8 @@ def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int
 
 def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
     """Make nano with trained towers, experts and mesh components, and an untrained language model."""
-    with np.load(work / "voice_verdicts.npz") as file:
-        n_statistics = file["live"].shape[2]
-    config = ModelConfig.parse(nano_config.config(tokenizer.get_vocab_size()), nano_config.emotion(n_statistics))
+    emotion_config = nano_config.emotion(len(VOICE_FEATURES))
+    config = ModelConfig.parse(nano_config.config(tokenizer.get_vocab_size()), emotion_config)
     torch.manual_seed(0)
     model = EmoThinker(config)
     depth = config.text.num_hidden_layers
@@ -194,7 +197,7 @@ def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
             nn.init.normal_(parameter, 0.0, scale)
     nn.init.normal_(model.thinker.lm_head.weight, 0.0, 0.02)
     model.thinker.visual.load_state_dict(torch.load(work / "vision.pt", weights_only=True)["tower"])
-    model.thinker.audio_tower.load_state_dict(torch.load(work / "audio.pt", weights_only=True)["tower"])
+    model.thinker.audio_tower.load_state_dict(torch.load(work / "audio_tower.pt", weights_only=True)["tower"])
     load_experts(model, work)
     emotion = model.emotion
     faces = ferplus.load(data)
@@ -217,6 +220,31 @@ def load_experts(model: EmoThinker, work: Path) -> None:
     model.emotion.voice_expert.load_state_dict(torch.load(work / "voice_expert.pt", weights_only=True))
 
 
+def begin_from(model: EmoThinker, folder: Path) -> list[str]:
+    """Copy what is trained here from a packaged nano. Returns the names of the tensors that begin afresh.
+
+    A tensor that reads more than the stored one keeps its columns and has zeros for what is new, so that the model
+    begins as the stored one and learns what the new evidence adds.
+    """
+    stored: dict[str, Tensor] = {}
+    for path in checkpoint.shard_files(folder):
+        stored |= {f"{checkpoint.published_name(key)}": tensor for key, tensor in checkpoint.read_tensors(path).items()}
+    extra = checkpoint.read_tensors(folder / checkpoint.EMOTION_WEIGHTS)
+    stored |= {f"emotion.{key}": tensor for key, tensor in extra.items()}
+    fresh = []
+    with torch.no_grad():
+        for name, parameter in trainable(model):
+            value = stored.get(name)
+            if value is not None and value.shape == parameter.shape:
+                parameter.copy_(value)
+            elif value is not None and value.shape[:-1] == parameter.shape[:-1] and parameter.numel() > value.numel():
+                parameter.zero_()
+                parameter[..., : value.shape[-1]] = value
+            else:
+                fresh.append(name)
+    return fresh
+
+
 def trainable(model: EmoThinker) -> list[tuple[str, nn.Parameter]]:
     frozen = ("thinker.visual", "thinker.audio_tower", "emotion.face_expert", "emotion.voice_expert")
     return [(name, p) for name, p in model.named_parameters() if not name.startswith(frozen)]
@@ -230,10 +258,13 @@ def main() -> None:
     parser.add_argument("--cycle", type=int, default=0, help="1, 2, …: another cycle from where the last one ended")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--first-look", action="store_true", help="chains are told labels as they go")
+    parser.add_argument("--begin-from", type=Path, help="a packaged nano whose Thinker the first cycle goes on from")
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
+    if args.begin_from is not None:
+        print(f"begins afresh: {begin_from(model, args.begin_from) or 'nothing'}", flush=True)
     model.config = replace(model.config, emotion=replace(model.config.emotion, first_look=args.first_look))
     train = ThinkerInputs(args.data, args.work, "thinker", n_entries=args.windows, towers=model)
     valid = ThinkerInputs(args.data, args.work, "valid", n_entries=args.windows // 10, towers=model)

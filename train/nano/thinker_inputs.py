@@ -14,15 +14,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from realtime.model.audio import AudioTower
 from realtime.model.experts import FaceExpert
 from realtime.model.thinker import EmoThinker
 from realtime.records import Box
-from train.arrays import Floats
+from train.arrays import Floats, Int64
 from train.nano import synthetic_frames
+from train.nano.audio_tower import SpokenMels, audio_tokens
 from train.nano.drawn_windows import DrawnWindow, WindowSampler
 from train.nano.face_expert import before_backgrounds, log_probabilities
 from train.nano.prepare import to_bytes
-from train.nano.towers import audio_tokens, vision_tokens
+from train.nano.vision_tower import vision_tokens
+from train.nano.voice_layers import sha256_of
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,25 @@ class FramePool:
         return self.with_faces[int(rng.integers(len(self.with_faces)))].rows
 
 
+def sound_tokens(data: Path, work: Path, part: str, rows: Int64, tower: AudioTower) -> dict[int, torch.Tensor]:
+    """Row → (n, D) tokens of its sentence, float16. They are kept in WORK for each tower."""
+    path, sha256 = work / f"sound_{part}.pt", sha256_of(tower)
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        if state["tower"] == sha256:
+            stored: dict[int, torch.Tensor] = state["tokens"]
+            return stored
+    heard = SpokenMels(data, work, tower.config.num_mel_bins)
+    out: dict[int, torch.Tensor] = {}
+    with torch.no_grad():
+        for some in np.array_split(rows, max(1, len(rows) // 16)):
+            mels = [heard.mel_of(int(row)) for row in some]
+            for row, tokens in zip(some, audio_tokens(tower, mels), strict=True):
+                out[int(row)] = tokens.half()
+    torch.save({"tower": sha256, "tokens": out}, path)
+    return out
+
+
 class ThinkerInputs:
     """The people of one part, with all that their sequences are built from."""
 
@@ -104,12 +126,7 @@ class ThinkerInputs:
         self.face_verdicts[rows] = log_probabilities(expert, to_bytes(placed))
         with np.load(work / "voice_verdicts.npz") as file:
             self.voice_verdicts, self.live = file["log_p"], file["live"]
-        voices, self.sound = self.sampler.voices, {}
-        with torch.no_grad():
-            for part_rows in np.array_split(self.sampler.voice_rows, max(1, len(self.sampler.voice_rows) // 16)):
-                mels = [torch.from_numpy(voices.mel[r][:, : voices.n_frames[r]].astype(np.float32)) for r in part_rows]
-                for row, tokens in zip(part_rows, audio_tokens(towers.thinker.audio_tower, mels), strict=True):
-                    self.sound[int(row)] = tokens.half()
+        self.sound = sound_tokens(data, work, part, self.sampler.voice_rows, towers.thinker.audio_tower)
 
     def instrument_shares(self, drawn: DrawnWindow) -> dict[str, Floats]:
         """Label branch → shares (7,): the experts' for each modality, the teacher's for both. Empty without people."""

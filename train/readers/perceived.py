@@ -8,7 +8,7 @@ arguments, with gradients.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 from realtime.engine.loading import LoadedModel
 from realtime.evidence import tokens
 from realtime.evidence.perceive import Perception, view
+from realtime.model.thinker import EmoThinker
 from realtime.pace.buffer import BufferSettings, RollingBuffer
 from realtime.records import (
     Float32,
@@ -182,10 +183,14 @@ def watch(path: Path, model: LoadedModel, *, start_s: float | None = None, end_s
 
 
 class NoTowers:
-    """Towers that make tokens of zeros, for clips that are only measured now and get their tokens later."""
+    """Towers that make tokens of zeros, for clips that are only measured now and get their tokens later.
 
-    def __init__(self, dim: int) -> None:
-        self._dim = dim
+    A voice expert reads the layers of the audio tower, so that tower runs where the model has one.
+    """
+
+    def __init__(self, model: EmoThinker) -> None:
+        self._dim = model.config.text.hidden_size
+        self._hears = None if model.emotion.voice_expert is None else model.thinker.audio_tower
 
     def vision(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         place, focal, noise = inputs["place"], inputs["focal"], inputs["noise"]
@@ -196,16 +201,22 @@ class NoTowers:
         zeros = torch.zeros(*place.shape, self._dim, dtype=noise.dtype)
         return zeros, place.gather(1, order.long()), n_focal, real.sum(1)
 
-    def audio(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return torch.zeros(inputs["mel"].shape[0], 50, self._dim)
+    @torch.inference_mode()
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        zeros = torch.zeros(inputs["mel"].shape[0], 50, self._dim)
+        if self._hears is None:
+            return (zeros,)
+        weight = self._hears.conv1.weight
+        mel_CFT = inputs["mel"].to(weight.device, weight.dtype)
+        return zeros, self._hears.with_moments(mel_CFT, inputs["n_frames"].to(weight.device))[1].float()
 
 
 def measuring(model: LoadedModel) -> LoadedModel:
     """The model with its measurements and experts, and with towers that do no work."""
-    towers: Towers = NoTowers(model.weights.config.text.hidden_size)
+    towers: Towers = NoTowers(model.weights)
     return replace(model, towers=towers)
 
 
-def log_mel(heard: SpeechHeard) -> Tensor:
-    """(128, T) log-mel of a speech segment, the input of the audio tower."""
-    return torch.from_numpy(preprocess.log_mel(heard.samples_N))
+def log_mel(heard: SpeechHeard, n_bins: int) -> Tensor:
+    """(n_bins, T) log-mel of a speech segment, the input of the audio tower."""
+    return torch.from_numpy(preprocess.log_mel(heard.samples_N, n_bins))

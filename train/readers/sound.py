@@ -11,8 +11,9 @@ from av.audio.stream import AudioStream
 from realtime.errors import NotMedia
 from realtime.ingest.media import file_url, refuse_unfinished
 from realtime.ingest.mono import MonoResampler
+from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.tracks import choose_audio
-from realtime.records import SAMPLE_RATE_HZ, Float32
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment
 
 CODECS = {".flac": "flac", ".opus": "libopus"}
 "The encoder by the ending of a file."
@@ -51,6 +52,16 @@ def read(path: Path) -> Float32:
     if told_s - at_s > max(TAIL_S, TAIL_SHARE * told_s):
         raise NotMedia(f"{path.name} ends after {at_s:.1f} s; its header says {told_s:.1f} s.", AGAIN)
     return samples_N
+
+
+def longest_speech(samples_N: Float32) -> SpeechSegment:
+    """The longest speech segment that the live segmenter cuts from a recording; all of it if it cuts none."""
+    cutter = SpeechCutter(SpeechSettings())
+    silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    heard = list(cutter.push(AudioChunk(0.0, np.concatenate([samples_N, silence]))))
+    segments = [part for part in heard if isinstance(part, SpeechSegment)]
+    whole = SpeechSegment(0.0, len(samples_N) / SAMPLE_RATE_HZ, samples_N)
+    return max(segments, key=lambda part: part.end_s - part.start_s, default=whole)
 
 
 def write(path: Path, samples_N: Float32) -> None:

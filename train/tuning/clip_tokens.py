@@ -59,8 +59,8 @@ class ClipTokens:
         ]
 
     def _utterance(self, part: SpeechHeard, text_QD: Tensor, switches: CueSwitches) -> Tokens:
-        inputs = audio_inputs(log_mel(part), text_QD)
-        out = heard(self._audio(*self._cast(inputs, AUDIO_INPUTS)), inputs["n_frames"])
+        inputs = audio_inputs(log_mel(part, self._model.config.audio.num_mel_bins), text_QD)
+        out = heard(self._audio(*self._cast(inputs, AUDIO_INPUTS))[0], inputs["n_frames"])
         return self._tokens(with_voice_cues(self._model, out, **self._cues(part.cues), switches=switches))
 
     def _tokens(self, made: tuple[Tensor, Tensor]) -> Tokens:

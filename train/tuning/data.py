@@ -25,7 +25,7 @@ from realtime.records import Window
 from train.coet.store import Lines
 from train.readers.perceived import Perceived, watch
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 
 
 def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         self._seed = seed
         view = model.weights.config.emotion
         kept = {name: getattr(view, name) for name in ("frame_px", "grey_face_px", "dilation_patches", "face_geometry")}
-        self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics], sort_keys=True)
+        self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics, view.voice_width], sort_keys=True)
         self.left_out: dict[str, str] = {}
         "Key of a record → why its clip cannot be used."
 

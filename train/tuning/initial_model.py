@@ -37,7 +37,7 @@ def with_additions(
     ring: bool | None,
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
-    """The folder's model with selectors, and with cue projectors over nano's experts; and its emothinker.json.
+    """The folder's model with selectors, and with cue projectors over what nano measures; and its emothinker.json.
 
     New additions have gates of 0, so they change nothing yet. A folder that has additions already keeps them.
     """
@@ -45,7 +45,8 @@ def with_additions(
     emotion = emotion_json(folder)
     if not model.config.emotion.selector_dim:
         nano = emotion_json(checkpoint.NANO)
-        # Settings of the experts come with nano's experts; those of frames and prompt are the folder's own.
+        # What is measured, and the face expert, come from nano; frames and prompt are the folder's own. nano's voice
+        # expert stays behind, since it reads the layers of nano's audio tower.
         read = {"face_geometry", "voice_statistics"}
         emotion = {name: value for name, value in nano.items() if cues and name in read} | emotion
         emotion |= {"selector_dim": selector_dim, "first_look": True}

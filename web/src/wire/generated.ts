@@ -194,7 +194,8 @@ export interface CuesEvent extends EventCommon {
   /** Prosody in physical units: pitch_hz, loudness_db, rate_hz, …; null where it could not be measured. */
   readonly voice: Readonly<Record<string, number | null>> | null;
   /**
-   * The same as z-scores against this voice's running baseline in the session; null as a whole for what is no voice.
+   * The same as z-scores against this voice's running baseline in the session. Null as a whole for what is no voice,
+   * and until the voice was heard for three stretches and six seconds, since no usual of it is known before.
    */
   readonly relative: Readonly<Record<string, number | null>> | null;
 }

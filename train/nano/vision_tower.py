@@ -1,11 +1,10 @@
-"""Train nano's two towers on dense targets: measurements of the same face or voice, beside the votes.
+"""Train nano's vision tower on dense targets: measurements of the same face, beside the votes.
 
-    python -m train.nano.towers --data DATA --work WORK [--vision-minutes 9] [--audio-minutes 4]
+    python -m train.nano.vision_tower --data DATA --work WORK [--minutes 9]
 
-Labels are scarce, measurements are not. So the vision tower predicts mesh components, cues, head pose and votes from
-the focal area, and the audio tower predicts prosody and emotion from each sentence. The stage writes WORK/vision.pt and
-WORK/audio.pt once a minute and resumes from them. Budgets are in minutes because the machine is the limit; the log says
-how many steps that was.
+Labels are scarce, measurements are not. So the tower predicts mesh components, cues, head pose and votes from the focal
+area. The stage writes WORK/vision.pt once a minute and resumes from it. The budget is in minutes because the machine is
+the limit; the log says how many steps that was.
 """
 
 from __future__ import annotations
@@ -22,18 +21,16 @@ from torch import Tensor, nn
 
 from realtime.evidence.baseline import population
 from realtime.evidence.cues import CUES
-from realtime.model.audio import AudioTower, n_tokens, split_chunks
 from realtime.model.config import ModelConfig
 from realtime.model.vision import VisionTower, window_plan
 from realtime.records import Float32
 from train.arrays import Floats, Int64
 from train.command import run_command
 from train.nano import config as nano_config
-from train.nano import ferplus, ravdess, synthetic_frames
-from train.nano.voice_expert import Voices, live_features
+from train.nano import ferplus, synthetic_frames
+from train.nano.budget import Budget
 
 GRID = synthetic_frames.FRAME_PX // 14
-N_PROSODY = 10
 SAVE_EVERY_S = 60.0
 
 
@@ -44,29 +41,6 @@ def geometry_basis(geometry_N: Floats, n: int = nano_config.FACE_GEOMETRY) -> tu
     _, values, rows = np.linalg.svd(wide - mean, full_matrices=False)
     scale = values[:n] / math.sqrt(len(wide))
     return mean, (rows[:n] / scale[:, None]).T.astype(np.float32)
-
-
-class Budget:
-    """A cosine learning rate over a budget of minutes: a slower machine takes fewer steps of the same schedule."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, *, minutes: float, spent_s: float, peak: float) -> None:
-        self.optimizer, self.peak, self.total_s = optimizer, peak, minutes * 60
-        self.started = time.monotonic() - spent_s
-
-    @property
-    def spent_s(self) -> float:
-        return time.monotonic() - self.started
-
-    def step(self) -> bool:
-        """Set the learning rate for now. Returns False when the budget is spent."""
-        share = self.spent_s / self.total_s
-        if share >= 1:
-            return False
-        warm = min(1.0, share / 0.05)
-        rate = self.peak * max(0.02, warm * 0.5 * (1 + math.cos(math.pi * share)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return True
 
 
 class TowerTrainer:
@@ -164,72 +138,16 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
     )
 
 
-def audio_tokens(tower: AudioTower, mels: list[Tensor]) -> list[Tensor]:
-    """Tokens of each (128, T) log-mel, (n, D)."""
-    split = [split_chunks(mel) for mel in mels]
-    out = tower(torch.cat([chunks for chunks, _ in split]), torch.cat([lengths for _, lengths in split]))
-    result, start = [], 0
-    for _, lengths in split:
-        rows = out[start : start + len(lengths)]
-        result.append(torch.cat([row[: n_tokens(int(n))] for row, n in zip(rows, lengths, strict=True)]))
-        start += len(lengths)
-    return result
-
-
-def train_audio(data: Path, work: Path, config: ModelConfig, minutes: float) -> None:
-    voices = Voices(data, work)
-    train = np.flatnonzero(np.isin(voices.actors, list(ravdess.ACTORS["train"])))
-    valid = np.flatnonzero(np.isin(voices.actors, list(ravdess.ACTORS["valid"])) & voices.clean)
-    labels = torch.from_numpy(voices.labels)
-    tower = AudioTower(config.audio)
-    heads = nn.ModuleDict(
-        {"label": nn.Linear(nano_config.HIDDEN, 7), "prosody": nn.Linear(nano_config.HIDDEN, N_PROSODY)}
-    )
-    trainer = TowerTrainer(tower, heads, work / "audio.pt", minutes=minutes, peak=1e-3)
-
-    def losses(rows: Int64, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mels = [torch.from_numpy(voices.mel[row][:, : voices.n_frames[row]].astype(np.float32)) for row in rows]
-        pooled = torch.stack([tokens.mean(0) for tokens in audio_tokens(tower, mels)])
-        logits = heads["label"](pooled)
-        return (
-            F.cross_entropy(logits, labels[rows], label_smoothing=0.1),
-            F.smooth_l1_loss(heads["prosody"](pooled), targets[rows]),
-            logits,
-        )
-
-    while trainer.budget.step():
-        rng = np.random.default_rng(trainer.n_steps)
-        live, _ = live_features(voices.features, voices.sessions, rng)
-        label_loss, prosody_loss, _ = losses(rng.choice(train, 16), torch.from_numpy(live[:, :N_PROSODY]))
-        trainer.update(label_loss + 2.0 * prosody_loss)
-        if trainer.n_steps % 50 == 0:
-            print(
-                f"audio step {trainer.n_steps}, {trainer.budget.spent_s:.0f} s: "
-                f"label {label_loss:.2f}, prosody {prosody_loss:.2f}",
-                flush=True,
-            )
-    trainer.save()
-    live, _ = live_features(voices.features, voices.sessions, np.random.default_rng(0))
-    with torch.no_grad():
-        logits = torch.cat(
-            [losses(rows, torch.from_numpy(live[:, :N_PROSODY]))[2] for rows in np.array_split(valid, 8)]
-        )
-    hit = (logits.argmax(1).numpy() == voices.labels[valid]).mean()
-    print(f"audio: {trainer.n_steps} steps of 16, labels of valid actors by its own head {hit:.3f}", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--vision-minutes", type=float, default=9.0)
-    parser.add_argument("--audio-minutes", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, default=9.0)
     args = parser.parse_args()
     torch.manual_seed(0)
     config = ModelConfig.parse(nano_config.config(), nano_config.emotion(n_statistics=1))
-    train_vision(args.data, args.work, config, args.vision_minutes)
-    train_audio(args.data, args.work, config, args.audio_minutes)
+    train_vision(args.data, args.work, config, args.minutes)
 
 
 if __name__ == "__main__":
-    run_command(main, "train.nano.towers")
+    run_command(main, "train.nano.vision_tower")
