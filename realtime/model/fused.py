@@ -298,11 +298,14 @@ def fuse(model: LanguageModel, index: int) -> FusedLayer:
         )
 
     qkv, o, gate_up, down = map(product, JOINED)
-    attention = layer.self_attn
+    norm_D = norm_of(layer.input_layernorm)
+    parts = [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj]
+    # Llama's have no biases. The product still takes one: adding zeros costs less than a second path would.
+    bias_N = torch.cat([norm_D.new_zeros(p.out_features) if p.bias is None else p.bias for p in parts])
     return FusedLayer(
-        norm_D=norm_of(layer.input_layernorm),
+        norm_D=norm_D,
         qkv=qkv,
-        qkv_bias_N=torch.cat([part.bias for part in (attention.q_proj, attention.k_proj, attention.v_proj)]),
+        qkv_bias_N=bias_N,
         o=o,
         mlp_norm_D=norm_of(layer.post_attention_layernorm),
         gate_up=gate_up,
