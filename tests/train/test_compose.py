@@ -26,7 +26,6 @@ from realtime.settings import Settings
 from tests.model.backbone_files import SPECIAL, llama, qwen2, tokenizer, write_folder, write_gguf
 from train.compose import compose, recompose
 from train.tuning.initial_model import PROJECTORS, save_additions, save_projectors, with_additions
-from train.tuning.model import Trainee
 from train.tuning.tiny import write_clip, write_clips
 
 REPOSITORY = Path(__file__).parents[2]
@@ -164,14 +163,11 @@ def test_warmed_projectors_and_gates_come_back(composed: Path, tmp_path: Path) -
         torch.testing.assert_close(again[name], tensor, atol=2e-3, rtol=1e-3, msg=name)
 
 
-def test_training_leaves_the_experts_as_they_are(composed: Path) -> None:
-    """In training mode their batch norms took windows as batches, and their statistics drifted."""
-    model = checkpoint.load(assembly.locate(str(composed)))
-    trainee = Trainee(model, Vocabulary.read(composed)).train()
-    assert trainee.training
-    assert model.thinker.model.training
-    assert model.emotion.face_expert is not None
-    assert not any(part.training for part in model.emotion.face_expert.modules())
+def test_clips_are_perceived_with_the_experts_as_they_were_trained(composed: Path) -> None:
+    """New additions were in training mode: batch norms took each clip as a batch, and their statistics drifted."""
+    folder = assembly.locate(str(composed))
+    model, _ = with_additions(folder, selector_dim=16, cues=True, ring=None, dtype=torch.float32)
+    assert not any(part.training for part in model.modules())
 
 
 def test_only_composed_models_are_composed_again(tmp_path: Path) -> None:
@@ -209,7 +205,10 @@ def test_both_stages_train_it_and_the_result_is_small(tmp_path: Path) -> None:
     changed = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert any(".self_attn.q_proj." in name for name in changed)
     assert any(".visual.merger." in name for name in changed)
-    assert any(".audio_tower.proj." in name for name in changed)
+    # The drawn voices are a buzz. Where the voice expert hears no speech in it, this projector learns nothing.
+    records = [json.loads(line) for line in (work / "coet" / "records.jsonl").read_text().splitlines()]
+    spoke = any(record["measured"]["speech_s"] > 0 for record in records)
+    assert any(".audio_tower.proj." in name for name in changed) == spoke
     towers = ("thinker.visual.blocks.", "thinker.audio_tower.layers.")
     frozen = (*towers, "thinker.model.embed_tokens.", "emotion.face_expert.", "emotion.voice_expert.")
     assert not [name for name in changed if name.startswith(frozen)]

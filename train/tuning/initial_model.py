@@ -56,7 +56,8 @@ def with_additions(
     model.config = ModelConfig.parse(config, emotion)
     old = model.emotion.state_dict()
     torch.manual_seed(0)
-    model.emotion = Emotion(model.config)
+    # In training mode, which a new module is in, batch norms would take each clip that is perceived as a batch.
+    model.emotion = Emotion(model.config).eval()
     known = {**(nano_instruments() if cues else {}), **{k: v.float() for k, v in old.items()}}
     fitting = {k: v for k, v in model.emotion.state_dict().items() if k in known and known[k].shape == v.shape}
     model.emotion.load_state_dict({k: known[k] for k in fitting}, strict=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -55,14 +54,6 @@ class Trainee(nn.Module):
         model = base() if base is not None else self.net
         assert isinstance(model, EmoThinker)
         return model
-
-    def train(self, mode: bool = True) -> Self:
-        """As always, but the experts stay as they are: their batch norms would drift, and see windows as batches."""
-        super().train(mode)
-        for expert in (self.thinker.emotion.face_expert, self.thinker.emotion.voice_expert):
-            if expert is not None:
-                expert.eval()
-        return self
 
     @property
     def clip_tokens(self) -> ClipTokens:
