@@ -449,8 +449,9 @@ class Reading:
             self._missing[group.name] -= rows.stop - rows.start
             if not self._missing[group.name]:
                 parts = [self.state.pop(weight) for weight in group.weights]
-                whole = torch.cat(parts) if len(parts) > 1 else parts[0]
-                self.quantised[group.name] = Quantised(whole, layout.kept_in(group, self._kept))
+                whole_DN = layout.lying_together(parts)
+                assert whole_DN is not None, "they were laid out so"
+                self.quantised[group.name] = Quantised(whole_DN.t(), layout.kept_in(group, self._kept))
 
     def _make_room(self, key: str, group: layout.Group | None) -> None:
         if group is None:

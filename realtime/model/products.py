@@ -123,14 +123,14 @@ def quantised_bytes(n_outputs: int, n_inputs: int, kind: Weights) -> int:
 
 def eight_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
     """(N, D) int8 and a scale (N,) in bf16 for each output."""
-    parts = []
+    quantised_ND = torch.empty(weight_ND.shape, dtype=torch.int8, device=weight_ND.device)
     scale_N = torch.empty(weight_ND.shape[0], dtype=torch.bfloat16, device=weight_ND.device)
     for rows in row_blocks(weight_ND):
         wide = weight_ND[rows].float()
         scale_N[rows] = (wide.abs().amax(1) / LARGEST["int8"]).clamp(min=1e-12).to(torch.bfloat16)
         # Divided by the scale as it is kept, so that its own rounding is no error.
-        parts.append((wide / scale_N[rows].float()[:, None]).round_().clamp_(-127, 127).to(torch.int8))
-    return torch.cat(parts), scale_N
+        quantised_ND[rows] = (wide / scale_N[rows].float()[:, None]).round_().clamp_(-127, 127)
+    return quantised_ND, scale_N
 
 
 def four_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
@@ -163,8 +163,8 @@ def four_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
     return (torch._convert_weight_to_int4pack(whole, 8) if weight_ND.is_cuda else whole), grid
 
 
-def row_blocks(weight_ND: Tensor, n_values: int = 1 << 22) -> Iterator[slice]:
-    """Rows of a weight in blocks of so many values: what is computed in float32 on the way stays small.
+def row_blocks(weight_ND: Tensor, n_values: int = 1 << 18) -> Iterator[slice]:
+    """Rows of a weight in blocks of so many values: what is computed in float32 on the way stays in a core's cache.
 
     A block is a multiple of 64 rows, which the packed layout of a CPU keeps together.
     """
