@@ -34,8 +34,10 @@ from realtime.towers.choice import Towers
 CHUNK_FRAMES = 200
 KEPT_CHUNKS = 8
 "Encoded 2-s chunks that are kept: twice as many as the longest segment has."
-NO_SPEECH_ABOVE = 0.5
-"Probability of no speech above which the expert overrules the guard by voicing and spectrum (`voice.sound_kind`)."
+NO_SPEECH_ABOVE, VOICED_BELOW = 0.9, 0.5
+"""Probability of no speech above which the expert overrules the guard by voicing and spectrum (`voice.sound_kind`), of
+sounds voiced for less than this share. Of voiced ones it knows too few that are no speech: it calls a drawn vowel one.
+"""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class Listener:
         cues, features_P = voice_cues(segment.samples_N, self._baseline)
         encoded = waiting()
         judged = self._judge(encoded, features_P)
-        if cues.kind == "voice" and judged.no_speech > NO_SPEECH_ABOVE:
+        if cues.kind == "voice" and judged.no_speech > NO_SPEECH_ABOVE and cues.values["voiced_ratio"] < VOICED_BELOW:
             cues = replace(cues, kind="noise")
         cues = replace(cues, arousal=voice_arousal(cues))
         x, positions = self._voice_cues(

@@ -13,7 +13,9 @@ from realtime.model.thinker import EmoThinker
 from train.nano.config import config as nano_config
 
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "depth": 2, "fullatt_block_indexes": [1]}
-SMALL_AUDIO = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64}
+SMALL_AUDIO = {
+    "d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "num_mel_bins": 128,
+}  # fmt: skip
 
 
 def small_config(*, hidden: int = 64) -> dict[str, object]:
