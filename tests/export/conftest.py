@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from export import onnx
-from realtime.towers.graph import AUDIO_OUTPUTS
+from realtime.towers.graph import VISION_OUTPUTS
 from tests.export.shapes import write_checkpoint
 
 
@@ -44,7 +44,7 @@ def traced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing takes seconds and its result is at hand; what comes after it still runs."""
 
     def again(*_: object, output_names: list[str], opset_version: int, **__: object) -> Traced:
-        tower = "audio" if output_names == list(AUDIO_OUTPUTS) else "vision"
+        tower = "vision" if output_names == list(VISION_OUTPUTS) else "audio"
         return Traced(root / f"onnx-fp32-opset{opset_version}" / f"{tower}.onnx")
 
     monkeypatch.setattr("torch.onnx.export", again)
