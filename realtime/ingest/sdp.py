@@ -2,31 +2,33 @@
 
 We receive one audio and one video track. aiortc refuses a whole offer because of one section it cannot use, and opens
 every section it can. So it only gets the sections that we receive. The answer holds the others open with nothing sent
-(`inactive`) where they share a transport that is there anyway, and rejects them (port 0) where they do not: aiortc's
-clients and werift never connect while one section of a bundle is rejected.
+(`inactive`): aiortc's clients and werift never connect while a section is rejected (port 0). A section that shares no
+transport with one that we receive gets one of its own, up to `MAX_ALONE` of them.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.rtcpeerconnection import find_common_codecs
-from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
+from aiortc.sdp import MediaDescription, SessionDescription
 
 from realtime.errors import BadOffer, NoMediaOffered
+from realtime.ingest import h264
+from realtime.ingest.addresses import PARSE_ERRORS, is_usable
 
 MAX_CANDIDATES = 32
 "Candidates used per section. Each costs a connectivity check towards an address that the sender names."
+MAX_ALONE = 4
+"Sections that are not received and still get a transport of their own. Each costs sockets and a handshake."
 MAX_CREDENTIAL = 256
 "Longest ICE user fragment and password (RFC 8839)."
 CANDIDATE_KIND = re.compile(r"^a=candidate:[^\r\n]* typ (host|srflx|prflx|relay)\b", re.MULTILINE)
-H264_RTPMAP = re.compile(r"a=rtpmap:(\d{1,3}) H264/90000", re.IGNORECASE)
 OPEN_SECTION = re.compile(r"m=\w+ [1-9]\d* ")
 KNOWN_KINDS = ("m=audio ", "m=video ", "m=application ")
 MID = re.compile(r"[\w!#$%&'*+.^`{|}~-]{1,32}", re.ASCII)
@@ -38,12 +40,6 @@ INVISIBLE = {0x00A0: " ", **dict.fromkeys((0xFEFF, 0x200B, 0x200C, 0x200D, 0x206
 SEND_HINT = "Send Opus, G.722 or G.711 audio, VP8 or H.264 video, or both."
 STATIC_RTPMAPS = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
 "Payload types that need no rtpmap (RFC 3551), of those we decode."
-H264_PROFILES = frozenset({0x2C, 0x42, 0x4D, 0x64, 0x6E, 0x7A, 0xF4})
-"profile_idc of what FFmpeg decodes: Baseline, Main, High, and its forms with more bits and colours."
-H264_SHOWN = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-"How aiortc is shown each H.264 that can be decoded. It knows two profiles; its depacketizer and FFmpeg know more."
-# What aiortc's parser raises on text that is almost SDP.
-PARSE_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +55,20 @@ class Narrowed:
     "Sections that are not taken, bundled with one that is; they are answered, but nothing runs in them."
     _bundle: tuple[str, ...]
     "Mids that share a transport, in the order of the offer."
+    alone: Mapping[int, str] = field(default_factory=dict)
+    """By its place: each section that is not taken and shares no transport, as an offer of one silent PCMU section, for
+    aiortc to answer. `widen` takes the answers."""
     n_unusable: int = 0
     "Candidates that were left out, because they cannot be read or name no address."
 
     @property
     def has_data_channel(self) -> bool:
-        """Whether the answer takes a data channel."""
-        return any(self._sections[index][0].startswith("m=application ") for index in self._idle)
+        """Whether the answer takes a data channel on the transport of a section that is received."""
+        return any(map(self.is_data_channel, self._idle))
+
+    def is_data_channel(self, index: int) -> bool:
+        """Whether the section at this place of the offer is a data channel."""
+        return self._sections[index][0].startswith("m=application ")
 
     @property
     def candidate_kinds(self) -> str:
@@ -74,8 +77,12 @@ class Narrowed:
         kinds.update({"unusable": self.n_unusable} if self.n_unusable else {})
         return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
 
-    def widen(self, answer: str) -> str:
-        """The answer to the whole offer: it rejects the sections that were not taken, each in its place."""
+    def widen(self, answer: str, alone: Mapping[int, str] | None = None) -> str:
+        """The answer to the whole offer, with the sections that were not taken each in its place.
+
+        `alone`: aiortc's answers to those of the offers of that name that it answered; the other sections are rejected.
+        """
+        held = {index: _split(sdp)[1][0] for index, sdp in (alone or {}).items()}
         head, answered = _split(answer)
         waiting = iter(answered)
         leader = next((one for one in answered if _attribute(one, "mid") in self._bundle), answered[0])
@@ -84,7 +91,8 @@ class Narrowed:
             if index in self._taken:
                 sections.append(_echoed(next(waiting), section))
             else:
-                sections.append(_not_taken(section, like=leader, idle=index in self._idle))
+                like = held.get(index, leader)
+                sections.append(_not_taken(section, like=like, idle=index in held or index in self._idle))
         # In the order of the offer, so that its first section carries the transport here too. aiortc needs that.
         head = [line for line in head if not line.startswith("a=group:BUNDLE")]
         head += [f"a=group:BUNDLE {' '.join(self._bundle)}"] if self._bundle else []
@@ -104,7 +112,7 @@ def narrow(offer: str) -> Narrowed:
         raise BadOffer("The offer contains control characters.", "Send the offer exactly as the WebRTC sender made it.")
     head, whole = _split(offer)
     # One address that cannot be used says nothing about the others: it is left out, not the sender.
-    sections = [[line for line in section if _is_usable(line)] for section in whole]
+    sections = [[line for line in section if is_usable(line)] for section in whole]
     if not sections:
         raise NoMediaOffered("The offer has no media section (m= line).", SEND_HINT)
     bundle = next((line.split()[1:] for line in head if line.startswith("a=group:BUNDLE")), [])
@@ -135,7 +143,9 @@ def narrow(offer: str) -> Narrowed:
     kept = [mid for mid in bundle if mid in mids]
     unsent = {index: section for index, section in enumerate(sections) if index not in taken and kept}
     idle = {index: _attribute(section, "mid") for index, section in unsent.items() if _idles(section, bundle)}
-    lines = [line for line in head if not line.startswith("a=group:")]
+    others = [index for index in range(len(sections)) if index not in taken and index not in idle]
+    plain = [line for line in head if not line.startswith("a=group:")]
+    lines = list(plain)
     lines += [f"a=group:BUNDLE {' '.join(kept)}"] if kept else []
     lines += [line for section in taken.values() for line in section]
     return Narrowed(
@@ -145,56 +155,9 @@ def narrow(offer: str) -> Narrowed:
         _taken=tuple(taken),
         _idle=tuple(idle),
         _bundle=tuple(mid for mid in bundle if mid in (*kept, *idle.values())),
+        alone=dict(itertools.islice(_alone(plain, sections, others), MAX_ALONE)),
         n_unusable=sum(map(len, whole)) - sum(map(len, sections)),
     )
-
-
-def announce(answer: str, *, reached: str | None, public_address: str = "") -> str:
-    """The answer without the addresses of our private networks.
-
-    `reached` stays: it is the private address that a peer of our own network used, so it knows it. `public_address`,
-    where given, replaces all others. If no address is left, the path has to come from a relay or the peer's address.
-    """
-    lines = []
-    for line in answer.splitlines():
-        if line.startswith("a=candidate:"):
-            words = line.split(" ")
-            if words[4] != reached and not _is_global(words[4]):
-                if not public_address or (":" in public_address) != (":" in words[4]):
-                    continue
-                words[4] = public_address
-            for name, hidden in (("raddr", "0.0.0.0"), ("rport", "0")):
-                if name in words:
-                    words[words.index(name) + 1] = hidden
-            line = " ".join(words)
-        elif line.startswith("c=IN ") and not _is_global(line.split(" ")[2]) and line.split(" ")[2] != reached:
-            # The default address, which browsers do not use. This value points to the candidates (RFC 8838).
-            line = "c=IN IP4 0.0.0.0"
-        elif line.startswith("a=rtcp:"):
-            line = "a=rtcp:9 IN IP4 0.0.0.0"
-        lines.append(line)
-    return "".join(f"{line}\r\n" for line in lines)
-
-
-def _is_usable(line: str) -> bool:
-    """Whether a line is no candidate, or one that a connectivity check can be sent to."""
-    if not line.startswith("a=candidate:"):
-        return True
-    try:
-        candidate = candidate_from_sdp(line.removeprefix("a=candidate:"))
-        # Browsers hide addresses behind names of this kind (mDNS), which are resolved later.
-        if not candidate.ip.endswith(".local"):
-            ipaddress.ip_address(candidate.ip)
-    except PARSE_ERRORS:
-        return False
-    return 0 < candidate.port < 65536
-
-
-def _is_global(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_global
-    except ValueError:
-        return False
 
 
 def _split(sdp: str) -> tuple[list[str], list[list[str]]]:
@@ -214,32 +177,6 @@ def _free_mid(sections: list[list[str]]) -> str:
     return next(mid for mid in map(str, itertools.count()) if mid not in mids)
 
 
-def _h264_payloads(section: Sequence[str]) -> dict[str, str]:
-    """Payload types of H.264 and their format parameters, empty where the offer gives none."""
-    payloads = [match[1] for line in section if (match := H264_RTPMAP.match(line))]
-    return {payload: _attribute(section, f"fmtp:{payload} ", "") or "" for payload in payloads}
-
-
-def _h264_refusal(parameters: str) -> str | None:
-    """What of these format parameters cannot be decoded, or None."""
-    given = dict(part.strip().lower().partition("=")[::2] for part in parameters.split(";"))
-    if given.get("packetization-mode", "0") not in ("0", "1"):
-        return f"packetization-mode={given['packetization-mode'][:8]}"
-    profile = given.get("profile-level-id", "42e01f")
-    try:
-        decodable = len(profile) == 6 and int(profile[:2], 16) in H264_PROFILES
-    except ValueError:
-        decodable = False
-    return None if decodable else f"profile-level-id={profile[:8]}"
-
-
-def _with_h264_shown(section: list[str]) -> list[str]:
-    """The section with each H.264 that can be decoded in the one form that aiortc takes."""
-    shown = {payload for payload, given in _h264_payloads(section).items() if _h264_refusal(given) is None}
-    others = [line for line in section if not line.startswith(tuple(f"a=fmtp:{payload} " for payload in shown))]
-    return others + [f"a=fmtp:{payload} {H264_SHOWN}" for payload in sorted(shown)]
-
-
 def _complete(head: list[str], section: list[str], leader: list[str] | None) -> list[str]:
     """The section completed by its bundle: only the first section of a bundle has to carry the transport."""
     lines = list(section)
@@ -254,7 +191,7 @@ def _complete(head: list[str], section: list[str], leader: list[str] | None) -> 
             if payload in STATIC_RTPMAPS and _attribute(lines, f"rtpmap:{payload} ", "") is None
         ]
     else:
-        lines = _with_h264_shown(lines)
+        lines = h264.shown_to_aiortc(lines)
     candidates = [line for line in lines if line.startswith("a=candidate:")]
     beyond = set(candidates[MAX_CANDIDATES:])
     return [line for line in lines if line not in beyond]
@@ -274,10 +211,10 @@ def _refusal(kind: str, head: list[str], section: list[str]) -> str | None:
         return f"The {kind} section does not send ({'port 0' if media.port == 0 else direction})."
     common = [codec for codec in find_common_codecs(CODECS[kind], media.rtp.codecs) if not is_rtx(codec)]
     if not common:
-        h264 = {payload: _h264_refusal(given) for payload, given in _h264_payloads(section).items()}
+        faults = {payload: h264.refusal(given) for payload, given in h264.payloads_of(section).items()}
         offered = sorted(
             {
-                " with ".join(filter(None, (codec.mimeType.split("/")[1], h264.get(str(codec.payloadType)))))
+                " with ".join(filter(None, (codec.mimeType.split("/")[1], faults.get(str(codec.payloadType)))))
                 for codec in media.rtp.codecs
                 if not is_rtx(codec)
             }
@@ -309,15 +246,15 @@ def _missing(media: MediaDescription, section: list[str]) -> str | None:
 
 def _echoed(answered: list[str], offered: Sequence[str]) -> list[str]:
     """What aiortc answered to a section as it was shown, as an answer to the section as it was offered."""
-    h264 = _h264_payloads(offered)
+    given = h264.payloads_of(offered)
     protocol = offered[0].split(" ")[2]
     kind, port, _, formats = answered[0].split(" ", 3)
     lines = [f"{kind} {port} {protocol} {formats}"]
     for line in answered[1:]:
         payload = line.removeprefix("a=fmtp:").partition(" ")[0] if line.startswith("a=fmtp:") else None
-        if payload in h264:
-            if h264[payload]:
-                lines.append(f"a=fmtp:{payload} {h264[payload]}")
+        if payload in given:
+            if given[payload]:
+                lines.append(f"a=fmtp:{payload} {given[payload]}")
         elif not line.startswith("a=mid:") or _attribute(offered, "mid") is not None:
             lines.append(line)
     return lines
@@ -327,6 +264,25 @@ def _idles(section: list[str], bundle: list[str]) -> bool:
     """Whether a section that is not taken can be answered without a transport of its own."""
     is_open = OPEN_SECTION.match(section[0]) is not None or "a=bundle-only" in section
     return is_open and section[0].startswith(KNOWN_KINDS) and _attribute(section, "mid") in bundle
+
+
+def _alone(head: list[str], sections: list[list[str]], others: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """The places of the sections among `others` that a transport can be made for, with an offer for aiortc."""
+    for index in others:
+        section = sections[index]
+        if OPEN_SECTION.match(section[0]) is None or not section[0].startswith(KNOWN_KINDS):
+            continue
+        transport = [line for line in section if line.startswith(tuple(f"a={name}" for name in TRANSPORT))]
+        # What it would carry does not matter, so aiortc is shown a kind that it always takes.
+        shown = ["m=audio 9 UDP/TLS/RTP/SAVPF 0", "c=IN IP4 0.0.0.0", "a=mid:0", "a=inactive", "a=rtcp-mux", *transport]
+        complete = _complete(head, shown, None)
+        try:
+            media = SessionDescription.parse("\r\n".join([*head, *complete])).media[0]
+        except PARSE_ERRORS:
+            continue
+        muxed = section[0].startswith("m=application ") or "a=rtcp-mux" in section
+        if muxed and _missing(media, complete) is None:
+            yield index, "".join(f"{line}\r\n" for line in [*head, *complete])
 
 
 def _not_taken(section: Sequence[str], *, like: list[str], idle: bool) -> list[str]:

@@ -21,8 +21,6 @@ from typing import Any
 import av
 from aiortc import (
     MediaStreamTrack,
-    RTCConfiguration,
-    RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
 )
@@ -36,7 +34,7 @@ from realtime.ingest.data_channel import ClosedDataChannel
 from realtime.ingest.dtls import DtlsCertificate
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import TICK_S
-from realtime.ingest.relay import ice_servers
+from realtime.ingest.peers import UnusedSections, close_peer, make_peer
 from realtime.ingest.sampler import FrameSampler
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IceSettings, IngestSettings
@@ -97,10 +95,8 @@ async def answer(
     Raises BadOffer (or NoMediaOffered) after freeing everything. The caller iterates the source, or `close`s it.
     """
     offer = narrow(offer_sdp)
-    peer = RTCPeerConnection(RTCConfiguration(iceServers=_servers(ice)))
-    certificate = DtlsCertificate.generateCertificate()
-    # aiortc takes no certificate of ours, and makes one of each connection's own.
-    peer._RTCPeerConnection__certificates = [certificate]  # type: ignore[attr-defined]
+    certificate, others = DtlsCertificate.generateCertificate(), UnusedSections()
+    peer = make_peer(ice, certificate)
     source: WebRtcSource | None = None
     try:
         await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
@@ -109,40 +105,18 @@ async def answer(
             for transport in {receiver.transport for receiver in peer.getReceivers()}:
                 ClosedDataChannel(transport)
         source = WebRtcSource(
-            peer, tracks, ingest, speech, offer.candidate_kinds, stagger=stagger, certificate=certificate
+            peer, tracks, ingest, speech, offer.candidate_kinds, others, stagger=stagger, certificate=certificate
         )
         # This gathers all candidates first, because WHIP clients need no trickle ICE.
         await peer.setLocalDescription(await peer.createAnswer())
+        alone = await others.answer(offer, ice)
     except BaseException as error:
         await (source.close() if source else close_peer(peer))
+        await others.close()
         if isinstance(error, ValueError | OperationError | InvalidStateError):
             raise BadOffer(f"The offer cannot be answered: {error}.", "Send the offer of a WebRTC sender.") from error
         raise
-    return offer.widen(peer.localDescription.sdp), source
-
-
-async def close_peer(peer: RTCPeerConnection) -> None:
-    """Close a connection that may still be connecting, and end every task it has begun.
-
-    aiortc 1.16 connects in a task of its own, which `close` does not know. If a path is found at this very moment,
-    consent checks and receivers start on a connection that is closed already, and never end.
-    """
-    connecting = [task for task in asyncio.all_tasks() if _connects(task, peer)]
-    for task in connecting:
-        task.cancel()
-    if connecting:
-        await asyncio.wait(connecting)
-    await peer.close()
-
-
-def _connects(task: asyncio.Task[object], peer: RTCPeerConnection) -> bool:
-    coroutine = task.get_coro()
-    frame = getattr(coroutine, "cr_frame", None)
-    return (
-        getattr(coroutine, "__qualname__", "") == "RTCPeerConnection.__connect"
-        and frame is not None
-        and frame.f_locals.get("self") is peer
-    )
+    return offer.widen(peer.localDescription.sdp, alone), source
 
 
 class WebRtcSource:
@@ -157,12 +131,14 @@ class WebRtcSource:
         ingest: IngestSettings,
         speech: SpeechSettings,
         offered: str = "",
+        unused: UnusedSections | None = None,
         now_s: Callable[[], float] = time.monotonic,
         stagger: Stagger | None = None,
         certificate: DtlsCertificate | None = None,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._peer = peer
+        self._unused = unused
         self._certificate = certificate
         self._stagger = stagger or Stagger()
         self._ingest = ingest
@@ -237,6 +213,8 @@ class WebRtcSource:
         try:
             async with asyncio.timeout(CLOSE_S):
                 await close_peer(self._peer)
+                if self._unused is not None:
+                    await self._unused.close()
         except TimeoutError:
             logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
         logger.info(
@@ -346,14 +324,6 @@ async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
             frame = await track.recv()
             if isinstance(frame, av.VideoFrame | av.AudioFrame) and frame.time is not None:
                 yield frame, frame.time
-
-
-def _servers(ice: IceSettings) -> list[RTCIceServer]:
-    # Given even when it is empty: without the list aiortc asks a public STUN server.
-    return [
-        RTCIceServer(server.url, username=server.username or None, credential=server.credential or None)
-        for server in ice_servers(ice)
-    ]
 
 
 class _Outbox(AsyncIterator[Waiting]):

@@ -41,8 +41,8 @@ from realtime.errors import (
     UnknownSession,
     WrongContentType,
 )
+from realtime.ingest.addresses import announce
 from realtime.ingest.relay import ice_servers
-from realtime.ingest.sdp import announce
 from realtime.observe import tracing
 from realtime.observe.loop import watch_loop
 from realtime.observe.metrics import Metrics

@@ -19,8 +19,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from realtime.errors import RealtimeError
+from realtime.ingest.addresses import announce
 from realtime.ingest.media import MediaSource
-from realtime.ingest.sdp import announce, narrow
+from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.model.checkpoint import (

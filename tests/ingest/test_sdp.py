@@ -9,7 +9,8 @@ import pytest
 from aiortc.sdp import SessionDescription
 
 from realtime.errors import BadOffer, NoMediaOffered
-from realtime.ingest.sdp import MAX_CANDIDATES, announce, narrow
+from realtime.ingest.addresses import announce
+from realtime.ingest.sdp import MAX_ALONE, MAX_CANDIDATES, narrow
 
 HEAD = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 TRANSPORT = (
@@ -60,11 +61,39 @@ def test_what_we_do_not_take_is_held_open_in_its_place() -> None:
     assert [group.items for group in whole.group] == [["d", "v1", "v2", "a1", "a2"]]
 
 
-def test_what_shares_no_transport_with_what_we_take_is_rejected() -> None:
+def test_what_shares_no_transport_with_what_we_take_gets_one_of_its_own() -> None:
     parts = [section(VP8, "v1"), section(VP8, "v2"), section(DATA, "d"), section(OPUS, "a")]
-    whole = answered(offer(*parts, bundle="v1 a"))
-    assert [(media.rtp.muxId, media.port) for media in whole.media] == [("v1", 9), ("v2", 0), ("d", 0), ("a", 9)]
+    narrowed = narrow(offer(*parts, bundle="v1 a"))
+    assert narrowed.alone.keys() == {1, 2}
+    assert [narrowed.is_data_channel(index) for index in narrowed.alone] == [False, True]
+    # The data channel's could not be answered.
+    alone = {1: narrowed.alone[1].replace("m=audio 9", "m=audio 4001").replace("abcd", "other")}
+    whole = SessionDescription.parse(narrowed.widen(narrowed.sdp.replace("sendonly", "recvonly"), alone))
+    assert [(media.rtp.muxId, media.port) for media in whole.media] == [("v1", 9), ("v2", 4001), ("d", 0), ("a", 9)]
+    assert [media.ice.usernameFragment for media in whole.media] == ["abcd", "other", "abcd", "abcd"]
     assert [group.items for group in whole.group] == [["v1", "a"]]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        [section(VP8.replace("m=video 9", "m=video 0"), "2")],
+        [section(VP8.replace("a=rtcp-mux\r\n", ""), "2")],
+        [section(VP8, "2", transport="")],
+        [section(VP8, "2", transport=TRANSPORT.replace("sha-256", "sha-1"))],
+        [section(DATA.replace("m=application", "m=text"), "2")],
+    ],
+    ids=["port 0", "no mux", "no transport", "weak fingerprint", "unknown kind"],
+)
+def test_a_section_that_could_not_be_connected_gets_no_transport(extra: list[str]) -> None:
+    narrowed = narrow(offer(section(OPUS, "0"), section(VP8, "1"), *extra))
+    assert narrowed.kinds == ("audio", "video")
+    assert narrowed.alone == {}
+
+
+def test_transports_that_carry_nothing_are_bounded() -> None:
+    parts = [section(VP8, str(mid)) for mid in range(40)]
+    assert len(narrow(offer(*parts)).alone) == MAX_ALONE
 
 
 def test_the_first_section_of_the_bundle_has_the_addresses_though_we_do_not_take_it() -> None:
