@@ -1,6 +1,6 @@
 """EmoThinker in a program of your own: what a face and a voice show, as typed events.
 
-    for event in emothinker.analyze("talk.mp4"):                    a recording
+    for event in emothinker.analyze("talk.mp4"):                    a recording; "sample" is one of ours
     for event in emothinker.follow("http://…/sessions/ID#SECRET"):  a session of a running server
     for event in emothinker.live(camera=0, microphone="default"):   this machine's camera and microphone
 

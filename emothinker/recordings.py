@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from emothinker.stream import Events
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
+from realtime.sample import or_sample
 
 if TYPE_CHECKING:
     from realtime.engine.local import LocalEngine
@@ -33,13 +34,15 @@ def analyze(
 ) -> Events:
     """Analyse a recording as fast as the machine can; or a camera, if `file` is an `rtsp://` address.
 
+    The word `sample` stands for a recording that comes with the package, unless a file has that name.
+
     `question` and `labels` replace the model's own, as in docs/api.md. `settings` are those of docs/settings.md by
     their dotted names, such as `{"model.name": "nano"}`; `EMOTHINKER_*` variables count too.
 
     The first loop over the events raises NotMedia where there is nothing to see or hear, BadAsk for a question that
     cannot be asked, BadSettings, BadModel and EngineMissing.
     """
-    return Events(partial(_analyze, str(file), question, labels, settings), file)
+    return Events(partial(_analyze, or_sample(str(file)), question, labels, settings), file)
 
 
 async def _analyze(

@@ -1,6 +1,8 @@
 """Analyse a recording and use its events while they come.
 
-python examples/analyze_file.py talk.mp4
+    python examples/analyze_file.py talk.mp4
+
+Without a name it takes the sample that comes with the package.
 """
 
 import sys
@@ -8,7 +10,7 @@ import sys
 import emothinker
 
 try:
-    for event in emothinker.analyze(sys.argv[1]):
+    for event in emothinker.analyze(sys.argv[1] if len(sys.argv) > 1 else "sample"):
         match event:
             case emothinker.LabelEvent():
                 percent = 100 * event.probabilities.get(event.label, 0)

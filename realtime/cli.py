@@ -24,6 +24,7 @@ from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.formats import FORMATS
 from realtime.observe import heap, logs, tracing
 from realtime.outputs import NO_MORE, refuse_input, write_error
+from realtime.sample import or_sample
 from realtime.settings import Settings, given_settings, load
 
 if TYPE_CHECKING:
@@ -123,7 +124,10 @@ def _parser() -> argparse.ArgumentParser:
 
     analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording, or over many")
     analyze.add_argument(
-        "files", nargs="+", metavar="FILE", help="files with sound or picture, folders, patterns, or an rtsp:// address"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="files with sound or picture, folders, patterns, an rtsp:// address, or `sample`: a recording of ours",
     )
     analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
     analyze.add_argument("--format", choices=FORMATS, default="jsonl", help="what to write (default: jsonl)")
@@ -153,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(run=_config, log_level=logging.WARNING)
 
     bench = commands.add_parser("bench", parents=[model], help="measure latency and throughput here")
-    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play in real time")
+    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play in real time (default: a sample)")
     bench.add_argument("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
     bench.add_argument("--sessions", type=int, default=1, metavar="N", help="live sessions at once (default: 1)")
     bench.add_argument(
@@ -296,6 +300,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
     from realtime.commands import study
 
+    options.files = [or_sample(file) for file in options.files]
     labels = None if options.labels is None else options.labels.split(",")
     if study.is_study(options.files, options.format, options.out):
         return _study(options, settings, labels)
@@ -376,6 +381,7 @@ def _config(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
+    options.media = [or_sample(file) for file in options.media]
     refuse_input(options.json, *options.media)
     from realtime.bench import bench
     from realtime.engine.start import load_model

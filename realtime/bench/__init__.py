@@ -25,6 +25,7 @@ from realtime.bench.live import measure_live
 from realtime.errors import NotMedia
 from realtime.ingest.media import check
 from realtime.roles import Model
+from realtime.sample import SAMPLE
 from realtime.settings import Settings
 
 CLIPS = ("*.mp4", "*.webm", "*.mkv", "*.avi", "*.flv", "*.mov")
@@ -82,12 +83,14 @@ def _compared(
 
 
 def _clips() -> list[str]:
-    """The recordings in the data folder that `EMOTHINKER_DATA` names. Raises NotMedia if there are none."""
-    hint = "Name one: realtime bench FILE, a person speaking to the camera. Or set EMOTHINKER_DATA to a folder of them."
+    """The recordings in the data folder that `EMOTHINKER_DATA` names, or else the sample that ships.
+
+    Raises NotMedia where the folder is named and has none.
+    """
     folder = os.environ.get("EMOTHINKER_DATA")
     if not folder:
-        raise NotMedia("No recording is named.", hint)
+        return [str(SAMPLE)]
     files = sorted(str(file) for pattern in CLIPS for file in Path(folder).rglob(pattern))
     if not files:
-        raise NotMedia(f"There are no recordings in {folder}.", hint)
+        raise NotMedia(f"There are no recordings in {folder}.", "Name one: realtime bench FILE, or `sample` for ours.")
     return files

@@ -17,7 +17,7 @@ from realtime.errors import BadSettings, RealtimeError
 
 PROGRAMS = {
     "train": ("annotate", "compose", "convert", "evaluate", "lora", "merge", "metrics", "warmup"),
-    "export": ("bench", "face_parity", "faces", "onnx", "parity", "trt"),
+    "export": ("bench", "face_parity", "faces", "onnx", "parity", "sample", "trt"),
 }
 "The programs that the help names. Others of the same packages, such as `nano.prepare`, run too."
 ROOT = Path(__file__).parents[2]

@@ -169,11 +169,18 @@ def test_a_crowd_is_the_picture_several_times_over() -> None:
     assert not crowd[2:, 4:].any()
 
 
-def test_without_recordings_it_asks_for_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_folder_without_recordings_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EMOTHINKER_DATA", str(tmp_path))
     with pytest.raises(NotMedia, match="no recordings"):
         bench([], ScriptedModel, IN_A_THREAD, seconds=1.0, out=None)
-    monkeypatch.delenv("EMOTHINKER_DATA")
-    with pytest.raises(NotMedia, match="No recording is named") as refused:
-        bench([], ScriptedModel, IN_A_THREAD, seconds=1.0, out=None)
-    assert "EMOTHINKER_DATA" in refused.value.hint
+
+
+def test_without_a_recording_the_sample_is_played(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It asked for recordings that nobody has."""
+    monkeypatch.delenv("EMOTHINKER_DATA", raising=False)
+    assert bench([], ScriptedModel, IN_A_THREAD, seconds=1.0, out=None) == 0
+    figures = json.loads(capsys.readouterr().out)
+    # A recording that has begun is played to its end.
+    assert figures["spoken_windows"] == 2
