@@ -36,7 +36,7 @@ unit-train := tests/train tests/model tests/export
 unit-media := tests/ingest tests/evidence tests/reason
 unit-rest := tests $(addprefix --ignore=,$(unit-train) $(unit-media))
 
-test: lint types web-test $(DONE)/senders $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+test: lint types web-test $(DONE)/senders $(DONE)/hume $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DONE)/test $(DONE)/page
@@ -50,7 +50,7 @@ types: $(DONE)/test
 web-test: $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm test --silent
 
-setup: $(DONE)/test $(DONE)/senders $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+setup: $(DONE)/test $(DONE)/senders $(DONE)/hume $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 
 $(DONE)/venv:
 	@python=$${PYTHON:-}
@@ -106,6 +106,13 @@ $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 	cd tests/senders && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
 	touch $(CURDIR)/$@
 
+# Hume's SDK, which wants older packages than ours: it gets a virtual environment of its own.
+$(DONE)/hume: $(DONE)/venv tests/senders/hume.txt
+	@echo "Installing Hume's SDK for the tests (once) …"
+	$(BIN)/python -m venv --clear tests/senders/hume_venv
+	tests/senders/hume_venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/senders/hume.txt
+	touch $@
+
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
 	@cd web && PATH="$(PAGE_PATH)" npm run build --silent
 	touch $(CURDIR)/$@
@@ -145,4 +152,4 @@ audit: $(DONE)/test $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm audit
 
 clean:
-	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules
+	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/hume_venv

@@ -147,6 +147,20 @@ class TooLarge(RealtimeError):
     status = 413
 
 
+class TooLong(RealtimeError):
+    """What was sent lasts longer than is taken at once. Send it in parts."""
+
+    code = "too_long"
+    status = 413
+
+
+class BadPayload(RealtimeError):
+    """A message of a socket that speaks another service's protocol cannot be read. Correct the program."""
+
+    code = "bad_payload"
+    status = 422
+
+
 class NotAllowed(RealtimeError):
     """The token is missing or wrong."""
 

@@ -34,16 +34,16 @@ class Access:
         self._server = server
 
     def may_open(self, request: HTTPConnection) -> bool:
-        return self._server.token is None or _same(request, self._server.token) or self.is_operator(request)
+        return self._opens(bearer(request))
 
-    def check_open(self, request: HTTPConnection) -> None:
-        """Raises NotAllowed."""
-        if not self.may_open(request):
+    def check_open(self, request: HTTPConnection, *, key: str | None = None) -> None:
+        """Raises NotAllowed. `key` is what the request brings in another header than that of bearer tokens."""
+        if not self._opens(key or bearer(request)):
             raise NotAllowed("The token is missing or wrong.", "Send it as: Authorization: Bearer TOKEN")
 
     def is_operator(self, request: HTTPConnection) -> bool:
         wanted = self._server.operator_token
-        return wanted is not None and _same(request, wanted)
+        return wanted is not None and _same(bearer(request), wanted)
 
     def check_operator(self, request: HTTPConnection) -> None:
         """Raises NotAllowed."""
@@ -95,6 +95,10 @@ class Access:
             "Ask whoever opened the session for another one, and send it as a bearer token.",
         )
 
+    def _opens(self, given: str | None) -> bool:
+        token, operator_token = self._server.token, self._server.operator_token
+        return token is None or _same(given, token) or (operator_token is not None and _same(given, operator_token))
+
     def _session(self, request: Request) -> Session:
         return self._sessions.get(request.path_params["id"])
 
@@ -102,5 +106,5 @@ class Access:
         return self.openers[session].is_holder(bearer(request))
 
 
-def _same(request: HTTPConnection, wanted: str) -> bool:
-    return hmac.compare_digest((bearer(request) or "").encode(), wanted.encode())
+def _same(given: str | None, wanted: str) -> bool:
+    return hmac.compare_digest((given or "").encode(), wanted.encode())

@@ -8,6 +8,7 @@ DELETE /sessions/{id}/record    what was kept of it, where --record keeps anythi
 GET    /sessions                the sessions that are open, for the operator
 POST   /sessions/{id}/tickets   a ticket for one event socket, or a lasting one; DELETE revokes those
 WS     /sessions/{id}/events    its events, from ?after=SEQ on, with ?ticket=TICKET
+WS     /v0/stream/models        pictures and sounds of programs that were written for Hume (hume/)
 GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
 """
 
@@ -55,6 +56,7 @@ from realtime.serve import asking, marks
 from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse
+from realtime.serve.hume.stream import ExpressionMeasurement
 from realtime.serve.openapi import describe_api
 from realtime.serve.page import WEB, Page
 from realtime.serve.passing_on import PassingOn
@@ -101,6 +103,9 @@ class LiveServer:
         self._mark_rates = Rates(per_s=marks.PER_S, burst=marks.BURST, what="marks in this session")
         self._passing_on = PassingOn(settings.publish)
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
+        hume = ExpressionMeasurement(
+            engine=engine, sessions=self.sessions, access=self._access, settings=settings, metrics=metrics
+        )
         app = Starlette(
             routes=[
                 # One route: of two, a refusal for the method would name the methods of the first alone.
@@ -113,6 +118,7 @@ class LiveServer:
                 Route("/sessions/{id}/tickets/{ticket}", self.revoke, methods=["DELETE"]),
                 Route("/sessions/{id}/record", self.delete_recording, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
+                WebSocketRoute("/v0/stream/models", hume.serve),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
                 Route("/metrics", self.metrics),

@@ -17,6 +17,8 @@ from pathlib import Path
 import ifaddr
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request as Handshake
 
 from realtime.errors import BadSettings, PortTaken
 from realtime.recording.recorder import Recorder
@@ -27,6 +29,11 @@ from realtime.settings import ServerSettings, Settings
 
 HEAD_S = 10.0
 "Seconds within which the first line and the headers of a request have to arrive."
+MESSAGE_BYTES = 4_096
+"Longest message of a WebSocket. Readers of events have nothing to say."
+MEDIA_MESSAGE_BYTES = 8_388_608
+"The same of the sockets that media comes by: a picture of several megapixels in Base64."
+MEDIA_SOCKETS = ("/v0/stream/models",)
 MAX_CONNECTIONS = 500
 "Connections allowed beside those that sessions need."
 
@@ -122,7 +129,8 @@ def program(server: LiveServer, settings: Settings) -> uvicorn.Server:
         # Paths hold session ids, which are keys.
         access_log=False,
         server_header=False,
-        ws_max_size=4_096,
+        ws=_WebSocket,
+        ws_max_size=MESSAGE_BYTES,
         # Events are small; a compressor for each reader costs more memory and time than it saves.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=10,
@@ -162,6 +170,15 @@ class _Http(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """Takes long messages by the sockets that media comes by, and by no other. uvicorn has one limit for all."""
+
+    def handle_connect(self, event: Handshake) -> None:
+        if event.path.partition("?")[0].endswith(MEDIA_SOCKETS):
+            self.conn.max_message_size = MEDIA_MESSAGE_BYTES
+        super().handle_connect(event)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -23,7 +23,7 @@ from realtime.ingest.webrtc import answer, close_peer
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
 from realtime.recording.recorder import Recorder
-from realtime.roles import Transcriber
+from realtime.roles import Model, Transcriber
 from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings import Settings
@@ -66,7 +66,10 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings | None = None, recorder: Recorder | None = None, transcriber: Transcriber | None = None
+    settings: Settings | None = None,
+    recorder: Recorder | None = None,
+    transcriber: Transcriber | None = None,
+    model: Model | None = None,
 ) -> AsyncIterator[Running]:
     settings = settings or Settings()
     metrics = Metrics()
@@ -74,7 +77,7 @@ async def serving(
     port = listening.getsockname()[1]
     with listening, ModelWorker(metrics) as worker:
         live = LiveServer(
-            engine=LocalEngine(ScriptedModel(), worker),
+            engine=LocalEngine(model or ScriptedModel(), worker),
             settings=settings,
             metrics=metrics,
             answer=partial(answer, ingest=settings.ingest, speech=settings.speech, ice=settings.ice),
