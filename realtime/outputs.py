@@ -20,6 +20,8 @@ NO_MORE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 class DiskFull(RealtimeError):
     """The disk takes no more. What was written before is kept."""
 
+    code = "disk_full"
+
 
 def file_id(path: Path) -> tuple[int, int]:
     """What is the same for every name and link of a file; (0, 0) where there is none."""

@@ -61,12 +61,11 @@ def room(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
 
-def repeated_classes(package: str) -> dict[str, list[str]]:
-    """Class names defined in more than one place of a package, with the modules."""
+def repeated_classes() -> dict[str, list[str]]:
+    """Class names defined in more than one place, with the modules."""
     places: dict[str, list[str]] = defaultdict(list)
     for module, tree in modules().items():
-        if module.split(".")[0] == package:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ClassDef):
-                    places[node.name].append(module)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(module)
     return {name: where for name, where in places.items() if len(where) > 1}

@@ -22,11 +22,11 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.errors import BadSettings
-from realtime.outputs import refuse_input
+from realtime.outputs import DiskFull, refuse_input
 from train.coet import arguments, on_ray, record, summary
 from train.coet.annotators import Annotator
 from train.coet.run import Counts, Run
-from train.coet.store import DiskFull, Store
+from train.coet.store import Store
 from train.command import run_command
 from train.readers import folder, parquet, sets
 from train.readers.clip import Clip

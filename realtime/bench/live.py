@@ -126,7 +126,7 @@ async def measure_live(
 ) -> dict[str, Any]:
     """Run `n_sessions` sessions of `seconds` each and return the figures."""
     metrics = Metrics()
-    samples: list[Sample] = []
+    samples: list[Snapshot] = []
     async with started(load, where=settings.model.worker, metrics=metrics) as engine:
         sources = [
             # Sessions of a server do not start at the same time either.
@@ -173,7 +173,7 @@ async def measure_live(
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Snapshot:
     """The state of all sessions at one moment."""
 
     live_s: float
@@ -186,7 +186,7 @@ class Sample:
     rss_mb: float
 
 
-async def _sample(sessions: Sequence[Session], engine: Engine, samples: list[Sample]) -> None:
+async def _sample(sessions: Sequence[Session], engine: Engine, samples: list[Snapshot]) -> None:
     while True:
         due_s = time.monotonic() + SAMPLE_S
         await asyncio.sleep(SAMPLE_S)
@@ -194,7 +194,7 @@ async def _sample(sessions: Sequence[Session], engine: Engine, samples: list[Sam
         states = [session.state() for session in sessions]
         cpu_s = _cpu_s(engine) - engine.stats().get("chain_cpu_s", 0.0)
         samples.append(
-            Sample(
+            Snapshot(
                 sum(state["t"] for state in states),
                 max(state["lag_s"] for state in states),
                 late_ms,
@@ -209,14 +209,14 @@ def _cpu_s(engine: Engine) -> float:
     return time.process_time() + engine.stats().get("cpu_s", 0.0)
 
 
-def _grown(samples: Sequence[Sample]) -> dict[str, float | None]:
+def _grown(samples: Sequence[Snapshot]) -> dict[str, float | None]:
     """Growth from the second tenth of the run to its last. The first tenth, with the cost of starting, is left out."""
     tenth = max(1, len(samples) // 10)
     early, late = samples[tenth : 2 * tenth + 1], samples[-tenth - 1 :]
     if len(samples) < 20:
         return {"rss_growth_mb": None, "cpu_growth": None}
 
-    def per_live_s(some: Sequence[Sample]) -> float:
+    def per_live_s(some: Sequence[Snapshot]) -> float:
         return (some[-1].cpu_s - some[0].cpu_s) / max(some[-1].live_s - some[0].live_s, 1e-3)
 
     return {

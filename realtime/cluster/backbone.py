@@ -1,7 +1,7 @@
 """One backbone in a replica, and the adapters that share its weights.
 
-A variant is used as a whole model: towers with the adapter's own selectors, and a reasoner with the adapter's low-rank
-products. The backbone's weights are in memory once.
+A model with an adapter is used as a whole model: towers with the adapter's own selectors, and a reasoner with the
+adapter's low-rank products. The backbone's weights are in memory once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KEPT_QUESTIONS = 64
 
 
 @dataclass
-class Variant:
+class AdaptedModel:
     """The backbone with one adapter or without any."""
 
     weights: EmoThinker
@@ -55,18 +55,18 @@ class Variant:
 
 @dataclass
 class Backbone:
-    """A loaded model and its variants."""
+    """A loaded model, and the same with each adapter."""
 
     model: str
     fingerprint: str
     runtime_reason: str
     labels: tuple[str, ...]
-    variants: Mapping[str, Variant]
+    models: Mapping[str, AdaptedModel]
     "By the adapter's name; the empty name is the backbone alone."
     folder: Path
 
-    def variant(self, adapter: str) -> Variant:
-        return self.variants[adapter]
+    def with_adapter(self, adapter: str) -> AdaptedModel:
+        return self.models[adapter]
 
 
 def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "auto", device: str = "cpu") -> Backbone:
@@ -77,17 +77,19 @@ def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "a
     vocabulary = Vocabulary.read(folder)
     towers, reason = choose(engine, Checkpoint(weights, folder))
     language = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
-    variants = {"": Variant(weights, towers, Reasoner(weights, vocabulary, language=language), emotion_config(folder))}
+    models = {
+        "": AdaptedModel(weights, towers, Reasoner(weights, vocabulary, language=language), emotion_config(folder))
+    }
     for name, path in (paths or {}).items():
         if not name or not name.isidentifier():
             raise BadModel(f"'{name}' is not a name for an adapter.", hint="Use letters, digits and underscores.")
-        variants[name] = adapted(Path(path), folder, weights, vocabulary, language)
-    return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, variants, folder)
+        models[name] = adapted(Path(path), folder, weights, vocabulary, language)
+    return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, models, folder)
 
 
 def adapted(
     adapter: Path, folder: Path, weights: EmoThinker, vocabulary: Vocabulary, language: FusedLanguageModel
-) -> Variant:
+) -> AdaptedModel:
     """Load an adapter on the backbone's weights if it changes the language model only, and as a whole model otherwise.
 
     `train.lora` tunes the vision merger too, unless it is run with `--merger-lr 0`.
@@ -95,11 +97,11 @@ def adapted(
     own_shape = (adapter / EMOTION_CONFIG).exists() and checkpoint.read_config(folder, adapter) != weights.config
     if own_shape or not adapters.beside(adapter):
         whole = checkpoint.load(folder, adapter=adapter, dtype=weights.dtype, device=weights.device, joined=True)
-        return Variant(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
+        return AdaptedModel(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
     low_rank = adapters.read(adapter, weights.config.text, dtype=weights.dtype, device=weights.device)
     mine = with_emotion(weights, adapter)
     reasoner = Reasoner(mine, vocabulary, language=language.adapted(low_rank))
-    return Variant(mine, TorchTowers(mine), reasoner, emotion_config(adapter, folder))
+    return AdaptedModel(mine, TorchTowers(mine), reasoner, emotion_config(adapter, folder))
 
 
 def emotion_config(*folders: Path) -> Mapping[str, object] | None:

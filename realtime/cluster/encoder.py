@@ -77,13 +77,13 @@ class EncoderReplica:
 
     def encode_frames(self, requests: Sequence[EncodeRequest]) -> list[tuple[npt.NDArray[Any], ...]]:
         """Encode frames of one question and adapter as a batch, padded to the largest. Blocking."""
-        variant = self._backbone.variant(requests[0].adapter)
+        model = self._backbone.with_adapter(requests[0].adapter)
         inputs, sizes = joined_frames([request.inputs for request in requests])
         batch = sum(sizes)
         if self._pads:
             inputs = {name: filled(value, batch) for name, value in inputs.items()}
-        inputs |= variant.text_inputs(requests[0].question, next(iter(inputs.values())).shape[0])
-        tokens, order, n_focal, n_kept = (output[:batch].cpu() for output in variant.towers.vision(inputs))
+        inputs |= model.text_inputs(requests[0].question, next(iter(inputs.values())).shape[0])
+        tokens, order, n_focal, n_kept = (output[:batch].cpu() for output in model.towers.vision(inputs))
         answers: list[tuple[npt.NDArray[Any], ...]] = []
         at = 0
         for size in sizes:
@@ -102,7 +102,7 @@ class EncoderReplica:
 
     def encode_sounds(self, requests: Sequence[EncodeRequest]) -> list[tuple[npt.NDArray[Any], ...]]:
         """Encode 2-s chunks of sound as a batch. Blocking. Chunks do not attend to each other, so any may share one."""
-        variant = self._backbone.variant(requests[0].adapter)
+        model = self._backbone.with_adapter(requests[0].adapter)
         sizes = [request.inputs["mel"].shape[0] for request in requests]
         inputs = {
             name: torch.cat([torch.from_numpy(np.array(request.inputs[name])) for request in requests])
@@ -111,8 +111,8 @@ class EncoderReplica:
         n = sum(sizes)
         if self._pads:
             inputs = {name: filled(value, n) for name, value in inputs.items()}
-        inputs |= variant.text_inputs(requests[0].question, inputs["mel"].shape[0])
-        outputs = [output[:n].float().cpu().numpy() for output in variant.towers.audio(inputs)]
+        inputs |= model.text_inputs(requests[0].question, inputs["mel"].shape[0])
+        outputs = [output[:n].float().cpu().numpy() for output in model.towers.audio(inputs)]
         ends = np.cumsum(sizes)[:-1]
         return list(zip(*(np.split(output, ends) for output in outputs), strict=True))
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 import torch
 
 from realtime.cluster import backbone
-from realtime.cluster.backbone import Variant
+from realtime.cluster.backbone import AdaptedModel
 from realtime.cluster.messages import (
     SCHEMA,
     ChainSteps,
@@ -128,7 +128,7 @@ class ThinkerReplica:
         window = await self._window(request)
         if isinstance(window, MissingEvidence):
             return window
-        reasoner = self._variant(request.key).reasoner
+        reasoner = self._model_of(request.key).reasoner
         label, waited_s = await self._run(Rank.LABEL, lambda: reasoner.fast_label(window, request.key.question))
         return TimedLabel(label, waited_s)
 
@@ -138,7 +138,7 @@ class ThinkerReplica:
         if isinstance(window, MissingEvidence):
             yield window
             return
-        reasoner, question = self._variant(request.key).reasoner, request.key.question
+        reasoner, question = self._model_of(request.key).reasoner, request.key.question
         chain, budget_s = (0, next(self._numbers)), 0.0
         await self._run(Rank.REASON, lambda: self._decode.begin(chain, reasoner.reason(window, question)))
         try:
@@ -175,24 +175,24 @@ class ThinkerReplica:
     async def manifest(self) -> DeploymentManifest:
         """What is deployed here."""
         folder = self._backbone.folder
-        variants = self._backbone.variants
+        models = self._backbone.models
         return DeploymentManifest(
             schema=SCHEMA,
             version=self._version,
             model=self._backbone.model,
             fingerprint=self._backbone.fingerprint,
-            adapters=tuple(variants),
+            adapters=tuple(models),
             labels=self._backbone.labels,
             runtime_reason=self._backbone.runtime_reason,
             config=checkpoint.read_json(folder / "config.json"),
-            emotion_config={name: variant.emotion_config for name, variant in variants.items()},
-            emotion={name: backbone.instruments(variant.weights) for name, variant in variants.items()},
+            emotion_config={name: model.emotion_config for name, model in models.items()},
+            emotion={name: backbone.instruments(model.weights) for name, model in models.items()},
         )
 
     # Sessions.
 
-    def _variant(self, key: SessionKey) -> Variant:
-        return self._backbone.variant(key.adapter)
+    def _model_of(self, key: SessionKey) -> AdaptedModel:
+        return self._backbone.with_adapter(key.adapter)
 
     async def _session(self, key: SessionKey) -> SessionCopy:
         session = self._sessions.get(key.session)
@@ -213,7 +213,7 @@ class ThinkerReplica:
         return time.monotonic() - next(iter(self._sessions.values())).used_s > IDLE_S
 
     async def _open(self, key: SessionKey) -> SessionRing | None:
-        ring, _ = await self._run(Rank.EVIDENCE, lambda: self._variant(key).reasoner.open_ring(key.question))
+        ring, _ = await self._run(Rank.EVIDENCE, lambda: self._model_of(key).reasoner.open_ring(key.question))
         return ring
 
     async def _release(self, session: SessionCopy) -> None:

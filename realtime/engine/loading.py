@@ -99,8 +99,8 @@ def load(
     dtype = gpu_dtype() if place.type == "cuda" else cpu_dtype(large=large)
     # First of all, so that what is wrong with it is known before anything large is read.
     vocabulary = Vocabulary.read(folder)
-    told = progress_of(name)
-    model = checkpoint.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, told=told)
+    on_read = progress_of(name)
+    model = checkpoint.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, on_read=on_read)
     if threads is not None:
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
@@ -143,14 +143,14 @@ def cpu_dtype(*, large: bool) -> torch.dtype:
     return torch.bfloat16 if large and computes_bf16 else torch.float32
 
 
-def progress_of(name: str, now_s: Callable[[], float] = time.perf_counter) -> checkpoint.Told:
+def progress_of(name: str, now_s: Callable[[], float] = time.perf_counter) -> checkpoint.OnRead:
     """Logs how much of a model is read, every few seconds."""
     told_s = now_s()
 
-    def told(n_read: int, n_bytes: int) -> None:
+    def on_read(n_read: int, n_bytes: int) -> None:
         nonlocal told_s
         if now_s() - told_s >= TOLD_EVERY_S:
             told_s = now_s()
             progress.info("loading %s: %.1f of %.1f GB", name, n_read / 1e9, n_bytes / 1e9)
 
-    return told
+    return on_read

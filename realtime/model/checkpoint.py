@@ -351,7 +351,7 @@ def plan(folder: Path, adapter: Path | None = None) -> LoadPlan:
     return LoadPlan(model, {name: stored[name] for name in wanted}, updates)
 
 
-Told = Callable[[int, int], None]
+OnRead = Callable[[int, int], None]
 "Called after each block with the bytes read so far and the bytes to read."
 
 
@@ -363,7 +363,7 @@ def load(
     device: torch.device | str = "cpu",
     joined: bool = False,
     kept: Weights = "full",
-    told: Told | None = None,
+    on_read: OnRead | None = None,
 ) -> EmoThinker:
     """Build the model of `folder` with its weights, LoRA merged, in evaluation mode.
 
@@ -373,7 +373,7 @@ def load(
     """
     planned = plan(folder, adapter)
     return fill(
-        planned, folder.name, dtype=dtype, device=torch.device(device), joined=joined, kept=kept, told=told
+        planned, folder.name, dtype=dtype, device=torch.device(device), joined=joined, kept=kept, on_read=on_read
     )  # fmt: skip
 
 
@@ -386,7 +386,7 @@ def fill(
     device: torch.device,
     joined: bool,
     kept: Weights = "full",
-    told: Told | None = None,
+    on_read: OnRead | None = None,
 ) -> EmoThinker:
     """Read the weights of a plan into its model. Raises BadModel where `name` has no room on the device.
 
@@ -401,8 +401,8 @@ def fill(
         update = planned.updates.get(key)
         reading.take(key, rows, block if update is None else update.added(block, rows))
         n_read += block.nbytes
-        if told is not None:
-            told(n_read, n_bytes)
+        if on_read is not None:
+            on_read(n_read, n_bytes)
     state = reading.state
     if text.tie_word_embeddings:
         state[HEAD] = state["thinker.model.embed_tokens.weight"]

@@ -17,7 +17,7 @@ from realtime.errors import NotDeleted
 from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent
 from realtime.recording.settings import Kept
-from realtime.recording.vault import EVENT, PICTURE, SOUND, Recording, Vault
+from realtime.recording.vault import EVENT, PICTURE, SOUND, RecordingWriter, Vault
 from realtime.records import SAMPLE_RATE_HZ, Item, SpeechSegment, VideoFrame
 from realtime.roles import Source
 
@@ -131,7 +131,7 @@ class Recorder:
             log.publish(ErrorEvent("record_failed", why, "The session goes on."), at_s=log.newest_s)
 
 
-def _write(recording: Recording, line: str, media: list[VideoFrame | SpeechSegment]) -> None:
+def _write(recording: RecordingWriter, line: str, media: list[VideoFrame | SpeechSegment]) -> None:
     recording.add(EVENT, line.encode())
     for item in media:
         if isinstance(item, VideoFrame):

@@ -94,7 +94,7 @@ class Vault:
         except OSError as error:
             raise BadSettings(f"{folder} cannot be written: {error.strerror}.", "Name a folder of your own.") from error
 
-    def begin(self, session: str, secret: str) -> Recording:
+    def begin(self, session: str, secret: str) -> RecordingWriter:
         """Begin the recording of a session. Raises OSError, as its `add` does, and then leaves nothing behind."""
         now_s = self._now_s()
         manifest = Manifest(session, now_s, now_s + self._days * DAY_S, hashlib.sha256(secret.encode()).hexdigest())
@@ -103,7 +103,7 @@ class Vault:
         told = {**asdict(manifest), "key": base64.b64encode(nonce + locked).decode()}
         try:
             self._manifest_file(session).write_text(json.dumps(told) + "\n", encoding="utf-8")
-            return Recording(session, key, self._data(session).open("xb"))
+            return RecordingWriter(session, key, self._data(session).open("xb"))
         except OSError:
             # A full disk leaves half a manifest, which opens nothing.
             self._manifest_file(session).unlink(missing_ok=True)
@@ -212,7 +212,7 @@ class Vault:
         return self._folder / f"{session}.data"
 
 
-class Recording:
+class RecordingWriter:
     """A recording that is being written. Leaving its `with` block writes the last block."""
 
     def __init__(self, session: str, key: bytes, file: BinaryIO) -> None:

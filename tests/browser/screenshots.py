@@ -91,7 +91,7 @@ def read_something_said(person: Visit) -> None:
     expect(page.locator("#history button.spoken:not(.writing)").nth(2)).to_be_attached(timeout=WAIT_MS)
     expect(page.locator("#speech-state")).to_have_text("Speech", timeout=WAIT_MS)
     expect(page.locator("#speech-state")).to_have_text("Quiet", timeout=WAIT_MS)
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
+    expect(page.locator(".conclusion")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
     page.locator("#chain").evaluate("(chain) => chain.focus({ preventScroll: true })")
     expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
 

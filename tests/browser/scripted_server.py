@@ -77,8 +77,8 @@ class WordByWord(ScriptedThinker):
                 time.sleep(WORD_S)
                 yield ReasonDelta(section, f" {word}" if index else word)
         yield replace(super().fast_label(window, ask), source="chain", conflict=_conflict(window, ask))
-        verdict = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer(ask.labels[0], "moderate", 0.6)
-        yield ReasonDone(chain, verdict, {"prefill": 12.0})
+        conclusion = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer(ask.labels[0], "moderate", 0.6)
+        yield ReasonDone(chain, conclusion, {"prefill": 12.0})
 
 
 def faces_told(window: Window) -> str:

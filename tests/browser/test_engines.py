@@ -31,12 +31,12 @@ def test_nano_is_live_through_onnxruntime(visit: Callable[..., Visit], through_o
     ready = page.request.get(f"{through_onnx}/readyz").json()
     assert ready["engine"] == "onnx (fp32, opset 20; exported from these weights)"
     expect(page.locator(".face").first).to_be_visible(timeout=WAIT_MS)
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
+    expect(page.locator(".conclusion")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
     expect(person.section("face")).to_be_visible(timeout=WAIT_MS)
     # Whoever reads holds what they read: the next window does not replace it half-way.
     page.locator("#chain").focus()
     for name in SECTIONS:
         expect(person.section(name)).to_be_visible(timeout=WAIT_MS)
     expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")
+    expect(page.locator(".conclusion")).to_have_attribute("data-source", "chain")
     assert person.complaints == []

@@ -1,4 +1,4 @@
-"""The whole way on the real model: consent, live, face box, label, all sections, verdict, withdrawn."""
+"""The whole way on the real model: consent, live, face box, label, all sections, conclusion, withdrawn."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_person_watches_reads_and_withdraws(
     assert box["width"] > 0.05 * picture["width"]
     assert box["x"] >= picture["x"] - 1
     expect(page.locator("#speech-state")).to_have_text("Speech", timeout=WAIT_MS)
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
+    expect(page.locator(".conclusion")).to_have_attribute("data-source", "fast", timeout=WAIT_MS)
     expect(page.locator("#label")).not_to_have_text("")
 
     expect(person.section("face")).to_be_visible(timeout=WAIT_MS)
@@ -56,9 +56,9 @@ def test_a_person_watches_reads_and_withdraws(
         expect(person.section(name)).to_be_visible(timeout=WAIT_MS)
         expect(person.section(name).locator("p")).to_have_text(re.compile(r"\w{2}"))
     expect(page.locator("#chain")).to_have_class("chain done", timeout=WAIT_MS)
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "chain")
-    # A verdict tells its confidence; an unsure one, which is a verdict too, the two likeliest shares instead.
-    expect(page.locator("#verdict")).to_contain_text(re.compile(r"\d+\s% confidence|\d+\s% and (<\s)?\d+\s%"))
+    expect(page.locator(".conclusion")).to_have_attribute("data-source", "chain")
+    # A conclusion tells its confidence; an unsure one, which is a conclusion too, the two likeliest shares instead.
+    expect(page.locator("#conclusion")).to_contain_text(re.compile(r"\d+\s% confidence|\d+\s% and (<\s)?\d+\s%"))
     page.screenshot(path=pictures / "live.png", full_page=True)
     shifts = person.shifts_since(live_ms)
     figures[f"layout shifts once live, {size[0]} px wide (wanted: 0)"] = f"{len(shifts)}"

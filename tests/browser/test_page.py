@@ -65,9 +65,11 @@ def test_unsure_is_an_answer_and_earlier_moments_can_be_read_again(visit: Visits
     unsure = page.locator("#history button", has_text="unsure").first
     unsure.click(timeout=60_000)
     expect(page.locator("#chain")).to_contain_text("An earlier moment")
-    expect(page.locator(".verdict")).to_have_class(re.compile(r"\bunsure\b"))
+    expect(page.locator(".conclusion")).to_have_class(re.compile(r"\bunsure\b"))
     expect(page.locator("#label")).to_have_text("Unsure")
-    expect(page.locator("#verdict")).to_have_text(re.compile(r"^between happy and \w+, (<\s)?\d+\s% and (<\s)?\d+\s%"))
+    expect(page.locator("#conclusion")).to_have_text(
+        re.compile(r"^between happy and \w+, (<\s)?\d+\s% and (<\s)?\d+\s%")
+    )
     page.get_by_role("button", name="Back to live").click()
     expect(page.locator("#chain")).not_to_contain_text("An earlier moment")
 

@@ -39,7 +39,7 @@ def live(person: Visit, keep: str | None) -> None:
     if keep is not None:
         person.page.locator(f"input[name=keep][value={keep}]").check()
     person.begin()
-    expect(person.page.locator(".verdict")).to_have_attribute("data-source", "fast")
+    expect(person.page.locator(".conclusion")).to_have_attribute("data-source", "fast")
 
 
 def whole(person: Visit, vault: Vault, session: str) -> set[bytes]:

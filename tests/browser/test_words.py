@@ -58,7 +58,7 @@ def test_nothing_is_written_down_unless_the_person_says_so(visit: Visits, writin
     page = person.page
     person.open()
     person.begin()
-    expect(page.locator(".verdict")).to_have_attribute("data-source", "chain", timeout=30_000)
+    expect(page.locator(".conclusion")).to_have_attribute("data-source", "chain", timeout=30_000)
     assert person.state()["words"] is False
     expect(page.locator("#said-words")).to_be_hidden()
     assert person.complaints == []

@@ -58,7 +58,7 @@ def test_every_tensor_is_the_files_own_and_nothing_else_is_read(
     # Blocks smaller than most tensors.
     monkeypatch.setattr(shards, "BLOCK_BYTES", 5000)
     told: list[tuple[int, int]] = []
-    model = checkpoint.load(published, dtype=dtype, joined=joined, told=lambda *bytes_: told.append(bytes_))
+    model = checkpoint.load(published, dtype=dtype, joined=joined, on_read=lambda *bytes_: told.append(bytes_))
     stored = {
         checkpoint.published_name(key): tensor
         for path in checkpoint.shard_files(published)

@@ -43,7 +43,7 @@ def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
     assert calibrate.joined(even, None, calibration) == pytest.approx(even)
 
 
-def test_a_verdict_below_the_threshold_is_unsure_and_says_how_little_it_was() -> None:
+def test_an_answer_below_the_threshold_is_unsure_and_says_how_little_it_was() -> None:
     calibration = Calibration(unsure_below=0.5)
     spread = {"happy": 0.45, "sad": 0.3, "fear": 0.25}
     answer = calibrate.answer(spread, "happy", "strong", calibration)

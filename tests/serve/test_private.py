@@ -75,7 +75,7 @@ async def real_server(folder: Path) -> AsyncIterator[str]:
 
 
 async def live_session(url: str, clip: Path) -> tuple[list[dict[str, Any]], str, str]:
-    """Events up to the first verdict, the session's path, and its secret."""
+    """Events up to the first label, the session's path, and its secret."""
     player, peer = MediaPlayer(str(clip), loop=True), RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer.addTrack(player.audio)
     peer.addTrack(player.video)

@@ -74,7 +74,7 @@ def drawn_window(
         brightness=0.6,
         saturation=0.2,
         voice=heard,
-        verdict=rng.dirichlet(np.ones(7)) if people or heard else None,
+        shares=rng.dirichlet(np.ones(7)) if people or heard else None,
     )
     sections = Writer(seed).chain(seen)
     return DrawnWindow(faces, voice, earlier, n_frames, 1, n_frames > 0, seen, sections, seed)

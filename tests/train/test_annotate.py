@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from realtime.errors import BadSettings
+from realtime.outputs import DiskFull
 from tests.ingest.media_files import room, voice, write_clip
 from tests.train.endpoint import THOUGHT, Script, serving
 from tests.waiting import wait_until
@@ -23,7 +24,7 @@ from train.coet import gate, record
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.coet.observe import SeenClip
 from train.coet.openai import descriptions_text
-from train.coet.store import DiskFull, Lines, Store
+from train.coet.store import Lines, Store
 from train.readers import folder
 from train.readers.clip import Clip
 
@@ -231,7 +232,7 @@ def seen_clip(label: str = "happy", **changes: Any) -> SeenClip:
     cues = {"lip_corner_pull": 0.8, "cheek_raise": 0.6, "brow_lower": 0.0}
     person = PersonSeen(cues, (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, shares)
     relative = {"pitch_hz": 1.0, "loudness_db": 0.0, "rate_hz": -1.0, "tilt_db": 0.0, "pitch_range_st": 0.0}
-    seen = {"people": (person,), "brightness": 0.6, "voice": VoiceHeard(relative, shares, True), "verdict": shares}
+    seen = {"people": (person,), "brightness": 0.6, "voice": VoiceHeard(relative, shares, True), "shares": shares}
     clip = Clip("a", Path("a.mp4"), label)
     return SeenClip(clip, None, Observation(**(seen | changes)), (), ())  # type: ignore[arg-type]
 

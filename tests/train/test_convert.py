@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from realtime.errors import BadSettings, NotMedia, RealtimeError
+from realtime.outputs import DiskFull
 from realtime.records import Float32
-from train.coet.store import DiskFull
 from train.command import run_command
 from train.convert import __main__ as convert
 from train.convert import official

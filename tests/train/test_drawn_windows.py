@@ -19,7 +19,7 @@ def window() -> DrawnWindow:
     """Observers see a happy face, hear an angry voice, and go with the face."""
     person = PersonSeen(dict.fromkeys(CUES, 0.0), (0.0, 0.0, 0.0), (0.5, 0.5), 0.4, sure("happy"))
     voice = VoiceHeard(dict.fromkeys(VOICE_WORDS, 0.0), sure("angry"), strong=False)
-    seen = Observation(people=(person,), voice=voice, verdict=sure("happy"))
+    seen = Observation(people=(person,), voice=voice, shares=sure("happy"))
     return DrawnWindow((0,), 0, (), 1, 0, True, seen, Writer(3).chain(seen), 3)
 
 

@@ -85,7 +85,7 @@ def test_the_judge_is_pinned_and_baselines_are_judged_beside_ours(
     assert len(server.seen) == n
 
 
-def test_a_judge_that_is_down_loses_no_verdict(server: ScriptedServer, peer: ChatSettings, tmp_path: Path) -> None:
+def test_a_judge_that_is_down_loses_no_judgement(server: ScriptedServer, peer: ChatSettings, tmp_path: Path) -> None:
     replies = iter(['{"score": 3}', '{"score": 4}'])
     server.say = lambda messages: next(replies, 503)
     with pytest.raises(EndpointDown):
@@ -94,7 +94,7 @@ def test_a_judge_that_is_down_loses_no_verdict(server: ScriptedServer, peer: Cha
     server.say = lambda messages: '{"score": 5}'
     assert judge.judge(peer, TRUTH, SYSTEMS, tmp_path)["systems"]["this model"]["n"] == 2
     other = replace(peer, model="another judge")
-    with pytest.raises(judge.OtherJudge, match="verdicts of peer"):
+    with pytest.raises(judge.OtherJudge, match="judgements of peer"):
         judge.judge(other, TRUTH, SYSTEMS, tmp_path)
 
 

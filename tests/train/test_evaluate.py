@@ -92,7 +92,7 @@ def test_a_peer_or_judge_that_is_down_loses_nothing(
     state["peers"], asked = 2, len(server.seen)
     code, said = command(*peer, *judge, "--concurrency", 1)
     assert code == 6, said
-    assert len(server.seen) - asked == 4, "two samples that were open, two verdicts of which one failed"
+    assert len(server.seen) - asked == 4, "two samples that were open, two judgements of which one failed"
     result = json.loads((out / "report.json").read_text("utf-8"))
     assert {"benchmark", "model", "n", "unparsed", "metrics"} <= result.keys()
     assert (result["n"], result["without_truth"], result["metrics"]["accuracy"]) == (3, 1, 0.5)
@@ -101,7 +101,7 @@ def test_a_peer_or_judge_that_is_down_loses_nothing(
     state["judges"], asked = 100, len(server.seen)
     code, said = command(*peer, *judge, "--concurrency", 1)
     assert code == 0, said
-    assert len(server.seen) - asked == 2 * len(REASONS) - 1, "the verdict that came is not asked for again"
+    assert len(server.seen) - asked == 2 * len(REASONS) - 1, "the judgement that came is not asked for again"
     judged = json.loads((out / "report.json").read_text("utf-8"))["judged"]
     assert judged["systems"]["this model"]["clue"] == 6.0
     assert {"model", "temperature", "prompts"} <= judged["judge"].keys()

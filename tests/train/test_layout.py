@@ -89,7 +89,7 @@ def test_a_section_is_opened_as_in_serving_and_what_is_given_is_not_learnt(layou
     seen = Observation(
         people=(person({"jaw_drop": 0.8}, shares(sad=1.0)),),
         voice=voice(shares(happy=1.0), pitch_hz=1.0),
-        verdict=shares(sad=1.0),
+        shares=shares(sad=1.0),
     )
     drawn, vocabulary = chain_of(seen, voice_row=0), layout.vocabulary
     window = window_of(drawn, [0.0], [0.0])
@@ -108,7 +108,7 @@ def test_a_section_is_opened_as_in_serving_and_what_is_given_is_not_learnt(layou
 
 
 def test_without_a_first_look_only_the_state_is_given(nano: LoadedModel, layout: NanoLayout) -> None:
-    seen = Observation(people=(person({}, shares(fear=1.0)),), verdict=shares(fear=1.0))
+    seen = Observation(people=(person({}, shares(fear=1.0)),), shares=shares(fear=1.0))
     drawn = chain_of(seen, voice_row=-1)
     branch = layout.chain(window_of(drawn, [0.0], []), drawn, {})
     assert min(branch.weights[branch.n_state :]) > 0

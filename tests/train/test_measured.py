@@ -28,12 +28,12 @@ def test_every_cue_has_words() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_chain_is_faithful_to_its_own_measurements_and_names_the_verdict(seed: int) -> None:
+def test_a_chain_is_faithful_to_its_own_measurements_and_names_what_both_show(seed: int) -> None:
     rng = np.random.default_rng(seed)
     seen = Observation(
         people=(person(dict(zip(CUES, rng.random(len(CUES)), strict=True)), rng.dirichlet(np.ones(7))),),
         voice=voice(rng.dirichlet(np.ones(7)), **dict(zip(VOICE_VALUES, rng.normal(0, 1.5, 10), strict=True))),
-        verdict=rng.dirichlet(np.ones(7)),
+        shares=rng.dirichlet(np.ones(7)),
     )
     sections = Writer(seed).chain(seen)
     assert tuple(sections) == SECTIONS
@@ -41,8 +41,8 @@ def test_a_chain_is_faithful_to_its_own_measurements_and_names_the_verdict(seed:
     told = faithful(sections, seen.people[0].intensities, seen.voice.relative)
     assert told.n_statements > 0
     assert told.n_true == told.n_statements
-    assert seen.verdict is not None
-    assert read_answer(sections["answer"], LABELS).label == EXPERT_LABELS[int(seen.verdict.argmax())]
+    assert seen.shares is not None
+    assert read_answer(sections["answer"], LABELS).label == EXPERT_LABELS[int(seen.shares.argmax())]
     assert as_text(sections).count("</") == len(SECTIONS)
     assert not contradicts_itself(sections)
 
@@ -55,8 +55,8 @@ def test_the_checker_notices_an_invented_cue() -> None:
 
 def test_swapping_the_face_changes_only_what_is_said_of_the_face() -> None:
     frown = person({"brow_lower": 0.8}, shares(angry=1.0))
-    one = Writer(3).chain(Observation(people=(SMILE,), voice=ANGRY_VOICE, verdict=shares(happy=1.0)))
-    other = Writer(3).chain(Observation(people=(frown,), voice=ANGRY_VOICE, verdict=shares(angry=1.0)))
+    one = Writer(3).chain(Observation(people=(SMILE,), voice=ANGRY_VOICE, shares=shares(happy=1.0)))
+    other = Writer(3).chain(Observation(people=(frown,), voice=ANGRY_VOICE, shares=shares(angry=1.0)))
     assert one["face"] != other["face"]
     assert "disagree" in one["coarse"]
     assert "disagree" not in other["coarse"]
@@ -67,7 +67,7 @@ def test_a_missing_modality_is_said() -> None:
     assert "no face" in nobody["face"].lower()
     assert "no speech" in nobody["voice"].lower()
     assert nobody["answer"] == "unsure"
-    blind = Writer(0).chain(Observation(has_picture=False, voice=ANGRY_VOICE, verdict=shares(angry=1.0)))
+    blind = Writer(0).chain(Observation(has_picture=False, voice=ANGRY_VOICE, shares=shares(angry=1.0)))
     assert "no picture" in blind["face"].lower()
 
 

@@ -90,7 +90,7 @@ class Observation:
     brightness: float = 0.5
     saturation: float = 0.3
     voice: VoiceHeard | None = None
-    verdict: Float64 | None = None
+    shares: Float64 | None = None
     "(7,) vote shares of observers who see and hear both; None where there is neither."
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -216,8 +216,8 @@ class Writer:
         voice = seen.voice.shares if seen.voice else None
         if face is None and voice is None:
             return self.pick("Nothing to go by.", "There is nothing to judge by.")
-        assert seen.verdict is not None
-        tendency = TENDENCY[EXPERT_LABELS[int(seen.verdict.argmax())]]
+        assert seen.shares is not None
+        tendency = TENDENCY[EXPERT_LABELS[int(seen.shares.argmax())]]
         if voice is None:
             return f"Tendency {tendency}. {self.pick('Only the face speaks', 'The face is the only evidence')}."
         if face is None:
@@ -229,8 +229,8 @@ class Writer:
 
     def reliable(self, seen: Observation) -> str:
         assert seen.voice is not None
-        assert seen.verdict is not None
-        winner = int(seen.verdict.argmax())
+        assert seen.shares is not None
+        winner = int(seen.shares.argmax())
         if winner == int(seen.people[0].shares.argmax()):
             return self.pick("the face is the better guide here", "the face weighs more here")
         if winner == int(seen.voice.shares.argmax()):
@@ -238,12 +238,12 @@ class Writer:
         return self.pick("neither settles it alone", "neither is a safe guide alone")
 
     def fine(self, seen: Observation) -> str:
-        if seen.verdict is None:
+        if seen.shares is None:
             return self.pick("No emotion can be named.", "It stays open.")
-        label = EXPERT_LABELS[int(seen.verdict.argmax())]
+        label = EXPERT_LABELS[int(seen.shares.argmax())]
         face = EXPERT_LABELS[int(seen.people[0].shares.argmax())] if seen.people else None
         voice = EXPERT_LABELS[int(seen.voice.shares.argmax())] if seen.voice else None
-        sure = "" if seen.verdict.max() > 0.55 else self.pick(", with doubt", ", not surely")
+        sure = "" if seen.shares.max() > 0.55 else self.pick(", with doubt", ", not surely")
         if face and voice and face != voice:
             face_word, voice_word = EXPRESSION[face][0], EXPRESSION[voice][0]
             if label == face:
@@ -264,9 +264,9 @@ class Writer:
         )
 
     def answer(self, seen: Observation) -> str:
-        if seen.verdict is None:
+        if seen.shares is None:
             return UNSURE
-        return f"{EXPERT_LABELS[int(seen.verdict.argmax())]}, {intensity(seen)}"
+        return f"{EXPERT_LABELS[int(seen.shares.argmax())]}, {intensity(seen)}"
 
 
 def a(word: str) -> str:

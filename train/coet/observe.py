@@ -40,8 +40,8 @@ class SeenClip:
     @property
     def settled(self) -> str:
         """The label of the data set: its observers' first choice, else its label; empty where it has neither."""
-        if self.clip.votes and self.whole.verdict is not None:
-            return EXPERT_LABELS[int(self.whole.verdict.argmax())]
+        if self.clip.votes and self.whole.shares is not None:
+            return EXPERT_LABELS[int(self.whole.shares.argmax())]
         return self.clip.label
 
     def facts(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def observe(clip: Clip, perceived: Perceived) -> SeenClip:
         brightness=float(np.mean([scene.brightness for scene in scenes])) if scenes else 0.5,
         saturation=float(np.mean([scene.saturation for scene in scenes])) if scenes else 0.3,
         voice=voice,
-        verdict=verdict_of(clip, people, voice),
+        shares=joint_shares(clip, people, voice),
     )
     frames = [
         (
@@ -149,7 +149,7 @@ def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
     return VoiceHeard(relative, shares / shares.sum(), strong=bool(moved > 1.0))
 
 
-def verdict_of(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> Float64 | None:
+def joint_shares(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> Float64 | None:
     """(7,) shares for face and voice together: the observers' votes, else the data set's label, else the experts'.
 
     None where there are neither votes nor a label nor a face or voice.

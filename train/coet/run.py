@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import av
 
 from realtime.errors import RealtimeError
+from realtime.outputs import DiskFull
 from realtime.records import LABELS
 from train.chat import EndpointDown
 from train.coet import gate, record
 from train.coet.annotators import Annotator
 from train.coet.observe import SeenClip, observe
-from train.coet.store import DiskFull
 from train.readers.clip import Clip
 from train.readers.perceived import Perceived
 

@@ -18,16 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from realtime.errors import RealtimeError
+from realtime.outputs import DiskFull
 
 PAUSES_S = (1.0, 5.0, 30.0)
 "Pauses between attempts to write to a full disk, which another program may free."
-
-
-class DiskFull(RealtimeError):
-    """A record could not be written. Free space and run the same command: it goes on where it stopped."""
-
-    code = "disk_full"
 
 
 class Lines:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from train.coet.store import DiskFull
+from realtime.outputs import DiskFull
 from train.command import run_command
 from train.convert import check, faces, official, voices
 from train.readers import cremad

@@ -70,36 +70,36 @@ KEYS = ("answer", "label", "emotion", "prediction")
 
 
 @dataclass(frozen=True)
-class ParsedAnswer:
+class FoundLabel:
     label: str | None
     "One of the labels, `unsure`, or None."
     how: str
     "`chain`, `json`, `text`, `conclusion`; or why there is none: `empty`, `names none`, `names several`."
 
 
-def parse(text: object, labels: Sequence[str]) -> ParsedAnswer:
+def parse(text: object, labels: Sequence[str]) -> FoundLabel:
     """The one label that the text names."""
     return _parse(text if isinstance(text, str) else "" if text is None else str(text), tuple(labels))
 
 
 @lru_cache(maxsize=4096)
-def _parse(words: str, labels: tuple[str, ...]) -> ParsedAnswer:
+def _parse(words: str, labels: tuple[str, ...]) -> FoundLabel:
     """Cached, because thousands of answers are bare labels."""
     part, how = _answer_part(words, labels)
     if not part.strip():
-        return ParsedAnswer(None, "empty")
+        return FoundLabel(None, "empty")
     named = list(dict.fromkeys(mention for _, mention in affirmed(part, labels)))
     if len(named) == 1:
-        return ParsedAnswer(named[0], how)
+        return FoundLabel(named[0], how)
     if not named:
-        return ParsedAnswer(None, "names none")
+        return FoundLabel(None, "names none")
     ends = [match.end() for match in CONCLUDES.finditer(part)]
     if ends:
         sentence = re.split(r"[.!?\n。！？]", part[ends[-1] :].lstrip(" \n:*\"'"), maxsplit=1)[0]
         concluded = {mention for _, mention in affirmed(sentence, labels)}
         if len(concluded) == 1:
-            return ParsedAnswer(concluded.pop(), "conclusion")
-    return ParsedAnswer(None, "names several")
+            return FoundLabel(concluded.pop(), "conclusion")
+    return FoundLabel(None, "names several")
 
 
 def affirmed(text: str, labels: tuple[str, ...]) -> Iterator[tuple[int, str]]:

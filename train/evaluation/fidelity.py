@@ -75,8 +75,8 @@ def windows(model: LoadedModel, data: Path, n: int, seed: int) -> Iterator[tuple
         yield window, (None, played, shown)[index % 3]
 
 
-def in_ring(model: LoadedModel, window: Window, ask: Question) -> Window:
-    ring = model.thinker.open_ring(ask)
+def in_ring(model: LoadedModel, window: Window, question: Question) -> Window:
+    ring = model.thinker.open_ring(question)
     if ring is None:
         return window
     return replace(
@@ -86,11 +86,11 @@ def in_ring(model: LoadedModel, window: Window, ask: Question) -> Window:
     )
 
 
-def answered(thinker: Reasoner, window: Window, ask: Question) -> tuple[str | None, dict[str, str]]:
+def answered(thinker: Reasoner, window: Window, question: Question) -> tuple[str | None, dict[str, str]]:
     """The label that the chain arrives at, and its words."""
-    done = list(thinker.reason(window, ask))[-1]
+    done = list(thinker.reason(window, question))[-1]
     assert isinstance(done, ReasonDone)
-    return read_answer(done.sections["answer"], ask.labels).label, dict(done.sections)
+    return read_answer(done.sections["answer"], question.labels).label, dict(done.sections)
 
 
 def compare(
@@ -102,7 +102,7 @@ def compare(
     kept: Mapping[Weights, Reasoner] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    ask = Question(labels=model.labels)
+    question = Question(labels=model.labels)
     weights = model.weights
     full = model.thinker
     narrow = {kind: Reasoner(weights, full.vocabulary, narrow=kind) for kind in kinds}
@@ -112,10 +112,13 @@ def compare(
     drift: dict[str, list[float]] = defaultdict(list)
     margins = []
     for window, truth in windows(model, data, n, seed):
-        plain = np.array(list(full.read_plainly(window, ask).label.probabilities.values()))
-        answer, words = answered(full, window, ask)
+        plain = np.array(list(full.read_plainly(window, question).label.probabilities.values()))
+        answer, words = answered(full, window, question)
         told: dict[str, str | None] = {"full_answer": answer}
-        read = {"fused": full.fast_label(window, ask), "ring": full.fast_label(in_ring(model, window, ask), ask)}
+        read = {
+            "fused": full.fast_label(window, question),
+            "ring": full.fast_label(in_ring(model, window, question), question),
+        }
         other = {name: np.array(list(label.probabilities.values())) for name, label in read.items()}
         for name, shares in other.items():
             same[name].append(bool(plain.argmax() == shares.argmax()))
@@ -124,13 +127,13 @@ def compare(
         if not same["ring"][-1]:
             margins.append(round(float(plain.max() - plain[ring]), 4))
         for kind, thinker in narrow.items():
-            narrow_answer, narrow_words = answered(thinker, window, ask)
+            narrow_answer, narrow_words = answered(thinker, window, question)
             same[f"{kind}_same_answer"].append(answer == narrow_answer)
             same[f"{kind}_same_words"].append(words == narrow_words)
             told[f"{kind}_answer"] = narrow_answer
         for form, thinker in (kept or {}).items():
-            shares = np.array(list(thinker.fast_label(window, ask).probabilities.values()))
-            kept_answer, _ = answered(thinker, window, ask)
+            shares = np.array(list(thinker.fast_label(window, question).probabilities.values()))
+            kept_answer, _ = answered(thinker, window, question)
             same[f"weights_{form}_same_label"].append(bool(other["fused"].argmax() == shares.argmax()))
             same[f"weights_{form}_same_answer"].append(answer == kept_answer)
             drift[form].append(float(np.abs(other["fused"] - shares).max()))

@@ -81,7 +81,7 @@ def judge(
     stale = [row for row in kept.rows if row["judge"] != [signature["model"], signature["prompts_sha256"]]]
     if stale:
         raise OtherJudge(
-            f"{out / 'judged.jsonl'} holds verdicts of {stale[0]['judge'][0]}.",
+            f"{out / 'judged.jsonl'} holds judgements of {stale[0]['judge'][0]}.",
             "Scores of two judges never mix: give another --out.",
         )
     open_jobs = [job for job in jobs if job[0] not in kept.done]

@@ -142,16 +142,16 @@ def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> I
             clip = own[index]
             others = [label for label, rows in enumerate(by_label) if label != clip.label and len(rows)]
             row = int(rng.choice(by_label[clip.label if agree else int(rng.choice(others))]))
-            verdict = int(teacher(faces.votes_N7[row][None], heard[clip.label][None])[0].argmax())
+            expected = int(teacher(faces.votes_N7[row][None], heard[clip.label][None])[0].argmax())
             part = longest_speech(ravdess.read_samples(data, clip.file))
             end_s = at_s + part.end_s - part.start_s
             face = int(faces.labels_N[row])
             sides = {face: "the face", clip.label: "the voice"} if face != clip.label else {face: "both"}
             yield Sample(
                 f"{clip.file} {faces.index_N[row]} {at_s:.0f}",
-                EXPERT_LABELS[verdict],
+                EXPERT_LABELS[expected],
                 str(actor),
-                {"the crowd goes with": sides.get(verdict, "neither"), "sex of the voice": clip.sex},
+                {"the crowd goes with": sides.get(expected, "neither"), "sex of the voice": clip.sex},
                 frame=VideoFrame(end_s, ferplus.as_camera_frame(faces.images_NHW[row])),
                 speech=SpeechSegment(at_s, end_s, part.samples_N),
             )

@@ -70,7 +70,7 @@ TABLE = {
 class VariedPerception:
     """The perception of a session with the switches of a variant. Its evidence bypasses the session's KV-cache ring."""
 
-    def __init__(self, model: LoadedModel, variant: Variant, ask: Question) -> None:
+    def __init__(self, model: LoadedModel, variant: Variant, question: Question) -> None:
         self._parts = variant.parts
         frame_cues = variant.cues
         if "F" not in variant.parts:
@@ -81,7 +81,7 @@ class VariedPerception:
             varied(model.weights, variant),
             model.towers,
             query=model.thinker.query_embeddings,
-            question=ask,
+            question=question,
             seed=0,
             frame_cues=partial(with_frame_words, vocabulary=vocabulary)
             if variant.words

@@ -53,18 +53,18 @@ def answer_drawn(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, 
     counts = dict(zip(inputs.sampler.face_rows.tolist(), (1 / often).tolist(), strict=True))
     for start in range(0, n, BATCH):
         rng = np.random.default_rng(50_000 + start)
-        windows = [e for e in (inputs.draw(rng) for _ in range(BATCH)) if e.seen.verdict is not None]
+        windows = [e for e in (inputs.draw(rng) for _ in range(BATCH)) if e.seen.shares is not None]
         labels, sections = chains(model, [layout.served_window(inputs, e, rng) for e in windows], question)
         for drawn, label, chain in zip(windows, labels, sections, strict=True):
             read = read_answer(chain["answer"], question.labels).label
             state = "both" if drawn.n_faces and drawn.voice_row >= 0 else "face" if drawn.n_faces else "voice"
-            assert drawn.seen.verdict is not None
+            assert drawn.seen.shares is not None
             answered.append(
                 AnsweredWindow(
                     state,
                     uncalibrated(label),
                     EXPERT_LABELS.index(read) if read in EXPERT_LABELS else -1,
-                    drawn.seen.verdict,
+                    drawn.seen.shares,
                     counts[drawn.face_rows[0]] if drawn.n_faces else 1.0,
                 )
             )

@@ -67,7 +67,7 @@ class DrawnWindow:
             people = (replace(people[0], shares=found.get("face", found["both"])), *people[1:])
         if voice is not None:
             voice = replace(voice, shares=found.get("voice", found["both"]))
-        seen = replace(self.seen, people=people, voice=voice, verdict=found["both"])
+        seen = replace(self.seen, people=people, voice=voice, shares=found["both"])
         return replace(self, sections=Writer(self.words).chain(seen))
 
 
@@ -155,20 +155,20 @@ class WindowSampler:
         n_frames = int(rng.choice(list(N_FRAMES), p=list(N_FRAMES.values()))) if has_picture else 0
         order = int(rng.integers(len(self.live))) if order is None else order
         heard = self.heard(voice, order, rng) if voice >= 0 else None
-        verdict = None
+        shares = None
         if people and heard:
-            verdict = self.teacher(people[0].shares[None], self.expected[int(self.voices.labels[voice])][None])[0]
+            shares = self.teacher(people[0].shares[None], self.expected[int(self.voices.labels[voice])][None])[0]
         elif people:
-            verdict = people[0].shares
+            shares = people[0].shares
         elif heard:
-            verdict = heard.shares
+            shares = heard.shares
         seen = Observation(
             people=people,
             has_picture=has_picture,
             brightness=float(rng.beta(3, 3)),
             saturation=float(rng.choice([0.0, rng.beta(2, 4)])),
             voice=heard,
-            verdict=verdict,
+            shares=shares,
         )
         words = int(rng.integers(2**31))
         sections = Writer(words).chain(seen)

@@ -146,8 +146,8 @@ def main() -> None:
                     f"epoch {epoch} step {step}/{steps} loss {total / (step + 1):.3f}",
                     flush=True,
                 )
-        verdict = log_probabilities(averaged.module, crops[valid]).argmax(1)
-        accuracy = (verdict == faces.labels_N[valid]).mean()
+        best = log_probabilities(averaged.module, crops[valid]).argmax(1)
+        accuracy = (best == faces.labels_N[valid]).mean()
         print(
             f"epoch {epoch}: loss {total / steps:.3f}, valid {accuracy:.4f}, {time.monotonic() - started:.0f} s",
             flush=True,

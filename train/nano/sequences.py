@@ -258,7 +258,7 @@ def label_shares(drawn: DrawnWindow) -> dict[str, Tensor]:
     """Label branch → the shares (7,) of its observers; uniform where there is nobody."""
     seen = drawn.seen
     uniform = np.full(len(EXPERT_LABELS), 1 / len(EXPERT_LABELS))
-    out = {"both": uniform if seen.verdict is None else seen.verdict}
+    out = {"both": uniform if seen.shares is None else seen.shares}
     if seen.people:
         out["face"] = seen.people[0].shares
     if seen.voice is not None:

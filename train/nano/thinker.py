@@ -144,7 +144,7 @@ def validate(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: in
         chain.append(float(losses(model, layout, hidden, laid)["chain"]))
         for row, (drawn, s) in enumerate(zip(batch, laid, strict=True)):
             targets = label_shares(drawn)
-            if drawn.seen.verdict is None:
+            if drawn.seen.shares is None:
                 continue
             for name, at in s.label_rows.items():
                 guess = model.thinker.lm_head(hidden[row, at])[layout.label_ids].argmax()
@@ -178,8 +178,8 @@ def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int
         for name, found in (("face", face), ("voice", voice)):
             counts[name][0] += found.n_true
             counts[name][1] += found.n_statements
-        if seen.verdict is not None:
-            right.append(section["answer"].startswith(EXPERT_LABELS[int(seen.verdict.argmax())]))
+        if seen.shares is not None:
+            right.append(section["answer"].startswith(EXPERT_LABELS[int(seen.shares.argmax())]))
     told = ", ".join(f"{name} {true}/{total}" for name, (true, total) in counts.items())
     return f"true statements {told}; answers right {np.mean(right):.3f} ({len(right)})"
 

@@ -33,10 +33,10 @@ startViewer(root, words, () => {
       setText(detail, "");
       return;
     }
-    const verdict = concluded(analysis);
-    const unsure = verdict.label === "unsure";
-    setAttr(said, "data-label", verdict.label);
-    setText(label, unsure ? words.verdict.unsure : labelName(words, verdict.label));
-    setText(detail, unsure ? "" : `${words.verdict.certainty[certainty(verdict.confidence)]}, ${percent(verdict.confidence)}`);
+    const conclusion = concluded(analysis);
+    const unsure = conclusion.label === "unsure";
+    setAttr(said, "data-label", conclusion.label);
+    setText(label, unsure ? words.conclusion.unsure : labelName(words, conclusion.label));
+    setText(detail, unsure ? "" : `${words.conclusion.certainty[certainty(conclusion.confidence)]}, ${percent(conclusion.confidence)}`);
   };
 });

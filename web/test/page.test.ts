@@ -83,17 +83,17 @@ describe("the view", () => {
   });
 });
 
-describe("an unsure verdict", () => {
+describe("an unsure conclusion", () => {
   const probabilities = { happy: 0.39, sad: 0.22 };
   const unsure = labelled(4, 9);
   if (unsure.do !== "event" || unsure.event.type !== "label") throw new Error("a label");
   const { session } = reduce(FIRST_VIEW, { ...unsure, event: { ...unsure.event, label: "unsure", probabilities } });
-  const verdict = concluded(session.analyses[0] as Analysis);
+  const conclusion = concluded(session.analyses[0] as Analysis);
 
   it("is as near to a label as its likeliest one, and has no percentage of its own", () => {
-    expect(verdict).toMatchObject({ label: "unsure", confidence: 0.39 });
-    expect(sureness(verdict)).toBe("");
-    expect(sureness({ ...verdict, label: "happy" })).toBe("39\u00a0%");
+    expect(conclusion).toMatchObject({ label: "unsure", confidence: 0.39 });
+    expect(sureness(conclusion)).toBe("");
+    expect(sureness({ ...conclusion, label: "happy" })).toBe("39\u00a0%");
   });
 });
 

@@ -70,10 +70,10 @@ function makeRow(hands: Hands, words: Messages): Row {
     root: el("li", {}, button),
     draw: (analysis, shown) => {
       window = analysis.window;
-      const verdict = concluded(analysis);
+      const conclusion = concluded(analysis);
       setText(time, analysis.span === null ? "" : clock(analysis.span.end));
-      setText(name, labelName(words, verdict.label));
-      setText(value, sureness(verdict));
+      setText(name, labelName(words, conclusion.label));
+      setText(value, sureness(conclusion));
       setClass(button, "spoken", (analysis.span?.speechS ?? 0) > 0);
       setClass(button, "writing", analysis.sections === null);
       setAttr(button, "aria-current", shown ? "true" : null);

@@ -43,8 +43,8 @@ export function makePage(root: HTMLElement, hands: Hands, words: Messages): (vie
     if (newest === null) setText(announced, "");
     if (newest !== told && newest?.answer) {
       told = newest;
-      const verdict = concluded(newest);
-      setText(announced, [labelName(words, verdict.label), sureness(verdict)].filter(Boolean).join(", "));
+      const conclusion = concluded(newest);
+      setText(announced, [labelName(words, conclusion.label), sureness(conclusion)].filter(Boolean).join(", "));
     }
   };
 }

@@ -16,7 +16,7 @@ import { makeReport } from "./report";
 import { makeStage } from "./stage";
 import { makeStrip } from "./strip";
 import { makeTimeline } from "./timeline";
-import { makeVerdict } from "./verdict";
+import { makeConclusion } from "./conclusion";
 import { makeWords } from "./words";
 import type { MakePart } from "./hands";
 
@@ -24,10 +24,10 @@ export const makeLive: MakePart = (hands, words) => {
   const [stage, strip, playback] = [makeStage(hands, words), makeStrip(hands, words), makePlayback(hands, words)];
   const watching = [stage, strip, playback];
   const [people, conflict, ask] = [makePeople(hands, words), makeConflict(hands, words), makeAsk(hands, words)];
-  const [verdict, said, chain] = [makeVerdict(hands, words), makeWords(hands, words), makeChain(hands, words)];
+  const [conclusion, said, chain] = [makeConclusion(hands, words), makeWords(hands, words), makeChain(hands, words)];
   const [timeline, history, latency] = [makeTimeline(hands, words), makeHistory(hands, words), makeLatency(hands, words)];
   const follow = makeFollow(hands, words);
-  const reading = [verdict, said, chain, people, conflict, ask, follow, history, latency];
+  const reading = [conclusion, said, chain, people, conflict, ask, follow, history, latency];
   const report = makeReport(hands, words);
   const title = el("h1");
   const text = el("p");
@@ -44,7 +44,7 @@ export const makeLive: MakePart = (hands, words) => {
     { class: "live", id: "live", attrs: { tabindex: "-1" } },
     heading,
     el("div", { class: "left" }, ended, watch, people.root, ask.root, follow.root, conflict.root),
-    el("div", { class: "right" }, verdict.root, said.root, chain.root),
+    el("div", { class: "right" }, conclusion.root, said.root, chain.root),
     timeline.root,
     el("div", { class: "below" }, history.root, latency.root),
     report.root,

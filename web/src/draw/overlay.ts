@@ -69,7 +69,7 @@ export const makeOverlay: MakePart = (_hands, words) => {
         show(frame.root, faces.some((face) => face.track === track));
         setClass(frame.root, "lit", view.lit?.tracks.includes(track) === true);
         const said = labels.get(track);
-        setText(frame.name, said === undefined ? words.live.person(letter(track)) : words.live.personLabel(letter(track), said === "unsure" ? words.verdict.unsure : labelName(words, said)));
+        setText(frame.name, said === undefined ? words.live.person(letter(track)) : words.live.personLabel(letter(track), said === "unsure" ? words.conclusion.unsure : labelName(words, said)));
       }
       if (!fresh || (drawn === looked && drawnMirrored === view.mirrored)) return;
       drawn = looked;

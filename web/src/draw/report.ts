@@ -74,13 +74,13 @@ export const makeReport: MakePart = (_hands, words) => {
   function table(chosen: readonly Analysis[]): HTMLElement {
     const head = [say.time, say.answer, say.conflict, say.reason].map((name) => el("th", { attrs: { scope: "col" } }, name));
     const rows = chosen.map((analysis) => {
-      const verdict = concluded(analysis);
+      const conclusion = concluded(analysis);
       const conflict = conflictOf(analysis);
       return el(
         "tr",
         {},
         el("td", {}, clock(analysis.span?.end ?? 0)),
-        el("td", {}, [labelName(words, verdict.label), sureness(verdict)].filter(Boolean).join(", ")),
+        el("td", {}, [labelName(words, conclusion.label), sureness(conclusion)].filter(Boolean).join(", ")),
         el("td", {}, conflict === null ? "–" : words.conflict.score[degree(conflict.score)]),
         el("td", { attrs: { lang: "en" } }, shortened(saidText(analysis, "fine") || saidText(analysis, "face"), REASON_LETTERS) || "–"),
       );

@@ -225,7 +225,7 @@ export const de: Messages = {
     },
   },
 
-  verdict: {
+  conclusion: {
     heading: "Worauf es hindeutet",
     waiting: "Es wird zugehört und zugesehen",
     waitingNote: "Die erste Antwort kommt, kurz nachdem Sie gesprochen haben, oder nach vier Sekunden Stille.",

@@ -240,7 +240,7 @@ export const en = {
     } as Readonly<Record<string, string>>,
   },
 
-  verdict: {
+  conclusion: {
     heading: "What it points to",
     waiting: "Listening and watching",
     waitingNote: "The first answer comes a moment after you have spoken, or after four seconds of quiet.",

@@ -12,18 +12,18 @@ import type { MakePart } from "./hands";
 /** Valence and arousal nearer to 0 than this get the word for the middle. */
 const NEAR_NEUTRAL = 0.15;
 
-export const makeVerdict: MakePart = (_hands, words) => {
-  const say = words.verdict;
+export const makeConclusion: MakePart = (_hands, words) => {
+  const say = words.conclusion;
   const source = el("p", { class: "source", id: "label-source" });
   const sureness = el("p", { class: "sureness" });
   const label = el("p", { class: "label", id: "label" });
-  const detail = el("p", { class: "detail", id: "verdict" });
+  const detail = el("p", { class: "detail", id: "conclusion" });
   const bars = makeBars(words);
   const affect = el("p", { class: "note affect", id: "affect" });
   const root = el(
     "section",
-    { class: "verdict", attrs: { "aria-labelledby": "verdict-heading" } },
-    el("h2", { id: "verdict-heading", class: "unseen" }, say.heading),
+    { class: "conclusion", attrs: { "aria-labelledby": "conclusion-heading" } },
+    el("h2", { id: "conclusion-heading", class: "unseen" }, say.heading),
     el("div", { class: "said" }, source, sureness, label, detail, affect),
     bars.root,
   );
@@ -47,26 +47,26 @@ export const makeVerdict: MakePart = (_hands, words) => {
       setText(affect, affectWords(words, labelled));
       setAttr(root, "data-source", analysis.chain === null ? "fast" : "chain");
       setText(source, sourceLine(words, analysis));
-      const verdict = concluded(analysis);
-      const unsure = verdict.label === "unsure";
+      const conclusion = concluded(analysis);
+      const unsure = conclusion.label === "unsure";
       setClass(root, "unsure", unsure);
-      setText(sureness, unsure ? "" : say.certainty[certainty(verdict.confidence)]);
+      setText(sureness, unsure ? "" : say.certainty[certainty(conclusion.confidence)]);
       const [first, second] = topTwo(labelled);
-      setText(label, unsure ? say.unsure : labelName(words, verdict.label));
+      setText(label, unsure ? say.unsure : labelName(words, conclusion.label));
       setText(
         detail,
         unsure
           ? `${say.unsureBetween(labelName(words, first.label), labelName(words, second.label))}, ${say.unsureShares(percent(first.share), percent(second.share))}`
-          : [say.intensity[verdict.intensity] ?? "", say.confidence(percent(verdict.confidence))].filter(Boolean).join(", "),
+          : [say.intensity[conclusion.intensity] ?? "", say.confidence(percent(conclusion.confidence))].filter(Boolean).join(", "),
       );
     },
   };
 };
 
 function sourceLine(words: Messages, analysis: Analysis): string {
-  const stage = analysis.chain === null ? words.verdict.first : words.verdict.reasoned;
+  const stage = analysis.chain === null ? words.conclusion.first : words.conclusion.reasoned;
   if (analysis.span === null) return stage;
-  return `${stage}, ${words.verdict.about(clock(analysis.span.start), clock(analysis.span.end))}`;
+  return `${stage}, ${words.conclusion.about(clock(analysis.span.start), clock(analysis.span.end))}`;
 }
 
 /** Valence and arousal in words, with what each comes from. */
@@ -97,8 +97,8 @@ function topTwo(labelled: Labelled): [Share, Share] {
 
 /** One row per label, always in the same order, so that nothing jumps. */
 function makeBars(words: Messages) {
-  const list = el("ul", { class: "bars", attrs: { "aria-label": words.verdict.bars } });
-  const legend = el("p", { class: "legend", attrs: { "aria-hidden": "true" } }, words.verdict.tick);
+  const list = el("ul", { class: "bars", attrs: { "aria-label": words.conclusion.bars } });
+  const legend = el("p", { class: "legend", attrs: { "aria-hidden": "true" } }, words.conclusion.tick);
   const root = el("div", { class: "distribution" }, list, legend);
   const rows = new Map<string, { row: HTMLElement; value: HTMLElement }>();
   let drawn: readonly string[] = [];
