@@ -97,6 +97,8 @@ class AudioChunk:
     start_s: float
     samples_N: Float32
     "(N,) float32 in −1…1, 16 kHz mono."
+    coarse: bool = False
+    "Whether it was stored with 8 bits, whose steps of 1/128 are louder than a quiet room."
 
     @property
     def end_s(self) -> float:

@@ -35,9 +35,6 @@ LEAST_S, CHANCE = 0.1, 5.0
 POLE = 1.0 - 2.0 * np.pi * 20.0 / SAMPLE_RATE_HZ
 "Of the filter that takes an offset away, drifting or not: its corner is at 20 Hz, two octaves below a voice."
 
-STEPS_RMS, STEPS_PEAK = 0.75 / 128, 2.5 / 128
-"Level and peak of 8-bit sound that holds nothing but the flipping of its last bit, with the resampler's overshoot."
-STEP_BLOCK, STEP_GAIN = SAMPLE_RATE_HZ // 100, 0.01
 NOTICED = {
     "inverted_channel": (
         "One of the two sound channels is the other one inverted: mixed, they would cancel each other.",
@@ -100,23 +97,8 @@ class MonoResampler:
         if not np.isfinite(samples_CN).all():
             samples_CN = np.nan_to_num(samples_CN, posinf=0.0, neginf=0.0)
         samples_N = self._offset.push(self._mixer.mix(samples_CN.clip(-1.0, 1.0)))
-        if self._format is not None and self._format[0].startswith("u8"):
-            samples_N = without_steps(samples_N)
-        return AudioChunk(start_s=float(frame.pts * frame.time_base), samples_N=samples_N.clip(-1.0, 1.0))
-
-
-def without_steps(samples_N: Float32) -> Float32:
-    """8-bit sound with its pauses made quiet: 10 ms that only flip between two steps are 40 dB lower.
-
-    A quiet room flips the last of eight bits, at −42 dB, which voice detectors take for speech.
-    """
-    gain_N = np.ones_like(samples_N)
-    for start in range(0, samples_N.size, STEP_BLOCK):
-        block = slice(start, start + STEP_BLOCK)
-        part_N = samples_N[block]
-        if np.abs(part_N).max() <= STEPS_PEAK and float(np.square(part_N).mean()) <= STEPS_RMS**2:
-            gain_N[block] = STEP_GAIN
-    return np.asarray(samples_N * gain_N, np.float32)
+        coarse = self._format is not None and self._format[0].startswith("u8")
+        return AudioChunk(float(frame.pts * frame.time_base), samples_N.clip(-1.0, 1.0), coarse=coarse)
 
 
 class ChannelMixer:

@@ -230,7 +230,8 @@ class SpeechCutter:
         for frame_F in samples_N[:whole].reshape(-1, FRAME_SAMPLES):
             self._kept.append(frame_F)
             self._n_frames += 1
-            yield from map(self._timed, self._segmenter.push(self._detector.is_voiced(frame_F)))
+            voiced = self._detector.is_voiced(frame_F, coarse=chunk.coarse)
+            yield from map(self._timed, self._segmenter.push(voiced))
             if (so_far := self._segmenter.so_far()) is not None:
                 yield SpeechSoFar(self._segment(Ended(so_far.first, so_far.end)), so_far.paused)
 

@@ -1,4 +1,4 @@
-"""Field report: an 8-bit recording was heard as speech throughout."""
+"""Field reports: an 8-bit recording was heard as speech throughout, and then soft speech in one was not heard."""
 
 from __future__ import annotations
 
@@ -33,3 +33,29 @@ def test_the_last_bit_of_a_quiet_room_is_no_speech_and_speech_is_cut_out(tmp_pat
     (spoken,) = segments(tmp_path / "spoken.wav", sound_N, step)
     assert spoken.start_s == pytest.approx(1.9, abs=0.25)
     assert spoken.end_s == pytest.approx(3.6, abs=0.3)
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["16 kHz", "8 kHz"])
+@pytest.mark.parametrize("dither", [False, True], ids=["rounded", "dithered"])
+def test_soft_speech_of_eight_bits_is_heard(tmp_path: Path, step: int, dither: bool) -> None:
+    """The pauses were made quiet wherever nothing rose above two steps, and with them a voice of less than −45 dB."""
+    level_db = -42.0 if dither else -48.0
+    sound_N = room(6.0)
+    spoken_N = voice(1.5)
+    sound_N[32_000:56_000] += spoken_N * 10 ** (level_db / 20) / np.sqrt(np.mean(np.square(spoken_N)))
+    if dither:
+        sound_N = sound_N + np.random.default_rng(1).triangular(-1 / 127, 0, 1 / 127, len(sound_N))
+    (spoken,) = segments(tmp_path / "soft.wav", sound_N, step)
+    assert spoken.start_s == pytest.approx(1.9, abs=0.3)
+    assert spoken.end_s == pytest.approx(3.6, abs=0.3)
+
+
+@pytest.mark.parametrize("steps", [0.2, 0.3, 0.4])
+def test_a_room_that_flips_the_last_bit_in_bursts_is_no_speech(tmp_path: Path, steps: float) -> None:
+    """Noise below one step that rises and falls, as of a ventilator. Heard as it is, it is speech for seconds."""
+    chance = np.random.default_rng(0)
+    pink_F = np.maximum(np.fft.rfftfreq(160_000, 1 / 16_000), 30) ** -0.5
+    noise_N = np.fft.irfft(np.fft.rfft(chance.standard_normal(160_000)) * pink_F)
+    noise_N *= np.repeat(10 ** (chance.uniform(-4, 4, 40) / 20), 4_000)
+    noise_N *= steps / 127 / noise_N.std()
+    assert segments(tmp_path / "room.wav", noise_N, 1) == []
