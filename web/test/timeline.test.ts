@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { reduce } from "../src/state/actions";
-import { laneLabels, lanes, measuredRows, poseAt } from "../src/state/lanes";
+import { laneLabels, lanes, measuredRows, poseAt, usualWaits } from "../src/state/lanes";
 import { reduceEvent } from "../src/state/reducer";
 import { analysisNear, moments, runs, thinned } from "../src/state/timeline";
 import { lookedNow, shownAnalysis } from "../src/state/shown";
@@ -67,6 +67,12 @@ describe("the rows of the timeline", () => {
     const pitch = drawn.curves[7 + drawn.measured.indexOf("pitch_hz")];
     expect(pitch?.atS.slice(0, 2)).toEqual([1.2, 3.84]);
     expect(pitch?.values[2]).toBeNull();
+  });
+
+  it("say why those of the voice are empty until its usual is known", () => {
+    const heard = (relative: Record<string, number> | null): View => ({ ...live, session: reduceEvent(NO_SESSION, event("cues", { seq: 1, t: 3, face: null, pose: null, voice: { pitch_hz: 140, loudness_db: -30 }, relative }), 0) });
+    expect([{ ...live, session: NO_SESSION }, heard(null), heard({ pitch_hz: 0.4 })].map(usualWaits)).toEqual([true, true, false]);
+    expect(usualWaits({ ...heard(null), choice: "camera" })).toBe(false);
   });
 
   it("know how the person named first held their head, for as long as that was measured", () => {

@@ -46,6 +46,15 @@ export interface Plot {
   readonly destroy: () => void;
 }
 
+/** Where the last `nRows` rows stand in the chart, in CSS pixels. */
+export function lastRows(nRows: number, width: number): { readonly left: number; readonly bottom: number; readonly height: number } {
+  return { left: namesPx(width), bottom: AXIS_PX, height: nRows * ROW_PX };
+}
+
+function namesPx(width: number): number {
+  return width < 560 ? NARROW_NAMES_PX : NAMES_PX;
+}
+
 export function plotHeight(nRows: number): number {
   return nRows * ROW_PX + AXIS_PX;
 }
@@ -80,7 +89,7 @@ export function makePlot(into: HTMLElement, rows: readonly Row[], width: number,
         values: (_u, splits) => splits.map(clock),
       },
       {
-        size: width < 560 ? NARROW_NAMES_PX : NAMES_PX,
+        size: namesPx(width),
         font: FONT,
         gap: 8,
         stroke: () => colour("ink-2"),

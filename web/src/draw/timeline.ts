@@ -1,13 +1,13 @@
 /** The timeline panel: smoothed probabilities, speech and measured cues over time. It zooms, and a click opens an earlier moment. */
 
-import { lanes, laneLabels, measuredRows, momentAt, poseAt, type Lanes } from "../state/lanes";
+import { lanes, laneLabels, measuredRows, momentAt, poseAt, usualWaits, VOICE_ROWS, type Lanes } from "../state/lanes";
 import { analysisNear, moments, sameList } from "../state/timeline";
 import { shownAnalysis, speaking } from "../state/shown";
 import type { View } from "../state/view";
 import { el, setAttr, setText, show } from "./dom";
 import { clock, labelName, percent, poseWords } from "./format";
 import type { MakePart } from "./hands";
-import { makePlot, plotHeight, type Place, type Plot, type Row } from "./plot";
+import { lastRows, makePlot, plotHeight, type Place, type Plot, type Row } from "./plot";
 
 /** Redrawn at most this often while it runs by itself. */
 const STEP_S = 0.25;
@@ -29,6 +29,8 @@ export const makeTimeline: MakePart = (hands, words) => {
   const zoomOut = el("button", { class: "quiet", attrs: { type: "button", "aria-label": say.zoomOut, title: say.zoomOut }, onClick: () => zoom(2) }, "−");
   const bar = el("div", { class: "timeline-bar" }, el("h2", { id: "timeline-heading" }, say.heading), el("p", { class: "note timeline-legend" }, say.legend), raw, el("div", { class: "zoom", attrs: { role: "group", "aria-label": say.zoom } }, ...spans, whole, zoomOut, zoomIn));
   const empty = el("p", { class: "empty-note" }, say.empty);
+  const waits = el("p", { class: "lane-note", id: "usual-waits" }, say.usualWaits);
+  chart.append(waits);
   const root = el("section", { class: "timeline", id: "timeline", attrs: { "aria-labelledby": "timeline-heading" } }, bar, empty, chart, readout);
 
   let view: View | null = null;
@@ -114,6 +116,9 @@ export const makeTimeline: MakePart = (hands, words) => {
     plot?.destroy();
     names = wanted;
     chart.style.height = `${plotHeight(rows.length)}px`;
+    // Over the rows that are empty, and out of the flow, so that nothing moves when it goes.
+    const over = lastRows(VOICE_ROWS.length, chart.clientWidth);
+    Object.assign(waits.style, { left: `${over.left}px`, bottom: `${over.bottom}px`, height: `${over.height}px` });
     plot = makePlot(chart, rows, chart.clientWidth, clock, {
       onRange: (fromS, toS) => setRange({ mode: "fixed", fromS: Math.max(0, fromS), toS: Math.max(fromS + LEAST_S, toS) }),
       onPick: read,
@@ -191,6 +196,7 @@ export const makeTimeline: MakePart = (hands, words) => {
       root.style.minHeight = some ? "" : `${plotHeight(rowsOf(now).length || 1) + BAR_PX}px`;
       show(chart, some);
       show(readout, some);
+      show(waits, usualWaits(now));
       show(spans[2] ?? whole, session.mediaS > SPANS_S[1]);
       if (!some) {
         // A hidden chart would still hold what was deleted.

@@ -346,6 +346,7 @@ export const de: Messages = {
     span: (minutes) => `${minutes} min`,
     whole: "Alles",
     speech: "Sprache",
+    usualWaits: "Folgt, sobald bekannt ist, was für diese Stimme üblich ist: nach drei Äußerungen und sechs Sekunden.",
     measured: {
       lip_corner_pull: "Mundwinkel ↑",
       brow_lower: "Brauen ↓",

@@ -361,6 +361,7 @@ export const en = {
     span: (minutes: number) => `${minutes} min`,
     whole: "All",
     speech: "Speech",
+    usualWaits: "Drawn once this voice’s usual is known: after three stretches and six seconds of speech.",
     measured: {
       lip_corner_pull: "Lip corners up",
       brow_lower: "Brows down",

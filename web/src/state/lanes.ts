@@ -56,6 +56,11 @@ export function measuredRows(view: View): readonly MeasuredRow[] {
   return [...(view.choice === "microphone" ? [] : FACE_ROWS), ...(view.choice === "camera" ? [] : VOICE_ROWS)];
 }
 
+/** Whether the rows of the voice wait: they show how it differs from its usual, which the server knows only after some speech. */
+export function usualWaits(view: View): boolean {
+  return view.choice !== "camera" && view.session.voiceCues.every(({ relative }) => VOICE_ROWS.every((row) => relative[row] == null));
+}
+
 function isVoice(row: MeasuredRow): row is (typeof VOICE_ROWS)[number] {
   return (VOICE_ROWS as readonly string[]).includes(row);
 }
