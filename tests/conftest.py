@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from realtime.model.checkpoint import NANO
 from realtime.records import UInt8
 from tests.ingest.media_files import room, voice, write_clip
+
+if TYPE_CHECKING:
+    from realtime.engine.loading import LoadedModel
 
 SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
 "They take half a minute: a Ray cluster, a deployment on it, exported towers."
@@ -29,6 +33,15 @@ def logging_is_left_as_found() -> Iterator[None]:
     level = logging.getLogger().level
     yield
     assert logging.getLogger().level == level
+
+
+@pytest.fixture(scope="session")
+def nano() -> LoadedModel:
+    """nano on torch. It is shared by all tests, so none may change it."""
+    # Loading torch takes seconds that most parts of the tests do without.
+    from realtime.engine.loading import load
+
+    return load("nano", engine="torch")
 
 
 @pytest.fixture(scope="session")

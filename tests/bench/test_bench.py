@@ -19,7 +19,7 @@ from realtime.bench.batching import batching
 from realtime.bench.floors import floors
 from realtime.bench.growth import beside_each_other
 from realtime.bench.paired import paired
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.errors import NotMedia
 from realtime.model.fused import FusedLanguageModel
 from realtime.reason.sequence import text_positions
@@ -57,11 +57,6 @@ def test_several_sessions_share_the_model(a_recording: Path, capsys: pytest.Capt
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["sessions"] == figures["spoken_windows"] == 3
     assert figures["live_s"] == pytest.approx(15, abs=1)
-
-
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
 
 
 def test_the_plain_model_has_our_weights(nano: LoadedModel) -> None:

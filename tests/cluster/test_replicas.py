@@ -37,11 +37,6 @@ ASK = Question()
 
 
 @pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return loading.load("nano", engine="torch")
-
-
-@pytest.fixture(scope="module")
 def encoder() -> EncoderReplica:
     return EncoderReplica("nano", engine="torch")
 

@@ -9,7 +9,7 @@ import torch
 
 from realtime import cli
 from realtime.commands import models
-from realtime.engine import loading
+from realtime.engine.loading import LoadedModel
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig, published_config
 from realtime.records import Question
@@ -28,14 +28,13 @@ def test_the_published_shapes_take_what_is_known_of_them(shapes: str) -> None:
     assert all(row.weights < row.on_cpu < row.unified for row in of.values())
 
 
-def test_a_session_takes_its_ring_and_a_window() -> None:
+def test_a_session_takes_its_ring_and_a_window(nano: LoadedModel) -> None:
     """Computed in bf16; nano's caches are float32, twice as large."""
-    model = loading.load("nano", engine="torch")
-    ring = model.thinker.open_ring(Question(labels=model.labels))
+    ring = nano.thinker.open_ring(Question(labels=nano.labels))
     assert ring is not None
-    text = model.weights.config.text
+    text = nano.weights.config.text
     window = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * models.WINDOW_TOKENS * 2
-    computed = models.session_bytes(model.weights.config) - window
+    computed = models.session_bytes(nano.weights.config) - window
     # The ring is rounded up to pages.
     assert computed == pytest.approx(ring.ring.n_bytes / 2, rel=0.1)
 

@@ -1,4 +1,4 @@
-"""A session beside a card: it measures and projects on the CPU in full; towers and Thinker are there, and narrower."""
+"""A session beside a GPU: it measures and projects on the CPU in full; towers and Thinker are there, and narrower."""
 
 from __future__ import annotations
 
@@ -18,13 +18,8 @@ from realtime.towers.torch_runtime import TorchTowers
 
 
 @pytest.fixture(scope="module")
-def full() -> LoadedModel:
-    return loading.load("nano", engine="torch")
-
-
-@pytest.fixture(scope="module")
 def beside() -> LoadedModel:
-    """As on a card: here the CPU plays it, in the card's precision."""
+    """As on a GPU: here the CPU plays it, in the GPU's precision."""
     folder = checkpoint.locate("nano")
     weights = checkpoint.load(folder, dtype=torch.bfloat16)
     reasoner, towers = Reasoner(weights, Vocabulary.read(folder)), TorchTowers(weights)
@@ -46,22 +41,22 @@ def answered(model: LoadedModel) -> tuple[np.ndarray, np.ndarray, Label]:
         perceiver.close()
 
 
-def test_a_session_beside_a_card_finds_what_one_without_finds(full: LoadedModel, beside: LoadedModel) -> None:
-    for ours, plain in zip(answered(beside)[:2], answered(full)[:2], strict=True):
+def test_a_session_beside_a_gpu_finds_what_one_without_finds(nano: LoadedModel, beside: LoadedModel) -> None:
+    for ours, plain in zip(answered(beside)[:2], answered(nano)[:2], strict=True):
         assert ours.dtype == np.float32
         assert ours.shape == plain.shape
         assert np.linalg.norm(ours - plain) <= 0.05 * np.linalg.norm(plain)
 
 
-def test_its_label_is_about_the_same(full: LoadedModel, beside: LoadedModel) -> None:
-    ours, plain = answered(beside)[2].probabilities, answered(full)[2].probabilities
+def test_its_label_is_about_the_same(nano: LoadedModel, beside: LoadedModel) -> None:
+    ours, plain = answered(beside)[2].probabilities, answered(nano)[2].probabilities
     assert sum(ours.values()) == pytest.approx(1)
     assert max(abs(ours[name] - plain[name]) for name in plain) < 0.1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_card_that_is_not_there_is_told(full: LoadedModel) -> None:
+def test_a_gpu_that_is_not_there_is_told(nano: LoadedModel) -> None:
     with pytest.raises(EngineMissing, match="no CUDA device"):
         loading.load("nano", device="cuda")
     assert not loading.wants_gpu("auto", large=False)
-    assert full.instruments is None
+    assert nano.instruments is None

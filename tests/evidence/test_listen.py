@@ -5,19 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.evidence import listen
 from realtime.evidence.listen import Listener
 from realtime.evidence.perceive import Perception
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
 from tests.ingest.media_files import room, voice
 from tests.recorded import clip, sound_of
-
-
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
-
 
 SOUND_N = np.concatenate(
     [

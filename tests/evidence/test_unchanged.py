@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.evidence.perceive import UNCHANGED_STEP, unchanged
 from realtime.evidence.tracks import TRACK_GAP_S, Tracks
 from realtime.records import Question, VideoFrame, Window
 
 STILL = np.random.default_rng(0).integers(0, 250, (96, 128, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
 
 
 def test_noise_of_a_camera_is_a_change_and_rounding_is_none() -> None:

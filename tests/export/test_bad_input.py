@@ -134,7 +134,7 @@ def test_auto_runs_wherever_torch_does(
 ) -> None:
     path = tmp_path / "engines" / "onnx"
     shutil.copytree(root / "onnx-fp32-opset20", path)
-    card = json.loads((path / artifact.MANIFEST).read_text())
+    manifest = json.loads((path / artifact.MANIFEST).read_text())
     if wrong == "fails when it runs":
 
         def refuse(*_: object) -> None:
@@ -142,10 +142,10 @@ def test_auto_runs_wherever_torch_does(
 
         monkeypatch.setattr(in_onnxruntime.OnnxGraph, "__call__", refuse)
     elif wrong == "a manifest without towers":
-        card["towers"] = {}
+        manifest["towers"] = {}
     else:
-        card["precision"] = "bf16"
-    (path / artifact.MANIFEST).write_text(json.dumps(card))
+        manifest["precision"] = "bf16"
+    (path / artifact.MANIFEST).write_text(json.dumps(manifest))
     towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=path.parent))
     assert isinstance(towers, TorchTowers)
     assert reason.startswith("torch (cpu, float32; ")

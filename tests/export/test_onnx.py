@@ -91,13 +91,13 @@ def test_8_bit_weights_stay_close(folder: Path, tmp_path: Path) -> None:
 def test_parity_fails_where_weights_or_selections_differ(root: Path, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "changed"
     shutil.copytree(root / "onnx-fp32-opset20", path)
-    card = artifact.read(path)
+    manifest = artifact.read(path)
     graph = onnx_package.load(path / "audio.onnx")
     weights = max(graph.graph.initializer, key=lambda one: len(one.raw_data))
     changed = onnx_package.numpy_helper.to_array(weights) * np.float32(1.001)
     weights.CopyFrom(onnx_package.numpy_helper.from_array(changed, weights.name))
     onnx_package.save(graph, path / "audio.onnx")
-    made = export_folder.write_manifest(replace(card, folder=path), "")
+    made = export_folder.write_manifest(replace(manifest, folder=path), "")
     figures, fine = parity.check(made, str(folder))
     assert not fine
     assert figures["vision"]["relative"] <= 1e-5 < figures["audio"]["relative"]
@@ -183,22 +183,24 @@ def test_exports_in_the_users_cache_are_found(
     assert reason.startswith("onnx")
 
 
-@pytest.mark.parametrize("broken", ["card missing", "card cut off", "file missing", "file cut off", "another release"])
+@pytest.mark.parametrize(
+    "broken", ["manifest missing", "manifest cut off", "file missing", "file cut off", "another release"]
+)
 def test_a_folder_that_is_not_whole_is_never_served(folder: Path, root: Path, tmp_path: Path, broken: str) -> None:
     path = tmp_path / "engines"
     shutil.copytree(root / "onnx-fp32-opset20", path)
-    card = path / artifact.MANIFEST
+    manifest = path / artifact.MANIFEST
     match broken:
-        case "card missing":
-            card.unlink()
-        case "card cut off":
-            card.write_text(card.read_text()[:-50])
+        case "manifest missing":
+            manifest.unlink()
+        case "manifest cut off":
+            manifest.write_text(manifest.read_text()[:-50])
         case "file missing":
             (path / "audio.onnx").unlink()
         case "file cut off":
             (path / "audio.onnx").write_bytes((path / "audio.onnx").read_bytes()[:-1])
         case _:
-            card.write_text(card.read_text().replace('"format": 1', '"format": 0'))
+            manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 0'))
     with pytest.raises(EngineMismatch):
         artifact.read(path)
     _, reason = choose("auto", given(folder, tmp_path))
@@ -222,7 +224,7 @@ def test_an_export_that_fails_leaves_nothing(
     """And what was there before stays."""
     before = tmp_path / "onnx-fp32-opset20"
     shutil.copytree(root / before.name, before)
-    card = artifact.read(before)
+    manifest = artifact.read(before)
 
     def refuse(path: Path) -> None:
         raise onnx_package.checker.ValidationError(f"{path.name} is refused")
@@ -231,7 +233,7 @@ def test_an_export_that_fails_leaves_nothing(
     with pytest.raises(export_folder.ExportFailed, match="refused"):
         onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
     assert [path.name for path in tmp_path.iterdir()] == ["onnx-fp32-opset20"]
-    assert artifact.read(before) == card
+    assert artifact.read(before) == manifest
 
 
 def test_bf16_needs_a_later_opset(folder: Path, tmp_path: Path) -> None:

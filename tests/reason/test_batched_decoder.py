@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.static_step import StaticSteps
 from realtime.reason import batched_decoder
@@ -23,11 +23,6 @@ from tests.reason.chains import in_lockstep, sections
 from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
 
 WINDOWS = (BOTH, FACE_ONLY, VOICE_ONLY, NOTHING)
-
-
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
 
 
 def test_four_chains_together_say_what_each_says_alone(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,11 +22,6 @@ from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, draw
 from train.evaluation.batch import chains
 
 
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
-
-
 @pytest.mark.parametrize("window", [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING], ids=["both", "face", "voice", "nothing"])
 def test_a_chain_is_well_formed_whatever_is_missing(nano: LoadedModel, window: Window) -> None:
     fast, deltas, chain, done = run(nano, window)

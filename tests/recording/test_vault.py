@@ -69,9 +69,9 @@ def test_one_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
 def test_the_locked_key_is_overwritten_before_its_file_goes(tmp_path: Path) -> None:
     """A second name of the file shows what a disk, or a snapshot of it, would still hold."""
     vault = filled(tmp_path / "vault", ID)
-    card, still_there = tmp_path / "vault" / f"{ID}.json", tmp_path / "block of the disk"
-    before = card.read_bytes()
-    still_there.hardlink_to(card)
+    manifest, still_there = tmp_path / "vault" / f"{ID}.json", tmp_path / "block of the disk"
+    before = manifest.read_bytes()
+    still_there.hardlink_to(manifest)
     vault.delete(ID)
     after = still_there.read_bytes()
     assert len(after) == len(before)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.records import LABELS, SpeechSegment, VideoFrame
 from train.evaluation.answering import ModelUnderTest, answer_with, begun, perceive
 from train.evaluation.experts import expert_probabilities
@@ -16,11 +16,6 @@ from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
 from train.readers.clip import Clip
 from train.readers.perceived import measuring
-
-
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
 
 
 def of_clip(key: str, path: Path, start_s: float | None = None, end_s: float | None = None) -> Sample:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings
 from tests.ingest.media_files import room, voice, write_clip
 from train import annotate, evaluate
@@ -58,8 +58,8 @@ def records(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model() -> LoadedModel:
-    return measuring(load("nano", engine="torch"))
+def model(nano: LoadedModel) -> LoadedModel:
+    return measuring(nano)
 
 
 def lines(out: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import LoadedModel
 from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.branches import labels_before_sections, openings, state_text
@@ -28,11 +28,6 @@ WINDOWS = {
     "a voice without a picture": drawn_window((), 4, n_frames=0),
     "nobody": drawn_window((), -1),
 }
-
-
-@pytest.fixture(scope="module")
-def nano() -> LoadedModel:
-    return load("nano", engine="torch")
 
 
 @pytest.fixture(scope="module")
