@@ -298,11 +298,11 @@ def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager
 def _analyze(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
-    from realtime.commands import study
+    from realtime.commands.study_inputs import is_study
 
     options.files = [or_sample(file) for file in options.files]
     labels = None if options.labels is None else options.labels.split(",")
-    if study.is_study(options.files, options.format, options.out):
+    if is_study(options.files, options.format, options.out):
         return _study(options, settings, labels)
 
     from realtime.commands.analyze import analyze, question_of
@@ -322,6 +322,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
 def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | None) -> int:
     from realtime.commands import study
+    from realtime.commands.study_folder import JOURNAL
     from realtime.engine.start import load_model
 
     if options.out is None:
@@ -341,7 +342,7 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
         )
     )
     counts = f"{outcome.done} analysed, {outcome.kept} finished before, {outcome.failed} failed"
-    print(f"{counts}: {options.out / study.JOURNAL}", file=sys.stderr)
+    print(f"{counts}: {options.out / JOURNAL}", file=sys.stderr)
     return NotMedia.exit_code if outcome.failed and not outcome.done + outcome.kept else 0
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from realtime import cli
-from realtime.commands.study import JournalEntry, Progress, StudyRecording, is_study, recordings
+from realtime.commands.study import Progress
+from realtime.commands.study_folder import JournalEntry
+from realtime.commands.study_inputs import StudyRecording, is_study, recordings
 from realtime.engine import loading
 from realtime.errors import BadSettings, NotMedia
 from tests.scripted import ScriptedModel

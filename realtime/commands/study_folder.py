@@ -1,0 +1,185 @@
+"""The folder of a study: its journal, what is finished in it, and the files of each format.
+
+`realtime/commands/study.py` says what lies in the folder.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from realtime.commands.study_inputs import StudyRecording
+from realtime.errors import BadSettings
+from realtime.formats import Format, elan, spans, subtitles, textgrid, xdf
+from realtime.outputs import file_id, write_whole, writes_told
+from realtime.publish.events import Event
+from realtime.publish.parse import parse
+from realtime.publish.tables import TABLES, Row, TableName, columns, rows, write_csv, write_parquet
+
+SUFFIXES: dict[Format, str] = {"vtt": ".vtt", "eaf": ".eaf", "textgrid": ".TextGrid", "xdf": ".xdf"}
+"Formats with a file for each recording."
+FILES = ("file", "status", "reason", "seconds")
+"Columns of the table of recordings."
+JOURNAL = "files.jsonl"
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """A line of the journal: what became of a recording."""
+
+    file: str
+    status: Literal["done", "failed"]
+    reason: str
+    "Why it failed, or why it ended before its end; empty where nothing is to be said."
+    seconds: float
+    "Media seconds that were analysed."
+    size: int
+    modified_ns: int
+    asked: dict[str, Any]
+    "Model, question and labels."
+
+
+class Study:
+    """The folder of a study: what is finished in it, and what is written to it."""
+
+    def __init__(self, found: Sequence[StudyRecording], out: Path, form: Format, asked: Mapping[str, Any]) -> None:
+        """`asked` is what decides about a recording's events: model, question, labels and settings."""
+        self.recordings = found
+        self._out = out
+        self._form = form
+        self._asked = dict(asked)
+        self._inputs = {file_id(each.path): each.path for each in found}
+        self._entries = self._read_journal()
+        stems = Counter(_without_suffix(each.name) for each in found)
+        self._stems = {
+            each.name: stem if stems[stem := _without_suffix(each.name)] == 1 else each.name for each in found
+        }
+
+    def is_finished(self, recording: StudyRecording) -> bool:
+        """Whether its events are there, of the same file, model, question and settings."""
+        entry = self._entries.get(recording.name)
+        if entry is None or entry.status != "done" or entry.asked != self._asked:
+            return False
+        stat = recording.path.stat()
+        same = (entry.size, entry.modified_ns) == (stat.st_size, stat.st_mtime_ns)
+        return same and self.events_of(recording).exists()
+
+    def events_of(self, recording: StudyRecording) -> Path:
+        return self._out / "events" / f"{recording.name}.jsonl"
+
+    def entry(
+        self, recording: StudyRecording, status: Literal["done", "failed"], reason: str, seconds: float
+    ) -> JournalEntry:
+        stat = recording.path.stat()
+        return JournalEntry(
+            recording.name, status, reason, round(seconds, 3), stat.st_size, stat.st_mtime_ns, dict(self._asked)
+        )
+
+    def note(self, entry: JournalEntry) -> None:
+        """Write down what became of a recording."""
+        self._entries[entry.file] = entry
+        path = self._out / JOURNAL
+        self._refuse_input(path)
+        with writes_told(self._out):
+            self._out.mkdir(parents=True, exist_ok=True)
+        with writes_told(path), path.open("a", encoding="utf-8") as journal:
+            journal.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Path]:
+        """As `write_whole`, in a folder that is made where there is none, and never over an input."""
+        self._refuse_input(path)
+        with writes_told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path) as part:
+            yield part
+
+    def convert(self, recording: StudyRecording) -> None:
+        """Write a finished recording's file in a format that has one for each, if it is not there yet."""
+        suffix = SUFFIXES.get(self._form)
+        entry = self._entries.get(recording.name)
+        if suffix is None or entry is None or entry.status != "done":
+            return
+        events, path = self.events_of(recording), self._out / f"{self._stems[recording.name]}{suffix}"
+        if path.exists() and path.stat().st_mtime_ns >= events.stat().st_mtime_ns:
+            return
+        with self.writing(path) as part:
+            if self._form == "xdf":
+                xdf.write(_read(events), recording.path, part)
+            else:
+                _WRITERS[self._form](spans.tiers(_read(events)), recording.path, part)
+
+    def write_tables(self) -> None:
+        """Write the tables of all finished recordings, and that of the recordings, in a format that has tables."""
+        if self._form not in ("csv", "parquet"):
+            return
+        done = [each for each in self.recordings if self._status(each) == "done"]
+        for table in TABLES:
+            # Twice over the events, so that no more than one recording is held: first the columns, then the rows.
+            found = columns(itertools.chain.from_iterable(self._rows(each, table) for each in done), table)
+            names = ["file", *(name for name in found if name != "file")]
+            self._write_table(table, names, ([*self._rows(each, table)] for each in done))
+        files: list[Row] = [
+            {name: getattr(entry, name) for name in FILES}
+            for each in self.recordings
+            if (entry := self._entries.get(each.name)) is not None
+        ]
+        self._write_table("files", FILES, [files])
+
+    def _status(self, recording: StudyRecording) -> str:
+        entry = self._entries.get(recording.name)
+        return entry.status if entry is not None else ""
+
+    def _rows(self, recording: StudyRecording, table: TableName) -> Iterator[Row]:
+        for row in rows(_read(self.events_of(recording)), table):
+            yield {"file": recording.name, **row}
+
+    def _write_table(self, name: str, names: Sequence[str], parts: Iterable[Sequence[Row]]) -> None:
+        with self.writing(self._out / f"{name}.{self._form}") as part:
+            if self._form == "parquet":
+                write_parquet(parts, names, part)
+            else:
+                write_csv(parts, names, part)
+
+    def _refuse_input(self, path: Path) -> None:
+        taken = self._inputs.get(file_id(path)) if path.exists() else None
+        if taken is not None:
+            raise BadSettings(f"{path} is the input {taken}; writing there would destroy it.", "Name another output.")
+
+    def _read_journal(self) -> dict[str, JournalEntry]:
+        path = self._out / JOURNAL
+        if not path.is_file():
+            return {}
+        found = {}
+        for line in path.read_text("utf-8", errors="replace").splitlines():
+            try:
+                entry = JournalEntry(**json.loads(line))
+            # The last line may have been cut off; its recording is done again.
+            except (ValueError, TypeError):
+                continue
+            found[entry.file] = entry
+        return found
+
+
+_WRITERS: dict[Format, Callable[[spans.Tiers, Path, Path], None]] = {
+    "vtt": subtitles.write,
+    "eaf": elan.write,
+    "textgrid": textgrid.write,
+}
+
+
+def _without_suffix(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _read(events: Path) -> Iterator[Event]:
+    with events.open(encoding="utf-8") as lines:
+        for line in lines:
+            if (event := parse(line)) is not None:
+                yield event

@@ -1,0 +1,77 @@
+"""Which recordings a study has: what the files, folders and patterns on the command line name."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from realtime.errors import BadSettings, NotMedia
+from realtime.formats import Format
+from realtime.outputs import refuse_input
+
+
+@dataclass(frozen=True)
+class StudyRecording:
+    """One file of a study."""
+
+    name: str
+    "Its path within the folder that was given, or its file name: the name of what is written about it."
+    path: Path
+
+
+def is_study(inputs: Sequence[str], form: Format, out: Path | None) -> bool:
+    """Whether these are several recordings or ask for a folder; otherwise it is one recording to one stream."""
+    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or (_is_pattern(inputs[0]) and not Path(inputs[0]).exists())
+    return several or form != "jsonl" or (out is not None and out.is_dir())
+
+
+def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
+    """Every file that the inputs name: files, folders with all that lies in them, and patterns with `*`, `?` and `**`.
+
+    Hidden files are left out, and so is what lies in `out`. Raises NotMedia where an input names nothing, BadSettings
+    where two files would be written about under one name, or where `out` is an input.
+    """
+    refuse_input(out, *inputs)
+    found: dict[str, StudyRecording] = {}
+    for given in inputs:
+        named = list(_named_by(given, out))
+        if not named:
+            raise NotMedia(f"There is no recording {given}.", "Check the path.")
+        for each in named:
+            other = found.setdefault(each.name, each)
+            if not other.path.samefile(each.path):
+                raise BadSettings(
+                    f"{other.path} and {each.path} would both be written as {each.name}.",
+                    "Name the folder that holds both.",
+                )
+    return list(found.values())
+
+
+def _named_by(given: str, out: Path) -> Iterator[StudyRecording]:
+    path = Path(given)
+    if path.is_dir():
+        for folder, folders, files in os.walk(path):
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and not _same(Path(folder, name), out)
+            )
+            for name in sorted(name for name in files if not name.startswith(".")):
+                file = Path(folder, name)
+                yield StudyRecording(file.relative_to(path).as_posix(), file)
+    elif path.exists():
+        yield StudyRecording(path.name, path)
+    elif _is_pattern(given):
+        # Path.glob takes no absolute patterns.
+        for name in sorted(glob.glob(given, recursive=True)):  # noqa: PTH207
+            if Path(name).is_file():
+                yield StudyRecording(Path(name).name, Path(name))
+
+
+def _is_pattern(given: str) -> bool:
+    return glob.has_magic(given) and "://" not in given
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)
