@@ -11,17 +11,16 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from realtime.commands import programs
+from realtime.commands import arguments, programs
 from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
-from realtime.formats import FORMATS
 from realtime.observe import heap, logs, tracing
 from realtime.outputs import NO_MORE, refuse_input, write_error
 from realtime.sample import or_sample
@@ -36,8 +35,6 @@ SERVER_FLAGS = (
     *("allow_origins", "public_url", "max_sessions", "trace_url"),
 )
 MAX_JOBS = 64
-WEIGHTS = ("full", "int8", "int4")
-ENGINES = ("auto", "torch", "onnx", "trt")
 EPILOG = f"""\
 Other programs, each with its own --help:
   realtime train NAME …           {", ".join(PROGRAMS["train"])}
@@ -80,107 +77,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log more")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--model", help="nano (default), a Hugging Face id, or a folder")
-    model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
-    model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
-    model.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it runs (default: auto)")
-    model.add_argument(
-        "--weights", choices=WEIGHTS, help="what the language model's weights are kept in (default: full)"
-    )
-    model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
-    model.add_argument(
-        "--worker", choices=("process", "thread"), help="where a server's model runs (default: a process of its own)"
-    )
-    model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
+    model, serve = arguments.of_model(), arguments.of_server()
 
-    serve = argparse.ArgumentParser(add_help=False)
-    serve.add_argument("--adapters", type=Path, metavar="DIR", help="adapters that a session may choose by name")
-    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
-    serve.add_argument("--port", help="port (default: 8080; 0 takes a free one)")
-    serve.add_argument("--tls-cert", type=Path, metavar="F", help="certificate, PEM")
-    serve.add_argument("--tls-key", type=Path, metavar="F", help="its key, PEM")
-    serve.add_argument(
-        "--tls", choices=("given", "self-signed"), help="self-signed: one of our own, for a home network"
-    )
-    serve.add_argument("--token", help="the bearer token that callers have to send")
-    serve.add_argument("--token-file", type=Path, metavar="F", help="a file that holds it")
-    serve.add_argument(
-        "--operator-token-file", type=Path, metavar="F", help="token that lists and follows all sessions"
-    )
-    serve.add_argument("--allow-origins", metavar="ORIGIN,…", help="other sites whose pages may use this server")
-    serve.add_argument("--public-url", metavar="URL", help="address of a TLS proxy in front, such as https://host/path")
-    serve.add_argument("--record", type=Path, metavar="DIR", help="keep the events of sessions that agree, encrypted")
-    serve.add_argument("--record-key", type=Path, metavar="F", help="key: python -m realtime.recording new-key F")
-    serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
-    serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
-    _add_sinks(serve, lsl=None)
-    serve.add_argument("--max-sessions", metavar="N", help="sessions at once (default: 3)")
-    serve.add_argument("--trace", dest="trace_url", metavar="URL", help="send OpenTelemetry traces to that collector")
-    serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int], about: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=parents, help=about)
+        command.set_defaults(run=run, log_level=logging.WARNING)
+        return command
 
-    serving = commands.add_parser("serve", parents=[model, serve], help="serve the page and the WHIP endpoint")
-    serving.set_defaults(run=_serve, log_level=logging.INFO)
-
-    analyze = commands.add_parser("analyze", parents=[model], help="run a session over a recording, or over many")
-    analyze.add_argument(
-        "files",
-        nargs="+",
-        metavar="FILE",
-        help="files with sound or picture, folders, patterns, an rtsp:// address, or `sample`: a recording of ours",
-    )
-    analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
-    analyze.add_argument("--format", choices=FORMATS, default="jsonl", help="what to write (default: jsonl)")
-    analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: one per core, up to 4)")
-    analyze.add_argument("--question", metavar="TEXT", help="ask this of every window")
-    analyze.add_argument("--labels", metavar="A,B,…", help="the labels to choose from")
-    analyze.add_argument(
-        "--fps", metavar="N", help="measure faces up to N times a second, at most 10 (default: once; ingest.cue_fps)"
-    )
-    analyze.set_defaults(run=_analyze, log_level=logging.WARNING)
-
-    watch = commands.add_parser("watch", help="print a live session's events as JSON lines")
-    watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID#SECRET, from the answer's headers")
-    watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
-    _add_sinks(watch, lsl=False)
-    watch.set_defaults(run=_watch, log_level=logging.WARNING)
-
-    doctor = commands.add_parser("doctor", parents=[model], help="what this machine can do")
-    doctor.set_defaults(run=_doctor, log_level=logging.WARNING)
-
-    models = commands.add_parser("models", help="the memory that each model needs, and whether it is here")
+    add("serve", _serve, "serve the page and the WHIP endpoint", model, serve).set_defaults(log_level=logging.INFO)
+    arguments.add_analyze(add("analyze", _analyze, "run a session over a recording, or over many", model))
+    arguments.add_watch(add("watch", _watch, "print a live session's events as JSON lines"))
+    add("doctor", _doctor, "what this machine can do", model)
+    models = add("models", _models, "the memory that each model needs, and whether it is here")
     models.add_argument("models", nargs="*", metavar="MODEL", help="further models: a folder or a Hugging Face id")
-    models.set_defaults(run=_models, log_level=logging.WARNING)
-
-    config = commands.add_parser("config", parents=[model, serve], help="every setting, and where its value comes from")
+    config = add("config", _config, "every setting, and where its value comes from", model, serve)
     config.add_argument("--markdown", action="store_true", help="print docs/settings.md, the reference of all settings")
-    config.set_defaults(run=_config, log_level=logging.WARNING)
-
-    bench = commands.add_parser("bench", parents=[model], help="measure latency and throughput here")
-    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play in real time (default: a sample)")
-    bench.add_argument("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
-    bench.add_argument("--sessions", type=int, default=1, metavar="N", help="live sessions at once (default: 1)")
-    bench.add_argument(
-        "--repeats", type=int, default=5, metavar="N", help="windows compared with plain transformers (default: 5)"
-    )
-    bench.add_argument(
-        "--minutes", type=int, default=1, metavar="N", help="how far into a session its cost is followed (default: 1)"
-    )
-    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    bench.set_defaults(run=_bench, log_level=logging.WARNING)
-
+    arguments.add_bench(add("bench", _bench, "measure latency and throughput here", model))
     for package, text in (("train", "a program of training and evaluation"), ("export", "a program of the exports")):
         program = commands.add_parser(package, help=text, add_help=False)
         program.add_argument("words", nargs=argparse.REMAINDER, metavar="NAME …")
         program.set_defaults(run=partial(_program, package), log_level=logging.WARNING)
     return parser
-
-
-def _add_sinks(parser: argparse.ArgumentParser, *, lsl: bool | None) -> None:
-    """`lsl` is its value where it is not given; None leaves it to the settings."""
-    parser.add_argument("--lsl", action="store_true", default=lsl, help="send signals to Lab Streaming Layer")
-    parser.add_argument("--mqtt", metavar="URL", help="publish events: mqtt://HOST:1883/TOPIC")
-    parser.add_argument("--osc", metavar="HOST:PORT", help="send signals as Open Sound Control")
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -1,0 +1,104 @@
+"""The flags of the program's commands.
+
+Most of them are settings (`realtime/settings.py`), and have no default of their own here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from realtime.formats import FORMATS
+
+WEIGHTS = ("full", "int8", "int4")
+ENGINES = ("auto", "torch", "onnx", "trt")
+
+
+def of_model() -> argparse.ArgumentParser:
+    """The flags of all commands that run a model, to be a parser's parent."""
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--model", help="nano (default), a Hugging Face id, or a folder")
+    model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
+    model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
+    model.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it runs (default: auto)")
+    model.add_argument(
+        "--weights", choices=WEIGHTS, help="what the language model's weights are kept in (default: full)"
+    )
+    model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
+    model.add_argument(
+        "--worker", choices=("process", "thread"), help="where a server's model runs (default: a process of its own)"
+    )
+    model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
+    return model
+
+
+def of_server() -> argparse.ArgumentParser:
+    """The flags of a server, to be a parser's parent."""
+    serve = argparse.ArgumentParser(add_help=False)
+    serve.add_argument("--adapters", type=Path, metavar="DIR", help="adapters that a session may choose by name")
+    serve.add_argument("--host", help="address to listen on (default: 127.0.0.1, this machine only)")
+    serve.add_argument("--port", help="port (default: 8080; 0 takes a free one)")
+    serve.add_argument("--tls-cert", type=Path, metavar="F", help="certificate, PEM")
+    serve.add_argument("--tls-key", type=Path, metavar="F", help="its key, PEM")
+    serve.add_argument(
+        "--tls", choices=("given", "self-signed"), help="self-signed: one of our own, for a home network"
+    )
+    serve.add_argument("--token", help="the bearer token that callers have to send")
+    serve.add_argument("--token-file", type=Path, metavar="F", help="a file that holds it")
+    serve.add_argument(
+        "--operator-token-file", type=Path, metavar="F", help="token that lists and follows all sessions"
+    )
+    serve.add_argument("--allow-origins", metavar="ORIGIN,…", help="other sites whose pages may use this server")
+    serve.add_argument("--public-url", metavar="URL", help="address of a TLS proxy in front, such as https://host/path")
+    serve.add_argument("--record", type=Path, metavar="DIR", help="keep the events of sessions that agree, encrypted")
+    serve.add_argument("--record-key", type=Path, metavar="F", help="key: python -m realtime.recording new-key F")
+    serve.add_argument("--record-media", action="store_const", const="media", help="pictures and speech, too")
+    serve.add_argument("--record-days", type=float, metavar="N", help="deleted after so many days (default: 30)")
+    add_sinks(serve, lsl=None)
+    serve.add_argument("--max-sessions", metavar="N", help="sessions at once (default: 3)")
+    serve.add_argument("--trace", dest="trace_url", metavar="URL", help="send OpenTelemetry traces to that collector")
+    serve.add_argument("--cluster", metavar="ADDRESS", help="run the model on that Ray cluster: HOST:PORT, or auto")
+    return serve
+
+
+def add_analyze(analyze: argparse.ArgumentParser) -> None:
+    analyze.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="files with sound or picture, folders, patterns, an rtsp:// address, or `sample`: a recording of ours",
+    )
+    analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
+    analyze.add_argument("--format", choices=FORMATS, default="jsonl", help="what to write (default: jsonl)")
+    analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: one per core, up to 4)")
+    analyze.add_argument("--question", metavar="TEXT", help="ask this of every window")
+    analyze.add_argument("--labels", metavar="A,B,…", help="the labels to choose from")
+    analyze.add_argument(
+        "--fps", metavar="N", help="measure faces up to N times a second, at most 10 (default: once; ingest.cue_fps)"
+    )
+
+
+def add_watch(watch: argparse.ArgumentParser) -> None:
+    watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID#SECRET, from the answer's headers")
+    watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
+    add_sinks(watch, lsl=False)
+
+
+def add_bench(bench: argparse.ArgumentParser) -> None:
+    bench.add_argument("media", nargs="*", metavar="FILE", help="recordings to play in real time (default: a sample)")
+    bench.add_argument("--seconds", type=float, default=60.0, help="how long to play (default: 60)")
+    bench.add_argument("--sessions", type=int, default=1, metavar="N", help="live sessions at once (default: 1)")
+    bench.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="windows compared with plain transformers (default: 5)"
+    )
+    bench.add_argument(
+        "--minutes", type=int, default=1, metavar="N", help="how far into a session its cost is followed (default: 1)"
+    )
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+
+
+def add_sinks(parser: argparse.ArgumentParser, *, lsl: bool | None) -> None:
+    """`lsl` is its value where it is not given; None leaves it to the settings."""
+    parser.add_argument("--lsl", action="store_true", default=lsl, help="send signals to Lab Streaming Layer")
+    parser.add_argument("--mqtt", metavar="URL", help="publish events: mqtt://HOST:1883/TOPIC")
+    parser.add_argument("--osc", metavar="HOST:PORT", help="send signals as Open Sound Control")
