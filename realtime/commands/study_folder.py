@@ -1,4 +1,4 @@
-"""The folder of a study: its journal, what is finished in it, and the files of each format.
+"""The folder that `realtime analyze` fills from many recordings: its journal, what is finished, files of each format.
 
 `realtime/commands/study.py` says what lies in the folder.
 """
