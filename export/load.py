@@ -9,6 +9,7 @@ import torch
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.audio import AudioTower
+from realtime.model.blank import blank_modules
 from realtime.model.config import ModelConfig
 from realtime.model.selectors import AudioExtractor, VisualSelector
 from realtime.model.vision import VisionTower
@@ -25,7 +26,7 @@ def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | 
     config = checkpoint.read_config(folder, adapter)
     if adapter is not None:
         refuse_tower_adapters(adapter)
-    with torch.device("meta"):
+    with blank_modules():
         graph = blank(config, tower)
     wanted = graph.state_dict()
     tower_prefix, selector_prefix = PREFIXES[tower]

@@ -26,6 +26,7 @@ from export import command
 from export.folder import check_space, whole_folder
 from export.load import PREFIXES, TOWERS, blank, selector_name
 from realtime.model import checkpoint
+from realtime.model.blank import blank_modules
 from realtime.model.config import EMOTION_CONFIG, PUBLISHED_SHAPES, ModelConfig, published_config
 from realtime.model.thinker import EmoThinker
 
@@ -54,7 +55,7 @@ def write(
     shards: list[dict[str, Tensor]] = []
     for tower in TOWERS:
         tower_prefix, selector_prefix = PREFIXES[tower]
-        with torch.device("meta"):
+        with blank_modules():
             wanted = blank(config, tower).state_dict()
         shards.append({})
         for name, empty in wanted.items():
@@ -86,7 +87,7 @@ def write(
 
 def language_model(config: ModelConfig) -> list[dict[str, Tensor]]:
     """Its tensors by name, on no device, so many layers a shard: one shard at a time is in memory."""
-    with torch.device("meta"):
+    with blank_modules():
         state = EmoThinker(config).state_dict()
     shards: dict[int, dict[str, Tensor]] = {}
     for name, empty in state.items():

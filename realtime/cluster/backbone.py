@@ -19,6 +19,7 @@ from torch import Tensor
 from realtime.errors import BadModel
 from realtime.evidence.cue_model import cue_weights
 from realtime.model import adapters, assembly, checkpoint
+from realtime.model.blank import blank_modules
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.fused import FusedLanguageModel
 from realtime.model.thinker import EmoThinker
@@ -115,7 +116,7 @@ def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
     path = adapter / checkpoint.EMOTION_WEIGHTS
     if not path.exists():
         return weights
-    with torch.device("meta"):
+    with blank_modules():
         mine = EmoThinker(weights.config)
     state = weights.emotion.state_dict() | {
         key: tensor.to(weights.device, weights.dtype) for key, tensor in checkpoint.read_tensors(path).items()

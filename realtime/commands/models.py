@@ -10,6 +10,7 @@ import torch
 
 from realtime.errors import RealtimeError
 from realtime.model import assembly, checkpoint
+from realtime.model.blank import blank_modules
 from realtime.model.config import PUBLISHED_SHAPES, ModelConfig, published_config
 from realtime.model.memory import free_bytes
 from realtime.model.products import Weights
@@ -54,7 +55,7 @@ class Needs:
 
 def needs(name: str, config: ModelConfig) -> Iterator[Needs]:
     """A row for each form that the weights are kept in."""
-    with torch.device("meta"):
+    with blank_modules():
         model = EmoThinker(config)
     for kept in get_args(Weights):
         n_bytes = checkpoint.weights_bytes(model, torch.bfloat16, kept)

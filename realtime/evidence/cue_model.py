@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
 from torch import Tensor
 
+from realtime.model.blank import blank_modules
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
 from realtime.towers.choice import Towers
@@ -28,7 +28,7 @@ def cue_model(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
 
     Raises RuntimeError for a state of another model.
     """
-    with torch.device("meta"):
+    with blank_modules():
         model = EmoThinker(config)
     model.emotion.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)

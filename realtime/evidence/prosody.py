@@ -6,14 +6,13 @@ import itertools
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-import scipy.signal
 
 from realtime.evidence.spectrum import (
     ACTIVE_BELOW_PEAK_DB,
     FRAME,
     FRAME_RATE_HZ,
     N_BINS,
+    N_MFCC,
     PITCH_REFERENCE_HZ,
     Mask,
     SpeechFrames,
@@ -21,7 +20,6 @@ from realtime.evidence.spectrum import (
 )
 from realtime.records import SAMPLE_RATE_HZ, Float32
 
-N_MFCC = 13
 MIN_VOICED_FRAMES = 4
 "With less, pitch statistics are 0."
 SYLLABLE_BAND_HZ = (2.0, 10.0)
@@ -94,7 +92,7 @@ def rhythm(frames: SpeechFrames) -> Statistics:
         named[f"{name}_run_max_s"] = float(lengths_s.max()) if lengths_s.size else 0.0
     named["active_s"] = float(frames.active_F.sum() / FRAME_RATE_HZ)
     envelope_F = np.maximum(frames.level_F, frames.level_F.max() - 40)
-    density = np.abs(scipy.fft.rfft((envelope_F - envelope_F.mean()) * np.hanning(len(envelope_F)), n=1024)) ** 2
+    density = np.abs(np.fft.rfft((envelope_F - envelope_F.mean()) * np.hanning(len(envelope_F)), n=1024)) ** 2
     frequency = np.fft.rfftfreq(1024, 1 / FRAME_RATE_HZ)
     whole = float(density[(frequency >= MODULATION_HZ[0]) & (frequency < MODULATION_HZ[-1])].sum()) + 1e-9
     for low, high in itertools.pairwise(MODULATION_HZ):
@@ -106,7 +104,7 @@ def cepstrum(frames: SpeechFrames) -> Statistics:
     """MFCC 1–13 of the active frames, and their changes."""
     active_F, voiced_F = _spoken(frames)
     mel_FM = 10 * np.log10(frames.power_FB @ tables().mel_BM + 1e-7)
-    mfcc_FK = scipy.fft.dct(mel_FM, type=2, norm="ortho", axis=1)[:, 1 : N_MFCC + 1] / 10
+    mfcc_FK = mel_FM @ tables().cosines_MK / 10
     delta_FK = np.gradient(mfcc_FK, axis=0)
     named: Statistics = {}
     for k in range(N_MFCC):
@@ -172,7 +170,7 @@ def quality(frames: SpeechFrames) -> Statistics:
 
 def _harmonicity_db(power_VB: Float32, pitch_V: Float32) -> Float32:
     """Harmonics-to-noise ratio: the autocorrelation one period away, with the window's own decay taken out."""
-    correlation_VL = scipy.fft.irfft(power_VB, axis=1)
+    correlation_VL = np.fft.irfft(power_VB, axis=1)
     lag_V = np.clip(np.round(SAMPLE_RATE_HZ / pitch_V).astype(int), 2, FRAME // 2 - 2)
     near_V3 = lag_V[:, None] + np.arange(-1, 2)
     peak_V = (np.take_along_axis(correlation_VL, near_V3, axis=1) / tables().window_correlation_L[near_V3]).max(axis=1)
@@ -199,11 +197,33 @@ def _spectral_slope(log_VB: Float32, low_hz: float, high_hz: float) -> float:
 def _n_syllables(frames: SpeechFrames) -> int:
     """Peaks of the level, in dB, after a band-pass at the speed of syllables."""
     level_F = np.maximum(frames.level_F, frames.level_F.max() - ACTIVE_BELOW_PEAK_DB)
-    spectrum = scipy.fft.rfft(level_F - level_F.mean(), n=2 * len(level_F))
+    spectrum = np.fft.rfft(level_F - level_F.mean(), n=2 * len(level_F))
     frequency = np.fft.rfftfreq(2 * len(level_F), 1 / FRAME_RATE_HZ)
     spectrum[(frequency < SYLLABLE_BAND_HZ[0]) | (frequency > SYLLABLE_BAND_HZ[1])] = 0
-    peaks, _ = scipy.signal.find_peaks(scipy.fft.irfft(spectrum)[: len(level_F)], prominence=2.0)
-    return int(frames.active_F[peaks].sum())
+    return int(frames.active_F[peaks(np.fft.irfft(spectrum)[: len(level_F)], prominence=2.0)].sum())
+
+
+def peaks(values_F: npt.NDArray[np.float64] | Float32, prominence: float) -> list[int]:
+    """Where a value is greater than both beside it and stands out by `prominence`. A plateau counts in its middle.
+
+    A peak stands out by its height over the higher of two valleys: the lowest values on its left and on its right,
+    each up to a higher peak or to the end. SciPy has the same as `find_peaks`, but it is a tenth of an installation.
+    """
+    starts = np.flatnonzero(np.diff(values_F, prepend=np.nan) != 0)
+    levels = values_F[starts]
+    ends = np.append(starts[1:], len(values_F)) - 1
+    tops = np.flatnonzero((levels[1:-1] > levels[:-2]) & (levels[1:-1] > levels[2:])) + 1
+    found = []
+    for top in tops:
+        higher = np.flatnonzero(levels > levels[top])
+        left, right = higher[higher < top], higher[higher > top]
+        valleys = (
+            levels[left[-1] if left.size else 0 : top].min(),
+            levels[top + 1 : right[0] + 1 if right.size else None].min(),
+        )
+        if levels[top] - max(valleys) >= prominence:
+            found.append(int(starts[top] + ends[top]) // 2)
+    return found
 
 
 def _spoken(frames: SpeechFrames) -> tuple[Mask, Mask]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from realtime.records import SAMPLE_RATE_HZ, Float32
 
@@ -23,6 +22,8 @@ FRAME = 512
 FRAME_RATE_HZ = SAMPLE_RATE_HZ / HOP  # 62.5
 N_BINS = FRAME // 2 + 1
 N_MELS = 40
+N_MFCC = 13
+"Cepstral coefficients that are used, from the first on; the one before tells only the level."
 PITCH_RANGE_HZ = (60.0, 700.0)
 "Speech, from a low creak to a shout. A wider range only adds octave errors."
 PITCH_REFERENCE_HZ = 55.0
@@ -69,6 +70,8 @@ class Tables:
     "Hz of each bin."
     mel_BM: Float32
     "Triangular filters, 60 Hz to 8 kHz."
+    cosines_MK: Float32
+    "The orthonormal cosine transform (DCT-II) of a mel spectrum, its coefficients 1 to `N_MFCC`."
     window_correlation_L: Float32
     "Autocorrelation of the window, by lag in samples, 1 at lag 0: what a perfectly periodic frame would keep."
 
@@ -83,8 +86,10 @@ def tables() -> Tables:
     rising_BM = (mel_B[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
     falling_BM = (edges[None, 2:] - mel_B[:, None]) / (edges[2:] - edges[1:-1])
     mel_BM = np.maximum(np.minimum(rising_BM, falling_BM), 0.0).astype(np.float32)
-    correlation_L = scipy.fft.irfft(np.abs(scipy.fft.rfft(window_N, 2 * FRAME)) ** 2)[:N_BINS]
-    return Tables(window_N, frequency_B, mel_BM, (correlation_L / correlation_L[0]).astype(np.float32))
+    angles_MK = np.outer(np.arange(N_MELS) + 0.5, np.arange(1, N_MFCC + 1)) * np.pi / N_MELS
+    cosines_MK = ((2 / N_MELS) ** 0.5 * np.cos(angles_MK)).astype(np.float32)
+    correlation_L = np.fft.irfft(np.abs(np.fft.rfft(window_N, 2 * FRAME)) ** 2)[:N_BINS]
+    return Tables(window_N, frequency_B, mel_BM, cosines_MK, (correlation_L / correlation_L[0]).astype(np.float32))
 
 
 @functools.cache
@@ -103,7 +108,7 @@ def cut(samples_N: Float32) -> SpeechFrames:
     pitch = _pitch_detector().detect(samples_N, SAMPLE_RATE_HZ, *PITCH_RANGE_HZ)
     padded = np.pad(samples_N, (HOP, FRAME))
     cut_FN = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[: n_frames * HOP : HOP]  # centred on i · HOP
-    spectrum_FB = scipy.fft.rfft((cut_FN - cut_FN.mean(axis=1, keepdims=True)) * tables().window_N, axis=1)
+    spectrum_FB = np.fft.rfft((cut_FN - cut_FN.mean(axis=1, keepdims=True)) * tables().window_N, axis=1)
     power_FB = (spectrum_FB.real**2 + spectrum_FB.imag**2).astype(np.float32)
     level_F = np.maximum(10 * np.log10(np.mean(cut_FN**2, axis=1) + 1e-12), FLOOR_DB).astype(np.float32)
     active_F = level_F > max(float(np.percentile(level_F, 95)) - ACTIVE_BELOW_PEAK_DB, FLOOR_DB + 10)

@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from scipy.signal import lfilter
 
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, InputState
 
@@ -151,7 +150,7 @@ class OffsetFilter:
 
     def __init__(self) -> None:
         self._sum = self._squares = self._n = 0.0
-        self._state_1 = np.zeros(1)
+        self._filter = HighPass(0.0)
         self.seen = False
 
     def push(self, samples_N: Float32) -> Float32:
@@ -167,9 +166,33 @@ class OffsetFilter:
             if not self.seen:
                 return samples_N
             # The filter starts as if the offset had always been there, so that it begins without a click.
-            self._state_1 = np.array([-self._sum / self._n])
-        passed_N, self._state_1 = lfilter([1.0, -1.0], [1.0, -POLE], samples_N.astype(np.float64), zi=self._state_1)
-        return np.asarray(passed_N, np.float32)
+            self._filter = HighPass(self._sum / self._n)
+        return self._filter.push(samples_N)
+
+
+class HighPass:
+    """y[n] = x[n] − x[n − 1] + POLE · y[n − 1], which lets pass what is above 20 Hz."""
+
+    BLOCK = 4096
+    "Samples computed at once. POLE to this power, 1e-14, still leaves room to divide by it."
+
+    def __init__(self, before: float) -> None:
+        """`before`: the constant that its input is taken to have been up to now."""
+        self._last, self._passed = before, 0.0
+        self._powers_B = POLE ** np.arange(1, self.BLOCK + 1)
+
+    def push(self, samples_N: Float32) -> Float32:
+        """(N,) float32; the next samples."""
+        passed_N = np.empty(samples_N.shape, np.float32)
+        for start in range(0, samples_N.size, self.BLOCK):
+            block_B = samples_N[start : start + self.BLOCK].astype(np.float64)
+            steps_B = np.diff(block_B, prepend=self._last)
+            powers_B = self._powers_B[: block_B.size]
+            # Written out, y is a sum of steps, each weighted with POLE to its age: a running sum of steps / POLE^n.
+            passed_B = powers_B * (np.cumsum(steps_B / powers_B) + self._passed)
+            passed_N[start : start + self.BLOCK] = passed_B
+            self._last, self._passed = float(block_B[-1]), float(passed_B[-1])
+        return passed_N
 
 
 def _weight(name: str) -> float:

@@ -31,6 +31,7 @@ from torch import Tensor
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.backbone import TextBackbone
+from realtime.model.blank import blank_modules
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
 from realtime.model.memory import refuse_too_large
 from realtime.model.published import sha256, user_cache
@@ -83,7 +84,7 @@ def _assembled(folder: Path, config: Mapping[str, Any]) -> Path:
             hint="Take the release of emothinker that it was trained with, or train it again: train/runs/small.sh",
         )
     shape = _shape(folder, shapes)
-    with torch.device("meta"):
+    with blank_modules():
         n_parameters = sum(parameter.numel() for parameter in EmoThinker(shape).parameters())
     # Twice, since an adapter is merged into a second copy.
     refuse_too_large(2 * n_parameters * torch.float16.itemsize, torch.device("cpu"), folder.name)

@@ -73,8 +73,12 @@ class AudioTower(nn.Module):
         self.fill_tables()
 
     def fill_tables(self) -> None:
-        """Compute the tables that checkpoints do not store. Called again for a module made on the meta device."""
-        table = sinusoids(self.config.max_source_positions, self.config.d_model)
+        """Compute the tables that checkpoints do not store, on the CPU. Called again where a module was given a type.
+
+        Never on the meta device: its arithmetic would import torch's compiler, a fifth of what starting imports.
+        """
+        with torch.device("cpu"):
+            table = sinusoids(self.config.max_source_positions, self.config.d_model)
         self.register_buffer("positions", table, persistent=False)
 
     def forward(self, mel_CFT: Tensor, n_frames_C: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from realtime.errors import BadModel
 from realtime.model import layout, shards
+from realtime.model.blank import blank_modules
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
 from realtime.model.memory import refuse_too_large
 from realtime.model.products import Quantised, Weights, quantised_bytes
@@ -334,7 +335,7 @@ def weights_bytes(model: EmoThinker, dtype: torch.dtype, kept: Weights = "full")
 def plan(folder: Path, adapter: Path | None = None) -> LoadPlan:
     """Check the whole checkpoint by its headers. Raises BadModel, naming what is missing or does not fit."""
     config = read_config(folder, adapter)
-    with torch.device("meta"):
+    with blank_modules():
         model = EmoThinker(config)
     wanted = model.state_dict()
     stored = stored_weights(folder)

@@ -22,6 +22,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from realtime.errors import BadSettings
+from realtime.model.blank import blank_modules
 from realtime.model.config import AudioConfig, EmotionConfig, ModelConfig, TextConfig, VisionConfig
 from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
@@ -50,7 +51,7 @@ def shape(name: str) -> ModelConfig:
 
 
 def random_model(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> EmoThinker:
-    with torch.device("meta"):
+    with blank_modules():
         model = EmoThinker(config)
     model = model.to(dtype).to_empty(device=device)
     for parameter in model.parameters():
