@@ -18,23 +18,24 @@ PAGE_PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
 
-.PHONY: serve check test lint types unit-train unit-media unit-rest web-test browser setup audit clean
+.PHONY: serve check test lint types unit-train unit-media unit-serve unit-rest web-test browser setup audit clean
 
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
 
 # The quick loop, its parts side by side. All set-up comes first, so that no two parts do it at once.
 check: $(DONE)/test $(DONE)/page realtime/web_dist/index.html
-	@$(MAKE) --no-print-directory --jobs=5 lint types unit-train unit-media unit-rest
+	@$(MAKE) --no-print-directory --jobs=6 lint types unit-train unit-media unit-serve unit-rest
 
 # What takes long, or needs a browser, a cluster or exported towers, is left to `make test`. Each part is a process that
 # computes in one thread: the parts share two cores, and those with media mostly wait.
-unit-train unit-media unit-rest: $(DONE)/test
+unit-train unit-media unit-serve unit-rest: $(DONE)/test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider -m 'not (browser or gpu or long or slow)' $($@) $(ARGS)
 
 unit-train := tests/train tests/model tests/export
 unit-media := tests/ingest tests/evidence tests/reason
-unit-rest := tests $(addprefix --ignore=,$(unit-train) $(unit-media))
+unit-serve := tests/serve tests/engine tests/load tests/recording tests/test_session.py
+unit-rest := tests $(addprefix --ignore=,$(unit-train) $(unit-media) $(unit-serve))
 
 test: lint types web-test $(DONE)/senders $(DONE)/hume $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)

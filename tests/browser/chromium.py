@@ -27,7 +27,9 @@ SHIFTS = """
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       if (entry.hadRecentInput) continue;
-      const moved = entry.sources.map(({ node }) => node?.className || node?.nodeName);
+      const place = ({ x, y, height }) => `${x}, ${y}, ${height} high`;
+      const moved = entry.sources.map(({ node, previousRect: from, currentRect: to }) =>
+        `${node?.className || node?.nodeName}: ${place(from)} → ${place(to)}`);
       globalThis.shifts.push({ atMs: entry.startTime, value: entry.value, moved });
     }
   }).observe({ type: "layout-shift", buffered: true });

@@ -33,6 +33,8 @@ from realtime.towers.preprocess import log_mel
 from tests.model.adapter_files import of_language_model
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 ASK = Question()
 
 

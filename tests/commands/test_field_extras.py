@@ -29,14 +29,16 @@ def absent(tmp_path: Path) -> dict[str, str]:
 
 
 REALTIME = "from realtime.cli import main; raise SystemExit(main())"
+SERVE = ["serve", "--port", "0"]
+COLLECTOR = "http://127.0.0.1:9"
 CLUSTER = "from realtime.cluster.__main__ import main; raise SystemExit(main())"
 
 
 @pytest.mark.parametrize(
     ("program", "words", "code", "told"),
     [
-        (REALTIME, ["serve", "--port", "0", "--trace", "http://127.0.0.1:9"], 2, "emothinker[otel]"),
-        (REALTIME, ["serve", "--port", "0", "--cluster", "auto"], 8, "emothinker[ray]"),
+        pytest.param(REALTIME, [*SERVE, "--trace", COLLECTOR], 2, "emothinker[otel]", marks=pytest.mark.slow),
+        pytest.param(REALTIME, [*SERVE, "--cluster", "auto"], 8, "emothinker[ray]", marks=pytest.mark.slow),
         pytest.param(REALTIME, ["analyze", "{clip}", "--out", "{out}"], 0, "", marks=pytest.mark.slow),
         pytest.param(REALTIME, ["analyze", "{clip}", "--engine", "trt"], 5, "no trt towers", marks=pytest.mark.slow),
         (CLUSTER, ["deploy"], 8, "emothinker[ray]"),

@@ -94,6 +94,7 @@ async def test_a_recording_is_analysed(a_recording: Path) -> None:
     assert b"Traceback" not in errors
 
 
+@pytest.mark.slow
 async def test_the_notebook_runs_from_top_to_bottom(a_recording: Path, tmp_path: Path) -> None:
     pytest.importorskip("pandas")
     # A file of that name wins over the sample that ships.

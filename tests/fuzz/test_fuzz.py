@@ -13,7 +13,9 @@ from tests.fuzz.doors import DOORS
 few = settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.mark.parametrize("name", sorted(DOORS))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "checkpoint")) for name in sorted(DOORS)]
+)
 def test_what_comes_in_is_taken_or_refused_by_name(name: str) -> None:
     door = DOORS[name]
 
