@@ -2,8 +2,8 @@
 
 On a whole 720p frame the detectors miss faces below 80 px, so parts of it, the tiles, are searched too. All six of them
 cost 35 ms on two cores. So a tile is searched again as soon as its picture changes, but not twice within a second, and
-one that shows the same is left alone for three; so is one where only somebody moves who is near. A face that comes into
-view changes the picture of its tile.
+one that shows the same is left alone for three. A face that comes into view changes the picture of its tile. Where only
+somebody moves who is near, it cannot be known whether there is news: two such tiles are searched in a second, in turn.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ TILE_SIDE = 0.75
 "Side of the squares in which far faces are searched for, in units of the frame's shorter side."
 AGAIN_S, AT_LATEST_S = 1.0, 3.0
 "When a tile whose picture has changed is searched again, and when one whose picture has not."
+ROUNDING = 1e-6
+"So that ten tenths are one."
 EARLY_S = 0.05
 "Frames that should come once a second come this much too early at times."
 CELL = 1 / 40
 "Side of the cells in which pictures are compared, in units of the frame's shorter side: 18 px, a third of a far face."
 CHANGED = 5.0
 "Difference of a cell's mean brightness, of 255, from which on its picture has changed. Camera noise makes 0.5 of it."
+BEHIND = 2
+"Tiles searched again in a second because somebody near moves in them; most people cover four of six."
 EVERY_PX = 2
 "Step between the pixels that a cell's mean is taken of."
 
@@ -39,11 +43,13 @@ class FarSearch:
         self._shown: list[Float32] = []
         "What each tile showed when it was searched last, in cells."
         self._frame_s = -math.inf
+        self._owed = 0.0
+        "Searches behind those who are near that may be made now."
 
     def parts(self, rgb_HW3: UInt8, at_s: float, known: list[Box], near: Sequence[Box] = ()) -> list[Box]:
         """Tiles that are due, and one around each of the far faces that are `known`. Never more than all tiles.
 
-        What moves where somebody of the last frame is `near`, their body too, is no news.
+        What moves where somebody of the last frame is `near`, their body too, makes few tiles due at a time.
         Where frames come more often than once a second, the tiles that are due are spread over the frames of a second.
         """
         if rgb_HW3.shape != self._shape:
@@ -53,10 +59,14 @@ class FarSearch:
         cells_RC = _cells(rgb_HW3)
         news_RC = _away_from(near, cells_RC.shape)
         passed_s, self._frame_s = at_s - self._frame_s, at_s
-        due = [number for number, _ in enumerate(self._tiles) if self._is_due(number, cells_RC, news_RC, at_s)]
-        due.sort(key=lambda number: self._searched_s[number])
         share = min(max(passed_s, 0.0) / AGAIN_S, 1.0)
-        due = due[: max(math.ceil(share * len(self._tiles)), 1)]
+        longest_ago = sorted(range(len(self._tiles)), key=lambda number: self._searched_s[number])
+        due = [number for number in longest_ago if self._is_due(number, cells_RC, news_RC, at_s)]
+        behind = [number for number in longest_ago if self._is_due(number, cells_RC, 1.0 - news_RC, at_s)]
+        self._owed = min(self._owed + share * BEHIND, BEHIND)
+        behind = [number for number in behind if number not in due][: math.floor(self._owed + ROUNDING)]
+        self._owed -= len(behind)
+        due = due[: max(math.ceil(share * len(self._tiles)), 1)] + behind
         around = [_tile_around(rgb_HW3, box) for box in known]
         if len(due) + len(around) >= len(self._tiles):
             due, around = list(range(len(self._tiles))), []
@@ -64,14 +74,14 @@ class FarSearch:
             self._searched_s[number], self._shown[number] = at_s, self._part(number, cells_RC)
         return [self._tiles[number] for number in due] + around
 
-    def _is_due(self, number: int, cells_RC: Float32, news_RC: Float32, at_s: float) -> bool:
+    def _is_due(self, number: int, cells_RC: Float32, where_RC: Float32, at_s: float) -> bool:
         # Negative where media time has gone back by a moment, or begun anew: then it is not known what was searched.
         passed_s = abs(at_s - self._searched_s[number])
         if passed_s >= AT_LATEST_S - EARLY_S:
             return True
         if passed_s < AGAIN_S - EARLY_S:
             return False
-        changed_RC = np.abs(self._part(number, cells_RC) - self._shown[number]) * self._part(number, news_RC)
+        changed_RC = np.abs(self._part(number, cells_RC) - self._shown[number]) * self._part(number, where_RC)
         return bool(changed_RC.max(initial=0.0) >= CHANGED)
 
     def _part(self, number: int, cells_RC: Float32) -> Float32:
