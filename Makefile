@@ -37,7 +37,7 @@ unit-media := tests/ingest tests/evidence tests/reason
 unit-serve := tests/serve tests/engine tests/load tests/recording tests/test_session.py
 unit-rest := tests $(addprefix --ignore=,$(unit-train) $(unit-media) $(unit-serve))
 
-test: lint types web-test $(DONE)/senders $(DONE)/hume $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+test: lint types web-test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(DONE)/test $(DONE)/page
@@ -51,7 +51,7 @@ types: $(DONE)/test
 web-test: $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm test --silent
 
-setup: $(DONE)/test $(DONE)/senders $(DONE)/hume $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+setup: $(DONE)/test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 
 $(DONE)/venv:
 	@python=$${PYTHON:-}
@@ -107,11 +107,11 @@ $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 	cd tests/senders && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
 	touch $(CURDIR)/$@
 
-# Hume's SDK, which wants older packages than ours: it gets a virtual environment of its own.
-$(DONE)/hume: $(DONE)/venv tests/senders/hume.txt
-	@echo "Installing Hume's SDK for the tests (once) …"
-	$(BIN)/python -m venv --clear tests/senders/hume_venv
-	tests/senders/hume_venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/senders/hume.txt
+# SDKs of others, which want older packages than ours: they get a virtual environment of their own.
+$(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
+	@echo "Installing SDKs of others for the tests (once) …"
+	$(BIN)/python -m venv --clear tests/senders/sdk_venv
+	tests/senders/sdk_venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/senders/sdks.txt
 	touch $@
 
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
@@ -153,4 +153,4 @@ audit: $(DONE)/test $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm audit
 
 clean:
-	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/hume_venv
+	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/sdk_venv

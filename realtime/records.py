@@ -139,6 +139,13 @@ class ClockTick:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisAsked:
+    """Somebody asks for an analysis of what there is up to `at_s`, whether or not one would be due."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class InputState:
     """A state of the input that a person can do something about, when it begins and when it is over."""
 
@@ -166,6 +173,7 @@ Item = (
     | SpeechSoFar
     | SpeechSegment
     | ClockTick
+    | AnalysisAsked
     | InputState
     | SourceEnded
 )

@@ -34,6 +34,7 @@ from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import ErrorEvent, Event, MarkEvent, MarkValue, SessionClosedEvent, SpeechEvent
 from realtime.records import (
+    AnalysisAsked,
     ClockTick,
     CueFrame,
     InputState,
@@ -351,6 +352,9 @@ class Session:
                 await self._take_speech(item)
             case ClockTick(at_s):
                 await self._take_time(at_s)
+            case AnalysisAsked(at_s):
+                self._reached(at_s)
+                await self._begin(self._due_now(Due(at_s, spoken=False)))
             case InputState():
                 self._tell([item])
             case SourceEnded(reason):

@@ -17,6 +17,7 @@ COMPOSERS = {
     "settings": "holds the settings of every stage",
     "commands.study": "reads recordings, and writes their events to files",
     "serve.app": "turns an offer into a source, and events into a socket's lines",
+    "serve.openai.socket": "turns a socket's messages into a source, and events into its answers",
 }
 "The modules of `realtime` that know several stages (`pace` counts as one), with the reason."
 

@@ -24,6 +24,7 @@ from realtime.ingest.media import MediaSource
 from realtime.ingest.speech import PAD_AFTER_MS
 from realtime.observe.metrics import Metrics, rss_mb
 from realtime.records import (
+    AnalysisAsked,
     ClockTick,
     CueFrame,
     InputState,
@@ -93,7 +94,7 @@ class Playlist:
 def later(item: Item, by_s: float) -> Item:
     """The item moved by `by_s` seconds of media time."""
     match item:
-        case VideoFrame() | CueFrame() | ClockTick():
+        case VideoFrame() | CueFrame() | ClockTick() | AnalysisAsked():
             return replace(item, at_s=item.at_s + by_s)
         case SpeechStarted():
             return SpeechStarted(item.start_s + by_s)

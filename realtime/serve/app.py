@@ -9,6 +9,7 @@ GET    /sessions                the sessions that are open, for the operator
 POST   /sessions/{id}/tickets   a ticket for one event socket, or a lasting one; DELETE revokes those
 WS     /sessions/{id}/events    its events, from ?after=SEQ on, with ?ticket=TICKET
 WS     /v0/stream/models        pictures and sounds of programs that were written for Hume (hume/)
+WS     /v1/realtime             a session for clients of OpenAI's Realtime API (openai/)
 GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, and the page at /
 """
 
@@ -57,6 +58,7 @@ from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse
 from realtime.serve.hume.stream import ExpressionMeasurement
+from realtime.serve.openai.socket import RealtimeSockets
 from realtime.serve.openapi import describe_api
 from realtime.serve.page import WEB, Page
 from realtime.serve.passing_on import PassingOn
@@ -106,6 +108,13 @@ class LiveServer:
         hume = ExpressionMeasurement(
             engine=engine, sessions=self.sessions, access=self._access, settings=settings, metrics=metrics
         )
+        events = RealtimeSockets(
+            sessions=self.sessions,
+            access=self._access,
+            passing_on=self._passing_on,
+            settings=settings,
+            metrics=metrics,
+        )
         app = Starlette(
             routes=[
                 # One route: of two, a refusal for the method would name the methods of the first alone.
@@ -119,6 +128,7 @@ class LiveServer:
                 Route("/sessions/{id}/record", self.delete_recording, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
                 WebSocketRoute("/v0/stream/models", hume.serve),
+                WebSocketRoute("/v1/realtime", events.serve),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
                 Route("/metrics", self.metrics),

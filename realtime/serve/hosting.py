@@ -33,7 +33,7 @@ MESSAGE_BYTES = 4_096
 "Longest message of a WebSocket. Readers of events have nothing to say."
 MEDIA_MESSAGE_BYTES = 8_388_608
 "The same of the sockets that media comes by: a picture of several megapixels in Base64."
-MEDIA_SOCKETS = ("/v0/stream/models",)
+MEDIA_SOCKETS = ("/v0/stream/models", "/v1/realtime")
 MAX_CONNECTIONS = 500
 "Connections allowed beside those that sessions need."
 

@@ -20,7 +20,8 @@ def describe_api(version: str) -> dict[str, Any]:
                 "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ&ticket=TICKET, one JSON "
                 "object each: one of the schemas here whose names end in Event, or all of /schema/events.json. Each "
                 "socket takes a ticket of its own, from /sessions/{id}/tickets. The WebSocket /v0/stream/models takes "
-                "pictures and sounds in the shapes of Hume's expression measurement (docs/from-hume.md)."
+                "pictures and sounds in the shapes of Hume's expression measurement (docs/from-hume.md), and "
+                "/v1/realtime the events of OpenAI's Realtime API (docs/api.md)."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

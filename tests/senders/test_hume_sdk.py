@@ -22,7 +22,7 @@ from tests.ingest.uploads import png, wav
 from tests.serve.live_server import Running, serving
 
 ROOT = Path(__file__).parents[2]
-PYTHON = Path(__file__).parent / "hume_venv" / "bin" / "python"
+PYTHON = Path(__file__).parent / "sdk_venv" / "bin" / "python"
 EVENTS = """
 import asyncio, json, sys
 from hume import AsyncHumeClient, HumeClientEnvironment
@@ -53,7 +53,7 @@ asyncio.run(main(*sys.argv[1:]))
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not PYTHON.exists(), reason="Hume's SDK is not installed; `make test` does it, or: make .venv/.done/hume"
+        not PYTHON.exists(), reason="Hume's SDK is not installed; `make test` does it, or: make .venv/.done/sdks"
     ),
 ]
 
