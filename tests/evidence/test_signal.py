@@ -10,6 +10,8 @@ import scipy.signal
 from realtime.evidence.prosody import peaks
 from realtime.evidence.spectrum import N_MELS, N_MFCC, tables
 from realtime.ingest.mono import POLE, HighPass
+from realtime.ingest.vad import LOW_PASS_HZ, LOW_PASS_ORDER, LOW_PASS_TAPS, low_pass
+from realtime.records import SAMPLE_RATE_HZ
 
 
 @pytest.mark.parametrize("plateaus", [False, True])
@@ -33,3 +35,12 @@ def test_an_offset_is_filtered_alike_in_any_pieces() -> None:
     high_pass = HighPass(0.3)
     passed_N = np.concatenate([high_pass.push(piece) for piece in np.split(samples_N, [1, 5, 4101, 20000, 20000])])
     np.testing.assert_allclose(passed_N, wanted_N, atol=1e-6)
+
+
+def test_the_low_pass_of_eight_bits_is_butterworths() -> None:
+    sections = scipy.signal.butter(LOW_PASS_ORDER, LOW_PASS_HZ, fs=SAMPLE_RATE_HZ, output="sos")
+    impulse_N = np.zeros(4 * LOW_PASS_TAPS)
+    impulse_N[0] = 1.0
+    wanted_N = scipy.signal.sosfilt(sections, impulse_N)
+    np.testing.assert_allclose(low_pass(), wanted_N[:LOW_PASS_TAPS], atol=1e-12)
+    assert np.abs(wanted_N[LOW_PASS_TAPS:]).max() < 1e-12
