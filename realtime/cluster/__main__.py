@@ -1,6 +1,6 @@
 """Encoders and Thinkers on a Ray cluster.
 
-    python -m realtime.cluster deploy [--address A] [--model M] [--adapter NAME=FOLDER …] [--file serve.yaml]
+    python -m realtime.cluster deploy [--address A] [--model M] [--adapter NAME=FOLDER …] [--weights W] [--file F]
     python -m realtime.cluster status [--address A]
     python -m realtime.cluster remove [--address A]
     python -m realtime.cluster measure --address A [--kill]                compare it with the local engine
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         "--adapter", action="append", default=[], metavar="NAME=FOLDER", help="a LoRA adapter on the same backbone"
     )
     deploy.add_argument("--device", choices=("cpu", "cuda"), help="what the replicas run on")
+    deploy.add_argument(
+        "--weights", choices=("full", "int8", "int4"), help="what the language model's weights are kept in"
+    )
     deploy.set_defaults(run=_deploy)
 
     status = commands.add_parser(
@@ -90,7 +93,12 @@ def _deploy(options: argparse.Namespace) -> int:
     connect.join(options.address)
     wanted = config.read(
         options.file,
-        {"model": options.model, "device": options.device, "adapters": _adapters(options.adapter) or None},
+        {
+            "model": options.model,
+            "device": options.device,
+            "weights": options.weights,
+            "adapters": _adapters(options.adapter) or None,
+        },
     )
     manifest = connect.deploy(wanted)
     adapters = ", ".join(name for name in manifest.adapters if name) or "none"

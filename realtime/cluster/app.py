@@ -18,8 +18,8 @@ from realtime.cluster.thinker import ThinkerReplica
 
 APP = "emothinker"
 ENCODER, THINKER = "Encoder", "Thinker"
-ARGS = {"model", "adapters", "engine", "device", "n_threads", "max_batch", "max_sessions"}
-DEVICES, ENGINES = ("cpu", "cuda"), ("auto", "torch", "onnx", "trt")
+ARGS = {"model", "adapters", "engine", "device", "weights", "n_threads", "max_batch", "max_sessions"}
+DEVICES, ENGINES, WEIGHTS = ("cpu", "cuda"), ("auto", "torch", "onnx", "trt"), ("full", "int8", "int4")
 "Allowed values; the first is the default."
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 
@@ -56,7 +56,7 @@ def application(args: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]
         raise ValueError("adapters has to be a mapping of NAME: FOLDER")
     adapters = dict(adapters)
     device, engine = (one_of(args, name, allowed) for name, allowed in (("device", DEVICES), ("engine", ENGINES)))
-    common = {"device": device, "n_threads": count(args, "n_threads", 1)}
+    common = {"device": device, "weights": one_of(args, "weights", WEIGHTS), "n_threads": count(args, "n_threads", 1)}
     encoder = serve.deployment(EncoderReplica, name=ENCODER).options(**options.get(ENCODER, {}))
     # A session's KV-cache ring is on one replica. Serve's consistent hashing of the session's id keeps the session
     # there, moves only a lost replica's sessions, and needs no shared state between ingest nodes. Multiplexing does not

@@ -22,6 +22,7 @@ from realtime.model import adapters, assembly, checkpoint
 from realtime.model.blank import blank_modules
 from realtime.model.config import EMOTION_CONFIG
 from realtime.model.fused import FusedLanguageModel
+from realtime.model.products import Weights
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -70,11 +71,21 @@ class Backbone:
         return self.models[adapter]
 
 
-def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "auto", device: str = "cpu") -> Backbone:
-    """Load a model and the adapters at `paths`, by name. Raises BadModel or EngineMissing with what to do next."""
+def load(
+    model: str,
+    paths: Mapping[str, str] | None = None,
+    *,
+    engine: str = "auto",
+    device: str = "cpu",
+    kept: Weights = "full",
+) -> Backbone:
+    """Load a model and the adapters at `paths`, by name. Raises BadModel or EngineMissing with what to do next.
+
+    `kept` is what the language model's weights are kept in, for labels and chains.
+    """
     folder = assembly.locate(model)
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    weights = checkpoint.load(folder, dtype=dtype, device=device, joined=True)
+    weights = checkpoint.load(folder, dtype=dtype, device=device, joined=True, kept=kept)
     vocabulary = Vocabulary.read(folder)
     towers, reason = choose(engine, Checkpoint(weights, folder))
     language = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
@@ -84,12 +95,17 @@ def load(model: str, paths: Mapping[str, str] | None = None, *, engine: str = "a
     for name, path in (paths or {}).items():
         if not name or not name.isidentifier():
             raise BadModel(f"'{name}' is not a name for an adapter.", hint="Use letters, digits and underscores.")
-        models[name] = adapted(Path(path), folder, weights, vocabulary, language)
+        models[name] = adapted(Path(path), folder, weights, vocabulary, language, kept)
     return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, models, folder)
 
 
 def adapted(
-    adapter: Path, folder: Path, weights: EmoThinker, vocabulary: Vocabulary, language: FusedLanguageModel
+    adapter: Path,
+    folder: Path,
+    weights: EmoThinker,
+    vocabulary: Vocabulary,
+    language: FusedLanguageModel,
+    kept: Weights = "full",
 ) -> AdaptedModel:
     """Load an adapter on the backbone's weights if it changes the language model only, and as a whole model otherwise.
 
@@ -97,7 +113,9 @@ def adapted(
     """
     own_shape = (adapter / EMOTION_CONFIG).exists() and checkpoint.read_config(folder, adapter) != weights.config
     if own_shape or not adapters.beside(adapter):
-        whole = checkpoint.load(folder, adapter=adapter, dtype=weights.dtype, device=weights.device, joined=True)
+        whole = checkpoint.load(
+            folder, adapter=adapter, dtype=weights.dtype, device=weights.device, joined=True, kept=kept
+        )
         return AdaptedModel(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
     low_rank = adapters.read(adapter, weights.config.text, dtype=weights.dtype, device=weights.device)
     mine = with_emotion(weights, adapter)

@@ -16,6 +16,7 @@ from torch import Tensor
 from realtime.cluster import backbone
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.messages import Encoded, EncodeRequest, from_pieces
+from realtime.model.products import Weights
 from realtime.towers.batch import WINDOW_PATCHES
 from realtime.towers.graph import PATCHES_PER_TOKEN
 
@@ -35,12 +36,13 @@ class EncoderReplica:
         *,
         engine: str = "auto",
         device: str = "cpu",
+        weights: Weights = "full",
         n_threads: int = 1,
         max_batch: int = 16,
         max_waiting: int = 256,
     ) -> None:
         torch.set_num_threads(n_threads)
-        self._backbone = backbone.load(model, adapters, engine=engine, device=device)
+        self._backbone = backbone.load(model, adapters, engine=engine, device=device, kept=weights)
         # One thread owns the model, so vision and audio of one replica never run at once.
         executor = ThreadPoolExecutor(1, thread_name_prefix="towers")
         self._pads = device == "cuda"

@@ -34,6 +34,7 @@ from realtime.cluster.messages import (
 from realtime.engine.scheduler.queue import Rank
 from realtime.engine.worker import ModelWorker
 from realtime.model import checkpoint
+from realtime.model.products import Weights
 from realtime.observe.metrics import Metrics
 from realtime.reason.session_ring import SessionRing
 from realtime.records import FrameEvidence, ReasonDone, SpeechEvidence, Window
@@ -74,12 +75,13 @@ class ThinkerReplica:
         adapters: Mapping[str, str] | None = None,
         *,
         device: str = "cpu",
+        weights: Weights = "full",
         n_threads: int = 1,
         max_sessions: int = 64,
         version: str = "",
     ) -> None:
         torch.set_num_threads(n_threads)
-        self._backbone = backbone.load(model, adapters, engine="torch", device=device)
+        self._backbone = backbone.load(model, adapters, engine="torch", device=device, kept=weights)
         self._version = version
         self._max_sessions = max_sessions
         self._sessions: OrderedDict[str, SessionCopy] = OrderedDict()

@@ -314,3 +314,6 @@ def test_the_file_in_the_repository_is_one_and_takes_our_arguments() -> None:
     assert wanted["args"]["model"] == "FOLDER"
     assert wanted["args"]["device"] == "cpu"
     assert {part["name"] for part in wanted["deployments"]} == {"Encoder", "Thinker"}
+    config.built(config.read(None, {"weights": "int4"}))
+    with pytest.raises(BadSettings, match="weights is int2; there are full, int8, int4"):
+        config.built(config.read(None, {"weights": "int2"}))

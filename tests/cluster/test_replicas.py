@@ -174,6 +174,25 @@ async def test_what_goes_with_a_question_need_not_come_before_it(nano: LoadedMod
     assert first.label.probabilities == pytest.approx(expected, abs=1e-4)
 
 
+async def test_a_replica_keeps_weights_in_eight_bits_as_the_local_engine_does(
+    nano: LoadedModel, tmp_path: Path
+) -> None:
+    """`--weights` was for one machine alone. An adapter beside the narrow backbone works as well."""
+    folder = of_language_model(nano.weights, tmp_path / "a", seed=0)
+    replica, window = ThinkerReplica("nano", {"a": str(folder)}, weights="int8"), window_of(nano)
+    assert replica._backbone.models[""].weights.thinker.model.quantised
+    said = {}
+    for name in ("", "a"):
+        request = WindowRequest.of(window, SessionKey(f"session {name}", name, ASK))
+        labelled = await replica.label(request, tuple(slim(part) for part in (*window.frames, *window.speech)))
+        assert isinstance(labelled, TimedLabel)
+        said[name] = labelled.label.probabilities
+    replica.end()
+    local = loading.load("nano", engine="torch", weights="int8")
+    assert said[""] == pytest.approx(local.thinker.fast_label(as_here(local, window), ASK).probabilities, abs=1e-3)
+    assert said[""] != pytest.approx(said["a"], abs=1e-3)
+
+
 async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano: LoadedModel, tmp_path: Path) -> None:
     folders = {name: of_language_model(nano.weights, tmp_path / name, seed=seed) for seed, name in enumerate("ab")}
     replica = ThinkerReplica("nano", {name: str(folder) for name, folder in folders.items()})
@@ -186,7 +205,7 @@ async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano
         )
         assert isinstance(labelled, TimedLabel)
         said[name] = labelled.label.probabilities
-    variants = replica._backbone.variants
+    variants = replica._backbone.models
     assert tuple(variants) == ("", *folders)
     assert len({id(variant.weights.thinker) for variant in variants.values()}) == 1
     replica.end()
