@@ -135,6 +135,7 @@ def _serve(options: argparse.Namespace) -> int:
     heap.few_arenas()
     settings = _settings(options)
 
+    from realtime.ingest.speech import detector
     from realtime.ingest.stagger import Stagger
     from realtime.ingest.webrtc import answer
     from realtime.observe.metrics import Metrics
@@ -151,6 +152,7 @@ def _serve(options: argparse.Namespace) -> int:
     # The port first: a model takes seconds to load, and what is wrong here is known at once.
     hosting.check_tls(settings.server)
     PassingOn(settings.publish).check()
+    detector(settings.speech)
     listening = hosting.listen(settings.server.host, settings.server.port)
     metrics = Metrics()
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from realtime.ingest.vad import FRAME_MS, FRAME_S, FRAME_SAMPLES, VoiceDetector
+from realtime.ingest.vad import FRAME_MS, FRAME_S, FRAME_SAMPLES, Detector, SileroDetector, VoiceDetector
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment, SpeechSoFar, SpeechStarted
 
 ONSET_MS, ONSET_SHARE = 150, 0.8
@@ -37,8 +37,10 @@ MAX_GAP_MS = 1000
 class SpeechSettings:
     """Where a stretch of speech begins and ends, and whether its words are written down."""
 
+    vad: Literal["webrtc", "silero"] = "webrtc"
+    "What tells voices from other sound: WebRTC's detector, or Silero's network (the extra `silero`)."
     aggressiveness: int = 2
-    "0 (takes much for speech) to 3 (takes little), as WebRTC's voice detector defines it."
+    "Of `webrtc`: 0 (takes much for speech) to 3 (takes little), as WebRTC's voice detector defines it."
     hangover_ms: int = 300
     "Milliseconds of quiet after which speech has ended. An analysis of speech cannot begin sooner."
     max_segment_ms: int = 8000
@@ -173,6 +175,13 @@ def _frames(ms: int) -> int:
     return math.ceil(ms / FRAME_MS)
 
 
+def detector(settings: SpeechSettings) -> Detector:
+    """A new one for a track. Raises EngineMissing where the package of Silero's is not installed."""
+    if settings.vad == "silero":
+        return SileroDetector()
+    return VoiceDetector(aggressiveness=settings.aggressiveness)
+
+
 class SpeechCutter:
     """Cuts speech out of one track: chunks of any length in, starts and segments of speech out."""
 
@@ -181,7 +190,7 @@ class SpeechCutter:
 
     def __init__(self, settings: SpeechSettings) -> None:
         self._settings = settings
-        self._detector = VoiceDetector(aggressiveness=settings.aggressiveness)
+        self._detector = detector(settings)
         self._segmenter = Segmenter(settings)
         # The longest stretch, and what a slow candidate can hold before it is announced.
         n_kept = _frames(settings.max_segment_ms) + _frames(MIN_SPEECH_MS) * _frames(settings.hangover_ms)
