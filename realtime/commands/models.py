@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 
 from realtime.errors import RealtimeError
-from realtime.model import assembly, checkpoint
+from realtime.model import assembly, checkpoint, filling
 from realtime.model.blank import blank_modules
 from realtime.model.config import PUBLISHED_SHAPES, ModelConfig, published_config
 from realtime.model.memory import free_bytes
@@ -58,7 +58,7 @@ def needs(name: str, config: ModelConfig) -> Iterator[Needs]:
     with blank_modules():
         model = EmoThinker(config)
     for kept in get_args(Weights):
-        n_bytes = checkpoint.weights_bytes(model, torch.bfloat16, kept)
+        n_bytes = filling.weights_bytes(model, torch.bfloat16, kept)
         yield Needs(name, "bf16" if kept == "full" else kept, n_bytes, session_bytes(config))
 
 

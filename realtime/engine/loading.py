@@ -17,7 +17,7 @@ from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, que
 from realtime.evidence.face_engines.choice import check
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
-from realtime.model import assembly, checkpoint
+from realtime.model import assembly, checkpoint, filling
 from realtime.model.products import Narrow, Weights
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -100,7 +100,7 @@ def load(
     # First of all, so that what is wrong with it is known before anything large is read.
     vocabulary = Vocabulary.read(folder)
     on_read = progress_of(name)
-    model = checkpoint.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, on_read=on_read)
+    model = filling.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, on_read=on_read)
     if threads is not None:
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
@@ -143,7 +143,7 @@ def cpu_dtype(*, large: bool) -> torch.dtype:
     return torch.bfloat16 if large and computes_bf16 else torch.float32
 
 
-def progress_of(name: str, now_s: Callable[[], float] = time.perf_counter) -> checkpoint.OnRead:
+def progress_of(name: str, now_s: Callable[[], float] = time.perf_counter) -> filling.OnRead:
     """Logs how much of a model is read, every few seconds."""
     told_s = now_s()
 

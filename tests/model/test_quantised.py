@@ -10,7 +10,7 @@ import torch
 from export import random_weights
 from realtime.engine import loading
 from realtime.errors import BadModel
-from realtime.model import checkpoint
+from realtime.model import checkpoint, filling
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import GROUP, Quantised, Weights, quantised_bytes
 from realtime.records import Question, SpeechSegment, Window
@@ -84,7 +84,7 @@ def test_a_checkpoint_is_read_into_few_bits_and_nothing_beside(folder: Path, kin
     quantised = few.thinker.model.quantised
     assert len(quantised) == 4 * 2 + 1
     kept = sum(each.nbytes for each in few.state_dict().values() if not each.is_meta)
-    assert kept + sum(product.nbytes for product in quantised.values()) == checkpoint.weights_bytes(
+    assert kept + sum(product.nbytes for product in quantised.values()) == filling.weights_bytes(
         full, torch.bfloat16, kind
     )
     outs = []
