@@ -41,10 +41,8 @@ class IceSettings:
     turn_secret: str = ""
     "The relay's `static-auth-secret`. Peers get passwords made from it, which are good for an hour."
     public_address: str = ""
-    "Address that answers name instead of private ones, where a router or a cloud forwards its ports to this server."
-    announce_private: bool = False
-    """Whether answers name the server's private addresses to every peer. Otherwise only a peer of a private network is
-    told one, the one it came to."""
+    """Address that answers name instead of private ones, where a router or a cloud forwards its ports to this server. A
+    peer of a private network is told the private address that it came to, and no other."""
 
     def __post_init__(self) -> None:
         for url, schemes in ((self.stun_url, ("stun",)), *((url, ("turn", "turns")) for url in self.turn_urls)):

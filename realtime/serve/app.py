@@ -222,10 +222,9 @@ class LiveServer:
             answer.headers.append("Link", server.link())
 
     def _announced(self, sdp: str, request: Request) -> str:
-        ice = self._settings.ice
-        if self._settings.server.loopback or ice.announce_private:
+        if self._settings.server.loopback:
             return sdp
-        return announce(sdp, reached=_reached(request), public_address=ice.public_address)
+        return announce(sdp, reached=_reached(request), public_address=self._settings.ice.public_address)
 
     async def _offer(self, request: Request) -> str:
         limit = MAX_OFFER_BYTES
