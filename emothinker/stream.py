@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from realtime.outputs import write_whole
 from realtime.publish.events import Event, encode
-from realtime.publish.tables import TableName, columns, frame_of, rows, write_parquet
+from realtime.publish.table_files import frame_of, write_parquet
+from realtime.publish.tables import TableName, columns, rows
 
 if TYPE_CHECKING:
     import pandas as pd

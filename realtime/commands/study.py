@@ -33,7 +33,7 @@ from realtime.formats import Format
 from realtime.ingest.media import MediaSource
 from realtime.observe.metrics import Metrics
 from realtime.outputs import DiskFull
-from realtime.publish.tables import need_parquet
+from realtime.publish.table_files import need_parquet
 from realtime.records import Question
 from realtime.roles import Engine, Model, Transcriber
 from realtime.settings import Settings, describe

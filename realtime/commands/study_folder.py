@@ -20,7 +20,8 @@ from realtime.formats import Format, elan, spans, subtitles, textgrid, xdf
 from realtime.outputs import file_id, write_whole, writes_told
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
-from realtime.publish.tables import TABLES, Row, TableName, columns, rows, write_csv, write_parquet
+from realtime.publish.table_files import write_csv, write_parquet
+from realtime.publish.tables import TABLES, Row, TableName, columns, rows
 
 SUFFIXES: dict[Format, str] = {"vtt": ".vtt", "eaf": ".eaf", "textgrid": ".TextGrid", "xdf": ".xdf"}
 "Formats with a file for each recording."
