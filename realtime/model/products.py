@@ -71,8 +71,8 @@ class Product:
 Weights = Literal["full", "int8", "int4"]
 """What the language model's weights are kept in. `full` is the precision it is loaded in. With int8 and int4 nothing
 else is kept, so that they take a half and a quarter of the memory of bf16; the head is in int8 with both."""
-GROUP = 128
-"Inputs that share a scale and a zero in int4. In int8 all inputs of an output share a scale."
+GROUPS = (128, 64, 32)
+"Inputs that share a scale and a zero in int4: the first that divides their number. In int8 all inputs share a scale."
 FEW_ROWS = 8
 "Rows up to which a CPU multiplies with 8-bit weights as they are. It is sooner to widen them for more."
 LEVELS = 15
@@ -86,6 +86,7 @@ class Quantised:
         """Raises BadModel for a weight whose shape the kernels do not take."""
         self.kind = kind
         self.n_outputs = weight_ND.shape[0]
+        self._group = group_of(weight_ND.shape[1])
         if kind == "int8":
             self._weight, self._scale = eight_bits(weight_ND)
         else:
@@ -111,14 +112,19 @@ class Quantised:
 
     def _of_int4(self, x_TD: Tensor) -> Tensor:
         product = torch._weight_int4pack_mm if x_TD.is_cuda else torch._weight_int4pack_mm_for_cpu
-        return product(x_TD.to(torch.bfloat16), self._weight, GROUP, self._scale)
+        return product(x_TD.to(torch.bfloat16), self._weight, self._group, self._scale)
+
+
+def group_of(n_inputs: int) -> int:
+    """Inputs that share a scale in int4; the smallest group where none divides them, which the kernels refuse."""
+    return next((group for group in GROUPS if n_inputs % group == 0), GROUPS[-1])
 
 
 def quantised_bytes(n_outputs: int, n_inputs: int, kind: Weights) -> int:
     """Memory of a product that is kept in few bits, scales included."""
     if kind == "int8":
         return n_outputs * (n_inputs + 2)
-    return n_outputs * (n_inputs // 2 + 4 * n_inputs // GROUP)
+    return n_outputs * (n_inputs // 2 + 4 * n_inputs // group_of(n_inputs))
 
 
 def eight_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,20 +140,21 @@ def eight_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def four_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
-    """The weight as the device's kernel packs it, and (D / GROUP, N, 2) scales and zeros in bf16.
+    """The weight as the device's kernel packs it, and (D / group, N, 2) scales and zeros in bf16.
 
     w = (q - 8) · scale + zero, with q from 0 to 15.
     """
     n_outputs, n_inputs = weight_ND.shape
-    if n_inputs % GROUP or n_outputs % 16:
+    group = group_of(n_inputs)
+    if n_inputs % group or n_outputs % 16:
         raise BadModel(
-            f"A weight of {n_outputs} × {n_inputs} can't be kept in int4, which takes multiples of 16 × {GROUP}.",
+            f"A weight of {n_outputs} × {n_inputs} can't be kept in int4, which takes multiples of 16 × {group}.",
             hint="Take --weights int8.",
         )
-    grid = torch.empty(n_inputs // GROUP, n_outputs, 2, dtype=torch.bfloat16, device=weight_ND.device)
+    grid = torch.empty(n_inputs // group, n_outputs, 2, dtype=torch.bfloat16, device=weight_ND.device)
     packed = []
     for rows in row_blocks(weight_ND):
-        wide = weight_ND[rows].float().reshape(-1, n_inputs // GROUP, GROUP)
+        wide = weight_ND[rows].float().reshape(-1, n_inputs // group, group)
         low, high = wide.amin(2), wide.amax(2)
         scale = ((high - low) / LEVELS).clamp_(min=1e-6).to(torch.bfloat16)
         zero = (low + 8 * scale.float()).to(torch.bfloat16)

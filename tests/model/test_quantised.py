@@ -12,7 +12,7 @@ from realtime.engine import loading
 from realtime.errors import BadModel
 from realtime.model import checkpoint, filling
 from realtime.model.fused import FusedLanguageModel, KVCache
-from realtime.model.products import GROUP, Quantised, Weights, quantised_bytes
+from realtime.model.products import Quantised, Weights, quantised_bytes
 from realtime.records import Question, SpeechSegment, Window
 
 SMALLER = {
@@ -51,19 +51,21 @@ def test_a_product_is_the_full_one_within_the_steps_of_its_format(
 
 @torch.inference_mode()
 @pytest.mark.parametrize("kind", ["int8", "int4"])
-def test_weights_on_the_grid_are_kept_as_they_are(kind: Weights) -> None:
-    """A control of the grid itself: its zero, its step and the order of the bits."""
-    steps = torch.randint(0, 16, (64, 2 * GROUP), generator=torch.Generator().manual_seed(0))
-    steps[:, ::GROUP], steps[:, 1::GROUP] = 0, 15
+@pytest.mark.parametrize(("n_inputs", "group"), [(256, 128), (576, 64), (96, 32)])
+def test_weights_on_the_grid_are_kept_as_they_are(kind: Weights, n_inputs: int, group: int) -> None:
+    """A control of the grid itself: its zero, its step, the order of the bits, and groups that divide 576 (SmolLM2)."""
+    steps = torch.randint(0, 16, (64, n_inputs), generator=torch.Generator().manual_seed(0))
+    steps[:, ::group], steps[:, 1::group] = 0, 15
     weight = (steps - 8).float() / 8 if kind == "int4" else (steps * 16 - 120).clamp(-127, 127).float() / 128
     if kind == "int8":
         weight[:, 0] = 127 / 128
-    out = Quantised(weight, kind)(torch.eye(2 * GROUP))
+    out = Quantised(weight, kind)(torch.eye(n_inputs))
     torch.testing.assert_close(out, weight.t(), atol=0.004, rtol=0.004)
+    assert Quantised(weight, kind).nbytes == quantised_bytes(64, n_inputs, kind)
 
 
 def test_a_shape_that_the_kernel_does_not_take_is_told() -> None:
-    with pytest.raises(BadModel, match="multiples of 16 × 128") as told:
+    with pytest.raises(BadModel, match="multiples of 16 × 32") as told:
         Quantised(drawn(16, 100), "int4")
     assert "int8" in told.value.hint
 
