@@ -88,12 +88,11 @@ def answers(model: LoadedModel, given: Sequence[Sample]) -> list[WindowResult]:
     seen, ask = list(windows(model, given)), Question(labels=model.labels)
     results = []
     for first in range(0, len(seen), BATCH):
-        labels, sections = chains(model, seen[first : first + BATCH], ask)
-        for label, texts in zip(labels, sections, strict=True):
-            fast = max(label.probabilities, key=lambda name: label.probabilities[name])
-            results.append(
-                WindowResult(fast, read_answer(texts["answer"], ask.labels).label, label.probabilities[fast])
-            )
+        for each in chains(model, seen[first : first + BATCH], ask):
+            probabilities = each.label.probabilities
+            fast = max(probabilities, key=lambda name: probabilities[name])
+            answer = read_answer(each.sections["answer"], ask.labels).label
+            results.append(WindowResult(fast, answer, probabilities[fast]))
     return results
 
 

@@ -1,9 +1,11 @@
 """Lay out a window as one training sequence: evidence, label branches and chain, for one forward pass.
 
-    prompt prefix | chunks | state <label> WORD | (face) state <label> WORD | (voice) state <label> WORD | state <face>…
+    prompt prefix | chunks | state <label> WORD | (face) state <label> WORD | (voice) state <label> WORD | the chain
 
 This module lays out nano's drawn windows and annotated clips. Serving's own functions place the evidence, hide a
 modality from a branch and write the branches' text, so that training cannot drift from serving. No branch sees another.
+The chain is one branch for each of its parts (`realtime/reason/parts.py`). An evidence-first chain has `voice found`
+and `face found`, then `judged` (the labels once more) and `chain` (the argument), which see the first two.
 Tokens that serving gives carry no loss: the prompt prefix, the state, opening tags and first-look labels.
 
 `tests/train/test_layout.py` and `tests/train/test_tuning.py` compare the label branches with what `Reasoner` answers
@@ -19,17 +21,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realtime.model.config import ChainForm
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.branches import HIDDEN, openings, state_text
+from realtime.reason.parts import FOUND, ChainPart, parts_of
 from realtime.reason.sequence import Evidence, WindowTokens, assemble, branch_mask, text_positions
 from realtime.records import Window
 
 IGNORED = -100
 "Target of a place whose next token carries no loss."
 CHAIN = "chain"
-LABEL_WEIGHTS = {"both": 1.0, "face": 0.5, "voice": 0.5}
+JUDGED = "judged"
+LABEL_WEIGHTS = {"both": 1.0, "face": 0.5, "voice": 0.5, JUDGED: 1.0}
 "Weight of each label branch in the loss."
 
 
@@ -38,14 +43,18 @@ class TrainingBranch:
     """The tokens of a label branch or of the chain."""
 
     name: str
-    "`both`, `face`, `voice` or `chain`."
+    "`both`, `face`, `voice`, `judged`, `chain`, or one that `found` names."
     ids: list[int]
     weights: list[float]
     "Weight of each token in the loss; 0 where serving gives the token."
     n_state: int
     "Number of tokens that come before the first decoded or scored one."
     sections: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    "Section → its first token (the opening tag) and the one after its last (the closing tag). Chain only."
+    "Section → its first token (the opening tag) and the one after its last (the closing tag). Parts of a chain only."
+    hidden: str | None = None
+    "The modality that its mask hides."
+    follows: tuple[str, ...] = ()
+    "Branches that it sees and comes after."
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,8 @@ class TrainingSequence:
     "The next token at each place, `IGNORED` where it carries no loss."
     weights_T: Tensor
     "Weight of that next token in the loss."
-    starts: Mapping[str, int]
-    "Branch → its first place."
+    spans: Mapping[str, tuple[int, int]]
+    "Branch → its first place and the one after its last."
     label_rows: Mapping[str, int]
     "Label branch → the place whose next token is the label's first."
     sections: Mapping[str, tuple[int, int]]
@@ -73,6 +82,13 @@ class TrainingSequence:
     @property
     def n_tokens(self) -> int:
         return self.x_TD.shape[0]
+
+    def of_chain(self, places_N: Tensor) -> Tensor:
+        """(N,) bool: which of these places are in a part of the chain, and not in a label branch."""
+        within = torch.zeros(self.n_tokens, dtype=torch.bool)
+        for name, (first, end) in self.spans.items():
+            within[first:end] = name not in LABEL_WEIGHTS
+        return within[places_N]
 
 
 def lay_out(
@@ -88,35 +104,43 @@ def lay_out(
         mask_TT=evidence.mask(ring=model.config.emotion.ring),
         targets_T=torch.full(x_TD.shape[:1], IGNORED),
         weights_T=torch.zeros(x_TD.shape[0]),
-        starts={},
+        spans={},
         label_rows={},
         sections={},
     )
 
 
 def append(model: EmoThinker, sequence: TrainingSequence, branch: TrainingBranch) -> TrainingSequence:
-    """Append a branch, which sees the evidence and itself."""
+    """Append a branch, which sees the evidence, the branches that it follows, and itself."""
     start, n = sequence.n_tokens, len(branch.ids)
     ids = torch.tensor(branch.ids)
-    seen = branch_mask(sequence.evidence, n, hidden=HIDDEN.get(branch.name))
+    seen = branch_mask(sequence.evidence, n, hidden=branch.hidden)
     n_evidence = seen.shape[1] - n
     mask = torch.zeros(start + n, start + n, dtype=torch.bool)
     mask[:start, :start] = sequence.mask_TT
     mask[start:, :n_evidence] = seen[:, :n_evidence]
     mask[start:, start:] = seen[:, n_evidence:]
+    position = sequence.evidence.next_position
+    for name in branch.follows:
+        first, end = sequence.spans[name]
+        mask[start:, first:end] = True
+        position = max(position, sequence.evidence.next_position + end - first)
     weights = torch.tensor(branch.weights)
     learnt = torch.where(weights > 0, ids, IGNORED)
-    label_rows = {} if branch.name == CHAIN else {branch.name: start + branch.n_state - 1}
+    labelled = branch.name in LABEL_WEIGHTS
     return replace(
         sequence,
         x_TD=torch.cat([sequence.x_TD, model.embed(ids.to(model.device))]),
-        positions_3T=torch.cat([sequence.positions_3T, text_positions(n, sequence.evidence.next_position)], 1),
+        positions_3T=torch.cat([sequence.positions_3T, text_positions(n, position)], 1),
         mask_TT=mask,
         targets_T=torch.cat([sequence.targets_T, learnt[1:], torch.tensor([IGNORED])]),
         weights_T=torch.cat([sequence.weights_T, weights[1:], torch.zeros(1)]),
-        starts={**sequence.starts, branch.name: start},
-        label_rows={**sequence.label_rows, **label_rows},
-        sections={name: (start + first, start + end) for name, (first, end) in branch.sections.items()},
+        spans={**sequence.spans, branch.name: (start, start + n)},
+        label_rows={**sequence.label_rows, **({branch.name: start + branch.n_state - 1} if labelled else {})},
+        sections={
+            **sequence.sections,
+            **{name: (start + first, start + end) for name, (first, end) in branch.sections.items()},
+        },
     )
 
 
@@ -130,27 +154,52 @@ def label_branch(
     state = vocabulary.ids(state_text(window, name, prompt.LABEL_TAG))
     answer = vocabulary.ids(word) if word else []
     weights = [0.0] * len(state) + [weight * LABEL_WEIGHTS[name]] * len(answer)
-    return TrainingBranch(name, state + answer, weights, len(state))
+    return TrainingBranch(name, state + answer, weights, len(state), hidden=HIDDEN[name])
 
 
-def chain_branch(
-    vocabulary: Vocabulary, window: Window, sections: Mapping[str, str], looked: Mapping[str, tuple[str, ...]]
-) -> TrainingBranch:
+def judged_branch(vocabulary: Vocabulary, window: Window, word: str = "", weight: float = 1.0) -> TrainingBranch:
+    """The label branch of both modalities once more, after what was found."""
+    branch = label_branch(vocabulary, window, "both", word, weight)
+    return replace(branch, name=JUDGED, follows=tuple(found(part) for part in FOUND))
+
+
+def found(part: ChainPart) -> str:
+    """The name of the branch with a part that is written from one modality."""
+    return f"{part.name} found"
+
+
+def chain_branches(
+    vocabulary: Vocabulary,
+    window: Window,
+    sections: Mapping[str, str],
+    looked: Mapping[str, tuple[str, ...]],
+    form: ChainForm,
+) -> list[TrainingBranch]:
     """The chain as it is decoded: serving gives the state and what opens a section, the model writes the rest.
 
     `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`).
     """
-    ids = vocabulary.ids(state_text(window))
-    weights, n_state = [0.0] * len(ids), len(ids)
-    spans = {}
-    for name, opening in openings(vocabulary, looked).items():
-        tag, written = vocabulary.ids(f"<{name}>"), vocabulary.ids(f"{sections[name]}</{name}>")
-        first = len(ids) + len(opening) - len(tag)
-        ids += opening + written
-        weights += [0.0] * len(opening) + [1.0] * len(written)
-        spans[name] = (first, len(ids))
-    end = vocabulary.ids(prompt.END_OF_TURN)
-    return TrainingBranch(CHAIN, ids + end, weights + [1.0] * len(end), n_state, spans)
+    given, parts = openings(vocabulary, looked), parts_of(form)
+    branches = []
+    for part in parts:
+        ids = vocabulary.ids(part.state(window))
+        weights, n_state = [0.0] * len(ids), len(ids)
+        spans = {}
+        for name in part.sections:
+            opening = given[name]
+            tag, written = vocabulary.ids(f"<{name}>"), vocabulary.ids(f"{sections[name]}</{name}>")
+            first = len(ids) + len(opening) - len(tag)
+            ids += opening + written
+            weights += [0.0] * len(opening) + [1.0] * len(written)
+            spans[name] = (first, len(ids))
+        if part is parts[-1]:
+            end = vocabulary.ids(prompt.END_OF_TURN)
+            follows = tuple(found(each) for each in parts[:-1])
+            weights += [1.0] * len(end)
+            branches.append(TrainingBranch(CHAIN, ids + end, weights, n_state, spans, follows=follows))
+        else:
+            branches.append(TrainingBranch(found(part), ids, weights, n_state, spans, HIDDEN[part.name]))
+    return branches
 
 
 def hidden_states(model: EmoThinker, sequences: Sequence[TrainingSequence]) -> Tensor:
@@ -184,7 +233,7 @@ def token_losses(model: EmoThinker, hidden_BTD: Tensor, sequences: Sequence[Trai
         rows.append(hidden_BTD[index, at.to(hidden_BTD.device)])
         targets.append(sequence.targets_T[at])
         weights.append(sequence.weights_T[at])
-        is_chain.append(at >= sequence.starts[CHAIN])
+        is_chain.append(sequence.of_chain(at))
     logits = model.thinker.lm_head(torch.cat(rows)).float()
     device = logits.device
     nll = F.cross_entropy(logits, torch.cat(targets).to(device), reduction="none")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
+ChainForm = Literal["plain", "first_look", "evidence_first"]
+"What a chain is written from (`reason/parts.py`)."
 
 EMOTION_CONFIG = "emothinker.json"
 "The file beside `config.json` with EmoThinker's additions."
@@ -28,6 +30,8 @@ def pick(kind: type[T], values: Mapping[str, Any]) -> T:
     for key, value in given.items():
         if hints[key] in NUMBERS and (isinstance(value, bool) or not isinstance(value, NUMBERS[hints[key]])):
             raise TypeError(f"{key} is {str(value)[:40]!r}, expected a number")
+        if (allowed := get_args(hints[key])) and isinstance(allowed[0], str) and value not in allowed:
+            raise TypeError(f"{key} is {str(value)[:40]!r}, expected one of {', '.join(allowed)}")
     return kind(**given)
 
 
@@ -98,7 +102,8 @@ class Calibration:
     alone: Mapping[str, float] = field(default_factory=dict)
     "Weights of the log-scores of 'face' and of 'voice' alone, added to those of both where there are both."
     chain: Mapping[str, float] = field(default_factory=dict)
-    "`bonus` is added to the log-probability of the label that the chain names."
+    """`bonus` is added to the log-probability of the label that the chain names. `fast` and `judged` weigh the fast
+    label and what was judged after an evidence-first chain's texts."""
     unsure_below: float = 0.0
     "A label whose calibrated probability is lower is published as 'unsure'."
 
@@ -118,8 +123,8 @@ class EmotionConfig:
     use with another."""
     ring: bool = False
     "Whether evidence chunks attended to the prompt prefix and themselves only in training; else attention is causal."
-    first_look: bool = False
-    "Whether the fast labels are inserted into chains (`reason/branches.py`)."
+    chain_form: ChainForm = "plain"
+    "How chains were written in training (`reason/parts.py`)."
     frame_px: int = 448
     "Longest side of the frame that the vision tower sees."
     grey_face_px: int = 0
@@ -154,6 +159,8 @@ class ModelConfig:
         vision = dict(thinker["vision_config"])
         vision["fullatt_block_indexes"] = tuple(vision.get("fullatt_block_indexes", (7, 15, 23, 31)))
         extra = dict(emotion or {})
+        if extra.pop("first_look", False):
+            extra["chain_form"] = "first_look"  # checkpoints from before there was another form
         extra["calibration"] = pick(Calibration, extra.get("calibration", {}))
         return ModelConfig(
             vision=pick(VisionConfig, vision),

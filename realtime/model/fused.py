@@ -49,6 +49,16 @@ class KVCache:
     def n_slots(self) -> int:
         return self.keys_LHSD.shape[2]
 
+    def copy(self, slots_N: Tensor, *, n_more: int) -> KVCache:
+        """A KV cache with copies of these slots, in their order, and `n_more` free ones after them."""
+        n, shape = slots_N.shape[0], list(self.keys_LHSD.shape)
+        shape[2] = n + n_more
+        copy = KVCache.of(self.keys_LHSD.new_empty(shape), self.values_LHSD.new_empty(shape))
+        copy.keys_LHSD[:, :, :n] = self.keys_LHSD.index_select(2, slots_N)
+        copy.values_LHSD[:, :, :n] = self.values_LHSD.index_select(2, slots_N)
+        copy.n_used = n
+        return copy
+
 
 @dataclass(frozen=True)
 class LayerAdapter:

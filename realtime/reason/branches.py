@@ -7,7 +7,7 @@ Branches do not attend to each other, and a mask hides one modality from a branc
 Its state is prefilled together with the labels. So is its opening tag, whose hidden state gives the chain's first
 token, unless a label is inserted before that tag.
 
-A checkpoint trained with `first_look` has the fast labels inserted into its chain: a modality's label before that
+A chain of the form `first_look` has the fast labels inserted into its chain: a modality's label before that
 modality's section, and the label of both before the argument, followed there by those of each alone if these differ:
 
     state <label> b <face> … <label> c <voice> … </voice> <label> a <label> b <label> c <coarse> …
@@ -16,7 +16,7 @@ modality's section, and the label of both before the argument, followed there by
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -37,10 +37,25 @@ class WindowCache:
     """A prefilled window: a KV cache that begins with the prompt prefix and then the window's chunks."""
 
     cache: KVCache
+    n_prefix: int
+    "Number of tokens of the prompt prefix."
     parts: tuple[tuple[str, int], ...]
     "(modality, number of tokens) of each chunk, in order."
     next_position: int
     "Position at which a branch begins."
+
+    def at(self, position: int) -> WindowCache:
+        """The same KV cache, whose branches begin at `position`."""
+        return replace(self, next_position=position)
+
+    def without(self, modality: str | None, *, n_more: int) -> KVCache:
+        """A copy of the prompt prefix and of the chunks of other modalities, with `n_more` free slots after them."""
+        kept, at = list(range(self.n_prefix)), self.n_prefix
+        for name, n in self.parts:
+            kept += range(at, at + n) if name != modality else ()
+            at += n
+        slots = torch.tensor(kept, device=self.cache.keys_LHSD.device)
+        return self.cache.copy(slots, n_more=n_more)
 
 
 @dataclass(frozen=True)
@@ -112,7 +127,7 @@ def tagged_label_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
 def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """Section → the tokens that open it. They are given, never decoded.
 
-    `looked` holds the labels inserted before each section; it is empty for a checkpoint without `first_look`.
+    `looked` holds the labels inserted before each section; it is empty unless the chain's form is `first_look`.
     """
     return {
         name: tagged_label_ids(vocabulary, looked.get(name, ())) + vocabulary.ids(f"<{name}>")
@@ -128,14 +143,36 @@ class LabelPass:
         self._language = language
         self._vocabulary = vocabulary
         self._tag = vocabulary.ids(prompt.LABEL_TAG)
-        # With `first_look` the labels before the first section are not known yet, so nothing follows the state.
-        self._opening = [] if model.config.emotion.first_look else vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
+        form = model.config.emotion.chain_form
+        self._opening: list[int] | None = vocabulary.ids(f"<{prompt.SECTIONS[0]}>")
+        "What follows the state in the chain. None where the chain does not continue the branch of both modalities."
+        if form == "first_look":
+            self._opening = []  # the labels before the first section are not known yet
+        elif form == "evidence_first":
+            self._opening = None
 
-    @torch.inference_mode()
     def score(self, cached: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
         """Scores of every branch. The KV cache keeps only those new tokens that the chain continues."""
+        return self._score(cached, window, labels, branch_names(window), self._opening)
+
+    def judge(self, cached: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
+        """Scores of both modalities after the texts of an evidence-first chain, which the KV cache holds.
+
+        The KV cache keeps the state and the opening tag of the argument, which comes next.
+        """
+        return self._score(cached, window, labels, ("both",), self._vocabulary.ids(f"<{prompt.ARGUMENT}>"))
+
+    @torch.inference_mode()
+    def _score(
+        self,
+        cached: WindowCache,
+        window: Window,
+        labels: Sequence[str],
+        names: Sequence[str],
+        opening: list[int] | None,
+    ) -> BranchScores:
         tails = [self._vocabulary.ids(label) for label in labels]
-        states = {name: self._vocabulary.ids(state_text(window, name)) for name in branch_names(window)}
+        states = {name: self._vocabulary.ids(state_text(window, name)) for name in names}
         shared = all(
             self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) == ids + self._tag
             for name, ids in states.items()
@@ -147,14 +184,14 @@ class LabelPass:
         ends, opened = {}, None
         for name, ids in states.items():
             n_seen = layout.add(ids, HIDDEN[name])
-            if shared and name == "both":
-                opened = layout.beside(self._opening, after=n_seen)
+            if shared and name == "both" and opening is not None:
+                opened = layout.beside(opening, after=n_seen)
             ends[name] = layout.beside(self._tag, after=n_seen) if shared else n_seen
             for tail in tails:
                 layout.beside(tail[:-1], after=ends[name])
         hidden = self._hidden(layout, cached.cache)
         wanted = [row for name in states for row in layout.rows_after(ends[name], tails)]
-        begun = opened if self._opening else None
+        begun = opened if opening else None
         if begun is not None:
             wanted.append(begun - 1)
         logits = self._language.logits(hidden[torch.tensor(wanted, device=hidden.device)])
@@ -227,7 +264,7 @@ class BranchLayout:
         for first, end, line, hidden in self._sees:
             rows = mask[first:end]
             rows[:, : self.n_before] = True
-            at = self.n_before - sum(size for _, size in self._cached.parts)
+            at = self._cached.n_prefix
             for modality, size in self._cached.parts:
                 if modality == hidden:
                     rows[:, at : at + size] = False

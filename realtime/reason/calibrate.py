@@ -3,8 +3,9 @@
 A temperature and one bias per label are fitted for each modality state on people of the validation set
 (`train/nano/calibrate.py`; "bias-corrected temperature scaling" in Alexandari et al., ICML 2020). They are part of the
 checkpoint. Where there are a face and a voice, the scores of each alone are added to those of both, log-linearly
-(Brümmer's fusion of classifiers, FoCal). The final distribution combines the fast label's with the label that the chain
-names. The chain's own token probabilities are not used: after it has argued for a label, a model is always sure of it.
+(Brümmer's fusion of classifiers, FoCal). The final distribution combines the fast label's with what was judged after an
+evidence-first chain's texts, before its argument, and with the label that the chain names. The token probabilities of
+the argument are not used: after it has argued for a label, a model is always sure of it.
 """
 
 from __future__ import annotations
@@ -69,12 +70,24 @@ def less_sure(probabilities: Mapping[str, float], temperature: float) -> dict[st
 
 
 def joined(
-    fast_probabilities: Mapping[str, float], chain_label: str | None, calibration: Calibration
+    fast_probabilities: Mapping[str, float],
+    chain_label: str | None,
+    calibration: Calibration,
+    *,
+    judged: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """The fast label's distribution after adding `chain["bonus"]` (in logits) to the label that the chain names."""
-    bonus = calibration.chain.get("bonus", 0.0)
+    """The distribution after a chain.
+
+    The fast label's and the log-scores `judged` after the chain's texts are joined log-linearly, with the weights
+    `chain["fast"]` and `chain["judged"]`. Then `chain["bonus"]` (in logits) is added to the label that the chain names.
+    """
+    weights = calibration.chain
+    of_fast, of_judged = (weights.get("fast", 1.0), weights.get("judged", 0.0)) if judged else (1.0, 0.0)
     scores = [
-        math.log(max(p, 1e-9)) + (bonus if label == chain_label else 0.0) for label, p in fast_probabilities.items()
+        of_fast * math.log(max(p, 1e-9))
+        + (of_judged * judged[label] if judged else 0.0)
+        + (weights.get("bonus", 0.0) if label == chain_label else 0.0)
+        for label, p in fast_probabilities.items()
     ]
     return dict(zip(fast_probabilities, softmax(scores), strict=True))
 

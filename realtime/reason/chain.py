@@ -29,11 +29,13 @@ class SectionText:
         self.text = ""
         "Settled text, without the closing tag."
         self.closed = False
+        self.well_closed = False
+        "Whether it was closed by its own tag."
 
     def update(self, decoded: str) -> str:
         """Take the whole decoded text of the section so far; returns the newly settled part."""
         if tag := ANY_TAG.search(decoded):
-            self.closed = True
+            self.closed, self.well_closed = True, tag.group() == self.closing
             settled = decoded[: tag.start()]
         else:
             settled = decoded[: len(decoded) - self._held_back(decoded)]

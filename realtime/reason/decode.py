@@ -9,6 +9,12 @@ from realtime.reason import prompt
 from realtime.reason.batched_decoder import DecodeSlot
 from realtime.reason.chain import SectionText
 
+SECTION_TOKENS = 96
+"Longest section. It is then closed by the decoder, since a small model may repeat itself."
+ANSWER_TOKENS = 24
+"Longest `answer` section."
+SECTION_SLOTS = SECTION_TOKENS + 24
+"KV-cache slots of a section with its tags, and with what is inserted before it."
 TOKENS_PER_STEP = 4
 "Tokens between two deltas. Between two steps the scheduler may run another job, such as a fast label that is due."
 
@@ -32,13 +38,15 @@ class Decoder:
         """Append given tokens in one pass."""
         self._slot.prefill(ids)
 
-    def section(self, section: SectionText, n_tokens: int, then: list[int]) -> Iterator[str]:
+    def section(self, section: SectionText, then: list[int] | None) -> Iterator[str]:
         """Decode until the section is closed, and yield its settled text. The first word is yielded at once.
 
         After a token that adds no settled text it yields an empty string. Other chains can then append their tokens,
-        which are decoded together with this one's (`batched_decoder.py`). After `n_tokens` tokens the section is closed
-        here. The tokens `then`, which open the next section, are prefilled in one pass with the last token of this one.
+        which are decoded together with this one's (`batched_decoder.py`). A section that is too long is closed here.
+        The tokens `then`, which open the next section, are prefilled in one pass with the last token of this one. With
+        None nothing follows, and the last token is not prefilled.
         """
+        n_tokens = ANSWER_TOKENS if section.name == "answer" else SECTION_TOKENS
         ids: list[int] = []
         waiting, n_steps = "", 0
         while len(ids) < n_tokens:
@@ -59,10 +67,11 @@ class Decoder:
                 waiting, n_steps = "", 0
             else:
                 yield ""
-        last = [ids[-1]] if section.closed else self._vocabulary.ids(section.closing)
+        # Whatever ended it, what is written later reads the section's own tag.
+        last = [ids[-1]] if section.well_closed else self._vocabulary.ids(section.closing)
         if not section.closed:
             waiting += section.finish(self._vocabulary.text(ids))
-        if then:
+        if then is not None:
             self.feed([*last, *then])
         if waiting:
             yield waiting

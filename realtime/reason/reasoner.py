@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,22 +41,19 @@ from realtime.reason.branches import (
     state_text,
 )
 from realtime.reason.chain import SectionText, read_answer
-from realtime.reason.decode import Decoder
+from realtime.reason.decode import SECTION_SLOTS, Decoder
+from realtime.reason.parts import BegunPart, ChainPart, ChainParts, LabelledWindow
 from realtime.reason.people import face_labels
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
 from realtime.reason.session_ring import SessionRing
-from realtime.records import Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, Window
+from realtime.records import Answer, Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, Window
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["ANSWER_TOKENS", "CHAIN_SLOTS", "SECTION_TOKENS", "PlainReading", "Reasoner", "n_faces"]
+__all__ = ["CHAIN_SLOTS", "PlainReading", "Reasoner", "n_faces"]
 
-SECTION_TOKENS = 96
-"Longest section. It is then closed by the decoder, since a small model may repeat itself."
-ANSWER_TOKENS = 24
-"Longest `answer` section."
-CHAIN_SLOTS = len(prompt.SECTIONS) * (SECTION_TOKENS + 24)
-"KV-cache slots of a chain: every section with its tags and inserted labels."
+CHAIN_SLOTS = len(prompt.SECTIONS) * SECTION_SLOTS
+"KV-cache slots of a chain."
 LABEL_SLOTS = 384
 "KV-cache slots of the label branches: three states, and label words of more than one token. More labels get more."
 KEPT_WINDOWS = 8
@@ -65,24 +62,6 @@ KEPT_WINDOWS = 8
 
 Written = ReasonDelta | Label | ReasonDone | None
 "A step of a chain (`roles.Thinker.reason`)."
-
-
-@dataclass
-class LabelledWindow:
-    """A window whose label is known, and the KV cache that its chain continues."""
-
-    window: Window
-    question: prompt.Question
-    label: Label
-    cached: WindowCache
-    chain_position: int
-    "Position of the chain's next token."
-    openings: dict[str, list[int]]
-    "Section → the tokens that open it."
-    beginning: list[int]
-    "First tokens of the chain that the KV cache does not hold yet."
-    chain_logits_V: Tensor | None
-    "Logits of the first token, where nothing has to be prefilled before it; else None."
 
 
 @dataclass
@@ -131,6 +110,7 @@ class Reasoner:
         self._fused = language or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
         self._decoder = BatchedDecoder(self._fused)
         self._labels = LabelPass(model, self._fused, vocabulary)
+        self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -197,14 +177,8 @@ class Reasoner:
         cached = self._from_ring(window, question) or self._prefill_whole(window, question)
         scored = self._labels.score(cached, window, question.labels)
         label = self._label(window, scored.scores, question)
-        looked = first_look_labels(label, window) if self._model.config.emotion.first_look else {}
-        opened = openings(self.vocabulary, looked)
-        beginning: list[int] = []
-        if scored.chain_logits_V is None:
-            state = [] if scored.n_shared else self.vocabulary.ids(state_text(window))
-            beginning = state + opened[prompt.SECTIONS[0]]
-        at = cached.next_position + scored.n_shared
-        return LabelledWindow(window, question, label, cached, at, opened, beginning, scored.chain_logits_V)
+        told = first_look_labels(label, window) if self._model.config.emotion.chain_form == "first_look" else {}
+        return LabelledWindow(window, question, label, cached, scored, openings(self.vocabulary, told))
 
     def _from_ring(self, window: Window, question: prompt.Question) -> WindowCache | None:
         """The window's KV cache from its session's ring, or None where some of its evidence is not there."""
@@ -228,12 +202,14 @@ class Reasoner:
         cos, sin = self._fused.rotary(evidence.positions_3N.to(x.device))
         self._fused.extend(x, cos, sin, cache, mask, keys_only=True)
         parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
-        return WindowCache(cache, parts, evidence.next_position)
+        return WindowCache(cache, evidence.n_prefix, parts, evidence.next_position)
 
     def _n_slots_after(self, question: prompt.Question) -> int:
         """KV-cache slots that a window needs after its evidence: for its label branches, then for its chain."""
         tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
-        return max(CHAIN_SLOTS, LABEL_SLOTS + 3 * tails)
+        n_labels = LABEL_SLOTS + 3 * tails
+        # An evidence-first chain scores the labels again after its texts.
+        return CHAIN_SLOTS + n_labels if len(self.chain.parts) > 1 else max(CHAIN_SLOTS, n_labels)
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]], question: prompt.Question) -> Label:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
@@ -255,34 +231,23 @@ class Reasoner:
         return Label(shown, probabilities, "fast", conflict, faces, *affect(window, probabilities))
 
     def _chain(self, labelled: LabelledWindow) -> Iterator[Written]:
-        slot = self._decoder.open_slot(
-            labelled.cached.cache,
-            next_position=labelled.chain_position,
-            next_token=None if labelled.chain_logits_V is None else int(labelled.chain_logits_V.argmax()),
-            n_more=CHAIN_SLOTS,
-        )
-        try:
-            yield from self._written(labelled, slot)
-        finally:
-            slot.close()
-
-    def _written(self, labelled: LabelledWindow, slot: DecodeSlot) -> Iterator[Written]:
         began_s = self._now_s()
-        tags = labelled.openings
-        decoder = Decoder(self.vocabulary, slot)
-        if labelled.beginning:
-            decoder.feed(labelled.beginning)
-        _, *later = prompt.SECTIONS
         sections: dict[str, str] = {}
-        for name, following in zip(prompt.SECTIONS, [*later, None], strict=True):
-            section = SectionText(name)
-            limit = ANSWER_TOKENS if name == "answer" else SECTION_TOKENS
-            for new in decoder.section(section, limit, tags[following] if following else []):
-                yield ReasonDelta(name, new) if new else None
-            sections[name] = section.text.strip()
-        read = read_answer(sections["answer"], labelled.question.labels)
-        probabilities = calibrate.joined(labelled.label.probabilities, read.label, self._calibration)
-        answer = calibrate.answer(probabilities, read.label, read.intensity, self._calibration)
+        n_tokens = 0
+        for part in self.chain.parts:
+            begun = self.chain.begin(labelled, part)
+            slot = self._decoder.open_slot(
+                begun.cache,
+                next_position=begun.next_position,
+                next_token=None if begun.first_logits_V is None else int(begun.first_logits_V.argmax()),
+                n_more=CHAIN_SLOTS,
+            )
+            try:
+                n_tokens += yield from self._written(labelled, part, begun, slot, sections)
+                self.chain.finish(labelled, part, begun, slot.cache)
+            finally:
+                slot.close()
+        answer, probabilities = self.conclude(labelled, sections)
         valence, arousal = affect(labelled.window, probabilities)
         yield replace(
             labelled.label,
@@ -293,8 +258,37 @@ class Reasoner:
             arousal=arousal,
         )
         passed_s = self._now_s() - began_s
-        timings = {"chain": passed_s * 1000, "chain_tokens": float(decoder.n_decoded)}
+        timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
         yield ReasonDone(sections, answer, timings)
+
+    def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> tuple[Answer, dict[str, float]]:
+        """What a finished chain comes to, and the probability of each label after it."""
+        read = read_answer(sections["answer"], labelled.question.labels)
+        probabilities = calibrate.joined(
+            labelled.label.probabilities, read.label, self._calibration, judged=labelled.judged
+        )
+        return calibrate.answer(probabilities, read.label, read.intensity, self._calibration), probabilities
+
+    def _written(
+        self,
+        labelled: LabelledWindow,
+        part: ChainPart,
+        begun: BegunPart,
+        slot: DecodeSlot,
+        sections: dict[str, str],
+    ) -> Generator[Written, None, int]:
+        """Decode a part into `sections`; returns the number of decoded tokens."""
+        decoder = Decoder(self.vocabulary, slot)
+        if begun.beginning:
+            decoder.feed(begun.beginning)
+        # What is read later has to be in the KV cache up to the last token.
+        end: list[int] | None = None if part is self.chain.parts[-1] else []
+        for name, following in zip(part.sections, [*part.sections[1:], None], strict=True):
+            section = SectionText(name)
+            for new in decoder.section(section, labelled.openings[following] if following else end):
+                yield ReasonDelta(name, new) if new else None
+            sections[name] = section.text.strip()
+        return decoder.n_decoded
 
     # The reference, on the plain modules.
 

@@ -122,4 +122,4 @@ class SessionRing:
         n_slots = base + sum(n for _, n in parts) + n_more
         cache = KVCache(self._model.config.text, n_slots, dtype=self._model.dtype, device=self._model.device)
         self.ring.copy_window(places, cache)
-        return WindowCache(cache, tuple(parts), next_position)
+        return WindowCache(cache, base, tuple(parts), next_position)

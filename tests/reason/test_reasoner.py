@@ -75,11 +75,11 @@ def test_an_argument_is_told_of_face_and_voice_again_where_they_differ() -> None
 
 def test_many_together_equal_one_by_one(nano: LoadedModel) -> None:
     windows = [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING]
-    labels, sections = chains(nano, windows, ASK)
-    for window, label, written in zip(windows, labels, sections, strict=True):
-        fast, _, _, done = run(nano, window)
-        assert label.probabilities == pytest.approx(fast.probabilities, abs=1e-5)
-        assert written == dict(done.sections)
+    for window, answer in zip(windows, chains(nano, windows, ASK), strict=True):
+        fast, _, chain, done = run(nano, window)
+        assert answer.label.probabilities == pytest.approx(fast.probabilities, abs=1e-5)
+        assert answer.probabilities == pytest.approx(chain.probabilities, abs=1e-5)
+        assert (answer.sections, answer.answer.label) == (dict(done.sections), done.answer.label)
 
 
 def test_two_chains_written_in_turns_do_not_mix(nano: LoadedModel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import cast
 
 import numpy as np
@@ -13,6 +13,7 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import N_VOICE_MEASURES, EmoThinker
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
+from train.nano import crowd
 from train.nano.drawn_windows import DrawnWindow
 from train.nano.synthetic_frames import SIDE
 from train.nano.thinker_inputs import PooledFrames, ThinkerInputs
@@ -49,8 +50,17 @@ def random_inputs(model: EmoThinker) -> ThinkerInputs:
         voice_verdicts=log_shares(rng, 2, N_VOICES),
         face_verdicts=log_shares(rng, N_FACES),
         geometry=rng.normal(0, 0.02, (N_FACES, 936)).astype(np.float16),
+        sampler=SimpleNamespace(teacher=drawn_teacher(rng), expected=rng.dirichlet(np.ones(7), 7)),
     )
+    for method in (ThinkerInputs.instrument_shares, ThinkerInputs.concluded):
+        setattr(inputs, method.__name__, MethodType(method, inputs))
     return cast(ThinkerInputs, inputs)
+
+
+def drawn_teacher(rng: np.random.Generator) -> crowd.Teacher:
+    """A crowd of random taste: its coefficients are drawn."""
+    n = len(EXPERT_LABELS)
+    return crowd.Teacher(rng.normal(0, 1, n * 5 + 2 * n * n), rng.normal(0, 1, n))
 
 
 def drawn_window(

@@ -17,7 +17,7 @@ from realtime.reason.reasoner import Reasoner
 from tests.train.drawn_inputs import drawn_window, random_inputs
 from tests.train.observations import person, shares, voice
 from train.coet.measured import Observation, Writer
-from train.layout import IGNORED, append, hidden_states, label_branch, lay_out
+from train.layout import IGNORED, append, chain_branches, hidden_states, label_branch, lay_out
 from train.nano.drawn_windows import DrawnWindow
 from train.nano.sequences import NAMED_WEIGHT, SECTION_WEIGHTS, NanoLayout, label_shares, window_of
 
@@ -67,11 +67,11 @@ def test_label_branches_score_as_serving_scores_them(layout: NanoLayout, drawn: 
 
 @pytest.mark.parametrize("drawn", WINDOWS.values(), ids=WINDOWS)
 def test_a_chain_sees_all_evidence_and_no_label_branch(layout: NanoLayout, drawn: DrawnWindow) -> None:
-    sequence = layout.without_first_look(random_inputs(layout.model), drawn, np.random.default_rng(5))
-    start, n_evidence = sequence.starts["chain"], sequence.starts["both"]
+    sequence = layout.told_nothing(random_inputs(layout.model), drawn, np.random.default_rng(5))
+    (start, _), (n_evidence, _) = sequence.spans["chain"], sequence.spans["both"]
     assert sequence.mask_TT[start:, :n_evidence].all()
     assert not sequence.mask_TT[start:, n_evidence:start].any()
-    assert len({int(sequence.positions_3T[0, at]) for at in sequence.starts.values()}) == 1
+    assert len({int(sequence.positions_3T[0, at]) for at, _ in sequence.spans.values()}) == 1
     assert (sequence.targets_T[:start] == IGNORED).all()
     assert sequence.label_rows.keys() <= sequence.label_shares.keys()
 
@@ -89,7 +89,8 @@ def test_a_section_is_opened_as_in_serving_and_what_is_given_is_not_learnt(layou
     drawn, vocabulary = chain_of(seen, voice_row=0), layout.vocabulary
     window = window_of(drawn, [0.0], [0.0])
     looked = labels_before_sections({"both": "sad", "face": "sad", "voice": "happy"}, has_face=True, has_speech=True)
-    branch = layout.chain(window, drawn, looked)
+    (branch,) = chain_branches(vocabulary, window, drawn.sections, looked, "first_look")
+    branch = layout.weighted(branch)
     given, state = openings(vocabulary, looked), vocabulary.ids(state_text(window))
     assert branch.ids[:-1] == state + [
         token for name in SECTIONS for token in (*given[name], *vocabulary.ids(f"{drawn.sections[name]}</{name}>"))
@@ -105,7 +106,7 @@ def test_a_section_is_opened_as_in_serving_and_what_is_given_is_not_learnt(layou
 def test_without_a_first_look_only_the_state_is_given(nano: LoadedModel, layout: NanoLayout) -> None:
     seen = Observation(people=(person({}, shares(fear=1.0)),), shares=shares(fear=1.0))
     drawn = chain_of(seen, voice_row=-1)
-    branch = layout.chain(window_of(drawn, [0.0], []), drawn, {})
+    (branch,) = chain_branches(layout.vocabulary, window_of(drawn, [0.0], []), drawn.sections, {}, "plain")
     assert min(branch.weights[branch.n_state :]) > 0
     assert layout.label_ids == [nano.thinker.vocabulary.ids(label)[0] for label in EXPERT_LABELS]
     assert np.allclose(label_shares(drawn)["face"], shares(fear=1.0))

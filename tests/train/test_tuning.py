@@ -177,11 +177,11 @@ def test_the_loss_is_on_what_the_model_has_to_say_alone(work: Path) -> None:
     kept = watch(work / "clips" / "clip0.mp4", loaded)
     example = AnnotatedWindow(kept, SECTIONS, {"both": "happy"}, draw=1)
     sequence = trainee.with_chain(trainee.with_labels(example), example, {"face": ("sad",), "coarse": ("sad", "fear")})
-    wanted = sequence.targets_T[sequence.starts["chain"] :]
+    wanted = sequence.targets_T[sequence.spans["chain"][0] :]
     said = loaded.thinker.vocabulary.text(wanted[wanted != IGNORED].tolist())
     assert said == "".join(f"{text}</{name}>" for name, text in SECTIONS.items())
     assert (sequence.targets_T[: sequence.label_rows["both"]] == IGNORED).all()
-    labels = sequence.targets_T[: sequence.starts["chain"] - 1]
+    labels = sequence.targets_T[: sequence.spans["chain"][0] - 1]
     assert loaded.thinker.vocabulary.text(labels[labels != IGNORED].tolist()) == "happy"
 
 

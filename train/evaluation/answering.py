@@ -18,13 +18,11 @@ import torch
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import NotMedia, RealtimeError
 from realtime.evidence.perceive import Perception
-from realtime.reason import calibrate
-from realtime.reason.chain import read_answer
 from realtime.reason.prompt import Question
 from realtime.records import LABELS, Label, Window
 from train.coet.checks import faithful
 from train.evaluation.answer_parser import parse
-from train.evaluation.batch import chains
+from train.evaluation.batch import ChainAnswer, chains
 from train.evaluation.report import NOT_PERCEIVED
 from train.evaluation.run_folder import end_with_parent
 from train.evaluation.samples import Sample
@@ -88,11 +86,8 @@ def answer_with(
     out = [unread(sample, trouble) for sample, trouble in failed]
     for first in range(0, len(perceived), BATCH):
         part = perceived[first : first + BATCH]
-        labels, sections = chains(model, [window for _, window in part], asked.as_question)
-        out += [
-            row(model, asked, sample, window, label, told)
-            for (sample, window), label, told in zip(part, labels, sections, strict=True)
-        ]
+        answers = chains(model, [window for _, window in part], asked.as_question)
+        out += [row(asked, sample, window, each) for (sample, window), each in zip(part, answers, strict=True)]
     return out
 
 
@@ -165,14 +160,9 @@ def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
         yield part
 
 
-def row(
-    model: LoadedModel, asked: ModelUnderTest, sample: Sample, window: Window, fast: Label, sections: dict[str, str]
-) -> Row:
+def row(asked: ModelUnderTest, sample: Sample, window: Window, answered: ChainAnswer) -> Row:
     """The row of one answer, with everything that the report needs."""
-    calibration = model.weights.config.emotion.calibration
-    served = read_answer(sections["answer"], asked.labels)
-    probabilities = calibrate.joined(fast.probabilities, served.label, calibration)
-    answer = calibrate.answer(probabilities, served.label, served.intensity, calibration)
+    fast, sections = answered.label, answered.sections
     parsed = parse(sections["answer"], asked.labels)
     cues = next((frame.cues[0].intensities for frame in reversed(window.frames) if frame.cues), {})
     relative = window.speech[-1].cues.relative if window.speech else {}
@@ -181,11 +171,12 @@ def row(
         **begun(sample),
         "answer": parsed.label,
         "parse": parsed.how,
-        "told": answer.label,
-        "fast": max(fast.probabilities, key=lambda label: fast.probabilities[label]),
+        "told": answered.answer.label,
+        "fast": likeliest(fast.probabilities),
         "fast_probabilities": dict(fast.probabilities),
-        "alone": {name: max(p, key=lambda label: p[label]) for name, p in alone(fast).items()},
-        "probabilities": probabilities,
+        "alone": {name: likeliest(p) for name, p in alone(fast).items()},
+        "judged": likeliest(answered.judged) if answered.judged else None,
+        "probabilities": answered.probabilities,
         "sections": sections,
         "statements": told.n_statements,
         "true_statements": told.n_true,
@@ -207,6 +198,10 @@ def begun(sample: Sample) -> Row:
 def unread(sample: Sample, trouble: str) -> Row:
     """The row of a sample that could not be perceived. It counts as wrong and as unparsed."""
     return {**begun(sample), "answer": None, "parse": f"{NOT_PERCEIVED}{trouble}"}
+
+
+def likeliest(shares: Mapping[str, float]) -> str:
+    return max(shares, key=lambda label: shares[label])
 
 
 def alone(fast: Label) -> dict[str, Mapping[str, float]]:

@@ -1,7 +1,8 @@
 """Answers many windows as one batch, for evaluation and calibration, where throughput counts and not latency.
 
 The answers equal those of `Reasoner` window by window (`tests/reason/test_reasoner.py` compares them). Every row has
-its own evidence, mask and positions. All rows decode in step; a finished row idles.
+its own evidence, mask and positions. A part of the chain (`realtime/reason/parts.py`) is written for all rows, which
+decode in step; a finished row idles.
 """
 
 from __future__ import annotations
@@ -16,51 +17,74 @@ from torch import Tensor
 
 from realtime.engine.loading import LoadedModel
 from realtime.model.config import TextConfig
+from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
+from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.chain import SectionText
-from realtime.reason.reasoner import ANSWER_TOKENS, CHAIN_SLOTS, SECTION_TOKENS
-from realtime.records import Label, Window
+from realtime.reason.decode import ANSWER_TOKENS, SECTION_TOKENS
+from realtime.reason.parts import BegunPart, LabelledWindow
+from realtime.reason.reasoner import CHAIN_SLOTS
+from realtime.records import Answer, Label, Window
 
 GROW_SLOTS = 160
 "Key/value slots added at a time; most chains need no more."
 
 
+@dataclass(frozen=True)
+class ChainAnswer:
+    """One window's fast label, its chain, and what that comes to."""
+
+    label: Label
+    sections: dict[str, str]
+    judged: Mapping[str, float]
+    "Log-probability of each label after the texts of an evidence-first chain; empty for other forms."
+    answer: Answer
+    probabilities: dict[str, float]
+
+
 @dataclass
 class ChainRow:
-    """The state of one chain while it is decoded: the tokens that are forced next, and its current section."""
+    """The state of one part of a chain while it is decoded: the tokens forced next, and its current section."""
 
     vocabulary: Vocabulary
     end_of_turn: int | None
     openings: Mapping[str, list[int]]
     "Section → the tokens that open it."
     forced: deque[int]
+    names: deque[str]
+    "Sections that are not begun. The opening tag of the first of them ends the first forced tokens."
     sections: dict[str, str] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
-    names: deque[str] = field(default_factory=lambda: deque(prompt.SECTIONS))
     section: SectionText | None = None
+    n_appended: int = 0
 
     def __post_init__(self) -> None:
-        self.section = SectionText(self.names.popleft())  # its opening tag ends the first forced tokens
+        self.section = SectionText(self.names.popleft())
 
     @property
-    def finished(self) -> bool:
-        return self.section is None
+    def done(self) -> bool:
+        return self.section is None and not self.forced
 
-    def next_token(self, best: int) -> int:
-        """The next token to append: a forced one, or the model's best, which is added to the section."""
+    def next_token(self, best: int) -> int | None:
+        """The next token to append: a forced one, or the model's best, which is added to the section.
+
+        None where nothing is appended any more.
+        """
         if self.forced:
             return self.forced.popleft()
         if self.section is None:
-            return best
+            return None
         limit = ANSWER_TOKENS if self.section.name == "answer" else SECTION_TOKENS
         if best == self.end_of_turn:
             return self._cut()
         self.ids.append(best)
         self.section.update(self.vocabulary.text(self.ids))
-        if self.section.closed:
+        if self.section.well_closed:
             self._store()
+        elif self.section.closed:
+            return self._cut()
         elif len(self.ids) >= limit:
             self.section.finish(self.vocabulary.text(self.ids))
             self.forced.extend(self.vocabulary.ids(self.section.closing))
@@ -77,9 +101,6 @@ class ChainRow:
     def _store(self) -> None:
         assert self.section is not None
         self.sections[self.section.name] = self.section.text.strip()
-        self._open_next()
-
-    def _open_next(self) -> None:
         self.ids = []
         self.section = SectionText(self.names.popleft()) if self.names else None
         if self.section is not None:
@@ -87,40 +108,73 @@ class ChainRow:
 
 
 @torch.inference_mode()
-def chains(
-    model: LoadedModel, windows: Sequence[Window], ask: prompt.Question
-) -> tuple[list[Label], list[dict[str, str]]]:
-    """The fast labels, and the sections of the chains, of all windows in order."""
-    reasoner, weights = model.thinker, model.weights
-    vocabulary, device = reasoner.vocabulary, weights.device
+def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) -> list[ChainAnswer]:
+    """The fast labels and chains of all windows, in order."""
+    reasoner = model.thinker
     labelled = [reasoner.label_window(window, ask) for window in windows]
-    longest, n_rows = max(each.cached.cache.n_used for each in labelled), len(windows)
-    cache = BatchKVCache(weights.config.text, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
+    sections: list[dict[str, str]] = [{} for _ in windows]
+    for part in reasoner.chain.parts:
+        begun = [reasoner.chain.begin(each, part) for each in labelled]
+        rows = [
+            ChainRow(
+                reasoner.vocabulary,
+                reasoner.vocabulary.id_of(prompt.END_OF_TURN),
+                each.openings,
+                deque(start.beginning),
+                deque(part.sections),
+            )
+            for each, start in zip(labelled, begun, strict=True)
+        ]
+        caches = decode(model.weights, begun, rows)
+        for each, start, row, cache, told in zip(labelled, begun, rows, caches, sections, strict=True):
+            told |= row.sections
+            reasoner.chain.finish(each, part, start, cache)
+    return [answered(model, each, told) for each, told in zip(labelled, sections, strict=True)]
+
+
+def answered(model: LoadedModel, labelled: LabelledWindow, sections: dict[str, str]) -> ChainAnswer:
+    answer, probabilities = model.thinker.conclude(labelled, sections)
+    return ChainAnswer(labelled.label, sections, labelled.judged, answer, probabilities)
+
+
+def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[ChainRow]) -> list[KVCache]:
+    """Decode the rows to their ends; returns the KV cache of each, with all that it appended."""
+    config, device, n_rows = weights.config.text, weights.device, len(rows)
+    longest = max(each.cache.n_used for each in begun)
+    cache = BatchKVCache(config, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
     visible = torch.zeros(n_rows, longest + GROW_SLOTS, dtype=torch.bool, device=device)
-    rows, best = [], []
-    for index, each in enumerate(labelled):
-        n = each.cached.cache.n_used
-        cache.keys_LBHSD[:, index, :, :n] = each.cached.cache.keys_LHSD[:, :, :n]
-        cache.values_LBHSD[:, index, :, :n] = each.cached.cache.values_LHSD[:, :, :n]
+    best = []
+    for index, each in enumerate(begun):
+        n = each.cache.n_used
+        cache.keys_LBHSD[:, index, :, :n] = each.cache.keys_LHSD[:, :, :n]
+        cache.values_LBHSD[:, index, :, :n] = each.cache.values_LHSD[:, :, :n]
         visible[index, :n] = True
-        rows.append(ChainRow(vocabulary, vocabulary.id_of(prompt.END_OF_TURN), each.openings, deque(each.beginning)))
-        best.append(int(each.chain_logits_V.argmax()) if each.chain_logits_V is not None else 0)
-    positions = torch.tensor([each.chain_position for each in labelled], device=device)
+        best.append(int(each.first_logits_V.argmax()) if each.first_logits_V is not None else 0)
+    positions = torch.tensor([each.next_position for each in begun], device=device)
     for step in range(CHAIN_SLOTS):
-        if all(row.finished and not row.forced for row in rows):
+        tokens = [None if row.done else row.next_token(token) for row, token in zip(rows, best, strict=True)]
+        if all(token is None for token in tokens):
             break
         slot = longest + step
         if slot == visible.shape[1]:
-            cache = grown(cache, weights.config.text)
+            cache = grown(cache, config)
             visible = F.pad(visible, (0, GROW_SLOTS))
-        tokens = torch.tensor([row.next_token(token) for row, token in zip(rows, best, strict=True)], device=device)
         visible[:, slot] = True
+        for row, token in zip(rows, tokens, strict=True):
+            row.n_appended += token is not None
         at: Tensor = (positions + step).expand(3, n_rows)[:, :, None]
-        hidden = weights.thinker.model(
-            weights.embed(tokens)[:, None], at, visible[:, None, None], cache, torch.tensor([slot], device=device)
-        )
+        x = weights.embed(torch.tensor([token or 0 for token in tokens], device=device))[:, None]
+        slots = torch.tensor([slot], device=device)
+        hidden = weights.thinker.model(x, at, visible[:, None, None], cache, slots)
         best = weights.thinker.lm_head(hidden[:, 0]).argmax(-1).tolist()
-    return [each.label for each in labelled], [row.sections for row in rows]
+    return [of_row(cache, index, each, row, longest) for index, (each, row) in enumerate(zip(begun, rows, strict=True))]
+
+
+def of_row(cache: BatchKVCache, index: int, begun: BegunPart, row: ChainRow, longest: int) -> KVCache:
+    """One row's KV cache. What it appended lies after the longest row's evidence, and may be followed by idle steps."""
+    used = [*range(begun.n_before), *range(longest, longest + row.n_appended)]
+    whole = KVCache.of(cache.keys_LBHSD[:, index], cache.values_LBHSD[:, index])
+    return whole.copy(torch.tensor(used, device=cache.keys_LBHSD.device), n_more=0)
 
 
 def grown(cache: BatchKVCache, config: TextConfig) -> BatchKVCache:

@@ -38,7 +38,7 @@ def sections_of(
     out: list[dict[str, str]] = []
     for first in range(0, len(pairs), BATCH):
         windows = [Window(0, 0.0, voice.end_s, (face,), (voice,)) for face, voice in pairs[first : first + BATCH]]
-        out += chains(model, windows, ask)[1]
+        out += [each.sections for each in chains(model, windows, ask)]
     return out
 
 

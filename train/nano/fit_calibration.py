@@ -35,6 +35,8 @@ class AnsweredWindow:
     "(7,) vote shares."
     counts: float
     "Weight of a window with a face alone: how much more often such faces occur than they are drawn."
+    judged: Floats | None = None
+    "(7,) log-probabilities after the texts of an evidence-first chain."
 
 
 def uncalibrated(label: Label) -> Floats:
@@ -55,13 +57,13 @@ def majority_nll(scores: Floats, target: Floats) -> float:
     return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
 
 
-def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats) -> tuple[Floats, Floats]:
-    """Maximum-likelihood weights (B,) of the label branches, and biases (7,)."""
+def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats, *, biased: bool = True) -> tuple[Floats, Floats]:
+    """Maximum-likelihood weights (B,) of the label branches, and biases (7,), which are 0 unless `biased`."""
     scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
     weight = torch.from_numpy(weight_N / weight_N.sum())
     counts = torch.full((scores.shape[1],), 1 / scores.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(scores.shape[2], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([counts, bias], max_iter=200, line_search_fn="strong_wolfe")
+    bias = torch.zeros(scores.shape[2], dtype=torch.float64, requires_grad=biased)
+    optimizer = torch.optim.LBFGS([counts, bias] if biased else [counts], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -98,12 +100,27 @@ def fit(answered: list[AnsweredWindow]) -> Calibration:
         biases[state] = dict(zip(EXPERT_LABELS, (round(float(value), 3) for value in bias), strict=True))
         alone |= dict(zip(("face", "voice"), (round(float(value), 3) for value in counts[1:]), strict=False))
     fitted = Calibration(fast, biases, alone)
-    log_p, target = log_softmax(calibrated(answered, fitted)), np.stack([a.target for a in answered])
-    said = np.stack(
-        [np.eye(len(EXPERT_LABELS))[a.chain] if a.chain >= 0 else np.zeros(len(EXPERT_LABELS)) for a in answered]
-    )
-    bonus = min(np.linspace(0, 3, 31), key=lambda bonus: majority_nll(log_p + bonus * said, target))
-    return Calibration(fast, biases, alone, {"bonus": round(float(bonus), 3)}, UNSURE_BELOW)
+    return replace(fitted, unsure_below=UNSURE_BELOW)
+
+
+def fit_chain(answered: Sequence[AnsweredWindow], fitted: Calibration) -> dict[str, float]:
+    """The weights of the fast label, of what was judged, and of the chain's own label, by maximum likelihood.
+
+    Windows whose chain names no label have no part in it.
+    """
+    rows = [a for a in answered if a.chain >= 0]
+    if not rows:
+        return {}
+    log_p, target = log_softmax(calibrated(rows, fitted)), np.stack([a.target for a in rows])
+    said = np.eye(len(EXPERT_LABELS))[[a.chain for a in rows]]
+    judged = [a.judged for a in rows if a.judged is not None]
+    if len(judged) < len(rows):
+        bonus = min(np.linspace(0, 3, 31), key=lambda bonus: majority_nll(log_p + bonus * said, target))
+        return {"bonus": round(float(bonus), 3)}
+    parts = np.stack([log_p, log_softmax(np.stack(judged)), said], 1)
+    weights, _ = fit_state(parts, target.argmax(1), np.ones(len(rows)), biased=False)
+    names = ("fast", "judged", "bonus")
+    return dict(zip(names, (round(max(0.0, float(weight)), 3) for weight in weights), strict=True))
 
 
 def calibrated(answered: list[AnsweredWindow], calibration: Calibration) -> Floats:

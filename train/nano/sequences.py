@@ -27,7 +27,16 @@ from realtime.reason.branches import branch_names, labels_before_sections, n_fac
 from realtime.reason.sequence import Tokens, WindowTokens
 from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train.coet.measured import EXPRESSION
-from train.layout import TrainingBranch, TrainingSequence, append, chain_branch, label_branch, lay_out
+from train.layout import (
+    JUDGED,
+    TrainingBranch,
+    TrainingSequence,
+    append,
+    chain_branches,
+    judged_branch,
+    label_branch,
+    lay_out,
+)
 from train.nano import synthetic_frames
 from train.nano.cue_sentences import IN_WORDS, appended, face_words, voice_words
 from train.nano.drawn_windows import DrawnWindow, one_label
@@ -40,8 +49,8 @@ WORDS_SHARE = 0.08
 "How often cues are given as sentences instead of tokens (`cue_sentences.py`)."
 CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is left out, so that the model works with and without."
-DRAWN_LOOKS_SHARE = 0.3
-"How often a first-look label is drawn by its share instead of being the likeliest."
+DRAWN_LABELS_SHARE = 0.3
+"How often a label that a chain is told, or tells, is drawn by its share instead of being the likeliest."
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
 "Weight of a token in the loss, by section; 1 elsewhere. Sections that depend on the evidence weigh more."
 NAMED_WEIGHT = 4.0
@@ -176,17 +185,43 @@ class NanoLayout:
     # Sequences.
 
     def sequence(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
-        """Lay out the window with label branches and chain, with a first look if the model is served with one."""
-        if self.model.config.emotion.first_look:
-            return self.with_first_look(inputs, drawn, rng)
-        return self.without_first_look(inputs, drawn, rng)
+        """Lay out the window with label branches and chain, in the form in which the model is served."""
+        form = self.model.config.emotion.chain_form
+        if form == "evidence_first":
+            return self.with_evidence_first(inputs, drawn, rng)
+        return (self.with_first_look if form == "first_look" else self.told_nothing)(inputs, drawn, rng)
 
-    def without_first_look(
+    def told_nothing(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
+        """Lay out label branches that learn from observers, and a plain chain, which is given no label."""
+        window, sequence = self.with_labels(inputs, drawn, rng, label_shares(drawn))
+        return self.with_chain(sequence, window, drawn, {})
+
+    def with_evidence_first(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator
     ) -> TrainingSequence:
-        """Lay out label branches that learn from observers, and a chain that is given no label."""
-        window, sequence = self.with_labels(inputs, drawn, rng, label_shares(drawn))
-        return append(self.model, sequence, self.chain(window, drawn, {}))
+        """Lay out label branches, what is found in each modality alone, and the judgement and argument after it.
+
+        Labels, words and judgement follow the mean of what observers say and what the experts find. The model knows the
+        observers' answers for its training people by heart; the experts, who never met them, keep it from being as sure
+        of strangers.
+
+        In some windows the emotions that the texts name are drawn by their shares. The argument then is what the crowd
+        concludes from those, so that it learns to follow the chain's own words and not to say them again from evidence.
+        """
+        found = inputs.instrument_shares(drawn)
+        mixed = {
+            name: (shares + torch.from_numpy(found[name].astype(np.float32))) / 2 if name in found else shares
+            for name, shares in label_shares(drawn).items()
+        }
+        window, sequence = self.with_labels(inputs, drawn, rng, {**mixed, JUDGED: mixed["both"]})
+        told = {name: mixed[name].numpy().astype(np.float64) for name in found}
+        if told and rng.random() < DRAWN_LABELS_SHARE:
+            alone = [name for name in told if name != "both"] or ["both"]
+            labels = {name: int(rng.choice(len(told[name]), p=told[name] / told[name].sum())) for name in alone}
+            told |= {name: one_label(told[name], label) for name, label in labels.items()}
+            if len(labels) == 2:
+                told["both"] = inputs.concluded(told["face"], labels["voice"])
+        return self.with_chain(sequence, window, drawn.with_chain_about(told), {})
 
     def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
         """Lay out label branches, and a chain that is given labels while it is written, as in serving.
@@ -201,7 +236,7 @@ class NanoLayout:
         """
         found, told = inputs.instrument_shares(drawn), {}
         for name, shares in found.items():
-            by_share = rng.random() < DRAWN_LOOKS_SHARE
+            by_share = rng.random() < DRAWN_LABELS_SHARE
             told[name] = int(rng.choice(len(shares), p=shares / shares.sum()) if by_share else shares.argmax())
         mixed = {
             name: (shares + torch.from_numpy(found[name].astype(np.float32))) / 2 if name in found else shares
@@ -214,7 +249,7 @@ class NanoLayout:
             has_speech=bool(window.speech),
         )
         retold = drawn.with_chain_about({name: one_label(shares, told[name]) for name, shares in found.items()})
-        return append(self.model, sequence, self.chain(window, retold, looked))
+        return self.with_chain(sequence, window, retold, looked)
 
     def with_labels(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator, shares: Mapping[str, Tensor]
@@ -227,9 +262,23 @@ class NanoLayout:
             sequence = append(self.model, sequence, label_branch(self.vocabulary, window, name))
         return window, replace(sequence, label_shares=shares)
 
-    def chain(self, window: Window, drawn: DrawnWindow, looked: Mapping[str, tuple[str, ...]]) -> TrainingBranch:
-        """The chain, with tokens weighted by section and by what they name. Nano learns the opening tags too."""
-        branch = chain_branch(self.vocabulary, window, drawn.sections, looked)
+    def with_chain(
+        self,
+        sequence: TrainingSequence,
+        window: Window,
+        drawn: DrawnWindow,
+        looked: Mapping[str, tuple[str, ...]],
+    ) -> TrainingSequence:
+        """Append the chain, and the judgement that an evidence-first one has."""
+        form = self.model.config.emotion.chain_form
+        for branch in chain_branches(self.vocabulary, window, drawn.sections, looked, form):
+            sequence = append(self.model, sequence, self.weighted(branch))
+        if form == "evidence_first":
+            sequence = append(self.model, sequence, judged_branch(self.vocabulary, window))
+        return sequence
+
+    def weighted(self, branch: TrainingBranch) -> TrainingBranch:
+        """A part of a chain with its tokens weighted by section and by what they name. Nano learns opening tags too."""
         weights = list(branch.weights)
         for name, (first, end) in branch.sections.items():
             for at in range(first, end):

@@ -3,10 +3,10 @@
     python -m train.nano.thinker --data DATA --work WORK [--minutes 92] [--cycle 0] [--begin-from realtime/nano]
 
 One example is one window with its label branches and its chain (`train/layout.py`). The stage writes WORK/thinker.pt
-every two minutes and resumes from it. With --first-look, which is for the last cycles, chains are told what the
-instruments found (`NanoLayout.with_first_look`). With --begin-from the first cycle goes on from a packaged nano, whose
-towers and experts may be others; WORK/tokenizer.json must then be the package's. The stage prints losses, and on people
-it never saw: label accuracy, chain loss, and how much of what it writes of cues and prosody is what was measured.
+every two minutes and resumes from it. --chain-form is the form that the model is served in (`train/nano/config.py`).
+With --begin-from the first cycle goes on from a packaged nano, whose towers and experts may be others;
+WORK/tokenizer.json must then be the package's. The stage prints losses, and on people it never saw: label accuracy,
+chain loss, and how much of what it writes of cues and prosody is what was measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from realtime.engine.loading import LoadedModel
 from realtime.evidence.voice import VOICE_FEATURES
 from realtime.model import checkpoint
-from realtime.model.config import ModelConfig
+from realtime.model.config import ChainForm, ModelConfig
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -38,7 +38,7 @@ from train.coet.checks import faithful
 from train.coet.measured import VOICE_WORDS
 from train.command import run_command
 from train.evaluation.batch import chains
-from train.layout import LABEL_WEIGHTS, TrainingSequence, hidden_states, token_losses
+from train.layout import JUDGED, LABEL_WEIGHTS, TrainingSequence, hidden_states, token_losses
 from train.nano import config as nano_config
 from train.nano import ferplus
 from train.nano.budget import Budget
@@ -52,6 +52,7 @@ BUCKET = 6
 "Number of batches that are drawn together and sorted by length, so that a batch has little padding."
 READOUT_SIZES = {"face": 14, "context": 6, "atmosphere": 2, "voice": 5}
 READOUT_WEIGHT = 6.0
+CONFLICT_JUDGED = "conflict, judged"
 
 
 class Readouts(nn.Module):
@@ -134,7 +135,7 @@ def batches(inputs: ThinkerInputs, layout: NanoLayout, bucket: int) -> Iterator[
 def validate(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int = 240) -> str:
     """Describe accuracy of the fast label by branch, and the chain loss, on people unseen in training."""
     model.eval()
-    hits: dict[str, list[bool]] = {"both": [], "face": [], "voice": [], "conflict": []}
+    hits: dict[str, list[bool]] = {name: [] for name in ("both", JUDGED, "face", "voice", "conflict", CONFLICT_JUDGED)}
     chain = []
     for start in range(0, n, 16):
         rng = np.random.default_rng(start)
@@ -146,15 +147,17 @@ def validate(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: in
             targets = label_shares(drawn)
             if drawn.seen.shares is None:
                 continue
+            paired = bool(drawn.n_faces) and drawn.voice_row >= 0
+            conflicting = paired and bool(targets["face"].argmax() != targets["voice"].argmax())
             for name, at in s.label_rows.items():
                 guess = model.thinker.lm_head(hidden[row, at])[layout.label_ids].argmax()
-                hit = bool(guess == targets[name].argmax())
-                kind = name
-                if name == "both" and not (drawn.n_faces and drawn.voice_row >= 0):
-                    kind = "face" if drawn.n_faces else "voice"
-                elif name == "both" and targets["face"].argmax() != targets["voice"].argmax():
-                    hits["conflict"].append(hit)
-                hits[kind].append(hit)
+                whole = name in ("both", JUDGED)
+                hit = bool(guess == targets["both" if whole else name].argmax())
+                kind = name if paired or not whole else "face" if drawn.n_faces else "voice"
+                if conflicting and whole:
+                    hits["conflict" if name == "both" else CONFLICT_JUDGED].append(hit)
+                if paired or name != JUDGED:
+                    hits[kind].append(hit)
     told_true = written(model, layout, inputs, n // 10)
     model.train()
     told = ", ".join(f"{name} {np.mean(values):.3f} ({len(values)})" for name, values in hits.items() if values)
@@ -168,7 +171,8 @@ def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int
     loaded = LoadedModel("nano", "torch", EXPERT_LABELS, reasoner, served, towers=None)  # type: ignore[arg-type]
     rng = np.random.default_rng(77)
     windows = [inputs.draw(rng) for _ in range(n)]
-    _, sections = chains(loaded, [layout.served_window(inputs, drawn, rng) for drawn in windows], prompt.Question())
+    answers = chains(loaded, [layout.served_window(inputs, drawn, rng) for drawn in windows], prompt.Question())
+    sections = [each.sections for each in answers]
     counts = {"face": [0, 0], "voice": [0, 0]}
     right = []
     for drawn, section in zip(windows, sections, strict=True):
@@ -257,7 +261,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=92.0, help="of this cycle of the learning rate")
     parser.add_argument("--cycle", type=int, default=0, help="1, 2, …: another cycle from where the last one ended")
     parser.add_argument("--lr", type=float, default=1.5e-3)
-    parser.add_argument("--first-look", action="store_true", help="chains are told labels as they go")
+    parser.add_argument("--chain-form", choices=get_args(ChainForm), default="evidence_first", help="%(default)s")
     parser.add_argument("--begin-from", type=Path, help="a packaged nano whose Thinker the first cycle goes on from")
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
@@ -265,7 +269,7 @@ def main() -> None:
     model = build(args.data, args.work, tokenizer)
     if args.begin_from is not None:
         print(f"begins afresh: {begin_from(model, args.begin_from) or 'nothing'}", flush=True)
-    model.config = replace(model.config, emotion=replace(model.config.emotion, first_look=args.first_look))
+    model.config = replace(model.config, emotion=replace(model.config.emotion, chain_form=args.chain_form))
     train = ThinkerInputs(args.data, args.work, "thinker", n_entries=args.windows, towers=model)
     valid = ThinkerInputs(args.data, args.work, "valid", n_entries=args.windows // 10, towers=model)
     layout = NanoLayout(model, Vocabulary(tokenizer))

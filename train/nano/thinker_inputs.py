@@ -138,5 +138,10 @@ class ThinkerInputs:
         both = self.sampler.teacher(face[None], (voice @ self.sampler.expected)[None])[0]
         return {"both": both, "face": face, "voice": voice}
 
+    def concluded(self, face_7: Floats, voice_label: int) -> Floats:
+        """(7,) what the crowd concludes from votes on a face and from a voice that is heard as one label."""
+        shares: Floats = self.sampler.teacher(face_7[None], self.sampler.expected[voice_label][None])[0]
+        return shares
+
     def draw(self, rng: np.random.Generator) -> DrawnWindow:
         return self.sampler.draw(rng, self.frames.pick)

@@ -35,12 +35,12 @@ stage voice_expert train.nano.voice_expert --abroad
 stage corpus train.nano.tokenizer
 stage vision_tower train.nano.vision_tower --minutes 8
 # Six cycles of the learning rate; a number of minutes is one of an undisturbed core.
-stage thinker train.nano.thinker --minutes 90
-stage thinker_again train.nano.thinker --cycle 1 --minutes 17 --lr 7e-4
-stage thinker_last train.nano.thinker --cycle 2 --minutes 5 --lr 4e-4
-stage thinker_live train.nano.thinker --cycle 3 --minutes 26 --lr 7e-4
-stage thinker_settled train.nano.thinker --cycle 4 --minutes 11 --lr 6e-4
-stage thinker_looks train.nano.thinker --cycle 5 --minutes 77 --lr 7e-4 --first-look
+stage thinker train.nano.thinker --minutes 90 --chain-form plain
+stage thinker_again train.nano.thinker --cycle 1 --minutes 17 --lr 7e-4 --chain-form plain
+stage thinker_last train.nano.thinker --cycle 2 --minutes 5 --lr 4e-4 --chain-form plain
+stage thinker_live train.nano.thinker --cycle 3 --minutes 26 --lr 7e-4 --chain-form plain
+stage thinker_settled train.nano.thinker --cycle 4 --minutes 11 --lr 6e-4 --chain-form plain
+stage thinker_looks train.nano.thinker --cycle 5 --minutes 77 --lr 7e-4 --chain-form first_look
 stage package train.nano.package
 stage calibrate train.nano.calibrate --windows 1440
 stage calibrated train.nano.package

@@ -49,7 +49,7 @@ def with_additions(
         # expert stays behind, since it reads the layers of nano's audio tower.
         read = {"face_geometry", "voice_statistics"}
         emotion = {name: value for name, value in nano.items() if cues and name in read} | emotion
-        emotion |= {"selector_dim": selector_dim, "first_look": True}
+        emotion |= {"selector_dim": selector_dim, "chain_form": "evidence_first"}
     if ring is not None:
         emotion["ring"] = ring
     config = checkpoint.read_json(folder / "config.json")

@@ -18,8 +18,9 @@ from realtime.records import Window
 from train.layout import (
     TrainingSequence,
     append,
-    chain_branch,
+    chain_branches,
     hidden_states,
+    judged_branch,
     label_branch,
     lay_out,
     token_losses,
@@ -73,7 +74,7 @@ class Trainee(nn.Module):
         """Lay out windows with their chains. First-look labels are those of the model as it is at this step."""
         asked = [self.with_labels(example) for example in examples]
         looks: list[dict[str, tuple[str, ...]]] = [{}] * len(examples)
-        if self.thinker.config.emotion.first_look:
+        if self.thinker.config.emotion.chain_form == "first_look":
             with torch.no_grad():
                 looks = self.first_looks(asked, [example.window for example in examples])
         return [self.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
@@ -95,10 +96,17 @@ class Trainee(nn.Module):
         self, sequence: TrainingSequence, example: AnnotatedWindow, looked: Mapping[str, tuple[str, ...]]
     ) -> TrainingSequence:
         """Append the chain, which is given the labels `looked` before its sections."""
-        branch = chain_branch(self._vocabulary, example.window, example.sections, looked)
-        n_learnt = sum(weight > 0 for weight in branch.weights)
-        weights = [weight / max(1, n_learnt) for weight in branch.weights]
-        return append(self.thinker, sequence, replace(branch, weights=weights))
+        form = self.thinker.config.emotion.chain_form
+        branches = chain_branches(self._vocabulary, example.window, example.sections, looked, form)
+        n_learnt = max(1, sum(weight > 0 for branch in branches for weight in branch.weights))
+        for branch in branches:
+            weights = [weight / n_learnt for weight in branch.weights]
+            sequence = append(self.thinker, sequence, replace(branch, weights=weights))
+        if form == "evidence_first":
+            word = example.labels.get("both", "")
+            judged = judged_branch(self._vocabulary, example.window, word, self._label_share)
+            sequence = append(self.thinker, sequence, judged)
+        return sequence
 
     def first_looks(
         self, asked: Sequence[TrainingSequence], windows: Sequence[Window]

@@ -1,0 +1,132 @@
+"""The parts of a chain: which sections are written together, and what each part reads.
+
+    plain            [ evidence | face context atmosphere voice coarse fine answer ]
+    first_look       the same, with fast labels inserted (`branches.py`)
+    evidence_first   [ voice heard  | voice ]                          reads the sound alone
+                     [ pictures     | face context atmosphere ]        reads the pictures alone
+                     [ all evidence | both texts | coarse fine answer ]
+
+An evidence-first chain finds before it judges. Its first two parts continue the label branches of the voice alone and
+of the face alone: they have the same state, positions and mask, so what is said of the voice cannot depend on the face,
+nor on a label. The argument follows all the evidence and both texts. The labels are scored a second time there, before
+it is written: what the texts found is then part of the evidence (`LabelPass.judge`).
+
+Each part is decoded in a KV cache of its own that holds the evidence it may read. Its keys and values are then appended
+to the window's KV cache. No decoder needs a mask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from realtime.model.config import ChainForm
+from realtime.model.fused import KVCache
+from realtime.reason import prompt
+from realtime.reason.branches import HIDDEN, BranchScores, LabelPass, WindowCache, state_text
+from realtime.reason.decode import SECTION_SLOTS
+from realtime.reason.sequence import Encoder
+from realtime.records import Label, Window
+
+
+@dataclass(frozen=True)
+class ChainPart:
+    """Sections that are written in one go."""
+
+    name: str
+    "The label branch whose state, positions and mask it has: `both`, `face` or `voice`."
+    sections: tuple[str, ...]
+
+    def state(self, window: Window) -> str:
+        """The text at the part's beginning: what is in view and heard, of what it reads.
+
+        It says nothing of the modality that is hidden, whether that is there or not.
+        """
+        return state_text(window, self.name)
+
+
+WHOLE = (ChainPart("both", prompt.SECTIONS),)
+FOUND = (ChainPart("voice", ("voice",)), ChainPart("face", ("face", "context", "atmosphere")))
+"The parts that are written from one modality."
+ARGUED = ChainPart("both", ("coarse", "fine", "answer"))
+
+
+def parts_of(form: ChainForm) -> tuple[ChainPart, ...]:
+    """The parts of a chain in the order in which they are written."""
+    return (*FOUND, ARGUED) if form == "evidence_first" else WHOLE
+
+
+@dataclass
+class LabelledWindow:
+    """A window whose label is known, and the KV cache that its chain continues."""
+
+    window: Window
+    question: prompt.Question
+    label: Label
+    cached: WindowCache
+    scored: BranchScores
+    openings: dict[str, list[int]]
+    "Section → the tokens that open it."
+    n_found: int = 0
+    "Longest of the parts that were written from one modality, in positions."
+    judged: dict[str, float] = field(default_factory=dict)
+    "Log-probability of each label after those parts. Empty where the chain has none."
+
+
+@dataclass(frozen=True)
+class BegunPart:
+    """A part that is ready to be decoded."""
+
+    cache: KVCache
+    n_before: int
+    "KV-cache slots in use before it."
+    next_position: int
+    beginning: list[int]
+    "First tokens that the KV cache does not hold yet. They end with the opening tag of the part's first section."
+    first_logits_V: Tensor | None
+    "Logits of the first token where `beginning` is empty; else None."
+
+
+class ChainParts:
+    """Makes the KV cache of each part of a chain, and joins what was written in them."""
+
+    def __init__(self, form: ChainForm, encoder: Encoder, labels: LabelPass) -> None:
+        self.parts = parts_of(form)
+        self._encoder = encoder
+        self._labels = labels
+
+    @torch.inference_mode()
+    def begin(self, labelled: LabelledWindow, part: ChainPart) -> BegunPart:
+        """The KV cache and the first tokens of a part. The parts before it are finished."""
+        cached, window = labelled.cached, labelled.window
+        if part in FOUND:
+            beginning = self._encoder.ids(part.state(window)) + labelled.openings[part.sections[0]]
+            n_more = len(beginning) + SECTION_SLOTS * len(part.sections)
+            cache = cached.without(HIDDEN[part.name], n_more=n_more)
+            return BegunPart(cache, cache.n_used, cached.next_position, beginning, None)
+        scored, position = labelled.scored, cached.next_position
+        if part is ARGUED:
+            position += labelled.n_found
+            scored = self._labels.judge(cached.at(position), window, labelled.question.labels)
+            labelled.judged = scored.scores["both"]
+        beginning = []
+        if scored.chain_logits_V is None:
+            state = [] if scored.n_shared else self._encoder.ids(part.state(window))
+            beginning = state + labelled.openings[part.sections[0]]
+        n_before = cached.cache.n_used
+        return BegunPart(cached.cache, n_before, position + scored.n_shared, beginning, scored.chain_logits_V)
+
+    @torch.inference_mode()
+    def finish(self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, cache: KVCache) -> None:
+        """Append what a part wrote to the window's KV cache. `cache` is the one that it was decoded in."""
+        if part not in FOUND:
+            return
+        whole, first = labelled.cached.cache, begun.n_before
+        n = cache.n_used - first
+        into = slice(whole.n_used, whole.n_used + n)
+        whole.keys_LHSD[:, :, into] = cache.keys_LHSD[:, :, first : first + n]
+        whole.values_LHSD[:, :, into] = cache.values_LHSD[:, :, first : first + n]
+        whole.n_used += n
+        labelled.n_found = max(labelled.n_found, n)
