@@ -107,6 +107,6 @@ def test_without_a_first_look_only_the_state_is_given(nano: LoadedModel, layout:
     seen = Observation(people=(person({}, shares(fear=1.0)),), shares=shares(fear=1.0))
     drawn = chain_of(seen, voice_row=-1)
     (branch,) = chain_branches(layout.vocabulary, window_of(drawn, [0.0], []), drawn.sections, {}, "plain")
-    assert min(branch.weights[branch.n_state :]) > 0
+    assert min(layout.weighted(branch).weights[branch.n_state :]) > 0
     assert layout.label_ids == [nano.thinker.vocabulary.ids(label)[0] for label in EXPERT_LABELS]
     assert np.allclose(label_shares(drawn)["face"], shares(fear=1.0))
