@@ -415,6 +415,10 @@ class Answer:
     "Calibrated probability of the label, 0–1."
 
 
+Contradiction = Literal["face", "voice", "agreement", "answer"]
+"What the judgement of a chain contradicts (`reason/consistency.py`)."
+
+
 @dataclass(frozen=True, slots=True)
 class ReasonDone:
     """A finished chain."""
@@ -422,6 +426,8 @@ class ReasonDone:
     sections: Mapping[str, str]
     answer: Answer
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    contradictions: tuple[Contradiction, ...] = ()
+    "The answer is unsure where there are any."
 
 
 @dataclass(frozen=True, slots=True)

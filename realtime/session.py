@@ -522,6 +522,8 @@ class Session:
                         self._mark("total", analysis)
                         timings = done.timings_ms
                         self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
+                        for what in done.contradictions:
+                            self._metrics.contradictions.labels(what).inc()
                         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
                         return
 

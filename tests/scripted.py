@@ -24,6 +24,7 @@ from realtime.records import (
     Answer,
     ClockTick,
     Conflict,
+    Contradiction,
     CueFrame,
     Face,
     FaceCues,
@@ -241,6 +242,7 @@ class ScriptedThinker:
     windows: list[Window] = field(default_factory=list)
     n_closed: int = 0
     "Chains that were given up or came to their end."
+    contradictions: tuple[Contradiction, ...] = ()
 
     def fast_label(self, window: Window, ask: Question) -> Label:
         self.windows.append(window)
@@ -258,7 +260,8 @@ class ScriptedThinker:
             sections: dict[str, str] = {}
             for section, text in self.chain:
                 sections[section] = sections.get(section, "") + text
-            yield ReasonDone(sections, Answer("happy", "moderate", 0.6), {"prefill": 12.0})
+            label = "unsure" if self.contradictions else "happy"
+            yield ReasonDone(sections, Answer(label, "moderate", 0.6), {"prefill": 12.0}, self.contradictions)
         finally:
             self.n_closed += 1
 

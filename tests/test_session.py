@@ -116,6 +116,23 @@ async def test_the_first_event_tells_when_media_second_0_was_and_marks_count_fro
     assert first["seq"] == 2
 
 
+async def test_a_chain_that_contradicts_itself_says_in_what_and_is_counted() -> None:
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+        model = ScriptedModel(thinker=ScriptedThinker(contradictions=("face", "answer")))
+        source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
+        session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
+        await session.run()
+    done = of(await events_of(session), "reason.done")
+    assert [(event["contradictions"], event["answer"]["label"]) for event in done] == [
+        (["face", "answer"], "unsure")
+    ] * 2
+    told = metrics.text().decode()
+    assert 'emothinker_contradictions_total{what="face"} 2.0' in told
+    assert 'emothinker_contradictions_total{what="answer"} 2.0' in told
+    assert 'what="voice"' not in told
+
+
 async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:
     session = make(ScriptedSource([ClockTick(0.25)], live=False))
     await session.run()

@@ -62,6 +62,12 @@ class Metrics:
         self.skipped_words = Counter(
             "emothinker_skipped_words", "Utterances whose words were not written down", registry=self.registry
         )
+        self.contradictions = Counter(
+            "emothinker_contradictions",
+            "Chains told as unsure, by what they contradict",
+            ["what"],
+            registry=self.registry,
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

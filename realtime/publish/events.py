@@ -17,9 +17,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from realtime.records import SECTIONS, Box, Reduced
+from realtime.records import SECTIONS, Box, Contradiction, Reduced
 
 VERSION = 1
 
@@ -52,6 +52,7 @@ Signed = Annotated[float, Between(-1, 1)]
 Seconds = Annotated[float, Between(0)]
 Milliseconds = Annotated[float, Between(0)]
 Section = Annotated[str, OneOf(SECTIONS)]
+ContradictionName = Annotated[str, OneOf(get_args(Contradiction))]
 MarkValue = str | float | bool | None
 "What a program may add to a mark."
 
@@ -343,6 +344,10 @@ class ReasonDoneEvent(Placed):
     timings_ms: Mapping[str, Milliseconds] = field(default_factory=dict)
     """Wall-clock milliseconds. `label`, `first_word` and `total` count from the moment the window was due (speech
     ended, or four seconds of quiet were over); the others are the durations of single stages."""
+    contradictions: tuple[ContradictionName, ...] = ()
+    """What the chain's judgement contradicts. `face`, `voice`: what the chain found in it, or what the model holds for
+    likely of it alone. `agreement`: whether both were found to agree. `answer`: the chain's own argument. The answer is
+    `unsure` where there are any."""
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,8 @@ def delta_event(window: Window, delta: ReasonDelta) -> ReasonDeltaEvent:
 def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]) -> ReasonDoneEvent:
     """Return the event of a finished chain; `timings_ms` are the session's, added to those of the engine."""
     answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
-    return ReasonDoneEvent(window.index, done.sections, answer, {**done.timings_ms, **timings_ms})
+    timings = {**done.timings_ms, **timings_ms}
+    return ReasonDoneEvent(window.index, done.sections, answer, timings, done.contradictions)
 
 
 def input_event(state: InputState) -> ErrorEvent:

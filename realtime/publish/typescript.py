@@ -93,7 +93,8 @@ def _type(schema: Schema) -> str:
         case {"prefixItems": parts}:
             return f"readonly [{', '.join(_type(part) for part in parts)}]"
         case {"items": part}:
-            return f"readonly {_type(part)}[]"
+            item = _type(part)
+            return f"readonly ({item})[]" if " | " in item else f"readonly {item}[]"
         case {"propertyNames": keys, "additionalProperties": values}:
             record = f"Record<{_type(keys)}, {_type(values)}>"
             return f"Readonly<{record}>" if keys == {"type": "string"} else f"Readonly<Partial<{record}>>"

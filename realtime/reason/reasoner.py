@@ -41,12 +41,23 @@ from realtime.reason.branches import (
     state_text,
 )
 from realtime.reason.chain import SectionText, read_answer
+from realtime.reason.consistency import contradictions
 from realtime.reason.decode import SECTION_SLOTS, Decoder
 from realtime.reason.parts import BegunPart, ChainPart, ChainParts, LabelledWindow
 from realtime.reason.people import face_labels
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
 from realtime.reason.session_ring import SessionRing
-from realtime.records import Answer, Conflict, FrameEvidence, Label, ReasonDelta, ReasonDone, SpeechEvidence, Window
+from realtime.records import (
+    Answer,
+    Conflict,
+    Contradiction,
+    FrameEvidence,
+    Label,
+    ReasonDelta,
+    ReasonDone,
+    SpeechEvidence,
+    Window,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +87,26 @@ class PlainReading:
     "(n_slots,) bool: prompt prefix and evidence, to which the chain attends."
     n_used: int
     label: Label
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a finished chain comes to."""
+
+    answer: Answer
+    probabilities: dict[str, float]
+    "Of each label, after the chain."
+    contradictions: tuple[Contradiction, ...]
+
+
+def shares_alone(labelled: LabelledWindow) -> dict[str, Mapping[str, float]]:
+    """The probabilities of each label from the face and from the voice alone."""
+    label, window = labelled.label, labelled.window
+    if label.conflict is not None:
+        return {"face": label.conflict.face, "voice": label.conflict.voice}
+    if n_faces(window):
+        return {"face": label.probabilities}
+    return {"voice": label.probabilities} if window.speech else {}
 
 
 @dataclass(frozen=True)
@@ -247,27 +278,32 @@ class Reasoner:
                 self.chain.finish(labelled, part, begun, slot.cache)
             finally:
                 slot.close()
-        answer, probabilities = self.conclude(labelled, sections)
-        valence, arousal = affect(labelled.window, probabilities)
+        concluded = self.conclude(labelled, sections)
+        valence, arousal = affect(labelled.window, concluded.probabilities)
         yield replace(
             labelled.label,
-            label=answer.label,
-            probabilities=probabilities,
+            label=concluded.answer.label,
+            probabilities=concluded.probabilities,
             source="chain",
             valence=valence,
             arousal=arousal,
         )
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
-        yield ReasonDone(sections, answer, timings)
+        yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions)
 
-    def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> tuple[Answer, dict[str, float]]:
-        """What a finished chain comes to, and the probability of each label after it."""
-        read = read_answer(sections["answer"], labelled.question.labels)
+    def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
+        """What a finished chain comes to. It is unsure where the chain contradicts itself."""
+        labels = labelled.question.labels
+        read = read_answer(sections["answer"], labels)
         probabilities = calibrate.joined(
             labelled.label.probabilities, read.label, self._calibration, judged=labelled.judged
         )
-        return calibrate.answer(probabilities, read.label, read.intensity, self._calibration), probabilities
+        answer = calibrate.answer(probabilities, read.label, read.intensity, self._calibration)
+        found = contradictions(sections, labels, shares_alone(labelled))
+        if found:
+            answer = replace(answer, label=prompt.UNSURE)
+        return Conclusion(answer, probabilities, found)
 
     def _written(
         self,

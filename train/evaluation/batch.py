@@ -133,8 +133,8 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) 
 
 
 def answered(model: LoadedModel, labelled: LabelledWindow, sections: dict[str, str]) -> ChainAnswer:
-    answer, probabilities = model.thinker.conclude(labelled, sections)
-    return ChainAnswer(labelled.label, sections, labelled.judged, answer, probabilities)
+    concluded = model.thinker.conclude(labelled, sections)
+    return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, concluded.probabilities)
 
 
 def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[ChainRow]) -> list[KVCache]:

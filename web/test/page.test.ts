@@ -2,13 +2,14 @@ import { describe, expect, it } from "vitest";
 import { reduce, type Action } from "../src/state/actions";
 import { readConfig } from "../src/wire/config";
 import { certainty, clock, percent, poseWords, quantile, reason, shortened, sureness } from "../src/draw/format";
+import { detailWords } from "../src/draw/conclusion";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
 import { letter } from "../src/state/evidence";
 import { concluded, keptOf, shownAnalysis } from "../src/state/shown";
-import { FIRST_VIEW, type Analysis, type View } from "../src/state/view";
+import { FIRST_VIEW, type Analysis, type Labelled, type View } from "../src/state/view";
 import { refusal } from "../src/wire/whip";
 import { event } from "./fixture";
 
@@ -80,6 +81,20 @@ describe("the view", () => {
 
   it("starts every session empty", () => {
     expect(reduce(live, { do: "go live", recording: { state: "none" } }).session.analyses).toEqual([]);
+  });
+});
+
+describe("a chain that contradicts itself", () => {
+  it("says in words in what, in every language", () => {
+    const done = event("reason.done", { window: 1, seq: 5, contradictions: ["face", "answer"] });
+    const analysis = after([labelled(1, 1), { do: "event", event: { ...done, answer: { ...done.answer, label: "unsure" } }, nowS: 0 }]).session.analyses[0] as Analysis;
+    for (const words of [en, de]) {
+      const detail = detailWords(words, analysis, analysis.fast as Labelled);
+      expect(detail).toContain(words.conclusion.contradicts.face);
+      expect(detail).toContain(words.conclusion.contradicts.answer);
+      expect(detail).not.toContain(words.conclusion.contradicts.voice);
+      expect(detailWords(words, { ...analysis, contradictions: [] }, analysis.fast as Labelled)).not.toContain(".");
+    }
   });
 });
 

@@ -51,17 +51,23 @@ export const makeConclusion: MakePart = (_hands, words) => {
       const unsure = conclusion.label === "unsure";
       setClass(root, "unsure", unsure);
       setText(sureness, unsure ? "" : say.certainty[certainty(conclusion.confidence)]);
-      const [first, second] = topTwo(labelled);
       setText(label, unsure ? say.unsure : labelName(words, conclusion.label));
-      setText(
-        detail,
-        unsure
-          ? `${say.unsureBetween(labelName(words, first.label), labelName(words, second.label))}, ${say.unsureShares(percent(first.share), percent(second.share))}`
-          : [say.intensity[conclusion.intensity] ?? "", say.confidence(percent(conclusion.confidence))].filter(Boolean).join(", "),
-      );
+      setText(detail, detailWords(words, analysis, labelled));
     },
   };
 };
+
+/** How strong and how sure; or what an unsure answer is between, and what its reasons contradict. */
+export function detailWords(words: Messages, analysis: Analysis, labelled: Labelled): string {
+  const say = words.conclusion;
+  const conclusion = concluded(analysis);
+  if (conclusion.label !== "unsure") {
+    return [say.intensity[conclusion.intensity] ?? "", say.confidence(percent(conclusion.confidence))].filter(Boolean).join(", ");
+  }
+  const [first, second] = topTwo(labelled);
+  const between = `${say.unsureBetween(labelName(words, first.label), labelName(words, second.label))}, ${say.unsureShares(percent(first.share), percent(second.share))}`;
+  return [between, ...analysis.contradictions.map((what) => say.contradicts[what])].join(". ");
+}
 
 function sourceLine(words: Messages, analysis: Analysis): string {
   const stage = analysis.chain === null ? words.conclusion.first : words.conclusion.reasoned;

@@ -235,6 +235,12 @@ export const de: Messages = {
     unsure: "Unsicher",
     unsureBetween: (a, b) => `zwischen ${a} und ${b}`,
     unsureShares: (a, b) => `${a} und ${b}`,
+    contradicts: {
+      face: "Die Gründe halten sich nicht an das, was im Gesicht gefunden wurde",
+      voice: "Die Gründe halten sich nicht an das, was in der Stimme gefunden wurde",
+      agreement: "Die Gründe irren darin, ob Gesicht und Stimme übereinstimmen",
+      answer: "Die Antwort ist nicht das, worauf die Gründe hinauslaufen",
+    },
     certainty: { high: "Klar", middle: "Wahrscheinlich", low: "Vielleicht" },
     confidence: (percent) => `Sicherheit ${percent}`,
     intensity: { slight: "schwacher Ausdruck", moderate: "mittlerer Ausdruck", strong: "starker Ausdruck" },

@@ -250,6 +250,12 @@ export const en = {
     unsure: "Unsure",
     unsureBetween: (a: string, b: string) => `between ${a} and ${b}`,
     unsureShares: (a: string, b: string) => `${a} and ${b}`,
+    contradicts: {
+      face: "The reasons do not hold to what was found in the face",
+      voice: "The reasons do not hold to what was found in the voice",
+      agreement: "The reasons are wrong about whether face and voice agree",
+      answer: "The answer is not what the reasons lead to",
+    },
     certainty: { high: "Clearly", middle: "Probably", low: "Perhaps" },
     confidence: (percent: string) => `${percent} confidence`,
     intensity: { slight: "slight expression", moderate: "moderate expression", strong: "strong expression" } as Readonly<Record<string, string>>,

@@ -85,6 +85,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         pieces: {},
         sections: event.sections,
         answer: event.answer,
+        contradictions: event.contradictions,
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
@@ -160,6 +161,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     pieces: {},
     sections: null,
     answer: null,
+    contradictions: [],
     settledS: null,
     timingsMs: {},
   };

@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, Reduced, Section, WordsEvent } from "../wire/generated";
+import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, ReasonDoneEvent, Reduced, Section, WordsEvent } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -71,6 +71,8 @@ export interface Analysis {
   /** The whole chain, settled; null while it is being written. */
   readonly sections: Readonly<Partial<Record<Section, string>>> | null;
   readonly answer: EmotionAnswer | null;
+  /** What the chain's judgement contradicts; the answer is then unsure. */
+  readonly contradictions: ReasonDoneEvent["contradictions"];
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;

@@ -1,0 +1,96 @@
+"""Whether a chain's judgement holds to what the chain found, and what it found to the model's own label branches.
+
+The words of a chain come from the model, and a small model contradicts itself now and then: it finds a sad face and
+argues from a happy one. Such an answer is told as unsure (`Reasoner.conclude`), and counted (`/metrics`).
+
+Only plain contradictions count, in words that a reader would stop at. A text that names no emotion, or several, says
+nothing that could be held against it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from realtime.reason.chain import NEGATIONS
+from realtime.records import Contradiction
+
+ADJECTIVES = {"surprise": "surprised", "disgust": "disgusted", "fear": "fearful"}
+"The words of labels that are nouns, as they stand before a noun. Other labels are their own."
+UNLIKELY = 0.25
+"A text that names an emotion contradicts its modality's label branch where that gives it this share of its likeliest."
+
+
+def contradictions(
+    sections: Mapping[str, str], labels: Sequence[str], alone: Mapping[str, Mapping[str, float]]
+) -> tuple[Contradiction, ...]:
+    """What a chain contradicts, in the order of `Contradiction`.
+
+    `alone` holds the probabilities of each label from the face and from the voice alone, where they are known.
+
+    - `face`, `voice`: the argument is about another emotion of it than its section named, or the section named one that
+      its label branch holds for unlikely.
+    - `agreement`: face and voice are said to disagree although one emotion was named of both, or the other way round.
+    - `answer`: it is none of the labels that the last step of the argument names.
+    """
+    fine, found = sections.get("fine", ""), dict[Contradiction, bool]()
+    face, voice = (_only(_named(sections.get(name, ""), labels)) for name in ("face", "voice"))
+    found["face"] = _strays(face, _argued(fine, "face", labels), alone.get("face", {}))
+    found["voice"] = _strays(voice, _argued(fine, "voice", labels), alone.get("voice", {}))
+    disagree = _disagreement(sections.get("coarse", ""))
+    found["agreement"] = face is not None and voice is not None and disagree == (face == voice)
+    answered, concluded = _only(_named(sections.get("answer", ""), labels)), _named(fine, labels)
+    found["answer"] = answered is not None and bool(concluded) and answered not in concluded
+    return tuple(what for what, holds in found.items() if holds)
+
+
+def _strays(label: str | None, argued: set[str], shares: Mapping[str, float]) -> bool:
+    """Whether the argument is about another label than was named, or that one is unlikely."""
+    if label is None:
+        return False
+    return bool(argued - {label}) or (label in shares and shares[label] < UNLIKELY * max(shares.values()))
+
+
+def words_of(label: str) -> tuple[str, ...]:
+    """The words by which a text names a label."""
+    return (label.lower(), *([ADJECTIVES[label]] if label in ADJECTIVES else []))
+
+
+def _named(text: str, labels: Sequence[str]) -> set[str]:
+    """The labels that a text names as whole words, and does not negate."""
+    lowered, found = text.lower(), set()
+    for label in labels:
+        for match in re.finditer(rf"(?<!\w)(?:{_any(label)})(?!\w)", lowered):
+            before = re.findall(r"[\w']+", lowered[: match.start()])[-2:]
+            if not any(word in NEGATIONS for word in before):
+                found.add(label)
+                break
+    return found
+
+
+def _argued(text: str, name: str, labels: Sequence[str]) -> set[str]:
+    """The labels that a text gives to the face or to the voice: "the sad face", "the voice is angry"."""
+    lowered = text.lower()
+    return {
+        label
+        for label in labels
+        if re.search(
+            rf"(?<!\w)(?:{_any(label)}) {name}\b|\b{name} (?:is|seems|looks|sounds) (?:{_any(label)})(?!\w)", lowered
+        )
+    }
+
+
+def _disagreement(text: str) -> bool | None:
+    """Whether a text says that face and voice disagree, or that they agree; None where it says neither."""
+    lowered = text.lower()
+    if re.search(r"\bdisagree|\bdo not agree|\bdon't agree", lowered):
+        return True
+    return False if re.search(r"\bagree\b", lowered) else None
+
+
+def _any(label: str) -> str:
+    return "|".join(re.escape(word) for word in words_of(label))
+
+
+def _only(labels: set[str]) -> str | None:
+    return next(iter(labels)) if len(labels) == 1 else None

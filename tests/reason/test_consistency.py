@@ -1,0 +1,86 @@
+"""A chain that contradicts itself, or the model's own label branches, is found out and told as unsure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from realtime.engine.loading import LoadedModel, load
+from realtime.reason.consistency import contradictions
+from realtime.reason.prompt import UNSURE
+from realtime.records import LABELS
+from tests.reason.windows import ASK, BOTH
+
+SOUND = {
+    "face": "Lip corners pulled up clearly. The expression is happy.",
+    "voice": "Pitch lower than usual. The voice sounds sad.",
+    "coarse": "Tendency positive. Face and voice disagree; the face weighs more here.",
+    "fine": "The happy face outweighs the sad voice: happy, moderate.",
+    "answer": "happy, moderate",
+}
+ALIKE = SOUND | {
+    "voice": "The voice is happy.",
+    "coarse": "Tendency positive. Both agree.",
+    "fine": "It points to happy, moderate.",
+}
+
+
+@pytest.mark.parametrize("sections", [SOUND, ALIKE, {**SOUND, "coarse": "The two differ."}, {}])
+def test_a_chain_that_holds_together_contradicts_nothing(sections: dict[str, str]) -> None:
+    assert contradictions(sections, LABELS, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"fine": "The surprised face outweighs the sad voice: surprise, moderate."}, {"face", "answer"}),
+        ({"fine": "The face is happy, against an angry voice: happy."}, {"voice"}),
+        ({"fine": "The face is fearful, against a sad voice: happy."}, {"face"}),
+        ({"coarse": "Tendency positive. Both agree."}, {"agreement"}),
+        ({"answer": "fear, strong"}, {"answer"}),
+        ({"fine": "It is not fear, but happy.", "answer": "fear, strong"}, {"answer"}),
+    ],
+)
+def test_each_contradiction_is_told_by_what_it_is_about(changed: dict[str, str], found: set[str]) -> None:
+    assert set(contradictions(SOUND | changed, LABELS, {})) == found
+
+
+def test_face_and_voice_of_one_emotion_cannot_disagree() -> None:
+    assert contradictions(ALIKE | {"coarse": "Face and voice disagree."}, LABELS, {}) == ("agreement",)
+
+
+def test_a_text_is_held_against_its_own_modalitys_label_branch() -> None:
+    likely = {"face": {"happy": 0.6, "sad": 0.2, "neutral": 0.2}, "voice": {"happy": 0.5, "sad": 0.2, "neutral": 0.3}}
+    assert contradictions(SOUND, LABELS, likely) == ()
+    likely["voice"] = {"happy": 0.9, "sad": 0.1, "neutral": 0.0}
+    assert contradictions(SOUND, LABELS, likely) == ("voice",)
+
+
+def test_several_people_or_none_say_nothing_that_could_be_held_against_the_argument() -> None:
+    two = SOUND | {"face": "Person A: the expression is happy. Person B: the expression is angry."}
+    assert contradictions(two, LABELS, {}) == ()
+    nobody = {"face": "No face in view.", "voice": "No speech.", "fine": "It stays open.", "answer": "unsure"}
+    assert contradictions(nobody, LABELS, {}) == ()
+
+
+def test_labels_of_ones_own_are_found_as_whole_words() -> None:
+    labels = ("calm", "calmly amused")
+    chain = {"fine": "The calm face outweighs it: calm.", "answer": "calm"}
+    assert contradictions({**chain, "face": "The expression is calm."}, labels, {}) == ()
+    assert contradictions({**chain, "face": "The expression is calmly amused."}, labels, {}) == ("face",)
+
+
+def test_a_contradicting_chain_is_unsure() -> None:
+    nano: LoadedModel = load("nano", engine="torch")
+    labelled = nano.thinker.label_window(BOTH, ASK)
+    assert labelled.label.conflict is not None
+    even = dict.fromkeys(LABELS, 1 / len(LABELS))
+    conflict = replace(labelled.label.conflict, face=even, voice=even)
+    sure = {name: 0.94 if name == "happy" else 0.01 for name in LABELS}
+    labelled.label = replace(labelled.label, probabilities=sure, conflict=conflict)
+    sound = nano.thinker.conclude(labelled, SOUND)
+    assert (sound.answer.label, sound.contradictions) == ("happy", ())
+    broken = nano.thinker.conclude(labelled, SOUND | {"coarse": "Both agree."})
+    assert (broken.answer.label, broken.contradictions) == (UNSURE, ("agreement",))
+    assert broken.probabilities == sound.probabilities
