@@ -40,16 +40,16 @@ async def _live(
     labels: Sequence[str] | None,
     given: Mapping[str, Any] | None,
 ) -> AsyncGenerator[Event]:
-    from realtime.commands.analyze import analysis_of, question_of
+    from realtime.asking.question import question_of
+    from realtime.commands.analyze import analysis_of
     from realtime.ingest.devices import DeviceSource
     from realtime.words.transcriber import transcribing
 
-    settings = settings_of(given)
+    settings, question = settings_of(given), question_of(query, labels)
     opening = partial(DeviceSource.open, ingest=settings.ingest, speech=settings.speech)
     # Opened before the model loads, so that a missing one is said at once; it gives nothing until it is read.
     source = await asyncio.to_thread(opening, camera, microphone)
     engine = await asyncio.to_thread(engine_of, settings.model, settings.faces.engine)
-    question = question_of(query, labels, engine.model.labels)
     async with (
         transcribing(settings.speech, where="thread") as transcriber,
         aclosing(analysis_of(source, engine, settings, question, transcriber)) as lines,

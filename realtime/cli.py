@@ -226,17 +226,18 @@ def _analyze(options: argparse.Namespace) -> int:
     if is_study(options.files, options.format, options.out):
         return _study(options, settings, labels)
 
-    from realtime.commands.analyze import analyze, question_of
+    from realtime.asking.question import question_of
+    from realtime.commands.analyze import analyze
     from realtime.engine.start import load_model
     from realtime.ingest.media import MediaSource
 
     (file,) = options.files
     refuse_input(options.out, file)
-    # Both are opened before the model loads, so that a wrong path is reported at once.
+    # All of this comes before the model, which takes seconds to load: what is wrong is said at once.
+    question = question_of(options.question, labels)
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
         model = load_model(settings.model, face_engine=settings.faces.engine)
-        question = question_of(options.question, labels, model.labels)
         asyncio.run(analyze(source, model, settings, out, question))
     return 0
 

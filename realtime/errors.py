@@ -231,6 +231,13 @@ class BadAsk(RealtimeError):
 
     code = "bad_ask"
     status = 422
+    exit_code = 2
+
+
+class NotJudged(BadAsk):
+    """The question or a label is about what is judged of nobody, such as health or sex. Ask something else."""
+
+    code = "not_judged"
 
 
 class SessionOver(RealtimeError):

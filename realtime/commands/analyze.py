@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TextIO
 
@@ -14,7 +13,6 @@ from realtime.observe.metrics import Metrics
 from realtime.publish.channel import EventLog
 from realtime.records import Item, Question
 from realtime.roles import Engine, Model, Source, Transcriber
-from realtime.serve.asking import question_from
 from realtime.session import Session
 from realtime.settings import Settings
 from realtime.words.transcriber import transcribing
@@ -35,12 +33,6 @@ async def analyze(
             async for line in lines:
                 out.write(line + "\n")
                 out.flush()
-
-
-def question_of(query: str | None, labels: Sequence[str] | None, default_labels: tuple[str, ...]) -> Question:
-    """The question that a person asks of a recording. Raises BadAsk where no model could take it."""
-    asked = {"query": query, "labels": None if labels is None else list(labels)}
-    return question_from(json.dumps(asked).encode(), default_labels)
 
 
 async def analysis_of(

@@ -24,7 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from realtime.commands.analyze import analysis_of, question_of
+from realtime.asking.question import question_of
+from realtime.commands.analyze import analysis_of
 from realtime.commands.study_folder import JournalEntry, Study
 from realtime.commands.study_inputs import StudyRecording, recordings
 from realtime.engine.start import started
@@ -127,6 +128,7 @@ async def run(
     if form == "parquet":
         # Said before hours of work, and not after.
         need_parquet()
+    question = question_of(query, labels)
     found = recordings(inputs, out)
     study = Study(found, out, form, _asked(settings, query, labels))
     open_ones = [each for each in found if not study.is_finished(each)]
@@ -140,7 +142,6 @@ async def run(
                 await engines.enter_async_context(started(load, where=where, metrics=Metrics())) for _ in range(jobs)
             ]
             transcriber = await engines.enter_async_context(transcribing(settings.speech, where="thread"))
-            question = question_of(query, labels, opened[0].model.labels)
             waiting = iter(open_ones)
             try:
                 async with asyncio.TaskGroup() as tasks:

@@ -31,6 +31,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from realtime.asking import question as asking
 from realtime.errors import (
     BadOffer,
     BadRequest,
@@ -53,7 +54,7 @@ from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
 from realtime.records import SECTIONS
 from realtime.roles import Engine, Source, Transcriber
-from realtime.serve import asking, marks
+from realtime.serve import marks
 from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, problem, refuse

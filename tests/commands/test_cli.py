@@ -47,11 +47,20 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         ),
         (["analyze", "none.mp4"], 3, "none.mp4"),
         (["watch", "http://127.0.0.1:9"], 2, "is not a session's address"),
+        (["analyze", "sample", "--labels", "happy"], 2, "There is 1 label.\n          Give 2 to 12."),
+        (["analyze", "sample", "--labels", ","], 2, "A label is empty."),
+        (["analyze", "sample", "--labels", "male,female"], 2, "“male” and “female” are about sex or gender"),
+        (["analyze", "sample", "--question", ""], 2, "The question is empty."),
+        (["analyze", "sample", "--question", "x" * 201], 2, "The question has 201 characters.\n          Ask in 200"),
+        (["analyze", "sample", "--question", "Who is this?"], 2, "EmoThinker does not judge who somebody is."),
+        (["analyze", "realtime/sample", "--out", "none", "--labels", "ill,well"], 2, "“ill” is about health"),
     ],
 )
 def test_a_mistake_is_said_in_plain_words(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, said: str
 ) -> None:
+    # A model takes seconds to load; what is wrong here is known before.
+    monkeypatch.setattr(loading, "load", None)
     got, out, err = run(capsys, *arguments)
     assert (got, out) == (code, "")
     assert said in err

@@ -16,7 +16,7 @@ import pytest
 import emothinker
 from emothinker import recordings
 from realtime.engine import loading
-from realtime.errors import BadAsk, BadSettings, NotMedia
+from realtime.errors import BadAsk, BadSettings, NotJudged, NotMedia
 from tests.scripted import ScriptedModel
 
 
@@ -89,6 +89,8 @@ def test_mistakes_are_errors_of_ours(a_recording: Path, tmp_path: Path) -> None:
         list(emothinker.analyze("none.mp4"))
     with pytest.raises(BadAsk):
         list(emothinker.analyze(a_recording, labels=["one"]))
+    with pytest.raises(NotJudged, match="how old"):
+        list(emothinker.analyze(a_recording, question="How old is she?"))
     with pytest.raises(BadSettings, match="Did you mean"):
         list(emothinker.analyze(a_recording, settings={"model.nam": "nano"}))
     with pytest.raises(emothinker.Error):

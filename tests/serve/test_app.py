@@ -246,6 +246,9 @@ async def test_a_session_is_asked_something_else() -> None:
         for body, status, code in (
             ("?", 400, "bad_request"),
             ('{"labels":[]}', 422, "bad_ask"),
+            ('{"query":""}', 422, "bad_ask"),
+            ('{"query":"How old is she?"}', 422, "not_judged"),
+            ('{"labels":["male","female"]}', 422, "not_judged"),
             (" " * 5_000, 413, "too_large"),
         ):
             refused = await running.http.put(f"{path}/ask", content=body)

@@ -136,6 +136,15 @@ async def test_instructions_are_the_question() -> None:
         await say(socket, long)
         error = (await told(socket, "error"))[-1]["error"]
         assert (error["code"], error["event_id"], error["type"]) == ("bad_ask", "e1", "invalid_request_error")
+        await say(socket, {"type": "session.update", "session": {"type": "realtime", "instructions": "Who is this?"}})
+        error = (await told(socket, "error"))[-1]["error"]
+        assert (error["code"], error["message"].partition(".")[0]) == (
+            "not_judged",
+            "EmoThinker does not judge who somebody is",
+        )
+        # Its empty instructions are its way of setting none.
+        await say(socket, {"type": "session.update", "session": {"type": "realtime", "instructions": ""}})
+        assert not (await told(socket, "session.updated"))[-1]["session"].get("instructions")
 
 
 GARBAGE: dict[str, Any] = {

@@ -9,19 +9,18 @@ that it sends is left out.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from contextlib import aclosing, suppress
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from realtime.asking.question import question_of
 from realtime.errors import RealtimeError
 from realtime.ingest.pushed import PushedSource
 from realtime.observe.metrics import Metrics
 from realtime.publish.parse import parse
 from realtime.serve.access import Access
-from realtime.serve.asking import question_from
 from realtime.serve.guard import refuse
 from realtime.serve.openai import messages
 from realtime.serve.openai.turns import Turns
@@ -123,8 +122,8 @@ class Conversation:
 
     async def _ask(self, query: str | None) -> None:
         if query is not None:
-            body = json.dumps({"query": query}).encode()
-            await self._session.set_question(question_from(body, self._session.model.labels))
+            # This API knows no null: empty instructions are none.
+            await self._session.set_question(question_of(query.strip() or None, None, self._session.model.labels))
 
     async def _tell_all(self) -> str:
         if gone := await self._tell(messages.told("session.created", session=self._described())):

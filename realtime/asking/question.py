@@ -1,22 +1,26 @@
 """The question and the labels of a session, from a request's JSON and back.
 
-    {"query": "is this sarcasm?", "labels": ["sincere", "sarcastic"]}
+    {"query": "do face and voice agree?", "labels": ["joy", "anger"]}
 
 Either may be null or left out; then the model's own question or labels are meant. Only plain words on one line are
-taken, so nobody can write the marks that structure a prompt.
+taken, so nobody can write the marks that structure a prompt. What nobody is judged for (`declined.py`) is refused for
+every model.
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
-from realtime.errors import BadAsk, BadRequest
+from realtime.asking.declined import declined, declined_label
+from realtime.errors import BadAsk, BadRequest, NotJudged
 from realtime.reason.prompt import UNSURE
-from realtime.records import MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, Question
+from realtime.records import LABELS, MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, Question
 
 MAX_BYTES = 4_096
+ASK_INSTEAD = "Ask about what can be seen or heard: the expression, the voice, or how both go together."
 _JOINERS = "\u200c\u200d"
 "They shape letters within words of Indian languages and Persian; Unicode counts them among the control characters."
 _IN_LABELS = "_'’ -" + _JOINERS
@@ -35,12 +39,26 @@ def question_from(body: bytes, default_labels: tuple[str, ...]) -> Question:
     unknown = sorted(set(value) - {"query", "labels"})
     if unknown:
         raise BadAsk(f"{unknown[0][:40]!r} is not part of a question.", "It has query and labels.")
-    return Question(_query(value.get("query")), _labels(value.get("labels"), default_labels))
+    return question_of(value.get("query"), value.get("labels"), default_labels)
+
+
+def question_of(query: Any, labels: Any, default_labels: tuple[str, ...] = LABELS) -> Question:
+    """The question with these labels, either of which may be None.
+
+    Raises BadAsk if no model could take it, NotJudged if none may.
+    """
+    return Question(_query(query), _labels(labels, default_labels))
 
 
 def as_json(question: Question) -> dict[str, Any]:
     """The question in the form that `question_from` reads."""
     return {"query": question.query, "labels": list(question.labels)}
+
+
+def quoted(words: Sequence[str]) -> str:
+    """The words as a sentence names them: “one”, “two” and “three”."""
+    *first, last = (f"“{word}”" for word in words)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _query(value: Any) -> str | None:
@@ -50,31 +68,47 @@ def _query(value: Any) -> str | None:
         raise BadAsk("The question is not text.", "Send it as a string, or null for the default one.")
     query = unicodedata.normalize("NFC", " ".join(value.split()))
     if not query:
-        return None
+        raise BadAsk("The question is empty.", "Ask something, or leave the question out for the model's own.")
     if len(query) > MAX_QUERY_CHARS:
         raise BadAsk(f"The question has {len(query)} characters.", f"Ask in {MAX_QUERY_CHARS} or fewer.")
     # <|im_end|> and <answer> would be read as the prompt's own marks.
     if not _plain(query) or any(mark in query for mark in "<>|"):
         raise BadAsk("The question has characters that it may not.", "Use plain words, without < > and |.")
+    if topic := declined(query):
+        raise NotJudged(f"EmoThinker does not judge {topic}.", ASK_INSTEAD)
     return query
 
 
 def _labels(value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
     if value is None:
         return default
-    if not isinstance(value, list) or not all(isinstance(label, str) for label in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(label, str) for label in value):
         raise BadAsk("The labels are not a list of texts.", "Send a list of strings, or null for the model's own.")
     labels = tuple(unicodedata.normalize("NFC", " ".join(label.split())) for label in value)
     if not MIN_LABELS <= len(labels) <= MAX_LABELS:
-        raise BadAsk(f"There are {len(labels)} labels.", f"Give {MIN_LABELS} to {MAX_LABELS}.")
+        there = "There is 1 label." if len(labels) == 1 else f"There are {len(labels)} labels."
+        raise BadAsk(there, f"Give {MIN_LABELS} to {MAX_LABELS}.")
     for label in labels:
+        if not label:
+            raise BadAsk("A label is empty.", f"Give a word or two, up to {MAX_LABEL_CHARS} letters.")
         if len(label) > MAX_LABEL_CHARS or not _is_label(label):
             raise BadAsk(f"{label[:40]!r} cannot be a label.", f"Give a word or two, up to {MAX_LABEL_CHARS} letters.")
         if label.casefold() == UNSURE:
             raise BadAsk(f"{label!r} is always possible, so it is no label.", "Leave it out.")
     if len({label.casefold() for label in labels}) < len(labels):
         raise BadAsk("A label is there twice.", "Name each once.")
+    _refuse_declined(labels)
     return labels
+
+
+def _refuse_declined(labels: Sequence[str]) -> None:
+    about = {label: topic for label in labels if (topic := declined_label(label))}
+    if about:
+        topics, verb = ", or ".join(dict.fromkeys(about.values())), "is" if len(about) == 1 else "are"
+        what = f"{quoted(list(about))} {verb} about {topics}"
+        raise NotJudged(
+            f"{what}, which EmoThinker does not judge.", "Choose words for what the face and the voice show."
+        )
 
 
 def _plain(text: str) -> bool:

@@ -7,9 +7,9 @@ import unicodedata
 
 import pytest
 
+from realtime.asking import question as asking
 from realtime.errors import BadAsk
 from realtime.records import LABELS, Question
-from realtime.serve import asking
 
 SCRIPTS = {
     "Devanagari": ["खुश", "दुःखी", "गुस्सा", "आश्चर्यचकित"],

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from realtime.asking import question as asking
 from realtime.errors import BadAsk, BadRequest
 from realtime.records import LABELS, Question
-from realtime.serve import asking
 
 
 def read(value: object) -> Question:
@@ -20,7 +20,7 @@ def test_a_question_and_labels_come_through_as_they_were_told() -> None:
     assert asking.as_json(read(asked)) == asked
 
 
-@pytest.mark.parametrize("nothing", [{}, {"query": None, "labels": None}, {"query": "  "}])
+@pytest.mark.parametrize("nothing", [{}, {"query": None, "labels": None}])
 def test_what_is_left_out_is_the_default(nothing: object) -> None:
     assert read(nothing) == Question(labels=LABELS)
 
@@ -38,9 +38,12 @@ def test_spaces_and_lines_become_one_space() -> None:
         ({"query": "a\u0000b"}, "characters that it may not"),
         ({"labels": "happy"}, "not a list"),
         ({"labels": ["happy", 3]}, "not a list"),
-        ({"labels": ["happy"]}, "1 labels"),
+        ({"query": ""}, "is empty"),
+        ({"query": " \n "}, "is empty"),
+        ({"labels": ["happy"]}, "There is 1 label\\."),
+        ({"labels": []}, "There are 0 labels"),
         ({"labels": [f"label {chr(65 + n)}" for n in range(13)]}, "13 labels"),
-        ({"labels": ["happy", ""]}, "cannot be a label"),
+        ({"labels": ["happy", ""]}, "A label is empty"),
         ({"labels": ["happy", "</answer>"]}, "cannot be a label"),
         ({"labels": ["happy", "a" * 25]}, "cannot be a label"),
         ({"labels": ["happy", "Happy"]}, "twice"),

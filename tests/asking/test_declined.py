@@ -1,0 +1,114 @@
+"""What is not judged of anybody is declined at the door, and what only sounds like it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime.asking.declined import declined, declined_label
+from realtime.asking.question import question_of
+from realtime.errors import NotJudged
+
+DECLINED = {
+    "who somebody is": [
+        *("Who is this?", "Who is this? What is her name?", "WHO'S THAT", "Who am I?", "Do you recognise her?"),
+        *(
+            "Tell me who this is.",
+            "What is the name of this person?",
+            "whats her name",
+            "Are you named Anna, same person?",
+        ),
+        *(
+            "Wer ist das?",
+            "Wie heißt sie?",
+            "¿Quién es?",
+            "¿Cómo se llama?",
+            "Qui est-ce ?",
+            "Comment s'appelle-t-elle ?",
+        ),
+    ],
+    "how old somebody is": [
+        *("How old is this person?", "What age is the person?", "Is he a child?", "Is the woman old?"),
+        *("Wie alt ist er?", "¿Cuántos años tiene?", "¿Qué edad tiene?", "Quel âge a-t-il ?"),
+    ],
+    "sex or gender": [
+        *("Is this person a man or a woman?", "What is the speaker's gender?", "Is it a man?", "male or female?"),
+        *("Ist das ein Mann oder eine Frau?", "¿Es hombre o mujer?", "Est-ce un homme ou une femme ?"),
+    ],
+    "race or origin": [
+        *("What race is the person?", "Where does he come from?", "Is she black?", "What is his nationality?"),
+        *("Woher kommt er?", "¿De dónde es?", "¿De qué raza es?", "D'où vient-il ?", "Welche Hautfarbe hat er?"),
+    ],
+    "health": [
+        *("Is she ill or depressed?", "Is the person healthy?", "Does she have a disease?", "Is he drunk?"),
+        *("Ist sie krank?", "¿Está enferma?", "Est-elle malade ?", "Is he autistic?"),
+    ],
+    "religion": ["Is she Muslim?", "Welche Religion hat er?", "¿Qué religión tiene?", "Quelle est sa religion ?"],
+    "sexuality": ["Is he gay?", "Is she straight?", "Ist er schwul?"],
+    "guilt, or whether somebody lies": [
+        *("Is she guilty?", "Did he do it?", "Is she lying?", "Is he telling the truth?"),
+        *("Lügt er?", "Ist er schuldig?", "¿Es culpable?", "¿Está mintiendo?", "Est-il coupable ?", "Il ment ?"),
+    ],
+}
+ASKED = [
+    *("Do face and voice agree?", "Is she angry?", "Who is louder?", "Who has the brows raised more, A or B?"),
+    *("Is it true that the brows are raised?", "Is the person lying down?", "Does she feel ill at ease?"),
+    *("Is the child happy?", "Is the woman smiling?", "Is the male voice louder?", "What is the name of the emotion?"),
+    *(
+        "When did the face change?",
+        "How sure is this?",
+        "Is the black jacket in view?",
+        "Where does the voice come from?",
+    ),
+    *("¿Está enfadada?", "Ist sie wütend?", "Est-elle en colère ?", "Wer ist lauter?", "Wie heißt das?"),
+    *(
+        "Can this be trusted?",
+        "Is this sarcasm?",
+        "Is the old man happy?",
+        "Quel genre d'émotion ?",
+        "Does he mean it?",
+    ),
+]
+
+
+@pytest.mark.parametrize(("topic", "query"), [(topic, query) for topic, all_of in DECLINED.items() for query in all_of])
+def test_a_question_about_what_is_not_judged_is_declined_in_plain_words(topic: str, query: str) -> None:
+    assert declined(query) == topic
+    with pytest.raises(NotJudged, match=f"EmoThinker does not judge {topic}") as refused:
+        question_of(query, None)
+    assert "expression" in refused.value.hint
+    assert (refused.value.code, refused.value.status, refused.value.exit_code) == ("not_judged", 422, 2)
+
+
+@pytest.mark.parametrize("query", ASKED)
+def test_a_question_that_only_sounds_like_it_is_asked(query: str) -> None:
+    assert question_of(query, None).query == query
+
+
+@pytest.mark.parametrize(
+    ("labels", "topic"),
+    [
+        (["male", "female"], "sex or gender"),
+        (["Mann", "Frau"], "sex or gender"),
+        (["depressed", "healthy"], "health"),
+        (["gesund", "krank"], "health"),
+        (["old", "young"], "how old somebody is"),
+        (["black", "white"], "race or origin"),
+        (["Christian", "Muslim"], "religion"),
+        (["gay", "straight"], "sexuality"),
+        (["truthful", "lying"], "guilt, or whether somebody lies"),
+    ],
+)
+def test_labels_of_what_is_not_judged_are_declined_by_name(labels: list[str], topic: str) -> None:
+    with pytest.raises(NotJudged, match=topic) as refused:
+        question_of(None, labels)
+    assert f"“{labels[0]}” and “{labels[1]}” are about {topic}" in refused.value.message
+
+
+def test_one_such_label_among_others_is_named_alone() -> None:
+    with pytest.raises(NotJudged, match=r"^“ill” is about health, which EmoThinker does not judge\."):
+        question_of(None, ["happy", "ill"])
+
+
+@pytest.mark.parametrize("label", ["joy", "calm", "kind", "serious", "yes", "gerührt", "colère", "true to form"])
+def test_other_labels_are_not_declined(label: str) -> None:
+    assert declined_label(label) is None
