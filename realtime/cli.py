@@ -151,6 +151,7 @@ def _serve(options: argparse.Namespace) -> int:
     adapters = Adapters(settings.model.adapters)
     # The port first: a model takes seconds to load, and what is wrong here is known at once.
     hosting.check_tls(settings.server)
+    hosting.tell_page()
     PassingOn(settings.publish).check()
     detector(settings.speech)
     listening = hosting.listen(settings.server.host, settings.server.port)
@@ -223,7 +224,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
     options.files = [or_sample(file) for file in options.files]
     labels = None if options.labels is None else options.labels.split(",")
-    if is_study(options.files, options.format, options.out):
+    if is_study(options.files, options.format or "jsonl", options.out):
         return _study(options, settings, labels)
 
     from realtime.asking.question import question_of
@@ -238,7 +239,11 @@ def _analyze(options: argparse.Namespace) -> int:
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
         model = load_model(settings.model, face_engine=settings.faces.engine)
-        asyncio.run(analyze(source, model, settings, out, question))
+        # JSON is for programs. A person at a terminal who has not asked for it gets words.
+        in_words = options.format is None and options.out is None and out.isatty()
+        asyncio.run(analyze(source, model, settings, out, question, in_words=in_words))
+        if in_words:
+            print("For programs and for the page: --out events.jsonl, or --format jsonl.", file=sys.stderr)
     return 0
 
 
@@ -257,7 +262,7 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
             options.out,
             partial(load_model, settings.model, face_engine=settings.faces.engine),
             settings,
-            form=options.format,
+            form=options.format or "jsonl",
             jobs=options.jobs or min(os.cpu_count() or 1, 4),
             query=options.question,
             labels=labels,

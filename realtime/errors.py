@@ -180,6 +180,20 @@ class UnknownSession(RealtimeError):
     status = 404
 
 
+class NotFound(RealtimeError):
+    """Nothing of the server has that path. Correct the address."""
+
+    code = "not_found"
+    status = 404
+
+
+class WrongMethod(RealtimeError):
+    """The path is known, and takes other methods: those that `Allow` names."""
+
+    code = "wrong_method"
+    status = 405
+
+
 class ServerFull(RealtimeError):
     """Every session is taken. Try again after `retry_after_s`."""
 

@@ -1,16 +1,19 @@
-"""`realtime analyze`: runs a session over a recording, as fast as the machine can; events as JSON lines."""
+"""`realtime analyze`: runs a session over a recording, as fast as it can; events as JSON lines, or in words."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TextIO
 
+from realtime.commands.readable import Teller
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
 from realtime.publish.channel import EventLog
+from realtime.publish.parse import parse
 from realtime.records import Item, Question
 from realtime.roles import Engine, Model, Source, Transcriber
 from realtime.session import Session
@@ -22,16 +25,27 @@ UNREAD_EVENTS = 64
 
 
 async def analyze(
-    source: Source, model: Model, settings: Settings, out: TextIO, question: Question | None = None
+    source: Source,
+    model: Model,
+    settings: Settings,
+    out: TextIO,
+    question: Question | None = None,
+    *,
+    in_words: bool = False,
 ) -> None:
-    """Write every event to `out` as it comes. Raises what the source raises, after the events that tell it."""
+    """Write every event to `out` as it comes: as a line of JSON, or what a person reads of it (`in_words`).
+
+    Raises what the source raises, after the events that tell it.
+    """
+    teller = Teller(lambda: shutil.get_terminal_size().columns)
     with ModelWorker() as worker:
         async with (
             transcribing(settings.speech, where="thread") as transcriber,
             aclosing(analysis_of(source, LocalEngine(model, worker), settings, question, transcriber)) as lines,
         ):
             async for line in lines:
-                out.write(line + "\n")
+                event = parse(line) if in_words else None
+                out.write(line + "\n" if event is None else teller.tell(event))
                 out.flush()
 
 

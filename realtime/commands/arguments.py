@@ -69,7 +69,9 @@ def add_analyze(analyze: argparse.ArgumentParser) -> None:
         help="files with sound or picture, folders, patterns, an rtsp:// address, or `sample`: a recording of ours",
     )
     analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
-    analyze.add_argument("--format", choices=FORMATS, default="jsonl", help="what to write (default: jsonl)")
+    analyze.add_argument(
+        "--format", choices=FORMATS, help="what to write (default: jsonl; on a terminal, without --out: words to read)"
+    )
     analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: one per core, up to 4)")
     analyze.add_argument("--question", metavar="TEXT", help="ask this of every window")
     analyze.add_argument("--labels", metavar="A,B,…", help="the labels to choose from")

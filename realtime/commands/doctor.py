@@ -168,15 +168,17 @@ def _model(settings: Settings) -> Finding:
 def _onnx() -> Finding:
     import onnxruntime
 
-    names = ", ".join(name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers())
-    return Finding("onnx", True, f"onnxruntime {onnxruntime.__version__} on {names}")
+    # Its package has more providers, such as one that calls a cloud. Ours all run on the CPU.
+    return Finding("onnx", True, f"onnxruntime {onnxruntime.__version__} on CPU")
 
 
 def _page() -> Finding:
-    from realtime.serve.page import WEB
+    from realtime.serve.page_build import PAGES, WEB, not_ours
 
-    built = (WEB / "index.html").is_file()
-    return Finding("page", built, "built" if built else "not built", SET_UP)
+    wrong = not_ours()
+    return Finding(
+        "page", not wrong, wrong or "built", SET_UP, needed=not any((WEB / name).is_file() for name in PAGES)
+    )
 
 
 def _port(settings: Settings) -> Finding:

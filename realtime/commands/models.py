@@ -8,7 +8,7 @@ from typing import get_args
 
 import torch
 
-from realtime.errors import RealtimeError
+from realtime.engine.loading import LARGE_FROM
 from realtime.model import assembly, checkpoint, filling
 from realtime.model.blank import blank_modules
 from realtime.model.config import PUBLISHED_SHAPES, ModelConfig, published_config
@@ -49,29 +49,39 @@ class Needs:
 
     @property
     def unified(self) -> int:
-        """Where CPU and GPU share their memory, as on a Jetson."""
+        """Memory where CPU and GPU share it, as on a Jetson."""
         return sum(self.on_gpu)
 
 
 def needs(name: str, config: ModelConfig) -> Iterator[Needs]:
-    """A row for each form that the weights are kept in."""
+    """A row for each form that the weights are kept in. A small model has one, float32, and stays on the CPU."""
     with blank_modules():
         model = EmoThinker(config)
+    if sum(parameter.numel() for parameter in model.parameters()) < LARGE_FROM:
+        n_bytes = filling.weights_bytes(model, torch.float32)
+        yield Needs(name, "float32", n_bytes, session_bytes(config, torch.float32))
+        return
     for kept in get_args(Weights):
         n_bytes = filling.weights_bytes(model, torch.bfloat16, kept)
         yield Needs(name, "bf16" if kept == "full" else kept, n_bytes, session_bytes(config))
 
 
-def session_bytes(config: ModelConfig) -> int:
-    """The KV caches of one session in bf16."""
+def session_bytes(config: ModelConfig, dtype: torch.dtype = torch.bfloat16) -> int:
+    """The KV caches of one session."""
     text = config.text
-    per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * torch.bfloat16.itemsize
+    per_token = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * dtype.itemsize
     # The ring keeps its tokens, and has as many slots to prefill the next ones in.
     return (2 * ring_tokens(config.emotion) + WINDOW_TOKENS) * per_token
 
 
 def show(names: list[str]) -> Iterator[str]:
-    """The table, line by line. `names` are further models; what cannot be read of one is said in its row."""
+    """The table, line by line: nano, the published ones, and the further models `names`.
+
+    Raises BadModel before the first line where one of these cannot be read.
+    """
+    shapes = [("nano", checkpoint.read_config(checkpoint.NANO))]
+    shapes += [(f"Qwen2.5-Omni-{size}", ModelConfig.parse(published_config(size))) for size in PUBLISHED_SHAPES]
+    shapes += [(name, checkpoint.read_config(assembly.locate(name))) for name in names if name != "nano"]
     cpu = free_bytes(torch.device("cpu"))
     gpu = free_bytes(torch.device("cuda")) if torch.cuda.is_available() else None
     places = ((cpu, "here"), (gpu, "on the GPU"))
@@ -81,16 +91,11 @@ def show(names: list[str]) -> Iterator[str]:
     yield ""
     amounts = f"{'session':>8} {'on a CPU':>10} {'on a GPU':>10} {'beside it':>10} {'unified':>9}"
     yield f"{'model':<24} {'kept in':>8} {'weights':>8} {amounts}  fits here"
-    shapes = [(f"Qwen2.5-Omni-{size}", published_config(size)) for size in PUBLISHED_SHAPES]
-    for name, values in shapes:
-        for row in needs(name, ModelConfig.parse(values)):
+    for name, config in shapes:
+        for row in needs(name, config):
             yield line(row, cpu, gpu)
-    for name in names:
-        try:
-            for row in needs(name, checkpoint.read_config(assembly.locate(name))):
-                yield line(row, cpu, gpu)
-        except RealtimeError as error:
-            yield f"{name:<24} {error}"
+    yield ""
+    yield "What fits may still be slow: on two CPU cores, a 3B takes a minute for one window. nano keeps up."
 
 
 def line(row: Needs, cpu: int | None, gpu: int | None) -> str:

@@ -151,6 +151,8 @@ def progress_of(name: str, now_s: Callable[[], float] = time.perf_counter) -> fi
         nonlocal told_s
         if now_s() - told_s >= TOLD_EVERY_S:
             told_s = now_s()
-            progress.info("loading %s: %.1f of %.1f GB", name, n_read / 1e9, n_bytes / 1e9)
+            # In GB a small model would be 0.0 of 0.0.
+            unit, size, digits = ("GB", 1e9, 1) if n_bytes >= 1e9 else ("MB", 1e6, 0)
+            progress.info("loading %s: %.*f of %.*f %s", name, digits, n_read / size, digits, n_bytes / size, unit)
 
     return on_read

@@ -18,7 +18,13 @@ from typing import Any, Protocol
 
 import torch
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -58,9 +64,27 @@ def locate(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise BadModel(
-            f"'{name}' is neither a folder here nor a model that could be fetched ({type(error).__name__}).",
+            f"'{name}' is neither a folder here nor a model that could be fetched: {_not_fetched(error)}.",
             hint="Name an existing folder, 'nano', or a hub id such as Qwen/Qwen2.5-Omni-3B (needs the network).",
         ) from error
+
+
+def _not_fetched(error: Exception) -> str:
+    """Why a model did not come from the hub, in words that follow a colon."""
+    match error:
+        case HFValidationError():
+            return "it is no name of a model on Hugging Face"
+        case GatedRepoError():
+            return "its terms have to be accepted on Hugging Face"
+        case RepositoryNotFoundError():
+            return "Hugging Face has no such model, or it is private"
+        case LocalEntryNotFoundError():
+            return "Hugging Face does not answer"
+        case HfHubHTTPError() if error.response is not None:
+            return f"Hugging Face answers {error.response.status_code}"
+        case OSError() if error.strerror:
+            return error.strerror
+    return "the reason is not known"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from realtime.errors import (
     BadOffer,
     BadRequest,
     NotAllowed,
+    NotFound,
     NotReady,
     RealtimeError,
     SessionOver,
@@ -43,6 +44,7 @@ from realtime.errors import (
     TooSlow,
     UnknownSession,
     WrongContentType,
+    WrongMethod,
 )
 from realtime.ingest.addresses import announce
 from realtime.ingest.relay import ice_servers
@@ -61,7 +63,8 @@ from realtime.serve.guard import Guard, bearer, problem, refuse
 from realtime.serve.hume.stream import ExpressionMeasurement
 from realtime.serve.openai.socket import RealtimeSockets
 from realtime.serve.openapi import describe_api
-from realtime.serve.page import WEB, Page
+from realtime.serve.page import Page
+from realtime.serve.page_build import WEB
 from realtime.serve.passing_on import PassingOn
 from realtime.serve.rate_limits import Rates
 from realtime.serve.readers import Readers
@@ -427,9 +430,18 @@ async def _problem_of(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """Starlette's own refusals (no such path, wrong method) as problem bodies."""
     assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": status.description}
-    return JSONResponse(body, status, error.headers, media_type="application/problem+json")
+    answer = problem(_refusal(request.url.path, error))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _refusal(path: str, error: HTTPException) -> RealtimeError:
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return NotFound(f"There is nothing at {path[:200]}.", "docs/api.md and /openapi.json name what there is.")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return WrongMethod(f"{path[:200]} does not take that method.", "Use one that the header Allow names.")
+    return BadRequest(HTTPStatus(error.status_code).description, "docs/api.md says what the server takes.")
 
 
 async def _broken(request: Request, error: Exception) -> Response:

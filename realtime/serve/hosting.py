@@ -24,6 +24,7 @@ from realtime.errors import BadSettings, PortTaken
 from realtime.recording.recorder import Recorder
 from realtime.recording.settings import RecordSettings
 from realtime.recording.vault import Vault, read_key
+from realtime.serve import page_build
 from realtime.serve.app import LiveServer
 from realtime.settings import ServerSettings, Settings
 
@@ -49,6 +50,12 @@ def listen(host: str, port: int) -> socket.socket:
         theirs = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         hint = "Name an address of this machine with --host." if theirs else "Choose another --port."
         raise PortTaken(f"Cannot listen on {host} port {port}: {why}.", hint) from error
+
+
+def tell_page(page: Path = page_build.WEB, sources: Path = page_build.SOURCES) -> None:
+    """Say on the standard error where the built page is not the one of this server."""
+    if wrong := page_build.not_ours(page, sources):
+        print(f"The page is {wrong}. Build it: make serve", file=sys.stderr)
 
 
 def names(host: str) -> list[str]:

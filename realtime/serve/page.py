@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from realtime.errors import NotReady, UnknownSession
 from realtime.serve.guard import refuse
+from realtime.serve.page_build import PAGES, WEB
 
-WEB = Path(__file__).parents[1] / "web_dist"
 VIEWERS = frozenset({"watch", "overlay"})
 "Pages that show a session which somebody else sends. They stand beside the page, so its relative files are theirs."
 
@@ -28,8 +26,11 @@ class Page(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         if path in VIEWERS:
             path = f"{path}.html"
-        if (path == "." or path.removesuffix(".html") in VIEWERS) and not (WEB / "index.html").is_file():
-            raise NotReady("The page is not built.", "Build it once: make serve")
+        file = "index.html" if path == "." else path
+        if file in PAGES and not (WEB / file).is_file():
+            older = (WEB / "index.html").is_file()
+            what = f"The built page is older than this server: it has no {file}." if older else "The page is not built."
+            raise NotReady(what, "Build it: make serve")
         answer = await super().get_response(path, scope)
         answer.headers["Cache-Control"] = (
             "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"

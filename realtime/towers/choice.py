@@ -104,7 +104,7 @@ def exported_towers(
     )
     if not fitting:
         raise EngineMissing(
-            f"There are no {kind} towers exported from this checkpoint{skipped}.",
+            f"{kind} towers of this checkpoint have not been exported{skipped}.",
             hint=f"Build them with `{checkpoint.build(kind)}`, or use `--engine auto`, which runs wherever torch does.",
         )
     # Imported when needed: onnxruntime and TensorRT take a second each, and TensorRT is rarely installed.

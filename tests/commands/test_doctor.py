@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -34,3 +35,8 @@ def test_each_tensorrt_is_named(
     assert finding.detail.startswith(said)
     assert finding.fine == (bool(installed) or not gpu)
     assert ("TensorRT is not installed" in finding.detail) == (gpu and said == "TensorRT-RTX 1.7")
+
+
+def test_no_provider_that_calls_a_cloud_is_named() -> None:
+    """ONNX Runtime's package lists one, and a reader took it for a use of it."""
+    assert re.fullmatch(r"onnxruntime [\d.]+ on CPU", doctor._onnx().detail)

@@ -10,6 +10,7 @@ import torch
 from realtime import cli
 from realtime.commands import models
 from realtime.engine.loading import LoadedModel
+from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.config import ModelConfig, published_config
 from realtime.records import Question
@@ -39,15 +40,36 @@ def test_a_session_takes_its_ring_and_a_window(nano: LoadedModel) -> None:
     assert computed == pytest.approx(ring.ring.n_bytes / 2, rel=0.1)
 
 
-def test_what_fits_is_said_and_a_model_that_cannot_be_read_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_fits_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(models, "free_bytes", lambda device: 8_000_000_000)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert cli.main(["models", str(checkpoint.NANO), str(tmp_path)]) == 0
+    assert cli.main(["models", str(checkpoint.NANO)]) == 0
     out = capsys.readouterr().out
-    fits = {tuple(line.split()[:2]): line.split()[-1] for line in out.splitlines() if line.startswith("Qwen")}
+    fits = {tuple(line.split()[:2]): line.split()[-1] for line in out.splitlines() if line.startswith(("Qwen", "nano"))}
     assert fits["Qwen2.5-Omni-3B", "bf16"] == fits["Qwen2.5-Omni-7B", "int8"] == "no"
     assert fits["Qwen2.5-Omni-3B", "int8"] == "CPU"
+    assert fits["nano", "float32"] == "CPU"
     assert f"{checkpoint.NANO}" in out
-    assert "config.json is missing" in out
+
+
+def test_a_model_that_cannot_be_read_ends_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newcomer's review of 28 November: exit code 0, and the name of a class of Python in the table."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name, said in ((str(tmp_path), "config.json is missing"), ("no such/name", "it is no name of a model")):
+        assert cli.main(["models", name]) == BadModel.exit_code
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert said in err
+    assert cli.main(["models", "nosuch/thing"]) == BadModel.exit_code
+    err = capsys.readouterr().err
+    assert "neither a folder here nor a model that could be fetched: Hugging Face does not answer." in err
+    assert "Error" not in err
+
+
+def test_nano_takes_what_was_measured(nano: LoadedModel) -> None:
+    (row,) = models.needs("nano", nano.weights.config)
+    measured = sum(parameter.numel() * parameter.element_size() for parameter in nano.weights.parameters())
+    assert row.weights == pytest.approx(measured, rel=0.01)

@@ -125,7 +125,7 @@ def test_what_a_killed_export_leaves_is_never_served(folder: Path, root: Path, t
     assert list(artifact.candidates([tmp_path])) == []
     towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=tmp_path))
     assert isinstance(towers, TorchTowers)
-    assert "no onnx towers" in reason
+    assert "onnx towers of this checkpoint have not been exported" in reason
 
 
 @pytest.mark.parametrize("wrong", ["fails when it runs", "a manifest without towers", "only what a CPU cannot compute"])

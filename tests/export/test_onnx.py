@@ -163,7 +163,7 @@ def test_auto_never_fails_and_an_explicit_engine_says_what_builds_it(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     towers, reason = choose("auto", given(folder, None))
     assert isinstance(towers, TorchTowers)
-    assert "no onnx towers" in reason
+    assert "onnx towers of this checkpoint have not been exported" in reason
     with pytest.raises(EngineMissing, match=r"python -m export\.onnx --model"):
         choose("onnx", given(folder, None))
     other = tmp_path / "other"

@@ -223,6 +223,13 @@ def test_progress_is_told_every_few_seconds(caplog: pytest.LogCaptureFixture) ->
     assert [record.getMessage() for record in caplog.records] == ["loading big: 2.0 of 4.0 GB"]
 
 
+def test_progress_of_a_small_model_is_told_in_megabytes(caplog: pytest.LogCaptureFixture) -> None:
+    """On a busy machine nano said “0.0 of 0.0 GB”."""
+    clock = iter([0.0, 5.5, 5.5])
+    loading.progress_of("nano", now_s=lambda: next(clock))(40_000_000, 133_000_000)
+    assert [record.getMessage() for record in caplog.records] == ["loading nano: 40 of 133 MB"]
+
+
 @pytest.mark.parametrize(("large", "instructions", "expected"), [
     (True, {"avx512_bf16": True}, torch.bfloat16), (True, {"amx_bf16": True}, torch.bfloat16),
     (True, {"avx512_bf16": False}, torch.float32), (False, {"avx512_bf16": True}, torch.float32),

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from realtime.serve.hosting import names
-from realtime.serve.page import WEB
+from realtime.serve.page_build import WEB
 from tests.serve.live_server import serving
 
 

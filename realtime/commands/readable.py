@@ -1,0 +1,191 @@
+"""A session in words, for a person at a terminal: what `realtime analyze FILE` prints there in place of JSON lines.
+
+0:06  happy, >99 %
+      Face alone: happy >99 %. Voice alone: happy 51 %, angry 27 %. They differ somewhat (0.30 of 1).
+      Face        Cheeks pushed up clearly, lip corners pulled up strongly. The expression is happy.
+      …
+      Answer      happy, moderate
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+
+from realtime.publish.events import (
+    ErrorEvent,
+    Event,
+    LabelEvent,
+    LagEvent,
+    MarkEvent,
+    ModalityConflict,
+    ReasonDoneEvent,
+    SessionClosedEvent,
+    SessionOpenedEvent,
+    WindowEvent,
+    WordsEvent,
+)
+from realtime.records import SECTIONS, Reduced
+
+HEADINGS = dict(
+    zip(SECTIONS, ("Face", "Context", "Atmosphere", "Voice", "Tendency", "Weighing", "Answer"), strict=True)
+)
+"What the page calls the sections of a chain."
+DIFFER_FROM, DISAGREE_FROM = 0.15, 0.4
+"Bits of divergence, as on the page."
+NAMED_FROM = 0.2
+"Share from which a label of face or voice is named beside the most probable one."
+CONTRADICTED = {
+    "face": "what was found in the face",
+    "voice": "what was found in the voice",
+    "agreement": "whether face and voice agree",
+    "answer": "the answer that they lead to",
+}
+LEFT_OUT: Mapping[Reduced, str] = {
+    "chains": "the reasons",
+    "windows": "the reasons and quiet moments",
+    "frames": "the reasons, quiet moments and every other picture",
+}
+ALONE = {"face": ", from the face alone", "voice": ", from the voice alone"}
+MARGIN, HEADING_WIDTH = 6, 12
+ENDED_WELL = "end of file"
+
+
+class Teller:
+    """Turns the events of one session into lines of text, in the order they come. `width` is in columns."""
+
+    def __init__(self, width: Callable[[], int]) -> None:
+        self._width = width
+        self._labels: tuple[str, ...] = ()
+        "The model's own."
+        self._own_told = False
+        self._ends: dict[int, float] = {}
+        "Where each window ends, which is the moment that it is told as."
+        self._headed = -1
+        "The window whose moment was printed last."
+        self._reduced: Reduced = "nothing"
+
+    def tell(self, event: Event) -> str:
+        """What a person reads about this event: whole lines, or nothing."""
+        return "".join(f"{line}\n" for line in self._lines(event))
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        match event:
+            case SessionOpenedEvent():
+                self._labels = event.labels
+                yield from self._wrapped("", f"Model {event.model}, {event.engine}.")
+            case WindowEvent():
+                self._ends[event.window] = event.end
+                if event.query is not None or (event.labels and event.labels != self._labels):
+                    yield from self._asked(event)
+            case LabelEvent(source="fast"):
+                yield from self._moment(event.window, label_words(event))
+                if event.conflict is not None:
+                    yield from self._wrapped(" " * MARGIN, conflict_words(event.conflict))
+            case ReasonDoneEvent():
+                yield from self._chain(event)
+            case WordsEvent():
+                yield from self._noted(event.end, f"Said: “{event.text}”")
+            case MarkEvent():
+                yield from self._noted(event.t, f"Mark: {event.name}")
+            case ErrorEvent():
+                yield from self._noted(event.t, event.message if event.over else f"{event.message} {event.hint}")
+            case LagEvent() if event.reduced != self._reduced:
+                self._reduced = event.reduced
+                left_out = LEFT_OUT.get(event.reduced)
+                words = f"The machine is slow: {left_out} are left out." if left_out else "It has caught up."
+                yield from self._noted(event.t, words)
+            case SessionClosedEvent() if event.reason != ENDED_WELL:
+                yield from self._noted(event.t, f"It ended: {event.reason}")
+            case _:
+                # The label after the chain is in its answer; frames and cues are what chains put into words.
+                pass
+
+    def _asked(self, event: WindowEvent) -> Iterator[str]:
+        if self._own_told:
+            return
+        self._own_told = True
+        if event.query is not None:
+            yield from self._wrapped("", f"Asked: “{event.query}”")
+        if event.labels != self._labels:
+            yield from self._wrapped("", f"To choose from: {', '.join(event.labels)}.")
+
+    def _moment(self, window: int, words: str) -> Iterator[str]:
+        self._headed = window
+        yield ""
+        yield from self._noted(self._ends.get(window, 0.0), words)
+
+    def _chain(self, event: ReasonDoneEvent) -> Iterator[str]:
+        if self._headed != event.window:
+            # Another moment came before this chain was complete.
+            yield from self._moment(event.window, "The reasons:")
+        for section in SECTIONS[:-1]:
+            if text := event.sections.get(section):
+                yield from self._section(HEADINGS[section], text)
+        answer = event.answer
+        words = ", ".join(part for part in (answer.label, answer.intensity) if part)
+        if event.contradictions:
+            words += f": the reasons contradict {' and '.join(CONTRADICTED.get(c, c) for c in event.contradictions)}"
+        yield from self._section(HEADINGS["answer"], words)
+
+    def _section(self, heading: str, text: str) -> Iterator[str]:
+        first = f"{'':{MARGIN}}{heading:<{HEADING_WIDTH}}"
+        yield from self._wrapped(first, text, hanging=len(first))
+
+    def _noted(self, at_s: float, words: str) -> Iterator[str]:
+        yield from self._wrapped(f"{clock(at_s):<{MARGIN}}", words.strip(), hanging=MARGIN)
+
+    def _wrapped(self, first: str, text: str, hanging: int | None = None) -> list[str]:
+        # What a model, a recording or a person wrote may hold codes that a terminal obeys.
+        plain = "".join(letter if letter.isprintable() else " " for letter in text)
+        indent = " " * (len(first) if hanging is None else hanging)
+        # Beneath 40 columns a section would have a word a line; then the terminal breaks lines itself.
+        return textwrap.wrap(
+            plain, max(self._width(), 40), initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
+        )
+
+
+def label_words(event: LabelEvent) -> str:
+    """The label of a moment with its probability, or what it is unsure between; and what alone it is from."""
+    basis = ALONE.get(event.valence.basis, "") if event.valence is not None else ""
+    if event.label == "unsure":
+        (first, share), (second, next_share) = _most_probable(event.probabilities)[:2]
+        return f"unsure, between {first} ({percent(share)}) and {second} ({percent(next_share)}){basis}"
+    return f"{event.label}, {percent(event.probabilities[event.label])}{basis}"
+
+
+def conflict_words(conflict: ModalityConflict) -> str:
+    """What the face alone and the voice alone would say, and how far apart that is."""
+    if conflict.score < DIFFER_FROM:
+        verdict = "They agree"
+    elif conflict.score < DISAGREE_FROM:
+        verdict = "They differ somewhat"
+    else:
+        verdict = "They disagree"
+    sides = (
+        f"{name} alone: {_shares(shares)}" for name, shares in (("Face", conflict.face), ("Voice", conflict.voice))
+    )
+    return f"{'. '.join(sides)}. {verdict} ({conflict.score:.2f} of 1)."
+
+
+def clock(seconds: float) -> str:
+    """75.4 → `1:15`, as on the page."""
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    return f"{minutes}:{rest:02}"
+
+
+def percent(share: float) -> str:
+    """Whole percent, and never a certainty that nobody has."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return ">99 %" if share > 0.99 else f"{share * 100:.0f} %"
+
+
+def _shares(probabilities: Mapping[str, float]) -> str:
+    ranked = _most_probable(probabilities)
+    named = [ranked[0], *(pair for pair in ranked[1:3] if pair[1] >= NAMED_FROM)]
+    return ", ".join(f"{label} {percent(share)}" for label, share in named)
+
+
+def _most_probable(probabilities: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(probabilities.items(), key=lambda pair: pair[1], reverse=True)

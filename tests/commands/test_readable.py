@@ -1,0 +1,164 @@
+"""`realtime analyze FILE` at a terminal: words for a person; JSON lines for programs, as before."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from realtime import cli
+from realtime.commands.readable import Teller, clock, conflict_words, percent
+from realtime.engine import loading
+from realtime.publish.events import (
+    AffectValue,
+    EmotionAnswer,
+    ErrorEvent,
+    LabelEvent,
+    LagEvent,
+    ModalityConflict,
+    ReasonDoneEvent,
+    SessionClosedEvent,
+    SessionOpenedEvent,
+    WindowEvent,
+    WordsEvent,
+)
+from tests.scripted import ScriptedModel
+
+
+def analyzed(monkeypatch: pytest.MonkeyPatch, ends: tuple[int, int], *arguments: str) -> str:
+    """What the command writes to its standard output while that is the second of `ends`; the first one is read."""
+    monkeypatch.setattr(loading, "load", lambda *args, **options: ScriptedModel())
+    monkeypatch.setenv("COLUMNS", "80")
+    read: list[bytes] = []
+    reading, writing = ends
+
+    def drain() -> None:
+        try:
+            while part := os.read(reading, 65536):
+                read.append(part)
+        except OSError:
+            # Linux says so when nobody has the terminal open any more.
+            pass
+
+    reader = threading.Thread(target=drain)
+    reader.start()
+    with os.fdopen(writing, "w", encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert cli.main(["analyze", *arguments]) == 0
+    reader.join(60)
+    os.close(reading)
+    return b"".join(read).decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_gets_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], a_recording: Path
+) -> None:
+    said = analyzed(monkeypatch, pty.openpty(), str(a_recording))
+    assert not any(line.startswith("{") for line in said.splitlines())
+    assert max(map(len, said.splitlines())) <= 80
+    assert "happy, " in said
+    assert "      Face        The lip corners are pulled up.\n" in said
+    assert "      Answer      happy, moderate\n" in said
+    assert "--format jsonl" in capsys.readouterr().err
+
+
+def test_a_pipe_gets_json_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], a_recording: Path
+) -> None:
+    events = [json.loads(line) for line in analyzed(monkeypatch, os.pipe(), str(a_recording)).splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_json_lines_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, a_recording: Path
+) -> None:
+    said = analyzed(monkeypatch, pty.openpty(), str(a_recording), "--format", "jsonl")
+    assert {json.loads(line)["type"] for line in said.splitlines()} >= {"session.opened", "label", "reason.done"}
+
+
+FACE, VOICE = {"happy": 0.9994, "sad": 0.0006}, {"happy": 0.08, "neutral": 0.38, "angry": 0.42, "sad": 0.12}
+LABELS = ("happy", "sad", "neutral", "angry")
+
+
+def window(number: int, *, query: str | None = None, labels: tuple[str, ...] = LABELS) -> WindowEvent:
+    return WindowEvent(number, 0.0, 65.4, 4, 2.0, query=query, labels=labels)
+
+
+def label(name: str, conflict: ModalityConflict | None, valence: AffectValue | None = None) -> LabelEvent:
+    shares = {"happy": 0.45, "sad": 0.4, "neutral": 0.1, "angry": 0.05}
+    return LabelEvent(0, name, shares, "fast", conflict, valence=valence)
+
+
+def opened() -> Teller:
+    teller = Teller(lambda: 100)
+    teller.tell(SessionOpenedEvent("nano", "torch", LABELS))
+    teller.tell(window(0))
+    return teller
+
+
+def test_a_moment_says_its_time_its_label_and_how_face_and_voice_differ() -> None:
+    said = opened().tell(label("happy", ModalityConflict(FACE, VOICE, 0.78)))
+    assert said == (
+        "\n1:05  happy, 45 %\n"
+        "      Face alone: happy >99 %. Voice alone: angry 42 %, neutral 38 %. They disagree (0.78 of 1).\n"
+    )
+
+
+def test_an_unsure_label_says_what_it_is_between_and_what_alone_it_is_from() -> None:
+    said = opened().tell(label("unsure", None, AffectValue(0.1, "voice")))
+    assert said == "\n1:05  unsure, between happy (45 %) and sad (40 %), from the voice alone\n"
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict"),
+    [(0.0, "They agree"), (0.149, "They agree"), (0.15, "They differ somewhat"), (0.4, "They disagree")],
+)
+def test_the_bounds_of_a_conflict_are_the_pages(score: float, verdict: str) -> None:
+    assert f". {verdict} (" in conflict_words(ModalityConflict(FACE, VOICE, score))
+    page = (Path(__file__).parents[2] / "web/src/draw/conflict.ts").read_text()
+    assert "const DIFFER = 0.15;" in page
+    assert "const DISAGREE = 0.4;" in page
+
+
+def test_an_answer_says_what_its_reasons_contradict() -> None:
+    answer = EmotionAnswer("unsure", "", 0.4)
+    done = ReasonDoneEvent(0, {"fine": "This is angry."}, answer, contradictions=("face", "answer"))
+    teller = opened()
+    # Another moment was printed since, so the chain says which one it is about.
+    said = teller.tell(done)
+    assert said.startswith(
+        "\n1:05  The reasons:\n      Weighing    This is angry.\n      Answer      unsure: the reasons"
+    )
+    assert "what was found in the face and the answer that they lead to" in " ".join(said.split())
+
+
+def test_questions_notes_and_errors_are_told_once() -> None:
+    teller = opened()
+    own = ("awake", "tired")
+    assert teller.tell(window(1, query="Tired?", labels=own)) == "Asked: “Tired?”\nTo choose from: awake, tired.\n"
+    assert teller.tell(window(2, query="Tired?", labels=own)) == ""
+    said = teller.tell(ErrorEvent("no_face", "No face is in view.", "Choose another part."))
+    assert said == "0:00  No face is in view. Choose another part.\n"
+    assert teller.tell(WordsEvent(1.0, 2.0, "Hello", "en", 0.9)) == "0:02  Said: “Hello”\n"
+    assert "the reasons and quiet moments are left out" in teller.tell(LagEvent(9.0, 0, 1, "windows"))
+    assert teller.tell(LagEvent(8.0, 0, 1, "windows")) == ""
+    assert "caught up" in teller.tell(LagEvent(0.0, 0, 1, "nothing"))
+    assert teller.tell(SessionClosedEvent("end of file")) == ""
+    assert teller.tell(SessionClosedEvent("no media")) == "0:00  It ended: no media\n"
+
+
+def test_codes_that_a_terminal_obeys_are_not_passed_on() -> None:
+    said = opened().tell(ErrorEvent("x", "\x1b]0;title\x07 red \x1b[31m", ""))
+    assert "\x1b" not in said
+    assert "\x07" not in said
+
+
+def test_numbers_in_words() -> None:
+    assert [percent(share) for share in (0.0, 0.001, 0.5, 0.994, 1.0)] == ["0 %", "<1 %", "50 %", ">99 %", ">99 %"]
+    assert [clock(seconds) for seconds in (0, 9.99, 75.4, 3600)] == ["0:00", "0:09", "1:15", "60:00"]
