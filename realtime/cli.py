@@ -254,8 +254,9 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
 
     if options.out is None:
         raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
-    if options.jobs is not None and not 1 <= options.jobs <= MAX_JOBS:
-        raise BadSettings(f"--jobs is {options.jobs}.", f"It has to lie between 1 and {MAX_JOBS}.")
+    for flag, given in (("jobs", options.jobs), ("copies", options.copies)):
+        if not 1 <= given <= MAX_JOBS:
+            raise BadSettings(f"--{flag} is {given}.", f"It has to lie between 1 and {MAX_JOBS}.")
     outcome = asyncio.run(
         study.run(
             options.files,
@@ -263,7 +264,8 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
             partial(load_model, settings.model, face_engine=settings.faces.engine),
             settings,
             form=options.format or "jsonl",
-            jobs=options.jobs or min(os.cpu_count() or 1, 4),
+            jobs=options.jobs,
+            copies=options.copies,
             query=options.question,
             labels=labels,
         )

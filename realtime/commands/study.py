@@ -116,11 +116,15 @@ async def run(
     *,
     form: Format = "jsonl",
     jobs: int = 1,
+    copies: int = 1,
     query: str | None = None,
     labels: Sequence[str] | None = None,
     progress_to: TextIO = sys.stderr,
 ) -> Outcome:
-    """Analyse every recording that is not finished, `jobs` at a time, each job with the model loaded once.
+    """Analyse every recording that is not finished, `jobs` at a time, which share `copies` of the model.
+
+    With more than one job each copy has a process of its own, for which `load` is pickled. The chains of jobs that
+    share a copy are decoded as one batch.
 
     Raises BadSettings for an output that would replace an input, BadAsk, ExtraMissing, and what `recordings` and `load`
     raise; DiskFull where the disk takes no more. What was finished until then stays finished.
@@ -136,16 +140,18 @@ async def run(
     if open_ones:
         async with AsyncExitStack() as engines:
             jobs = min(jobs, len(open_ones))
-            # Each job's model has a process of its own. A single one needs none: nothing else waits for it.
+            # In a process of its own the model and the decoding of media use two cores. One job alone needs none.
             where: Literal["process", "thread"] = "process" if jobs > 1 else "thread"
             opened = [
-                await engines.enter_async_context(started(load, where=where, metrics=Metrics())) for _ in range(jobs)
+                await engines.enter_async_context(started(load, where=where, metrics=Metrics()))
+                for _ in range(min(copies, jobs))
             ]
             transcriber = await engines.enter_async_context(transcribing(settings.speech, where="thread"))
             waiting = iter(open_ones)
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    for number, engine in enumerate(opened):
+                    for number in range(jobs):
+                        engine = opened[number % len(opened)]
                         work = _work(waiting, study, engine, settings, question, transcriber, progress)
                         tasks.create_task(work, name=f"job {number}")
             except ExceptionGroup as group:

@@ -9,7 +9,6 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -167,6 +166,7 @@ def test_files_folders_and_patterns_are_found_once(folder: Path, tmp_path: Path)
         (["a.mp4", "b.mp4"], "Add --out FOLDER."),
         (["a.mp4", "--format", "csv"], "Add --out FOLDER."),
         (["a.mp4", "b.mp4", "--out", "x", "--jobs", "0"], "--jobs is 0."),
+        (["a.mp4", "b.mp4", "--out", "x", "--copies", "65"], "--copies is 65."),
         (["a.mp4", "b.mp4", "--out", "x"], "There is no recording a.mp4."),
     ],
 )
@@ -263,30 +263,3 @@ def test_progress_says_how_long_it_will_take(tmp_path: Path) -> None:
         "b: is text, not media.",
         "2 of 2, 3.0× real time",
     ]
-
-
-@pytest.mark.slow
-def test_jobs_share_the_work(folder: Path, tmp_path: Path) -> None:
-    """Two models in processes of their own, the real one: every recording once, whoever took it."""
-    out = tmp_path / "study"
-    assert cli.main(["analyze", str(folder), "--out", str(out), "--jobs", "2"]) == 0
-    lines = (out / "files.jsonl").read_text().splitlines()
-    assert sorted(json.loads(line)["file"] for line in lines) == sorted(journal(out))
-    assert [entry.status for entry in journal(out).values()].count("done") == 2
-
-
-@pytest.mark.slow
-def test_memory_stays_flat(a_recording: Path, tmp_path: Path, loaded: list[object]) -> None:
-    """Thirty recordings hold no more than ten did."""
-    psutil = pytest.importorskip("psutil")
-    clips = tmp_path / "clips"
-    clips.mkdir()
-
-    def grow(first: int, last: int) -> Iterator[int]:
-        for number in range(first, last):
-            os.link(a_recording, clips / f"{number}.mp4")
-        assert study(tmp_path / "out", clips, "--format", "csv") == 0
-        yield psutil.Process().memory_info().rss
-
-    (begun,), (later,) = grow(0, 10), grow(10, 40)
-    assert later - begun < 20e6
