@@ -16,11 +16,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import av
 from aiortc import (
     MediaStreamTrack,
+    RTCIceTransport,
     RTCPeerConnection,
     RTCSessionDescription,
 )
@@ -68,7 +70,10 @@ DELAY_S = 0.15
 """Seconds, about, from a moment to its decoded picture or sound: encoding, the network, the jitter buffer. On one
 machine it was 0.04–0.08 s (`tests/ingest/test_webrtc.py`); a relay or a mobile network adds tenths."""
 
-PEER_LEFT, PEER_LOST = "peer left", "peer lost"
+PEER_LEFT = "peer left"
+"The sender closed the connection."
+PATH_LOST = "peer lost: its network path stopped answering"
+"Consent to send ran out (RFC 7675): the sender answered no check of the path for half a minute. It may still be there."
 NO_PATH, NO_DTLS, NO_MEDIA = "no path", "DTLS failed", "no media"
 
 
@@ -162,6 +167,9 @@ class WebRtcSource:
         self._changed = asyncio.Event()
         # At once, not at the next look: FFmpeg takes its session back as soon as the handshake has failed.
         peer.add_listener("connectionstatechange", self._changed.set)
+        self._path_failed = False
+        for ice in {receiver.transport.transport for receiver in peer.getReceivers()}:
+            ice.add_listener("statechange", partial(self._path_changed, ice))
         self._life = asyncio.create_task(self._live(tracks), name="webrtc peer")
 
     @property
@@ -262,16 +270,22 @@ class WebRtcSource:
             for drain in drains:
                 if drain.done():
                     drain.result()
+            if self._path_failed or self._peer.connectionState == "failed":
+                return self._unconnected() if self._first_s is None else PATH_LOST
             if all(drain.done() for drain in drains) or self._peer.connectionState == "closed":
                 return PEER_LEFT
-            if self._peer.connectionState == "failed":
-                return self._unconnected() if self._first_s is None else PEER_LOST
             silent_s = self._now_s() - self._heard_from_s
             if self._first_s is None and silent_s > self._ingest.connect_s:
                 return NO_MEDIA if self._peer.connectionState == "connected" else self._unconnected()
             # The connection's state stays "connected" for half a minute after a browser was killed.
             if self._first_s is not None and silent_s > self._ingest.peer_silent_s:
-                return PEER_LOST
+                return f"peer lost: nothing came for {self._ingest.peer_silent_s:g} s"
+
+    def _path_changed(self, ice: RTCIceTransport) -> None:
+        """Note that consent to send ran out. Right after it aiortc closes the connection, as if the sender had."""
+        if ice.state == "failed":
+            self._path_failed = True
+            self._changed.set()
 
     def _unconnected(self) -> str:
         """Why there is no connection: where packets pass, the handshake is what failed."""

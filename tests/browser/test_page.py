@@ -248,6 +248,45 @@ def test_a_server_that_goes_away_is_said(visit: Visits) -> None:
         expect(person.page.locator("#failure")).to_contain_text("The server does not answer")
 
 
+PEERS = """
+  globalThis.peers = [];
+  globalThis.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...given) { super(...given); globalThis.peers.push(this); }
+  };
+"""
+
+
+def test_a_session_that_ends_by_itself_says_why_and_can_be_begun_again(
+    visit: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a loaded machine the page said only that it had ended, beside two buttons that delete what was written."""
+    monkeypatch.setenv("EMOTHINKER_INGEST__PEER_SILENT_S", "2")
+    with serving(SCRIPTED) as (address, _):
+        person = visit(address)
+        page = person.page
+        page.add_init_script(PEERS)
+        person.go_live()
+        expect(person.section("answer")).to_be_visible()
+        page.evaluate("Promise.all(peers.at(-1).getSenders().map((sender) => sender.replaceTrack(null)))")
+        expect(page.locator("#ended")).to_contain_text("Neither picture nor sound came in for 2 s")
+        n_moments = page.locator("#history button").count()
+        newest = page.evaluate(NEWEST_S)
+        first = person.session
+        page.locator("#go-on").click()
+        expect(page.locator("#link")).to_have_text("Live")
+        assert person.session != first
+        assert page.locator("#history button").count() >= n_moments
+        for _ in range(600):
+            if page.evaluate(NEWEST_S) > newest:
+                break
+            page.wait_for_timeout(100)
+        else:
+            raise AssertionError("Nothing was analysed after it was begun again.")
+        page.evaluate("peers.at(-1).close()")
+        expect(page.locator("#ended")).to_contain_text("The sending browser closed its connection")
+        expect(page.locator("#go-on")).to_be_visible()
+
+
 def test_a_server_that_was_killed_and_started_again_is_gone_on_with(visit: Visits) -> None:
     with serving(SCRIPTED) as (address, process):
         person = visit(address)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aioice
 import av
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from realtime.errors import BadOffer
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.ingest.stagger import Stagger
-from realtime.ingest.webrtc import WebRtcSource, answer, close_peer
+from realtime.ingest.webrtc import PATH_LOST, WebRtcSource, answer, close_peer
 from realtime.records import SourceStarted, VideoFrame
 from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
@@ -51,11 +52,14 @@ class Sender:
         await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         return source
 
-    def worsen(self, *, loss: float, jitter_s: float = 0.0) -> None:
-        """From now on the network loses and delays what it sends. All of it lost is a browser that crashed."""
+    def worsen(self, *, loss: float, jitter_s: float = 0.0, only_media: bool = False) -> None:
+        """From now on the network loses and delays what it sends. All of it lost is a browser that crashed.
+
+        With `only_media` it loses all checks of the path (STUN).
+        """
         for transceiver in self.peer.getTransceivers():
             for protocol in transceiver.sender.transport.transport._connection._protocols:
-                protocol.transport = BadNetwork(protocol.transport, loss, jitter_s)
+                protocol.transport = BadNetwork(protocol.transport, loss, jitter_s, only_media)
 
     async def sent(self, n_packets: int) -> None:
         """Wait until it has sent so many: checks of the path first, then the handshake, then media."""
@@ -71,14 +75,20 @@ class Sender:
 class BadNetwork:
     """Stands in for a datagram transport; loses and delays media by a fixed pattern."""
 
-    def __init__(self, transport: asyncio.DatagramTransport, loss: float, jitter_s: float) -> None:
+    def __init__(
+        self, transport: asyncio.DatagramTransport, loss: float, jitter_s: float, only_media: bool = False
+    ) -> None:
         self._transport = transport
+        self._only_media = only_media
         self._loss, self._jitter_s = loss, jitter_s
         self._random = random.Random(0)
         self.n_sent = 0
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> None:
         self.n_sent += 1
+        # The first byte tells STUN from DTLS and media (RFC 7983).
+        if self._only_media and data[0] < 4:
+            return
         if self._random.random() >= self._loss:
             asyncio.get_running_loop().call_later(self._random.random() * self._jitter_s, self._deliver, data, address)
 
@@ -159,8 +169,28 @@ async def test_a_sender_that_is_killed_is_noticed_within_ten_seconds(clip: Path,
         sender.worsen(loss=1.0)
         await asyncio.wait_for(running, 10)
     assert 5 < time.monotonic() - killed_s < 10
-    assert received.reasons == ["peer lost"]
+    assert received.reasons == ["peer lost: nothing came for 6 s"]
     assert len(received.segments) == 1, "what was being said when it was killed is not lost"
+
+
+async def test_a_sender_whose_path_stops_answering_is_lost_and_has_not_left(
+    tmp_path: Path, received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an overloaded machine consent to send ran out while the page was open and sending, and it was told as left."""
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.1)
+    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 2)
+    # Longer than the half second that each unanswered check takes.
+    clip = write_clip(tmp_path / "clip.mp4", pictures_s=[index / 30 for index in range(600)], sound_N=room(20.0))
+    async with sending(clip) as sender:
+        source = await sender.connect(IngestSettings())
+        # A busy loop looks only when the tracks have ended, too.
+        # A busy loop comes late: then the connection is closed already.
+        source._peer.remove_all_listeners("connectionstatechange")
+        running = asyncio.create_task(received.all_of(source))
+        await eventually(lambda: received.frames)
+        sender.worsen(loss=0.0, only_media=True)
+        await asyncio.wait_for(running, WITHIN_S)
+    assert received.reasons == [PATH_LOST]
 
 
 async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, received: Received) -> None:
@@ -192,7 +222,7 @@ async def test_one_track_alone(kind: str, clip: Path, received: Received) -> Non
         await asyncio.wait_for(running, 3)
     assert bool(received.started) == (kind == "audio")
     assert bool(received.frames) == (kind == "video")
-    assert received.reasons == ["peer lost"]
+    assert received.reasons == ["peer lost: nothing came for 1 s"]
 
 
 class TellingTrack(VideoStreamTrack):

@@ -16,7 +16,7 @@ import { rememberConsent, rememberLanguage } from "./state/remember";
 import { baseOf, continued, type Base } from "./state/resume";
 import { NotSaved, openSaved } from "./files/saved";
 import { keptOf } from "./state/shown";
-import { FIRST_VIEW, type Failure, type Kept, type Recording } from "./state/view";
+import { FIRST_VIEW, type Failure, type Kept, type Phase, type Recording } from "./state/view";
 
 /** What is open while a session runs, and has to be closed with it. */
 interface Running {
@@ -37,6 +37,8 @@ let view = FIRST_VIEW;
 /** Camera and microphone, once consent was given. */
 let capture: Capture | null = null;
 let running: Running | null = null;
+/** How a session ended that is being begun again. */
+let left: Extract<Phase, { name: "ended" }> | null = null;
 /** The newest session, and those it went on from, for as long as their recordings can be deleted from here. */
 let recorded: readonly WhipSession[] = [];
 /** Whether what is said in this session is written down; one that goes on from it asks for the same. */
@@ -67,6 +69,7 @@ function drawIn(language: ReturnType<typeof asLanguage>): ReturnType<typeof make
       send,
       prepare: (remember) => void prepare(remember),
       start: () => void start(),
+      goOn: () => void goOn(),
       cancel,
       stop: () => void finish("stopped", ""),
       withdraw,
@@ -187,6 +190,47 @@ async function resume(lost: Running): Promise<void> {
   }
 }
 
+/** The session ended by itself, and the person wants it to go on: another one counts on from it. */
+async function goOn(): Promise<void> {
+  if (view.phase.name !== "ended") return;
+  attempt += 1;
+  const mine = attempt;
+  left = view.phase;
+  const agreed = view.recording.state === "kept" ? view.recording.what : null;
+  send({ do: "interrupt" });
+  send({ do: "ask permission" });
+  try {
+    const { choice, devices } = view;
+    const opened = await Capture.open({ choice, camera: devices.camera, microphone: devices.microphone }, heardOfDevices);
+    if (mine !== attempt) return await opened.close();
+    capture = opened;
+    send({ do: "offer" });
+    const { whip } = await offer(opened, agreed, toWords);
+    if (mine !== attempt) {
+      await whip.end();
+      return;
+    }
+    left = null;
+    const base = baseOf(view.session, nowS());
+    send({ do: "go on" });
+    running = { capture: opened, whip, follower: follow(whip, base) };
+    happenings.resumed();
+    await opened.tellDevices();
+  } catch (error) {
+    if (mine !== attempt) return;
+    await closeCapture();
+    backToEnd(failureOf(error));
+  }
+}
+
+/** Beginning again did not succeed or was cancelled: what was written is still there. */
+function backToEnd(failure?: Failure): void {
+  if (left === null) return;
+  const { why, detail } = left;
+  left = null;
+  send({ do: "end", why, detail, ...(failure === undefined ? {} : { failure }) });
+}
+
 /** `base`: what the session goes on from, where it does. */
 function follow(whip: WhipSession, base: Base | null = null): EventFollower {
   return new EventFollower({
@@ -263,6 +307,7 @@ function onMedia(state: "up" | "down" | "failed"): void {
 function cancel(): void {
   attempt += 1;
   void closeCapture();
+  if (left !== null) return backToEnd();
   player.close();
   send({ do: "forget" });
 }

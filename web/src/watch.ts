@@ -24,6 +24,7 @@ startViewer(root, words, (send) => {
     send,
     prepare: nothing,
     start: nothing,
+    goOn: null,
     stop: nothing,
     withdraw: nothing,
     deleteKept: nothing,

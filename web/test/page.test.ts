@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { reduce, type Action } from "../src/state/actions";
 import { readConfig } from "../src/wire/config";
 import { certainty, clock, percent, poseWords, quantile, reason, shortened, sureness } from "../src/draw/format";
-import { detailWords } from "../src/draw/conclusion";
+import { detailWords, sourceLine } from "../src/draw/conclusion";
+import { facesWords } from "../src/draw/strip";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
@@ -44,6 +45,37 @@ describe("the view", () => {
     const ended = reduce(live, { do: "end", why: "withdrawn", detail: "" });
     expect(ended.session.analyses).toHaveLength(1);
     expect(reduce(ended, { do: "forget" })).toMatchObject({ phase: { name: "consent" }, session: { analyses: [] } });
+  });
+
+  it("goes on with what was written after it ended by itself", () => {
+    const ended = after([{ do: "event", event: event("session.closed", { reason: "peer left", seq: 7 }), nowS: 9 }, { do: "end", why: "closed", detail: "peer left" }], live);
+    const on = after([{ do: "interrupt" }, { do: "ask permission" }, { do: "offer" }, { do: "go on" }], ended);
+    expect(on).toMatchObject({ phase: { name: "live" }, session: { closed: null }, link: { state: "connecting" } });
+    expect(on.session.analyses).toEqual(ended.session.analyses);
+  });
+
+  it("says what alone an answer is from, and calls nothing a missing face before it looked", () => {
+    const shares = { happy: 0.9, sad: 0.1 };
+    const window = (changes: object): Action => ({ do: "event", event: event("window", { window: 1, seq: 2, frames: 4, speech_s: 2, ...changes }), nowS: 0 });
+    const label = (basis: string | null): Action => ({
+      do: "event",
+      event: event("label", { window: 1, seq: 3, source: "chain", probabilities: shares, conflict: null, valence: basis === null ? null : { value: 0.5, basis } }),
+      nowS: 0,
+    });
+    const fresh = after([{ do: "choose", choice: "both" }, { do: "go live", recording: { state: "none" } }]);
+    const line = (actions: readonly Action[]): string => {
+      const view = after(actions, fresh);
+      return sourceLine(en, shownAnalysis(view) as Analysis, view);
+    };
+    expect(line([window({ frames: 0 }), label("voice")])).toContain("from the voice alone; no picture was looked at");
+    expect(line([window({}), label("voice")])).toMatch(/from the voice alone$/);
+    expect(line([window({ speech_s: 0 }), label(null)])).toMatch(/from the face alone$/);
+    expect(line([window({}), label("both")])).not.toContain("alone");
+    expect(line([{ do: "choose", choice: "microphone" }, window({ frames: 0 }), label("voice")])).not.toContain("alone");
+    expect(facesWords(en, fresh)).toBe("");
+    const looked = after([{ do: "event", event: event("frame", { seq: 1, faces: [] }), nowS: 0 }], fresh);
+    expect(facesWords(en, looked)).toBe("No face in view");
+    expect(facesWords(en, after([{ do: "event", event: event("error", { seq: 2, code: "no_video", over: false }), nowS: 0 }], looked))).toBe("");
   });
 
   it("shows the last finished moment once it is over", () => {
@@ -147,6 +179,10 @@ describe("words", () => {
     expect(reason(de, "The server was stopped.")).toBe("Der Betreiber hat den Server angehalten.");
     expect(reason(en, "A session lasts 14400 s at most.")).toBe("A session lasts 240 minutes at most.");
     expect(reason(en, "An rtsp:// address ended.")).toBe("An rtsp:// address ended.");
+    // The number of the server's setting, in seconds.
+    expect(reason(en, "peer lost: nothing came for 6 s")).toContain("came in for 6 s,");
+    expect(reason(de, "peer lost: nothing came for 2.5 s")).toContain("2.5 s lang");
+    for (const said of ["peer left", "peer lost", "peer lost: its network path stopped answering"]) expect(reason(en, said)).toMatch(/^[A-Z].*\.$/);
   });
 
   it("name the middle and the slow end of the latencies", () => {

@@ -38,6 +38,18 @@ describe("what stands over time", () => {
     expect([first?.fromS, first?.toS, second?.toS]).toEqual([0, second?.fromS, 24]);
   });
 
+  it("leaves a gap where nothing was analysed", () => {
+    const late = [event("window", { window: 9, seq: 90, start: 20, end: 24, labels: ["happy", "sad"] }), event("label", { window: 9, seq: 91, probabilities: { happy: 0.9, sad: 0.1 } })];
+    const session = late.reduce((before, each) => reduceEvent(before, each, 0), told([0.9, 0.9]));
+    expect(runs(moments(session))).toEqual([
+      { label: "happy", fromS: 0, toS: 8 },
+      { label: "happy", fromS: 20, toS: 24 },
+    ]);
+    const [happy] = lanes({ ...FIRST_VIEW, session }, 0, 24, true).curves;
+    expect(happy?.atS).toEqual([4, 8, 8.001, 20, 24]);
+    expect(happy?.values).toEqual([0.9, 0.9, null, 0.9, 0.9]);
+  });
+
   it("keeps its shares a distribution", () => {
     for (const { smooth } of moments(told([0.9, 0.1, 0.5, 0.3]))) expect(Object.values(smooth).reduce((sum, share) => sum + share, 0)).toBeCloseTo(1);
   });

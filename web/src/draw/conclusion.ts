@@ -3,7 +3,7 @@
 import type { AffectValue } from "../wire/generated";
 import type { Messages } from "../messages";
 import { sameList } from "../state/timeline";
-import { bestLabel, concluded, labelsOf, shownAnalysis } from "../state/shown";
+import { aloneOf, bestLabel, concluded, labelsOf, shownAnalysis } from "../state/shown";
 import type { Analysis, Labelled, View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, decimal, labelName, percent } from "./format";
@@ -46,7 +46,7 @@ export const makeConclusion: MakePart = (_hands, words) => {
       }
       setText(affect, affectWords(words, labelled));
       setAttr(root, "data-source", analysis.chain === null ? "fast" : "chain");
-      setText(source, sourceLine(words, analysis));
+      setText(source, sourceLine(words, analysis, view));
       const conclusion = concluded(analysis);
       const unsure = conclusion.label === "unsure";
       setClass(root, "unsure", unsure);
@@ -69,10 +69,13 @@ export function detailWords(words: Messages, analysis: Analysis, labelled: Label
   return [between, ...analysis.contradictions.map((what) => say.contradicts[what])].join(". ");
 }
 
-function sourceLine(words: Messages, analysis: Analysis): string {
-  const stage = analysis.chain === null ? words.conclusion.first : words.conclusion.reasoned;
-  if (analysis.span === null) return stage;
-  return `${stage}, ${words.conclusion.about(clock(analysis.span.start), clock(analysis.span.end))}`;
+export function sourceLine(words: Messages, analysis: Analysis, view: View): string {
+  const say = words.conclusion;
+  const stage = analysis.chain === null ? say.first : say.reasoned;
+  // Where only one is shared, everything is from that.
+  const alone = view.choice === "both" ? aloneOf(analysis) : null;
+  const about = analysis.span === null ? "" : say.about(clock(analysis.span.start), clock(analysis.span.end));
+  return [stage, about, alone === null ? "" : say.alone[alone]].filter(Boolean).join(", ");
 }
 
 /** Valence and arousal in words, with what each comes from. */

@@ -51,7 +51,8 @@ export const makeConflict: MakePart = (_hands, words) => {
       setShare(row, "--voice-share", voice);
       setClass(row, "top", conflict !== null && (isTop(conflict.face, face) || isTop(conflict.voice, voice)));
       const unseen = row.lastElementChild;
-      if (unseen !== null) setText(unseen, say.row(labelName(words, name), percent(face), percent(voice)));
+      // Empty bars are no shares of 0: nothing was compared.
+      if (unseen !== null) setText(unseen, conflict === null ? "" : say.row(labelName(words, name), percent(face), percent(voice)));
     }
   }
 
@@ -67,6 +68,7 @@ export const makeConflict: MakePart = (_hands, words) => {
       }
       const conflict = analysis === null ? null : conflictOf(analysis);
       setClass(root, "empty", conflict === null);
+      setAttr(list, "aria-hidden", conflict === null ? "true" : null);
       setAttr(root, "data-degree", conflict === null ? "none" : degree(conflict.score));
       setText(summary, conflict === null ? say.none : say.score[degree(conflict.score)]);
       setText(score, conflict === null ? "" : say.scoreNote(decimal(conflict.score, 2)));

@@ -57,7 +57,8 @@ export function poseWords(words: Messages, pose: NonNullable<CuesEvent["pose"]>)
 export function reason(words: Messages, detail: string): string {
   const seconds = /\d+(\.\d+)?/.exec(detail)?.[0];
   if (seconds === undefined) return words.ended.reasons[detail] ?? detail;
-  return words.ended.reasons[detail.replace(seconds, "#")]?.replace("#", String(Math.ceil(Number(seconds) / 60))) ?? detail;
+  const said = words.ended.reasons[detail.replace(seconds, "#")];
+  return said?.replace("# s", `${seconds} s`).replace("#", String(Math.ceil(Number(seconds) / 60))) ?? detail;
 }
 
 /** Which word for its certainty an answer gets. */

@@ -11,6 +11,8 @@ export interface Hands {
   readonly prepare: (remember: boolean) => void;
   /** Begin the session with what is open. */
   readonly start: () => void;
+  /** The session has ended by itself: open what was open, and go on with it in another. Null where others send it. */
+  readonly goOn: (() => void) | null;
   readonly cancel: () => void;
   /** End the session; what the server was allowed to keep stays there. */
   readonly stop: () => void;

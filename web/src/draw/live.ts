@@ -32,11 +32,13 @@ export const makeLive: MakePart = (hands, words) => {
   const title = el("h1");
   const text = el("p");
   const kept = el("p", { class: "note" }, words.ended.kept);
+  const goOn = el("button", { class: "primary", id: "go-on", attrs: { type: "button" }, onClick: () => hands.goOn?.() }, words.ended.goOn);
+  const failed = el("p", { class: "note", id: "go-on-failure", attrs: { role: "alert" } });
   const again = el("button", { class: "primary", id: "again", attrs: { type: "button" }, onClick: hands.cancel }, words.ended.again);
   const print = el("button", { class: "quiet", id: "print", attrs: { type: "button" }, onClick: hands.print }, words.ended.print);
   const forget = el("button", { class: "quiet", id: "forget", attrs: { type: "button" }, onClick: hands.deleteAll }, words.ended.forget);
   const recording = makeRecording(hands, words);
-  const ended = el("section", { class: "ended", id: "ended", attrs: { tabindex: "-1" } }, title, text, recording.root, kept, el("div", { class: "go" }, again, print, forget));
+  const ended = el("section", { class: "ended", id: "ended", attrs: { tabindex: "-1" } }, title, text, failed, recording.root, kept, el("div", { class: "go" }, goOn, again, print, forget));
   const watch = el("div", { class: "watch" }, ...watching.map((part) => part.root));
   const heading = el("h1", { class: "unseen" }, words.title);
   const root = el(
@@ -58,6 +60,7 @@ export const makeLive: MakePart = (hands, words) => {
     draw: (view: View, nowS: number) => {
       const over = view.phase.name === "ended" ? view.phase : null;
       const replay = view.phase.name === "replay";
+      const byItself = hands.goOn !== null && over !== null && (over.why === "closed" || over.why === "gone");
       const onServer = view.recording.state === "kept" || view.recording.state === "not deleted";
       // Picture and sound move by themselves; what is read changes with the view alone.
       if (view.phase.name === "live" || view !== drawn) for (const part of watching) part.draw(view, nowS);
@@ -81,8 +84,14 @@ export const makeLive: MakePart = (hands, words) => {
       if (over !== null) {
         setText(title, words.ended[over.why].title);
         setText(text, [reason(words, over.detail), words.ended[over.why].text].filter(Boolean).join(" "));
-        setText(kept, onServer ? words.ended.keptHere : words.ended.kept);
+        setText(kept, [onServer ? words.ended.keptHere : words.ended.kept, byItself ? words.ended.goOnNote : ""].filter(Boolean).join(" "));
       }
+      const failure = over?.failure ?? null;
+      const why = failure === null ? null : words.failure(failure, 0);
+      show(failed, why !== null);
+      setText(failed, why === null ? "" : `${why.title}. ${why.text}`);
+      show(goOn, byItself);
+      again.className = byItself ? "quiet" : "primary";
       setText(again, replay ? words.replay.close : onServer ? words.ended.next : words.ended.again);
       show(kept, view.session.analyses.length > 0);
       for (const button of [forget, print]) show(button, view.session.analyses.length > 0);

@@ -1,6 +1,7 @@
 /** The last half minute of sound, with what was taken for speech and the moment being read. */
 
-import { shownAnalysis } from "../state/shown";
+import type { Messages } from "../messages";
+import { shownAnalysis, standingNotices } from "../state/shown";
 import type { Analysis, Stretch, View } from "../state/view";
 import { el, setAttr, setClass, setText } from "./dom";
 import type { MakePart } from "./hands";
@@ -39,11 +40,18 @@ export const makeStrip: MakePart = (hands, words) => {
       setClass(root, "speaking", speaks);
       setAttr(root, "data-speech", view.choice === "camera" ? "off" : speaks ? "on" : "quiet");
       setText(state, view.choice === "camera" ? words.live.listeningOff : speaks ? words.live.speaking : words.live.quiet);
-      setText(faces, view.choice === "microphone" ? "" : words.live.faces(session.looks.at(-1)?.faces.length ?? 0));
+      setText(faces, facesWords(words, view));
       if (note(nowS)) paint(canvas, heard, view, nowS);
     },
   };
 };
+
+/** Nothing before a frame was looked at, nor while none arrives: the last one is then no news. */
+export function facesWords(words: Messages, { choice, session }: View): string {
+  const look = session.looks.at(-1);
+  const blind = standingNotices(session).some((notice) => notice.code === "no_video" && !notice.over);
+  return choice === "microphone" || look === undefined || blind ? "" : words.live.faces(look.faces.length);
+}
 
 function paint(canvas: HTMLCanvasElement, heard: readonly Loudness[], view: View, nowS: number): void {
   const ratio = window.devicePixelRatio;

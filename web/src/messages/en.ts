@@ -262,6 +262,7 @@ export const en = {
     bars: "Probability of each label",
     tick: "First impression",
     about: (from: string, to: string) => `${from} to ${to}`,
+    alone: { face: "from the face alone", voice: "from the voice alone", unseen: "from the voice alone; no picture was looked at" },
   },
 
   conflict: {
@@ -470,17 +471,21 @@ export const en = {
     stopped: { title: "The session has ended.", text: "Camera and microphone are off." },
     closed: { title: "The session has ended.", text: "Camera and microphone are off." },
     gone: { title: "The server is gone.", text: "Camera and microphone are off. Start the server again, then begin a new session." },
-    /** What the server says of a session that ended by itself; # stands for a number, of seconds there and of minutes here. */
+    /** What the server says of a session that ended by itself; # stands for a number of seconds; here, before another word than “s”, of minutes. */
     reasons: {
       "The server was stopped.": "Whoever runs the server has stopped it.",
       "The session failed.": "It failed on the server, whose log says why.",
       "The session was ended by its owner.": "It was ended from elsewhere.",
       "A session lasts # s at most.": "A session lasts # minutes at most.",
       "Nobody has read its events for # s.": "This page was away for # minutes.",
-      "peer left": "",
-      "peer lost": "Picture and sound stopped coming in for ten seconds, so the server let go of the session.",
+      "peer left": "The sending browser closed its connection to the server.",
+      "peer lost": "Picture and sound stopped coming in, so the server let go of the session.",
+      "peer lost: nothing came for # s": "Neither picture nor sound came in for # s, so the server let go of the session.",
+      "peer lost: its network path stopped answering": "The sending browser no longer answered the server’s checks of the connection. It may have been too busy, or the network was interrupted.",
       "no media": "The connection stood, but neither picture nor sound came in.",
     } as Readonly<Record<string, string>>,
+    goOn: "Begin again",
+    goOnNote: "“Begin again” goes on with this session: what was written stays.",
     again: "Delete and start a new session",
     print: "Print a report",
     forget: "Delete everything",

@@ -21,11 +21,12 @@ export type Action =
   | { readonly do: "recording"; readonly recording: Recording }
   | { readonly do: "go live"; readonly recording: Recording }
   | { readonly do: "interrupt" }
+  | { readonly do: "go on" }
   | { readonly do: "media"; readonly up: boolean }
   | { readonly do: "link"; readonly link: Link }
   | { readonly do: "event"; readonly event: WireEvent | Rejected; readonly nowS: number }
   | { readonly do: "devices"; readonly devices: Devices }
-  | { readonly do: "end"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string }
+  | { readonly do: "end"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string; readonly failure?: Failure }
   | { readonly do: "unplug"; readonly kind: "camera" | "microphone"; readonly gone: boolean }
   | { readonly do: "tell"; readonly happening: Happening }
   | { readonly do: "ask"; readonly asking: Asking }
@@ -86,6 +87,8 @@ export function reduce(view: View, action: Action): View {
     case "interrupt":
       // What was handed out opened the session that is lost.
       return { ...view, session: interrupted(view.session), sharing: { state: "off" } };
+    case "go on":
+      return { ...view, phase: { name: "live", mediaUp: true }, session: { ...view.session, closed: null }, link: { state: "connecting" }, pinned: null };
     case "media":
       return view.phase.name === "live" ? { ...view, phase: { name: "live", mediaUp: action.up } } : view;
     case "link":
@@ -97,7 +100,7 @@ export function reduce(view: View, action: Action): View {
     case "end":
       return {
         ...view,
-        phase: { name: "ended", why: action.why, detail: action.detail },
+        phase: { name: "ended", why: action.why, detail: action.detail, failure: action.failure ?? null },
         link: { state: "over" },
         lit: null,
         held: null,

@@ -2,7 +2,7 @@
 
 import { analysisAt, labelsOf, shownAnalysis } from "./shown";
 import type { FaceMeasured, Session, View } from "./view";
-import { moments, runs, thinned, type Moment, type Run } from "./timeline";
+import { GAP_S, moments, runs, thinned, type Moment, type Run } from "./timeline";
 
 /** Points per row; more than a screen has pixels for would be drawn over each other. */
 const POINTS = 600;
@@ -40,11 +40,29 @@ export function lanes(view: View, fromS: number, toS: number, raw: boolean): Lan
   const all = moments(session);
   const near = around(all, fromS, toS);
   const drawn = thinned(near, POINTS);
-  const atS = drawn.map((moment) => moment.atS);
-  const ofLabels = labels.map((label) => ({ atS, values: drawn.map((moment) => (raw ? moment.raw : moment.smooth)[label] ?? null) }));
+  const ofLabels = labels.map((label) => labelCurve(near, drawn, (moment) => (raw ? moment.raw : moment.smooth)[label] ?? null));
   const measured = measuredRows(view);
   const ofMeasured = measured.map((row) => (isVoice(row) ? voiceCurve(session, row, fromS, toS) : faceCurve(view, row, fromS, toS)));
   return { labels, measured, curves: [...ofLabels, ...ofMeasured], runs: runs(near), moments: near };
+}
+
+/** The probability of one label: a value where each window ends, and a gap where none looked. */
+function labelCurve(near: readonly Moment[], drawn: readonly Moment[], valueOf: (moment: Moment) => number | null): Curve {
+  const atS: number[] = [];
+  const values: (number | null)[] = [];
+  const kept = new Set(drawn);
+  near.forEach((moment, index) => {
+    const before = near[index - 1];
+    const value = valueOf(moment);
+    if (before !== undefined && moment.startS - before.atS >= GAP_S) {
+      atS.push(before.atS + 0.001, moment.startS);
+      values.push(null, value);
+    }
+    if (!kept.has(moment)) return;
+    atS.push(moment.atS);
+    values.push(value);
+  });
+  return { atS, values };
 }
 
 /** The labels that have a row: those of the window on show. Labels of earlier questions have none. */

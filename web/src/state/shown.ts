@@ -34,6 +34,15 @@ export function conflictOf(analysis: Analysis): ModalityConflict | null {
   return analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
 }
 
+/** The only sense that an answer rests on; null where it rests on both, or that is not known. `unseen`: no frame was looked at. */
+export function aloneOf(analysis: Analysis): "face" | "voice" | "unseen" | null {
+  if (conflictOf(analysis) !== null || analysis.span === null) return null;
+  const { frames, speechS } = analysis.span;
+  const basis = bestLabel(analysis)?.valence?.basis ?? (frames === 0 ? "voice" : speechS === 0 ? "face" : "both");
+  if (basis === "both") return null;
+  return basis === "voice" && frames === 0 ? "unseen" : basis;
+}
+
 /** What each person's own face says, from whichever label said so last. */
 export function facesOf(analysis: Analysis | null): readonly PersonLabel[] {
   return (analysis === null ? null : bestLabel(analysis))?.faces ?? [];

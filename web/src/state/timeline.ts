@@ -15,6 +15,9 @@ export const MARGIN = 0.1;
 /** After a longer gap nothing of before is carried over. */
 const FORGET_S = 30;
 
+/** Media seconds between two windows from which on there is a gap: nothing of that time was analysed. */
+export const GAP_S = 1;
+
 export interface Moment {
   readonly window: number;
   readonly atS: number;
@@ -80,7 +83,7 @@ export function runs(told: readonly Moment[]): readonly Run[] {
   const found: { label: string; fromS: number; toS: number }[] = [];
   for (const moment of told) {
     const last = found.at(-1);
-    const joins = last !== undefined && moment.atS - last.toS < FORGET_S;
+    const joins = last !== undefined && moment.startS - last.toS < GAP_S;
     if (joins) last.toS = moment.atS;
     if (!joins || last.label !== moment.label) found.push({ label: moment.label, fromS: joins ? moment.atS : moment.startS, toS: moment.atS });
   }

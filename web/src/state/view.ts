@@ -174,7 +174,7 @@ export type Phase =
   | { readonly name: "live"; readonly mediaUp: boolean }
   /** A saved session is open; `file` is its name. */
   | { readonly name: "replay"; readonly file: string }
-  | { readonly name: "ended"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string };
+  | { readonly name: "ended"; readonly why: "withdrawn" | "stopped" | "closed" | "gone"; readonly detail: string; /** Why it could not be begun again. */ readonly failure: Failure | null };
 
 /** Something that was wrong and is well again. The page says so for a while. */
 export interface Happening {
