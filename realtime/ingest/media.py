@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import av
 from av.container import InputContainer
@@ -25,6 +24,7 @@ from realtime.errors import NotMedia
 from realtime.ingest import tracks
 from realtime.ingest.clock import Timeline
 from realtime.ingest.convert import to_rgb
+from realtime.ingest.files import CONVERT_HINT, file_url, open_options, refuse_unfinished, why_unreadable
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import Interleaver
 from realtime.ingest.sampler import FrameSampler
@@ -40,8 +40,6 @@ SKEW_S, LIVE_SKEW_S = 2.0, 0.3
 "How far one track may run ahead of the other while the order stays exact."
 # FFmpeg takes text files of some endings for terminal art, which would then be "watched".
 TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf"})
-LFS_POINTER = b"version https://git-lfs"
-CONVERT_HINT = "Play it in a video player to see whether it is damaged, or convert it: ffmpeg -i IN OUT.mp4"
 
 
 class MediaSource:
@@ -247,47 +245,6 @@ def _name(url: str) -> str:
     return url.rsplit("@")[-1] if url.startswith(RTSP) else Path(url).name
 
 
-def file_url(path: str) -> str:
-    """The path as FFmpeg reads it for certain: without the prefix, a name with a colon is a protocol to it."""
-    return path if path.startswith(RTSP) else f"file:{path}"
-
-
-def refuse_unfinished(path: Path) -> None:
-    """Raises NotMedia for files that stand for a recording and are none: FFmpeg would only speak of invalid data."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(LFS_POINTER))
-            if head == LFS_POINTER:
-                raise NotMedia(
-                    f"{path.name} is a git-LFS pointer: the recording itself was not fetched.", "Run: git lfs pull"
-                )
-            if head[4:8] == b"ftyp" and not _has_index(file):
-                raise NotMedia(
-                    f"{path.name} was never finished: its index (moov) is missing, as after a crash or a full disk.",
-                    "Record again, or try a repair tool such as untrunc with another recording of the same device.",
-                )
-    except OSError:
-        # Whatever is wrong with the path, opening it says so.
-        return
-
-
-def _has_index(file: BinaryIO) -> bool:
-    """Whether one of the outermost boxes of an MP4 file is `moov` or `moof` (ISO/IEC 14496-12, 4.2), or `meta` of a
-    picture."""
-    file.seek(0)
-    while len(head := file.read(8)) == 8:
-        size, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if kind in (b"moov", b"moof", b"meta"):
-            return True
-        if size == 1:
-            size = int.from_bytes(file.read(8), "big") - 8
-        if size < 8:
-            # 0 is "to the end of the file"; less than a header is damage, which FFmpeg may get around.
-            return size != 0
-        file.seek(size - 8, os.SEEK_CUR)
-    return False
-
-
 def check(url: str, ingest: IngestSettings) -> None:
     """Raise NotMedia if `MediaSource.open` would."""
     _open_container(url, ingest).close()
@@ -296,25 +253,22 @@ def check(url: str, ingest: IngestSettings) -> None:
 def _open_container(url: str, ingest: IngestSettings) -> InputContainer:
     """Raises NotMedia, saying why."""
     if url.startswith(RTSP):
-        options, protocols = {"rtsp_transport": "tcp"}, "rtsp,rtp,udp,tcp,tls,crypto"
+        options = {"rtsp_transport": "tcp", "protocol_whitelist": "rtsp,rtp,udp,tcp,tls,crypto"}
     elif "://" in url and not Path(url).exists():
         raise NotMedia(
             f"{url.split('://')[0]}:// addresses are not read.",
             "Give a file's path or an rtsp:// address; download first.",
         )
     else:
-        # A playlist must not make the program fetch the addresses in it.
-        options, protocols = {}, "file,crypto,data"
         refuse_unfinished(Path(url))
+        options = open_options(Path(url))
     try:
-        container = av.open(
-            file_url(url),
-            options=options | {"protocol_whitelist": protocols},
-            timeout=(OPEN_TIMEOUT_S, ingest.peer_silent_s),
-        )
+        container = av.open(file_url(url), options=options, timeout=(OPEN_TIMEOUT_S, ingest.peer_silent_s))
     except FileNotFoundError as error:
         raise NotMedia(f"There is no file {url}.", "Check the path.") from error
     except (av.FFmpegError, OSError, ValueError) as error:
+        if not url.startswith(RTSP) and (told := why_unreadable(Path(url))) is not None:
+            raise told from error
         reason = getattr(error, "strerror", None) or error
         hint = "Check the address and that the camera is on." if url.startswith(RTSP) else CONVERT_HINT
         raise NotMedia(f"{_name(url)} cannot be read as media: {reason}.", hint) from error

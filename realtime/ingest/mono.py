@@ -60,6 +60,8 @@ class MonoResampler:
         self._mixer = ChannelMixer(())
         self._offset = OffsetFilter()
         self._noticed: set[str] = set()
+        self._coarse = True
+        "Whether every sample up to now is one that 8 bits can hold."
 
     def push(self, frame: av.AudioFrame, *, start_s: float) -> Iterator[AudioChunk]:
         """The sound of a frame that begins at `start_s`; a few milliseconds stay inside until the next one."""
@@ -69,6 +71,8 @@ class MonoResampler:
             # Mixed here, not by FFmpeg: its mix of two channels with floats is 3 dB above one of them.
             self._resampler, self._format = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ), sound
             self._mixer = ChannelMixer([channel.name for channel in frame.layout.channels])
+            self._coarse = True
+        self._coarse = self._coarse and _of_eight_bits(frame)
         frame.pts, frame.time_base = round(start_s * frame.sample_rate), Fraction(1, frame.sample_rate)
         yield from map(self._chunk, self._resampler.resample(frame))
 
@@ -96,8 +100,7 @@ class MonoResampler:
         if not np.isfinite(samples_CN).all():
             samples_CN = np.nan_to_num(samples_CN, posinf=0.0, neginf=0.0)
         samples_N = self._offset.push(self._mixer.mix(samples_CN.clip(-1.0, 1.0)))
-        coarse = self._format is not None and self._format[0].startswith("u8")
-        return AudioChunk(float(frame.pts * frame.time_base), samples_N.clip(-1.0, 1.0), coarse=coarse)
+        return AudioChunk(float(frame.pts * frame.time_base), samples_N.clip(-1.0, 1.0), coarse=self._coarse)
 
 
 class ChannelMixer:
@@ -193,6 +196,17 @@ class HighPass:
             passed_N[start : start + self.BLOCK] = passed_B
             self._last, self._passed = float(block_B[-1]), float(passed_B[-1])
         return passed_N
+
+
+def _of_eight_bits(frame: av.AudioFrame) -> bool:
+    """Whether the frame has no more steps than 8 bits have, also where it is kept in 16: FLAC, or a converted file."""
+    if frame.format.name.startswith("u8"):
+        return True
+    if not frame.format.name.startswith("s16"):
+        return False
+    # The first plane will do: all channels of packed sound, the first of the others. It may be longer than the frame.
+    n_values = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
+    return not np.any(np.frombuffer(frame.planes[0], np.int16, n_values) & 0xFF)
 
 
 def _weight(name: str) -> float:

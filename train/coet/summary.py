@@ -13,7 +13,7 @@ from typing import Any
 import av
 from PIL import Image
 
-from realtime.ingest.media import file_url
+from realtime.ingest.files import file_url
 from realtime.reason.prompt import SECTIONS
 from realtime.records import LABELS
 from train.coet.annotators import Annotator

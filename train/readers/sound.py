@@ -9,7 +9,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from realtime.errors import NotMedia
-from realtime.ingest.media import file_url, refuse_unfinished
+from realtime.ingest.files import file_url, open_options, refuse_unfinished, why_unreadable
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.tracks import choose_audio
@@ -33,7 +33,7 @@ def read(path: Path) -> Float32:
     url = file_url(str(path))
     resampler, parts, at_s = MonoResampler(live=False), [], 0.0
     try:
-        with av.open(url, options={"protocol_whitelist": "file,crypto,data"}) as container:
+        with av.open(url, options=open_options(path)) as container:
             track = choose_audio(container, url)
             if track is None:
                 raise NotMedia(f"{path.name} has no sound.", "Remove it from the labels.")
@@ -44,7 +44,8 @@ def read(path: Path) -> Float32:
     except FileNotFoundError as error:
         raise NotMedia(f"{path.name} is not there.", AGAIN) from error
     except (av.FFmpegError, OSError) as error:
-        raise NotMedia(f"{path.name} cannot be decoded: {error.strerror}.", AGAIN) from error
+        told = why_unreadable(path) or NotMedia(f"{path.name} cannot be decoded: {error.strerror}.", AGAIN)
+        raise told from error
     parts += [chunk.samples_N for chunk in resampler.flush()]
     samples_N: Float32 = np.concatenate([np.zeros(0, np.float32), *parts])
     if not len(samples_N):
