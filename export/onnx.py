@@ -30,6 +30,7 @@ from export.load import TOWERS, load_graph
 from realtime.errors import BadModel, RealtimeError
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
+from realtime.outputs import refuse_input
 from realtime.towers import artifact
 from realtime.towers.graph import AUDIO_INPUTS, AUDIO_OUTPUTS, TEXT_INPUTS, VISION_INPUTS, VISION_OUTPUTS
 from realtime.towers.torch_runtime import HALVED
@@ -223,6 +224,7 @@ def make(options: argparse.Namespace) -> int:
     folder = assembly.locate(options.model)
     if not (folder / "config.json").exists():
         raise BadModel(f"{folder} holds no config.json.", hint="Name a whole checkpoint folder, 'nano' or a hub id.")
+    refuse_input(options.out, folder, options.adapter)
     root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
     for precision in options.precision:
         for opset in options.opset or [OPSET_UNLESS_ASKED[precision]]:

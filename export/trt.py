@@ -28,6 +28,7 @@ from export.load import TOWERS
 from realtime.errors import EngineMissing
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
+from realtime.outputs import refuse_input
 from realtime.records import MAX_QUERY_TOKENS
 from realtime.towers import artifact
 from realtime.towers.artifact import Artifact, EngineMismatch
@@ -246,6 +247,7 @@ def main() -> int:
 def make(options: argparse.Namespace) -> int:
     """Build or find the plans and print their folder. Returns the exit code."""
     folder = assembly.locate(options.model)
+    refuse_input(options.out, folder, options.adapter)
     root = options.out or artifact.default_root(artifact.source_sha256(folder, options.adapter))
     made, new = export(
         folder, root, name=options.model, precision=options.precision, flavor=options.flavor,

@@ -233,7 +233,7 @@ def _analyze(options: argparse.Namespace) -> int:
     from realtime.ingest.media import MediaSource
 
     (file,) = options.files
-    refuse_input(options.out, file)
+    refuse_input(options.out, file, *_read_by(options))
     # All of this comes before the model, which takes seconds to load: what is wrong is said at once.
     question = question_of(options.question, labels)
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
@@ -254,6 +254,7 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
 
     if options.out is None:
         raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
+    refuse_input(options.out, *_read_by(options))
     for flag, given in (("jobs", options.jobs), ("copies", options.copies)):
         if not 1 <= given <= MAX_JOBS:
             raise BadSettings(f"--{flag} is {given}.", f"It has to lie between 1 and {MAX_JOBS}.")
@@ -312,7 +313,7 @@ def _bench(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
     options.media = [or_sample(file) for file in options.media]
-    refuse_input(options.json, *options.media)
+    refuse_input(options.json, *options.media, *_read_by(options))
     from realtime.bench import bench
     from realtime.engine.start import load_model
 
@@ -331,6 +332,11 @@ def _bench(options: argparse.Namespace) -> int:
 
 def _program(package: str, options: argparse.Namespace) -> int:
     return programs.run(package, options.words)
+
+
+def _read_by(options: argparse.Namespace) -> tuple[Path | str | None, ...]:
+    """What every command with a model reads, beside its own inputs."""
+    return options.config, options.model, options.adapter
 
 
 @contextmanager

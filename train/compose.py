@@ -170,12 +170,12 @@ def main() -> None:
     parser.add_argument("--selector-dim", type=int, default=64, help="width of the selectors' attention")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup)
     if args.backbone is not None:
         compose(TextBackbone.open(args.backbone), args.out, selector_dim=args.selector_dim)
     elif args.adapter is None:
         raise BadSettings("--model goes with --adapter.", "Name what train.lora wrote.")
     else:
-        refuse_input(args.out, args.model, args.adapter)
         recompose(args.model, args.out, adapter=args.adapter, warmup=args.warmup)
     n_bytes = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {n_bytes / 1e6:.1f} MB beside the backbone; realtime serve --model {args.out}", flush=True)

@@ -132,7 +132,8 @@ Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["res
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
     folder = assembly.locate(args.model)
-    refuse_input(args.out, folder, *args.records)
+    for out in (args.out, args.cache):
+        refuse_input(out, folder, *args.records)
     model, emotion = start(args, folder)
     loaded = as_loaded(model, folder)
     trainee = Trainee(

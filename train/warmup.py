@@ -48,7 +48,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> None:
     args = parse(words)
     folder = assembly.locate(args.model)
-    refuse_input(args.out, folder, *args.records)
+    for out in (args.out, args.cache):
+        refuse_input(out, folder, *args.records)
     model, emotion = with_additions(
         folder,
         selector_dim=args.selector_dim,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -206,7 +207,8 @@ def _of_eight_bits(frame: av.AudioFrame) -> bool:
         return False
     # The first plane will do: all channels of packed sound, the first of the others. It may be longer than the frame.
     n_values = frame.samples * (1 if frame.format.is_planar else frame.layout.nb_channels)
-    return not np.any(np.frombuffer(frame.planes[0], np.int16, n_values) & 0xFF)
+    plane: Any = frame.planes[0]
+    return not np.any(np.frombuffer(plane, np.int16, n_values) & 0xFF)
 
 
 def _weight(name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import runpy
 import sys
@@ -15,6 +16,7 @@ from realtime import cli
 from realtime.errors import BadSettings
 from realtime.outputs import refuse_input
 
+ROOT = Path(__file__).parents[2]
 Link = Callable[[Path, Path], object]
 
 
@@ -64,6 +66,28 @@ def test_bench_does_not_write_its_figures_over_a_recording(a_recording: Path, tm
         "train.evaluation.fidelity --data {folder} --json {folder}/answers.jsonl",
         "train.nano.package --data {other} --work {folder} --out {folder}",
         "export.bench --model {folder} --json {folder}/answers.jsonl",
+        "export.onnx --model nano --adapter {folder} --out {folder}",
+        "export.trt --model nano --adapter {folder} --out {folder}",
+        "train.compose --backbone {folder} --out {folder}",
+        "train.compose --model {other} --adapter {folder} --out {folder}",
+        "train.lora {folder} --model {other} --out new --cache {folder}",
+        "train.words.fit --data {folder} --out {folder}/answers.jsonl",
+        "train.nano.affect --data {other} --work {folder} --out {folder}/answers.jsonl",
+        "train.nano.voice_layers --work {folder} --encoder {folder}",
+        "train.nano.audio_tower --data {folder} --work {folder} --encoder {other}",
+        *(
+            f"train.nano.{stage} --data {{folder}} --work {{folder}}"
+            for stage in (
+                "calibrate",
+                "face_expert",
+                "prepare",
+                "thinker",
+                "tokenizer",
+                "vision_tower",
+                "voice_expert",
+                "voice_sounds",
+            )
+        ),
     ],
 )
 def test_a_training_or_export_command_does_not_write_over_its_input(
@@ -83,6 +107,48 @@ def test_a_training_or_export_command_does_not_write_over_its_input(
     assert "Name another output." in capsys.readouterr().err
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["answers.jsonl"]
     assert (folder / "answers.jsonl").read_text() == "kept\n"
+
+
+def test_analyze_and_bench_do_not_write_over_their_settings(a_recording: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[buffer]\nspan_s = 20\n", encoding="utf-8")
+    for words in (["analyze", str(a_recording), "--out"], ["bench", str(a_recording), "--json"]):
+        assert cli.main([*words, str(settings), "--config", str(settings)]) == 2
+    assert settings.read_text(encoding="utf-8") == "[buffer]\nspan_s = 20\n"
+
+
+OUTPUTS = {"--out", "--json", "--work", "--cache", "--output", "output", "out"}
+WITHOUT_INPUTS = {
+    "export/faces.py": "reads an installed package",
+    "export/limits.py": "reads nothing",
+    "export/random_weights.py": "reads nothing, and replaces only what it made itself",
+    "export/sample.py": "reads nothing, and writes whole files",
+    "train/nano/pretrained.py": "writes a file of a known hash alone, under the name of that hash",
+    "train/tuning/bench.py": "reads nothing",
+    "train/tuning/run.py": "the flags that stages share; each stage checks them",
+    "train/tuning/tiny.py": "reads nothing",
+    "realtime/cluster/__main__.py": "`--json` is a form, not a file",
+    "realtime/cluster/sizing/plan.py": "`--json` is a form, not a file",
+    "realtime/commands/arguments.py": "the flags of `realtime`, which realtime/cli.py checks",
+}
+"""Programs with such a flag that do not compare it with their inputs, and why."""
+
+
+def test_every_program_with_an_output_compares_it_with_its_inputs() -> None:
+    """So that a new program is thought of, too."""
+    unchecked = set()
+    for package in ("realtime", "train", "export"):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            flags = {
+                call.args[0].value
+                for call in ast.walk(ast.parse(text))
+                if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "add_argument" and call.args
+                and isinstance(call.args[0], ast.Constant)
+            }  # fmt: skip
+            if flags & OUTPUTS and "refuse_input(" not in text:
+                unchecked.add(path.relative_to(ROOT).as_posix())
+    assert unchecked == set(WITHOUT_INPUTS)
 
 
 def test_random_weights_replace_no_checkpoint_that_somebody_trained(

@@ -11,6 +11,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from aiortc.codecs.opus import OpusDecoder
+from aiortc.jitterbuffer import JitterFrame
+from scipy.signal import resample_poly
 
 from realtime.errors import NotMedia
 from realtime.ingest.convert import to_rgb
@@ -64,6 +67,26 @@ def test_one_voice_on_one_channel_keeps_its_level(layout: str, at: int) -> None:
     channels = [np.zeros_like(alone_N)] * len(av.AudioLayout(layout).channels)
     channels[at] = alone_N
     assert rms_db(heard(channels, layout)[0]) == pytest.approx(rms_db(alone_N), abs=0.1)
+
+
+def test_mono_opus_of_a_call_keeps_its_level() -> None:
+    """Field report 4: aiortc decodes Opus to two channels, and mixed by FFmpeg they were 3 dB louder, and clipped."""
+    loud_N = resample_poly(voice(2.0), 3, 1).astype(np.float32) * 1.8
+    encoder = av.AudioCodecContext.create("libopus", "w")
+    encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, "mono", "s16", 64_000
+    decoder, resampler, chunks = OpusDecoder(), MonoResampler(live=True), []
+    for start in range(0, loud_N.size - 960, 960):
+        pcm = (loud_N[start : start + 960] * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 48_000, start
+        for packet in encoder.encode(frame):
+            for decoded in decoder.decode(JitterFrame(data=bytes(packet), timestamp=start)):
+                assert isinstance(decoded, av.AudioFrame)
+                assert len(decoded.layout.channels) == 2
+                chunks += resampler.push(decoded, start_s=start / 48_000)
+    heard_N = np.concatenate([chunk.samples_N for chunk in chunks])
+    assert rms_db(heard_N) == pytest.approx(rms_db(loud_N), abs=0.5)
+    assert np.mean(np.abs(heard_N) > 0.99) == 0.0
 
 
 def test_two_voices_on_two_channels_are_both_heard() -> None:

@@ -75,6 +75,18 @@ def test_silence_and_cuts_outside_the_recording_fail_with_their_reason(records: 
     assert summary["this_run"]["failures"] == {"no_evidence": len([why for why in ROWS.values() if why])}
 
 
+@pytest.mark.slow
+def test_names_with_colons_and_signs_are_read_from_label_files(clips: Path, tmp_path: Path) -> None:
+    """Field report 7: a time in a file's name was read as a protocol, in label files as on the command line."""
+    names = ["2024-05-01T12:30:00.wav", "interview: take 2.wav", "a|b.wav", "50%.wav", "img%d.wav", "-dash.wav"]
+    for name in names:
+        (tmp_path / name).write_bytes((clips / "voice.wav").read_bytes())
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *(f"{name},sad" for name in names)]))
+    out = tmp_path / "out"
+    assert annotate.annotate(annotate.parser().parse_args([str(tmp_path), str(out)])) == 0
+    assert [(line["key"], line["status"]) for line in lines(out)] == [(name, "done") for name in names]
+
+
 def test_an_evaluation_counts_and_names_what_there_is_nothing_to_judge_by(
     clips: Path, model: LoadedModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -143,6 +155,35 @@ def test_a_quoted_line_break_in_a_label_file_is_part_of_its_cell(tmp_path: Path)
     assert (first.path.name, first.label, second.path.name, second.label) == ("a.wav", "sad", "b.wav", "happy")
     assert first.text.split() == ["first", "line", "second,", "with", "a", "comma"]
     assert second.text == "one\n\ntwo"
+
+
+SPREADSHEETS = {
+    "semicolons": "file;label;start_s;end_s;text\na.wav;sad;0,5;1,5;one, two\nb.wav;happy;;;\n",
+    "semicolons within quotes": 'file;label;start_s;end_s;text\n"a.wav";sad;0,5;1,5;"one, two"\nb.wav;happy;;;\n',
+    "tabs": "file\tlabel\tstart_s\tend_s\ttext\na.wav\tsad\t0.5\t1.5\tone, two\nb.wav\thappy\t\t\t\n",
+    "Excel's line": 'sep=,\nfile,label,start_s,end_s,text\na.wav,sad,0.5,1.5,"one, two"\nb.wav,happy,,,\n',
+    "spaces and capitals": 'File, Label, Start_s, End_s, Text\na.wav, sad, 0.5, 1.5, "one, two"\nb.wav, happy,,,\n',
+    "empty rows": '\nfile,label,start_s,end_s,text\n\na.wav,sad,0.5,1.5,"one, two"\n,,,,\nb.wav,happy,,,\n,,,,\n',
+}
+
+
+@pytest.mark.parametrize("table", SPREADSHEETS.values(), ids=SPREADSHEETS)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("breaks", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_label_files_of_spreadsheets_are_read(tmp_path: Path, table: str, coding: str, breaks: str) -> None:
+    """A German Excel writes semicolons and decimal commas: "row 1 names no file" was said of it."""
+    (tmp_path / "labels.csv").write_bytes(table.replace("\n", breaks).encode(coding))
+    first, second = folder.read(tmp_path)
+    assert (first.path.name, first.label, first.start_s, first.end_s) == ("a.wav", "sad", 0.5, 1.5)
+    assert (first.text, second.path.name, second.label, second.start_s) == ("one, two", "b.wav", "happy", None)
+
+
+def test_a_quote_that_is_not_closed_is_told(tmp_path: Path) -> None:
+    """It took all rows after it into one cell, and they were missing without a word."""
+    (tmp_path / "labels.csv").write_text('file,label,text\na.wav,sad,"open\nb.wav,happy,x\n', encoding="utf-8")
+    with pytest.raises(BadSettings, match="no CSV table") as refused:
+        folder.read(tmp_path)
+    assert "quotation mark" in refused.value.hint
 
 
 def test_a_line_separator_within_json_is_part_of_its_string(tmp_path: Path) -> None:

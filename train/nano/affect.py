@@ -29,6 +29,7 @@ from scipy.stats import rankdata, spearmanr
 
 from realtime.evidence.baseline import Z_LIMIT, population
 from realtime.evidence.voice import VOICE_FEATURES
+from realtime.outputs import refuse_input
 from realtime.reason.affect import CIRCUMPLEX
 from train.arrays import Bools, Floats
 from train.command import run_command
@@ -168,6 +169,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    refuse_input(arguments.out, arguments.data, arguments.work)
     sentences = load(arguments.data, arguments.work)
     weights_F, bias = fit(sentences)
     print(json.dumps(figures(sentences, weights_F, bias)))

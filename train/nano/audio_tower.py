@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from realtime.evidence.baseline import VOICE_PSEUDO_COUNT
 from realtime.model.audio import AudioTower, n_tokens, split_chunks
 from realtime.model.experts import EXPERT_LABELS, join_moments
+from realtime.outputs import refuse_input
 from realtime.records import Float32
 from realtime.towers.preprocess import log_mel
 from train.arrays import Bools, Int64
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
+    refuse_input(args.work, args.data, args.encoder)
     torch.manual_seed(0)
     tower = blank_tower()
     encoder = whisper.read_encoder(args.encoder)

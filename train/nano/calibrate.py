@@ -26,6 +26,7 @@ import torch
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.tokenizer import Vocabulary
+from realtime.outputs import refuse_input
 from realtime.reason import calibrate
 from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano", help="packaged without calibration")
     parser.add_argument("--windows", type=int, default=600)
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     model = load(args.model, engine="torch")
     inputs = ThinkerInputs(args.data, args.work, "valid", n_entries=500, towers=model.weights)
     layout = NanoLayout(model.weights, Vocabulary.read(args.work))

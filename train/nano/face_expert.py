@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from realtime.model.experts import FaceExpert
+from realtime.outputs import refuse_input
 from realtime.records import Float32, UInt8
 from train.command import run_command
 from train.nano import ferplus
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--cycle", type=int, default=0, help="0: from scratch; n: go on from the end of cycle n − 1")
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
 
     torch.manual_seed(0)
     faces = ferplus.load(args.data)

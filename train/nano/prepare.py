@@ -20,6 +20,7 @@ from realtime.evidence import baseline
 from realtime.evidence.baseline import fit_population, fit_voice_population
 from realtime.evidence.cues import CUES, geometry, head_pose, raw_cues
 from realtime.model.experts import EXPERT_LABELS
+from realtime.outputs import refuse_input
 from realtime.records import Float32, UInt8
 from realtime.towers.preprocess import crop_face, to_grey
 from train.arrays import AnyArray
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     args.work.mkdir(parents=True, exist_ok=True)
     if not (args.work / "crops.npz").exists():
         prepare_faces(args.data, args.work)

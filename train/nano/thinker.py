@@ -32,6 +32,7 @@ from realtime.model.config import ChainForm, ModelConfig
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from realtime.outputs import refuse_input
 from realtime.reason import prompt
 from realtime.reason.reasoner import Reasoner
 from train.coet.checks import faithful
@@ -265,6 +266,7 @@ def main() -> None:
     parser.add_argument("--begin-from", type=Path, help="a packaged nano whose Thinker the first cycle goes on from")
     parser.add_argument("--windows", type=int, default=5000)
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     tokenizer = Tokenizer.from_file(str(args.work / "tokenizer.json"))
     model = build(args.data, args.work, tokenizer)
     if args.begin_from is not None:

@@ -16,6 +16,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from realtime.model.experts import EXPERT_LABELS
+from realtime.outputs import refuse_input
 from realtime.reason import prompt
 from train.coet.measured import as_text
 from train.command import run_command
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     sampler, rng = WindowSampler(args.data, args.work, "thinker"), np.random.default_rng(0)
 
     def texts() -> Iterator[str]:

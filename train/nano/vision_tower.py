@@ -23,6 +23,7 @@ from realtime.evidence.baseline import population
 from realtime.evidence.cues import CUES
 from realtime.model.config import ModelConfig
 from realtime.model.vision import VisionTower, window_plan
+from realtime.outputs import refuse_input
 from realtime.records import Float32
 from train.arrays import Floats, Int64
 from train.command import run_command
@@ -144,6 +145,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=9.0)
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     torch.manual_seed(0)
     config = ModelConfig.parse(nano_config.config(), nano_config.emotion(n_statistics=1))
     train_vision(args.data, args.work, config, args.minutes)

@@ -40,6 +40,7 @@ from realtime.evidence.baseline import (
     population,
 )
 from realtime.model.experts import EXPERT_LABELS, VoiceExpert
+from realtime.outputs import refuse_input
 from realtime.records import Float32
 from train.arrays import Bools, Float64, Floats, Int64
 from train.command import run_command
@@ -407,6 +408,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--abroad", action="store_true", help="also leave out each corpus in turn")
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     spoken, plain = load(args.data, args.work), load(args.data, args.work, "plain")
     train, valid = spoken.rows(("train",)), spoken.rows(("valid",))
     fold = folds(plain, train)

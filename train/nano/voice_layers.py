@@ -22,6 +22,7 @@ import torch
 from realtime.model.audio import AudioTower, split_chunks
 from realtime.model.config import ModelConfig
 from realtime.model.experts import join_moments
+from realtime.outputs import refuse_input
 from realtime.towers.preprocess import log_mel
 from train.command import run_command
 from train.nano import config as nano_config
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True, help="Whisper tiny.en: model.bin or a folder")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
+    refuse_input(args.work, args.data, args.encoder)
     for kind, tower in (("layers", used_tower(args.work)), ("plain", plain_tower(args.encoder))):
         sha256 = sha256_of(tower, whisper.NEW)  # no layer's output depends on the projection
         tower = tower.to(args.device)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from realtime.evidence.voice import voice_features
+from realtime.outputs import refuse_input
 from realtime.records import SAMPLE_RATE_HZ, Float32
 from train.arrays import Int64
 from train.command import run_command
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
     (args.work / "voices").mkdir(parents=True, exist_ok=True)
     spoken, noises = voices.load(args.data), train_noises(args.data)
     cut = (sound.longest_speech(sound.read(voice.path)).samples_N for voice in spoken)

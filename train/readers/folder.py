@@ -3,11 +3,13 @@
     IN/labels.csv       file,label[,speaker][,split][,start_s][,end_s][,text][,votes][,sex][,language]
     IN/labels.jsonl     the same fields, one object per line
 
-`votes` are shares or counts by label, as JSON: {"happy": 7, "neutral": 3}. `file` is relative to the folder.
+`votes` are shares or counts by label, as JSON: {"happy": 7, "neutral": 3}. `file` is relative to the folder. Tables may
+be those of spreadsheets: with semicolons (and then decimal commas) or tabs, with a byte order mark, in UTF-8 or UTF-16.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -56,15 +58,17 @@ def clips(folder: Path, rows: Iterable[Mapping[str, Any]], file: Path) -> list[C
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        data = file.read_bytes()
+        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from error
     if file.suffix != ".jsonl":
         try:
-            # With its line breaks: a cell in quotes may hold some.
-            yield from csv.DictReader(io.StringIO(text, newline=""))
+            yield from _table(text)
         except csv.Error as error:
-            raise BadSettings(f"{file} is no CSV table: {error}.", "Save it again as CSV, in UTF-8.") from error
+            raise BadSettings(
+                f"{file} is no CSV table: {error}.", "Look for a quotation mark that is not closed, or save it again."
+            ) from error
         return
     # JSON strings may hold other breaks that `splitlines` knows, such as U+2028.
     for number, line in enumerate(text.split("\n"), start=1):
@@ -77,6 +81,29 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(row, dict):
             raise BadSettings(f"{file.name}, line {number} is no object.", "Write one object per line.")
         yield row
+
+
+def _table(text: str) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV table without the empty ones. Raises csv.Error.
+
+    Separated by commas or, if the header has none, by semicolons or tabs, as spreadsheets of some countries write it.
+    """
+    if text.startswith("sep="):
+        # Excel's own line, which tells the separator.
+        text = text.partition("\n")[2]
+    header = text.lstrip().partition("\n")[0]
+    separator = next((mark for mark in (",", ";", "\t") if mark in header), ",")
+    # With its line breaks: a cell in quotes may hold some. Strict, or a quote that is not closed takes in what follows.
+    lines = csv.DictReader(
+        io.StringIO(text.lstrip(), newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or ()]
+    for row in lines:
+        if any(isinstance(cell, str) and cell.strip() for cell in row.values()):
+            if separator == ";":
+                times = {name: row[name].replace(",", ".") for name in ("start_s", "end_s") if row.get(name)}
+                row |= times
+            yield row
 
 
 def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.metrics import f1_score
 
+from realtime.outputs import refuse_input
 from realtime.records import LABELS, Float32
 from realtime.words.expert import WordsExpert
 from realtime.words.features import EMPTY, Fingerprints, features, places, rows
@@ -183,6 +184,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the data folder, which holds words/")
     parser.add_argument("--out", type=Path, required=True, help="file to write: .safetensors")
     args = parser.parse_args()
+    refuse_input(args.out, args.data)
     train, dev, test = (read(args.data / "words", part) for part in ("train", "dev", "test"))
     fingerprints_N, rarity_N = table(train.texts)
     print(f"{(fingerprints_N != EMPTY).sum()} features in {N_PLACES} places")
