@@ -3,8 +3,10 @@
     for event in emothinker.analyze("talk.mp4"):                    a recording; "sample" is one of ours
     for event in emothinker.follow("http://…/sessions/ID#SECRET"):  a session of a running server
     for event in emothinker.live(camera=0, microphone="default"):   this machine's camera and microphone
+    for event in emothinker.read("events.jsonl"):                   events that were saved
 
-Each of them takes `async for` too, and becomes a table with `to_pandas()` or `to_parquet()`. Events are the classes of
+Each of them takes `async for` too, and becomes a table with `to_pandas()` or `to_parquet()`, or a file
+for ELAN, Praat or Lab Streaming Layer with `to_file()`. Events are the classes of
 the wire (`realtime.publish.events`). Errors are subclasses of `emothinker.Error`; each says what to do next.
 
 Importing the package loads nothing: what a name needs is imported when the name is first used.
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emothinker.devices import live
     from emothinker.recordings import analyze
+    from emothinker.saved import read
     from emothinker.sessions import follow
     from emothinker.stream import Events, TableName, to_pandas
     from realtime.errors import RealtimeError as Error
@@ -73,6 +76,7 @@ __all__ = [
     "follow",
     "live",
     "parse",
+    "read",
     "to_pandas",
 ]
 
@@ -87,6 +91,7 @@ _HOMES = {
     "follow": ("emothinker.sessions", "follow"),
     "live": ("emothinker.devices", "live"),
     "parse": ("realtime.publish.parse", "parse"),
+    "read": ("emothinker.saved", "read"),
     "to_pandas": ("emothinker.stream", "to_pandas"),
 }
 "Where each name is defined; those that are not here are events."

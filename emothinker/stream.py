@@ -10,6 +10,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from realtime.errors import BadSettings
+from realtime.formats import writers
 from realtime.outputs import write_whole
 from realtime.publish.events import Event, encode
 from realtime.publish.table_files import frame_of, write_parquet
@@ -68,6 +70,19 @@ class Events:
         with write_whole(Path(path), *self._inputs) as part, part.open("w", encoding="utf-8") as lines:
             for event in self:
                 lines.write(encode(event, session=event.session, seq=event.seq, at_s=event.t) + "\n")
+
+    def to_file(self, path: Path | str, media: Path | str | None = None) -> None:
+        """Read all events and write them as the ending says: `.vtt`, `.eaf`, `.TextGrid` or `.xdf` (docs/studies.md).
+
+        `media` is the recording that ELAN opens beside its annotations. Raises BadSettings for another ending, and as
+        `to_parquet` does.
+        """
+        out, endings = Path(path), {suffix.lower(): form for form, suffix in writers.SUFFIXES.items()}
+        form = endings.get(out.suffix.lower())
+        if form is None:
+            raise BadSettings(f"{out.name} names no format.", f"End it with {', '.join(writers.SUFFIXES.values())}.")
+        with write_whole(out, *self._inputs) as part:
+            writers.write(form, self, None if media is None else Path(media), part)
 
 
 def to_pandas(events: Iterable[Event], table: TableName = "seconds") -> pd.DataFrame:

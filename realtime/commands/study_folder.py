@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -16,15 +16,13 @@ from typing import Any, Literal
 
 from realtime.commands.study_inputs import StudyRecording
 from realtime.errors import BadSettings
-from realtime.formats import Format, elan, spans, subtitles, textgrid, xdf
+from realtime.formats import Format, writers
 from realtime.outputs import file_id, write_whole, writes_told
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
 from realtime.publish.table_files import write_csv, write_parquet
 from realtime.publish.tables import TABLES, Row, TableName, columns, rows
 
-SUFFIXES: dict[Format, str] = {"vtt": ".vtt", "eaf": ".eaf", "textgrid": ".TextGrid", "xdf": ".xdf"}
-"Formats with a file for each recording."
 FILES = ("file", "status", "reason", "seconds")
 "Columns of the table of recordings."
 JOURNAL = "files.jsonl"
@@ -103,7 +101,7 @@ class Study:
 
     def convert(self, recording: StudyRecording) -> None:
         """Write a finished recording's file in a format that has one for each, if it is not there yet."""
-        suffix = SUFFIXES.get(self._form)
+        suffix = writers.SUFFIXES.get(self._form)
         entry = self._entries.get(recording.name)
         if suffix is None or entry is None or entry.status != "done":
             return
@@ -111,10 +109,7 @@ class Study:
         if path.exists() and path.stat().st_mtime_ns >= events.stat().st_mtime_ns:
             return
         with self.writing(path) as part:
-            if self._form == "xdf":
-                xdf.write(_read(events), recording.path, part)
-            else:
-                _WRITERS[self._form](spans.tiers(_read(events)), recording.path, part)
+            writers.write(self._form, _read(events), recording.path, part)
 
     def write_tables(self) -> None:
         """Write the tables of all finished recordings, and that of the recordings, in a format that has tables."""
@@ -166,13 +161,6 @@ class Study:
                 continue
             found[entry.file] = entry
         return found
-
-
-_WRITERS: dict[Format, Callable[[spans.Tiers, Path, Path], None]] = {
-    "vtt": subtitles.write,
-    "eaf": elan.write,
-    "textgrid": textgrid.write,
-}
 
 
 def _without_suffix(name: str) -> str:

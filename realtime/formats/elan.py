@@ -14,8 +14,8 @@ INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 TYPE = "default-lt"
 
 
-def write(found: Tiers, media: Path, out: Path) -> None:
-    """Write annotations to `out`; ELAN finds `media` by its path, or beside the file."""
+def write(found: Tiers, media: Path | None, out: Path) -> None:
+    """Write annotations to `out`; ELAN finds `media` by its path, or beside the file, and asks where there is none."""
     ET.register_namespace("xsi", INSTANCE)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     document = ET.Element(
@@ -24,12 +24,17 @@ def write(found: Tiers, media: Path, out: Path) -> None:
         | {f"{{{INSTANCE}}}noNamespaceSchemaLocation": SCHEMA},
     )
     header = ET.SubElement(document, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    kind = mimetypes.guess_type(media.name)[0] or "unknown"
-    ET.SubElement(
-        header,
-        "MEDIA_DESCRIPTOR",
-        {"MEDIA_URL": media.resolve().as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": f"./{media.name}"},
-    )
+    if media is not None:
+        kind = mimetypes.guess_type(media.name)[0] or "unknown"
+        ET.SubElement(
+            header,
+            "MEDIA_DESCRIPTOR",
+            {"MEDIA_URL": media.resolve().as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": f"./{media.name}"},
+        )
+    told = {"started_at": found.started_at, "started_at_error_ms": found.started_at_error_ms}
+    for name, value in told.items():
+        if value is not None:
+            ET.SubElement(header, "PROPERTY", {"NAME": name}).text = str(value)
     times = ET.SubElement(document, "TIME_ORDER")
     n_annotations = 0
     for name, spans in found.named.items():

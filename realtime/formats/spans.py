@@ -11,6 +11,7 @@ from realtime.publish.events import (
     LabelEvent,
     MarkEvent,
     ReasonDoneEvent,
+    SessionOpenedEvent,
     SpeechEvent,
     WindowEvent,
     WordsEvent,
@@ -51,6 +52,17 @@ class Tiers:
     "What a program marked, for `MARK_S` from its moment on, or until the next mark."
     words: list[TextSpan] = field(default_factory=list)
     "What was said, where words are written down."
+    started_at: str | None = None
+    "When second 0 was, as `session.opened` tells it; None where nobody knows."
+    started_at_error_ms: float | None = None
+
+    @property
+    def started(self) -> str | None:
+        """The same for people."""
+        if self.started_at is None:
+            return None
+        error = "" if self.started_at_error_ms is None else f" ± {self.started_at_error_ms:.0f} ms"
+        return f"second 0 was {self.started_at}{error}"
 
     @property
     def named(self) -> dict[str, list[TextSpan]]:
@@ -78,6 +90,8 @@ def tiers(events: Iterable[Event]) -> Tiers:
     made = Tiers()
     for event in events:
         match event:
+            case SessionOpenedEvent():
+                made.started_at, made.started_at_error_ms = event.started_at, event.started_at_error_ms
             case WindowEvent():
                 windows[event.window] = event
             case LabelEvent():

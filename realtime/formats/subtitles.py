@@ -10,8 +10,8 @@ from pathlib import Path
 from realtime.formats.spans import TextSpan, Tiers
 
 
-def write(found: Tiers, media: Path, out: Path) -> None:
-    """Write subtitles for `media` to `out`."""
+def write(found: Tiers, media: Path | None, out: Path) -> None:
+    """Write subtitles to `out`."""
     del media  # a subtitle does not name what it belongs to
     arguments = {span.start_s: span.text for span in found.argument}
     cues = [
@@ -25,7 +25,8 @@ def write(found: Tiers, media: Path, out: Path) -> None:
         for span, share in zip(found.label, found.probability, strict=True)
     ]
     cues += [_cue(span, span.text) for span in found.mark]
-    out.write_text("\n".join(["WEBVTT\n", *cues]), encoding="utf-8")
+    note = [f"NOTE {found.started}\n"] if found.started else []
+    out.write_text("\n".join(["WEBVTT\n", *note, *cues]), encoding="utf-8")
 
 
 def _cue(span: TextSpan, *lines: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from realtime.formats.spans import TextSpan, Tiers
 
 
-def write(found: Tiers, media: Path, out: Path) -> None:
-    """Write annotations of `media` to `out`."""
+def write(found: Tiers, media: Path | None, out: Path) -> None:
+    """Write annotations to `out`."""
     del media  # Praat opens a sound and a TextGrid together; the file names none
     out.write_text("\n".join(_lines(found)) + "\n", encoding="utf-8")
 
@@ -17,9 +17,13 @@ def write(found: Tiers, media: Path, out: Path) -> None:
 def _lines(found: Tiers) -> Iterator[str]:
     # Praat refuses a file whose tiers end at different times, or an empty one.
     end_s = max(found.end_s, 0.001)
+    named = found.named
+    if found.started is not None:
+        # The format has no place for what concerns the whole file.
+        named["started_at"] = [TextSpan(0.0, end_s, found.started)]
     yield from ('File type = "ooTextFile"', 'Object class = "TextGrid"', "")
-    yield from (f"xmin = 0 \nxmax = {end_s:.6f} ", "tiers? <exists> ", f"size = {len(found.named)} ", "item []: ")
-    for number, (name, spans) in enumerate(found.named.items(), 1):
+    yield from (f"xmin = 0 \nxmax = {end_s:.6f} ", "tiers? <exists> ", f"size = {len(named)} ", "item []: ")
+    for number, (name, spans) in enumerate(named.items(), 1):
         filled = _filled(spans, end_s)
         yield from (f"    item [{number}]:", '        class = "IntervalTier" ', f'        name = "{name}" ')
         yield from (f"        xmin = 0 \n        xmax = {end_s:.6f} ", f"        intervals: size = {len(filled)} ")

@@ -11,29 +11,33 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
-from realtime.publish.events import Event
+from realtime.publish.events import Event, SessionOpenedEvent
 from realtime.publish.signals import Signal, Signals, SignalSample
 
 FILE_HEADER, STREAM_HEADER, SAMPLES, STREAM_FOOTER = 1, 2, 3, 6
 "Tags of chunks."
 
 
-def write(events: Iterable[Event], media: Path, out: Path) -> None:
-    """Write the signals of one session to `out`. They are named after `media`."""
+def write(events: Iterable[Event], media: Path | None, out: Path) -> None:
+    """Write the signals of one session to `out`. They are named after `media`, or the session."""
     signals = Signals()
     by_signal: dict[Signal, list[SignalSample]] = {}
     session = ""
+    # LabRecorder's files have this name for when they begin.
+    began: dict[str, str] = {}
     for event in events:
         session = session or event.session
+        if isinstance(event, SessionOpenedEvent) and event.started_at is not None:
+            began = {"datetime": event.started_at, "started_at_error_ms": f"{event.started_at_error_ms}"}
         for sample in signals.samples(event):
             by_signal.setdefault(sample.signal, []).append(sample)
     with out.open("wb") as file:
         file.write(b"XDF:")
-        _chunk(file, FILE_HEADER, _xml(version="1.0"))
+        _chunk(file, FILE_HEADER, _xml(version="1.0", **began))
         for number, (signal, samples) in enumerate(by_signal.items(), 1):
             # A label comes after its chain, when later speech may have been labelled.
             ordered = sorted(samples, key=lambda sample: sample.at_s)
-            header = stream_info(signal, source=f"{session}-{number}", of=media.name)
+            header = stream_info(signal, source=f"{session}-{number}", of=session if media is None else media.name)
             stream = struct.pack("<I", number)
             _chunk(file, STREAM_HEADER, stream + header)
             packed = b"".join(_sample(sample) for sample in ordered)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import itemgetter
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from realtime.publish.events import (
     CuesEvent,
@@ -35,9 +35,6 @@ from realtime.publish.events import (
 )
 from realtime.records import SECTIONS
 
-if TYPE_CHECKING:
-    pass
-
 TableName = Literal["seconds", "windows", "reasons", "marks", "words"]
 TABLES: tuple[TableName, ...] = get_args(TableName)
 Row = dict[str, str | float | int | bool | None]
@@ -46,14 +43,14 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     "seconds": (
         *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
         *("brightness", "saturation", "speech_s", "window", "label", "source", "speaker"),
-        *("valence", "valence_basis", "arousal", "arousal_basis", "person_label", "marks", "utc"),
+        *("valence", "valence_basis", "arousal", "arousal_basis", "person_label", "marks", "utc", "utc_error_ms"),
     ),
     "windows": (
         *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
         *("chosen", "face_probability", "voice_probability", "conflict", "valence", "arousal"),
     ),
     "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
-    "marks": ("session", "t", "utc", "name", "data"),
+    "marks": ("session", "t", "utc", "utc_error_ms", "name", "data"),
     "words": (
         *("session", "window", "start", "end", "text", "language", "confidence", "against_face", "against_voice"),
     ),
@@ -99,12 +96,15 @@ class _Collected:
     marks: list[MarkEvent] = field(default_factory=list)
     began: datetime | None = None
     "When media second 0 was, where somebody knows it."
-
-    def utc(self, at_s: float) -> str | None:
-        """Wall-clock time of a media second, as ISO 8601."""
-        return None if self.began is None else (self.began + timedelta(seconds=at_s)).isoformat(timespec="milliseconds")
-
+    began_error_ms: float | None = None
     words: list[WordsEvent] = field(default_factory=list)
+
+    def utc(self, at_s: float) -> Row:
+        """Wall-clock time of a media second, as ISO 8601, and how far it may be off."""
+        if self.began is None:
+            return {"utc": None, "utc_error_ms": None}
+        at = (self.began + timedelta(seconds=at_s)).isoformat(timespec="milliseconds")
+        return {"utc": at, "utc_error_ms": self.began_error_ms}
 
 
 def _collect(events: Iterable[Event]) -> _Collected:
@@ -128,8 +128,8 @@ def _collect(events: Iterable[Event]) -> _Collected:
                 found.reasons.append(event)
             case MarkEvent():
                 found.marks.append(event)
-            case SessionOpenedEvent(started_at=str() as text):
-                found.began = datetime.fromisoformat(text)
+            case SessionOpenedEvent(started_at=str() as text, started_at_error_ms=error_ms):
+                found.began, found.began_error_ms = datetime.fromisoformat(text), error_ms
             case WordsEvent():
                 found.words.append(event)
             case _:
@@ -144,7 +144,7 @@ def _seconds(found: _Collected) -> Iterator[Row]:
     ends = [window.end for window in windows]
     for second in range(math.ceil(found.end_s)):
         people: dict[int, PersonLabel] = {}
-        common: Row = {"session": found.session, "t": second, "utc": found.utc(second)}
+        common: Row = {"session": found.session, "t": second, **found.utc(second)}
         marks = [mark.name for mark in found.marks if int(mark.t) == second]
         common["marks"] = "; ".join(marks) or None
         # Windows overlap. A second belongs to the first one that ends after the second has begun.
@@ -247,7 +247,7 @@ def _reasons(found: _Collected) -> Iterator[Row]:
 def _marks(found: _Collected) -> Iterator[Row]:
     for mark in found.marks:
         data = json.dumps(dict(mark.data), ensure_ascii=False) if mark.data else None
-        yield {"session": found.session, "t": mark.t, "utc": found.utc(mark.t), "name": mark.name, "data": data}
+        yield {"session": found.session, "t": mark.t, **found.utc(mark.t), "name": mark.name, "data": data}
 
 
 def _words(found: _Collected) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -75,6 +76,41 @@ async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch)
         events = await until_labelled(emothinker.follow(address(running, path)), running, path)
     assert n_sockets >= 4
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_a_session_with_its_marks_becomes_a_file_of_each_format(tmp_path: Path) -> None:
+    """A study of live sessions had its marks on the page and in tables, and nowhere else."""
+    lines = tmp_path / "session.jsonl"
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        saving = asyncio.create_task(asyncio.to_thread(emothinker.follow(address(running, path)).to_jsonl, lines))
+        async with running.events(path) as socket:
+            opened = (await until(socket, "label"))[0]
+            await running.http.post(f"{path}/marks", json={"name": "trial-3"})
+            await until(socket, "mark")
+        await running.http.delete(path)
+        await saving
+    saved = emothinker.read(lines)
+    for ending in ("vtt", "eaf", "TextGrid", "xdf"):
+        await asyncio.to_thread(saved.to_file, tmp_path / f"session.{ending}")
+        written = (tmp_path / f"session.{ending}").read_bytes()
+        assert b"trial-3" in written
+        assert opened["started_at"].encode() in written
+
+
+async def test_what_is_no_file_of_events_or_no_format_is_said(tmp_path: Path) -> None:
+    for text, says in (("no event\n", "is not JSON"), ("\n", "holds no events"), (None, "cannot be read")):
+        path = tmp_path / ("none.jsonl" if text is None else "notes.txt")
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(emothinker.Error, match=says):
+            await anext(aiter(emothinker.read(path)))
+    with pytest.raises(BadSettings, match="names no format"):
+        emothinker.read(tmp_path / "notes.txt").to_file(tmp_path / "notes.doc")
+    (tmp_path / "notes.vtt").write_text("mine")
+    with pytest.raises(BadSettings, match="destroy it"):
+        emothinker.read(tmp_path / "notes.vtt").to_file(tmp_path / "notes.vtt")
+    assert (tmp_path / "notes.vtt").read_text() == "mine"
 
 
 async def test_it_begins_after_what_is_known() -> None:

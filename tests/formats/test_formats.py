@@ -7,15 +7,16 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 from praatio import textgrid as praat
 from pympi import Elan
 
-from realtime.formats import elan, subtitles, textgrid, xdf
+from realtime.formats import FORMATS, elan, subtitles, textgrid, writers, xdf
 from realtime.formats.spans import TextSpan, Tiers, tiers
-from realtime.publish.events import Event, LabelEvent, MarkEvent, encode
+from realtime.publish.events import Event, LabelEvent, MarkEvent, SessionOpenedEvent, encode
 from realtime.publish.parse import parse
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "events.json"
@@ -168,7 +169,7 @@ def test_what_was_not_measured_is_nan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("write", [elan.write, textgrid.write, subtitles.write])
 def test_a_recording_in_which_nothing_was_found_is_a_file_too(
-    write: Callable[[Tiers, Path, Path], None], tmp_path: Path
+    write: Callable[[Tiers, Path | None, Path], None], tmp_path: Path
 ) -> None:
     write(Tiers(), tmp_path / "clip.mp4", tmp_path / "out")
     assert (tmp_path / "out").stat().st_size > 0
@@ -176,3 +177,58 @@ def test_a_recording_in_which_nothing_was_found_is_a_file_too(
         assert set(Elan.Eaf(str(tmp_path / "out")).get_tier_names()) == set(Tiers().named)
     if write is textgrid.write:
         assert praat.openTextgrid(str(tmp_path / "out"), includeEmptyIntervals=True).tierNames
+
+
+def told(read: list[Event], kind: type[Event]) -> Any:
+    return next(event for event in read if isinstance(event, kind))
+
+
+def test_each_format_tells_when_it_began_and_its_marks(events: list[Event], tmp_path: Path) -> None:
+    """A study joins a session with its other instruments by the wall clock, whatever format it takes."""
+    opened, mark = told(events, SessionOpenedEvent), told(events, MarkEvent)
+    began, error_ms = opened.started_at, opened.started_at_error_ms
+    assert began
+    assert error_ms
+    for form in writers.SUFFIXES:
+        writers.write(form, events, None, tmp_path / form)
+    subtitled = (tmp_path / "vtt").read_text()
+    assert f"NOTE second 0 was {began} ± {error_ms:.0f} ms\n" in subtitled
+    start = f"00:00:{mark.t:06.3f} --> "
+    assert any(cue.startswith(start) and cue.endswith(mark.name) for cue in subtitled.strip().split("\n\n"))
+
+    annotated = Elan.Eaf(str(tmp_path / "eaf"))
+    assert dict(annotated.properties) | {"started_at": began, "started_at_error_ms": f"{error_ms}"} == dict(
+        annotated.properties
+    )
+    assert [(at, text) for at, _, text in annotated.get_annotation_data_for_tier("mark")] == [
+        (round(mark.t * 1000), mark.name)
+    ]
+
+    grid = praat.openTextgrid(str(tmp_path / "textgrid"), includeEmptyIntervals=False)
+    assert [entry.label for entry in grid.getTier("started_at").entries] == [
+        f"second 0 was {began} ± {error_ms:.0f} ms"
+    ]
+    assert [(entry.start, entry.label) for entry in grid.getTier("mark").entries] == [(mark.t, mark.name)]
+
+
+def test_a_file_of_signals_tells_when_it_began_and_its_marks(events: list[Event], tmp_path: Path) -> None:
+    pyxdf = pytest.importorskip("pyxdf")
+    opened, mark = told(events, SessionOpenedEvent), told(events, MarkEvent)
+    writers.write("xdf", events, None, tmp_path / "a.xdf")
+    streams, header = pyxdf.load_xdf(str(tmp_path / "a.xdf"), synchronize_clocks=False, dejitter_timestamps=False)
+    assert header["info"]["datetime"] == [opened.started_at]
+    assert header["info"]["started_at_error_ms"] == [f"{opened.started_at_error_ms}"]
+    (markers,) = (stream for stream in streams if stream["info"]["name"] == ["EmoThinker markers"])
+    at = {text: stamp for (text,), stamp in zip(markers["time_series"], markers["time_stamps"], strict=True)}
+    assert [stamp for text, stamp in at.items() if text.startswith(f"mark {mark.name}")] == [mark.t]
+
+
+def test_of_a_recording_nobody_knows_when_it_began(busy: Tiers, tmp_path: Path) -> None:
+    for write in (subtitles.write, elan.write, textgrid.write):
+        write(busy, tmp_path / "clip.mp4", tmp_path / "out")
+        assert "started_at" not in (tmp_path / "out").read_text()
+        assert "second 0 was" not in (tmp_path / "out").read_text()
+
+
+def test_every_format_is_lines_tables_or_a_file_for_each() -> None:
+    assert set(FORMATS) == {"jsonl", "csv", "parquet", *writers.SUFFIXES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +36,13 @@ def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
     assert json.loads(str(marked["data"])) == mark["data"]
     began, there = (datetime.fromisoformat(str(text)) for text in (opened["started_at"], marked["utc"]))
     assert (there - began).total_seconds() == pytest.approx(mark["t"], abs=0.002)
-    assert [row["t"] for row in rows(events, "seconds") if row["marks"] == mark["name"]] == [int(mark["t"])]
+    seconds = list(rows(events, "seconds"))
+    assert [row["t"] for row in seconds if row["marks"] == mark["name"]] == [int(mark["t"])]
+    assert {row["utc_error_ms"] for row in [marked, *seconds]} == {opened["started_at_error_ms"]}
+    assert "utc_error_ms" in columns(seconds, "seconds")
+    # Of a recording nobody knows it.
+    events[0] = dataclasses.replace(events[0], started_at=None, started_at_error_ms=None)  # type: ignore[call-arg]
+    assert {(row["utc"], row["utc_error_ms"]) for row in rows(events, "seconds")} == {(None, None)}
     told = [row for row in rows(events, "windows") if row["source"] == "fast"]
     assert {row["arousal"] for row in told} == {label["arousal"]["value"]}
     assert {row["valence"] for row in told} == {label["valence"]["value"]}

@@ -1,0 +1,36 @@
+"""`emothinker.read`: events that were saved as lines of JSON."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from functools import partial
+from pathlib import Path
+
+from emothinker.stream import Events
+from realtime.errors import BadSettings
+from realtime.publish.events import Event
+from realtime.publish.parse import parse
+
+
+def read(path: Path | str) -> Events:
+    """The events of a file that `to_jsonl`, `realtime analyze --out` or `realtime watch` wrote.
+
+    The loop over the events raises BadSettings for a file that cannot be read or holds none, and BadEvent for a line
+    that is none.
+    """
+    return Events(partial(_read, Path(path)), path)
+
+
+async def _read(path: Path) -> AsyncGenerator[Event]:
+    try:
+        text = await asyncio.to_thread(path.read_text, "utf-8", errors="replace")
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+    n_events = 0
+    for line in text.splitlines():
+        if line.strip() and (event := parse(line)) is not None:
+            n_events += 1
+            yield event
+    if not n_events:
+        raise BadSettings(f"{path} holds no events.", "Give a file of lines of JSON, such as `realtime watch` prints.")
