@@ -15,6 +15,8 @@ async def main(url: str) -> None:
             print(f"{event.t:7.2f} s  {event.source:5}  {event.label}", flush=True)
 
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 try:
     asyncio.run(main(sys.argv[1]))
 except emothinker.Error as error:

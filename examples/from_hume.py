@@ -10,8 +10,11 @@ it has one; EMOTHINKER names another server than the one on this machine.
 import os
 import sys
 
-from hume import HumeClient, HumeClientEnvironment
-from hume.expression_measurement.stream import Config, StreamErrorMessage, StreamFace
+try:
+    from hume import HumeClient, HumeClientEnvironment
+    from hume.expression_measurement.stream import Config, StreamErrorMessage, StreamFace
+except ModuleNotFoundError:
+    sys.exit("Hume's package is missing: pip install hume==0.13.0")
 
 SERVER = os.environ.get("EMOTHINKER", "ws://localhost:8080")
 
@@ -41,4 +44,9 @@ def main(files: list[str]) -> int:
     return wrong
 
 
-sys.exit(main(sys.argv[1:]))
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
+try:
+    sys.exit(main(sys.argv[1:]))
+except OSError as error:
+    sys.exit(f"{error}. The server is expected at {SERVER}; EMOTHINKER=ws://… names another.")

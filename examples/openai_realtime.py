@@ -13,7 +13,10 @@ import sys
 import wave
 from pathlib import Path
 
-from openai import AsyncOpenAI
+try:
+    from openai import AsyncOpenAI, OpenAIError
+except ModuleNotFoundError:
+    sys.exit("The package of OpenAI's client is missing: pip install 'openai[realtime]'")
 
 SERVER = os.environ.get("EMOTHINKER", "http://localhost:8080")
 RATE_HZ = 24_000
@@ -50,4 +53,10 @@ async def main(shown: str, heard: str) -> None:
                     sys.exit(event.error.message)
 
 
-asyncio.run(main(*sys.argv[1:]))
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+try:
+    asyncio.run(main(*sys.argv[1:]))
+# No such file, no server there, or a sound that is no WAV.
+except (OSError, OpenAIError, wave.Error, EOFError) as error:
+    sys.exit(f"{error}. The server is expected at {SERVER}; EMOTHINKER=http://… names another.")

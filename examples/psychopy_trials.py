@@ -8,8 +8,11 @@ The probabilities come through Lab Streaming Layer. Their stamps are on its cloc
 
 import sys
 
-import pylsl
-from psychopy import core, visual
+try:
+    import pylsl
+    from psychopy import core, visual
+except ModuleNotFoundError as error:
+    sys.exit(f"The package {error.name} is missing: pip install psychopy pylsl")
 
 TRIAL_S = 10.0
 

@@ -8,14 +8,26 @@ connection, ask for a new ticket and connect with `&after=` the `seq` of the las
 
 import json
 import sys
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from websockets.sync.client import connect
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 session, secret = sys.argv[1:]
-request = Request(f"{session}/tickets", method="POST", headers={"Authorization": f"Bearer {secret}"})
-with urlopen(request) as answer:
-    ticket = json.load(answer)["ticket"]
+try:
+    request = Request(f"{session}/tickets", method="POST", headers={"Authorization": f"Bearer {secret}"})
+    with urlopen(request) as answer:
+        ticket = json.load(answer)["ticket"]
+except HTTPError as error:
+    # The body says what was wrong, and what to do.
+    problem = json.load(error)
+    sys.exit(f"{problem['detail']} {problem['hint']}")
+except URLError as error:
+    sys.exit(f"{session} does not answer: {error.reason}.")
+except ValueError:
+    sys.exit(f"{session} is not the address of a session.")
 
 with connect(f"{session.replace('http', 'ws', 1)}/events?ticket={ticket}") as socket:
     for line in socket:

@@ -49,9 +49,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad mode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
-    logs.configure(logging.DEBUG if options.verbose else options.log_level)
+    parser = _parser()
     try:
+        arguments.refuse_unknown(sys.argv[1:] if argv is None else argv, parser)
+        options = parser.parse_args(argv)
+        logs.configure(logging.DEBUG if options.verbose else options.log_level)
         return int(options.run(options))
     except RealtimeError as error:
         print(f"realtime: {error.message}", file=sys.stderr)
@@ -82,7 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     def add(
         name: str, run: Callable[[argparse.Namespace], int], about: str, *parents: argparse.ArgumentParser
     ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=parents, help=about)
+        told, example = arguments.ABOUT[name]
+        command = commands.add_parser(
+            name,
+            parents=parents,
+            help=about,
+            description=told,
+            epilog=f"Example: {example}",
+            formatter_class=arguments.HelpFormatter,
+        )
         command.set_defaults(run=run, log_level=logging.WARNING)
         return command
 
@@ -116,7 +126,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "model.worker": options.worker,
         "model.device": options.device,
         "model.engine_dir": options.engine_dir,
-        "ingest.cue_fps": getattr(options, "fps", None),
+        "ingest.cue_fps": arguments.frames_per_second(getattr(options, "fps", None)),
         "model.weights": options.weights,
         "record.dir": getattr(options, "record", None),
         "record.key_file": getattr(options, "record_key", None),
@@ -279,7 +289,9 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
 def _watch(options: argparse.Namespace) -> int:
     from realtime.commands.watch import watch
 
-    asyncio.run(watch(options.url, after=options.after, lsl=options.lsl, mqtt=options.mqtt, osc=options.osc))
+    # In the list of processes everybody on the machine can read an address.
+    url = sys.stdin.readline().strip() if options.url == "-" else options.url
+    asyncio.run(watch(url, after=options.after, lsl=options.lsl, mqtt=options.mqtt, osc=options.osc))
     return 0
 
 

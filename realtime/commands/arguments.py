@@ -6,12 +6,87 @@ Most of them are settings (`realtime/settings.py`), and have no default of their
 from __future__ import annotations
 
 import argparse
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
+from realtime.errors import BadSettings
 from realtime.formats import FORMATS
+from realtime.ingest.settings import MAX_CUE_FPS
 
 WEIGHTS = ("full", "int8", "int4")
 ENGINES = ("auto", "torch", "onnx", "trt")
+ABOUT = {
+    "serve": (
+        "Serves the page, takes media over WHIP, and sends events to whoever follows a session. By default it listens "
+        "on this machine only and keeps nothing.",
+        "realtime serve --port 8081",
+    ),
+    "analyze": (
+        "Analyses a recording as fast as the machine can. A terminal gets words to read, a pipe or a file JSON lines. "
+        "Several recordings, or another format, are written into a folder.",
+        "realtime analyze clips --out study --format csv",
+    ),
+    "watch": (
+        "Prints the events of a live session as JSON lines until it ends, across lost connections.",
+        "realtime watch 'http://localhost:8080/sessions/ID#SECRET'",
+    ),
+    "doctor": (
+        "Checks the packages, the machine, the model, the page and the port, and says which command mends what is "
+        "missing.",
+        "realtime doctor --model Qwen/Qwen2.5-Omni-7B",
+    ),
+    "models": (
+        "Prints the memory that each model needs with one session, and whether it is free here. A model of the hub is "
+        "fetched first.",
+        "realtime models my-model",
+    ),
+    "config": (
+        "Prints every setting, its value, and whether a flag, the environment, a file or the default gave it.",
+        "realtime config --config settings.toml",
+    ),
+    "bench": (
+        "Plays recordings in real time, and measures how late labels and reasons come and what they cost.",
+        "realtime bench sample --seconds 30",
+    ),
+}
+"By command: what it does, and a way to call it."
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Leaves the example beneath a command's options on a line of its own."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("Example: ") else super()._fill_text(text, width, indent)
+
+
+def refuse_unknown(argv: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Raise BadSettings where the first word is no command, with the one that was probably meant."""
+    (commands,) = (each.choices for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is None or word in commands:
+        return
+    meant = difflib.get_close_matches(word, commands, n=1)
+    raise BadSettings(
+        f"There is no command {word}.",
+        f"Did you mean {meant[0]}?" if meant else "`realtime --help` lists the commands.",
+    )
+
+
+def frames_per_second(given: str | None) -> float | None:
+    """The value of --fps. Raises BadSettings for what is no number that it takes."""
+    if given is None:
+        return None
+    try:
+        fps = float(given)
+    except ValueError:
+        fps = 0.0
+    if not 0 < fps <= MAX_CUE_FPS:
+        raise BadSettings(
+            f"--fps is {given}.",
+            f"It has to be a number above 0 and at most {MAX_CUE_FPS:g}. Without it, faces are measured once a second.",
+        )
+    return fps
 
 
 def of_model() -> argparse.ArgumentParser:
@@ -24,9 +99,11 @@ def of_model() -> argparse.ArgumentParser:
     model.add_argument(
         "--weights", choices=WEIGHTS, help="what the language model's weights are kept in (default: full)"
     )
-    model.add_argument("--engine-dir", type=Path, metavar="DIR", help="where `python -m export.onnx` or `.trt` wrote")
     model.add_argument(
-        "--worker", choices=("process", "thread"), help="where a server's model runs (default: a process of its own)"
+        "--engine-dir", type=Path, metavar="DIR", help="folder that `realtime export onnx` or `trt` wrote"
+    )
+    model.add_argument(
+        "--worker", choices=("process", "thread"), help="where the model of `serve` runs (default: process)"
     )
     model.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags win over them")
     return model
@@ -84,7 +161,11 @@ def add_analyze(analyze: argparse.ArgumentParser) -> None:
 
 
 def add_watch(watch: argparse.ArgumentParser) -> None:
-    watch.add_argument("url", metavar="URL", help="http://HOST:PORT/sessions/ID#SECRET, from the answer's headers")
+    watch.add_argument(
+        "url",
+        metavar="URL",
+        help="http://HOST:PORT/sessions/ID#SECRET; - reads it from the standard input, out of sight of other users",
+    )
     watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
     add_sinks(watch, lsl=False)
 

@@ -39,6 +39,8 @@ def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
     for given in inputs:
         named = list(_named_by(given, out))
         if not named:
+            if Path(given).is_dir():
+                raise NotMedia(f"The folder {given} holds no recordings.", "Name another. Hidden files are left out.")
             raise NotMedia(f"There is no recording {given}.", "Check the path.")
         for each in named:
             other = found.setdefault(each.name, each)

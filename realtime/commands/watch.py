@@ -57,6 +57,11 @@ async def follow(
     there is no such session, or no server for half a minute, and NotAllowed if the secret is wrong.
     """
     address, secret = events_url(url), urlsplit(url).fragment
+    if not secret:
+        raise NotAllowed(
+            "The address has no secret after a #.",
+            "Add it: …/sessions/ID#SECRET, as the answer's Session-Secret says. In a shell, put quotes around it.",
+        )
     n_failed = 0
     while n_failed < GIVE_UP_AFTER:
         if n_failed:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,6 +49,16 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         ),
         (["analyze", "none.mp4"], 3, "none.mp4"),
         (["watch", "http://127.0.0.1:9"], 2, "is not a session's address"),
+        (["watch", "http://127.0.0.1:9/sessions/abc"], 1, "The address has no secret after a #."),
+        (["analyse", "none.mp4"], 2, "There is no command analyse.\n          Did you mean analyze?"),
+        (["--verbose", "frobnicate"], 2, "`realtime --help` lists the commands."),
+        (
+            ["analyze", "sample", "--fps", "0"],
+            2,
+            "--fps is 0.\n          It has to be a number above 0 and at most 10.",
+        ),
+        (["analyze", "sample", "--fps", "30"], 2, "--fps is 30."),
+        (["analyze", "sample", "--fps", "two"], 2, "--fps is two."),
         (["analyze", "sample", "--labels", "happy"], 2, "There is 1 label.\n          Give 2 to 12."),
         (["analyze", "sample", "--labels", ","], 2, "A label is empty."),
         (["analyze", "sample", "--labels", "male,female"], 2, "“male” and “female” are about sex or gender"),
@@ -73,6 +85,38 @@ def test_a_text_file_is_not_media(capsys: pytest.CaptureFixture[str], tmp_path: 
     code, out, err = run(capsys, "analyze", str(file))
     assert (code, out) == (3, "")
     assert "notes.mp4" in err
+
+
+def test_nothing_to_read_is_said_as_that(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """An empty folder was “no recording”, and an empty file “invalid data”."""
+    (tmp_path / "clips").mkdir()
+    code, _, err = run(capsys, "analyze", str(tmp_path / "clips"), "--out", str(tmp_path / "out"))
+    assert (code, f"The folder {tmp_path / 'clips'} holds no recordings." in err) == (3, True)
+    (tmp_path / "empty.mp4").touch()
+    code, _, err = run(capsys, "analyze", str(tmp_path / "empty.mp4"))
+    assert (code, err.startswith("realtime: empty.mp4 is empty")) == (3, True)
+
+
+def test_a_key_can_come_where_no_list_of_processes_shows_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("http://127.0.0.1:9/no-session\n"))
+    code, _, err = run(capsys, "watch", "-")
+    assert code == 2
+    assert "http://127.0.0.1:9/no-session is not a session's address." in err
+
+
+@pytest.mark.parametrize("command", ["serve", "analyze", "watch", "doctor", "models", "config", "bench"])
+def test_each_commands_help_says_what_it_does_and_how_it_is_called(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    said = capsys.readouterr().out
+    assert f"\nExample: realtime {command} " in said
+    example = said.rpartition("Example: realtime ")[2]
+    # The example is one that the command takes.
+    cli._parser().parse_args(shlex.split(example))
 
 
 def test_a_model_that_cannot_be_loaded_is_said(

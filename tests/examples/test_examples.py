@@ -65,6 +65,34 @@ async def test_a_question_is_asked() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("read_events.py", [], "python examples/read_events.py http://localhost:8080/sessions/ID SECRET"),
+        ("own_labels.py", ["http://localhost:8080/sessions/ID"], "python examples/own_labels.py"),
+        ("follow_session.py", [], "python examples/follow_session.py"),
+        ("read_events.py", ["http://localhost:9/sessions/x", "y"], "does not answer"),
+        ("own_labels.py", ["nowhere", "y"], "nowhere is not the address of a session."),
+        ("follow_session.py", ["http://localhost:9/sessions/x"], "The address has no secret"),
+        ("read_events.py", ["SERVER/sessions/none", "y"], "There is no such session."),
+        ("own_labels.py", ["SERVER/sessions/none", "y"], "There is no such session."),
+        # Neither package is in this environment: each takes one of its own.
+        ("openai_realtime.py", [], "pip install 'openai[realtime]'"),
+        ("from_hume.py", [], "pip install hume==0.13.0"),
+    ],
+)
+async def test_a_users_mistake_ends_in_a_sentence(name: str, arguments: list[str], said: str) -> None:
+    """The newcomer's review of 28 November: each of these ended in a traceback."""
+    async with serving() as running:
+        here = f"http://localhost:{running.port}"
+        wrong = await example(name, *(word.replace("SERVER", here) for word in arguments))
+        _, errors = await wrong.communicate()
+    assert wrong.returncode == 1
+    assert said in errors.decode()
+    assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.slow
 async def test_the_first_five_lines_in_the_readme_analyse_the_sample(tmp_path: Path) -> None:
     program = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[0]
     assert sum(bool(line.strip()) for line in program.splitlines()) <= 5
