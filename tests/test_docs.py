@@ -230,3 +230,17 @@ def test_pages_have_short_sentences(name: str) -> None:
     lengths = sorted(len(sentence.split()) for sentence in sentences(text(name))) or [0]
     assert statistics.median(lengths) <= 17
     assert lengths[len(lengths) * 9 // 10] <= 35
+
+
+def test_the_readme_tells_first_what_it_is_and_how_to_start() -> None:
+    """The newcomer's review of 28 November: 70 lines of licences and memory came before the first command."""
+    lines = text("README.md").splitlines()
+    start = lines.index("## Four ways to start")
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings[0] == "## Four ways to start"
+    assert start < 25
+    # What nobody may miss is in the first screen all the same.
+    first = "\n".join(lines[:start])
+    assert "CC BY-NC-SA 4.0" in first
+    assert "not a readout of feelings" in first
+    assert "forbids it on people at work" in first
