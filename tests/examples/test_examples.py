@@ -26,11 +26,13 @@ SCRIPTED = (
 "Puts the scripted model in place of nano."
 
 
-async def example(name: str, *arguments: str) -> asyncio.subprocess.Process:
+async def example(name: str, *arguments: str, stdin: int | None = None) -> asyncio.subprocess.Process:
     # An example reaches its server directly, whatever proxy the machine has.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "localhost"}
     program = str(ROOT / "examples" / name)
-    return await create_subprocess_exec(sys.executable, program, *arguments, stdout=PIPE, stderr=PIPE, env=environment)
+    return await create_subprocess_exec(
+        *(sys.executable, program, *arguments), stdin=stdin, stdout=PIPE, stderr=PIPE, env=environment
+    )
 
 
 @pytest.mark.slow
