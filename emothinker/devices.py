@@ -40,12 +40,12 @@ async def _live(
     labels: Sequence[str] | None,
     given: Mapping[str, Any] | None,
 ) -> AsyncGenerator[Event]:
-    from realtime.asking.question import question_of
-    from realtime.commands.analyze import analysis_of
+    from realtime.commands.analyze import analysis_of, asked_before_loading
     from realtime.ingest.devices import DeviceSource
     from realtime.words.transcriber import transcribing
 
-    settings, question = settings_of(given), question_of(query, labels)
+    settings = settings_of(given)
+    question = await asyncio.to_thread(asked_before_loading, query, labels, settings.model)
     opening = partial(DeviceSource.open, ingest=settings.ingest, speech=settings.speech)
     # Opened before the model loads, so that a missing one is said at once; it gives nothing until it is read.
     source = await asyncio.to_thread(opening, camera, microphone)

@@ -48,13 +48,13 @@ def analyze(
 async def _analyze(
     file: str, query: str | None, labels: Sequence[str] | None, given: Mapping[str, Any] | None
 ) -> AsyncGenerator[Event]:
-    from realtime.asking.question import question_of
-    from realtime.commands.analyze import analysis_of
+    from realtime.commands.analyze import analysis_of, asked_before_loading
     from realtime.ingest.media import MediaSource, check
     from realtime.words.transcriber import transcribing
 
+    settings = settings_of(given)
     # A model takes seconds to load, and a wrong question or path is known at once.
-    settings, question = settings_of(given), question_of(query, labels)
+    question = await asyncio.to_thread(asked_before_loading, query, labels, settings.model)
     await asyncio.to_thread(check, file, settings.ingest)
     engine = await asyncio.to_thread(engine_of, settings.model, settings.faces.engine)
     source = await asyncio.to_thread(MediaSource.open, file, ingest=settings.ingest, speech=settings.speech)

@@ -1,6 +1,6 @@
 """Ask a live session a question of your own, with labels of your own. The next window answers it.
 
-    python examples/own_labels.py http://localhost:8080/sessions/ID SECRET "Is this sarcasm?" sincere sarcastic
+    python examples/own_labels.py http://localhost:8080/sessions/ID SECRET "Do face and voice agree?" joy anger other
 
 Give no question and no labels to go back to the model's own.
 """

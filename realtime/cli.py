@@ -237,15 +237,14 @@ def _analyze(options: argparse.Namespace) -> int:
     if is_study(options.files, options.format or "jsonl", options.out):
         return _study(options, settings, labels)
 
-    from realtime.asking.question import question_of
-    from realtime.commands.analyze import analyze
+    from realtime.commands.analyze import analyze, asked_before_loading
     from realtime.engine.start import load_model
     from realtime.ingest.media import MediaSource
 
     (file,) = options.files
     refuse_input(options.out, file, *_read_by(options))
     # All of this comes before the model, which takes seconds to load: what is wrong is said at once.
-    question = question_of(options.question, labels)
+    question = asked_before_loading(options.question, labels, settings.model)
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
     with _writing(options.out) as out:
         model = load_model(settings.model, face_engine=settings.faces.engine)

@@ -6,6 +6,7 @@ code on the command line. A subclass is named by what to do next and fixes the c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -15,6 +16,12 @@ DTLS_HINT = (
 )
 """For senders whose keys we cannot use. FFmpeg's WHIP muxer, where it was built with GnuTLS, makes its own certificate
 on the curve secp224r1, which OpenSSL 4 refuses."""
+
+
+def quoted(words: Sequence[str]) -> str:
+    """The words as a sentence names them: “one”, “two” and “three”."""
+    *first, last = (f"“{word}”" for word in words)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class RealtimeError(Exception):
@@ -252,6 +259,24 @@ class NotJudged(BadAsk):
     """The question or a label is about what is judged of nobody, such as health or sex. Ask something else."""
 
     code = "not_judged"
+
+
+class UnknownLabels(BadAsk):
+    """The model knows a fixed set of labels, and no word of ours says which of them is meant. Send others."""
+
+    code = "unknown_labels"
+
+    def __init__(self, labels: Sequence[str], known: Sequence[str]) -> None:
+        verb = "is no emotion" if len(labels) == 1 else "are no emotions"
+        super().__init__(
+            f"{quoted(labels)} {verb} that this model knows.",
+            f"It knows {', '.join(known)}. Words that mean these are taken too, such as joy, rage, calm, positive and "
+            "negative, and “not sad” or “other”.",
+        )
+        self.labels = tuple(labels)
+
+    def problem(self) -> dict[str, Any]:
+        return super().problem() | {"labels": list(self.labels)}
 
 
 class SessionOver(RealtimeError):

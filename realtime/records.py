@@ -41,6 +41,8 @@ class ModelInfo:
     labels: tuple[str, ...] = LABELS
     adapter: Path | None = None
     "The adapter that a session asked for; None: the server's own model."
+    open_labels: bool = False
+    "Whether it can score labels that it was not trained with. Their probabilities are calibrated for no such model."
 
 
 MAX_QUERY_CHARS = 200
@@ -53,6 +55,15 @@ MAX_QUERY_TOKENS = 4 * (MAX_QUERY_CHARS + MAX_LABELS * MAX_LABEL_CHARS) + 2 * (M
 A byte-level tokenizer makes no more tokens than bytes, and UTF-8 has up to four a character."""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnLabel:
+    """A label that a person gave, for a model that knows labels of its own."""
+
+    name: str
+    emotions: tuple[str, ...]
+    "Those of the model's labels that belong to it."
+
+
 @dataclass(frozen=True)
 class Question:
     """What a person wants to know in this session."""
@@ -60,6 +71,14 @@ class Question:
     query: str | None = None
     "The person's own question; None: the default one."
     labels: tuple[str, ...] = LABELS
+    "What the model chooses from."
+    own: tuple[OwnLabel, ...] = ()
+    "The labels in which its choice is told; empty: in `labels`."
+
+    @property
+    def told_labels(self) -> tuple[str, ...]:
+        """The labels that a person asked for."""
+        return tuple(label.name for label in self.own) or self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +412,8 @@ class Label:
     "Of each person in view, from the face alone."
     valence: Affect | None = None
     arousal: Affect | None = None
+    calibrated: bool = True
+    "Whether the probabilities were fitted, on people, for these labels."
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,7 +433,8 @@ class Answer:
     intensity: str
     "slight, moderate or strong; empty when the model gave none."
     confidence: float
-    "Calibrated probability of the label, 0–1."
+    """Probability of the label, 0–1. An unsure answer has that of the likeliest one, and never more than the threshold
+    below which answers are unsure."""
 
 
 Contradiction = Literal["face", "voice", "agreement", "answer"]

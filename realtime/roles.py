@@ -124,6 +124,10 @@ class Model(Protocol):
     def labels(self) -> tuple[str, ...]: ...
 
     @property
+    def open_labels(self) -> bool:
+        """Whether it can score labels that it was not trained with."""
+
+    @property
     def thinker(self) -> Thinker: ...
 
     def perceiver(self, seed: int) -> Perceiver: ...

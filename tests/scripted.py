@@ -267,8 +267,9 @@ class ScriptedThinker:
 
     @staticmethod
     def _label(window: Window, ask: Question, source: str) -> Label:
-        best, rest = ask.labels[0], 0.4 / (len(ask.labels) - 1)
-        probabilities = {label: 0.6 if label == best else rest for label in ask.labels}
+        names = ask.told_labels
+        best, rest = names[0], 0.4 / (len(names) - 1)
+        probabilities = {label: 0.6 if label == best else rest for label in names}
         conflict = Conflict(probabilities, probabilities, 0.0) if window.speech and window.frames else None
         return Label(best, probabilities, "fast" if source == "fast" else "chain", conflict)
 
@@ -280,6 +281,7 @@ class ScriptedModel:
     name: str = "scripted"
     runtime_reason: str = "none (the words are given)"
     labels: tuple[str, ...] = LABELS
+    open_labels: bool = True
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime.asking.declined import declined, declined_label
-from realtime.errors import BadAsk, BadRequest, NotJudged
+from realtime.asking.emotion_words import own_labels, unknown
+from realtime.errors import BadAsk, BadRequest, NotJudged, UnknownLabels, quoted
 from realtime.reason.prompt import UNSURE
 from realtime.records import LABELS, MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, Question
 
@@ -28,8 +29,8 @@ _MAX_MARKS = 4
 "Most marks on one letter. Vietnamese has two, Thai and Devanagari up to three."
 
 
-def question_from(body: bytes, default_labels: tuple[str, ...]) -> Question:
-    """Read a request's body. Raises BadRequest if it is no JSON object, BadAsk if no model could take the question."""
+def question_from(body: bytes, default_labels: tuple[str, ...], *, open_labels: bool = False) -> Question:
+    """Read a request's body. Raises BadRequest if it is no JSON object, and what `question_of` raises."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -39,26 +40,28 @@ def question_from(body: bytes, default_labels: tuple[str, ...]) -> Question:
     unknown = sorted(set(value) - {"query", "labels"})
     if unknown:
         raise BadAsk(f"{unknown[0][:40]!r} is not part of a question.", "It has query and labels.")
-    return question_of(value.get("query"), value.get("labels"), default_labels)
+    return question_of(value.get("query"), value.get("labels"), default_labels, open_labels=open_labels)
 
 
-def question_of(query: Any, labels: Any, default_labels: tuple[str, ...] = LABELS) -> Question:
+def question_of(
+    query: Any, labels: Any, default_labels: tuple[str, ...] = LABELS, *, open_labels: bool = False
+) -> Question:
     """The question with these labels, either of which may be None.
 
-    Raises BadAsk if no model could take it, NotJudged if none may.
+    A model without `open_labels` chooses from its own, `default_labels`, and its choice is told in those given. Raises
+    BadAsk if no model could take the question, NotJudged if none may, UnknownLabels if this one does not know a label.
     """
-    return Question(_query(query), _labels(labels, default_labels))
+    asked, given = _query(query), _labels(labels, default_labels)
+    if open_labels or given == default_labels:
+        return Question(asked, given)
+    if strange := unknown(given):
+        raise UnknownLabels(strange, default_labels)
+    return Question(asked, default_labels, own_labels(given))
 
 
 def as_json(question: Question) -> dict[str, Any]:
     """The question in the form that `question_from` reads."""
-    return {"query": question.query, "labels": list(question.labels)}
-
-
-def quoted(words: Sequence[str]) -> str:
-    """The words as a sentence names them: “one”, “two” and “three”."""
-    *first, last = (f"“{word}”" for word in words)
-    return f"{', '.join(first)} and {last}" if first else last
+    return {"query": question.query, "labels": list(question.told_labels)}
 
 
 def _query(value: Any) -> str | None:

@@ -156,7 +156,9 @@ class RayEngine:
     def _info(self, adapter: str, folder: Path | None) -> ModelInfo:
         found = self._manifest
         name = found.model if not adapter else f"{found.model} + {adapter}"
-        return ModelInfo(name, f"ray (on a cluster, its Thinkers in {found.runtime_reason})", found.labels, folder)
+        reason = f"ray (on a cluster, its Thinkers in {found.runtime_reason})"
+        emotion = ModelConfig.parse(found.config, found.emotion_config[adapter]).emotion
+        return ModelInfo(name, reason, found.labels, folder, emotion.open_labels)
 
     def _timed(self, stage: str, work: Callable[..., T], *args: Any) -> T:
         began_s = time.perf_counter()

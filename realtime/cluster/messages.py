@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from realtime.records import Face, FrameEvidence, Label, Question, SpeechEvidence, Window
+from realtime.records import Face, FrameEvidence, Label, OwnLabel, Question, SpeechEvidence, Window
 from realtime.roles import Step
 
 Evidence = FrameEvidence | SpeechEvidence
@@ -163,6 +163,7 @@ SCHEMA = hashlib.sha256(
             SpeechEvidence,
             Label,
             Question,
+            OwnLabel,
         )
     ).encode()
 ).hexdigest()[:12]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TextIO
 
+from realtime.asking.question import question_of
 from realtime.commands.readable import Teller
 from realtime.engine.local import LocalEngine
+from realtime.engine.start import takes_open_labels
 from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
 from realtime.publish.channel import EventLog
 from realtime.publish.parse import parse
-from realtime.records import Item, Question
+from realtime.records import LABELS, Item, Question
 from realtime.roles import Engine, Model, Source, Transcriber
 from realtime.session import Session
-from realtime.settings import Settings
+from realtime.settings import ModelSettings, Settings
 from realtime.words.transcriber import transcribing
+
+logger = logging.getLogger(__name__)
 
 UNREAD_EVENTS = 64
 "Events that a recording may be ahead of their reader. Even a recording that gives few has none older than is kept."
@@ -47,6 +52,21 @@ async def analyze(
                 event = parse(line) if in_words else None
                 out.write(line + "\n" if event is None else teller.tell(event))
                 out.flush()
+
+
+def asked_before_loading(query: str | None, labels: Sequence[str] | None, wanted: ModelSettings) -> Question:
+    """The question that a person asks of a recording, before its model is loaded.
+
+    Raises BadModel, and what `question_of` raises: first for what no model may be asked, which needs no model.
+    """
+    question = question_of(query, labels, open_labels=True)
+    if labels is None:
+        return question
+    if not takes_open_labels(wanted):
+        return question_of(query, labels)
+    if question.labels != LABELS:
+        logger.warning("%s was not trained to tell these labels apart; its probabilities mean little.", wanted.name)
+    return question
 
 
 async def analysis_of(

@@ -148,8 +148,14 @@ class Teller:
 def label_words(event: LabelEvent) -> str:
     """The label of a moment with its probability, or what it is unsure between; and what alone it is from."""
     basis = ALONE.get(event.valence.basis, "") if event.valence is not None else ""
+    if event.calibrated is False:
+        basis += ", not calibrated for these labels"
     if event.label == "unsure":
-        (first, share), (second, next_share) = _most_probable(event.probabilities)[:2]
+        left = event.probabilities.get("unsure", 0.0)
+        of_labels = {label: share for label, share in event.probabilities.items() if label != "unsure"}
+        (first, share), (second, next_share) = _most_probable(of_labels)[:2]
+        if left > share:
+            return f"unsure, none of these labels fits ({percent(left)}){basis}"
         return f"unsure, between {first} ({percent(share)}) and {second} ({percent(next_share)}){basis}"
     return f"{event.label}, {percent(event.probabilities[event.label])}{basis}"
 

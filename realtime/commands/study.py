@@ -24,8 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from realtime.asking.question import question_of
-from realtime.commands.analyze import analysis_of
+from realtime.commands.analyze import analysis_of, asked_before_loading
 from realtime.commands.study_folder import JournalEntry, Study
 from realtime.commands.study_inputs import StudyRecording, recordings
 from realtime.engine.start import started
@@ -132,7 +131,7 @@ async def run(
     if form == "parquet":
         # Said before hours of work, and not after.
         need_parquet()
-    question = question_of(query, labels)
+    question = asked_before_loading(query, labels, settings.model)
     found = recordings(inputs, out)
     study = Study(found, out, form, _asked(settings, query, labels))
     open_ones = [each for each in found if not study.is_finished(each)]

@@ -48,6 +48,10 @@ class LoadedModel:
     "Experts and projectors in float32 on the CPU, where `weights` are in half precision or on a GPU; else None."
     face_engine: FaceEngineName = "auto"
 
+    @property
+    def open_labels(self) -> bool:
+        return self.weights.config.emotion.open_labels
+
     def perceiver(self, seed: int, question: Question | None = None) -> Perception:
         """A new perception for one session. It blocks while it starts the face models."""
         query = self.thinker.query_embeddings

@@ -51,6 +51,16 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engin
         ) from error
 
 
+def takes_open_labels(wanted: ModelSettings) -> bool:
+    """Whether the model can score labels that it was not trained with. Only its configuration is read.
+
+    Raises BadModel.
+    """
+    from realtime.model import assembly, checkpoint
+
+    return checkpoint.read_config(assembly.locate(wanted.name), wanted.adapter).emotion.open_labels
+
+
 @asynccontextmanager
 async def started(
     load: Callable[[], Model],

@@ -137,6 +137,15 @@ class EmotionConfig:
     "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`)."
     calibration: Calibration = field(default_factory=Calibration)
 
+    @property
+    def open_labels(self) -> bool:
+        """Whether it can score labels that it was not trained with.
+
+        A general language model knows their words. nano's was trained on chains alone, and its label branches on its
+        seven labels: any other words get shares that mean nothing.
+        """
+        return self.prompt != "nano"
+
 
 @dataclass(frozen=True)
 class ModelConfig:

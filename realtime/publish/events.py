@@ -126,7 +126,8 @@ class PersonLabel:
     label: str
     "The most probable label, or `unsure`."
     probabilities: Mapping[str, Share]
-    "Probability of each label; they add up to 1."
+    """Probability of each label; they add up to 1. Where labels that a person gave leave out some of the emotions that
+    the model knows, `unsure` has the probability of those."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,8 @@ class EmotionAnswer:
     intensity: Annotated[str, OneOf(("slight", "moderate", "strong", ""))]
     "How strongly it is expressed; empty when the model did not say."
     confidence: Share
-    "Calibrated probability of the label."
+    """Probability of the label. Where it is `unsure`, that of the likeliest label, and never more than the threshold
+    below which the model is unsure."""
 
 
 class Placed:
@@ -300,21 +302,26 @@ class LabelEvent(Placed):
     label: str
     "The most probable label, or `unsure`."
     probabilities: Mapping[str, Share]
-    "Probability of each label; they add up to 1."
+    """Probability of each label; they add up to 1. Where labels that a person gave leave out some of the emotions that
+    the model knows, `unsure` has the probability of those."""
     source: Literal["fast", "chain"]
     "`fast`: scored before the chain is written. `chain`: scored after it."
     conflict: ModalityConflict | None
     "How face and voice differ; null where the window lacks one of them."
     faces: tuple[PersonLabel, ...] = ()
     """A label of each person in view from the face alone, up to five, the biggest face of the newest frame first. Empty
-    where the labels are not the model's own."""
+    where the model scores labels that it was not trained with."""
     speaker: Count | None = None
     """Track of the person whose mouth moves with the voice; null where that is not clear, where it is nobody in view,
     and where nobody speaks."""
     valence: AffectValue | None = None
-    "What the probabilities say of pleasant and unpleasant; null for labels that are not the model's own."
+    """What the probabilities say of pleasant and unpleasant; null where the model scores labels that it was not trained
+    with."""
     arousal: AffectValue | None = None
     "How aroused the voice sounds where one is heard, else the face looks; null where neither is known."
+    calibrated: bool | None = None
+    """Whether the probabilities were fitted, on people, for these labels. False: a share of 0.9 does not mean that nine
+    in ten such labels are right. Null where the server is older than this field."""
 
 
 @dataclass(frozen=True)

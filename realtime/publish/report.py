@@ -116,7 +116,7 @@ def window_event(window: Window, question: Question) -> WindowEvent:
         speech_s=window.speech_s,
         people=_people(window),
         query=question.query,
-        labels=question.labels,
+        labels=question.told_labels,
     )
 
 
@@ -144,6 +144,7 @@ def label_event(window: Window, label: Label, speaker: int | None) -> LabelEvent
         speaker=speaker,
         valence=None if label.valence is None else AffectValue(label.valence.value, label.valence.basis),
         arousal=None if label.arousal is None else AffectValue(label.arousal.value, label.arousal.basis),
+        calibrated=label.calibrated,
     )
 
 

@@ -44,12 +44,15 @@ HEADS: dict[TableName, tuple[str, ...]] = {
         *("session", "t", "track", "face_x", "face_y", "face_w", "face_h", "face_score"),
         *("brightness", "saturation", "speech_s", "window", "label", "source", "speaker"),
         *("valence", "valence_basis", "arousal", "arousal_basis", "person_label", "marks", "utc", "utc_error_ms"),
+        "calibrated",
     ),
     "windows": (
         *("session", "window", "start", "end", "frames", "speech_s", "query", "source", "label", "probability"),
-        *("chosen", "face_probability", "voice_probability", "conflict", "valence", "arousal"),
+        *("chosen", "face_probability", "voice_probability", "conflict", "valence", "arousal", "calibrated"),
     ),
-    "reasons": ("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS),
+    "reasons": (
+        *("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS, "calibrated"),
+    ),
     "marks": ("session", "t", "utc", "utc_error_ms", "name", "data"),
     "words": (
         *("session", "window", "start", "end", "text", "language", "confidence", "against_face", "against_voice"),
@@ -152,7 +155,7 @@ def _seconds(found: _Collected) -> Iterator[Row]:
         if place < len(windows) and windows[place].start < second + 1:
             label = newest[windows[place].window]
             common |= {"window": label.window, "label": label.label, "source": label.source}
-            common["speaker"] = label.speaker
+            common |= {"speaker": label.speaker, "calibrated": label.calibrated}
             for name, affect in (("valence", label.valence), ("arousal", label.arousal)):
                 if affect is not None:
                     common |= {name: affect.value, f"{name}_basis": affect.basis}
@@ -228,16 +231,19 @@ def _windows(found: _Collected) -> Iterator[Row]:
                 "conflict": conflict.score if conflict else None,
                 "valence": event.valence.value if event.valence else None,
                 "arousal": event.arousal.value if event.arousal else None,
+                "calibrated": event.calibrated,
             }
 
 
 def _reasons(found: _Collected) -> Iterator[Row]:
+    calibrated = {event.window: event.calibrated for event in found.labels}
     for event in found.reasons:
         answer = event.answer
         row = _window(found, event.window) | {
             "label": answer.label,
             "intensity": answer.intensity,
             "confidence": answer.confidence,
+            "calibrated": calibrated.get(event.window),
         }
         for name in ("frames", "speech_s"):
             row.pop(name, None)

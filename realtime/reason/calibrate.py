@@ -95,14 +95,24 @@ def joined(
 def answer(probabilities: Mapping[str, float], label: str | None, intensity: str, calibration: Calibration) -> Answer:
     """The answer to publish: the chain's label with its calibrated probability, or `unsure` below the threshold.
 
-    A chain that names no label, or names `unsure`, gives `unsure` with the confidence of the best label.
+    A chain that names no label, or names `unsure`, gives `unsure`.
     """
     if label is None or label == UNSURE or label not in probabilities:
-        return Answer(UNSURE, "", max(probabilities.values()))
+        return unsure(probabilities, calibration)
     confidence = probabilities[label]
     if confidence < calibration.unsure_below:
         return Answer(UNSURE, intensity, confidence)
     return Answer(label, intensity, confidence)
+
+
+def unsure(probabilities: Mapping[str, float], calibration: Calibration) -> Answer:
+    """An unsure answer, with the confidence of the likeliest label, but never more than the threshold.
+
+    A label may be likely and the answer unsure all the same, since the chain contradicts itself or names none. Such an
+    answer is not sure of that label.
+    """
+    best = max(share for label, share in probabilities.items() if label != UNSURE)
+    return Answer(UNSURE, "", min(best, calibration.unsure_below))
 
 
 def divergence_bits(a: Sequence[float], b: Sequence[float]) -> float:

@@ -26,7 +26,7 @@ from realtime.model.language import BatchKVCache
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason import calibrate, prompt
+from realtime.reason import calibrate, own_labels, prompt
 from realtime.reason.affect import affect
 from realtime.reason.batched_decoder import BatchedDecoder, DecodeSlot
 from realtime.reason.branches import (
@@ -48,6 +48,7 @@ from realtime.reason.people import face_labels
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
 from realtime.reason.session_ring import SessionRing
 from realtime.records import (
+    LABELS,
     Answer,
     Conflict,
     Contradiction,
@@ -95,7 +96,7 @@ class Conclusion:
 
     answer: Answer
     probabilities: dict[str, float]
-    "Of each label, after the chain."
+    "Of each label that the model knows, after the chain."
     contradictions: tuple[Contradiction, ...]
 
 
@@ -174,7 +175,7 @@ class Reasoner:
         self._labelled[id(window)] = labelled
         while len(self._labelled) > KEPT_WINDOWS:
             self._labelled.popitem(last=False)
-        return labelled.label
+        return self._told(labelled, labelled.label)
 
     def reason(self, window: Window, question: prompt.Question) -> Iterator[Written]:
         """The steps of the chain: deltas, then the chain's label, then `ReasonDone` with everything.
@@ -259,7 +260,17 @@ class Reasoner:
         best = max(probabilities, key=lambda label: probabilities[label])
         shown = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
         faces = face_labels(window, question.labels, self._calibration)
-        return Label(shown, probabilities, "fast", conflict, faces, *affect(window, probabilities))
+        fitted = bool(self._calibration.fast) and set(question.labels) == set(LABELS)
+        return Label(shown, probabilities, "fast", conflict, faces, *affect(window, probabilities), fitted)
+
+    def _told(self, labelled: LabelledWindow, label: Label, answer: str | None = None) -> Label:
+        """The label in the words that were asked for; `answer` is what the chain came to in these words."""
+        question, window = labelled.question, labelled.window
+        if not question.own:
+            return label if answer is None else replace(label, label=answer)
+        if answer is None and not n_faces(window) and not window.speech:
+            answer = prompt.UNSURE
+        return own_labels.in_own(question.own, label, self._calibration.unsure_below, name=answer)
 
     def _chain(self, labelled: LabelledWindow) -> Iterator[Written]:
         began_s = self._now_s()
@@ -280,29 +291,36 @@ class Reasoner:
                 slot.close()
         concluded = self.conclude(labelled, sections)
         valence, arousal = affect(labelled.window, concluded.probabilities)
-        yield replace(
+        label = replace(
             labelled.label,
-            label=concluded.answer.label,
             probabilities=concluded.probabilities,
             source="chain",
             valence=valence,
             arousal=arousal,
         )
+        yield self._told(labelled, label, concluded.answer.label)
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
         yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions)
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
-        """What a finished chain comes to. It is unsure where the chain contradicts itself."""
-        labels = labelled.question.labels
+        """What a finished chain comes to. It is unsure where the chain contradicts itself.
+
+        The answer is in the words that were asked for, the probabilities are of the labels that the model knows.
+        """
+        labels, own = labelled.question.labels, labelled.question.own
         read = read_answer(sections["answer"], labels)
         probabilities = calibrate.joined(
             labelled.label.probabilities, read.label, self._calibration, judged=labelled.judged
         )
-        answer = calibrate.answer(probabilities, read.label, read.intensity, self._calibration)
+        told, named = probabilities, read.label
+        if own:
+            told = own_labels.shares(own, probabilities)
+            named = own_labels.for_emotion(own, named, told, self._calibration.unsure_below)
+        answer = calibrate.answer(told, named, read.intensity, self._calibration)
         found = contradictions(sections, labels, shares_alone(labelled))
         if found:
-            answer = replace(answer, label=prompt.UNSURE)
+            answer = calibrate.unsure(told, self._calibration)
         return Conclusion(answer, probabilities, found)
 
     def _written(

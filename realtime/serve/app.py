@@ -320,7 +320,7 @@ class LiveServer:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
         body = await self._body(request, asking.MAX_BYTES, large)
-        question = asking.question_from(body, session.model.labels)
+        question = asking.question_from(body, session.model.labels, open_labels=session.model.open_labels)
         await session.set_question(question)
         return JSONResponse(asking.as_json(question))
 

@@ -152,6 +152,11 @@ PROBLEM = {
         "detail": {"type": "string"},
         "code": {"type": "string"},
         "hint": {"type": "string"},
+        "labels": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Of `unknown_labels`: those that the model does not know.",
+        },
     },
 }
 SESSION = {

@@ -26,7 +26,7 @@ SCRIPTS = {
 
 
 def ask(value: object) -> Question:
-    return asking.question_from(json.dumps(value).encode(), LABELS)
+    return asking.question_from(json.dumps(value).encode(), LABELS, open_labels=True)
 
 
 @pytest.mark.parametrize("labels", SCRIPTS.values(), ids=SCRIPTS)

@@ -7,12 +7,12 @@ import json
 import pytest
 
 from realtime.asking import question as asking
-from realtime.errors import BadAsk, BadRequest
-from realtime.records import LABELS, Question
+from realtime.errors import BadAsk, BadRequest, UnknownLabels
+from realtime.records import LABELS, OwnLabel, Question
 
 
 def read(value: object) -> Question:
-    return asking.question_from(json.dumps(value).encode(), LABELS)
+    return asking.question_from(json.dumps(value).encode(), LABELS, open_labels=True)
 
 
 def test_a_question_and_labels_come_through_as_they_were_told() -> None:
@@ -61,3 +61,23 @@ def test_what_no_model_can_be_asked_is_refused(value: object, words: str) -> Non
 def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
         asking.question_from(body, LABELS)
+
+
+def test_a_model_with_a_fixed_set_chooses_from_it_and_is_told_in_the_labels_given() -> None:
+    asked = asking.question_of("is it joy?", ["Joy", "rage"])
+    assert (asked.labels, asked.told_labels) == (LABELS, ("Joy", "rage"))
+    assert asked.own == (OwnLabel("Joy", ("happy",)), OwnLabel("rage", ("angry",)))
+    assert asking.as_json(asked) == {"query": "is it joy?", "labels": ["Joy", "rage"]}
+    # Its own labels, in its own order, need no words of ours.
+    assert asking.question_of(None, list(LABELS)) == Question(labels=LABELS)
+
+
+def test_labels_that_such_a_model_does_not_know_are_named_and_what_it_knows_with_them() -> None:
+    with pytest.raises(UnknownLabels) as refused:
+        asking.question_of(None, ["joy", "stressed", "yes"])
+    assert refused.value.message == "“stressed” and “yes” are no emotions that this model knows."
+    assert refused.value.hint.startswith("It knows happy, sad, neutral, angry, surprise, disgust, fear.")
+    problem = refused.value.problem()
+    assert (problem["code"], problem["status"], problem["labels"]) == ("unknown_labels", 422, ["stressed", "yes"])
+    # A general language model scores them itself.
+    assert asking.question_of(None, ["stressed", "yes"], open_labels=True).labels == ("stressed", "yes")

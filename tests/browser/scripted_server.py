@@ -19,6 +19,7 @@ from realtime.engine.worker import ModelWorker
 from realtime.ingest.webrtc import answer
 from realtime.observe.metrics import Metrics
 from realtime.records import (
+    LABELS,
     Answer,
     Conflict,
     Face,
@@ -68,7 +69,7 @@ class FocalPerceiver(ScriptedPerceiver):
 
 class WordByWord(ScriptedThinker):
     def fast_label(self, window: Window, ask: Question) -> Label:
-        return replace(super().fast_label(window, ask), conflict=_conflict(window, ask))
+        return _told(super().fast_label(window, ask), window, ask)
 
     def reason(self, window: Window, ask: Question) -> Iterator[ReasonDelta | Label | ReasonDone]:
         chain = CHAIN | {"face": faces_told(window)}
@@ -76,7 +77,7 @@ class WordByWord(ScriptedThinker):
             for index, word in enumerate(text.split()):
                 time.sleep(WORD_S)
                 yield ReasonDelta(section, f" {word}" if index else word)
-        yield replace(super().fast_label(window, ask), source="chain", conflict=_conflict(window, ask))
+        yield replace(_told(super().fast_label(window, ask), window, ask), source="chain")
         conclusion = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer(ask.labels[0], "moderate", 0.6)
         yield ReasonDone(chain, conclusion, {"prefill": 12.0})
 
@@ -87,6 +88,10 @@ def faces_told(window: Window) -> str:
     if n_faces < 2:
         return CHAIN["face"]
     return " ".join(f"Person {chr(65 + index)}: Lip corners at height {index + 1}." for index in range(n_faces))
+
+
+def _told(label: Label, window: Window, ask: Question) -> Label:
+    return replace(label, conflict=_conflict(window, ask), calibrated=set(ask.labels) == set(LABELS))
 
 
 def _conflict(window: Window, ask: Question) -> Conflict | None:

@@ -403,7 +403,7 @@ def test_it_is_accessible(visit: Visits, scripted: str, tmp_path: Path, scheme: 
     read_one_chain(person)
     page.locator("#patches").click()
     page.locator("#ask summary").click()
-    page.get_by_role("button", name="Sarcasm?").click()
+    page.get_by_role("button", name="Pleasant?").click()
     expect(page.locator("#chain .caution")).to_be_visible()
     page.locator(".latency summary").click()
     assert violations(person) == []

@@ -150,7 +150,7 @@ def test_a_question_of_ones_own_is_asked_answered_and_cautioned(visit: Visits, s
     page.locator("#ask-query").fill("is she joking?")
     page.locator("#ask-labels").fill("serious")
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#ask-status")).to_contain_text("There are 1 labels. Give 2 to 12.")
+    expect(page.locator("#ask-status")).to_contain_text("There is 1 label. Give 2 to 12.")
     # Refusals are answers of the server; the browser's console names them, too.
     assert all("422" in complaint for complaint in person.complaints)
     page.locator("#ask-labels").fill("serious, joking")
@@ -159,7 +159,17 @@ def test_a_question_of_ones_own_is_asked_answered_and_cautioned(visit: Visits, s
     expect(page.locator("#ask .caution")).to_be_visible()
     expect(page.locator(".bars .name")).to_have_text(["serious", "joking"])
     expect(page.locator("#chain")).to_contain_text("Asked: “is she joking?”")
-    expect(page.locator("#chain .caution")).to_contain_text("not trained to tell them apart")
+    expect(page.locator("#chain .caution")).to_contain_text("not trained to tell these labels apart")
+    # What is not judged, and a question that is too long, are said in the page's own words; the long one is not sent.
+    page.locator("#ask-query").fill("How old is she?")
+    page.locator("#ask-query").press("Enter")
+    expect(page.locator("#ask-status")).to_contain_text("That is not judged here: who somebody is")
+    page.locator("#ask-query").fill("is it so " * 23)
+    expect(page.locator("#ask-count")).to_contain_text("206 characters. Ask in 200 or fewer")
+    page.locator("#ask-query").press("Enter")
+    expect(page.locator("#ask-status")).to_contain_text("That is not judged here")
+    assert page.locator("#ask-query").input_value() == "is it so " * 23
     page.get_by_role("button", name="Back to the emotions").click()
+    expect(page.locator("#ask-count")).to_be_hidden()
     expect(page.locator(".bars .name").first).to_have_text("happy")
     expect(page.locator("#chain .caution")).to_be_hidden()

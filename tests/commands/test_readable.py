@@ -115,6 +115,13 @@ def test_an_unsure_label_says_what_it_is_between_and_what_alone_it_is_from() -> 
     assert said == "\n1:05  unsure, between happy (45 %) and sad (40 %), from the voice alone\n"
 
 
+def test_labels_of_ones_own_that_do_not_fit_or_are_not_calibrated_are_said_to_be_so() -> None:
+    own = LabelEvent(0, "unsure", {"sad": 0.01, "fear": 0.02, "unsure": 0.97}, "fast", None, calibrated=True)
+    assert opened().tell(own) == "\n1:05  unsure, none of these labels fits (97 %)\n"
+    scored = LabelEvent(0, "sincere", {"sincere": 0.9, "sarcastic": 0.1}, "fast", None, calibrated=False)
+    assert opened().tell(scored) == "\n1:05  sincere, 90 %, not calibrated for these labels\n"
+
+
 @pytest.mark.parametrize(
     ("score", "verdict"),
     [(0.0, "They agree"), (0.149, "They agree"), (0.15, "They differ somewhat"), (0.4, "They disagree")],

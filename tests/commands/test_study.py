@@ -115,9 +115,9 @@ def test_a_finished_recording_is_not_done_again(
     assert "1 analysed, 1 finished before" in capsys.readouterr().err
 
     # Another question asks everything anew.
-    assert study(out, folder, "--labels", "calm, tense") == 0
+    assert study(out, folder, "--labels", "calm, angry") == 0
     assert "2 analysed, 0 finished before" in capsys.readouterr().err
-    assert '"labels":["calm","tense"]' in (out / "events" / "a.mp4.jsonl").read_text()
+    assert '"labels":["calm","angry"]' in (out / "events" / "a.mp4.jsonl").read_text()
 
 
 def test_an_output_never_replaces_an_input(folder: Path, tmp_path: Path, loaded: list[object]) -> None:

@@ -57,13 +57,13 @@ async def test_a_question_is_asked() -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
         address = f"http://localhost:{running.port}{path}"
-        asking = await example("own_labels.py", address, running.secret, "Is this sarcasm?", "sincere", "sarcastic")
+        asking = await example("own_labels.py", address, running.secret, "Do face and voice agree?", "joy", "other")
         out, errors = await asking.communicate()
         assert errors == b""
-        assert json.loads(out) == {"query": "Is this sarcasm?", "labels": ["sincere", "sarcastic"]}
+        assert json.loads(out) == {"query": "Do face and voice agree?", "labels": ["joy", "other"]}
         async with running.events(path) as socket:
             window = (await until(socket, "window"))[-1]
-        assert window["query"] == "Is this sarcasm?"
+        assert window["query"] == "Do face and voice agree?"
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from realtime.asking import question as asking
 from realtime.errors import RealtimeError
 from realtime.ingest.addresses import announce
 from realtime.ingest.media import MediaSource
@@ -36,7 +37,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.publish.events import ErrorEvent, MarkEvent, SessionClosedEvent, SessionOpenedEvent, encode
 from realtime.recording.vault import EVENT, KEY_BYTES, Vault
 from realtime.records import LABELS
-from realtime.serve import asking, marks
+from realtime.serve import marks
 from realtime.settings import PREFIX, Settings, load
 from tests.ingest.media_files import room, voice, write_clip
 

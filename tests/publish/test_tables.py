@@ -48,6 +48,15 @@ def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
     assert {row["valence"] for row in told} == {label["valence"]["value"]}
 
 
+def test_every_probability_says_whether_it_is_calibrated() -> None:
+    """A study's table had own labels with p = 1.00 and nothing that said what this is worth."""
+    events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
+    told = {(row["source"], row["calibrated"]) for row in rows(events, "windows")}
+    assert told == {("fast", True), ("chain", False)}
+    assert {row["calibrated"] for row in rows(events, "seconds") if row.get("window") == 0} == {False}
+    assert [row["calibrated"] for row in rows(events, "reasons")] == [False]
+
+
 def test_words_have_a_row_for_each_stretch_that_was_written_down() -> None:
     events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
     (row,) = rows(events, "words")

@@ -12,13 +12,13 @@ from realtime.reason.branches import state_text
 from realtime.reason.prompt import SECTIONS
 from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import assemble, text_positions
-from realtime.records import Label, ReasonDelta, ReasonDone, Window
+from realtime.records import Label, Question, ReasonDelta, ReasonDone, Window
 from tests.reason.windows import ASK
 
 
-def run(model: LoadedModel, window: Window) -> tuple[Label, list[ReasonDelta], Label, ReasonDone]:
-    fast = model.thinker.fast_label(window, ASK)
-    steps = list(model.thinker.reason(window, ASK))
+def run(model: LoadedModel, window: Window, ask: Question = ASK) -> tuple[Label, list[ReasonDelta], Label, ReasonDone]:
+    fast = model.thinker.fast_label(window, ask)
+    steps = list(model.thinker.reason(window, ask))
     deltas = [step for step in steps if isinstance(step, ReasonDelta)]
     chain, done = steps[-2:]
     assert isinstance(chain, Label)

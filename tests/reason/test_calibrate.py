@@ -50,7 +50,14 @@ def test_an_answer_below_the_threshold_is_unsure_and_says_how_little_it_was() ->
     assert (answer.label, answer.confidence) == ("unsure", 0.45)
     sure = calibrate.answer({"happy": 0.9, "sad": 0.1}, "happy", "strong", calibration)
     assert (sure.label, sure.intensity, sure.confidence) == ("happy", "strong", 0.9)
-    assert calibrate.answer({"happy": 0.9, "sad": 0.1}, None, "", calibration).label == "unsure"
+
+
+def test_no_unsure_answer_is_sure_of_a_label() -> None:
+    """A chain that named no label, or contradicted itself, was told as unsure with a confidence of 1.0."""
+    calibration, likely = Calibration(unsure_below=0.4), {"happy": 0.99, "sad": 0.01}
+    for answer in (calibrate.answer(likely, None, "", calibration), calibrate.unsure(likely, calibration)):
+        assert (answer.label, answer.intensity, answer.confidence) == ("unsure", "", 0.4)
+    assert calibrate.unsure({"happy": 0.3, "sad": 0.35, "unsure": 0.35}, calibration).confidence == 0.35
 
 
 def test_divergence_is_0_for_the_same_and_1_for_nothing_shared() -> None:

@@ -26,6 +26,7 @@ from realtime.publish.schema import event_schema
 from realtime.serve import hosting, marks
 from realtime.serve.certificate import own_certificate
 from realtime.settings import PublishSettings, ServerSettings, Settings
+from tests.scripted import ScriptedModel
 from tests.serve.live_server import SDP, sender, serving, until
 from tests.waiting import eventually
 
@@ -258,6 +259,24 @@ async def test_a_session_is_asked_something_else() -> None:
         over = await running.http.put(f"{path}/ask", json=asked)
         assert (over.status_code, over.json()["code"]) == (409, "session_over")
         assert (await running.http.put("/sessions/none/ask", json=asked)).status_code == 404
+
+
+async def test_a_model_with_a_fixed_set_is_told_in_labels_that_mean_it_and_refuses_others() -> None:
+    """nano answered any two words with a share of 1.00."""
+    async with serving(model=ScriptedModel(open_labels=False)) as running, sender() as peer:
+        path = await running.whip(peer)
+        refused = await running.http.put(f"{path}/ask", json={"labels": ["joy", "stressed", "yes"]})
+        told = refused.json()
+        assert (refused.status_code, told["code"], told["labels"]) == (422, "unknown_labels", ["stressed", "yes"])
+        assert "“stressed” and “yes” are no emotions" in told["detail"]
+        assert "happy, sad, neutral" in told["hint"]
+        asked = {"query": None, "labels": ["joy", "rage"]}
+        reply = await running.http.put(f"{path}/ask", json=asked)
+        assert (reply.status_code, reply.json()) == (200, asked)
+        assert (await running.http.get(path)).json()["ask"] == asked
+        async with running.events(path) as socket:
+            label = (await until(socket, "label"))[-1]
+        assert list(label["probabilities"]) == asked["labels"]
 
 
 async def test_a_mark_comes_back_at_its_media_time_and_the_first_event_tells_the_clock() -> None:

@@ -256,8 +256,9 @@ async function ask(query: string | null, labels: readonly string[] | null): Prom
     if (running === asked) send({ do: "ask", asking: { state: "accepted", ...now } });
   } catch (error) {
     const failure = failureOf(error);
-    const said = failure.kind === "problem" ? { detail: failure.detail, hint: failure.hint } : { detail: "", hint: "" };
-    if (running === asked) send({ do: "ask", asking: { state: "refused", ...said } });
+    const none = { detail: "", hint: "", code: "", labels: [] };
+    const { detail, hint, code, labels: about } = failure.kind === "problem" ? failure : none;
+    if (running === asked) send({ do: "ask", asking: { state: "refused", detail, hint, code, labels: about } });
   }
 }
 
@@ -292,7 +293,7 @@ async function closed(reason: string): Promise<void> {
 function failureOf(error: unknown): Failure {
   if (error instanceof MediaFailure || error instanceof WhipFailure) return error.failure;
   if (error instanceof NotSaved) return { kind: "not-saved", why: error.why };
-  return { kind: "problem", detail: error instanceof Error ? error.message : String(error), hint: "" };
+  return { kind: "problem", detail: error instanceof Error ? error.message : String(error), hint: "", code: "", labels: [] };
 }
 
 function onMedia(state: "up" | "down" | "failed"): void {

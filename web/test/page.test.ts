@@ -198,16 +198,18 @@ describe("a refusal of the server", () => {
   });
 
   it("passes on the words of a problem body", async () => {
-    const body = JSON.stringify({ title: "Bad Request", detail: "The offer has no media.", hint: "Allow a camera." });
+    const body = JSON.stringify({ title: "Bad Request", detail: "The offer has no media.", hint: "Allow a camera.", code: "no_media" });
     expect(await refusal(new Response(body, { status: 400 }), () => 0)).toEqual({
       kind: "problem",
       detail: "The offer has no media.",
       hint: "Allow a camera.",
+      code: "no_media",
+      labels: [],
     });
   });
 
   it("does with a status alone where a proxy answered in its own way", async () => {
-    expect(await refusal(new Response("<html>", { status: 502 }), () => 0)).toEqual({ kind: "problem", detail: "HTTP 502", hint: "" });
+    expect(await refusal(new Response("<html>", { status: 502 }), () => 0)).toEqual({ kind: "problem", detail: "HTTP 502", hint: "", code: "", labels: [] });
   });
 });
 

@@ -1,13 +1,31 @@
 /** The form to ask another question, with other labels, about the next windows. */
 
 import type { View } from "../state/view";
-import { el, setAttr, setText, show } from "./dom";
+import { el, setAttr, setClass, setText, show } from "./dom";
+import { labelName } from "./format";
 import type { MakePart } from "./hands";
+
+/** Characters of a question; the server refuses more. */
+export const MAX_QUERY = 200;
+/** From here on the page counts along. */
+const COUNTED_FROM = 160;
 
 export const makeAsk: MakePart = (hands, words) => {
   const say = words.ask;
-  const query = el("input", { id: "ask-query", attrs: { type: "text", maxlength: "200", autocomplete: "off", placeholder: say.placeholder } });
-  const labels = el("input", { id: "ask-labels", attrs: { type: "text", maxlength: "320", autocomplete: "off", placeholder: say.labelsPlaceholder } });
+  const query = el("input", { id: "ask-query", attrs: { type: "text", autocomplete: "off", placeholder: say.placeholder, "aria-describedby": "ask-count" } });
+  const labels = el("input", { id: "ask-labels", attrs: { type: "text", autocomplete: "off", placeholder: say.labelsPlaceholder } });
+  // A question that is too long is counted and said, never cut.
+  const count = el("p", { class: "note", id: "ask-count", attrs: { role: "status" } });
+  function counted(): boolean {
+    const n = queryLength(query.value);
+    const over = n > MAX_QUERY;
+    show(count, n >= COUNTED_FROM);
+    setClass(count, "over", over);
+    setText(count, over ? say.tooLong(n, MAX_QUERY) : say.count(n, MAX_QUERY));
+    setAttr(query, "aria-invalid", over ? "true" : null);
+    return !over;
+  }
+  query.addEventListener("input", counted);
   const send = el("button", { attrs: { type: "submit" } }, say.send);
   const status = el("p", { class: "note", id: "ask-status", attrs: { role: "status" } });
   const caution = el("p", { class: "caution" }, say.caution);
@@ -20,6 +38,7 @@ export const makeAsk: MakePart = (hands, words) => {
         onClick: () => {
           query.value = preset.query ?? "";
           labels.value = (preset.labels ?? []).join(", ");
+          counted();
           form.requestSubmit();
         },
       },
@@ -31,15 +50,18 @@ export const makeAsk: MakePart = (hands, words) => {
     { attrs: { novalidate: true } },
     el("label", { attrs: { for: "ask-query" } }, say.query),
     query,
+    count,
     el("label", { attrs: { for: "ask-labels" } }, say.labels),
     labels,
     el("div", { class: "ask-go" }, send, el("div", { class: "presets", attrs: { role: "group", "aria-label": say.presetsLabel } }, ...presets)),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (!counted()) return query.focus();
     const given = labels.value.split(",").map((label) => label.trim()).filter(Boolean);
     hands.ask(query.value.trim() || null, given.length > 0 ? given : null);
   });
+  counted();
   const root = el("details", { class: "ask", id: "ask" }, el("summary", {}, say.heading), el("p", { class: "note" }, say.lead), form, status, caution);
 
   return {
@@ -48,21 +70,30 @@ export const makeAsk: MakePart = (hands, words) => {
       show(root, view.phase.name === "live");
       const { asking } = view;
       setAttr(root, "data-state", asking.state);
-      setText(status, statusWords(view, words.ask));
-      // Own labels are cautioned about beside each answer that uses them.
+      setText(status, statusWords(view, words));
+      // Shares that were not fitted are cautioned about beside each answer.
       show(caution, asking.state === "accepted" && asking.query !== null);
     },
   };
 };
 
-function statusWords(view: View, say: Parameters<MakePart>[1]["ask"]): string {
+/** Characters as the server counts them. */
+export function queryLength(text: string): number {
+  return Array.from(text.trim().replaceAll(/\s+/g, " ").normalize("NFC")).length;
+}
+
+/** What became of the last question. */
+export function statusWords(view: View, words: Parameters<MakePart>[1]): string {
   const { asking } = view;
+  const say = words.ask;
   switch (asking.state) {
     case "idle":
       return "";
     case "sending":
       return say.sending;
     case "refused":
+      if (asking.code === "not_judged") return say.notJudged;
+      if (asking.code === "unknown_labels") return say.unknownLabels(asking.labels, view.session.labels.map((label) => labelName(words, label)));
       return [asking.detail || say.failed, asking.hint].filter(Boolean).join(" ");
     case "accepted": {
       const newest = view.session.analyses.findLast((analysis) => analysis.labels.length > 0);

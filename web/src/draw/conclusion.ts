@@ -3,7 +3,7 @@
 import type { AffectValue } from "../wire/generated";
 import type { Messages } from "../messages";
 import { sameList } from "../state/timeline";
-import { aloneOf, bestLabel, concluded, labelsOf, shownAnalysis } from "../state/shown";
+import { aloneOf, bestLabel, concluded, sharesOf, shownAnalysis } from "../state/shown";
 import type { Analysis, Labelled, View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, decimal, labelName, percent } from "./format";
@@ -34,7 +34,7 @@ export const makeConclusion: MakePart = (_hands, words) => {
       const analysis = shownAnalysis(view);
       const labelled = analysis === null ? null : bestLabel(analysis);
       setClass(root, "waiting", labelled === null);
-      bars.draw(labelsOf(view.session, analysis), labelled, analysis?.fast ?? null);
+      bars.draw(sharesOf(view.session, analysis), labelled, analysis?.fast ?? null);
       if (analysis === null || labelled === null) {
         setAttr(root, "data-source", "none");
         setText(source, "");
@@ -64,7 +64,9 @@ export function detailWords(words: Messages, analysis: Analysis, labelled: Label
   if (conclusion.label !== "unsure") {
     return [say.intensity[conclusion.intensity] ?? "", say.confidence(percent(conclusion.confidence))].filter(Boolean).join(", ");
   }
+  const left = labelled.probabilities["unsure"] ?? 0;
   const [first, second] = topTwo(labelled);
+  if (left > first.share) return [say.noneFits(percent(left)), ...analysis.contradictions.map((what) => say.contradicts[what])].join(". ");
   const between = `${say.unsureBetween(labelName(words, first.label), labelName(words, second.label))}, ${say.unsureShares(percent(first.share), percent(second.share))}`;
   return [between, ...analysis.contradictions.map((what) => say.contradicts[what])].join(". ");
 }
@@ -99,7 +101,7 @@ interface Share {
 }
 
 function topTwo(labelled: Labelled): [Share, Share] {
-  const sorted = Object.entries(labelled.probabilities).toSorted((a, b) => b[1] - a[1]);
+  const sorted = Object.entries(labelled.probabilities).filter(([label]) => label !== "unsure").toSorted((a, b) => b[1] - a[1]);
   const place = (index: number): Share => ({ label: sorted[index]?.[0] ?? "", share: sorted[index]?.[1] ?? 0 });
   return [place(0), place(1)];
 }

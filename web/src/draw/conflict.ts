@@ -2,7 +2,7 @@
 
 import type { ModalityConflict } from "../wire/generated";
 import { sameList } from "../state/timeline";
-import { conflictOf, labelsOf, shownAnalysis } from "../state/shown";
+import { conflictOf, sharesOf, shownAnalysis } from "../state/shown";
 import type { View } from "../state/view";
 import { el, setAttr, setClass, setShare, setText, show } from "./dom";
 import { decimal, labelName, percent } from "./format";
@@ -61,7 +61,7 @@ export const makeConflict: MakePart = (_hands, words) => {
     draw: (view: View) => {
       show(root, view.choice === "both");
       const analysis = shownAnalysis(view);
-      const wanted = labelsOf(view.session, analysis);
+      const wanted = sharesOf(view.session, analysis);
       if (!sameList(wanted, labels)) {
         labels = wanted;
         makeRows(wanted);

@@ -16,7 +16,7 @@ export const makePeople: MakePart = (_hands, words) => {
 
   function row(face: PersonLabel, speaks: boolean): HTMLElement {
     const [name = "", share = 0] = Object.entries(face.probabilities).toSorted((a, b) => b[1] - a[1])[0] ?? [];
-    const label = face.label === "unsure" ? say.unsure(labelName(words, name)) : labelName(words, name);
+    const label = face.label === "unsure" && name !== "unsure" ? say.unsure(labelName(words, name)) : labelName(words, name);
     return el("li", { attrs: { "data-track": String(face.track) } }, el("span", { class: "who" }, words.live.person(letter(face.track))), el("span", { class: "what" }, speaks ? say.speaks(label) : label), el("span", { class: "value" }, percent(share)));
   }
 

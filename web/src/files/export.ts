@@ -7,7 +7,7 @@
 
 import { letter, relettered } from "../state/evidence";
 import { SECTIONS, VERSION, type PersonLabel, type Section } from "../wire/generated";
-import { bestLabel, concluded, facesOf, labelsOf, sectionText, speakerOf, wordsOf } from "../state/shown";
+import { bestLabel, concluded, facesOf, labelsOf, sectionText, sharesOf, speakerOf, wordsOf } from "../state/shown";
 import type { Analysis, Session } from "../state/view";
 
 export const FORMAT_NAMES = ["json", "csv", "vtt"] as const;
@@ -124,10 +124,10 @@ function addAnalysis(analysis: Analysis, add: (t: number, type: string, body: Pl
 }
 
 function toCsv(session: Session): string {
-  const names = [...new Set(told(session).flatMap(({ analysis }) => labelsOf(session, analysis)))];
+  const names = [...new Set(told(session).flatMap(({ analysis }) => sharesOf(session, analysis)))];
   const places = Array.from({ length: MOST_PEOPLE }, (_, place) => place);
   const people = places.flatMap((place) => [`person_${place + 1}`, `person_${place + 1}_label`, `person_${place + 1}_p`]);
-  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "valence", "valence_basis", "arousal", "arousal_basis", "speaker", ...people, "words", "start_utc", "mark", "mark_data"];
+  const head = ["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", ...names.map((label) => `p_${label}`), ...SECTIONS, "valence", "valence_basis", "arousal", "arousal_basis", "speaker", ...people, "calibrated", "words", "start_utc", "mark", "mark_data"];
   const ofWindows = told(session).map(({ analysis, start, end }) => {
     const { label, intensity, confidence } = concluded(analysis);
     const conflict = analysis.chain?.conflict ?? analysis.fast?.conflict ?? null;
@@ -136,7 +136,7 @@ function toCsv(session: Session): string {
     const { valence = null, arousal = null } = bestLabel(analysis) ?? {};
     const [faces, speaker] = [facesOf(analysis), speakerOf(analysis)];
     const ofPeople = places.flatMap((place) => personCells(faces[place]));
-    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, valence?.value ?? "", valence?.basis ?? "", arousal?.value ?? "", arousal?.basis ?? "", speaker === null ? "" : letter(speaker), ...ofPeople, saidIn(session, analysis), utc(session, start), "", ""];
+    return [start, end, analysis.span?.speechS ?? 0, analysis.query ?? "", label, intensity, confidence, conflict?.score ?? "", ...shares, ...texts, valence?.value ?? "", valence?.basis ?? "", arousal?.value ?? "", arousal?.basis ?? "", speaker === null ? "" : letter(speaker), ...ofPeople, String(bestLabel(analysis)?.calibrated ?? ""), saidIn(session, analysis), utc(session, start), "", ""];
   });
   // A mark is a row of its own, with nothing in between.
   const between = head.slice(2, -3).map(() => "");

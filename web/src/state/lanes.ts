@@ -1,6 +1,6 @@
 /** The rows of the timeline, and their values over a stretch of time: one row per label, then speech and what was measured. */
 
-import { analysisAt, labelsOf, shownAnalysis } from "./shown";
+import { analysisAt, sharesOf, shownAnalysis } from "./shown";
 import type { FaceMeasured, Session, View } from "./view";
 import { GAP_S, moments, runs, thinned, type Moment, type Run } from "./timeline";
 
@@ -67,7 +67,7 @@ function labelCurve(near: readonly Moment[], drawn: readonly Moment[], valueOf: 
 
 /** The labels that have a row: those of the window on show. Labels of earlier questions have none. */
 export function laneLabels(view: View): readonly string[] {
-  return labelsOf(view.session, shownAnalysis(view) ?? view.session.analyses.at(-1) ?? null);
+  return sharesOf(view.session, shownAnalysis(view) ?? view.session.analyses.at(-1) ?? null);
 }
 
 export function measuredRows(view: View): readonly MeasuredRow[] {

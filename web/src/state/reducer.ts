@@ -70,7 +70,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
       }));
     case "label":
       return withAnalysis(session, event.window, (analysis) => {
-        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict, faces: event.faces, speaker: event.speaker, valence: event.valence, arousal: event.arousal };
+        const labelled = { label: event.label, probabilities: event.probabilities, conflict: event.conflict, faces: event.faces, speaker: event.speaker, valence: event.valence, arousal: event.arousal, calibrated: event.calibrated };
         return event.source === "fast" ? { ...analysis, fast: labelled } : { ...analysis, chain: labelled };
       });
     case "reason.delta":

@@ -24,8 +24,9 @@ export function concluded(analysis: Analysis): EmotionAnswer {
   const labelled = bestLabel(analysis);
   if (analysis.answer !== null) return analysis.answer;
   const shares = labelled?.probabilities ?? {};
-  // "unsure" has no share of its own: the likeliest one tells how near it came.
-  const confidence = shares[labelled?.label ?? ""] ?? Math.max(0, ...Object.values(shares));
+  // Being unsure is no label: the likeliest one tells how near it came.
+  const ofLabels = Object.entries(shares).flatMap(([label, share]) => (label === "unsure" ? [] : [share]));
+  const confidence = (labelled?.label === "unsure" ? undefined : shares[labelled?.label ?? ""]) ?? Math.max(0, ...ofLabels);
   return { label: labelled?.label ?? "", intensity: "", confidence };
 }
 
@@ -106,9 +107,16 @@ export function labelsOf(session: Session, analysis: Analysis | null): readonly 
   return analysis === null || analysis.labels.length === 0 ? session.labels : analysis.labels;
 }
 
-/** Are these labels the ones that the model was trained to tell apart? */
-export function ownLabels(session: Session, labels: readonly string[]): boolean {
-  return labels.some((label) => !session.labels.includes(label));
+/** The names that a window's shares have: its labels, and `unsure` where these leave out some of what the model knows. */
+export function sharesOf(session: Session, analysis: Analysis | null): readonly string[] {
+  const labels = labelsOf(session, analysis);
+  return analysis !== null && "unsure" in (bestLabel(analysis)?.probabilities ?? {}) ? [...labels, "unsure"] : labels;
+}
+
+/** Is a window told in shares that were not fitted for its labels? Old recordings don't say, and know no other labels. */
+export function uncalibrated(session: Session, analysis: Analysis): boolean {
+  const fitted = bestLabel(analysis)?.calibrated ?? null;
+  return fitted === null ? labelsOf(session, analysis).some((label) => !session.labels.includes(label)) : !fitted;
 }
 
 /** How long the page says that a problem is over, media seconds. */

@@ -5,7 +5,7 @@
  * the raw one with a time constant, and the label changes only to one that leads by a margin.
  */
 
-import { bestLabel, concluded, labelsOf } from "./shown";
+import { bestLabel, concluded, sharesOf } from "./shown";
 import type { Analysis, Distribution, Session } from "./view";
 
 /** Seconds in which a share comes two thirds of the way to a new value. */
@@ -36,7 +36,7 @@ export function moments(session: Session): readonly Moment[] {
   const placed = session.analyses.flatMap((analysis) => (analysis.span === null || bestLabel(analysis) === null ? [] : [{ analysis, span: analysis.span }]));
   const found: Moment[] = [];
   for (const { analysis, span } of placed.toSorted((a, b) => a.span.end - b.span.end)) {
-    const labels = labelsOf(session, analysis);
+    const labels = sharesOf(session, analysis);
     const raw = bestLabel(analysis)?.probabilities ?? {};
     const before = found.at(-1);
     const passedS = span.end - (before?.atS ?? -Infinity);

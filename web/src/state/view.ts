@@ -52,6 +52,8 @@ export interface Labelled {
   readonly speaker: number | null;
   readonly valence: AffectValue | null;
   readonly arousal: AffectValue | null;
+  /** Whether the probabilities were fitted for these labels; null where the server did not say. */
+  readonly calibrated: boolean | null;
 }
 
 /** Everything said about one window. */
@@ -163,7 +165,7 @@ export type Failure =
   | { readonly kind: "insecure" | "unsupported" | "no-camera" | "no-microphone" | "refused" | "in-use" | "server-gone" | "no-path" | "token" }
   | { readonly kind: "not-saved"; readonly why: "large" | "none" | "broken" }
   | { readonly kind: "full"; readonly retryAtS: number }
-  | { readonly kind: "problem"; readonly detail: string; readonly hint: string };
+  | { readonly kind: "problem"; readonly detail: string; readonly hint: string; readonly code: string; readonly labels: readonly string[] };
 
 export type Phase =
   /** `deleted`: a session was on the page, and nothing of it is left. */
@@ -202,7 +204,8 @@ export type Asking =
   | { readonly state: "idle" }
   | { readonly state: "sending" }
   | { readonly state: "accepted"; readonly query: string | null; readonly labels: readonly string[] }
-  | { readonly state: "refused"; readonly detail: string; readonly hint: string };
+  /** `code` names the reason where the server gave one, and `labels` those that it is about. */
+  | { readonly state: "refused"; readonly code: string; readonly labels: readonly string[]; readonly detail: string; readonly hint: string };
 
 /** What became of the wish to follow this session from a program. */
 export type Sharing =

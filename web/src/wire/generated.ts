@@ -59,7 +59,10 @@ export interface PersonLabel {
   readonly track: number;
   /** The most probable label, or `unsure`. */
   readonly label: string;
-  /** Probability of each label; they add up to 1. */
+  /**
+   * Probability of each label; they add up to 1. Where labels that a person gave leave out some of the emotions that
+   * the model knows, `unsure` has the probability of those.
+   */
   readonly probabilities: Readonly<Record<string, number>>;
 }
 
@@ -77,7 +80,10 @@ export interface EmotionAnswer {
   readonly label: string;
   /** How strongly it is expressed; empty when the model did not say. */
   readonly intensity: "slight" | "moderate" | "strong" | "";
-  /** Calibrated probability of the label. */
+  /**
+   * Probability of the label. Where it is `unsure`, that of the likeliest label, and never more than the threshold
+   * below which the model is unsure.
+   */
   readonly confidence: number;
 }
 
@@ -228,7 +234,10 @@ export interface LabelEvent extends EventCommon {
   readonly window: number;
   /** The most probable label, or `unsure`. */
   readonly label: string;
-  /** Probability of each label; they add up to 1. */
+  /**
+   * Probability of each label; they add up to 1. Where labels that a person gave leave out some of the emotions that
+   * the model knows, `unsure` has the probability of those.
+   */
   readonly probabilities: Readonly<Record<string, number>>;
   /** `fast`: scored before the chain is written. `chain`: scored after it. */
   readonly source: "fast" | "chain";
@@ -236,7 +245,7 @@ export interface LabelEvent extends EventCommon {
   readonly conflict: ModalityConflict | null;
   /**
    * A label of each person in view from the face alone, up to five, the biggest face of the newest frame first. Empty
-   * where the labels are not the model's own.
+   * where the model scores labels that it was not trained with.
    */
   readonly faces: readonly PersonLabel[];
   /**
@@ -244,10 +253,18 @@ export interface LabelEvent extends EventCommon {
    * where nobody speaks.
    */
   readonly speaker: number | null;
-  /** What the probabilities say of pleasant and unpleasant; null for labels that are not the model's own. */
+  /**
+   * What the probabilities say of pleasant and unpleasant; null where the model scores labels that it was not trained
+   * with.
+   */
   readonly valence: AffectValue | null;
   /** How aroused the voice sounds where one is heard, else the face looks; null where neither is known. */
   readonly arousal: AffectValue | null;
+  /**
+   * Whether the probabilities were fitted, on people, for these labels. False: a share of 0.9 does not mean that nine
+   * in ten such labels are right. Null where the server is older than this field.
+   */
+  readonly calibrated: boolean | null;
 }
 
 /** Newly decoded words of one section of a window's chain. */
@@ -365,7 +382,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "words": v.object({ ...common, type: v.literal("words"), start: v.number(), end: v.number(), text: v.string(), language: v.string(), confidence: v.number(), window: v.optional(v.nullable(v.number()), null), probabilities: v.optional(v.nullable(v.record(v.string(), v.number())), null), against_face: v.optional(v.nullable(v.number()), null), against_voice: v.optional(v.nullable(v.number()), null) }),
   "cues": v.object({ ...common, type: v.literal("cues"), face: v.optional(v.nullable(v.record(v.string(), v.number())), null), pose: v.optional(v.nullable(v.object({ yaw: v.exactOptional(v.number()), pitch: v.exactOptional(v.number()), roll: v.exactOptional(v.number()) })), null), voice: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null), relative: v.optional(v.nullable(v.record(v.string(), v.nullable(v.number()))), null) }),
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
-  "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null) }),
+  "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null), calibrated: v.optional(v.nullable(v.boolean()), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
   "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), voice: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),

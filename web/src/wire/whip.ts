@@ -12,8 +12,14 @@ const DEFAULT_RETRY_S = 10;
 const ASKED = v.object({ query: v.nullable(v.string()), labels: v.array(v.string()) });
 /** RFC 9457, as far as the page reads it. A proxy may have answered instead, with something else. */
 const PROBLEM = v.fallback(
-  v.object({ detail: v.fallback(v.string(), ""), title: v.fallback(v.string(), ""), hint: v.fallback(v.string(), "") }),
-  { detail: "", title: "", hint: "" },
+  v.object({
+    detail: v.fallback(v.string(), ""),
+    title: v.fallback(v.string(), ""),
+    hint: v.fallback(v.string(), ""),
+    code: v.fallback(v.string(), ""),
+    labels: v.fallback(v.array(v.string()), []),
+  }),
+  { detail: "", title: "", hint: "", code: "", labels: [] },
 );
 
 export class WhipFailure extends Error {
@@ -179,7 +185,7 @@ async function post(sdp: string, { token, record, words, name, server, nowS }: W
   if (answer.status !== 201) throw new WhipFailure(await refusal(answer, nowS));
   const location = new URL(answer.headers.get("Location") ?? "", whip);
   if (location.origin !== base.origin) {
-    throw new WhipFailure({ kind: "problem", detail: `The server named a session elsewhere (${location.origin}).`, hint: "" });
+    throw new WhipFailure({ kind: "problem", detail: `The server named a session elsewhere (${location.origin}).`, hint: "", code: "", labels: [] });
   }
   // Under a path of a proxy, a server that was not told of it names its own path.
   const session = location.pathname.startsWith("/sessions/") ? new URL(`.${location.pathname}`, base) : location;
@@ -193,6 +199,6 @@ export async function refusal(answer: Response, nowS: () => number): Promise<Fai
     const seconds = Number(answer.headers.get("Retry-After"));
     return { kind: "full", retryAtS: nowS() + (seconds > 0 ? seconds : DEFAULT_RETRY_S) };
   }
-  const { detail, title, hint } = v.parse(PROBLEM, await answer.json().catch(() => null));
-  return { kind: "problem", detail: detail || title || `HTTP ${answer.status}`, hint };
+  const { detail, title, hint, code, labels } = v.parse(PROBLEM, await answer.json().catch(() => null));
+  return { kind: "problem", detail: detail || title || `HTTP ${answer.status}`, hint, code, labels };
 }

@@ -1,0 +1,32 @@
+"""The examples on the page can be asked: of nano, too, in every language."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from realtime.asking.question import question_of
+
+MESSAGES = Path(__file__).parents[2] / "web" / "src" / "messages"
+PRESET = re.compile(r'\{ name: "([^"]+)", query: (null|"[^"]+"), labels: (null|\[[^\]]+\]) \}')
+
+
+def presets(language: str) -> list[tuple[str, str | None, list[str] | None]]:
+    found = PRESET.findall((MESSAGES / f"{language}.ts").read_text(encoding="utf-8"))
+    return [
+        (name, None if query == "null" else query.strip('"'), re.findall(r'"([^"]+)"', labels) or None)
+        for name, query, labels in found
+    ]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_example_of_the_page_is_taken_from_a_model_with_a_fixed_set(language: str) -> None:
+    """Three examples asked for labels that nano cannot tell apart."""
+    found = presets(language)
+    assert len(found) >= 7
+    assert found[-1][1:] == (None, None)
+    for _, query, labels in found:
+        asked = question_of(query, labels)
+        assert (asked.query, asked.told_labels) == (query, tuple(labels) if labels else asked.labels)
