@@ -107,8 +107,16 @@ def test_without_an_address_the_viewers_ask_for_one_by_keyboard(visit: Visits, s
     expect(page.locator("#viewer-status")).to_contain_text("no address of a session")
     page.locator("#session-address").fill(f"{scripted}/sessions/none#wrong")
     page.keyboard.press("Enter")
-    expect(page.locator("#viewer-status")).to_contain_text("opens nothing")
+    expect(page.locator("#viewer-status")).to_contain_text("The server has no such session")
     assert viewer.strangers == []
+
+
+def test_a_wrong_key_is_told_from_a_session_that_has_ended(visit: Visits, scripted: str) -> None:
+    person, viewer = visit(scripted), visit(f"{scripted}/watch")
+    person.go_live()
+    address, _ = person.session
+    viewer.page.goto(f"{scripted}/watch#session={address.rpartition('/')[2]}&key=wrong")
+    expect(viewer.page.locator("#viewer-status")).to_contain_text("The key at the end of this address is wrong")
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import type { Messages } from "./messages";
 import { reduce, type Action } from "./state/actions";
 import { viewedSession } from "./state/address";
 import { FIRST_VIEW, type Choice, type View } from "./state/view";
-import { takeTicket } from "./wire/tickets";
+import { takeTicket, whyNoTicket } from "./wire/tickets";
 
 export function nowS(): number {
   return performance.now() / 1000;
@@ -41,7 +41,7 @@ function watch(address: SessionAddress, root: HTMLElement, words: Messages, make
     onGone: (why) => {
       // The last event has told it already, and what was shown stays readable.
       if (view.session.closed !== null) return;
-      if (view.session.seq === 0) ask(root, words, words.follow.gone);
+      if (view.session.seq === 0) void whyNoTicket(address.session, address.key).then((what) => ask(root, words, what === null ? words.follow.gone : words.follow.noTicket[what]));
       else send({ do: "end", why, detail: "" });
     },
   });

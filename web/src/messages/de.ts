@@ -344,6 +344,10 @@ export const de: Messages = {
     open: "Folgen",
     wrong: "Das ist keine Adresse einer Sitzung. Sie sieht so aus: https://…/sessions/ID#SCHLÜSSEL.",
     gone: "Diese Adresse öffnet nichts: Sie wurde zurückgenommen, oder die Sitzung ist zu Ende.",
+    noTicket: {
+      session: "Diese Sitzung kennt der Server nicht: Sie ist zu Ende, oder die Adresse ist falsch geschrieben.",
+      key: "Der Schlüssel am Ende dieser Adresse ist falsch oder wurde zurückgenommen. Lassen Sie sich eine neue Adresse geben.",
+    },
     connecting: "Verbindung wird aufgebaut …",
   },
 

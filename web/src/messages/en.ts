@@ -359,6 +359,10 @@ export const en = {
     open: "Follow",
     wrong: "This is no address of a session. It looks like https://…/sessions/ID#KEY.",
     gone: "This address opens nothing: it was revoked, or the session has ended.",
+    noTicket: {
+      session: "The server has no such session: it has ended, or the address is mistyped.",
+      key: "The key at the end of this address is wrong, or it was revoked. Ask for a new address.",
+    },
     connecting: "Connecting …",
   },
 

@@ -24,6 +24,16 @@ export async function takeTicket(session: string, key: string): Promise<string |
   }
 }
 
+/** Why the server gives no ticket: it does not know the `session`, or does not take the `key`; null when it gives no answer. */
+export async function whyNoTicket(session: string, key: string): Promise<"session" | "key" | null> {
+  try {
+    const { status } = await fetch(`${session}/tickets`, { method: "POST", headers: bearer(key) });
+    return status === 404 ? "session" : status === 401 ? "key" : null;
+  } catch {
+    return null;
+  }
+}
+
 /** A lasting ticket; `null` when the server gives none. */
 export async function takeLastingTicket(session: string, secret: string): Promise<LastingTicket | null> {
   try {
