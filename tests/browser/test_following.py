@@ -37,7 +37,7 @@ def shared(person: Visit) -> dict[str, str]:
 
 
 def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
-    visit: Visits, scripted: str, client: Path
+    visit: Visits, scripted: str, client: Path, tmp_path: Path
 ) -> None:
     person = visit(
         scripted,
@@ -71,10 +71,18 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
         wrong = [rule["id"] for rule in found["violations"] if (each, rule["id"]) != (overlay, "color-contrast")]
         assert wrong == []
 
-    # All at once: the page, the viewer, the overlay, Python and JavaScript.
-    with in_python(addresses["program"], n_events=40) as following:
+    # All at once: the page, the viewer, the overlay, Python, JavaScript and Lab Streaming Layer.
+    lines = tmp_path / "watched.jsonl"
+    with in_python(addresses["program"], n_events=40) as following, by_lsl(addresses["program"], lines) as inlet:
         events = in_node(client, addresses["program"], n_events=40)
         read, _ = following.communicate(timeout=120)
+        stamps = [inlet.pull_sample(timeout=60)[1] for _ in range(2)]
+        assert None not in stamps
+        assert stamps == sorted(set(stamps))
+    # The last line may have been cut off.
+    watched = [json.loads(line)["seq"] for line in lines.read_text().splitlines()[:-1]]
+    assert watched == list(range(1, len(watched) + 1))
+    assert len(watched) > 30
     assert [event["seq"] for event in events] == list(range(1, 41))
     assert events[0]["type"] == "session.opened"
     assert [json.loads(line) for line in read.splitlines()] == [[event["seq"], event["type"]] for event in events]
@@ -195,6 +203,22 @@ def example(client: Path, address: str) -> Iterator[str]:
         try:
             assert running.stdout is not None
             yield running.stdout.readline().rstrip()
+        finally:
+            running.terminate()
+
+
+@contextmanager
+def by_lsl(address: str, out: Path) -> Iterator[Any]:
+    """The stream of the fast labels' probabilities that `realtime watch --lsl` sends, while it prints to `out`."""
+    pylsl = pytest.importorskip("pylsl")
+    command = [sys.executable, "-m", "realtime", "watch", address, "--lsl"]
+    with out.open("w") as lines, subprocess.Popen(command, stdout=lines, cwd=ROOT) as running:
+        try:
+            streams = pylsl.resolve_byprop("name", "EmoThinker probabilities", timeout=120)
+            assert streams
+            inlet = pylsl.StreamInlet(streams[0])
+            inlet.open_stream()
+            yield inlet
         finally:
             running.terminate()
 
