@@ -2,6 +2,12 @@
 # set-up on a fresh machine; stamp files under .venv/.done make a second run start in seconds.
 #
 # Wanted on the machine: Python 3.11 or later (PYTHON=… names one). Node and Chromium are fetched where there are none.
+# TORCH=cpu|cuda chooses torch's build; without it, that with CUDA is taken where an NVIDIA GPU is found.
+
+# macOS ships 3.81, which would run each line of a recipe alone.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error This make is too old: 3.82 or later is needed. On a Mac: brew install make, and gmake in place of make)
+endif
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,8 +23,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PAGE_PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
+TORCH ?= auto
 
-.PHONY: serve check test lint types unit-train unit-media unit-serve unit-rest web-test browser setup audit clean
+.PHONY: serve check test lint types unit-train unit-media unit-serve unit-rest web-test browser setup audit lock clean
 
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
@@ -67,11 +74,32 @@ $(DONE)/venv:
 	mkdir -p $(DONE)
 	touch $@
 
-# torch goes first, in a call of its own: pinned and settled, nothing that comes after can pull another build of it.
+# torch goes first, in a call of its own: pinned and settled, nothing that comes after can pull another build of it. On
+# Linux, PyPI's build brings CUDA along, several GB; the other one is on an index of PyTorch's own. Where that one cannot
+# be reached, pip says so and goes on without it.
 $(DONE)/torch: $(DONE)/venv constraints.txt
-	@echo "Installing torch (once) …"
-	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
-	touch $@
+	@wanted="$(TORCH)"
+	[ "$$wanted" != auto ] || { nvidia-smi -L >/dev/null 2>&1 && wanted=cuda || wanted=cpu; }
+	version=$$(sed -n 's/^torch==//p' constraints.txt)
+	case "$$wanted" in
+	  cpu)
+	    echo "Installing torch for the CPU (once, 200 MB to fetch) …"
+	    $(PIP) --upgrade --timeout 30 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "torch==$$version" ;;
+	  cuda)
+	    echo "Installing torch with CUDA (once, several GB to fetch) …"
+	    $(PIP) "torch===$$version" ;;
+	  *)
+	    echo "TORCH is $$wanted. It can be cpu, cuda or auto: make serve TORCH=cpu" >&2
+	    exit 2 ;;
+	esac
+	echo "$$wanted" > $@
+
+# Another build than the installed one is asked for.
+ifneq ($(TORCH),auto)
+ifneq ($(TORCH),$(shell cat $(DONE)/torch 2>/dev/null))
+.PHONY: $(DONE)/torch
+endif
+endif
 
 $(DONE)/serve: $(DONE)/torch pyproject.toml
 	@echo "Installing packages (once) …"
@@ -99,13 +127,13 @@ $(DONE)/node: $(DONE)/venv
 $(DONE)/page: $(DONE)/node web/package-lock.json
 	@echo "Installing the page's tools (once) …"
 	cd web && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
-	touch $(CURDIR)/$@
+	touch "$(CURDIR)/$@"
 
 # WebRTC stacks of others that the tests send with.
 $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 	@echo "Installing a WebRTC sender for the tests (once) …"
 	cd tests/senders && PATH="$(PAGE_PATH)" npm ci --silent --no-audit --no-fund
-	touch $(CURDIR)/$@
+	touch "$(CURDIR)/$@"
 
 # SDKs of others, which want older packages than ours: they get a virtual environment of their own.
 $(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
@@ -116,7 +144,7 @@ $(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
 
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
 	@cd web && PATH="$(PAGE_PATH)" npm run build --silent
-	touch $(CURDIR)/$@
+	touch "$(CURDIR)/$@"
 
 # The browser tests drive a real Chromium: the one CHROMIUM names, the one on the PATH, or Debian's.
 $(DONE)/chromium: $(DONE)/venv
@@ -151,6 +179,16 @@ audit: $(DONE)/test $(DONE)/page
 	$(PIP) pip-audit
 	$(BIN)/pip-audit --skip-editable
 	cd web && PATH="$(PAGE_PATH)" npm audit
+
+# The lock file anew, as pyproject.toml and constraints.txt want it; what is in it stays as it is where both allow it.
+lock: $(DONE)/venv
+	$(PIP) uv
+	$(BIN)/uv pip compile pyproject.toml --extra mediapipe --constraint constraints.txt --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --no-config --quiet --output-file requirements.lock
+	{ echo '# Every package of a plain installation and of the extra mediapipe, for Linux, macOS and Windows, with hashes. `make lock` writes it.'
+	  echo '#   pip install --require-hashes --requirement requirements.lock && pip install --no-deps .'
+	  grep -v '^#' requirements.lock; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/sdk_venv
