@@ -126,7 +126,9 @@ class Teller:
         words = ", ".join(part for part in (answer.label, answer.intensity) if part)
         if event.contradictions:
             words += f": the reasons contradict {' and '.join(CONTRADICTED.get(c, c) for c in event.contradictions)}"
-        yield from self._section(HEADINGS["answer"], words)
+        # A chain that answers a question does so before it names its label.
+        said, stop, _ = event.sections.get("answer", "").rpartition(". ")
+        yield from self._section(HEADINGS["answer"], f"{said}{stop}{words}")
 
     def _section(self, heading: str, text: str) -> Iterator[str]:
         first = f"{'':{MARGIN}}{heading:<{HEADING_WIDTH}}"
@@ -190,7 +192,9 @@ def percent(share: float) -> str:
 def _shares(probabilities: Mapping[str, float]) -> str:
     ranked = _most_probable(probabilities)
     named = [ranked[0], *(pair for pair in ranked[1:3] if pair[1] >= NAMED_FROM)]
-    return ", ".join(f"{label} {percent(share)}" for label, share in named)
+    # Beside labels of one's own, `unsure` has what none of them is for.
+    names = ((("none of these" if label == "unsure" else label), share) for label, share in named)
+    return ", ".join(f"{name} {percent(share)}" for name, share in names)
 
 
 def _most_probable(probabilities: Mapping[str, float]) -> list[tuple[str, float]]:

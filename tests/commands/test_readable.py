@@ -122,6 +122,19 @@ def test_labels_of_ones_own_that_do_not_fit_or_are_not_calibrated_are_said_to_be
     assert opened().tell(scored) == "\n1:05  sincere, 90 %, not calibrated for these labels\n"
 
 
+def test_what_none_of_ones_own_labels_is_for_is_called_so() -> None:
+    sides = ({"sad": 0.01, "fear": 0.02, "unsure": 0.97}, {"sad": 0.6, "fear": 0.1, "unsure": 0.3})
+    assert conflict_words(ModalityConflict(*sides, 0.3)).startswith(
+        "Face alone: none of these 97 %. Voice alone: sad 60 %, none of these 30 %."
+    )
+
+
+def test_the_answer_to_a_question_comes_before_the_label() -> None:
+    sections = {"answer": "Yes, clearly. happy, strong"}
+    done = ReasonDoneEvent(0, sections, EmotionAnswer("joy", "strong", 0.9))
+    assert opened().tell(done).splitlines()[-1].split(maxsplit=1) == ["Answer", "Yes, clearly. joy, strong"]
+
+
 @pytest.mark.parametrize(
     ("score", "verdict"),
     [(0.0, "They agree"), (0.149, "They agree"), (0.15, "They differ somewhat"), (0.4, "They disagree")],
