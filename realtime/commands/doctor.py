@@ -102,6 +102,9 @@ def _gpu() -> Finding:
 
     if torch.cuda.is_available():
         return Finding("gpu", True, torch.cuda.get_device_name())
+    if torch.version.cuda is None and shutil.which("nvidia-smi"):
+        fix = "make serve TORCH=cuda" if IN_A_CHECKOUT else "pip install --force-reinstall torch"
+        return Finding("gpu", False, "an NVIDIA driver is here, but torch is its build for the CPU", fix, needed=False)
     return Finding("gpu", False, "no NVIDIA GPU", "Not needed for nano; the 3B and 7B models want one.", needed=False)
 
 

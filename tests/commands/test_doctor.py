@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -40,3 +41,19 @@ def test_each_tensorrt_is_named(
 def test_no_provider_that_calls_a_cloud_is_named() -> None:
     """ONNX Runtime's package lists one, and a reader took it for a use of it."""
     assert re.fullmatch(r"onnxruntime [\d.]+ on CPU", doctor._onnx().detail)
+
+
+@pytest.mark.parametrize(
+    ("driver", "built"), [("/usr/bin/nvidia-smi", None), (None, None), ("/usr/bin/nvidia-smi", "13.0")]
+)
+def test_a_build_of_torch_that_cannot_use_the_gpu_is_told(
+    driver: str | None, built: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make serve` may have run before the driver was there; "no NVIDIA GPU" sent people looking for the card."""
+    monkeypatch.setattr(shutil, "which", lambda name: driver)
+    monkeypatch.setattr(torch.version, "cuda", built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    finding = doctor._gpu()
+    assert not finding.fine
+    assert not finding.needed
+    assert ("TORCH=cuda" in finding.fix) == (driver is not None and built is None)
