@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from realtime.commands import arguments, programs
+from realtime.commands.completion import SHELLS, script
 from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.observe import heap, logs, tracing
@@ -100,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_analyze(add("analyze", _analyze, "run a session over a recording, or over many", model))
     arguments.add_watch(add("watch", _watch, "print a live session's events as JSON lines"))
     add("doctor", _doctor, "what this machine can do", model)
+    completion = add("completion", _completion, "what a shell completes these commands and their flags with")
+    completion.add_argument("shell", choices=SHELLS)
     models = add("models", _models, "the memory that each model needs, and whether it is here")
     models.add_argument("models", nargs="*", metavar="MODEL", help="further models: a folder or a Hugging Face id")
     config = add("config", _config, "every setting, and where its value comes from", model, serve)
@@ -305,6 +308,11 @@ def _models(options: argparse.Namespace) -> int:
 
     for line in models.show(options.models):
         print(line)
+    return 0
+
+
+def _completion(options: argparse.Namespace) -> int:
+    print(script(_parser(), options.shell))
     return 0
 
 

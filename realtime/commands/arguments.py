@@ -36,6 +36,11 @@ ABOUT = {
         "missing.",
         "realtime doctor --model Qwen/Qwen2.5-Omni-7B",
     ),
+    "completion": (
+        "Prints a script for the shell, which then completes the commands and their flags. It needs the extra "
+        "`completion`.",
+        "realtime completion bash > ~/.local/share/bash-completion/completions/realtime",
+    ),
     "models": (
         "Prints the memory that each model needs with one session, and whether it is free here. A model of the hub is "
         "fetched first.",
