@@ -19,6 +19,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BROKE_OFF := { echo "The installation broke off. Run the same command again: it goes on where it was. What helps without a \
+network, behind a proxy or with a full disk is in docs/installing.md." >&2; exit 1; }
 # The page's tools are scripts that look for `node` on the PATH. Ours is there only where the machine's is missing or too old.
 PAGE_PATH := $(CURDIR)/$(BIN):$(PATH)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
@@ -84,10 +86,11 @@ $(DONE)/torch: $(DONE)/venv constraints.txt
 	case "$$wanted" in
 	  cpu)
 	    echo "Installing torch for the CPU (once, 200 MB to fetch) …"
-	    $(PIP) --upgrade --timeout 30 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "torch==$$version" ;;
+	    $(PIP) --upgrade --timeout 30 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "torch==$$version" \
+	      || $(BROKE_OFF) ;;
 	  cuda)
 	    echo "Installing torch with CUDA (once, several GB to fetch) …"
-	    $(PIP) "torch===$$version" ;;
+	    $(PIP) "torch===$$version" || $(BROKE_OFF) ;;
 	  *)
 	    echo "TORCH is $$wanted. It can be cpu, cuda or auto: make serve TORCH=cpu" >&2
 	    exit 2 ;;
@@ -103,12 +106,12 @@ endif
 
 $(DONE)/serve: $(DONE)/torch pyproject.toml
 	@echo "Installing packages (once) …"
-	$(PIP) --editable '.[mediapipe]'
+	$(PIP) --editable '.[mediapipe]' || $(BROKE_OFF)
 	touch $@
 
 $(DONE)/test: $(DONE)/serve
 	@echo "Installing the packages for tests (once) …"
-	$(PIP) --editable '.[mediapipe,train,export,ray,studies,dev]'
+	$(PIP) --editable '.[mediapipe,train,export,ray,studies,dev]' || $(BROKE_OFF)
 	touch $@
 
 $(DONE)/node: $(DONE)/venv

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -68,3 +70,26 @@ def test_another_build_of_torch_than_there_is_is_told(tmp_path: Path) -> None:
     )
     assert ran.returncode == 2
     assert "TORCH is rocm. It can be cpu, cuda or auto" in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_an_installation_that_breaks_off_says_how_to_go_on(tmp_path: Path) -> None:
+    """pip ended in "ResolutionImpossible" where only the network was missing. The path has an umlaut."""
+    venv = tmp_path / "umgebung_ä"
+    ran = subprocess.run(
+        ["make", f"VENV={venv}", f"PYTHON={sys.executable}", f"{venv}/.done/torch"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(tmp_path / "nothing"),
+            "PIP_CONFIG_FILE": os.devnull,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert "The installation broke off. Run the same command again" in ran.stderr
+    assert not (venv / ".done" / "torch").exists()
