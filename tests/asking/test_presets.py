@@ -23,10 +23,11 @@ def presets(language: str) -> list[tuple[str, str | None, list[str] | None]]:
 
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_every_example_of_the_page_is_taken_from_a_model_with_a_fixed_set(language: str) -> None:
-    """Three examples asked for labels that nano cannot tell apart."""
+    """Three examples asked for labels that nano cannot tell apart, and others for answers that it does not give."""
     found = presets(language)
-    assert len(found) >= 7
+    assert len(found) >= 4
     assert found[-1][1:] == (None, None)
     for _, query, labels in found:
+        assert query is None, "nano passes over questions"
         asked = question_of(query, labels)
         assert (asked.query, asked.told_labels) == (query, tuple(labels) if labels else asked.labels)

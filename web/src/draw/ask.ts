@@ -62,7 +62,7 @@ export const makeAsk: MakePart = (hands, words) => {
     hands.ask(query.value.trim() || null, given.length > 0 ? given : null);
   });
   counted();
-  const root = el("details", { class: "ask", id: "ask" }, el("summary", {}, say.heading), el("p", { class: "note" }, say.lead), form, status, caution);
+  const root = el("details", { class: "ask", id: "ask" }, el("summary", {}, say.heading), el("p", { class: "note" }, say.lead), caution, form, status);
 
   return {
     root,
@@ -71,8 +71,6 @@ export const makeAsk: MakePart = (hands, words) => {
       const { asking } = view;
       setAttr(root, "data-state", asking.state);
       setText(status, statusWords(view, words));
-      // Shares that were not fitted are cautioned about beside each answer.
-      show(caution, asking.state === "accepted" && asking.query !== null);
     },
   };
 };
