@@ -96,7 +96,7 @@ def test_an_open_address_needs_both() -> None:
 def test_analyze_measures_faces_as_often_as_it_is_told(
     given: str, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--fps` is the setting `ingest.cue_fps`, with its bounds."""
+    """`--fps` is the setting `ingest.cue_fps`, with its bounds. A mistake is told of the flag."""
     used: list[float] = []
 
     def study(options: object, settings: Settings, labels: object) -> int:
@@ -106,7 +106,7 @@ def test_analyze_measures_faces_as_often_as_it_is_told(
     monkeypatch.setattr("realtime.cli._study", study)
     assert main(["analyze", "a.mp4", "b.mp4", "--fps", given]) == code
     assert used == ([float(given)] if code == 0 else [])
-    assert ("cue_fps" in capsys.readouterr().err) == (code != 0)
+    assert (f"--fps is {given}." in capsys.readouterr().err) == (code != 0)
 
 
 def test_every_setting_is_explained_and_docs_settings_md_is_current() -> None:
