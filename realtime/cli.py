@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("serve", _serve, "serve the page and the WHIP endpoint", model, serve).set_defaults(log_level=logging.INFO)
     arguments.add_analyze(add("analyze", _analyze, "run a session over a recording, or over many", model))
-    arguments.add_watch(add("watch", _watch, "print a live session's events as JSON lines"))
+    arguments.add_watch(add("watch", _watch, "print a live session: words at a terminal, else JSON lines"))
     add("doctor", _doctor, "what this machine can do", model)
     completion = add("completion", _completion, "what a shell completes these commands and their flags with")
     completion.add_argument("shell", choices=SHELLS)
@@ -293,7 +293,10 @@ def _watch(options: argparse.Namespace) -> int:
 
     # In the list of processes everybody on the machine can read an address.
     url = sys.stdin.readline().strip() if options.url == "-" else options.url
-    asyncio.run(watch(url, after=options.after, lsl=options.lsl, mqtt=options.mqtt, osc=options.osc))
+    in_words = options.format is None and sys.stdout.isatty()
+    if in_words:
+        print("For programs and for the page: --format jsonl, or > events.jsonl.", file=sys.stderr)
+    asyncio.run(watch(url, after=options.after, lsl=options.lsl, mqtt=options.mqtt, osc=options.osc, in_words=in_words))
     return 0
 
 

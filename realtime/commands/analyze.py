@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TextIO
 
 from realtime.asking.question import question_of
-from realtime.commands.readable import Teller
+from realtime.commands.readable import printer
 from realtime.engine.local import LocalEngine
 from realtime.engine.start import takes_open_labels
 from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
 from realtime.publish.channel import EventLog
-from realtime.publish.parse import parse
 from realtime.records import LABELS, Item, Question
 from realtime.roles import Engine, Model, Source, Transcriber
 from realtime.session import Session
@@ -42,16 +40,14 @@ async def analyze(
 
     Raises what the source raises, after the events that tell it.
     """
-    teller = Teller(lambda: shutil.get_terminal_size().columns)
+    write = printer(out, in_words=in_words)
     with ModelWorker() as worker:
         async with (
             transcribing(settings.speech, where="thread") as transcriber,
             aclosing(analysis_of(source, LocalEngine(model, worker), settings, question, transcriber)) as lines,
         ):
             async for line in lines:
-                event = parse(line) if in_words else None
-                out.write(line + "\n" if event is None else teller.tell(event))
-                out.flush()
+                write(line)
 
 
 def asked_before_loading(query: str | None, labels: Sequence[str] | None, wanted: ModelSettings) -> Question:

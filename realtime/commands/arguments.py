@@ -28,7 +28,8 @@ ABOUT = {
         "realtime analyze clips --out study --format csv",
     ),
     "watch": (
-        "Prints the events of a live session as JSON lines until it ends, across lost connections.",
+        "Prints the events of a live session until it ends, across lost connections. A terminal gets words to read, a "
+        "pipe or a file JSON lines.",
         "realtime watch 'http://localhost:8080/sessions/ID#SECRET'",
     ),
     "doctor": (
@@ -172,6 +173,9 @@ def add_watch(watch: argparse.ArgumentParser) -> None:
         help="http://HOST:PORT/sessions/ID#SECRET; - reads it from the standard input, out of sight of other users",
     )
     watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
+    watch.add_argument(
+        "--format", choices=("jsonl",), help="what to print (default: jsonl; on a terminal: words to read)"
+    )
     add_sinks(watch, lsl=False)
 
 

@@ -1,4 +1,4 @@
-"""A session in words, for a person at a terminal: what `realtime analyze FILE` prints there in place of JSON lines.
+"""A session in words: what `realtime analyze FILE` and `realtime watch URL` print at a terminal in place of JSON lines.
 
 0:06  happy, >99 %
       Face alone: happy >99 %. Voice alone: happy 51 %, angry 27 %. They differ somewhat (0.30 of 1).
@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from typing import TextIO
 
 from realtime.publish.events import (
     ErrorEvent,
@@ -25,6 +27,7 @@ from realtime.publish.events import (
     WindowEvent,
     WordsEvent,
 )
+from realtime.publish.parse import parse
 from realtime.records import SECTIONS, Reduced
 
 HEADINGS = dict(
@@ -49,6 +52,22 @@ LEFT_OUT: Mapping[Reduced, str] = {
 ALONE = {"face": ", from the face alone", "voice": ", from the voice alone"}
 MARGIN, HEADING_WIDTH = 6, 12
 ENDED_WELL = "end of file"
+
+
+def printer(out: TextIO, *, in_words: bool) -> Callable[[str], None]:
+    """What writes each event, a line of JSON, to `out` as it comes: as it is, or what a person reads of it."""
+    teller = Teller(lambda: shutil.get_terminal_size().columns)
+
+    def write(line: str) -> None:
+        if in_words:
+            # An event that a newer server added says nothing here.
+            event = parse(line)
+            out.write("" if event is None else teller.tell(event))
+        else:
+            out.write(line + "\n")
+        out.flush()
+
+    return write
 
 
 class Teller:
@@ -79,7 +98,7 @@ class Teller:
                 if event.query is not None or (event.labels and event.labels != self._labels):
                     yield from self._asked(event)
             case LabelEvent(source="fast"):
-                yield from self._moment(event.window, label_words(event))
+                yield from self._moment(event.window, event.t, label_words(event))
                 if event.conflict is not None:
                     yield from self._wrapped(" " * MARGIN, conflict_words(event.conflict))
             case ReasonDoneEvent():
@@ -110,15 +129,16 @@ class Teller:
         if event.labels != self._labels:
             yield from self._wrapped("", f"To choose from: {', '.join(event.labels)}.")
 
-    def _moment(self, window: int, words: str) -> Iterator[str]:
+    def _moment(self, window: int, told_s: float, words: str) -> Iterator[str]:
         self._headed = window
         yield ""
-        yield from self._noted(self._ends.get(window, 0.0), words)
+        # Whoever comes into a live session late has not seen the windows before.
+        yield from self._noted(self._ends.get(window, told_s), words)
 
     def _chain(self, event: ReasonDoneEvent) -> Iterator[str]:
         if self._headed != event.window:
             # Another moment came before this chain was complete.
-            yield from self._moment(event.window, "The reasons:")
+            yield from self._moment(event.window, event.t, "The reasons:")
         for section in SECTIONS[:-1]:
             if text := event.sections.get(section):
                 yield from self._section(HEADINGS[section], text)
@@ -132,6 +152,9 @@ class Teller:
 
     def _section(self, heading: str, text: str) -> Iterator[str]:
         first = f"{'':{MARGIN}}{heading:<{HEADING_WIDTH}}"
+        # A model may begin a section with its name, as nano does: "Tendency positive."
+        if (rest := text.removeprefix(f"{heading} ")) != text:
+            text = rest[:1].upper() + rest[1:]
         yield from self._wrapped(first, text, hanging=len(first))
 
     def _noted(self, at_s: float, words: str) -> Iterator[str]:

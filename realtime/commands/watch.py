@@ -1,4 +1,4 @@
-"""`realtime watch URL#SECRET`: prints a live session's events as JSON lines, across lost connections.
+"""`realtime watch URL#SECRET`: prints a live session, across lost connections: JSON lines, or words at a terminal.
 
 It shows what any client has to do: keep the `seq` of the last event, get a ticket with the secret that came with the
 answer to the offer, and connect again with `after=` that number. Then no event is lost.
@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.frames import CloseCode
 
+from realtime.commands.readable import printer
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
@@ -29,16 +30,24 @@ GIVE_UP_AFTER = 6
 
 
 async def watch(
-    url: str, *, after: int = 0, lsl: bool = False, mqtt: str | None = None, osc: str | None = None
+    url: str,
+    *,
+    after: int = 0,
+    lsl: bool = False,
+    mqtt: str | None = None,
+    osc: str | None = None,
+    in_words: bool = False,
 ) -> None:
     """Print the events after number `after` until the session has closed, and send them to the sinks asked for.
 
+    They are printed as lines of JSON, or as what a person reads of them (`in_words`).
     Raises as `follow` and `open_sinks.opened` do.
     """
+    write = printer(sys.stdout, in_words=in_words)
     with opened(lsl=lsl, mqtt=mqtt, osc=osc) as sinks:
         async with aclosing(follow(url, after=after, on_retry=_say_retry)) as lines:
             async for line in lines:
-                print(line, flush=True)
+                write(line)
                 if sinks and (event := parse(line)) is not None:
                     for sink in sinks:
                         sink.send(event)

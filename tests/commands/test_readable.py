@@ -1,7 +1,8 @@
-"""`realtime analyze FILE` at a terminal: words for a person; JSON lines for programs, as before."""
+"""`realtime analyze FILE` and `realtime watch URL` at a terminal: words for a person; JSON lines for programs."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from realtime import cli
-from realtime.commands.readable import Teller, clock, conflict_words, percent
+from realtime.commands.readable import Teller, clock, conflict_words, percent, printer
 from realtime.engine import loading
 from realtime.publish.events import (
     AffectValue,
@@ -171,6 +172,26 @@ def test_questions_notes_and_errors_are_told_once() -> None:
     assert "caught up" in teller.tell(LagEvent(0.0, 0, 1, "nothing"))
     assert teller.tell(SessionClosedEvent("end of file")) == ""
     assert teller.tell(SessionClosedEvent("no media")) == "0:00  It ended: no media\n"
+
+
+def test_a_section_that_begins_with_its_heading_says_it_once() -> None:
+    """A newcomer read “Tendency    Tendency positive.” on 28 November."""
+    done = ReasonDoneEvent(
+        0, {"coarse": "Tendency positive. Both agree.", "fine": "Weighing"}, EmotionAnswer("joy", "", 1)
+    )
+    said = opened().tell(done)
+    assert "      Tendency    Positive. Both agree.\n" in said
+    assert "      Weighing    Weighing\n" in said
+
+
+def test_who_comes_late_reads_when_a_moment_was_and_nothing_of_unknown_events() -> None:
+    out = io.StringIO()
+    write = printer(out, in_words=True)
+    write(json.dumps({"v": 1, "session": "a", "seq": 7, "t": 65.0, "type": "of a newer server"}))
+    shares = {"happy": 0.9, "sad": 0.1}
+    label = {"window": 3, "label": "happy", "probabilities": shares, "source": "fast", "conflict": None}
+    write(json.dumps({"v": 1, "session": "a", "seq": 8, "t": 65.4, "type": "label", **label}))
+    assert out.getvalue() == "\n1:05  happy, 90 %\n"
 
 
 def test_codes_that_a_terminal_obeys_are_not_passed_on() -> None:

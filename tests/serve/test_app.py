@@ -403,6 +403,21 @@ async def test_watch_prints_a_session_to_its_end(capsys: pytest.CaptureFixture[s
     assert events[-1]["type"] == "session.closed"
 
 
+async def test_watch_prints_words_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        address = f"http://127.0.0.1:{running.port}{path}#{running.secret}"
+        watching = asyncio.create_task(watch(address, in_words=True))
+        async with running.events(path) as socket:
+            await until(socket, "reason.done")
+        await running.http.delete(path)
+        await asyncio.wait_for(watching, 5)
+    said = capsys.readouterr().out
+    assert not any(line.startswith("{") for line in said.splitlines())
+    assert "      Answer      " in said
+    assert said.endswith("It ended: The session was ended by its owner.\n")
+
+
 async def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
     settings = Settings(server=ServerSettings(tls_cert=certificate, tls_key=key))
