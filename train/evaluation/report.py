@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -117,7 +118,7 @@ def certainty(rows: Sequence[Row], labels: Sequence[str], field: str, prefix: st
     own = [row for row in rows if row.get(field)]
     if not own:
         return {}
-    p_NL = np.array([[float(row[field].get(label, 0.0)) for label in labels] for row in own])
+    p_NL = np.array([[*map(row[field].get, labels, repeat(0.0))] for row in own], np.float64)
     index_N = metrics.places([row["truth"] for row in own], labels)
     return {
         f"{prefix}ece": rounded(metrics.calibration_error(p_NL, index_N)),

@@ -7,8 +7,10 @@ metric with published or hand-computed numbers. The open-vocabulary metrics are 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from sklearn.metrics import brier_score_loss, f1_score, recall_score
@@ -17,6 +19,8 @@ from train.arrays import Bools, Float64, Int64
 
 BINS = 15
 "The number of equal-width bins of the calibration error."
+STEPS = 20
+"Steps of each bin within which `calibration_floor` takes confidences for equal."
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,18 @@ class Interval:
 def places(values: Sequence[str], labels: Sequence[str]) -> Int64:
     """(N,) index of each value in `labels`; one past the last for what is none of them."""
     index = {label: place for place, label in enumerate(labels)}
-    return np.fromiter((index.get(value, len(labels)) for value in values), np.int64, len(values))
+    return np.fromiter(map(index.get, values, repeat(len(labels))), np.int64, len(values))
 
 
 def with_unread(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> Int64:
     """(L, L + 1) counts, rows are the truth; the last column holds answers outside the labels."""
-    n = len(labels)
-    rows, columns = places(truth, labels), places(given, labels)
-    if (rows == n).any():
-        raise ValueError(f"the truth {truth[int(np.argmax(rows == n))]!r} is none of {', '.join(labels)}")
-    return np.bincount(rows * (n + 1) + columns, minlength=n * (n + 1)).reshape(n, n + 1)
+    n, index = len(labels), {label: place for place, label in enumerate(labels)}
+    counts = np.zeros((n, n + 1), np.int64)
+    for (true, answer), times in Counter(zip(truth, given, strict=True)).items():
+        if true not in index:
+            raise ValueError(f"the truth {true!r} is none of {', '.join(labels)}")
+        counts[index[true], index.get(answer, n)] += times
+    return counts
 
 
 def confusion(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> Int64:
@@ -47,19 +53,38 @@ def confusion(truth: Sequence[str], given: Sequence[str], labels: Sequence[str])
     return with_unread(truth, given, labels)[:, :-1]
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of `with_unread` as scikit-learn takes them: a hundred thousand samples become one weight each."""
+
+    truth_C: Int64
+    given_C: Int64
+    "(C,) places; one past the last label for an answer outside the labels."
+    n_C: Int64
+
+    @classmethod
+    def of(cls, truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> _Cells:
+        counts = with_unread(truth, given, labels)
+        truth_C, given_C = counts.nonzero()
+        return cls(truth_C, given_C, counts[truth_C, given_C])
+
+
 def recalls(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> Float64:
     """(L,) recall of each class; 0 for a class without samples. The mean over classes that have samples is UAR."""
-    n = np.arange(len(labels))
+    return _recalls(_Cells.of(truth, given, labels), len(labels))
+
+
+def _recalls(cells: _Cells, n_labels: int) -> Float64:
     values: Float64 = recall_score(
-        places(truth, labels), places(given, labels), labels=n, average=None, zero_division=0
+        cells.truth_C, cells.given_C, labels=np.arange(n_labels), average=None, sample_weight=cells.n_C, zero_division=0
     )
     return values
 
 
 def uar(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> float:
     """Mean recall over the classes that occur (a set may hold only some of the labels: CREMA-D has no surprise)."""
-    present = np.isin(np.arange(len(labels)), places(truth, labels))
-    return float(recalls(truth, given, labels)[present].mean())
+    cells = _Cells.of(truth, given, labels)
+    return float(_recalls(cells, len(labels))[np.unique(cells.truth_C)].mean())
 
 
 def weighted_f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> float:
@@ -71,8 +96,9 @@ def macro_f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) 
 
 
 def _f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str], average: str) -> float:
-    n = np.arange(len(labels))
-    return float(f1_score(places(truth, labels), places(given, labels), labels=n, average=average, zero_division=0))
+    cells, n = _Cells.of(truth, given, labels), np.arange(len(labels))
+    options = {"labels": n, "average": average, "sample_weight": cells.n_C, "zero_division": 0}
+    return float(f1_score(cells.truth_C, cells.given_C, **options))
 
 
 def calibration_error(probabilities_NL: Float64, truth_N: Int64, bins: int = BINS) -> float:
@@ -94,13 +120,17 @@ def calibration_floor(probabilities_NL: Float64, bins: int = BINS, *, n_draws: i
     """The average calibration error of these confidences if they were exactly true.
 
     With a few hundred samples it is never 0, so an error near this floor is no sign of a fault (Kumar et al., NeurIPS
-    2019).
+    2019). Confidences in one step, 1/300 apart at most, are drawn as one binomial count of their mean.
     """
     confidence_N = probabilities_NL.max(1)
-    hits_DN = np.random.default_rng(seed).random((n_draws, len(confidence_N))) < confidence_N
-    bin_N = np.minimum((confidence_N * bins).astype(int), bins - 1)
-    gaps_DB = (hits_DN - confidence_N) @ np.eye(bins)[bin_N] / len(confidence_N)
-    return float(np.abs(gaps_DB).sum(1).mean())
+    n_steps = bins * STEPS
+    step_N = np.minimum((confidence_N * n_steps).astype(int), n_steps - 1)
+    n_S = np.bincount(step_N, minlength=n_steps)
+    expected_S = np.bincount(step_N, confidence_N, n_steps)
+    mean_S = np.minimum(expected_S / np.maximum(n_S, 1), 1)
+    hits_SD = np.random.default_rng(seed).binomial(n_S[:, None], mean_S[:, None], (n_steps, n_draws))
+    gaps_BD = (hits_SD - expected_S[:, None]).reshape(bins, STEPS, n_draws).sum(1) / len(confidence_N)
+    return float(np.abs(gaps_BD).sum(0).mean())
 
 
 def brier(probabilities_NL: Float64, truth_N: Int64) -> float:
