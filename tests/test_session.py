@@ -42,6 +42,7 @@ from tests.scripted import (
     picture,
     speech,
 )
+from tests.waiting import WITHIN_S
 
 VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
 Events = list[dict[str, Any]]
@@ -390,7 +391,7 @@ async def test_stopping_frees_everything_at_once(make: Make, settle: Settle) -> 
     await settle()
     n_tasks = len(asyncio.all_tasks())
     session.stop("enough")
-    await asyncio.wait_for(running, 2)
+    await asyncio.wait_for(running, WITHIN_S)
     await settle()
     assert len(asyncio.all_tasks()) == n_tasks - 11  # Its own, media, stop, and eight stages.
     assert model.perceivers.closed

@@ -12,6 +12,7 @@ import emothinker
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 from realtime.serve.readers import Readers
 from tests.serve.live_server import Running, sender, serving, until
+from tests.waiting import WITHIN_S
 
 
 def address(running: Running, path: str) -> str:
@@ -21,7 +22,7 @@ def address(running: Running, path: str) -> str:
 async def until_labelled(events: emothinker.Events, running: Running, path: str) -> list[emothinker.Event]:
     """Follow the session, end it after its first label, and return everything."""
     got = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         async for event in events:
             got.append(event)
             if event.type == "label":
@@ -45,7 +46,7 @@ async def test_a_plain_loop_follows_it_too() -> None:
         def first_label() -> emothinker.Event:
             return next(event for event in emothinker.follow(address(running, path)) if event.type == "label")
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             assert (await asyncio.to_thread(first_label)).label == "happy"
 
 

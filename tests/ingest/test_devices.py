@@ -15,6 +15,7 @@ from realtime.ingest.devices import ALSA_CONFIG, DeviceSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.records import ClockTick, Item, SourceEnded, SourceStarted, VideoFrame
+from tests.waiting import WITHIN_S
 
 PICTURE = "lavfi:testsrc2=size=64x48:rate=10,realtime"
 SOUND = "lavfi:sine=frequency=200:sample_rate=16000,arealtime"
@@ -29,7 +30,7 @@ def device(camera: int | str | None, microphone: str | None) -> DeviceSource:
 async def taken(source: DeviceSource, n_frames: int) -> list[Item]:
     """The items up to the frame of that number."""
     got: list[Item] = []
-    async with asyncio.timeout(60), aclosing(source.items()) as items:
+    async with asyncio.timeout(WITHIN_S), aclosing(source.items()) as items:
         async for item in items:
             got.append(item)
             if sum(isinstance(each, VideoFrame) for each in got) == n_frames:
@@ -52,7 +53,7 @@ async def test_both_devices_share_a_clock() -> None:
 
 async def test_what_is_left_lets_go_of_its_devices() -> None:
     await taken(device(PICTURE, SOUND), 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WITHIN_S):
         while any(thread.name.startswith("device ") for thread in threading.enumerate()):
             await asyncio.sleep(0.01)
 

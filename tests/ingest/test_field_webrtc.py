@@ -6,7 +6,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from fractions import Fraction
@@ -28,7 +27,7 @@ from aiortc.sdp import SessionDescription
 
 from realtime.ingest.webrtc import close_peer
 from tests.serve.live_server import SDP, Running, serving, until
-from tests.waiting import eventually
+from tests.waiting import WITHIN_S, eventually
 
 MUXER = pytest.mark.skipif("whip" not in av.formats_available, reason="this PyAV has no WHIP muxer")
 
@@ -92,11 +91,9 @@ async def test_ffmpegs_muxer_with_its_own_certificate_works_or_says_so(
     """
     async with serving() as running, ffmpeg(running):
         path = await opened(running)
-        began_s = time.monotonic()
         async with running.events(path) as socket:
             event = (await until(socket, "frame", "error"))[-1]
     if event["type"] == "error":
-        assert time.monotonic() - began_s < 15
         assert event["code"] == "dtls_failed"
         assert "openssl req -x509 -newkey ec" in event["hint"]
         (said,) = [record.getMessage() for record in caplog.records if "DTLS failed" in record.getMessage()]
@@ -192,7 +189,7 @@ async def test_an_offer_with_more_than_we_take_is_answered_so_that_aiortc_sends(
             ] == expects
             async with running.events(path) as socket:
                 await until(socket, "frame")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WITHIN_S):
                 while peer.connectionState != "connected":
                     await asyncio.sleep(0.05)
                 # Nothing is read from it, so it does not stay open.
@@ -235,10 +232,22 @@ async def test_an_offer_whose_sections_have_transports_of_their_own_connects(ext
         assert [unused.connectionState for unused in source._unused._peers] == ["closed"] * (extra != "nothing")
 
 
+class CountedSilence(AudioStreamTrack):
+    """aiortc's silence, and how much of it was sent."""
+
+    sent_s = 0.0
+
+    async def recv(self) -> av.AudioFrame:
+        frame = await super().recv()
+        self.sent_s += frame.samples / frame.sample_rate
+        return frame
+
+
 async def test_a_call_in_pcmu_without_rtpmap_is_heard_at_our_rate() -> None:
     """Field report 22: static payload types need no rtpmap (RFC 3551), and 8 kHz become our 16 kHz."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    transceiver = peer.addTransceiver(AudioStreamTrack(), direction="sendonly")
+    silence = CountedSilence()
+    transceiver = peer.addTransceiver(silence, direction="sendonly")
     known = RTCRtpSender.getCapabilities("audio").codecs
     transceiver.setCodecPreferences([codec for codec in known if codec.mimeType == "audio/PCMU"])
     await peer.setLocalDescription(await peer.createOffer())
@@ -251,9 +260,8 @@ async def test_a_call_in_pcmu_without_rtpmap_is_heard_at_our_rate() -> None:
             await peer.setRemoteDescription(RTCSessionDescription(reply.text, "answer"))
             await opened(running)
             session = running.live.sessions.open[0]
-            began_s = time.monotonic()
             await eventually(lambda: session.at_s >= 2.0, "two seconds of media")
             # Sound of n seconds is n seconds of media, however it was sampled.
-            assert session.at_s < time.monotonic() - began_s + 1.5
+            assert session.at_s < silence.sent_s + 0.5
         finally:
             await close_peer(peer)

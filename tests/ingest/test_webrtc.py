@@ -33,7 +33,8 @@ from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
 from tests.waiting import WITHIN_S, eventually
 
-IMPATIENT = IngestSettings(peer_silent_s=1.0, connect_s=1.0)
+IMPATIENT = IngestSettings(peer_silent_s=3.0, connect_s=WITHIN_S)
+"A sender that is silent is soon given up, but not one on a busy machine."
 
 
 @dataclass
@@ -145,7 +146,7 @@ async def test_a_clip_arrives_as_frames_and_speech_and_its_sender_leaves(clip: P
         running = asyncio.create_task(received.all_of(source))
         await eventually(lambda: received.segments and len(received.frames) >= 2)
         await sender.peer.close()
-        await asyncio.wait_for(running, 3)
+        await asyncio.wait_for(running, WITHIN_S)
     assert all(np.diff([math.floor(frame.at_s + 0.02) for frame in received.frames]) >= 1)
     assert received.frames[0].rgb_HW3.shape[2] == 3
     segment = received.segments[0]
@@ -159,16 +160,15 @@ async def test_a_clip_arrives_as_frames_and_speech_and_its_sender_leaves(clip: P
 
 
 @pytest.mark.slow
-async def test_a_sender_that_is_killed_is_noticed_within_ten_seconds(clip: Path, received: Received) -> None:
-    """When a browser is closed without a goodbye, aiortc still says `connected` half a minute later."""
+async def test_a_sender_that_is_killed_is_noticed_by_its_silence(clip: Path, received: Received) -> None:
+    """When a browser is closed without a goodbye, aiortc still says `connected` half a minute later, and then ends for
+    another reason: `PATH_LOST`."""
     async with sending(clip) as sender:
         source = await sender.connect(IngestSettings())
         running = asyncio.create_task(received.all_of(source))
         await eventually(lambda: received.started)
-        killed_s = time.monotonic()
         sender.worsen(loss=1.0)
-        await asyncio.wait_for(running, 10)
-    assert 5 < time.monotonic() - killed_s < 10
+        await asyncio.wait_for(running, WITHIN_S)
     assert received.reasons == ["peer lost: nothing came for 6 s"]
     assert len(received.segments) == 1, "what was being said when it was killed is not lost"
 
@@ -183,8 +183,7 @@ async def test_a_sender_whose_path_stops_answering_is_lost_and_has_not_left(
     clip = write_clip(tmp_path / "clip.mp4", pictures_s=[index / 30 for index in range(600)], sound_N=room(20.0))
     async with sending(clip) as sender:
         source = await sender.connect(IngestSettings())
-        # A busy loop looks only when the tracks have ended, too.
-        # A busy loop comes late: then the connection is closed already.
+        # A busy loop comes late: then the tracks have ended and the connection is closed already.
         source._peer.remove_all_listeners("connectionstatechange")
         running = asyncio.create_task(received.all_of(source))
         await eventually(lambda: received.frames)
@@ -205,7 +204,7 @@ async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, rec
         running = asyncio.create_task(received.all_of(source))
         await eventually(lambda: received.started and len(received.frames) >= 2)
         sender.worsen(loss=1.0)
-        await asyncio.wait_for(running, 3)
+        await asyncio.wait_for(running, WITHIN_S)
     assert all(np.diff([frame.at_s for frame in received.frames]) > 0.5)
     assert received.segments
     assert all(clock.n_rebased == 0 for clock in source.clocks.values())
@@ -219,10 +218,10 @@ async def test_one_track_alone(kind: str, clip: Path, received: Received) -> Non
         running = asyncio.create_task(received.all_of(source))
         await eventually(lambda: received.started or len(received.frames) == 2)
         sender.worsen(loss=1.0)
-        await asyncio.wait_for(running, 3)
+        await asyncio.wait_for(running, WITHIN_S)
     assert bool(received.started) == (kind == "audio")
     assert bool(received.frames) == (kind == "video")
-    assert received.reasons == ["peer lost: nothing came for 1 s"]
+    assert received.reasons == ["peer lost: nothing came for 3 s"]
 
 
 class TellingTrack(VideoStreamTrack):
@@ -299,8 +298,8 @@ async def test_an_offer_without_candidates(clip: Path, received: Received) -> No
 
 async def test_no_path_to_the_sender(clip: Path, received: Received) -> None:
     async with sending(clip) as sender:
-        _, source = await answered(await sender.offer())
-        await asyncio.wait_for(received.all_of(source), 3)
+        _, source = await answered(await sender.offer(), IngestSettings(connect_s=1.0))
+        await asyncio.wait_for(received.all_of(source), WITHIN_S)
     assert received.reasons == ["no path"]
 
 
@@ -309,7 +308,7 @@ async def test_closing_twice_and_before_it_ran(clip: Path, received: Received) -
         _, source = await answered(await sender.offer())
         await asyncio.gather(source.close(), source.close())
         await source.close()
-        await asyncio.wait_for(received.all_of(source), 1)
+        await asyncio.wait_for(received.all_of(source), WITHIN_S)
     assert not received.reasons
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.model.selectors import (
@@ -32,6 +32,7 @@ def test_several_faces_join_and_none_leaves_all_to_the_background() -> None:
     assert not focal_mask((), rows=8, columns=8, token_px=28, dilation_px=112).any()
 
 
+@settings(deadline=None)  # A busy machine is no slow selector.
 @given(st.integers(0, 64), st.floats(0, 1), st.integers(0, 2**40))
 def test_dropping_takes_its_share_of_the_background_and_never_a_focal_token(
     n_focal: int, drop: float, seed: int

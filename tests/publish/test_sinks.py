@@ -32,6 +32,7 @@ from realtime.publish.lsl import MediaClock
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
 from realtime.publish.signals import Signals
+from tests.waiting import WITHIN_S
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "events.json").read_text())
 EVENTS = [event for example in FIXTURE if (event := parse(json.dumps(example))) is not None]
@@ -82,20 +83,23 @@ def test_lab_streaming_layer_receives_samples_at_their_times() -> None:
         sink.send(cues)
         inlets = {}
         for name in ("face", "markers"):
-            (stream,) = pylsl.resolve_byprop("name", f"EmoThinker {name}", timeout=10)
+            (stream,) = pylsl.resolve_byprop("name", f"EmoThinker {name}", timeout=WITHIN_S)
             inlets[name] = pylsl.StreamInlet(stream)
-            inlets[name].open_stream(timeout=10)
+            inlets[name].open_stream(timeout=WITHIN_S)
         for at_s in (1.5, 2.0):
             sink.send(at(CuesEvent(face={"track": 1, "jaw_drop": at_s}, pose={"yaw": 3.0}), at_s))
         sink.send(at(LabelEvent(0, "sad", {"sad": 1.0}, "fast", None), 2.5))
-        got = [inlets["face"].pull_sample(timeout=10) for _ in range(2)]
+        got = [inlets["face"].pull_sample(timeout=WITHIN_S) for _ in range(2)]
         assert [values for values, _ in got] == [[1.0, 1.5, 3.0], [1.0, 2.0, 3.0]]
-        assert [stamp - began_s for _, stamp in got] == pytest.approx([1.5, 2.0], abs=0.2)
-        description = inlets["face"].info(timeout=10)
+        stamps_s = [stamp - began_s for _, stamp in got]
+        # The two clocks were read one after the other, and a busy machine may do something else between.
+        assert stamps_s == pytest.approx([1.5, 2.0], abs=1.0)
+        assert stamps_s[1] - stamps_s[0] == pytest.approx(0.5)
+        description = inlets["face"].info(timeout=WITHIN_S)
         assert description.get_channel_labels() == ["track", "jaw_drop", "pose_yaw"]
-        text, stamp = inlets["markers"].pull_sample(timeout=10)
+        text, stamp = inlets["markers"].pull_sample(timeout=WITHIN_S)
         assert text == ["label sad fast"]
-        assert stamp - began_s == pytest.approx(2.5, abs=0.2)
+        assert stamp - began_s - stamps_s[0] == pytest.approx(1.0)
         for inlet in inlets.values():
             inlet.close_stream()
 
@@ -117,9 +121,9 @@ def test_open_sound_control_is_received() -> None:
             wanted |= {"/emothinker/affect/valence", "/emothinker/affect/arousal"}
             wanted |= {"/emothinker/face/1/pose_yaw", "/emothinker/voice/pitch_hz"}
             seen: dict[str, Any] = {}
-            deadline_s = time.monotonic() + 10
+            deadline_s = time.monotonic() + WITHIN_S
             while wanted - seen.keys() and time.monotonic() < deadline_s:
-                address, value = got.get(timeout=10)
+                address, value = got.get(timeout=WITHIN_S)
                 seen[address] = value
         server.shutdown()
         serving.join()
@@ -140,7 +144,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     settings = tmp_path / "mosquitto.conf"
     settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     with subprocess.Popen([program, "-c", str(settings)], stderr=subprocess.DEVNULL) as running:
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + WITHIN_S
         while time.monotonic() < deadline_s:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -159,12 +163,12 @@ def test_a_broker_passes_every_event_on_in_order(broker: int) -> None:
     reader.connect("127.0.0.1", broker)
     reader.subscribe("study/#", qos=1)
     reader.loop_start()
-    assert subscribed.wait(10)
+    assert subscribed.wait(WITHIN_S)
     with opened(mqtt=f"mqtt://127.0.0.1:{broker}/study") as (sink,):
         for event in EVENTS:
             sink.send(event)
         assert sink.n_dropped == 0
-    messages = [got.get(timeout=10) for _ in EVENTS]
+    messages = [got.get(timeout=WITHIN_S) for _ in EVENTS]
     reader.disconnect()
     reader.loop_stop()
     read = [parse(message.payload) for message in messages]

@@ -28,7 +28,7 @@ from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings import Settings
 from tests.scripted import ScriptedModel
-from tests.waiting import eventually
+from tests.waiting import WITHIN_S, eventually
 
 SDP = {"Content-Type": "application/sdp"}
 VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
@@ -90,7 +90,9 @@ async def serving(
         scheme, trusted = ("https", str(settings.server.tls_cert)) if settings.server.tls_cert else ("http", None)
         context = ssl.create_default_context(cafile=trusted)
         try:
-            async with httpx.AsyncClient(base_url=f"{scheme}://localhost:{port}", timeout=10, verify=context) as http:
+            async with httpx.AsyncClient(
+                base_url=f"{scheme}://localhost:{port}", timeout=WITHIN_S, verify=context
+            ) as http:
                 yield Running(live, http, port)
         finally:
             program.should_exit = True
@@ -111,7 +113,7 @@ async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTC
         await close_peer(peer)
 
 
-async def until(socket: Any, *kinds: str, within_s: float = 30) -> list[dict[str, Any]]:
+async def until(socket: Any, *kinds: str, within_s: float = WITHIN_S) -> list[dict[str, Any]]:
     """The events up to the first of one of these types, each checked against the schema."""
     events: list[dict[str, Any]] = []
     async with asyncio.timeout(within_s):

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from realtime.serve import readers, sessions
 from realtime.settings import ServerSettings, Settings
 from tests.serve.live_server import Running, sender, serving, until
+from tests.waiting import WITHIN_S
 
 OPERATOR = "the-operators-own-key"
 SERVER = Settings(server=ServerSettings(token="right", operator_token=OPERATOR, requests_burst=10_000))
@@ -99,7 +100,7 @@ async def test_a_lasting_ticket_reads_and_does_nothing_else_until_it_is_revoked(
         async with running.socket(f"{path}/events?ticket={one_use}") as socket, running.events(path) as own:
             await until(socket, "frame")
             assert (await running.http.delete(f"{path}/tickets/{given['id']}")).status_code == 200
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WITHIN_S):
                 await socket.wait_closed()
             assert (socket.close_code, socket.close_reason) == (1008, "the ticket was revoked")
             await until(own, "frame")
@@ -140,7 +141,7 @@ async def test_a_session_that_only_the_operator_reads_is_not_idle(monkeypatch: p
         one_use = await ticket(running, path, OPERATOR)
         async with running.socket(f"{path}/events?ticket={one_use}") as socket:
             elsewhere = await running.whip(unread)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WITHIN_S):
                 while len(running.live.sessions.open) == 2:
                     await asyncio.sleep(0.05)
             assert [f"/sessions/{session.id}" for session in running.live.sessions.open] == [path]

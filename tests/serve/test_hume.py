@@ -25,6 +25,7 @@ from tests.ingest.media_files import room, voice
 from tests.ingest.uploads import black_png, png, wav
 from tests.scripted import ScriptedModel, ScriptedPerceiver
 from tests.serve.live_server import Running, serving
+from tests.waiting import WITHIN_S
 
 PATH = "/v0/stream/models"
 SPOKEN = wav(np.concatenate([room(0.6), voice(1.4), room(1.0)]))
@@ -32,7 +33,7 @@ SPOKEN = wav(np.concatenate([room(0.6), voice(1.4), room(1.0)]))
 
 async def ask(socket: ClientConnection, message: Any) -> dict[str, Any]:
     await socket.send(message if isinstance(message, str) else json.dumps(message))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         return dict(json.loads(await socket.recv()))
 
 
@@ -229,7 +230,7 @@ async def test_each_socket_takes_the_place_of_a_session_and_gives_it_back(portra
             metrics = (await running.http.get("/metrics")).text
             assert "emothinker_sessions 1.0" in metrics
             assert 'emothinker_sessions_refused_total{code="full"} 1.0' in metrics
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while await full(running):
                 await asyncio.sleep(0.05)
         assert "emothinker_sessions 0.0" in (await running.http.get("/metrics")).text
@@ -239,16 +240,18 @@ async def test_a_socket_on_which_nothing_comes_is_closed(monkeypatch: pytest.Mon
     monkeypatch.setattr(stream, "IDLE_S", 0.2)
     async with serving() as running, running.socket(PATH) as socket:
         with pytest.raises(ConnectionClosed, match="nothing came"):
-            await asyncio.wait_for(socket.recv(), 10)
+            await asyncio.wait_for(socket.recv(), WITHIN_S)
 
 
 async def test_a_connection_has_an_end() -> None:
     async with serving(Settings(server=ServerSettings(max_session_s=1))) as running, running.socket(PATH) as socket:
-        assert "job_details" in await ask(socket, {"job_details": True})
-        await asyncio.sleep(1.0)
-        await ask(socket, {"job_details": True})
+
+        async def go_on_asking() -> None:
+            while True:
+                assert "job_details" in await ask(socket, {"job_details": True})
+
         with pytest.raises(ConnectionClosed, match="a connection lasts 1 s"):
-            await asyncio.wait_for(socket.recv(), 10)
+            await asyncio.wait_for(go_on_asking(), WITHIN_S)
 
 
 async def test_long_messages_are_taken_here_and_nowhere_else() -> None:

@@ -21,6 +21,7 @@ from tests.ingest.media_files import room, voice
 from tests.ingest.uploads import black_png, png
 from tests.scripted import CHAIN
 from tests.serve.live_server import Running, serving
+from tests.waiting import WITHIN_S
 
 PATH = "/v1/realtime?model=nano"
 SPOKEN_N = np.concatenate([room(0.6), voice(1.4), room(1.0)])
@@ -49,7 +50,7 @@ async def talking(running: Running, **options: Any) -> AsyncIterator[ClientConne
 async def told(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
     """The events up to the first of that type."""
     events = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         while not events or events[-1]["type"] != kind:
             events.append(json.loads(await socket.recv()))
     return events
@@ -224,7 +225,7 @@ async def test_it_is_a_session_like_others(portrait: UInt8) -> None:
             async with running.events(f"/sessions/{listed['id']}") as events:
                 assert json.loads(await events.recv())["type"] == "session.opened"
         # Whoever leaves frees the place.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while (await running.http.get("/sessions")).json()["sessions"]:
                 await asyncio.sleep(0.05)
 
@@ -246,4 +247,4 @@ async def test_a_socket_on_which_nothing_comes_is_closed(monkeypatch: pytest.Mon
     monkeypatch.setattr(served, "IDLE_S", 0.2)
     async with serving() as running, talking(running) as socket:
         with pytest.raises(ConnectionClosed, match="nothing came"):
-            await asyncio.wait_for(socket.recv(), 10)
+            await asyncio.wait_for(socket.recv(), WITHIN_S)

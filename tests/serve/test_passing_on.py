@@ -15,7 +15,7 @@ from realtime.cli import main
 from realtime.serve.passing_on import PassingOn
 from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.serve.live_server import sender, serving, until
-from tests.waiting import eventually
+from tests.waiting import WITHIN_S, eventually
 
 Received = queue.Queue[tuple[Any, ...]]
 
@@ -65,7 +65,7 @@ async def test_sessions_are_sent_on_with_their_marks_and_told_apart() -> None:
             await eventually(both_began, "the markers of both sessions")
         # The server's end is a session's end, which is sent on before it goes.
         await asyncio.to_thread(
-            lambda: list(iter(lambda: got.get(timeout=10), ("/emothinker/study-7/marker", "session ends")))
+            lambda: list(iter(lambda: got.get(timeout=WITHIN_S), ("/emothinker/study-7/marker", "session ends")))
         )
 
 

@@ -17,6 +17,7 @@ from realtime.records import SAMPLE_RATE_HZ, SpeechSegment
 from realtime.words.transcriber import WhisperTranscriber, transcribing
 from realtime.words.whisper import Whisper
 from tests.recorded import clip, sound_of
+from tests.waiting import WITHIN_S
 
 WEIGHTS = os.environ.get("EMOTHINKER_WHISPER", "")
 weights = pytest.mark.skipif(not WEIGHTS, reason="EMOTHINKER_WHISPER names no folder with Whisper's weights")
@@ -56,7 +57,7 @@ async def test_a_real_clip_is_written_down_and_noise_and_silence_are_not(transcr
 async def test_a_worker_that_dies_is_told_and_replaced(transcriber: WhisperTranscriber) -> None:
     (process,) = transcriber._executor._processes.values()  # type: ignore[attr-defined]
     os.kill(process.pid, signal.SIGKILL)
-    process.join(10)
+    process.join(WITHIN_S)
     with pytest.raises(WordsStopped):
         await transcriber.transcribe(utterance("NEU"))
     assert await transcriber.transcribe(utterance("NEU")) is not None
