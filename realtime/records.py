@@ -236,6 +236,8 @@ class FaceCues:
     "(7,) log-probabilities of `LABELS` by the face expert; None without one, and of a cue frame."
     mouth_gap: float | None = None
     "How far the lips are apart, in outer eye-corner distances; not relative to anything."
+    gaze_deg: tuple[float, float] | None = None
+    "(yaw, pitch) of the direction in which the eyes look, with the signs of `pose_deg`; None where they are not seen."
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def geometry(mesh_N3: Float32, width: int, height: int) -> Float32:
     return aligned.reshape(*aligned.shape[:-2], GEOMETRY_SIZE)
 
 
-def _axes(pixels_N3: Float32) -> Float32:
+def head_axes(pixels_N3: Float32) -> Float32:
     """(..., 3, 3) rows: the head's own right-to-left, forehead-to-chin and into-the-head directions, orthonormal."""
     across = pixels_N3[..., EYE_OUTER[1], :] - pixels_N3[..., EYE_OUTER[0], :]
     down = pixels_N3[..., CHIN, :] - pixels_N3[..., FOREHEAD, :]
@@ -76,7 +76,7 @@ def head_pose(mesh_N3: Float32, width: int, height: int) -> Float32:
     yaw > 0 is turned to the viewer's right, pitch > 0 looks up, roll > 0 tilts clockwise as the viewer sees it. Zero is
     the average frontal face, whose line from forehead to chin leans `REST_PITCH_DEG` in MediaPipe's depth.
     """
-    axes = _axes(to_pixels(mesh_N3, width, height))
+    axes = head_axes(to_pixels(mesh_N3, width, height))
     out = -axes[..., 2, :]  # out of the face, towards whom it faces; z points away from the camera
     yaw = np.degrees(np.arctan2(out[..., 0], -out[..., 2]))
     pitch = np.degrees(np.arctan2(-out[..., 1], np.hypot(out[..., 0], out[..., 2]))) - REST_PITCH_DEG
@@ -91,7 +91,7 @@ class _Frontal:
     def __init__(self, pixels_N3: Float32) -> None:
         eyes = (pixels_N3[..., EYE_OUTER[0], :] + pixels_N3[..., EYE_OUTER[1], :]) / 2
         size = np.linalg.norm(pixels_N3[..., EYE_OUTER[1], :] - pixels_N3[..., EYE_OUTER[0], :], axis=-1)
-        turned = np.einsum("...nk,...jk->...nj", pixels_N3 - eyes[..., None, :], _axes(pixels_N3))
+        turned = np.einsum("...nk,...jk->...nj", pixels_N3 - eyes[..., None, :], head_axes(pixels_N3))
         self._points = turned / np.maximum(size, 1e-6)[..., None, None]
 
     def y(self, group: tuple[int, ...]) -> Float32:

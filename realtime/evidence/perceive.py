@@ -19,6 +19,7 @@ from torch import Tensor
 from realtime.evidence.baseline import FaceBaseline
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
+from realtime.evidence.gaze import gaze
 from realtime.evidence.listen import Listener, Submit, run_when_asked
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.settings import FaceEngineName
@@ -209,7 +210,10 @@ class Perception:
             if len(self._faces) >= MAX_BASELINES:
                 self._faces.pop(next(iter(self._faces)))
             self._faces[face.track] = FaceBaseline(CUES)
-        return measure_face(face, self._faces[face.track], width, height, moves_baseline=moves_baseline)
+        measured = measure_face(face, self._faces[face.track], width, height, moves_baseline=moves_baseline)
+        if measured is None or face.mesh_N3 is None:
+            return None
+        return replace(measured, gaze_deg=gaze(face.mesh_N3, width, height))
 
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
         drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0

@@ -72,7 +72,8 @@ def face_events(measured: Iterable[FaceCues]) -> Iterator[CuesEvent]:
     """Return the measured cues of each face of one frame."""
     for cues in measured:
         pose = dict(zip(("yaw", "pitch", "roll"), cues.pose_deg, strict=True))
-        yield CuesEvent(face={"track": cues.track, **cues.intensities}, pose=pose)
+        gaze = None if cues.gaze_deg is None else dict(zip(("yaw", "pitch"), cues.gaze_deg, strict=True))
+        yield CuesEvent(face={"track": cues.track, **cues.intensities}, pose=pose, gaze=gaze)
 
 
 def voice_event(evidence: SpeechEvidence) -> CuesEvent:

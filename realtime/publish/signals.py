@@ -64,7 +64,9 @@ class Signals:
         match event:
             case CuesEvent(face=dict() as face):
                 pose = {f"pose_{name}": value for name, value in (event.pose or {}).items()}
-                yield _numbers("face", event.t, face | pose)
+                # Closed eyes have no gaze, and the signal keeps its channels.
+                gaze = {f"gaze_{name}": (event.gaze or {}).get(name) for name in ("yaw", "pitch")}
+                yield _numbers("face", event.t, face | pose | gaze)
             case CuesEvent():
                 yield _numbers("voice", event.t, event.voice or {})
             case WindowEvent():

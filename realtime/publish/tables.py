@@ -193,6 +193,7 @@ def _face(track: int, box: FaceBox | None, measured: list[CuesEvent]) -> Row:
     # Where faces are measured more often than once a second, the second has the mean.
     row |= _means("cue_", [{k: v for k, v in (cues.face or {}).items() if k != "track"} for cues in measured])
     row |= _means("pose_", [cues.pose or {} for cues in measured])
+    row |= _means("gaze_", [cues.gaze or {} for cues in measured])
     return row
 
 

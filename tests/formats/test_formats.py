@@ -142,7 +142,7 @@ def test_lab_streaming_layer_s_reader_reads_signals(events: list[Event], tmp_pat
     face = by_name["EmoThinker face"]
     channels = [channel["label"][0] for channel in face["info"]["desc"][0]["channels"][0]["channel"]]
     values = dict(zip(channels, face["time_series"][0], strict=True))
-    assert (values["lip_corner_pull"], values["pose_yaw"]) == (0.64, -6.5)
+    assert (values["lip_corner_pull"], values["pose_yaw"], values["gaze_pitch"]) == (0.64, -6.5, -4.0)
     assert face["time_stamps"].tolist() == [1.0]
     label = by_name["EmoThinker probabilities"]
     assert label["time_stamps"].tolist() == [3.84]

@@ -87,16 +87,17 @@ def test_lab_streaming_layer_receives_samples_at_their_times() -> None:
             inlets[name] = pylsl.StreamInlet(stream)
             inlets[name].open_stream(timeout=WITHIN_S)
         for at_s in (1.5, 2.0):
-            sink.send(at(CuesEvent(face={"track": 1, "jaw_drop": at_s}, pose={"yaw": 3.0}), at_s))
+            face, gaze = {"track": 1, "jaw_drop": at_s}, {"yaw": -4.0, "pitch": 2.0}
+            sink.send(at(CuesEvent(face=face, pose={"yaw": 3.0}, gaze=gaze), at_s))
         sink.send(at(LabelEvent(0, "sad", {"sad": 1.0}, "fast", None), 2.5))
         got = [inlets["face"].pull_sample(timeout=WITHIN_S) for _ in range(2)]
-        assert [values for values, _ in got] == [[1.0, 1.5, 3.0], [1.0, 2.0, 3.0]]
+        assert [values for values, _ in got] == [[1.0, 1.5, 3.0, -4.0, 2.0], [1.0, 2.0, 3.0, -4.0, 2.0]]
         stamps_s = [stamp - began_s for _, stamp in got]
         # The two clocks were read one after the other, and a busy machine may do something else between.
         assert stamps_s == pytest.approx([1.5, 2.0], abs=1.0)
         assert stamps_s[1] - stamps_s[0] == pytest.approx(0.5)
         description = inlets["face"].info(timeout=WITHIN_S)
-        assert description.get_channel_labels() == ["track", "jaw_drop", "pose_yaw"]
+        assert description.get_channel_labels() == ["track", "jaw_drop", "pose_yaw", "gaze_yaw", "gaze_pitch"]
         text, stamp = inlets["markers"].pull_sample(timeout=WITHIN_S)
         assert text == ["label sad fast"]
         assert stamp - began_s - stamps_s[0] == pytest.approx(1.0)
@@ -119,7 +120,7 @@ def test_open_sound_control_is_received() -> None:
                 sink.send(event)
             wanted = {"/emothinker/face/1/lip_corner_pull", "/emothinker/probabilities/happy", "/emothinker/marker"}
             wanted |= {"/emothinker/affect/valence", "/emothinker/affect/arousal"}
-            wanted |= {"/emothinker/face/1/pose_yaw", "/emothinker/voice/pitch_hz"}
+            wanted |= {"/emothinker/face/1/pose_yaw", "/emothinker/face/1/gaze_yaw", "/emothinker/voice/pitch_hz"}
             seen: dict[str, Any] = {}
             deadline_s = time.monotonic() + WITHIN_S
             while wanted - seen.keys() and time.monotonic() < deadline_s:

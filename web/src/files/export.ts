@@ -91,8 +91,8 @@ function events(session: Session): readonly Plain[] {
   const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels, ...startedFields(session) } }];
   const add = (t: number, type: string, body: Plain): number => timed.push({ t, body: { type, ...body } });
   for (const { seq, session: _session, t, type, ...look } of session.looks) add(t, type, look);
-  for (const { atS, track, cues, pose } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, pose, voice: null, relative: null });
-  for (const { atS, values, relative } of session.voiceCues) add(atS, "cues", { face: null, pose: null, voice: values, relative });
+  for (const { atS, track, cues, pose, gaze } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, pose, gaze, voice: null, relative: null });
+  for (const { atS, values, relative } of session.voiceCues) add(atS, "cues", { face: null, pose: null, gaze: null, voice: values, relative });
   for (const { start, end } of session.speech) {
     add(start, "speech", { state: "start", start, end: null });
     if (end !== null) add(end, "speech", { state: "end", start, end });

@@ -120,7 +120,7 @@ function withCues(session: Session, event: CuesEvent): Session {
   const { seq, t } = event;
   if (event.face !== null) {
     const { track = 0, ...cues } = event.face;
-    const measured: FaceMeasured = { seq, atS: t, track, cues, pose: event.pose };
+    const measured: FaceMeasured = { seq, atS: t, track, cues, pose: event.pose, gaze: event.gaze };
     return { ...session, faceCues: inOrder(session.faceCues, measured, KEPT_CUES) };
   }
   if (event.voice === null) return session;

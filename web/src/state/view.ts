@@ -87,6 +87,7 @@ export interface FaceMeasured {
   readonly track: number;
   readonly cues: Distribution;
   readonly pose: CuesEvent["pose"];
+  readonly gaze: CuesEvent["gaze"];
 }
 
 export type Measures = Readonly<Record<string, number | null>>;
