@@ -3,8 +3,7 @@
     track ─► drain (every frame, at full rate) ─► sampler, or resampler and speech cutter ─► outbox ─► items
 
 Draining starts with the answer and never waits for the consumer: aiortc's own queues have no bound, so a track that
-nobody drains becomes memory and then lag. Items wait for the consumer in the outbox. It holds `OUTBOX_ITEMS`; when it
-is full the oldest item is dropped and counted.
+nobody drains becomes memory and then lag. Items wait for the consumer in the outbox (`outbox.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,6 +33,7 @@ from realtime.ingest.data_channel import ClosedDataChannel
 from realtime.ingest.dtls import DtlsCertificate
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import TICK_S
+from realtime.ingest.outbox import OUTBOX_ITEMS, Outbox, RawFrame
 from realtime.ingest.peers import UnusedSections, close_peer, make_peer
 from realtime.ingest.sampler import FrameSampler
 from realtime.ingest.sdp import narrow
@@ -45,13 +43,9 @@ from realtime.ingest.stagger import Stagger
 from realtime.records import (
     ClockTick,
     CueFrame,
-    InputState,
     Item,
     SourceEnded,
     SourceStarted,
-    SpeechSegment,
-    SpeechSoFar,
-    SpeechStarted,
     VideoFrame,
 )
 
@@ -61,11 +55,6 @@ CHECK_S = 0.25
 "Seconds between two checks whether the peer is still there."
 CLOSE_S = 3.0
 "Seconds that closing a connection may take."
-OUTBOX_ITEMS = 32
-"Items that may wait for the consumer."
-HALF_FULL = OUTBOX_ITEMS // 2
-"Items that wait for the consumer from which on no more cue frames are taken."
-
 DELAY_S = 0.15
 """Seconds, about, from a moment to its decoded picture or sound: encoding, the network, the jitter buffer. On one
 machine it was 0.04–0.08 s (`tests/ingest/test_webrtc.py`); a relay or a mobile network adds tenths."""
@@ -75,19 +64,6 @@ PEER_LEFT = "peer left"
 PATH_LOST = "peer lost: its network path stopped answering"
 "Consent to send ran out (RFC 7675): the sender answered no check of the path for half a minute. It may still be there."
 NO_PATH, NO_DTLS, NO_MEDIA = "no path", "DTLS failed", "no media"
-
-
-@dataclass(frozen=True, slots=True)
-class RawFrame:
-    """A sampled frame as it was decoded. It is converted to RGB when it leaves the outbox."""
-
-    at_s: float
-    frame: av.VideoFrame
-    only_measured: bool = False
-    "It becomes a `CueFrame`."
-
-
-Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick | InputState
 
 
 async def answer(
@@ -156,7 +132,7 @@ class WebRtcSource:
         self._heard_from_s = self._answered_s
         self._reached_s = 0.0
         self._cutter = SpeechCutter(speech)
-        self._outbox = _Outbox(OUTBOX_ITEMS)
+        self._outbox = Outbox(OUTBOX_ITEMS)
         self.clocks = {kind: ArrivalClock() for kind in tracks}
         "The media clock of each track."
         self.n_frames = 0
@@ -338,37 +314,3 @@ async def _frames(track: MediaStreamTrack) -> AsyncIterator[tuple[Any, float]]:
             frame = await track.recv()
             if isinstance(frame, av.VideoFrame | av.AudioFrame) and frame.time is not None:
                 yield frame, frame.time
-
-
-class _Outbox(AsyncIterator[Waiting]):
-    """The queue between draining and the consumer: bounded, newest wins, counted. A tick replaces a waiting tick."""
-
-    def __init__(self, bound: int) -> None:
-        self._items: deque[Waiting] = deque(maxlen=bound)
-        self._changed = asyncio.Event()
-        self._closed = False
-        self.n_skipped = 0
-
-    def put(self, item: Waiting) -> None:
-        if isinstance(item, ClockTick) and self._items and isinstance(self._items[-1], ClockTick):
-            self._items.pop()
-        if isinstance(item, RawFrame) and item.only_measured and len(self._items) >= HALF_FULL:
-            # A measurement more pushes nothing else out.
-            self.n_skipped += 1
-            return
-        self.n_skipped += len(self._items) == self._items.maxlen
-        self._items.append(item)
-        self._changed.set()
-
-    def close(self) -> None:
-        """Accept no more items. Those that wait can still be taken."""
-        self._closed = True
-        self._changed.set()
-
-    async def __anext__(self) -> Waiting:
-        while not self._items:
-            if self._closed:
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        return self._items.popleft()
