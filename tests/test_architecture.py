@@ -16,7 +16,7 @@ COMPOSERS = {
     "cluster.backbone": "is `engine.loading` where the towers and the Thinker are replicas",
     "settings": "holds the settings of every stage",
     "commands.study": "reads recordings, and writes their events to files",
-    "serve.app": "turns an offer into a source, and events into a socket's lines",
+    "serve.app": "tells a page the relays, and a program the schema of events",
     "serve.openai.socket": "turns a socket's messages into a source, and events into its answers",
 }
 "The modules of `realtime` that know several stages (`pace` counts as one), with the reason."

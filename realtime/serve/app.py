@@ -16,8 +16,7 @@ GET    /healthz /readyz /metrics /openapi.json /schema/events.json /api/config, 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
@@ -25,41 +24,24 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from realtime.asking import question as asking
-from realtime.errors import (
-    BadOffer,
-    BadRequest,
-    NotAllowed,
-    NotFound,
-    NotReady,
-    RealtimeError,
-    SessionOver,
-    TooLarge,
-    TooSlow,
-    UnknownSession,
-    WrongContentType,
-    WrongMethod,
-)
-from realtime.ingest.addresses import announce
+from realtime.errors import NotAllowed, NotReady, RealtimeError, SessionOver, TooLarge, UnknownSession
 from realtime.ingest.relay import ice_servers
-from realtime.observe import tracing
 from realtime.observe.loop import watch_loop
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.recording.recorder import MediaTap, Recorder
-from realtime.recording.settings import Kept
+from realtime.recording.recorder import Recorder
 from realtime.records import SECTIONS
-from realtime.roles import Engine, Source, Transcriber
+from realtime.roles import Engine, Transcriber
 from realtime.serve import marks
 from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
-from realtime.serve.guard import Guard, bearer, problem, refuse
+from realtime.serve.guard import Guard, bearer, refuse
 from realtime.serve.hume.stream import ExpressionMeasurement
 from realtime.serve.openai.socket import RealtimeSockets
 from realtime.serve.openapi import describe_api
@@ -68,18 +50,16 @@ from realtime.serve.page_build import WEB
 from realtime.serve.passing_on import PassingOn
 from realtime.serve.rate_limits import Rates
 from realtime.serve.readers import Readers
+from realtime.serve.refusals import HANDLERS
+from realtime.serve.requests import after_of, agrees, body_of
 from realtime.serve.sessions import Sessions
-from realtime.serve.tickets import TICKET_S, Opener
+from realtime.serve.tickets import TICKET_S
+from realtime.serve.whip import Answer, WhipEndpoint
 from realtime.session import Session
 from realtime.settings import Settings
 
-SDP = "application/sdp"
-MAX_OFFER_BYTES = 65_536
 READY_WITHIN_S = 5.0
 STOPPED = "The server was stopped."
-
-Answer = Callable[[str], Awaitable[tuple[str, Source]]]
-"An SDP offer in; the SDP answer and the source of the peer's media out. Raises BadOffer."
 
 
 class LiveServer:
@@ -104,7 +84,6 @@ class LiveServer:
         self._engine = engine
         self._settings = settings
         self._metrics = metrics
-        self._answer = answer
         self._access = Access(self.sessions, settings.server)
         self._mark_rates = Rates(per_s=marks.PER_S, burst=marks.BURST, what="marks in this session")
         self._passing_on = PassingOn(settings.publish)
@@ -119,10 +98,22 @@ class LiveServer:
             settings=settings,
             metrics=metrics,
         )
+        whip = WhipEndpoint(
+            engine=engine,
+            sessions=self.sessions,
+            access=self._access,
+            passing_on=self._passing_on,
+            settings=settings,
+            metrics=metrics,
+            answer=answer,
+            adapters=self._adapters,
+            recorder=recorder,
+            transcriber=transcriber,
+        )
         app = Starlette(
             routes=[
                 # One route: of two, a refusal for the method would name the methods of the first alone.
-                Route("/whip", self.whip, methods=["POST", "OPTIONS"]),
+                Route("/whip", whip.serve, methods=["POST", "OPTIONS"]),
                 Route("/sessions", self.listing),
                 Route("/sessions/{id}", self.session, methods=["GET", "DELETE"]),
                 Route("/sessions/{id}/ask", self.set_question, methods=["PUT"]),
@@ -140,7 +131,7 @@ class LiveServer:
                 Route("/schema/events.json", self.schema),
                 Route("/api/config", self.config),
             ],
-            exception_handlers={RealtimeError: _problem_of, HTTPException: _http, Exception: _broken},
+            exception_handlers=HANDLERS,
             lifespan=self._lifespan,
         )
         # Not a mount: one at / would also get requests that another route refuses for their method.
@@ -177,92 +168,6 @@ class LiveServer:
         await self.sessions.stop_all(STOPPED, finish_within_s=self._settings.server.drain_s)
         await self._readers.finish()
 
-    # WHIP.
-
-    async def whip(self, request: Request) -> Response:
-        return await (self.ice(request) if request.method == "OPTIONS" else self.open(request))
-
-    async def open(self, request: Request) -> Response:
-        try:
-            with tracing.span("open"):
-                return await self._open(request)
-        except RealtimeError as error:
-            self._metrics.refused.labels(error.code).inc()
-            raise
-
-    async def _open(self, request: Request) -> Response:
-        self._access.check_open(request)
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != SDP:
-            raise WrongContentType(f"The body is {kind or 'of no named type'}.", f"Send an SDP offer as {SDP}.")
-        keep = self._kept(request)
-        transcriber = self._transcriber if _agreed(request, "words") else None
-        # Before a place is taken: a caller who sends the offer slowly must not keep others out.
-        offer = await self._offer(request)
-        name = request.query_params.get("name")
-        with self.sessions.place(name):
-            adapter = request.query_params.get("adapter")
-            model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
-            sdp, source = await self._answer(offer)
-            tap = MediaTap(source) if keep == "media" else None
-            session = self.sessions.start(tap or source, model, name, transcriber)
-        opener = self._access.openers[session] = Opener(kept=keep)
-        self._passing_on.start(session)
-        if self._recorder is not None and keep is not None:
-            self._recorder.start(session.log, opener.secret, tap)
-        headers = {"Location": f"{request.scope['root_path']}/sessions/{session.id}", "Session-Secret": opener.secret}
-        answer = Response(self._announced(sdp, request), HTTPStatus.CREATED, headers, media_type=SDP)
-        self._link(answer, relay=True)
-        return answer
-
-    async def ice(self, request: Request) -> Response:
-        """STUN and TURN servers, for senders that need them before they make an offer (RFC 9725, section 4.6)."""
-        answer = Response(status_code=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
-        self._link(answer, relay=self._access.may_open(request))
-        return answer
-
-    def _link(self, answer: Response, *, relay: bool) -> None:
-        for server in ice_servers(self._settings.ice, relay=relay):
-            answer.headers.append("Link", server.link())
-
-    def _announced(self, sdp: str, request: Request) -> str:
-        if self._settings.server.loopback:
-            return sdp
-        return announce(sdp, reached=_reached(request), public_address=self._settings.ice.public_address)
-
-    async def _offer(self, request: Request) -> str:
-        limit = MAX_OFFER_BYTES
-        large = TooLarge(f"The offer is larger than {limit} bytes.", "Offer one audio and one video track.")
-        body = await self._body(request, limit, large)
-        try:
-            return body.decode()
-        except UnicodeDecodeError as error:
-            raise BadOffer("The body is not text, so not an SDP offer.", "Send what createOffer() gave you.") from error
-
-    async def _body(self, request: Request, limit: int, too_large: TooLarge) -> bytes:
-        """The whole body. Raises `too_large` as soon as it has more than `limit` bytes, TooSlow, or BadRequest."""
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._settings.server.request_s):
-                async for part in request.stream():
-                    body += part
-                    if len(body) > limit:
-                        raise too_large
-        except TimeoutError as error:
-            raise TooSlow("The request did not arrive in time.", "Send it at once.") from error
-        except ClientDisconnect as error:
-            raise BadRequest("The request broke off.", "Send all of it.") from error
-        return bytes(body)
-
-    def _kept(self, request: Request) -> Kept | None:
-        """What is recorded of the session: what its opener agrees to, and no more than the operator allows."""
-        agreed = request.query_params.get("record")
-        if agreed not in (None, "events", "media"):
-            raise BadRequest(f"record is {agreed[:40]!r}.", "Agree to `events` or `media`, or leave it out.")
-        if self._recorder is None or agreed is None:
-            return None
-        return "media" if agreed == self._recorder.most == "media" else "events"
-
     # Sessions.
 
     async def listing(self, request: Request) -> Response:
@@ -294,7 +199,7 @@ class LiveServer:
         if request.method == "DELETE":
             self._access.openers[self._access.steered(request)].revoke_all()
             return Response(status_code=HTTPStatus.OK)
-        if _agreed(request, "lasting"):
+        if agrees(request, "lasting"):
             ticket, name = self._access.openers[self._access.steered(request)].lasting_ticket()
             return JSONResponse({"ticket": ticket, "id": name, "expires_in_s": None}, HTTPStatus.CREATED)
         _, grant = self._access.followed(request)
@@ -331,10 +236,13 @@ class LiveServer:
         self._mark_rates.take(session.id)
         return Response(session.mark(name, data), HTTPStatus.CREATED, media_type="application/json")
 
+    async def _body(self, request: Request, limit: int, too_large: TooLarge) -> bytes:
+        return await body_of(request, limit=limit, too_large=too_large, within_s=self._settings.server.request_s)
+
     async def events(self, socket: WebSocket) -> None:
         try:
             session = self.sessions.get(socket.path_params["id"])
-            after = _number(socket.query_params.get("after", "0"))
+            after = after_of(socket.query_params.get("after", "0"))
             grant = self._access.openers[session].admits(socket.query_params.get("ticket", ""))
             if grant is None:
                 raise NotAllowed("The ticket is missing, used or too old.", f"POST /sessions/{session.id}/tickets.")
@@ -394,56 +302,3 @@ class LiveServer:
                 ],
             }
         )
-
-
-def _agreed(request: Request, name: str) -> bool:
-    """Whether a parameter is `true`. Raises BadRequest for what is neither `true` nor `false`."""
-    given = request.query_params.get(name, "false")
-    if given not in ("true", "false"):
-        raise BadRequest(f"{name} is {given[:40]!r}.", "Give true, or leave it out.")
-    return given == "true"
-
-
-def _reached(request: Request) -> str | None:
-    """The server's address that a peer of a private network used. None: it came from elsewhere, or by a proxy."""
-    ours, theirs = request.scope.get("server"), request.scope.get("client")
-    if not ours or not theirs or {"forwarded", "x-forwarded-for"} & set(request.headers):
-        return None
-    try:
-        address, peer = (ipaddress.ip_address(host.partition("%")[0]) for host in (ours[0], theirs[0]))
-    except ValueError:
-        return None
-    return str(getattr(address, "ipv4_mapped", None) or address) if peer.is_private else None
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise BadRequest(f"after is {text[:40]!r}.", "Give the seq of the last event you have seen, or 0.")
-    return int(text)
-
-
-async def _problem_of(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RealtimeError)
-    return problem(error)
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals (no such path, wrong method) as problem bodies."""
-    assert isinstance(error, HTTPException)
-    answer = problem(_refusal(request.url.path, error))
-    answer.headers.update(error.headers or {})
-    return answer
-
-
-def _refusal(path: str, error: HTTPException) -> RealtimeError:
-    match error.status_code:
-        case HTTPStatus.NOT_FOUND:
-            return NotFound(f"There is nothing at {path[:200]}.", "docs/api.md and /openapi.json name what there is.")
-        case HTTPStatus.METHOD_NOT_ALLOWED:
-            return WrongMethod(f"{path[:200]} does not take that method.", "Use one that the header Allow names.")
-    return BadRequest(HTTPStatus(error.status_code).description, "docs/api.md says what the server takes.")
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    # Starlette logs the traceback; the caller only learns that the server failed.
-    return problem(RealtimeError("The server failed on this request.", "Try again; the log says why."))
