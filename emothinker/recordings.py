@@ -71,7 +71,7 @@ def settings_of(given: Mapping[str, Any] | None) -> Settings:
     """The settings in force. Raises BadSettings."""
     import os
 
-    from realtime.settings import load
+    from realtime.settings_sources import load
 
     return load(environ=os.environ, flags=given)
 

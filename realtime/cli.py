@@ -7,29 +7,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from realtime.commands import arguments, programs
 from realtime.commands.completion import SHELLS, script
 from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
-from realtime.observe import heap, logs, tracing
-from realtime.outputs import NO_MORE, refuse_input, write_error
+from realtime.observe import heap, logs
+from realtime.outputs import let_go_of_output, refuse_input, writing
 from realtime.sample import or_sample
-from realtime.settings import Settings, given_settings, load
-
-if TYPE_CHECKING:
-    from realtime.observe.metrics import Metrics
-    from realtime.roles import Engine
+from realtime.settings import Settings
+from realtime.settings_sources import given_settings, load
 
 SERVER_FLAGS = (
     *("host", "port", "tls", "tls_cert", "tls_key", "token", "token_file", "operator_token_file"),
@@ -65,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone (`| head`).
-        _let_go_of_output()
+        let_go_of_output()
         return 0
 
 
@@ -148,86 +144,10 @@ def _serve(options: argparse.Namespace) -> int:
     heap.few_arenas()
     settings = _settings(options)
 
-    from realtime.ingest.speech import detector
-    from realtime.ingest.stagger import Stagger
-    from realtime.ingest.webrtc import answer
-    from realtime.observe.metrics import Metrics
-    from realtime.serve import hosting
-    from realtime.serve.adapter_folder import Adapters
-    from realtime.serve.app import LiveServer
-    from realtime.serve.passing_on import PassingOn
-    from realtime.words import transcriber as words
+    from realtime.commands.serve import serve
 
-    logs.configure(logging.getLogger().level, settings.server.log)
-    settings = hosting.settle(settings)
-    recorder = hosting.recorder(settings.record)
-    adapters = Adapters(settings.model.adapters)
-    # The port first: a model takes seconds to load, and what is wrong here is known at once.
-    hosting.check_tls(settings.server)
-    hosting.tell_page()
-    PassingOn(settings.publish).check()
-    detector(settings.speech)
-    listening = hosting.listen(settings.server.host, settings.server.port)
-    metrics = Metrics()
-
-    async def run() -> None:
-        async with (
-            words.transcribing(settings.speech, where="process") as transcriber,
-            _engine(settings, metrics) as engine,
-        ):
-            live = LiveServer(
-                engine=engine,
-                settings=settings,
-                metrics=metrics,
-                answer=partial(
-                    answer,
-                    ingest=settings.ingest,
-                    speech=settings.speech,
-                    ice=settings.ice,
-                    stagger=Stagger(),
-                ),
-                adapters=adapters,
-                recorder=recorder,
-                transcriber=transcriber,
-            )
-            scheme = "https" if settings.server.tls_cert else "http"
-            host = "localhost" if settings.server.loopback else settings.server.host
-            here, *elsewhere = hosting.names(host)
-            port = listening.getsockname()[1]
-            print(f"Open {scheme}://{here}:{port}", flush=True)
-            if elsewhere:
-                print(f"From another machine: {scheme}://{elsewhere[0]}:{port}", file=sys.stderr)
-            print(f"Model {engine.model.name}, {engine.model.runtime_reason}. Ctrl+C ends it.", file=sys.stderr)
-            # Imported modules stay. Looking for garbage in them would stop the loop for 30 ms each time.
-            gc.collect()
-            gc.freeze()
-            await hosting.program(live, settings).serve(sockets=[listening])
-
-    with listening, tracing.exporting(settings.server.trace_url):
-        asyncio.run(run())
+    serve(settings)
     return 0
-
-
-def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Engine]:
-    """The engine that the settings choose: in this process, in one of its own, or on a cluster."""
-    if settings.cluster.address is not None:
-        from realtime.cluster import connect
-
-        # Raises the error that helps where Ray is missing, which the next import needs.
-        connect.join(settings.cluster.address)
-        from realtime.cluster.engine import started as on_cluster
-
-        return on_cluster(
-            settings.cluster.address,
-            settings.model,
-            metrics=metrics,
-            sessions=settings.server.max_sessions,
-            face_engine=settings.faces.engine,
-        )
-    from realtime.engine.start import load_model, started
-
-    load = partial(load_model, settings.model, face_engine=settings.faces.engine)
-    return started(load, where=settings.model.worker, metrics=metrics, load_adapter=load)
 
 
 def _analyze(options: argparse.Namespace) -> int:
@@ -249,7 +169,7 @@ def _analyze(options: argparse.Namespace) -> int:
     # All of this comes before the model, which takes seconds to load: what is wrong is said at once.
     question = asked_before_loading(options.question, labels, settings.model)
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
-    with _writing(options.out) as out:
+    with writing(options.out) as out:
         model = load_model(settings.model, face_engine=settings.faces.engine)
         # JSON is for programs. A person at a terminal who has not asked for it gets words.
         in_words = options.format is None and options.out is None and out.isatty()
@@ -339,7 +259,7 @@ def _bench(options: argparse.Namespace) -> int:
     from realtime.bench import bench
     from realtime.engine.start import load_model
 
-    with _writing(options.json) if options.json else nullcontext() as out:
+    with writing(options.json) if options.json else nullcontext() as out:
         return bench(
             options.media,
             partial(load_model, settings.model, face_engine=settings.faces.engine),
@@ -359,33 +279,6 @@ def _program(package: str, options: argparse.Namespace) -> int:
 def _read_by(options: argparse.Namespace) -> tuple[Path | str | None, ...]:
     """What every command with a model reads, beside its own inputs."""
     return options.config, options.model, options.adapter
-
-
-@contextmanager
-def _writing(path: Path | None) -> Iterator[TextIO]:
-    """Open the file of that name, or the standard output.
-
-    Raises BadSettings when it cannot be opened, RealtimeError when the disk takes no more.
-    """
-    try:
-        out = nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8")
-    except OSError as error:
-        assert path is not None
-        raise write_error(path, error) from error
-    try:
-        with out as file:
-            yield file
-    except OSError as error:
-        if error.errno not in NO_MORE:
-            raise
-        if path is None:
-            _let_go_of_output()
-        raise write_error(path, error) from error
-
-
-def _let_go_of_output() -> None:
-    """Drop what could not be written. Python would fail on it once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import TextIO
 
 from realtime.errors import BadSettings, RealtimeError
 
@@ -97,3 +99,30 @@ def write_error(path: Path | None, error: OSError) -> RealtimeError:
             f"{path or 'The standard output'} takes no more: {reason}.", "Free some space, or write elsewhere."
         )
     return BadSettings(f"{path} cannot be written: {error.strerror}.", "Name a file in a folder there is.")
+
+
+@contextmanager
+def writing(path: Path | None) -> Iterator[TextIO]:
+    """Open the file of that name, or the standard output.
+
+    Raises BadSettings when it cannot be opened, RealtimeError when the disk takes no more.
+    """
+    try:
+        out = nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8")
+    except OSError as error:
+        assert path is not None
+        raise write_error(path, error) from error
+    try:
+        with out as file:
+            yield file
+    except OSError as error:
+        if error.errno not in NO_MORE:
+            raise
+        if path is None:
+            let_go_of_output()
+        raise write_error(path, error) from error
+
+
+def let_go_of_output() -> None:
+    """Drop what could not be written. Python would fail on it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

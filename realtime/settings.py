@@ -1,24 +1,16 @@
-"""Every setting of the program, nested by stage: a TOML file, then `EMOTHINKER_*` variables, then flags.
+"""Every setting of the program, nested by stage. `settings_sources.py` reads them.
 
-    [server]                                EMOTHINKER_SERVER__PORT=9000        realtime serve --port 9000
-    port = 9000
-
-Unknown names are refused with the nearest known one; values are checked when the settings are made.
+Values are checked when the settings are made.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import ipaddress
 import re
-import tomllib
-import types
-import typing
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from realtime.errors import BadSettings
@@ -28,15 +20,11 @@ from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings
 from realtime.recording.settings import RecordSettings
 
-PREFIX = "EMOTHINKER_"
-NOT_SETTINGS = frozenset({"EMOTHINKER_DATA", "EMOTHINKER_WHISPER"})
-"Variables with the same prefix that are no settings: folders of recorded clips and of Whisper's weights, for tests."
 SECRETS = ("token", "secret", "mqtt")
 "The endings of the names of settings whose values are never shown."
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 MIN_TOKEN_CHARS = 16
 "Shortest token of a server that others can reach."
-WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -273,51 +261,6 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class GivenSetting:
-    """A value that was given for a setting, and where."""
-
-    value: Any
-    source: str
-    "For people: `file live.toml`, `variable EMOTHINKER_SERVER__PORT`, or `flag`."
-
-
-def load(
-    file: Path | None = None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
-) -> Settings:
-    """The settings in force. `flags` maps dotted names to values; those that are None were not given.
-
-    Raises BadSettings for a file that cannot be read, an unknown name, or a value of the wrong kind or out of range.
-    """
-    known = dict(_known(Settings))
-    values: dict[str, Any] = {}
-    for name, given in given_settings(file, environ=environ, flags=flags).items():
-        if name not in known:
-            raise BadSettings(f"There is no setting {name}.", _nearest(name, known))
-        values[name] = _convert(name, given.value, known[name])
-    try:
-        return cast(Settings, _make(Settings, values))
-    except ValueError as error:
-        raise BadSettings(f"{error}.", "Correct that setting.") from error
-
-
-def given_settings(
-    file: Path | None = None, *, environ: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
-) -> dict[str, GivenSetting]:
-    """What was given by dotted name, unchecked; a flag replaces a variable, and a variable the file."""
-    given: dict[str, GivenSetting] = {}
-    if file is not None:
-        given.update({name: GivenSetting(value, f"file {file}") for name, value in _from_file(file).items()})
-    for variable, value in (environ or {}).items():
-        if variable.startswith(PREFIX) and variable not in NOT_SETTINGS:
-            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
-            given[name] = GivenSetting(value, f"variable {variable}")
-    for name, value in (flags or {}).items():
-        if value is not None:
-            given[name] = GivenSetting(value, "flag")
-    return given
-
-
 def describe(settings: Any) -> dict[str, Any]:
     """The settings in use, for the record of a run. Of a secret it says only whether there is one."""
     plain: dict[str, Any] = {}
@@ -330,86 +273,6 @@ def describe(settings: Any) -> dict[str, Any]:
         else:
             plain[part.name] = str(value) if isinstance(value, Path) else value
     return plain
-
-
-def _known(kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, hint in typing.get_type_hints(kind).items():
-        if dataclasses.is_dataclass(hint):
-            yield from _known(cast(type, hint), f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", hint
-
-
-def _make(kind: type, values: Mapping[str, Any], prefix: str = "") -> Any:
-    """An instance of the dataclass `kind` from the dotted names that begin with `prefix`."""
-    given = {}
-    for name, hint in typing.get_type_hints(kind).items():
-        if dataclasses.is_dataclass(hint):
-            given[name] = _make(cast(type, hint), values, f"{prefix}{name}.")
-        elif f"{prefix}{name}" in values:
-            given[name] = values[f"{prefix}{name}"]
-    return kind(**given)
-
-
-def _from_file(file: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings(f"{file} cannot be read: {error.strerror}.", "Check the path given with --config.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{file} is not TOML: {error}.", "Correct that line.") from error
-    return dict(_flat(content))
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    # The stage is easily forgotten: `port` means `server.port`.
-    close = close or [full for full in known if full.split(".")[-1] == name.split(".")[-1]]
-    return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
-
-
-def _convert(name: str, value: Any, hint: Any) -> Any:
-    """`value` as the type the setting has; text (from variables and flags) is parsed, anything else must fit."""
-    choices = typing.get_args(hint)
-    if hint == TEXTS:
-        return _texts(name, value)
-    if typing.get_origin(hint) is Literal:
-        if value not in choices:
-            raise BadSettings(f"{name} is {value!r}.", f"It has to be one of {', '.join(choices)}.")
-        return value
-    if isinstance(hint, types.UnionType):
-        hint = next(part for part in choices if part is not types.NoneType)
-    try:
-        match hint, value:
-            case _ if hint is Path and isinstance(value, str | Path):
-                return Path(value).expanduser()
-            case _ if hint is bool and isinstance(value, str):
-                return WORDS[value.lower()]
-            case _ if hint in (int, float) and isinstance(value, str):
-                return hint(value)
-            case _ if hint is float and type(value) is int:
-                return float(value)
-            case _ if type(value) is hint:
-                return value
-    except (ValueError, KeyError):
-        pass
-    raise BadSettings(f"{name} is {value!r}.", f"It has to be {_KINDS[hint]}.")
-
-
-def _texts(name: str, value: Any) -> tuple[str, ...]:
-    """A list of texts; in variables and flags they are separated by commas."""
-    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise BadSettings(f"{name} is {value!r}.", 'It has to be a list of texts: ["…", "…"].')
-    return tuple(part for part in parts if part)
 
 
 def _is_loopback(host: str) -> bool:
@@ -431,10 +294,6 @@ def _address(url: str) -> SplitResult | None:
         return None
     plain = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment or "@" in url)
     return parts if plain and re.fullmatch(r"[A-Za-z0-9/._~-]*", parts.path) else None
-
-
-TEXTS = tuple[str, ...]
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

@@ -10,7 +10,8 @@ from realtime.cli import main
 from realtime.commands import config
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings
-from realtime.settings import ServerSettings, Settings, describe, given_settings, load
+from realtime.settings import ServerSettings, Settings, describe
+from realtime.settings_sources import given_settings, load
 
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from realtime.settings import SECRETS, TEXTS, GivenSetting, Settings, describe
+from realtime.settings import SECRETS, Settings, describe
+from realtime.settings_sources import TEXTS, GivenSetting
 
 HEAD = """# Settings
 

@@ -34,7 +34,7 @@ from realtime.records import (
 )
 from realtime.serve import hosting
 from realtime.serve.app import LiveServer
-from realtime.settings import load
+from realtime.settings_sources import load
 from tests.scripted import ScriptedModel, ScriptedPerceiver, ScriptedThinker, ScriptedTranscriber
 
 WORD_S = 0.01

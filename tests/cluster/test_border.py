@@ -32,7 +32,8 @@ from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, Re
 from realtime.observe.metrics import Metrics
 from realtime.records import ReasonDelta
 from realtime.serve.sessions import Sessions
-from realtime.settings import Settings, load
+from realtime.settings import Settings
+from realtime.settings_sources import load
 
 
 def test_without_ray_the_command_says_what_to_install(

@@ -18,7 +18,8 @@ from realtime.commands.watch import events_url
 from realtime.engine import loading
 from realtime.engine.start import load_model
 from realtime.errors import BadModel, BadSettings
-from realtime.settings import ModelSettings, Settings, load
+from realtime.settings import ModelSettings, Settings
+from realtime.settings_sources import load
 from tests.scripted import ScriptedModel
 
 

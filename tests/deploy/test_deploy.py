@@ -22,7 +22,7 @@ import yaml
 from realtime.cli import _parser
 from realtime.engine.metrics import ChainMetrics
 from realtime.observe.metrics import Metrics
-from realtime.settings import load
+from realtime.settings_sources import load
 from tests.serve.live_server import serving
 
 ROOT = Path(__file__).parents[2]

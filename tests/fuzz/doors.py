@@ -38,7 +38,8 @@ from realtime.publish.events import ErrorEvent, MarkEvent, SessionClosedEvent, S
 from realtime.recording.vault import EVENT, KEY_BYTES, Vault
 from realtime.records import LABELS
 from realtime.serve import marks
-from realtime.settings import PREFIX, Settings, load
+from realtime.settings import Settings
+from realtime.settings_sources import PREFIX, known_settings, load
 from tests.ingest.media_files import room, voice, write_clip
 
 OFFER = (Path(__file__).parent / "offer.sdp").read_text(encoding="ascii").splitlines()
@@ -150,9 +151,7 @@ MARKS = st.one_of(
 
 @cache
 def _names() -> Sequence[str]:
-    from realtime.settings import _known
-
-    return tuple(name for name, _ in _known(Settings))
+    return tuple(name for name, _ in known_settings(Settings))
 
 
 SETTING = st.one_of(

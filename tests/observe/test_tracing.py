@@ -23,7 +23,8 @@ from realtime.observe import logs, tracing
 from realtime.observe.metrics import Metrics
 from realtime.records import LABELS, SECTIONS
 from realtime.session import Session
-from realtime.settings import Settings, load
+from realtime.settings import Settings
+from realtime.settings_sources import load
 from tests.scripted import CHAIN, ScriptedModel, ScriptedSource, ScriptedThinker, conversation
 
 EXPORTER = "opentelemetry.exporter.otlp.json.http.trace_exporter"

@@ -8,7 +8,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from realtime.errors import BadSettings
-from realtime.settings import ServerSettings, Settings, load
+from realtime.settings import ServerSettings, Settings
+from realtime.settings_sources import load
 from tests.serve.live_server import SDP, sender, serving, until
 
 LAB = "https://lab.example"
