@@ -108,10 +108,8 @@ async function prepare(remember: boolean): Promise<void> {
   const mine = attempt;
   send({ do: "ask permission" });
   try {
-    const { choice, devices } = view;
-    const opened = await Capture.open({ choice, camera: devices.camera, microphone: devices.microphone }, heardOfDevices);
-    if (mine !== attempt) return await opened.close();
-    capture = opened;
+    const opened = await openCapture(mine);
+    if (opened === null) return;
     send({ do: "get ready" });
     await opened.tellDevices();
   } catch (error) {
@@ -123,6 +121,18 @@ const heardOfDevices: Heard = {
   onDevices: (devices) => send({ do: "devices", devices }),
   onPlug: (kind, gone) => happenings.plug(kind, gone),
 };
+
+/** Opens the chosen camera and microphone. Null: attempt `mine` was cancelled meanwhile. Raises MediaFailure. */
+async function openCapture(mine: number): Promise<Capture | null> {
+  const { choice, devices } = view;
+  const opened = await Capture.open({ choice, camera: devices.camera, microphone: devices.microphone }, heardOfDevices);
+  if (mine !== attempt) {
+    await opened.close();
+    return null;
+  }
+  capture = opened;
+  return opened;
+}
 
 async function start(): Promise<void> {
   const opened = capture;
@@ -200,10 +210,8 @@ async function goOn(): Promise<void> {
   send({ do: "interrupt" });
   send({ do: "ask permission" });
   try {
-    const { choice, devices } = view;
-    const opened = await Capture.open({ choice, camera: devices.camera, microphone: devices.microphone }, heardOfDevices);
-    if (mine !== attempt) return await opened.close();
-    capture = opened;
+    const opened = await openCapture(mine);
+    if (opened === null) return;
     send({ do: "offer" });
     const { whip } = await offer(opened, agreed, toWords);
     if (mine !== attempt) {
