@@ -100,11 +100,17 @@ def _machine() -> Finding:
 def _gpu() -> Finding:
     import torch
 
-    if torch.cuda.is_available():
+    from realtime.engine import gpu
+
+    why = gpu.fault()
+    if why is None:
         return Finding("gpu", True, torch.cuda.get_device_name())
     if torch.version.cuda is None and shutil.which("nvidia-smi"):
         fix = "make serve TORCH=cuda" if IN_A_CHECKOUT else "pip install --force-reinstall torch"
         return Finding("gpu", False, "an NVIDIA driver is here, but torch is its build for the CPU", fix, needed=False)
+    if why != gpu.NO_GPU:
+        fix = "Update the NVIDIA driver, or install a build of torch for this GPU: https://pytorch.org/get-started"
+        return Finding("gpu", False, why.rstrip("."), fix, needed=False)
     return Finding("gpu", False, "no NVIDIA GPU", "Not needed for nano; the 3B and 7B models want one.", needed=False)
 
 

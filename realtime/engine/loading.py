@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from threadpoolctl import threadpool_limits
 
+from realtime.engine import gpu
 from realtime.errors import EngineMissing
 from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, query_on_cpu
 from realtime.evidence.face_engines.choice import check
@@ -27,6 +28,7 @@ from realtime.towers.choice import Checkpoint, Towers, choose
 
 Device = Literal["auto", "cpu", "cuda"]
 
+logger = logging.getLogger(__name__)
 progress = logging.getLogger("realtime.progress")
 "Tells how far a long start is. It speaks at every level of the log, since a person waits."
 progress.setLevel(logging.INFO)
@@ -51,6 +53,10 @@ class LoadedModel:
     @property
     def open_labels(self) -> bool:
         return self.weights.config.emotion.open_labels
+
+    @property
+    def stock(self) -> bool:
+        return self.weights.config.emotion.stock
 
     def perceiver(self, seed: int, question: Question | None = None) -> Perception:
         """A new perception for one session. It blocks while it starts the face models."""
@@ -124,12 +130,17 @@ def load(
 
 
 def wants_gpu(device: Device, *, large: bool) -> bool:
-    """Whether the model goes to the GPU. Raises EngineMissing where one is asked for and there is none."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EngineMissing("There is no CUDA device here.", "Run `realtime doctor`, or take --device cpu.")
-    if device != "auto":
-        return device == "cuda"
-    return large and torch.cuda.is_available()
+    """Whether the model goes to the GPU. Raises EngineMissing where one is asked for and none can be used."""
+    if device == "cpu" or (device == "auto" and not large):
+        return False
+    why = gpu.fault()
+    if why is None:
+        return True
+    if device == "cuda":
+        raise EngineMissing(why, "Run `realtime doctor`, or take --device cpu.")
+    if why != gpu.NO_GPU:
+        logger.warning("%s The model goes to the CPU; `realtime doctor` tells what to do.", why)
+    return False
 
 
 def gpu_dtype() -> torch.dtype:

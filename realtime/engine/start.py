@@ -14,7 +14,7 @@ from realtime.engine.models import LoadAdapter
 from realtime.engine.process import ProcessEngine
 from realtime.engine.warmup import warm_up
 from realtime.engine.worker import ModelWorker
-from realtime.errors import BadModel
+from realtime.errors import BadModel, EngineMissing
 from realtime.evidence.settings import FaceEngineName
 from realtime.observe.metrics import Metrics
 from realtime.roles import Engine, Model
@@ -43,6 +43,9 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engin
             face_engine=face_engine,
         )
     except (MemoryError, RuntimeError) as error:
+        if isinstance(error, torch.AcceleratorError):
+            said = str(error).partition("\n")[0].rstrip(".")
+            raise EngineMissing(f"The GPU fails: {said}.", "Run `realtime doctor`, or take --device cpu.") from error
         # A GPU's allocator raises an error of its own, a CPU's only has a message of its own.
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise

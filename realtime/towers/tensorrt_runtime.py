@@ -110,7 +110,10 @@ class PlanRunner:
         self._runtime = self._trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
-            raise EngineMismatch(f"{path} cannot be read by {MODULES[flavor]} {self._trt.__version__}.")
+            raise EngineMismatch(
+                f"{path} cannot be read by {MODULES[flavor]} {self._trt.__version__} with this machine's driver.",
+                hint="Build it again here: `python -m export.trt --model …`.",
+            )
         self._profiles = profiles
         self._buckets: dict[int, Bucket] = {}
 

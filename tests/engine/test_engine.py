@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import torch
 
 from realtime.engine.host import Host
 from realtime.engine.messages import (
@@ -136,8 +137,10 @@ async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: 
     assert len([event for event in events if event["type"] == "frame"]) >= 33
 
 
-async def test_a_model_out_of_memory_gets_a_new_process_and_its_caller_an_error() -> None:
-    load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,), fails_with=MemoryError))
+@pytest.mark.parametrize("fault", [MemoryError, torch.AcceleratorError])
+async def test_a_device_that_fails_gets_a_new_process_and_its_caller_an_error(fault: type[Exception]) -> None:
+    """Out of memory, or a GPU that was taken away: the other session goes on."""
+    load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,), fails_with=fault))
     async with ProcessEngine(load, Metrics()) as engine:
         client, other = await engine.open(0, QUESTION), await engine.open(0, QUESTION)
         with pytest.raises((ModelFailed, ModelStopped)):
