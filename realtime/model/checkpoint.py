@@ -3,7 +3,8 @@
     config.json                         Qwen2.5-Omni's (whole model or Thinker alone)
     model.safetensors | model-0000i-of-0000n.safetensors + model.safetensors.index.json      keys `thinker.…`
     tokenizer.json
-    emothinker.json  emothinker.safetensors     absent for a stock checkpoint: EmoThinker's additions are then off
+    emothinker.json  emothinker.safetensors     absent for a stock checkpoint: EmoThinker's additions are then off, and
+                                                labels are corrected for what the prompt alone says (`reason/prior.py`)
 
 Only safetensors are read. Nothing in a model folder is ever executed.
 """
@@ -105,7 +106,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
-    """The folder's shapes, with the additions that an adapter brings. Raises BadModel for another architecture."""
+    """The folder's shapes, with the additions that an adapter brings; without any, those of a stock checkpoint.
+
+    Raises BadModel for another architecture.
+    """
     config = read_json(folder / "config.json")
     kind = str(config.get("model_type", ""))
     if not kind.startswith("qwen2_5_omni"):
@@ -128,8 +132,10 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
             hint="Copy the whole checkpoint folder, or take that file away to run the stock checkpoint.",
         )
     refuse_quantised(config, folder)
+    # LoRA alone was trained on a stock checkpoint, and no longer is one with it.
+    without: dict[str, Any] | None = None if adapter is None else {}
     try:
-        return ModelConfig.parse(config, read_json(extra) if extra.exists() else None)
+        return ModelConfig.parse(config, read_json(extra) if extra.exists() else without)
     except KeyError as error:
         raise BadModel(
             f"config.json in {folder} has no section {error}.", hint="Use the config.json published with the weights."
@@ -161,9 +167,9 @@ def published_name(key: str) -> str | None:
     if key.startswith(UNUSED):
         return None
     bare = key.removeprefix("thinker.")
-    for ours, theirs in (("visual.", "model.visual."), ("audio_tower.", "model.audio_tower.")):
-        if bare.startswith(theirs):
-            return f"thinker.{ours}{bare.removeprefix(theirs)}"
+    for tower in ("visual.", "audio_tower."):
+        if bare.startswith(f"model.{tower}"):
+            bare = bare.removeprefix("model.")
     if bare.startswith("model.language_model."):
         return f"thinker.model.{bare.removeprefix('model.language_model.')}"
     if bare.startswith(("audio_tower.positional_embedding", "audio_tower.audio_bos_eos_token")):
