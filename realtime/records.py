@@ -43,6 +43,8 @@ class ModelInfo:
     "The adapter that a session asked for; None: the server's own model."
     open_labels: bool = False
     "Whether it can score labels that it was not trained with. Their probabilities are calibrated for no such model."
+    stock: bool = False
+    "Whether it is as it was published: no adapter is loaded, and it was never trained to tell emotions."
 
 
 MAX_QUERY_CHARS = 200

@@ -128,6 +128,10 @@ class Model(Protocol):
         """Whether it can score labels that it was not trained with."""
 
     @property
+    def stock(self) -> bool:
+        """Whether it is as it was published, without an adapter."""
+
+    @property
     def thinker(self) -> Thinker: ...
 
     def perceiver(self, seed: int) -> Perceiver: ...

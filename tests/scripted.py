@@ -282,6 +282,7 @@ class ScriptedModel:
     runtime_reason: str = "none (the words are given)"
     labels: tuple[str, ...] = LABELS
     open_labels: bool = True
+    stock: bool = False
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers

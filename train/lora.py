@@ -21,6 +21,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from realtime.model import assembly, checkpoint
+from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
@@ -56,6 +57,8 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
         model, emotion = with_warmup(folder, args.warmed, dtype=precision(args))
     else:
         model, emotion = checkpoint.load(folder, dtype=precision(args)), emotion_json(folder)
+        # A stock model is trained with another wording than the one that it is served with untrained.
+        model.config = ModelConfig.parse(checkpoint.read_json(folder / "config.json"), emotion)
         model.emotion.float()
     return model.requires_grad_(False), emotion
 

@@ -54,8 +54,9 @@ def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: P
     if model.config.text.tie_word_embeddings:
         state.pop("thinker.lm_head.weight")
     ours = {key.removeprefix("emotion."): value for key, value in state.items() if key.startswith("emotion.")}
-    if emotion:
-        write_json(out / EMOTION_CONFIG, emotion)
+    # Also where there are no additions: without it the model would pass for a stock one.
+    write_json(out / EMOTION_CONFIG, emotion)
+    if ours:
         save_file(ours, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
     theirs = {key: value for key, value in state.items() if not key.startswith("emotion.")}
     write_shards(theirs | unused(source), out)
@@ -126,7 +127,7 @@ def main() -> None:
     folder = assembly.locate(args.model)
     refuse_input(args.out, folder, args.adapter)
     model = checkpoint.load(folder, adapter=args.adapter, dtype=stored_dtype(folder))
-    emotion = emotion_json(args.adapter) or emotion_json(folder)
+    emotion = emotion_json(args.adapter if (args.adapter / EMOTION_CONFIG).exists() else folder)
     write_model(model, folder, emotion, args.out)
     run_file = args.adapter / "run.json"
     run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.exists() else {}

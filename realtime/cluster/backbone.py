@@ -20,7 +20,7 @@ from realtime.errors import BadModel
 from realtime.evidence.cue_model import cue_weights
 from realtime.model import adapters, assembly, checkpoint
 from realtime.model.blank import blank_modules
-from realtime.model.config import EMOTION_CONFIG
+from realtime.model.config import EMOTION_CONFIG, STOCK, ModelConfig
 from realtime.model.fused import FusedLanguageModel
 from realtime.model.products import Weights
 from realtime.model.thinker import EmoThinker
@@ -111,16 +111,25 @@ def adapted(
 
     `train.lora` tunes the vision merger too, unless it is run with `--merger-lr 0`.
     """
-    own_shape = (adapter / EMOTION_CONFIG).exists() and checkpoint.read_config(folder, adapter) != weights.config
+    config = checkpoint.read_config(folder, adapter)
+    own_shape = config != weights.config and not only_worded_anew(config, weights.config)
+    # LoRA alone was trained on a stock model, and no longer is one with it.
+    described = emotion_config(adapter, folder) or {}
     if own_shape or not adapters.beside(adapter):
         whole = checkpoint.load(
             folder, adapter=adapter, dtype=weights.dtype, device=weights.device, joined=True, kept=kept
         )
-        return AdaptedModel(whole, TorchTowers(whole), Reasoner(whole, vocabulary), emotion_config(adapter, folder))
+        return AdaptedModel(whole, TorchTowers(whole), Reasoner(whole, vocabulary), described)
     low_rank = adapters.read(adapter, weights.config.text, dtype=weights.dtype, device=weights.device)
-    mine = with_emotion(weights, adapter)
+    mine = with_emotion(weights, adapter, config)
     reasoner = Reasoner(mine, vocabulary, language=language.adapted(low_rank))
-    return AdaptedModel(mine, TorchTowers(mine), reasoner, emotion_config(adapter, folder))
+    return AdaptedModel(mine, TorchTowers(mine), reasoner, described)
+
+
+def only_worded_anew(config: ModelConfig, backbone: ModelConfig) -> bool:
+    """Whether the model is a stock backbone but for its prompt, so that both have the same weights beside LoRA."""
+    emotion = dataclasses.replace(config.emotion, prompt=STOCK.prompt, calibration=STOCK.calibration)
+    return backbone.emotion.stock and dataclasses.replace(config, emotion=emotion) == backbone
 
 
 def emotion_config(*folders: Path) -> Mapping[str, object] | None:
@@ -129,15 +138,14 @@ def emotion_config(*folders: Path) -> Mapping[str, object] | None:
     return checkpoint.read_json(found[0]) if found else None
 
 
-def with_emotion(weights: EmoThinker, adapter: Path) -> EmoThinker:
+def with_emotion(weights: EmoThinker, adapter: Path, config: ModelConfig) -> EmoThinker:
     """The same towers and language model, with the adapter's selectors, experts and projectors if it has any."""
     path = adapter / checkpoint.EMOTION_WEIGHTS
-    if not path.exists():
-        return weights
+    theirs = checkpoint.read_tensors(path) if path.exists() else {}
     with blank_modules():
-        mine = EmoThinker(weights.config)
+        mine = EmoThinker(config)
     state = weights.emotion.state_dict() | {
-        key: tensor.to(weights.device, weights.dtype) for key, tensor in checkpoint.read_tensors(path).items()
+        key: tensor.to(weights.device, weights.dtype) for key, tensor in theirs.items()
     }
     wanted = weights.emotion.state_dict()
     checkpoint.check_fit(wanted, state, adapter)

@@ -158,7 +158,7 @@ class RayEngine:
         name = found.model if not adapter else f"{found.model} + {adapter}"
         reason = f"ray (on a cluster, its Thinkers in {found.runtime_reason})"
         emotion = ModelConfig.parse(found.config, found.emotion_config[adapter]).emotion
-        return ModelInfo(name, reason, found.labels, folder, emotion.open_labels)
+        return ModelInfo(name, reason, found.labels, folder, open_labels=emotion.open_labels, stock=emotion.stock)
 
     def _timed(self, stage: str, work: Callable[..., T], *args: Any) -> T:
         began_s = time.perf_counter()

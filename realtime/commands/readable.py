@@ -50,6 +50,7 @@ LEFT_OUT: Mapping[Reduced, str] = {
     "frames": "the reasons, quiet moments and every other picture",
 }
 ALONE = {"face": ", from the face alone", "voice": ", from the voice alone"}
+STOCK = " No adapter is loaded: it was never trained to tell emotions, and nobody measured how often it is right."
 MARGIN, HEADING_WIDTH = 6, 12
 ENDED_WELL = "end of file"
 
@@ -92,7 +93,7 @@ class Teller:
         match event:
             case SessionOpenedEvent():
                 self._labels = event.labels
-                yield from self._wrapped("", f"Model {event.model}, {event.engine}.")
+                yield from self._wrapped("", f"Model {event.model}, {event.engine}.{STOCK if event.stock else ''}")
             case WindowEvent():
                 self._ends[event.window] = event.end
                 if event.query is not None or (event.labels and event.labels != self._labels):

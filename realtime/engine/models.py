@@ -30,7 +30,9 @@ class Models:
     def info(self, adapter: Path | None = None) -> ModelInfo:
         """Describe the model with an adapter, loading it if needed. Raises BadModel where the adapter does not fit."""
         model = self.get(adapter)
-        return ModelInfo(model.name, model.runtime_reason, model.labels, adapter, model.open_labels)
+        return ModelInfo(
+            model.name, model.runtime_reason, model.labels, adapter, open_labels=model.open_labels, stock=model.stock
+        )
 
     def get(self, adapter: Path | None = None) -> Model:
         """The model with an adapter, loaded now if needed. Raises BadModel where the adapter does not fit."""

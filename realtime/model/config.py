@@ -134,7 +134,7 @@ class EmotionConfig:
     drop: float = 0.2
     "δ: share of background tokens dropped at random."
     prompt: str = "omni"
-    "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`)."
+    "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`); `STOCK_PROMPT` for none."
     calibration: Calibration = field(default_factory=Calibration)
 
     @property
@@ -145,6 +145,17 @@ class EmotionConfig:
         seven labels: any other words get shares that mean nothing.
         """
         return self.prompt != "nano"
+
+    @property
+    def stock(self) -> bool:
+        """Whether the model is as Qwen published it, never trained on our chain and labels."""
+        return self.prompt == STOCK_PROMPT
+
+
+STOCK_PROMPT = "stock"
+STOCK = EmotionConfig(prompt=STOCK_PROMPT, calibration=Calibration(unsure_below=0.3))
+"""What holds for a checkpoint without `emothinker.json`. Its threshold is twice the chance of seven labels: nothing was
+fitted, since nobody has measured such a model yet."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,10 @@ class ModelConfig:
 
     @staticmethod
     def parse(config: Mapping[str, Any], emotion: Mapping[str, Any] | None = None) -> ModelConfig:
-        """Read Qwen2.5-Omni's config (whole, or the Thinker's alone). Raises KeyError with the missing section."""
+        """Read Qwen2.5-Omni's config (whole, or the Thinker's alone). Without `emotion` the model is a stock one.
+
+        Raises KeyError with the missing section.
+        """
         thinker = config.get("thinker_config", config)
         text = dict(thinker["text_config"])
         rope = text.get("rope_parameters") or text.get("rope_scaling") or {}
@@ -175,7 +189,7 @@ class ModelConfig:
             vision=pick(VisionConfig, vision),
             audio=pick(AudioConfig, thinker["audio_config"]),
             text=pick(TextConfig, text),
-            emotion=pick(EmotionConfig, extra),
+            emotion=STOCK if emotion is None else pick(EmotionConfig, extra),
             position_id_per_seconds=int(thinker.get("position_id_per_seconds", 25)),
         )
 

@@ -173,6 +173,9 @@ class SessionOpenedEvent(Placed):
     where nobody knows, as of a file."""
     started_at_error_ms: Milliseconds | None = None
     "How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is."
+    stock: bool = False
+    """Whether the model is as it was published: no adapter is loaded. It was never trained to tell emotions, and nobody
+    measured how often it is right."""
 
 
 @dataclass(frozen=True)

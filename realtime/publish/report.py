@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from realtime.publish.events import (
@@ -45,10 +46,11 @@ from realtime.records import (
 
 def opened_event(model: ModelInfo, started: SourceStarted | None) -> SessionOpenedEvent:
     """Return the first event of a session; `started` is None where nobody knows when media second 0 was."""
+    opened = SessionOpenedEvent(model.name, model.runtime_reason, model.labels, stock=model.stock)
     if started is None:
-        return SessionOpenedEvent(model.name, model.runtime_reason, model.labels)
+        return opened
     at = datetime.fromtimestamp(started.unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return SessionOpenedEvent(model.name, model.runtime_reason, model.labels, at, started.error_s * 1000)
+    return replace(opened, started_at=at, started_at_error_ms=started.error_s * 1000)
 
 
 def frame_events(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | CuesEvent]:

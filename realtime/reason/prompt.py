@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from realtime.model.config import STOCK_PROMPT
 from realtime.records import LABELS as LABELS
 from realtime.records import SECTIONS as SECTIONS
 from realtime.records import Question as Question
@@ -31,7 +32,7 @@ LABEL_TAG = "<label>"
 
 @dataclass(frozen=True)
 class Wording:
-    """One wording of the prompt. A checkpoint is bound to the one that it was trained with."""
+    """One wording of the prompt. A checkpoint is bound to the one that it was trained with; a stock one has its own."""
 
     system: str
     question: str
@@ -53,6 +54,21 @@ WORDINGS = {
             "</atmosphere><voice>pitch, loudness, rate, timbre</voice><coarse>overall tendency; how reliable each "
             "modality is here</coarse><fine>argue any conflict out; category and intensity</fine><answer>label, "
             "slight|moderate|strong</answer>"
+        ),
+    ),
+    # A small model copies whatever stands between tags in its prompt, so here nothing does.
+    STOCK_PROMPT: Wording(
+        system=(
+            "You watch and listen to people in real time. You say only what the picture and the sound show, "
+            "you name what is missing, and you never identify anyone."
+        ),
+        question="Which emotion do the face and the voice point to?",
+        format=(
+            " Write a sentence or two of your own in each section: in <face>, expression and facial actions of each "
+            "person; in <context>, pose, gesture and surroundings; in <atmosphere>, brightness and colour; in <voice>, "
+            "pitch, loudness and rate; in <coarse>, the overall tendency, and how reliable picture and sound are here; "
+            "in <fine>, which emotion and how strong, weighing any conflict. In <answer>, write one label or "
+            f"{UNSURE}, then slight, moderate or strong. End each section with its closing tag."
         ),
     ),
 }

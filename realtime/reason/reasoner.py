@@ -45,6 +45,7 @@ from realtime.reason.consistency import contradictions
 from realtime.reason.decode import SECTION_SLOTS, Decoder
 from realtime.reason.parts import BegunPart, ChainPart, ChainParts, LabelledWindow
 from realtime.reason.people import face_labels
+from realtime.reason.prior import PriorCorrection
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
 from realtime.reason.session_ring import SessionRing
 from realtime.records import (
@@ -52,6 +53,7 @@ from realtime.records import (
     Answer,
     Conflict,
     Contradiction,
+    Float32,
     FrameEvidence,
     Label,
     ReasonDelta,
@@ -147,6 +149,8 @@ class Reasoner:
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
         self._calibration = model.config.emotion.calibration
+        stock = model.config.emotion.stock
+        self._prior = PriorCorrection(self._embedded, self._scores_of) if stock else None
 
     def query_embeddings(self, question: prompt.Question) -> Tensor:
         """(Q, D) embeddings of the text query, to which the selectors attend."""
@@ -236,6 +240,14 @@ class Reasoner:
         parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
         return WindowCache(cache, evidence.n_prefix, parts, evidence.next_position)
 
+    def _embedded(self, text: str) -> Float32:
+        ids = torch.tensor(self.vocabulary.ids(text), dtype=torch.long, device=self._model.device)
+        return self._model.embed(ids).float().cpu().numpy()
+
+    def _scores_of(self, evidence: Window, window: Window, question: prompt.Question) -> dict[str, dict[str, float]]:
+        """The log-scores of the evidence of one window in the prompt of another."""
+        return self._labels.score(self._prefill_whole(evidence, question), window, question.labels).scores
+
     def _n_slots_after(self, question: prompt.Question) -> int:
         """KV-cache slots that a window needs after its evidence: for its label branches, then for its chain."""
         tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
@@ -245,6 +257,8 @@ class Reasoner:
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]], question: prompt.Question) -> Label:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+        if self._prior is not None:
+            scores = self._prior.corrected(scores, window, question)
         alone = {name: of_labels for name, of_labels in scores.items() if name != "both"}
         probabilities = calibrate.fast(scores["both"], state, self._calibration, alone=alone)
         narrow = any(part.cues.narrow_band for part in window.speech)

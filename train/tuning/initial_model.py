@@ -18,6 +18,8 @@ from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS
 from realtime.towers.torch_runtime import TorchTowers
 
+TRAINED_PROMPT = "omni"
+"The wording of the prompt that a stock checkpoint is trained with."
 PROJECTORS = {"thinker.visual.merger": "visual.merger", "thinker.audio_tower.proj": "audio_tower.proj"}
 "The towers' last layers, which a new backbone needs anew: module → its name for peft."
 EXPERTS = ("face_expert", "voice_expert", "geometry_")
@@ -25,8 +27,9 @@ EXPERTS = ("face_expert", "voice_expert", "geometry_")
 
 
 def emotion_json(folder: Path) -> dict[str, Any]:
+    """The folder's `emothinker.json`; for a stock checkpoint the one that a model trained from it begins with."""
     path = folder / EMOTION_CONFIG
-    return checkpoint.read_json(path) if path.exists() else {}
+    return checkpoint.read_json(path) if path.exists() else {"prompt": TRAINED_PROMPT}
 
 
 def with_additions(
@@ -85,12 +88,10 @@ def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:
 
 
 def save_additions(model: EmoThinker, emotion: dict[str, Any], folder: Path) -> None:
-    """Write emothinker.json and emothinker.safetensors; nothing for a model without additions."""
+    """Write emothinker.json and emothinker.safetensors. Without the first a model would pass for a stock one."""
     from safetensors.torch import save_file
 
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.emotion.state_dict().items()}
-    if not state and not emotion:
-        return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / EMOTION_CONFIG).write_text(json.dumps(emotion, indent=1) + "\n", encoding="utf-8")
     save_file(state, folder / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_QUERY, queryLength, statusWords } from "../src/draw/ask";
 import { detailWords } from "../src/draw/conclusion";
 import { reduce } from "../src/state/actions";
-import { concluded, sharesOf, uncalibrated } from "../src/state/shown";
+import { cautionOf, concluded, sharesOf, uncalibrated } from "../src/state/shown";
 import { moments } from "../src/state/timeline";
 import { FIRST_VIEW, type Analysis, type Asking, type Labelled, type View } from "../src/state/view";
 import { de } from "../src/messages/de";
@@ -88,6 +88,15 @@ describe("labels of one's own", () => {
     expect(caution({ calibrated: null })).toBe(true);
     const plain = told(event("label", { window: 1, seq: 3, calibrated: null }));
     expect(uncalibrated(plain.session, plain.session.analyses[0] as Analysis)).toBe(false);
+  });
+
+  it("are all cautioned about where no adapter is loaded, from the first moment on", () => {
+    const stock = reduce(FIRST_VIEW, { do: "event", event: event("session.opened", { seq: 1, stock: true }), nowS: 0 });
+    expect(cautionOf(stock.session, [])).toBe("stock");
+    expect(cautionOf(told().session, [])).toBeNull();
+    const [view, analysis] = asked({ calm: 0.6, tense: 0.4 }, { calibrated: false });
+    expect(cautionOf(view.session, [analysis])).toBe("uncalibrated");
+    for (const words of [en, de]) expect(words.chain.stock).toContain("dapter");
   });
 });
 

@@ -18,6 +18,12 @@ describe("what a person takes with them", () => {
     expect(read.windows[0]?.sections["voice"]).toBe("Higher and louder than before.");
   });
 
+  it("says still that no adapter was loaded when it is opened again", async () => {
+    const stock = reduceEvent(session, event("session.opened", { seq: 1, stock: true }), 0);
+    expect((await openSaved(new Blob([exported(stock, "json")]))).stock).toBe(true);
+    expect((await openSaved(new Blob([exported(session, "json")]))).stock).toBe(false);
+  });
+
   it("is a table with one row for each window and each mark", () => {
     const [head, row, mark, end] = exported(session, "csv").split("\r\n");
     expect(head?.split(",").slice(0, 10)).toEqual(["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", "p_happy", "p_sad"]);

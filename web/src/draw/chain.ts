@@ -7,7 +7,7 @@
 
 import { statements, type Statement } from "../state/evidence";
 import { SECTIONS, type Section } from "../wire/generated";
-import { sectionText, shownAnalysis, uncalibrated } from "../state/shown";
+import { cautionOf, sectionText, shownAnalysis } from "../state/shown";
 import type { Analysis, View } from "../state/view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";
@@ -31,7 +31,7 @@ export const makeChain: MakePart = (hands, words) => {
   const back = el("button", { class: "quiet", attrs: { type: "button" }, onClick: () => hands.send({ do: "pin", window: null }) }, say.back);
   const bar = el("div", { class: "chain-bar" }, el("h2", { id: "chain-heading" }, say.heading), status, back);
   const hint = el("p", { class: "note hint" }, say.hint);
-  const caution = el("p", { class: "caution" }, say.uncalibrated);
+  const caution = el("p", { class: "caution" });
   const question = el("p", { class: "note asked" });
   const sections = SECTIONS.map((name) => {
     const text = makeStatements(hands);
@@ -73,7 +73,9 @@ export const makeChain: MakePart = (hands, words) => {
       show(empty, none);
       const newest = view.session.analyses.at(-1);
       setText(empty, analysis === null ? say.empty : analysis === newest && view.phase.name === "live" ? say.follows : say.skipped);
-      show(caution, analysis !== null && uncalibrated(view.session, analysis));
+      const said = cautionOf(view.session, analysis === null ? [] : [analysis]);
+      show(caution, said !== null);
+      setText(caution, said === null ? "" : say[said]);
       show(question, analysis !== null && analysis.query !== null);
       setText(question, analysis?.query == null ? "" : say.asked(analysis.query));
       sections.forEach((section, index) => {

@@ -1,6 +1,6 @@
 /** The session on one printed page: what ran, the timeline, the moments that stand out, and what all this is not. */
 
-import { conflictOf, concluded, uncalibrated } from "../state/shown";
+import { cautionOf, conflictOf, concluded } from "../state/shown";
 import type { Analysis, Session, View } from "../state/view";
 import { saidText } from "../files/export";
 import { moments, runs, thinned, type Moment } from "../state/timeline";
@@ -28,7 +28,7 @@ export const makeReport: MakePart = (_hands, words) => {
     const all = moments(session);
     const labels = mostUsed(all);
     const questions = [...new Set(session.analyses.map((analysis) => analysis.query ?? words.ask.default))];
-    const own = session.analyses.some((analysis) => uncalibrated(session, analysis));
+    const caution = cautionOf(session, session.analyses);
     const facts = [
       [say.model, words.live.running(session.model, withoutReason(session.engine))],
       [say.length, clock(session.mediaS)],
@@ -44,7 +44,7 @@ export const makeReport: MakePart = (_hands, words) => {
       chart(session, all, labels),
       el("h2", {}, say.standing),
       table(standOut(session)),
-      el("p", { class: "not" }, words.consent.not.text, " ", words.consent.notice.text, own ? ` ${words.chain.uncalibrated}` : ""),
+      el("p", { class: "not" }, words.consent.not.text, " ", words.consent.notice.text, caution === null ? "" : ` ${words.chain[caution]}`),
     );
   }
 

@@ -119,6 +119,12 @@ export function uncalibrated(session: Session, analysis: Analysis): boolean {
   return fitted === null ? labelsOf(session, analysis).some((label) => !session.labels.includes(label)) : !fitted;
 }
 
+/** What has to be said beside these windows' labels: that no adapter is loaded, or that their shares were not fitted. */
+export function cautionOf(session: Session, analyses: readonly Analysis[]): "stock" | "uncalibrated" | null {
+  if (session.stock) return "stock";
+  return analyses.some((analysis) => uncalibrated(session, analysis)) ? "uncalibrated" : null;
+}
+
 /** How long the page says that a problem is over, media seconds. */
 const OVER_SHOWN_S = 5;
 /** The same for a single event that is no lasting state. */

@@ -127,6 +127,8 @@ export interface Session {
   readonly model: string;
   readonly engine: string;
   readonly labels: readonly string[];
+  /** Whether the model is as it was published, with no adapter. */
+  readonly stock: boolean;
   /** Number of the newest event seen; a new socket goes on after it. */
   readonly seq: number;
   /** Newest media second an event told of. */
@@ -282,6 +284,7 @@ export const NO_SESSION: Session = {
   model: "",
   engine: "",
   labels: [],
+  stock: false,
   seq: 0,
   mediaS: 0,
   zeroS: null,
