@@ -56,7 +56,7 @@ async def opened(running: Running) -> str:
     return f"/sessions/{session.id}"
 
 
-@pytest.fixture(scope="module", params=["ec", "rsa"])
+@pytest.fixture(scope="module", params=["ec", pytest.param("rsa", marks=pytest.mark.slow)])
 def certificate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A certificate as the command in the hint makes it, or with an RSA key."""
     folder = tmp_path_factory.mktemp("certificate")

@@ -111,6 +111,7 @@ print(status("VmHWM") - before, sum(parameter.nbytes for parameter in model.para
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell a process's memory")
 def test_the_peak_is_the_weights_and_a_block(tmp_path: Path) -> None:
     """Read whole and beside a copy in float32, a checkpoint took more than twice its size."""

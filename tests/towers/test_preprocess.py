@@ -9,6 +9,7 @@ import torch
 from realtime.towers import preprocess
 
 
+@pytest.mark.slow
 def test_patches_equal_the_published_image_processor() -> None:
     transformers = pytest.importorskip("transformers")
     from PIL import Image

@@ -86,6 +86,7 @@ def test_a_line_cut_short_by_a_kill_is_done_again(clips: Path, tmp_path: Path) -
     assert records(tmp_path).keys() == {"both.mp4", "mute.mp4"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(clips: Path, tmp_path: Path) -> None:
     """SIGKILL while it works: what was finished stays as it is, nothing is twice."""
     command = [sys.executable, "-m", "train.annotate", str(clips), str(tmp_path)]

@@ -75,6 +75,7 @@ def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) ->
     assert nano.weights.config.emotion == emotion
 
 
+@pytest.mark.slow
 def test_every_row_of_the_table_answers(nano: LoadedModel, picture: Sample) -> None:
     config = nano.weights.config
     try:

@@ -66,6 +66,7 @@ def test_the_voice_comes_first_and_the_answer_last(nano: LoadedModel) -> None:
     assert sections.keys() == set(SECTIONS)
 
 
+@pytest.mark.slow
 def test_what_is_said_of_the_voice_does_not_depend_on_the_face_nor_the_other_way_round(nano: LoadedModel) -> None:
     """By construction, so word for word, whatever the weights are."""
     of_face = ("face", "context", "atmosphere")
