@@ -15,15 +15,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing, suppress
 from typing import Any, assert_never
 
+from realtime.attempts import Attempts
 from realtime.errors import NoMediaYet, RealtimeError, SessionOver
 from realtime.evidence.speaker import whose_voice
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
+from realtime.pace.analysis import Analysis, Said
 from realtime.pace.buffer import RollingBuffer
 from realtime.pace.cadence import Cadence, Due
 from realtime.pace.degradation import Load
@@ -64,34 +65,6 @@ KEPT_UTTERANCES = 2
 "Utterances whose words may wait to be written down in a live session."
 KEPT_CUE_FRAMES = 4
 "The same for the frames in which faces are only measured."
-
-
-@dataclass(slots=True)
-class Analysis:
-    """One analysis on its way through the stages."""
-
-    due: Due
-    due_wall_s: float
-    "When it was due, by the wall clock."
-    question: Question
-    "The question when the analysis was due. Its label and its chain answer the same one."
-    trace: tracing.Span
-    said: SpeechSegment | None = None
-    "The utterance that it is about, where that is a voice and its words are to be written down."
-    speaker: int | None = None
-    "Track of the person whose voice is heard."
-    timings_ms: dict[str, float] = field(default_factory=dict)
-    "Wall time of each of its stages, and from when it was due to its label, first word and end."
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """An utterance whose words are to be written down, with the window that is about it."""
-
-    segment: SpeechSegment
-    window: Window
-    label: Label | None
-    "The fast label; None where the model failed on it."
 
 
 class Session:
@@ -163,7 +136,7 @@ class Session:
         self._n_left_out_words = 0
         self._chains_go_on = asyncio.Event()
         self._chains_go_on.set()
-        self._failing: set[str] = set()
+        self._attempts = Attempts(self.id, self._publish, now_s)
         self._see_ms: dict[str, float] = {}
 
     # Lifetime.
@@ -421,7 +394,7 @@ class Session:
 
     async def _see(self, client: EngineClient) -> None:
         async for frame in self._frames:
-            async with self._attempt("see", self._see_ms):
+            async with self._attempts.at("see", self._see_ms):
                 evidence = await client.see(frame)
                 self._buffer.add_frame(evidence)
                 self._see_ms.update(evidence.timings_ms)
@@ -432,7 +405,7 @@ class Session:
 
     async def _glimpse(self, client: EngineClient) -> None:
         async for frame in self._cue_frames:
-            async with self._attempt("glimpse", {}):
+            async with self._attempts.at("glimpse", {}):
                 glimpse = await client.glimpse(frame)
                 self._buffer.add_glimpse(glimpse)
                 for event in report.face_events(glimpse.cues):
@@ -440,7 +413,7 @@ class Session:
 
     async def _hear(self, client: EngineClient) -> None:
         async for segment, analysis in self._speech:
-            async with self._attempt("hear", analysis.timings_ms, analysis.trace):
+            async with self._attempts.at("hear", analysis.timings_ms, analysis.trace):
                 evidence = await client.hear(segment)
                 if evidence.cues.kind == "voice":
                     self._buffer.add_speech(evidence)
@@ -451,7 +424,7 @@ class Session:
 
     async def _hear_ahead(self, client: EngineClient) -> None:
         async for so_far in self._ahead:
-            async with self._attempt("hear_ahead", {}):
+            async with self._attempts.at("hear_ahead", {}):
                 await client.hear_ahead(so_far)
 
     async def _label(self, client: EngineClient) -> None:
@@ -462,7 +435,7 @@ class Session:
             analysis.speaker = whose_voice(window)
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
             label = None
-            async with self._attempt("fast", analysis.timings_ms, analysis.trace):
+            async with self._attempts.at("fast", analysis.timings_ms, analysis.trace):
                 label = await client.fast_label(window, analysis.question)
                 self._publish(report.label_event(window, label, analysis.speaker))
                 self._mark("label", analysis)
@@ -486,7 +459,7 @@ class Session:
         """Write down what was said. An utterance comes here once its label is out, so no label ever waits for this."""
         async for said in self._said:
             assert self._transcriber is not None
-            async with self._attempt("words", {}):
+            async with self._attempts.at("words", {}):
                 words = await self._transcriber.transcribe(said.segment)
                 if words is not None:
                     conflict = conflict_of(words, said.window, said.label)
@@ -497,7 +470,7 @@ class Session:
         async for window, analysis in windows:
             if spoken:
                 self._nothing_spoken.clear()
-            async with self._attempt("reason", analysis.timings_ms, analysis.trace):
+            async with self._attempts.at("reason", analysis.timings_ms, analysis.trace):
                 await self._reason(client, window, analysis)
             analysis.trace.end()
             if spoken:
@@ -549,37 +522,6 @@ class Session:
         passed_s = self._now_s() - analysis.due_wall_s
         analysis.timings_ms[name] = passed_s * 1000
         self._metrics.stage.labels(f"due_to_{name}").observe(passed_s)
-
-    @asynccontextmanager
-    async def _attempt(
-        self, stage: str, timings_ms: dict[str, float], parent: tracing.Span = tracing.NOTHING
-    ) -> AsyncIterator[None]:
-        """Time a stage, including its wait for the model. A failure gives one error event, and the session goes on."""
-        code = f"{stage}_failed"
-        began_s = self._now_s()
-        trace = tracing.begin(stage, parent)
-        try:
-            yield
-        # A model can fail in ways nobody listed (out of memory, a driver, a bug). Only this item is lost.
-        except Exception as error:
-            trace.fail(error)
-            # The traceback of an error of ours adds nothing.
-            named = isinstance(error, RealtimeError)
-            logger.error("session %s: %s failed: %s", self.id[:8], stage, error, exc_info=None if named else error)
-            if code not in self._failing:
-                self._failing.add(code)
-                hint = error.hint if isinstance(error, RealtimeError) else "It goes on with what comes next."
-                what = (
-                    error.message if isinstance(error, RealtimeError) else f"The model failed ({type(error).__name__})."
-                )
-                self._publish(ErrorEvent(code, f"{what} It was in the step “{stage}”.", hint))
-        else:
-            if code in self._failing:
-                self._failing.discard(code)
-                self._publish(ErrorEvent(code, f"The step “{stage}” works again.", "", over=True))
-        finally:
-            trace.end()
-        timings_ms[stage] = (self._now_s() - began_s) * 1000
 
     def _reached(self, at_s: float) -> None:
         self.at_s = max(self.at_s, at_s)
