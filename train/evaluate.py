@@ -1,7 +1,7 @@
 """Measures the accuracy of the whole pipeline on people that no model was trained on: media in, answer text out.
 
     python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
-                             [--ablate | --baselines | --predictions FILE | --peer-url URL --peer-model NAME]
+                             [--ablate | --robust | --baselines | --predictions FILE | --peer-url URL --peer-model NAME]
                              [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
     python -m train.evaluate --compare A B
 
@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from realtime.model import assembly
 from realtime.outputs import refuse_input
 from realtime.records import LABELS
 from train.chat import ChatSettings
-from train.evaluation import ablation, answering, baselines, judge, peers, predictions
+from train.evaluation import ablation, answering, baselines, judge, peers, predictions, robustness
 from train.evaluation.answering import ModelUnderTest, Row
 from train.evaluation.compare import compare
 from train.evaluation.report import report, write
@@ -76,7 +77,11 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--limit", type=positive, help="at most so many samples (RAVDESS and pairs: per actor)")
     args.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes, each with a model")
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
-    args.add_argument("--ablate", action="store_true", help="make the ablation table instead of one run")
+    tables = args.add_mutually_exclusive_group()
+    tables.add_argument("--ablate", action="store_true", help="make the ablation table instead of one run")
+    tables.add_argument(
+        "--robust", action="store_true", help="agree, conflict: a table of missing and shifted modalities"
+    )
     args.add_argument(
         "--baselines", action="store_true", help="also measure baselines (ferplus, ravdess, agree, conflict)"
     )
@@ -180,6 +185,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise BadSettings(f"{args.benchmark} has no descriptions to judge against.", "Judge emer.")
     if args.baselines:
         baselines.refuse(args.benchmark, args.split)
+    if args.robust:
+        return _robust(args, task)
     if args.ablate:
         result = ablation.table(args.out, task.settings, lambda variant, out: _varied(args, variant, out))
         ablation.write(result | {"command": command(args)}, args.out)
@@ -244,6 +251,18 @@ def _varied(args: argparse.Namespace, variant: Variant, out: Path) -> tuple[list
     return rows, asked.labels
 
 
+def _robust(args: argparse.Namespace, task: Task) -> dict[str, Any]:
+    robustness.refuse(args.benchmark)
+    if args.peer_url:
+        raise BadSettings("An endpoint is not told when it was seen and heard.", "--robust is for checkpoints.")
+    read = partial(SAMPLES[args.benchmark], args.data, args.split, args.limit)
+    n, settings = task.n * len(robustness.DAMAGES), task.settings | {"robust": True}
+    rows = answer_all(args, Task(robustness.samples(read), n, task.asked, settings), args.out)
+    result = robustness.table(settings, rows, task.asked.labels)
+    robustness.write(result | {"command": command(args)}, args.out)
+    return result
+
+
 def _judged(args: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
     truth = {row["key"]: row["reference"] for row in rows if row.get("reference")}
     told = {row["key"]: " ".join(row.get("sections", {}).values()) or row.get("text") or "" for row in rows}
@@ -264,7 +283,7 @@ def command(args: argparse.Namespace) -> str:
     else:
         words.append(f"--model {Path(args.model).name}")
     words += [f"--{name} {getattr(args, name)}" for name in ("fold", "limit") if getattr(args, name) is not None]
-    words += [f"--{name}" for name in ("ablate", "baselines") if getattr(args, name)]
+    words += [f"--{name}" for name in ("ablate", "robust", "baselines") if getattr(args, name)]
     return " ".join([*words, "--out OUT"])
 
 

@@ -143,7 +143,10 @@ def _window(session: Perception | VariedPerception, sample: Sample, done: frozen
         return None
     seen = session.see(sample.frame) if sample.frame is not None else None
     heard = session.hear(sample.speech) if sample.speech is not None else None
-    end_s = sample.speech.end_s if sample.speech is not None else 0.0
+    end_s = max(
+        sample.speech.end_s if sample.speech is not None else 0.0,
+        sample.frame.at_s if sample.frame is not None else 0.0,
+    )
     frames, speech = (seen,) if seen is not None else (), (heard,) if heard is not None else ()
     return Window(0, max(0.0, end_s - WINDOW_S), end_s, frames, speech)
 
