@@ -105,6 +105,22 @@ def read_answers(path: Path) -> list[Row]:
     return list(rows.values())
 
 
+def finished(run: Path, benchmarks: Iterable[str]) -> tuple[dict[str, Any], list[Row]]:
+    """The settings and the answers of a run. Raises BadSettings for a folder that is no run of these benchmarks."""
+    wanted, path = tuple(benchmarks), run / "run.json"
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read: {error.strerror}.", "Name a folder of train.evaluate.") from error
+    except ValueError as error:
+        raise BrokenRun(f"{path} cannot be read: {error}.", "Make the run again.") from error
+    rows = read_answers(run / "answers.jsonl")
+    if settings.get("benchmark") not in wanted or not rows:
+        held = f"{len(rows)} answers of {settings.get('benchmark')}"
+        raise BadSettings(f"{run} holds {held}.", f"Name a run of {' or '.join(wanted)}.")
+    return settings, rows
+
+
 class Answers:
     """answers.jsonl, appended to part by part."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from train.readers import cremad, dfew, emer, iemocap, meld, mustard, ravdess, urfunny
+from train.readers import camer, cremad, dfew, emer, iemocap, meld, mustard, ravdess, urfunny
 from train.readers.clip import DataMissing, DataSet
 
 READERS: dict[str, Callable[[Path], DataSet]] = {
+    "ca-mer": camer.read,
     "crema-d": cremad.read,
     "dfew": dfew.read,
     "emer": emer.read,
