@@ -49,6 +49,8 @@ def test_the_area_of_a_detection_by_hand() -> None:
     value, interval = votes.auroc(positive, np.array([4.0, 1.0, 3.0, 2.0]))
     assert value == 0.5
     assert interval.low <= value <= interval.high
+    # Of two positive and two negative scores, draws of one each twice give every area from 0 to 1.
+    assert (interval.low, interval.high) == (0, 1)
     with pytest.raises(ValueError, match="positive and negative"):
         votes.auroc(np.ones(3, bool), np.zeros(3))
 

@@ -114,7 +114,7 @@ def main() -> int:
     refuse_input(args.json, args.data, args.run / "answers.jsonl")
     _, rows = finished(args.run, ("ferplus",))
     faces = ferplus.load(args.data)
-    result = measure(*distributions(rows, faces), usual_second(faces.votes_N7[faces.part("train")]))
+    result = measure(*distributions(rows, faces), usual_second(faces.votes_N7[faces.part("train")].astype(np.float64)))
     print("\n".join(table(result)), file=sys.stderr)
     line = json.dumps(result, ensure_ascii=False)
     print(line)

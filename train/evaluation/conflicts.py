@@ -119,7 +119,7 @@ def _difference(a_N: np.ndarray[Any, Any], b_M: np.ndarray[Any, Any], *, n_draws
 
 def _follows(answers: Sequence[tuple[str | None, str | None, str | None]]) -> dict[str, Any]:
     """The share of (face, voice, answer) whose answer is the face's, the voice's, or neither."""
-    shares = {}
+    shares: dict[str, Any] = {}
     for name, place in (("face", 0), ("voice", 1)):
         own_N = np.array([each[2] == each[place] for each in answers])
         interval = metrics.bootstrap(own_N)

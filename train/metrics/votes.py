@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from train.arrays import Bools, Float64, Int64
@@ -77,10 +78,9 @@ def auroc(positive_N: Bools, score_N: Float64, *, n_draws: int = 1000, seed: int
         raise ValueError("an area under the curve needs positive and negative samples")
     rng = np.random.default_rng(seed)
     yes, no = score_N[positive_N], score_N[~positive_N]
-    kind_N = np.repeat([True, False], [len(yes), len(no)])
-    draws = [
-        roc_auc_score(kind_N, np.concatenate([rng.choice(yes, len(yes)), rng.choice(no, len(no))]))
-        for _ in range(n_draws)
-    ]
+    drawn_DN = np.concatenate([rng.choice(own, (n_draws, len(own))) for own in (yes, no)], axis=1)
+    # The rank sum of the positive samples gives the same area (Mann and Whitney), for all draws at once.
+    rank_sum_D = rankdata(drawn_DN, axis=1)[:, : len(yes)].sum(1)
+    draws = (rank_sum_D - len(yes) * (len(yes) + 1) / 2) / (len(yes) * len(no))
     low, high = np.percentile(draws, [2.5, 97.5])
     return float(roc_auc_score(positive_N, score_N)), Interval(float(low), float(high))
