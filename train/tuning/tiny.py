@@ -53,11 +53,11 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     model = Qwen2_5OmniThinkerForConditionalGeneration(config)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {}
-    for key, tensor in model.state_dict().items():
-        name = checkpoint.published_name(key)
-        if name is not None:
-            state[name] = tensor.detach().clone()
+    # The published files have the talker's markers, too, which nothing here reads.
+    state = {
+        checkpoint.published_name(key) or f"thinker.{key.removeprefix('model.')}": tensor.detach().clone()
+        for key, tensor in model.state_dict().items()
+    }
     save_file(state, folder / checkpoint.WEIGHTS, metadata={"format": "pt"})
     whole = {"model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
     (folder / "config.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
