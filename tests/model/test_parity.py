@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,8 @@ from realtime.model.audio import n_tokens, split_chunks
 from realtime.model.language import BatchKVCache, chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.vision import window_plan
+from realtime.records import Float32
+from realtime.sample import SAMPLE
 from realtime.towers import preprocess
 
 transformers = pytest.importorskip("transformers")
@@ -194,9 +197,21 @@ def test_key_value_slots_in_any_order_equal_one_pass(ours: EmoThinker) -> None:
     assert relative(torch.cat(parts, 1), whole) < 1e-5
 
 
-def test_log_mel_equals_whispers_extractor() -> None:
+def spoken() -> Float32:
+    """The sound of the recording that ships with the program."""
+    with av.open(str(SAMPLE)) as container:
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=16_000)
+        parts = [part.to_ndarray()[0] for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("n_samples", [33_333, 32_000, 31_999, 400])
+@pytest.mark.parametrize("kind", ["noise", "speech"])
+def test_log_mel_equals_whispers_extractor(kind: str, n_samples: int) -> None:
     extractor = transformers.WhisperFeatureExtractor(feature_size=128, chunk_length=300)
-    samples = (np.random.RandomState(0).randn(33_333) * 0.1).astype(np.float32)
+    noise = (np.random.RandomState(0).randn(33_333) * 0.1).astype(np.float32)
+    # From where somebody speaks.
+    samples = (noise if kind == "noise" else spoken()[48_000:])[:n_samples]
     reference = extractor(samples, sampling_rate=16_000, return_tensors="np", padding="longest")["input_features"][0]
     ours = preprocess.log_mel(samples)
     np.testing.assert_allclose(ours, reference, atol=1e-5)

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from realtime.records import UInt8
 from realtime.towers import preprocess
 
 
 @pytest.mark.slow
-def test_patches_equal_the_published_image_processor() -> None:
+@pytest.mark.parametrize("size", [(56, 84), (448, 448), (252, 448)])
+def test_patches_equal_the_published_image_processor(portrait: UInt8, size: tuple[int, int]) -> None:
     transformers = pytest.importorskip("transformers")
     from PIL import Image
 
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (56, 84, 3), dtype=np.uint8)
-    processor = transformers.Qwen2VLImageProcessorPil(min_pixels=56 * 84, max_pixels=56 * 84)
+    height, width = size
+    pixels = np.ascontiguousarray(portrait[:height, :width])
+    processor = transformers.Qwen2VLImageProcessorPil(min_pixels=height * width, max_pixels=height * width)
     reference = processor(images=Image.fromarray(pixels), return_tensors="np")["pixel_values"]
     ours = preprocess.patchify(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255.0)
     np.testing.assert_allclose(ours.numpy(), reference, atol=1e-5)
