@@ -45,7 +45,8 @@ async def test_both_devices_share_a_clock() -> None:
     assert isinstance(got[0], SourceStarted)
     frames = [item for item in got if isinstance(item, VideoFrame)]
     assert frames[0].rgb_HW3.shape == (48, 64, 3)
-    assert frames[0].at_s < 1.0 <= frames[1].at_s < 3.0
+    # One a second; a busy machine may miss some seconds.
+    assert int(frames[0].at_s) < int(frames[1].at_s) < WITHIN_S
     ticks = [item.at_s for item in got if isinstance(item, ClockTick)]
     assert ticks == sorted(ticks)
     assert len(ticks) >= 2
