@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -116,10 +115,15 @@ class Study:
         if self._form not in ("csv", "parquet"):
             return
         done = [each for each in self.recordings if self._status(each) == "done"]
+        # First the columns and then the rows, so that no more than one recording is held.
+        named: dict[TableName, Row] = {table: {} for table in TABLES}
+        for each in done:
+            events = list(_read(self.events_of(each)))
+            for table in TABLES:
+                for row in rows(events, table):
+                    named[table].update(row)
         for table in TABLES:
-            # Twice over the events, so that no more than one recording is held: first the columns, then the rows.
-            found = columns(itertools.chain.from_iterable(self._rows(each, table) for each in done), table)
-            names = ["file", *(name for name in found if name != "file")]
+            names = ["file", *columns([named[table]], table)]
             self._write_table(table, names, ([*self._rows(each, table)] for each in done))
         files: list[Row] = [
             {name: getattr(entry, name) for name in FILES}
