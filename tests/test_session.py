@@ -137,7 +137,18 @@ async def test_a_chain_that_contradicts_itself_says_in_what_and_is_counted() -> 
 async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:
     session = make(ScriptedSource([ClockTick(0.25)], live=False))
     await session.run()
-    assert (await events_of(session))[0]["started_at"] is None
+    opened = (await events_of(session))[0]
+    assert (opened["started_at"], opened["stock"]) == (None, False)
+
+
+async def test_of_a_model_without_an_adapter_the_first_event_says_so(make: Make) -> None:
+    live = make(ScriptedSource([SourceStarted(1_764_323_439.5, 0.15), ClockTick(0.25)]), ScriptedModel(stock=True))
+    file = make(ScriptedSource([ClockTick(0.25)], live=False), ScriptedModel(stock=True))
+    for session, known in ((live, True), (file, False)):
+        await session.run()
+        opened = (await events_of(session))[0]
+        assert opened["stock"]
+        assert (opened["started_at"] is not None) == known
 
 
 async def test_a_recording_is_heard_seen_and_thought_through(make: Make) -> None:

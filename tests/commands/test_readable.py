@@ -76,6 +76,12 @@ def test_a_pipe_gets_json_lines(
     assert capsys.readouterr().err == ""
 
 
+def test_that_no_adapter_is_loaded_is_told_with_the_model() -> None:
+    told = Teller(lambda: 300).tell(SessionOpenedEvent("a 3B", "torch", LABELS, stock=True))
+    assert told.startswith("Model a 3B, torch. No adapter is loaded: it was never trained to tell emotions")
+    assert Teller(lambda: 300).tell(SessionOpenedEvent("nano", "torch", LABELS)) == "Model nano, torch.\n"
+
+
 def test_a_terminal_gets_json_lines_where_they_are_asked_for(
     monkeypatch: pytest.MonkeyPatch, a_recording: Path
 ) -> None:
