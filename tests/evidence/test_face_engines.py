@@ -41,6 +41,7 @@ def far_away(rgb_HW3: UInt8, side_px: int) -> UInt8:
 
 
 @mediapipe_only
+@pytest.mark.slow
 def test_both_engines_see_the_same_in_pictures(portrait: UInt8, portrait_face: UInt8) -> None:
     pictures = [
         portrait,
