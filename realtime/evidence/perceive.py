@@ -6,7 +6,6 @@ and the seed of the random background drop.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -230,13 +229,15 @@ class Perception:
         expert = self._model.emotion.face_expert
         if expert is None:
             return []
+        crops = [preprocess.crop_face(grey_HW, face.mesh_N3) for face in faces if face.mesh_N3 is not None]
+        if not crops:
+            return []
+        # One call for all faces. Those without a mesh have neither a crop nor cues.
+        verdicts = iter(expert(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype)))
         features = []
         for face, cues, (x, y, w, h) in zip(faces, measured, boxes, strict=True):
-            if face.mesh_N3 is None or cues is None:
+            if cues is None:
                 continue
-            crop = torch.from_numpy(preprocess.crop_face(grey_HW, face.mesh_N3))[None, None].to(self._model.dtype)
-            # A face and its mirror image show the same emotion, and the mean of both outputs is steadier.
-            both = torch.logaddexp(*expert(torch.cat([crop, crop.flip(-1)]))) - math.log(2)
             left, top, width, height = face.box
             centre = (left + width / 2, top + height / 2)
             measures = face_measures(cues.intensities, cues.pose_deg, centre=centre, height=height)
@@ -244,7 +245,7 @@ class Perception:
                 FaceFeatures(
                     measures_20=torch.from_numpy(measures),
                     geometry_936=torch.from_numpy(cues.geometry_N),
-                    verdict_7=both,
+                    verdict_7=next(verdicts),
                     centre_in_view=(x + w / 2, y + h / 2),
                 )
             )

@@ -48,6 +48,8 @@ OTHER_KINDS = (".gguf", ".bin", ".pt", ".pth")
 "Weights in formats that are not read, the last two since they can hold code."
 UNUSED = ("talker.", "token2wav.", "speaker")
 "Parts of the published model that generate speech. Only the Thinker's tensors are read."
+FORMER_FACE_EXPERT = "emotion.face_expert.stem."
+"Where version 0.1.0 kept its face expert, which was the small network alone."
 
 
 def locate(name: str) -> Path:
@@ -367,6 +369,11 @@ def load(
 def check_fit(wanted: Mapping[str, Shaped], found: Mapping[str, Shaped], folder: Path) -> None:
     """Raises BadModel for the first tensor that is missing or has another shape."""
     missing = [key for key in wanted if key not in found]
+    if any(key.startswith(FORMER_FACE_EXPERT) for key in found):
+        raise BadModel(
+            f"{folder} holds the face expert of an earlier version, which read crops of 48 px.",
+            hint="Fetch the checkpoint of this version, or train the expert again (train/README.md).",
+        )
     if missing:
         raise BadModel(
             f"{folder} lacks {len(missing)} of {len(wanted)} tensors, first {missing[0]}.",

@@ -1,56 +1,19 @@
-"""Two small experts. Their outputs enter the Thinker as cue tokens.
+"""The expert on voices. Its output, like that of the expert on faces (`face_expert.py`), enters the Thinker as a token.
 
-`FaceExpert` takes a 48×48 grey crop cut along the face mesh. `VoiceExpert` takes what the audio tower's layers and the
-prosody statistics say of one utterance. `train/nano/` trains both. Their outputs are log-probabilities over
-`EXPERT_LABELS`. Features of a penultimate layer would tie the Thinker to one training run of the expert;
-log-probabilities do not, and they can be cross-fitted, so that the Thinker learns how far to trust them.
+`VoiceExpert` takes what the audio tower's layers and the prosody statistics say of one utterance. `train/nano/` trains
+both experts. Their outputs are log-probabilities over `EXPERT_LABELS`. Features of a penultimate layer would tie the
+Thinker to one training run of the expert; log-probabilities do not, and they can be cross-fitted, so that the Thinker
+learns how far to trust them.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.records import LABELS
 
 EXPERT_LABELS = LABELS
-FACE_CROP_PX = 48
-
-
-class ConvBlock(nn.Sequential):
-    """Convolution (3×3 by default), batch norm, ReLU."""
-
-    def __init__(self, n_in: int, n_out: int, kernel: int = 3) -> None:
-        super().__init__(
-            nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(n_out),
-            nn.ReLU(inplace=True),
-        )
-
-
-class FaceExpert(nn.Module):
-    """(B, 1, 48, 48) grey in 0–1 → (B, 7) log-probabilities. 0.5 M parameters, 60 M multiply-adds per face."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = ConvBlock(1, 32, kernel=5)
-        self.stage1 = nn.Sequential(ConvBlock(32, 48), ConvBlock(48, 64))
-        self.stage2 = nn.Sequential(ConvBlock(64, 96), ConvBlock(96, 128))
-        self.stage3 = nn.Sequential(ConvBlock(128, 160), ConvBlock(160, 160))
-        self.dropout = nn.Dropout(0.3)
-        self.head = nn.Linear(160, len(EXPERT_LABELS))
-
-    def forward(self, crops_B1HW: Tensor) -> Tensor:
-        # Each crop is standardised by itself, since light and camera gain carry no emotion.
-        mean = crops_B1HW.mean(dim=(2, 3), keepdim=True)
-        std = crops_B1HW.std(dim=(2, 3), keepdim=True)
-        x = (crops_B1HW - mean) / (std + 0.02)
-        x = F.max_pool2d(self.stem(x), 2)  # 24
-        x = F.max_pool2d(self.stage1(x), 2)  # 12
-        x = F.max_pool2d(self.stage2(x), 2)  # 6
-        x = self.stage3(x).mean(dim=(2, 3))  # (B, 160)
-        return torch.log_softmax(self.head(self.dropout(x)), dim=-1)
 
 
 def join_moments(moments_CLD: Tensor, n_frames_C: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from realtime.model.audio import AudioTower
 from realtime.model.config import ModelConfig
-from realtime.model.experts import EXPERT_LABELS, FaceExpert, VoiceExpert
+from realtime.model.experts import EXPERT_LABELS, VoiceExpert
+from realtime.model.face_expert import FaceExpert
 from realtime.model.language import LanguageModel
 from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
 from realtime.model.vision import VisionTower

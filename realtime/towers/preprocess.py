@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
-from realtime.model.experts import FACE_CROP_PX
+from realtime.model.face_expert import FACE_CROP_PX
 from realtime.records import SAMPLE_RATE_HZ, Box, Float32, UInt8
 
 Float64 = npt.NDArray[np.float64]
@@ -29,10 +29,10 @@ TOKEN_PX = PATCH_PX * MERGE
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
-# Mean positions, on FER+'s own 48×48 pictures, of the outer eye corners, the nose tip and the chin (mesh points below).
-# A webcam face is cut so that these points are where the expert had them in training.
+# Mean positions, on FER+'s own pictures enlarged from 48 to 96 px, of the outer eye corners, the nose tip and the chin
+# (mesh points below). A webcam face is cut so that these points are where the expert had them in training.
 ANCHORS = (33, 263, 1, 152)
-ANCHOR_PX = np.array([[11.2, 18.0], [35.8, 18.0], [23.5, 29.2], [23.5, 46.8]], np.float32)
+ANCHOR_PX = np.array([[22.9, 36.5], [72.1, 36.5], [47.5, 58.9], [47.5, 94.1]], np.float32)
 
 
 @lru_cache(maxsize=2)
@@ -92,7 +92,7 @@ def similarity(source_N2: Float32, target_N2: Float32) -> Float32:
 
 
 def crop_face(grey_HW: Float32, mesh_N3: Float32) -> Float32:
-    """(48, 48) crop, cut along the mesh: turned upright and scaled so that eyes, nose and chin fall on `ANCHOR_PX`.
+    """(96, 96) crop, cut along the mesh: turned upright and scaled so that eyes, nose and chin fall on `ANCHOR_PX`.
 
     `mesh_N3` is in 0–1 of the frame. Outside the frame the edge is repeated. Large faces are averaged down first, so
     that a camera's detail does not alias into the 48-px grid.
@@ -107,7 +107,7 @@ def crop_face(grey_HW: Float32, mesh_N3: Float32) -> Float32:
         image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     back = np.linalg.inv(np.vstack([to_crop, [0, 0, 1]]))[:2].astype(np.float32)
     ys, xs = np.mgrid[0:FACE_CROP_PX, 0:FACE_CROP_PX].astype(np.float32)
-    source = np.stack([xs, ys, np.ones_like(xs)], -1) @ back.T  # (48, 48, 2) in frame pixels
+    source = np.stack([xs, ys, np.ones_like(xs)], -1) @ back.T  # (96, 96, 2) in frame pixels
     grid = 2.0 * (source + 0.5) / np.array([width, height], np.float32) - 1.0
     crop = F.grid_sample(
         image, torch.from_numpy(grid.astype(np.float32))[None], padding_mode="border", align_corners=False

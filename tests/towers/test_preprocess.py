@@ -27,7 +27,7 @@ def test_patches_equal_the_published_image_processor(portrait: UInt8, size: tupl
 def test_a_crop_puts_the_anchors_where_the_expert_saw_them() -> None:
     """A picture with a bright dot at each anchor, turned and enlarged: the dots land on their places in the crop."""
     mesh = np.full((478, 3), 0.5, np.float32)
-    angle, scale = 0.3, 6.0
+    angle, scale = 0.3, 3.0
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     places = preprocess.ANCHOR_PX @ turn.T + np.array([200.0, 60.0])
     mesh[list(preprocess.ANCHORS), :2] = (places + 0.5) / np.array([640, 480])

@@ -77,8 +77,3 @@ def as_camera_frame(image_HW: UInt8, *, wall: bool = True) -> UInt8:
     if wall:
         return np.pad(big, around, constant_values=round(float(image_HW.mean())))
     return np.pad(big, around, mode="edge")
-
-
-def picture_in_frame() -> Float32:
-    """(384, 384) float32: 1 where `as_camera_frame` shows the picture itself, 0 where the background is invented."""
-    return np.pad(np.ones((ENLARGED_PX, ENLARGED_PX), np.float32), MARGIN_PX)

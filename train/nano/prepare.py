@@ -1,14 +1,15 @@
-"""Measure faces once: meshes, crops, cues and geometry of FER+; and fit the populations of faces and voices.
+"""Measure faces once: meshes, cues and geometry of FER+, crops of faces without labels; and fit the populations.
 
     python -m train.nano.prepare --data DATA --work WORK
 
-The stage writes WORK/crops.npz, which it skips where it exists, and the package's population.json. It needs what
-`train.nano.voice_sounds` measured, and takes about 6 minutes on 2 cores.
+The stage writes WORK/crops.npz and WORK/faces_*.npz, which it skips where they exist, and the package's
+population.json. It needs what `train.nano.voice_sounds` measured, and takes about 8 minutes on 2 cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import multiprocessing
 import time
@@ -22,18 +23,18 @@ from realtime.evidence.cues import CUES, geometry, head_pose, raw_cues
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.records import Float32, UInt8
-from realtime.towers.preprocess import crop_face, to_grey
 from train.arrays import AnyArray
 from train.command import run_command
 from train.nano import ferplus
+from train.nano.face_pictures import placed
 from train.readers import voices
 
-N_MEL_FRAMES = 400
-"Mel frames kept of a segment for the voice expert (4 s); longer ones are cut in the middle."
+MARGIN = 0.5
+"Width of the margin around a picture without labels, in units of its side."
 
 
 def face_of(image_HW: UInt8, *, wall: bool) -> dict[str, AnyArray] | None:
-    """Measure one 48×48 face as serving does: mesh, crop, cues, pose, geometry. None where no mesh is found."""
+    """Measure one 48×48 face as serving does: mesh, cues, pose, geometry. None where no mesh is found."""
     from realtime.evidence.faces import mesh_of_face
 
     frame = ferplus.as_camera_frame(image_HW, wall=wall)
@@ -42,21 +43,12 @@ def face_of(image_HW: UInt8, *, wall: bool) -> dict[str, AnyArray] | None:
     if mesh is None:
         return None
     height, width = frame.shape[:2]
-    # The crop always has the picture's edge repeated around it, even if the mesh was found with a wall. What is not
-    # `inside` is no real background, and `train.nano.face_expert` replaces it.
-    repeated = frame if not wall else ferplus.as_camera_frame(image_HW, wall=False)
     return {
         "mesh": mesh.astype(np.float16),
-        "crop": to_bytes(crop_face(to_grey(repeated), mesh)),
-        "inside": to_bytes(crop_face(ferplus.picture_in_frame(), mesh)),
         "cues": raw_cues(mesh, width, height),
         "pose": head_pose(mesh, width, height),
         "geometry": geometry(mesh, width, height).astype(np.float16),
     }
-
-
-def to_bytes(grey: Float32) -> UInt8:
-    return np.clip(grey * 255.0 + 0.5, 0, 255).astype(np.uint8)
 
 
 def faces_of(images_NHW: UInt8) -> list[dict[str, AnyArray] | None]:
@@ -68,8 +60,6 @@ def prepare_faces(data: Path, work: Path) -> None:
     n = len(faces.index_N)
     out: dict[str, AnyArray] = {
         "mesh": np.zeros((n, 478, 3), np.float16),
-        "crops": faces.images_NHW.copy(),  # stays where no mesh is found: the picture is cut tightly already
-        "inside": np.full_like(faces.images_NHW, 255),
         "cues": np.zeros((n, len(CUES)), np.float32),
         "pose": np.zeros((n, 3), np.float32),
         "geometry": np.zeros((n, 936), np.float16),
@@ -84,11 +74,52 @@ def prepare_faces(data: Path, work: Path) -> None:
                 if result is None:
                     continue
                 out["found"][row] = True
-                out["crops"][row] = result.pop("crop")
                 for key, value in result.items():
                     out[key][row] = value
             print(f"faces {part[-1] + 1}/{n}, {time.monotonic() - started:.0f} s", flush=True)
     save(work / "crops.npz", out)
+
+
+def mesh_in_margin(image_HW: UInt8) -> Float32 | None:
+    """The mesh of the face that fills a square picture, in 0–1 of it with a margin of `MARGIN`. None without one."""
+    from realtime.evidence.faces import mesh_of_face
+
+    margin = round(MARGIN * image_HW.shape[0])
+    # Its edge repeated, since a detector needs a head's outline.
+    framed = np.pad(image_HW, margin, mode="edge")
+    inner = margin / framed.shape[0]
+    frame = np.repeat(framed[..., None], 3, axis=2)
+    return mesh_of_face(frame, (inner, inner, 1 - 2 * inner, 1 - 2 * inner))
+
+
+def meshes_in_margin(images: list[UInt8]) -> list[Float32 | None]:
+    return [mesh_in_margin(image) for image in images]
+
+
+def prepare_unlabelled(data: Path, work: Path) -> None:
+    """Write WORK/faces_NAME.npz for each DATA/faces/NAME.npz: grey pictures and where the crop lies in each.
+
+    Pictures without a mesh are left out. Labels are not read. Without DATA/faces nothing is written.
+    """
+    from PIL import Image
+
+    for path in sorted((data / "faces").glob("*.npz")):
+        out = work / f"faces_{path.stem}.npz"
+        if out.exists():
+            continue
+        with np.load(path) as file:
+            bytes_, offsets = file["jpeg"], file["offset"]
+        files = np.split(bytes_, offsets[1:-1])
+        images = [np.asarray(Image.open(io.BytesIO(file.tobytes())).convert("L")) for file in files]
+        jobs = [images[at : at + 200] for at in range(0, len(images), 200)]
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            parts = pool.map(meshes_in_margin, jobs, chunksize=1)
+        meshes = [mesh for part in parts for mesh in part]
+        rows = [row for row, mesh in enumerate(meshes) if mesh is not None]
+        found = np.stack([mesh for mesh in meshes if mesh is not None])
+        crops = placed(found, np.ones(len(found), bool), margin=MARGIN)
+        save(out, {"images": np.stack([images[row] for row in rows]), "placed": crops, "rows": np.array(rows)})
+        print(f"{path.stem}: a mesh on {len(rows)} of {len(meshes)}", flush=True)
 
 
 def fit_populations(data: Path, work: Path) -> None:
@@ -122,6 +153,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     if not (args.work / "crops.npz").exists():
         prepare_faces(args.data, args.work)
+    prepare_unlabelled(args.data, args.work)
     fit_populations(args.data, args.work)
 
 

@@ -44,6 +44,7 @@ from train.nano import config as nano_config
 from train.nano import ferplus
 from train.nano.budget import Budget
 from train.nano.drawn_windows import DrawnWindow
+from train.nano.face_pictures import read_expert
 from train.nano.sequences import NanoLayout, label_shares
 from train.nano.thinker_inputs import ThinkerInputs
 from train.nano.vision_tower import geometry_basis
@@ -221,7 +222,7 @@ def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
 def load_experts(model: EmoThinker, work: Path) -> None:
     assert model.emotion.face_expert is not None
     assert model.emotion.voice_expert is not None
-    model.emotion.face_expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
+    model.emotion.face_expert.load_state_dict(read_expert(work).state_dict())
     model.emotion.voice_expert.load_state_dict(torch.load(work / "voice_expert.pt", weights_only=True))
 
 

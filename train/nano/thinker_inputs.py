@@ -15,15 +15,13 @@ import torch
 from torch import nn
 
 from realtime.model.audio import AudioTower
-from realtime.model.experts import FaceExpert
 from realtime.model.thinker import EmoThinker
 from realtime.records import Box
 from train.arrays import Floats, Int64
 from train.nano import synthetic_frames
 from train.nano.audio_tower import SpokenMels, audio_tokens
 from train.nano.drawn_windows import DrawnWindow, WindowSampler
-from train.nano.face_expert import before_backgrounds, log_probabilities
-from train.nano.prepare import to_bytes
+from train.nano.face_pictures import before_backgrounds, load_ferplus, log_probabilities, read_expert
 from train.nano.vision_tower import vision_tokens
 from train.nano.voice_layers import sha256_of
 
@@ -115,15 +113,11 @@ class ThinkerInputs:
         self.frames = FramePool(self.sampler, work, towers.thinker.visual, n_entries=n_entries, name=part)
         with np.load(work / "crops.npz") as file:
             self.geometry = file["geometry"]
-            crops, inside = file["crops"], file["inside"]
-        expert = FaceExpert()
-        expert.load_state_dict(torch.load(work / "face_expert.pt", weights_only=True)["model"])
         rows = self.sampler.face_rows
-        self.face_verdicts = np.zeros((len(crops), 7), np.float32)
-        generator = torch.Generator().manual_seed(0)
-        pixels, shown = (torch.from_numpy(part[rows].astype(np.float32) / 255.0)[:, None] for part in (crops, inside))
-        placed = before_backgrounds(pixels, shown, generator)[:, 0].numpy()
-        self.face_verdicts[rows] = log_probabilities(expert, to_bytes(placed))
+        self.face_verdicts = np.zeros((len(self.geometry), 7), np.float32)
+        crops, inside = load_ferplus(self.sampler.faces, work).cut(rows)
+        crops = before_backgrounds(crops, inside, torch.Generator().manual_seed(0))
+        self.face_verdicts[rows] = log_probabilities(read_expert(work), crops)
         with np.load(work / "voice_verdicts.npz") as file:
             self.voice_verdicts, self.live = file["log_p"], file["live"]
         self.sound = sound_tokens(data, work, part, self.sampler.voice_rows, towers.thinker.audio_tower)

@@ -27,8 +27,12 @@ stage() { # NAME COMMAND…: run once, keep its log
 stage voice_sounds train.nano.voice_sounds
 stage prepare train.nano.prepare
 stage arousal train.nano.affect --out realtime/evidence/arousal.json
-stage face_expert train.nano.face_expert --epochs 16
-stage face_expert_again train.nano.face_expert --epochs 16 --cycle 1 --lr 1e-3
+stage face_small train.nano.face_small --epochs 16
+stage face_small_again train.nano.face_small --epochs 16 --cycle 1 --lr 1e-3
+# It starts from published weights, which pip fetches; FACE_WEIGHTS names them where there is no network.
+face_weights=(${FACE_WEIGHTS:+--weights "$FACE_WEIGHTS"})
+stage face_expert train.nano.face_expert --minutes 55 "${face_weights[@]}"
+stage face_expert_again train.nano.face_expert --minutes 70 --cycle 1 --lr 5e-4 "${face_weights[@]}"
 stage audio_tower train.nano.audio_tower --minutes 100 --encoder "$WHISPER"
 stage voice_layers train.nano.voice_layers --encoder "$WHISPER"
 stage voice_expert train.nano.voice_expert --abroad
