@@ -105,6 +105,22 @@ def sound_tokens(data: Path, work: Path, part: str, rows: Int64, tower: AudioTow
     return out
 
 
+def face_verdicts(sampler: WindowSampler, work: Path, part: str) -> Floats:
+    """(N, 7) log-probabilities of the part's faces by the face expert. They are kept in WORK for each expert."""
+    expert = read_expert(work)
+    path, sha256 = work / f"verdicts_{part}.pt", sha256_of(expert)
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        if state["expert"] == sha256:
+            stored: Floats = state["log_p"].numpy()
+            return stored
+    crops, inside = load_ferplus(sampler.faces, work).cut(sampler.face_rows)
+    crops = before_backgrounds(crops, inside, torch.Generator().manual_seed(0))
+    told = log_probabilities(expert, crops)
+    torch.save({"expert": sha256, "log_p": torch.from_numpy(told)}, path)
+    return told
+
+
 class ThinkerInputs:
     """The people of one part, with all that their sequences are built from."""
 
@@ -115,9 +131,7 @@ class ThinkerInputs:
             self.geometry = file["geometry"]
         rows = self.sampler.face_rows
         self.face_verdicts = np.zeros((len(self.geometry), 7), np.float32)
-        crops, inside = load_ferplus(self.sampler.faces, work).cut(rows)
-        crops = before_backgrounds(crops, inside, torch.Generator().manual_seed(0))
-        self.face_verdicts[rows] = log_probabilities(read_expert(work), crops)
+        self.face_verdicts[rows] = face_verdicts(self.sampler, work, part)
         with np.load(work / "voice_verdicts.npz") as file:
             self.voice_verdicts, self.live = file["log_p"], file["live"]
         self.sound = sound_tokens(data, work, part, self.sampler.voice_rows, towers.thinker.audio_tower)

@@ -52,7 +52,7 @@ def plain_tower(encoder: Path) -> AudioTower:
     return tower.eval()
 
 
-def sha256_of(tower: AudioTower, without: Sequence[str] = ()) -> str:
+def sha256_of(tower: torch.nn.Module, without: Sequence[str] = ()) -> str:
     """A hash of the weights. `without` names tensors that do not decide what is of interest."""
     digest = hashlib.sha256()
     for name, tensor in tower.state_dict().items():
