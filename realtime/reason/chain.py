@@ -70,13 +70,14 @@ class ParsedAnswer:
 def read_answer(text: str, labels: Sequence[str]) -> ParsedAnswer:
     """Parse the `answer` section.
 
-    A label counts where it is a whole word and not negated. Two different labels are no answer.
+    A label counts where it is a whole word and not negated in its own sentence. Two different labels are no answer.
     """
     lowered = text.lower()
     found = []
     for label in (*labels, UNSURE):
         for match in re.finditer(rf"(?<!\w){re.escape(label.lower())}(?!\w)", lowered):
-            before = re.findall(r"[\w']+", lowered[: match.start()])[-2:]
+            sentence = re.split(r"[.;!?]", lowered[: match.start()])[-1]
+            before = re.findall(r"[\w']+", sentence)[-2:]
             if not any(word in NEGATIONS for word in before):
                 found.append(label)
                 break

@@ -27,6 +27,7 @@ from realtime.reason.branches import branch_names, labels_before_sections, n_fac
 from realtime.reason.sequence import Tokens, WindowTokens
 from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train.coet.measured import EXPRESSION
+from train.coet.questions import KINDS, KnownQuestion, ask
 from train.layout import (
     JUDGED,
     TrainingBranch,
@@ -41,9 +42,8 @@ from train.nano import synthetic_frames
 from train.nano.cue_sentences import IN_WORDS, appended, face_words, voice_words
 from train.nano.drawn_windows import DrawnWindow, one_label
 from train.nano.thinker_inputs import PooledFrames, ThinkerInputs
-from train.nano.tokenizer import EXTRA_QUESTIONS
 
-EXTRA_QUESTION_SHARE = 0.08
+QUESTION_SHARE = 0.35
 "How often a window is asked another question than the usual one."
 WORDS_SHARE = 0.08
 "How often cues are given as sentences instead of tokens (`cue_sentences.py`)."
@@ -82,13 +82,16 @@ class NanoLayout:
 
     # Random augmentations: chosen before a window is laid out.
 
-    def ask_and_switches(self, rng: np.random.Generator) -> tuple[prompt.Question, CueSwitches]:
-        """Draw the question, and which cues are given as tokens or as sentences."""
-        question = prompt.Question()
-        if rng.random() < EXTRA_QUESTION_SHARE:
-            question = prompt.Question(query=EXTRA_QUESTIONS[int(rng.integers(len(EXTRA_QUESTIONS)))])
+    def asked(self, drawn: DrawnWindow, rng: np.random.Generator) -> KnownQuestion | None:
+        """Draw another question than the usual one, or none."""
+        if rng.random() >= QUESTION_SHARE:
+            return None
+        return ask(KINDS[int(rng.integers(len(KINDS)))], drawn.seen, rng)
+
+    def switches(self, rng: np.random.Generator) -> CueSwitches:
+        """Draw which cues are given as tokens or as sentences."""
         on = rng.random(4) >= CUES_OFF_SHARE
-        return question, IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
+        return IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
 
     def times(self, drawn: DrawnWindow, rng: np.random.Generator) -> tuple[list[float], list[float]]:
         """Draw when each picture is seen and each sentence begins, in window seconds. The last sentence ends it."""
@@ -193,8 +196,9 @@ class NanoLayout:
 
     def told_nothing(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
         """Lay out label branches that learn from observers, and a plain chain, which is given no label."""
-        window, sequence = self.with_labels(inputs, drawn, rng, label_shares(drawn))
-        return self.with_chain(sequence, window, drawn, {})
+        asked = self.asked(drawn, rng)
+        window, sequence = self.with_labels(inputs, drawn, rng, label_shares(drawn), asked)
+        return self.with_chain(sequence, window, drawn, {}, asked)
 
     def with_evidence_first(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator
@@ -213,7 +217,8 @@ class NanoLayout:
             name: (shares + torch.from_numpy(found[name].astype(np.float32))) / 2 if name in found else shares
             for name, shares in label_shares(drawn).items()
         }
-        window, sequence = self.with_labels(inputs, drawn, rng, {**mixed, JUDGED: mixed["both"]})
+        asked = self.asked(drawn, rng)
+        window, sequence = self.with_labels(inputs, drawn, rng, {**mixed, JUDGED: mixed["both"]}, asked)
         told = {name: mixed[name].numpy().astype(np.float64) for name in found}
         if told and rng.random() < DRAWN_LABELS_SHARE:
             alone = [name for name in told if name != "both"] or ["both"]
@@ -221,7 +226,7 @@ class NanoLayout:
             told |= {name: one_label(told[name], label) for name, label in labels.items()}
             if len(labels) == 2:
                 told["both"] = inputs.concluded(told["face"], labels["voice"])
-        return self.with_chain(sequence, window, drawn.with_chain_about(told), {})
+        return self.with_chain(sequence, window, drawn.with_chain_about(told), {}, asked)
 
     def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
         """Lay out label branches, and a chain that is given labels while it is written, as in serving.
@@ -242,21 +247,27 @@ class NanoLayout:
             name: (shares + torch.from_numpy(found[name].astype(np.float32))) / 2 if name in found else shares
             for name, shares in label_shares(drawn).items()
         }
-        window, sequence = self.with_labels(inputs, drawn, rng, mixed)
+        asked = self.asked(drawn, rng)
+        window, sequence = self.with_labels(inputs, drawn, rng, mixed, asked)
         looked = labels_before_sections(
             {name: EXPERT_LABELS[label] for name, label in told.items()},
             has_face=n_faces(window) > 0,
             has_speech=bool(window.speech),
         )
         retold = drawn.with_chain_about({name: one_label(shares, told[name]) for name, shares in found.items()})
-        return self.with_chain(sequence, window, retold, looked)
+        return self.with_chain(sequence, window, retold, looked, asked)
 
     def with_labels(
-        self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator, shares: Mapping[str, Tensor]
+        self,
+        inputs: ThinkerInputs,
+        drawn: DrawnWindow,
+        rng: np.random.Generator,
+        shares: Mapping[str, Tensor],
+        asked: KnownQuestion | None,
     ) -> tuple[Window, TrainingSequence]:
         """The window's records, and its evidence laid out with the label branches, which learn `shares`."""
-        question, switches = self.ask_and_switches(rng)
-        window, tokens = self.tokens(inputs, drawn, rng, question, switches)
+        question = prompt.Question(query=asked.text if asked is not None else None)
+        window, tokens = self.tokens(inputs, drawn, rng, question, self.switches(rng))
         sequence = lay_out(self.model, self.vocabulary, window, tokens, question)
         for name in branch_names(window):
             sequence = append(self.model, sequence, label_branch(self.vocabulary, window, name))
@@ -268,10 +279,13 @@ class NanoLayout:
         window: Window,
         drawn: DrawnWindow,
         looked: Mapping[str, tuple[str, ...]],
+        asked: KnownQuestion | None,
     ) -> TrainingSequence:
-        """Append the chain, and the judgement that an evidence-first one has."""
-        form = self.model.config.emotion.chain_form
-        for branch in chain_branches(self.vocabulary, window, drawn.sections, looked, form):
+        """Append the chain, which answers what was asked, and the judgement that an evidence-first one has."""
+        form, sections = self.model.config.emotion.chain_form, drawn.sections
+        if asked is not None:
+            sections = sections | {"answer": f"{asked.answer(drawn.seen)}. {sections['answer']}"}
+        for branch in chain_branches(self.vocabulary, window, sections, looked, form):
             sequence = append(self.model, sequence, self.weighted(branch))
         if form == "evidence_first":
             sequence = append(self.model, sequence, judged_branch(self.vocabulary, window))

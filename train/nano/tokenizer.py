@@ -19,15 +19,10 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason import prompt
 from train.coet.measured import as_text
+from train.coet.questions import ASKED
 from train.command import run_command
 from train.nano import config as nano_config
 from train.nano.drawn_windows import WindowSampler
-
-EXTRA_QUESTIONS = (
-    "Is this sarcasm?", "Does she seem tired?", "Does he mean it?", "Is the person at ease?", "How sure is this?",
-    "Is someone nervous here?", "Are they bored, interested or confused?", "Which emotion is shown?",
-)  # fmt: skip
-"ModelUnderTest in a few windows instead of the usual question."
 
 
 def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
@@ -64,8 +59,8 @@ def main() -> None:
     sampler, rng = WindowSampler(args.data, args.work, "thinker"), np.random.default_rng(0)
 
     def texts() -> Iterator[str]:
-        for question in EXTRA_QUESTIONS:
-            yield prompt.prefix_text("nano", prompt.Question(query=question))
+        for text in (text for texts in ASKED.values() for text in texts):
+            yield prompt.prefix_text("nano", prompt.Question(query=text))
         for _ in range(6000):
             drawn = sampler.draw(rng)
             state = prompt.branch_text(

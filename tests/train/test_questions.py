@@ -1,0 +1,91 @@
+"""Questions with known answers: what each kind answers, what cannot be told, and which wordings are kept apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from realtime.reason.chain import read_answer
+from realtime.reason.prompt import LABELS
+from tests.train.observations import person, shares, voice
+from train.coet.measured import CUE_WORDS, Observation
+from train.coet.questions import (
+    ASKED,
+    DECLINED,
+    HELD_OUT,
+    KINDS,
+    NO_FACE,
+    NO_USUAL,
+    NO_VOICE,
+    UNTOLD,
+    KnownQuestion,
+    ask,
+)
+
+SMILE = person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1))
+SCOWL = person({"brow_lower": 0.6}, shares(angry=1.0))
+LOUD = voice(shares(sad=1.0), loudness_db=2.0, pitch_hz=-0.8)
+SEEN = Observation(people=(SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=shares(happy=0.8, sad=0.2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "cue", "answer"),
+    [
+        ("presence", "lip_corner_pull", "Yes, strongly"),
+        ("presence", "nose_wrinkle", "No"),
+        ("degree", "jaw_drop", "Slightly"),
+        ("degree", "nose_wrinkle", "Not at all"),
+        ("who", "lip_corner_pull", "Person A"),
+        ("who", "brow_lower", "Person B"),
+        ("count", "", "Two people"),
+        ("loudness", "", "Much louder"),
+        ("pitch", "", "Lower"),
+        ("rate", "", "As usual"),
+        ("agreement", "", "They disagree"),
+        ("valence", "", "Pleasant"),
+        ("arousal", "", "Excited"),
+        ("sureness", "", "Sure"),
+        ("light", "", "Bright"),
+        ("declined", "", DECLINED),
+        ("untold", "", UNTOLD),
+    ],
+)
+def test_an_answer_follows_from_what_was_measured(kind: str, cue: str, answer: str) -> None:
+    assert KnownQuestion(kind, "?", cue).answer(SEEN) == answer  # type: ignore[arg-type]
+
+
+def test_what_is_not_there_is_said_to_be_missing() -> None:
+    nobody, silent = replace(SEEN, people=()), replace(SEEN, voice=None)
+    strange = replace(SEEN, voice=replace(LOUD, usual_known=False))
+    assert KnownQuestion("presence", "?", "jaw_drop").answer(nobody) == NO_FACE
+    assert KnownQuestion("loudness", "?").answer(silent) == NO_VOICE
+    assert KnownQuestion("pitch", "?").answer(strange) == NO_USUAL
+    assert KnownQuestion("agreement", "?").answer(nobody) == NO_FACE
+    assert KnownQuestion("agreement", "?").answer(silent) == NO_VOICE
+    assert KnownQuestion("valence", "?").answer(replace(SEEN, shares=None)) == UNTOLD
+    assert KnownQuestion("count", "?").answer(nobody) == "Nobody"
+
+
+def test_no_wording_is_both_trained_and_held_out_and_none_belongs_to_two_kinds() -> None:
+    texts = [text for kinds in (ASKED, HELD_OUT) for wordings in kinds.values() for text in wordings]
+    assert len(set(texts)) == len(texts)
+    assert set(ASKED) == set(HELD_OUT) == set(KINDS)
+    assert min(len(wordings) for wordings in HELD_OUT.values()) >= 2
+
+
+def test_a_question_asks_for_a_cue_that_is_answered_clearly() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        asked = ask("presence", SEEN, rng, held_out=seed % 2 == 0)
+        assert any(words in asked.text for words in CUE_WORDS[asked.cue])
+        assert abs(SMILE.intensities[asked.cue] - 0.3) > 0.07
+
+
+def test_an_answer_names_no_label_so_that_the_label_after_it_is_read() -> None:
+    for kind in KINDS:
+        for seen in (SEEN, replace(SEEN, people=()), replace(SEEN, voice=None)):
+            text = f"{ask(kind, seen, np.random.default_rng(1)).answer(seen)}. fear, slight"
+            read = read_answer(text, LABELS)
+            assert (read.label, read.intensity) == ("fear", "slight")
