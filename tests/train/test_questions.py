@@ -23,6 +23,7 @@ from train.coet.questions import (
     KnownQuestion,
     ask,
 )
+from train.evaluation.questions import right
 
 SMILE = person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1))
 SCOWL = person({"brow_lower": 0.6}, shares(angry=1.0))
@@ -89,3 +90,21 @@ def test_an_answer_names_no_label_so_that_the_label_after_it_is_read() -> None:
             text = f"{ask(kind, seen, np.random.default_rng(1)).answer(seen)}. fear, slight"
             read = read_answer(text, LABELS)
             assert (read.label, read.intensity) == ("fear", "slight")
+
+
+def test_next_to_a_limit_both_words_are_right_and_far_from_it_one() -> None:
+    loud = KnownQuestion("loudness", "?")
+    nearly = replace(SEEN, voice=replace(LOUD, relative={**LOUD.relative, "loudness_db": 0.6}))
+    assert right(loud, nearly, "Louder. happy, slight")
+    assert right(loud, nearly, "As usual. happy, slight")
+    assert not right(loud, nearly, "Quieter. happy, slight")
+    assert right(loud, SEEN, "louder. happy, slight"), "how much is not asked"
+    assert not right(loud, SEEN, "As usual. happy, slight")
+    smile = KnownQuestion("degree", "?", "lip_corner_pull")
+    assert right(smile, SEEN, "Strongly. happy, strong")
+    assert right(smile, SEEN, "Clearly. happy, strong"), "0.8 lies within half a step of its limit"
+    assert not right(smile, SEEN, "Not at all. happy, strong")
+    there = KnownQuestion("presence", "?", "lip_corner_pull")
+    assert right(there, SEEN, "Yes, slightly. happy, strong")
+    assert not right(there, SEEN, "No. happy, strong")
+    assert not right(there, SEEN, "happy, strong"), "a label alone answers nothing"

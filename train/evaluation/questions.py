@@ -1,0 +1,179 @@
+"""Counts how many questions of each kind a model answers right, on people and in wordings that it was not trained on.
+
+    python -m train.evaluation.questions --data DATA [--model nano] [--split test] [--sessions 8] [--json FILE]
+
+A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
+Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
+and voice agree, and the mood, are known from how the pair was made. Prints a table and one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from realtime.engine.loading import LoadedModel, load
+from realtime.model.experts import EXPERT_LABELS
+from realtime.outputs import refuse_input
+from realtime.records import Question, Window
+from train.arrays import Floats
+from train.coet.measured import DEGREES, VOICE_WORDS, Observation, PersonSeen, VoiceHeard
+from train.coet.questions import CLEAR, KINDS, Kind, KnownQuestion, ask
+from train.command import run_command
+from train.evaluation.batch import chains
+from train.evaluation.samples import SAMPLES, Sample
+
+ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in ("who", "sureness"))
+"A pair shows one person, and how sure a judgement may be is not measured."
+HEARD_BEFORE, ASKED_ABOUT = 4, 5
+"Sentences that a session hears before its question counts, and pairs that it is then asked about."
+HALF_STEP = {"intensity": 0.12, "voice": 0.25}
+"How far a measurement may lie beyond the limit of its word, as in `coet/checks.py`."
+OF_VOICE: Mapping[Kind, str] = {"loudness": "loudness_db", "pitch": "pitch_hz", "rate": "rate_hz"}
+
+
+@dataclass(frozen=True)
+class AskedWindow:
+    """One window, the question that its session was opened with, and what is known of it."""
+
+    window: Window
+    asked: KnownQuestion
+    seen: Observation
+
+
+def right(asked: KnownQuestion, seen: Observation, told: str) -> bool:
+    """Whether the section `answer` begins with the right answer. Next to a limit both words are right."""
+    said = told.split(".")[0].strip().lower()
+    if asked.kind == "presence":
+        said = said.split(",")[0]
+    answers = {asked.answer(each).lower() for each in (seen, *nearly(asked, seen))}
+    if asked.kind == "presence":
+        answers = {answer.split(",")[0] for answer in answers}
+    if asked.kind in OF_VOICE:
+        said, answers = said.removeprefix("much "), {answer.removeprefix("much ") for answer in answers}
+    return said in answers
+
+
+def nearly(asked: KnownQuestion, seen: Observation) -> Iterator[Observation]:
+    """The same window, measured a little lower and a little higher."""
+    for sign in (-1, 1):
+        if asked.cue and seen.people:
+            person = seen.people[0]
+            moved = person.intensities.get(asked.cue, 0.0) + sign * HALF_STEP["intensity"]
+            yield replace(seen, people=(replace(person, intensities={**person.intensities, asked.cue: moved}),))
+        elif asked.kind in OF_VOICE and seen.voice is not None and seen.voice.usual_known:
+            key = OF_VOICE[asked.kind]
+            moved = seen.voice.relative[key] + sign * HALF_STEP["voice"]
+            yield replace(seen, voice=replace(seen.voice, relative={**seen.voice.relative, key: moved}))
+
+
+def observed(window: Window, truth: str, *, agree: bool) -> Observation:
+    """What was measured in a window, and what is known of its pair."""
+    frame, part = window.frames[-1], window.speech[-1]
+    one, other = one_hot(0), one_hot(0 if agree else 1)
+    people = []
+    for face in frame.faces:
+        cues = next((cues for cues in frame.cues if cues.track == face.track), None)
+        left, top, width, height = face.box
+        if cues is not None:
+            centre = (left + width / 2, top + height / 2)
+            people.append(PersonSeen(cues.intensities, cues.pose_deg, centre, height, one))
+    known = part.cues.usual_known
+    relative = {key: part.cues.relative.get(key) or 0.0 for key in VOICE_WORDS} if known and part.cues.relative else {}
+    return Observation(
+        people=tuple(people),
+        brightness=frame.scene.brightness,
+        saturation=frame.scene.saturation,
+        voice=VoiceHeard(relative, other, None, usual_known=bool(relative)),
+        shares=one_hot(EXPERT_LABELS.index(truth)),
+    )
+
+
+def one_hot(label: int) -> Floats:
+    shares: Floats = np.eye(len(EXPERT_LABELS))[label]
+    return shares
+
+
+def on_a_hair(asked: KnownQuestion, seen: Observation) -> bool:
+    """Whether a cue's intensity is so near the limit of being mentioned that neither answer is wrong."""
+    if not asked.cue or not seen.people:
+        return False
+    return abs(seen.people[0].intensities.get(asked.cue, 0.0) - DEGREES[-1][0]) < CLEAR
+
+
+def session(
+    model: LoadedModel, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool
+) -> Iterator[AskedWindow]:
+    """The windows of one session in which one question was asked."""
+    asked = ask(kind, Observation(), rng, held_out=True)
+    perception = model.perceiver(seed=0, question=Question(query=asked.text, labels=model.labels))
+    try:
+        for place, sample in enumerate(samples):
+            assert sample.frame is not None
+            assert sample.speech is not None
+            seen = perception.see(sample.frame) if place >= HEARD_BEFORE else None
+            heard = perception.hear(sample.speech)
+            if seen is None or heard is None or not seen.cues:
+                continue
+            window = Window(place, max(0.0, sample.speech.end_s - 8), sample.speech.end_s, (seen,), (heard,))
+            known = observed(window, sample.truth, agree=agree)
+            if not on_a_hair(asked, known):
+                yield AskedWindow(window, asked, known)
+    finally:
+        perception.close()
+
+
+def count(model: LoadedModel, data: Path, split: str, n_sessions: int, *, seed: int = 0) -> dict[str, Any]:
+    """By kind: how many answers there were, the share that was right, and some that were not."""
+    rng = np.random.default_rng(seed)
+    pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
+    found: dict[str, Any] = {}
+    for kind in ASKED_KINDS:
+        hits, wrong = [], []
+        for number in range(n_sessions):
+            agree = number % 2 == 0
+            own = pairs[agree]
+            first = int(rng.integers(len(own) - HEARD_BEFORE - ASKED_ABOUT))
+            part = [each for each in own[first:] if each.session == own[first].session]
+            windows = list(session(model, part[: HEARD_BEFORE + ASKED_ABOUT], kind, rng, agree=agree))
+            if not windows:
+                continue
+            question = Question(query=windows[0].asked.text, labels=model.labels)
+            for each, answer in zip(windows, chains(model, [each.window for each in windows], question), strict=True):
+                told = answer.sections["answer"]
+                hits.append(right(each.asked, each.seen, told))
+                if not hits[-1]:
+                    wrong.append({"asked": each.asked.text, "told": told, "right": each.asked.answer(each.seen)})
+        share = round(float(np.mean(hits)), 3) if hits else None
+        found[kind] = {"n": len(hits), "right": share, "wrong": wrong[:4]}
+        print(f"{kind:<12}{len(hits):>5}{'' if share is None else f'{share:>8.2f}'}", file=sys.stderr, flush=True)
+    return {"model": model.name, "split": split, "kinds": found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--split", choices=("valid", "test"), default="test")
+    parser.add_argument("--sessions", type=int, default=8, help="of each kind; each has up to five windows")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    refuse_input(args.json, args.data, args.model)
+    with torch.inference_mode():
+        figures = count(load(args.model, engine="torch"), args.data, args.split, args.sessions)
+    line = json.dumps(figures, ensure_ascii=False)
+    print(line)
+    if args.json is not None:
+        args.json.write_text(line + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_command(main, "train.evaluation.questions")
