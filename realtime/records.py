@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]
 
 LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 "DFEW's seven, in DFEW's order; the default label set of the product."
-SECTIONS = ("face", "context", "atmosphere", "voice", "coarse", "fine", "answer")
+SECTIONS = ("voice", "face", "context", "atmosphere", "coarse", "fine", "answer")
 "The sections of a chain in the order in which they are written."
 Reduced = Literal["nothing", "chains", "windows", "frames"]
 "What a slow session leaves out, least first: chains wait, no windows in quiet moments, every other frame."

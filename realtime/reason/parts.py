@@ -1,6 +1,6 @@
 """The parts of a chain: which sections are written together, and what each part reads.
 
-    plain            [ evidence | face context atmosphere voice coarse fine answer ]
+    plain            [ evidence | voice face context atmosphere coarse fine answer ]
     first_look       the same, with fast labels inserted (`branches.py`)
     evidence_first   [ voice heard  | voice ]                          reads the sound alone
                      [ pictures     | face context atmosphere ]        reads the pictures alone

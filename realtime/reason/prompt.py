@@ -4,7 +4,7 @@ A sequence is `prefix | evidence chunks | branch`:
 
     prefix    <|im_start|>system … <|im_end|> <|im_start|>user QUERY        attended to by every chunk
     evidence  <|vision_bos|> … <|vision_eos|>   <|audio_bos|> … <|audio_eos|>
-    branch    STATE <|im_end|> <|im_start|>assistant <label>…  or  <face>…</face><context>…
+    branch    STATE <|im_end|> <|im_start|>assistant <label>…  or  <voice>…</voice><face>…
 
 `STATE` names what is in view and heard. It is part of the branch, so that the prefix is the same for a whole session.
 """
@@ -49,11 +49,11 @@ WORDINGS = {
         ),
         question="Which emotion do the face and the voice point to?",
         format=(
-            " Answer in these sections, each closed before the next opens: <face>expression and facial action cues of "
-            "each person</face><context>pose, gesture, surroundings</context><atmosphere>brightness, saturation"
-            "</atmosphere><voice>pitch, loudness, rate, timbre</voice><coarse>overall tendency; how reliable each "
-            "modality is here</coarse><fine>argue any conflict out; category and intensity</fine><answer>label, "
-            "slight|moderate|strong</answer>"
+            " Answer in these sections, each closed before the next opens: <voice>pitch, loudness, rate, "
+            "timbre</voice><face>expression and facial action cues of each person</face><context>pose, gesture, "
+            "surroundings</context><atmosphere>brightness, saturation</atmosphere><coarse>overall tendency; how "
+            "reliable each modality is here</coarse><fine>argue any conflict out; category and intensity</fine>"
+            "<answer>label, slight|moderate|strong</answer>"
         ),
     ),
     # A small model copies whatever stands between tags in its prompt, so here nothing does.

@@ -106,10 +106,10 @@ class Writer:
 
     def chain(self, seen: Observation) -> dict[str, str]:
         return {
+            "voice": self.voice(seen),
             "face": self.face(seen),
             "context": self.context(seen),
             "atmosphere": self.atmosphere(seen),
-            "voice": self.voice(seen),
             "coarse": self.coarse(seen),
             "fine": self.fine(seen),
             "answer": self.answer(seen),

@@ -276,7 +276,7 @@ export const de: Messages = {
 
   chain: {
     heading: "Gedankengang",
-    empty: "Hier entstehen nacheinander die Gründe, in sieben Schritten: Gesicht, Umfeld, Stimmung im Bild, Stimme, Tendenz, Abwägung, Antwort.",
+    empty: "Hier entstehen nacheinander die Gründe, in sieben Schritten: Stimme, Gesicht, Umfeld, Stimmung im Bild, Tendenz, Abwägung, Antwort.",
     follows: "Die Gründe folgen.",
     skipped: "Zu diesem Moment wurden keine Gründe geschrieben: Neuere kamen ihm zuvor.",
     held: "Bleibt stehen, solange Sie lesen.",

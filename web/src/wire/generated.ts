@@ -6,7 +6,7 @@ import * as v from "valibot";
 export const VERSION = 1;
 
 /** The sections of a chain, in the order they are written. */
-export const SECTIONS = ["face", "context", "atmosphere", "voice", "coarse", "fine", "answer"] as const;
+export const SECTIONS = ["voice", "face", "context", "atmosphere", "coarse", "fine", "answer"] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export type Box = readonly [number, number, number, number];
@@ -378,7 +378,7 @@ const patches: Reader<Patches> = v.object({ region: box, rows: v.number(), colum
 const modalityConflict: Reader<ModalityConflict> = v.object({ face: v.record(v.string(), v.number()), voice: v.record(v.string(), v.number()), score: v.number() });
 const personLabel: Reader<PersonLabel> = v.object({ track: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()) });
 const affectValue: Reader<AffectValue> = v.object({ value: v.number(), basis: v.picklist(["face", "voice", "both"]) });
-const section: Reader<Section> = v.picklist(["face", "context", "atmosphere", "voice", "coarse", "fine", "answer"]);
+const section: Reader<Section> = v.picklist(["voice", "face", "context", "atmosphere", "coarse", "fine", "answer"]);
 const emotionAnswer: Reader<EmotionAnswer> = v.object({ label: v.string(), intensity: v.picklist(["slight", "moderate", "strong", ""]), confidence: v.number() });
 const reduced: Reader<Reduced> = v.picklist(["nothing", "chains", "windows", "frames"]);
 const common = { session: v.string(), seq: v.number(), t: v.number() };
@@ -394,7 +394,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null), calibrated: v.optional(v.nullable(v.boolean()), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
-  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), voice: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []) }),
+  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing"), skipped_cue_frames: v.optional(v.number(), 0) }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
