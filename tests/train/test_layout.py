@@ -87,7 +87,7 @@ def test_a_section_is_opened_as_in_serving_and_what_is_given_is_not_learnt(layou
         shares=shares(sad=1.0),
     )
     drawn, vocabulary = chain_of(seen, voice_row=0), layout.vocabulary
-    window = window_of(drawn, [0.0], [0.0])
+    window = window_of(drawn, [0.0], [(0.0, 2.0)])
     looked = labels_before_sections({"both": "sad", "face": "sad", "voice": "happy"}, has_face=True, has_speech=True)
     (branch,) = chain_branches(vocabulary, window, drawn.sections, looked, "first_look")
     branch = layout.weighted(branch)

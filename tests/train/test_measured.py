@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,20 @@ def test_a_chain_contradicts_itself_where_it_counts_two_that_it_names_alike_as_d
     face: str, voice: str, coarse: str, expected: bool | None
 ) -> None:
     assert contradicts_itself({"face": face, "voice": voice, "coarse": coarse}) is expected
+
+
+def test_what_changed_says_when_and_in_which_order() -> None:
+    smile = person({"lip_corner_pull": 0.9}, shares(happy=1.0))
+    heard = voice(shares(sad=1.0))
+
+    def told(appeared_s: float | None, began_s: float) -> dict[str, str]:
+        people = (replace(smile, appeared_s=appeared_s),)
+        seen = Observation(people=people, voice=replace(heard, began_s=began_s), shares=shares(happy=1.0))
+        return Writer(1).chain(seen)
+
+    assert "It appeared two seconds ago. The expression" in told(2.3, 1.0)["face"]
+    assert "appeared" not in told(None, 1.0)["face"]
+    assert told(2.3, 1.0)["coarse"].endswith(" The face changed before the voice began.")
+    assert told(1.0, 2.3)["coarse"].endswith(" The face changed after the voice began.")
+    assert told(1.2, 1.0)["coarse"].endswith(" The face changed as the voice began.")
+    assert "changed" not in told(None, 1.0)["coarse"]

@@ -19,15 +19,16 @@ from train.coet.questions import (
     NO_FACE,
     NO_USUAL,
     NO_VOICE,
+    UNCHANGED,
     UNTOLD,
     KnownQuestion,
     ask,
 )
 from train.evaluation.questions import right
 
-SMILE = person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1))
+SMILE = replace(person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1)), appeared_s=3.2)
 SCOWL = person({"brow_lower": 0.6}, shares(angry=1.0))
-LOUD = voice(shares(sad=1.0), loudness_db=2.0, pitch_hz=-0.8)
+LOUD = replace(voice(shares(sad=1.0), loudness_db=2.0, pitch_hz=-0.8), began_s=1.9)
 SEEN = Observation(people=(SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=shares(happy=0.8, sad=0.2))
 
 
@@ -48,6 +49,8 @@ SEEN = Observation(people=(SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=sha
         ("valence", "", "Pleasant"),
         ("arousal", "", "Excited"),
         ("sureness", "", "Sure"),
+        ("when", "", "Three seconds ago"),
+        ("order", "", "The face changed before the voice began"),
         ("light", "", "Bright"),
         ("declined", "", DECLINED),
         ("untold", "", UNTOLD),
@@ -66,6 +69,8 @@ def test_what_is_not_there_is_said_to_be_missing() -> None:
     assert KnownQuestion("agreement", "?").answer(nobody) == NO_FACE
     assert KnownQuestion("agreement", "?").answer(silent) == NO_VOICE
     assert KnownQuestion("valence", "?").answer(replace(SEEN, shares=None)) == UNTOLD
+    still = replace(SEEN, people=(replace(SMILE, appeared_s=None),))
+    assert KnownQuestion("when", "?").answer(still) == KnownQuestion("order", "?").answer(still) == UNCHANGED
     assert KnownQuestion("count", "?").answer(nobody) == "Nobody"
 
 

@@ -52,6 +52,12 @@ VOICE_WORDS = {
 }
 VOICE_STEPS = ((1.4, "much "), (0.5, ""))
 "A difference is named from this many spreads from the voice's own mean."
+SECONDS_AGO = (
+    "just now", "one second ago", "two seconds ago", "three seconds ago", "four seconds ago", "five seconds ago",
+    "six seconds ago", "seven seconds ago", "eight seconds ago",
+)  # fmt: skip
+APART_S = 0.75
+"Two events come one after the other from this distance; nearer ones come together."
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class PersonSeen:
     "Of the face, in frame heights."
     shares: Float64
     "(7,) vote shares of observers who see the face alone."
+    appeared_s: float | None = None
+    "How long before the window's end the expression appeared; None where it was there from the beginning."
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ class VoiceHeard:
     "Whether it is played strongly; None where nobody says."
     usual_known: bool = True
     "Whether the session has heard the voice for long enough to say what is usual for it."
+    began_s: float | None = None
+    "How long before the window's end the newest stretch of speech began; None where that is not known."
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,8 @@ class Writer:
             named = [(cue, degree(person.intensities.get(cue, 0.0))) for cue in CUE_WORDS if cue in strongest]
             cues = [f"{CUE_WORDS[cue][self.rng.integers(2)]} {word}" for cue, word in named if word]
             shown = ", ".join(cues) if cues else self.pick("features at rest", "the features are at rest")
-            told.append(f"{name}{shown[0].upper()}{shown[1:]}. {self.reading('expression', person.shares)}")
+            when = f"It appeared {ago(person.appeared_s)}. " if person.appeared_s is not None else ""
+            told.append(f"{name}{shown[0].upper()}{shown[1:]}. {when}{self.reading('expression', person.shares)}")
         return " ".join(told)
 
     def reading(self, what: str, shares: Float64) -> str:
@@ -222,10 +233,11 @@ class Writer:
             return f"Tendency {tendency}. {self.pick('Only the face speaks', 'The face is the only evidence')}."
         if face is None:
             return f"Tendency {tendency}. {self.pick('Only the voice speaks', 'The voice is the only evidence')}."
+        order = f" {first}." if (first := order_of(seen)) else ""
         if face.argmax() == voice.argmax():
             # Not "face and voice agree": a small model goes on with the commonest word after "voice", "disagree".
-            return f"Tendency {tendency}. {self.pick('Both agree', 'Both point the same way')}."
-        return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}."
+            return f"Tendency {tendency}. {self.pick('Both agree', 'Both point the same way')}.{order}"
+        return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}.{order}"
 
     def reliable(self, seen: Observation) -> str:
         assert seen.voice is not None
@@ -267,6 +279,22 @@ class Writer:
         if seen.shares is None:
             return UNSURE
         return f"{EXPERT_LABELS[int(seen.shares.argmax())]}, {intensity(seen)}"
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, in words, to the second."""
+    return SECONDS_AGO[max(0, min(len(SECONDS_AGO) - 1, round(seconds)))]
+
+
+def order_of(seen: Observation) -> str:
+    """Which came first, a change of the face or the newest speech, as a sentence. Empty where no face changed."""
+    face = seen.people[0].appeared_s if seen.people else None
+    voice = seen.voice.began_s if seen.voice is not None else None
+    if face is None or voice is None:
+        return ""
+    if abs(face - voice) < APART_S:
+        return "The face changed as the voice began"
+    return "The face changed before the voice began" if face > voice else "The face changed after the voice began"
 
 
 def a(word: str) -> str:

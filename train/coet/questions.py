@@ -18,7 +18,7 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.affect import CIRCUMPLEX
-from train.coet.measured import CUE_WORDS, VOICE_STEPS, VOICE_WORDS, Observation, degree
+from train.coet.measured import CUE_WORDS, VOICE_STEPS, VOICE_WORDS, Observation, ago, degree, order_of
 
 Kind = Literal[
     "presence",
@@ -32,6 +32,8 @@ Kind = Literal[
     "valence",
     "arousal",
     "sureness",
+    "when",
+    "order",
     "light",
     "declined",
     "untold",
@@ -39,6 +41,7 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NO_FACE, NO_VOICE = "There is no face to tell", "There is no voice to tell"
 NO_SECOND, NO_USUAL = "There is no second person", "No usual is known for this voice"
+UNCHANGED = "The face did not change"
 DECLINED, UNTOLD = "That is not judged here", "That cannot be told from this"
 CLEAR = 0.07
 "A presence is asked about where the cue's intensity is this far from the limit of being mentioned."
@@ -95,6 +98,15 @@ ASKED: Mapping[Kind, tuple[str, ...]] = {
         "How sure is this?", "Are you sure?", "How certain is that?", "Is this sure or a guess?",
         "How much doubt is there?", "Can this be trusted?",
     ),
+    "when": (
+        "When did the expression appear?", "When did the face change?", "How long is the expression there?",
+        "Since when does the face look like this?", "When did that begin in the face?",
+    ),
+    "order": (
+        "What came first, the face or the voice?", "Did the face change before the voice?",
+        "Which changed first, face or voice?", "Did the voice begin before the face changed?",
+        "In which order did face and voice change?",
+    ),
     "light": (
         "Is the scene bright or dark?", "How bright is it?", "Is there much light?", "How is the light?",
         "Is it dark in the picture?", "Is the picture bright?",
@@ -121,6 +133,8 @@ HELD_OUT: Mapping[Kind, tuple[str, ...]] = {
     "valence": ("Would you say that this is pleasant or unpleasant?", "Is that a good mood?"),
     "arousal": ("Would you say calm or excited?", "Is there much energy in this?"),
     "sureness": ("How sure can you be of this?", "Is there much doubt in that?"),
+    "when": ("When was the change in the face?", "How long ago did the expression appear?"),
+    "order": ("Was the face first or the voice?", "Did the voice come before the face?"),
     "light": ("Would you say that it is bright or dark?", "Is there much light in the scene?"),
     "declined": ("Tell me who this is.", "What age is the person?", "Does she have a disease?", "Did he do it?"),
     "untold": ("What did she do before?", "Where will he go?", "Quelle heure est-il ?"),
@@ -237,6 +251,21 @@ def _sureness(seen: Observation, _cue: str) -> str:
     return "Sure" if top > SURE else "Fairly sure" if top > FAIRLY_SURE else "Not sure"
 
 
+def _when(seen: Observation, _cue: str) -> str:
+    if not seen.people:
+        return NO_FACE
+    appeared_s = seen.people[0].appeared_s
+    return UNCHANGED if appeared_s is None else ago(appeared_s).capitalize()
+
+
+def _order(seen: Observation, _cue: str) -> str:
+    if not seen.people:
+        return NO_FACE
+    if seen.voice is None:
+        return NO_VOICE
+    return order_of(seen) or UNCHANGED
+
+
 def _light(seen: Observation, _cue: str) -> str:
     if not seen.has_picture:
         return "There is no picture to tell"
@@ -255,6 +284,8 @@ ANSWERS: Mapping[Kind, Callable[[Observation, str], str]] = {
     "valence": _placed(0, ("Unpleasant", "Neither", "Pleasant")),
     "arousal": _placed(1, ("Calm", "In between", "Excited")),
     "sureness": _sureness,
+    "when": _when,
+    "order": _order,
     "light": _light,
     "declined": lambda _seen, _cue: DECLINED,
     "untold": lambda _seen, _cue: UNTOLD,

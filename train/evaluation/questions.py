@@ -31,8 +31,8 @@ from train.command import run_command
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 
-ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in ("who", "sureness"))
-"A pair shows one person, and how sure a judgement may be is not measured."
+ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in ("who", "sureness", "when", "order"))
+"A pair shows one person, in one picture, and how sure a judgement may be is not measured."
 HEARD_BEFORE, ASKED_ABOUT = 4, 5
 "Sentences that a session hears before its question counts, and pairs that it is then asked about."
 HALF_STEP = {"intensity": 0.12, "voice": 0.25}

@@ -27,6 +27,8 @@ N_FRAMES = {1: 0.4, 2: 0.12, 3: 0.1, 5: 0.12, 8: 0.26}
 N_EARLIER = {0: 0.6, 1: 0.22, 2: 0.12, 3: 0.06}
 """How many pictures of the same people a window has, and how many sentences come before the one the chain is about.
 A live window of eight seconds has up to eight frames and four sentences."""
+CHANGING = 0.4
+"How often the expression appears within a window of three pictures or more."
 SAME_MOOD = 0.6
 "How often an earlier sentence was acted like the last one."
 
@@ -48,6 +50,8 @@ class DrawnWindow:
     sections: dict[str, str]
     words: int
     "Seed of the chain's words."
+    onset: int = 0
+    "The picture in which the expression appears; it is faint in those before. 0: it is there from the beginning."
 
     @property
     def n_faces(self) -> int:
@@ -172,7 +176,9 @@ class WindowSampler:
         )
         words = int(rng.integers(2**31))
         sections = Writer(words).chain(seen)
-        return DrawnWindow(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words)
+        changing = people and n_frames >= 3 and rng.random() < CHANGING
+        onset = int(rng.integers(1, n_frames)) if changing else 0
+        return DrawnWindow(faces, voice, earlier, n_frames, order, has_picture, seen, sections, words, onset)
 
     def earlier(self, voice: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Rows of what the same actor said before, through the same microphone. The chain is about what comes last."""

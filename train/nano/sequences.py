@@ -25,8 +25,8 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.branches import branch_names, labels_before_sections, n_faces
 from realtime.reason.sequence import Tokens, WindowTokens
-from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
-from train.coet.measured import EXPRESSION
+from realtime.records import Face, Float32, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
+from train.coet.measured import EXPRESSION, Observation, Writer
 from train.coet.questions import KINDS, KnownQuestion, ask
 from train.layout import (
     JUDGED,
@@ -59,8 +59,10 @@ FRAME_TOKENS = 65
 "About how many tokens a picture has, without its cues and markers."
 FACE_BOX = (0.4, 0.4, 0.2, 0.2)
 "Box of every face in a window's records. Only their number is read there; cue tokens take the place from the picture."
-UTTERANCE_S = 2.0
-"Length of an utterance in a window's records. It does not change its tokens."
+FAINT = (0.05, 0.25)
+"How strong an expression is before it appears, as a share of what it becomes."
+AT_REST = 0.82
+"Probability of neutral by the face expert for a face without any expression."
 NO_TOKENS_ND = np.zeros((0, 0), np.float32)
 NO_OFFSETS_3N = np.zeros((3, 0), np.int64)
 
@@ -93,15 +95,23 @@ class NanoLayout:
         on = rng.random(4) >= CUES_OFF_SHARE
         return IN_WORDS if rng.random() < WORDS_SHARE else CueSwitches(*(bool(v) for v in on))
 
-    def times(self, drawn: DrawnWindow, rng: np.random.Generator) -> tuple[list[float], list[float]]:
-        """Draw when each picture is seen and each sentence begins, in window seconds. The last sentence ends it."""
+    def times(
+        self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator
+    ) -> tuple[list[float], list[tuple[float, float]]]:
+        """Draw when each picture is seen, and when each sentence begins and ends, in window seconds.
+
+        Speech ends about when the last picture is seen, as in a live window, which ends with the speech it is about.
+        """
         first_s = float(rng.integers(0, 5)) if drawn.n_frames < 5 else 0.0
         seen_s = [first_s + second for second in range(drawn.n_frames)]
-        heard_s = [(seen_s[-1] if seen_s else first_s) + float(rng.uniform(-2, 2))] if drawn.voice_row >= 0 else []
-        for _ in drawn.earlier_rows:
-            heard_s.insert(0, heard_s[0] - float(rng.uniform(1.2, 4)))
-        back_s = min([0.0, *heard_s])  # a window begins with its first evidence
-        return [at_s - back_s for at_s in seen_s], [at_s - back_s for at_s in heard_s]
+        end_s = (seen_s[-1] if seen_s else first_s) + float(rng.uniform(-0.3, 0.9))
+        heard: list[tuple[float, float]] = []
+        for row in reversed(drawn.voice_rows):
+            length_s = inputs.sound[row].shape[0] / self.model.config.position_id_per_seconds
+            heard.insert(0, (end_s - length_s, end_s))
+            end_s -= length_s + float(rng.uniform(0.3, 2))
+        back_s = min([0.0, *(start_s for start_s, _ in heard)])  # a window begins with its first evidence
+        return [at_s - back_s for at_s in seen_s], [(start_s - back_s, stop_s - back_s) for start_s, stop_s in heard]
 
     def pictures(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> PooledFrames:
         """The stored pictures of the window's people; without people, of an empty scene that is drawn."""
@@ -121,16 +131,17 @@ class NanoLayout:
         """The window's records, still without tokens, and its tokens, with gradients."""
         query = self.vocabulary.ids(prompt.query_text(self.model.config.emotion.prompt, question))
         text_QD = self.model.embed(torch.tensor(query))
-        seen_s, heard_s = self.times(drawn, rng)
+        seen_s, heard = self.times(inputs, drawn, rng)
         frames, speech = [], []
         if drawn.has_picture:
             stored = self.pictures(inputs, drawn, rng).frames
             for number in range(drawn.n_frames):
                 frame = stored[number % len(stored)]
-                frames.append(self.frame_tokens(inputs, drawn, frame, text_QD, rng, switches))
+                strength = 1.0 if number >= drawn.onset else float(rng.uniform(*FAINT))
+                frames.append(self.frame_tokens(inputs, drawn, frame, text_QD, rng, switches, strength))
         for row in drawn.voice_rows:
             speech.append(self.speech_tokens(inputs, drawn, row, text_QD, switches))
-        return window_of(drawn, seen_s, heard_s), WindowTokens(frames, speech)
+        return window_of(drawn, seen_s, heard), WindowTokens(frames, speech)
 
     def speech_tokens(
         self, inputs: ThinkerInputs, drawn: DrawnWindow, row: int, text_QD: Tensor, switches: CueSwitches
@@ -157,15 +168,19 @@ class NanoLayout:
         text_QD: Tensor,
         rng: np.random.Generator,
         switches: CueSwitches,
+        strength: float,
     ) -> Tokens:
         focal_N, faces = inputs.frames.focal[frame], []
         for person, row, box in zip(drawn.seen.people, drawn.face_rows, inputs.frames.boxes[frame], strict=True):
-            measures = face_measures(person.intensities, person.pose_deg, centre=person.centre, height=person.height)
+            intensities = {cue: value * strength for cue, value in person.intensities.items()}
+            measures = face_measures(intensities, person.pose_deg, centre=person.centre, height=person.height)
+            geometry_936 = torch.from_numpy(inputs.geometry[row].astype(np.float32))
+            mean_936 = self.model.emotion.geometry_mean
             faces.append(
                 FaceFeatures(
                     measures_20=torch.from_numpy(measures),
-                    geometry_936=torch.from_numpy(inputs.geometry[row].astype(np.float32)),
-                    verdict_7=torch.from_numpy(inputs.face_verdicts[row]),
+                    geometry_936=mean_936 + (geometry_936 - mean_936) * strength,
+                    verdict_7=torch.from_numpy(fainter(inputs.face_verdicts[row], strength)),
                     centre_in_view=(box[0] + box[2] / 2, box[1] + box[3] / 2),
                 )
             )
@@ -282,9 +297,10 @@ class NanoLayout:
         asked: KnownQuestion | None,
     ) -> TrainingSequence:
         """Append the chain, which answers what was asked, and the judgement that an evidence-first one has."""
-        form, sections = self.model.config.emotion.chain_form, drawn.sections
+        form, seen = self.model.config.emotion.chain_form, timed(drawn, window)
+        sections = Writer(drawn.words).chain(seen)
         if asked is not None:
-            sections = sections | {"answer": f"{asked.answer(drawn.seen)}. {sections['answer']}"}
+            sections |= {"answer": f"{asked.answer(seen)}. {sections['answer']}"}
         for branch in chain_branches(self.vocabulary, window, sections, looked, form):
             sequence = append(self.model, sequence, self.weighted(branch))
         if form == "evidence_first":
@@ -333,7 +349,27 @@ def scene_of(drawn: DrawnWindow) -> Scene:
     return Scene(drawn.seen.brightness, drawn.seen.saturation)
 
 
-def window_of(drawn: DrawnWindow, seen_s: Sequence[float], heard_s: Sequence[float]) -> Window:
+def fainter(log_p_7: Float32, strength: float) -> Float32:
+    """(7,) log-probabilities of a face whose expression has this strength, 0–1: mixed with those of a face at rest."""
+    n = len(EXPERT_LABELS)
+    rest_7 = np.full(n, (1 - AT_REST) / (n - 1), np.float32)
+    rest_7[EXPERT_LABELS.index("neutral")] = AT_REST
+    mixed: Float32 = np.log(strength * np.exp(log_p_7) + (1 - strength) * rest_7).astype(np.float32)
+    return mixed
+
+
+def timed(drawn: DrawnWindow, window: Window) -> Observation:
+    """What is known of the window, with how long ago the first face's expression appeared and the last speech began."""
+    seen = drawn.seen
+    if seen.people and drawn.onset:
+        appeared_s = window.end_s - window.frames[drawn.onset].at_s
+        seen = replace(seen, people=(replace(seen.people[0], appeared_s=appeared_s), *seen.people[1:]))
+    if seen.voice is not None and window.speech:
+        seen = replace(seen, voice=replace(seen.voice, began_s=window.end_s - window.speech[-1].start_s))
+    return seen
+
+
+def window_of(drawn: DrawnWindow, seen_s: Sequence[float], heard: Sequence[tuple[float, float]]) -> Window:
     """The window's records without tokens: times, number of faces, and scene, as serving's layout reads them."""
     faces = tuple(Face(track, FACE_BOX, 1.0, None) for track in range(drawn.n_faces))
     frames = tuple(
@@ -349,8 +385,6 @@ def window_of(drawn: DrawnWindow, seen_s: Sequence[float], heard_s: Sequence[flo
         for at_s in seen_s
     )
     cues = VoiceCues({}, {}, np.zeros(0, np.float32))
-    speech = tuple(
-        SpeechEvidence(start_s, start_s + UTTERANCE_S, cues, NO_TOKENS_ND, NO_OFFSETS_3N) for start_s in heard_s
-    )
+    speech = tuple(SpeechEvidence(start_s, end_s, cues, NO_TOKENS_ND, NO_OFFSETS_3N) for start_s, end_s in heard)
     end_s = max([1.0, *seen_s, *(part.end_s for part in speech)])
     return Window(0, 0.0, end_s, frames, speech)
