@@ -316,10 +316,16 @@ class NanoLayout:
                 weights[at] = SECTION_WEIGHTS.get(name, 1.0) * named
         return replace(branch, weights=weights)
 
-    def served_window(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> Window:
-        """The window with its tokens, as a session would give it to the Thinker."""
+    def served_window(
+        self,
+        inputs: ThinkerInputs,
+        drawn: DrawnWindow,
+        rng: np.random.Generator,
+        question: prompt.Question | None = None,
+    ) -> Window:
+        """The window with its tokens, as a session with this question would give it to the Thinker."""
         with torch.no_grad():
-            window, tokens = self.tokens(inputs, drawn, rng, prompt.Question())
+            window, tokens = self.tokens(inputs, drawn, rng, question or prompt.Question())
         return replace(
             window,
             frames=tuple(

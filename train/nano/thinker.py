@@ -37,15 +37,17 @@ from realtime.reason import prompt
 from realtime.reason.reasoner import Reasoner
 from train.coet.checks import faithful
 from train.coet.measured import VOICE_WORDS
+from train.coet.questions import KINDS, ask
 from train.command import run_command
 from train.evaluation.batch import chains
+from train.evaluation.questions import right
 from train.layout import JUDGED, LABEL_WEIGHTS, TrainingSequence, hidden_states, token_losses
 from train.nano import config as nano_config
 from train.nano import ferplus
 from train.nano.budget import Budget
 from train.nano.drawn_windows import DrawnWindow
 from train.nano.face_pictures import read_expert
-from train.nano.sequences import NanoLayout, label_shares
+from train.nano.sequences import NanoLayout, label_shares, timed
 from train.nano.thinker_inputs import ThinkerInputs
 from train.nano.vision_tower import geometry_basis
 
@@ -176,7 +178,7 @@ def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int
     answers = chains(loaded, [layout.served_window(inputs, drawn, rng) for drawn in windows], prompt.Question())
     sections = [each.sections for each in answers]
     counts = {"face": [0, 0], "voice": [0, 0]}
-    right = []
+    agreed = []
     for drawn, section in zip(windows, sections, strict=True):
         seen = drawn.seen
         face = faithful({"face": section["face"]}, seen.people[0].intensities if seen.people else {}, {})
@@ -185,9 +187,26 @@ def written(model: EmoThinker, layout: NanoLayout, inputs: ThinkerInputs, n: int
             counts[name][0] += found.n_true
             counts[name][1] += found.n_statements
         if seen.shares is not None:
-            right.append(section["answer"].startswith(EXPERT_LABELS[int(seen.shares.argmax())]))
+            agreed.append(section["answer"].startswith(EXPERT_LABELS[int(seen.shares.argmax())]))
     told = ", ".join(f"{name} {true}/{total}" for name, (true, total) in counts.items())
-    return f"true statements {told}; answers right {np.mean(right):.3f} ({len(right)})"
+    questions = answered_questions(loaded, layout, inputs, max(4, n // 8))
+    return f"true statements {told}; answers right {np.mean(agreed):.3f} ({len(agreed)}); questions right {questions}"
+
+
+def answered_questions(loaded: LoadedModel, layout: NanoLayout, inputs: ThinkerInputs, n: int) -> str:
+    """Describe how many questions of each kind are answered right in `n` unseen windows, in wordings not trained on."""
+    rng, found = np.random.default_rng(78), []
+    for kind in KINDS:
+        windows = [inputs.draw(rng) for _ in range(n)]
+        asked = ask(kind, windows[0].seen, rng, held_out=True)
+        question = prompt.Question(query=asked.text)
+        served = [layout.served_window(inputs, drawn, rng, question) for drawn in windows]
+        hits = [
+            right(asked, timed(drawn, window), answer.sections["answer"])
+            for drawn, window, answer in zip(windows, served, chains(loaded, served, question), strict=True)
+        ]
+        found.append(f"{kind} {sum(hits)}/{n}")
+    return ", ".join(found)
 
 
 def build(data: Path, work: Path, tokenizer: Tokenizer) -> EmoThinker:
