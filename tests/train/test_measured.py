@@ -50,7 +50,7 @@ def test_a_chain_is_faithful_to_its_own_measurements_and_names_what_both_show(se
 
 
 def test_the_checker_notices_an_invented_cue() -> None:
-    sections = {"face": "Brows lowered strongly.", "voice": "Loudness much louder than usual."}
+    sections = {"face": "Brows strongly lowered.", "voice": "Much louder than usual."}
     told = faithful(sections, SMILE.intensities, {"loudness_db": -1.0})
     assert (told.n_statements, told.n_true) == (2, 0)
 

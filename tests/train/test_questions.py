@@ -43,7 +43,7 @@ SEEN = Observation(people=(SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=sha
         ("who", "brow_lower", "Person B"),
         ("count", "", "Two people"),
         ("loudness", "", "Much louder"),
-        ("pitch", "", "Lower"),
+        ("pitch", "", "Lower in pitch"),
         ("rate", "", "As usual"),
         ("agreement", "", "They disagree"),
         ("valence", "", "Pleasant"),

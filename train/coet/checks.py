@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from train.coet.measured import CUE_WORDS, DEGREES, EXPRESSION, VOICE_WORDS
+from train.coet.measured import CUE_PHRASES, DEGREES, EXPRESSION, VOICE_WORDS
 
 EMOTIONS = "|".join(re.escape(words[0]) for words in EXPRESSION.values())
 NAMED = re.compile(rf"\b(?:{EMOTIONS})\b")
@@ -60,14 +60,16 @@ def faithful(sections: Mapping[str, str], cues: Mapping[str, float], relative: M
     # With several people, the first one is compared with the measurements.
     text = sections.get("face", "").lower().split("person b:")[0]
     bounds = {word: (low - 0.12, high + 0.12) for (low, word), high in zip(DEGREES, (1.0, 0.72, 0.5), strict=True)}
-    for cue, words in CUE_WORDS.items():
-        for word in words:
-            for match in re.finditer(rf"{word} (strongly|clearly|slightly)", text):
-                low, high = bounds[match.group(1)]
-                n, true = n + 1, true + (low <= cues.get(cue, 0.0) <= high)
+    degree = rf"({'|'.join(bounds)})"
+    for cue, phrases in CUE_PHRASES.items():
+        # An annotator may write the degree after the cue.
+        patterns = {p for what, how in phrases for p in (f"{what} {degree} {how}", f"{what} {how} {degree}")}
+        said = {match.start(): match.group(1) for p in patterns for match in re.finditer(rf"\b{p}\b", text)}
+        for low, high in map(bounds.__getitem__, said.values()):
+            n, true = n + 1, true + (low <= cues.get(cue, 0.0) <= high)
     text = sections.get("voice", "").lower()
-    for key, ((less, more), noun) in VOICE_WORDS.items():
-        for match in re.finditer(rf"{noun} (much )?({less}|{more})", text):
+    for key, ((less, more), _) in VOICE_WORDS.items():
+        for match in re.finditer(rf"\b(much )?({less}|{more})\b", text):
             z = relative.get(key, 0.0) * (1 if match.group(2) == more else -1)
             n, true = n + 1, true + (z > (0.7 if match.group(1) else 0.25))
     return Faithfulness(n, true)

@@ -16,22 +16,24 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.prompt import SECTIONS, UNSURE
 from train.arrays import Float64
 
-CUE_WORDS: dict[str, tuple[str, ...]] = {
-    "inner_brow_raise": ("inner brows raised", "inner ends of the brows lifted"),
-    "outer_brow_raise": ("outer brows raised", "outer ends of the brows lifted"),
-    "brow_lower": ("brows lowered", "brows drawn down"),
-    "upper_lid_raise": ("upper lids raised", "eyes widened"),
-    "cheek_raise": ("cheeks raised", "cheeks pushed up"),
-    "lid_tighten": ("lids tightened", "lower lids tense"),
-    "nose_wrinkle": ("nose wrinkled", "nostrils drawn up"),
-    "upper_lip_raise": ("upper lip raised", "upper lip drawn up"),
-    "lip_corner_pull": ("lip corners pulled up", "mouth corners drawn up"),
-    "lip_corner_depress": ("lip corners pulled down", "mouth corners lowered"),
-    "lip_stretch": ("lips stretched", "mouth stretched wide"),
-    "lip_press": ("lips pressed", "lips pressed together"),
-    "jaw_drop": ("jaw dropped", "mouth open"),
-    "eyes_closed": ("eyes closed", "lids shut"),
+CUE_PHRASES: dict[str, tuple[tuple[str, str], ...]] = {
+    "inner_brow_raise": (("inner brows", "raised"), ("inner ends of the brows", "lifted")),
+    "outer_brow_raise": (("outer brows", "raised"), ("outer ends of the brows", "lifted")),
+    "brow_lower": (("brows", "lowered"), ("brows", "drawn down")),
+    "upper_lid_raise": (("upper lids", "raised"), ("eyes", "widened")),
+    "cheek_raise": (("cheeks", "raised"), ("cheeks", "pushed up")),
+    "lid_tighten": (("lids", "tightened"), ("lower lids", "tense")),
+    "nose_wrinkle": (("nose", "wrinkled"), ("nostrils", "drawn up")),
+    "upper_lip_raise": (("upper lip", "raised"), ("upper lip", "drawn up")),
+    "lip_corner_pull": (("lip corners", "pulled up"), ("mouth corners", "drawn up")),
+    "lip_corner_depress": (("lip corners", "pulled down"), ("mouth corners", "lowered")),
+    "lip_stretch": (("lips", "stretched"), ("mouth", "stretched wide")),
+    "lip_press": (("lips", "pressed"), ("lips", "pressed together")),
+    "jaw_drop": (("jaw", "dropped"), ("mouth", "open")),
+    "eyes_closed": (("eyes", "closed"), ("lids", "shut")),
 }
+"What moves, and how. The degree stands between the two."
+CUE_WORDS = {cue: tuple(" ".join(phrase) for phrase in phrases) for cue, phrases in CUE_PHRASES.items()}
 DEGREES = ((0.72, "strongly"), (0.5, "clearly"), (0.3, "slightly"))
 "Cue intensity from which a word is used; below the last a cue is not mentioned."
 EXPRESSION = {
@@ -40,7 +42,7 @@ EXPRESSION = {
     "fear": ("fearful", "afraid"),
 }  # fmt: skip
 TENDENCY = {
-    "happy": "positive", "sad": "negative", "neutral": "neutral", "angry": "negative", "surprise": "aroused",
+    "happy": "positive", "sad": "negative", "neutral": "neutral", "angry": "negative", "surprise": "mixed",
     "disgust": "negative", "fear": "negative",
 }  # fmt: skip
 VOICE_WORDS = {
@@ -136,7 +138,7 @@ class Writer:
             # The strongest three, from the brows down: a small model need not work out an order.
             strongest = sorted(CUE_WORDS, key=lambda cue: -person.intensities.get(cue, 0.0))[:3]
             named = [(cue, degree(person.intensities.get(cue, 0.0))) for cue in CUE_WORDS if cue in strongest]
-            cues = [f"{CUE_WORDS[cue][self.rng.integers(2)]} {word}" for cue, word in named if word]
+            cues = [cue_told(cue, word, int(self.rng.integers(2))) for cue, word in named if word]
             shown = ", ".join(cues) if cues else self.pick("features at rest", "the features are at rest")
             when = f"It appeared {ago(person.appeared_s)}. " if person.appeared_s is not None else ""
             told.append(f"{name}{shown[0].upper()}{shown[1:]}. {when}{self.reading('expression', person.shares)}")
@@ -198,7 +200,9 @@ class Writer:
             "almost without colour"
             if seen.saturation < 0.08
             else "with muted colour"
-            if seen.saturation < 0.3
+            if seen.saturation < 0.2
+            else "with natural colour"
+            if seen.saturation < 0.42
             else "with strong colour"
         )
         return self.pick(f"The scene is {light}, {colour}.", f"A scene that is {light}, {colour}.")
@@ -207,14 +211,9 @@ class Writer:
         if seen.voice is None:
             return self.pick("No speech.", "No speech is heard.")
         if not seen.voice.usual_known:
-            told = self.pick("no usual is known for this voice", "no usual for this voice")
-            return f"{told[0].upper()}{told[1:]}. {self.reading('voice', seen.voice.shares)}"
-        parts = []
-        for key, ((less, more), noun) in VOICE_WORDS.items():
-            z = seen.voice.relative[key]
-            step = next((word for limit, word in VOICE_STEPS if abs(z) > limit), None)
-            if step is not None:
-                parts.append(f"{noun} {step}{more if z > 0 else less}")
+            told = self.pick("Too little of this voice was heard to compare it", "This voice is too new to compare")
+            return f"{told}. {self.reading('voice', seen.voice.shares)}"
+        parts = [told for key in VOICE_WORDS if (told := difference_told(key, seen.voice.relative[key]))]
         told = (
             ", ".join(parts[:4]) + " than usual"
             if parts
@@ -240,13 +239,15 @@ class Writer:
         return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}.{order}"
 
     def reliable(self, seen: Observation) -> str:
+        """Which of the two decides, and whether it is the one that is plainer by itself."""
         assert seen.voice is not None
         assert seen.shares is not None
-        winner = int(seen.shares.argmax())
-        if winner == int(seen.people[0].shares.argmax()):
-            return self.pick("the face is the better guide here", "the face weighs more here")
-        if winner == int(seen.voice.shares.argmax()):
-            return self.pick("the voice is the better guide here", "the voice weighs more here")
+        face, voice, winner = seen.people[0].shares, seen.voice.shares, int(seen.shares.argmax())
+        for name, own, other, others in (("face", face, "voice", voice), ("voice", voice, "face", face)):
+            if winner == int(own.argmax()):
+                if own.max() >= others.max():
+                    return self.pick(f"the {name} is plainer and weighs more", f"the {name} is plainer, so it decides")
+                return self.pick(f"the {name} weighs more, plain as the {other} is", f"yet the {name} decides")
         return self.pick("neither settles it alone", "neither is a safe guide alone")
 
     def fine(self, seen: Observation) -> str:
@@ -279,6 +280,21 @@ class Writer:
         if seen.shares is None:
             return UNSURE
         return f"{EXPERT_LABELS[int(seen.shares.argmax())]}, {intensity(seen)}"
+
+
+def cue_told(cue: str, word: str, wording: int = 0) -> str:
+    """A cue with its degree: "cheeks clearly raised"."""
+    what, how = CUE_PHRASES[cue][wording]
+    return f"{what} {word} {how}"
+
+
+def difference_told(key: str, z: float) -> str:
+    """How one measure of a voice differs from its usual: "much louder". Empty where it does not."""
+    step = next((word for limit, word in VOICE_STEPS if abs(z) > limit), None)
+    if step is None:
+        return ""
+    (less, more), noun = VOICE_WORDS[key]
+    return f"{step}{more if z > 0 else less}{' in pitch' if noun == 'pitch' else ''}"
 
 
 def ago(seconds: float) -> str:

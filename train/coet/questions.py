@@ -18,7 +18,7 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.affect import CIRCUMPLEX
-from train.coet.measured import CUE_WORDS, VOICE_STEPS, VOICE_WORDS, Observation, ago, degree, order_of
+from train.coet.measured import CUE_WORDS, Observation, ago, degree, difference_told, order_of
 
 Kind = Literal[
     "presence",
@@ -40,7 +40,7 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NO_FACE, NO_VOICE = "There is no face to tell", "There is no voice to tell"
-NO_SECOND, NO_USUAL = "There is no second person", "No usual is known for this voice"
+NO_SECOND, NO_USUAL = "There is no second person", "Too little of this voice was heard to compare it"
 UNCHANGED = "The face did not change"
 DECLINED, UNTOLD = "That is not judged here", "That cannot be told from this"
 CLEAR = 0.07
@@ -213,12 +213,7 @@ def _against_usual(key: str) -> Callable[[Observation, str], str]:
             return NO_VOICE
         if not seen.voice.usual_known:
             return NO_USUAL
-        (less, more), _ = VOICE_WORDS[key]
-        z = seen.voice.relative[key]
-        step = next((word for limit, word in VOICE_STEPS if abs(z) > limit), None)
-        if step is None:
-            return "As usual"
-        return f"{step}{more if z > 0 else less}".capitalize()
+        return difference_told(key, seen.voice.relative[key]).capitalize() or "As usual"
 
     return answer
 

@@ -18,7 +18,7 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_STEPS, VOICE_WORDS, degree
+from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_WORDS, cue_told, degree, difference_told
 
 IN_WORDS = CueSwitches(measures=False, face_expert=False, voice_expert=False)
 N_TOLD = 3
@@ -26,22 +26,18 @@ N_TOLD = 3
 
 
 def face_words(face: FaceFeatures) -> str:
-    """Describe a face: 'Brows lowered clearly, lips pressed slightly. The expression is angry or neutral.'"""
+    """Describe a face: 'Brows clearly lowered, lips slightly pressed. The expression is angry or neutral.'"""
     intensities = dict(zip(CUES, face.measures_20[: len(CUES)].tolist(), strict=True))
     strongest = sorted(CUE_WORDS, key=lambda cue: -intensities[cue])[:N_TOLD]
-    named = [(CUE_WORDS[cue][0], degree(intensities[cue])) for cue in CUE_WORDS if cue in strongest]
-    told = ", ".join(f"{what} {how}" for what, how in named if how) or "features at rest"
+    named = [(cue, degree(intensities[cue])) for cue in CUE_WORDS if cue in strongest]
+    told = ", ".join(cue_told(cue, word) for cue, word in named if word) or "features at rest"
     return _sentence(told, "expression", face.verdict_7)
 
 
 def voice_words(measures_11: Tensor, verdict_7: Tensor) -> str:
-    """Describe a voice: 'Pitch higher, rate much faster than usual. The voice is fearful.'"""
+    """Describe a voice: 'Higher in pitch, much faster than usual. The voice is fearful.'"""
     relative = dict(zip(VOICE_VALUES, measures_11.tolist(), strict=False))
-    told = []
-    for key, ((less, more), noun) in VOICE_WORDS.items():
-        step = next((word for limit, word in VOICE_STEPS if abs(relative[key]) > limit), None)
-        if step is not None:
-            told.append(f"{noun} {step}{more if relative[key] > 0 else less}")
+    told = [words for key in VOICE_WORDS if (words := difference_told(key, relative[key]))]
     return _sentence(", ".join(told) + " than usual" if told else "as usual for this voice", "voice", verdict_7)
 
 
