@@ -301,6 +301,7 @@ def main() -> None:
     if path.exists():
         state = torch.load(path, weights_only=True)
         model.load_state_dict(state["model"])
+        load_experts(model, args.work)  # one of them may have been trained on since
         optimizer.load_state_dict(state["optimizer"])
         n_steps = state["n_steps"]
         spent = state["spent_s"] if state["cycle"] == args.cycle else 0.0
