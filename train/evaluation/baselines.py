@@ -23,11 +23,10 @@ from realtime.model.experts import EXPERT_LABELS
 from train import metrics
 from train.arrays import Bools, Float64, Int64
 from train.evaluation import experts
-from train.evaluation.samples import wanted_actors, wanted_faces
+from train.evaluation.samples import PAIRS, wanted_actors, wanted_faces
 from train.nano import ferplus, prepare, ravdess
 from train.readers.sound import longest_speech
 
-PAIRS = ("agree", "conflict")
 COMPONENTS = 100
 HIDDEN = (256, 128)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +20,8 @@ from train.readers.sound import longest_speech
 
 PAIR_GAP_S = 30.0
 "Time between two pairs of a session, longer than a face track lives: every face is new, while the voice stays."
-PAIR_ROUNDS = 3
-"How often each sentence is paired with a face."
+PAIR_ROUNDS, MOST_PAIRS = 3, 360
+"How often each sentence is paired with a face, and how many pairs a speaker has at most."
 SPLITS = ("train", "valid", "test", "valid+test", "all")
 
 
@@ -126,36 +127,50 @@ def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> I
     """Pairs of a face and a sentence with the same emotion, or not. The truth is the crowd's conclusion from both.
 
     The crowd is a regression fitted on CREMA-D's votes (`train.nano.crowd`). Its inputs are the votes on the face, and
-    the mean vote on voices that act the emotion of the sentence.
+    the mean vote on voices that act the emotion of the sentence. A session has one speaker, of any corpus.
     """
-    faces, clips = ferplus.load(data), ravdess.load(data)
-    actors = wanted_actors(clips, split)
+    faces = ferplus.load(data)
     pool = wanted_faces(faces, split)
     by_label = [pool[faces.labels_N[pool] == label] for label in range(len(EXPERT_LABELS))]
     votes = crowd.load(data)
     teacher, heard = crowd.Teacher.fit(votes.face, votes.voice, votes.both), crowd.expected_voice_votes(votes)
-    for actor in sorted(actors):
-        rng = np.random.default_rng(actor)
-        own = [clip for clip in clips if clip.actor == actor]
+    for speaker, own in paired_speakers(data, split).items():
+        rng = np.random.default_rng(zlib.crc32(speaker.encode()))
         at_s = 0.0
-        for index in np.concatenate([rng.permutation(len(own)) for _ in range(PAIR_ROUNDS)])[:limit]:
-            clip = own[index]
-            others = [label for label, rows in enumerate(by_label) if label != clip.label and len(rows)]
-            row = int(rng.choice(by_label[clip.label if agree else int(rng.choice(others))]))
-            expected = int(teacher(faces.votes_N7[row][None], heard[clip.label][None])[0].argmax())
-            part = longest_speech(ravdess.read_samples(data, clip.file))
+        rounds = [rng.permutation(len(own)) for _ in range(PAIR_ROUNDS)]
+        for index in np.concatenate(rounds)[: MOST_PAIRS if limit is None else min(limit, MOST_PAIRS)]:
+            voice = own[index]
+            acted = EXPERT_LABELS.index(voice.emotion)
+            others = [label for label, rows in enumerate(by_label) if label != acted and len(rows)]
+            row = int(rng.choice(by_label[acted if agree else int(rng.choice(others))]))
+            expected = int(teacher(faces.votes_N7[row][None], heard[acted][None])[0].argmax())
+            part = longest_speech(sound.read(voice.path))
             end_s = at_s + part.end_s - part.start_s
             face = int(faces.labels_N[row])
-            sides = {face: "the face", clip.label: "the voice"} if face != clip.label else {face: "both"}
+            sides = {face: "the face", acted: "the voice"} if face != acted else {face: "both"}
             yield Sample(
-                f"{clip.file} {faces.index_N[row]} {at_s:.0f}",
+                f"{voice.corpus}/{voice.path.name} {faces.index_N[row]} {at_s:.0f}",
                 EXPERT_LABELS[expected],
-                str(actor),
-                {"the crowd goes with": sides.get(expected, "neither"), "sex of the voice": clip.sex},
+                speaker,
+                {
+                    "the crowd goes with": sides.get(expected, "neither"),
+                    "corpus": voice.corpus,
+                    "sex of the voice": voice.sex or "untold",
+                },
                 frame=VideoFrame(end_s, ferplus.as_camera_frame(faces.images_NHW[row])),
                 speech=SpeechSegment(at_s, end_s, part.samples_N),
             )
             at_s = end_s + PAIR_GAP_S
+
+
+def paired_speakers(data: Path, split: str) -> dict[str, list[voices.Voice]]:
+    """Speaker → their sentences, in the order of the corpora's labels."""
+    parts = voices.PARTS if split == "all" else split.split("+")
+    found: dict[str, list[voices.Voice]] = {}
+    for voice in voices.load(data):
+        if voice.part in parts:
+            found.setdefault(voice.speaker, []).append(voice)
+    return found
 
 
 def clip_samples(data: DataSet, split: str, fold: int | None, limit: int | None) -> list[Sample]:
@@ -176,10 +191,12 @@ def count(benchmark: str, data: Path, split: str, limit: int | None) -> int:
     if benchmark in VOICES:
         own = voice_sessions(data, split, one_emotion=VOICES[benchmark]).values()
         return sum(len(part[:limit]) for part in own)
+    if benchmark in PAIRS:
+        pairs = [min(PAIR_ROUNDS * len(own), MOST_PAIRS) for own in paired_speakers(data, split).values()]
+        return sum(n if limit is None else min(n, limit) for n in pairs)
     clips = ravdess.load(data)
     per_actor = [sum(clip.actor == actor for clip in clips) for actor in wanted_actors(clips, split)]
-    rounds = 1 if benchmark == "ravdess" else PAIR_ROUNDS
-    return sum(n * rounds if limit is None else min(n * rounds, limit) for n in per_actor)
+    return sum(n if limit is None else min(n, limit) for n in per_actor)
 
 
 def skipped(benchmark: str, data: Path) -> tuple[str, ...]:
@@ -201,10 +218,11 @@ def sessions(samples: Iterable[Sample], *, at_least: int) -> Iterator[list[Sampl
 
 VOICES = {"voices": False, "one-emotion": True}
 "Benchmark → whether a session has one emotion only."
+PAIRS = {"agree": True, "conflict": False}
+"Benchmark → whether face and voice of a pair show one emotion."
 SAMPLES: Mapping[str, Callable[[Path, str, int | None], Iterator[Sample]]] = {
     "ferplus": ferplus_samples,
     "ravdess": ravdess_samples,
-    "agree": partial(pair_samples, agree=True),
-    "conflict": partial(pair_samples, agree=False),
+    **{name: partial(pair_samples, agree=agree) for name, agree in PAIRS.items()},
     **{name: partial(voice_samples, one_emotion=one_emotion) for name, one_emotion in VOICES.items()},
 }

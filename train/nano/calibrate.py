@@ -52,7 +52,8 @@ from train.nano.thinker_inputs import ThinkerInputs
 BATCH = 24
 LIVE = {"face": ("ferplus",), "voice": ("voices",), "both": ("agree", "conflict")}
 "Modality state → the benchmarks whose validation samples have it."
-LIVE_FACES = 600
+LIVE_MOST = {"ferplus": 600, "agree": 60, "conflict": 60}
+"How many samples of a benchmark are answered; of pairs, how many of each speaker."
 
 
 def answer_drawn(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, n: int) -> list[AnsweredWindow]:
@@ -83,7 +84,7 @@ def answer_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
     asked, answered = ModelUnderTest(model.name, labels=tuple(model.labels)), []
     for state, benchmarks in LIVE.items():
         for benchmark in benchmarks:
-            samples = list(SAMPLES[benchmark](data, "valid", LIVE_FACES if benchmark == "ferplus" else None))
+            samples = list(SAMPLES[benchmark](data, "valid", LIVE_MOST.get(benchmark)))
             seen = [
                 (sample, window)
                 for sample, window in perceive(model, asked, samples, frozenset())[0]

@@ -63,7 +63,7 @@ def emotion(n_statistics: int) -> dict[str, Any]:
         "voice_statistics": n_statistics,
         "voice_width": VOICE_WIDTH,
         "ring": True,
-        "chain_form": "first_look",
+        "chain_form": "evidence_first",
         "frame_px": 224,
         "grey_face_px": 96,
         "dilation_patches": 2,
