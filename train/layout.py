@@ -26,7 +26,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.branches import HIDDEN, openings, state_text
-from realtime.reason.parts import FOUND, ChainPart, parts_of
+from realtime.reason.parts import FOUND, ChainPart, asked_again, parts_of
 from realtime.reason.sequence import Evidence, WindowTokens, assemble, branch_mask, text_positions
 from realtime.records import Window
 
@@ -55,6 +55,8 @@ class TrainingBranch:
     "The modality that its mask hides."
     follows: tuple[str, ...] = ()
     "Branches that it sees and comes after."
+    after: str = ""
+    "The section of the chain that it comes after; it sees nothing later of the chain. Empty: it sees the whole chain."
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,10 @@ def append(model: EmoThinker, sequence: TrainingSequence, branch: TrainingBranch
     position = sequence.evidence.next_position
     for name in branch.follows:
         first, end = sequence.spans[name]
+        if branch.after and name == CHAIN:
+            end = sequence.sections[branch.after][1]
         mask[start:, first:end] = True
-        position = max(position, sequence.evidence.next_position + end - first)
+        position = max(position, int(sequence.positions_3T[0, end - 1]) + 1)
     weights = torch.tensor(branch.weights)
     learnt = torch.where(weights > 0, ids, IGNORED)
     labelled = branch.name in LABEL_WEIGHTS
@@ -174,12 +178,15 @@ def chain_branches(
     sections: Mapping[str, str],
     looked: Mapping[str, tuple[str, ...]],
     form: ChainForm,
+    question: prompt.Question | None = None,
 ) -> list[TrainingBranch]:
     """The chain as it is decoded: serving gives the state and what opens a section, the model writes the rest.
 
-    `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`).
+    `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`). The chain is
+    given `question` as serving gives it.
     """
-    given, parts = openings(vocabulary, looked), parts_of(form)
+    asked = asked_again(form, question) if question is not None else ""
+    given, parts = openings(vocabulary, looked, asked), parts_of(form)
     branches = []
     for part in parts:
         ids = vocabulary.ids(part.state(window))
@@ -200,6 +207,14 @@ def chain_branches(
         else:
             branches.append(TrainingBranch(found(part), ids, weights, n_state, spans, HIDDEN[part.name]))
     return branches
+
+
+def asked_branch(vocabulary: Vocabulary, name: str, asked: str, answer: str) -> TrainingBranch:
+    """Another question to a window whose evidence-first chain is laid out, and the beginning of its answer."""
+    opening, written = openings(vocabulary, {}, asked)["answer"], vocabulary.ids(answer)
+    weights = [0.0] * len(opening) + [1.0] * len(written)
+    follows = (*(found(part) for part in FOUND), CHAIN)
+    return TrainingBranch(name, opening + written, weights, len(opening), follows=follows, after="fine")
 
 
 def hidden_states(model: EmoThinker, sequences: Sequence[TrainingSequence]) -> Tensor:

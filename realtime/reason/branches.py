@@ -124,13 +124,19 @@ def tagged_label_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
     return [token for label in labels for text in (prompt.LABEL_TAG, label) for token in encoder.ids(text)]
 
 
-def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]], asked: str = "") -> dict[str, list[int]]:
     """Section → the tokens that open it. They are given, never decoded.
 
-    `looked` holds the labels inserted before each section; it is empty unless the chain's form is `first_look`.
+    `looked` holds the labels inserted before each section; it is empty unless the chain's form is `first_look`. An
+    evidence-first chain is given the question once more (`asked`) before it answers: a small model need not look for
+    it at the other end of its evidence.
     """
     return {
-        name: tagged_label_ids(vocabulary, looked.get(name, ())) + vocabulary.ids(f"<{name}>")
+        name: [
+            *tagged_label_ids(vocabulary, looked.get(name, ())),
+            *(vocabulary.ids(asked) if name == "answer" else ()),
+            *vocabulary.ids(f"<{name}>"),
+        ]
         for name in prompt.SECTIONS
     }
 

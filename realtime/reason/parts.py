@@ -58,6 +58,11 @@ def parts_of(form: ChainForm) -> tuple[ChainPart, ...]:
     return (*FOUND, ARGUED) if form == "evidence_first" else WHOLE
 
 
+def asked_again(form: ChainForm, question: prompt.Question) -> str:
+    """The question as an evidence-first chain is given it before its answer. Empty for the usual one."""
+    return question.query or "" if form == "evidence_first" else ""
+
+
 @dataclass
 class LabelledWindow:
     """A window whose label is known, and the KV cache that its chain continues."""

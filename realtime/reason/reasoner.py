@@ -43,7 +43,7 @@ from realtime.reason.branches import (
 from realtime.reason.chain import SectionText, read_answer
 from realtime.reason.consistency import contradictions
 from realtime.reason.decode import SECTION_SLOTS, Decoder
-from realtime.reason.parts import BegunPart, ChainPart, ChainParts, LabelledWindow
+from realtime.reason.parts import BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
 from realtime.reason.prior import PriorCorrection
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
@@ -213,8 +213,10 @@ class Reasoner:
         cached = self._from_ring(window, question) or self._prefill_whole(window, question)
         scored = self._labels.score(cached, window, question.labels)
         label = self._label(window, scored.scores, question)
-        told = first_look_labels(label, window) if self._model.config.emotion.chain_form == "first_look" else {}
-        return LabelledWindow(window, question, label, cached, scored, openings(self.vocabulary, told))
+        form = self._model.config.emotion.chain_form
+        told = first_look_labels(label, window) if form == "first_look" else {}
+        opened = openings(self.vocabulary, told, asked_again(form, question))
+        return LabelledWindow(window, question, label, cached, scored, opened)
 
     def _from_ring(self, window: Window, question: prompt.Question) -> WindowCache | None:
         """The window's KV cache from its session's ring, or None where some of its evidence is not there."""
@@ -253,7 +255,9 @@ class Reasoner:
         tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
         n_labels = LABEL_SLOTS + 3 * tails
         # An evidence-first chain scores the labels again after its texts.
-        return CHAIN_SLOTS + n_labels if len(self.chain.parts) > 1 else max(CHAIN_SLOTS, n_labels)
+        asked = self.vocabulary.ids(asked_again(self._model.config.emotion.chain_form, question))
+        n_chain = CHAIN_SLOTS + len(asked)
+        return n_chain + n_labels if len(self.chain.parts) > 1 else max(n_chain, n_labels)
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]], question: prompt.Question) -> Label:
         state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
@@ -296,7 +300,7 @@ class Reasoner:
                 begun.cache,
                 next_position=begun.next_position,
                 next_token=None if begun.first_logits_V is None else int(begun.first_logits_V.argmax()),
-                n_more=CHAIN_SLOTS,
+                n_more=CHAIN_SLOTS + len(labelled.openings["answer"]),
             )
             try:
                 n_tokens += yield from self._written(labelled, part, begun, slot, sections)

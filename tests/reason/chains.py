@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
 from realtime.engine.loading import LoadedModel
+from realtime.model.config import ChainForm
 from realtime.model.language import chunk_mask
 from realtime.reason.branches import state_text
 from realtime.reason.prompt import SECTIONS
@@ -14,6 +17,17 @@ from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import assemble, text_positions
 from realtime.records import Label, Question, ReasonDelta, ReasonDone, Window
 from tests.reason.windows import ASK
+
+
+@contextmanager
+def in_form(model: LoadedModel, form: ChainForm) -> Iterator[LoadedModel]:
+    """The model, decoded in another form than its own: the words may be poor, what they read is not."""
+    config = model.weights.config
+    model.weights.config = replace(config, emotion=replace(config.emotion, chain_form=form))
+    try:
+        yield replace(model, thinker=Reasoner(model.weights, model.thinker.vocabulary))
+    finally:
+        model.weights.config = config
 
 
 def run(model: LoadedModel, window: Window, ask: Question = ASK) -> tuple[Label, list[ReasonDelta], Label, ReasonDone]:

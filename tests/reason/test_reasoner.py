@@ -17,7 +17,7 @@ from realtime.records import (
     ReasonDone,
     Window,
 )
-from tests.reason.chains import guessed, run
+from tests.reason.chains import guessed, in_form, run
 from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech
 from train.evaluation.batch import chains
 
@@ -40,15 +40,17 @@ def test_a_chain_is_well_formed_whatever_is_missing(nano: LoadedModel, window: W
 @torch.inference_mode()
 def test_decoding_on_slots_equals_one_plain_pass(nano: LoadedModel) -> None:
     """Every token of a streamed chain is the best next token of a single pass over the whole sequence."""
-    said, best = guessed(nano, BOTH, run(nano, BOTH)[3])
+    with in_form(nano, "first_look") as told:
+        said, best = guessed(told, BOTH, run(told, BOTH)[3])
     assert said == best
 
 
-def test_a_chain_goes_on_from_its_own_fast_labels(nano: LoadedModel) -> None:
+def test_a_chain_that_is_told_labels_goes_on_from_its_own_fast_ones(nano: LoadedModel) -> None:
     """Of each modality before what it says of it, of everything before it argues."""
 
     def told(window: Window) -> dict[str, str]:
-        opened = nano.thinker.label_window(window, ASK).openings
+        with in_form(nano, "first_look") as model:
+            opened = model.thinker.label_window(window, ASK).openings
         texts = {name: nano.thinker.vocabulary.text(opened[name]).removesuffix(f"<{name}>") for name in SECTIONS}
         return {name: text for name, text in texts.items() if text}
 

@@ -72,7 +72,7 @@ class DrawnWindow:
         if voice is not None:
             voice = replace(voice, shares=found.get("voice", found["both"]))
         seen = replace(self.seen, people=people, voice=voice, shares=found["both"])
-        return replace(self, sections=Writer(self.words).chain(seen))
+        return replace(self, seen=seen, sections=Writer(self.words).chain(seen))
 
 
 def one_label(shares_7: Floats, label: int) -> Floats:

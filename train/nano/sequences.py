@@ -33,6 +33,7 @@ from train.layout import (
     TrainingBranch,
     TrainingSequence,
     append,
+    asked_branch,
     chain_branches,
     judged_branch,
     label_branch,
@@ -45,6 +46,10 @@ from train.nano.thinker_inputs import PooledFrames, ThinkerInputs
 
 QUESTION_SHARE = 0.35
 "How often a window is asked another question than the usual one."
+N_OTHERS = 4
+"Further questions about each window, of different kinds."
+ASKED_WEIGHT = 4.0
+"Weight of a token of their answers in the loss."
 WORDS_SHARE = 0.08
 "How often cues are given as sentences instead of tokens (`cue_sentences.py`)."
 CUES_OFF_SHARE = 0.05
@@ -241,7 +246,9 @@ class NanoLayout:
             told |= {name: one_label(told[name], label) for name, label in labels.items()}
             if len(labels) == 2:
                 told["both"] = inputs.concluded(told["face"], labels["voice"])
-        return self.with_chain(sequence, window, drawn.with_chain_about(told), {}, asked)
+        kinds = rng.choice(len(KINDS), N_OTHERS, replace=False)
+        others = [ask(KINDS[int(kind)], drawn.seen, rng) for kind in kinds]
+        return self.with_chain(sequence, window, drawn.with_chain_about(told), {}, asked, others)
 
     def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
         """Lay out label branches, and a chain that is given labels while it is written, as in serving.
@@ -295,15 +302,24 @@ class NanoLayout:
         drawn: DrawnWindow,
         looked: Mapping[str, tuple[str, ...]],
         asked: KnownQuestion | None,
+        others: Sequence[KnownQuestion] = (),
     ) -> TrainingSequence:
-        """Append the chain, which answers what was asked, and the judgement that an evidence-first one has."""
+        """Append the chain, which answers what was asked, and the judgement that an evidence-first one has.
+
+        An evidence-first chain is asked the `others` too, each in a branch of its own.
+        """
         form, seen = self.model.config.emotion.chain_form, timed(drawn, window)
         sections = Writer(drawn.words).chain(seen)
         if asked is not None:
             sections |= {"answer": f"{asked.answer(seen)}. {sections['answer']}"}
-        for branch in chain_branches(self.vocabulary, window, sections, looked, form):
+        question = prompt.Question(query=asked.text if asked is not None else None)
+        for branch in chain_branches(self.vocabulary, window, sections, looked, form, question):
             sequence = append(self.model, sequence, self.weighted(branch))
         if form == "evidence_first":
+            for number, other in enumerate(others):
+                branch = asked_branch(self.vocabulary, f"asked {number}", other.text, f"{other.answer(seen)}.")
+                weights = [weight * ASKED_WEIGHT for weight in branch.weights]
+                sequence = append(self.model, sequence, replace(branch, weights=weights))
             sequence = append(self.model, sequence, judged_branch(self.vocabulary, window))
         return sequence
 
