@@ -13,6 +13,7 @@ from realtime.records import LABELS
 from train import evaluate
 from train.evaluation import ablation, predictions, run_folder
 from train.evaluation.report import as_markdown, report, write
+from train.evaluation.turned import turned
 from train.evaluation.variants import TABLE
 from train.readers.clip import DataMissing
 
@@ -39,6 +40,23 @@ def test_the_report_has_the_agreed_keys_and_counts_the_unparsed_as_wrong(tmp_pat
     assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "report.json").read_text("utf-8"))["n"] == 2
     assert "| sad | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 1 | 0.0 |" in as_markdown(result)
+
+
+def test_answers_that_the_chain_turned_are_counted_and_shown() -> None:
+    def row(truth: str, fast: str, answer: str) -> dict[str, Any]:
+        sections = {"fine": f"It points to {answer}.", "face": "Cheeks clearly raised."}
+        return {"key": truth, "truth": truth, "fast": fast, "answer": answer, "sections": sections}
+
+    same = [row("happy", "happy", "happy")] * 96
+    answers = [*same, *[row("sad", "angry", "sad")] * 3, row("fear", "fear", "surprise")]
+    found = turned(answers)
+    assert (found["right"]["n"], found["wrong"]["n"], found["difference"]) == (3, 1, 0.02)
+    assert found["low"] < 0.02 < found["high"]
+    assert found["right"]["between"] == {"angry → sad": 3}
+    page = as_markdown(report("conflict", "nano", "test", answers))
+    assert "| | | fear | fear | surprise | It points to surprise. |" in page
+    assert "Cheeks" not in page
+    assert turned([{"truth": "sad", "answer": "sad"}]) == {}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

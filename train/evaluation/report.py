@@ -16,6 +16,7 @@ from realtime.reason.prompt import UNSURE
 from train import metrics
 from train.arrays import Bools, Int64
 from train.coet.checks import contradicts_itself
+from train.evaluation.turned import as_table, turned
 
 Row = Mapping[str, Any]
 NOT_PERCEIVED = "not perceived: "
@@ -70,6 +71,8 @@ def report(
             "recall": dict(zip(labels, (rounded(value) for value in recall), strict=True)),
             "confusion": {"labels": list(labels), "rows": counts.tolist(), "last_column": "none of the labels"},
         }
+        if changed := turned(known):
+            result["turned"] = changed
     if folds and (found := by_fold(known, labels)):
         result["folds"] = found
     return result
@@ -132,13 +135,10 @@ def fast_label(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, float]:
         return {}
     truth, fast = [row["truth"] for row in rows], [row.get("fast") or "" for row in rows]
     hits = np.array([a == t for a, t in zip(fast, truth, strict=True)])
-    final = np.array([row["answer"] == row["truth"] for row in rows])
     return {
         "fast_accuracy": rounded(hits.mean()),
         "fast_uar": rounded(metrics.uar(truth, fast, labels)),
         **certainty(rows, labels, "fast_probabilities", "fast_"),
-        "final_better_than_fast": rounded((final & ~hits).mean()),
-        "final_worse_than_fast": rounded((~final & hits).mean()),
     }
 
 
@@ -253,6 +253,8 @@ def as_markdown(result: Mapping[str, Any]) -> str:
             few = " (few)" if part["n"] < FEW else ""
             between = f"{part['low']} – {part['high']}"
             lines.append(f"| {name} | {part['n']}{few} | {part['accuracy']} | {between} | {part.get('ece', '')} |")
+    if "turned" in result:
+        lines += ["", "## Answers that the chain turned", "", *as_table(result["turned"])]
     for title, table in result.get("tables", {}).items():
         lines += ["", f"## {title}", "", *table]
     return "\n".join(lines) + "\n"
