@@ -46,7 +46,7 @@ from train.nano.thinker_inputs import PooledFrames, ThinkerInputs
 
 QUESTION_SHARE = 0.35
 "How often a window is asked another question than the usual one."
-N_OTHERS = 4
+N_OTHERS = 10
 "Further questions about each window, of different kinds."
 ASKED_WEIGHT = 4.0
 "Weight of a token of their answers in the loss."
