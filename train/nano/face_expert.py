@@ -167,7 +167,7 @@ def rate(progress: float) -> float:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far the training is. `spent_s` is the time of all steps, over all runs of the command."""
 
     cycle: int = 0
@@ -218,7 +218,7 @@ class Training:
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY))  # type: ignore[no-untyped-call]
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=highest_rate, weight_decay=0.02)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
 
     @property
     def teacher(self) -> FaceNetwork:
@@ -302,7 +302,7 @@ class Training:
     def resume(self, path: Path, *, cycle: int) -> None:
         """Go on where the file was written, or begin `cycle` from the end of the one before."""
         state = torch.load(path, weights_only=True)
-        progress = Progress(**state["progress"])
+        progress = TrainingProgress(**state["progress"])
         self.averaged.load_state_dict(state["averaged"])
         if progress.cycle == cycle:
             self.model.load_state_dict(state["raw"])
@@ -310,7 +310,7 @@ class Training:
             self.progress = progress
         elif progress.cycle == cycle - 1:
             self.model.load_state_dict(self.teacher.state_dict())
-            self.progress = Progress(cycle=cycle, side=FACE_CROP_PX)
+            self.progress = TrainingProgress(cycle=cycle, side=FACE_CROP_PX)
         else:
             raise BadSettings(
                 f"{path} is of cycle {progress.cycle}.", f"Run cycle {progress.cycle + 1} before {cycle}."
