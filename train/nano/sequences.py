@@ -54,12 +54,14 @@ WORDS_SHARE = 0.08
 "How often cues are given as sentences instead of tokens (`cue_sentences.py`)."
 CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is left out, so that the model works with and without."
-DRAWN_LABELS_SHARE = 0.3
+DRAWN_LABELS_SHARE = 0.5
 "How often a label that a chain is told, or tells, is drawn by its share instead of being the likeliest."
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
 "Weight of a token in the loss, by section; 1 elsewhere. Sections that depend on the evidence weigh more."
 NAMED_WEIGHT = 4.0
 "Further factor for a token that names an emotion: a section has two or three of them, and the rest is about them."
+DECIDING_WEIGHT = 12.0
+"Further factor for the word by which `coarse` says whether face and voice agree: one token, on which the rest hangs."
 FRAME_TOKENS = 65
 "About how many tokens a picture has, without its cues and markers."
 FACE_BOX = (0.4, 0.4, 0.2, 0.2)
@@ -81,6 +83,7 @@ class NanoLayout:
         words = {*EXPERT_LABELS, *(words[0] for words in EXPRESSION.values())}
         self.naming = {token for word in words for token in vocabulary.ids(f" {word}")}
         "Tokens of words that name an emotion within a sentence."
+        self.deciding = {vocabulary.ids(word)[0] for word in (" Both", " Face")}
 
     def length(self, inputs: ThinkerInputs, drawn: DrawnWindow) -> int:
         """About how many tokens the sequence has, to batch windows of similar length."""
@@ -328,8 +331,10 @@ class NanoLayout:
         weights = list(branch.weights)
         for name, (first, end) in branch.sections.items():
             for at in range(first, end):
-                named = NAMED_WEIGHT if branch.ids[at] in self.naming else 1.0
-                weights[at] = SECTION_WEIGHTS.get(name, 1.0) * named
+                token = branch.ids[at]
+                decides = name == "coarse" and token in self.deciding
+                factor = DECIDING_WEIGHT if decides else NAMED_WEIGHT if token in self.naming else 1.0
+                weights[at] = SECTION_WEIGHTS.get(name, 1.0) * factor
         return replace(branch, weights=weights)
 
     def served_window(
