@@ -52,8 +52,8 @@ from train.nano.thinker_inputs import ThinkerInputs
 BATCH = 24
 LIVE = {"face": ("ferplus",), "voice": ("voices",), "both": ("agree", "conflict")}
 "Modality state → the benchmarks whose validation samples have it."
-LIVE_MOST = {"ferplus": 600, "agree": 60, "conflict": 60}
-"How many samples of a benchmark are answered; of pairs, how many of each speaker."
+LIVE_MOST = {"ferplus": 600, "voices": 80, "agree": 60, "conflict": 60}
+"How many samples of a benchmark are answered; of voices and pairs, how many of each speaker."
 
 
 def answer_drawn(model: LoadedModel, inputs: ThinkerInputs, layout: NanoLayout, n: int) -> list[AnsweredWindow]:
