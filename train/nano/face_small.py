@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from realtime.model.face_expert import SMALL_CROP_PX, SmallFaceNetwork
+from realtime.outputs import refuse_input
 from train.command import run_command
 from train.nano import ferplus
 from train.nano.face_pictures import before_backgrounds, load_ferplus, log_probabilities
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--cycle", type=int, default=0, help="0: from scratch; n: go on from the end of cycle n − 1")
     args = parser.parse_args()
+    refuse_input(args.work, args.data)
 
     torch.manual_seed(0)
     faces = ferplus.load(args.data)
