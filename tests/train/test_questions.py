@@ -12,10 +12,7 @@ from realtime.reason.prompt import LABELS
 from tests.train.observations import person, shares, voice
 from train.coet.measured import CUE_WORDS, Observation
 from train.coet.questions import (
-    ASKED,
     DECLINED,
-    HELD_OUT,
-    KINDS,
     NO_FACE,
     NO_USUAL,
     NO_VOICE,
@@ -24,6 +21,7 @@ from train.coet.questions import (
     KnownQuestion,
     ask,
 )
+from train.coet.wordings import ASKED, HELD_OUT, KINDS, all_wordings, worded
 from train.evaluation.questions import right
 
 SMILE = replace(person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1)), appeared_s=3.2)
@@ -75,17 +73,30 @@ def test_what_is_not_there_is_said_to_be_missing() -> None:
 
 
 def test_no_wording_is_both_trained_and_held_out_and_none_belongs_to_two_kinds() -> None:
-    texts = [text for kinds in (ASKED, HELD_OUT) for wordings in kinds.values() for text in wordings]
+    by_kind = {
+        kind: {text for pattern in (*ASKED[kind], *HELD_OUT[kind]) for text in all_wordings(pattern)} for kind in KINDS
+    }
+    texts = [text.lower() for kind in KINDS for text in by_kind[kind]]
     assert len(set(texts)) == len(texts)
+    trained = {text.lower() for kind in KINDS for pattern in ASKED[kind] for text in all_wordings(pattern)}
+    assert not trained & {text.lower() for kind in KINDS for text in HELD_OUT[kind]}
     assert set(ASKED) == set(HELD_OUT) == set(KINDS)
+    assert min(len(texts) for texts in by_kind.values()) > 20
     assert min(len(wordings) for wordings in HELD_OUT.values()) >= 2
+
+
+def test_a_pattern_gives_each_of_its_wordings_and_no_other() -> None:
+    pattern = "Is [it|this] [bright|dark][| here]?"
+    found = {worded(pattern, np.random.default_rng(seed)) for seed in range(200)}
+    assert found == set(all_wordings(pattern))
+    assert len(found) == 8
 
 
 def test_a_question_asks_for_a_cue_that_is_answered_clearly() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
         asked = ask("presence", SEEN, rng, held_out=seed % 2 == 0)
-        assert any(words in asked.text for words in CUE_WORDS[asked.cue])
+        assert any(words in asked.text.lower() for words in CUE_WORDS[asked.cue])
         assert abs(SMILE.intensities[asked.cue] - 0.3) > 0.07
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
@@ -26,7 +25,8 @@ from realtime.outputs import refuse_input
 from realtime.records import Question, Window
 from train.arrays import Floats
 from train.coet.measured import DEGREES, VOICE_WORDS, Observation, PersonSeen, VoiceHeard
-from train.coet.questions import CLEAR, KINDS, Kind, KnownQuestion, ask
+from train.coet.questions import CLEAR, KnownQuestion, ask
+from train.coet.wordings import KINDS, Kind
 from train.command import run_command
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
@@ -167,8 +167,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model)
-    with torch.inference_mode():
-        figures = count(load(args.model, engine="torch"), args.data, args.split, args.sessions)
+    figures = count(load(args.model, engine="torch"), args.data, args.split, args.sessions)
     line = json.dumps(figures, ensure_ascii=False)
     print(line)
     if args.json is not None:

@@ -27,7 +27,8 @@ from realtime.reason.branches import branch_names, labels_before_sections, n_fac
 from realtime.reason.sequence import Tokens, WindowTokens
 from realtime.records import Face, Float32, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train.coet.measured import EXPRESSION, Observation, Writer
-from train.coet.questions import KINDS, KnownQuestion, ask
+from train.coet.questions import KnownQuestion, ask
+from train.coet.wordings import KINDS
 from train.layout import (
     JUDGED,
     TrainingBranch,

@@ -37,7 +37,8 @@ from realtime.reason import prompt
 from realtime.reason.reasoner import Reasoner
 from train.coet.checks import faithful
 from train.coet.measured import VOICE_WORDS
-from train.coet.questions import KINDS, ask
+from train.coet.questions import ask
+from train.coet.wordings import KINDS
 from train.command import run_command
 from train.evaluation.batch import chains
 from train.evaluation.questions import right

@@ -19,10 +19,13 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason import prompt
 from train.coet.measured import as_text
-from train.coet.questions import ASKED
+from train.coet.wordings import ASKED, worded
 from train.command import run_command
 from train.nano import config as nano_config
 from train.nano.drawn_windows import WindowSampler
+
+QUESTIONS_EACH = 4
+"Wordings of each pattern of a question, among thousands of chains."
 
 
 def train_tokenizer(texts: Iterator[str], size: int) -> Tokenizer:
@@ -59,8 +62,9 @@ def main() -> None:
     sampler, rng = WindowSampler(args.data, args.work, "thinker"), np.random.default_rng(0)
 
     def texts() -> Iterator[str]:
-        for text in (text for texts in ASKED.values() for text in texts):
-            yield prompt.prefix_text("nano", prompt.Question(query=text))
+        for pattern in (pattern for patterns in ASKED.values() for pattern in patterns):
+            for _ in range(QUESTIONS_EACH):
+                yield prompt.prefix_text("nano", prompt.Question(query=worded(pattern, rng)))
         for _ in range(6000):
             drawn = sampler.draw(rng)
             state = prompt.branch_text(
