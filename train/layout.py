@@ -182,8 +182,8 @@ def chain_branches(
 ) -> list[TrainingBranch]:
     """The chain as it is decoded: serving gives the state and what opens a section, the model writes the rest.
 
-    `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`). The chain is
-    given `question` as serving gives it.
+    `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`). An
+    evidence-first chain is told what was judged before its argument. The chain is given `question` as serving gives it.
     """
     asked = asked_again(form, question) if question is not None else ""
     given, parts = openings(vocabulary, looked, asked), parts_of(form)

@@ -127,9 +127,9 @@ def tagged_label_ids(encoder: Encoder, labels: Sequence[str]) -> list[int]:
 def openings(vocabulary: Vocabulary, looked: Mapping[str, Sequence[str]], asked: str = "") -> dict[str, list[int]]:
     """Section → the tokens that open it. They are given, never decoded.
 
-    `looked` holds the labels inserted before each section; it is empty unless the chain's form is `first_look`. An
-    evidence-first chain is given the question once more (`asked`) before it answers: a small model need not look for
-    it at the other end of its evidence.
+    `looked` holds the labels inserted before each section. In serving it is empty unless the chain's form is
+    `first_look`: what an evidence-first chain judged is not known yet. Such a chain is given the question once more
+    (`asked`) before it answers: a small model need not look for it at the other end of its evidence.
     """
     return {
         name: [
@@ -164,9 +164,9 @@ class LabelPass:
     def judge(self, cached: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
         """Scores of both modalities after the texts of an evidence-first chain, which the KV cache holds.
 
-        The KV cache keeps the state and the opening tag of the argument, which comes next.
+        The KV cache keeps the state. The label that is judged comes next, and then the argument.
         """
-        return self._score(cached, window, labels, ("both",), self._vocabulary.ids(f"<{prompt.ARGUMENT}>"))
+        return self._score(cached, window, labels, ("both",), [])
 
     @torch.inference_mode()
     def _score(

@@ -34,12 +34,12 @@ def contradictions(
     - `answer`: it is none of the labels that the last step of the argument names.
     """
     fine, found = sections.get("fine", ""), dict[Contradiction, bool]()
-    face, voice = (_only(_named(sections.get(name, ""), labels)) for name in ("face", "voice"))
+    face, voice = (named_alone(sections.get(name, ""), labels) for name in ("face", "voice"))
     found["face"] = _strays(face, _argued(fine, "face", labels), alone.get("face", {}))
     found["voice"] = _strays(voice, _argued(fine, "voice", labels), alone.get("voice", {}))
     disagree = _disagreement(sections.get("coarse", ""))
     found["agreement"] = face is not None and voice is not None and disagree == (face == voice)
-    answered, concluded = _only(_named(sections.get("answer", ""), labels)), _named(fine, labels)
+    answered, concluded = named_alone(sections.get("answer", ""), labels), _named(fine, labels)
     found["answer"] = answered is not None and bool(concluded) and answered not in concluded
     return tuple(what for what, holds in found.items() if holds)
 
@@ -54,6 +54,12 @@ def _strays(label: str | None, argued: set[str], shares: Mapping[str, float]) ->
 def words_of(label: str) -> tuple[str, ...]:
     """The words by which a text names a label."""
     return (label.lower(), *([ADJECTIVES[label]] if label in ADJECTIVES else []))
+
+
+def named_alone(text: str, labels: Sequence[str]) -> str | None:
+    """The one label that a text names, or None where it names none or several."""
+    found = _named(text, labels)
+    return next(iter(found)) if len(found) == 1 else None
 
 
 def _named(text: str, labels: Sequence[str]) -> set[str]:
@@ -90,7 +96,3 @@ def _disagreement(text: str) -> bool | None:
 
 def _any(label: str) -> str:
     return "|".join(re.escape(word) for word in words_of(label))
-
-
-def _only(labels: set[str]) -> str | None:
-    return next(iter(labels)) if len(labels) == 1 else None

@@ -144,11 +144,11 @@ class Reasoner:
         self._fused = language or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
         self._decoder = BatchedDecoder(self._fused)
         self._labels = LabelPass(model, self._fused, vocabulary)
-        self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels)
+        self._calibration = model.config.emotion.calibration
+        self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels, self._calibration)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
-        self._calibration = model.config.emotion.calibration
         stock = model.config.emotion.stock
         self._prior = PriorCorrection(self._embedded, self._scores_of) if stock else None
 
@@ -295,7 +295,7 @@ class Reasoner:
         sections: dict[str, str] = {}
         n_tokens = 0
         for part in self.chain.parts:
-            begun = self.chain.begin(labelled, part)
+            begun = self.chain.begin(labelled, part, sections)
             slot = self._decoder.open_slot(
                 begun.cache,
                 next_position=begun.next_position,

@@ -10,13 +10,16 @@ import pytest
 import torch
 
 from realtime.engine.loading import LoadedModel
-from realtime.reason.prompt import SECTIONS, Question
+from realtime.model.config import Calibration
+from realtime.reason.calibrate import joined
+from realtime.reason.parts import judged, labels_before_argument
+from realtime.reason.prompt import ARGUMENT, SECTIONS, UNSURE, Question
 from realtime.reason.sequence import WindowTokens, stored_tokens
-from realtime.records import ReasonDelta, ReasonDone, Window
+from realtime.records import Conflict, ReasonDelta, ReasonDone, Window
 from tests.reason.windows import BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech
 from tests.train.drawn_inputs import drawn_window, random_inputs
 from train.coet.checks import contradicts_itself
-from train.evaluation.batch import chains
+from train.evaluation.batch import ChainAnswer, chains
 from train.layout import (
     CHAIN,
     IGNORED,
@@ -49,6 +52,13 @@ def written(nano: LoadedModel, window: Window, question: Question = ASK) -> tupl
     return dict(done.sections), [step.section for step in steps if isinstance(step, ReasonDelta)]
 
 
+def conflict(nano: LoadedModel, window: Window) -> Conflict:
+    """What the label branches of face and voice say of a window with both."""
+    found = nano.thinker.label_window(window, ASK).label.conflict
+    assert found is not None
+    return found
+
+
 def test_the_voice_comes_first_and_the_answer_last(nano: LoadedModel) -> None:
     sections, order = written(nano, BOTH)
     assert list(dict.fromkeys(order)) == ["voice", "face", "context", "atmosphere", "coarse", "fine", "answer"]
@@ -57,34 +67,39 @@ def test_the_voice_comes_first_and_the_answer_last(nano: LoadedModel) -> None:
 
 @pytest.mark.slow
 def test_what_is_said_of_the_voice_does_not_depend_on_the_face_nor_the_other_way_round(nano: LoadedModel) -> None:
-    """By construction, so word for word, whatever the weights are."""
+    """By construction, so word for word, whatever the weights are. Each modality's own shares show that it changed."""
     of_face = ("face", "context", "atmosphere")
-    one, moved = written(nano, BOTH)[0], {"face": 0, "voice": 0}
+    one, alone = written(nano, BOTH)[0], conflict(nano, BOTH)
     for seed in range(20, 26):
         faces = tuple(drawn_frame(float(second), 1, seed + second) for second in range(3))
-        other_face = written(nano, replace(BOTH, frames=faces))[0]
-        assert other_face["voice"] == one["voice"]
-        moved["face"] += any(other_face[name] != one[name] for name in of_face)
-        other_voice = written(nano, replace(BOTH, speech=(drawn_speech(1.2, seed),)))[0]
-        assert [other_voice[name] for name in of_face] == [one[name] for name in of_face]
-        moved["voice"] += other_voice["voice"] != one["voice"]
-    assert moved["face"] > 1
-    assert moved["voice"] > 1
+        other_face, other_voice = replace(BOTH, frames=faces), replace(BOTH, speech=(drawn_speech(1.2, seed),))
+        assert conflict(nano, other_face).face != alone.face
+        assert written(nano, other_face)[0]["voice"] == one["voice"]
+        assert conflict(nano, other_voice).voice != alone.voice
+        of_voice = written(nano, other_voice)[0]
+        assert [of_voice[name] for name in of_face] == [one[name] for name in of_face]
 
 
 def plain_pass(
-    nano: LoadedModel, window: Window, sections: Mapping[str, str], question: Question
+    nano: LoadedModel, window: Window, sections: Mapping[str, str], question: Question, label: str
 ) -> tuple[TrainingSequence, torch.Tensor]:
-    """One forward pass of the plain modules over a window, laid out as in training, with these sections."""
+    """One forward pass of the plain modules over a window, laid out as in training, with what was written of it."""
     weights, vocabulary = nano.weights, nano.thinker.vocabulary
     tokens = WindowTokens(
         *([stored_tokens(weights, part) for part in parts] for parts in (window.frames, window.speech))
     )
     sequence = lay_out(weights, vocabulary, window, tokens, question)
-    for branch in chain_branches(vocabulary, window, sections, {}, "evidence_first", question):
+    looked = {ARGUMENT: labels_before_argument(label, sections, question.labels)}
+    for branch in chain_branches(vocabulary, window, sections, looked, "evidence_first", question):
         sequence = append(weights, sequence, branch)
     sequence = append(weights, sequence, judged_branch(vocabulary, window))
     return sequence, weights.thinker.lm_head(hidden_states(weights, [sequence])[0])
+
+
+def likeliest(nano: LoadedModel, answer: ChainAnswer) -> str:
+    """The label that a chain judged, from its fast label and its judgement."""
+    shares = joined(answer.label.probabilities, None, nano.weights.config.emotion.calibration, judged=answer.judged)
+    return max(shares, key=lambda label: shares[label])
 
 
 @pytest.mark.parametrize("question", [ASK, Question(query="Is the voice louder than usual?")], ids=["usual", "asked"])
@@ -94,12 +109,13 @@ def test_serving_writes_what_one_plain_pass_of_the_training_layout_says(
     nano: LoadedModel, window: Window, question: Question
 ) -> None:
     sections, _ = written(nano, window, question)
-    sequence, logits_TV = plain_pass(nano, window, sections, question)
+    (answer,) = chains(nano, [window], question)
+    assert answer.sections == sections
+    label = likeliest(nano, answer) if window in (BOTH, FACE_ONLY, VOICE_ONLY) else UNSURE
+    sequence, logits_TV = plain_pass(nano, window, sections, question, label)
     learnt = sequence.targets_T != IGNORED
     learnt[sequence.spans[CHAIN][1] - 2] = False  # serving ends with the answer; no end of turn is asked for
     assert logits_TV[learnt].argmax(-1).tolist() == sequence.targets_T[learnt].tolist()
-    (answer,) = chains(nano, [window], question)
-    assert answer.sections == sections
     vocabulary = nano.thinker.vocabulary
     at = logits_TV[sequence.label_rows[JUDGED]].log_softmax(-1)
     assert answer.judged == pytest.approx({name: float(at[vocabulary.ids(name)[0]]) for name in ASK.labels}, abs=1e-4)
@@ -177,3 +193,33 @@ def test_nothing_is_drawn_where_there_is_nobody(layout: NanoLayout) -> None:
         # A question may be answered before it.
         assert texts(layout, sequence)["answer"].endswith("unsure")
         assert torch.allclose(sequence.label_shares[JUDGED], torch.full((7,), 1 / 7))
+
+
+@pytest.mark.parametrize(
+    ("face", "voice", "told"),
+    [
+        (
+            "Lip corners pulled up. The expression is happy.",
+            "Louder than usual. The voice is angry.",
+            ("happy", "angry"),
+        ),
+        ("The expression is surprised.", "The voice sounds surprised.", ()),
+        ("The expression is between sad and fearful.", "The voice is angry.", ()),
+        ("Nobody is seen.", "The voice is angry.", ()),
+    ],
+)
+def test_the_argument_is_told_what_was_judged_and_the_emotions_that_differ(
+    face: str, voice: str, told: tuple[str, ...]
+) -> None:
+    assert labels_before_argument("angry", {"face": face, "voice": voice}, ASK.labels) == ("angry", *told)
+
+
+@torch.inference_mode()
+def test_the_argument_is_for_the_judged_label_and_not_for_the_fast_one(nano: LoadedModel) -> None:
+    """A calibration that trusts the judgement alone opens the argument with the label that it says."""
+    labelled = nano.thinker.label_window(BOTH, ASK)
+    fast = max(labelled.label.probabilities, key=lambda name: labelled.label.probabilities[name])
+    other = next(name for name in ASK.labels if name != fast)
+    labelled.judged = {name: 0.0 if name == other else -9.0 for name in ASK.labels}
+    assert judged(labelled, Calibration({}, {}, {}, chain={"fast": 0.0, "judged": 1.0})) == other
+    assert judged(labelled, Calibration({}, {}, {}, chain={"fast": 1.0, "judged": 0.0})) == fast

@@ -114,7 +114,7 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) 
     labelled = [reasoner.label_window(window, ask) for window in windows]
     sections: list[dict[str, str]] = [{} for _ in windows]
     for part in reasoner.chain.parts:
-        begun = [reasoner.chain.begin(each, part) for each in labelled]
+        begun = [reasoner.chain.begin(each, part, told) for each, told in zip(labelled, sections, strict=True)]
         rows = [
             ChainRow(
                 reasoner.vocabulary,

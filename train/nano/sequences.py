@@ -24,6 +24,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.branches import branch_names, labels_before_sections, n_faces
+from realtime.reason.parts import labels_before_argument
 from realtime.reason.sequence import Tokens, WindowTokens
 from realtime.records import Face, Float32, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 from train.coet.measured import EXPRESSION, Observation, Writer
@@ -235,6 +236,7 @@ class NanoLayout:
 
         In some windows the emotions that the texts name are drawn by their shares. The argument then is what the crowd
         concludes from those, so that it learns to follow the chain's own words and not to say them again from evidence.
+        In some the label that was judged is drawn too, so that the argument is for the label that it is told.
         """
         found = inputs.instrument_shares(drawn)
         mixed = {
@@ -250,9 +252,16 @@ class NanoLayout:
             told |= {name: one_label(told[name], label) for name, label in labels.items()}
             if len(labels) == 2:
                 told["both"] = inputs.concluded(told["face"], labels["voice"])
+        if len(told) > 1 and rng.random() < DRAWN_LABELS_SHARE:
+            shares = told["both"] / told["both"].sum()
+            told["both"] = one_label(shares, int(rng.choice(len(shares), p=shares)))
+        retold = drawn.with_chain_about(told)
         kinds = rng.choice(len(KINDS), N_OTHERS, replace=False)
         others = [ask(KINDS[int(kind)], drawn.seen, rng) for kind in kinds]
-        return self.with_chain(sequence, window, drawn.with_chain_about(told), {}, asked, others)
+        shares = retold.seen.shares
+        judged = prompt.UNSURE if shares is None else EXPERT_LABELS[int(shares.argmax())]
+        looked = {prompt.ARGUMENT: labels_before_argument(judged, retold.sections, EXPERT_LABELS)}
+        return self.with_chain(sequence, window, retold, looked, asked, others)
 
     def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
         """Lay out label branches, and a chain that is given labels while it is written, as in serving.

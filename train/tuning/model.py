@@ -14,6 +14,8 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.branches import branch_names, labels_before_sections, n_faces
+from realtime.reason.chain import read_answer
+from realtime.reason.parts import labels_before_argument
 from realtime.records import Window
 from train.layout import (
     TrainingSequence,
@@ -71,10 +73,19 @@ class Trainee(nn.Module):
         return {"loss": each.sum(), "chain": each[chain].sum().detach(), "label": each[~chain].sum().detach()}
 
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
-        """Lay out windows with their chains. First-look labels are those of the model as it is at this step."""
-        asked = [self.with_labels(example) for example in examples]
+        """Lay out windows with their chains.
+
+        First-look labels are those of the model as it is at this step. What an evidence-first chain judged is what the
+        annotated chain answers.
+        """
+        asked, form = [self.with_labels(example) for example in examples], self.thinker.config.emotion.chain_form
         looks: list[dict[str, tuple[str, ...]]] = [{}] * len(examples)
-        if self.thinker.config.emotion.chain_form == "first_look":
+        if form == "evidence_first":
+            labels = prompt.Question().labels
+            for place, sections in enumerate(example.sections for example in examples):
+                judged = read_answer(sections["answer"], labels).label or prompt.UNSURE
+                looks[place] = {prompt.ARGUMENT: labels_before_argument(judged, sections, labels)}
+        elif form == "first_look":
             with torch.no_grad():
                 looks = self.first_looks(asked, [example.window for example in examples])
         return [self.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
