@@ -12,7 +12,7 @@ from realtime.engine.loading import LoadedModel
 from realtime.model.config import ChainForm
 from realtime.model.language import chunk_mask
 from realtime.reason.branches import state_text
-from realtime.reason.prompt import SECTIONS
+from realtime.reason.prompt import END_OF_TURN, SECTIONS, TAGS
 from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import assemble, text_positions
 from realtime.records import Label, Question, ReasonDelta, ReasonDone, Window
@@ -41,7 +41,10 @@ def run(model: LoadedModel, window: Window, ask: Question = ASK) -> tuple[Label,
 
 
 def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[int], list[int]]:
-    """The tokens that the chain wrote, and the best next tokens of one pass of the plain modules over everything."""
+    """The tokens that the chain wrote, and the best next tokens of one pass of the plain modules over everything.
+
+    Any tag ends a section, and the decoder then writes the section's own (`SectionText`), so any tag is that one here.
+    """
     weights, vocabulary = model.weights, model.thinker.vocabulary
     emotion = weights.config.emotion
     evidence = assemble(weights, vocabulary, window, ASK)
@@ -62,6 +65,8 @@ def guessed(model: LoadedModel, window: Window, done: ReasonDone) -> tuple[list[
     mask = chunk_mask(sizes, n_prefix=n_prefix, n_branch=len(ids))
     hidden = weights.thinker.model(x[None], torch.cat(positions, 1)[:, None], mask)[0]
     best = weights.thinker.lm_head(hidden[-len(chain) - 1 : -1]).argmax(-1).tolist()
+    tags = {vocabulary.id_of(tag) for tag in (*TAGS, END_OF_TURN)}
+    best = [said if {said, guess} <= tags else guess for said, guess in zip(chain, best, strict=True)]
     written = [(said, guess) for said, guess, forced in zip(chain, best, opens, strict=True) if not forced]
     return [said for said, _ in written], [guess for _, guess in written]
 
