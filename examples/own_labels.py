@@ -2,7 +2,7 @@
 
     python examples/own_labels.py http://localhost:8080/sessions/ID SECRET "Do face and voice agree?" joy anger other
 
-nano, the model that is included, passes over the question and tells its emotions in your labels.
+nano, the model that is included, answers some kinds of questions (docs/api.md), and tells its emotions in your labels.
 Give no question and no labels to go back to the model's own.
 """
 

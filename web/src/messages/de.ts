@@ -308,6 +308,9 @@ export const de: Messages = {
     presetsLabel: "Beispiele",
     default: "Auf welche Emotion deuten Gesicht und Stimme hin?",
     presets: [
+      { name: "Stimmen Gesicht und Stimme überein?", query: "Do face and voice agree?", labels: null },
+      { name: "Lauter als sonst?", query: "Is the voice louder than usual?", labels: null },
+      { name: "Wann änderte sich das Gesicht?", query: "When did the face change?", labels: null },
       { name: "Angenehm?", query: null, labels: ["angenehm", "unangenehm", "neutral"] },
       { name: "Freude oder etwas anderes", query: null, labels: ["Freude", "anderes"] },
       { name: "Wütend oder nicht", query: null, labels: ["wütend", "nicht wütend"] },
@@ -317,7 +320,7 @@ export const de: Messages = {
     accepted: (query) => `Ab dem nächsten Moment wird gefragt: „${query}“`,
     answered: (query) => `Beantwortet wird jetzt: „${query}“`,
     failed: "Der Server antwortet nicht; fragen Sie noch einmal.",
-    caution: "Ein Modell beantwortet, was es zu beantworten gelernt hat, im Abschnitt „Antwort“ der Gründe, und übergeht den Rest. nano, das mitgelieferte Modell, hat nur die Emotionen gelernt: Es übergeht Fragen und nennt weiter die Emotion.",
+    caution: "Ein Modell beantwortet, was es zu beantworten gelernt hat, im Abschnitt „Antwort“ der Gründe. nano, das mitgelieferte Modell, kennt Fragen auf Englisch nach dem, was gemessen wird: nach Bewegungen des Gesichts, Lautstärke, Höhe und Tempo der Stimme, ob beide übereinstimmen, nach Stimmung, Reihenfolge, Licht und der Zahl der Personen. Es kann sich irren, und andere Fragen beantwortet es aufs Geratewohl.",
     count: (n, most) => `${n} von ${most} Zeichen`,
     tooLong: (n, most) => `${n} Zeichen. Fragen Sie mit höchstens ${most}; es wurde nichts gesendet.`,
     notJudged: "Das wird hier nicht beurteilt: wer jemand ist, Alter, Geschlecht, Herkunft, Gesundheit, Religion, Sexualität oder Schuld. Fragen Sie nach dem, was Gesicht und Stimme zeigen.",

@@ -323,6 +323,9 @@ export const en = {
     presetsLabel: "Examples",
     default: "Which emotion do face and voice point to?",
     presets: [
+      { name: "Do face and voice agree?", query: "Do face and voice agree?", labels: null },
+      { name: "Louder than usual?", query: "Is the voice louder than usual?", labels: null },
+      { name: "When did the face change?", query: "When did the face change?", labels: null },
       { name: "Pleasant?", query: null, labels: ["pleasant", "unpleasant", "neutral"] },
       { name: "Joy or something else", query: null, labels: ["joy", "other"] },
       { name: "Angry or not", query: null, labels: ["angry", "not angry"] },
@@ -332,7 +335,7 @@ export const en = {
     accepted: (query: string) => `“${query}” is asked from the next moment on.`,
     answered: (query: string) => `Now answering: “${query}”`,
     failed: "The server does not answer; ask again.",
-    caution: "A model answers what it was trained to answer, in the section “Answer” of the reasons, and passes over the rest. nano, the model that is included, was trained for labels: it passes over questions and goes on telling the emotion.",
+    caution: "A model answers what it was trained to answer, in the section “Answer” of the reasons. nano, the model that is included, knows questions in English about what is measured: the face's movements, the voice's loudness, pitch and rate, whether both agree, mood, order, light, and how many people there are. It may be wrong, and answers other questions at random.",
     count: (n: number, most: number) => `${n} of ${most} characters`,
     tooLong: (n: number, most: number) => `${n} characters. Ask in ${most} or fewer; nothing was sent.`,
     notJudged: "That is not judged here: who somebody is, their age, sex, origin, health, religion, sexuality, or guilt. Ask about what the face and the voice show.",
