@@ -64,9 +64,9 @@ WORDINGS = {
         ),
         question="Which emotion do the face and the voice point to?",
         format=(
-            " Write a sentence or two of your own in each section: in <face>, expression and facial actions of each "
-            "person; in <context>, pose, gesture and surroundings; in <atmosphere>, brightness and colour; in <voice>, "
-            "pitch, loudness and rate; in <coarse>, the overall tendency, and how reliable picture and sound are here; "
+            " Write a sentence or two of your own in each section: in <voice>, pitch, loudness and rate; in <face>, "
+            "expression and facial actions of each person; in <context>, pose, gesture and surroundings; in "
+            "<atmosphere>, brightness and colour; in <coarse>, the overall tendency, and how reliable picture and sound are here; "
             "in <fine>, which emotion and how strong, weighing any conflict. In <answer>, write one label or "
             f"{UNSURE}, then slight, moderate or strong. End each section with its closing tag."
         ),
