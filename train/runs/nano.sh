@@ -5,7 +5,7 @@
 #
 # The data folder is made by python -m train.convert (train/DATA.md).
 #
-# About 13 hours on 2 CPU cores that have nothing else to do. Every stage resumes where it was stopped; a finished one is skipped.
+# About 14 hours on 2 CPU cores that have nothing else to do. Every stage resumes where it was stopped; a finished one is skipped.
 # Training budgets are minutes, so a slower machine takes fewer steps; the log says how many.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -39,7 +39,7 @@ stage voice_layers train.nano.voice_layers --encoder "$WHISPER"
 stage voice_expert train.nano.voice_expert --abroad
 stage corpus train.nano.tokenizer
 stage vision_tower train.nano.vision_tower --minutes 8
-# Eight cycles of the learning rate; a number of minutes is one of an undisturbed core.
+# Nine cycles of the learning rate; a number of minutes is one of an undisturbed core.
 stage thinker train.nano.thinker --minutes 90 --chain-form plain
 stage thinker_again train.nano.thinker --cycle 1 --minutes 17 --lr 7e-4 --chain-form plain
 stage thinker_last train.nano.thinker --cycle 2 --minutes 5 --lr 4e-4 --chain-form plain
@@ -47,7 +47,8 @@ stage thinker_live train.nano.thinker --cycle 3 --minutes 26 --lr 7e-4 --chain-f
 stage thinker_settled train.nano.thinker --cycle 4 --minutes 11 --lr 6e-4 --chain-form plain
 stage thinker_looks train.nano.thinker --cycle 5 --minutes 77 --lr 7e-4 --chain-form first_look
 stage thinker_finds train.nano.thinker --cycle 6 --minutes 60 --lr 1e-3
-stage thinker_finds_again train.nano.thinker --cycle 7 --minutes 46 --lr 7e-4
+stage thinker_finds_again train.nano.thinker --cycle 7 --minutes 67 --lr 7e-4
+stage thinker_judges train.nano.thinker --cycle 8 --minutes 78 --lr 7e-4
 stage package train.nano.package
 stage calibrate train.nano.calibrate --windows 1440
 stage calibrated train.nano.package
