@@ -66,9 +66,9 @@ WORDINGS = {
         format=(
             " Write a sentence or two of your own in each section: in <voice>, pitch, loudness and rate; in <face>, "
             "expression and facial actions of each person; in <context>, pose, gesture and surroundings; in "
-            "<atmosphere>, brightness and colour; in <coarse>, the overall tendency, and how reliable picture and sound are here; "
-            "in <fine>, which emotion and how strong, weighing any conflict. In <answer>, write one label or "
-            f"{UNSURE}, then slight, moderate or strong. End each section with its closing tag."
+            "<atmosphere>, brightness and colour; in <coarse>, the overall tendency, and how reliable picture and "
+            "sound are here; in <fine>, which emotion and how strong, weighing any conflict. In <answer>, write one "
+            f"label or {UNSURE}, then slight, moderate or strong. End each section with its closing tag."
         ),
     ),
 }

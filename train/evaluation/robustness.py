@@ -17,12 +17,11 @@ import numpy as np
 
 from realtime.errors import BadSettings
 from train import metrics
-from train.evaluation.baselines import PAIRS
 from train.evaluation.compare import paired, paired_calibration
 from train.evaluation.damage import COMPLETE, Damage, damaged
 from train.evaluation.report import hits, rounded
 from train.evaluation.run_folder import Row
-from train.evaluation.samples import Sample
+from train.evaluation.samples import PAIRS, Sample
 
 SHARES = (0.25, 0.5, 0.75)
 BOTH = tuple(Damage(f"{share:.0%} of both", share, share) for share in SHARES)
