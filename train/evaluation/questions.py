@@ -37,6 +37,7 @@ HEARD_BEFORE, ASKED_ABOUT = 4, 5
 "Sentences that a session hears before its question counts, and pairs that it is then asked about."
 HALF_STEP = {"intensity": 0.12, "voice": 0.25}
 "How far a measurement may lie beyond the limit of its word, as in `coet/checks.py`."
+DEGREE_WORDS = ("yes", *(word for _, word in DEGREES))
 OF_VOICE: Mapping[Kind, str] = {"loudness": "loudness_db", "pitch": "pitch_hz", "rate": "rate_hz"}
 
 
@@ -50,16 +51,26 @@ class AskedWindow:
 
 
 def right(asked: KnownQuestion, seen: Observation, told: str) -> bool:
-    """Whether the section `answer` begins with the right answer. Next to a limit both words are right."""
+    """Whether the section `answer` begins with the right answer. Next to a limit both words are right.
+
+    Whether a cue is there may be said by its degree, and the other way round: "not at all" is "no", and "yes, clearly"
+    is "clearly".
+    """
     said = told.split(".")[0].strip().lower()
-    if asked.kind == "presence":
-        said = said.split(",")[0]
-    answers = {asked.answer(each).lower() for each in (seen, *nearly(asked, seen))}
-    if asked.kind == "presence":
-        answers = {answer.split(",")[0] for answer in answers}
+    answers = [asked.answer(each).lower() for each in (seen, *nearly(asked, seen))]
+    if asked.kind in ("presence", "degree"):
+        said, *answers = (degree_said(answer, whether=asked.kind == "presence") for answer in (said, *answers))
     if asked.kind in OF_VOICE:
-        said, answers = said.removeprefix("much "), {answer.removeprefix("much ") for answer in answers}
+        said, *answers = (answer.removeprefix("much ") for answer in (said, *answers))
     return said in answers
+
+
+def degree_said(answer: str, *, whether: bool) -> str:
+    """An answer about a cue as a degree, or with `whether` as yes or no. Other answers stay as they are."""
+    degree = "not at all" if answer == "no" else answer.removeprefix("yes, ")
+    if whether:
+        return "no" if degree == "not at all" else "yes" if degree in DEGREE_WORDS else degree
+    return degree
 
 
 def nearly(asked: KnownQuestion, seen: Observation) -> Iterator[Observation]:

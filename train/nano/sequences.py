@@ -58,6 +58,9 @@ CUES_OFF_SHARE = 0.05
 "How often each kind of cue token is left out, so that the model works with and without."
 DRAWN_LABELS_SHARE = 0.5
 "How often a label that a chain is told, or tells, is drawn by its share instead of being the likeliest."
+ANY_LABEL_SHARE = 0.6
+"""How often a drawn judgement is any label, whatever its share. A calibrated judgement may be neither what was named of
+the face nor of the voice; a chain that rarely learns from such windows argues for one of these two."""
 SECTION_WEIGHTS = {"face": 2.0, "voice": 2.0, "coarse": 2.0, "fine": 4.0, "answer": 8.0}
 "Weight of a token in the loss, by section; 1 elsewhere. Sections that depend on the evidence weigh more."
 NAMED_WEIGHT = 4.0
@@ -254,13 +257,15 @@ class NanoLayout:
                 told["both"] = inputs.concluded(told["face"], labels["voice"])
         if len(told) > 1 and rng.random() < DRAWN_LABELS_SHARE:
             shares = told["both"] / told["both"].sum()
-            told["both"] = one_label(shares, int(rng.choice(len(shares), p=shares)))
+            any_label = rng.random() < ANY_LABEL_SHARE
+            judged = int(rng.integers(len(shares)) if any_label else rng.choice(len(shares), p=shares))
+            told["both"] = one_label(shares, judged)
         retold = drawn.with_chain_about(told)
         kinds = rng.choice(len(KINDS), N_OTHERS, replace=False)
         others = [ask(KINDS[int(kind)], drawn.seen, rng) for kind in kinds]
         shares = retold.seen.shares
-        judged = prompt.UNSURE if shares is None else EXPERT_LABELS[int(shares.argmax())]
-        looked = {prompt.ARGUMENT: labels_before_argument(judged, retold.sections, EXPERT_LABELS)}
+        label = prompt.UNSURE if shares is None else EXPERT_LABELS[int(shares.argmax())]
+        looked = {prompt.ARGUMENT: labels_before_argument(label, retold.sections, EXPERT_LABELS)}
         return self.with_chain(sequence, window, retold, looked, asked, others)
 
     def with_first_look(self, inputs: ThinkerInputs, drawn: DrawnWindow, rng: np.random.Generator) -> TrainingSequence:
