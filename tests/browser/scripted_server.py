@@ -41,10 +41,10 @@ WORD_S = 0.01
 SAID = "Don't forget a jacket."
 "What is written down of each stretch of speech, with `EMOTHINKER_SPEECH__WORDS=whisper`."
 CHAIN = {
+    "voice": "The pitch is higher than before, the voice louder.",
     "face": "Person A pulls up the lip corners and tightens the eyelids a little.",
     "context": "One person sits close to the camera, near the middle.",
     "atmosphere": "The scene is evenly lit, with muted colours.",
-    "voice": "The pitch is higher than before, the voice louder.",
     "coarse": "The face leans to the positive, the voice stays neutral; the face is the more reliable here.",
     "fine": "Nothing in the brows supports anger, so the lively voice goes with the smile.",
     "answer": "happy, moderate",
