@@ -14,18 +14,21 @@ logger = logging.getLogger(__name__)
 
 
 class Attempts:
-    """Those of one session."""
+    """Those of one session. They hold nothing of it, so that it is freed with its last reference."""
 
-    def __init__(self, session: str, publish: Callable[[ErrorEvent], None], now_s: Callable[[], float]) -> None:
+    def __init__(self, session: str, now_s: Callable[[], float]) -> None:
         self._session = session
-        self._publish = publish
         self._now_s = now_s
         self._failing: set[str] = set()
         "Codes of the steps whose last attempt failed. Each is told once when it begins and once when it is over."
 
     @asynccontextmanager
     async def at(
-        self, stage: str, timings_ms: dict[str, float], parent: tracing.Span = tracing.NOTHING
+        self,
+        publish: Callable[[ErrorEvent], None],
+        stage: str,
+        timings_ms: dict[str, float],
+        parent: tracing.Span = tracing.NOTHING,
     ) -> AsyncIterator[None]:
         """Time a stage, including its wait for the model. A failure gives one error event, and the session goes on."""
         code = f"{stage}_failed"
@@ -47,11 +50,11 @@ class Attempts:
                 what = (
                     error.message if isinstance(error, RealtimeError) else f"The model failed ({type(error).__name__})."
                 )
-                self._publish(ErrorEvent(code, f"{what} It was in the step “{stage}”.", hint))
+                publish(ErrorEvent(code, f"{what} It was in the step “{stage}”.", hint))
         else:
             if code in self._failing:
                 self._failing.discard(code)
-                self._publish(ErrorEvent(code, f"The step “{stage}” works again.", "", over=True))
+                publish(ErrorEvent(code, f"The step “{stage}” works again.", "", over=True))
         finally:
             trace.end()
         timings_ms[stage] = (self._now_s() - began_s) * 1000

@@ -136,7 +136,7 @@ class Session:
         self._n_left_out_words = 0
         self._chains_go_on = asyncio.Event()
         self._chains_go_on.set()
-        self._attempts = Attempts(self.id, self._publish, now_s)
+        self._attempts = Attempts(self.id, now_s)
         self._see_ms: dict[str, float] = {}
 
     # Lifetime.
@@ -394,7 +394,7 @@ class Session:
 
     async def _see(self, client: EngineClient) -> None:
         async for frame in self._frames:
-            async with self._attempts.at("see", self._see_ms):
+            async with self._attempts.at(self._publish, "see", self._see_ms):
                 evidence = await client.see(frame)
                 self._buffer.add_frame(evidence)
                 self._see_ms.update(evidence.timings_ms)
@@ -405,7 +405,7 @@ class Session:
 
     async def _glimpse(self, client: EngineClient) -> None:
         async for frame in self._cue_frames:
-            async with self._attempts.at("glimpse", {}):
+            async with self._attempts.at(self._publish, "glimpse", {}):
                 glimpse = await client.glimpse(frame)
                 self._buffer.add_glimpse(glimpse)
                 for event in report.face_events(glimpse.cues):
@@ -413,7 +413,7 @@ class Session:
 
     async def _hear(self, client: EngineClient) -> None:
         async for segment, analysis in self._speech:
-            async with self._attempts.at("hear", analysis.timings_ms, analysis.trace):
+            async with self._attempts.at(self._publish, "hear", analysis.timings_ms, analysis.trace):
                 evidence = await client.hear(segment)
                 if evidence.cues.kind == "voice":
                     self._buffer.add_speech(evidence)
@@ -424,7 +424,7 @@ class Session:
 
     async def _hear_ahead(self, client: EngineClient) -> None:
         async for so_far in self._ahead:
-            async with self._attempts.at("hear_ahead", {}):
+            async with self._attempts.at(self._publish, "hear_ahead", {}):
                 await client.hear_ahead(so_far)
 
     async def _label(self, client: EngineClient) -> None:
@@ -435,7 +435,7 @@ class Session:
             analysis.speaker = whose_voice(window)
             analysis.trace.tell(window=window.index, frames=len(window.frames), speech_s=window.speech_s)
             label = None
-            async with self._attempts.at("fast", analysis.timings_ms, analysis.trace):
+            async with self._attempts.at(self._publish, "fast", analysis.timings_ms, analysis.trace):
                 label = await client.fast_label(window, analysis.question)
                 self._publish(report.label_event(window, label, analysis.speaker))
                 self._mark("label", analysis)
@@ -459,7 +459,7 @@ class Session:
         """Write down what was said. An utterance comes here once its label is out, so no label ever waits for this."""
         async for said in self._said:
             assert self._transcriber is not None
-            async with self._attempts.at("words", {}):
+            async with self._attempts.at(self._publish, "words", {}):
                 words = await self._transcriber.transcribe(said.segment)
                 if words is not None:
                     conflict = conflict_of(words, said.window, said.label)
@@ -470,7 +470,7 @@ class Session:
         async for window, analysis in windows:
             if spoken:
                 self._nothing_spoken.clear()
-            async with self._attempts.at("reason", analysis.timings_ms, analysis.trace):
+            async with self._attempts.at(self._publish, "reason", analysis.timings_ms, analysis.trace):
                 await self._reason(client, window, analysis)
             analysis.trace.end()
             if spoken:

@@ -31,7 +31,7 @@ from realtime.publish.parse import parse
 from realtime.records import SECTIONS, Reduced
 
 HEADINGS = dict(
-    zip(SECTIONS, ("Face", "Context", "Atmosphere", "Voice", "Tendency", "Weighing", "Answer"), strict=True)
+    zip(SECTIONS, ("Voice", "Face", "Context", "Atmosphere", "Tendency", "Weighing", "Answer"), strict=True)
 )
 "What the page calls the sections of a chain."
 DIFFER_FROM, DISAGREE_FROM = 0.15, 0.4
