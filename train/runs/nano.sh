@@ -39,7 +39,7 @@ stage voice_layers train.nano.voice_layers --encoder "$WHISPER"
 stage voice_expert train.nano.voice_expert --abroad
 stage corpus train.nano.tokenizer
 stage vision_tower train.nano.vision_tower --minutes 8
-# Nine cycles of the learning rate; a number of minutes is one of an undisturbed core.
+# Ten cycles of the learning rate; a number of minutes is one of an undisturbed core.
 stage thinker train.nano.thinker --minutes 90 --chain-form plain
 stage thinker_again train.nano.thinker --cycle 1 --minutes 17 --lr 7e-4 --chain-form plain
 stage thinker_last train.nano.thinker --cycle 2 --minutes 5 --lr 4e-4 --chain-form plain
@@ -49,6 +49,7 @@ stage thinker_looks train.nano.thinker --cycle 5 --minutes 77 --lr 7e-4 --chain-
 stage thinker_finds train.nano.thinker --cycle 6 --minutes 60 --lr 1e-3
 stage thinker_finds_again train.nano.thinker --cycle 7 --minutes 67 --lr 7e-4
 stage thinker_judges train.nano.thinker --cycle 8 --minutes 78 --lr 7e-4
+stage thinker_follows train.nano.thinker --cycle 9 --minutes 13 --lr 4e-4
 stage package train.nano.package
 stage calibrate train.nano.calibrate --windows 1440
 stage calibrated train.nano.package
