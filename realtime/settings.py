@@ -170,7 +170,7 @@ class ModelSettings:
     """The model, and what it runs on."""
 
     name: str = "nano"
-    "`nano`, a Hugging Face id, or a folder."
+    "`nano`, `small`, a Hugging Face id, or a folder."
     adapter: Path | None = None
     "A folder with a LoRA adapter for the model."
     adapters: Path | None = None

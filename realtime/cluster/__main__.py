@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     deploy = commands.add_parser("deploy", parents=[where], help="start or change the deployments")
     deploy.add_argument("--file", type=Path, metavar="FILE.yaml", help="a Serve config; start from serve.yaml")
-    deploy.add_argument("--model", help="nano, a Hugging Face id, or a folder that every node sees")
+    deploy.add_argument("--model", help="nano, small, a Hugging Face id, or a folder that every node sees")
     deploy.add_argument(
         "--adapter", action="append", default=[], metavar="NAME=FOLDER", help="a LoRA adapter on the same backbone"
     )

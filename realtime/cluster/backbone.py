@@ -83,7 +83,8 @@ def load(
 
     `kept` is what the language model's weights are kept in, for labels and chains.
     """
-    folder = assembly.locate(model)
+    parts = checkpoint.locate(model)
+    folder = assembly.locate(str(parts))
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     weights = checkpoint.load(folder, dtype=dtype, device=device, joined=True, kept=kept)
     vocabulary = Vocabulary.read(folder)
@@ -96,7 +97,7 @@ def load(
         if not name or not name.isidentifier():
             raise BadModel(f"'{name}' is not a name for an adapter.", hint="Use letters, digits and underscores.")
         models[name] = adapted(Path(path), folder, weights, vocabulary, language, kept)
-    return Backbone(model, fingerprint(folder, paths or {}), reason, LABELS, models, folder)
+    return Backbone(model, fingerprint(parts, paths or {}), reason, LABELS, models, folder)
 
 
 def adapted(
@@ -162,10 +163,13 @@ def instruments(weights: EmoThinker) -> bytes:
 def fingerprint(folder: Path, paths: Mapping[str, str] | None = None) -> str:
     """A hash of the weights and adapters: of the size, the first and the last megabyte of each file.
 
-    The first has every tensor's name, shape and offset; the last makes two trainings of one shape differ.
+    The first has every tensor's name, shape and offset; the last makes two trainings of one shape differ. The folder
+    is the one that was named: of a composed model its parts, whose config has the hashes of the rest.
     """
     digest = hashlib.sha256()
     files = [*checkpoint.shard_files(folder), folder / checkpoint.EMOTION_WEIGHTS, folder / EMOTION_CONFIG]
+    if assembly.is_composed(folder):
+        files += [folder / name for name in ("config.json", assembly.PROJECTORS, checkpoint.ADAPTER_WEIGHTS)]
     for name, path in sorted((paths or {}).items()):
         digest.update(name.encode())
         files += [Path(path) / checkpoint.ADAPTER_WEIGHTS, Path(path) / checkpoint.EMOTION_WEIGHTS]

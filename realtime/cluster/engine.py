@@ -34,7 +34,7 @@ from realtime.errors import BadModel, ClusterMismatch
 from realtime.evidence.cue_model import cue_model
 from realtime.evidence.face_engines.choice import check
 from realtime.evidence.settings import FaceEngineName
-from realtime.model.checkpoint import NANO
+from realtime.model.checkpoint import SHIPPED
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
 from realtime.observe.metrics import Metrics
@@ -263,7 +263,7 @@ def _connected(
     found = connect.manifest()
     adapter = wanted.adapter.name if wanted.adapter is not None else ""
     here = Path(wanted.name).expanduser()
-    folder = NANO if wanted.name == "nano" else here if here.is_dir() else None
+    folder = SHIPPED.get(wanted.name, here if here.is_dir() else None)
     expected = None
     if folder is not None:
         from realtime.cluster.backbone import fingerprint

@@ -98,7 +98,7 @@ def frames_per_second(given: str | None) -> float | None:
 def of_model() -> argparse.ArgumentParser:
     """The flags of all commands that run a model, to be a parser's parent."""
     model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--model", help="nano (default), a Hugging Face id, or a folder")
+    model.add_argument("--model", help="nano (default), small, a Hugging Face id, or a folder")
     model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
     model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
     model.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it runs (default: auto)")

@@ -75,13 +75,15 @@ def session_bytes(config: ModelConfig, dtype: torch.dtype = torch.bfloat16) -> i
 
 
 def show(names: list[str]) -> Iterator[str]:
-    """The table, line by line: nano, the published ones, and the further models `names`.
+    """The table, line by line: those that ship, the published ones, and the further models `names`.
 
     Raises BadModel before the first line where one of these cannot be read.
     """
     shapes = [("nano", checkpoint.read_config(checkpoint.NANO))]
+    if assembly.is_composed(checkpoint.SMALL):
+        shapes.append(("small", assembly.read_config("small")))
     shapes += [(f"Qwen2.5-Omni-{size}", ModelConfig.parse(published_config(size))) for size in PUBLISHED_SHAPES]
-    shapes += [(name, checkpoint.read_config(assembly.locate(name))) for name in names if name != "nano"]
+    shapes += [(name, assembly.read_config(name)) for name in names if name not in dict(shapes)]
     cpu = free_bytes(torch.device("cpu"))
     gpu = free_bytes(torch.device("cuda")) if torch.cuda.is_available() else None
     places = ((cpu, "here"), (gpu, "on the GPU"))

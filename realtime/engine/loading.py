@@ -20,6 +20,7 @@ from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
 from realtime.model import assembly, checkpoint, filling
 from realtime.model.products import Narrow, Weights
+from realtime.model.progress import progress
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -29,9 +30,6 @@ from realtime.towers.choice import Checkpoint, Towers, choose
 Device = Literal["auto", "cpu", "cuda"]
 
 logger = logging.getLogger(__name__)
-progress = logging.getLogger("realtime.progress")
-"Tells how far a long start is. It speaks at every level of the log, since a person waits."
-progress.setLevel(logging.INFO)
 TOLD_EVERY_S = 5.0
 "Seconds between two lines of progress. A model that loads sooner says nothing."
 
@@ -92,7 +90,7 @@ def load(
     device: Device = "cpu",
     face_engine: FaceEngineName = "auto",
 ) -> LoadedModel:
-    """Load `nano`, a folder or a hub id. `narrow` decodes its chains with 8-bit weights.
+    """Load `nano`, `small`, a folder or a hub id. `narrow` decodes its chains with 8-bit weights.
 
     `weights` is what the language model's weights are kept in, for labels too.
 

@@ -59,9 +59,9 @@ def takes_open_labels(wanted: ModelSettings) -> bool:
 
     Raises BadModel.
     """
-    from realtime.model import assembly, checkpoint
+    from realtime.model import assembly
 
-    return checkpoint.read_config(assembly.locate(wanted.name), wanted.adapter).emotion.open_labels
+    return assembly.read_config(wanted.name, wanted.adapter).emotion.open_labels
 
 
 @asynccontextmanager

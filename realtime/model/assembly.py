@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -34,10 +33,9 @@ from realtime.model.backbone import TextBackbone
 from realtime.model.blank import blank_modules
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
 from realtime.model.memory import refuse_too_large
+from realtime.model.progress import progress
 from realtime.model.published import sha256, user_cache
 from realtime.model.thinker import EmoThinker
-
-logger = logging.getLogger(__name__)
 
 KIND = "emothinker"
 PROJECTORS = "projectors.safetensors"
@@ -51,15 +49,30 @@ TRAIN_HINT = "Write it again: python -m train.compose, or fetch the folder again
 
 
 def locate(name: str) -> Path:
-    """`nano`, a folder or a hub id → a local folder in the published layout, put together if need be.
+    """`nano`, `small`, a folder or a hub id → a local folder in the published layout, put together if need be.
 
     Raises BadModel where something is missing, damaged, or not what the model was trained on.
     """
     folder = checkpoint.locate(name)
-    if not (folder / "config.json").exists():
-        return folder
-    config = checkpoint.read_json(folder / "config.json")
-    return _assembled(folder, config) if config.get("model_type") == KIND else folder
+    return _assembled(folder, checkpoint.read_json(folder / "config.json")) if is_composed(folder) else folder
+
+
+def is_composed(folder: Path) -> bool:
+    """Whether the folder holds the parts that go around a backbone. Raises BadModel for a damaged `config.json`."""
+    path = folder / "config.json"
+    return path.exists() and checkpoint.read_json(path).get("model_type") == KIND
+
+
+def read_config(name: str, adapter: Path | None = None) -> ModelConfig:
+    """The shapes of a model, for which no backbone is fetched and nothing is put together.
+
+    Raises BadModel where the model is not to be had, or is another architecture.
+    """
+    folder = checkpoint.locate(name)
+    if not is_composed(folder) or adapter is not None:
+        return checkpoint.read_config(locate(name), adapter)
+    extra = checkpoint.read_json(folder / EMOTION_CONFIG)
+    return _shape(folder, checkpoint.read_json(folder / "config.json").get("thinker_config", {}), extra)
 
 
 def _assembled(folder: Path, config: Mapping[str, Any]) -> Path:
@@ -92,7 +105,7 @@ def _assembled(folder: Path, config: Mapping[str, Any]) -> Path:
     backbone.require(hashes)
     if dataclasses.replace(backbone.config, mrope_section=shape.text.mrope_section) != shape.text:
         raise BadModel(f"{name} has another shape than config.json in {folder} says.", hint=TRAIN_HINT)
-    logger.info("putting %s together with %s in %s; this is done once", folder.name, name, whole)
+    progress.info("putting %s together with %s in %s; this is done once", folder.name, name, whole)
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".making-", dir=whole.parent) as making:
@@ -128,9 +141,9 @@ def _put_together(folder: Path, backbone: TextBackbone, shapes: Mapping[str, Any
         checkpoint.save(merged, out, config, checkpoint.read_json(folder / EMOTION_CONFIG))
 
 
-def _shape(folder: Path, shapes: Mapping[str, Any]) -> ModelConfig:
+def _shape(folder: Path, shapes: Mapping[str, Any], emotion: Mapping[str, Any] | None = None) -> ModelConfig:
     try:
-        return ModelConfig.parse(shapes)
+        return ModelConfig.parse(shapes, emotion)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadModel(f"config.json in {folder} cannot be used: {error}.", hint=TRAIN_HINT) from error
 

@@ -25,6 +25,7 @@ from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.config import TextConfig, pick
 from realtime.model.gguf_file import GgufFile
+from realtime.model.progress import progress
 from realtime.model.published import Published, published_file, sha256, user_cache
 
 logger = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ def _from_hub(name: str) -> Path:
         files = snapshot_download(name, allow_patterns=HUB_FILES, dry_run=True)
         n_bytes = sum(file.file_size or 0 for file in files if file.will_download)
         if n_bytes:
-            logger.info("fetching %s (%.0f MB) from the Hugging Face hub", name, n_bytes / 1e6)
+            progress.info("fetching %s (%.0f MB) from the Hugging Face hub", name, n_bytes / 1e6)
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError):
         logger.info("the Hugging Face hub cannot be asked about %s; looking in its cache", name)
     try:

@@ -43,6 +43,10 @@ INDEX = "model.safetensors.index.json"
 EMOTION_WEIGHTS = "emothinker.safetensors"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 NANO = Path(__file__).parents[1] / "nano"
+SMALL = Path(__file__).parents[1] / "small"
+"Our part of the model on a text backbone. A build without it says how it is made."
+SHIPPED = {"nano": NANO, "small": SMALL}
+"Folders that are part of the package, by the name that `--model` takes."
 PEFT_PREFIX = "base_model.model."
 OTHER_KINDS = (".gguf", ".bin", ".pt", ".pth")
 "Weights in formats that are not read, the last two since they can hold code."
@@ -53,12 +57,18 @@ FORMER_FACE_EXPERT = "emotion.face_expert.stem."
 
 
 def locate(name: str) -> Path:
-    """`nano`, a folder, or a hub id such as Qwen/Qwen2.5-Omni-3B → a local folder.
+    """`nano`, `small`, a folder, or a hub id such as Qwen/Qwen2.5-Omni-3B → a local folder.
 
-    Raises BadModel when the name is neither a folder nor to be had from the hub.
+    Raises BadModel when the name is neither a folder nor to be had from the hub, and where this build has no `small`.
     """
-    if name == "nano":
-        return NANO
+    if name in SHIPPED:
+        if not (SHIPPED[name] / "config.json").exists():
+            raise BadModel(
+                f"This build of emothinker has no `{name}`.",
+                hint=f"Make it in a checkout (CLIPS=… WORK=… bash train/runs/{name}.sh) and name its folder: "
+                f"--model WORK/{name}; or take --model nano.",
+            )
+        return SHIPPED[name]
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -68,7 +78,7 @@ def locate(name: str) -> Path:
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise BadModel(
             f"'{name}' is neither a folder here nor a model that could be fetched: {_not_fetched(error)}.",
-            hint="Name an existing folder, 'nano', or a hub id such as Qwen/Qwen2.5-Omni-3B (needs the network).",
+            hint="Name an existing folder, 'nano', 'small', or a hub id such as Qwen/Qwen2.5-Omni-3B (with a network).",
         ) from error
 
 

