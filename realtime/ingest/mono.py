@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, InputState
 
@@ -19,7 +20,13 @@ WEIGHTS = {"FL": 1.0, "FR": 1.0, "DL": 1.0, "DR": 1.0, "FC": 2**0.5, "LFE": 0.0,
 SURROUND = 2**-0.5
 "Weight of every named channel that is not at the front, 3 dB below left and right (BS.775)."
 UNNAMED = 1.0
-"Weight of a channel whose place nobody knows: channels of an interface, say."
+"""Weight of a channel whose place nobody knows: those of an interface, or of AAC that describes its channels itself, as
+FFmpeg writes 7.1(wide), 6.1 and 5.1(side)."""
+LOW_HZ = 150.0
+"""An unnamed channel that holds nothing above is the one for low frequencies, if others hold more. Films give it what
+lies below 120 Hz; of a voice, most lies above."""
+NO_NAME = "NONE"
+"What FFmpeg calls a channel whose place it does not know."
 HEARD = 1e-3
 "A channel whose peak is this share of the loudest one's, or more, carries sound. Others do not water down the mix."
 FORGET_S = 1.0
@@ -117,6 +124,9 @@ class ChannelMixer:
         if not self._weights_C.any():
             self._weights_C = np.ones_like(self._weights_C)
         self._peaks_C = np.zeros(len(names), np.float32)
+        self._unnamed_C = np.array([name == NO_NAME for name in names], bool)
+        self._energy_C, self._steps_C = np.zeros(len(names)), np.zeros(len(names))
+        "Sums of squares up to now, of the samples and of the steps between them."
         self._products = np.zeros(3)
         "Running sums of left · left, right · right and left · right."
         self.inverted = False
@@ -128,6 +138,9 @@ class ChannelMixer:
             return np.asarray(samples_CN[0])
         self._peaks_C = np.maximum(self._peaks_C, np.abs(samples_CN).max(axis=1, initial=0.0))
         heard_C = self._peaks_C >= HEARD * self._peaks_C.max(initial=0.0)
+        if len(samples_CN) > 2 and self._unnamed_C.any():
+            rumbles_C = self._rumbles(samples_CN)
+            heard_C = heard_C & ~rumbles_C if (heard_C & ~rumbles_C).any() else heard_C
         weights_C = np.where(heard_C, self._weights_C, 0.0)
         if not weights_C.any():
             weights_C = heard_C.astype(np.float32)
@@ -137,6 +150,14 @@ class ChannelMixer:
             if louder is not None:
                 return np.asarray(samples_CN[pair[louder]])
         return np.asarray(weights_C @ samples_CN / weights_C.sum(), np.float32)
+
+    def _rumbles(self, samples_CN: Float32) -> npt.NDArray[np.bool_]:
+        """(C,) bool: the unnamed channels that have held nothing above `LOW_HZ` up to now."""
+        self._energy_C += np.square(samples_CN, dtype=np.float64).sum(axis=1)
+        self._steps_C += np.square(np.diff(samples_CN.astype(np.float64), axis=1)).sum(axis=1)
+        # Of a sine of f Hz, the steps have 4 sin² (π f / rate) of its energy.
+        low_C = self._steps_C < 4.0 * np.sin(np.pi * LOW_HZ / SAMPLE_RATE_HZ) ** 2 * self._energy_C
+        return np.asarray(low_C & self._unnamed_C)
 
     def _louder_of_opposed(self, pair_2N: Float32) -> int | None:
         """Index of the louder channel where the two are opposed; None where they can be mixed."""

@@ -19,9 +19,11 @@ from realtime.ingest.media import MediaSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.records import SpeechSegment
+from tests.ingest.heic import TILE_PX, write_grid
 from tests.ingest.media_files import room, voice, write_clip
 from train.readers import sound
 
+GRID = Path(__file__).parents[1] / "fixtures" / "grid.avif"
 SPOKEN = np.concatenate([room(0.8), voice(1.4), room(1.1)])
 PCM = (SPOKEN * 32767).astype("<i2").tobytes()
 INFO = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf62.3.100\0\0"
@@ -145,6 +147,10 @@ def surround(path: Path, codec: str, layout: str, speaking: Sequence[str]) -> Pa
         ("film.ac3", "ac3", "5.1(side)"),
         ("film.mkv", "eac3", "5.1"),
         ("film.m4a", "aac", "7.1"),
+        # FFmpeg reads these without the places of their channels.
+        ("wide.m4a", "aac", "7.1(wide)"),
+        ("side.mp4", "aac", "5.1(side)"),
+        ("back.mkv", "aac", "6.1"),
         ("film.opus", "libopus", "7.1"),
         ("film.wav", "pcm_s16le", "7.1"),
         ("film.flac", "flac", "5.1"),
@@ -153,7 +159,10 @@ def surround(path: Path, codec: str, layout: str, speaking: Sequence[str]) -> Pa
 def test_a_film_in_surround_has_its_voice_at_its_level(
     tmp_path: Path, name: str, codec: str, layout: str, speaking: Sequence[str]
 ) -> None:
-    """A voice in the centre, as films have it, was clipped, and the low frequencies were heard as part of it."""
+    """A voice in the centre, as films have it, was clipped, and the low frequencies were heard as part of it.
+
+    In AAC of 7.1(wide) they were heard at the level of the voice, after the same had been mended for other layouts.
+    """
     path = surround(tmp_path / name, codec, layout, speaking)
     (alone,) = [x for x in open_media(write_clip(tmp_path / "a.wav", sound_N=SPOKEN, audio_codec="pcm_s16le")).read()
                 if isinstance(x, SpeechSegment)]  # fmt: skip
@@ -161,3 +170,16 @@ def test_a_film_in_surround_has_its_voice_at_its_level(
     level, wanted = (float(np.sqrt(np.mean(np.square(s.samples_N)))) for s in (segment, alone))
     assert 20 * np.log10(level / wanted) == pytest.approx(0.0, abs=0.3)
     assert segment.start_s == pytest.approx(alone.start_s, abs=0.1)
+
+
+def test_a_picture_in_tiles_is_refused_in_words(tmp_path: Path) -> None:
+    """Field report 17: of an iPhone's HEIC, and of an AVIF grid, the top-left tile was taken for the picture."""
+    picture_HW3 = np.random.default_rng(0).integers(0, 256, (2 * TILE_PX, 3 * TILE_PX, 3), np.uint8)
+    heic = write_grid(tmp_path / "IMG_0001.HEIC", picture_HW3)
+    with av.open(str(heic)) as file:
+        tile_HW3 = next(file.decode(video=0)).to_ndarray(format="rgb24")
+    assert tile_HW3.shape == (TILE_PX, TILE_PX, 3), "the first tile decodes, so that it could be taken for the picture"
+    for path, n_tiles in ((heic, 6), (GRID, 4)):
+        with pytest.raises(NotMedia, match=f"stored in {n_tiles} tiles") as refused:
+            open_media(path)
+        assert "JPEG" in refused.value.hint

@@ -26,7 +26,6 @@ from realtime.records import SAMPLE_RATE_HZ
 from tests.ingest.media_files import Received, room, voice, write_clip
 
 Sound = npt.NDArray[np.float32]
-GRID = Path(__file__).parents[1] / "fixtures" / "grid.avif"
 SPOKEN = np.concatenate([room(0.8), voice(1.4), room(1.1)])
 
 
@@ -302,13 +301,6 @@ def test_the_whole_display_matrix_is_followed(degrees: int, flips: tuple[int, in
         seen_HW3 = to_rgb(next(file.decode(video=0)), max_side_px=640)
     assert seen_HW3.shape == expected_HW3.shape
     assert np.abs(seen_HW3.astype(int) - expected_HW3).mean() < 12
-
-
-def test_a_picture_in_tiles_is_refused_in_words() -> None:
-    """Field report 17: of an iPhone's HEIC, and of an AVIF grid, the top-left tile was taken for the picture."""
-    with pytest.raises(NotMedia, match="stored in 4 tiles") as refused:
-        open_media(GRID)
-    assert "JPEG" in refused.value.hint
 
 
 def coded(nits: float, transfer: int) -> float:
