@@ -80,11 +80,12 @@ def paste(image: Tensor, face_HW: UInt8, bounds: Floats, scale: float, centre: t
     steps = torch.linspace(-1, 1, size)
     radius = (steps[:, None] ** 4 + steps[None] ** 4) ** 0.25  # a rounded square cuts the corners, not hair and chin
     alpha = ((1.0 - radius) * 6).clamp(0, 1)
-    ys, xs = slice(max(0, top), min(FRAME_PX, top + size)), slice(max(0, left), min(FRAME_PX, left + size))
+    height, width = image.shape
+    ys, xs = slice(max(0, top), min(height, top + size)), slice(max(0, left), min(width, left + size))
     if ys.stop > ys.start and xs.stop > xs.start:
         part = (slice(ys.start - top, ys.stop - top), slice(xs.start - left, xs.stop - left))
         image[ys, xs] = alpha[part] * big[part] + (1 - alpha[part]) * image[ys, xs]
-    box = np.array([left + x0, top + y0, x1 - x0, y1 - y0]) / FRAME_PX
+    box = np.array([left + x0, top + y0, x1 - x0, y1 - y0]) / [width, height, width, height]
     return (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
 
 

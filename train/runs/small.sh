@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Train a model on a text backbone: compose it, annotate clips, warm up, CoT-LoRA, compose the result.
+# Train a model on a text backbone: compose it, annotate recordings, warm up, CoT-LoRA, compose the result.
 #
-#   CLIPS=path/to/clips WORK=path/to/scratch bash train/runs/small.sh
+#   DATA=path/to/data   WORK=path/to/scratch bash train/runs/small.sh     recordings drawn of nano's training people
+#   CLIPS=path/to/clips WORK=path/to/scratch bash train/runs/small.sh     recordings of your own
 #
-# CLIPS is what train.annotate reads: a folder of recordings with labels.csv, or with LAYOUT=dfew (…) a published set.
-# BACKBONE is a name, a GGUF file, a folder or a hub id (realtime/model/backbone.py). It runs on CUDA where there is a GPU,
-# else on the CPU. Every stage resumes where it was stopped; a finished one is skipped. The result is WORK/small.
+# DATA is made by python -m train.convert (train/DATA.md). CLIPS is what train.annotate reads: a folder of recordings with
+# labels.csv, or with LAYOUT=dfew (…) a published set. BACKBONE is a name, a GGUF file, a folder or a hub id
+# (realtime/model/backbone.py). It runs on CUDA where there is a GPU, else on the CPU. Every stage resumes where it was
+# stopped; a finished one is skipped. The result is WORK/small.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-: "${CLIPS:?name the clips: CLIPS=… bash train/runs/small.sh}" "${WORK:=runs/small}"
-: "${BACKBONE:=smollm2-135m-instruct}" "${RANK:=16}" "${MORE:=}" "${LAYOUT:=}"
+: "${WORK:=runs/small}" "${BACKBONE:=smollm2-135m-instruct}" "${RANK:=16}" "${MORE:=}" "${LAYOUT:=}" "${RECORDINGS:=2400}"
 python="${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}"
 export TOKENIZERS_PARALLELISM=false
 mkdir -p "$WORK"
@@ -23,14 +24,20 @@ stage() { # NAME COMMAND…: run once, keep its log
   touch "$WORK/$name.done"
 }
 
-# Flags for both trainings, such as MORE="--steps 200 --cpu"; split into words on purpose.
+if [ -z "${CLIPS:-}" ]; then
+  : "${DATA:?name the data folder, or recordings of your own: DATA=… or CLIPS=… bash train/runs/small.sh}"
+  CLIPS="$WORK/recordings"
+  stage recordings train.nano.recordings --data "$DATA" --out "$CLIPS" --n "$RECORDINGS"
+fi
+
+# Flags for both trainings, such as MORE="--steps 200 --cpu --precision bf16"; split into words on purpose.
 # shellcheck disable=SC2206
 common=(--model "$WORK/new" --cache "$WORK/windows" --projectors $MORE)
 
-stage compose train.compose --backbone "$BACKBONE" --out "$WORK/new"
+stage compose train.compose --backbone "$BACKBONE" --drop 0.7 --out "$WORK/new"
 stage annotate train.annotate "$CLIPS" "$WORK/coet" ${LAYOUT:+--layout "$LAYOUT"}
-stage warmup train.warmup "$WORK/coet" "${common[@]}" --out "$WORK/warmup" --lr 3e-4
+stage warmup train.warmup "$WORK/coet" "${common[@]}" --out "$WORK/warmup" --lr 5e-4
 stage lora train.lora "$WORK/coet" "${common[@]}" --out "$WORK/adapter" --from-warmup "$WORK/warmup" \
-  --rank "$RANK" --alpha $((2 * RANK)) --lr 2e-4 --selectors
+  --rank "$RANK" --alpha $((2 * RANK)) --lr 5e-4 --selectors
 # Cheap, so always anew.
 "$python" -m train.compose --model "$WORK/new" --adapter "$WORK/adapter" --out "$WORK/small"

@@ -1,0 +1,114 @@
+"""Recordings drawn of training people: who is in them, and what a session reads from them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from realtime.model.experts import EXPERT_LABELS
+from realtime.records import SAMPLE_RATE_HZ
+from tests.ingest.media_files import voice as spoken
+from train.nano import recordings
+from train.nano.recordings import Drawn, Recordings
+from train.readers import sound
+from train.readers.recording import read_recording
+from train.readers.voices import Voice
+
+N_FACES = 14
+
+
+def person(folder: Path, speaker: str, part: str) -> list[Voice]:
+    """Two sentences of every emotion."""
+    found = []
+    for number, emotion in enumerate(EXPERT_LABELS * 2):
+        path = folder / f"{speaker}_{number}.flac"
+        sound.write(path, spoken(1.2))
+        found.append(Voice(path, "ours", speaker, "female", "en", emotion, 1.2, "", part))
+    return found
+
+
+class Faces:
+    """Two faces of each label; one of them belongs to the training part."""
+
+    labels_N = np.arange(N_FACES) % len(EXPERT_LABELS)
+    images_NHW = np.full((N_FACES, 48, 48), 120, np.uint8)
+    votes_N7 = np.eye(len(EXPERT_LABELS))[labels_N]
+
+    def part(self, name: str) -> np.ndarray:
+        return np.arange(len(EXPERT_LABELS)) if name == "thinker" else np.arange(len(EXPERT_LABELS), N_FACES)
+
+
+@pytest.fixture
+def drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordings:
+    everyone = person(tmp_path, "a", "train") + person(tmp_path, "b", "test") + person(tmp_path, "c", "train")
+    monkeypatch.setattr(recordings.ferplus, "load", lambda _data: Faces())
+    monkeypatch.setattr(recordings.voices, "load", lambda _data: everyone)
+    votes = SimpleNamespace(face=None, voice=None, both=None)
+    monkeypatch.setattr(recordings.crowd, "load", lambda _data: votes)
+    mean = SimpleNamespace(fit=lambda *_votes: lambda face, voice: (face + voice) / 2)
+    monkeypatch.setattr(recordings.crowd, "Teacher", mean)
+    monkeypatch.setattr(recordings.crowd, "expected_voice_votes", lambda _votes: np.eye(len(EXPERT_LABELS)))
+    return Recordings(tmp_path, "thinker")
+
+
+def test_nobody_of_another_part_is_shown_or_heard(drawn_from: Recordings) -> None:
+    drawn = [drawn_from.draw(number) for number in range(300)]
+    assert {row for each in drawn for row in each.faces} == set(range(len(EXPERT_LABELS)))
+    assert {voice.speaker for each in drawn for voice in each.sentences} == {"a", "c"}
+    assert {len(each.sentences) for each in drawn} == {0, 1, 2, 4}
+    for each in drawn:
+        assert len({voice.speaker for voice in each.sentences}) <= 1
+        assert each.faces or each.sentences
+        assert each.shares_7.sum() == pytest.approx(1)
+        if each.faces and each.sentences:
+            acted = EXPERT_LABELS.index(each.sentences[-1].emotion)
+            assert each.shares_7[acted] >= 0.5, "the last sentence is the one that is judged"
+
+
+def test_a_recording_is_always_the_same(drawn_from: Recordings, tmp_path: Path) -> None:
+    first, again = drawn_from.draw(5), drawn_from.draw(5)
+    assert (first.faces, first.sentences, first.has_picture) == (again.faces, again.sentences, again.has_picture)
+    speaking = next(drawn for n in range(50) if (drawn := drawn_from.draw(n)).sentences and drawn.faces)
+    for name in ("one.mp4", "two.mp4"):
+        drawn_from.write(speaking, tmp_path / name, 7)
+    one, two = (read_recording(tmp_path / name, [(0, 99)]) for name in ("one.mp4", "two.mp4"))
+    assert np.array_equal(one.frames[0].rgb_HW3, two.frames[0].rgb_HW3)
+    assert not list(tmp_path.glob("*.tmp*"))
+
+
+def test_the_voice_is_known_before_the_sentence_that_is_judged(drawn_from: Recordings, tmp_path: Path) -> None:
+    """Three sentences, a silence, and the picture with the fourth: only that one falls into a window of 8 s."""
+    voice = drawn_from.by_speaker["a"][0]
+    drawn = Drawn((0,), (voice,) * 4, True, np.eye(len(EXPERT_LABELS))[0])
+    drawn_from.write(drawn, tmp_path / "long.mp4", 1)
+    recording = read_recording(tmp_path / "long.mp4", [(0, 99)])
+    assert len(recording.speech) == 4
+    *earlier, last = recording.speech
+    assert last.end_s - 8 > earlier[-1].end_s
+    assert recording.frames[0].at_s == pytest.approx(last.start_s - 0.5, abs=1.0)
+    assert {after.at_s - before.at_s for before, after in itertools.pairwise(recording.frames)} <= {2.0}
+
+
+def test_without_a_voice_there_is_a_second_of_faint_noise(drawn_from: Recordings, tmp_path: Path) -> None:
+    silent = Drawn((0, 1), (), True, np.eye(len(EXPERT_LABELS))[0])
+    samples_N, _ = drawn_from.sound(silent, np.random.default_rng(0))
+    assert len(samples_N) == SAMPLE_RATE_HZ * 3 // 2
+    assert 0 < np.abs(samples_N).max() < 0.01
+    drawn_from.write(silent, tmp_path / "still.mp4", 2)
+    recording = read_recording(tmp_path / "still.mp4", [(0, 99)])
+    assert (len(recording.speech), recording.has_picture) == (0, True)
+
+
+def test_what_is_there_is_not_written_again(
+    drawn_from: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "Recordings", lambda _data, _part: cast(Any, drawn_from))
+    out = tmp_path / "out"
+    assert recordings.write_folder(tmp_path, out, n=3, part="thinker") == 3
+    assert recordings.write_folder(tmp_path, out, n=5, part="thinker") == 2
+    assert len((out / "labels.csv").read_text().splitlines()) == 6
