@@ -12,6 +12,7 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import LABELS, SECTIONS
+from realtime.records import SpeechEvidence, VoiceCues
 from tests.train.observations import person, shares, voice
 from train.coet.checks import contradicts_itself, faithful
 from train.coet.measured import (
@@ -20,6 +21,8 @@ from train.coet.measured import (
     Writer,
     as_text,
 )
+from train.coet.observe import voice_of
+from train.readers.perceived import SpeechHeard
 
 SMILE = person({"lip_corner_pull": 0.8, "cheek_raise": 0.6}, shares(happy=0.9, neutral=0.1))
 ANGRY_VOICE = voice(shares(angry=1.0), loudness_db=2.0, pitch_hz=1.0)
@@ -127,3 +130,14 @@ def test_what_changed_says_when_and_in_which_order() -> None:
     assert told(1.0, 2.3)["coarse"].endswith(" The face changed after the voice began.")
     assert told(1.2, 1.0)["coarse"].endswith(" The face changed as the voice began.")
     assert "changed" not in told(None, 1.0)["coarse"]
+
+
+def test_a_voice_is_not_compared_before_its_usual_is_known() -> None:
+    """A stranger's first sentence was told to be as usual for this voice."""
+    for known in (False, True):
+        cues = VoiceCues({}, dict.fromkeys(VOICE_VALUES, 0.0), np.zeros(0, np.float32), usual_known=known)
+        evidence = SpeechEvidence(0.0, 1.6, cues, np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64))
+        heard = voice_of([SpeechHeard(evidence, np.zeros(16, np.float32), {})])
+        assert heard is not None
+        told = Writer(0).voice(Observation(voice=heard))
+        assert told.startswith(("As usual", "Close to")) if known else "compare" in told, told

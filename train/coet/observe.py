@@ -146,7 +146,8 @@ def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
         verdict = part.cues.get("verdict_7")
         shares += weight * (verdict.exp().numpy() if verdict is not None and verdict.numel() else EVEN)
     moved = np.mean([min(abs(z), 2.0) for z in relative.values()])
-    return VoiceHeard(relative, shares / shares.sum(), strong=bool(moved > 1.0))
+    known = speech[-1].evidence.cues.usual_known
+    return VoiceHeard(relative, shares / shares.sum(), strong=bool(moved > 1.0), usual_known=known)
 
 
 def joint_shares(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> Float64 | None:
