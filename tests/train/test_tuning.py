@@ -19,9 +19,9 @@ from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.records import Question, Window
 from train.layout import IGNORED, hidden_states
-from train.readers.perceived import watch
+from train.readers.perceived import measuring, watch
 from train.tuning import tiny
-from train.tuning.data import AnnotatedWindow, Balanced, data_sha256
+from train.tuning.data import N_OTHERS, AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.initial_model import as_loaded, save_additions, with_additions
 from train.tuning.model import Trainee
 
@@ -148,6 +148,28 @@ def test_label_branches_score_as_serving_scores_them(work: Path, tmp_path: Path,
     torch.testing.assert_close(sequence.x_TD[: x.shape[0]], x, atol=5e-3, rtol=5e-3)
     positions = torch.cat([chunk.positions_3N for chunk in evidence.chunks], 1)
     assert torch.equal(sequence.positions_3T[:, evidence.n_prefix : x.shape[0]], positions)
+
+
+def test_windows_are_asked_questions_whose_answers_are_measured(work: Path) -> None:
+    model, _ = with_additions(work / "model", selector_dim=16, cues=True, ring=True, dtype=torch.float32)
+    loaded = as_loaded(model, work / "model")
+    trainee, vocabulary = Trainee(model, loaded.thinker.vocabulary, cues_off=0.0), loaded.thinker.vocabulary
+    records = read_records([work / "coet"])
+    windows = AnnotatedWindows(records, measuring(loaded), work / "windows", seed=0, asked_share=1.0)
+    for place in range(len(records)):
+        example = windows[place, place]
+        assert example.asked is not None
+        assert len({example.asked.question, *(other.question for other in example.others)}) == 1 + N_OTHERS
+        sequence = trainee.sequences([example])[0]
+        learnt = {
+            name: vocabulary.text([t for t in sequence.targets_T[slice(*span)].tolist() if t != IGNORED])
+            for name, span in sequence.spans.items()
+        }
+        assert f"{example.asked.answer}. {records[place]['sections']['answer']}" in learnt["chain"]
+        for number, other in enumerate(example.others):
+            assert learnt[f"asked {number}"] == f"{other.answer}."
+    nothing = AnnotatedWindows(records, measuring(loaded), work / "windows", seed=0)[0, 0]
+    assert (nothing.asked, nothing.others) == (None, ())
 
 
 def served_window(served: Any, path: Path) -> Window:

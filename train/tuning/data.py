@@ -22,10 +22,18 @@ from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings, RealtimeError
 from realtime.reason.branches import branch_names
 from realtime.records import Window
+from train.coet.observe import observe
+from train.coet.questions import KnownQuestion, ask
 from train.coet.store import Lines
+from train.coet.wordings import KINDS
+from train.readers.clip import Clip
 from train.readers.perceived import Perceived, watch
 
 CACHE_VERSION = 4
+ASKED_KINDS = tuple(kind for kind in KINDS if kind not in ("when", "order"))
+"Kinds of questions that are asked about annotated clips. When a face changed is not measured there."
+N_OTHERS = 2
+"Further questions about each window, of different kinds."
 
 
 def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[dict[str, Any]]:
@@ -56,6 +64,14 @@ def data_sha256(records: Sequence[dict[str, Any]]) -> str:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """A question about a window, and its answer from the measurements, without a full stop."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class AnnotatedWindow:
     """One window with the chain and labels it teaches, and the seed of the random choices of this step."""
 
@@ -64,6 +80,10 @@ class AnnotatedWindow:
     labels: Mapping[str, str]
     "Label branch → the word to learn; a branch without one carries no loss."
     draw: int
+    asked: Answered | None = None
+    "What is asked in place of the usual question."
+    others: tuple[Answered, ...] = ()
+    "Further questions, which an evidence-first chain answers too, each in a branch of its own."
 
     @property
     def window(self) -> Window:
@@ -73,12 +93,23 @@ class AnnotatedWindow:
 class AnnotatedWindows(Dataset[AnnotatedWindow]):
     """Items are addressed by (record, draw). The draw seeds what is random, so a resumed run repeats it exactly."""
 
-    def __init__(self, records: Sequence[dict[str, Any]], model: LoadedModel, cache: Path, *, seed: int) -> None:
-        """`model` measures the clips; its towers are not needed (`perceived.measuring`)."""
+    def __init__(
+        self,
+        records: Sequence[dict[str, Any]],
+        model: LoadedModel,
+        cache: Path,
+        *,
+        seed: int,
+        asked_share: float = 0.0,
+    ) -> None:
+        """`model` measures the clips; its towers are not needed (`perceived.measuring`).
+
+        `asked_share`: how often a window is asked another question than the usual one. With 0 none is asked at all.
+        """
         self.records = list(records)
         self._model = model
         self._cache = cache
-        self._seed = seed
+        self._seed, self._asked_share = seed, asked_share
         view = model.weights.config.emotion
         kept = {name: getattr(view, name) for name in ("frame_px", "grey_face_px", "dilation_patches", "face_geometry")}
         self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics, view.voice_width], sort_keys=True)
@@ -129,7 +160,24 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         perceived = self.perceived(record)
         draw = (self._seed * 1_000_003 + draw) % 2**31
         labels = labels_of(record, perceived, draw)
-        return AnnotatedWindow(perceived, record["sections"], labels, draw)
+        asked, others = self._asked(record, perceived, draw) if self._asked_share else (None, ())
+        return AnnotatedWindow(perceived, record["sections"], labels, draw, asked, others)
+
+    def _asked(
+        self, record: dict[str, Any], perceived: Perceived, draw: int
+    ) -> tuple[Answered | None, tuple[Answered, ...]]:
+        """Draw the question in place of the usual one, or none, and the further ones."""
+        rng, seen = np.random.default_rng((draw, 1)), observe(clip_of(record), perceived).whole
+        kinds = [ASKED_KINDS[int(at)] for at in rng.choice(len(ASKED_KINDS), 1 + N_OTHERS, replace=False)]
+        known: list[KnownQuestion] = [ask(kind, seen, rng) for kind in kinds]
+        first, *others = (Answered(one.text, one.answer(seen)) for one in known)
+        return first if rng.random() < self._asked_share else None, tuple(others)
+
+
+def clip_of(record: dict[str, Any]) -> Clip:
+    """The clip that a record is about."""
+    kept = record["clip"]
+    return Clip(record["key"], **{**kept, "path": Path(kept["path"])})
 
 
 def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[str, str]:

@@ -20,6 +20,7 @@ from realtime.records import Window
 from train.layout import (
     TrainingSequence,
     append,
+    asked_branch,
     chain_branches,
     hidden_states,
     judged_branch,
@@ -92,7 +93,7 @@ class Trainee(nn.Module):
 
     def with_labels(self, example: AnnotatedWindow) -> TrainingSequence:
         """Lay out evidence and label branches, from which the first look is read."""
-        model, vocabulary, question = self.thinker, self._vocabulary, prompt.Question()
+        model, vocabulary, question = self.thinker, self._vocabulary, question_of(example)
         query = vocabulary.ids(prompt.query_text(model.config.emotion.prompt, question))
         text_QD = model.embed(torch.tensor(query, device=model.device)).detach()
         tokens = self.clip_tokens.make(example.perceived, text_QD, example.draw)
@@ -106,9 +107,17 @@ class Trainee(nn.Module):
     def with_chain(
         self, sequence: TrainingSequence, example: AnnotatedWindow, looked: Mapping[str, tuple[str, ...]]
     ) -> TrainingSequence:
-        """Append the chain, which is given the labels `looked` before its sections."""
-        form = self.thinker.config.emotion.chain_form
-        branches = chain_branches(self._vocabulary, example.window, example.sections, looked, form)
+        """Append the chain, which is given the labels `looked` before its sections, and what else is asked."""
+        form, sections = self.thinker.config.emotion.chain_form, dict(example.sections)
+        if example.asked is not None:
+            sections["answer"] = f"{example.asked.answer}. {sections['answer']}"
+        question = question_of(example)
+        branches = chain_branches(self._vocabulary, example.window, sections, looked, form, question)
+        if form == "evidence_first":
+            branches += [
+                asked_branch(self._vocabulary, f"asked {number}", other.question, f"{other.answer}.")
+                for number, other in enumerate(example.others)
+            ]
         n_learnt = max(1, sum(weight > 0 for branch in branches for weight in branch.weights))
         for branch in branches:
             weights = [weight / n_learnt for weight in branch.weights]
@@ -131,3 +140,8 @@ class Trainee(nn.Module):
             best = dict(zip(one.label_rows, (labels[index] for index in scores.argmax(1).tolist()), strict=True))
             looks.append(labels_before_sections(best, has_face=n_faces(window) > 0, has_speech=bool(window.speech)))
         return looks
+
+
+def question_of(example: AnnotatedWindow) -> prompt.Question:
+    """The question that a window is asked in training."""
+    return prompt.Question(query=example.asked.question if example.asked is not None else None)

@@ -56,6 +56,9 @@ def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
     args.add_argument(
         "--label-share", type=float, default=0.5, help="weight of the label branches' loss; the chain's is 1"
     )
+    args.add_argument(
+        "--questions", type=float, default=0.35, help="how often a window is asked another question than the usual one"
+    )
     args.add_argument("--cues-off", type=float, default=0.05, help="how often each kind of cue token is left out")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--save-steps", type=int, default=200)
@@ -197,7 +200,13 @@ def train(
     """Perceive the clips, train from the newest checkpoint in OUT, and write run.json. Returns the finished trainer."""
     settings = training_arguments(args, full=full)
     records = read_records(args.records, split=args.split)
-    windows = AnnotatedWindows(records, measuring(loaded), args.cache or args.out / "windows", seed=args.seed)
+    windows = AnnotatedWindows(
+        records,
+        measuring(loaded),
+        args.cache or args.out / "windows",
+        seed=args.seed,
+        asked_share=args.questions,
+    )
     with (
         settings.main_process_first(desc="perceive"),
         torch.autocast("cpu", torch.bfloat16, enabled=loaded.weights.dtype == torch.bfloat16),
