@@ -30,25 +30,38 @@ from realtime.reason import prompt
 from train.command import run_command
 from train.tuning.initial_model import emotion_json, nano_instruments
 from train.tuning.run import write_json
+from train.tuning.word_start import begin_with_words
 
 CONTROL_TOKENS_KEPT = frozenset({"<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>", "<pad>", "<s>", "</s>"})
 "Special tokens of a backbone that mean something to it."
 LORA = ".lora_"
 
 
-def compose(backbone: TextBackbone, out: Path, *, selector_dim: int, seed: int = 0) -> None:
-    """Write the model before any training: new projectors, additions that are closed (gates 0), nano's experts."""
+def compose(backbone: TextBackbone, out: Path, *, selector_dim: int, drop: float | None = None, seed: int = 0) -> None:
+    """Write the model before any training: new projectors, closed selectors (gates 0), nano's experts.
+
+    Cue projectors begin as words of the backbone (`tuning/word_start.py`). `drop` is δ, the share of background tokens
+    that are left out at random; without it that of nano.
+    """
     out.mkdir(parents=True, exist_ok=True)
     shapes = shapes_on(backbone.config)
     emotion = emotion_json(checkpoint.NANO)
     emotion.pop("calibration", None)
-    emotion |= {"selector_dim": selector_dim}
+    emotion |= {"selector_dim": selector_dim} | ({} if drop is None else {"drop": drop})
     config = ModelConfig.parse(shapes, emotion)
     torch.manual_seed(seed)
-    write_projectors(new_projectors(config, backbone), out)
+    embeddings = next(t for key, t in backbone.tensors() if key == "thinker.model.embed_tokens.weight").float()
+    spread = embeddings.std().item()
+    write_projectors(new_projectors(config, spread), out)
     additions = Emotion(config)
     known = nano_instruments()
     additions.load_state_dict({**additions.state_dict(), **known})
+    missed = begin_with_words(
+        additions,
+        lambda text: embeddings[backbone.tokenizer.encode(text, add_special_tokens=False).ids].mean(0),
+        spread,
+    )
+    print(f"cue tokens miss their words by {', '.join(f'{name} {share:.1%}' for name, share in missed.items())}")
     write_additions(additions.state_dict(), emotion, out)
     (out / "tokenizer.json").write_text(with_markers(backbone), encoding="utf-8")
     # The config comes last: a folder without one is no model yet.
@@ -84,10 +97,9 @@ def shapes_on(text: TextConfig) -> dict[str, Any]:
     }
 
 
-def new_projectors(config: ModelConfig, backbone: TextBackbone) -> dict[str, Tensor]:
+def new_projectors(config: ModelConfig, spread: float) -> dict[str, Tensor]:
     """Last layers of the towers at the backbone's width. Their tokens begin about as long as words are."""
-    embeddings = next(tensor for key, tensor in backbone.tensors() if key == "thinker.model.embed_tokens.weight")
-    spread, width = embeddings.float().std().item(), config.text.hidden_size
+    width = config.text.hidden_size
     state = assembly.projectors(checkpoint.read_tensors(checkpoint.NANO / checkpoint.WEIGHTS))
     for name in ("thinker.visual.merger.mlp.2", "thinker.audio_tower.proj"):
         layer = nn.Linear(state[f"{name}.weight"].shape[1], width)
@@ -168,11 +180,12 @@ def main() -> None:
     parser.add_argument("--adapter", type=Path, help="what train.lora (or train.warmup) wrote")
     parser.add_argument("--warmup", type=Path, help="what train.warmup wrote, if the adapter has no projectors")
     parser.add_argument("--selector-dim", type=int, default=64, help="width of the selectors' attention")
+    parser.add_argument("--drop", type=float, help="δ, share of background tokens that are left out (default: nano's)")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup)
     if args.backbone is not None:
-        compose(TextBackbone.open(args.backbone), args.out, selector_dim=args.selector_dim)
+        compose(TextBackbone.open(args.backbone), args.out, selector_dim=args.selector_dim, drop=args.drop)
     elif args.adapter is None:
         raise BadSettings("--model goes with --adapter.", "Name what train.lora wrote.")
     else:

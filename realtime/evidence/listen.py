@@ -231,7 +231,7 @@ class Listener:
         layers_LD = join_moments(encoded.moments_CLD.float().cpu(), encoded.n_frames_C)
         x_BK = expert.read(torch.cat([layers_LD.flatten(), torch.from_numpy(features_P)])[None])
         log_p_B7, no_speech_B = expert(x_BK, torch.from_numpy(self._usual.mean_P.astype(np.float32))[None])
-        return Judged(log_p_B7[0], float(no_speech_B[0]), expert.without_emotion(x_BK, log_p_B7)[0].numpy())
+        return Judged(log_p_B7[0], float(no_speech_B[0]), expert.without_emotion(x_BK, log_p_B7)[0].float().numpy())
 
     def _still_so(self, ahead: HeardAhead) -> bool:
         """Whether the voice's baseline is still the one that it was told against."""

@@ -65,7 +65,8 @@ def log_mel(samples_N: Float32, n_bins: int = MEL_BINS) -> Float32:
     window = torch.hann_window(FFT_SAMPLES)
     spectrum = torch.stft(samples, FFT_SAMPLES, HOP_SAMPLES, window=window, return_complex=True, pad_mode="reflect")
     power = spectrum[:, :-1].abs() ** 2  # the last frame is past the end
-    mel = torch.from_numpy(mel_filters(n_bins)).T @ power
+    with torch.autocast("cpu", enabled=False):  # the logarithm of a power in bf16 would be too coarse
+        mel = torch.from_numpy(mel_filters(n_bins)).T @ power
     log = torch.clamp(mel, min=1e-10).log10()
     log = torch.maximum(log, log.max() - 8.0)
     result: Float32 = ((log + 4.0) / 4.0).numpy()

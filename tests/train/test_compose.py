@@ -8,6 +8,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,20 @@ from realtime.commands import models
 from realtime.commands.analyze import analyze
 from realtime.engine import loading
 from realtime.errors import BadModel, BadSettings
+from realtime.evidence.cues import CUES
 from realtime.ingest.media import MediaSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.model import assembly, checkpoint, memory
 from realtime.model.backbone import TextBackbone
+from realtime.model.experts import EXPERT_LABELS
 from realtime.model.published import user_cache
+from realtime.model.thinker import FACE_REGIONS
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.settings import Settings
 from tests.model.backbone_files import SPECIAL, llama, qwen2, tokenizer, write_folder, write_gguf
+from train.coet.measured import CUE_WORDS, EXPRESSION
 from train.compose import compose, recompose
 from train.tuning.initial_model import PROJECTORS, save_additions, save_projectors, with_additions
 from train.tuning.tiny import write_clip, write_clips
@@ -58,6 +63,25 @@ def test_text_alone_is_answered_as_the_backbone_answers(composed: Path) -> None:
     theirs = llama()(ids_1T).logits
     assert float((ours - theirs).norm() / theirs.norm()) < 1e-2
     assert model.config.text.mrope_section == (4, 6, 6), "frames have rows and columns"
+
+
+def test_cue_tokens_begin_as_words_of_the_backbone(composed: Path) -> None:
+    """What an expert is sure of begins as the emotion's word, and a dropped jaw as "jaw dropped"."""
+    model, vocabulary = checkpoint.load(assembly.locate(str(composed))), Vocabulary.read(composed)
+
+    def nearest(token_D: torch.Tensor, texts: Sequence[str]) -> str:
+        known = torch.stack([model.embed(torch.tensor(vocabulary.ids(f" {text}"))).mean(0) for text in texts])
+        return texts[int(torch.cosine_similarity(known, token_D[None]).argmax())]
+
+    words = [EXPRESSION[label][0] for label in EXPERT_LABELS]
+    for place, word in enumerate(words):
+        sure_7 = torch.full((len(words),), -6.0)
+        sure_7[place] = 0.0
+        assert nearest(model.emotion.face_verdict(sure_7), words) == word
+        assert nearest(model.emotion.voice_verdict(sure_7), words) == word
+    lower = CUES[FACE_REGIONS["lower"]]
+    told = model.emotion.face_regions["lower"](torch.tensor([1.0 if cue == "jaw_drop" else 0.0 for cue in lower]))
+    assert nearest(told, [CUE_WORDS[cue][0] for cue in lower]) == "jaw dropped"
 
 
 def test_it_is_put_together_once(composed: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
