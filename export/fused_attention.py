@@ -57,12 +57,11 @@ def attention(q_BND: Tensor, k_BND: Tensor, v_BND: Tensor, mask: Tensor, n_heads
     return ops.attention(q_BND, k_BND, v_BND, attn_mask=mask, q_num_heads=n_heads, kv_num_heads=n_heads)[0]
 
 
-def fuse(graph: nn.Module) -> nn.Module:
-    """Replace every attention module of the graph by its fused form, in place. Returns the graph."""
+def fuse(graph: nn.Module) -> None:
+    """Replace every attention module of the graph by its fused form, in place."""
     for parent in list(graph.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, VisionAttention):
                 setattr(parent, name, FusedVisionAttention(child))
             elif isinstance(child, AudioAttention):
                 setattr(parent, name, FusedAudioAttention(child))
-    return graph

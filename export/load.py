@@ -51,7 +51,11 @@ def blank(config: ModelConfig, tower: str) -> Graph:
     """The graph of one tower with the weights that its modules are initialised with."""
     dim, inner = config.text.hidden_size, config.emotion.selector_dim
     if tower == "vision":
-        return VisionGraph(VisionTower(config.vision), VisualSelector(dim, inner) if inner else None)
+        return VisionGraph(
+            VisionTower(config.vision),
+            VisualSelector(dim, inner) if inner else None,
+            spreads=config.emotion.selection == "adaptive",
+        )
     return AudioGraph(
         AudioTower(config.audio),
         AudioExtractor(dim, inner) if inner else None,

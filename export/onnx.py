@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from export import command, fused_attention
 from export.folder import ExportFailed, check_space, whole_folder, write_manifest
-from export.load import TOWERS, load_graph
+from export.load import TOWERS, Graph, load_graph
 from realtime.errors import BadModel, RealtimeError
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
 from realtime.outputs import refuse_input
 from realtime.towers import artifact
-from realtime.towers.graph import AUDIO_INPUTS, AUDIO_OUTPUTS, TEXT_INPUTS, VISION_INPUTS, VISION_OUTPUTS
+from realtime.towers.graph import AUDIO_INPUTS, TEXT_INPUTS, VISION_INPUTS
 from realtime.towers.torch_runtime import HALVED
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": torch.float32}
@@ -85,13 +85,12 @@ def free_dimensions(names: list[str], tower: str) -> tuple[dict[int, Any], ...]:
     return tuple({0: batch, 1: second[name]} if name in second else {0: batch} for name in names)
 
 
-def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, path: Path) -> None:
+def trace(graph: Graph, inputs: dict[str, Tensor], tower: str, opset: int, path: Path) -> None:
     """Write one graph. Raises ExportFailed when exporter, checker or shape inference refuses it."""
     import onnx
     from onnx import shape_inference
 
     names = list(inputs)
-    outputs = VISION_OUTPUTS if tower == "vision" else AUDIO_OUTPUTS[: len(graph(*inputs.values()))]
     n_bytes = sum(tensor.nbytes for tensor in graph.state_dict().values())
     # Without torchvision, the exporter logs every operator of it that it could have exported.
     torch_onnx = logging.getLogger("torch.onnx")
@@ -100,7 +99,7 @@ def trace(graph: nn.Module, inputs: dict[str, Tensor], tower: str, opset: int, p
         with quieter(torch_onnx), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                graph, tuple(inputs.values()), dynamo=True, input_names=names, output_names=list(outputs),
+                graph, tuple(inputs.values()), dynamo=True, input_names=names, output_names=list(graph.outputs),
                 dynamic_shapes=free_dimensions(names, tower), opset_version=opset, verbose=False,
             )  # fmt: skip
             assert program is not None
@@ -181,9 +180,9 @@ def export(
     final = root / f"onnx-{precision}-opset{opset}"
     with whole_folder(final) as partial, tempfile.TemporaryDirectory() as scratch:
         for tower in TOWERS:
-            graph: nn.Module = load_graph(folder, tower, dtype, adapter=adapter)
+            graph = load_graph(folder, tower, dtype, adapter=adapter)
             if precision in FOR_ONNXRUNTIME and opset >= fused_attention.OPSET:
-                graph = fused_attention.fuse(graph)
+                fused_attention.fuse(graph)
             check_space(root, sum(tensor.nbytes for tensor in graph.state_dict().values()))
             path = partial / f"{tower}.onnx"
             traced = Path(scratch) / path.name if precision == "int8" else path

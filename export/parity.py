@@ -39,6 +39,8 @@ LIMITS = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2}
 "The largest accepted relative error: norm of the difference over norm."
 BROKEN_ABOVE = {"int8": 0.1}
 "The same for precisions that are judged by their labels (--validation): above it something is broken, not rounded."
+COMPARED = ("vision", "audio", "voice_layers", "spread")
+"Figures of `compare` that a limit holds for."
 TOKEN_PX = 28
 SIZES = ((8, 8), (4, 4), (5, 11), (1, 1), (9, 6), (16, 9))
 "Rows and columns of tokens. A window is 4 × 4."
@@ -106,15 +108,17 @@ def compare(
     n_windows: int = MAX_WINDOWS,
 ) -> dict[str, Any]:
     """Errors of each output of the runtime `ours` against `reference`, over tokens that are kept and not padding."""
-    tokens, audio, layers, n_different = LargestError(), LargestError(), LargestError(), 0
+    tokens, audio, layers, spread, n_different = (*(LargestError() for _ in range(4)), 0)
     for batch in frames(n_windows):
         inputs = given(vision_inputs(batch, text_QD), has_text)
         got, wanted = [value.cpu() for value in ours.vision(inputs)], reference.vision(inputs)
         for index, n_kept in enumerate(wanted[3].tolist()):
-            same = all(torch.equal(a[index], b[index]) for a, b in zip(got[2:], wanted[2:], strict=True))
+            same = all(torch.equal(a[index], b[index]) for a, b in zip(got[2:4], wanted[2:4], strict=True))
             same = same and torch.equal(got[1][index, :n_kept], wanted[1][index, :n_kept])
             n_different += not same
             tokens.add(got[0][index, :n_kept], wanted[0][index, :n_kept])
+        for got_B, wanted_B in zip(got[4:], wanted[4:], strict=True):
+            spread.add(got_B, wanted_B)
     for inputs in sounds(text_QD, n_bins):
         got, wanted = ([out.cpu() for out in towers.audio(given(inputs, has_text))] for towers in (ours, reference))
         for got_CLD, wanted_CLD in zip(got[1:], wanted[1:], strict=True):
@@ -122,7 +126,8 @@ def compare(
         for got_TD, wanted_TD, n in zip(got[0], wanted[0], inputs["n_frames"].tolist(), strict=True):
             audio.add(got_TD[: n_tokens(n)], wanted_TD[: n_tokens(n)])
     figures = {"vision": tokens.as_dict(), "audio": audio.as_dict(), "selections_different": n_different}
-    return figures | ({"voice_layers": layers.as_dict()} if layers.n_cases else {})
+    more = {"voice_layers": layers, "spread": spread}
+    return figures | {name: error.as_dict() for name, error in more.items() if error.n_cases}
 
 
 def given(inputs: dict[str, Tensor], has_text: bool) -> dict[str, Tensor]:
@@ -182,7 +187,7 @@ def check(
         figures["torch_against_transformers"] = "transformers is not installed"
     limit = (LIMITS | BROKEN_ABOVE)[made.precision]
     fine = figures["selections_different"] == 0
-    fine &= all(figures[name]["relative"] <= limit for name in ("vision", "audio", "voice_layers") if name in figures)
+    fine &= all(figures[name]["relative"] <= limit for name in COMPARED if name in figures)
     figures["labels"] = "not compared: --validation DATA" if labels is None else labels
     fine &= labels is None or labels["same_label"] >= AGREEMENT[made.precision]
     rewrite_manifest(replace(made, parity=figures))

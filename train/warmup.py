@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import get_args
 
 from realtime.model import assembly
+from realtime.model.config import Selection
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
@@ -42,6 +44,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=None,
         help="train for the ring (default: as the model is)",
     )
+    parser.add_argument(
+        "--selection", choices=get_args(Selection), help="how much background is dropped (default: as the model is)"
+    )
     return parser.parse_args(words)
 
 
@@ -55,6 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
         selector_dim=args.selector_dim,
         cues=not args.no_cues,
         ring=args.ring,
+        selection=args.selection,
         dtype=precision(args),
     )
     for name, parameter in model.emotion.named_parameters():

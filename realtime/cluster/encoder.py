@@ -85,7 +85,7 @@ class EncoderReplica:
         if self._pads:
             inputs = {name: filled(value, batch) for name, value in inputs.items()}
         inputs |= model.text_inputs(requests[0].question, next(iter(inputs.values())).shape[0])
-        tokens, order, n_focal, n_kept = (output[:batch].cpu() for output in model.towers.vision(inputs))
+        tokens, order, n_focal, n_kept, *spread = (output[:batch].cpu() for output in model.towers.vision(inputs))
         answers: list[tuple[npt.NDArray[Any], ...]] = []
         at = 0
         for size in sizes:
@@ -97,6 +97,7 @@ class EncoderReplica:
                     order[rows, :most].numpy(),
                     n_focal[rows].numpy(),
                     n_kept[rows].numpy(),
+                    *(each[rows].numpy() for each in spread),
                 )
             )
             at += size

@@ -30,6 +30,7 @@ from realtime.evidence.tokens import (
     with_voice_cues,
 )
 from realtime.model.config import EmotionConfig
+from realtime.model.methods.selection import BackgroundShare
 from realtime.model.selectors import focal_mask
 from realtime.model.thinker import EmoThinker
 from realtime.records import (
@@ -107,6 +108,7 @@ class Perception:
             # With channels innermost its convolutions take two thirds of the time.
             model.emotion.face_expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._faces: dict[int, FaceBaseline] = {}
+        self._share = self._new_share()
         self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit)
         self._timings_ms: dict[str, float] = {}
         self._seen: tuple[VideoFrame, FrameEvidence] | None = None
@@ -118,6 +120,8 @@ class Perception:
         self._text_QD = self._query(question)
         self._listener.forget_ahead()
         self._seen = None
+        # Attention to another text is spread in another way.
+        self._share = self._new_share()
         if self._ring is not None and self._ring.question != question:
             # Another question needs another prompt prefix, so another ring. Until the new ring holds a whole window,
             # windows are prefilled as a whole.
@@ -128,6 +132,7 @@ class Perception:
         """Forget everything about the people of this session."""
         self._faces.clear()
         self._seen = None
+        self._share = self._new_share()
         self._listener.close()
         if self._ring is not None:
             self._ring.close()
@@ -215,9 +220,14 @@ class Perception:
         return replace(measured, gaze_deg=gaze(face.mesh_N3, width, height))
 
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
-        drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
+        drop = self._share.of(image_3HW, focal_N)
         frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), drop)
-        return selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        kept = selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        self._share.saw(kept.spread)
+        return kept
+
+    def _new_share(self) -> BackgroundShare:
+        return BackgroundShare(self._model.config.emotion, token_px=preprocess.TOKEN_PX)
 
     def _features(
         self,

@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 T = TypeVar("T")
 ChainForm = Literal["plain", "first_look", "evidence_first"]
 "What a chain is written from (`reason/parts.py`)."
+Selection = Literal["fixed", "adaptive"]
+"How the share of dropped background tokens is chosen (`methods/selection.py`)."
 
 EMOTION_CONFIG = "emothinker.json"
 "The file beside `config.json` with EmoThinker's additions."
@@ -133,9 +135,15 @@ class EmotionConfig:
     "λ: face boxes grow by λ·patch pixels on each side to form the focal area."
     drop: float = 0.2
     "δ: share of background tokens dropped at random."
+    selection: Selection = "fixed"
+    "`fixed`: each frame drops δ; `adaptive`: the share follows the content, and δ is its mean."
     prompt: str = "omni"
     "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`); `STOCK_PROMPT` for none."
     calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        if self.selection == "adaptive" and not self.selector_dim:
+            raise ValueError("selection is adaptive in emothinker.json, which needs selectors: selector_dim is 0")
 
     @property
     def open_labels(self) -> bool:

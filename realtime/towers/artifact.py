@@ -203,7 +203,9 @@ def source_sha256(folder: Path, adapter: Path | None = None) -> str:
     """
     config = checkpoint.read_config(folder, adapter)
     hears = config.emotion.voice_width > 0
-    parts = [repr((config.vision, config.audio, config.emotion.selector_dim, hears))]
+    shapes = (config.vision, config.audio, config.emotion.selector_dim, hears)
+    # Only where it is not the usual, so that older exports of other checkpoints stay valid.
+    parts = [repr(shapes if config.emotion.selection == "fixed" else (*shapes, config.emotion.selection))]
     for name, tensor in tower_tensors(folder, adapter, VISION + AUDIO):
         content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
         digest = hashlib.sha256(content.data).hexdigest()

@@ -42,6 +42,8 @@ class SelectedTokens:
     order_N: Tensor
     "Int64 number of each token, row by row over the frame."
     n_focal: int
+    spread: float | None = None
+    "Of attention over the background (`methods/selection.py`), where selection is adaptive."
 
 
 def drop_noise(focal_N: Tensor, *, seed: int) -> Tensor:
@@ -104,11 +106,12 @@ def text_inputs(text_QD: Tensor, batch: int) -> dict[str, Tensor]:
 
 def selected(outputs: Sequence[Tensor]) -> list[SelectedTokens]:
     """The vision graph's outputs as tokens of each frame, without dropped tokens and padding."""
-    tokens_BMD, order_BM, n_focal_B, n_kept_B = outputs
-    counts = zip(n_focal_B.tolist(), n_kept_B.tolist(), strict=True)
+    tokens_BMD, order_BM, n_focal_B, n_kept_B, *more = outputs
+    spreads = more[0].tolist() if more else [None] * len(n_kept_B)
+    counts = zip(n_focal_B.tolist(), n_kept_B.tolist(), spreads, strict=True)
     return [
-        SelectedTokens(tokens_BMD[index, :n_kept], order_BM[index, :n_kept].long().cpu(), n_focal)
-        for index, (n_focal, n_kept) in enumerate(counts)
+        SelectedTokens(tokens_BMD[index, :n_kept], order_BM[index, :n_kept].long().cpu(), n_focal, spread)
+        for index, (n_focal, n_kept, spread) in enumerate(counts)
     ]
 
 

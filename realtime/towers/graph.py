@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.model.audio import AudioTower
+from realtime.model.methods.selection import attention_spread
 from realtime.model.selectors import AudioExtractor, VisualSelector
-from realtime.model.vision import VisionTower
+from realtime.model.vision import MASKED, VisionTower
 
 PATCHES_PER_TOKEN = 4
 VISION_INPUTS = ("patches", "positions", "valid", "place", "focal", "noise", "drop", "text", "text_valid")
-VISION_OUTPUTS = ("tokens", "order", "n_focal", "n_kept")
+VISION_OUTPUTS = ("tokens", "order", "n_focal", "n_kept", "spread")
+"`spread` only where selection is adaptive, which follows it."
 AUDIO_INPUTS = ("mel", "n_frames", "text", "text_valid")
 AUDIO_OUTPUTS = ("tokens", "moments")
 "`moments` only where the checkpoint has a voice expert, which reads them."
@@ -27,10 +29,12 @@ TEXT_INPUTS = ("text", "text_valid")
 class VisionGraph(nn.Module):
     """Frames → their tokens in the Thinker's order: focal, kept background, then dropped tokens and padding."""
 
-    def __init__(self, tower: VisionTower, selector: VisualSelector | None) -> None:
+    def __init__(self, tower: VisionTower, selector: VisualSelector | None, *, spreads: bool = False) -> None:
+        """With `spreads`, how far the selector's attention is spread is an output, too."""
         super().__init__()
         self.tower = tower
         self.selector = selector
+        self.spreads = spreads
 
     def forward(
         self,
@@ -43,19 +47,52 @@ class VisionGraph(nn.Module):
         drop_B: Tensor,
         text_BQD: Tensor | None = None,
         text_valid_BQ: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """N patches in window order give M = N/4 tokens. All token inputs are in that order; integers are int32.
 
         `place_BM` numbers the tokens row by row over the frame, and `focal_BM` is 1 in the focal area. A share `drop_B`
         of the background is dropped, lowest `noise_BM` first. Returns tokens (B, M, D), their numbers in the frame
-        (B, M), the number of focal tokens (B,) and the number of kept tokens (B,). Later rows are not evidence.
+        (B, M), the number of focal tokens (B,) and the number of kept tokens (B,). Later rows are not evidence. With
+        `spreads`, the spread of attention (B,) follows (`attention_spread`).
         """
+        tokens_BMD, *spread = self.encode(patches_BNP, positions_BN2, valid_BN, focal_BM, text_BQD, text_valid_BQ)
+        return (*self.select(tokens_BMD, valid_BN, place_BM, focal_BM, noise_BM, drop_B), *spread)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` returns."""
+        return VISION_OUTPUTS if self.spreads else VISION_OUTPUTS[:-1]
+
+    def encode(
+        self,
+        patches_BNP: Tensor,
+        positions_BN2: Tensor,
+        valid_BN: Tensor,
+        focal_BM: Tensor,
+        text_BQD: Tensor | None,
+        text_valid_BQ: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        """All tokens (B, M, D) in window order, conditioned on the text, and with `spreads` the spread (B,)."""
         tokens_BMD = self.tower(patches_BNP, positions_BN2, valid_BN)
+        if self.selector is None:
+            return (tokens_BMD,)
+        assert text_BQD is not None
+        real_BM = valid_BN[:, ::PATCHES_PER_TOKEN] > 0
+        guided_BMD = self.selector(tokens_BMD, text_BQD, (focal_BM > 0) & real_BM, text_valid_BQ)
+        if not self.spreads:
+            return (guided_BMD,)
+        scores_BMQ = self.selector.attention(tokens_BMD, text_BQD)
+        if text_valid_BQ is not None:
+            scores_BMQ = scores_BMQ + ((1 - text_valid_BQ).to(scores_BMQ.dtype) * MASKED)[:, None, :]
+        return guided_BMD, attention_spread(scores_BMQ, real_BM & (focal_BM == 0))
+
+    @staticmethod
+    def select(
+        tokens_BMD: Tensor, valid_BN: Tensor, place_BM: Tensor, focal_BM: Tensor, noise_BM: Tensor, drop_B: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Encoded tokens in the Thinker's order, as `forward` returns them."""
         real_BM = valid_BN[:, ::PATCHES_PER_TOKEN] > 0
         is_focal_BM = (focal_BM > 0) & real_BM
-        if self.selector is not None:
-            assert text_BQD is not None
-            tokens_BMD = self.selector(tokens_BMD, text_BQD, is_focal_BM, text_valid_BQ)
         background_BM = real_BM & (focal_BM == 0)
         dropped_BM = drop_lowest(background_BM, noise_BM, drop_B)
         kind_BM = torch.where(is_focal_BM, 0, torch.where(dropped_BM, 2, torch.where(background_BM, 1, 3)))
@@ -121,3 +158,8 @@ class AudioGraph(nn.Module):
             assert text_CQD is not None
             tokens_CTD = self.extractor(tokens_CTD, text_CQD, text_valid_CQ)
         return (tokens_CTD, moments_CLD) if self.moments else (tokens_CTD,)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` returns."""
+        return AUDIO_OUTPUTS if self.moments else AUDIO_OUTPUTS[:-1]

@@ -25,7 +25,8 @@ class TorchTowers:
     def __init__(self, model: EmoThinker) -> None:
         self._device, self._dtype = model.device, model.dtype
         thinker, emotion = model.thinker, model.emotion
-        self._vision = VisionGraph(thinker.visual, emotion.visual_selector).eval()
+        adapts = model.config.emotion.selection == "adaptive"
+        self._vision = VisionGraph(thinker.visual, emotion.visual_selector, spreads=adapts).eval()
         self._audio = AudioGraph(
             thinker.audio_tower, emotion.audio_extractor, moments=emotion.voice_expert is not None
         ).eval()

@@ -26,10 +26,14 @@ def small_config(*, hidden: int = 64) -> dict[str, object]:
     return config
 
 
-def write_checkpoint(folder: Path, *, selectors: bool = True, seed: int = 0) -> EmoThinker:
-    """Weights are scaled up and gates opened: as initialised, outputs barely see their inputs, and bugs hide."""
+def write_checkpoint(folder: Path, *, selectors: bool = True, seed: int = 0, **more: object) -> EmoThinker:
+    """Weights are scaled up and gates opened: as initialised, outputs barely see their inputs, and bugs hide.
+
+    `more` goes into emothinker.json.
+    """
     config = small_config()
     emotion: dict[str, object] = {"selector_dim": 16, "drop": 0.2} if selectors else {}
+    emotion |= more
     torch.manual_seed(seed)
     model = EmoThinker(ModelConfig.parse(config, emotion)).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():

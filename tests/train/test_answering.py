@@ -108,3 +108,20 @@ def test_the_instruments_speak_for_themselves_and_a_face_that_is_not_there_does_
     for shares in (face, voice, other):
         assert shares.sum() == pytest.approx(1.0, abs=1e-4)
     assert not np.allclose(voice, other)
+
+
+def test_an_adaptive_share_moves_tokens_from_frame_to_frame(nano: LoadedModel, a_recording: Path) -> None:
+    """The variant works on a model whose towers do not tell the spread of attention."""
+    config = nano.weights.config
+    clip = of_clip("c", a_recording)
+    try:
+        dropped = {}
+        for variant in (Variant("random", drop=0.5), Variant("adaptive", drop=0.5, adaptive=True, attention=True)):
+            ((_, seen),), _ = perceive(nano, ModelUnderTest("nano", variant=variant), [clip], frozenset())
+            dropped[variant.name] = [frame.counts.dropped for frame in seen.frames]
+            nano.weights.config = config
+    finally:
+        nano.weights.config = config
+    assert len(set(dropped["random"])) == 1
+    assert len(set(dropped["adaptive"])) > 1
+    assert sum(dropped["adaptive"]) == pytest.approx(sum(dropped["random"]), rel=0.1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, wit
 from realtime.model.thinker import EmoThinker
 from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
 from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
+from realtime.towers.torch_runtime import TorchTowers
 from train.nano.cue_sentences import with_frame_words, with_voice_words
 
 
@@ -33,6 +35,8 @@ class Variant:
     "λ; None: the checkpoint's own."
     attention: bool = False
     "Drop the background tokens with the least attention, instead of a random share."
+    adaptive: bool = False
+    "Let the share of dropped background tokens follow the content; δ is its mean."
     cues: CueSwitches = ALL_CUES
     words: bool = False
     "Write the measurements as words instead of cue tokens."
@@ -47,7 +51,16 @@ PARTS = (
     Variant("F + A", "FA"),
     WHOLE,
 )
-SELECTION = (Variant("attention selection", attention=True),)
+SELECTION = (
+    Variant("attention selection", attention=True),
+    Variant("adaptive share", adaptive=True),
+    Variant("attention selection, adaptive share", attention=True, adaptive=True),
+    Variant("attention selection, δ = 0.5", drop=0.5, attention=True),
+    Variant("adaptive share, δ = 0.5", drop=0.5, adaptive=True),
+    Variant("attention selection, adaptive share, δ = 0.5", drop=0.5, attention=True, adaptive=True),
+)
+"""Against a random choice at equal tokens: that is the whole model, or `δ = 0.5`. With an adaptive share the number of
+tokens is the same on average."""
 DELTAS = tuple(Variant(f"δ = {drop:g}", drop=drop) for drop in (0.0, 0.2, 0.5, 0.8))
 LAMBDAS = tuple(Variant(f"λ = {margin}", dilation=margin) for margin in (0, 4, 8, 16))
 CUES = (
@@ -76,10 +89,12 @@ class VariedPerception:
         if "F" not in variant.parts:
             frame_cues = replace(frame_cues, measures=False, face_expert=False)
         vocabulary = model.thinker.vocabulary
+        weights = varied(model.weights, variant)
         kind = AttentivePerception if variant.attention else Perception
         self._perception = kind(
-            varied(model.weights, variant),
-            model.towers,
+            weights,
+            # Other runtimes, and the towers of a model with a fixed share, do not tell the spread of attention.
+            TorchTowers(weights) if variant.adaptive else model.towers,
             query=model.thinker.query_embeddings,
             question=question,
             seed=0,
@@ -112,7 +127,10 @@ def varied(weights: EmoThinker, variant: Variant) -> EmoThinker:
     emotion = weights.config.emotion
     drop = 1.0 if "B" not in variant.parts else variant.drop if variant.drop is not None else emotion.drop
     dilation = emotion.dilation_patches if variant.dilation is None else variant.dilation
-    weights.config = replace(weights.config, emotion=replace(emotion, drop=drop, dilation_patches=dilation))
+    changed: dict[str, Any] = {"drop": drop, "dilation_patches": dilation}
+    if variant.adaptive:
+        changed["selection"] = "adaptive"
+    weights.config = replace(weights.config, emotion=replace(emotion, **changed))
     return weights
 
 
@@ -134,5 +152,7 @@ class AttentivePerception(Perception):
         scores = selector.attention(raw.tokens_ND, self._text_QD).amax(-1).float().cpu()
         rank_N = torch.zeros(focal_N.shape[0])
         rank_N[raw.order_N] = scores
-        frame = FrameInput(image_3HW, focal_N, rank_N, self._model.config.emotion.drop)
-        return selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        frame = FrameInput(image_3HW, focal_N, rank_N, self._share.of(image_3HW, focal_N))
+        kept = selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        self._share.saw(kept.spread)
+        return kept

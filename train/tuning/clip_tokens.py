@@ -10,12 +10,20 @@ import torch
 from torch import Tensor
 
 from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
+from realtime.model.methods.selection import BackgroundShare
 from realtime.model.thinker import EmoThinker
 from realtime.reason.sequence import Tokens, WindowTokens
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
-from realtime.towers.graph import AUDIO_INPUTS, VISION_INPUTS, AudioGraph, VisionGraph
+from realtime.towers.graph import AUDIO_INPUTS, TEXT_INPUTS, VISION_INPUTS, AudioGraph, VisionGraph
+from realtime.towers.preprocess import TOKEN_PX
 from realtime.towers.torch_runtime import HALVED
 from train.readers.perceived import FrameSeen, Perceived, SpeechHeard, log_mel
+
+ENCODED, SELECTED = (
+    ("patches", "positions", "valid", "focal", *TEXT_INPUTS),
+    ("valid", "place", "focal", "noise", "drop"),
+)
+"Inputs of the two halves of the vision graph."
 
 
 class ClipTokens:
@@ -26,7 +34,8 @@ class ClipTokens:
         self._model = model
         self._cues_off = cues_off
         thinker, emotion = model.thinker, model.emotion
-        self._vision = VisionGraph(thinker.visual, emotion.visual_selector)
+        adapts = model.config.emotion.selection == "adaptive"
+        self._vision = VisionGraph(thinker.visual, emotion.visual_selector, spreads=adapts)
         self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor)
 
     def make(self, clip: Perceived, text_QD: Tensor, draw: int) -> WindowTokens:
@@ -44,13 +53,14 @@ class ClipTokens:
 
     def _frames(self, frames: tuple[FrameSeen, ...], text_QD: Tensor, draw: int, switches: CueSwitches) -> list[Tokens]:
         """Tokens of all frames, from one batch of the vision tower."""
-        drop = self._model.config.emotion.drop if self._model.emotion.visual_selector is not None else 0.0
         given = []
         for number, frame in enumerate(frames):
             noise = drop_noise(frame.focal_N, seed=draw * 64 + number)
-            given.append(FrameInput(torch.from_numpy(frame.image_3HW).float() / 255, frame.focal_N, noise, drop))
-        inputs = vision_inputs(given, text_QD)
-        outputs = selected(self._vision(*self._cast(inputs, VISION_INPUTS)))
+            given.append(FrameInput(torch.from_numpy(frame.image_3HW).float() / 255, frame.focal_N, noise, 0.0))
+        inputs = self._cast(vision_inputs(given, text_QD), VISION_INPUTS)
+        encoded = self._vision.encode(*(inputs[name] for name in ENCODED))
+        inputs["drop"] = self._drops(given, *encoded[1:]).to(self._model.device)
+        outputs = selected(self._vision.select(encoded[0], *(inputs[name] for name in SELECTED)))
         return [
             self._tokens(
                 with_frame_cues(self._model, kept.tokens_ND, kept.order_N, **self._cues(frame.cues), switches=switches)
@@ -58,21 +68,30 @@ class ClipTokens:
             for frame, kept in zip(frames, outputs, strict=True)
         ]
 
+    def _drops(self, frames: list[FrameInput], spread_B: Tensor | None = None) -> Tensor:
+        """(B,) float32 shares that the frames drop, one after the other, as in a session that begins with them."""
+        share = BackgroundShare(self._model.config.emotion, token_px=TOKEN_PX)
+        drops = []
+        for index, frame in enumerate(frames):
+            drops.append(share.of(frame.image_3HW, frame.focal_N))
+            share.saw(None if spread_B is None else float(spread_B[index]))
+        return torch.tensor(drops, dtype=torch.float32)
+
     def _utterance(self, part: SpeechHeard, text_QD: Tensor, switches: CueSwitches) -> Tokens:
         inputs = audio_inputs(log_mel(part, self._model.config.audio.num_mel_bins), text_QD)
-        out = heard(self._audio(*self._cast(inputs, AUDIO_INPUTS))[0], inputs["n_frames"])
+        out = heard(self._audio(*self._cast(inputs, AUDIO_INPUTS).values())[0], inputs["n_frames"])
         return self._tokens(with_voice_cues(self._model, out, **self._cues(part.cues), switches=switches))
 
     def _tokens(self, made: tuple[Tensor, Tensor]) -> Tokens:
         x_ND, offsets_3N = made
         return Tokens(x_ND.to(self._model.dtype), offsets_3N)
 
-    def _cast(self, inputs: Mapping[str, Tensor], names: tuple[str, ...]) -> list[Tensor]:
-        return [
-            inputs[name].to(self._model.device, self._model.dtype if name in HALVED else None)
+    def _cast(self, inputs: Mapping[str, Tensor], names: tuple[str, ...]) -> dict[str, Tensor]:
+        return {
+            name: inputs[name].to(self._model.device, self._model.dtype if name in HALVED else None)
             for name in names
             if name in inputs
-        ]
+        }
 
     def _cues(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
         """Recorded keyword arguments on the model's device, without the switches, which each step draws anew."""

@@ -11,7 +11,7 @@ import torch
 
 from realtime.engine.loading import LoadedModel
 from realtime.model import checkpoint
-from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig, Selection
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -38,6 +38,7 @@ def with_additions(
     selector_dim: int,
     cues: bool,
     ring: bool | None,
+    selection: Selection | None = None,
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
     """The folder's model with selectors, and with cue projectors over what nano measures; and its emothinker.json.
@@ -55,6 +56,8 @@ def with_additions(
         emotion |= {"selector_dim": selector_dim, "chain_form": "evidence_first"}
     if ring is not None:
         emotion["ring"] = ring
+    if selection is not None:
+        emotion["selection"] = selection
     config = checkpoint.read_json(folder / "config.json")
     model.config = ModelConfig.parse(config, emotion)
     old = model.emotion.state_dict()
