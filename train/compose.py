@@ -28,7 +28,7 @@ from realtime.model.thinker import Emotion
 from realtime.outputs import refuse_input
 from realtime.reason import prompt
 from train.command import run_command
-from train.tuning.initial_model import emotion_json, nano_instruments
+from train.tuning.initial_model import emotion_json
 from train.tuning.run import write_json
 from train.tuning.word_start import begin_with_words
 
@@ -38,7 +38,7 @@ LORA = ".lora_"
 
 
 def compose(backbone: TextBackbone, out: Path, *, selector_dim: int, drop: float | None = None, seed: int = 0) -> None:
-    """Write the model before any training: new projectors, closed selectors (gates 0), nano's experts.
+    """Write the model before any training: new projectors, closed selectors (gates 0).
 
     Cue projectors begin as words of the backbone (`tuning/word_start.py`). `drop` is δ, the share of background tokens
     that are left out at random; without it that of nano.
@@ -54,8 +54,6 @@ def compose(backbone: TextBackbone, out: Path, *, selector_dim: int, drop: float
     spread = embeddings.std().item()
     write_projectors(new_projectors(config, spread), out)
     additions = Emotion(config)
-    known = nano_instruments()
-    additions.load_state_dict({**additions.state_dict(), **known})
     missed = begin_with_words(
         additions,
         lambda text: embeddings[backbone.tokenizer.encode(text, add_special_tokens=False).ids].mean(0),
@@ -70,7 +68,7 @@ def compose(backbone: TextBackbone, out: Path, *, selector_dim: int, drop: float
         {
             "model_type": assembly.KIND,
             "backbone": {"name": backbone.name, "sha256": backbone.sha256},
-            "towers": {"name": "nano", "sha256": assembly.towers_sha256()},
+            "towers": {"name": "nano", **assembly.nano_sha256()},
             "thinker_config": shapes,
         },
     )
@@ -165,9 +163,10 @@ def write_projectors(state: dict[str, Tensor], out: Path) -> None:
 
 
 def write_additions(state: dict[str, Tensor], emotion: dict[str, Any], out: Path) -> None:
-    """Write emothinker.json and emothinker.safetensors, the latter in float16."""
+    """Write emothinker.json and emothinker.safetensors, the latter in float16 and without nano's experts."""
     write_json(out / EMOTION_CONFIG, emotion)
-    narrow = {key: t.detach().half() if t.is_floating_point() else t for key, t in state.items()}
+    own = {key: tensor for key, tensor in state.items() if not key.startswith(assembly.EXPERTS)}
+    narrow = {key: t.detach().half() if t.is_floating_point() else t for key, t in own.items()}
     kept = {key: t.cpu().contiguous() for key, t in narrow.items()}
     save_file(kept, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
 

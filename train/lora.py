@@ -27,7 +27,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
 from train.merge import write_model
-from train.tuning.initial_model import EXPERTS, PROJECTORS, as_loaded, emotion_json, save_additions, with_warmup
+from train.tuning.initial_model import PROJECTORS, as_loaded, emotion_json, save_additions, with_warmup
 from train.tuning.model import Trainee
 from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, train
 
@@ -85,7 +85,7 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
                 parameter.data = parameter.data.float()
     if args.selectors:
         for name, parameter in model.emotion.named_parameters():
-            parameter.requires_grad_(not name.startswith(EXPERTS))
+            parameter.requires_grad_(not name.startswith(assembly.EXPERTS))
     return net
 
 

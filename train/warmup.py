@@ -20,7 +20,6 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
 from train.tuning.initial_model import (
-    EXPERTS,
     as_loaded,
     save_additions,
     save_projectors,
@@ -64,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> None:
         dtype=precision(args),
     )
     for name, parameter in model.emotion.named_parameters():
-        parameter.requires_grad_(not name.startswith(EXPERTS))
+        parameter.requires_grad_(not name.startswith(assembly.EXPERTS))
     if args.projectors:
         unfreeze_projectors(model)
     trainee = Trainee(model, Vocabulary.read(folder), label_share=args.label_share, cues_off=args.cues_off)

@@ -3,11 +3,11 @@
     config.json              model_type "emothinker"; the backbone's name, all hashes, the shapes of the whole
     tokenizer.json           the backbone's, where tokens that it does not use carry our markers
     projectors.safetensors   the last layers of nano's towers, which end at the backbone's width
-    emothinker.json  emothinker.safetensors          selectors, cue projectors, experts, calibration
+    emothinker.json  emothinker.safetensors          selectors, cue projectors, calibration
     adapter_config.json  adapter_model.safetensors   LoRA on the backbone; absent before stage 2
 
-`python -m train.compose` writes such a folder. From it, the backbone and nano's towers comes a folder in the published
-layout (`checkpoint.py`), in float16, which is kept in the user's cache.
+`python -m train.compose` writes such a folder. From it, the backbone, and nano's towers and experts comes a folder in
+the published layout (`checkpoint.py`), in float16, which is kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from realtime.model.thinker import EmoThinker
 KIND = "emothinker"
 PROJECTORS = "projectors.safetensors"
 TOWERS = ("thinker.visual.", "thinker.audio_tower.")
+EXPERTS = ("face_expert", "voice_expert", "geometry_")
+"Parts of `emotion.` that are nano's and are never trained with a backbone."
 VERSION = 1
 "Counted up when the same parts would give another whole."
 KEPT = 4
@@ -83,19 +85,22 @@ def _assembled(folder: Path, config: Mapping[str, Any]) -> Path:
         return whole
     try:
         name, hashes, shapes = config["backbone"]["name"], config["backbone"]["sha256"], config["thinker_config"]
-        towers = config["towers"]["sha256"]
+        towers = config["towers"]
+        if not isinstance(towers, dict):
+            raise TypeError("towers needs the hashes of nano's files")
         if not isinstance(name, str) or not isinstance(hashes, dict):
             raise TypeError("backbone needs a name and the hashes of its files")
     except (KeyError, TypeError) as error:
         raise BadModel(
             f"config.json in {folder} does not tell its backbone and towers: {error}.", hint=TRAIN_HINT
         ) from error
-    if towers != towers_sha256():
-        raise BadModel(
-            f"{folder.name} was trained on other towers than nano has here (SHA-256 {towers_sha256()[:12]}…, expected "
-            f"{str(towers)[:12]}…).",
-            hint="Take the release of emothinker that it was trained with, or train it again: train/runs/small.sh",
-        )
+    for what, found in nano_sha256().items():
+        if towers.get(what) != found:
+            raise BadModel(
+                f"{folder.name} was trained on other {'experts' if 'expert' in what else 'towers'} than nano has here "
+                f"(SHA-256 {found[:12]}…, expected {str(towers.get(what))[:12]}…).",
+                hint="Take the release of emothinker that it was trained with, or train it again: train/runs/small.sh",
+            )
     shape = _shape(folder, shapes)
     with blank_modules():
         n_parameters = sum(parameter.numel() for parameter in EmoThinker(shape).parameters())
@@ -134,6 +139,8 @@ def _put_together(folder: Path, backbone: TextBackbone, shapes: Mapping[str, Any
         if not (folder / name).exists():
             raise BadModel(f"{name} is missing in {folder}.", hint=TRAIN_HINT)
         shutil.copyfile(folder / name, out / name)
+    extra = experts() | checkpoint.read_tensors(folder / checkpoint.EMOTION_WEIGHTS)
+    save_file(extra, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
     save_file({key: t.contiguous() for key, t in state.items()}, out / checkpoint.WEIGHTS, metadata={"format": "pt"})
     del state
     if (folder / ADAPTER_CONFIG).exists():
@@ -167,9 +174,18 @@ def _forget_old(cache: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def towers_sha256() -> str:
-    """The hash of the file with nano's towers."""
-    return sha256(checkpoint.NANO / checkpoint.WEIGHTS)
+def nano_sha256() -> dict[str, str]:
+    """The hashes of the files with nano's towers (`sha256`) and with its experts (`experts_sha256`)."""
+    return {
+        "sha256": sha256(checkpoint.NANO / checkpoint.WEIGHTS),
+        "experts_sha256": sha256(checkpoint.NANO / checkpoint.EMOTION_WEIGHTS),
+    }
+
+
+def experts() -> dict[str, Tensor]:
+    """nano's experts and its components of a mesh, as a file of additions names them."""
+    weights = checkpoint.read_tensors(checkpoint.NANO / checkpoint.EMOTION_WEIGHTS)
+    return {key: tensor for key, tensor in weights.items() if key.startswith(EXPERTS)}
 
 
 def projectors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

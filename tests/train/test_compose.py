@@ -131,6 +131,8 @@ def test_other_parts_than_it_was_trained_with_are_refused(composed: Path, tmp_pa
     described = json.loads((composed / "config.json").read_text())
     for changed, sentence in [
         ({"towers": {"name": "nano", "sha256": "0" * 64}}, "was trained on other towers"),
+        ({"towers": assembly.nano_sha256() | {"experts_sha256": "0" * 64}}, "was trained on other experts"),
+        ({"towers": "nano"}, "does not tell its backbone and towers"),
         ({"backbone": {"name": str(tmp_path / "gone.gguf"), "sha256": {}}}, "could be fetched"),
         ({"backbone": {}}, "does not tell its backbone and towers"),
         ({"thinker_config": {}}, "cannot be used"),

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from realtime.engine.loading import LoadedModel
-from realtime.model import checkpoint
+from realtime.model import assembly, checkpoint
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig, Selection
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
@@ -22,8 +22,6 @@ TRAINED_PROMPT = "omni"
 "The wording of the prompt that a stock checkpoint is trained with."
 PROJECTORS = {"thinker.visual.merger": "visual.merger", "thinker.audio_tower.proj": "audio_tower.proj"}
 "The towers' last layers, which a new backbone needs anew: module → its name for peft."
-EXPERTS = ("face_expert", "voice_expert", "geometry_")
-"Parts of `emotion.` that were trained separately and stay as they are."
 
 
 def emotion_json(folder: Path) -> dict[str, Any]:
@@ -64,15 +62,13 @@ def with_additions(
     torch.manual_seed(0)
     # In training mode, which a new module is in, batch norms would take each clip that is perceived as a batch.
     model.emotion = Emotion(model.config).eval()
-    known = {**(nano_instruments() if cues else {}), **{k: v.float() for k, v in old.items()}}
+    known = {
+        **({key: t.float() for key, t in assembly.experts().items()} if cues else {}),
+        **{k: v.float() for k, v in old.items()},
+    }
     fitting = {k: v for k, v in model.emotion.state_dict().items() if k in known and known[k].shape == v.shape}
     model.emotion.load_state_dict({k: known[k] for k in fitting}, strict=False)
     return model.requires_grad_(False), emotion
-
-
-def nano_instruments() -> dict[str, torch.Tensor]:
-    weights = checkpoint.read_tensors(checkpoint.NANO / checkpoint.EMOTION_WEIGHTS)
-    return {key: tensor.float() for key, tensor in weights.items() if key.startswith(EXPERTS)}
 
 
 def with_warmup(folder: Path, warmup: Path, *, dtype: torch.dtype) -> tuple[EmoThinker, dict[str, Any]]:
