@@ -183,15 +183,16 @@ class ModelSettings:
     "Where towers and Thinker run. `auto`: on the GPU, if there is one and the model is not as small as nano."
     engine_dir: Path | None = None
     "Folder of exported towers. None: `engines` beside the checkpoint, then the user's cache."
-    narrow: Literal["none", "int8", "fp8"] = "none"
-    """Weights that chains are decoded with. `int8` is a third faster on a CPU and leaves labels as they are. `fp8`
+    narrow: Literal["auto", "none", "int8", "int4", "fp8"] = "auto"
+    """Weights that chains are decoded with; labels stay as they are. `auto`: `int4` for a language model of 100 M to
+    1 B parameters on a CPU, and `none` for others. `int8` is a third faster than full weights on a CPU. `fp8`
     (float8_e4m3fn) is for GPUs of SM 8.9 and later; it changes more than one of a hundred answers of nano, and on a CPU
     it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
     weights: Literal["full", "int8", "int4"] = "full"
     """What the language model's weights are kept in, for labels and chains. `full`: the precision that suits the
     machine. `int8` and `int4` take a half and a quarter of the memory of bf16. Embeddings and encoders stay."""
     threads: int = 0
-    "CPU threads of one matrix product. 0: one for a model like nano, whose products are too small to share out."
+    "CPU threads of one matrix product. 0: one up to 1 B parameters, whose products are too small to share out."
     seed: int = 0
     "Seed of the random dropping of background tokens. A replay with the same seed is identical."
 

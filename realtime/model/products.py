@@ -1,4 +1,4 @@
-"""Products of activations with a layer's weights: inputs as rows, optionally 8-bit or with an adapter."""
+"""Products of activations with a layer's weights: inputs as rows, optionally in few bits or with an adapter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LowRank = tuple[Tensor, Tensor]
 "Tensors (inputs, rank) and (rank, outputs). The second includes the adapter's scale."
 
 
-Narrow = Literal["int8", "fp8"]
+Narrow = Literal["int8", "int4", "fp8"]
 """Format of the weights of a decode step: integers for any processor, or float8_e4m3fn (4 bits of exponent, 3 of
 fraction) for GPUs. A CPU has to widen the latter for each step, which takes longer than reading the full weights."""
 LARGEST = {"int8": 127.0, "fp8": torch.finfo(torch.float8_e4m3fn).max}
@@ -40,30 +40,34 @@ def of_fp8(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
 
 
 class Product:
-    """x · W (plus a bias or a residual), with the inputs of W as rows. W may also have an 8-bit copy."""
+    """x · W (plus a bias or a residual), with the inputs of W as rows. W may also have a copy in few bits."""
 
     def __init__(self, weight_DN: Tensor) -> None:
         self.weight_DN = weight_DN
-        self._narrow: tuple[Tensor, Tensor] | None = None
-        "The 8-bit copy: (N, D) int8 or (D, N) float8_e4m3fn, and a scale (N,) for each output."
+        self._narrow: Quantised | tuple[Tensor, Tensor] | None = None
+        "The copy: in integers, or (D, N) float8_e4m3fn with a scale (N,) for each output."
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether there is a copy in few bits."""
+        return self._narrow is not None
 
     def quantise(self, kind: Narrow) -> None:
-        """Make the 8-bit copy, with one scale per output. The int8 kernel needs activations in bfloat16."""
+        """Make the copy. Raises BadModel for a weight whose shape int4 does not take."""
+        if kind != "fp8":
+            # The finest scales: the copy is read once a step, and small models lose most by coarse ones.
+            self._narrow = Quantised(self.weight_DN.t(), kind, group=GROUPS[-1])
+            return
         scale_N = (self.weight_DN.float().abs().amax(0) / LARGEST[kind]).clamp(min=1e-12)
         scaled_DN = self.weight_DN.float() / scale_N
-        if kind == "int8":
-            self._narrow = (scaled_DN.round().to(torch.int8).t().contiguous(), scale_N.to(torch.bfloat16))
-        else:
-            self._narrow = (scaled_DN.to(torch.float8_e4m3fn), scale_N.to(self.weight_DN.dtype))
+        self._narrow = (scaled_DN.to(torch.float8_e4m3fn), scale_N.to(self.weight_DN.dtype))
 
     def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None, *, narrow: bool = False) -> Tensor:
-        """(T, N). `narrow` uses the 8-bit copy if there is one; it is for rows of one token each."""
+        """(T, N). `narrow` uses the copy in few bits if there is one; it is for a few rows."""
         if narrow and self._narrow is not None:
-            weight, scale_N = self._narrow
-            if weight.dtype == torch.int8:
-                out = torch._weight_int8pack_mm(x_TD.to(torch.bfloat16), weight, scale_N).to(x_TD.dtype)
-            else:
-                out = of_fp8(x_TD, weight, scale_N)
+            if isinstance(self._narrow, Quantised):
+                return self._narrow(x_TD, plus_N)
+            out = of_fp8(x_TD, *self._narrow)
             return out if plus_N is None else out.add_(plus_N)
         return torch.mm(x_TD, self.weight_DN) if plus_N is None else torch.addmm(plus_N, x_TD, self.weight_DN)
 
@@ -74,7 +78,7 @@ else is kept, so that they take a half and a quarter of the memory of bf16; the 
 GROUPS = (128, 64, 32)
 "Inputs that share a scale and a zero in int4: the first that divides their number. In int8 all inputs share a scale."
 FEW_ROWS = 8
-"Rows up to which a CPU multiplies with 8-bit weights as they are. It is sooner to widen them for more."
+"Rows up to which a CPU multiplies with integer weights as they are. It is sooner to widen them for more."
 LEVELS = 15
 "Steps between the smallest and the largest of 4 bits."
 
@@ -82,15 +86,15 @@ LEVELS = 15
 class Quantised:
     """x · W with the weights in 8 or 4 bits alone. The kernels are torch's own, which compute in bf16."""
 
-    def __init__(self, weight_ND: Tensor, kind: Weights) -> None:
-        """Raises BadModel for a weight whose shape the kernels do not take."""
+    def __init__(self, weight_ND: Tensor, kind: Weights, *, group: int | None = None) -> None:
+        """`group` inputs share a scale in int4. Raises BadModel for a weight whose shape the kernels do not take."""
         self.kind = kind
         self.n_outputs = weight_ND.shape[0]
-        self._group = group_of(weight_ND.shape[1])
+        self._group = group or group_of(weight_ND.shape[1])
         if kind == "int8":
             self._weight, self._scale = eight_bits(weight_ND)
         else:
-            self._weight, self._scale = four_bits(weight_ND)
+            self._weight, self._scale = four_bits(weight_ND, self._group)
 
     @property
     def nbytes(self) -> int:
@@ -120,6 +124,11 @@ def group_of(n_inputs: int) -> int:
     return next((group for group in GROUPS if n_inputs % group == 0), GROUPS[-1])
 
 
+def takes_four_bits(n_outputs: int, n_inputs: int) -> bool:
+    """Whether int4's kernels take the shape of a weight, with the finest scales."""
+    return n_outputs % 16 == 0 and n_inputs % GROUPS[-1] == 0
+
+
 def quantised_bytes(n_outputs: int, n_inputs: int, kind: Weights) -> int:
     """Memory of a product that is kept in few bits, scales included."""
     if kind == "int8":
@@ -139,13 +148,12 @@ def eight_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
     return quantised_ND, scale_N
 
 
-def four_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
+def four_bits(weight_ND: Tensor, group: int) -> tuple[Tensor, Tensor]:
     """The weight as the device's kernel packs it, and (D / group, N, 2) scales and zeros in bf16.
 
     w = (q - 8) · scale + zero, with q from 0 to 15.
     """
     n_outputs, n_inputs = weight_ND.shape
-    group = group_of(n_inputs)
     if n_inputs % group or n_outputs % 16:
         raise BadModel(
             f"A weight of {n_outputs} × {n_inputs} can't be kept in int4, which takes multiples of 16 × {group}.",

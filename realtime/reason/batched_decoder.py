@@ -18,9 +18,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
 
 from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, KVCache
+from realtime.model.products import FEW_ROWS
 from realtime.model.static_step import StaticSteps, static_steps
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class DecodeSlot:
         """Append several given tokens now, in a forward pass of their own."""
         if self._pending is not None:
             self.next_token()
-        self.set_next(int(self._decoder.logits(self, ids).argmax()))
+        self.set_next(self._decoder.best_after(self, ids))
 
     def set_next(self, next_token: int) -> None:
         """Store the best token after those in the KV cache."""
@@ -122,12 +122,13 @@ class BatchedDecoder:
             slot.lane = None
 
     @torch.inference_mode()
-    def logits(self, slot: DecodeSlot, ids: Sequence[int]) -> Tensor:
-        """(V,) logits after these tokens, which are appended in one forward pass."""
+    def best_after(self, slot: DecodeSlot, ids: Sequence[int]) -> int:
+        """The best token after these, which are appended in one forward pass."""
         x = self._language.embed(ids)
-        hidden = self._language.extend(x, *self._language.text_rotary(slot.next_position, len(ids)), slot.cache)
+        rotary = self._language.text_rotary(slot.next_position, len(ids))
+        hidden = self._language.extend(x, *rotary, slot.cache, narrow=len(ids) <= FEW_ROWS)
         slot.next_position += len(ids)
-        return self._language.logits(hidden[-1:])[0]
+        return int(self._language.best(hidden[-1:])[0])
 
     @torch.inference_mode()
     def step_with(self, slot: DecodeSlot) -> None:
@@ -167,11 +168,11 @@ class BatchedDecoder:
         elif len(rows) == 1:
             x = self._language.embed(tokens)
             hidden = self._language.extend(x, *self._language.text_rotary(positions[0], 1), rows[0].cache)
-            best = [int(self._language.logits(hidden)[0].argmax())]
+            best = [int(self._language.best(hidden)[0])]
         else:
             cos, sin = self._language.text_rotary_at(positions)
             hidden = self._language.decode_step(self._language.embed(tokens), cos, sin, [row.cache for row in rows])
-            best = self._language.logits(hidden).argmax(-1).tolist()
+            best = self._language.best(hidden).tolist()
         for row, next_token in zip(rows, best, strict=True):
             row.next_position += 1
             row.set_next(next_token)

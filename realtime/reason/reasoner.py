@@ -134,7 +134,7 @@ class Reasoner:
         language: FusedLanguageModel | None = None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """With `narrow` chains are decoded with 8-bit weights (`products.py`).
+        """With `narrow` chains are decoded with weights in few bits (`products.py`).
 
         `language` is the fused language model where several reasoners with their own adapters share its weights.
         """
