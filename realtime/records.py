@@ -444,6 +444,10 @@ class Answer:
 Contradiction = Literal["face", "voice", "agreement", "answer"]
 "What the judgement of a chain contradicts (`reason/consistency.py`)."
 
+Rewritten = Literal["no", "yes", "in vain"]
+"""Whether an argument that contradicted what its chain found was written again (`reason/rewrite.py`). `yes`: the second
+one stands. `in vain`: no other held to it either, and the first one stands."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReasonDone:
@@ -454,6 +458,7 @@ class ReasonDone:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     contradictions: tuple[Contradiction, ...] = ()
     "The answer is unsure where there are any."
+    rewritten: Rewritten = "no"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from realtime.records import (
     Question,
     ReasonDelta,
     ReasonDone,
+    Rewritten,
     Scene,
     SoundKind,
     SourceEnded,
@@ -243,6 +244,7 @@ class ScriptedThinker:
     n_closed: int = 0
     "Chains that were given up or came to their end."
     contradictions: tuple[Contradiction, ...] = ()
+    rewritten: Rewritten = "no"
 
     def fast_label(self, window: Window, ask: Question) -> Label:
         self.windows.append(window)
@@ -261,7 +263,8 @@ class ScriptedThinker:
             for section, text in self.chain:
                 sections[section] = sections.get(section, "") + text
             label = "unsure" if self.contradictions else "happy"
-            yield ReasonDone(sections, Answer(label, "moderate", 0.6), {"prefill": 12.0}, self.contradictions)
+            answer = Answer(label, "moderate", 0.6)
+            yield ReasonDone(sections, answer, {"prefill": 12.0}, self.contradictions, self.rewritten)
         finally:
             self.n_closed += 1
 

@@ -20,6 +20,7 @@ from realtime.records import (
     CueFrame,
     Item,
     Question,
+    Rewritten,
     SourceStarted,
     SpeechSoFar,
     SpeechStarted,
@@ -132,6 +133,19 @@ async def test_a_chain_that_contradicts_itself_says_in_what_and_is_counted() -> 
     assert 'emothinker_contradictions_total{what="face"} 2.0' in told
     assert 'emothinker_contradictions_total{what="answer"} 2.0' in told
     assert 'what="voice"' not in told
+
+
+@pytest.mark.parametrize(("rewritten", "holds"), [("yes", "yes"), ("in vain", "no"), ("no", None)])
+async def test_an_argument_that_was_written_again_says_so_and_is_counted(rewritten: Rewritten, holds: str) -> None:
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+        model = ScriptedModel(thinker=ScriptedThinker(rewritten=rewritten))
+        source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
+        session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
+        await session.run()
+    assert [event["rewritten"] for event in of(await events_of(session), "reason.done")] == [rewritten] * 2
+    counted = [line for line in metrics.text().decode().splitlines() if "rewritten_arguments_total{" in line]
+    assert counted == ([f'emothinker_rewritten_arguments_total{{holds="{holds}"}} 2.0'] if holds else [])
 
 
 async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:

@@ -44,6 +44,7 @@ CONTRADICTED = {
     "agreement": "whether face and voice agree",
     "answer": "the answer that they lead to",
 }
+REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found.)"
 LEFT_OUT: Mapping[Reduced, str] = {
     "chains": "the reasons",
     "windows": "the reasons and quiet moments",
@@ -147,6 +148,8 @@ class Teller:
         words = ", ".join(part for part in (answer.label, answer.intensity) if part)
         if event.contradictions:
             words += f": the reasons contradict {' and '.join(CONTRADICTED.get(c, c) for c in event.contradictions)}"
+        if event.rewritten == "yes":
+            yield from self._wrapped(" " * MARGIN, REWRITTEN)
         # A chain that answers a question does so before it names its label.
         said, stop, _ = event.sections.get("answer", "").rpartition(". ")
         yield from self._section(HEADINGS["answer"], f"{said}{stop}{words}")

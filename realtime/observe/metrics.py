@@ -68,6 +68,12 @@ class Metrics:
             ["what"],
             registry=self.registry,
         )
+        self.rewritten = Counter(
+            "emothinker_rewritten_arguments",
+            "Arguments written again because they contradicted what was found: whether one was found that holds",
+            ["holds"],
+            registry=self.registry,
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

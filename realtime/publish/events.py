@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from realtime.records import SECTIONS, Box, Contradiction, Reduced
+from realtime.records import SECTIONS, Box, Contradiction, Reduced, Rewritten
 
 VERSION = 1
 
@@ -53,6 +53,7 @@ Seconds = Annotated[float, Between(0)]
 Milliseconds = Annotated[float, Between(0)]
 Section = Annotated[str, OneOf(SECTIONS)]
 ContradictionName = Annotated[str, OneOf(get_args(Contradiction))]
+RewrittenName = Annotated[str, OneOf(get_args(Rewritten))]
 MarkValue = str | float | bool | None
 "What a program may add to a mark."
 
@@ -361,6 +362,10 @@ class ReasonDoneEvent(Placed):
     """What the chain's judgement contradicts. `face`, `voice`: what the chain found in it, or what the model holds for
     likely of it alone. `agreement`: whether both were found to agree. `answer`: the chain's own argument. The answer is
     `unsure` where there are any."""
+    rewritten: RewrittenName = "no"
+    """Whether the argument (`coarse`, `fine`, `answer`) was written again because it contradicted what the chain found.
+    `yes`: the second one is told. `in vain`: no other held either, so the first one is told. Both come whole: no
+    `reason.delta` has words of an argument that was then replaced."""
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ from realtime.reason.branches import (
 from realtime.reason.chain import SectionText, read_answer
 from realtime.reason.consistency import contradictions
 from realtime.reason.decode import SECTION_SLOTS, Decoder
-from realtime.reason.parts import BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
+from realtime.reason.parts import ARGUED, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
 from realtime.reason.prior import PriorCorrection
+from realtime.reason.rewrite import Rewriter
 from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
 from realtime.reason.session_ring import SessionRing
 from realtime.records import (
@@ -58,6 +59,7 @@ from realtime.records import (
     Label,
     ReasonDelta,
     ReasonDone,
+    Rewritten,
     SpeechEvidence,
     Window,
 )
@@ -112,6 +114,17 @@ def shares_alone(labelled: LabelledWindow) -> dict[str, Mapping[str, float]]:
     return {"voice": label.probabilities} if window.speech else {}
 
 
+def _silently(written: Generator[Written, None, int]) -> Generator[None, None, int]:
+    """The steps of a part whose words are held back: whoever reads along sees no argument that is then replaced."""
+    while True:
+        try:
+            next(written)
+        except StopIteration as end:
+            n_tokens: int = end.value
+            return n_tokens
+        yield None
+
+
 @dataclass(frozen=True)
 class LabelBranch:
     """A label branch of the plain path."""
@@ -146,6 +159,7 @@ class Reasoner:
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._calibration = model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels, self._calibration)
+        self.rewriter = Rewriter(self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -294,6 +308,7 @@ class Reasoner:
         began_s = self._now_s()
         sections: dict[str, str] = {}
         n_tokens = 0
+        rewritten: Rewritten = "no"
         for part in self.chain.parts:
             begun = self.chain.begin(labelled, part, sections)
             slot = self._decoder.open_slot(
@@ -303,10 +318,14 @@ class Reasoner:
                 n_more=CHAIN_SLOTS + len(labelled.openings["answer"]),
             )
             try:
-                n_tokens += yield from self._written(labelled, part, begun, slot, sections)
+                written = self._written(labelled, part, begun, slot, sections)
+                n_tokens += yield from _silently(written) if part is ARGUED else written
                 self.chain.finish(labelled, part, begun, slot.cache)
             finally:
                 slot.close()
+            if part is ARGUED:
+                rewritten = yield from self.rewriter.settle(labelled, part, begun, sections)
+                yield from (ReasonDelta(name, sections[name]) for name in part.sections if sections[name])
         concluded = self.conclude(labelled, sections)
         valence, arousal = affect(labelled.window, concluded.probabilities)
         label = replace(
@@ -319,7 +338,7 @@ class Reasoner:
         yield self._told(labelled, label, concluded.answer.label)
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
-        yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions)
+        yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions, rewritten)
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
         """What a finished chain comes to. It is unsure where the chain contradicts itself.

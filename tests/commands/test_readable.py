@@ -165,6 +165,13 @@ def test_an_answer_says_what_its_reasons_contradict() -> None:
     assert "what was found in the face and the answer that they lead to" in " ".join(said.split())
 
 
+def test_an_answer_says_that_its_reasons_were_written_again() -> None:
+    answer = EmotionAnswer("happy", "", 0.7)
+    for rewritten, says in (("yes", True), ("in vain", False), ("no", False)):
+        said = opened().tell(ReasonDoneEvent(0, {"fine": "This is happy."}, answer, rewritten=rewritten))
+        assert ("written a second time" in " ".join(said.split())) == says
+
+
 def test_questions_notes_and_errors_are_told_once() -> None:
     teller = opened()
     own = ("awake", "tired")

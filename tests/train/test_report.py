@@ -12,7 +12,7 @@ import pytest
 from realtime.records import LABELS
 from train import evaluate
 from train.evaluation import ablation, predictions, run_folder
-from train.evaluation.report import as_markdown, report, write
+from train.evaluation.report import as_markdown, contradictions, report, write
 from train.evaluation.turned import turned
 from train.evaluation.variants import TABLE
 from train.readers.clip import DataMissing
@@ -57,6 +57,15 @@ def test_answers_that_the_chain_turned_are_counted_and_shown() -> None:
     assert "| | | fear | fear | surprise | It points to surprise. |" in page
     assert "Cheeks" not in page
     assert turned([{"truth": "sad", "answer": "sad"}]) == {}
+
+
+def test_arguments_that_were_written_again_are_counted() -> None:
+    chain = {"face": "The expression is happy.", "voice": "The voice is sad.", "coarse": "Face and voice disagree."}
+    holds, strays = ({"fine": f"The {face} face outweighs the sad voice: happy."} for face in ("happy", "fearful"))
+    told = [("no", holds), ("no", holds), ("yes", holds), ("in vain", strays)]
+    counted = contradictions([{"rewritten": again, "sections": chain | fine} for again, fine in told])
+    assert counted == {"contradictions": 0.25, "compared": 4, "rewritten": 1, "rewritten_in_vain": 1}
+    assert "rewritten" not in contradictions([{"sections": chain | holds}])
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl"])

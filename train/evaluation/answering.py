@@ -181,6 +181,7 @@ def row(asked: ModelUnderTest, sample: Sample, window: Window, answered: ChainAn
         "judged": likeliest(answered.judged) if answered.judged else None,
         "probabilities": answered.probabilities,
         "sections": sections,
+        "rewritten": answered.rewritten,
         "statements": told.n_statements,
         "true_statements": told.n_true,
         "faces": len(window.frames[-1].faces) if window.frames else None,

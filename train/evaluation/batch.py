@@ -8,8 +8,9 @@ decode in step; a finished row idles.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,13 @@ from realtime.model.config import TextConfig
 from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
 from realtime.model.thinker import EmoThinker
-from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
-from realtime.reason.chain import SectionText
-from realtime.reason.decode import ANSWER_TOKENS, SECTION_TOKENS
 from realtime.reason.parts import BegunPart, LabelledWindow
 from realtime.reason.reasoner import CHAIN_SLOTS
-from realtime.records import Answer, Label, Window
+from realtime.reason.rows import ChainRow
+from realtime.records import Answer, Label, Rewritten, Window
+
+T = TypeVar("T")
 
 GROW_SLOTS = 160
 "Key/value slots added at a time; most chains need no more."
@@ -42,69 +43,7 @@ class ChainAnswer:
     "Log-probability of each label after the texts of an evidence-first chain; empty for other forms."
     answer: Answer
     probabilities: dict[str, float]
-
-
-@dataclass
-class ChainRow:
-    """The state of one part of a chain while it is decoded: the tokens forced next, and its current section."""
-
-    vocabulary: Vocabulary
-    end_of_turn: int | None
-    openings: Mapping[str, list[int]]
-    "Section → the tokens that open it."
-    forced: deque[int]
-    names: deque[str]
-    "Sections that are not begun. The opening tag of the first of them ends the first forced tokens."
-    sections: dict[str, str] = field(default_factory=dict)
-    ids: list[int] = field(default_factory=list)
-    section: SectionText | None = None
-    n_appended: int = 0
-
-    def __post_init__(self) -> None:
-        self.section = SectionText(self.names.popleft())
-
-    @property
-    def done(self) -> bool:
-        return self.section is None and not self.forced
-
-    def next_token(self, best: int) -> int | None:
-        """The next token to append: a forced one, or the model's best, which is added to the section.
-
-        None where nothing is appended any more.
-        """
-        if self.forced:
-            return self.forced.popleft()
-        if self.section is None:
-            return None
-        limit = ANSWER_TOKENS if self.section.name == "answer" else SECTION_TOKENS
-        if best == self.end_of_turn:
-            return self._cut()
-        self.ids.append(best)
-        self.section.update(self.vocabulary.text(self.ids))
-        if self.section.well_closed:
-            self._store()
-        elif self.section.closed:
-            return self._cut()
-        elif len(self.ids) >= limit:
-            self.section.finish(self.vocabulary.text(self.ids))
-            self.forced.extend(self.vocabulary.ids(self.section.closing))
-            self._store()
-        return best
-
-    def _cut(self) -> int:
-        assert self.section is not None
-        self.section.finish(self.vocabulary.text(self.ids))
-        self.forced.extend(self.vocabulary.ids(self.section.closing))
-        self._store()
-        return self.forced.popleft()
-
-    def _store(self) -> None:
-        assert self.section is not None
-        self.sections[self.section.name] = self.section.text.strip()
-        self.ids = []
-        self.section = SectionText(self.names.popleft()) if self.names else None
-        if self.section is not None:
-            self.forced.extend(self.openings[self.section.name])
+    rewritten: Rewritten
 
 
 @torch.inference_mode()
@@ -113,6 +52,7 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) 
     reasoner = model.thinker
     labelled = [reasoner.label_window(window, ask) for window in windows]
     sections: list[dict[str, str]] = [{} for _ in windows]
+    rewritten: list[Rewritten] = []
     for part in reasoner.chain.parts:
         begun = [reasoner.chain.begin(each, part, told) for each, told in zip(labelled, sections, strict=True)]
         rows = [
@@ -129,12 +69,28 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) 
         for each, start, row, cache, told in zip(labelled, begun, rows, caches, sections, strict=True):
             told |= row.sections
             reasoner.chain.finish(each, part, start, cache)
-    return [answered(model, each, told) for each, told in zip(labelled, sections, strict=True)]
+        rewritten = [
+            finished(reasoner.rewriter.settle(each, part, start, told))
+            for each, start, told in zip(labelled, begun, sections, strict=True)
+        ]
+    return [answered(model, *each) for each in zip(labelled, sections, rewritten, strict=True)]
 
 
-def answered(model: LoadedModel, labelled: LabelledWindow, sections: dict[str, str]) -> ChainAnswer:
+def answered(
+    model: LoadedModel, labelled: LabelledWindow, sections: dict[str, str], rewritten: Rewritten
+) -> ChainAnswer:
     concluded = model.thinker.conclude(labelled, sections)
-    return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, concluded.probabilities)
+    return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, concluded.probabilities, rewritten)
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """Run a generator to its end, and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[ChainRow]) -> list[KVCache]:

@@ -169,10 +169,19 @@ def told(rows: Sequence[Row], hit_N: Bools) -> dict[str, Any]:
 
 
 def contradictions(rows: Sequence[Row]) -> dict[str, Any]:
-    """Share of chains with one emotion each for face and voice that are wrong about whether the two agree."""
+    """Share of chains that contradict themselves among those with one emotion each for face and voice.
+
+    Beside it, how many arguments were written again because they contradicted, and how many of these in vain.
+    """
     told = [contradicts_itself(row.get("sections", {})) for row in rows]
     n = sum(one is not None for one in told)
-    return {"contradictions": rounded(sum(one is True for one in told) / n), "compared": n} if n else {}
+    if not n:
+        return {}
+    result: dict[str, Any] = {"contradictions": rounded(sum(one is True for one in told) / n), "compared": n}
+    again = Counter(row["rewritten"] for row in rows if "rewritten" in row)
+    if again:
+        result |= {"rewritten": again["yes"], "rewritten_in_vain": again["in vain"]}
+    return result
 
 
 def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:

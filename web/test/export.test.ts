@@ -24,6 +24,13 @@ describe("what a person takes with them", () => {
     expect((await openSaved(new Blob([exported(session, "json")]))).stock).toBe(false);
   });
 
+  it("says still that an argument was written again when it is opened again", async () => {
+    for (const rewritten of ["yes", "in vain", "no"] as const) {
+      const told = reduceEvent(session, event("reason.done", { seq: 99, rewritten }), 0);
+      expect((await openSaved(new Blob([exported(told, "json")]))).analyses[0]?.rewritten).toBe(rewritten);
+    }
+  });
+
   it("is a table with one row for each window and each mark", () => {
     const [head, row, mark, end] = exported(session, "csv").split("\r\n");
     expect(head?.split(",").slice(0, 10)).toEqual(["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", "p_happy", "p_sad"]);

@@ -33,6 +33,7 @@ export const makeChain: MakePart = (hands, words) => {
   const hint = el("p", { class: "note hint" }, say.hint);
   const caution = el("p", { class: "caution" });
   const question = el("p", { class: "note asked" });
+  const again = el("p", { class: "note again" }, say.rewritten);
   const sections = SECTIONS.map((name) => {
     const text = makeStatements(hands);
     const part = el("section", { class: "section", attrs: { "data-section": name, "data-evidence": SENSE[name] } }, el("h3", {}, say.sections[name]), text.root);
@@ -48,6 +49,7 @@ export const makeChain: MakePart = (hands, words) => {
     caution,
     empty,
     ...sections.map((section) => section.root),
+    again,
   );
 
   // The moment that is being read stays until pointer and focus leave it.
@@ -78,6 +80,7 @@ export const makeChain: MakePart = (hands, words) => {
       setText(caution, said === null ? "" : say[said]);
       show(question, analysis !== null && analysis.query !== null);
       setText(question, analysis?.query == null ? "" : say.asked(analysis.query));
+      show(again, analysis?.rewritten === "yes");
       sections.forEach((section, index) => {
         const text = texts[index] ?? "";
         show(section.root, text !== "");

@@ -86,6 +86,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         sections: event.sections,
         answer: event.answer,
         contradictions: event.contradictions,
+        rewritten: event.rewritten,
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
@@ -162,6 +163,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     sections: null,
     answer: null,
     contradictions: [],
+    rewritten: "no",
     settledS: null,
     timingsMs: {},
   };

@@ -75,6 +75,8 @@ export interface Analysis {
   readonly answer: EmotionAnswer | null;
   /** What the chain's judgement contradicts; the answer is then unsure. */
   readonly contradictions: ReasonDoneEvent["contradictions"];
+  /** Whether its argument was written again because the first one contradicted what it found. */
+  readonly rewritten: ReasonDoneEvent["rewritten"];
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;

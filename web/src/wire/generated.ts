@@ -308,6 +308,12 @@ export interface ReasonDoneEvent extends EventCommon {
    * is `unsure` where there are any.
    */
   readonly contradictions: readonly ("face" | "voice" | "agreement" | "answer")[];
+  /**
+   * Whether the argument (`coarse`, `fine`, `answer`) was written again because it contradicted what the chain found.
+   * `yes`: the second one is told. `in vain`: no other held either, so the first one is told. Both come whole: no
+   * `reason.delta` has words of an argument that was then replaced.
+   */
+  readonly rewritten: "no" | "yes" | "in vain";
 }
 
 /** A program marked a moment (`POST /sessions/{id}/marks`), such as the beginning of a trial. `t` is that moment. */
@@ -394,7 +400,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null), calibrated: v.optional(v.nullable(v.boolean()), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
-  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []) }),
+  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no") }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing"), skipped_cue_frames: v.optional(v.number(), 0) }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
