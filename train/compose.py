@@ -124,8 +124,8 @@ def with_markers(backbone: TextBackbone) -> str:
     return json.dumps(described, ensure_ascii=False)
 
 
-def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None) -> None:
-    """Write the trained model: LoRA, projectors and additions, in float16.
+def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None, calibration: Path | None = None) -> None:
+    """Write the trained model: LoRA, projectors and additions, in float16; `calibration` goes into emothinker.json.
 
     Raises BadSettings if `model` was not composed, BadModel where an adapter lacks something.
     """
@@ -148,7 +148,10 @@ def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None) -> 
         settings = checkpoint.read_json(adapter / ADAPTER_CONFIG) | {"modules_to_save": None}
         save_file(lora, out / checkpoint.ADAPTER_WEIGHTS, metadata={"format": "pt"})
         write_json(out / ADAPTER_CONFIG, settings)
-    write_additions(checkpoint.read_tensors(adapter / checkpoint.EMOTION_WEIGHTS), emotion_json(adapter), out)
+    emotion = emotion_json(adapter)
+    if calibration is not None:
+        emotion["calibration"] = checkpoint.read_json(calibration)
+    write_additions(checkpoint.read_tensors(adapter / checkpoint.EMOTION_WEIGHTS), emotion, out)
     write_json(out / "config.json", config)
 
 
@@ -178,17 +181,18 @@ def main() -> None:
     start.add_argument("--model", type=Path, help="a folder that this command wrote, which was trained since")
     parser.add_argument("--adapter", type=Path, help="what train.lora (or train.warmup) wrote")
     parser.add_argument("--warmup", type=Path, help="what train.warmup wrote, if the adapter has no projectors")
+    parser.add_argument("--calibration", type=Path, help="what train.tuning.calibrate wrote")
     parser.add_argument("--selector-dim", type=int, default=64, help="width of the selectors' attention")
     parser.add_argument("--drop", type=float, help="δ, share of background tokens that are left out (default: nano's)")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup)
+    refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup, args.calibration)
     if args.backbone is not None:
         compose(TextBackbone.open(args.backbone), args.out, selector_dim=args.selector_dim, drop=args.drop)
     elif args.adapter is None:
         raise BadSettings("--model goes with --adapter.", "Name what train.lora wrote.")
     else:
-        recompose(args.model, args.out, adapter=args.adapter, warmup=args.warmup)
+        recompose(args.model, args.out, adapter=args.adapter, warmup=args.warmup, calibration=args.calibration)
     n_bytes = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {n_bytes / 1e6:.1f} MB beside the backbone; realtime serve --model {args.out}", flush=True)
 

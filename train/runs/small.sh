@@ -39,5 +39,13 @@ stage annotate train.annotate "$CLIPS" "$WORK/coet" ${LAYOUT:+--layout "$LAYOUT"
 stage warmup train.warmup "$WORK/coet" "${common[@]}" --out "$WORK/warmup" --lr 5e-4
 stage lora train.lora "$WORK/coet" "${common[@]}" --out "$WORK/adapter" --from-warmup "$WORK/warmup" \
   --rank "$RANK" --alpha $((2 * RANK)) --lr 5e-4 --selectors
+stage uncalibrated train.compose --model "$WORK/new" --adapter "$WORK/adapter" --out "$WORK/uncalibrated"
+calibration=()
+if [ -n "${DATA:-}" ]; then
+  # EXPERT: a voice expert that does not know the validation speakers, WORK/voice_expert_calibration.pt of nano.sh.
+  stage calibrate train.tuning.calibrate --model "$WORK/uncalibrated" --data "$DATA" ${EXPERT:+--expert "$EXPERT"} \
+    --out "$WORK/calibration.json"
+  calibration=(--calibration "$WORK/calibration.json")
+fi
 # Cheap, so always anew.
-"$python" -m train.compose --model "$WORK/new" --adapter "$WORK/adapter" --out "$WORK/small"
+"$python" -m train.compose --model "$WORK/new" --adapter "$WORK/adapter" ${calibration[@]+"${calibration[@]}"} --out "$WORK/small"
