@@ -11,6 +11,7 @@ from realtime.model import checkpoint
 from realtime.model.audio import AudioTower
 from realtime.model.blank import blank_modules
 from realtime.model.config import ModelConfig
+from realtime.model.methods.compressor import HybridMerger
 from realtime.model.selectors import AudioExtractor, VisualSelector
 from realtime.model.vision import VisionTower
 from realtime.towers.artifact import AUDIO, VISION, tower_tensors
@@ -19,6 +20,14 @@ from realtime.towers.graph import AudioGraph, VisionGraph
 TOWERS = ("vision", "audio")
 Graph = VisionGraph | AudioGraph
 PREFIXES = {"vision": VISION, "audio": AUDIO}
+PARTS = {
+    "thinker.visual.": "tower.",
+    "emotion.visual_selector.": "selector.",
+    "emotion.hybrid.": "hybrid.",
+    "thinker.audio_tower.": "tower.",
+    "emotion.audio_extractor.": "extractor.",
+}
+"Prefix of a tensor in the checkpoint → that in the graph of its tower."
 
 
 def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | None = None) -> Graph:
@@ -29,11 +38,10 @@ def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | 
     with blank_modules():
         graph = blank(config, tower)
     wanted = graph.state_dict()
-    tower_prefix, selector_prefix = PREFIXES[tower]
     state = {}
     for name, tensor in tower_tensors(folder, adapter, PREFIXES[tower]):
-        part, prefix = ("tower.", tower_prefix) if name.startswith(tower_prefix) else ("", selector_prefix)
-        key = part + name.removeprefix(prefix) if part else f"{selector_name(tower)}.{name.removeprefix(prefix)}"
+        prefix = next(prefix for prefix in PREFIXES[tower] if name.startswith(prefix))
+        key = PARTS[prefix] + name.removeprefix(prefix)
         if key in wanted:
             state[key] = tensor.to(dtype)
     checkpoint.check_fit(wanted, state, folder)
@@ -43,10 +51,6 @@ def load_graph(folder: Path, tower: str, dtype: torch.dtype, *, adapter: Path | 
     return graph.eval().requires_grad_(False)
 
 
-def selector_name(tower: str) -> str:
-    return "selector" if tower == "vision" else "extractor"
-
-
 def blank(config: ModelConfig, tower: str) -> Graph:
     """The graph of one tower with the weights that its modules are initialised with."""
     dim, inner = config.text.hidden_size, config.emotion.selector_dim
@@ -54,6 +58,7 @@ def blank(config: ModelConfig, tower: str) -> Graph:
         return VisionGraph(
             VisionTower(config.vision),
             VisualSelector(dim, inner) if inner else None,
+            hybrid=HybridMerger(config.vision) if config.emotion.method == "hybrid" else None,
             spreads=config.emotion.selection == "adaptive",
         )
     return AudioGraph(

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from export import command
 from export.folder import check_space, whole_folder
-from export.load import PREFIXES, TOWERS, blank, selector_name
+from export.load import PARTS, PREFIXES, TOWERS, blank
 from realtime.model import checkpoint
 from realtime.model.blank import blank_modules
 from realtime.model.config import EMOTION_CONFIG, PUBLISHED_SHAPES, ModelConfig, published_config
@@ -54,16 +54,16 @@ def write(
     selectors: dict[str, Tensor] = {}
     shards: list[dict[str, Tensor]] = []
     for tower in TOWERS:
-        tower_prefix, selector_prefix = PREFIXES[tower]
         with blank_modules():
             wanted = blank(config, tower).state_dict()
         shards.append({})
         for name, empty in wanted.items():
-            if name.startswith("tower."):
-                shards[-1][tower_prefix + name.removeprefix("tower.")] = empty
+            prefix = next(prefix for prefix in PREFIXES[tower] if name.startswith(PARTS[prefix]))
+            stored = prefix + name.removeprefix(PARTS[prefix])
+            if stored.startswith("thinker."):
+                shards[-1][stored] = empty
             else:
-                inner = name.removeprefix(f"{selector_name(tower)}.")
-                selectors[selector_prefix.removeprefix("emotion.") + inner] = random_like(name, empty, generator)
+                selectors[stored.removeprefix("emotion.")] = random_like(name, empty, generator)
     if whole:
         shards += language_model(config)
     placed: dict[str, str] = {}

@@ -27,7 +27,14 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
 from train.merge import write_model
-from train.tuning.initial_model import PROJECTORS, as_loaded, emotion_json, save_additions, with_warmup
+from train.tuning.initial_model import (
+    PROJECTORS,
+    as_loaded,
+    emotion_json,
+    refuse_trained_general,
+    save_additions,
+    with_warmup,
+)
 from train.tuning.model import Trainee
 from train.tuning.run import EmotionTrainer, common_arguments, leave_group, precision, train
 
@@ -42,7 +49,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--alpha", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--merger-lr", type=float, default=5e-6, help="of the vision merger; 0 leaves it frozen")
+    parser.add_argument(
+        "--merger-lr",
+        type=float,
+        default=5e-6,
+        help="of the vision merger, of a hybrid its emotion merger; 0 leaves it frozen",
+    )
     parser.add_argument(
         "--projectors", action="store_true", help="go on training the towers' last layers, as train.warmup does"
     )
@@ -64,15 +76,22 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
 
 
 def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
-    """The module to train, with its trainable parameters unfrozen."""
+    """The module to train, with its trainable parameters unfrozen. A hybrid tunes its emotion merger, not the general.
+
+    Raises BadSettings for `--projectors` with a hybrid.
+    """
+    hybrid = model.emotion.hybrid
+    tunes_general = args.merger_lr and hybrid is None
+    if args.projectors:
+        refuse_trained_general(model)
     if args.full:
         model.thinker.model.requires_grad_(True).float()
         model.thinker.lm_head.requires_grad_(True).float()
-        if args.merger_lr:
+        if tunes_general:
             model.thinker.visual.merger.requires_grad_(True).float()
         net: torch.nn.Module = model
     else:
-        whole = [*PROJECTORS.values()] if args.projectors else [MERGER] if args.merger_lr else None
+        whole = [*PROJECTORS.values()] if args.projectors else [MERGER] if tunes_general else None
         config = LoraConfig(
             r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=TARGETS,
             modules_to_save=whole, bias="none",
@@ -83,6 +102,9 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
         for parameter in net.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+    if hybrid is not None:
+        hybrid.requires_grad_(True).float()
+        hybrid.merger.requires_grad_(bool(args.merger_lr))
     if args.selectors:
         for name, parameter in model.emotion.named_parameters():
             parameter.requires_grad_(not name.startswith(assembly.EXPERTS))

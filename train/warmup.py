@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from typing import get_args
 
 from realtime.model import assembly
-from realtime.model.config import Selection
+from realtime.model.config import Method, Selection
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
 from train.tuning.initial_model import (
     as_loaded,
+    refuse_trained_general,
     save_additions,
     save_projectors,
     unfreeze_projectors,
@@ -43,6 +44,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         default=None,
         help="train for the ring (default: as the model is)",
     )
+    parser.add_argument("--method", choices=get_args(Method), help="which parts are made (default: as the model is)")
     parser.add_argument(
         "--selection", choices=get_args(Selection), help="how much background is dropped (default: as the model is)"
     )
@@ -60,8 +62,11 @@ def main(words: Sequence[str] | None = None) -> None:
         cues=not args.no_cues,
         ring=args.ring,
         selection=args.selection,
+        method=args.method,
         dtype=precision(args),
     )
+    if args.projectors:
+        refuse_trained_general(model)
     for name, parameter in model.emotion.named_parameters():
         parameter.requires_grad_(not name.startswith(assembly.EXPERTS))
     if args.projectors:

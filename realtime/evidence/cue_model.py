@@ -19,7 +19,9 @@ from realtime.towers.choice import Towers
 def cue_weights(weights: EmoThinker) -> dict[str, Tensor]:
     """The weights of EmoThinker's additions in float32 on the CPU. Integer counters of norm layers stay integers."""
     state = weights.emotion.state_dict()
-    plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+    # The second merger runs with the towers.
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith("hybrid.")}
+    plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in kept.items()}
     return {key: tensor.cpu().contiguous() for key, tensor in plain.items()}
 
 
@@ -30,6 +32,7 @@ def cue_model(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
     """
     with blank_modules():
         model = EmoThinker(config)
+    model.emotion.hybrid = None
     model.emotion.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
 

@@ -32,7 +32,7 @@ from torch import Tensor
 from realtime.errors import BadModel
 from realtime.model import shards
 from realtime.model.blank import blank_modules
-from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, EmotionConfig, ModelConfig
 from realtime.model.filling import HEAD, LoadPlan, LowRankUpdate, OnRead, fill
 from realtime.model.products import Weights
 from realtime.model.shards import MappedFile, StoredTensor
@@ -146,8 +146,11 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
     refuse_quantised(config, folder)
     # LoRA alone was trained on a stock checkpoint, and no longer is one with it.
     without: dict[str, Any] | None = None if adapter is None else {}
+    given = read_json(extra) if extra.exists() else without
+    if adapter is not None and given is not None and (folder / EMOTION_CONFIG).exists():
+        refuse_other_method(folder, read_json(folder / EMOTION_CONFIG), adapter, given)
     try:
-        return ModelConfig.parse(config, read_json(extra) if extra.exists() else without)
+        return ModelConfig.parse(config, given)
     except KeyError as error:
         raise BadModel(
             f"config.json in {folder} has no section {error}.", hint="Use the config.json published with the weights."
@@ -156,6 +159,19 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
         raise BadModel(
             f"config.json in {folder} cannot be used: {error}.", hint="Use the config.json published with the weights."
         ) from error
+
+
+def refuse_other_method(folder: Path, own: Mapping[str, Any], adapter: Path, given: Mapping[str, Any]) -> None:
+    """Raise BadModel for an adapter of another method than its checkpoint's.
+
+    An adapter may bring a method to a checkpoint of EmoThinker's, which all others begin from.
+    """
+    ours, theirs = (values.get("method", EmotionConfig.method) for values in (own, given))
+    if ours not in (EmotionConfig.method, theirs):
+        raise BadModel(
+            f"The checkpoint {folder} is of the method '{ours}', and the adapter {adapter} of '{theirs}'.",
+            hint="Take an adapter that was trained on this checkpoint, or the checkpoint that it was trained on.",
+        )
 
 
 def refuse_quantised(config: Mapping[str, Any], folder: Path) -> None:

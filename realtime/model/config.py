@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 T = TypeVar("T")
 ChainForm = Literal["plain", "first_look", "evidence_first"]
 "What a chain is written from (`reason/parts.py`)."
+Method = Literal["emothinker", "hybrid"]
+"Which parts a model has: EmoThinker's, or also a second merger (`methods/compressor.py`)."
 Selection = Literal["fixed", "adaptive"]
 "How the share of dropped background tokens is chosen (`methods/selection.py`)."
 
@@ -114,6 +116,8 @@ class Calibration:
 class EmotionConfig:
     """`emothinker.json`: what this project adds to a Qwen2.5-Omni checkpoint. Absent file: all off."""
 
+    method: Method = "emothinker"
+    "Which method the checkpoint is of (`realtime/model/methods`)."
     selector_dim: int = 0
     "Width of the selectors' attention; 0: no selector, tokens pass untouched."
     face_geometry: int = 0

@@ -14,6 +14,7 @@ from realtime.model.config import ModelConfig
 from realtime.model.experts import EXPERT_LABELS, VoiceExpert
 from realtime.model.face_expert import FaceExpert
 from realtime.model.language import LanguageModel
+from realtime.model.methods.compressor import HybridMerger
 from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
 from realtime.model.vision import VisionTower
 
@@ -44,13 +45,17 @@ class OmniThinker(nn.Module):
 
 
 class Emotion(nn.Module):
-    """EmoThinker's additions: selectors, cue projectors and experts. Parts that a checkpoint does not have are None."""
+    """EmoThinker's additions: selectors, cue projectors, experts, and what another method adds.
+
+    Parts that a checkpoint does not have are None.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         dim, emotion = config.text.hidden_size, config.emotion
         self.visual_selector = VisualSelector(dim, emotion.selector_dim) if emotion.selector_dim else None
         self.audio_extractor = AudioExtractor(dim, emotion.selector_dim) if emotion.selector_dim else None
+        self.hybrid = HybridMerger(config.vision) if emotion.method == "hybrid" else None
         self.face_expert: FaceExpert | None = None
         self.voice_expert: VoiceExpert | None = None
         self.voice_measures: CueProjector | None = None

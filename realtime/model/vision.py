@@ -146,6 +146,10 @@ class VisionTower(nn.Module):
 
     def forward(self, patches_BNP: Tensor, positions_BN2: Tensor, valid_BN: Tensor) -> Tensor:
         """`positions_BN2` int32 is the (row, column) of each patch. `valid_BN` is 1 for real patches, 0 for padding."""
+        return self.merger(self.before_merger(patches_BNP, positions_BN2, valid_BN))  # type: ignore[no-any-return]
+
+    def before_merger(self, patches_BNP: Tensor, positions_BN2: Tensor, valid_BN: Tensor) -> Tensor:
+        """(B, N, hidden_size), what the merger reads."""
         x = self.patch_embed(patches_BNP)
         cos, sin = self.rotary(self.cos_table, positions_BN2), self.rotary(self.sin_table, positions_BN2)
         bias = (1.0 - valid_BN.to(x.dtype)) * MASKED
@@ -158,7 +162,7 @@ class VisionTower(nn.Module):
                 x = block(x, cos, sin, full_mask, 1)
             else:
                 x = block(x, cos, sin, window_mask, rows)
-        return self.merger(x)  # type: ignore[no-any-return]
+        return x  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

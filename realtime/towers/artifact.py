@@ -29,7 +29,10 @@ FORMAT = 1
 "Format of the manifest and of the graphs' inputs. Raised when either changes, so that older exports are built again."
 BESIDE = "engines"
 "Folder beside a checkpoint in which its artifacts are looked for."
-TOWERS = ("thinker.visual.", "emotion.visual_selector."), ("thinker.audio_tower.", "emotion.audio_extractor.")
+TOWERS = (
+    ("thinker.visual.", "emotion.visual_selector.", "emotion.hybrid."),
+    ("thinker.audio_tower.", "emotion.audio_extractor."),
+)
 VISION, AUDIO = TOWERS
 KINDS = {"onnx": ("onnx",), "trt": ("trt", "rtx")}
 "Runtime → the kinds of artifact that it runs."

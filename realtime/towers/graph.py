@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.model.audio import AudioTower
+from realtime.model.methods.compressor import HybridMerger
 from realtime.model.methods.selection import attention_spread
 from realtime.model.selectors import AudioExtractor, VisualSelector
 from realtime.model.vision import MASKED, VisionTower
@@ -29,11 +30,19 @@ TEXT_INPUTS = ("text", "text_valid")
 class VisionGraph(nn.Module):
     """Frames → their tokens in the Thinker's order: focal, kept background, then dropped tokens and padding."""
 
-    def __init__(self, tower: VisionTower, selector: VisualSelector | None, *, spreads: bool = False) -> None:
+    def __init__(
+        self,
+        tower: VisionTower,
+        selector: VisualSelector | None,
+        *,
+        hybrid: HybridMerger | None = None,
+        spreads: bool = False,
+    ) -> None:
         """With `spreads`, how far the selector's attention is spread is an output, too."""
         super().__init__()
         self.tower = tower
         self.selector = selector
+        self.hybrid = hybrid
         self.spreads = spreads
 
     def forward(
@@ -73,7 +82,10 @@ class VisionGraph(nn.Module):
         text_valid_BQ: Tensor | None,
     ) -> tuple[Tensor, ...]:
         """All tokens (B, M, D) in window order, conditioned on the text, and with `spreads` the spread (B,)."""
-        tokens_BMD = self.tower(patches_BNP, positions_BN2, valid_BN)
+        x_BND = self.tower.before_merger(patches_BNP, positions_BN2, valid_BN)
+        tokens_BMD = self.tower.merger(x_BND)
+        if self.hybrid is not None:
+            tokens_BMD = self.hybrid(tokens_BMD, x_BND, valid_BN)
         if self.selector is None:
             return (tokens_BMD,)
         assert text_BQD is not None

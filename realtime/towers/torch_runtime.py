@@ -26,7 +26,9 @@ class TorchTowers:
         self._device, self._dtype = model.device, model.dtype
         thinker, emotion = model.thinker, model.emotion
         adapts = model.config.emotion.selection == "adaptive"
-        self._vision = VisionGraph(thinker.visual, emotion.visual_selector, spreads=adapts).eval()
+        self._vision = VisionGraph(
+            thinker.visual, emotion.visual_selector, hybrid=emotion.hybrid, spreads=adapts
+        ).eval()
         self._audio = AudioGraph(
             thinker.audio_tower, emotion.audio_extractor, moments=emotion.voice_expert is not None
         ).eval()

@@ -231,6 +231,18 @@ def test_a_resumed_run_has_the_same_curve_and_weights(work: Path, tmp_path: Path
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_a_hybrid_goes_through_both_stages_and_stays_one(work: Path, tmp_path: Path) -> None:
+    run("train.warmup", work, tmp_path / "warm", "--method", "hybrid", "--steps", "2", "--selector-dim", "16")
+    described = run("train.lora", work, tmp_path / "lora", "--from-warmup", str(tmp_path / "warm"), "--steps", "2")
+    assert 0 < described["result"]["gate"] < 1
+    stock, tuned = checkpoint.load(work / "model"), checkpoint.load(work / "model", adapter=tmp_path / "lora")
+    assert tuned.emotion.hybrid is not None
+    general = stock.thinker.visual.merger.state_dict()
+    assert all(torch.equal(value, general[name]) for name, value in tuned.thinker.visual.merger.state_dict().items())
+    emotion = tuned.emotion.hybrid.merger.state_dict()
+    assert not any(torch.equal(value, general[name]) for name, value in emotion.items())
+
+
 def test_two_processes_train_together(work: Path, tmp_path: Path) -> None:
     described = run("train.lora", work, tmp_path / "two", "--steps", "2", processes=2)
     assert described["n_processes"] == 2

@@ -35,7 +35,7 @@ class ClipTokens:
         self._cues_off = cues_off
         thinker, emotion = model.thinker, model.emotion
         adapts = model.config.emotion.selection == "adaptive"
-        self._vision = VisionGraph(thinker.visual, emotion.visual_selector, spreads=adapts)
+        self._vision = VisionGraph(thinker.visual, emotion.visual_selector, hybrid=emotion.hybrid, spreads=adapts)
         self._audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor)
 
     def make(self, clip: Perceived, text_QD: Tensor, draw: int) -> WindowTokens:
@@ -74,7 +74,7 @@ class ClipTokens:
         drops = []
         for index, frame in enumerate(frames):
             drops.append(share.of(frame.image_3HW, frame.focal_N))
-            share.saw(None if spread_B is None else float(spread_B[index]))
+            share.saw(None if spread_B is None else float(spread_B[index].detach()))
         return torch.tensor(drops, dtype=torch.float32)
 
     def _utterance(self, part: SpeechHeard, text_QD: Tensor, switches: CueSwitches) -> Tokens:

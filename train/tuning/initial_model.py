@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from realtime.engine.loading import LoadedModel
+from realtime.errors import BadSettings
 from realtime.model import assembly, checkpoint
-from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig, Selection
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, Method, ModelConfig, Selection
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -37,11 +38,13 @@ def with_additions(
     cues: bool,
     ring: bool | None,
     selection: Selection | None = None,
+    method: Method | None = None,
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
     """The folder's model with selectors, and with cue projectors over what nano measures; and its emothinker.json.
 
-    New additions have gates of 0, so they change nothing yet. A folder that has additions already keeps them.
+    New additions have gates of 0, or are copies, so they change nothing yet. A folder that has additions already keeps
+    them. Raises BadSettings for a method that would take away what the folder has.
     """
     model = checkpoint.load(folder, dtype=dtype)
     emotion = emotion_json(folder)
@@ -56,6 +59,13 @@ def with_additions(
         emotion["ring"] = ring
     if selection is not None:
         emotion["selection"] = selection
+    if method is not None:
+        if model.config.emotion.method not in ("emothinker", method):
+            raise BadSettings(
+                f"{folder} is of the method '{model.config.emotion.method}', not '{method}'.",
+                "Leave --method out, or begin from the checkpoint that it was made from.",
+            )
+        emotion["method"] = method
     config = checkpoint.read_json(folder / "config.json")
     model.config = ModelConfig.parse(config, emotion)
     old = model.emotion.state_dict()
@@ -68,6 +78,8 @@ def with_additions(
     }
     fitting = {k: v for k, v in model.emotion.state_dict().items() if k in known and known[k].shape == v.shape}
     model.emotion.load_state_dict({k: known[k] for k in fitting}, strict=False)
+    if model.emotion.hybrid is not None and not any(key.startswith("hybrid.") for key in old):
+        model.emotion.hybrid.begin_as(model.thinker.visual.merger)
     return model.requires_grad_(False), emotion
 
 
@@ -94,6 +106,15 @@ def save_additions(model: EmoThinker, emotion: dict[str, Any], folder: Path) -> 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / EMOTION_CONFIG).write_text(json.dumps(emotion, indent=1) + "\n", encoding="utf-8")
     save_file(state, folder / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
+
+
+def refuse_trained_general(model: EmoThinker) -> None:
+    """Raise BadSettings where the merger of the tower would be trained, which a hybrid keeps as it is."""
+    if model.emotion.hybrid is not None:
+        raise BadSettings(
+            "--projectors trains the general merger, which a hybrid keeps as it is.",
+            "Train the projectors first, without --method, and make the merged result a hybrid.",
+        )
 
 
 def unfreeze_projectors(model: EmoThinker) -> None:

@@ -51,6 +51,11 @@ class Trainee(nn.Module):
         self._label_share, self._cues_off = label_share, cues_off
         self._clip_tokens: list[ClipTokens] = []
         "A list, because the graphs in it hold modules that `net` registers already."
+        self._shares: list[Tensor] = []
+        "Weights of a hybrid's emotion merger since the last step."
+        hybrid = self.thinker.emotion.hybrid
+        if hybrid is not None:
+            hybrid.gate.register_forward_hook(lambda gate, given, share_B: self._shares.append(share_B.detach()))
 
     @property
     def thinker(self) -> EmoThinker:
@@ -66,12 +71,19 @@ class Trainee(nn.Module):
         return self._clip_tokens[0]
 
     def forward(self, examples: Sequence[AnnotatedWindow]) -> dict[str, Tensor]:
-        """`loss`, and its parts `chain` and `label` for the curves, each as a mean over the examples."""
+        """`loss`, and its parts `chain` and `label` for the curves, each as a mean over the examples.
+
+        For a hybrid also `gate`, the mean weight of its emotion merger, where the examples have frames.
+        """
         sequences = self.sequences(examples)
         losses = token_losses(self.thinker, hidden_states(self.thinker, sequences), sequences)
         each = losses.nll_N * losses.weights_N / len(sequences)
         chain = losses.is_chain_N
-        return {"loss": each.sum(), "chain": each[chain].sum().detach(), "label": each[~chain].sum().detach()}
+        outputs = {"loss": each.sum(), "chain": each[chain].sum().detach(), "label": each[~chain].sum().detach()}
+        if self._shares:
+            outputs["gate"] = torch.cat(self._shares).float().mean()
+            self._shares.clear()
+        return outputs
 
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
         """Lay out windows with their chains.

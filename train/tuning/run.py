@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -29,6 +30,10 @@ from train.readers.perceived import measuring
 from train.tuning.data import AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.model import Trainee, recompute
 
+logger = logging.getLogger(__name__)
+
+COLLAPSED = 0.02
+"A hybrid's gate has collapsed where the mean weight of one merger is lower."
 SETTLE_S = 1.0
 "Time in which every thread that waits for the interpreter's lock gets it."
 TRAINED = "model.safetensors"
@@ -112,7 +117,7 @@ class EmotionTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         outputs = model(**inputs)
-        for name in ("chain", "label"):
+        for name in outputs.keys() & {"chain", "label", "gate"}:
             self._parts.setdefault(name, []).append(outputs[name])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
@@ -120,6 +125,7 @@ class EmotionTrainer(Trainer):
         if "loss" in logs:
             logs |= {name: float(torch.stack(values).mean()) for name, values in self._parts.items() if values}
             self._parts.clear()
+            warn_of_collapse(logs)
         super().log(logs, *args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -146,6 +152,17 @@ class EmotionTrainer(Trainer):
                 f"{resume_from_checkpoint} was trained with other settings (first {result.unexpected_keys[0]}).",
                 "Use the settings in its run.json, or another --out.",
             )
+
+
+def warn_of_collapse(logs: Mapping[str, float]) -> None:
+    """Log a warning where a hybrid's gate leaves one merger unused, which then no longer learns."""
+    share = logs.get("gate")
+    if share is not None and not COLLAPSED < share < 1 - COLLAPSED:
+        logger.warning(
+            "the gate has collapsed: the emotion merger's mean weight is %.3f; begin again with a lower --lr or "
+            "another --seed",
+            share,
+        )
 
 
 def collate(examples: list[AnnotatedWindow]) -> dict[str, list[AnnotatedWindow]]:
@@ -253,6 +270,7 @@ def train(
             "steps": trainer.state.global_step,
             "first_loss": losses[0]["loss"] if losses else None,
             "last_loss": losses[-1]["loss"] if losses else None,
+            **({"gate": round(losses[-1]["gate"], 4)} if losses and "gate" in losses[-1] else {}),
             "seconds": round(result.metrics.get("train_runtime", 0.0), 1),
             "resumed_from": last and last.name,
         }
