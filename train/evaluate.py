@@ -29,6 +29,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from realtime.asking.question import question_of
 from realtime.errors import BadSettings, RealtimeError
 from realtime.model import assembly
 from realtime.outputs import refuse_input
@@ -137,6 +138,10 @@ def prepare(args: argparse.Namespace) -> Task:
         left_out = skipped(args.benchmark, args.data)
         return Task(samples, n, ModelUnderTest(args.model, args.adapter), settings, skipped=left_out)
     read = sets.read(args.benchmark, args.data)
+    own_model = not args.peer_url and not args.predictions
+    if own_model and not assembly.read_config(args.model, args.adapter).emotion.open_labels:
+        # Before minutes of work: a model of fixed labels knows no emotion for `sarcastic`.
+        question_of(read.question, read.labels)
     clips = clip_samples(read, args.split, args.fold, args.limit)
     return Task(
         clips, len(clips), ModelUnderTest(args.model, args.adapter, read.labels, read.question), settings,

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.asking.question import question_of
 from realtime.engine.loading import LoadedModel
-from realtime.records import LABELS, SpeechSegment, VideoFrame
+from realtime.errors import UnknownLabels
+from realtime.reason.prompt import UNSURE
+from realtime.records import LABELS, Label, ReasonDone, SpeechSegment, VideoFrame
 from train.evaluation.answering import ModelUnderTest, answer_with, begun, perceive
 from train.evaluation.experts import expert_probabilities
 from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
+from train.readers import camer
 from train.readers.clip import Clip
 from train.readers.perceived import measuring
 
@@ -85,6 +89,29 @@ def test_every_row_of_the_table_answers(nano: LoadedModel, picture: Sample) -> N
             nano.weights.config = config
     finally:
         nano.weights.config = config
+
+
+def test_labels_of_a_set_are_told_as_a_session_tells_them(nano: LoadedModel, picture: Sample) -> None:
+    """`worried` of CA-MER got a probability of 1e-74: nano was asked for a softmax over words that it does not know."""
+    asked = ModelUnderTest("nano", labels=camer.LABELS)
+    question = question_of(None, list(camer.LABELS), tuple(nano.labels))
+    ((_, window),), _ = perceive(nano, asked, [picture], frozenset())
+    before, steps = nano.thinker.fast_label(window, question), list(nano.thinker.reason(window, question))
+    after = next(step for step in steps if isinstance(step, Label))
+    done = next(step for step in steps if isinstance(step, ReasonDone))
+    (row,) = answer_with(nano, asked, [picture])
+    assert row["fast_probabilities"] == pytest.approx(before.probabilities, abs=1e-4)
+    assert row["probabilities"] == pytest.approx(after.probabilities, abs=1e-4)
+    assert row["told"] == done.answer.label
+    assert set(row["probabilities"]) == {*camer.LABELS, UNSURE}
+    assert row["probabilities"]["worried"] > 1e-9
+    assert row["answer"] == row["fast"] == row["judged"] == "happy"
+
+
+def test_labels_that_the_model_knows_no_emotion_for_are_refused(nano: LoadedModel, picture: Sample) -> None:
+    """nano was scored on sarcasm: by the words' tokens, which it never met."""
+    with pytest.raises(UnknownLabels, match="sarcastic"):
+        answer_with(nano, ModelUnderTest("nano", labels=("sarcastic", "happy")), [picture])
 
 
 def test_what_is_known_before_an_answer_names_the_truth(picture: Sample) -> None:

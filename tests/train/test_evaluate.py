@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from realtime.errors import UnknownLabels
 from realtime.model import checkpoint
 from tests.ingest.media_files import write_clip
 from tests.train.chat import ScriptedServer, serving
@@ -19,6 +20,8 @@ from train import evaluate
 from train.chat import ChatSettings
 from train.evaluation.answering import ModelUnderTest, answers
 from train.evaluation.samples import Sample
+from train.readers import mustard, sets
+from train.readers.clip import DataSet
 
 REASONS = {"sample_1": "She frowns and shouts.", "sample_2": "He cries.", "sample_3": "Tears."}
 
@@ -171,3 +174,15 @@ def test_a_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     picture = Sample("a", "sad", "a", {})
     with pytest.raises(checkpoint.BadModel, match="is no adapter"):
         list(answers(ModelUnderTest("nano", tmp_path / "nothing"), [[picture]], frozenset(), n_workers=1))
+
+
+def test_a_set_whose_labels_the_model_knows_no_emotion_for_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nano was scored on MUStARD: by the tokens of `sarcastic`, a word that it never met."""
+    read = DataSet("mustard", mustard.LABELS, (), question=mustard.QUESTION)
+    monkeypatch.setattr(sets, "read", lambda name, folder: read)
+    arguments = ["--benchmark", "mustard", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    with pytest.raises(UnknownLabels, match="sarcastic"):
+        evaluate.prepare(evaluate.parser().parse_args(arguments))
+    assert evaluate.prepare(evaluate.parser().parse_args([*arguments, "--peer-url", "http://x/v1"])).n == 0

@@ -6,6 +6,7 @@ Batches (`train.evaluation.batch`) give the same answers as one window at a time
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -15,11 +16,12 @@ from typing import Any
 
 import torch
 
+from realtime.asking.question import question_of
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import NotMedia, RealtimeError
 from realtime.evidence.perceive import Perception
-from realtime.reason.prompt import Question
-from realtime.records import LABELS, Label, Window
+from realtime.reason import own_labels
+from realtime.records import LABELS, Label, Question, Window
 from train.coet.checks import faithful
 from train.evaluation.answer_parser import parse
 from train.evaluation.batch import ChainAnswer, chains
@@ -44,9 +46,12 @@ class ModelUnderTest:
     question: str | None = None
     variant: Variant = WHOLE
 
-    @property
-    def as_question(self) -> Question:
-        return Question(query=self.question, labels=self.labels)
+    def question_for(self, model: LoadedModel) -> Question:
+        """The question as serving asks it: a model of fixed labels chooses from its own, told in the set's words.
+
+        Raises UnknownLabels where such a model knows no emotion for one of them.
+        """
+        return question_of(self.question, self.labels, tuple(model.labels), open_labels=model.open_labels)
 
 
 _loaded: tuple[LoadedModel, ModelUnderTest] | RealtimeError | None = None
@@ -66,8 +71,8 @@ def start_worker(asked: ModelUnderTest) -> None:
 
 def perceiver(model: LoadedModel, asked: ModelUnderTest) -> Perception | VariedPerception:
     if asked.variant == WHOLE:
-        return model.perceiver(seed=0, question=asked.as_question)
-    return VariedPerception(model, asked.variant, asked.as_question)
+        return model.perceiver(seed=0, question=asked.question_for(model))
+    return VariedPerception(model, asked.variant, asked.question_for(model))
 
 
 def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[Row]:
@@ -82,12 +87,13 @@ def answer_with(
     model: LoadedModel, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str] = frozenset()
 ) -> list[Row]:
     """The rows of `answer_part`, with a model of this process."""
+    question = asked.question_for(model)
     perceived, failed = perceive(model, asked, samples, done)
     out = [unread(sample, trouble) for sample, trouble in failed]
     for first in range(0, len(perceived), BATCH):
         part = perceived[first : first + BATCH]
-        answers = chains(model, [window for _, window in part], asked.as_question)
-        out += [row(asked, sample, window, each) for (sample, window), each in zip(part, answers, strict=True)]
+        answers = chains(model, [window for _, window in part], question)
+        out += [row(question, sample, window, each) for (sample, window), each in zip(part, answers, strict=True)]
     return out
 
 
@@ -163,22 +169,28 @@ def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
         yield part
 
 
-def row(asked: ModelUnderTest, sample: Sample, window: Window, answered: ChainAnswer) -> Row:
-    """The row of one answer, with everything that the report needs."""
+def row(question: Question, sample: Sample, window: Window, answered: ChainAnswer) -> Row:
+    """The row of one answer, with everything that the report needs, in the labels that were asked for."""
     fast, sections = answered.label, answered.sections
-    parsed = parse(sections["answer"], asked.labels)
+    parsed = parse(sections["answer"], question.labels)
+    chosen, judged = parsed.label, dict(answered.judged)
+    if question.own:
+        # As a session tells it; no share is too small, so that every answer is scored.
+        fast = own_labels.in_own(question.own, fast, 0.0)
+        chosen = own_labels.for_emotion(question.own, chosen, answered.probabilities, 0.0)
+        judged = own_labels.shares(question.own, {label: math.exp(judged[label]) for label in judged})
     cues = next((frame.cues[0].intensities for frame in reversed(window.frames) if frame.cues), {})
     relative = window.speech[-1].cues.relative if window.speech else {}
     told = faithful(sections, cues, relative)
     return {
         **begun(sample),
-        "answer": parsed.label,
+        "answer": chosen,
         "parse": parsed.how,
         "told": answered.answer.label,
         "fast": likeliest(fast.probabilities),
         "fast_probabilities": dict(fast.probabilities),
         "alone": {name: likeliest(p) for name, p in alone(fast).items()},
-        "judged": likeliest(answered.judged) if answered.judged else None,
+        "judged": likeliest(judged) if judged else None,
         "probabilities": answered.probabilities,
         "sections": sections,
         "rewritten": answered.rewritten,

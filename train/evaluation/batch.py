@@ -21,7 +21,7 @@ from realtime.model.config import TextConfig
 from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
 from realtime.model.thinker import EmoThinker
-from realtime.reason import prompt
+from realtime.reason import own_labels, prompt
 from realtime.reason.parts import BegunPart, LabelledWindow
 from realtime.reason.reasoner import CHAIN_SLOTS
 from realtime.reason.rows import ChainRow
@@ -43,6 +43,7 @@ class ChainAnswer:
     "Log-probability of each label after the texts of an evidence-first chain; empty for other forms."
     answer: Answer
     probabilities: dict[str, float]
+    "Of the labels that were asked for; the label before the chain and `judged` are of those that the model knows."
     rewritten: Rewritten
 
 
@@ -80,7 +81,9 @@ def answered(
     model: LoadedModel, labelled: LabelledWindow, sections: dict[str, str], rewritten: Rewritten
 ) -> ChainAnswer:
     concluded = model.thinker.conclude(labelled, sections)
-    return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, concluded.probabilities, rewritten)
+    own = labelled.question.own
+    told = own_labels.shares(own, concluded.probabilities) if own else concluded.probabilities
+    return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, told, rewritten)
 
 
 def finished(steps: Generator[None, None, T]) -> T:

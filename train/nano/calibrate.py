@@ -93,7 +93,7 @@ def answer_live(model: LoadedModel, data: Path) -> list[AnsweredWindow]:
             ]
             for first in range(0, len(seen), BATCH):
                 part = seen[first : first + BATCH]
-                answers = chains(model, [window for _, window in part], asked.as_question)
+                answers = chains(model, [window for _, window in part], asked.question_for(model))
                 answered += [
                     of_answer(state, each, np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)])
                     for (sample, _), each in zip(part, answers, strict=True)
