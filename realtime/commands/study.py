@@ -64,7 +64,7 @@ class Progress:
         self.n_done = self.n_failed = 0
         self._n = len(open_ones)
         # How long a recording takes is not known before it was read; its size tells nearly as much.
-        self._bytes = sum(each.path.stat().st_size for each in open_ones)
+        self._bytes = sum(each.size_and_time[0] for each in open_ones)
         self._bytes_ended = 0
         self._media_s = 0.0
         self._out = out
@@ -84,7 +84,8 @@ class Progress:
         passed_s = max(self._now_s() - self._began_s, 1e-3)
         ended = self.n_done + self.n_failed
         words = f"{ended} of {self._n}, {self._media_s / passed_s:.1f}× real time"
-        if ended == self._n or not self._bytes_ended:
+        # Of a file that is refused at once nothing can be reckoned.
+        if ended == self._n or not self.n_done or not self._bytes_ended:
             return words
         left_s = passed_s * (self._bytes / self._bytes_ended - 1)
         return f"{words}, about {_duration(left_s)} left"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from realtime.commands.study_inputs import StudyRecording
+from realtime.commands.study_inputs import StudyRecording, printable
 from realtime.errors import BadSettings
 from realtime.formats import Format, writers
 from realtime.outputs import file_id, write_whole, writes_told
@@ -64,8 +64,7 @@ class Study:
         entry = self._entries.get(recording.name)
         if entry is None or entry.status != "done" or entry.asked != self._asked:
             return False
-        stat = recording.path.stat()
-        same = (entry.size, entry.modified_ns) == (stat.st_size, stat.st_mtime_ns)
+        same = (entry.size, entry.modified_ns) == recording.size_and_time
         return same and self.events_of(recording).exists()
 
     def events_of(self, recording: StudyRecording) -> Path:
@@ -74,10 +73,9 @@ class Study:
     def entry(
         self, recording: StudyRecording, status: Literal["done", "failed"], reason: str, seconds: float
     ) -> JournalEntry:
-        stat = recording.path.stat()
-        return JournalEntry(
-            recording.name, status, reason, round(seconds, 3), stat.st_size, stat.st_mtime_ns, dict(self._asked)
-        )
+        size, modified_ns = recording.size_and_time
+        asked = dict(self._asked)
+        return JournalEntry(recording.name, status, printable(reason), round(seconds, 3), size, modified_ns, asked)
 
     def note(self, entry: JournalEntry) -> None:
         """Write down what became of a recording."""

@@ -21,6 +21,15 @@ class StudyRecording:
     "Its path within the folder that was given, or its file name: the name of what is written about it."
     path: Path
 
+    @property
+    def size_and_time(self) -> tuple[int, int]:
+        """Bytes, and when it was last changed (ns). Zeros where it cannot be reached: a link that leads nowhere."""
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return 0, 0
+        return stat.st_size, stat.st_mtime_ns
+
 
 def is_study(inputs: Sequence[str], form: Format, out: Path | None) -> bool:
     """Whether these are several recordings or ask for a folder; otherwise it is one recording to one stream."""
@@ -31,7 +40,8 @@ def is_study(inputs: Sequence[str], form: Format, out: Path | None) -> bool:
 def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
     """Every file that the inputs name: files, folders with all that lies in them, and patterns with `*`, `?` and `**`.
 
-    Hidden files are left out, and so is what lies in `out`. Raises NotMedia where an input names nothing, BadSettings
+    Hidden files are left out, and so are pipes, sockets and what lies in `out`. A link that leads nowhere is named, for
+    its reason is told later. Raises NotMedia where an input names nothing, BadSettings
     where two files would be written about under one name, or where `out` is an input.
     """
     refuse_input(out, *inputs)
@@ -44,7 +54,7 @@ def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
             raise NotMedia(f"There is no recording {given}.", "Check the path.")
         for each in named:
             other = found.setdefault(each.name, each)
-            if not other.path.samefile(each.path):
+            if other.path != each.path and not _same(each.path, other.path):
                 raise BadSettings(
                     f"{other.path} and {each.path} would both be written as {each.name}.",
                     "Name the folder that holds both.",
@@ -59,16 +69,17 @@ def _named_by(given: str, out: Path) -> Iterator[StudyRecording]:
             folders[:] = sorted(
                 name for name in folders if not name.startswith(".") and not _same(Path(folder, name), out)
             )
-            for name in sorted(name for name in files if not name.startswith(".")):
-                file = Path(folder, name)
-                yield StudyRecording(file.relative_to(path).as_posix(), file)
+            for file in (Path(folder, name) for name in sorted(files) if not name.startswith(".")):
+                # Whoever opens a pipe waits for its writer, for ever where there is none.
+                if file.is_file() or not _exists(file):
+                    yield StudyRecording(printable(file.relative_to(path).as_posix()), file)
     elif path.exists():
-        yield StudyRecording(path.name, path)
+        yield StudyRecording(printable(path.name), path)
     elif _is_pattern(given):
         # Path.glob takes no absolute patterns.
         for name in sorted(glob.glob(given, recursive=True)):  # noqa: PTH207
             if Path(name).is_file():
-                yield StudyRecording(Path(name).name, Path(name))
+                yield StudyRecording(printable(Path(name).name), Path(name))
 
 
 def _is_pattern(given: str) -> bool:
@@ -76,4 +87,14 @@ def _is_pattern(given: str) -> bool:
 
 
 def _same(path: Path, other: Path) -> bool:
-    return other.exists() and path.samefile(other)
+    return _exists(other) and _exists(path) and path.samefile(other)
+
+
+def printable(text: str) -> str:
+    """A text that every table takes. Of names on old disks, bytes that are no UTF-8 become marks."""
+    return os.fsencode(text).decode("utf-8", errors="replace")
+
+
+def _exists(path: Path) -> bool:
+    """Whether something is there. `Path.exists` raises of links that lead in a circle, before Python 3.13."""
+    return os.path.exists(path)  # noqa: PTH110

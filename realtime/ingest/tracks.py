@@ -20,6 +20,9 @@ AUDIBLE = 10 ** (-60 / 20)
 "Peak of a track that carries sound; below it there is at most the hiss of an input with nothing plugged in."
 LOOKS, LOOK_S = 4, 5.0
 "Places of a recording, evenly spread, and how much of each is decoded to find out whether a track carries sound."
+LEAST_RATE_HZ = 1_000
+"""Samples a second of a track that can carry a voice. A damaged header, or a file of measurements, has fewer; such a
+track of a few kilobytes lasts for days."""
 FIRST_PACKETS = 5_000
 "A track without a packet among so many is taken to come later, not to be empty."
 
@@ -42,11 +45,15 @@ def choose_video(container: InputContainer) -> VideoStream | None:
 def choose_audio(container: InputContainer, url: str | None) -> AudioStream | None:
     """The track marked as default if it carries sound, else the first that does, else the default or first one.
 
-    Tracks without a single packet do not count.
+    Tracks without a single packet do not count, nor do those too coarse in time for any voice.
 
     `url`: to open the recording again and listen; None where it can be read only once, as a camera.
     """
-    tracks = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    tracks = [
+        stream
+        for stream in container.streams.audio
+        if stream.codec_context is not None and not 0 < stream.rate < LEAST_RATE_HZ
+    ]
     # Python's sort keeps the order of the file among equals.
     tracks.sort(key=lambda stream: not stream.disposition & Disposition.default)
     if url is not None:

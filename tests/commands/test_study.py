@@ -86,6 +86,27 @@ def test_a_broken_file_is_a_row_with_its_reason(
     assert "2 analysed, 0 finished before, 4 failed" in capsys.readouterr().err
 
 
+def test_links_pipes_and_names_of_old_disks_end_no_study(folder: Path, tmp_path: Path, loaded: list[object]) -> None:
+    """Each of these ended in a traceback, or in waiting for ever: a link that leads nowhere, one that leads to itself,
+    a pipe, and a name that is no UTF-8."""
+    (folder / "gone.mp4").symlink_to(folder / "moved away.mp4")
+    (folder / "circle.mp4").symlink_to(folder / "circle.mp4")
+    os.mkfifo(folder / "pipe.mp4")
+    odd = folder / os.fsdecode(b"caf\xe9.mp4")
+    odd.write_bytes((folder / "a.mp4").read_bytes())
+    broken = folder / os.fsdecode(b"br\xfbl\xe9.txt")
+    broken.write_text("no recording")
+    out = tmp_path / "study"
+    assert study(out, folder, "--format", "csv") == 0
+    files = {row["file"]: row for row in table(out / "files.csv")}
+    assert files["caf\ufffd.mp4"]["status"] == "done"
+    assert "There is no file" in files["gone.mp4"]["reason"]
+    assert {files[name]["status"] for name in ("gone.mp4", "circle.mp4", "br\ufffdl\ufffd.txt")} == {"failed"}
+    assert "pipe.mp4" not in files
+    assert study(out, folder) == 0
+    assert len([name for name in journal(out).values() if name.status == "done"]) == 3
+
+
 def test_a_finished_recording_is_not_done_again(
     folder: Path, tmp_path: Path, loaded: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -248,18 +269,22 @@ def test_two_recordings_of_one_stem_keep_their_endings(
 
 
 def test_progress_says_how_long_it_will_take(tmp_path: Path) -> None:
-    now = iter([0.0, 10.0, 20.0, 20.0, 20.0])
-    sizes = {"a": 100, "b": 300}
+    now = iter([0.0, 0.01, 10.0, 20.0])
+    sizes = {"notes": 10, "a": 90, "b": 300}
     open_ones = []
     for name, size in sizes.items():
         (tmp_path / name).write_bytes(bytes(size))
         open_ones.append(StudyRecording(name, tmp_path / name))
     said = io.StringIO()
     progress = Progress(open_ones, said, lambda: next(now))
-    progress.ended(open_ones[0], JournalEntry("a", "done", "", 60.0, 100, 0, {}))
-    progress.ended(open_ones[1], JournalEntry("b", "failed", "b is text, not media.", 0.0, 300, 0, {}))
+    progress.ended(open_ones[0], JournalEntry("notes", "failed", "notes is text, not media.", 0.0, 10, 0, {}))
+    progress.ended(open_ones[1], JournalEntry("a", "done", "", 60.0, 90, 0, {}))
+    progress.ended(open_ones[2], JournalEntry("b", "failed", "b is text, not media.", 0.0, 300, 0, {}))
     assert said.getvalue().splitlines() == [
-        "1 of 2, 6.0× real time, about 30 s left",
+        "notes: is text, not media.",
+        # "About 25.4 h left" was said of 34 short recordings, of which the first was none.
+        "1 of 3, 0.0× real time",
+        "2 of 3, 6.0× real time, about 30 s left",
         "b: is text, not media.",
-        "2 of 2, 3.0× real time",
+        "3 of 3, 3.0× real time",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import wave
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -183,3 +184,13 @@ def test_a_picture_in_tiles_is_refused_in_words(tmp_path: Path) -> None:
         with pytest.raises(NotMedia, match=f"stored in {n_tiles} tiles") as refused:
             open_media(path)
         assert "JPEG" in refused.value.hint
+
+
+def test_a_track_too_coarse_for_a_voice_is_no_sound(tmp_path: Path) -> None:
+    """128 kB of a WAV file whose header says 1 sample a second were resampled as 18 hours of sound."""
+    path = tmp_path / "measured.wav"
+    with wave.open(str(path), "w") as file:
+        file.setparams((1, 2, 1, 0, "NONE", ""))
+        file.writeframes(PCM)
+    with pytest.raises(NotMedia, match="no sound"):
+        open_media(path)

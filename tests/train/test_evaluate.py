@@ -21,7 +21,7 @@ from train.chat import ChatSettings
 from train.evaluation.answering import ModelUnderTest, answers
 from train.evaluation.samples import Sample
 from train.readers import mustard, sets
-from train.readers.clip import DataSet
+from train.readers.clip import Clip, DataSet
 
 REASONS = {"sample_1": "She frowns and shouts.", "sample_2": "He cries.", "sample_3": "Tears."}
 
@@ -180,9 +180,10 @@ def test_a_set_whose_labels_the_model_knows_no_emotion_for_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """nano was scored on MUStARD: by the tokens of `sarcastic`, a word that it never met."""
-    read = DataSet("mustard", mustard.LABELS, (), question=mustard.QUESTION)
+    clip = Clip("1_1", tmp_path / "1_1.mp4", "sarcastic", split="test")
+    read = DataSet("mustard", mustard.LABELS, (clip,), question=mustard.QUESTION)
     monkeypatch.setattr(sets, "read", lambda name, folder: read)
     arguments = ["--benchmark", "mustard", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     with pytest.raises(UnknownLabels, match="sarcastic"):
         evaluate.prepare(evaluate.parser().parse_args(arguments))
-    assert evaluate.prepare(evaluate.parser().parse_args([*arguments, "--peer-url", "http://x/v1"])).n == 0
+    assert evaluate.prepare(evaluate.parser().parse_args([*arguments, "--peer-url", "http://x/v1"])).n == 1
