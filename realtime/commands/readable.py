@@ -30,9 +30,7 @@ from realtime.publish.events import (
 from realtime.publish.parse import parse
 from realtime.records import SECTIONS, Reduced
 
-HEADINGS = dict(
-    zip(SECTIONS, ("Voice", "Face", "Context", "Atmosphere", "Tendency", "Weighing", "Answer"), strict=True)
-)
+HEADINGS = dict(zip(SECTIONS, ("Voice", "Face", "Context", "Atmosphere", "Overall", "Weighing", "Answer"), strict=True))
 "What the page calls the sections of a chain."
 DIFFER_FROM, DISAGREE_FROM = 0.15, 0.4
 "Bits of divergence, as on the page."
@@ -156,9 +154,6 @@ class Teller:
 
     def _section(self, heading: str, text: str) -> Iterator[str]:
         first = f"{'':{MARGIN}}{heading:<{HEADING_WIDTH}}"
-        # A model may begin a section with its name, as nano does: "Tendency positive."
-        if (rest := text.removeprefix(f"{heading} ")) != text:
-            text = rest[:1].upper() + rest[1:]
         yield from self._wrapped(first, text, hanging=len(first))
 
     def _noted(self, at_s: float, words: str) -> Iterator[str]:

@@ -193,7 +193,7 @@ def test_a_section_that_begins_with_its_heading_says_it_once() -> None:
         0, {"coarse": "Tendency positive. Both agree.", "fine": "Weighing"}, EmotionAnswer("joy", "", 1)
     )
     said = opened().tell(done)
-    assert "      Tendency    Positive. Both agree.\n" in said
+    assert "      Overall     Tendency positive. Both agree.\n" in said
     assert "      Weighing    Weighing\n" in said
 
 

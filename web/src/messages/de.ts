@@ -276,7 +276,7 @@ export const de: Messages = {
 
   chain: {
     heading: "Gedankengang",
-    empty: "Hier entstehen nacheinander die Gründe, in sieben Schritten: Stimme, Gesicht, Umfeld, Stimmung im Bild, Tendenz, Abwägung, Antwort.",
+    empty: "Hier entstehen nacheinander die Gründe, in sieben Schritten: Stimme, Gesicht, Umfeld, Stimmung im Bild, Gesamteindruck, Abwägung, Antwort.",
     follows: "Die Gründe folgen.",
     skipped: "Zu diesem Moment wurden keine Gründe geschrieben: Neuere kamen ihm zuvor.",
     held: "Bleibt stehen, solange Sie lesen.",
@@ -287,7 +287,7 @@ export const de: Messages = {
       context: "Umfeld",
       atmosphere: "Stimmung",
       voice: "Stimme",
-      coarse: "Tendenz",
+      coarse: "Gesamteindruck",
       fine: "Abwägung",
       answer: "Antwort",
     },

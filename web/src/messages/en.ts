@@ -291,7 +291,7 @@ export const en = {
 
   chain: {
     heading: "Reasoning",
-    empty: "The reasons are written here as they come, in seven steps: voice, face, context, atmosphere, tendency, weighing, answer.",
+    empty: "The reasons are written here as they come, in seven steps: voice, face, context, atmosphere, overall, weighing, answer.",
     follows: "The reasons follow.",
     skipped: "No reasons were written for this moment: newer ones came before its turn.",
     held: "Held while you read.",
@@ -302,7 +302,7 @@ export const en = {
       context: "Context",
       atmosphere: "Atmosphere",
       voice: "Voice",
-      coarse: "Tendency",
+      coarse: "Overall",
       fine: "Weighing",
       answer: "Answer",
     },
