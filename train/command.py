@@ -1,11 +1,19 @@
-"""What the commands here share: an error ends in a sentence on stderr and an exit code, not in a traceback."""
+"""What the commands here share: how they end.
+
+An error is a sentence on stderr and an exit code, not a traceback. Figures are a table on stderr for people and one
+line of JSON on stdout for programs.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from realtime.errors import RealtimeError
+from realtime.outputs import write_whole
 
 
 def run_command(main: Callable[[], int | None], name: str) -> None:
@@ -20,3 +28,17 @@ def run_command(main: Callable[[], int | None], name: str) -> None:
         sys.exit(130)
     if code:
         sys.exit(code)
+
+
+def tell_result(result: Mapping[str, Any], json_to: Path | None, table: Sequence[str] = ()) -> None:
+    """Print the table's lines on stderr and the result as one line of JSON; `json_to` gets that line, too.
+
+    Raises DiskFull or BadSettings where it cannot be written.
+    """
+    for row in table:
+        print(row, file=sys.stderr)
+    line = json.dumps(result, ensure_ascii=False)
+    print(line, flush=True)
+    if json_to is not None:
+        with write_whole(json_to) as part:
+            part.write_text(line + "\n", encoding="utf-8")

@@ -11,8 +11,6 @@ its last line JSON.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from train import metrics
 from train.arrays import Bools, Float64, Int64
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.evaluation.report import rounded
 from train.evaluation.run_folder import Row, finished
 from train.metrics import votes
@@ -115,11 +113,7 @@ def main() -> int:
     _, rows = finished(args.run, ("ferplus",))
     faces = ferplus.load(args.data)
     result = measure(*distributions(rows, faces), usual_second(faces.votes_N7[faces.part("train")].astype(np.float64)))
-    print("\n".join(table(result)), file=sys.stderr)
-    line = json.dumps(result, ensure_ascii=False)
-    print(line)
-    if args.json is not None:
-        args.json.write_text(line + "\n", encoding="utf-8")
+    tell_result(result, args.json, table(result))
     return 0
 
 

@@ -11,8 +11,6 @@ subsets. Prints a table, and as its last line JSON. DATA is needed for our pairs
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from train import metrics
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.evaluation.report import certainty, hits, rounded
 from train.evaluation.run_folder import Row, finished
 from train.nano import ferplus, ravdess
@@ -172,11 +170,7 @@ def main() -> int:
     args = parser.parse_args()
     refuse_input(args.json, args.data, *(run / "answers.jsonl" for run in args.runs))
     result = measure(*read(args.runs, args.data))
-    print("\n".join(table(result)), file=sys.stderr)
-    line = json.dumps(result)
-    print(line)
-    if args.json is not None:
-        args.json.write_text(line + "\n", encoding="utf-8")
+    tell_result(result, args.json, table(result))
     return 0
 
 

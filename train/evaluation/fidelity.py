@@ -16,8 +16,6 @@ are the same.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +33,7 @@ from realtime.outputs import refuse_input
 from realtime.reason.chain import read_answer
 from realtime.reason.reasoner import Reasoner
 from realtime.records import FrameEvidence, Question, ReasonDone, SpeechEvidence, SpeechSegment, VideoFrame, Window
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.nano import ferplus, ravdess
 
 WANTED = 0.995
@@ -186,12 +184,7 @@ def main() -> int:
     except FileNotFoundError as error:
         hint = "Name the folder that holds FER+ and RAVDESS with --data."
         raise BadSettings(f"There is no {error.filename}.", hint) from error
-    for name, value in figures.items():
-        print(f"{name:<26} {value}", file=sys.stderr)
-    line = json.dumps(figures)
-    print(line)
-    if args.json is not None:
-        args.json.write_text(line + "\n")
+    tell_result(figures, args.json, [f"{name:<26} {value}" for name, value in figures.items()])
     held_to = [figures["ring_same_label"], *(figures[f"weights_{form}_same_label"] for form in args.weights)]
     held_to += [*(figures[f"{kind}_same_answer"] for kind in args.narrow)]
     return 0 if min(held_to) >= WANTED else 1

@@ -11,15 +11,13 @@ negating it, and every label of at least the probability 0.2. Without --wheels t
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.evaluation.answer_parser import affirmed
 from train.evaluation.run_folder import Row, finished
 from train.metrics import own_wheel, wheel
@@ -92,11 +90,7 @@ def main() -> int:
     _, rows = finished(args.run, ("ferplus",))
     wheels = own_wheel.own() if args.wheels is None else wheel.read(args.wheels)
     result = measure(wheels, voted(rows, ferplus.load(args.data)), told(rows))
-    print("\n".join(table(result)), file=sys.stderr)
-    line = json.dumps(result, ensure_ascii=False)
-    print(line)
-    if args.json is not None:
-        args.json.write_text(line + "\n", encoding="utf-8")
+    tell_result(result, args.json, table(result))
     return 0
 
 

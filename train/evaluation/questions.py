@@ -10,7 +10,6 @@ and voice agree, and the mood, are known from how the pair was made. Prints a ta
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from train.arrays import Floats
 from train.coet.measured import DEGREES, VOICE_WORDS, Observation, PersonSeen, VoiceHeard
 from train.coet.questions import CLEAR, KnownQuestion, ask
 from train.coet.wordings import KINDS, Kind
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 
@@ -179,10 +178,7 @@ def main() -> None:
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model)
     figures = count(load(args.model, engine="torch"), args.data, args.split, args.sessions)
-    line = json.dumps(figures, ensure_ascii=False)
-    print(line)
-    if args.json is not None:
-        args.json.write_text(line + "\n", encoding="utf-8")
+    tell_result(figures, args.json)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ have nothing in common (chance). The last line is JSON.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ from realtime.engine.loading import LoadedModel, load
 from realtime.outputs import refuse_input
 from realtime.reason.prompt import SECTIONS, Question
 from realtime.records import FrameEvidence, SpeechEvidence, Window
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.fidelity import faces, voices
 
@@ -75,13 +73,10 @@ def main() -> int:
     refuse_input(args.json, args.data, args.model)
     with torch.inference_mode():
         figures = compare(load(args.model, engine="torch"), args.data, args.windows)
-    print(f"{'same words after a swap of':<28}" + "".join(f"{name:>12}" for name in SECTIONS), file=sys.stderr)
+    table = [f"{'same words after a swap of':<28}" + "".join(f"{name:>12}" for name in SECTIONS)]
     for what, shares in figures["same_words_after_swap_of"].items():
-        print(f"{what:<28}" + "".join(f"{share:12.2f}" for share in shares.values()), file=sys.stderr)
-    line = json.dumps(figures)
-    print(line)
-    if args.json is not None:
-        args.json.write_text(line + "\n")
+        table.append(f"{what:<28}" + "".join(f"{share:12.2f}" for share in shares.values()))
+    tell_result(figures, args.json, table)
     return 0
 
 

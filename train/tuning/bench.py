@@ -11,7 +11,6 @@ ceiling is the GPU's dense bf16 peak. The command prints one JSON line.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from realtime.model.config import AudioConfig, EmotionConfig, ModelConfig, TextC
 from realtime.model.language import chunk_mask
 from realtime.model.thinker import EmoThinker
 from realtime.model.vision import window_plan
-from train.command import run_command
+from train.command import run_command, tell_result
 from train.lora import TARGETS
 from train.tuning.model import recompute
 
@@ -137,10 +136,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.tokens < 16 or args.steps < 1:
         raise BadSettings("--tokens is at least 16 and --steps at least 1.", "Leave them out for the usual window.")
-    line = json.dumps(measure(args))
-    if args.json is not None:
-        args.json.write_text(line + "\n", encoding="utf-8")
-    print(line)
+    tell_result(measure(args), args.json)
 
 
 if __name__ == "__main__":
