@@ -119,7 +119,11 @@ def with_frame_cues(
             if switches.measures:
                 shape = emotion.geometry(face.geometry_936).clamp(-4, 4)
                 measured = [emotion.face_regions[name](face.measures_20[part]) for name, part in FACE_REGIONS.items()]
-                parts.append(torch.stack([*measured, emotion.face_shape(shape)]))
+                token = emotion.face_shape(shape)
+                if emotion.action_units is not None:
+                    # Added, not appended: a token of zeros would still be attended to.
+                    token = token + emotion.action_units(shape)
+                parts.append(torch.stack([*measured, token]))
                 positions.append(place.expand(3, len(measured) + 1))
             if switches.face_expert:
                 parts.append(emotion.face_verdict(face.verdict_7)[None])

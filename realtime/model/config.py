@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 T = TypeVar("T")
 ChainForm = Literal["plain", "first_look", "evidence_first"]
 "What a chain is written from (`reason/parts.py`)."
-Method = Literal["emothinker", "hybrid"]
-"Which parts a model has: EmoThinker's, or also a second merger (`methods/compressor.py`)."
+Method = Literal["emothinker", "hybrid", "emochat"]
+"""Which parts a model has: EmoThinker's, or also a second merger (`methods/compressor.py`), or what there is of our
+reading of EmoChat: its agent for action units (`methods/action_units.py`)."""
 Selection = Literal["fixed", "adaptive"]
 "How the share of dropped background tokens is chosen (`methods/selection.py`)."
 
@@ -148,6 +149,8 @@ class EmotionConfig:
     def __post_init__(self) -> None:
         if self.selection == "adaptive" and not self.selector_dim:
             raise ValueError("selection is adaptive in emothinker.json, which needs selectors: selector_dim is 0")
+        if self.method == "emochat" and not self.face_geometry:
+            raise ValueError("method is emochat in emothinker.json, which needs a mesh: face_geometry is 0")
 
     @property
     def open_labels(self) -> bool:

@@ -14,6 +14,7 @@ from realtime.model.config import ModelConfig
 from realtime.model.experts import EXPERT_LABELS, VoiceExpert
 from realtime.model.face_expert import FaceExpert
 from realtime.model.language import LanguageModel
+from realtime.model.methods.action_units import ActionUnitAgent
 from realtime.model.methods.compressor import HybridMerger
 from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
 from realtime.model.vision import VisionTower
@@ -56,6 +57,7 @@ class Emotion(nn.Module):
         self.visual_selector = VisualSelector(dim, emotion.selector_dim) if emotion.selector_dim else None
         self.audio_extractor = AudioExtractor(dim, emotion.selector_dim) if emotion.selector_dim else None
         self.hybrid = HybridMerger(config.vision) if emotion.method == "hybrid" else None
+        self.action_units: ActionUnitAgent | None = None
         self.face_expert: FaceExpert | None = None
         self.voice_expert: VoiceExpert | None = None
         self.voice_measures: CueProjector | None = None
@@ -70,6 +72,8 @@ class Emotion(nn.Module):
                 }
             )
             self.face_shape = CueProjector(emotion.face_geometry, dim)
+            if emotion.method == "emochat":
+                self.action_units = ActionUnitAgent(emotion.face_geometry, dim)
             self.face_verdict = CueProjector(len(EXPERT_LABELS), dim, bounds=LOG_PROBABILITY)
             self.scene_measures = CueProjector(N_SCENE_MEASURES, dim, bounds=SHARE)
         if emotion.voice_statistics:

@@ -164,7 +164,7 @@ def test_another_method_is_refused_in_one_sentence(adapter: Path, tmp_path: Path
     shutil.copytree(plain, other)
     described = json.loads((other / "emothinker.json").read_text())
     for method, message in (
-        ("emoqwen", "expected one of emothinker, hybrid"),
+        ("emoqwen", "expected one of emothinker, hybrid, emochat"),
         ("hybrid", r"lacks .* first emotion\.hybrid"),
     ):
         (other / "emothinker.json").write_text(json.dumps(described | {"method": method}))

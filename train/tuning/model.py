@@ -28,6 +28,7 @@ from train.layout import (
     lay_out,
     token_losses,
 )
+from train.tuning.action_units import SHARE, action_unit_loss, faces_of
 from train.tuning.clip_tokens import ClipTokens
 from train.tuning.data import AnnotatedWindow
 
@@ -73,7 +74,8 @@ class Trainee(nn.Module):
     def forward(self, examples: Sequence[AnnotatedWindow]) -> dict[str, Tensor]:
         """`loss`, and its parts `chain` and `label` for the curves, each as a mean over the examples.
 
-        For a hybrid also `gate`, the mean weight of its emotion merger, where the examples have frames.
+        For a hybrid also `gate`, the mean weight of its emotion merger, where the examples have frames. For EmoChat
+        also `action_units`, the loss of its agent, where they have faces.
         """
         sequences = self.sequences(examples)
         losses = token_losses(self.thinker, hidden_states(self.thinker, sequences), sequences)
@@ -83,6 +85,10 @@ class Trainee(nn.Module):
         if self._shares:
             outputs["gate"] = torch.cat(self._shares).float().mean()
             self._shares.clear()
+        agent = self.thinker.emotion.action_units
+        if agent is not None and agent.gate.requires_grad and (faces := faces_of(examples)):
+            taught = action_unit_loss(self.thinker, faces)
+            outputs |= {"loss": outputs["loss"] + SHARE * taught, "action_units": taught.detach()}
         return outputs
 
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:

@@ -117,7 +117,7 @@ class EmotionTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         outputs = model(**inputs)
-        for name in outputs.keys() & {"chain", "label", "gate"}:
+        for name in outputs.keys() & {"chain", "label", "gate", "action_units"}:
             self._parts.setdefault(name, []).append(outputs[name])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
