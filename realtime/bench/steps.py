@@ -1,0 +1,148 @@
+"""What a decode step and a window cost in each format of the weights, and what the format changes, as one JSON line.
+
+    python -m realtime.bench.steps --model small [--text README.md --change 0.02] [--steps 20]
+
+Costs are milliseconds of CPU time on one thread, so that other programs on the machine change them little; the formats
+take turns. With `--text` each format also reads the beginning of a file, and its next tokens are compared with those
+of the full weights. `--change` first adds a random change of rank 16 to each weight, as LoRA would: a backbone that was
+published in few bits lies on their grid before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from realtime.bench.paired import collect_windows
+from realtime.engine.loading import LoadedModel, load
+from realtime.model.fused import FusedLanguageModel, KVCache
+from realtime.model.products import Narrow
+from realtime.records import Question, Window
+from realtime.sample import SAMPLE
+from realtime.settings import Settings
+
+KINDS: tuple[Narrow | None, ...] = (None, "int8", "int4")
+N_BEFORE = 600
+"Slots that a step attends to: eight frames and some speech of `small`."
+N_PASS = 512
+RANK = 16
+
+
+def cpu_ms(run: Callable[[], Any]) -> float:
+    """CPU time of one call."""
+    began_s = time.process_time()
+    run()
+    return (time.process_time() - began_s) * 1000
+
+
+def new_cache(model: LoadedModel, n_slots: int) -> KVCache:
+    return KVCache(model.weights.config.text, n_slots, dtype=model.weights.dtype, device=model.weights.device)
+
+
+@torch.inference_mode()
+def step_costs(model: LoadedModel, forms: dict[str, FusedLanguageModel], n_steps: int) -> dict[str, Any]:
+    """Median cost of a step's layers and head, by format."""
+    spent: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in forms}
+    cache = new_cache(model, N_BEFORE + 1)
+    first = next(iter(forms.values()))
+    some = [token % model.weights.config.text.vocab_size for token in range(N_BEFORE)]
+    first.extend(first.embed(some), *first.text_rotary(0, N_BEFORE), cache)
+    for _ in range(n_steps + 1):
+        for name, form in forms.items():
+            cache.n_used = N_BEFORE
+            hidden: list[torch.Tensor] = []
+            x, rotary = form.embed([1]), form.text_rotary(N_BEFORE, 1)
+            spent[name][0].append(cpu_ms(lambda f=form, x=x, r=rotary, h=hidden: h.append(f.extend(x, *r, cache))))  # type: ignore[misc]
+            spent[name][1].append(cpu_ms(lambda f=form, h=hidden: f.best(h[0])))  # type: ignore[misc]
+    # The first round allocates.
+    return {
+        name: {"layers_ms": round(statistics.median(a[1:]), 1), "head_ms": round(statistics.median(b[1:]), 1)}
+        for name, (a, b) in spent.items()
+    }
+
+
+@torch.inference_mode()
+def window_costs(model: LoadedModel) -> dict[str, float]:
+    """Cost of the sample's first sentence: a frame (median), the speech, and the label."""
+    question = Question(labels=model.labels)
+    (spoken,) = collect_windows([str(SAMPLE)], Settings(), 1)
+    perceiver = model.perceiver(0, question)
+    try:
+        frames, heard = list[Any](), list[Any]()
+        see = [cpu_ms(lambda frame=frame: frames.append(perceiver.see(frame))) for frame in spoken.frames]  # type: ignore[misc]
+        hear = cpu_ms(lambda: heard.append(perceiver.hear(spoken.segment)))
+        window = Window(0, frames[0].at_s, spoken.segment.end_s, tuple(frames), tuple(heard))
+        label = min(cpu_ms(lambda: model.thinker.label_window(window, question)) for _ in range(2))
+    finally:
+        perceiver.close()
+    figures = {"frame_ms": statistics.median(see), "speech_ms": hear, "label_ms": label}
+    return {name: round(value, 1) for name, value in figures.items()}
+
+
+@torch.inference_mode()
+def next_tokens(model: LoadedModel, form: FusedLanguageModel, ids: list[int], *, narrow: bool) -> torch.Tensor:
+    """(N, V) log-probabilities of the tokens after each, in passes of `N_PASS`."""
+    parts = [ids[at : at + N_PASS] for at in range(0, len(ids), N_PASS)]
+    read = []
+    for part in parts:
+        rotary = form.text_rotary(0, len(part))
+        hidden = form.extend(form.embed(part), *rotary, new_cache(model, len(part)), narrow=narrow)
+        read.append(form.logits(hidden).float().log_softmax(-1)[:-1])
+    return torch.cat(read)
+
+
+def divergences(model: LoadedModel, forms: dict[str, FusedLanguageModel], text: str, n_passes: int) -> dict[str, Any]:
+    """How each format's next tokens differ from the full weights': the same likeliest one, KL divergence, loss."""
+    ids = model.thinker.vocabulary.ids(text)[: n_passes * N_PASS]
+    after = [token for at in range(0, len(ids), N_PASS) for token in ids[at + 1 : at + N_PASS]]
+    full_NV = next_tokens(model, forms["full"], ids, narrow=False)
+    figures: dict[str, Any] = {}
+    for name, form in forms.items():
+        these_NV = full_NV if name == "full" else next_tokens(model, form, ids, narrow=True)
+        figures[name] = {
+            "same_best": round(float((these_NV.argmax(-1) == full_NV.argmax(-1)).float().mean()), 4),
+            "kl": round(float((full_NV.exp() * (full_NV - these_NV)).sum(-1).mean()), 5),
+            "loss": round(-float(these_NV.gather(1, torch.tensor(after)[:, None]).mean()), 4),
+        }
+    return figures
+
+
+@torch.no_grad()
+def change(model: LoadedModel, size: float) -> None:
+    """Add a random change of rank `RANK` to each weight of the language model, `size` times its norm."""
+    torch.manual_seed(0)
+    for name, weight in model.weights.thinker.model.named_parameters():
+        if weight.dim() == 2 and "embed" not in name:
+            change_ND = torch.randn(weight.shape[0], RANK) @ torch.randn(RANK, weight.shape[1])
+            weight.add_((change_ND * (size * weight.float().norm() / change_ND.norm())).to(weight.dtype))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="small", help="the model (default: small)")
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of each format (default: 20)")
+    parser.add_argument("--text", type=Path, metavar="FILE", help="text whose next tokens are compared")
+    parser.add_argument("--passes", type=int, default=3, metavar="N", help=f"of {N_PASS} tokens of it (default: 3)")
+    parser.add_argument("--change", type=float, default=0.0, metavar="SHARE", help="of each weight's norm (default: 0)")
+    args = parser.parse_args()
+    model = load(args.model, engine="torch", threads=1, narrow=None)
+    if args.change:
+        change(model, args.change)
+    language, head = model.weights.thinker.model, model.weights.thinker.lm_head
+    forms = {str(kind or "full"): FusedLanguageModel(language, head, narrow=kind) for kind in KINDS}
+    figures: dict[str, Any] = {"model": args.model, "dtype": str(model.weights.dtype), "change": args.change}
+    figures |= {"step": step_costs(model, forms, args.steps), "window": window_costs(model)}
+    if args.text is not None:
+        figures["text"] = divergences(model, forms, args.text.read_text(encoding="utf-8"), args.passes)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
