@@ -21,6 +21,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 from realtime.errors import BadOffer, NoMediaOffered
 from realtime.ingest import h264
 from realtime.ingest.addresses import PARSE_ERRORS, is_usable
+from realtime.ingest.sdp_lines import readable
 
 MAX_CANDIDATES = 32
 "Candidates used per section. Each costs a connectivity check towards an address that the sender names."
@@ -112,7 +113,8 @@ def narrow(offer: str) -> Narrowed:
         raise BadOffer("The offer contains control characters.", "Send the offer exactly as the WebRTC sender made it.")
     head, whole = _split(offer)
     # One address that cannot be used says nothing about the others: it is left out, not the sender.
-    sections = [[line for line in section if is_usable(line)] for section in whole]
+    usable = [[line for line in section if is_usable(line)] for section in whole]
+    head, sections = readable(head), [readable(section, static=STATIC_RTPMAPS) for section in usable]
     if not sections:
         raise NoMediaOffered("The offer has no media section (m= line).", SEND_HINT)
     bundle = next((line.split()[1:] for line in head if line.startswith("a=group:BUNDLE")), [])
@@ -156,7 +158,7 @@ def narrow(offer: str) -> Narrowed:
         _idle=tuple(idle),
         _bundle=tuple(mid for mid in bundle if mid in (*kept, *idle.values())),
         alone=dict(itertools.islice(_alone(plain, sections, others), MAX_ALONE)),
-        n_unusable=sum(map(len, whole)) - sum(map(len, sections)),
+        n_unusable=sum(map(len, whole)) - sum(map(len, usable)),
     )
 
 

@@ -151,6 +151,32 @@ def test_a_candidate_that_cannot_be_used_is_left_out_and_counted(bad: str) -> No
 
 
 @pytest.mark.parametrize(
+    "spare",
+    [
+        "a=ssrc:1",
+        "a=ssrc:first cname:x",
+        "a=ssrc-group:FID a b",
+        "a=extmap:3 urn:ietf:params:rtp-hdrext:encrypt urn:ietf:params:rtp-hdrext:sdes:mid",
+        "a=extmap",
+        "a=rtcp:nine IN IP4 0.0.0.0",
+        "a=rtcp-fb:111",
+        "a=rtpmap:97",
+        "a=rtpmap:97 FOO",
+        "a=fmtp:77 minptime=10",
+        "a=fmtp:111",
+        "a=fingerprint:sha-256",
+        "c=IN",
+    ],
+)
+def test_a_line_that_nothing_depends_on_refuses_no_sender(spare: str) -> None:
+    """Of an fmtp without its rtpmap was said "The audio section of the offer cannot be read (StopIteration)"."""
+    narrowed = narrow(offer(section(OPUS, "0") + f"{spare}\r\n"))
+    assert narrowed.kinds == ("audio",)
+    assert spare not in narrowed.sdp.splitlines()
+    assert narrowed.n_unusable == 0
+
+
+@pytest.mark.parametrize(
     ("bad", "says"),
     [
         ("", "not SDP"),
