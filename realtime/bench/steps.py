@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 
 from realtime.bench.paired import collect_windows
 from realtime.engine.loading import LoadedModel, load
+from realtime.errors import RealtimeError
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Narrow
 from realtime.records import Question, Window
@@ -132,15 +134,21 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3, metavar="N", help=f"of {N_PASS} tokens of it (default: 3)")
     parser.add_argument("--change", type=float, default=0.0, metavar="SHARE", help="of each weight's norm (default: 0)")
     args = parser.parse_args()
-    model = load(args.model, engine="torch", threads=1, narrow=None)
+    try:
+        text = None if args.text is None else args.text.read_text(encoding="utf-8")
+        model = load(args.model, engine="torch", threads=1, narrow=None)
+    except RealtimeError as error:
+        sys.exit(f"steps: {error.message}\n       {error.hint}")
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"steps: {args.text} cannot be read: {error}.\n       Name a text file in UTF-8.")
     if args.change:
         change(model, args.change)
     language, head = model.weights.thinker.model, model.weights.thinker.lm_head
     forms = {str(kind or "full"): FusedLanguageModel(language, head, narrow=kind) for kind in KINDS}
     figures: dict[str, Any] = {"model": args.model, "dtype": str(model.weights.dtype), "change": args.change}
     figures |= {"step": step_costs(model, forms, args.steps), "window": window_costs(model)}
-    if args.text is not None:
-        figures["text"] = divergences(model, forms, args.text.read_text(encoding="utf-8"), args.passes)
+    if text is not None:
+        figures["text"] = divergences(model, forms, text, args.passes)
     print(json.dumps(figures))
 
 

@@ -65,7 +65,7 @@ def locate(name: str) -> Path:
         if not (SHIPPED[name] / "config.json").exists():
             raise BadModel(
                 f"This build of emothinker has no `{name}`.",
-                hint=f"Make it in a checkout (CLIPS=… WORK=… bash train/runs/{name}.sh) and name its folder: "
+                hint=f"Make it in a checkout (DATA=… WORK=… bash train/runs/{name}.sh) and name its folder: "
                 f"--model WORK/{name}; or take --model nano.",
             )
         return SHIPPED[name]
