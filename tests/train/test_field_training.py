@@ -178,6 +178,22 @@ def test_label_files_of_spreadsheets_are_read(tmp_path: Path, table: str, coding
     assert (first.text, second.path.name, second.label, second.start_s) == ("one, two", "b.wav", "happy", None)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,label,label\na.wav,happy,sad\n", "column label twice"),
+        ("file,label\na.wav\0,happy\n", "null character"),
+        ('file,label,votes\na.wav,happy,"{""happy"": 3, ""sad"": -1}"\n', "no counts"),
+        ('file,label,votes\na.wav,happy,"{""happy"": NaN}"\n', "no counts"),
+    ],
+)
+def test_a_label_file_that_means_two_things_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    """The last of two columns was taken in silence, and minus one vote became a share below zero."""
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(BadSettings, match=says):
+        folder.read(tmp_path)
+
+
 def test_a_quote_that_is_not_closed_is_told(tmp_path: Path) -> None:
     """It took all rows after it into one cell, and they were missing without a word."""
     (tmp_path / "labels.csv").write_text('file,label,text\na.wav,sad,"open\nb.wav,happy,x\n', encoding="utf-8")

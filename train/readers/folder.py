@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,9 @@ def _table(text: str) -> Iterator[dict[str, Any]]:
         io.StringIO(text.lstrip(), newline=""), delimiter=separator, strict=True, skipinitialspace=True
     )
     lines.fieldnames = [name.strip().lower() for name in lines.fieldnames or ()]
+    twice = [name for name, n in Counter(filter(None, lines.fieldnames)).items() if n > 1]
+    if twice:
+        raise BadSettings(f"The label file has the column {twice[0]} twice.", "Rename or remove one of them.")
     for row in lines:
         if any(isinstance(cell, str) and cell.strip() for cell in row.values()):
             if separator == ";":
@@ -113,12 +117,16 @@ def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
         raise BadSettings(
             f"{where} names no file.", "The columns are file,label[,speaker,split,start_s,end_s,text,votes]."
         )
+    if "\0" in name:
+        raise BadSettings(f"{where}: the name {name!r} holds a null character.", "Save the label file as plain text.")
     try:
         start_s, end_s = _seconds(row.get("start_s")), _seconds(row.get("end_s"))
         votes = row.get("votes") or {}
         # Structs of Parquet have every label, with None for those without votes.
         given = {k: v for k, v in (json.loads(votes) if isinstance(votes, str) else votes).items() if v is not None}
         counts = {canonical(k): float(v) for k, v in given.items()}
+        if any(not 0.0 <= count < math.inf for count in counts.values()):
+            raise ValueError(f"{counts} are no counts of votes")
     except (TypeError, ValueError, AttributeError) as error:
         raise BadSettings(f"{where}: {error}.", "Times are seconds; votes are JSON, label to number.") from error
     total = sum(counts.values())
