@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from export import onnx, parity
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadModel, BadSettings
+from realtime.evidence.cue_model import cue_model, cue_weights
 from realtime.model import checkpoint
 from realtime.model.methods.compressor import FIRST_SHARE
 from realtime.model.thinker import EmoThinker
@@ -116,6 +117,15 @@ def test_an_adapter_and_the_merged_folder_serve_alike(
         assert sum(shares.probabilities.values()) == pytest.approx(1)
     np.testing.assert_array_equal(tokens[0], tokens[1])
     assert not np.allclose(tokens[0], tokens[2], atol=1e-3)
+
+
+def test_a_session_beside_a_gpu_or_a_cluster_has_the_instruments_without_the_second_merger(adapter: Path) -> None:
+    model = checkpoint.load(checkpoint.NANO, adapter=adapter)
+    state = cue_weights(model)
+    assert not any(key.startswith("hybrid.") for key in state)
+    assert any(key.startswith("hybrid.") for key in model.emotion.state_dict())
+    beside = cue_model(model.config, state).emotion.state_dict()
+    assert beside.keys() == state.keys()
 
 
 def test_an_export_equals_torch_and_is_of_this_adapter_alone(adapter: Path, tmp_path: Path) -> None:
