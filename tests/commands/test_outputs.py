@@ -140,6 +140,8 @@ def test_every_program_with_an_output_compares_it_with_its_inputs() -> None:
     for package in ("realtime", "train", "export"):
         for path in (ROOT / package).rglob("*.py"):
             text = path.read_text(encoding="utf-8")
+            if "add_argument" not in text:
+                continue
             flags = {
                 call.args[0].value
                 for call in ast.walk(ast.parse(text))

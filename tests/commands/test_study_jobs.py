@@ -48,6 +48,7 @@ def clips(a_recording: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [1, 2])
 def test_jobs_share_the_copies_of_the_model(clips: Path, tmp_path: Path, copies: int) -> None:
     """Each job used to load a model of its own: four jobs took four times the memory."""

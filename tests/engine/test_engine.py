@@ -89,6 +89,7 @@ async def test_what_the_model_raises_reaches_whoever_asked_and_nobody_else() -> 
         assert engine.restarts == 0
 
 
+@pytest.mark.slow
 async def test_a_model_that_cannot_be_loaded_is_told_with_its_hint() -> None:
     with pytest.raises(BadModel, match="There is no such model"):
         async with ProcessEngine(no_model, Metrics()):
@@ -151,6 +152,7 @@ async def test_a_device_that_fails_gets_a_new_process_and_its_caller_an_error(fa
         assert engine.restarts == 1
 
 
+@pytest.mark.slow
 async def test_an_adapter_stays_the_sessions_own_across_a_restart(tmp_path: Path) -> None:
     async with ProcessEngine(ScriptedModel, Metrics(), load_adapter=adapted) as engine:
         info = await engine.use(tmp_path / "calm")

@@ -74,6 +74,7 @@ def test_what_is_no_event_is_refused(line: str) -> None:
         parse(line)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(FIXTURE), st.data())
 def test_no_damage_gets_past_the_border(example: dict[str, Any], data: st.DataObject) -> None:

@@ -14,6 +14,7 @@ from tests.serve.live_server import sender, serving, until
 from tests.waiting import eventually
 
 
+@pytest.mark.slow
 async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_path: Path) -> None:
     new_key(tmp_path / "key")
     folder = tmp_path / "vault"
@@ -55,6 +56,7 @@ async def test_only_a_session_that_agrees_is_kept_and_its_opener_deletes_it(tmp_
         assert (await running.http.delete(f"{path}/record")).status_code == 404
 
 
+@pytest.mark.slow
 async def test_a_disk_that_fails_is_said_and_the_session_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
