@@ -184,8 +184,9 @@ class ModelSettings:
     engine_dir: Path | None = None
     "Folder of exported towers. None: `engines` beside the checkpoint, then the user's cache."
     narrow: Literal["auto", "none", "int8", "int4", "fp8"] = "auto"
-    """Weights that chains are decoded with; labels stay as they are. `auto`: `int4` for a language model of 100 M to
-    1 B parameters on a CPU, and `none` for others. `int8` is a third faster than full weights on a CPU. `fp8`
+    """Weights that chains are decoded with; labels stay as they are. `auto`: `int8` for a language model of 100 M to
+    1 B parameters on a CPU, and `none` for others. `int8` is a third faster than full weights on a CPU. `int4` is
+    faster again, and can destroy the chains of a small model that was tuned. `fp8`
     (float8_e4m3fn) is for GPUs of SM 8.9 and later; it changes more than one of a hundred answers of nano, and on a CPU
     it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
     weights: Literal["full", "int8", "int4"] = "full"

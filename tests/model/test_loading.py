@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -17,7 +19,9 @@ from realtime.engine import loading
 from realtime.errors import BadModel
 from realtime.model import checkpoint, layout, memory, shards
 from realtime.model.fused import FusedLanguageModel
+from realtime.model.products import Weights
 from realtime.model.shards import MappedFile
+from realtime.model.thinker import EmoThinker
 
 SMALLER = {
     "text_config": {"hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -98,6 +102,8 @@ def test_weights_that_do_not_lie_together_are_copied_together() -> None:
 PEAK = """
 import sys, torch
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from realtime.model import checkpoint
 from realtime.model.fused import FusedLanguageModel
 
@@ -240,3 +246,22 @@ def test_a_large_model_is_in_bf16_where_the_cpu_computes_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
     assert loading.cpu_dtype(large=large) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_parameters", "device", "weights", "narrow"),
+    [
+        (21_000_000, "cpu", "full", None),  # nano gains nothing
+        (140_000_000, "cpu", "full", "int8"),
+        (140_000_000, "meta", "full", None),
+        (140_000_000, "cpu", "int4", None),
+        (3_000_000_000, "cpu", "full", None),
+    ],
+)
+def test_chains_of_a_small_language_model_are_decoded_in_eight_bits(
+    n_parameters: int, device: str, weights: Weights, narrow: str | None
+) -> None:
+    """Four bits would be sooner, but a SmolLM2 that was tuned by LoRA only repeated itself in them."""
+    parameters = [torch.empty(n_parameters, device="meta")]
+    model = cast(EmoThinker, SimpleNamespace(parameters=lambda: parameters, device=torch.device(device)))
+    assert loading.suited(model, weights) == narrow
