@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 _engines: dict[tuple[ModelSettings, FaceEngineName], LocalEngine] = {}
 "The models of this process. They stay loaded: the next analysis begins at once."
 _loading = threading.Lock()
+_workers = ExitStack()
+# At exit Python ends threads that still run, wherever they are. Inside a C++ library that aborts the process.
+atexit.register(_workers.close)
 
 
 def analyze(
@@ -85,5 +89,5 @@ def engine_of(wanted: ModelSettings, face_engine: FaceEngineName = "auto") -> Lo
     with _loading:
         if (wanted, face_engine) not in _engines:
             model = load_model(wanted, face_engine=face_engine)
-            _engines[wanted, face_engine] = LocalEngine(model, ModelWorker().__enter__())
+            _engines[wanted, face_engine] = LocalEngine(model, _workers.enter_context(ModelWorker()))
         return _engines[wanted, face_engine]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, suppress
@@ -99,8 +100,9 @@ class _Pump:
         self._room = asyncio.Semaphore(AHEAD)
         self._loop = asyncio.new_event_loop()
         self._reading: asyncio.Task[None] | None = None
-        # A program that ends while it follows a session does not wait for the next event.
+        # A program that ends while it follows a session does not wait for the next event: a daemon, stopped at exit.
         self._thread = threading.Thread(target=self._run, name="emothinker events", daemon=True)
+        atexit.register(self.stop)
         self._thread.start()
 
     def events(self) -> Iterator[Event]:
@@ -117,6 +119,7 @@ class _Pump:
 
     def stop(self) -> None:
         """End the reading and wait until everything that it held is freed."""
+        atexit.unregister(self.stop)
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._cancel)
         self._thread.join()

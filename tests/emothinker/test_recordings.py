@@ -149,3 +149,26 @@ def test_every_name_is_there() -> None:
     assert set(dir(emothinker)) == set(emothinker.__all__)
     with pytest.raises(AttributeError, match="no attribute 'analyse'"):
         emothinker.analyse  # noqa: B018
+
+
+ENDS = """
+import sys, time
+import emothinker
+from emothinker import recordings
+from realtime.engine import loading
+from tests.scripted import ScriptedModel
+
+loading.load = lambda *args, **options: ScriptedModel()
+events = iter(emothinker.analyze(sys.argv[1]))
+next(events)
+[engine] = recordings._engines.values()
+engine._worker.submit("late", lambda: (time.sleep(0.5), print("The last job has ended.", flush=True)))
+"""
+
+
+def test_a_program_that_ends_lets_the_model_finish_its_job(a_recording: Path) -> None:
+    """Python would end the model's thread inside a C++ library, which aborts the process (exit status -6)."""
+    words = [sys.executable, "-c", ENDS, str(a_recording)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "The last job has ended.\n"
