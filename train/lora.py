@@ -1,6 +1,7 @@
 """Stage 2: CoT-LoRA on annotated chains, backbone frozen; or all of the language model with --full.
 
     python -m train.lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
+    python -m train.lora RECORDS … --model M --from-adapter OUT --out OUT2    go on with more records, or other ones
     torchrun --nproc-per-node 8 -m train.lora …                      one process per GPU
     torchrun --nproc-per-node 8 -m train.lora … --full               sharded (FSDP), for full tuning
     python -m train.tuning.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
@@ -33,6 +34,7 @@ from train.tuning.initial_model import (
     emotion_json,
     refuse_trained_general,
     save_additions,
+    with_additions_of,
     with_warmup,
 )
 from train.tuning.model import Trainee
@@ -45,7 +47,11 @@ MERGER = "visual.merger"
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = common_arguments(__doc__ or "", lr=2e-5)
-    parser.add_argument("--from-warmup", dest="warmed", type=Path, metavar="OUT1", help="the output of stage 1")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--from-warmup", dest="warmed", type=Path, metavar="OUT1", help="the output of stage 1")
+    begin.add_argument(
+        "--from-adapter", dest="adapter", type=Path, metavar="OUT0", help="go on from the output of an earlier stage 2"
+    )
     parser.add_argument("--rank", type=int, default=32)
     parser.add_argument("--alpha", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -60,12 +66,17 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--selectors", action="store_true", help="go on training selectors and cue projectors")
     parser.add_argument("--full", action="store_true", help="all of the language model instead of LoRA")
-    return parser.parse_args(words)
+    args = parser.parse_args(words)
+    if args.full and args.adapter:
+        parser.error("--from-adapter goes on with LoRA, and --full has none; merge the adapter first (train.merge)")
+    return args
 
 
 def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str, Any]]:
     """The frozen model, with the additions of stage 1 if there are any, and its emothinker.json."""
-    if args.warmed is not None:
+    if args.adapter is not None:
+        model, emotion = with_additions_of(folder, args.adapter, dtype=precision(args))
+    elif args.warmed is not None:
         model, emotion = with_warmup(folder, args.warmed, dtype=precision(args))
     else:
         model, emotion = checkpoint.load(folder, dtype=precision(args)), emotion_json(folder)
@@ -77,6 +88,8 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
 
 def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
     """The module to train, with its trainable parameters unfrozen. A hybrid tunes its emotion merger, not the general.
+
+    With `--from-adapter` rank, alpha and dropout of `args` become the adapter's.
 
     Raises BadSettings for `--projectors` with a hybrid.
     """
@@ -90,6 +103,10 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
         if tunes_general:
             model.thinker.visual.merger.requires_grad_(True).float()
         net: torch.nn.Module = model
+    elif args.adapter:
+        net = PeftModel.from_pretrained(model, str(args.adapter), is_trainable=True)
+        settings = net.peft_config["default"]
+        args.rank, args.alpha, args.dropout = settings.r, settings.lora_alpha, settings.lora_dropout
     else:
         whole = [*PROJECTORS.values()] if args.projectors else [MERGER] if tunes_general else None
         config = LoraConfig(
@@ -98,6 +115,7 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
         )  # fmt: skip
         torch.manual_seed(args.seed)
         net = get_peft_model(model, config)
+    if not args.full:
         net.peft_config["default"].base_model_name_or_path = args.model
         for parameter in net.parameters():
             if parameter.requires_grad:

@@ -18,6 +18,7 @@ from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.records import Question, Window
+from train import lora
 from train.layout import IGNORED, hidden_states
 from train.readers.perceived import measuring, watch
 from train.tuning import tiny
@@ -229,6 +230,27 @@ def test_a_resumed_run_has_the_same_curve_and_weights(work: Path, tmp_path: Path
     a = checkpoint.read_tensors(whole / "adapter_model.safetensors")
     b = checkpoint.read_tensors(killed / "adapter_model.safetensors")
     assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_training_goes_on_from_an_adapter(work: Path, tmp_path: Path) -> None:
+    first, same, more = tmp_path / "first", tmp_path / "same", tmp_path / "more"
+    run("train.lora", work, first, "--from-warmup", str(work / "warmup"), "--selectors", "--rank", "4", "--steps", "2")
+    flags = ["--from-adapter", str(first), "--selectors", "--steps", "2"]
+    # With learning rates of 0 it stays what it was: low-rank part, merger and additions are all taken over.
+    run("train.lora", work, same, *flags, "--lr", "0", "--merger-lr", "0", "--weight-decay", "0")
+    described = run("train.lora", work, more, *flags)
+    assert described["settings"]["rank"] == 4
+    for name in ("adapter_model.safetensors", "emothinker.safetensors"):
+        began = checkpoint.read_tensors(first / name)
+        assert all(torch.equal(value, began[key]) for key, value in checkpoint.read_tensors(same / name).items())
+        changed = checkpoint.read_tensors(more / name)
+        assert changed.keys() == began.keys()
+        assert any(not torch.equal(value, began[key]) for key, value in changed.items())
+
+
+def test_what_is_no_adapter_is_not_gone_on_from(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="is no adapter of train.lora"):
+        lora.start(lora.parse(["x", "--model", "m", "--out", "o", "--from-adapter", str(tmp_path)]), work / "model")
 
 
 def test_a_hybrid_goes_through_both_stages_and_stays_one(work: Path, tmp_path: Path) -> None:

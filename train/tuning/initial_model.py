@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from realtime.engine.loading import LoadedModel
-from realtime.errors import BadSettings
+from realtime.errors import BadModel, BadSettings
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, Method, ModelConfig, Selection
 from realtime.model.thinker import EmoThinker, Emotion
@@ -88,6 +88,23 @@ def with_warmup(folder: Path, warmup: Path, *, dtype: torch.dtype) -> tuple[EmoT
     model = checkpoint.load(folder, adapter=warmup, dtype=dtype)
     model.emotion.float()
     return model, emotion_json(warmup)
+
+
+def with_additions_of(folder: Path, adapter: Path, *, dtype: torch.dtype) -> tuple[EmoThinker, dict[str, Any]]:
+    """The folder's model with the additions that an adapter brings, and without its low-rank part.
+
+    Raises BadModel where the adapter's additions are missing or of another model.
+    """
+    if not (adapter / ADAPTER_CONFIG).exists() or not (adapter / EMOTION_CONFIG).exists():
+        raise BadModel(f"{adapter} is no adapter of train.lora.", hint="Name the --out of an earlier train.lora.")
+    model, emotion = checkpoint.load(folder, dtype=dtype), emotion_json(adapter)
+    config = checkpoint.read_config(folder, adapter)
+    additions = Emotion(config).eval()
+    found = checkpoint.read_tensors(adapter / checkpoint.EMOTION_WEIGHTS)
+    checkpoint.check_fit(additions.state_dict(), found, adapter)
+    additions.load_state_dict(found, strict=False)
+    model.config, model.emotion = config, additions.float()
+    return model, emotion
 
 
 def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:
