@@ -89,8 +89,6 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
 def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
     """The module to train, with its trainable parameters unfrozen. A hybrid tunes its emotion merger, not the general.
 
-    With `--from-adapter` rank, alpha and dropout of `args` become the adapter's.
-
     Raises BadSettings for `--projectors` with a hybrid.
     """
     hybrid = model.emotion.hybrid
@@ -103,29 +101,38 @@ def net_of(args: argparse.Namespace, model: EmoThinker) -> torch.nn.Module:
         if tunes_general:
             model.thinker.visual.merger.requires_grad_(True).float()
         net: torch.nn.Module = model
-    elif args.adapter:
-        net = PeftModel.from_pretrained(model, str(args.adapter), is_trainable=True)
-        settings = net.peft_config["default"]
-        args.rank, args.alpha, args.dropout = settings.r, settings.lora_alpha, settings.lora_dropout
     else:
-        whole = [*PROJECTORS.values()] if args.projectors else [MERGER] if tunes_general else None
-        config = LoraConfig(
-            r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=TARGETS,
-            modules_to_save=whole, bias="none",
-        )  # fmt: skip
-        torch.manual_seed(args.seed)
-        net = get_peft_model(model, config)
-    if not args.full:
-        net.peft_config["default"].base_model_name_or_path = args.model
-        for parameter in net.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
+        net = with_lora(args, model, [*PROJECTORS.values()] if args.projectors else [MERGER] if tunes_general else None)
     if hybrid is not None:
         hybrid.requires_grad_(True).float()
         hybrid.merger.requires_grad_(bool(args.merger_lr))
     if args.selectors:
         for name, parameter in model.emotion.named_parameters():
             parameter.requires_grad_(not name.startswith(assembly.EXPERTS))
+    return net
+
+
+def with_lora(args: argparse.Namespace, model: EmoThinker, whole: list[str] | None) -> PeftModel:
+    """The model with a low-rank part, new or that of `--from-adapter`, which then sets rank, alpha and dropout.
+
+    `whole` are the modules that a new one trains in full.
+    """
+    if args.adapter:
+        net = PeftModel.from_pretrained(model, str(args.adapter), is_trainable=True)
+    else:
+        config = LoraConfig(
+            r=args.rank, lora_alpha=args.alpha, lora_dropout=args.dropout, target_modules=TARGETS,
+            modules_to_save=whole, bias="none",
+        )  # fmt: skip
+        torch.manual_seed(args.seed)
+        net = get_peft_model(model, config)
+    settings = net.peft_config["default"]
+    assert isinstance(settings, LoraConfig)
+    args.rank, args.alpha, args.dropout = settings.r, settings.lora_alpha, settings.lora_dropout
+    settings.base_model_name_or_path = args.model
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
     return net
 
 
