@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from tests.architecture import cycle, imports, repeated_classes, room
 
 STAGES = {"ingest", "evidence", "reason", "publish"}
@@ -78,3 +81,16 @@ def test_few_modules_know_several_stages() -> None:
 
 def test_a_class_has_its_name_to_itself() -> None:
     assert repeated_classes() == {}
+
+
+def test_what_tests_share_lies_in_helper_modules() -> None:
+    """A test that imports another test drags its fixtures and imports along, and breaks when that one is changed."""
+    tests = Path(__file__).parent
+    borrowed = {
+        str(path.relative_to(tests)): line
+        for path in tests.rglob("test_*.py")
+        for line in re.findall(
+            r"^from tests(?:\.\w+)*\.test_\w+ import .*", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert borrowed == {}

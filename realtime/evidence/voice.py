@@ -64,14 +64,6 @@ def voice_cues(samples_N: Float32, baseline: VoiceBaseline) -> tuple[VoiceCues, 
     return VoiceCues(values, relative, relative_P, kind, unmeasured, baseline.known, narrow_band), features_P
 
 
-def measure_voice(samples_N: Float32, baseline: VoiceBaseline) -> VoiceCues:
-    """Cues of one utterance relative to the voice's baseline, which it then moves if it is a voiced one."""
-    cues, features_P = voice_cues(samples_N, baseline)
-    if moves_baseline(cues):
-        baseline.push(features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
-    return cues
-
-
 def moves_baseline(cues: VoiceCues) -> bool:
     """Whether the utterance says something about how this voice usually sounds."""
     return cues.kind == "voice" and cues.values["voiced_ratio"] > 0

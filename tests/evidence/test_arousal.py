@@ -9,9 +9,8 @@ import scipy.signal
 
 from realtime.evidence.arousal import voice_arousal
 from realtime.evidence.baseline import VoiceBaseline
-from realtime.evidence.voice import measure_voice
 from realtime.records import SAMPLE_RATE_HZ, Float32
-from tests.evidence.test_field_voice import whisper
+from tests.evidence.sounds import measure_voice, whisper
 
 
 def sentence(pitch_hz: float, *, swing_st: float, steep_hz: float, gain: float = 0.3) -> Float32:

@@ -9,15 +9,12 @@ import pytest
 from scipy.signal import butter, lfilter, resample_poly
 
 from realtime.evidence.baseline import USUAL_S, USUAL_UTTERANCES, VoiceBaseline, population
-from realtime.evidence.voice import PITCH_VALUES, VOICE_FEATURES, measure_voice
+from realtime.evidence.voice import PITCH_VALUES, VOICE_FEATURES
 from realtime.publish.report import voice_event
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence
-from tests.evidence.sounds import spoken
+from tests.evidence.sounds import N, measure_voice, spoken, whisper
 
-N = 3 * SAMPLE_RATE_HZ
 T_N = np.arange(N) / SAMPLE_RATE_HZ
-FORMANTS_HZ = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
-"Of five vowels (Peterson and Barney 1952, men)."
 
 
 def white(rng: np.random.Generator) -> Float32:
@@ -50,24 +47,6 @@ def melody(rng: np.random.Generator) -> Float32:
     pitch_N = np.repeat([262.0, 330.0, 392.0, 330.0, 262.0, 294.0], N // 6)
     phase_N = 2 * np.pi * np.cumsum(pitch_N) / SAMPLE_RATE_HZ
     return np.asarray(sum(np.sin(k * phase_N) / k for k in (1, 2, 3, 4)) * 0.15, np.float32)
-
-
-def whisper(rng: np.random.Generator) -> Float32:
-    """Noise through the formants of vowels that change every 0.15 s, with fricatives and pauses between them."""
-    parts: list[Float32] = []
-    while sum(map(len, parts)) < N:
-        sound_N = rng.normal(0, 1, round(0.15 * SAMPLE_RATE_HZ))
-        if rng.random() < 0.3:
-            sound_N = 0.3 * lfilter(*butter(2, 3500, "high", fs=SAMPLE_RATE_HZ), sound_N)
-        else:
-            for formant_hz in FORMANTS_HZ[rng.integers(5)]:
-                r = np.exp(-np.pi * 120 / SAMPLE_RATE_HZ)
-                turn = -2 * r * np.cos(2 * np.pi * formant_hz / SAMPLE_RATE_HZ)
-                sound_N = lfilter([1 + turn + r * r], [1, turn, r * r], sound_N)
-            sound_N = sound_N / np.abs(sound_N).max()
-        parts += [np.asarray(sound_N, np.float32), np.zeros(round(0.04 * SAMPLE_RATE_HZ), np.float32)]
-    sound_N = np.concatenate(parts)[:N]
-    return np.asarray(0.05 * sound_N / np.abs(sound_N).max() + rng.normal(0, 1e-4, N), np.float32)
 
 
 Sound = Callable[[np.random.Generator], Float32]

@@ -15,9 +15,9 @@ from realtime.evidence.baseline import (
     fit_voice_population,
     population,
 )
-from realtime.evidence.voice import VOICE_FEATURES, VOICE_VALUES, measure_voice, voice_features
+from realtime.evidence.voice import VOICE_FEATURES, VOICE_VALUES, voice_features
 from realtime.records import SAMPLE_RATE_HZ, Float32
-from tests.evidence.sounds import spoken
+from tests.evidence.sounds import measure_voice, spoken
 from tests.recorded import clip, sound_of
 
 

@@ -16,23 +16,14 @@ import pytest
 from realtime.publish.events import Event, LabelEvent, SessionOpenedEvent, encode
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
+from tests.examples.programs import ROOT, example
 from tests.serve.live_server import sender, serving, until
 
-ROOT = Path(__file__).parents[2]
 SCRIPTED = (
     "import realtime.engine.loading; from tests.scripted import ScriptedModel;"
     "realtime.engine.loading.load = lambda *args, **options: ScriptedModel()"
 )
 "Puts the scripted model in place of nano."
-
-
-async def example(name: str, *arguments: str, stdin: int | None = None) -> asyncio.subprocess.Process:
-    # An example reaches its server directly, whatever proxy the machine has.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "localhost"}
-    program = str(ROOT / "examples" / name)
-    return await create_subprocess_exec(
-        *(sys.executable, program, *arguments), stdin=stdin, stdout=PIPE, stderr=PIPE, env=environment
-    )
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from realtime.settings import ServerSettings, Settings
+from tests.serve.certificates import self_signed
 from tests.serve.live_server import SDP, sender, serving, until
-from tests.serve.test_app import self_signed
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "proxy"
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
 from realtime.sample import or_sample
 from realtime.settings import ServerSettings, Settings
-from tests.examples.test_examples import ROOT, example
+from tests.examples.programs import ROOT, example
 from tests.serve.live_server import sender, serving, until
 
 OPERATOR = "an-operator-token-of-today"

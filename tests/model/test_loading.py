@@ -22,14 +22,7 @@ from realtime.model.fused import FusedLanguageModel
 from realtime.model.products import Weights
 from realtime.model.shards import MappedFile
 from realtime.model.thinker import EmoThinker
-
-SMALLER = {
-    "text_config": {"hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 2,
-                    "num_key_value_heads": 1, "vocab_size": 500},
-    "vision_config": {"depth": 2, "hidden_size": 64, "num_heads": 2, "intermediate_size": 96, "out_hidden_size": 256},
-    "audio_config": {"encoder_layers": 2, "d_model": 64, "encoder_attention_heads": 2, "encoder_ffn_dim": 96,
-                     "output_dim": 256},
-}  # fmt: skip
+from tests.model.random_models import SMALLER
 
 
 @pytest.fixture(scope="module")

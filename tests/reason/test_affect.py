@@ -8,7 +8,7 @@ import pytest
 
 from realtime.reason.affect import CIRCUMPLEX, affect
 from realtime.records import LABELS, Affect, Window
-from tests.reason.test_people import cues, frame
+from tests.reason.people import cues, frame
 from tests.reason.windows import BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
 
 HAPPY = dict.fromkeys(LABELS, 0.0) | {"happy": 0.75, "sad": 0.25}

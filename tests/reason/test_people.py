@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from realtime.model.config import Calibration
 from realtime.reason.people import MAX_PEOPLE, face_labels
-from realtime.records import LABELS, FaceCues, FrameEvidence, Window
-from tests.reason.windows import NOTHING, drawn_frame
+from realtime.records import LABELS, FrameEvidence, Window
+from tests.reason.people import cues, frame
+from tests.reason.windows import NOTHING
 
 PLAIN = Calibration(unsure_below=0.4)
-
-
-def cues(track: int, label: str, share: float = 0.9, *, yaw: float = 0.0) -> FaceCues:
-    p_7 = np.full(7, (1 - share) / 6, np.float32)
-    p_7[LABELS.index(label)] = share
-    return FaceCues(track, {}, (yaw, 0.0, 0.0), np.zeros(0, np.float32), verdict_7=np.log(p_7))
-
-
-def frame(at_s: float, *faces: FaceCues) -> FrameEvidence:
-    return replace(drawn_frame(at_s, 0, 0), cues=faces)
 
 
 def window(*frames: FrameEvidence) -> Window:

@@ -19,7 +19,7 @@ from realtime.model.config import EMOTION_CONFIG, STOCK
 from realtime.reason import prior, prompt
 from realtime.reason.prior import PriorCorrection, Scores
 from realtime.records import LABELS, Question, SpeechEvidence, Window
-from tests.model.test_loading import SMALLER
+from tests.model.random_models import SMALLER
 from tests.reason.chains import run
 from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
 

@@ -6,14 +6,11 @@ import asyncio
 import json
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import jsonschema
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -28,6 +25,7 @@ from realtime.serve import hosting, marks
 from realtime.serve.certificate import own_certificate
 from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.scripted import ScriptedModel
+from tests.serve.certificates import self_signed
 from tests.serve.live_server import SDP, sender, serving, until
 from tests.waiting import WITHIN_S, eventually
 
@@ -494,27 +492,6 @@ async def test_relay_passwords_end_and_are_for_who_may_open_sessions() -> None:
         assert len(links) == 3
         assert links[1].startswith('<turn:h:1>; rel="ice-server"; username="')
         assert len((await running.http.options("/whip")).headers.get_list("link")) == 1
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost and its key, PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_a_port_that_is_taken_is_named() -> None:
