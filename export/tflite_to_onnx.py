@@ -21,8 +21,6 @@ from export.tflite import AnyArray, TfliteOperator
 OPSET = 17
 SAME = 0
 "TensorFlow's padding that keeps the size; the other is none."
-RELU, RELU6 = 1, 3
-"Fused activations."
 
 
 class Graph:
@@ -104,6 +102,7 @@ class Graph:
 
 
 def _activated(graph: Graph, name: str, activation: int) -> str:
+    """Adds what TFLite fused into an operator: 0 nothing, 1 ReLU, 3 ReLU6. Raises ExportFailed for others."""
     match activation:
         case 0:
             return name

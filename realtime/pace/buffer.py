@@ -38,21 +38,15 @@ class RollingBuffer:
         self._glimpses: deque[Glimpse] = deque(maxlen=settings.max_items)
         self.newest_s = 0.0
         "Media time of the newest evidence."
-        self.n_frames = 0
-        "Frames added since the beginning."
-        self.n_speech = 0
-        "Stretches of speech taken since the beginning."
         self.n_crowded_out = 0
         "Items that went before their time because there were too many."
 
     def add_frame(self, frame: FrameEvidence) -> None:
-        self.n_frames += 1
         self.n_crowded_out += len(self._frames) == self._frames.maxlen
         self._frames.append(frame)
         self._forget(frame.at_s)
 
     def add_speech(self, speech: SpeechEvidence) -> None:
-        self.n_speech += 1
         self.n_crowded_out += len(self._speech) == self._speech.maxlen
         self._speech.append(speech)
         self._forget(speech.end_s)

@@ -22,7 +22,6 @@ HOP_SAMPLES = 160
 FFT_SAMPLES = 400
 MEL_BINS = 128
 "Of Qwen2.5-Omni's audio tower and Whisper large-v3; Whisper's smaller models, and nano's tower, have 80."
-MEL_FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
 PATCH_PX = 14
 MERGE = 2
 TOKEN_PX = PATCH_PX * MERGE

@@ -30,6 +30,7 @@ from train.readers.clip import DataMissing
 COLUMNS = {"happy": "H", "sad": "S", "neutral": "N", "angry": "A", "disgust": "D", "fear": "F"}
 SIX = tuple(label for label in EXPERT_LABELS if label in COLUMNS)
 INTENDED = {"HAP": "happy", "SAD": "sad", "NEU": "neutral", "ANG": "angry", "DIS": "disgust", "FEA": "fear"}
+"The emotion that was acted, in the name of a clip."
 VOICE, FACE, BOTH = "1", "2", "3"
 SMOOTHING = 0.03
 ASK = "Fetch processedResults/tabulatedVotes.csv again from CREMA-D's repository."
@@ -43,7 +44,6 @@ class CrowdVotes:
     face: Floats
     both: Floats
     actor: Int64
-    intended: tuple[str, ...]
     file: tuple[str, ...]
 
 
@@ -79,7 +79,6 @@ def load(folder: Path) -> CrowdVotes:
         face=np.stack([shares[name][FACE] for name in files]),
         both=np.stack([shares[name][BOTH] for name in files]),
         actor=np.array([int(name[:4]) for name in files]),
-        intended=tuple(INTENDED[name.split("_")[2]] for name in files),
         file=files,
     )
 

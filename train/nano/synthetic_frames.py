@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.model.selectors import focal_mask
-from realtime.records import Box, Float32, UInt8
+from realtime.records import Box, UInt8
 from realtime.towers.preprocess import PATCH_PX, TOKEN_PX, patchify
 from train.arrays import Floats
 from train.nano import ferplus
@@ -105,8 +105,3 @@ def compose(images_NHW: UInt8, meshes: Floats, rows: list[int], rng: np.random.G
     image = ((image - 0.5) * contrast + 0.5 + light).clamp(0, 1)
     noise = torch.from_numpy(rng.standard_normal((FRAME_PX, FRAME_PX)).astype(np.float32))
     return SceneFrame((image + noise * float(rng.uniform(0, 0.03))).clamp(0, 1), tuple(pasted))
-
-
-def grey_of(frame: SceneFrame) -> Float32:
-    result: Float32 = frame.image_HW.numpy()
-    return result

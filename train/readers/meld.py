@@ -18,7 +18,6 @@ PARTS = {
     "valid": ("dev_sent_emo.csv", "dev_splits_complete"),
     "test": ("test_sent_emo.csv", "output_repeated_splits_test"),
 }
-N_TEST = 2610
 KNOWN_MISSING = {"train": 2, "valid": 2, "test": 0}
 "The release lacks these recordings (dia125_utt3 and dia110_utt7 among them); the labels name them."
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -155,7 +154,3 @@ def save_projectors(model: EmoThinker, folder: Path) -> None:
     described = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "modules_to_save": list(PROJECTORS.values())}
     (folder / ADAPTER_CONFIG).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
     save_file(kept, folder / checkpoint.ADAPTER_WEIGHTS, metadata={"format": "pt"})
-
-
-def config_of(model: EmoThinker) -> dict[str, Any]:
-    return dataclasses.asdict(model.config)
