@@ -7,13 +7,12 @@
                      [ all evidence | both texts | <label> … coarse fine answer ]
 
 An evidence-first chain finds before it judges. Its first two parts continue the label branches of the voice alone and
-of the face alone: they have the same state, positions and mask, so what is said of the voice cannot depend on the face,
-nor on a label. The argument follows all the evidence and both texts. The labels are scored a second time there, before
-it is written: what the texts found is then part of the evidence (`LabelPass.judge`). The argument is opened with the
-label that this comes to, so the chain finds, judges, and argues for what it judged. Without it greedy decoding, which
-knows nothing of the calibration, argued for other labels than were judged, and was less often right. Where the texts
-name different emotions of face and voice, these follow: a small model that had to compare them by itself said of one
-pair in five that it agrees where it did not, or the other way round.
+of the face alone. They have the same state, positions and mask, so the text about the voice cannot depend on the face,
+nor on a label. The argument follows all the evidence and both texts. Before it is written, the labels are scored once
+more at its place, so that the texts count as evidence (`LabelPass.judge`). The argument then begins with the label of
+highest probability. Otherwise greedy decoding, which does not use the calibration, often argued for another label, and
+was less often right. Where the texts name different emotions for face and voice, the argument is given these two as
+well: a small model that had to compare them by itself got the comparison wrong for one pair in five.
 
 Each part is decoded in a KV cache of its own that holds the evidence it may read. Its keys and values are then appended
 to the window's KV cache. No decoder needs a mask.

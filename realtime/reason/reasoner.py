@@ -6,8 +6,7 @@ One forward pass over the label branches gives the fast label (`branches.py`), a
 
 There are two other paths to the same results. A window whose evidence is not in a ring is prefilled as a whole, as is
 every window of a checkpoint that was not trained for the ring; the mask is then the checkpoint's own. And
-`read_plainly` computes the labels with the plain modules, without anything fused. It is slow, and it is the reference
-that tests compare the others with.
+`read_plainly` computes the labels with the plain modules (`reference.py`), which tests compare the others with.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from realtime.model.fused import FusedLanguageModel, KVCache
-from realtime.model.language import BatchKVCache
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
@@ -30,30 +28,25 @@ from realtime.reason import calibrate, own_labels, prompt
 from realtime.reason.affect import affect
 from realtime.reason.batched_decoder import BatchedDecoder, DecodeSlot
 from realtime.reason.branches import (
-    HIDDEN,
     LabelPass,
     WindowCache,
-    branch_names,
     first_look_labels,
-    label_scores,
     n_faces,
     openings,
-    state_text,
 )
-from realtime.reason.chain import SectionText, read_answer
-from realtime.reason.consistency import contradictions
+from realtime.reason.chain import SectionText
+from realtime.reason.conclusion import Conclusion, conclude
 from realtime.reason.decode import SECTION_SLOTS, Decoder
 from realtime.reason.parts import ARGUED, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
 from realtime.reason.prior import PriorCorrection
+from realtime.reason.reference import PlainReading, plain_scores
 from realtime.reason.rewrite import Rewriter
-from realtime.reason.sequence import Evidence, assemble, branch_mask, text_positions
+from realtime.reason.sequence import assemble
 from realtime.reason.session_ring import SessionRing
 from realtime.records import (
     LABELS,
-    Answer,
     Conflict,
-    Contradiction,
     Float32,
     FrameEvidence,
     Label,
@@ -65,8 +58,6 @@ from realtime.records import (
 )
 
 logger = logging.getLogger(__name__)
-
-__all__ = ["CHAIN_SLOTS", "PlainReading", "Reasoner", "n_faces"]
 
 CHAIN_SLOTS = len(prompt.SECTIONS) * SECTION_SLOTS
 "KV-cache slots of a chain."
@@ -80,40 +71,6 @@ Written = ReasonDelta | Label | ReasonDone | None
 "A step of a chain (`roles.Thinker.reason`)."
 
 
-@dataclass
-class PlainReading:
-    """A window computed with the plain modules: its KV cache and its label."""
-
-    window: Window
-    question: prompt.Question
-    evidence: Evidence
-    cache: BatchKVCache
-    visible: Tensor
-    "(n_slots,) bool: prompt prefix and evidence, to which the chain attends."
-    n_used: int
-    label: Label
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """What a finished chain comes to."""
-
-    answer: Answer
-    probabilities: dict[str, float]
-    "Of each label that the model knows, after the chain."
-    contradictions: tuple[Contradiction, ...]
-
-
-def shares_alone(labelled: LabelledWindow) -> dict[str, Mapping[str, float]]:
-    """The probabilities of each label from the face and from the voice alone."""
-    label, window = labelled.label, labelled.window
-    if label.conflict is not None:
-        return {"face": label.conflict.face, "voice": label.conflict.voice}
-    if n_faces(window):
-        return {"face": label.probabilities}
-    return {"voice": label.probabilities} if window.speech else {}
-
-
 def _silently(written: Generator[Written, None, int]) -> Generator[None, None, int]:
     """The steps of a part whose words are held back: whoever reads along sees no argument that is then replaced."""
     while True:
@@ -123,16 +80,6 @@ def _silently(written: Generator[Written, None, int]) -> Generator[None, None, i
             n_tokens: int = end.value
             return n_tokens
         yield None
-
-
-@dataclass(frozen=True)
-class LabelBranch:
-    """A label branch of the plain path."""
-
-    name: str
-    hidden: str | None
-    "The modality that its mask hides."
-    ids: list[int]
 
 
 class Reasoner:
@@ -256,6 +203,13 @@ class Reasoner:
         parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
         return WindowCache(cache, evidence.n_prefix, parts, evidence.next_position)
 
+    @torch.inference_mode()
+    def read_plainly(self, window: Window, question: prompt.Question) -> PlainReading:
+        """The label of a window by the plain modules, which tests compare the other paths with (`reference.py`)."""
+        evidence = assemble(self._model, self.vocabulary, window, question)
+        scores = plain_scores(self._model, self.vocabulary, evidence, window, question)
+        return PlainReading(evidence, self._label(window, scores, question))
+
     def _embedded(self, text: str) -> Float32:
         ids = torch.tensor(self.vocabulary.ids(text), dtype=torch.long, device=self._model.device)
         return self._model.embed(ids).float().cpu().numpy()
@@ -341,24 +295,8 @@ class Reasoner:
         yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions, rewritten)
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
-        """What a finished chain comes to. It is unsure where the chain contradicts itself.
-
-        The answer is in the words that were asked for, the probabilities are of the labels that the model knows.
-        """
-        labels, own = labelled.question.labels, labelled.question.own
-        read = read_answer(sections["answer"], labels)
-        probabilities = calibrate.joined(
-            labelled.label.probabilities, read.label, self._calibration, judged=labelled.judged
-        )
-        told, named = probabilities, read.label
-        if own:
-            told = own_labels.shares(own, probabilities)
-            named = own_labels.for_emotion(own, named, told, self._calibration.unsure_below)
-        answer = calibrate.answer(told, named, read.intensity, self._calibration)
-        found = contradictions(sections, labels, shares_alone(labelled))
-        if found:
-            answer = calibrate.unsure(told, self._calibration)
-        return Conclusion(answer, probabilities, found)
+        """What a finished chain comes to."""
+        return conclude(labelled, sections, self._calibration)
 
     def _written(
         self,
@@ -380,70 +318,3 @@ class Reasoner:
                 yield ReasonDelta(name, new) if new else None
             sections[name] = section.text.strip()
         return decoder.n_decoded
-
-    # The reference, on the plain modules.
-
-    @torch.inference_mode()
-    def read_plainly(self, window: Window, question: prompt.Question) -> PlainReading:
-        """Prompt prefix, evidence and label branches of one window in one pass of the plain modules."""
-        evidence = assemble(self._model, self.vocabulary, window, question)
-        branches = [
-            LabelBranch(name, HIDDEN[name], self.vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)))
-            for name in branch_names(window)
-        ]
-        label_ids = [self.vocabulary.ids(label) for label in question.labels]
-        x, positions, mask, ends = self._plain_layout(evidence, branches, label_ids)
-        n_evidence = evidence.n_prefix + sum(chunk.x_ND.shape[0] for chunk in evidence.chunks)
-        config = self._model.config.text
-        n_slots = x.shape[0] + CHAIN_SLOTS
-        cache = BatchKVCache(config, n_slots, dtype=self._model.dtype, device=self._model.device)
-        wide = torch.zeros(x.shape[0], n_slots, dtype=torch.bool, device=self._model.device)
-        wide[:, : x.shape[0]] = mask
-        slots = torch.arange(x.shape[0], device=self._model.device)
-        hidden = self._model.thinker.model(x[None], positions[:, None], wide, cache, slots)[0]
-        n_tails = sum(len(ids) - 1 for ids in label_ids)
-        scores = {}
-        for branch, end in zip(branches, ends, strict=True):
-            rows = hidden[end : end + 1 + n_tails]
-            log_p = torch.log_softmax(self._model.thinker.lm_head(rows).float(), dim=-1).cpu()
-            scores[branch.name] = label_scores(log_p, question.labels, label_ids)
-        visible = torch.zeros(n_slots, dtype=torch.bool, device=self._model.device)
-        visible[:n_evidence] = True
-        label = self._label(window, scores, question)
-        return PlainReading(window, question, evidence, cache, visible, x.shape[0], label)
-
-    def _plain_layout(
-        self, evidence: Evidence, branches: list[LabelBranch], label_ids: list[list[int]]
-    ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-        """Embeddings (T, D), positions (3, T), mask (T, T) of everything, and the last prompt token of each branch.
-
-        Each branch is followed by the label words without their last token, each hidden from the others.
-        """
-        device = self._model.device
-        parts, positions = [evidence.x_ND], [evidence.positions_3N]
-        n_evidence = parts[0].shape[0]
-        tails = [ids[:-1] for ids in label_ids]
-        n_branch = sum(len(branch.ids) + sum(map(len, tails)) for branch in branches)
-        mask = torch.zeros(n_evidence + n_branch, n_evidence + n_branch, dtype=torch.bool)
-        mask[:n_evidence, :n_evidence] = evidence.mask(ring=self._ring)
-        at, ends = n_evidence, []
-        for branch in branches:
-            n = len(branch.ids)
-            seen = branch_mask(evidence, n, hidden=branch.hidden)
-            mask[at : at + n, :n_evidence] = seen[:, :n_evidence]
-            mask[at : at + n, at : at + n] = seen[:, n_evidence:]
-            ends.append(at + n - 1)
-            ids, place = list(branch.ids), [text_positions(n, evidence.next_position)]
-            tail_at = at + n
-            for tail in tails:
-                m = len(tail)
-                rows = slice(tail_at, tail_at + m)
-                mask[rows, : at + n] = mask[at + n - 1, : at + n]
-                mask[rows, rows] = torch.ones(m, m, dtype=torch.bool).tril()
-                ids += tail
-                place.append(text_positions(m, evidence.next_position + n))
-                tail_at += m
-            parts.append(self._model.embed(torch.tensor(ids, device=device)))
-            positions.append(torch.cat(place, 1))
-            at = tail_at
-        return torch.cat(parts), torch.cat(positions, 1).to(device), mask.to(device), ends

@@ -5,11 +5,11 @@
                                                         ├─ another  │ decoded in step, in one KV cache under a mask
                                                         └─ another  ┘
 
-A small model that is told the right emotions still argues from others now and then. Greedy decoding knows one argument
-only, so several others are sampled from the model itself, from the same state. The likeliest of those that hold to the
-texts, and that conclude the same label, takes the first one's place: the judgement stays, the reasons change. Where
-there is none the first one stands, and is told as unsure. No word is put into the model's mouth, and a chain that holds
-is not touched.
+A small model sometimes argues from other emotions than those that its own texts name. Greedy decoding gives only one
+argument, so several others are sampled from the model, from the same state. Those that agree with the texts and
+conclude the same label are kept, and the likeliest of them replaces the first argument: the judgement stays, the
+reasons change. Where there is none, the first one stands and the answer is `unsure`. Every word comes from the model,
+and a chain without a contradiction is not touched.
 
 The sampling is seeded, so that a chain which is decoded a second time has the same words.
 """
@@ -39,13 +39,13 @@ logger = logging.getLogger(__name__)
 N_ARGUMENTS = 8
 "Arguments that are sampled. With 8, one that holds was found for 165 of nano's 167 that contradicted (`train/LOG.md`)."
 TEMPERATURE = 1.0
-"At 1.5 nano also wrote words that are none, and such an argument contradicts nothing."
+"At 1.5 nano also wrote words that do not exist. Such an argument contradicts nothing, and would be taken."
 SEED = 18
 
 
 @dataclass(frozen=True)
 class Argument:
-    """The sections of an argument, and how likely the model holds it for."""
+    """The sections of an argument, and its probability."""
 
     sections: Mapping[str, str]
     log_p: float
@@ -53,7 +53,7 @@ class Argument:
 
 
 class Rewriter:
-    """Only the model worker's thread may call it."""
+    """Replaces contradicting arguments of all sessions. Only the model worker's thread may call it."""
 
     def __init__(self, language: FusedLanguageModel, vocabulary: Vocabulary) -> None:
         self._language = language
@@ -77,9 +77,9 @@ class Rewriter:
     def rewritten(
         self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, sections: Mapping[str, str]
     ) -> Generator[None, None, dict[str, str] | None]:
-        """Another argument that holds to the chain's texts and concludes the same label, or None.
+        """Another argument that agrees with the chain's texts and concludes the same label, or None.
 
-        Of several, the likeliest with the same answer word for word comes first, and then the likeliest.
+        Arguments with the same answer, word for word, are preferred; among equals the likeliest is taken.
         """
         labels = labelled.question.labels
         concluded = read_answer(sections["answer"], labels).label
@@ -102,7 +102,7 @@ class Rewriter:
     def arguments(
         self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart
     ) -> Generator[None, None, list[Argument]]:
-        """Sample arguments from the state in which the part began."""
+        """Sample `N_ARGUMENTS` arguments, all from the state in which the part began."""
         language, n = self._language, N_ARGUMENTS
         device = language.embeddings_VD.device
         n_more = len(begun.beginning) + n * SECTION_SLOTS * len(part.sections)
@@ -141,7 +141,7 @@ class Rewriter:
 
 
 class Tree:
-    """Which slots of a KV cache the rows see that continue what it holds: what was there, and each its own."""
+    """Which slots of one KV cache each of several continuations attends to: those in use before, and its own."""
 
     def __init__(self, cache: KVCache, n_rows: int) -> None:
         self._cache = cache

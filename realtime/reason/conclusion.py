@@ -1,0 +1,53 @@
+"""What a finished chain comes to: its answer, the probabilities after it, and what it contradicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from realtime.model.config import Calibration
+from realtime.reason import calibrate, own_labels
+from realtime.reason.branches import n_faces
+from realtime.reason.chain import read_answer
+from realtime.reason.consistency import contradictions
+from realtime.reason.parts import LabelledWindow
+from realtime.records import Answer, Contradiction
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a finished chain comes to."""
+
+    answer: Answer
+    probabilities: dict[str, float]
+    "Of each label that the model knows, after the chain."
+    contradictions: tuple[Contradiction, ...]
+
+
+def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration: Calibration) -> Conclusion:
+    """Read the answer of a chain. It is unsure where the chain contradicts itself.
+
+    The answer is in the words that were asked for, the probabilities are of the labels that the model knows.
+    """
+    labels, own = labelled.question.labels, labelled.question.own
+    read = read_answer(sections["answer"], labels)
+    probabilities = calibrate.joined(labelled.label.probabilities, read.label, calibration, judged=labelled.judged)
+    told, named = probabilities, read.label
+    if own:
+        told = own_labels.shares(own, probabilities)
+        named = own_labels.for_emotion(own, named, told, calibration.unsure_below)
+    answer = calibrate.answer(told, named, read.intensity, calibration)
+    found = contradictions(sections, labels, shares_alone(labelled))
+    if found:
+        answer = calibrate.unsure(told, calibration)
+    return Conclusion(answer, probabilities, found)
+
+
+def shares_alone(labelled: LabelledWindow) -> dict[str, Mapping[str, float]]:
+    """The probabilities of each label from the face and from the voice alone."""
+    label, window = labelled.label, labelled.window
+    if label.conflict is not None:
+        return {"face": label.conflict.face, "voice": label.conflict.voice}
+    if n_faces(window):
+        return {"face": label.probabilities}
+    return {"voice": label.probabilities} if window.speech else {}
