@@ -114,6 +114,7 @@ def test_nano_serves_it_and_its_first_frame_is_that_of_the_fixed_share(portrait:
     assert sum(adaptive.thinker.fast_label(window, Question()).probabilities.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_an_export_tells_the_spread_and_serves(portrait: UInt8, tmp_path: Path) -> None:
     folder = adaptive_nano(tmp_path / "nano")
     assert artifact.source_sha256(folder) != artifact.source_sha256(checkpoint.NANO)

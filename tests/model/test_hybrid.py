@@ -128,6 +128,7 @@ def test_a_session_beside_a_gpu_or_a_cluster_has_the_instruments_without_the_sec
     assert beside.keys() == state.keys()
 
 
+@pytest.mark.slow
 def test_an_export_equals_torch_and_is_of_this_adapter_alone(adapter: Path, tmp_path: Path) -> None:
     made = onnx.export(checkpoint.NANO, tmp_path, name="nano", precision="fp32", opset=20, adapter=adapter)
     figures, fine = parity.check(made, "nano", adapter=adapter)

@@ -33,6 +33,7 @@ def picture() -> Sample:
     return Sample("p", "happy", "p", {}, frame=VideoFrame(0.0, np.ascontiguousarray(skimage.astronaut())))
 
 
+@pytest.mark.slow
 def test_clips_of_one_recording_are_cut_out_of_it_and_a_broken_file_is_counted(
     nano: LoadedModel, a_recording: Path, tmp_path: Path
 ) -> None:
@@ -55,6 +56,7 @@ def test_clips_of_one_recording_are_cut_out_of_it_and_a_broken_file_is_counted(
     assert sum(told["whole"]["probabilities"].values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) -> None:
     emotion = nano.weights.config.emotion
 

@@ -90,6 +90,7 @@ def training() -> Training:
     return Training(model, material, batch=4, n_unlabelled=2, seconds=1e6)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(face_expert, "ROUND_STEPS", 2)
     monkeypatch.setattr(face_expert, "UNLABELLED_FROM", -1.0)
