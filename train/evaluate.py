@@ -5,10 +5,13 @@
                              [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
     python -m train.evaluate --compare A B
 
-`ferplus`, `ravdess`, and pairs of the two that `agree` or `conflict` (the truth is the crowd's conclusion) are read in
-the data folder's layout, and so are the `voices` of all its corpora, told by corpus, and the same in sessions of
-`one-emotion`; `dfew`, `iemocap`, `meld`, `mustard`, `ur-funny`, `emer`, `crema-d` in their official ones, and `ca-mer`
-in three tables (`train/readers/camer.py`).
+The benchmarks by what they read:
+
+- the data folder: `ferplus`, `ravdess`, the pairs of both that `agree` or `conflict` (their truth is what the crowd
+  concludes), the `voices` of all corpora (also reported by corpus), and these voices in sessions of `one-emotion`;
+- the official layout of a set: `dfew`, `iemocap`, `meld`, `mustard`, `ur-funny`, `emer`, `crema-d`;
+- three tables: `ca-mer` (`train/readers/camer.py`).
+
 Every sample goes through the perception and reasoning of a live session. Answers are saved in DIR/answers.jsonl as they
 come, and the same command goes on where it stopped. Then DIR/report.json, report.md and confusion.png are written. An
 answer that cannot be parsed counts as wrong. The last line printed is the report's metrics as JSON.

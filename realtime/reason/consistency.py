@@ -1,10 +1,10 @@
-"""Whether a chain's judgement holds to what the chain found, and what it found to the model's own label branches.
+"""Finds contradictions in a chain: between its judgement and its texts, and between its texts and the label branches.
 
-The words of a chain come from the model, and a small model contradicts itself now and then: it finds a sad face and
-argues from a happy one. Such an answer is told as unsure (`Reasoner.conclude`), and counted (`/metrics`).
+A small model sometimes contradicts itself: its text finds a sad face, and its argument speaks of a happy one. Such an
+answer becomes unsure (`conclusion.py`), and is counted (`/metrics`).
 
-Only plain contradictions count, in words that a reader would stop at. A text that names no emotion, or several, says
-nothing that could be held against it.
+Only plain contradictions count, those that a reader would notice. A text that names no emotion, or several, contradicts
+nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from realtime.records import Contradiction
 ADJECTIVES = {"surprise": "surprised", "disgust": "disgusted", "fear": "fearful"}
 "The words of labels that are nouns, as they stand before a noun. Other labels are their own."
 UNLIKELY = 0.25
-"A text that names an emotion contradicts its modality's label branch where that gives it this share of its likeliest."
+"An emotion is unlikely where the label branch gives it less than this share of its likeliest label's probability."
 
 
 def contradictions(
@@ -28,8 +28,8 @@ def contradictions(
 
     `alone` holds the probabilities of each label from the face and from the voice alone, where they are known.
 
-    - `face`, `voice`: the argument is about another emotion of it than its section named, or the section named one that
-      its label branch holds for unlikely.
+    - `face`, `voice`: the argument names another emotion for it than its section did, or the section names one that its
+      label branch finds unlikely.
     - `agreement`: face and voice are said to disagree although one emotion was named of both, or the other way round.
     - `answer`: it is none of the labels that the last step of the argument names.
     """

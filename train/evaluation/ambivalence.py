@@ -1,11 +1,15 @@
-"""Holds the probabilities of a run to the votes of the raters: compound labels and ambivalence on FER+.
+"""Compares the probabilities of a run with the votes of the raters: compound labels and ambivalence on FER+.
 
     python -m train.evaluation.ambivalence RUN --data DATA [--json FILE]
 
-RUN is a folder of `train.evaluate --benchmark ferplus`. Three questions, each beside what needs no model's
-probabilities: are its two likeliest labels the two with most votes, where a second label has a quarter of them; how far
-is its distribution from the votes; and does it know on which faces no label has the majority? Prints a table, and as
-its last line JSON.
+RUN is a folder of `train.evaluate --benchmark ferplus`. Each of three questions is answered beside a baseline that
+needs no probabilities of a model:
+
+- Where a second label has a quarter of the votes, are the two likeliest labels the two with most votes?
+- How far is the distribution from the votes?
+- Does its entropy tell on which faces no label has the majority?
+
+The command prints a table, and JSON as its last line.
 """
 
 from __future__ import annotations

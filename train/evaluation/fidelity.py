@@ -3,14 +3,17 @@
     python -m train.evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8]
         [--weights int8 int4] [--json FILE]
 
-Windows of up to eight seconds at any time of a session: faces of FER+'s validation set, voices of RAVDESS's validation
-actors, and both. The label of the plain modules, read as in training, is compared with that of the fused ones, which
-read the same tokens in the same places (what differs is rounding), and with the one from the ring, where evidence was
-read as it came (what differs is the place: `READ_AT_S`); the answer of a chain decoded in full precision with the one
-decoded with 8-bit weights. `--weights` holds labels and answers of a model whose language model is kept in 8 or 4 bits
-to those of full weights, on the same evidence. Where a window is of a face or a voice alone, each is also held to what
-was annotated. Prints a table and one JSON line; exits with 1 where fewer than 99.5 % of the labels, or of the answers,
-are the same.
+The windows are up to eight seconds long, at any time of a session. They have faces of FER+'s validation set, voices of
+RAVDESS's validation actors, or both. The label of the plain modules, prefilled as in training, is compared with two
+others:
+
+- that of the fused modules, which read the same tokens at the same positions, so only rounding differs;
+- that from the ring, where evidence was prefilled as it came, so its position differs (`READ_AT_S`).
+
+The answer of a chain decoded with full weights is compared with the answers of the formats in `--narrow`. `--weights`
+compares labels and answers of a language model that is kept in 8 or 4 bits with those of full weights, on the same
+evidence. Windows with one modality have annotated labels, and every label is compared with these, too. The command
+prints a table and one JSON line. It exits with 1 where fewer than 99.5 % of the labels, or of the answers, are equal.
 """
 
 from __future__ import annotations

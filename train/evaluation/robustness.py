@@ -1,8 +1,7 @@
 """Makes the table of missing and shifted modalities: each row has the same pairs, damaged in one way.
 
-Beside each figure is its difference from the complete pairs, paired sample by sample. The truth stays what the crowd
-concludes from both modalities: a face alone cannot tell what a crowd would make of an unheard voice, so a row says how
-much of the complete conclusion is still reached.
+Beside each figure is its difference from the complete pairs, paired sample by sample. The truth is always what the
+crowd concludes from both modalities. So a row says how often that conclusion is still reached with less evidence.
 """
 
 from __future__ import annotations

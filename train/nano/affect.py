@@ -1,18 +1,22 @@
-"""Fit how aroused a voice sounds, from its prosody, and tell how far that holds for people who were not fitted.
+"""Fit the arousal of a voice from its prosody, and measure the fit on speakers who were left out.
 
-    python -m train.nano.affect --data DATA --work WORK                  only tells
+    python -m train.nano.affect --data DATA --work WORK                  prints the figures alone
     python -m train.nano.affect --data DATA --work WORK --out realtime/evidence/arousal.json
 
 The prosody is what `train.nano.voice_sounds` measured of each sentence as the live segmenter cuts it.
-No set here has ratings of arousal. The target is made of what RAVDESS carries: the place of the acted emotion on the
-circumplex (`realtime/reason/affect.py`; calm is *relaxed*), and the intensity that the actor was asked for. It is a
-ridge regression on RAVDESS's training actors. Each sentence is taken twice: against the population, as a session's
-first utterance is, and against its speaker's own mean.
+No set here has ratings of arousal. The target is therefore made of what RAVDESS states: the place of the acted emotion
+on the circumplex (`realtime/reason/affect.py`; calm is *relaxed*), and the intensity that the actor was asked for. A
+ridge regression is fitted on RAVDESS's training actors. Each sentence is used twice: relative to the population, as the
+first utterance of a session is, and relative to its speaker's own mean.
 
-Reported for speakers that were not fitted: the rank correlation with the target; how often, of one speaker and emotion,
-a strong sentence gets more than a normal one; and of every other corpus how often an angry, happy, fearful or surprised
-sentence gets more than a sad or neutral one (AUC; 0.5 is chance). The strength of the ridge (30 instead of 300) was
-chosen on such figures, so they flatter a little: by up to 0.02.
+Three figures are printed for speakers who were left out:
+
+- the rank correlation with the target;
+- how often a strong sentence gets a higher value than a normal one of the same speaker and emotion;
+- for every other corpus, how often an angry, happy, fearful or surprised sentence gets a higher value than a sad or
+  neutral one (AUC; 0.5 is chance).
+
+The strength of the ridge (30 instead of 300) was chosen by such figures, so they are up to 0.02 too good.
 """
 
 from __future__ import annotations

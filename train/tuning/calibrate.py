@@ -9,7 +9,8 @@ voice alone where there are both (`nano/fit_calibration.py`). No chain is writte
 the answer has the label's probabilities.
 
 The packaged voice expert was fitted on validation speakers too. `--expert` names one that was not
-(WORK/voice_expert_calibration.pt of `train/runs/nano.sh`); without it voices are told a little too surely.
+(WORK/voice_expert_calibration.pt of `train/runs/nano.sh`). Without it the probabilities of voices become a little too
+high.
 """
 
 from __future__ import annotations

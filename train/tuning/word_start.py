@@ -1,9 +1,10 @@
-"""Cue projectors of a new backbone, begun as words that it knows.
+"""Fits the cue projectors of a new backbone to words that it knows, before any training.
 
-A language model that was never shown a measurement needs long to learn what a token of new numbers means. So each
-projector is first fitted to words of the backbone itself: a verdict to the mean embedding of the emotions, weighted by
-their shares; a face's cues and a voice's prosody to the embeddings of their words, weighted by how strong they are.
-Pose and shape, for which there are no such words, begin at random and about as long as a word. Training starts there.
+A language model that has never seen measurements needs many steps to learn what a cue token means. So each projector is
+first fitted to word embeddings of the backbone itself. A verdict becomes the mean embedding of the emotions' words,
+weighted by its probabilities. A face's cues and a voice's prosody become the mean embedding of their words, weighted by
+their strength. There are no such words for pose and shape: their projectors keep random weights, scaled to the length
+of a word's embedding.
 """
 
 from __future__ import annotations

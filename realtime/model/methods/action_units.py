@@ -1,9 +1,8 @@
 """The agent for action units: presence and intensity of twelve facial actions, from the shape of a face's mesh.
 
-The first part of our reading of EmoChat (MM 2025), of which only the abstract is public: a light extractor of facial
-actions whose knowledge is handed to the language model. What it finds is added to the face's shape token as a linear
-sum, so the share of each action can be read from the checkpoint. The gate begins at 0: an untrained agent changes
-nothing.
+This is the first part of our reading of EmoChat (MM 2025), of which only the abstract is public: a light extractor of
+facial actions passes its results to the language model. Here they are added to the face's shape token, as one vector
+per action times its presence and intensity. The gate begins at 0, so an untrained agent changes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ UNITS = (
     "nose_wrinkle", "upper_lip_raise", "lip_corner_pull", "lip_corner_depress", "lip_stretch", "jaw_drop",
 )  # fmt: skip
 """AU 1, 2, 4, 5, 6, 7, 9, 10, 12, 15, 20 and 26 by the names of our cues. The chin (17) and parted lips (25) are not
-measured here, so nothing could teach them."""
+measured here, so there is nothing to train them with."""
 STRONGEST = 5.0
 "Intensities are in 0–5, as FACS has them from A to E."
 

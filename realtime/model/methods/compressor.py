@@ -1,11 +1,11 @@
-"""The hybrid compressor: a general and an emotion merger on the same output of the vision tower, weighed by a gate.
+"""The hybrid compressor: a general and an emotion merger read the vision tower's output, and a gate mixes them.
 
-Our reading of Emotion-Qwen (arXiv 2505.06685), where both always run and a small network weighs them. The general
-merger is the checkpoint's own and stays frozen, so what the model knew of pictures is still there; the emotion merger
-begins as a copy of it, so an untrained hybrid is the model that it was made from, bit for bit.
+This is our reading of Emotion-Qwen (arXiv 2505.06685), where both always run and a small network weights them. The
+general merger is the checkpoint's own. It stays frozen, so that the model keeps what it learnt about pictures. The
+emotion merger begins as a copy of it, so an untrained hybrid gives the same tokens, bit for bit.
 
-The gate is one number a frame. Emotion-Qwen's is one for a whole clip; a session has no whole clip, and a frame's
-tokens must not depend on frames to come.
+The gate gives one number per frame. Emotion-Qwen's gives one per clip; but a session has no whole clip, and a frame's
+tokens must not depend on later frames.
 """
 
 from __future__ import annotations

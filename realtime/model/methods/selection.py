@@ -1,12 +1,11 @@
-"""Adaptive selection: how much of the background is dropped follows the content, at a given mean.
+"""Adaptive selection: the share of the background that is dropped follows the content; its mean stays as it was set.
 
-Two things are told of a frame: how much of its background changed since the last one, and over how many background
-tokens the selector's attention was spread in the last one. Each is compared with its usual in this session. Where both
-are as usual, the share is exactly the fixed one.
+Two things are measured: how much the background has changed since the last frame, and over how many background tokens
+the selector's attention was spread in the last frame. Each is divided by its mean in this session. Where both ratios
+are 1, the share is exactly the fixed one.
 
-The spread is that of the frame before, because the towers are static graphs: the share is one of their inputs, the
-spread one of their outputs. At one frame a second little else would be known anyway, and the change tells whether it
-still holds.
+The spread is that of the last frame, because the towers are static graphs: the share is one of their inputs, and the
+spread one of their outputs.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from realtime.model.config import EmotionConfig
 USUAL_OVER = 30
 "Frames over which what is usual is averaged; half a minute of a session."
 MOST_UNUSUAL = 2.0
-"A measure counts for at most so many times its usual: after a cut of the picture everything has changed."
+"The highest ratio that counts: after a cut of the picture everything has changed."
 LEAST_KEPT = 0.5
 "Share of the mean number of kept tokens that is kept at least."
 REPAID = 0.25
-"Share of the tokens owed or saved so far that the next frame makes up for."
+"Part of the tokens kept too many or too few so far that the next frame makes up for."
 MOST_OWED = 2.0
-"Owed or saved tokens that are remembered, in frames. What is older is forgotten."
+"Tokens kept too many or too few that are remembered at most, in backgrounds of a frame."
 
 
 class Usual:
@@ -53,7 +52,7 @@ class BackgroundShare:
         self._token_px = token_px
         self._usual_change, self._usual_spread = Usual(), Usual()
         self._spread = 1.0
-        "Of the last frame, relative to its usual."
+        "Spread of the last frame's attention, divided by its mean."
         self._before_N: Tensor | None = None
         self._saved = 0.0
         "Tokens kept less than the mean so far, as a share of one frame's background."
@@ -61,7 +60,7 @@ class BackgroundShare:
     def of(self, image_3HW: Tensor, focal_N: Tensor) -> float:
         """The share that the next frame drops. `focal_N` is True in the focal area; values of the picture are in 0–1.
 
-        Each frame is asked about once, in order, and `saw` told its spread before the next.
+        Call it once for each frame, in order, and then `saw` with that frame's spread.
         """
         if not self._adapts or bool(focal_N.all()):
             return self._drop
@@ -73,7 +72,7 @@ class BackgroundShare:
         return dropped
 
     def saw(self, spread: float | None) -> None:
-        """What `attention_spread` gave for the frame; None: not measured."""
+        """Take what `attention_spread` gave for the frame; None: not measured."""
         if self._adapts and spread:
             self._spread = self._usual_spread.compare(spread)
 
