@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 from realtime.records import FrameEvidence, Glimpse, SpeechEvidence, Window
+
+MAX_PER_S = 10
+"Frames, segments of speech and measurements between frames kept for each second of `span_s`: `ingest.cue_fps` at most."
 
 
 @dataclass(frozen=True)
@@ -16,16 +20,12 @@ class BufferSettings:
     "Media seconds after which evidence is forgotten."
     window_s: float = 8.0
     "Media seconds that one analysis looks back at most."
-    max_items: int = 240
-    "Frames, segments of speech and measurements between frames kept at most, each."
 
     def __post_init__(self) -> None:
         if not 0 < self.window_s <= self.span_s:
             raise ValueError(
                 f"buffer.window_s must be positive and at most buffer.span_s ({self.span_s}), got {self.window_s}"
             )
-        if self.max_items < 1:
-            raise ValueError(f"buffer.max_items must be at least 1, got {self.max_items}")
 
 
 class RollingBuffer:
@@ -33,9 +33,10 @@ class RollingBuffer:
 
     def __init__(self, settings: BufferSettings) -> None:
         self._settings = settings
-        self._frames: deque[FrameEvidence] = deque(maxlen=settings.max_items)
-        self._speech: deque[SpeechEvidence] = deque(maxlen=settings.max_items)
-        self._glimpses: deque[Glimpse] = deque(maxlen=settings.max_items)
+        n_kept = math.ceil(settings.span_s * MAX_PER_S)
+        self._frames: deque[FrameEvidence] = deque(maxlen=n_kept)
+        self._speech: deque[SpeechEvidence] = deque(maxlen=n_kept)
+        self._glimpses: deque[Glimpse] = deque(maxlen=n_kept)
         self.newest_s = 0.0
         "Media time of the newest evidence."
         self.n_crowded_out = 0
