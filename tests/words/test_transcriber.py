@@ -14,7 +14,7 @@ import pytest
 from realtime.errors import BadModel, ExtraMissing, WordsStopped
 from realtime.ingest.speech import SpeechSettings
 from realtime.records import SAMPLE_RATE_HZ, SpeechSegment
-from realtime.words.transcriber import WhisperTranscriber, transcribing
+from realtime.words.transcriber import WhisperTranscriber, _executor, transcribing
 from realtime.words.whisper import Whisper
 from tests.recorded import clip, sound_of
 from tests.waiting import WITHIN_S
@@ -61,6 +61,14 @@ async def test_a_worker_that_dies_is_told_and_replaced(transcriber: WhisperTrans
     with pytest.raises(WordsStopped):
         await transcriber.transcribe(utterance("NEU"))
     assert await transcriber.transcribe(utterance("NEU")) is not None
+
+
+def test_ctrl_c_does_not_end_the_worker() -> None:
+    """A terminal sends it to every process. The server ends this one, once its sessions are over."""
+    with _executor("process") as executor:
+        worker = executor.submit(os.getpid).result(WITHIN_S)
+        os.kill(worker, signal.SIGINT)
+        assert executor.submit(os.getpid).result(WITHIN_S) == worker
 
 
 def test_without_the_extra_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
