@@ -13,6 +13,8 @@ from realtime.ingest.settings import IceSettings
 from realtime.settings import ServerSettings, Settings, describe
 from realtime.settings_sources import given_settings, load
 
+LONG = "a-token-of-more-than-sixteen-characters"
+
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "live.toml"
@@ -47,6 +49,27 @@ def test_nothing_given_is_the_defaults() -> None:
         ({"model.engine": "tensorflow"}, "one of auto, torch, onnx, trt"),
         ({"server.tls_cert": "cert.pem"}, "belong together"),
         ({"server.host": "0.0.0.0"}, "others can reach"),
+        ({"server.node": "two words"}, "server.node"),
+        ({"server.token": "\n"}, "bearer token"),
+        ({"server.operator_token": "short"}, "server.operator_token"),
+        ({"server.operator_token": LONG, "server.token": LONG}, "server.operator_token"),
+        ({"server.allow_origins": "lab.example"}, "lab.example"),
+        ({"server.public_url": "https://lab.example"}, "there is no token"),
+        ({"server.public_url": "http://lab.example", "server.token": LONG}, "https"),
+        ({"server.public_url": "https://lab.example", "server.token": "short"}, "server.token"),
+        ({"server.trace_url": "127.0.0.1:4318"}, "server.trace_url"),
+        ({"server.port": 8080, "server.max_sessions": 0}, "max_sessions"),
+        ({"ingest.cue_fps": 11}, "between 0 and 10"),
+        ({"ingest.peer_silent_s": 0}, "must be positive"),
+        ({"ice.stun_url": "turn:relay.example:3478"}, "stun:host:port"),
+        ({"ice.turn_url": "turn:relay.example:3478"}, "needs ice.turn_secret"),
+        ({"ice.public_address": "router"}, "router"),
+        ({"record.dir": "kept"}, "belong together"),
+        ({"record.what": "media"}, "record.dir is not set"),
+        ({"record.dir": "kept", "record.key_file": "key", "record.days": 0}, "between 0 and 3650"),
+        ({"speech.hangover_ms": 100}, "hangover_ms must be at least"),
+        ({"speech.max_segment_ms": 500}, "max_segment_ms must be more than"),
+        ({"publish.kept_events": 0}, "kept_events"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_way_out(flags: dict[str, object], message: str) -> None:
