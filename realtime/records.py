@@ -370,6 +370,8 @@ class Window:
     speech: tuple[SpeechEvidence, ...]
     glimpses: tuple[Glimpse, ...] = ()
     "Measurements between the frames. The Thinker does not read them."
+    said: str = ""
+    "The words of the newest utterance, for a checkpoint that reads words. They come after the fast label."
 
     @property
     def speech_s(self) -> float:

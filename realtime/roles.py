@@ -102,8 +102,10 @@ class Thinker(Protocol):
 
     def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, question: Question) -> Iterator[Step | None]:
+    def reason(self, window: Window, question: Question, said: str = "") -> Iterator[Step | None]:
         """Yields deltas, the chain's label, and `ReasonDone` last. Each step is short.
+
+        `said` are the words of the newest utterance, for models that read words.
 
         None means that nothing new can be shown yet. A caller that continues other chains at that point lets their
         tokens be decoded in one batch.

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from realtime.errors import BadSettings
 from realtime.outputs import DiskFull, refuse_input
+from realtime.words.expert import WordsExpert
 from train.coet import arguments, on_ray, record, summary
 from train.coet.annotators import Annotator
 from train.coet.run import Counts, Run
@@ -49,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--seed", type=int, default=0)
     args.add_argument(
         "--reask", type=int, default=2, help="corrections to request before a chain is dropped (default: 2)"
+    )
+    args.add_argument(
+        "--words", action="store_true", help="chains read the words of each clip, too (the column text; English)"
     )
     args.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     args.add_argument("--samples", type=int, default=40, help="records on the page of samples")
@@ -122,7 +126,10 @@ def local_run(args: argparse.Namespace, store: Store, made: list[Annotator]) -> 
         return watch(clip.path, model, start_s=clip.start_s, end_s=clip.end_s)
 
     concurrency = args.concurrency if any(annotator.name != "measured" for annotator in made) else 1
-    return Run(annotators=made, perceive=perceive, store=store, concurrency=concurrency, reask=args.reask)
+    reader = WordsExpert.load() if args.words else None
+    return Run(
+        annotators=made, perceive=perceive, store=store, concurrency=concurrency, reask=args.reask, reader=reader
+    )
 
 
 def annotate(args: argparse.Namespace) -> int:

@@ -156,15 +156,22 @@ def label_branch(
     A label counts as one statement, so each of its tokens has the branch's weight times `weight`.
     """
     state = vocabulary.ids(state_text(window, name, prompt.LABEL_TAG))
-    answer = vocabulary.ids(word) if word else []
-    weights = [0.0] * len(state) + [weight * LABEL_WEIGHTS[name]] * len(answer)
-    return TrainingBranch(name, state + answer, weights, len(state), hidden=HIDDEN[name])
+    return _label_branch(vocabulary, name, state, word, weight, HIDDEN[name])
 
 
 def judged_branch(vocabulary: Vocabulary, window: Window, word: str = "", weight: float = 1.0) -> TrainingBranch:
-    """The label branch of both modalities once more, after what was found."""
-    branch = label_branch(vocabulary, window, "both", word, weight)
-    return replace(branch, name=JUDGED, follows=tuple(found(part) for part in FOUND))
+    """The label branch of both modalities once more, after what was found, and with what was said."""
+    state = vocabulary.ids(state_text(window, "both", prompt.LABEL_TAG, judging=True))
+    branch = _label_branch(vocabulary, JUDGED, state, word, weight, None)
+    return replace(branch, follows=tuple(found(part) for part in FOUND))
+
+
+def _label_branch(
+    vocabulary: Vocabulary, name: str, state: list[int], word: str, weight: float, hidden: str | None
+) -> TrainingBranch:
+    answer = vocabulary.ids(word) if word else []
+    weights = [0.0] * len(state) + [weight * LABEL_WEIGHTS[name]] * len(answer)
+    return TrainingBranch(name, state + answer, weights, len(state), hidden=hidden)
 
 
 def found(part: ChainPart) -> str:

@@ -32,6 +32,7 @@ from train.tuning.initial_model import (
     PROJECTORS,
     as_loaded,
     emotion_json,
+    let_it_read_words,
     refuse_trained_general,
     save_additions,
     with_additions_of,
@@ -83,6 +84,8 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
         # A stock model is trained with another wording than the one that it is served with untrained.
         model.config = ModelConfig.parse(checkpoint.read_json(folder / "config.json"), emotion)
         model.emotion.float()
+    if args.words:
+        let_it_read_words(model, emotion)
     return model.requires_grad_(False), emotion
 
 

@@ -21,6 +21,7 @@ from realtime.outputs import refuse_input
 from train.command import run_command
 from train.tuning.initial_model import (
     as_loaded,
+    let_it_read_words,
     refuse_trained_general,
     save_additions,
     save_projectors,
@@ -65,6 +66,8 @@ def main(words: Sequence[str] | None = None) -> None:
         method=args.method,
         dtype=precision(args),
     )
+    if args.words:
+        let_it_read_words(model, emotion)
     if args.projectors:
         refuse_trained_general(model)
     for name, parameter in model.emotion.named_parameters():

@@ -142,6 +142,8 @@ class EmotionConfig:
     "δ: share of background tokens dropped at random."
     selection: Selection = "fixed"
     "`fixed`: each frame drops δ; `adaptive`: the share follows the content, and δ is its mean."
+    words: bool = False
+    "Whether the judgement of an evidence-first chain reads what was said, where that is known."
     prompt: str = "omni"
     "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`); `STOCK_PROMPT` for none."
     calibration: Calibration = field(default_factory=Calibration)
@@ -149,6 +151,8 @@ class EmotionConfig:
     def __post_init__(self) -> None:
         if self.selection == "adaptive" and not self.selector_dim:
             raise ValueError("selection is adaptive in emothinker.json, which needs selectors: selector_dim is 0")
+        if self.words and self.chain_form != "evidence_first":
+            raise ValueError("words is true in emothinker.json, which needs chain_form to be evidence_first")
         if self.method == "emochat" and not self.face_geometry:
             raise ValueError("method is emochat in emothinker.json, which needs a mesh: face_geometry is 0")
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -80,13 +81,17 @@ def branch_names(window: Window) -> tuple[str, ...]:
     return ("both", "face", "voice") if n_faces(window) and window.speech else ("both",)
 
 
-def state_text(window: Window, name: str = "both", opening: str = "") -> str:
-    """The text at the beginning of a branch: what is in view and heard, then `opening`."""
+def state_text(window: Window, name: str = "both", opening: str = "", *, judging: bool = False) -> str:
+    """The text at the beginning of a branch: what is in view and heard, then `opening`.
+
+    With `judging` it has what was said, too, where that is known. The fast label does not wait for words.
+    """
     return prompt.branch_text(
         n_faces=0 if name == "voice" else n_faces(window),
         has_picture=bool(window.frames) and name != "voice",
         has_speech=bool(window.speech) and name != "face",
         opening=opening,
+        said=window.said if judging else "",
     )
 
 
@@ -159,14 +164,14 @@ class LabelPass:
 
     def score(self, cached: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
         """Scores of every branch. The KV cache keeps only those new tokens that the chain continues."""
-        return self._score(cached, window, labels, branch_names(window), self._opening)
+        return self._score(cached, window, labels, branch_names(window), self._opening, judging=False)
 
     def judge(self, cached: WindowCache, window: Window, labels: Sequence[str]) -> BranchScores:
         """Scores of both modalities after the texts of an evidence-first chain, which the KV cache holds.
 
         The KV cache keeps the state. The label that is judged comes next, and then the argument.
         """
-        return self._score(cached, window, labels, ("both",), [])
+        return self._score(cached, window, labels, ("both",), [], judging=True)
 
     @torch.inference_mode()
     def _score(
@@ -176,16 +181,18 @@ class LabelPass:
         labels: Sequence[str],
         names: Sequence[str],
         opening: list[int] | None,
+        *,
+        judging: bool,
     ) -> BranchScores:
         tails = [self._vocabulary.ids(label) for label in labels]
-        states = {name: self._vocabulary.ids(state_text(window, name)) for name in names}
+        state = partial(state_text, window, judging=judging)
+        states = {name: self._vocabulary.ids(state(name)) for name in names}
         shared = all(
-            self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) == ids + self._tag
-            for name, ids in states.items()
+            self._vocabulary.ids(state(name, prompt.LABEL_TAG)) == ids + self._tag for name, ids in states.items()
         )
         if not shared:
             # This tokenizer joins the end of the state with the tag, so neither can be tokenized alone.
-            states = {name: self._vocabulary.ids(state_text(window, name, prompt.LABEL_TAG)) for name in states}
+            states = {name: self._vocabulary.ids(state(name, prompt.LABEL_TAG)) for name in states}
         layout = BranchLayout(cached)
         ends, opened = {}, None
         for name, ids in states.items():

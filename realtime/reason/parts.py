@@ -9,10 +9,11 @@
 An evidence-first chain finds before it judges. Its first two parts continue the label branches of the voice alone and
 of the face alone. They have the same state, positions and mask, so the text about the voice cannot depend on the face,
 nor on a label. The argument follows all the evidence and both texts. Before it is written, the labels are scored once
-more at its place, so that the texts count as evidence (`LabelPass.judge`). The argument then begins with the label of
-highest probability. Otherwise greedy decoding, which does not use the calibration, often argued for another label, and
-was less often right. Where the texts name different emotions for face and voice, the argument is given these two as
-well: a small model that had to compare them by itself got the comparison wrong for one pair in five.
+more at its place, so that the texts count as evidence (`LabelPass.judge`). So does what was said, for a checkpoint that
+reads words, where it is known by then. The argument then begins with the label of highest probability. Otherwise greedy
+decoding, which does not use the calibration, often argued for another label, and was less often right. Where the texts
+name different emotions for face and voice, the argument is given these two as well: a small model that had to compare
+them by itself got the comparison wrong for one pair in five.
 
 Each part is decoded in a KV cache of its own that holds the evidence it may read. Its keys and values are then appended
 to the window's KV cache. No decoder needs a mask.
@@ -55,9 +56,10 @@ class ChainPart:
     def state(self, window: Window) -> str:
         """The text at the part's beginning: what is in view and heard, of what it reads.
 
-        It says nothing of the modality that is hidden, whether that is there or not.
+        It says nothing of the modality that is hidden, whether that is there or not. The argument has the state of
+        the judgement before it.
         """
-        return state_text(window, self.name)
+        return state_text(window, self.name, judging=self is ARGUED)
 
 
 WHOLE = (ChainPart("both", prompt.SECTIONS),)

@@ -6,7 +6,8 @@ A sequence is `prefix | evidence chunks | branch`:
     evidence  <|vision_bos|> … <|vision_eos|>   <|audio_bos|> … <|audio_eos|>
     branch    STATE <|im_end|> <|im_start|>assistant <label>…  or  <voice>…</voice><face>…
 
-`STATE` names what is in view and heard. It is part of the branch, so that the prefix is the same for a whole session.
+`STATE` names what is in view and heard, and before a judgement what was said. It is part of the branch, so that the
+prefix is the same for a whole session.
 """
 
 from __future__ import annotations
@@ -87,8 +88,11 @@ def prefix_text(wording: str, question: Question) -> str:
     return f"{system}<|im_start|>user\n{query_text(wording, question)}\n"
 
 
-def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str) -> str:
-    """The state, the end of the user's turn, and the opening tag of the answer (`LABEL_TAG` or the first section's)."""
+def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str, said: str = "") -> str:
+    """The state, the end of the user's turn, and the opening tag of the answer (`LABEL_TAG` or the first section's).
+
+    `said` is a quotation of the newest utterance (`quotation.py`).
+    """
     if not has_picture:
         seen = "no picture"
     elif n_faces == 0:
@@ -96,4 +100,5 @@ def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: s
     else:
         seen = "1 face" if n_faces == 1 else f"{n_faces} faces"
     heard = "speech" if has_speech else "no speech"
-    return f"\nIn view: {seen}. Heard: {heard}.{END_OF_TURN}\n<|im_start|>assistant\n{opening}"
+    words = f' Said: "{said}".' if said else ""
+    return f"\nIn view: {seen}. Heard: {heard}.{words}{END_OF_TURN}\n<|im_start|>assistant\n{opening}"

@@ -40,6 +40,7 @@ from realtime.reason.decode import SECTION_SLOTS, Decoder
 from realtime.reason.parts import ARGUED, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
 from realtime.reason.prior import PriorCorrection
+from realtime.reason.quotation import QUOTE_SLOTS, SAID_TOKENS, quoted
 from realtime.reason.reference import PlainReading, plain_scores
 from realtime.reason.rewrite import Rewriter
 from realtime.reason.sequence import assemble
@@ -142,8 +143,10 @@ class Reasoner:
             self._labelled.popitem(last=False)
         return self._told(labelled, labelled.label)
 
-    def reason(self, window: Window, question: prompt.Question) -> Iterator[Written]:
+    def reason(self, window: Window, question: prompt.Question, said: str = "") -> Iterator[Written]:
         """The steps of the chain: deltas, then the chain's label, then `ReasonDone` with everything.
+
+        `said` are the words of the newest utterance, which a checkpoint trained with words reads before it judges.
 
         A step is None where a token was decoded that adds no settled text yet. A caller that continues other chains at
         that point has their tokens decoded in one batch.
@@ -151,6 +154,8 @@ class Reasoner:
         labelled = self._labelled.pop(id(window), None)
         if labelled is None or labelled.window is not window or labelled.question != question:
             labelled = self.label_window(window, question)
+        if said and self._model.config.emotion.words:
+            labelled.window = replace(window, said=quoted(said, self.vocabulary))
         yield from self._chain(labelled)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
@@ -224,7 +229,7 @@ class Reasoner:
         n_labels = LABEL_SLOTS + 3 * tails
         # An evidence-first chain scores the labels again after its texts.
         asked = self.vocabulary.ids(asked_again(self._model.config.emotion.chain_form, question))
-        n_chain = CHAIN_SLOTS + len(asked)
+        n_chain = CHAIN_SLOTS + len(asked) + (SAID_TOKENS + QUOTE_SLOTS if self._model.config.emotion.words else 0)
         return n_chain + n_labels if len(self.chain.parts) > 1 else max(n_chain, n_labels)
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]], question: prompt.Question) -> Label:

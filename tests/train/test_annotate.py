@@ -16,6 +16,7 @@ import pytest
 
 from realtime.errors import BadSettings
 from realtime.outputs import DiskFull
+from realtime.records import LABELS
 from tests.ingest.media_files import room, voice, write_clip
 from tests.train.endpoint import THOUGHT, Script, serving
 from tests.waiting import wait_until
@@ -236,6 +237,27 @@ def seen_clip(label: str = "happy", **changes: Any) -> SeenClip:
     seen = {"people": (person,), "brightness": 0.6, "voice": VoiceHeard(relative, shares, True), "shares": shares}
     clip = Clip("a", Path("a.mp4"), label)
     return SeenClip(clip, None, Observation(**(seen | changes)), (), ())  # type: ignore[arg-type]
+
+
+def test_words_are_read_where_it_is_asked_for(clips: Path, tmp_path: Path) -> None:
+    """The label then is what the words add to the votes, which are of face and voice."""
+    labels, votes = tmp_path / "labels.jsonl", {"neutral": 0.9, "sad": 0.1}
+    row = {"file": "both.mp4", "label": "sad", "votes": votes, "text": "I am so sad, I cried all night."}
+    labels.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    run(clips, tmp_path / "with", "--labels", str(labels), "--words")
+    read = records(tmp_path / "with")["both.mp4"]
+    assert read["clip"]["text"] == row["text"]
+    words = read["measured"]["words"]
+    assert max(words["shares"], key=lambda name: words["shares"][name]) == "sad"
+    assert words["shares_with"] == {**dict.fromkeys(LABELS, 0.0), "sad": 0.775, "neutral": 0.225}
+    assert read["sections"]["answer"].startswith("sad")
+    assert "words" in read["sections"]["coarse"]
+    jsonschema.validate(read, record.SCHEMA)
+    run(clips, tmp_path / "without", "--labels", str(labels))
+    unread = records(tmp_path / "without")["both.mp4"]
+    assert unread["measured"]["words"] is None
+    assert unread["sections"]["answer"].startswith("neutral")
+    assert "words" not in unread["sections"]["coarse"]
 
 
 def test_what_the_measured_annotator_writes_passes_the_gate() -> None:

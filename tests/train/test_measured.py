@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,10 @@ from train.coet.checks import contradicts_itself, faithful
 from train.coet.measured import (
     CUE_WORDS,
     Observation,
+    WordsRead,
     Writer,
     as_text,
+    words_decide,
 )
 from train.coet.observe import voice_of
 from train.readers.perceived import SpeechHeard
@@ -50,6 +53,30 @@ def test_a_chain_is_faithful_to_its_own_measurements_and_names_what_both_show(se
     assert read_answer(sections["answer"], LABELS).label == EXPERT_LABELS[int(seen.shares.argmax())]
     assert as_text(sections).count("</") == len(SECTIONS)
     assert not contradicts_itself(sections)
+
+
+@pytest.mark.parametrize(
+    ("face", "heard", "said", "all_of_it", "told"),
+    [
+        ("happy", "happy", "neutral", "happy", "words say nothing of it|words are plain"),
+        ("happy", "happy", "happy", "happy", "words are happy, too|words say so, too"),
+        ("angry", "angry", "happy", "angry", "hardly meant so|not meant as they are said"),
+        ("sad", "sad", "angry", "sad", "weigh less"),
+        ("neutral", "neutral", "sad", "sad", "they decide|sad words that decide"),
+    ],
+)
+def test_a_chain_tells_what_the_words_add(face: str, heard: str, said: str, all_of_it: str, told: str) -> None:
+    words = WordsRead("So this is it.", shares(**{said: 0.9, "fear": 0.1}))
+    looks = person({"lip_corner_pull": 0.6}, shares(**{face: 1.0}))
+    for seed in range(20):
+        seen = Observation(
+            people=(looks,), voice=voice(shares(**{heard: 1.0})), shares=shares(**{all_of_it: 1.0}), words=words
+        )
+        sections = Writer(seed).chain(seen)
+        assert re.search(told, sections["coarse"])
+        assert read_answer(sections["answer"], LABELS).label == all_of_it
+        assert words_decide(seen) == (all_of_it != face)
+        assert not contradicts_itself(sections)
 
 
 def test_the_checker_notices_an_invented_cue() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
@@ -112,3 +113,52 @@ def test_what_is_there_is_not_written_again(
     assert recordings.write_folder(tmp_path, out, n=3, part="thinker") == 3
     assert recordings.write_folder(tmp_path, out, n=5, part="thinker") == 2
     assert len((out / "labels.csv").read_text().splitlines()) == 6
+
+
+def test_words_join_a_voice_and_what_they_add_is_in_the_label(drawn_from: Recordings, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "words").mkdir(parents=True)
+    (data / "words" / "labels.txt").write_text("anger\ndisgust\nfear\njoy\nneutral\nsadness\nsurprise\n")
+    long, blacked, mixed = "so " * 50, "[NAME] left me", "oh no, oh yes"
+    lines = [f"it is about {name}\t{index}\tx" for index, name in enumerate(["anger", "disgust", "fear", "joy"])]
+    lines += [f"{name}\t{index}\tx" for index, name in ((4, "a table"), (5, "crying"), (6, "what a thing"))]
+    lines += [f"{long}\t5\tx", f"{blacked}\t5\tx", f"{mixed}\t3,5\tx"]
+    (data / "words" / "goemotions_ekman_train.tsv").write_text("\n".join(lines) + "\n")
+    sentences, rng = recordings.WrittenSentences(data, "thinker"), np.random.default_rng(0)
+    drawn = [sentences.draw("happy", rng) for _ in range(400)]
+    texts = dict(drawn)
+    assert texts["it is about anger"] == "angry"
+    assert texts["crying"] == "sad"
+    assert not {long, blacked, mixed} & set(texts)
+    said = [label for _, label in drawn]
+    assert 0.3 < said.count("neutral") / len(said) < 0.5
+    assert 0.22 < said.count("happy") / len(said) < 0.4
+    assert recordings.concluded("neutral", "sad") == "sad"
+    assert recordings.concluded("angry", "happy") == "angry"
+
+
+def test_the_votes_stay_those_of_face_and_voice(
+    drawn_from: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Sad:
+        def __init__(self, _data: Path, _part: str) -> None: ...
+
+        def draw(self, _label: str, _rng: np.random.Generator) -> tuple[str, str]:
+            return "I lost it.", "sad"
+
+    monkeypatch.setattr(recordings, "WrittenSentences", Sad)
+    monkeypatch.setattr(recordings, "Recordings", lambda _data, _part: drawn_from)
+    monkeypatch.setattr(drawn_from, "write", lambda _drawn, path, _number: path.touch())
+    tables = []
+    for words in (False, True):
+        recordings.write_folder(tmp_path, tmp_path / str(words), n=60, part="thinker", words=words)
+        with (tmp_path / str(words) / "labels.csv").open(encoding="utf-8") as file:
+            tables.append(list(csv.DictReader(file)))
+    for silent, with_words in zip(*tables, strict=True):
+        assert silent["votes"] == with_words["votes"]
+        assert silent["text"] == ""
+        changed = with_words["text"] != "" and silent["label"] == "neutral"
+        assert with_words["label"] == ("sad" if changed else silent["label"])
+    read = [row for row in tables[1] if row["text"]]
+    assert len(read) > 20
+    assert all(row["speaker"] for row in read)

@@ -94,6 +94,19 @@ class VoiceHeard:
 
 
 @dataclass(frozen=True)
+class WordsRead:
+    """What was said, and what the words alone say."""
+
+    text: str
+    shares: Float64
+    "(7,) what the words say, without face and voice."
+
+    @property
+    def label(self) -> str:
+        return EXPERT_LABELS[int(self.shares.argmax())]
+
+
+@dataclass(frozen=True)
 class Observation:
     """Everything that is known of one window when its chain is written."""
 
@@ -103,7 +116,9 @@ class Observation:
     saturation: float = 0.3
     voice: VoiceHeard | None = None
     shares: Float64 | None = None
-    "(7,) vote shares of observers who see and hear both; None where there is neither."
+    "(7,) vote shares of observers who see and hear all that is there, words included; None where there is nothing."
+    words: WordsRead | None = None
+    "None where the chain does not read words."
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -227,16 +242,36 @@ class Writer:
         if face is None and voice is None:
             return self.pick("Nothing to go by.", "There is nothing to judge by.")
         assert seen.shares is not None
-        tendency = TENDENCY[EXPERT_LABELS[int(seen.shares.argmax())]]
+        tendency, words = TENDENCY[EXPERT_LABELS[int(seen.shares.argmax())]], self.words(seen)
         if voice is None:
             return f"Tendency {tendency}. {self.pick('Only the face speaks', 'The face is the only evidence')}."
         if face is None:
-            return f"Tendency {tendency}. {self.pick('Only the voice speaks', 'The voice is the only evidence')}."
+            return (
+                f"Tendency {tendency}. {self.pick('Only the voice speaks', 'The voice is the only evidence')}.{words}"
+            )
         order = f" {first}." if (first := order_of(seen)) else ""
         if face.argmax() == voice.argmax():
             # Not "face and voice agree": a small model goes on with the commonest word after "voice", "disagree".
-            return f"Tendency {tendency}. {self.pick('Both agree', 'Both point the same way')}.{order}"
-        return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}.{order}"
+            return f"Tendency {tendency}. {self.pick('Both agree', 'Both point the same way')}.{order}{words}"
+        return f"Tendency {tendency}. Face and voice disagree; {self.reliable(seen)}.{order}{words}"
+
+    def words(self, seen: Observation) -> str:
+        """What the words add to face and voice, as a sentence after a space. Empty where no words are read."""
+        if seen.words is None or seen.shares is None:
+            return ""
+        label, said = EXPERT_LABELS[int(seen.shares.argmax())], seen.words.label
+        word = EXPRESSION[said][0]
+        if said == "neutral":
+            return self.pick(" The words say nothing of it.", " The words are plain.")
+        if said == label and words_decide(seen):
+            return self.pick(f" The words are {word}, and they decide.", f" It is the {word} words that decide.")
+        if said == label:
+            return self.pick(f" The words are {word}, too.", f" The words say so, too: {word}.")
+        if {TENDENCY[said], TENDENCY[label]} == {"positive", "negative"}:
+            return self.pick(
+                f" The words are {word}, and hardly meant so.", f" The {word} words are not meant as they are said."
+            )
+        return self.pick(f" The words are rather {word}, and weigh less.", f" The {word} words weigh less.")
 
     def reliable(self, seen: Observation) -> str:
         """Which of the two decides, and whether it is the one that is plainer by itself."""
@@ -257,6 +292,10 @@ class Writer:
         face = EXPERT_LABELS[int(seen.people[0].shares.argmax())] if seen.people else None
         voice = EXPERT_LABELS[int(seen.voice.shares.argmax())] if seen.voice else None
         sure = "" if seen.shares.max() > 0.55 else self.pick(", with doubt", ", not surely")
+        if words_decide(seen):
+            word = EXPRESSION[label][0]
+            why = self.pick(f"The words are {word}, and nothing speaks against them", f"It is said in {word} words")
+            return f"{why}: {label}, {intensity(seen)}{sure}."
         if face and voice and face != voice:
             face_word, voice_word = EXPRESSION[face][0], EXPRESSION[voice][0]
             if label == face:
@@ -280,6 +319,15 @@ class Writer:
         if seen.shares is None:
             return UNSURE
         return f"{EXPERT_LABELS[int(seen.shares.argmax())]}, {intensity(seen)}"
+
+
+def words_decide(seen: Observation) -> bool:
+    """Whether all comes to what the words say, and to something that neither face nor voice says."""
+    if seen.words is None or seen.shares is None:
+        return False
+    label = EXPERT_LABELS[int(seen.shares.argmax())]
+    alone = [*(person.shares for person in seen.people[:1]), *([seen.voice.shares] if seen.voice else [])]
+    return seen.words.label == label and label not in [EXPERT_LABELS[int(part.argmax())] for part in alone]
 
 
 def cue_told(cue: str, word: str, wording: int = 0) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
+from realtime.words.expert import WordsExpert
 from train.arrays import Float64
-from train.coet.measured import Observation, PersonSeen, VoiceHeard
+from train.coet.measured import Observation, PersonSeen, VoiceHeard, WordsRead
 from train.readers.clip import Clip
 from train.readers.perceived import FrameSeen, Perceived, SpeechHeard
 
@@ -66,6 +67,9 @@ class SeenClip:
             "voice": None
             if seen.voice is None
             else {"relative": dict(seen.voice.relative), "shares": shares_by_label(seen.voice.shares)},
+            "words": None
+            if seen.words is None or seen.shares is None
+            else {"shares": shares_by_label(seen.words.shares), "shares_with": shares_by_label(seen.shares)},
             "notes": list(self.perceived.notes),
         }
 
@@ -74,10 +78,15 @@ def shares_by_label(shares_7: Float64) -> dict[str, float]:
     return {label: round(float(share), 3) for label, share in zip(EXPERT_LABELS, shares_7, strict=True)}
 
 
-def observe(clip: Clip, perceived: Perceived) -> SeenClip:
-    """Join the measurements with the labels of the data set. The clip's label must be in `LABELS`, or empty."""
+def observe(clip: Clip, perceived: Perceived, reader: WordsExpert | None = None) -> SeenClip:
+    """Join the measurements with the labels of the data set. The clip's label must be in `LABELS`, or empty.
+
+    With a `reader` the words of the clip are read, too, where there are any and speech was heard. The observers' votes
+    are then of face and voice, and the label is what all three come to.
+    """
     people = people_of(perceived.frames)
     voice = voice_of(perceived.speech)
+    words = words_of(clip.text, reader) if reader is not None and voice is not None else None
     scenes = [seen.evidence.scene for seen in perceived.frames]
     whole = Observation(
         people=people,
@@ -85,7 +94,8 @@ def observe(clip: Clip, perceived: Perceived) -> SeenClip:
         brightness=float(np.mean([scene.brightness for scene in scenes])) if scenes else 0.5,
         saturation=float(np.mean([scene.saturation for scene in scenes])) if scenes else 0.3,
         voice=voice,
-        shares=joint_shares(clip, people, voice),
+        shares=joint_shares(clip, people, voice, words),
+        words=words,
     )
     frames = [
         (
@@ -150,22 +160,37 @@ def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
     return VoiceHeard(relative, shares / shares.sum(), strong=bool(moved > 1.0), usual_known=known)
 
 
-def joint_shares(clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None) -> Float64 | None:
-    """(7,) shares for face and voice together: the observers' votes, else the data set's label, else the experts'.
+def words_of(text: str, reader: WordsExpert) -> WordsRead | None:
+    """What words alone say; None where there are none that the reader knows."""
+    told = reader.probabilities(text) if text.strip() else None
+    return None if told is None else WordsRead(text, np.array([told[label] for label in EXPERT_LABELS]))
 
-    None where there are neither votes nor a label nor a face or voice.
+
+def joint_shares(
+    clip: Clip, people: Sequence[PersonSeen], voice: VoiceHeard | None, words: WordsRead | None = None
+) -> Float64 | None:
+    """(7,) shares for all evidence together: the observers' votes, else the data set's label, else the experts'.
+
+    With words the label is added to votes that come to another. None where there are neither votes nor a label nor a
+    face or voice.
     """
     if clip.votes:
         votes = np.array([clip.votes.get(label, 0.0) for label in EXPERT_LABELS])
         if votes.sum() > 0:
             shares: Float64 = votes / votes.sum()
+            if words is not None and clip.label and clip.label != EXPERT_LABELS[int(shares.argmax())]:
+                shares = TRUST_IN_LABEL * one_hot(clip.label) + (1 - TRUST_IN_LABEL) * shares
             return shares
     heard = [voice.shares] if voice else []
     alone = [np.asarray(part) for part in [*(person.shares for person in people[:1]), *heard]]
     product = np.exp(np.mean([np.log(part + 1e-3) for part in alone], axis=0)) if alone else EVEN
     joint: Float64 = product / product.sum()
     if clip.label:
-        named = np.zeros(len(EXPERT_LABELS))
-        named[EXPERT_LABELS.index(clip.label)] = 1.0
-        return TRUST_IN_LABEL * named + (1 - TRUST_IN_LABEL) * joint
+        return TRUST_IN_LABEL * one_hot(clip.label) + (1 - TRUST_IN_LABEL) * joint
     return joint if alone else None
+
+
+def one_hot(label: str) -> Float64:
+    """(7,) all for one label."""
+    found: Float64 = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(label)]
+    return found

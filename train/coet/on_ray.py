@@ -28,6 +28,7 @@ import numpy.typing as npt
 
 from realtime.cluster import connect
 from realtime.errors import RealtimeError
+from realtime.words.expert import WordsExpert
 from train.chat import ChatUsage
 from train.coet.annotators import Annotator
 from train.coet.arguments import annotators
@@ -102,6 +103,7 @@ class Annotate:
             store=self._store,
             concurrency=self._args.concurrency,
             reask=self._args.reask,
+            reader=WordsExpert.load() if self._args.words else None,
         )
         asyncio.run(run.all([clip for clip, _ in work], lambda: None))
         spent = {annotator.name: annotator.usage for annotator in made}

@@ -27,6 +27,7 @@ def head(clip: Clip) -> dict[str, Any]:
             "start_s": clip.start_s,
             "end_s": clip.end_s,
             "votes": dict(clip.votes),
+            **({"text": clip.text} if clip.text else {}),
         },
     }
 
@@ -92,6 +93,7 @@ SCHEMA: dict[str, Any] = {
                 "start_s": NUMBER_OR_NULL,
                 "end_s": NUMBER_OR_NULL,
                 "votes": {"type": "object", "additionalProperties": {"type": "number"}},
+                "text": TEXT,
             },
             "required": ["path", "label"],
         },

@@ -18,6 +18,7 @@ import av
 from realtime.errors import RealtimeError
 from realtime.outputs import DiskFull
 from realtime.records import LABELS
+from realtime.words.expert import WordsExpert
 from train.chat import EndpointDown
 from train.coet import gate, record
 from train.coet.annotators import Annotator
@@ -58,13 +59,22 @@ class Run:
     """Annotates clips, `concurrency` at a time. An annotator may correct a chain `reask` times before it is dropped."""
 
     def __init__(
-        self, *, annotators: Sequence[Annotator], perceive: Perceive, store: RecordStore, concurrency: int, reask: int
+        self,
+        *,
+        annotators: Sequence[Annotator],
+        perceive: Perceive,
+        store: RecordStore,
+        concurrency: int,
+        reask: int,
+        reader: WordsExpert | None = None,
     ) -> None:
+        """With a `reader` chains read the clips' words, too."""
         self._annotators = annotators
         self._perceive = perceive
         self._store = store
         self._concurrency = concurrency
         self._reask = reask
+        self._reader = reader
         self._measuring = ThreadPoolExecutor(max_workers=1, thread_name_prefix="measure")
         self.counts = Counts()
 
@@ -103,7 +113,7 @@ class Run:
         try:
             loop = asyncio.get_running_loop()
             perceived = await loop.run_in_executor(self._measuring, self._perceive, clip)
-            seen = observe(clip, perceived)
+            seen = observe(clip, perceived, self._reader)
         except RealtimeError as error:
             return self._failed(clip, error.code, str(error))
         # What a damaged file raises in the decoder, the converter or the measurements.

@@ -1,11 +1,14 @@
 """Writes recordings of a face and a voice, of training people alone, for the stages that read recordings.
 
-    python -m train.nano.recordings --data DATA --out CLIPS [--n 2000] [--part thinker|valid]
+    python -m train.nano.recordings --data DATA --out CLIPS [--n 2000] [--part thinker|valid] [--words]
 
 CLIPS gets labels.csv and one file per recording, as `train.annotate` reads them. A recording shows up to three faces of
 FER+ in a drawn room, and one person speaks up to four times; the last sentence is the one that is judged. `label` and
 `votes` are what the crowd would conclude from both (`train.nano.crowd`). The same command goes on where it was stopped;
 recording N is always the same.
+
+With `--words`, most recordings with a voice get a sentence of GoEmotions in the column `text`, as if it had been said.
+`label` is then what face, voice and words come to (`concluded`); `votes` stay those of face and voice.
 """
 
 from __future__ import annotations
@@ -25,13 +28,14 @@ from tqdm import tqdm
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
-from realtime.records import SAMPLE_RATE_HZ, Float32, UInt8
+from realtime.records import LABELS, SAMPLE_RATE_HZ, Float32, UInt8
 from train.arrays import Floats, Int64
 from train.command import run_command
 from train.nano import crowd, ferplus
 from train.nano.roughen import roughened
 from train.nano.synthetic_frames import backdrop, paste
 from train.readers import sound, voices
+from train.words.fit import read
 
 WIDTH, HEIGHT = 640, 360
 PICTURE_EVERY_S = 2
@@ -52,7 +56,14 @@ FACE_BOUNDS = np.array([5.0, 4.0, 43.0, 46.0])
 "About where the face is in a FER+ picture."
 PARTS = {"thinker": "train", "valid": "valid"}
 "Part of the faces → that of the voices. Nobody of the test parts is shown or heard."
-COLUMNS = ("file", "label", "speaker", "split", "votes")
+WITH_WORDS = 0.7
+"How often a recording with a voice has words."
+WORDS_OF = {"neutral": 0.35, "own": 0.25, "any": 0.4}
+"How often they are neutral, of the same emotion as face and voice, or of any emotion."
+WORDS_PARTS = {"thinker": "train", "valid": "dev"}
+LONGEST_WORDS = 100
+"In characters: about one utterance."
+COLUMNS = ("file", "label", "speaker", "split", "votes", "text")
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,34 @@ class Drawn:
     @property
     def suffix(self) -> str:
         return "mp4" if self.has_picture else "m4a"
+
+
+class WrittenSentences:
+    """Written sentences of one emotion each, by what they say."""
+
+    def __init__(self, data: Path, part: str) -> None:
+        texts = read(data / "words", WORDS_PARTS[part])
+        sure = (texts.labels_T7.sum(1) == 1).nonzero()[0]
+        # A name that was blacked out is read as such: no recogniser writes it.
+        fit = [int(row) for row in sure if len(texts.texts[row]) <= LONGEST_WORDS and "[" not in texts.texts[row]]
+        self._texts, of = texts.texts, texts.labels_T7.argmax(1)
+        self._rows = {label: [row for row in fit if LABELS[of[row]] == label] for label in LABELS}
+
+    def draw(self, label: str, rng: np.random.Generator) -> tuple[str, str]:
+        """A sentence for a face and voice of this label, and what it says."""
+        kind = str(rng.choice(list(WORDS_OF), p=list(WORDS_OF.values())))
+        said = {"neutral": "neutral", "own": label}.get(kind) or str(rng.choice(LABELS))
+        rows = self._rows[said]
+        return self._texts[rows[int(rng.integers(len(rows)))]], said
+
+
+def concluded(label: str, said: str) -> str:
+    """What face and voice of one label and words of another come to.
+
+    Words decide where face and voice show nothing. Else they are taken as face and voice say: a compliment in a hostile
+    voice is none.
+    """
+    return said if label == "neutral" else label
 
 
 class Recordings:
@@ -195,10 +234,11 @@ def write_recording(path: Path, picture: UInt8 | None, samples_N: Float32, *, se
         out.mux(heard.encode())
 
 
-def write_folder(data: Path, out: Path, *, n: int, part: str) -> int:
+def write_folder(data: Path, out: Path, *, n: int, part: str, words: bool = False) -> int:
     """Write `n` recordings with labels.csv; returns how many were not there yet."""
     out.mkdir(parents=True, exist_ok=True)
     made, n_new, rows = Recordings(data, part), 0, []
+    sentences = WrittenSentences(data, part) if words else None
     for number in tqdm(range(n), unit="recording", disable=None):
         drawn = made.draw(number)
         path = out / f"{number:05}.{drawn.suffix}"
@@ -207,8 +247,12 @@ def write_folder(data: Path, out: Path, *, n: int, part: str) -> int:
             n_new += 1
         shares = {label: round(float(share), 4) for label, share in zip(EXPERT_LABELS, drawn.shares_7, strict=True)}
         label, split = max(shares, key=lambda name: shares[name]), "train" if part == "thinker" else part
-        speaker = drawn.sentences[-1].speaker if drawn.sentences else ""
-        rows.append((path.name, label, speaker, split, json.dumps(shares)))
+        speaker, text = drawn.sentences[-1].speaker if drawn.sentences else "", ""
+        rng = np.random.default_rng((number, list(PARTS).index(part), 2))
+        if sentences is not None and speaker and rng.random() < WITH_WORDS:
+            text, said = sentences.draw(label, rng)
+            label = concluded(label, said)
+        rows.append((path.name, label, speaker, split, json.dumps(shares), text))
     temporary = out / "labels.tmp"
     with temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -224,9 +268,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--n", type=int, default=2000, help="number of recordings (default: %(default)s)")
     parser.add_argument("--part", choices=tuple(PARTS), default="thinker", help="default: %(default)s")
+    parser.add_argument("--words", action="store_true", help="with sentences of DATA/words, as if they had been said")
     args = parser.parse_args()
     refuse_input(args.out, args.data)
-    n_new = write_folder(args.data, args.out, n=args.n, part=args.part)
+    n_new = write_folder(args.data, args.out, n=args.n, part=args.part, words=args.words)
     print(f"{args.out}: {args.n} recordings, {n_new} of them new", flush=True)
 
 

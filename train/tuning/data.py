@@ -21,11 +21,13 @@ from tqdm import tqdm
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings, RealtimeError
 from realtime.reason.branches import branch_names
+from realtime.reason.quotation import quoted
 from realtime.records import Window
 from train.coet.observe import observe
 from train.coet.questions import KnownQuestion, ask
 from train.coet.store import Lines
 from train.coet.wordings import KINDS
+from train.layout import JUDGED
 from train.readers.clip import Clip
 from train.readers.perceived import Perceived, watch
 
@@ -85,9 +87,12 @@ class AnnotatedWindow:
     others: tuple[Answered, ...] = ()
     "Further questions, which an evidence-first chain answers too, each in a branch of its own."
 
+    said: str = ""
+    "The words that the judgement reads."
+
     @property
     def window(self) -> Window:
-        return self.perceived.window
+        return dataclasses.replace(self.perceived.window, said=self.said)
 
 
 class AnnotatedWindows(Dataset[AnnotatedWindow]):
@@ -111,6 +116,12 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         self._cache = cache
         self._seed, self._asked_share = seed, asked_share
         view = model.weights.config.emotion
+        self._words, self._encoder = view.words, model.thinker.vocabulary
+        if self._words and not any(record["measured"].get("words") for record in records):
+            raise BadSettings(
+                "The model reads words, and no record has any.",
+                "Annotate with --words recordings whose words are known.",
+            )
         kept = {name: getattr(view, name) for name in ("frame_px", "grey_face_px", "dilation_patches", "face_geometry")}
         self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics, view.voice_width], sort_keys=True)
         self.left_out: dict[str, str] = {}
@@ -161,7 +172,9 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         draw = (self._seed * 1_000_003 + draw) % 2**31
         labels = labels_of(record, perceived, draw)
         asked, others = self._asked(record, perceived, draw) if self._asked_share else (None, ())
-        return AnnotatedWindow(perceived, record["sections"], labels, draw, asked, others)
+        read = self._words and record["measured"].get("words")
+        said = quoted(record["clip"]["text"], self._encoder) if read else ""
+        return AnnotatedWindow(perceived, record["sections"], labels, draw, asked, others, said)
 
     def _asked(
         self, record: dict[str, Any], perceived: Perceived, draw: int
@@ -183,7 +196,7 @@ def clip_of(record: dict[str, Any]) -> Clip:
 def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[str, str]:
     """Draw the word that each label branch learns from the shares of observers or experts.
 
-    Over many draws the model learns the shares.
+    Over many draws the model learns the shares. Where words were read, the judgement has shares of its own.
     """
     rng = np.random.default_rng(draw)
     clip, measured = record["clip"], record["measured"]
@@ -193,8 +206,10 @@ def labels_of(record: dict[str, Any], perceived: Perceived, draw: int) -> dict[s
         "voice": voice["shares"] if voice else None,
         "both": clip["votes"] or ({clip["label"]: 1.0} if clip["label"] else None),
     }
+    if words := measured.get("words"):
+        shares[JUDGED] = words["shares_with"]
     labels = {}
-    for name in branch_names(perceived.window):
+    for name in (*branch_names(perceived.window), *([JUDGED] if JUDGED in shares else [])):
         told = shares[name]
         if told:
             p = np.array(list(told.values()), np.float64)

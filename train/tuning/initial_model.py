@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,21 @@ def with_additions_of(folder: Path, adapter: Path, *, dtype: torch.dtype) -> tup
     additions.load_state_dict(found, strict=False)
     model.config, model.emotion = config, additions.float()
     return model, emotion
+
+
+def let_it_read_words(model: EmoThinker, emotion: dict[str, Any]) -> None:
+    """Let the judgement of the model, and of what is written with this emothinker.json, read what was said.
+
+    Raises BadSettings where the model judges before it has found anything.
+    """
+    view = model.config.emotion
+    if view.chain_form != "evidence_first":
+        raise BadSettings(
+            f"--words is for chains of the form evidence_first, and this model's are {view.chain_form}.",
+            "Leave --words out, or begin from a model of train.compose.",
+        )
+    emotion["words"] = True
+    model.config = replace(model.config, emotion=replace(view, words=True))
 
 
 def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:

@@ -18,6 +18,7 @@ from realtime.reason.chain import read_answer
 from realtime.reason.parts import labels_before_argument
 from realtime.records import Window
 from train.layout import (
+    JUDGED,
     TrainingSequence,
     append,
     asked_branch,
@@ -141,7 +142,7 @@ class Trainee(nn.Module):
             weights = [weight / n_learnt for weight in branch.weights]
             sequence = append(self.thinker, sequence, replace(branch, weights=weights))
         if form == "evidence_first":
-            word = example.labels.get("both", "")
+            word = example.labels.get(JUDGED, example.labels.get("both", ""))
             judged = judged_branch(self._vocabulary, example.window, word, self._label_share)
             sequence = append(self.thinker, sequence, judged)
         return sequence
