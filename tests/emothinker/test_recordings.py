@@ -166,6 +166,7 @@ engine._worker.submit("late", lambda: (time.sleep(0.5), print("The last job has 
 """
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_lets_the_model_finish_its_job(a_recording: Path) -> None:
     """Python would end the model's thread inside a C++ library, which aborts the process (exit status -6)."""
     words = [sys.executable, "-c", ENDS, str(a_recording)]

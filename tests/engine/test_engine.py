@@ -138,6 +138,7 @@ async def test_a_session_outlives_ten_kills_of_the_process_of_the_model(engine: 
     assert len([event for event in events if event["type"] == "frame"]) >= 33
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [MemoryError, torch.AcceleratorError])
 async def test_a_device_that_fails_gets_a_new_process_and_its_caller_an_error(fault: type[Exception]) -> None:
     """Out of memory, or a GPU that was taken away: the other session goes on."""

@@ -41,6 +41,7 @@ def answered(model: LoadedModel) -> tuple[np.ndarray, np.ndarray, Label]:
         perceiver.close()
 
 
+@pytest.mark.slow
 def test_a_session_beside_a_gpu_finds_what_one_without_finds(nano: LoadedModel, beside: LoadedModel) -> None:
     for ours, plain in zip(answered(beside)[:2], answered(nano)[:2], strict=True):
         assert ours.dtype == np.float32

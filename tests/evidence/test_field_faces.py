@@ -37,6 +37,7 @@ def place(frame: UInt8, portrait: UInt8, *, face_px: int, at: tuple[int, int]) -
     return placed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("far_px", [44, 55, 66])
 def test_a_person_three_metres_away_is_seen_alone_and_beside_a_near_one(portrait: UInt8, far_px: int) -> None:
     near = place(scene(), portrait, face_px=NEAR_PX, at=NEAR_AT)

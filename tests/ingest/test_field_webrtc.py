@@ -67,6 +67,7 @@ def certificate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return files
 
 
+@pytest.mark.slow
 @MUXER
 @pytest.mark.parametrize("role", ["", "dtls_active"])
 async def test_ffmpegs_muxer_sends_with_a_certificate_it_was_given(certificate: dict[str, Path], role: str) -> None:
@@ -81,6 +82,7 @@ async def test_ffmpegs_muxer_sends_with_a_certificate_it_was_given(certificate: 
                 wanted -= {event.get("state", event["type"])}
 
 
+@pytest.mark.slow
 @MUXER
 async def test_ffmpegs_muxer_with_its_own_certificate_works_or_says_so(
     caplog: pytest.LogCaptureFixture,

@@ -41,6 +41,7 @@ def test_four_chains_together_say_what_each_says_alone(nano: LoadedModel, monkey
     assert sum(rows) > 2 * len(rows), "most of their tokens were read together"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [False, True])
 def test_in_lanes_they_say_the_same(nano: LoadedModel, ahead: bool) -> None:
     """As on a card, but for the capture, tokens read one step late or not; the fourth finds no free lane."""
@@ -126,6 +127,7 @@ def test_without_memory_for_a_single_row_the_one_that_asked_fails(monkeypatch: p
     assert len(expected) == 3
 
 
+@pytest.mark.slow
 def test_without_memory_for_another_window_those_that_wait_for_their_chain_are_read_again(
     nano: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def test_lora_alone_makes_it_a_model_of_ours(folder: Path, tmp_path: Path) -> No
         checkpoint.read_config(folder, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING], ids=["both", "face", "voice", "nothing"])
 def test_it_is_served_from_the_label_to_the_answer(stock: LoadedModel, window: Window) -> None:
     fast, _, _, done = run(stock, window)

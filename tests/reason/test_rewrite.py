@@ -100,6 +100,7 @@ def test_a_contradicting_argument_is_written_again_and_the_judgement_stays(
     assert chain.source == "chain"
 
 
+@pytest.mark.slow
 def test_a_batch_writes_the_same_again_and_so_does_a_second_time(nano: LoadedModel) -> None:
     once, again = (run(nano, CONTRADICTS)[3] for _ in range(2))
     (other, batched) = chains(nano, [BOTH, CONTRADICTS], ASK)
