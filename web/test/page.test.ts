@@ -9,7 +9,7 @@ import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
 import { letter } from "../src/state/evidence";
-import { concluded, keptOf, shownAnalysis } from "../src/state/shown";
+import { concluded, conflictOf, keptOf, shownAnalysis } from "../src/state/shown";
 import { FIRST_VIEW, type Analysis, type Labelled, type View } from "../src/state/view";
 import { refusal } from "../src/wire/whip";
 import { event } from "./fixture";
@@ -76,6 +76,16 @@ describe("the view", () => {
     const looked = after([{ do: "event", event: event("frame", { seq: 1, faces: [] }), nowS: 0 }], fresh);
     expect(facesWords(en, looked)).toBe("No face in view");
     expect(facesWords(en, after([{ do: "event", event: event("error", { seq: 2, code: "no_video", over: false }), nowS: 0 }], looked))).toBe("");
+  });
+
+  it("shows the conflict of the newest label that tells one", () => {
+    const conflict = (score: number): object => ({ face: { happy: 1 }, voice: { sad: 1 }, score });
+    const label = (seq: number, source: string, changes: object): Action => ({ do: "event", event: event("label", { window: 1, seq, source, ...changes }), nowS: 0 });
+    const scoreOf = (actions: readonly Action[]): number | undefined => conflictOf(shownAnalysis(after(actions, live)) as Analysis)?.score;
+    const fast = label(5, "fast", { conflict: conflict(0.25) });
+    expect(scoreOf([fast])).toBe(0.25);
+    expect(scoreOf([fast, label(6, "chain", { conflict: conflict(0.75) })])).toBe(0.75);
+    expect(scoreOf([fast, label(6, "chain", { conflict: null })])).toBe(0.25);
   });
 
   it("shows the last finished moment once it is over", () => {
