@@ -51,7 +51,7 @@ class Outbox(AsyncIterator[Waiting]):
         self._changed.set()
 
     def close(self) -> None:
-        """Accept no more items. Those that wait can still be taken."""
+        """Say that no more items come. Those that wait can still be taken."""
         self._closed = True
         self._changed.set()
 
