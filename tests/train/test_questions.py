@@ -10,12 +10,16 @@ import pytest
 from realtime.reason.chain import read_answer
 from realtime.reason.prompt import LABELS
 from tests.train.observations import person, shares, voice
-from train.coet.measured import CUE_WORDS, Observation
+from train.coet.measured import CUE_WORDS, Observation, WordsRead
 from train.coet.questions import (
     DECLINED,
+    MEANT,
     NO_FACE,
     NO_USUAL,
     NO_VOICE,
+    NOT_MEANT,
+    PARTLY_MEANT,
+    PLAIN_WORDS,
     UNCHANGED,
     UNTOLD,
     KnownQuestion,
@@ -27,7 +31,8 @@ from train.evaluation.questions import right
 SMILE = replace(person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1)), appeared_s=3.2)
 SCOWL = person({"brow_lower": 0.6}, shares(angry=1.0))
 LOUD = replace(voice(shares(sad=1.0), loudness_db=2.0, pitch_hz=-0.8), began_s=1.9)
-SEEN = Observation(people=(SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=shares(happy=0.8, sad=0.2))
+SAD_WORDS = WordsRead("I cried all day.", shares(sad=0.9, neutral=0.1))
+SEEN = Observation((SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=shares(happy=0.8, sad=0.2), words=SAD_WORDS)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +55,24 @@ SEEN = Observation(people=(SMILE, SCOWL), brightness=0.8, voice=LOUD, shares=sha
         ("when", "", "Three seconds ago"),
         ("order", "", "The face changed before the voice began"),
         ("light", "", "Bright"),
+        ("words", "", "Downcast words"),
+        ("meant", "", NOT_MEANT),
         ("declined", "", DECLINED),
         ("untold", "", UNTOLD),
     ],
 )
 def test_an_answer_follows_from_what_was_measured(kind: str, cue: str, answer: str) -> None:
     assert KnownQuestion(kind, "?", cue).answer(SEEN) == answer  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"), [("neutral", PLAIN_WORDS), ("happy", MEANT), ("surprise", PARTLY_MEANT), ("angry", NOT_MEANT)]
+)
+def test_words_are_meant_where_face_and_voice_come_to_the_same(said: str, answer: str) -> None:
+    words = WordsRead("So.", shares(**{said: 1.0}))
+    assert KnownQuestion("meant", "?").answer(replace(SEEN, words=words)) == answer
+    assert KnownQuestion("meant", "?").answer(replace(SEEN, words=None)) == UNTOLD
+    assert KnownQuestion("words", "?").answer(replace(SEEN, words=None)) == UNTOLD
 
 
 def test_what_is_not_there_is_said_to_be_missing() -> None:

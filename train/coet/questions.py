@@ -17,13 +17,19 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.affect import CIRCUMPLEX
-from train.coet.measured import CUE_WORDS, Observation, ago, degree, difference_told, order_of
+from train.coet.measured import CUE_WORDS, TENDENCY, Observation, ago, degree, difference_told, order_of
 from train.coet.wordings import ASKED, HELD_OUT, Kind, worded
 
 NO_FACE, NO_VOICE = "There is no face to tell", "There is no voice to tell"
 NO_SECOND, NO_USUAL = "There is no second person", "Too little of this voice was heard to compare it"
 UNCHANGED = "The face did not change"
 DECLINED, UNTOLD = "That is not judged here", "That cannot be told from this"
+PLAIN_WORDS, MEANT, PARTLY_MEANT, NOT_MEANT = "The words are plain", "They are meant so", "In part", "Hardly meant so"
+TONE = {
+    "happy": "Pleased", "sad": "Downcast", "neutral": "Plain", "angry": "Hostile", "surprise": "Amazed",
+    "disgust": "Repelled", "fear": "Frightened",
+}  # fmt: skip
+"What words express, without the name of a label: an answer is followed by the label of all of it."
 CLEAR = 0.07
 "A presence is asked about where the cue's intensity is this far from the limit of being mentioned."
 PLACED = 0.15
@@ -161,6 +167,22 @@ def _light(seen: Observation, _cue: str) -> str:
     return "Bright" if seen.brightness > BRIGHT else "Dark" if seen.brightness < DARK else "Evenly lit"
 
 
+def _words(seen: Observation, _cue: str) -> str:
+    return UNTOLD if seen.words is None else f"{TONE[seen.words.label]} words"
+
+
+def _meant(seen: Observation, _cue: str) -> str:
+    """Words that are no emotion's are plain. Others are meant where all of it comes to the same."""
+    if seen.words is None or seen.shares is None:
+        return UNTOLD
+    label, said = EXPERT_LABELS[int(seen.shares.argmax())], seen.words.label
+    if said == "neutral":
+        return PLAIN_WORDS
+    if said == label:
+        return MEANT
+    return NOT_MEANT if {TENDENCY[said], TENDENCY[label]} == {"positive", "negative"} else PARTLY_MEANT
+
+
 ANSWERS: Mapping[Kind, Callable[[Observation, str], str]] = {
     "presence": _presence,
     "degree": _degree,
@@ -176,6 +198,8 @@ ANSWERS: Mapping[Kind, Callable[[Observation, str], str]] = {
     "when": _when,
     "order": _order,
     "light": _light,
+    "words": _words,
+    "meant": _meant,
     "declined": lambda _seen, _cue: DECLINED,
     "untold": lambda _seen, _cue: UNTOLD,
 }

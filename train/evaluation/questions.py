@@ -30,8 +30,9 @@ from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 
-ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in ("who", "sureness", "when", "order"))
-"A pair shows one person, in one picture, and how sure a judgement may be is not measured."
+NOT_KNOWN: tuple[Kind, ...] = ("who", "sureness", "when", "order", "words", "meant")
+"A pair shows one person, in one picture, nobody knows its words, and how sure a judgement may be is not measured."
+ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in NOT_KNOWN)
 HEARD_BEFORE, ASKED_ABOUT = 4, 5
 "Sentences that a session hears before its question counts, and pairs that it is then asked about."
 HALF_STEP = {"intensity": 0.12, "voice": 0.25}

@@ -60,7 +60,7 @@ WITH_WORDS = 0.7
 "How often a recording with a voice has words."
 WORDS_OF = {"neutral": 0.35, "own": 0.25, "any": 0.4}
 "How often they are neutral, of the same emotion as face and voice, or of any emotion."
-WORDS_PARTS = {"thinker": "train", "valid": "dev"}
+WORDS_PARTS = {"thinker": "train", "valid": "dev", "test": "test"}
 LONGEST_WORDS = 100
 "In characters: about one utterance."
 COLUMNS = ("file", "label", "speaker", "split", "votes", "text")
@@ -97,8 +97,12 @@ class WrittenSentences:
         """A sentence for a face and voice of this label, and what it says."""
         kind = str(rng.choice(list(WORDS_OF), p=list(WORDS_OF.values())))
         said = {"neutral": "neutral", "own": label}.get(kind) or str(rng.choice(LABELS))
+        return self.of(said, rng), said
+
+    def of(self, said: str, rng: np.random.Generator) -> str:
+        """A sentence that says this."""
         rows = self._rows[said]
-        return self._texts[rows[int(rng.integers(len(rows)))]], said
+        return self._texts[rows[int(rng.integers(len(rows)))]]
 
 
 def concluded(label: str, said: str) -> str:

@@ -23,6 +23,7 @@ from realtime.errors import BadSettings, RealtimeError
 from realtime.reason.branches import branch_names
 from realtime.reason.quotation import quoted
 from realtime.records import Window
+from realtime.words.expert import WordsExpert
 from train.coet.observe import observe
 from train.coet.questions import KnownQuestion, ask
 from train.coet.store import Lines
@@ -117,6 +118,7 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         self._seed, self._asked_share = seed, asked_share
         view = model.weights.config.emotion
         self._words, self._encoder = view.words, model.thinker.vocabulary
+        self._reader = WordsExpert.load() if view.words else None
         if self._words and not any(record["measured"].get("words") for record in records):
             raise BadSettings(
                 "The model reads words, and no record has any.",
@@ -180,7 +182,7 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         self, record: dict[str, Any], perceived: Perceived, draw: int
     ) -> tuple[Answered | None, tuple[Answered, ...]]:
         """Draw the question in place of the usual one, or none, and the further ones."""
-        rng, seen = np.random.default_rng((draw, 1)), observe(clip_of(record), perceived).whole
+        rng, seen = np.random.default_rng((draw, 1)), observe(clip_of(record), perceived, self._reader).whole
         kinds = [ASKED_KINDS[int(at)] for at in rng.choice(len(ASKED_KINDS), 1 + N_OTHERS, replace=False)]
         known: list[KnownQuestion] = [ask(kind, seen, rng) for kind in kinds]
         first, *others = (Answered(one.text, one.answer(seen)) for one in known)

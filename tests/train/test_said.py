@@ -1,0 +1,74 @@
+"""Words put to faces and voices: which words a case gets, and that a model is counted with them and without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from realtime.engine.loading import LoadedModel
+from realtime.records import LABELS
+from tests.reason.windows import BOTH
+from train.coet.measured import TENDENCY
+from train.evaluation import said
+from train.evaluation.said import CASES, count, spoken, wanted
+
+TRUTHS = ("neutral", "happy", "sad", "angry", "surprise", "neutral")
+
+
+class Written:
+    def __init__(self, _data: Path, _part: str) -> None: ...
+
+    def of(self, label: str, _rng: np.random.Generator) -> str:
+        return f"It is all about {label}."
+
+
+@pytest.fixture(autouse=True)
+def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each speaker's pairs, perceived."""
+    seen = [(SimpleNamespace(truth=truth), replace(BOTH, index=n)) for n, truth in enumerate(TRUTHS)]
+    monkeypatch.setattr(said, "perceive", lambda *_args: (seen, []))
+    monkeypatch.setitem(said.SAMPLES, "agree", lambda *_args: iter(()))
+    monkeypatch.setattr(said, "WrittenSentences", Written)
+
+
+def test_words_fit_the_case() -> None:
+    assert "neutral" not in wanted("decide", "neutral")
+    assert wanted("against", "happy") == [name for name in LABELS if TENDENCY[name] == "negative"]
+    assert wanted("against", "angry") == ["happy"]
+    assert wanted("against", "surprise") == []
+    assert wanted("same", "fear") == ["fear"]
+    assert wanted("plain", "fear") == ["neutral"]
+
+
+def test_words_decide_where_face_and_voice_show_nothing_and_nowhere_else(nano: LoadedModel) -> None:
+    found = list(spoken(nano, Path(), "test", 9, np.random.default_rng(0)))
+    assert [one.case for one in found] == ["decide", "against", "same", "plain", "decide"]
+    assert [one.truth for one in found if one.case != "decide"] == ["happy", "sad", "angry"]
+    assert all(one.truth == one.said != "neutral" for one in found if one.case == "decide")
+
+
+def test_a_model_that_does_not_read_words_answers_the_same_with_and_without(nano: LoadedModel) -> None:
+    cases: dict[str, Any] = count(nano, Path(), "test", 9)["cases"]
+    assert set(cases) == set(CASES)
+    assert [case["n"] for case in cases.values()] == [2, 1, 1, 1]
+    for case in cases.values():
+        assert case["changed"] == 0.0
+        assert case["right"] == case["right_without"]
+
+
+def test_a_model_that_reads_them_is_given_them(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, config = [], nano.weights.config
+    monkeypatch.setattr(nano.weights, "config", replace(config, emotion=replace(config.emotion, words=True)))
+    real = said.chains
+    monkeypatch.setattr(said, "chains", lambda *args: given.append([one.said for one in args[1]]) or real(*args))
+    figures = count(nano, Path(), "test", 9)
+    heard, silent, *meant = given
+    assert all(heard)
+    assert not any(silent)
+    assert sorted(words for one in meant for words in one) == sorted(heard)
+    assert figures["as_it_should"] is not None

@@ -1,0 +1,156 @@
+"""Counts whether words change an answer where they should, on people and sentences that were not trained on.
+
+    python -m train.evaluation.said --data DATA [--model small] [--split test] [--each 12] [--json FILE]
+
+A pair of a face and a sentence that agree gets words of GoEmotions, as if they had been said. The truth is known from
+how each was made (`train.nano.recordings.concluded`):
+
+    decide    face and voice are neutral, the words are not      → what the words say
+    against   the words are of the other valence (sarcasm)       → what face and voice say
+    same      the words are of the same emotion                  → what face and voice say
+    plain     the words are neutral                              → what face and voice say
+
+Each window is answered with its words and without. Then it is asked, in a held-out wording, whether the words are meant
+as they were said. A model that does not read words is counted all the same: its answers are the same with and without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from realtime.engine.loading import LoadedModel, load
+from realtime.model.experts import EXPERT_LABELS
+from realtime.outputs import refuse_input
+from realtime.reason.quotation import quoted
+from realtime.records import LABELS, Question, Window
+from train.coet.measured import TENDENCY, Observation, WordsRead
+from train.coet.questions import ask
+from train.command import run_command, tell_result
+from train.evaluation.answering import ModelUnderTest, perceive
+from train.evaluation.batch import ChainAnswer, chains
+from train.evaluation.questions import one_hot, right
+from train.evaluation.samples import SAMPLES
+from train.nano.recordings import WrittenSentences, concluded
+
+Case = Literal["decide", "against", "same", "plain"]
+CASES: tuple[Case, ...] = get_args(Case)
+OF_EMOTION: tuple[Case, ...] = ("against", "same", "plain")
+"Cases of a face and a voice that show an emotion. They take turns."
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class WindowWithWords:
+    """A window, and the words that were put into its speaker's mouth."""
+
+    window: Window
+    case: Case
+    text: str
+    said: str
+    "The label of the words."
+    truth: str
+    "The label of face, voice and words together."
+
+
+def wanted(case: Case, label: str) -> list[str]:
+    """Labels that the words may have beside a face and voice of this label. Empty: the case is not for it."""
+    if case == "decide":
+        return [name for name in LABELS if name != "neutral"]
+    if case == "against":
+        other = {"positive": "negative", "negative": "positive"}.get(TENDENCY[label])
+        return [name for name in LABELS if TENDENCY[name] == other]
+    return [label] if case == "same" else ["neutral"]
+
+
+def spoken(
+    model: LoadedModel, data: Path, split: str, each: int, rng: np.random.Generator
+) -> Iterator[WindowWithWords]:
+    """Windows of pairs that agree, up to `each` of a speaker, with words. Mixed labels (surprise) have no opposite."""
+    asked = ModelUnderTest(model.name, labels=tuple(model.labels))
+    seen, _ = perceive(model, asked, list(SAMPLES["agree"](data, split, each)), frozenset())
+    sentences, turn = WrittenSentences(data, split), 0
+    for sample, window in seen:
+        case: Case = "decide" if sample.truth == "neutral" else OF_EMOTION[turn % len(OF_EMOTION)]
+        turn += sample.truth != "neutral"
+        if labels := wanted(case, sample.truth):
+            said = str(rng.choice(labels))
+            yield WindowWithWords(window, case, sentences.of(said, rng), said, concluded(sample.truth, said))
+
+
+def with_words(model: LoadedModel, one: WindowWithWords) -> Window:
+    """The window as the model gets it: with words, if it was trained to read them."""
+    read = model.weights.config.emotion.words
+    return replace(one.window, said=quoted(one.text, model.thinker.vocabulary)) if read else one.window
+
+
+def answered(model: LoadedModel, windows: Sequence[Window], question: Question) -> list[ChainAnswer]:
+    return [
+        answer
+        for first in range(0, len(windows), BATCH)
+        for answer in chains(model, windows[first : first + BATCH], question)
+    ]
+
+
+def count(model: LoadedModel, data: Path, split: str, each: int, *, seed: int = 0) -> dict[str, Any]:
+    """By case: how many answers were right with words and without, and how many were about whether they were meant."""
+    rng, usual = np.random.default_rng(seed), Question(labels=model.labels)
+    found = list(spoken(model, data, split, each, rng))
+    heard = answered(model, [with_words(model, one) for one in found], usual)
+    silent = answered(model, [one.window for one in found], usual)
+    cases: dict[str, Any] = {}
+    for case in CASES:
+        own = [at for at, one in enumerate(found) if one.case == case]
+        meant = [meaning(model, found[at], rng) for at in own]
+        cases[case] = {
+            "n": len(own),
+            "right": share([heard[at].answer.label == found[at].truth for at in own]),
+            "right_without": share([silent[at].answer.label == found[at].truth for at in own]),
+            "changed": share([heard[at].answer.label != silent[at].answer.label for at in own]),
+            "meant": share(meant),
+        }
+        print(f"{case:<10}" + "".join(f"{value!s:>15}" for value in cases[case].values()), file=sys.stderr, flush=True)
+    should = [at for at, one in enumerate(found) if one.case in ("decide", "against")]
+    as_it_should = share([heard[at].answer.label == found[at].truth for at in should])
+    return {"model": model.name, "split": split, "as_it_should": as_it_should, "cases": cases}
+
+
+def meaning(model: LoadedModel, one: WindowWithWords, rng: np.random.Generator) -> bool:
+    """Whether the model knows if the words are meant as they were said."""
+    known = Observation(
+        shares=one_hot(EXPERT_LABELS.index(one.truth)),
+        words=WordsRead(one.text, one_hot(EXPERT_LABELS.index(one.said))),
+    )
+    asked = ask("meant", known, rng, held_out=True)
+    (answer,) = chains(model, [with_words(model, one)], Question(query=asked.text, labels=model.labels))
+    return right(asked, known, answer.sections["answer"])
+
+
+def share(hits: Sequence[bool]) -> float | None:
+    return round(float(np.mean(hits)), 3) if hits else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--split", choices=("valid", "test"), default="test")
+    parser.add_argument("--each", type=int, default=12, help="pairs of each speaker (default: %(default)s)")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    refuse_input(args.json, args.data, args.model)
+    print(
+        f"{'':<10}" + "".join(f"{name:>15}" for name in ("n", "right", "right_without", "changed", "meant")),
+        file=sys.stderr,
+    )
+    tell_result(count(load(args.model, engine="torch"), args.data, args.split, args.each), args.json)
+
+
+if __name__ == "__main__":
+    run_command(main, "train.evaluation.said")
