@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.sidedata import sidedata
 
 from realtime.ingest import hdr
 from realtime.records import UInt8
 
 MAX_SIDE_PX = 1280
 "Sampled frames with a longer side are scaled down to it."
+
+
+def _named_by_its_number(kinds: type[sidedata.Type], number: int) -> sidedata.Type:
+    """A kind of side data that PyAV has no name for."""
+    kind: Any = object.__new__(kinds)
+    kind._name_, kind._value_ = f"NUMBER_{number}", number
+    return cast("sidedata.Type", kind)
+
+
+# FFmpeg 8 hands on EXIF, the views of stereo video and LCEVC with a picture. PyAV 18 has no names for them, and raised
+# ValueError of every photograph of a phone when the matrix beside them was read.
+sidedata.Type._missing_ = classmethod(_named_by_its_number)  # type: ignore[assignment, method-assign]
 
 
 def to_rgb(frame: av.VideoFrame, *, max_side_px: int = MAX_SIDE_PX, pixel_aspect: Fraction | None = None) -> UInt8:

@@ -29,6 +29,12 @@ FIRST_PACKETS = 5_000
 
 def choose_video(container: InputContainer) -> VideoStream | None:
     """The track marked as default, else the first. Raises NotMedia for a picture that is stored in tiles."""
+    tracks = video_tracks(container)
+    return next((stream for stream in tracks if stream.disposition & Disposition.default), next(iter(tracks), None))
+
+
+def video_tracks(container: InputContainer) -> list[VideoStream]:
+    """The tracks that may be watched: no cover art, no still beside what moves. Raises NotMedia as `choose_video`."""
     tracks = [stream for stream in container.streams.video if stream.codec_context is not None]
     # FFmpeg gives the tiles of an iPhone's HEIC or of an AVIF grid as tracks of their own.
     tiles = [stream for stream in tracks if stream.disposition & Disposition.dependent]
@@ -39,7 +45,9 @@ def choose_video(container: InputContainer) -> VideoStream | None:
         )
     # A song's cover art is a video track of one picture.
     tracks = [stream for stream in tracks if not stream.disposition & Disposition.attached_pic]
-    return next((stream for stream in tracks if stream.disposition & Disposition.default), next(iter(tracks), None))
+    # An animated AVIF has its first picture in a track of its own, before that of all of them.
+    moving = [stream for stream in tracks if stream.frames != 1]
+    return moving or tracks
 
 
 def choose_audio(container: InputContainer, url: str | None) -> AudioStream | None:
@@ -80,7 +88,7 @@ def describe_choice(
         "For another one, make it the first in the camera's settings, or use the address of its own stream."
         if live
         else f"For another one, leave only that: ffmpeg -i IN -map 0:{'v' if kind == 'audio' else 'a'}? "
-        f"-map 0:{kind[0]}:N -c copy OUT, with N from 0.",
+        f"-map 0:{'a' if kind == 'audio' else 'V'}:N -c copy OUT, with N from 0.",
     )
 
 
