@@ -27,13 +27,18 @@ LOW_HZ = 150.0
 lies below 120 Hz; of a voice, most lies above."""
 NO_NAME = "NONE"
 "What FFmpeg calls a channel whose place it does not know."
-HEARD = 1e-3
-"A channel whose peak is this share of the loudest one's, or more, carries sound. Others do not water down the mix."
-FORGET_S = 1.0
-"How long a stretch of sound counts towards the correlation of two channels."
-OPPOSED, AGREED = -0.5, -0.2
-"""Correlation at which one channel is taken to be the other one inverted, and at which it is not any more. Both are
+HEARD, HEARD_S = 10 ** (-26 / 20), 10.0
+"""A channel whose peak is this share of the loudest one's, or more, carries sound; after so many seconds, a peak counts
+for half. Others, such as the hiss of an input with nothing plugged in, do not water down the mix. The values are
 chosen, not measured on recordings."""
+FORGET_S = 1.0
+"Half-life of what the correlation of two channels is computed from."
+OPPOSED, AGREED, INVERTED = -0.5, -0.2, -0.8
+"""Correlation at which two channels would cancel each other, at which they would not any more, and at which one is
+surely the other one inverted: two microphones that hear the same voice at different times are opposed, too. All are
+chosen, not measured on recordings."""
+LOUDER = 2.0
+"Energy by which a channel must exceed the one that the others are compared with to take its place."
 OFFSET, OFFSET_S = 0.01, 0.25
 """A mean of the sound this far from zero, over this time, is an offset of the sound card. The value is chosen, not
 measured on recordings. Until an offset is seen, sound passes unchanged, sample for sample."""
@@ -44,9 +49,9 @@ POLE = 1.0 - 2.0 * np.pi * 20.0 / SAMPLE_RATE_HZ
 
 NOTICED = {
     "inverted_channel": (
-        "One of the two sound channels is the other one inverted: mixed, they would cancel each other.",
-        "One channel is heard alone. Check the cable or the interface: one plug is wired the other way round.",
-        "One channel is heard alone. Nothing has to be done.",
+        "One sound channel is another one inverted: mixed, they would cancel each other.",
+        "It is left out. Check the cable or the interface: one plug is wired the other way round.",
+        "It is left out. Nothing has to be done.",
     ),
     "sound_offset": (
         "The sound is shifted away from zero (a DC offset), as some sound cards do.",
@@ -127,28 +132,32 @@ class ChannelMixer:
         self._unnamed_C = np.array([name == NO_NAME for name in names], bool)
         self._energy_C, self._steps_C = np.zeros(len(names)), np.zeros(len(names))
         "Sums of squares up to now, of the samples and of the steps between them."
-        self._products = np.zeros(3)
-        "Running sums of left · left, right · right and left · right."
+        self._products_CC, self._sums_C, self._n = np.zeros((len(names), len(names))), np.zeros(len(names)), 0.0
+        "Running sums of the products of any two channels, of the samples, and of their number."
+        self._reference = 0
+        "The channel that the others are compared with."
+        self._opposed_C = np.zeros(len(names), bool)
         self.inverted = False
-        "Whether one of two channels is the other one inverted at the moment."
+        "Whether a channel is another one inverted at the moment."
 
     def mix(self, samples_CN: Float32) -> Float32:
         """(C, N) float32 in −1…1 to (N,) float32."""
         if len(samples_CN) == 1:
             return np.asarray(samples_CN[0])
-        self._peaks_C = np.maximum(self._peaks_C, np.abs(samples_CN).max(axis=1, initial=0.0))
-        heard_C = self._peaks_C >= HEARD * self._peaks_C.max(initial=0.0)
+        kept = 0.5 ** (samples_CN.shape[1] / (HEARD_S * SAMPLE_RATE_HZ))
+        self._peaks_C = np.maximum(kept * self._peaks_C, np.abs(samples_CN).max(axis=1, initial=0.0))
+        mixed_C = self._weights_C > 0.0
         if len(samples_CN) > 2 and self._unnamed_C.any():
             rumbles_C = self._rumbles(samples_CN)
-            heard_C = heard_C & ~rumbles_C if (heard_C & ~rumbles_C).any() else heard_C
-        weights_C = np.where(heard_C, self._weights_C, 0.0)
+            mixed_C = mixed_C & ~rumbles_C if (mixed_C & ~rumbles_C).any() else mixed_C
+        if not self._peaks_C[mixed_C].any():
+            # Nothing but low frequencies, if anything.
+            mixed_C = np.ones_like(mixed_C)
+        mixed_C = mixed_C & (self._peaks_C >= HEARD * self._peaks_C[mixed_C].max())
+        weights_C = np.where(mixed_C, self._weights_C, 0.0)
         if not weights_C.any():
-            weights_C = heard_C.astype(np.float32)
-        pair = np.flatnonzero(weights_C)
-        if len(pair) == 2:
-            louder = self._louder_of_opposed(samples_CN[pair])
-            if louder is not None:
-                return np.asarray(samples_CN[pair[louder]])
+            weights_C = mixed_C.astype(np.float32)
+        weights_C = np.where(self._cancels(samples_CN, weights_C > 0.0), 0.0, weights_C)
         return np.asarray(weights_C @ samples_CN / weights_C.sum(), np.float32)
 
     def _rumbles(self, samples_CN: Float32) -> npt.NDArray[np.bool_]:
@@ -159,15 +168,22 @@ class ChannelMixer:
         low_C = self._steps_C < 4.0 * np.sin(np.pi * LOW_HZ / SAMPLE_RATE_HZ) ** 2 * self._energy_C
         return np.asarray(low_C & self._unnamed_C)
 
-    def _louder_of_opposed(self, pair_2N: Float32) -> int | None:
-        """Index of the louder channel where the two are opposed; None where they can be mixed."""
-        left_N, right_N = pair_2N.astype(np.float64)
-        kept = 0.5 ** (pair_2N.shape[1] / (FORGET_S * SAMPLE_RATE_HZ))
-        self._products = kept * self._products + (left_N @ left_N, right_N @ right_N, left_N @ right_N)
-        left, right, both = self._products
-        if left > 0.0 and right > 0.0:
-            self.inverted = both / (left * right) ** 0.5 < (AGREED if self.inverted else OPPOSED)
-        return int(right > left) if self.inverted else None
+    def _cancels(self, samples_CN: Float32, mixed_C: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """(C,) bool: the channels among `mixed_C` that would cancel the loudest one. Offsets do not count."""
+        wide_CN = samples_CN.astype(np.float64)
+        kept = 0.5 ** (wide_CN.shape[1] / (FORGET_S * SAMPLE_RATE_HZ))
+        self._products_CC = kept * self._products_CC + wide_CN @ wide_CN.T
+        self._sums_C = kept * self._sums_C + wide_CN.sum(axis=1)
+        self._n = kept * self._n + wide_CN.shape[1]
+        covariance_CC = self._products_CC - np.outer(self._sums_C, self._sums_C) / max(self._n, 1.0)
+        energy_C = np.where(mixed_C, covariance_CC.diagonal().clip(0.0), 0.0)
+        if energy_C.max() > LOUDER * energy_C[self._reference]:
+            self._reference = int(energy_C.argmax())
+        size_C = np.sqrt(energy_C * energy_C[self._reference])
+        correlation_C = np.divide(covariance_CC[self._reference], size_C, out=np.zeros_like(size_C), where=size_C > 0)
+        self._opposed_C = correlation_C < np.where(self._opposed_C, AGREED, OPPOSED)
+        self.inverted = bool((correlation_C < INVERTED).any())
+        return self._opposed_C
 
 
 class OffsetFilter:

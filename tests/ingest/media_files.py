@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
+from realtime.ingest.media import MediaSource
+from realtime.ingest.settings import IngestSettings
+from realtime.ingest.speech import SpeechSettings
 from realtime.records import (
     SAMPLE_RATE_HZ,
     ClockTick,
@@ -65,6 +68,11 @@ class Received:
                 self.states.append(item)
             case SourceEnded(reason):
                 self.reasons.append(reason)
+
+
+def open_media(path: Path | str) -> MediaSource:
+    """The recording as it is read without settings of one's own."""
+    return MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
 
 
 def voice(seconds: float) -> npt.NDArray[np.float32]:

@@ -202,7 +202,7 @@ export const de: Messages = {
       text: "Es ist Rauschen, Atem oder Tippen, oder die Tonhöhe steht still wie bei Musik oder einem Gerät. Es wird nicht als Stimme gelesen. Schalten Sie es aus oder gehen Sie weiter weg.",
     },
     narrow_band: { title: "Der Ton klingt wie am Telefon", text: "Über 4 kHz kommt nichts an, also sind Aussagen aus der Stimme weniger sicher. Nehmen Sie ein anderes Mikrofon oder ein Headset ohne Anrufmodus." },
-    inverted_channel: { title: "Ein Tonkanal ist umgepolt", text: "Es wird nur ein Kanal gehört. Prüfen Sie Kabel und Anschluss." },
+    inverted_channel: { title: "Ein Tonkanal ist umgepolt", text: "Er wird weggelassen. Prüfen Sie Kabel und Anschluss." },
     sound_offset: { title: "Der Ton ist verschoben", text: "Die Soundkarte verschiebt den Ton; das wird abgezogen. Ein anderer Eingang wäre besser." },
     muted: { title: "Das Mikrofon ist stumm", text: "Schalten Sie es im System oder am Headset ein." },
     camera_frozen: { title: "Das Bild steht still", text: "Stecken Sie die Kamera neu an oder schließen Sie andere Programme, die sie benutzen." },

@@ -216,7 +216,7 @@ export const en = {
       text: "It is noise, breath or typing, or its pitch stands still as that of music or a machine, so it is not read as a voice. Turn it off, or move away from it.",
     },
     narrow_band: { title: "The sound is that of a telephone", text: "Nothing above 4 kHz arrives, so labels from the voice are less sure. Use another microphone, or take the headset out of call mode." },
-    inverted_channel: { title: "One sound channel is inverted", text: "One channel is heard alone. Check the cable or the interface." },
+    inverted_channel: { title: "One sound channel is inverted", text: "It is left out. Check the cable or the interface." },
     sound_offset: { title: "The sound is shifted", text: "The sound card adds an offset, which is taken away. Another input would be better." },
     muted: { title: "The microphone is silent", text: "Unmute it in the system or on the headset." },
     camera_frozen: { title: "The picture stands still", text: "Unplug the camera and plug it in again, or close other programs that use it." },
