@@ -22,7 +22,7 @@ from realtime.commands.completion import SHELLS, script
 from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.observe import heap, logs
-from realtime.outputs import let_go_of_output, refuse_input, writing
+from realtime.outputs import let_go_of_output, refuse_empty, refuse_input, writing
 from realtime.sample import or_sample
 from realtime.settings import Settings
 from realtime.settings_sources import given_settings, load
@@ -48,7 +48,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad mode
 def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     try:
-        arguments.refuse_unknown(sys.argv[1:] if argv is None else argv, parser)
+        given = sys.argv[1:] if argv is None else argv
+        arguments.refuse_unknown(given, parser)
+        refuse_empty(given)
         options = parser.parse_args(argv)
         logs.configure(logging.DEBUG if options.verbose else options.log_level)
         return int(options.run(options))
@@ -155,7 +157,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
     from realtime.commands.study_inputs import is_study
 
-    options.files = [or_sample(file) for file in options.files]
+    options.files = ["/dev/stdin" if file == "-" else or_sample(file) for file in options.files]
     labels = None if options.labels is None else options.labels.split(",")
     if is_study(options.files, options.format or "jsonl", options.out):
         return _study(options, settings, labels)

@@ -6,9 +6,11 @@ Every command that writes calls `refuse_input` before it opens either.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
@@ -40,10 +42,10 @@ def refuse_input(out: Path | None, *inputs: Path | str | None) -> None:
     Paths are compared as files, so a symbolic link, a hard link and another spelling are recognized. An input that is
     None, or that is no path on this disk (an address, a hub id), is passed over; so is an `out` that does not exist.
     """
-    if out is None or not _exists(out):
+    if out is None or not exists(out):
         return
     for source in inputs:
-        if source is None or not _exists(Path(source)):
+        if source is None or not exists(Path(source)):
             continue
         if out.samefile(source):
             what = "the input itself"
@@ -54,12 +56,26 @@ def refuse_input(out: Path | None, *inputs: Path | str | None) -> None:
         raise BadSettings(f"{out} is {what}; writing there would destroy it.", "Name another output.")
 
 
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    # A name that no file can have, as an address may be one: too long, or with a null character.
-    except (OSError, ValueError):
-        return False
+def refuse_empty(argv: Sequence[str]) -> None:
+    """Raises BadSettings where an argument is empty, as `--out "$OUT"` is without the variable: as a path it would be
+    the folder that one is in, and be filled."""
+    for before, word in itertools.pairwise(["the command", *argv]):
+        # What these say of an empty text is about the question.
+        if not word and before not in ("--question", "--labels"):
+            raise BadSettings(
+                f"The argument after {before} is empty.", "Give it a value; a variable of the shell may not be set."
+            )
+
+
+def exists(path: Path) -> bool:
+    """Whether something is there, also of a name that no file can have: `Path.exists` raises of one that is too long,
+    has a null character or, before Python 3.13, is a link that leads in a circle."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; as `exists`, it raises of no name."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 @contextmanager
@@ -70,7 +86,8 @@ def write_whole(path: Path, *inputs: Path | str | None) -> Iterator[Path]:
     """
     refuse_input(path, *inputs)
     # In the same folder, so that it can be renamed; a name of its own, so that two programs do not share it.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # It is short, as `path` may have the longest name that a disk takes.
+    part = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}.{os.getpid()}.part")
     with writes_told(path):
         try:
             # Also where only the program knows by what library: a folder that is missing is told at once.

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from realtime.errors import RealtimeError
-from realtime.outputs import write_whole
+from realtime.outputs import refuse_empty, write_whole
 
 
 def run_command(main: Callable[[], int | None], name: str) -> None:
     """Call `main`, and exit with its code, or with that of the error it raised."""
     try:
+        refuse_empty(sys.argv[1:])
         code = main()
     except RealtimeError as error:
         print(f"{name}: {error.message}\n{' ' * len(name)}  {error.hint}".rstrip(), file=sys.stderr)

@@ -149,7 +149,8 @@ def add_analyze(analyze: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="files with sound or picture, folders, patterns, an rtsp:// address, or `sample`: a recording of ours",
+        help="files with sound or picture, folders, patterns, an rtsp:// address, - (standard input), or `sample`: a "
+        "recording of ours",
     )
     analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
     analyze.add_argument(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Literal
 from realtime.commands.study_inputs import StudyRecording, printable
 from realtime.errors import BadSettings
 from realtime.formats import Format, writers
-from realtime.outputs import file_id, write_whole, writes_told
+from realtime.outputs import exists, file_id, write_whole, writes_told
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
 from realtime.publish.table_files import write_csv, write_parquet
@@ -25,6 +26,8 @@ from realtime.publish.tables import TABLES, Row, TableName, columns, rows
 FILES = ("file", "status", "reason", "seconds")
 "Columns of the table of recordings."
 JOURNAL = "files.jsonl"
+MAX_NAME_BYTES = 255
+"Of a name on the file systems of Linux, macOS and Windows."
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,17 @@ class Study:
     """The folder of a study: what is finished in it, and what is written to it."""
 
     def __init__(self, found: Sequence[StudyRecording], out: Path, form: Format, asked: Mapping[str, Any]) -> None:
-        """`asked` is what decides about a recording's events: model, question, labels and settings."""
+        """`asked` is what decides about a recording's events: model, question, labels and settings.
+
+        Raises BadSettings or DiskFull where the folder `out` cannot be made.
+        """
         self.recordings = found
         self._out = out
         self._form = form
         self._asked = dict(asked)
+        # Said before a model is loaded, and not after.
+        with writes_told(out):
+            out.mkdir(parents=True, exist_ok=True)
         self._inputs = {file_id(each.path): each.path for each in found}
         self._entries = self._read_journal()
         stems = Counter(_without_suffix(each.name) for each in found)
@@ -68,7 +77,7 @@ class Study:
         return same and self.events_of(recording).exists()
 
     def events_of(self, recording: StudyRecording) -> Path:
-        return self._out / "events" / f"{recording.name}.jsonl"
+        return self._out / "events" / _file_name(recording.name, ".jsonl")
 
     def entry(
         self, recording: StudyRecording, status: Literal["done", "failed"], reason: str, seconds: float
@@ -82,8 +91,6 @@ class Study:
         self._entries[entry.file] = entry
         path = self._out / JOURNAL
         self._refuse_input(path)
-        with writes_told(self._out):
-            self._out.mkdir(parents=True, exist_ok=True)
         with writes_told(path), path.open("a", encoding="utf-8") as journal:
             journal.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
 
@@ -102,7 +109,7 @@ class Study:
         entry = self._entries.get(recording.name)
         if suffix is None or entry is None or entry.status != "done":
             return
-        events, path = self.events_of(recording), self._out / f"{self._stems[recording.name]}{suffix}"
+        events, path = self.events_of(recording), self._out / _file_name(self._stems[recording.name], suffix)
         if path.exists() and path.stat().st_mtime_ns >= events.stat().st_mtime_ns:
             return
         with self.writing(path) as part:
@@ -146,13 +153,13 @@ class Study:
                 write_csv(parts, names, part)
 
     def _refuse_input(self, path: Path) -> None:
-        taken = self._inputs.get(file_id(path)) if path.exists() else None
+        taken = self._inputs.get(file_id(path)) if exists(path) else None
         if taken is not None:
             raise BadSettings(f"{path} is the input {taken}; writing there would destroy it.", "Name another output.")
 
     def _read_journal(self) -> dict[str, JournalEntry]:
         path = self._out / JOURNAL
-        if not path.is_file():
+        if not exists(path):
             return {}
         found = {}
         for line in path.read_text("utf-8", errors="replace").splitlines():
@@ -163,6 +170,16 @@ class Study:
                 continue
             found[entry.file] = entry
         return found
+
+
+def _file_name(name: str, suffix: str) -> str:
+    """The name with the suffix. It is cut where no disk takes it, as those of downloads are that are a whole title."""
+    folder, mark, last = name.rpartition("/")
+    room = MAX_NAME_BYTES - len(suffix)
+    if len(last.encode()) > room:
+        told_apart = f"~{hashlib.sha256(last.encode()).hexdigest()[:8]}"
+        last = last.encode()[: room - len(told_apart)].decode(errors="ignore") + told_apart
+    return f"{folder}{mark}{last}{suffix}"
 
 
 def _without_suffix(name: str) -> str:

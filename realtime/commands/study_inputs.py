@@ -10,7 +10,7 @@ from pathlib import Path
 
 from realtime.errors import BadSettings, NotMedia
 from realtime.formats import Format
-from realtime.outputs import refuse_input
+from realtime.outputs import exists, is_folder, refuse_input
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,9 @@ class StudyRecording:
 
 def is_study(inputs: Sequence[str], form: Format, out: Path | None) -> bool:
     """Whether these are several recordings or ask for a folder; otherwise it is one recording to one stream."""
-    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or (_is_pattern(inputs[0]) and not Path(inputs[0]).exists())
-    return several or form != "jsonl" or (out is not None and out.is_dir())
+    first = Path(inputs[0])
+    several = len(inputs) > 1 or is_folder(first) or (_is_pattern(inputs[0]) and not exists(first))
+    return several or form != "jsonl" or (out is not None and is_folder(out))
 
 
 def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
@@ -49,7 +50,7 @@ def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
     for given in inputs:
         named = list(_named_by(given, out))
         if not named:
-            if Path(given).is_dir():
+            if is_folder(Path(given)):
                 raise NotMedia(f"The folder {given} holds no recordings.", "Name another. Hidden files are left out.")
             raise NotMedia(f"There is no recording {given}.", "Check the path.")
         for each in named:
@@ -64,16 +65,16 @@ def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:
 
 def _named_by(given: str, out: Path) -> Iterator[StudyRecording]:
     path = Path(given)
-    if path.is_dir():
+    if is_folder(path):
         for folder, folders, files in os.walk(path):
             folders[:] = sorted(
                 name for name in folders if not name.startswith(".") and not _same(Path(folder, name), out)
             )
             for file in (Path(folder, name) for name in sorted(files) if not name.startswith(".")):
                 # Whoever opens a pipe waits for its writer, for ever where there is none.
-                if file.is_file() or not _exists(file):
+                if file.is_file() or not exists(file):
                     yield StudyRecording(printable(file.relative_to(path).as_posix()), file)
-    elif path.exists():
+    elif exists(path):
         yield StudyRecording(printable(path.name), path)
     elif _is_pattern(given):
         # Path.glob takes no absolute patterns.
@@ -87,14 +88,9 @@ def _is_pattern(given: str) -> bool:
 
 
 def _same(path: Path, other: Path) -> bool:
-    return _exists(other) and _exists(path) and path.samefile(other)
+    return exists(other) and exists(path) and path.samefile(other)
 
 
 def printable(text: str) -> str:
     """A text that every table takes. Of names on old disks, bytes that are no UTF-8 become marks."""
     return os.fsencode(text).decode("utf-8", errors="replace")
-
-
-def _exists(path: Path) -> bool:
-    """Whether something is there. `Path.exists` raises of links that lead in a circle, before Python 3.13."""
-    return os.path.exists(path)  # noqa: PTH110

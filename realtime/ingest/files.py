@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,8 @@ HEAD = 4096
 "Bytes at the beginning of a file that say what it is."
 ARCHIVES = {b"PK\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip archive", b"7z\xbc\xaf": "a 7z archive"}
 "By their first bytes; documents of office programs are ZIP archives, too."
+ANIMATED = 0x02
+"The flag of an animation in the header of a WebP picture."
 BEYOND_LEAST_S = 0.05
 "Less sound beyond the end that a WAV header names is not looked for."
 TRAILERS = (b"ID3", b"TAG", b"APETAGEX")
@@ -32,10 +35,20 @@ def file_url(path: str) -> str:
     return path if path.startswith(("rtsp://", "rtsps://")) else f"file:{path}"
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether what the path names is a pipe: it is read once, and whoever looks at its beginning takes that away."""
+    try:
+        return stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def open_options(path: Path) -> dict[str, str]:
     """FFmpeg's options to open a file with: nothing that it names is fetched, and a WAV file is read to its end."""
     # A playlist must not make the program fetch the addresses in it.
     options = {"protocol_whitelist": "file,crypto,data"}
+    if is_pipe(path):
+        return options
     beyond_s = beyond_header_s(path)
     if beyond_s > 0.0:
         logger.warning("the header of the WAV file ends %.1f s before its sound does; all of it is read", beyond_s)
@@ -45,6 +58,8 @@ def open_options(path: Path) -> dict[str, str]:
 
 def refuse_unfinished(path: Path) -> None:
     """Raises NotMedia for files that stand for a recording and are none: FFmpeg would only speak of invalid data."""
+    if is_pipe(path):
+        return
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -70,6 +85,12 @@ def _refuse_pointer(name: str, head: bytes) -> None:
 
 def why_unreadable(path: Path) -> NotMedia | None:
     """What a file is that FFmpeg could not read, with what to do; None where it may be damaged media."""
+    if is_pipe(path):
+        return NotMedia(
+            f"What came through the pipe {path} cannot be read as media.",
+            "A pipe is read once, from its beginning. MP4, for one, has its index at the end: save it to a file, and "
+            "name that.",
+        )
     try:
         if path.is_dir():
             return NotMedia(f"{path.name} is a folder, not a recording.", "Name a file in it.")
@@ -86,6 +107,11 @@ def why_unreadable(path: Path) -> NotMedia | None:
         return NotMedia(
             f"{path.name} begins with nothing but zeros, as a download or a copy that broke off does.",
             "Fetch or copy it again.",
+        )
+    if head[8:16] == b"WEBPVP8X" and head[20] & ANIMATED:
+        return NotMedia(
+            f"{path.name} is an animated WebP, which FFmpeg does not decode.",
+            "Save it as GIF, AVIF or MP4, for instance in a browser or with ImageMagick.",
         )
     archive = next((what for begin, what in ARCHIVES.items() if head.startswith(begin)), None)
     if archive is not None:

@@ -24,7 +24,7 @@ from realtime.errors import NotMedia
 from realtime.ingest import tracks
 from realtime.ingest.clock import Timeline
 from realtime.ingest.convert import to_rgb
-from realtime.ingest.files import CONVERT_HINT, file_url, open_options, refuse_unfinished, why_unreadable
+from realtime.ingest.files import CONVERT_HINT, file_url, is_pipe, open_options, refuse_unfinished, why_unreadable
 from realtime.ingest.mono import MonoResampler
 from realtime.ingest.order import Interleaver
 from realtime.ingest.sampler import FrameSampler
@@ -49,10 +49,11 @@ class MediaSource:
         self.live = url.startswith(RTSP)
         self._container = container
         self._video = tracks.choose_video(container)
-        audio = tracks.choose_audio(container, None if self.live else file_url(url))
+        once = self.live or is_pipe(Path(url))
+        audio = tracks.choose_audio(container, None if once else file_url(url))
         self._streams = [stream for stream in (self._video, audio) if stream is not None]
         self.has_video, self.has_audio = self._video is not None, audio is not None
-        taken = (("video", self._video, container.streams.video), ("audio", audio, container.streams.audio))
+        taken = (("video", self._video, tracks.video_tracks(container)), ("audio", audio, container.streams.audio))
         self._choices = [
             state
             for kind, track, there in taken
@@ -78,6 +79,8 @@ class MediaSource:
         try:
             source = cls(container, url, ingest, speech)
             first = next(source._items, None) if source._streams else None
+            if first is None and not source.live and (told := why_unreadable(Path(url))) is not None:
+                raise told
             if first is None:
                 raise NotMedia(f"{_name(url)} holds no picture and no sound that can be decoded.", CONVERT_HINT)
         except BaseException:
@@ -246,7 +249,9 @@ def _name(url: str) -> str:
 
 
 def check(url: str, ingest: IngestSettings) -> None:
-    """Raise NotMedia if `MediaSource.open` would."""
+    """Raise NotMedia if `MediaSource.open` would, and for a pipe, which cannot be opened again."""
+    if is_pipe(Path(url)):
+        raise NotMedia(f"{url} is a pipe, which can be read only once.", "Save it to a file, and name that.")
     _open_container(url, ingest).close()
 
 

@@ -107,6 +107,22 @@ def test_links_pipes_and_names_of_old_disks_end_no_study(folder: Path, tmp_path:
     assert len([name for name in journal(out).values() if name.status == "done"]) == 3
 
 
+@pytest.mark.parametrize("form", ["jsonl", "vtt"])
+def test_a_recording_that_is_named_by_a_whole_title_ends_no_study(
+    folder: Path, tmp_path: Path, loaded: list[object], form: str
+) -> None:
+    """Names of 255 bytes, as downloads have them, left no room for an ending: "File name too long" ended the study."""
+    titles = ["ü" * 125 + ".mp4", "ü" * 124 + "a.mp4"]
+    for title in titles:
+        (folder / title).write_bytes((folder / "a.mp4").read_bytes())
+    out = tmp_path / "study"
+    for _ in range(2):
+        assert study(out, folder, "--format", form) == 0
+        assert {journal(out)[title].status for title in titles} == {"done"}
+    assert len(list((out / "events").glob("ü*.jsonl"))) == 2
+    assert len(list(out.glob("ü*.vtt"))) == 2 * (form == "vtt")
+
+
 def test_a_finished_recording_is_not_done_again(
     folder: Path, tmp_path: Path, loaded: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import threading
 import wave
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.signal import resample_poly
 
 from realtime.errors import NotMedia
 from realtime.ingest.files import beyond_header_s
-from realtime.ingest.media import MediaSource
+from realtime.ingest.media import check
 from realtime.ingest.settings import IngestSettings
-from realtime.ingest.speech import SpeechSettings
 from realtime.records import SpeechSegment
 from tests.ingest.heic import TILE_PX, write_grid
-from tests.ingest.media_files import room, voice, write_clip
+from tests.ingest.media_files import open_media, room, voice, write_clip
 from train.readers import sound
 
 GRID = Path(__file__).parents[1] / "fixtures" / "grid.avif"
 SPOKEN = np.concatenate([room(0.8), voice(1.4), room(1.1)])
 PCM = (SPOKEN * 32767).astype("<i2").tobytes()
 INFO = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf62.3.100\0\0"
-
-
-def open_media(path: Path) -> MediaSource:
-    return MediaSource.open(str(path), ingest=IngestSettings(), speech=SpeechSettings())
 
 
 def zipped() -> bytes:
@@ -184,6 +183,53 @@ def test_a_picture_in_tiles_is_refused_in_words(tmp_path: Path) -> None:
         with pytest.raises(NotMedia, match=f"stored in {n_tiles} tiles") as refused:
             open_media(path)
         assert "JPEG" in refused.value.hint
+
+
+def piped(source: Path, pipe: Path) -> threading.Thread:
+    """A writer of the file's bytes into a pipe, until they are through or nobody reads them any more."""
+    os.mkfifo(pipe)
+
+    def write() -> None:
+        with suppress(BrokenPipeError), pipe.open("wb") as out:
+            out.write(source.read_bytes())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    return writer
+
+
+@pytest.mark.parametrize("name", ["talk.mkv", "talk.wav", "two.mkv"])
+def test_a_recording_is_read_through_a_pipe(name: str, tmp_path: Path) -> None:
+    """Field report 7: its beginning was looked at first, and the rest waited for a writer that had gone, for ever."""
+    pictures_s = [0.0, 0.1] if name.endswith("mkv") else []
+    codec = "libopus" if name.startswith("two") else "pcm_s16le"
+    whole = write_clip(tmp_path / name, pictures_s=pictures_s, sound_N=SPOKEN, audio_codec=codec)
+    writer = piped(whole, tmp_path / "pipe")
+    items = list(open_media(tmp_path / "pipe").read())
+    writer.join(10)
+    assert len([item for item in items if isinstance(item, SpeechSegment)]) == 1
+
+
+def test_a_recording_whose_index_comes_last_is_refused_of_a_pipe_in_words(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", pictures_s=[0.0, 0.1], sound_N=np.concatenate([SPOKEN] * 20))
+    writer = piped(whole, tmp_path / "pipe")
+    with pytest.raises(NotMedia, match="through the pipe") as refused:
+        open_media(tmp_path / "pipe")
+    writer.join(10)
+    assert "save it to a file" in refused.value.hint
+    with pytest.raises(NotMedia, match="read only once"):
+        check(str(tmp_path / "pipe"), IngestSettings())
+
+
+def test_an_animated_webp_is_called_so(tmp_path: Path) -> None:
+    """It held "no picture that can be decoded", and any video player was to show that it was damaged."""
+    path = tmp_path / "wave.webp"
+    one, two = (Image.fromarray(np.full((32, 32, 3), grey, np.uint8)) for grey in (40, 200))
+    one.save(path, save_all=True, append_images=[two])
+    with pytest.raises(NotMedia, match="animated WebP"):
+        open_media(path)
+    one.save(path)
+    assert open_media(path).has_video
 
 
 def test_a_track_too_coarse_for_a_voice_is_no_sound(tmp_path: Path) -> None:
