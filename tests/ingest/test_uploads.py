@@ -48,6 +48,7 @@ def test_a_video_gives_a_picture_a_second_and_its_sound(a_recording: Path) -> No
     assert [round(picture.at_s) for picture in slower.pictures] == [0, 2, 4]
 
 
+@pytest.mark.slow
 def test_a_picture_of_half_a_gigabyte_is_refused_before_it_is_decoded() -> None:
     bomb = black_png(12_000)
     assert len(bomb) < 1_000_000

@@ -192,6 +192,7 @@ async def test_a_sender_whose_path_stops_answering_is_lost_and_has_not_left(
     assert received.reasons == [PATH_LOST]
 
 
+@pytest.mark.slow
 async def test_a_bad_network_loses_frames_but_not_the_thread(tmp_path: Path, received: Received) -> None:
     """Five packets in a hundred lost and up to 100 ms of jitter: what arrives keeps its time."""
     # Longer than a clip: a network this bad may lose the first key frames whole, and the next come when asked for.

@@ -20,6 +20,7 @@ from train.tuning.action_units import MEASURED, action_unit_loss
 from train.tuning.initial_model import save_additions, with_additions
 
 
+@pytest.mark.slow
 def test_it_begins_as_nano_bit_for_bit_and_serves_what_it_learnt(
     nano: LoadedModel, portrait: UInt8, tmp_path: Path
 ) -> None:

@@ -98,6 +98,7 @@ def adaptive_nano(folder: Path, **more: object) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_nano_serves_it_and_its_first_frame_is_that_of_the_fixed_share(portrait: UInt8, tmp_path: Path) -> None:
     adaptive = load(str(adaptive_nano(tmp_path / "nano", drop=0.4)), engine="torch")
     fixed = load(str(checkpoint.NANO), engine="torch")
@@ -131,6 +132,7 @@ def test_an_export_tells_the_spread_and_serves(portrait: UInt8, tmp_path: Path) 
     assert len({one.dropped for one in counts[0]}) > 1
 
 
+@pytest.mark.slow
 def test_training_drops_what_serving_drops(a_recording: Path, tmp_path: Path) -> None:
     model = load(str(adaptive_nano(tmp_path / "nano", drop=0.5)), engine="torch")
     clip = watch(a_recording, model)

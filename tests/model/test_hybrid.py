@@ -102,6 +102,7 @@ def test_tokens_are_the_sum_of_both_mergers_and_padding_does_not_move_the_gate()
     torch.testing.assert_close(together.tokens_ND, alone.tokens_ND, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_adapter_and_the_merged_folder_serve_alike(
     nano: LoadedModel, adapter: Path, portrait: UInt8, tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ def test_an_export_equals_torch_and_is_of_this_adapter_alone(adapter: Path, tmp_
         parity.check(made, "nano")
 
 
+@pytest.mark.slow
 def test_training_moves_the_emotion_merger_and_the_gate_and_never_the_general(a_recording: Path) -> None:
     args = lora_arguments(["records", "--model", "nano", "--out", "x"])
     model = trained(hybrid_nano()[0])
@@ -157,6 +159,7 @@ def test_training_moves_the_emotion_merger_and_the_gate_and_never_the_general(a_
         net_of(lora_arguments(["records", "--model", "nano", "--out", "x", "--projectors"]), model)
 
 
+@pytest.mark.slow
 def test_another_method_is_refused_in_one_sentence(adapter: Path, tmp_path: Path) -> None:
     model = checkpoint.load(checkpoint.NANO, adapter=adapter)
     merged = tmp_path / "merged"

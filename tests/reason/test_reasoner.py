@@ -75,6 +75,7 @@ def test_an_argument_is_told_of_face_and_voice_again_where_they_differ() -> None
     assert told(both="sad", face="happy", voice="happy") == ("sad",)
 
 
+@pytest.mark.slow
 def test_many_together_equal_one_by_one(nano: LoadedModel) -> None:
     windows = [BOTH, FACE_ONLY, VOICE_ONLY, NOTHING]
     for window, answer in zip(windows, chains(nano, windows, ASK), strict=True):
@@ -136,6 +137,7 @@ def test_a_voice_through_the_telephone_is_less_sure(nano: LoadedModel, window: W
     assert sum(less.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_minutes_of_evidence_leave_nothing_behind(nano: LoadedModel) -> None:
     """A window late in a session equals the same window of a session that began with it."""
     frames = [drawn_frame(float(s), 1 + s % 3, s) for s in range(90)]

@@ -56,6 +56,7 @@ def records(out: Path) -> dict[str, dict[str, Any]]:
     return {line["key"]: line for line in found}
 
 
+@pytest.mark.slow
 def test_every_clip_gets_a_record_and_a_second_run_adds_none(clips: Path, tmp_path: Path) -> None:
     assert run(clips, tmp_path) == 0
     found = records(tmp_path)
@@ -153,6 +154,7 @@ def test_an_endpoint_that_is_slow_overloaded_and_talks_nonsense_is_asked_again(c
     }
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_stays_away_fails_the_record_and_the_run_goes_on(clips: Path, tmp_path: Path) -> None:
     with serving(Script("garbage")) as url:
         assert run(clips, tmp_path, *openai_flags(url, "--attempts", "2")[2:], "--limit", "2") == 0

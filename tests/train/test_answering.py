@@ -93,6 +93,7 @@ def test_every_row_of_the_table_answers(nano: LoadedModel, picture: Sample) -> N
         nano.weights.config = config
 
 
+@pytest.mark.slow
 def test_labels_of_a_set_are_told_as_a_session_tells_them(nano: LoadedModel, picture: Sample) -> None:
     """`worried` of CA-MER got a probability of 1e-74: nano was asked for a softmax over words that it does not know."""
     asked = ModelUnderTest("nano", labels=camer.LABELS)
@@ -139,6 +140,7 @@ def test_the_instruments_speak_for_themselves_and_a_face_that_is_not_there_does_
     assert not np.allclose(voice, other)
 
 
+@pytest.mark.slow
 def test_an_adaptive_share_moves_tokens_from_frame_to_frame(nano: LoadedModel, a_recording: Path) -> None:
     """The variant works on a model whose towers do not tell the spread of attention."""
     config = nano.weights.config

@@ -103,6 +103,7 @@ def test_other_models_are_located_as_before() -> None:
         assembly.locate("no/such/model/at/all")
 
 
+@pytest.mark.slow
 def test_the_cache_keeps_a_few(composed: Path, cache: Path) -> None:
     for number in range(assembly.KEPT + 2):
         (composed / "emothinker.json").write_text(
@@ -161,6 +162,7 @@ def test_a_cut_off_part_is_told(composed: Path, cache: Path) -> None:
     assert not any(cache.iterdir())
 
 
+@pytest.mark.slow
 def test_it_perceives_and_reasons(composed: Path, tmp_path: Path) -> None:
     """With random weights the label means nothing, but every part is run, from pixels to words."""
     write_clip(tmp_path / "clip.mp4", hue=0.5, pitch_hz=140, silent=False)
@@ -175,6 +177,7 @@ def test_it_perceives_and_reasons(composed: Path, tmp_path: Path) -> None:
     assert any(event["type"] == "reason.done" for event in told)
 
 
+@pytest.mark.slow
 def test_warmed_projectors_and_gates_come_back(composed: Path, tmp_path: Path) -> None:
     folder = assembly.locate(str(composed))
     model, emotion = with_additions(folder, selector_dim=16, cues=True, ring=None, dtype=torch.float32)
@@ -260,6 +263,7 @@ def test_small_is_a_name_where_the_build_has_it(
     assert "putting new together with" in caplog.text, "a person who waits is told at every level of the log"
 
 
+@pytest.mark.slow
 def test_steps_are_compared_in_each_format(
     composed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

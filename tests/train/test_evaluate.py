@@ -70,6 +70,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Command(monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_a_peer_or_judge_that_is_down_loses_nothing(
     command: Command, server: ScriptedServer, emer: Path, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def likeliest(nano: LoadedModel, answer: ChainAnswer) -> str:
     return max(shares, key=lambda label: shares[label])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", [ASK, Question(query="Is the voice louder than usual?")], ids=["usual", "asked"])
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @torch.inference_mode()

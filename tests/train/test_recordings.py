@@ -105,6 +105,7 @@ def test_without_a_voice_there_is_a_second_of_faint_noise(drawn_from: Recordings
     assert (len(recording.speech), recording.has_picture) == (0, True)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_written_again(
     drawn_from: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

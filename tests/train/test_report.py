@@ -101,6 +101,7 @@ def test_a_folder_of_another_run_is_refused_and_a_broken_line_named(tmp_path: Pa
         run_folder.read_answers(tmp_path / "answers.jsonl")
 
 
+@pytest.mark.slow
 def test_the_ablation_table_has_every_row_of_the_paper(tmp_path: Path) -> None:
     settings = {"benchmark": "conflict", "split": "test", "model": "nano"}
     made: list[Path] = []

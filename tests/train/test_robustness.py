@@ -38,6 +38,7 @@ def lost_squares(sample: Sample, before: Sample) -> set[tuple[int, int]]:
     return {(int(y) // size, int(x) // size) for y, x in np.argwhere(changed_HW)}
 
 
+@pytest.mark.slow
 def test_a_share_is_lost_and_a_greater_share_loses_more(pair: Sample) -> None:
     half, most = (damaged(pair, Damage(face=share)) for share in (0.5, 0.75))
     assert len(lost_squares(half, pair)) == pytest.approx(0.5 * SQUARES**2, abs=2)

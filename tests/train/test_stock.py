@@ -39,6 +39,7 @@ def test_lines_of_one_label_each_are_taken(words: Path, tmp_path: Path) -> None:
         lines(tmp_path / "elsewhere", 2, seed=0)
 
 
+@pytest.mark.slow
 def test_a_text_model_reads_words_and_writes_a_chain(words: Path, tmp_path: Path) -> None:
     model, vocabulary = text_model(TextBackbone.open(str(write_folder(llama(), tmp_path / "llama"))))
     assert model.config.emotion.stock
