@@ -249,6 +249,19 @@ async def test_another_question_reaches_the_selectors_and_the_windows_after_it(m
     assert windows[0]["people"] == [1]
 
 
+async def test_a_question_that_came_while_the_engine_opened_the_session_reaches_the_selectors(make: Make) -> None:
+    asked = Question("is this sarcasm?", ("sincere", "sarcastic"))
+    model = ScriptedModel()
+
+    async def ask() -> None:
+        await session.set_question(asked)
+
+    session = make(ScriptedSource([ask, *conversation(5.0)], live=False), model)
+    await session.run()
+    assert model.perceivers.asked == [Question(labels=model.labels), asked]
+    assert {window["query"] for window in of(await events_of(session), "window")} == {asked.query}
+
+
 def released_at(at_s: float, hold: Hold, settle: Settle, items: list[Scripted]) -> list[Scripted]:
     """The items, with time for the stages after each frame and each moment at which a window may be due."""
     items = list(items)
@@ -582,3 +595,4 @@ async def test_without_a_transcriber_and_for_what_is_no_voice_nothing_is_written
     session = make(ScriptedSource(conversation(4, (1.0, 2.0)), live=False), noisy, transcriber)
     await session.run()
     assert transcriber.asked == []
+    assert "no_voice" in {event["code"] for event in of(await events_of(session), "error")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -9,14 +10,11 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from realtime.engine.loading import LoadedModel, load
-from realtime.reason import prompt
+from realtime.reason import prompt, reasoner
 from realtime.reason.branches import labels_before_sections
 from realtime.reason.prompt import SECTIONS, Question
 from realtime.reason.sequence import READ_AT_S
-from realtime.records import (
-    ReasonDone,
-    Window,
-)
+from realtime.records import ReasonDelta, ReasonDone, Window
 from tests.reason.chains import guessed, in_form, run
 from tests.reason.windows import ASK, BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech
 from train.evaluation.batch import chains
@@ -95,6 +93,15 @@ def test_two_chains_written_in_turns_do_not_mix(nano: LoadedModel) -> None:
             if isinstance(step, ReasonDone):
                 done.append(step)
     assert sorted(str(d.sections) for d in done) == sorted(str(dict(s)) for s in alone)
+
+
+def test_few_labelled_windows_wait_for_their_chain(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds a KV cache. A window that had to go is read again when its chain begins."""
+    monkeypatch.setattr(reasoner, "KEPT_WINDOWS", 1)
+    nano.thinker.fast_label(VOICE_ONLY, ASK)
+    nano.thinker.fast_label(FACE_ONLY, ASK)
+    assert list(nano.thinker._labelled) == [id(FACE_ONLY)]
+    assert any(isinstance(step, ReasonDelta) for step in itertools.islice(nano.thinker.reason(VOICE_ONLY, ASK), 20))
 
 
 def test_labels_of_ones_own_are_scored_word_by_word(nano: LoadedModel) -> None:
