@@ -131,6 +131,21 @@ def test_votes_that_are_no_numbers_are_named_by_file_and_line(line: str, says: s
     assert str(path) in refused.value.message
 
 
+def test_votes_become_shares_and_a_clip_that_nobody_voted_on_in_one_way_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "crema_d" / "tabulatedVotes.csv"
+    path.parent.mkdir()
+    rows = [
+        f"{shown}0000{number},{name},{votes},0,0"
+        for number, name in ((1, "1001_IEO_HAP_LO"), (2, "1002_TIE_SAD_LO"))
+        for shown, votes in ((1, "3,0,1,0"), (2, "1,0,0,0" if number == 1 else "0,0,0,0"), (3, "1,0,1,0"))
+    ]
+    path.write_text("\n".join([",fileName,H,S,N,A,D,F", *rows]) + "\n", encoding="utf-8")
+    votes = crowd.load(tmp_path)
+    assert (votes.file, votes.actor.tolist()) == (("1001_IEO_HAP_LO",), [1001])
+    of_voice = dict(zip(crowd.SIX, votes.voice[0].tolist(), strict=True))
+    assert of_voice == dict.fromkeys(crowd.SIX, 0.0) | {"happy": 0.75, "neutral": 0.25}
+
+
 def test_records_of_silence_from_earlier_versions_are_not_trained_on(
     records: Path, model: LoadedModel, tmp_path: Path
 ) -> None:
