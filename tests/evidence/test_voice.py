@@ -151,6 +151,12 @@ class TestVoiceBaseline:
         np.testing.assert_allclose(fitted["spread"], 2.0, rtol=0.1)
         np.testing.assert_allclose(fitted["mean"], 950, rtol=0.01)
 
+    def test_few_sentences_of_a_speaker_do_not_make_the_spread_smaller(self) -> None:
+        """Each speaker's own mean costs a degree of freedom: of two sentences 2 apart the spread is √2, not 1."""
+        speakers = np.repeat(np.arange(3), 2)
+        features = (10.0 * speakers[:, None] + np.tile([[-1.0], [1.0]], (3, 1))).astype(np.float32)
+        assert fit_voice_population(features, speakers, speakers)["spread"] == pytest.approx([2**0.5], rel=1e-5)
+
 
 @pytest.mark.slow
 def test_four_seconds_are_measured_in_a_quarter_of_that_at_most() -> None:
