@@ -87,6 +87,21 @@ def test_files_are_there(name: str) -> None:
             assert there, f"{name} names {path}"
 
 
+OTHERS = {"convert_hf_to_gguf.py", "modeling_qwen2_5_omni.py", "prefill.py", "train.py"}
+"Files of other projects, of a user, and one that the scheduler says it does not have."
+
+
+def test_files_that_the_code_names_are_there() -> None:
+    """`realtime/serve/page_build.py` named a script of the page by an ending that it no longer had."""
+    folders = (ROOT / name for name in ("realtime", "train", "export", "emothinker", "tests", "web/src", "docs"))
+    files = [*ROOT.glob("*"), *(ROOT / "web").glob("*"), *(path for folder in folders for path in folder.rglob("*"))]
+    parts = [path.relative_to(ROOT).parts for path in files]
+    ends = {"/".join(each[-n:]) for each in parts for n in range(1, len(each) + 1)}
+    for source in ("/".join(each) for each in parts if each[0] not in ("tests", "web") and each[-1].endswith(".py")):
+        for named in re.findall(r"`([\w./-]+\.(?:py|m?[jt]s|sh|md))`", text(source)):
+            assert named in ends or Path(named).name in OTHERS, f"{source} names {named}"
+
+
 def test_the_files_to_change_hold_what_is_to_be_changed() -> None:
     """Each name in code that a row of architecture.md gives beside a file stands in one of the row's files."""
     for row in re.findall(r"^\| (.*`.*) \|$", text("docs/architecture.md"), re.MULTILINE):

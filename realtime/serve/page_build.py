@@ -2,7 +2,7 @@
 
     {"sources": "SHA-256 of web/", "wire": "SHA-256 of web/src/wire/generated.ts"}
 
-`web/built.ts` computes the same two numbers.
+`web/built.mjs` computes the same two numbers.
 """
 
 from __future__ import annotations
