@@ -11,21 +11,29 @@ class Timeline:
 
     Stamps may be missing, go back (in a clip joined from several) or leap (from a broken muxer). The track then goes on
     where it was, and `n_rebased` counts it. Where a track leaps to a time that another one has reached without a leap,
-    it has a gap, however long, and keeps its stamps. Media times never decrease.
+    it has a gap, however long, and keeps its stamps. So it does where it begins late, and where it is alone, up to
+    `HOLE_S`. Media times never decrease.
     """
 
     BACK_S = 0.5
     "A stamp this much earlier than the one before is a new beginning. A smaller step back is clamped."
     LEAP_S = 60.0
     "A longer gap than this is a broken stamp, unless another track has reached that time."
+    HOLE_S = 1800.0
+    "The longest gap before a track begins, or in a track that is alone, as screen recordings have where nothing moves."
     BESIDE_S = 10.0
     "Tracks of one recording are stored at most this far apart (FFmpeg's `max_interleave_delta`)."
 
-    def __init__(self, zero_s: float, others: Sequence[Timeline] = ()) -> None:
-        """`others`: of the same recording, made before this one; they learn of each other."""
+    def __init__(self, zero_s: float, others: Sequence[Timeline] = (), *, leap_s: float = LEAP_S) -> None:
+        """`others`: of the same recording, made before this one; they learn of each other.
+
+        `leap_s`: for a track that is alone, the longest gap that is one.
+        """
         self._offset_s = -zero_s
         self._at_s = 0.0
         self._expected_s = 0.0
+        self._leap_s = leap_s
+        self._begun = False
         self._others = list(others)
         self.n_rebased = 0
         for other in others:
@@ -42,6 +50,7 @@ class Timeline:
         if stamp_s is not None and not self._follows(at_s):
             self._rebase(stamp_s)
             at_s = stamp_s + self._offset_s
+        self._begun = True
         self._at_s = max(at_s, self._at_s)
         self._expected_s = self._at_s + duration_s
         return self._at_s
@@ -49,7 +58,8 @@ class Timeline:
     def _follows(self, at_s: float) -> bool:
         if at_s < self._at_s - self.BACK_S:
             return False
-        return at_s <= self._expected_s + self.LEAP_S or any(
+        gap_s = at_s - self._expected_s
+        return gap_s <= (self._leap_s if self._begun else max(self._leap_s, self.HOLE_S)) or any(
             abs(other.expected_s - at_s) <= self.BESIDE_S for other in self._others
         )
 

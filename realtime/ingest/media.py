@@ -127,8 +127,10 @@ class MediaSource:
         if (first := next(packets, None)) is None:
             return
         zero_s = self._zero_s(first)
-        pictures = _Pictures(self._video, zero_s, self._cue_fps)
-        sounds = _Sounds(Timeline(zero_s, [pictures.timeline]), live=self.live)
+        alone = len(self._streams) == 1 and not self.live
+        leap_s = Timeline.HOLE_S if alone else Timeline.LEAP_S
+        pictures = _Pictures(self._video, Timeline(zero_s, leap_s=leap_s), self._cue_fps)
+        sounds = _Sounds(Timeline(zero_s, [pictures.timeline], leap_s=leap_s), live=self.live)
         order = Interleaver([stream.type for stream in self._streams], skew_s=LIVE_SKEW_S if self.live else SKEW_S)
         for state in self._choices:
             order.add(0.0, state)
@@ -202,14 +204,14 @@ class MediaSource:
 class _Pictures:
     """The video track: it decides which frames are kept, and when they are shown."""
 
-    def __init__(self, stream: VideoStream | None, zero_s: float, cue_fps: float) -> None:
+    def __init__(self, stream: VideoStream | None, timeline: Timeline, cue_fps: float) -> None:
         rate = (stream.average_rate or stream.guessed_rate) if stream else None
         self._frame_s = float(1 / rate) if rate else 0.04
         aspect = stream.sample_aspect_ratio if stream else None
         # Square, unless the file names another ratio within reason; some write 0:1 for "unknown".
         self._pixel_aspect = aspect if aspect and 0.25 <= aspect <= 4 else None
         self._sampler = FrameSampler(cue_fps)
-        self.timeline = Timeline(zero_s)
+        self.timeline = timeline
 
     def take(self, frame: av.VideoFrame) -> tuple[float, VideoFrame | CueFrame | None]:
         """The media time of the frame, and its picture if it is one to keep."""

@@ -41,6 +41,22 @@ def test_a_hole_of_one_track_beside_another_is_a_hole_however_long() -> None:
     assert sounds.n_rebased == 0
 
 
+@pytest.mark.parametrize(("stamp_s", "at_s"), [(70.0, 70.0), (95_443.7, 0.0)], ids=["late", "broken"])
+def test_a_track_that_begins_after_the_other_has_ended_begins_late(stamp_s: float, at_s: float) -> None:
+    """Field report 5: pictures from 70 s on were put beside the voice of the first seconds."""
+    pictures = Timeline(zero_s=0.0)
+    sounds = Timeline(zero_s=0.0, others=[pictures])
+    for second in range(6):
+        sounds.place(float(second), duration_s=1.0)
+    assert pictures.place(stamp_s, duration_s=1.0) == at_s
+
+
+def test_a_track_that_is_alone_has_holes_of_minutes() -> None:
+    alone = Timeline(zero_s=0.0, leap_s=Timeline.HOLE_S)
+    stamps_s = [0.0, 300.0, 95_443.7]
+    assert [alone.place(stamp_s, duration_s=1.0) for stamp_s in stamps_s] == pytest.approx([0, 300, 301])
+
+
 def test_tracks_that_leap_together_stay_together() -> None:
     """The sound leaps first, and its stamps are 40 ms behind those of the pictures on both sides of the leap."""
     pictures = Timeline(zero_s=0.0)

@@ -48,6 +48,14 @@ async def test_a_hole_in_one_track_leaves_face_and_voice_together(
     assert received.frames[-1].at_s == pytest.approx(hole_s + 11, abs=1)
 
 
+@pytest.mark.parametrize("hole_s", [61, 300])
+async def test_a_hole_of_a_recording_without_sound_is_a_hole(hole_s: int, tmp_path: Path, received: Received) -> None:
+    """Field report 5: screen recordings have no picture where nothing moves, and their later times were too early."""
+    stamps_s = [0.0, 1.0, hole_s + 1.0, hole_s + 2.0]
+    await received.all_of(open_media(write_clip(tmp_path / "screen.mkv", pictures_s=stamps_s)))
+    assert [frame.at_s for frame in received.frames] == pytest.approx(stamps_s, abs=0.1)
+
+
 @pytest.mark.parametrize("stamps_s", [(36_000, 36_001, 36_002), (0, 1, 7_200, 7_201)], ids=["late", "leaps"])
 async def test_a_clock_that_begins_late_or_leaps_is_no_missing_end(
     stamps_s: Sequence[int], tmp_path: Path, received: Received
