@@ -7,7 +7,7 @@ or the first frame of the file, whichever track it came on. Nobody writes to an 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -45,6 +45,8 @@ class ModelInfo:
     "Whether it can score labels that it was not trained with. Their probabilities are calibrated for no such model."
     stock: bool = False
     "Whether it is as it was published: no adapter is loaded, and it was never trained to tell emotions."
+    label_model: str | None = None
+    "Name of the model that gives the labels, where this one only writes the chains; None: this one gives them, too."
 
 
 MAX_QUERY_CHARS = 200
@@ -344,6 +346,13 @@ class FrameEvidence:
     "Number of the KV-cache ring, in the model's process, in which it is prefilled; 0: none."
     number: int = 0
     "Its number in that ring."
+    for_labels: FrameEvidence | None = None
+    "The same frame with the tokens of the model that gives the labels, where another one writes the chains."
+
+    def outside(self) -> FrameEvidence:
+        """The same in no ring."""
+        labels = self.for_labels
+        return replace(self, ring=0, number=0, for_labels=None if labels is None else labels.outside())
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +366,13 @@ class SpeechEvidence:
     positions_3N: npt.NDArray[np.int64]
     ring: int = 0
     number: int = 0
+    for_labels: SpeechEvidence | None = None
+    "As in `FrameEvidence`."
+
+    def outside(self) -> SpeechEvidence:
+        """The same in no ring."""
+        labels = self.for_labels
+        return replace(self, ring=0, number=0, for_labels=None if labels is None else labels.outside())
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,10 @@ class Model(Protocol):
         """Whether it is as it was published, without an adapter."""
 
     @property
+    def label_model(self) -> str | None:
+        """Name of the model that gives the labels, where this one only writes the chains; else None."""
+
+    @property
     def thinker(self) -> Thinker: ...
 
     def perceiver(self, seed: int) -> Perceiver: ...

@@ -286,6 +286,7 @@ class ScriptedModel:
     labels: tuple[str, ...] = LABELS
     open_labels: bool = True
     stock: bool = False
+    label_model: str | None = None
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers

@@ -10,10 +10,16 @@ from realtime.cli import main
 from realtime.commands import config
 from realtime.errors import BadSettings
 from realtime.ingest.settings import IceSettings
-from realtime.settings import ServerSettings, Settings, describe
+from realtime.settings import ClusterSettings, ModelSettings, ServerSettings, Settings, describe
 from realtime.settings_sources import given_settings, load
 
 LONG = "a-token-of-more-than-sixteen-characters"
+
+
+def test_nanos_labels_are_refused_on_a_cluster() -> None:
+    with pytest.raises(BadSettings, match="On a cluster"):
+        Settings(model=ModelSettings(label="nano"), cluster=ClusterSettings(address="auto"))
+    Settings(cluster=ClusterSettings(address="auto"))
 
 
 def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
 Costs are milliseconds of CPU time on one thread, so that other programs on the machine change them little; the formats
 take turns. With `--text` each format also reads the beginning of a file, and its next tokens are compared with those
 of the full weights. `--change` first adds a random change of rank 16 to each weight, as LoRA would: a backbone that was
-published in few bits lies on their grid before.
+published in few bits lies on their grid before. Of a model whose labels nano can give (`engine/pair.py`), a window's
+costs are told for both ways.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import torch
 
 from realtime.bench.paired import collect_windows
 from realtime.engine.loading import LoadedModel, load
+from realtime.engine.pair import nano_labels, paired
 from realtime.errors import RealtimeError
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Narrow
 from realtime.records import Question, Window
+from realtime.roles import Model
 from realtime.sample import SAMPLE
 from realtime.settings import Settings
 
@@ -71,17 +74,17 @@ def step_costs(model: LoadedModel, forms: dict[str, FusedLanguageModel], n_steps
 
 
 @torch.inference_mode()
-def window_costs(model: LoadedModel) -> dict[str, float]:
+def window_costs(model: Model) -> dict[str, float]:
     """Cost of the sample's first sentence: a frame (median), the speech, and the label."""
     question = Question(labels=model.labels)
     (spoken,) = collect_windows([str(SAMPLE)], Settings(), 1)
-    perceiver = model.perceiver(0, question)
+    perceiver = model.perceiver(0)
     try:
         frames, heard = list[Any](), list[Any]()
         see = [cpu_ms(lambda frame=frame: frames.append(perceiver.see(frame))) for frame in spoken.frames]  # type: ignore[misc]
         hear = cpu_ms(lambda: heard.append(perceiver.hear(spoken.segment)))
         window = Window(0, frames[0].at_s, spoken.segment.end_s, tuple(frames), tuple(heard))
-        label = min(cpu_ms(lambda: model.thinker.label_window(window, question)) for _ in range(2))
+        label = min(cpu_ms(lambda: model.thinker.fast_label(window, question)) for _ in range(2))
     finally:
         perceiver.close()
     figures = {"frame_ms": statistics.median(see), "speech_ms": hear, "label_ms": label}
@@ -147,6 +150,8 @@ def main() -> None:
     forms = {str(kind or "full"): FusedLanguageModel(language, head, narrow=kind) for kind in KINDS}
     figures: dict[str, Any] = {"model": args.model, "dtype": str(model.weights.dtype), "change": args.change}
     figures |= {"step": step_costs(model, forms, args.steps), "window": window_costs(model)}
+    if nano_labels("auto", args.model, adapter=None, engine="torch", device="cpu"):
+        figures["window_nano_labels"] = window_costs(paired(load("nano", engine="torch"), model))
     if text is not None:
         figures["text"] = divergences(model, forms, text, args.passes)
     print(json.dumps(figures))

@@ -92,7 +92,9 @@ class Teller:
         match event:
             case SessionOpenedEvent():
                 self._labels = event.labels
-                yield from self._wrapped("", f"Model {event.model}, {event.engine}.{STOCK if event.stock else ''}")
+                labels = f" {event.label_model} gives the labels." if event.label_model else ""
+                stock = STOCK if event.stock else ""
+                yield from self._wrapped("", f"Model {event.model}, {event.engine}.{labels}{stock}")
             case WindowEvent():
                 self._ends[event.window] = event.end
                 if event.query is not None or (event.labels and event.labels != self._labels):

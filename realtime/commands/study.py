@@ -169,7 +169,7 @@ def _asked(settings: Settings, query: str | None, labels: Sequence[str] | None) 
     """What decides about the events of a recording."""
     model, used = settings.model, describe(settings)
     deciding = {name: used[name] for name in ("faces", "ingest", "speech", "buffer", "analysis")}
-    deciding["model"] = {name: used["model"][name] for name in ("adapter", "narrow", "weights", "seed")}
+    deciding["model"] = {name: used["model"][name] for name in ("adapter", "narrow", "weights", "label", "seed")}
     return {
         "version": version("emothinker"),
         "model": model.name,

@@ -12,6 +12,7 @@ To run the model elsewhere, write another `Transport`: it brings requests (`mess
 all picklable. Each frame is sent to the host once. The host keeps a session's newest evidence, and windows name it by
 its time; the session keeps all evidence of a window as well, so that a new host can go on with it.
 
-`start.py` starts an engine by the settings, `loading.py` loads a checkpoint, `models.py` keeps models with adapters,
+`start.py` starts an engine by the settings, `loading.py` loads a checkpoint, `pair.py` joins one that gives the labels
+with one that writes the chains, `models.py` keeps models with adapters,
 `warmup.py` runs everything once before the first session, and `metrics.py` exports the counters of decoding.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from realtime.engine.messages import (
@@ -152,11 +151,6 @@ class HostClient:
             window.index,
             window.start_s,
             window.end_s,
-            tuple(
-                part.at_s if part.at_s in self._frames else replace(part, ring=0, number=0) for part in window.frames
-            ),
-            tuple(
-                part.start_s if part.start_s in self._speech else replace(part, ring=0, number=0)
-                for part in window.speech
-            ),
+            tuple(part.at_s if part.at_s in self._frames else part.outside() for part in window.frames),
+            tuple(part.start_s if part.start_s in self._speech else part.outside() for part in window.speech),
         )

@@ -16,9 +16,11 @@ from realtime.engine import gpu
 from realtime.errors import EngineMissing
 from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, query_on_cpu
 from realtime.evidence.face_engines.choice import check
+from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
 from realtime.model import assembly, checkpoint, filling
+from realtime.model.config import Calibration
 from realtime.model.products import Narrow, Weights
 from realtime.model.progress import progress
 from realtime.model.thinker import EmoThinker
@@ -48,6 +50,8 @@ class LoadedModel:
     "Experts and projectors in float32 on the CPU, where `weights` are in half precision or on a GPU; else None."
     face_engine: FaceEngineName = "auto"
 
+    label_model: str | None = None
+
     @property
     def open_labels(self) -> bool:
         return self.weights.config.emotion.open_labels
@@ -56,8 +60,13 @@ class LoadedModel:
     def stock(self) -> bool:
         return self.weights.config.emotion.stock
 
-    def perceiver(self, seed: int, question: Question | None = None) -> Perception:
-        """A new perception for one session. It blocks while it starts the face models."""
+    def perceiver(
+        self, seed: int, question: Question | None = None, for_labels: LabelReading | None = None
+    ) -> Perception:
+        """A new perception for one session. It blocks while it starts the face models.
+
+        `for_labels` reads the same for the model that gives the labels, where that is another (`pair.py`).
+        """
         query = self.thinker.query_embeddings
         return Perception(
             self.instruments or self.weights,
@@ -67,6 +76,7 @@ class LoadedModel:
             seed=seed,
             open_ring=self.thinker.open_ring,
             face_engine=self.face_engine,
+            for_labels=for_labels,
         )
 
 
@@ -94,6 +104,7 @@ def load(
     threads: int | None = None,
     device: Device = "cpu",
     face_engine: FaceEngineName = "auto",
+    calibration: Calibration | None = None,
 ) -> LoadedModel:
     """Load `nano`, `small`, a folder or a hub id. `narrow` decodes its chains with weights in few bits.
 
@@ -101,8 +112,9 @@ def load(
 
     `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
     by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
-    is one and the model is large enough to gain by it. `face_engine` is the setting `faces.engine`. Raises BadModel or
-    EngineMissing with what to do next.
+    is one and the model is large enough to gain by it. `face_engine` is the setting `faces.engine`. `calibration` is
+    that of the model that gives the labels, where another one does. Raises BadModel or EngineMissing with what to do
+    next.
     """
     check(face_engine)
     folder = assembly.locate(name)
@@ -125,7 +137,12 @@ def load(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
         labels=LABELS,
-        thinker=Reasoner(model, vocabulary, narrow=suited(model, weights) if narrow == "auto" else narrow),
+        thinker=Reasoner(
+            model,
+            vocabulary,
+            narrow=suited(model, weights) if narrow == "auto" else narrow,
+            calibration=calibration,
+        ),
         weights=model,
         towers=towers,
         instruments=None if dtype == torch.float32 else cue_model(model.config, cue_weights(model)),

@@ -31,7 +31,13 @@ class Models:
         """Describe the model with an adapter, loading it if needed. Raises BadModel where the adapter does not fit."""
         model = self.get(adapter)
         return ModelInfo(
-            model.name, model.runtime_reason, model.labels, adapter, open_labels=model.open_labels, stock=model.stock
+            model.name,
+            model.runtime_reason,
+            model.labels,
+            adapter,
+            open_labels=model.open_labels,
+            stock=model.stock,
+            label_model=model.label_model,
         )
 
     def get(self, adapter: Path | None = None) -> Model:

@@ -24,24 +24,31 @@ from realtime.settings import ModelSettings
 def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engine: FaceEngineName = "auto") -> Model:
     """Load the checkpoint that the settings name, with `adapter` in place of the one in the settings.
 
-    Raises BadModel and EngineMissing. It imports torch itself, so that a process without a model never does.
+    With it comes the model that gives its labels, where that is another (`pair.py`). Raises BadModel, BadSettings and
+    EngineMissing. It imports torch itself, so that a process without a model never does.
     """
     import torch
 
-    from realtime.engine import loading
+    from realtime.engine import loading, pair
 
+    adapter = adapter or wanted.adapter
+    labeller = None
     try:
-        return loading.load(
+        if pair.nano_labels(wanted.label, wanted.name, adapter=adapter, engine=wanted.engine, device=wanted.device):
+            labeller = loading.load(pair.LABELLER, engine="torch", device="cpu", face_engine=face_engine)
+        model = loading.load(
             wanted.name,
-            adapter=adapter or wanted.adapter,
-            engine=wanted.engine,
+            adapter=adapter,
+            engine=wanted.engine if labeller is None else "torch",
             engine_dir=wanted.engine_dir,
             narrow=None if wanted.narrow == "none" else wanted.narrow,
             weights=wanted.weights,
             threads=wanted.threads,
-            device=wanted.device,
+            device=wanted.device if labeller is None else "cpu",
             face_engine=face_engine,
+            calibration=None if labeller is None else labeller.weights.config.emotion.calibration,
         )
+        return model if labeller is None else pair.paired(labeller, model)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, torch.AcceleratorError):
             said = str(error).partition("\n")[0].rstrip(".")

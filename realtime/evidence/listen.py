@@ -20,6 +20,7 @@ from torch import Tensor
 
 from realtime.evidence.arousal import voice_arousal
 from realtime.evidence.baseline import RunningMean, VoiceBaseline
+from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.tokens import voice_measures, with_voice_cues
 from realtime.evidence.voice import moves_baseline, voice_cues
 from realtime.model.audio import split_chunks
@@ -49,6 +50,8 @@ class EncodedSpeech:
     "Of each chunk, for the voice expert (`AudioTower.with_moments`); None without an expert."
     n_frames_C: Tensor
     "Int32 mel frames of each chunk."
+    for_labels_ND: Tensor | None = None
+    "The tokens of the model that gives the labels, where that is another."
 
 
 Submit = Callable[[Callable[[], EncodedSpeech]], Callable[[], EncodedSpeech]]
@@ -89,10 +92,12 @@ class Judged:
 def joined(parts: Sequence[EncodedSpeech]) -> EncodedSpeech:
     """The chunks of an utterance as one."""
     moments = [part.moments_CLD for part in parts if part.moments_CLD is not None]
+    for_labels = [part.for_labels_ND for part in parts if part.for_labels_ND is not None]
     return EncodedSpeech(
         torch.cat([part.tokens_ND for part in parts]),
         torch.cat(moments) if moments else None,
         torch.cat([part.n_frames_C for part in parts]),
+        torch.cat(for_labels) if for_labels else None,
     )
 
 
@@ -106,9 +111,11 @@ class Listener:
         *,
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
         submit: Submit = run_when_asked,
+        for_labels: LabelReading | None = None,
     ) -> None:
         """`submit` starts the tower's work, which may run elsewhere while the voice is measured here."""
         self._model = model
+        self._for_labels = for_labels
         self._submit = submit
         self._voice_cues = voice_cues
         self._towers = towers
@@ -172,11 +179,9 @@ class Listener:
         if cues.kind == "voice" and judged.no_speech > NO_SPEECH_ABOVE and cues.values["voiced_ratio"] < VOICED_BELOW:
             cues = replace(cues, kind="noise")
         cues = replace(cues, arousal=voice_arousal(cues))
+        measures_11 = torch.from_numpy(voice_measures(cues))
         x, positions = self._voice_cues(
-            self._model,
-            encoded.tokens_ND,
-            measures_11=torch.from_numpy(voice_measures(cues)),
-            verdict_7=judged.verdict_7,
+            self._model, encoded.tokens_ND, measures_11=measures_11, verdict_7=judged.verdict_7
         )
         evidence = SpeechEvidence(
             start_s=segment.start_s,
@@ -185,6 +190,11 @@ class Listener:
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
         )
+        if self._for_labels is not None and encoded.for_labels_ND is not None:
+            for_labels = self._for_labels.speech(
+                evidence, encoded.for_labels_ND, measures_11=measures_11, verdict_7=judged.verdict_7
+            )
+            evidence = replace(evidence, for_labels=for_labels)
         if ring is not None:
             evidence = ring.add_speech(evidence)
         return HeardAhead(segment, features_P, judged.usual_K, self._baseline.n, evidence)
@@ -197,7 +207,10 @@ class Listener:
         """
         if mel_FT.shape[1] < 3:
             return EncodedSpeech(
-                torch.zeros(0, self._model.config.text.hidden_size), None, torch.zeros(0, dtype=torch.int32)
+                torch.zeros(0, self._model.config.text.hidden_size),
+                None,
+                torch.zeros(0, dtype=torch.int32),
+                None if self._for_labels is None else torch.zeros(0, self._for_labels.width),
             )
         chunks, lengths = split_chunks(torch.from_numpy(mel_FT))
         keys = [chunk.numpy().tobytes() for chunk in chunks]
@@ -208,10 +221,13 @@ class Listener:
             first, end = missing[0], missing[-1] + 1
             inputs = audio_inputs(torch.from_numpy(mel_FT[:, first * CHUNK_FRAMES : end * CHUNK_FRAMES]), text_QD)
             tokens_CTD, *moments = self._towers.audio(inputs)
+            for_labels_CTD = None if self._for_labels is None else self._for_labels.encode(inputs)
             for index in range(first, end):
                 n_frames, row = lengths[index][None], slice(index - first, index - first + 1)
                 moments_CLD = moments[0][row] if moments else None
-                encoded[keys[index]] = EncodedSpeech(heard(tokens_CTD[row], n_frames), moments_CLD, n_frames)
+                for_labels_ND = None if for_labels_CTD is None else heard(for_labels_CTD[row], n_frames)
+                tokens_ND = heard(tokens_CTD[row], n_frames)
+                encoded[keys[index]] = EncodedSpeech(tokens_ND, moments_CLD, n_frames, for_labels_ND)
         for key, n_frames in zip(keys, lengths.tolist(), strict=True):
             if n_frames == CHUNK_FRAMES:
                 self._chunks[key] = encoded[key]
@@ -238,8 +254,12 @@ class Listener:
         return self._baseline.n == ahead.n_before
 
     def _drop(self, ahead: HeardAhead | None, ring: EvidenceRing | None) -> None:
-        if ahead is not None and ring is not None:
+        if ahead is None:
+            return
+        if ring is not None:
             ring.forget(ahead.evidence)
+        if self._for_labels is not None and ahead.evidence.for_labels is not None:
+            self._for_labels.forget(ahead.evidence.for_labels)
 
 
 def same(a: SpeechSegment, b: SpeechSegment) -> bool:

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realtime.evidence.asked import AskedQuestion
 from realtime.evidence.baseline import FaceBaseline
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.gaze import gaze
+from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.listen import Listener, Submit, run_when_asked
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.settings import FaceEngineName
@@ -85,22 +87,21 @@ class Perception:
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
         submit: Submit = run_when_asked,
         face_engine: FaceEngineName = "auto",
+        for_labels: LabelReading | None = None,
     ) -> None:
         """`query` embeds a question, (Q, D). `open_ring` opens the session's evidence ring, if there is one.
 
         `frame_cues` and `voice_cues` are the functions of `tokens.py`; training wraps them to record their inputs.
         `submit` is as in `listen.py`, for towers that run elsewhere. `face_engine` is the setting `faces.engine`.
-        Raises EngineMissing where that engine is not installed.
+        `for_labels` reads the same for a model that gives the labels, where `model` only writes the chains. Raises
+        EngineMissing where that engine is not installed.
         """
         self._model = model
         self._frame_cues = frame_cues
         self._towers = towers
-        self._query = query
-        self._text_QD = query(question)
-        "(Q, D) embeddings of the question, to which the selectors attend."
+        self._asked = AskedQuestion(query, question, open_ring)
+        self._for_labels = for_labels
         self._seed = seed
-        self._open_ring = open_ring
-        self._ring = open_ring(question)
         self._now_s = now_s
         self._face_engine = face_engine
         self._finder = FaceFinder(face_engine)
@@ -109,7 +110,7 @@ class Perception:
             model.emotion.face_expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._faces: dict[int, FaceBaseline] = {}
         self._share = self._new_share()
-        self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit)
+        self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit, for_labels=for_labels)
         self._timings_ms: dict[str, float] = {}
         self._seen: tuple[VideoFrame, FrameEvidence] | None = None
         "The last frame that was processed, and its evidence."
@@ -117,16 +118,13 @@ class Perception:
 
     def set_question(self, question: Question) -> None:
         """Let the selectors attend to another question from now on. Earlier evidence stays as it was."""
-        self._text_QD = self._query(question)
         self._listener.forget_ahead()
         self._seen = None
         # Attention to another text is spread in another way.
         self._share = self._new_share()
-        if self._ring is not None and self._ring.question != question:
-            # Another question needs another prompt prefix, so another ring. Until the new ring holds a whole window,
-            # windows are prefilled as a whole.
-            self._ring.close()
-            self._ring = self._open_ring(question)
+        self._asked.set(question)
+        if self._for_labels is not None:
+            self._for_labels.set_question(question)
 
     def close(self) -> None:
         """Forget everything about the people of this session."""
@@ -134,8 +132,9 @@ class Perception:
         self._seen = None
         self._share = self._new_share()
         self._listener.close()
-        if self._ring is not None:
-            self._ring.close()
+        self._asked.close()
+        if self._for_labels is not None:
+            self._for_labels.close()
         self._finder = FaceFinder(self._face_engine)
 
     @contextmanager
@@ -149,11 +148,16 @@ class Perception:
         if self._seen is not None and unchanged(frame, self._seen[0]):
             self.n_unchanged += 1
             self._finder.unchanged(frame.at_s)
-            again = replace(self._seen[1], at_s=frame.at_s, timings_ms={})
-            return again if self._ring is None else self._ring.again(again)
+            return self._again(replace(self._seen[1], at_s=frame.at_s, timings_ms={}))
         evidence = self._look(frame)
         self._seen = (frame, evidence)
         return evidence
+
+    def _again(self, frame: FrameEvidence) -> FrameEvidence:
+        if self._for_labels is not None and frame.for_labels is not None:
+            for_labels = self._for_labels.again(replace(frame.for_labels, at_s=frame.at_s))
+            frame = replace(frame, for_labels=for_labels)
+        return frame if self._asked.ring is None else self._asked.ring.again(frame)
 
     @torch.inference_mode()
     def _look(self, frame: VideoFrame) -> FrameEvidence:
@@ -173,6 +177,7 @@ class Perception:
             evidence = self._select(image, focal, seed=self._seed * 1_000_003 + round(frame.at_s * 1000))
         with self._timed("cues"):
             features = self._features(grey_HW, faces, measured, boxes)
+            scene_3 = torch.from_numpy(scene_measures(scene, len(faces)))
             x, positions = self._frame_cues(
                 self._model,
                 evidence.tokens_ND,
@@ -180,7 +185,7 @@ class Perception:
                 rows=rows,
                 columns=columns,
                 faces=features,
-                scene_3=torch.from_numpy(scene_measures(scene, len(faces))),
+                scene_3=scene_3,
             )
         n_focal, n_kept = evidence.n_focal, evidence.order_N.shape[0]
         scale = region[2] / image.shape[2]  # frame pixels per pixel of what the tower sees
@@ -195,9 +200,14 @@ class Perception:
             focal=tuple(dilate(face.box, dilation_px * scale, width=width, height=height) for face in faces),
             map=token_map(evidence, rows, columns, region, width=width, height=height),
         )
-        if self._ring is not None:
-            with self._timed("append"):
-                seen = self._ring.add_frame(seen)
+        with self._timed("append"):
+            if self._for_labels is not None and evidence.for_labels is not None:
+                for_labels = self._for_labels.frame(
+                    seen, evidence.for_labels, rows=rows, columns=columns, faces=features, scene_3=scene_3
+                )
+                seen = replace(seen, for_labels=for_labels)
+            if self._asked.ring is not None:
+                seen = self._asked.ring.add_frame(seen)
         return replace(seen, timings_ms=dict(self._timings_ms))
 
     def glimpse(self, frame: CueFrame) -> Glimpse:
@@ -222,9 +232,12 @@ class Perception:
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
         drop = self._share.of(image_3HW, focal_N)
         frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), drop)
-        kept = selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        inputs = vision_inputs([frame], self._asked.text_QD)
+        kept = selected(self._towers.vision(inputs))[0]
         self._share.saw(kept.spread)
-        return kept
+        if self._for_labels is None:
+            return kept
+        return replace(kept, for_labels=self._for_labels.select(inputs, image_3HW, focal_N))
 
     def _new_share(self) -> BackgroundShare:
         return BackgroundShare(self._model.config.emotion, token_px=preprocess.TOKEN_PX)
@@ -263,11 +276,11 @@ class Perception:
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence:
         """Prosody and tokens of one utterance."""
-        return self._listener.hear(segment, self._text_QD, self._ring)
+        return self._listener.hear(segment, self._asked.text_QD, self._asked.ring)
 
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
         """Begin to process an utterance that may go on."""
-        self._listener.hear_ahead(so_far, self._text_QD, self._ring)
+        self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring)
 
 
 def with_verdicts(measured: list[FaceCues | None], features: list[FaceFeatures]) -> tuple[FaceCues, ...]:

@@ -91,6 +91,11 @@ class AudioTower(nn.Module):
         They are the mean and the mean square over a chunk's real positions, so those of several chunks can be joined
         (`experts.join_moments`).
         """
+        x_CTD, moments_CLD = self.before_projection(mel_CFT, n_frames_C)
+        return self.proj(x_CTD), moments_CLD
+
+    def before_projection(self, mel_CFT: Tensor, n_frames_C: Tensor) -> tuple[Tensor, Tensor]:
+        """(C, 50, d_model) what the last layer reads, and the moments of `with_moments`."""
         n_slots = mel_CFT.shape[2]
         real = torch.arange(n_slots, device=mel_CFT.device)[None] < n_frames_C[:, None]
         mel = mel_CFT * real.to(mel_CFT.dtype)[:, None]
@@ -107,7 +112,7 @@ class AudioTower(nn.Module):
             x = layer(x, mask)
             moments.append(torch.cat([torch.einsum("ct,ctd->cd", share, part) for part in (x, x * x)], dim=1))
         x = (x[:, 0::2] + x[:, 1::2]) / 2  # (C, 50, D)
-        return self.proj(self.ln_post(x)), torch.stack(moments, dim=1)
+        return self.ln_post(x), torch.stack(moments, dim=1)
 
 
 def n_tokens(n_frames: int) -> int:

@@ -177,6 +177,9 @@ class SessionOpenedEvent(Placed):
     stock: bool = False
     """Whether the model is as it was published: no adapter is loaded. It was never trained to tell emotions, and nobody
     measured how often it is right."""
+    label_model: str | None = None
+    """Name of the model that gives the labels, from the same evidence and sooner; `model` writes the chains then. Null
+    where `model` does both."""
 
 
 @dataclass(frozen=True)

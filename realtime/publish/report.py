@@ -46,7 +46,9 @@ from realtime.records import (
 
 def opened_event(model: ModelInfo, started: SourceStarted | None) -> SessionOpenedEvent:
     """Return the first event of a session; `started` is None where nobody knows when media second 0 was."""
-    opened = SessionOpenedEvent(model.name, model.runtime_reason, model.labels, stock=model.stock)
+    opened = SessionOpenedEvent(
+        model.name, model.runtime_reason, model.labels, stock=model.stock, label_model=model.label_model
+    )
     if started is None:
         return opened
     at = datetime.fromtimestamp(started.unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,6 +20,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from realtime.model.config import Calibration
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Narrow
 from realtime.model.thinker import EmoThinker
@@ -28,6 +29,7 @@ from realtime.reason import calibrate, own_labels, prompt
 from realtime.reason.affect import affect
 from realtime.reason.batched_decoder import BatchedDecoder, DecodeSlot
 from realtime.reason.branches import (
+    BranchScores,
     LabelPass,
     WindowCache,
     first_look_labels,
@@ -93,11 +95,13 @@ class Reasoner:
         *,
         narrow: Narrow | None = None,
         language: FusedLanguageModel | None = None,
+        calibration: Calibration | None = None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         """With `narrow` chains are decoded with weights in few bits (`products.py`).
 
         `language` is the fused language model where several reasoners with their own adapters share its weights.
+        `calibration` is that of the model that gives the labels, where another one does.
         """
         self._model = model
         self.vocabulary = vocabulary
@@ -105,7 +109,7 @@ class Reasoner:
         self._fused = language or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
         self._decoder = BatchedDecoder(self._fused)
         self._labels = LabelPass(model, self._fused, vocabulary)
-        self._calibration = model.config.emotion.calibration
+        self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels, self._calibration)
         self.rewriter = Rewriter(self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}
@@ -141,7 +145,7 @@ class Reasoner:
         self._labelled[id(window)] = labelled
         while len(self._labelled) > KEPT_WINDOWS:
             self._labelled.popitem(last=False)
-        return self._told(labelled, labelled.label)
+        return self.told(window, question, labelled.label)
 
     def reason(self, window: Window, question: prompt.Question, said: str = "") -> Iterator[Written]:
         """The steps of the chain: deltas, then the chain's label, then `ReasonDone` with everything.
@@ -157,6 +161,10 @@ class Reasoner:
         if said and self._model.config.emotion.words:
             labelled.window = replace(window, said=quoted(said, self.vocabulary))
         yield from self._chain(labelled)
+
+    def reason_from(self, label: Label, window: Window, question: prompt.Question) -> Iterator[Written]:
+        """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored."""
+        yield from self._chain(self._begun_with(label, window, question))
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.
@@ -176,9 +184,23 @@ class Reasoner:
 
     @torch.inference_mode()
     def _label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
-        cached = self._from_ring(window, question) or self._prefill_whole(window, question)
+        cached = self._cached(window, question)
         scored = self._labels.score(cached, window, question.labels)
         label = self._label(window, scored.scores, question)
+        return self._labelled_window(window, question, label, cached, scored)
+
+    @torch.inference_mode()
+    def _begun_with(self, label: Label, window: Window, question: prompt.Question) -> LabelledWindow:
+        # Its chain begins with the state, as nothing of it is in the KV cache yet.
+        unscored = BranchScores({}, n_shared=0, chain_logits_V=None)
+        return self._labelled_window(window, question, label, self._cached(window, question), unscored)
+
+    def _cached(self, window: Window, question: prompt.Question) -> WindowCache:
+        return self._from_ring(window, question) or self._prefill_whole(window, question)
+
+    def _labelled_window(
+        self, window: Window, question: prompt.Question, label: Label, cached: WindowCache, scored: BranchScores
+    ) -> LabelledWindow:
         form = self._model.config.emotion.chain_form
         told = first_look_labels(label, window) if form == "first_look" else {}
         opened = openings(self.vocabulary, told, asked_again(form, question))
@@ -254,9 +276,8 @@ class Reasoner:
         fitted = bool(self._calibration.fast) and set(question.labels) == set(LABELS)
         return Label(shown, probabilities, "fast", conflict, faces, *affect(window, probabilities), fitted)
 
-    def _told(self, labelled: LabelledWindow, label: Label, answer: str | None = None) -> Label:
+    def told(self, window: Window, question: prompt.Question, label: Label, answer: str | None = None) -> Label:
         """The label in the words that were asked for; `answer` is what the chain came to in these words."""
-        question, window = labelled.question, labelled.window
         if not question.own:
             return label if answer is None else replace(label, label=answer)
         if answer is None and not n_faces(window) and not window.speech:
@@ -294,7 +315,7 @@ class Reasoner:
             valence=valence,
             arousal=arousal,
         )
-        yield self._told(labelled, label, concluded.answer.label)
+        yield self.told(labelled.window, labelled.question, label, concluded.answer.label)
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
         yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions, rewritten)

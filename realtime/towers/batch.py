@@ -44,6 +44,8 @@ class SelectedTokens:
     n_focal: int
     spread: float | None = None
     "Of attention over the background (`methods/selection.py`), where selection is adaptive."
+    for_labels: SelectedTokens | None = None
+    "The same frame's for the model that gives the labels, where that is another (`evidence/label_reading.py`)."
 
 
 def drop_noise(focal_N: Tensor, *, seed: int) -> Tensor:

@@ -64,7 +64,22 @@ class VisionGraph(nn.Module):
         (B, M), the number of focal tokens (B,) and the number of kept tokens (B,). Later rows are not evidence. With
         `spreads`, the spread of attention (B,) follows (`attention_spread`).
         """
-        tokens_BMD, *spread = self.encode(patches_BNP, positions_BN2, valid_BN, focal_BM, text_BQD, text_valid_BQ)
+        x_BND = self.tower.before_merger(patches_BNP, positions_BN2, valid_BN)
+        return self.after_tower(x_BND, valid_BN, place_BM, focal_BM, noise_BM, drop_B, text_BQD, text_valid_BQ)
+
+    def after_tower(
+        self,
+        x_BND: Tensor,
+        valid_BN: Tensor,
+        place_BM: Tensor,
+        focal_BM: Tensor,
+        noise_BM: Tensor,
+        drop_B: Tensor,
+        text_BQD: Tensor | None = None,
+        text_valid_BQ: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """What `forward` returns, from (B, N, hidden_size) of `VisionTower.before_merger`."""
+        tokens_BMD, *spread = self.merge(x_BND, valid_BN, focal_BM, text_BQD, text_valid_BQ)
         return (*self.select(tokens_BMD, valid_BN, place_BM, focal_BM, noise_BM, drop_B), *spread)
 
     @property
@@ -83,6 +98,17 @@ class VisionGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         """All tokens (B, M, D) in window order, conditioned on the text, and with `spreads` the spread (B,)."""
         x_BND = self.tower.before_merger(patches_BNP, positions_BN2, valid_BN)
+        return self.merge(x_BND, valid_BN, focal_BM, text_BQD, text_valid_BQ)
+
+    def merge(
+        self,
+        x_BND: Tensor,
+        valid_BN: Tensor,
+        focal_BM: Tensor,
+        text_BQD: Tensor | None,
+        text_valid_BQ: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        """The same from (B, N, hidden_size) of `VisionTower.before_merger`."""
         tokens_BMD = self.tower.merger(x_BND)
         if self.hybrid is not None:
             tokens_BMD = self.hybrid(tokens_BMD, x_BND, valid_BN)
@@ -165,7 +191,18 @@ class AudioGraph(nn.Module):
         `n_frames_C` int32 is the number of real mel frames of each chunk. `model.audio.n_tokens` gives how many tokens
         of a chunk are real.
         """
-        tokens_CTD, moments_CLD = self.tower.with_moments(mel_CFT, n_frames_C)
+        x_CTD, moments_CLD = self.tower.before_projection(mel_CFT, n_frames_C)
+        return self.after_tower(x_CTD, moments_CLD, text_CQD, text_valid_CQ)
+
+    def after_tower(
+        self,
+        x_CTD: Tensor,
+        moments_CLD: Tensor,
+        text_CQD: Tensor | None = None,
+        text_valid_CQ: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """What `forward` returns, from what `AudioTower.before_projection` does."""
+        tokens_CTD = self.tower.proj(x_CTD)
         if self.extractor is not None:
             assert text_CQD is not None
             tokens_CTD = self.extractor(tokens_CTD, text_CQD, text_valid_CQ)

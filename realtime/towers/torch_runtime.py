@@ -19,19 +19,25 @@ HALVED = ("patches", "mel", "text")
 "Inputs in the graph's own precision. The others are int32, or float32 where they are compared."
 
 
+def graphs_of(model: EmoThinker) -> tuple[VisionGraph, AudioGraph]:
+    """Both graphs of a model, on its own modules."""
+    thinker, emotion = model.thinker, model.emotion
+    vision = VisionGraph(
+        thinker.visual,
+        emotion.visual_selector,
+        hybrid=emotion.hybrid,
+        spreads=model.config.emotion.selection == "adaptive",
+    )
+    audio = AudioGraph(thinker.audio_tower, emotion.audio_extractor, moments=emotion.voice_expert is not None)
+    return vision.eval(), audio.eval()
+
+
 class TorchTowers:
     """Both towers of a loaded model."""
 
     def __init__(self, model: EmoThinker) -> None:
         self._device, self._dtype = model.device, model.dtype
-        thinker, emotion = model.thinker, model.emotion
-        adapts = model.config.emotion.selection == "adaptive"
-        self._vision = VisionGraph(
-            thinker.visual, emotion.visual_selector, hybrid=emotion.hybrid, spreads=adapts
-        ).eval()
-        self._audio = AudioGraph(
-            thinker.audio_tower, emotion.audio_extractor, moments=emotion.voice_expert is not None
-        ).eval()
+        self._vision, self._audio = graphs_of(model)
         self._captures = self._device.type == "cuda"
         self._captured: dict[tuple[object, ...], Captured] = {}
 

@@ -80,6 +80,8 @@ def test_that_no_adapter_is_loaded_is_told_with_the_model() -> None:
     told = Teller(lambda: 300).tell(SessionOpenedEvent("a 3B", "torch", LABELS, stock=True))
     assert told.startswith("Model a 3B, torch. No adapter is loaded: it was never trained to tell emotions")
     assert Teller(lambda: 300).tell(SessionOpenedEvent("nano", "torch", LABELS)) == "Model nano, torch.\n"
+    two = SessionOpenedEvent("small", "torch", LABELS, label_model="nano")
+    assert Teller(lambda: 300).tell(two) == "Model small, torch. nano gives the labels.\n"
 
 
 def test_a_terminal_gets_json_lines_where_they_are_asked_for(

@@ -277,6 +277,7 @@ def test_steps_are_compared_in_each_format(
     assert 0 < told["text"]["int8"]["kl"] < told["text"]["int4"]["kl"]
     assert all(cost["layers_ms"] > 0 for cost in told["step"].values())
     assert min(told["window"].values()) > 0
+    assert told["window_nano_labels"].keys() == told["window"].keys()
 
 
 def test_a_build_without_small_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,13 +146,13 @@ class AttentivePerception(Perception):
         selector.gate.data.zero_()
         try:
             frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), 0.0)
-            raw = selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+            raw = selected(self._towers.vision(vision_inputs([frame], self._asked.text_QD)))[0]
         finally:
             selector.gate.data.copy_(gate)
-        scores = selector.attention(raw.tokens_ND, self._text_QD).amax(-1).float().cpu()
+        scores = selector.attention(raw.tokens_ND, self._asked.text_QD).amax(-1).float().cpu()
         rank_N = torch.zeros(focal_N.shape[0])
         rank_N[raw.order_N] = scores
         frame = FrameInput(image_3HW, focal_N, rank_N, self._share.of(image_3HW, focal_N))
-        kept = selected(self._towers.vision(vision_inputs([frame], self._text_QD)))[0]
+        kept = selected(self._towers.vision(vision_inputs([frame], self._asked.text_QD)))[0]
         self._share.saw(kept.spread)
         return kept

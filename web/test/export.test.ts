@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { exported } from "../src/files/export";
+import { de } from "../src/messages/de";
+import { en } from "../src/messages/en";
 import { reduceEvent } from "../src/state/reducer";
 import { openSaved } from "../src/files/saved";
 import { NO_SESSION, type Session } from "../src/state/view";
@@ -22,6 +24,14 @@ describe("what a person takes with them", () => {
     const stock = reduceEvent(session, event("session.opened", { seq: 1, stock: true }), 0);
     expect((await openSaved(new Blob([exported(stock, "json")]))).stock).toBe(true);
     expect((await openSaved(new Blob([exported(session, "json")]))).stock).toBe(false);
+  });
+
+  it("names still the model that gave the labels, and the page does", async () => {
+    const two = reduceEvent(session, event("session.opened", { seq: 1, model: "small", engine: "torch", label_model: "nano" }), 0);
+    const again = await openSaved(new Blob([exported(two, "json")]));
+    expect([again.model, again.labelModel]).toEqual(["small", "nano"]);
+    expect(en.live.running(again.model, again.engine, again.labelModel)).toBe("small on torch; labels by nano");
+    expect(de.live.running("small", "torch", null)).toBe("small auf torch");
   });
 
   it("says still that an argument was written again when it is opened again", async () => {

@@ -38,7 +38,7 @@ export const makeLatency: MakePart = (_hands, words) => {
     root,
     draw: (view: View) => {
       const { session } = view;
-      setText(running, session.model === "" ? "" : words.live.running(session.model, session.engine));
+      setText(running, session.model === "" ? "" : words.live.running(session.model, session.engine, session.labelModel));
       setText(skipped, [words.link.behind(decimal(session.lag.seconds, 1)) + ".", words.live.skipped(session.lag.skippedFrames, session.lag.skippedWindows), session.nRejected > 0 ? words.live.unread(session.nRejected) : ""].filter(Boolean).join(" "));
       if (session.analyses.length === 0 && rows.size > 0) {
         drawn = null;

@@ -77,7 +77,7 @@ export const makeLive: MakePart = (hands, words) => {
       for (const part of reading) part.draw(view, nowS);
       if (view.phase.name === "replay") {
         setText(title, words.replay.title);
-        setText(text, [view.phase.file, words.live.running(view.session.model, view.session.engine)].join(" · "));
+        setText(text, [view.phase.file, words.live.running(view.session.model, view.session.engine, view.session.labelModel)].join(" · "));
         setText(kept, words.replay.kept);
       }
       recording.draw(view, nowS);

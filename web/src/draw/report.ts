@@ -30,7 +30,7 @@ export const makeReport: MakePart = (_hands, words) => {
     const questions = [...new Set(session.analyses.map((analysis) => analysis.query ?? words.ask.default))];
     const caution = cautionOf(session, session.analyses);
     const facts = [
-      [say.model, words.live.running(session.model, withoutReason(session.engine))],
+      [say.model, words.live.running(session.model, withoutReason(session.engine), session.labelModel)],
       [say.length, clock(session.mediaS)],
       [say.speech, clock(session.speech.reduce((sum, { start, end }) => sum + (end ?? start) - start, 0))],
       [say.moments, String(all.length)],

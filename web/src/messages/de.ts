@@ -167,7 +167,7 @@ export const de: Messages = {
     camera: "Kamera",
     microphone: "Mikrofon",
     devices: "Geräte",
-    running: (model, engine) => `${model} auf ${engine}`,
+    running: (model, engine, labelModel) => `${model} auf ${engine}${labelModel === null ? "" : `; Labels von ${labelModel}`}`,
     skipped: (frames, windows) => `${frames} Bilder und ${windows} Abschnitte übersprungen.`,
     unread: (n) => `${n} Nachrichten waren nicht zu lesen; der Server ist vielleicht neuer als diese Seite.`,
   },

@@ -180,7 +180,8 @@ export const en = {
     camera: "Camera",
     microphone: "Microphone",
     devices: "Devices",
-    running: (model: string, engine: string) => `${model} on ${engine}`,
+    running: (model: string, engine: string, labelModel: string | null) =>
+      `${model} on ${engine}${labelModel === null ? "" : `; labels by ${labelModel}`}`,
     skipped: (frames: number, windows: number) => `${frames} frames and ${windows} windows skipped.`,
     unread: (n: number) => `${n} messages could not be read; the server may be newer than this page.`,
   },

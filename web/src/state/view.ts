@@ -131,6 +131,8 @@ export interface Session {
   readonly labels: readonly string[];
   /** Whether the model is as it was published, with no adapter. */
   readonly stock: boolean;
+  /** The model that gives the labels, where another writes the chains; else null. */
+  readonly labelModel: string | null;
   /** Number of the newest event seen; a new socket goes on after it. */
   readonly seq: number;
   /** Newest media second an event told of. */
@@ -287,6 +289,7 @@ export const NO_SESSION: Session = {
   engine: "",
   labels: [],
   stock: false,
+  labelModel: null,
   seq: 0,
   mediaS: 0,
   zeroS: null,

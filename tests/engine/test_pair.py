@@ -1,0 +1,224 @@
+"""nano's labels beside the chains of a composed model: the very labels of nano alone, from towers that run once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from realtime.bench.paired import SpokenWindow, collect_windows
+from realtime.engine import gpu, pair
+from realtime.engine.loading import LoadedModel
+from realtime.engine.models import Models
+from realtime.engine.pair import PairedModel
+from realtime.engine.start import load_model
+from realtime.errors import BadSettings
+from realtime.model.backbone import TextBackbone
+from realtime.reason import calibrate
+from realtime.records import (
+    CueFrame,
+    FrameEvidence,
+    Label,
+    OwnLabel,
+    Question,
+    ReasonDelta,
+    ReasonDone,
+    SpeechEvidence,
+    SpeechSoFar,
+    Window,
+)
+from realtime.roles import Perceiver
+from realtime.sample import SAMPLE
+from realtime.settings import ModelSettings, Settings
+from realtime.towers.shared import SharedTowers, Trunk
+from tests.model.backbone_files import llama, write_gguf
+from train.compose import compose
+
+PLAIN = Question()
+OWN = replace(
+    PLAIN,
+    query="Is she pleased?",
+    own=(OwnLabel("pleased", ("happy", "surprise")), OwnLabel("not", ("sad", "angry", "disgust", "fear"))),
+)
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model on a small random Llama, before any training."""
+    folder = tmp_path_factory.mktemp("pair")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        backbone = write_gguf(llama(), folder / "llama.gguf", kind="llama")
+        compose(TextBackbone.open(str(backbone)), folder / "new", selector_dim=16)
+        yield folder / "new"
+
+
+@pytest.fixture(scope="module")
+def both(composed: Path) -> PairedModel:
+    model = load_model(ModelSettings(name=str(composed), device="cpu"))
+    assert isinstance(model, PairedModel)
+    return model
+
+
+@pytest.fixture(scope="module")
+def spoken() -> SpokenWindow:
+    """The first sentence of the sample."""
+    return collect_windows([str(SAMPLE)], Settings(), 1)[0]
+
+
+def parts_of(window: Window) -> list[FrameEvidence | SpeechEvidence]:
+    return [*window.frames, *window.speech]
+
+
+def perceived(perceiver: Perceiver, spoken: SpokenWindow, *, question: Question | None = None) -> Window:
+    """As in a session: some frames, one that did not change, and an utterance that was heard ahead."""
+    first, *others = spoken.frames[:4]
+    frames: list[FrameEvidence] = [perceiver.see(first)]
+    if question is not None:
+        perceiver.set_question(question)
+    frames += [perceiver.see(frame) for frame in others]
+    frames.append(perceiver.see(replace(others[-1], at_s=others[-1].at_s + 1)))
+    perceiver.glimpse(CueFrame(first.at_s, first.rgb_HW3))
+    perceiver.hear_ahead(SpeechSoFar(spoken.segment, paused=True))
+    speech: SpeechEvidence = perceiver.hear(spoken.segment)
+    return Window(0, first.at_s, spoken.segment.end_s, tuple(frames), (speech,))
+
+
+def assert_same(ours: Label, theirs: Label) -> None:
+    assert (ours.label, ours.calibrated) == (theirs.label, theirs.calibrated)
+    assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-5)
+    assert (ours.valence, ours.arousal) == pytest.approx((theirs.valence, theirs.arousal), abs=1e-5)
+    assert ours.conflict is not None
+    assert theirs.conflict is not None
+    assert ours.conflict.face == pytest.approx(theirs.conflict.face, abs=1e-5)
+    assert ours.conflict.voice == pytest.approx(theirs.conflict.voice, abs=1e-5)
+    assert [face.label for face in ours.faces] == [face.label for face in theirs.faces]
+
+
+@pytest.mark.parametrize("asked", [None, OWN], ids=["plain", "own labels"])
+def test_labels_are_those_of_nano_alone(
+    both: PairedModel, nano: LoadedModel, spoken: SpokenWindow, asked: Question | None
+) -> None:
+    labels = []
+    for model in (both, nano):
+        perceiver = model.perceiver(3)
+        window = perceived(perceiver, spoken, question=asked)
+        labels.append(model.thinker.fast_label(window, asked or PLAIN))
+        perceiver.close()
+    assert_same(*labels)
+    if asked is not None:
+        assert set(labels[0].probabilities) == {"pleased", "not", "unsure"}
+
+
+def test_towers_run_once(both: PairedModel, spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(both.labeller.towers, SharedTowers)
+    trunk: Trunk = both.labeller.towers._trunk
+    before = trunk.n_runs
+    perceiver = both.perceiver(0)
+    perceived(perceiver, spoken)
+    perceiver.close()
+    assert trunk.n_runs - before == 4 + 1, "four pictures and the chunks of one utterance"
+    assert trunk._waiting is None, "nothing of a person stays"
+
+
+def test_a_chain_goes_on_from_nanos_label(
+    both: PairedModel, nano: LoadedModel, spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is scored before it; its probabilities and threshold are of nano's calibration."""
+    perceiver = both.perceiver(0)
+    window = perceived(perceiver, spoken)
+    fast = both.thinker.fast_label(window, PLAIN)
+    writer = both.writer.thinker
+    monkeypatch.setattr(writer, "label_window", lambda *_: pytest.fail("the writer scored labels"))
+    steps = list(both.thinker.reason(window, PLAIN))
+    perceiver.close()
+    assert any(isinstance(step, ReasonDelta) for step in steps)
+    done, label = steps[-1], next(step for step in steps if isinstance(step, Label))
+    assert isinstance(done, ReasonDone)
+    calibration = nano.weights.config.emotion.calibration
+    assert calibration.chain["judged"] == 0, "else the writer's own judgement counts here, too"
+    assert label.probabilities == pytest.approx(
+        calibrate.joined(
+            fast.probabilities, None, calibration, judged={"any": 0.0} | dict.fromkeys(fast.probabilities, 0.0)
+        )
+    )
+    # Random weights name no label, so the answer is as unsure as nano's threshold says.
+    assert (done.answer.label, done.answer.confidence) == ("unsure", calibration.unsure_below)
+
+
+def test_a_chain_without_a_label_before_it_gets_one(both: PairedModel, spoken: SpokenWindow) -> None:
+    """As after a restart of the model's process, where neither ring nor label is left."""
+    perceiver = both.perceiver(0)
+    window = perceived(perceiver, spoken)
+    fast = both.thinker.fast_label(window, PLAIN)
+    perceiver.close()
+    alone = replace(
+        window,
+        frames=tuple(frame.outside() for frame in window.frames),
+        speech=tuple(speech.outside() for speech in window.speech),
+    )
+    for part in parts_of(alone):
+        assert part.for_labels is not None
+        assert (part.ring, part.for_labels.ring) == (0, 0)
+    label = next(step for step in both.thinker.reason(alone, PLAIN) if isinstance(step, Label))
+    assert max(label.probabilities, key=lambda name: label.probabilities[name]) == max(
+        fast.probabilities, key=lambda name: fast.probabilities[name]
+    )
+
+
+def test_each_model_reads_tokens_of_its_own_width(both: PairedModel, spoken: SpokenWindow) -> None:
+    perceiver = both.perceiver(0)
+    window = perceived(perceiver, spoken)
+    perceiver.close()
+    for part in parts_of(window):
+        assert part.for_labels is not None
+        assert part.tokens_ND.shape[1] == both.writer.weights.config.text.hidden_size
+        assert part.for_labels.tokens_ND.shape[1] == both.labeller.weights.config.text.hidden_size
+        assert np.isfinite(part.for_labels.tokens_ND).all()
+
+
+def test_both_models_are_told(both: PairedModel, composed: Path) -> None:
+    info = Models(both).info()
+    assert (info.name, info.label_model, info.open_labels) == (str(composed), "nano", False)
+    own = load_model(ModelSettings(name=str(composed), device="cpu", label="own"))
+    assert Models(own).info().label_model is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"name": "nano"}, "that is nano itself"),
+        ({"engine": "onnx"}, "its towers run on onnx"),
+        ({"adapter": Path("some")}, "an adapter is loaded"),
+        ({"device": "cuda"}, "it runs on a GPU"),
+    ],
+)
+def test_where_nano_cannot_give_the_labels_auto_does_without(composed: Path, changed: dict[str, Any], why: str) -> None:
+    given: dict[str, Any] = {"name": str(composed), "adapter": None, "engine": "auto", "device": "cpu", **changed}
+    name = given.pop("name")
+    assert not pair.nano_labels("auto", name, **given)
+    with pytest.raises(BadSettings, match=why) as raised:
+        pair.nano_labels("nano", name, **given)
+    assert "model.label" in raised.value.hint
+
+
+def test_a_gpu_that_works_labels_by_itself(composed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fault, labelled_by_nano in ((None, False), (gpu.NO_GPU, True)):
+        monkeypatch.setattr(gpu, "fault", lambda fault=fault: fault)
+        chosen = pair.nano_labels("auto", str(composed), adapter=None, engine="auto", device="auto")
+        assert chosen == labelled_by_nano
+
+
+def test_pictures_cut_in_another_way_are_not_nanos(composed: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in composed.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    described = (other / "emothinker.json").read_text()
+    (other / "emothinker.json").write_text(described.replace('"frame_px": 224', '"frame_px": 448'))
+    with pytest.raises(BadSettings, match="another way \\(frame_px\\)"):
+        pair.nano_labels("nano", str(other), adapter=None, engine="auto", device="cpu")
