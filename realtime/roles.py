@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -71,6 +71,9 @@ class Perceiver(Protocol):
     def set_question(self, question: Question) -> None:
         """Use another question for what is seen and heard from now on."""
 
+    def put_off(self) -> Callable[[], None] | None:
+        """Work that only a chain needs, for a job of its own, before which labels can be given; None: there is none."""
+
     def close(self) -> None: ...
 
 
@@ -92,6 +95,9 @@ class EvidenceRing(Protocol):
 
     def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
         """Free the slots of evidence that turned out to be none. It need not be in this ring."""
+
+    def put_off(self) -> Callable[[], None] | None:
+        """As in `Perceiver`."""
 
     def close(self) -> None:
         """Free the whole ring."""

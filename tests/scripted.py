@@ -173,6 +173,9 @@ class ScriptedPerceiver:
     def hear_ahead(self, so_far: SpeechSoFar) -> None:
         self.heard_ahead.append(so_far)
 
+    def put_off(self) -> None:
+        return None
+
     def set_question(self, ask: Question) -> None:
         self.asked.append(ask)
 

@@ -16,6 +16,7 @@ STAGES = {"ingest", "evidence", "reason", "publish"}
 COMPOSERS = {
     "session": "runs the stages of one session",
     "engine.loading": "builds what measures evidence and what reasons on it from one checkpoint",
+    "engine.pair": "joins the perception and the reasoning of two models",
     "cluster.backbone": "is `engine.loading` where the towers and the Thinker are replicas",
     "settings": "holds the settings of every stage",
     "commands.study": "reads recordings, and writes their events to files",

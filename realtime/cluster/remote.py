@@ -148,6 +148,9 @@ class RemoteRing:
         """Add a frame that shows the same as an earlier one, as evidence with a number of its own."""
         return self.add_frame(frame)
 
+    def put_off(self) -> None:
+        """Return None: a replica prefills in its own time."""
+
     def forget(self, evidence: Evidence) -> None:
         self._route.thinker().forget.remote(self._route.session_key(self.question), evidence.number)
 

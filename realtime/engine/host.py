@@ -27,6 +27,7 @@ from realtime.engine.messages import (
 )
 from realtime.engine.models import Models
 from realtime.engine.scheduler import Scheduler
+from realtime.engine.scheduler.queue import Rank
 from realtime.observe import heap
 from realtime.records import FrameEvidence, SpeechEvidence, Window
 from realtime.roles import Perceiver, Thinker
@@ -88,6 +89,7 @@ class Host:
             case See(number, frame):
                 session = self._sessions[number]
                 seen = _keep(session.frames, frame.at_s, session.perceiver.see(frame), KEPT_EVIDENCE)
+                self._do_later(session)
                 return request.result(seen)
             case Look(number, cue_frame):
                 return request.result(self._sessions[number].perceiver.glimpse(cue_frame))
@@ -97,6 +99,7 @@ class Host:
                 return request.result(heard)
             case HearAhead(number, so_far):
                 self._sessions[number].perceiver.hear_ahead(so_far)
+                self._do_later(self._sessions[number])
             case SetQuestion(number, question):
                 self._sessions[number].perceiver.set_question(question)
             case FastLabel(number, parts, question):
@@ -127,6 +130,15 @@ class Host:
         session = HostedSession(model.perceiver(request.seed), model.thinker)
         self._sessions[request.session] = session
         session.perceiver.set_question(request.question)
+
+    def _do_later(self, session: HostedSession) -> None:
+        """Put what the perceiver left undone into the queue.
+
+        Not after an utterance: its label is asked for next, and would wait for it. Its chain does it then.
+        """
+        work = session.perceiver.put_off()
+        if work is not None:
+            self._scheduler.queue.put(Rank.EVIDENCE, "prefill", work)
 
     def _close(self, number: int) -> None:
         session = self._sessions.pop(number, None)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -74,7 +75,8 @@ class LoadedModel:
             query=query_on_cpu(query) if self.instruments else query,
             question=question or Question(labels=self.labels),
             seed=seed,
-            open_ring=self.thinker.open_ring,
+            # No label waits for what only a chain reads.
+            open_ring=partial(self.thinker.open_ring, later=for_labels is not None),
             face_engine=self.face_engine,
             for_labels=for_labels,
         )

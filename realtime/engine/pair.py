@@ -52,8 +52,11 @@ class TwoThinkers:
             self._labels.popitem(last=False)
         return self._labeller.told(window, question, label)
 
-    def reason(self, window: Window, question: Question) -> Iterator[Step | None]:
-        """The writer's chain from the label that the window has."""
+    def reason(self, window: Window, question: Question, said: str = "") -> Iterator[Step | None]:
+        """The writer's chain from the label that the window has.
+
+        `said` is not read: a model that reads words gives its own labels (`nano_labels`).
+        """
         labelled, asked, label = self._labels.pop(id(window), (None, None, None))
         if label is None or labelled is not window or asked != question:
             label = self._label(window, question)
@@ -160,6 +163,8 @@ def _why_not(name: str, adapter: Path | None, engine: str, device: str) -> str |
     if not assembly.is_composed(checkpoint.locate(name)):
         return "it has towers of its own"
     mine, others = _emotion(LABELLER), _emotion(name)
+    if others.words:
+        return "it reads what was said before it judges, and nano does not"
     differing = [key for key in SAME_READING if getattr(mine, key) != getattr(others, key)]
     return f"it reads pictures or voices in another way ({', '.join(differing)})" if differing else None
 

@@ -137,6 +137,10 @@ class Perception:
             self._for_labels.close()
         self._finder = FaceFinder(self._face_engine)
 
+    def put_off(self) -> Callable[[], None] | None:
+        """What the ring has put off."""
+        return None if self._asked.ring is None else self._asked.ring.put_off()
+
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
         began_s = self._now_s()

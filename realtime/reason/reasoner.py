@@ -123,11 +123,14 @@ class Reasoner:
         ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, question))
         return self._model.embed(torch.tensor(ids, device=self._model.device)).detach()
 
-    def open_ring(self, question: prompt.Question) -> SessionRing | None:
-        """A ring for one session's evidence, or None where the checkpoint was not trained for one."""
+    def open_ring(self, question: prompt.Question, *, later: bool = False) -> SessionRing | None:
+        """A ring for one session's evidence, or None where the checkpoint was not trained for one.
+
+        With `later`, evidence is not prefilled as it comes (`SessionRing`).
+        """
         if not self._ring:
             return None
-        ring = SessionRing(self._model, self._fused, self.vocabulary, question, closed=self._forget)
+        ring = SessionRing(self._model, self._fused, self.vocabulary, question, closed=self._forget, later=later)
         self._rings[ring.number] = ring
         return ring
 

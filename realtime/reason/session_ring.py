@@ -17,6 +17,7 @@ from realtime.reason.branches import WindowCache
 from realtime.reason.kv_ring import BESIDE_PER_S, KEPT_S, KVCacheRing, PlacedChunk
 from realtime.reason.sequence import (
     READ_AT_S,
+    Chunk,
     frame_chunk,
     frame_time,
     origin_of,
@@ -28,6 +29,8 @@ from realtime.records import FrameEvidence, SpeechEvidence, Window
 
 _numbers: Iterator[int] = itertools.count(1)
 TOKEN_PX = 28
+MAX_PUT_OFF = 2 * KEPT_S
+"Frames and utterances that may wait to be prefilled; the ring holds no more. The oldest goes first."
 
 
 def ring_tokens(emotion: EmotionConfig) -> int:
@@ -46,8 +49,12 @@ class SessionRing:
         question: prompt.Question,
         *,
         closed: Callable[[int], object],
+        later: bool = False,
     ) -> None:
-        """`closed` is called with the ring's number when the session closes it."""
+        """`closed` is called with the ring's number when the session closes it.
+
+        With `later`, evidence is prefilled when a window needs it, or before, by what `put_off` returns.
+        """
         self.number = next(_numbers)
         self.question = question
         self._model = model
@@ -59,10 +66,34 @@ class SessionRing:
         self.ring = KVCacheRing(language, prefix, n_tokens=ring_tokens(model.config.emotion))
         self._read_at = self._base + round(READ_AT_S * model.config.position_id_per_seconds)
         self._next = 0
+        self._later = later
+        self._put_off: dict[int, Chunk] = {}
+        "Evidence to prefill, oldest first."
 
     def close(self) -> None:
         """Free the ring."""
+        self._put_off.clear()
         self._closed(self.number)
+
+    def put_off(self) -> Callable[[], None] | None:
+        """The work that was put off, for a job of its own; None where there is none."""
+        return self._catch_up if self._put_off else None
+
+    @torch.inference_mode()
+    def _catch_up(self) -> None:
+        while self._put_off:
+            number = next(iter(self._put_off))
+            self.ring.append(number, self._put_off.pop(number))
+
+    def _append(self, chunk: Chunk) -> int:
+        self._next += 1
+        if self._later:
+            self._put_off[self._next] = chunk
+            if len(self._put_off) > MAX_PUT_OFF:
+                self._put_off.pop(next(iter(self._put_off)))
+        else:
+            self.ring.append(self._next, chunk)
+        return self._next
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
         """Prefill a frame; returns it with `ring` and `number` set."""
@@ -74,9 +105,7 @@ class SessionRing:
             base=self._base,
             origin_s=frame.at_s - READ_AT_S,
         )
-        self._next += 1
-        self.ring.append(self._next, chunk)
-        return replace(frame, ring=self.number, number=self._next)
+        return replace(frame, ring=self.number, number=self._append(chunk))
 
     def add_speech(self, speech: SpeechEvidence) -> SpeechEvidence:
         """Prefill an utterance; returns it with `ring` and `number` set."""
@@ -88,17 +117,18 @@ class SessionRing:
             base=self._base,
             origin_s=speech.start_s - READ_AT_S,
         )
-        self._next += 1
-        self.ring.append(self._next, chunk)
-        return replace(speech, ring=self.number, number=self._next)
+        return replace(speech, ring=self.number, number=self._append(chunk))
 
     def again(self, frame: FrameEvidence) -> FrameEvidence:
         """The same for a frame that shows what an earlier one showed. Its keys and values are used again."""
-        return frame if self.ring.touch(frame.number) and frame.ring == self.number else self.add_frame(frame)
+        if frame.ring != self.number:
+            return self.add_frame(frame)
+        there = frame.number in self._put_off or self.ring.touch(frame.number)
+        return frame if there else self.add_frame(frame)
 
     def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
         """Free the slots of evidence that turned out to be none."""
-        if evidence.ring == self.number:
+        if evidence.ring == self.number and self._put_off.pop(evidence.number, None) is None:
             self.ring.forget(evidence.number)
 
     def window_cache(self, window: Window, *, n_more: int) -> WindowCache | None:
@@ -106,6 +136,7 @@ class SessionRing:
 
         Returns None where some of the window's evidence is not in this ring, or not any more.
         """
+        self._catch_up()
         origin_s, base = origin_of(window), self._base
         timed: list[tuple[FrameEvidence | SpeechEvidence, int]]
         timed = [(part, frame_time(self._model, part, base=base, origin_s=origin_s)) for part in window.frames]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from realtime.bench.paired import SpokenWindow, collect_windows
 from realtime.engine import gpu, pair
 from realtime.engine.loading import LoadedModel
+from realtime.engine.local import LocalEngine
 from realtime.engine.models import Models
 from realtime.engine.pair import PairedModel
 from realtime.engine.start import load_model
+from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
 from realtime.model.backbone import TextBackbone
 from realtime.reason import calibrate
@@ -213,12 +216,63 @@ def test_a_gpu_that_works_labels_by_itself(composed: Path, monkeypatch: pytest.M
         assert chosen == labelled_by_nano
 
 
-def test_pictures_cut_in_another_way_are_not_nanos(composed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ('"frame_px": 224', '"frame_px": 448', "another way \\(frame_px\\)"),
+        ('"frame_px": 224', '"frame_px": 224, "words": true', "reads what was said"),
+    ],
+)
+def test_what_reads_other_evidence_gives_its_own_labels(
+    composed: Path, tmp_path: Path, before: str, after: str, why: str
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     for path in composed.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     described = (other / "emothinker.json").read_text()
-    (other / "emothinker.json").write_text(described.replace('"frame_px": 224', '"frame_px": 448'))
-    with pytest.raises(BadSettings, match="another way \\(frame_px\\)"):
+    (other / "emothinker.json").write_text(described.replace(before, after))
+    with pytest.raises(BadSettings, match=why):
         pair.nano_labels("nano", str(other), adapter=None, engine="auto", device="cpu")
+
+
+def test_no_label_waits_for_what_only_a_chain_reads(both: PairedModel, spoken: SpokenWindow) -> None:
+    """The writer's prefill is done after the label, or before by a job of its own; the chain is the same."""
+    chains = []
+    for at_once in (True, False):
+        perceiver = both.perceiver(0)
+        frames = [perceiver.see(frame) for frame in spoken.frames[:2]]
+        speech = perceiver.hear(spoken.segment)
+        work = perceiver.put_off()
+        assert work is not None
+        if at_once:
+            work()
+            assert perceiver.put_off() is None
+        window = Window(0, frames[0].at_s, spoken.segment.end_s, tuple(frames), (speech,))
+        both.thinker.fast_label(window, PLAIN)
+        assert (perceiver.put_off() is None) == at_once
+        steps = both.thinker.reason(window, PLAIN)
+        next(steps)
+        assert perceiver.put_off() is None
+        chains.append([step.text for step in itertools.islice(steps, 40) if isinstance(step, ReasonDelta)])
+        perceiver.close()
+        assert perceiver.put_off() is None
+    assert chains[0] == chains[1]
+
+
+async def test_the_host_does_it_once_nothing_else_is_due(both: PairedModel, spoken: SpokenWindow) -> None:
+    with ModelWorker() as worker:
+        client = await LocalEngine(both, worker).open(0, PLAIN)
+        ring = max(both.writer.thinker._rings.values(), key=lambda ring: ring.number)
+        frame = await client.see(spoken.frames[0])
+        await client.hear_ahead(SpeechSoFar(spoken.segment, paused=True))
+        await worker.run("after", lambda: None)
+        assert ring.put_off() is None, "done by jobs of their own"
+        speech = await client.hear(replace(spoken.segment, end_s=spoken.segment.end_s + 0.01))
+        await worker.run("after", lambda: None)
+        assert ring.put_off() is not None, "an utterance's label comes before it"
+        window = Window(0, frame.at_s, speech.end_s, (frame,), (speech,))
+        assert (await client.fast_label(window, PLAIN)).calibrated
+        client.close()
+        await worker.run("after", lambda: None)
+        assert ring.put_off() is None
