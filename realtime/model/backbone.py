@@ -24,7 +24,7 @@ from torch import Tensor
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.config import TextConfig, pick
-from realtime.model.gguf_file import GgufFile
+from realtime.model.gguf_file import KNOWN_TO_FIT, GgufFile
 from realtime.model.progress import progress
 from realtime.model.published import Published, published_file, sha256, user_cache
 
@@ -46,7 +46,7 @@ KINDS = ("llama", "qwen2")
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 CHATML = ("<|im_start|>", "<|im_end|>")
 HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
-OTHERS = f"Take another backbone, such as {', '.join(PACKAGED)}."
+OTHERS = f"Take another backbone: {KNOWN_TO_FIT}"
 
 
 class BackboneFiles(Protocol):

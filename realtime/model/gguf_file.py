@@ -39,6 +39,8 @@ QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 "How Qwen2's tokenizer splits a text into words before it merges bytes."
+KNOWN_TO_FIT = "python -m train.compose --backbone smollm2-135m-instruct --out NEW"
+"What a person runs whose own model is of no use here."
 DAMAGED = "The file is cut off or damaged; fetch it again."
 FAULTS = (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, MemoryError)
 "What the `gguf` package raises for a damaged file depends on where it is damaged."
@@ -60,7 +62,7 @@ class GgufFile:
             raise BadModel(
                 f"{path} holds a '{self._kind}' model{' of experts' if self._of_kind('expert_count', 0) else ''}; "
                 f"expected {' or '.join(ARCHITECTURES)}.",
-                hint="Take a dense Llama- or Qwen2-shaped model, such as SmolLM2 or Qwen2.5.",
+                hint=f"Take a dense Llama- or Qwen2-shaped model, such as SmolLM2: {KNOWN_TO_FIT}",
             )
         self._refuse_unknown_quantisation()
 
@@ -148,7 +150,7 @@ class GgufFile:
             except NotImplementedError:
                 raise BadModel(
                     f"{self.path} holds {sample.name} as {kind.name}, which the gguf package can't dequantise.",
-                    hint="Take a file with another quantisation, such as Q8_0, Q4_1 or F16.",
+                    hint=f"Take a file in Q8_0, Q4_1 or F16, or SmolLM2's: {KNOWN_TO_FIT}",
                 ) from None
             except FAULTS as error:
                 raise BadModel(f"{sample.name} in {self.path} can't be read: {error}.", hint=DAMAGED) from error

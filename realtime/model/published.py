@@ -143,7 +143,7 @@ def checked(path: Path, wanted: Published) -> Path:
         raise BadModel(
             f"{path} is not the published {wanted.file_name}: its SHA-256 is {found} ({path.stat().st_size} bytes), "
             f"expected {wanted.sha256} ({wanted.n_bytes} bytes).",
-            hint="Delete it and fetch it again. Other weights are not used in its place.",
+            hint=f"Delete it (rm '{path}') and fetch it again. Other weights are not used in its place.",
         )
     return path
 

@@ -164,8 +164,9 @@ def test_a_template_among_the_tokenizers_settings_counts(tmp_path: Path) -> None
 
 
 def test_other_gguf_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match="holds a 'gemma3' model; expected llama or qwen2"):
+    with pytest.raises(BadModel, match="holds a 'gemma3' model; expected llama or qwen2") as raised:
         TextBackbone.open(str(write_gguf(llama(), tmp_path / "other.gguf", kind="llama", architecture="gemma3")))
+    assert "train.compose --backbone smollm2" in raised.value.hint
     with pytest.raises(BadModel, match=r"tokenizer of kind gpt2/llama-bpe; expected gpt2/gpt-2"):
         TextBackbone.open(str(write_gguf(llama(), tmp_path / "split.gguf", kind="llama", pre="llama-bpe")))
     with pytest.raises(BadModel, match="holds 2 GGUF files"):
@@ -184,6 +185,7 @@ def test_an_unknown_quantisation_is_refused(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(BadModel, match=r"as Q8_0, which the gguf package can't dequantise") as raised:
         TextBackbone.open(str(path))
     assert "F16" in raised.value.hint
+    assert "train.compose --backbone smollm2" in raised.value.hint
 
 
 def test_damaged_gguf_files_end_in_a_sentence(tmp_path: Path) -> None:
@@ -238,8 +240,9 @@ def test_another_file_in_the_cache_is_refused(tmp_path: Path, monkeypatch: pytes
     kept = user_cache() / "backbones" / PACKAGED["smollm2-135m-instruct"].file_name
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"GGUF")
-    with pytest.raises(BadModel, match=r"is not the published SmolLM2-135M-Instruct\.Q4_1\.gguf"):
+    with pytest.raises(BadModel, match=r"is not the published SmolLM2-135M-Instruct\.Q4_1\.gguf") as raised:
         TextBackbone.open("smollm2-135m-instruct")
+    assert f"rm '{kept}'" in raised.value.hint
 
 
 @pytest.fixture(scope="module")
