@@ -312,7 +312,7 @@ def test_the_gate_lets_pass_what_is_denied_or_left_open(section: str, text: str)
         ("file,label\n", "names no clip"),
         ("file,label\na.mp4,sad\na.mp4,sad\n", "there twice"),
         ("file,label,start_s\na.mp4,sad,soon\n", "row 1"),
-        ("name,label\na.mp4,sad\n", "names no file"),
+        ("name,label\na.mp4,sad\n", "no column file; it has name, label"),
     ],
 )
 def test_a_label_file_that_cannot_be_used_is_told(tmp_path: Path, content: str | None, message: str) -> None:

@@ -177,13 +177,15 @@ SPREADSHEETS = {
     "semicolons within quotes": 'file;label;start_s;end_s;text\n"a.wav";sad;0,5;1,5;"one, two"\nb.wav;happy;;;\n',
     "tabs": "file\tlabel\tstart_s\tend_s\ttext\na.wav\tsad\t0.5\t1.5\tone, two\nb.wav\thappy\t\t\t\n",
     "Excel's line": 'sep=,\nfile,label,start_s,end_s,text\na.wav,sad,0.5,1.5,"one, two"\nb.wav,happy,,,\n',
+    "Excel's line, quoted": '"sep=;"\nfile;label;start_s;end_s;text\na.wav;sad;0,5;1,5;one, two\nb.wav;happy;;;\n',
+    "bars": "file|label|start_s|end_s|text\na.wav|sad|0.5|1.5|one, two\nb.wav|happy|||\n",
     "spaces and capitals": 'File, Label, Start_s, End_s, Text\na.wav, sad, 0.5, 1.5, "one, two"\nb.wav, happy,,,\n',
     "empty rows": '\nfile,label,start_s,end_s,text\n\na.wav,sad,0.5,1.5,"one, two"\n,,,,\nb.wav,happy,,,\n,,,,\n',
 }
 
 
 @pytest.mark.parametrize("table", SPREADSHEETS.values(), ids=SPREADSHEETS)
-@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("breaks", ["\n", "\r\n"], ids=["LF", "CRLF"])
 def test_label_files_of_spreadsheets_are_read(tmp_path: Path, table: str, coding: str, breaks: str) -> None:
     """A German Excel writes semicolons and decimal commas: "row 1 names no file" was said of it."""
@@ -193,9 +195,19 @@ def test_label_files_of_spreadsheets_are_read(tmp_path: Path, table: str, coding
     assert (first.text, second.path.name, second.label, second.start_s) == ("one, two", "b.wav", "happy", None)
 
 
+def test_paths_of_windows_are_read(tmp_path: Path) -> None:
+    """`clips\\a.wav` was said to be missing; a name that holds such a sign is taken as it is."""
+    (tmp_path / "x\\y.wav").touch()
+    (tmp_path / "labels.csv").write_text("file,label\nclips\\a.wav,sad\nx\\y.wav,happy\n")
+    first, second = folder.read(tmp_path)
+    assert (first.path, second.path) == (tmp_path / "clips" / "a.wav", tmp_path / "x\\y.wav")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("PK\x03\x04\0", "is a workbook"),
+        ("a.wav,happy\nb.wav,sad\n", "no column file; it has a.wav, happy"),
         ("file,label,label\na.wav,happy,sad\n", "column label twice"),
         ("file,label\na.wav\0,happy\n", "null character"),
         ('file,label,votes\na.wav,happy,"{""happy"": 3, ""sad"": -1}"\n', "no counts"),

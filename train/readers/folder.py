@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.errors import BadSettings
+from realtime.outputs import exists
 from realtime.records import LABELS
 from train.readers.clip import Clip
 
@@ -60,7 +61,9 @@ def clips(folder: Path, rows: Iterable[Mapping[str, Any]], file: Path) -> list[C
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
         data = file.read_bytes()
-        text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+        if data.startswith(b"PK\x03\x04"):
+            raise BadSettings(f"{file} is a workbook or another archive, no text.", "Save its table as CSV (UTF-8).")
+        text = data.decode(_coding(data))
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"{file} cannot be read: {error}.", "Save it as UTF-8 text.") from error
     if file.suffix != ".jsonl":
@@ -84,16 +87,28 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def _coding(data: bytes) -> str:
+    """The coding of a label file, by its mark or, without one, by where the zeros of its first letter are."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(
+        (data[:1] == b"\0", data[1:2] == b"\0"), "utf-8-sig"
+    )
+
+
 def _table(text: str) -> Iterator[dict[str, Any]]:
     """The rows of a CSV table without the empty ones. Raises csv.Error.
 
-    Separated by commas or, if the header has none, by semicolons or tabs, as spreadsheets of some countries write it.
+    Separated by commas or, if the header has none, by semicolons, tabs or bars, as spreadsheets of some countries and
+    databases write it. Raises BadSettings for a header with a column twice, or without the column `file`.
     """
-    if text.startswith("sep="):
+    if text.startswith(("sep=", '"sep=')):
         # Excel's own line, which tells the separator.
         text = text.partition("\n")[2]
     header = text.lstrip().partition("\n")[0]
-    separator = next((mark for mark in (",", ";", "\t") if mark in header), ",")
+    separator = next((mark for mark in (",", ";", "\t", "|") if mark in header), ",")
     # With its line breaks: a cell in quotes may hold some. Strict, or a quote that is not closed takes in what follows.
     lines = csv.DictReader(
         io.StringIO(text.lstrip(), newline=""), delimiter=separator, strict=True, skipinitialspace=True
@@ -102,6 +117,11 @@ def _table(text: str) -> Iterator[dict[str, Any]]:
     twice = [name for name, n in Counter(filter(None, lines.fieldnames)).items() if n > 1]
     if twice:
         raise BadSettings(f"The label file has the column {twice[0]} twice.", "Rename or remove one of them.")
+    if lines.fieldnames and "file" not in lines.fieldnames:
+        raise BadSettings(
+            f"The label file has no column file; it has {', '.join(lines.fieldnames)}.",
+            "Its first line names the columns: file,label[,speaker,split,start_s,end_s,text,votes].",
+        )
     for row in lines:
         if any(isinstance(cell, str) and cell.strip() for cell in row.values()):
             if separator == ";":
@@ -130,6 +150,9 @@ def clip_of(folder: Path, row: Mapping[str, Any], where: str) -> Clip:
     except (TypeError, ValueError, AttributeError) as error:
         raise BadSettings(f"{where}: {error}.", "Times are seconds; votes are JSON, label to number.") from error
     total = sum(counts.values())
+    if "\\" in name and not exists(folder / name):
+        # A path as Windows writes it.
+        name = name.replace("\\", "/")
     return Clip(
         key=key_of(row),
         path=folder / name,
