@@ -21,7 +21,9 @@ import realtime.serve.adapter_folder
 import realtime.towers.artifact  # noqa: F401  (both define errors)
 from realtime.cli import _parser
 from realtime.errors import RealtimeError
+from realtime.ingest import mono
 from realtime.ingest.settings import IngestSettings
+from realtime.pace import input_watch
 from realtime.publish.schema import event_schema
 from realtime.settings import Settings
 from tests.serve.live_server import serving
@@ -198,6 +200,20 @@ def test_every_error_is_explained(error: type[RealtimeError]) -> None:
     # By its status where it is an answer over HTTP, by its exit code where it ends a command; at least one of them.
     assert told, f"{error.code} is not in docs/troubleshooting.md"
     assert told <= {error.status, error.exit_code}
+
+
+@pytest.mark.parametrize("package", ["train", "export"])
+def test_every_error_of_the_other_programs_is_explained(package: str) -> None:
+    """Read from the sources, as importing all of them takes seconds."""
+    sources = (path.read_text("utf-8") for path in (ROOT / package).rglob("*.py"))
+    codes = {code for source in sources for code in re.findall(r'^    code = "(\w+)"', source, re.MULTILINE)}
+    assert codes
+    assert not {code for code in codes if f"`{code}`" not in text("docs/troubleshooting.md")}
+
+
+def test_every_state_of_the_input_is_explained() -> None:
+    told = {*input_watch.WORDS, *mono.NOTICED, *(state.code for state in input_watch.UNFINISHED.values())}
+    assert not {code for code in told if f"`{code}`" not in text("docs/troubleshooting.md")}
 
 
 def test_the_program_in_the_readme_reads_events() -> None:
