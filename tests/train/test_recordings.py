@@ -116,21 +116,25 @@ def test_what_is_there_is_not_written_again(
     assert len((out / "labels.csv").read_text().splitlines()) == 6
 
 
-def test_words_join_a_voice_and_what_they_add_is_in_the_label(drawn_from: Recordings, tmp_path: Path) -> None:
+def test_sentences_are_short_of_one_emotion_and_read_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = {"it is about anger": "angry", "it is about joy": "happy", "crying": "sad", "a table": "neutral"}
+    reads |= {"it is about disgust": "disgust", "it is about fear": "fear", "what a thing": "surprise", "ha": "happy"}
+    reader = SimpleNamespace(probabilities=lambda text: {reads[text]: 0.9} if text in reads else None)
+    monkeypatch.setattr(recordings.WordsExpert, "load", lambda: reader)
     data = tmp_path / "data"
     (data / "words").mkdir(parents=True)
     (data / "words" / "labels.txt").write_text("anger\ndisgust\nfear\njoy\nneutral\nsadness\nsurprise\n")
     long, blacked, mixed = "so " * 50, "[NAME] left me", "oh no, oh yes"
     lines = [f"it is about {name}\t{index}\tx" for index, name in enumerate(["anger", "disgust", "fear", "joy"])]
     lines += [f"{name}\t{index}\tx" for index, name in ((4, "a table"), (5, "crying"), (6, "what a thing"))]
-    lines += [f"{long}\t5\tx", f"{blacked}\t5\tx", f"{mixed}\t3,5\tx"]
+    lines += [f"{long}\t5\tx", f"{blacked}\t5\tx", f"{mixed}\t3,5\tx", "ha\t5\tx", "so\t5\tx"]
     (data / "words" / "goemotions_ekman_train.tsv").write_text("\n".join(lines) + "\n")
     sentences, rng = recordings.WrittenSentences(data, "thinker"), np.random.default_rng(0)
     drawn = [sentences.draw("happy", rng) for _ in range(400)]
     texts = dict(drawn)
     assert texts["it is about anger"] == "angry"
     assert texts["crying"] == "sad"
-    assert not {long, blacked, mixed} & set(texts)
+    assert not {long, blacked, mixed, "ha", "so"} & set(texts)
     said = [label for _, label in drawn]
     assert 0.3 < said.count("neutral") / len(said) < 0.5
     assert 0.22 < said.count("happy") / len(said) < 0.4

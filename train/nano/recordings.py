@@ -29,6 +29,7 @@ from tqdm import tqdm
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.records import LABELS, SAMPLE_RATE_HZ, Float32, UInt8
+from realtime.words.expert import WordsExpert
 from train.arrays import Floats, Int64
 from train.command import run_command
 from train.nano import crowd, ferplus
@@ -61,6 +62,8 @@ WITH_WORDS = 0.7
 WORDS_OF = {"neutral": 0.35, "own": 0.25, "any": 0.4}
 "How often they are neutral, of the same emotion as face and voice, or of any emotion."
 WORDS_PARTS = {"thinker": "train", "valid": "dev", "test": "test"}
+READ_SO = 0.5
+"The share that the expert on words gives to the label of a sentence for training."
 LONGEST_WORDS = 100
 "In characters: about one utterance."
 COLUMNS = ("file", "label", "speaker", "split", "votes", "text")
@@ -83,7 +86,10 @@ class Drawn:
 
 
 class WrittenSentences:
-    """Written sentences of one emotion each, by what they say."""
+    """Written sentences of one emotion each, by what they say.
+
+    For training they are those that the expert on words reads as its raters did: a chain tells what that expert reads.
+    """
 
     def __init__(self, data: Path, part: str) -> None:
         texts = read(data / "words", WORDS_PARTS[part])
@@ -91,6 +97,11 @@ class WrittenSentences:
         # A name that was blacked out is read as such: no recogniser writes it.
         fit = [int(row) for row in sure if len(texts.texts[row]) <= LONGEST_WORDS and "[" not in texts.texts[row]]
         self._texts, of = texts.texts, texts.labels_T7.argmax(1)
+        if part != "test":
+            expert = WordsExpert.load()
+            fit = [
+                row for row in fit if (expert.probabilities(self._texts[row]) or {}).get(LABELS[of[row]], 0.0) > READ_SO
+            ]
         self._rows = {label: [row for row in fit if LABELS[of[row]] == label] for label in LABELS}
 
     def draw(self, label: str, rng: np.random.Generator) -> tuple[str, str]:
