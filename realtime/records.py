@@ -47,6 +47,8 @@ class ModelInfo:
     "Whether it is as it was published: no adapter is loaded, and it was never trained to tell emotions."
     label_model: str | None = None
     "Name of the model that gives the labels, where this one only writes the chains; None: this one gives them, too."
+    words: bool = False
+    "Whether its judgement reads what was said, where that is written down."
 
 
 MAX_QUERY_CHARS = 200
@@ -387,7 +389,7 @@ class Window:
     glimpses: tuple[Glimpse, ...] = ()
     "Measurements between the frames. The Thinker does not read them."
     said: str = ""
-    "The words of the newest utterance, for a checkpoint that reads words. They come after the fast label."
+    "A quotation of the newest utterance, which the judgement reads. It comes after the fast label."
 
     @property
     def speech_s(self) -> float:
@@ -477,6 +479,8 @@ class ReasonDone:
     contradictions: tuple[Contradiction, ...] = ()
     "The answer is unsure where there are any."
     rewritten: Rewritten = "no"
+    words: bool = False
+    "Whether the judgement read what was said."
 
 
 @dataclass(frozen=True, slots=True)

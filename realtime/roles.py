@@ -103,15 +103,24 @@ class EvidenceRing(Protocol):
         """Free the whole ring."""
 
 
+Words = Callable[[], str]
+"What is known by now of the words of a window's newest utterance."
+
+
+def unsaid() -> str:
+    """No words are known."""
+    return ""
+
+
 class Thinker(Protocol):
     """Labels windows and writes their chains, for all sessions. Several `reason` iterators may be open at once."""
 
     def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, question: Question, said: str = "") -> Iterator[Step | None]:
+    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
         """Yields deltas, the chain's label, and `ReasonDone` last. Each step is short.
 
-        `said` are the words of the newest utterance, for models that read words.
+        A model that reads words asks for `said` before it judges.
 
         None means that nothing new can be shown yet. A caller that continues other chains at that point lets their
         tokens be decoded in one batch.
@@ -144,6 +153,10 @@ class Model(Protocol):
         """Name of the model that gives the labels, where this one only writes the chains; else None."""
 
     @property
+    def words(self) -> bool:
+        """Whether its judgement reads what was said."""
+
+    @property
     def thinker(self) -> Thinker: ...
 
     def perceiver(self, seed: int) -> Perceiver: ...
@@ -167,6 +180,12 @@ class EngineClient(Protocol):
 
     def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
         """The steps of a chain, `ReasonDone` last. It is decoded as it is read; closed early, it is given up."""
+
+    def tell_words(self, window: Window, said: str) -> None:
+        """Tell a model that reads words what was said in this window, before its chain comes to judge it.
+
+        Nothing is awaited. What comes too late is not read.
+        """
 
     def close(self) -> None:
         """Forget the session. Nothing is awaited, so that a session can end whatever the model is doing."""

@@ -265,7 +265,7 @@ class Session:
                     start(self._hear(client), "hear"),
                     start(self._hear_ahead(client), "hear ahead"),
                     start(self._label(client), "label"),
-                    start(self._write_words(), "words"),
+                    start(self._write_words(client), "words"),
                     start(self._think(client, self._spoken), "think spoken"),
                     start(self._think(client, self._quiet), "think quiet"),
                 ]
@@ -455,13 +455,15 @@ class Session:
         elif await self._said.put(said) is not None:
             self._metrics.skipped_words.inc()
 
-    async def _write_words(self) -> None:
+    async def _write_words(self, client: EngineClient) -> None:
         """Write down what was said. An utterance comes here once its label is out, so no label ever waits for this."""
         async for said in self._said:
             assert self._transcriber is not None
             async with self._attempts.at(self._publish, "words", {}):
                 words = await self._transcriber.transcribe(said.segment)
                 if words is not None:
+                    if self.model.words:
+                        client.tell_words(said.window, words.text)
                     conflict = conflict_of(words, said.window, said.label)
                     self._publish(report.words_event(words, said.window, conflict))
 

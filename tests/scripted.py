@@ -49,6 +49,7 @@ from realtime.records import (
     VoiceCues,
     Window,
 )
+from realtime.roles import Words, unsaid
 from tests.waiting import WITHIN_S, eventually
 
 T = TypeVar("T")
@@ -253,7 +254,7 @@ class ScriptedThinker:
         self.windows.append(window)
         return self._label(window, ask, "fast")
 
-    def reason(self, window: Window, ask: Question) -> Iterator[ReasonDelta | Label | ReasonDone]:
+    def reason(self, window: Window, ask: Question, said: Words = unsaid) -> Iterator[ReasonDelta | Label | ReasonDone]:
         try:
             for section, text in self.chain:
                 if self.hold is not None:
@@ -267,7 +268,7 @@ class ScriptedThinker:
                 sections[section] = sections.get(section, "") + text
             label = "unsure" if self.contradictions else "happy"
             answer = Answer(label, "moderate", 0.6)
-            yield ReasonDone(sections, answer, {"prefill": 12.0}, self.contradictions, self.rewritten)
+            yield ReasonDone(sections, answer, {"prefill": 12.0}, self.contradictions, self.rewritten, bool(said()))
         finally:
             self.n_closed += 1
 
@@ -290,6 +291,7 @@ class ScriptedModel:
     open_labels: bool = True
     stock: bool = False
     label_model: str | None = None
+    words: bool = False
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from realtime.engine.client import HostClient
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.errors import NoMediaYet, NotMedia, WordsStopped
@@ -520,6 +521,17 @@ async def test_a_session_that_is_behind_measures_no_face_between_frames(make: Ma
     assert 5 < session.n_skipped_cue_frames < 30
     assert session.state()["skipped_cue_frames"] == session.n_skipped_cue_frames
     assert of(await events_of(session), "lag")[-1]["skipped_cue_frames"] > 0
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_model_that_reads_words_is_told_them(make: Make, monkeypatch: pytest.MonkeyPatch, reads: bool) -> None:
+    told: list[tuple[int, str]] = []
+    monkeypatch.setattr(HostClient, "tell_words", lambda _client, window, said: told.append((window.index, said)))
+    source = ScriptedSource(conversation(4, (1.0, 3.0)), live=False)
+    session = make(source, ScriptedModel(words=reads), ScriptedTranscriber("so it is"))
+    await session.run()
+    (words,) = of(await events_of(session), "words")
+    assert told == ([(words["window"], "so it is")] if reads else [])
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -220,6 +220,9 @@ class RayClient:
         finally:
             chain.close()
 
+    def tell_words(self, window: Window, said: str) -> None:
+        """Do nothing: no model on a cluster reads words (`RayEngine._info`)."""
+
     def close(self) -> None:
         self._engine.post("close", self._perceiver.close)
 

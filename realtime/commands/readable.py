@@ -42,6 +42,7 @@ CONTRADICTED = {
     "agreement": "whether face and voice agree",
     "answer": "the answer that they lead to",
 }
+WORDS_READ = "(It was weighed with what was said.)"
 REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found.)"
 LEFT_OUT: Mapping[Reduced, str] = {
     "chains": "the reasons",
@@ -150,6 +151,8 @@ class Teller:
             words += f": the reasons contradict {' and '.join(CONTRADICTED.get(c, c) for c in event.contradictions)}"
         if event.rewritten == "yes":
             yield from self._wrapped(" " * MARGIN, REWRITTEN)
+        if event.words_read:
+            yield from self._wrapped(" " * MARGIN, WORDS_READ)
         # A chain that answers a question does so before it names its label.
         said, stop, _ = event.sections.get("answer", "").rpartition(". ")
         yield from self._section(HEADINGS["answer"], f"{said}{stop}{words}")

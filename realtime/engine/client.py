@@ -19,6 +19,7 @@ from realtime.engine.messages import (
     Request,
     See,
     SetQuestion,
+    TellWords,
     WindowParts,
 )
 from realtime.records import (
@@ -124,6 +125,9 @@ class HostClient:
         finally:
             if self._transport.generation == generation:
                 self._transport.post(EndChain(self.session, chain))
+
+    def tell_words(self, window: Window, said: str) -> None:
+        self._transport.post(TellWords(self.session, window.index, said))
 
     def close(self) -> None:
         self._transport.forget(self.session)

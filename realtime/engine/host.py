@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar, assert_never, cast
 
 from realtime.engine.messages import (
@@ -22,6 +23,7 @@ from realtime.engine.messages import (
     Request,
     See,
     SetQuestion,
+    TellWords,
     UseAdapter,
     WindowParts,
 )
@@ -51,6 +53,8 @@ class HostedSession:
     frames: OrderedDict[float, FrameEvidence] = field(default_factory=OrderedDict)
     speech: OrderedDict[float, SpeechEvidence] = field(default_factory=OrderedDict)
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
+    said: OrderedDict[int, str] = field(default_factory=OrderedDict)
+    "Window → the words that were told of it."
 
 
 class Host:
@@ -110,8 +114,13 @@ class Host:
                 session = self._sessions[number]
                 # The same object that was labelled, since the thinker may have kept the KV cache of it.
                 labelled = session.windows.pop(parts.index, None)
-                steps = session.thinker.reason(labelled or _whole(session, parts), question)
+                said = partial(_said, session, parts.index)
+                steps = session.thinker.reason(labelled or _whole(session, parts), question, said)
                 self._scheduler.decode.begin((number, chain), steps)
+            case TellWords(number, index, words):
+                # The session may have been closed meanwhile: nobody waits for this request.
+                if number in self._sessions:
+                    _keep(self._sessions[number].said, index, words, KEPT_WINDOWS)
             case NextSteps(number, chain, budget_s):
                 return request.result(self._scheduler.decode.run((number, chain), budget_s))
             case EndChain(number, chain):
@@ -148,6 +157,11 @@ class Host:
         session.perceiver.close()
         del session
         heap.trim()
+
+
+def _said(session: HostedSession, window: int) -> str:
+    """What was told of the words of a window so far."""
+    return session.said.get(window, "")
 
 
 def _keep(kept: OrderedDict[K, V], key: K, value: V, bound: int) -> V:

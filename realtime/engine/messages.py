@@ -141,6 +141,16 @@ class BeginChain(Request[None]):
 
 
 @dataclass(frozen=True)
+class TellWords(Request[None]):
+    """What was said in a window, for the chain about it."""
+
+    stage = "words"
+    session: int
+    window: int
+    said: str
+
+
+@dataclass(frozen=True)
 class NextSteps(Request[list[Step]]):
     """Steps of a chain, gathered for up to `budget_s`. The list may be empty; then ask again."""
 
@@ -185,6 +195,7 @@ Message = (
     | SetQuestion
     | FastLabel
     | BeginChain
+    | TellWords
     | NextSteps
     | EndChain
     | UseAdapter

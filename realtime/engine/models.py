@@ -38,6 +38,7 @@ class Models:
             open_labels=model.open_labels,
             stock=model.stock,
             label_model=model.label_model,
+            words=model.words,
         )
 
     def get(self, adapter: Path | None = None) -> Model:

@@ -26,7 +26,7 @@ from realtime.model import assembly, checkpoint
 from realtime.model.config import EmotionConfig, ModelConfig
 from realtime.reason.reasoner import Reasoner
 from realtime.records import Label, Question, Window
-from realtime.roles import Step
+from realtime.roles import Step, Words, unsaid
 from realtime.towers.shared import SharedTowers, Trunk
 
 LABELLER = "nano"
@@ -52,15 +52,12 @@ class TwoThinkers:
             self._labels.popitem(last=False)
         return self._labeller.told(window, question, label)
 
-    def reason(self, window: Window, question: Question, said: str = "") -> Iterator[Step | None]:
-        """The writer's chain from the label that the window has.
-
-        `said` is not read: a model that reads words gives its own labels (`nano_labels`).
-        """
+    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+        """The writer's chain from the label that the window has."""
         labelled, asked, label = self._labels.pop(id(window), (None, None, None))
         if label is None or labelled is not window or asked != question:
             label = self._label(window, question)
-        yield from self._writer.reason_from(label, window, question)
+        yield from self._writer.reason_from(label, window, question, said)
 
     def _label(self, window: Window, question: Question) -> Label:
         return self._labeller.label_window(for_labels(window), question).label
@@ -102,6 +99,10 @@ class PairedModel:
     @property
     def stock(self) -> bool:
         return self.writer.stock
+
+    @property
+    def words(self) -> bool:
+        return self.writer.words
 
     @property
     def label_model(self) -> str:
@@ -163,8 +164,6 @@ def _why_not(name: str, adapter: Path | None, engine: str, device: str) -> str |
     if not assembly.is_composed(checkpoint.locate(name)):
         return "it has towers of its own"
     mine, others = _emotion(LABELLER), _emotion(name)
-    if others.words:
-        return "it reads what was said before it judges, and nano does not"
     differing = [key for key in SAME_READING if getattr(mine, key) != getattr(others, key)]
     return f"it reads pictures or voices in another way ({', '.join(differing)})" if differing else None
 

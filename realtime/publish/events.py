@@ -369,6 +369,9 @@ class ReasonDoneEvent(Placed):
     """Whether the argument (`coarse`, `fine`, `answer`) was written again because it contradicted what the chain found.
     `yes`: the second one is told. `in vain`: no other held either, so the first one is told. Both come whole: no
     `reason.delta` has words of an argument that was then replaced."""
+    words_read: bool = False
+    """Whether the judgement read what was said. Only a model that was trained for it does, and only words that are
+    written down before its chain judges."""
 
 
 @dataclass(frozen=True)

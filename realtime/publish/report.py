@@ -162,7 +162,9 @@ def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]
     """Return the event of a finished chain; `timings_ms` are the session's, added to those of the engine."""
     answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
     timings = {**done.timings_ms, **timings_ms}
-    return ReasonDoneEvent(window.index, done.sections, answer, timings, done.contradictions, done.rewritten)
+    return ReasonDoneEvent(
+        window.index, done.sections, answer, timings, done.contradictions, done.rewritten, words_read=done.words
+    )
 
 
 def input_event(state: InputState) -> ErrorEvent:

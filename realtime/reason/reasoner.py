@@ -59,6 +59,7 @@ from realtime.records import (
     SpeechEvidence,
     Window,
 )
+from realtime.roles import Words, unsaid
 
 logger = logging.getLogger(__name__)
 
@@ -150,10 +151,11 @@ class Reasoner:
             self._labelled.popitem(last=False)
         return self.told(window, question, labelled.label)
 
-    def reason(self, window: Window, question: prompt.Question, said: str = "") -> Iterator[Written]:
+    def reason(self, window: Window, question: prompt.Question, said: Words = unsaid) -> Iterator[Written]:
         """The steps of the chain: deltas, then the chain's label, then `ReasonDone` with everything.
 
-        `said` are the words of the newest utterance, which a checkpoint trained with words reads before it judges.
+        A checkpoint that was trained with words asks for `said` right before it judges, which an evidence-first chain
+        does after its first texts: words that are written down meanwhile are not too late.
 
         A step is None where a token was decoded that adds no settled text yet. A caller that continues other chains at
         that point has their tokens decoded in one batch.
@@ -161,13 +163,13 @@ class Reasoner:
         labelled = self._labelled.pop(id(window), None)
         if labelled is None or labelled.window is not window or labelled.question != question:
             labelled = self.label_window(window, question)
-        if said and self._model.config.emotion.words:
-            labelled.window = replace(window, said=quoted(said, self.vocabulary))
-        yield from self._chain(labelled)
+        yield from self._chain(labelled, said)
 
-    def reason_from(self, label: Label, window: Window, question: prompt.Question) -> Iterator[Written]:
+    def reason_from(
+        self, label: Label, window: Window, question: prompt.Question, said: Words = unsaid
+    ) -> Iterator[Written]:
         """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored."""
-        yield from self._chain(self._begun_with(label, window, question))
+        yield from self._chain(self._begun_with(label, window, question), said)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.
@@ -287,12 +289,14 @@ class Reasoner:
             answer = prompt.UNSURE
         return own_labels.in_own(question.own, label, self._calibration.unsure_below, name=answer)
 
-    def _chain(self, labelled: LabelledWindow) -> Iterator[Written]:
+    def _chain(self, labelled: LabelledWindow, said: Words) -> Iterator[Written]:
         began_s = self._now_s()
         sections: dict[str, str] = {}
         n_tokens = 0
         rewritten: Rewritten = "no"
         for part in self.chain.parts:
+            if part is ARGUED and self._model.config.emotion.words:
+                labelled.window = replace(labelled.window, said=quoted(said(), self.vocabulary))
             begun = self.chain.begin(labelled, part, sections)
             slot = self._decoder.open_slot(
                 begun.cache,
@@ -321,7 +325,8 @@ class Reasoner:
         yield self.told(labelled.window, labelled.question, label, concluded.answer.label)
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
-        yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions, rewritten)
+        read = bool(labelled.window.said)
+        yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions, rewritten, read)
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
         """What a finished chain comes to."""

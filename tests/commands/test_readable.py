@@ -174,6 +174,13 @@ def test_an_answer_says_that_its_reasons_were_written_again() -> None:
         assert ("written a second time" in " ".join(said.split())) == says
 
 
+@pytest.mark.parametrize("read", [True, False])
+def test_an_answer_says_that_it_was_weighed_with_what_was_said(read: bool) -> None:
+    answer = EmotionAnswer("sad", "", 0.7)
+    said = opened().tell(ReasonDoneEvent(0, {"fine": "This is sad."}, answer, words_read=read))
+    assert ("weighed with what was said" in said) == read
+
+
 def test_questions_notes_and_errors_are_told_once() -> None:
     teller = opened()
     own = ("awake", "tired")

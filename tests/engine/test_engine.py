@@ -79,6 +79,22 @@ async def test_a_window_is_labelled_and_reasoned_about_in_another_process(engine
     assert engine.stats()["rss_mb"] > 10
 
 
+async def test_what_was_said_reaches_the_chain_of_its_window_alone(engine: ProcessEngine) -> None:
+    client, gone = await engine.open(0, QUESTION), await engine.open(1, QUESTION)
+    gone.close()
+    frame = await client.see(picture(0.0))
+    windows = [Window(index, 0.0, 1.0, (frame,), ()) for index in range(2)]
+    gone.tell_words(windows[0], "Nobody waits for this.")
+    client.tell_words(windows[1], "I lost it.")
+    read = []
+    for window in windows:
+        await client.fast_label(window, QUESTION)
+        done = [step async for step in client.reason(window, QUESTION)][-1]
+        assert isinstance(done, ReasonDone)
+        read.append(done.words)
+    assert read == [False, True]
+
+
 async def test_what_the_model_raises_reaches_whoever_asked_and_nobody_else() -> None:
     load = partial(ScriptedModel, perceivers=ScriptedPerceiver(fail_at_s=(5.0,)))
     async with ProcessEngine(load, Metrics()) as engine:

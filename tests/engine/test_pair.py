@@ -216,24 +216,38 @@ def test_a_gpu_that_works_labels_by_itself(composed: Path, monkeypatch: pytest.M
         assert chosen == labelled_by_nano
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "why"),
-    [
-        ('"frame_px": 224', '"frame_px": 448', "another way \\(frame_px\\)"),
-        ('"frame_px": 224', '"frame_px": 224, "words": true', "reads what was said"),
-    ],
-)
-def test_what_reads_other_evidence_gives_its_own_labels(
-    composed: Path, tmp_path: Path, before: str, after: str, why: str
-) -> None:
-    other = tmp_path / "other"
+def changed_copy(composed: Path, other: Path, after: str) -> str:
     other.mkdir()
     for path in composed.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     described = (other / "emothinker.json").read_text()
-    (other / "emothinker.json").write_text(described.replace(before, after))
-    with pytest.raises(BadSettings, match=why):
-        pair.nano_labels("nano", str(other), adapter=None, engine="auto", device="cpu")
+    assert '"frame_px": 224' in described
+    (other / "emothinker.json").write_text(described.replace('"frame_px": 224', after))
+    return str(other)
+
+
+def test_what_reads_other_evidence_gives_its_own_labels(composed: Path, tmp_path: Path) -> None:
+    name = changed_copy(composed, tmp_path / "other", '"frame_px": 448')
+    with pytest.raises(BadSettings, match=r"another way \(frame_px\)"):
+        pair.nano_labels("nano", name, adapter=None, engine="auto", device="cpu")
+
+
+def test_words_are_for_the_writer_and_nano_labels_all_the_same(composed: Path, tmp_path: Path) -> None:
+    name = changed_copy(composed, tmp_path / "reads", '"frame_px": 224, "words": true')
+    assert pair.nano_labels("nano", name, adapter=None, engine="auto", device="cpu")
+
+
+def test_words_reach_the_writer(both: PairedModel, spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = both.writer.weights
+    config = replace(weights.config, emotion=replace(weights.config.emotion, words=True))
+    perceiver = both.perceiver(0)
+    window = perceived(perceiver, spoken)
+    assert not both.words
+    monkeypatch.setattr(weights, "config", config)
+    assert both.words
+    monkeypatch.setattr(both.writer.thinker, "_chain", lambda _labelled, said: iter([said()]))
+    assert list(both.thinker.reason(window, PLAIN, lambda: "I lost it.")) == ["I lost it."]
+    perceiver.close()
 
 
 def test_no_label_waits_for_what_only_a_chain_reads(both: PairedModel, spoken: SpokenWindow) -> None:

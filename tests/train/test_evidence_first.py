@@ -138,7 +138,7 @@ def test_words_are_read_where_they_are_in_training(reads_words: LoadedModel) -> 
     """Before the judgement and the argument, and nowhere before: what was found of face and voice is the same."""
     thinker, silent = reads_words.thinker, written(reads_words, BOTH)[0]
     fast = thinker.fast_label(BOTH, ASK)
-    done = list(thinker.reason(BOTH, ASK, SAID))[-1]
+    done = list(thinker.reason(BOTH, ASK, lambda: SAID))[-1]
     assert isinstance(done, ReasonDone)
     assert [done.sections[name] == silent[name] for name in ("voice", "face", "context", "atmosphere")] == [True] * 4
     window = replace(BOTH, said=SAID)
@@ -156,7 +156,7 @@ def test_words_are_read_where_they_are_in_training(reads_words: LoadedModel) -> 
 
 
 def test_a_model_that_was_not_trained_with_words_does_not_read_them(nano: LoadedModel) -> None:
-    heard, silent = list(nano.thinker.reason(BOTH, ASK, SAID))[-1], list(nano.thinker.reason(BOTH, ASK))[-1]
+    heard, silent = list(nano.thinker.reason(BOTH, ASK, lambda: SAID))[-1], list(nano.thinker.reason(BOTH, ASK))[-1]
     assert isinstance(heard, ReasonDone)
     assert isinstance(silent, ReasonDone)
     assert heard.sections == silent.sections

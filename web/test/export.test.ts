@@ -41,6 +41,13 @@ describe("what a person takes with them", () => {
     }
   });
 
+  it("says still that words were read when it is opened again", async () => {
+    for (const words_read of [true, false]) {
+      const told = reduceEvent(session, event("reason.done", { seq: 99, words_read }), 0);
+      expect((await openSaved(new Blob([exported(told, "json")]))).analyses[0]?.wordsRead).toBe(words_read);
+    }
+  });
+
   it("is a table with one row for each window and each mark", () => {
     const [head, row, mark, end] = exported(session, "csv").split("\r\n");
     expect(head?.split(",").slice(0, 10)).toEqual(["start_s", "end_s", "speech_s", "question", "label", "intensity", "confidence", "conflict", "p_happy", "p_sad"]);

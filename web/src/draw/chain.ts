@@ -33,6 +33,7 @@ export const makeChain: MakePart = (hands, words) => {
   const hint = el("p", { class: "note hint" }, say.hint);
   const caution = el("p", { class: "caution" });
   const question = el("p", { class: "note asked" });
+  const spoken = el("p", { class: "note spoken" }, say.wordsRead);
   const again = el("p", { class: "note again" }, say.rewritten);
   const sections = SECTIONS.map((name) => {
     const text = makeStatements(hands);
@@ -50,6 +51,7 @@ export const makeChain: MakePart = (hands, words) => {
     empty,
     ...sections.map((section) => section.root),
     again,
+    spoken,
   );
 
   // The moment that is being read stays until pointer and focus leave it.
@@ -81,6 +83,7 @@ export const makeChain: MakePart = (hands, words) => {
       show(question, analysis !== null && analysis.query !== null);
       setText(question, analysis?.query == null ? "" : say.asked(analysis.query));
       show(again, analysis?.rewritten === "yes");
+      show(spoken, analysis?.wordsRead === true);
       sections.forEach((section, index) => {
         const text = texts[index] ?? "";
         show(section.root, text !== "");

@@ -87,6 +87,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         answer: event.answer,
         contradictions: event.contradictions,
         rewritten: event.rewritten,
+        wordsRead: event.words_read,
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
@@ -164,6 +165,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     answer: null,
     contradictions: [],
     rewritten: "no",
+    wordsRead: false,
     settledS: null,
     timingsMs: {},
   };

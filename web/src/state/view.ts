@@ -77,6 +77,8 @@ export interface Analysis {
   readonly contradictions: ReasonDoneEvent["contradictions"];
   /** Whether its argument was written again because the first one contradicted what it found. */
   readonly rewritten: ReasonDoneEvent["rewritten"];
+  /** Whether its judgement read what was said. */
+  readonly wordsRead: boolean;
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;

@@ -319,6 +319,11 @@ export interface ReasonDoneEvent extends EventCommon {
    * `reason.delta` has words of an argument that was then replaced.
    */
   readonly rewritten: "no" | "yes" | "in vain";
+  /**
+   * Whether the judgement read what was said. Only a model that was trained for it does, and only words that are
+   * written down before its chain judges.
+   */
+  readonly words_read: boolean;
 }
 
 /** A program marked a moment (`POST /sessions/{id}/marks`), such as the beginning of a trial. `t` is that moment. */
@@ -405,7 +410,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null), calibrated: v.optional(v.nullable(v.boolean()), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
-  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no") }),
+  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing"), skipped_cue_frames: v.optional(v.number(), 0) }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
