@@ -32,6 +32,7 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
+from realtime.roles import Words, unsaid
 from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings_sources import load
@@ -71,7 +72,7 @@ class WordByWord(ScriptedThinker):
     def fast_label(self, window: Window, ask: Question) -> Label:
         return _told(super().fast_label(window, ask), window, ask)
 
-    def reason(self, window: Window, ask: Question) -> Iterator[ReasonDelta | Label | ReasonDone]:
+    def reason(self, window: Window, ask: Question, said: Words = unsaid) -> Iterator[ReasonDelta | Label | ReasonDone]:
         chain = CHAIN | {"face": faces_told(window)}
         for section, text in chain.items():
             for index, word in enumerate(text.split()):
