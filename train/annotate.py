@@ -32,6 +32,7 @@ from train.command import run_command
 from train.readers import folder, parquet, sets
 from train.readers.clip import Clip
 from train.readers.perceived import Perceived, measuring, watch
+from train.readers.perceived_cache import PerceivedCache
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     )
     args.add_argument(
         "--words", action="store_true", help="chains read the words of each clip, too (the column text; English)"
+    )
+    args.add_argument(
+        "--cache", type=Path, help="keep what was perceived in this folder; the same one serves train.warmup and lora"
     )
     args.add_argument("--retry-failed", action="store_true", help="try again what failed before")
     args.add_argument("--samples", type=int, default=40, help="records on the page of samples")
@@ -116,16 +120,25 @@ def write(
     return of
 
 
+def asks(made: list[Annotator]) -> bool:
+    """Whether an annotator asks an endpoint, which wants the pictures themselves."""
+    return any(annotator.name != "measured" for annotator in made)
+
+
 def local_run(args: argparse.Namespace, store: Store, made: list[Annotator]) -> Run:
     """A run in this process."""
     from realtime.engine.loading import load
 
     model = measuring(load(args.instruments, engine="torch"))
 
+    cache = PerceivedCache(args.cache, model) if args.cache else None
+
     def perceive(clip: Clip) -> Perceived:
+        if cache is not None:
+            return cache.perceive(clip.path, clip.start_s, clip.end_s)
         return watch(clip.path, model, start_s=clip.start_s, end_s=clip.end_s)
 
-    concurrency = args.concurrency if any(annotator.name != "measured" for annotator in made) else 1
+    concurrency = args.concurrency if asks(made) else 1
     reader = WordsExpert.load() if args.words else None
     return Run(
         annotators=made, perceive=perceive, store=store, concurrency=concurrency, reask=args.reask, reader=reader
@@ -137,6 +150,11 @@ def annotate(args: argparse.Namespace) -> int:
     refuse_input(args.output, args.input, args.labels)
     clips = chosen(args)
     made = arguments.annotators(args)
+    if args.cache and (args.ray or asks(made)):
+        raise BadSettings(
+            "--cache keeps no pictures, and works on this machine alone.",
+            "Leave it out with --ray, and with an annotator that is sent the pictures.",
+        )
     store = Store(args.output, retry_failed=args.retry_failed)
     settings = {name: str(value) for name, value in vars(args).items() if value not in (None, False)}
     (args.output / "run.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

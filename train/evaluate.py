@@ -25,7 +25,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.asking.question import question_of
+from realtime.engine.pair import LABELLER, nano_labels
 from realtime.errors import BadSettings, RealtimeError
 from realtime.model import assembly
 from realtime.outputs import refuse_input
@@ -44,6 +45,7 @@ from train.evaluation.compare import compare
 from train.evaluation.report import report, write
 from train.evaluation.run_folder import Answers, Unfinished, claim, weights_sha256
 from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions, skipped
+from train.evaluation.served import add_label_argument
 from train.evaluation.variants import Variant
 from train.readers import sets
 from train.readers.clip import SHOWN, DataMissing
@@ -76,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--data", type=Path)
     args.add_argument("--model", default="nano")
     args.add_argument("--adapter", type=Path)
+    add_label_argument(args)
     args.add_argument("--out", type=Path)
     args.add_argument("--split", choices=SPLITS, default="test")
     args.add_argument("--fold", type=positive, help="test part of one official fold (dfew, iemocap, mustard)")
@@ -126,6 +129,8 @@ def prepare(args: argparse.Namespace) -> Task:
         settings["model"] = f"{args.peer_model} (endpoint)"
     elif not args.predictions:
         settings["weights_sha256"] = weights_sha256(assembly.locate(args.model), args.adapter)
+        if nano_labels(args.label, args.model, adapter=args.adapter, engine="torch", device="cpu"):
+            settings["label_model"] = LABELLER
     if args.benchmark in SAMPLES:
         if args.fold is not None:
             raise BadSettings(f"{args.benchmark} has no folds.", "Leave out --fold.")
@@ -139,7 +144,8 @@ def prepare(args: argparse.Namespace) -> Task:
         if n == 0:
             raise DataMissing(f"{args.data} holds nothing of {args.split} for {args.benchmark}.", "Choose --split.")
         left_out = skipped(args.benchmark, args.data)
-        return Task(samples, n, ModelUnderTest(args.model, args.adapter), settings, skipped=left_out)
+        asked = ModelUnderTest(args.model, args.adapter, label=args.label)
+        return Task(samples, n, asked, settings, skipped=left_out)
     read = sets.read(args.benchmark, args.data)
     own_model = not args.peer_url and not args.predictions
     if own_model and not assembly.read_config(args.model, args.adapter).emotion.open_labels:
@@ -147,7 +153,8 @@ def prepare(args: argparse.Namespace) -> Task:
         question_of(read.question, read.labels)
     clips = clip_samples(read, args.split, args.fold, args.limit)
     return Task(
-        clips, len(clips), ModelUnderTest(args.model, args.adapter, read.labels, read.question), settings,
+        clips, len(clips),
+        ModelUnderTest(args.model, args.adapter, read.labels, read.question, label=args.label), settings,
         whole_folds=read.whole_folds(args.split, args.fold),
         skipped=read.skipped,
         described=any(clip.reference for clip in read.clips),
@@ -194,6 +201,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise BadSettings(f"{args.benchmark} has no descriptions to judge against.", "Judge emer.")
     if args.baselines:
         baselines.refuse(args.benchmark, args.split)
+    if args.ablate and task.settings.get("label_model"):
+        raise BadSettings("Switches are for one model, and nano gives this one's labels.", "Add --label own.")
     if args.robust:
         return _robust(args, task)
     if args.ablate:
@@ -255,7 +264,7 @@ def _scored(args: argparse.Namespace) -> dict[str, Any]:
 
 def _varied(args: argparse.Namespace, variant: Variant, out: Path) -> tuple[list[Row], tuple[str, ...]]:
     task = prepare(args)
-    asked = ModelUnderTest(task.asked.model, task.asked.adapter, task.asked.labels, task.asked.question, variant)
+    asked = replace(task.asked, variant=variant)
     rows = answer_all(args, Task(task.samples, task.n, asked, task.settings | {"variant": variant.name}), out)
     return rows, asked.labels
 
@@ -291,6 +300,7 @@ def command(args: argparse.Namespace) -> str:
         words.append(f"--peer-url URL --peer-model {args.peer_model}")
     else:
         words.append(f"--model {Path(args.model).name}")
+    words += [f"--label {args.label}"] if args.label != "auto" else []
     words += [f"--{name} {getattr(args, name)}" for name in ("fold", "limit") if getattr(args, name) is not None]
     words += [f"--{name}" for name in ("ablate", "robust", "baselines") if getattr(args, name)]
     return " ".join([*words, "--out OUT"])

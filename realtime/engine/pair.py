@@ -24,6 +24,7 @@ from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.perceive import Perception
 from realtime.model import assembly, checkpoint
 from realtime.model.config import EmotionConfig, ModelConfig
+from realtime.reason.parts import LabelledWindow
 from realtime.reason.reasoner import Reasoner
 from realtime.records import Label, Question, Window
 from realtime.roles import Step, Words, unsaid
@@ -58,6 +59,10 @@ class TwoThinkers:
         if label is None or labelled is not window or asked != question:
             label = self._label(window, question)
         yield from self._writer.reason_from(label, window, question, said)
+
+    def label_window(self, window: Window, question: Question) -> LabelledWindow:
+        """The window with the labeller's label, ready for the writer's chain."""
+        return self._writer.begun_with(self._label(window, question), window, question)
 
     def _label(self, window: Window, question: Question) -> Label:
         return self._labeller.label_window(for_labels(window), question).label

@@ -109,8 +109,14 @@ class Calibration:
     chain: Mapping[str, float] = field(default_factory=dict)
     """`bonus` is added to the log-probability of the label that the chain names. `fast` and `judged` weigh the fast
     label and what was judged after an evidence-first chain's texts."""
+    words: Mapping[str, float] = field(default_factory=dict)
+    "In place of `chain` where the judgement read what was said, if fitted."
     unsure_below: float = 0.0
     "A label whose calibrated probability is lower is published as 'unsure'."
+
+    def after_texts(self, *, words: bool) -> Mapping[str, float]:
+        """The weights of the fast label and of what was judged, with words or without."""
+        return self.words if words and self.words else self.chain
 
 
 @dataclass(frozen=True)

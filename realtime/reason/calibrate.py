@@ -75,13 +75,15 @@ def joined(
     calibration: Calibration,
     *,
     judged: Mapping[str, float] | None = None,
+    words: bool = False,
 ) -> dict[str, float]:
-    """The distribution after a chain.
+    """The distribution after a chain, whose judgement read what was said if `words`.
 
     The fast label's and the log-scores `judged` after the chain's texts are joined log-linearly, with the weights
-    `chain["fast"]` and `chain["judged"]`. Then `chain["bonus"]` (in logits) is added to the label that the chain names.
+    `fast` and `judged` of `Calibration.after_texts`. Then its `bonus` (in logits) is added to the label that the chain
+    names.
     """
-    weights = calibration.chain
+    weights = calibration.after_texts(words=words)
     of_fast, of_judged = (weights.get("fast", 1.0), weights.get("judged", 0.0)) if judged else (1.0, 0.0)
     scores = [
         of_fast * math.log(max(p, 1e-9))

@@ -31,7 +31,13 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
     """
     labels, own = labelled.question.labels, labelled.question.own
     read = read_answer(sections["answer"], labels)
-    probabilities = calibrate.joined(labelled.label.probabilities, read.label, calibration, judged=labelled.judged)
+    probabilities = calibrate.joined(
+        labelled.label.probabilities,
+        read.label,
+        calibration,
+        judged=labelled.judged,
+        words=bool(labelled.window.said),
+    )
     told, named = probabilities, read.label
     if own:
         told = own_labels.shares(own, probabilities)

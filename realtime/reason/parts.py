@@ -99,7 +99,9 @@ def judged(labelled: LabelledWindow, calibration: Calibration) -> str:
     """The label that an evidence-first chain argues for: the likeliest after its texts, `unsure` without evidence."""
     if not n_faces(labelled.window) and not labelled.window.speech:
         return prompt.UNSURE
-    shares = calibrate.joined(labelled.label.probabilities, None, calibration, judged=labelled.judged)
+    shares = calibrate.joined(
+        labelled.label.probabilities, None, calibration, judged=labelled.judged, words=bool(labelled.window.said)
+    )
     return max(shares, key=lambda label: shares[label])
 
 

@@ -169,7 +169,7 @@ class Reasoner:
         self, label: Label, window: Window, question: prompt.Question, said: Words = unsaid
     ) -> Iterator[Written]:
         """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored."""
-        yield from self._chain(self._begun_with(label, window, question), said)
+        yield from self._chain(self.begun_with(label, window, question), said)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.
@@ -195,7 +195,8 @@ class Reasoner:
         return self._labelled_window(window, question, label, cached, scored)
 
     @torch.inference_mode()
-    def _begun_with(self, label: Label, window: Window, question: prompt.Question) -> LabelledWindow:
+    def begun_with(self, label: Label, window: Window, question: prompt.Question) -> LabelledWindow:
+        """The window with its KV cache, for a label in the model's own words that another model gave."""
         # Its chain begins with the state, as nothing of it is in the KV cache yet.
         unscored = BranchScores({}, n_shared=0, chain_logits_V=None)
         return self._labelled_window(window, question, label, self._cached(window, question), unscored)

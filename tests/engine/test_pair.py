@@ -40,6 +40,8 @@ from realtime.settings import ModelSettings, Settings
 from realtime.towers.shared import SharedTowers, Trunk
 from tests.model.backbone_files import llama, write_gguf
 from train.compose import compose
+from train.evaluation.batch import chains
+from train.evaluation.served import load_served, writer_of
 
 PLAIN = Question()
 OWN = replace(
@@ -290,3 +292,20 @@ async def test_the_host_does_it_once_nothing_else_is_due(both: PairedModel, spok
         client.close()
         await worker.run("after", lambda: None)
         assert ring.put_off() is None
+
+
+def test_evaluation_answers_as_a_session_does(both: PairedModel, spoken: SpokenWindow, composed: Path) -> None:
+    """nano's labels and the writer's chain, in a batch."""
+    perceiver = both.perceiver(0)
+    window = perceived(perceiver, spoken)
+    fast = both.thinker.fast_label(window, PLAIN)
+    steps = list(both.thinker.reason(window, PLAIN))
+    done = next(step for step in steps if isinstance(step, ReasonDone))
+    (answer,) = chains(both, [window], PLAIN)
+    perceiver.close()
+    assert answer.label.probabilities == pytest.approx(fast.probabilities, abs=1e-5)
+    assert (answer.sections, answer.answer) == (dict(done.sections), done.answer)
+    own, as_served = load_served(str(composed), label="own"), load_served(str(composed))
+    assert isinstance(own, LoadedModel)
+    assert isinstance(as_served, PairedModel)
+    assert writer_of(as_served).name == own.name

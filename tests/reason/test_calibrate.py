@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,16 @@ def test_the_chains_label_earns_its_bonus_and_no_label_earns_none() -> None:
     even = {"happy": 0.5, "sad": 0.5}
     assert calibrate.joined(even, "sad", calibration) == pytest.approx({"happy": 0.2, "sad": 0.8})
     assert calibrate.joined(even, None, calibration) == pytest.approx(even)
+
+
+def test_a_judgement_that_read_words_has_weights_of_its_own() -> None:
+    calibration = Calibration(chain={"fast": 1.0, "judged": 0.0}, words={"fast": 0.0, "judged": 1.0})
+    even, judged = {"happy": 0.5, "sad": 0.5}, {"happy": math.log(0.2), "sad": math.log(0.8)}
+    assert calibrate.joined(even, None, calibration, judged=judged) == pytest.approx(even)
+    read = calibrate.joined(even, None, calibration, judged=judged, words=True)
+    assert read == pytest.approx({"happy": 0.2, "sad": 0.8})
+    unfitted = replace(calibration, words={})
+    assert calibrate.joined(even, None, unfitted, judged=judged, words=True) == pytest.approx(even)
 
 
 def test_an_answer_below_the_threshold_is_unsure_and_says_how_little_it_was() -> None:

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema
 import numpy as np
 import pytest
 
-from realtime.errors import BadSettings
+from realtime.errors import BadSettings, NotMedia
 from realtime.outputs import DiskFull
 from realtime.records import LABELS
 from tests.ingest.media_files import room, voice, write_clip
@@ -26,7 +26,7 @@ from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.coet.observe import SeenClip
 from train.coet.openai import descriptions_text
 from train.coet.store import Lines, Store
-from train.readers import folder
+from train.readers import folder, perceived_cache
 from train.readers.clip import Clip
 
 
@@ -78,6 +78,33 @@ def test_every_clip_gets_a_record_and_a_second_run_adds_none(clips: Path, tmp_pa
     before = (tmp_path / "records.jsonl").read_bytes()
     assert run(clips, tmp_path) == 0
     assert (tmp_path / "records.jsonl").read_bytes() == before
+
+
+def test_what_was_perceived_is_kept_and_perceived_no_more(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The records are the same; later stages read the same folder."""
+    cache = ("--cache", str(tmp_path / "windows"))
+    assert run(clips, tmp_path / "first", *cache) == 0
+    kept = sorted((tmp_path / "windows").iterdir())
+    assert [file.suffix for file in kept] == [".pickle"] * len(kept)
+    monkeypatch.setattr(perceived_cache, "watch", refused)
+    assert run(clips, tmp_path / "second", *cache) == 0
+    first, second = records(tmp_path / "first"), records(tmp_path / "second")
+    done = {key: line["sections"] for key, line in first.items() if line["status"] == "done"}
+    assert len(done) == len(kept) == 2
+    assert {key: line["sections"] for key, line in second.items() if line["status"] == "done"} == done
+
+
+def refused(path: Path, *_args: Any, **_more: Any) -> NoReturn:
+    """A `watch` that nothing may come to."""
+    raise NotMedia(f"{path} was perceived again.", "")
+
+
+def test_a_cache_without_pictures_is_not_for_an_endpoint(clips: Path, tmp_path: Path) -> None:
+    words = ("--cache", str(tmp_path / "windows"), "--annotator", "openai", "--url", "http://127.0.0.1:9/v1")
+    with pytest.raises(BadSettings, match="keeps no pictures"):
+        run(clips, tmp_path / "out", *words, "--endpoint-model", "m")
 
 
 def test_a_line_cut_short_by_a_kill_is_done_again(clips: Path, tmp_path: Path) -> None:

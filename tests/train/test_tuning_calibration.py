@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadSettings
+from realtime.records import LABELS, Question
 from tests.ingest.media_files import voice as spoken
+from tests.reason.windows import BOTH
+from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES
 from train.readers import sound
 from train.tuning import calibrate
@@ -39,12 +43,47 @@ def test_validation_people_alone_are_read(nano: LoadedModel, tmp_path: Path, mon
 
     monkeypatch.setattr(calibrate, "BENCHMARKS", ("voices",))
     monkeypatch.setattr(calibrate, "SAMPLES", {"voices": watched})
-    found = calibrate.labelled(nano, data, faces=1, each=2)
+    found = calibrate.labelled(nano, calibrate.seen_of(nano, data, faces=1, each=2))
     assert read == ["a", "a"], "of each speaker as many as were asked for"
     for one in found:
         assert (one.state, one.log_p.shape) == ("voice", (7,))
         assert np.exp(one.log_p).sum() == pytest.approx(1, abs=1e-3)
         assert one.target.sum() == 1
+
+
+def test_what_is_judged_after_the_texts_counts_as_much_as_it_is_worth() -> None:
+    """A label that is right nine times in ten, and a judgement by chance; then the other way round."""
+    rng = np.random.default_rng(0)
+
+    def shares(right: float) -> list[dict[str, float]]:
+        likely = [truth if rng.random() < right else LABELS[int(rng.integers(len(LABELS)))] for truth in truths]
+        return [{name: 0.7 if name == each else 0.05 for name in LABELS} for each in likely]
+
+    truths = [LABELS[int(at)] for at in rng.integers(len(LABELS), size=400)]
+    good, chance = shares(0.9), shares(0.0)
+
+    def log_shares(sides: list[dict[str, float]]) -> list[dict[str, float]]:
+        return [{name: float(np.log(share)) for name, share in each.items()} for each in sides]
+
+    label_knows = [calibrate.JudgedWindow(*each) for each in zip(good, log_shares(chance), truths, strict=True)]
+    texts_know = [calibrate.JudgedWindow(*each) for each in zip(chance, log_shares(good), truths, strict=True)]
+    weights = calibrate.fit_judged(label_knows)
+    assert weights["fast"] > 0.8 > 0.2 > weights["judged"]
+    weights = calibrate.fit_judged(texts_know)
+    assert weights["judged"] > 0.8 > 0.2 > weights["fast"]
+    told = calibrate.told_right(texts_know, weights)
+    before, after = (float(part) for part in told.split("right ")[1].split(" (")[0].split(" → "))
+    assert before < 0.3 < 0.8 < after
+    assert calibrate.fit_judged([replace(label_knows[0], judged={})]) == {}, "a chain that judges nothing"
+
+
+def test_a_judgement_is_that_of_the_whole_chain(nano: LoadedModel) -> None:
+    """It is read before the argument, which is left out here."""
+    (whole,) = chains(nano, [BOTH], Question())
+    (found,) = calibrate.judgements(nano, [("happy", BOTH)])
+    assert found.fast == pytest.approx(whole.label.probabilities)
+    assert found.judged == pytest.approx(dict(whole.judged), abs=1e-4)
+    assert found.truth == "happy"
 
 
 def test_a_calibrated_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

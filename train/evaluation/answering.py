@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from realtime.asking.question import question_of
-from realtime.engine.loading import LoadedModel, load
-from realtime.errors import NotMedia, RealtimeError
+from realtime.engine.loading import LoadedModel
+from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.evidence.perceive import Perception
 from realtime.reason import own_labels
 from realtime.records import LABELS, Label, Question, Window
@@ -28,6 +28,7 @@ from train.evaluation.batch import ChainAnswer, chains
 from train.evaluation.report import NOT_PERCEIVED
 from train.evaluation.run_folder import end_with_parent
 from train.evaluation.samples import Sample
+from train.evaluation.served import LabelsOf, Served, load_served
 from train.evaluation.variants import WHOLE, Variant, VariedPerception
 from train.readers.clip import NoEvidence
 from train.readers.recording import WINDOW_S, check_evidence, check_span, clip_windows, read_recording, span_of
@@ -45,8 +46,9 @@ class ModelUnderTest:
     labels: tuple[str, ...] = LABELS
     question: str | None = None
     variant: Variant = WHOLE
+    label: LabelsOf = "auto"
 
-    def question_for(self, model: LoadedModel) -> Question:
+    def question_for(self, model: Served) -> Question:
         """The question as serving asks it: a model of fixed labels chooses from its own, told in the set's words.
 
         Raises UnknownLabels where such a model knows no emotion for one of them.
@@ -54,7 +56,7 @@ class ModelUnderTest:
         return question_of(self.question, self.labels, tuple(model.labels), open_labels=model.open_labels)
 
 
-_loaded: tuple[LoadedModel, ModelUnderTest] | RealtimeError | None = None
+_loaded: tuple[Served, ModelUnderTest] | RealtimeError | None = None
 """The model of this worker process. A loading error is kept until work comes, because at the start it would only break
 the pool, without a message."""
 
@@ -64,14 +66,16 @@ def start_worker(asked: ModelUnderTest) -> None:
     end_with_parent()
     torch.set_num_threads(1)
     try:
-        _loaded = load(asked.model, adapter=asked.adapter, engine="torch"), asked
+        _loaded = load_served(asked.model, adapter=asked.adapter, label=asked.label), asked
     except RealtimeError as error:
         _loaded = error
 
 
-def perceiver(model: LoadedModel, asked: ModelUnderTest) -> Perception | VariedPerception:
+def perceiver(model: Served, asked: ModelUnderTest) -> Perception | VariedPerception:
     if asked.variant == WHOLE:
         return model.perceiver(seed=0, question=asked.question_for(model))
+    if not isinstance(model, LoadedModel):
+        raise BadSettings("Switches are for one model, and nano gives this one's labels.", "Add --label own.")
     return VariedPerception(model, asked.variant, asked.question_for(model))
 
 
@@ -84,7 +88,7 @@ def answer_part(samples: Sequence[Sample], done: frozenset[str]) -> list[Row]:
 
 
 def answer_with(
-    model: LoadedModel, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str] = frozenset()
+    model: Served, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str] = frozenset()
 ) -> list[Row]:
     """The rows of `answer_part`, with a model of this process."""
     question = asked.question_for(model)
@@ -98,7 +102,7 @@ def answer_with(
 
 
 def perceive(
-    model: LoadedModel, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str]
+    model: Served, asked: ModelUnderTest, samples: Sequence[Sample], done: frozenset[str]
 ) -> tuple[list[tuple[Sample, Window]], list[tuple[Sample, str]]]:
     """The windows of samples that are not `done`; and the samples that cannot be perceived, with the reason.
 

@@ -16,16 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from realtime.engine.loading import LoadedModel
 from realtime.model.config import TextConfig
 from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
 from realtime.model.thinker import EmoThinker
 from realtime.reason import own_labels, prompt
-from realtime.reason.parts import BegunPart, LabelledWindow
+from realtime.reason.parts import BegunPart, ChainPart, LabelledWindow
 from realtime.reason.reasoner import CHAIN_SLOTS
 from realtime.reason.rows import ChainRow
 from realtime.records import Answer, Label, Rewritten, Window
+from train.evaluation.served import Served, writer_of
 
 T = TypeVar("T")
 
@@ -48,28 +48,13 @@ class ChainAnswer:
 
 
 @torch.inference_mode()
-def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) -> list[ChainAnswer]:
+def chains(model: Served, windows: Sequence[Window], ask: prompt.Question) -> list[ChainAnswer]:
     """The fast labels and chains of all windows, in order."""
-    reasoner = model.thinker
-    labelled = [reasoner.label_window(window, ask) for window in windows]
+    reasoner, labelled = writer_of(model).thinker, [model.thinker.label_window(window, ask) for window in windows]
     sections: list[dict[str, str]] = [{} for _ in windows]
     rewritten: list[Rewritten] = []
     for part in reasoner.chain.parts:
-        begun = [reasoner.chain.begin(each, part, told) for each, told in zip(labelled, sections, strict=True)]
-        rows = [
-            ChainRow(
-                reasoner.vocabulary,
-                reasoner.vocabulary.id_of(prompt.END_OF_TURN),
-                each.openings,
-                deque(start.beginning),
-                deque(part.sections),
-            )
-            for each, start in zip(labelled, begun, strict=True)
-        ]
-        caches = decode(model.weights, begun, rows)
-        for each, start, row, cache, told in zip(labelled, begun, rows, caches, sections, strict=True):
-            told |= row.sections
-            reasoner.chain.finish(each, part, start, cache)
+        begun = write_part(model, labelled, part, sections)
         rewritten = [
             finished(reasoner.rewriter.settle(each, part, start, told))
             for each, start, told in zip(labelled, begun, sections, strict=True)
@@ -77,10 +62,27 @@ def chains(model: LoadedModel, windows: Sequence[Window], ask: prompt.Question) 
     return [answered(model, *each) for each in zip(labelled, sections, rewritten, strict=True)]
 
 
-def answered(
-    model: LoadedModel, labelled: LabelledWindow, sections: dict[str, str], rewritten: Rewritten
-) -> ChainAnswer:
-    concluded = model.thinker.conclude(labelled, sections)
+@torch.inference_mode()
+def write_part(
+    model: Served, labelled: Sequence[LabelledWindow], part: ChainPart, sections: Sequence[dict[str, str]]
+) -> list[BegunPart]:
+    """Write a part of every chain into `sections`, which hold the parts before it. Returns where each began."""
+    reasoner, weights = writer_of(model).thinker, writer_of(model).weights
+    begun = [reasoner.chain.begin(each, part, told) for each, told in zip(labelled, sections, strict=True)]
+    end_of_turn = reasoner.vocabulary.id_of(prompt.END_OF_TURN)
+    rows = [
+        ChainRow(reasoner.vocabulary, end_of_turn, each.openings, deque(start.beginning), deque(part.sections))
+        for each, start in zip(labelled, begun, strict=True)
+    ]
+    caches = decode(weights, begun, rows)
+    for each, start, row, cache, told in zip(labelled, begun, rows, caches, sections, strict=True):
+        told |= row.sections
+        reasoner.chain.finish(each, part, start, cache)
+    return begun
+
+
+def answered(model: Served, labelled: LabelledWindow, sections: dict[str, str], rewritten: Rewritten) -> ChainAnswer:
+    concluded = writer_of(model).thinker.conclude(labelled, sections)
     own = labelled.question.own
     told = own_labels.shares(own, concluded.probabilities) if own else concluded.probabilities
     return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, told, rewritten)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.records import Question, Window
@@ -29,6 +28,7 @@ from train.coet.wordings import KINDS, Kind
 from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
+from train.evaluation.served import Served, add_label_argument, load_served
 
 NOT_KNOWN: tuple[Kind, ...] = ("who", "sureness", "when", "order", "words", "meant")
 "A pair shows one person, in one picture, nobody knows its words, and how sure a judgement may be is not measured."
@@ -121,7 +121,7 @@ def on_a_hair(asked: KnownQuestion, seen: Observation) -> bool:
 
 
 def session(
-    model: LoadedModel, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool
+    model: Served, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool
 ) -> Iterator[AskedWindow]:
     """The windows of one session in which one question was asked."""
     asked = ask(kind, Observation(), rng, held_out=True)
@@ -142,7 +142,7 @@ def session(
         perception.close()
 
 
-def count(model: LoadedModel, data: Path, split: str, n_sessions: int, *, seed: int = 0) -> dict[str, Any]:
+def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int = 0) -> dict[str, Any]:
     """By kind: how many answers there were, the share that was right, and some that were not."""
     rng = np.random.default_rng(seed)
     pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
@@ -175,10 +175,11 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--sessions", type=int, default=8, help="of each kind; each has up to five windows")
+    add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model)
-    figures = count(load(args.model, engine="torch"), args.data, args.split, args.sessions)
+    figures = count(load_served(args.model, label=args.label), args.data, args.split, args.sessions)
     tell_result(figures, args.json)
 
 

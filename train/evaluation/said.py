@@ -25,7 +25,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason.quotation import quoted
@@ -37,6 +36,7 @@ from train.evaluation.answering import ModelUnderTest, perceive
 from train.evaluation.batch import ChainAnswer, chains
 from train.evaluation.questions import one_hot, right
 from train.evaluation.samples import SAMPLES
+from train.evaluation.served import Served, add_label_argument, load_served, writer_of
 from train.nano.recordings import WrittenSentences, concluded
 
 Case = Literal["decide", "against", "same", "plain"]
@@ -69,9 +69,7 @@ def wanted(case: Case, label: str) -> list[str]:
     return [label] if case == "same" else ["neutral"]
 
 
-def spoken(
-    model: LoadedModel, data: Path, split: str, each: int, rng: np.random.Generator
-) -> Iterator[WindowWithWords]:
+def spoken(model: Served, data: Path, split: str, each: int, rng: np.random.Generator) -> Iterator[WindowWithWords]:
     """Windows of pairs that agree, up to `each` of a speaker, with words. Mixed labels (surprise) have no opposite."""
     asked = ModelUnderTest(model.name, labels=tuple(model.labels))
     seen, _ = perceive(model, asked, list(SAMPLES["agree"](data, split, each)), frozenset())
@@ -84,13 +82,13 @@ def spoken(
             yield WindowWithWords(window, case, sentences.of(said, rng), said, concluded(sample.truth, said))
 
 
-def with_words(model: LoadedModel, one: WindowWithWords) -> Window:
+def with_words(model: Served, one: WindowWithWords) -> Window:
     """The window as the model gets it: with words, if it was trained to read them."""
-    read = model.weights.config.emotion.words
-    return replace(one.window, said=quoted(one.text, model.thinker.vocabulary)) if read else one.window
+    writer = writer_of(model)
+    return replace(one.window, said=quoted(one.text, writer.thinker.vocabulary)) if writer.words else one.window
 
 
-def answered(model: LoadedModel, windows: Sequence[Window], question: Question) -> list[ChainAnswer]:
+def answered(model: Served, windows: Sequence[Window], question: Question) -> list[ChainAnswer]:
     return [
         answer
         for first in range(0, len(windows), BATCH)
@@ -98,7 +96,7 @@ def answered(model: LoadedModel, windows: Sequence[Window], question: Question) 
     ]
 
 
-def count(model: LoadedModel, data: Path, split: str, each: int, *, seed: int = 0) -> dict[str, Any]:
+def count(model: Served, data: Path, split: str, each: int, *, seed: int = 0) -> dict[str, Any]:
     """By case: how many answers were right with words and without, and how many were about whether they were meant."""
     rng, usual = np.random.default_rng(seed), Question(labels=model.labels)
     found = list(spoken(model, data, split, each, rng))
@@ -121,7 +119,7 @@ def count(model: LoadedModel, data: Path, split: str, each: int, *, seed: int = 
     return {"model": model.name, "split": split, "as_it_should": as_it_should, "cases": cases}
 
 
-def meaning(model: LoadedModel, one: WindowWithWords, rng: np.random.Generator) -> bool:
+def meaning(model: Served, one: WindowWithWords, rng: np.random.Generator) -> bool:
     """Whether the model knows if the words are meant as they were said."""
     known = Observation(
         shares=one_hot(EXPERT_LABELS.index(one.truth)),
@@ -142,6 +140,7 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--each", type=int, default=12, help="pairs of each speaker (default: %(default)s)")
+    add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model)
@@ -149,7 +148,7 @@ def main() -> None:
         f"{'':<10}" + "".join(f"{name:>15}" for name in ("n", "right", "right_without", "changed", "meant")),
         file=sys.stderr,
     )
-    tell_result(count(load(args.model, engine="torch"), args.data, args.split, args.each), args.json)
+    tell_result(count(load_served(args.model, label=args.label), args.data, args.split, args.each), args.json)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@
 #
 # DATA is made by python -m train.convert (train/DATA.md). CLIPS is what train.annotate reads: a folder of recordings with
 # labels.csv, or with LAYOUT=dfew (…) a published set. BACKBONE is a name, a GGUF file, a folder or a hub id
-# (realtime/model/backbone.py). It runs on CUDA where there is a GPU, else on the CPU. Every stage resumes where it was
-# stopped; a finished one is skipped. The result is WORK/small.
+# (realtime/model/backbone.py). It runs on CUDA where there is a GPU, else on the CPU; annotation takes PROCESSES cores.
+# Every stage resumes where it was stopped; a finished one is skipped. The result is WORK/small.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-: "${WORK:=runs/small}" "${BACKBONE:=smollm2-135m-instruct}" "${RANK:=16}" "${MORE:=}" "${LAYOUT:=}" "${RECORDINGS:=2400}"
+: "${WORK:=runs/small}" "${BACKBONE:=smollm2-135m-instruct}" "${RANK:=16}" "${MORE:=}" "${LAYOUT:=}" "${RECORDINGS:=2400}" "${PROCESSES:=1}"
+: "${WARMUP_STEPS:=-1}" "${LORA_STEPS:=-1}" # -1: once through the records
+words=()
 python="${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}"
 export TOKENIZERS_PARALLELISM=false
 mkdir -p "$WORK"
@@ -27,18 +29,29 @@ stage() { # NAME COMMAND…: run once, keep its log
 if [ -z "${CLIPS:-}" ]; then
   : "${DATA:?name the data folder, or recordings of your own: DATA=… or CLIPS=… bash train/runs/small.sh}"
   CLIPS="$WORK/recordings"
-  stage recordings train.nano.recordings --data "$DATA" --out "$CLIPS" --n "$RECORDINGS"
+  words=(--words)
+  stage recordings train.nano.recordings --data "$DATA" --out "$CLIPS" --n "$RECORDINGS" --words
 fi
 
-# Flags for both trainings, such as MORE="--steps 200 --cpu --precision bf16"; split into words on purpose.
-# shellcheck disable=SC2206
-common=(--model "$WORK/new" --cache "$WORK/windows" --projectors $MORE)
-
 stage compose train.compose --backbone "$BACKBONE" --drop 0.7 --out "$WORK/new"
-stage annotate train.annotate "$CLIPS" "$WORK/coet" ${LAYOUT:+--layout "$LAYOUT"}
-stage warmup train.warmup "$WORK/coet" "${common[@]}" --out "$WORK/warmup" --lr 5e-4
-stage lora train.lora "$WORK/coet" "${common[@]}" --out "$WORK/adapter" --from-warmup "$WORK/warmup" \
-  --rank "$RANK" --alpha $((2 * RANK)) --lr 5e-4 --selectors
+records=()
+running=()
+for ((shard = 0; shard < PROCESSES; shard++)); do
+  records+=("$WORK/coet$shard")
+  stage "annotate$shard" train.annotate "$CLIPS" "$WORK/coet$shard" ${LAYOUT:+--layout "$LAYOUT"} \
+    --shard "$shard/$PROCESSES" --cache "$WORK/windows" ${words[@]+"${words[@]}"} &
+  running+=($!)
+done
+for process in "${running[@]}"; do wait "$process"; done
+
+# Flags for both trainings, such as MORE="--cpu --precision bf16"; split into words on purpose.
+# shellcheck disable=SC2206
+common=(--model "$WORK/new" --cache "$WORK/windows" --projectors ${words[@]+"${words[@]}"} $MORE)
+
+stage warmup train.warmup "${records[@]}" "${common[@]}" --out "$WORK/warmup" --lr 5e-4 \
+  --steps "$WARMUP_STEPS"
+stage lora train.lora "${records[@]}" "${common[@]}" --out "$WORK/adapter" --from-warmup "$WORK/warmup" \
+  --rank "$RANK" --alpha $((2 * RANK)) --lr 5e-4 --selectors --steps "$LORA_STEPS"
 stage uncalibrated train.compose --model "$WORK/new" --adapter "$WORK/adapter" --out "$WORK/uncalibrated"
 calibration=()
 if [ -n "${DATA:-}" ]; then

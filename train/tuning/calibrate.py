@@ -1,12 +1,15 @@
-"""Calibrate a tuned model's labels on validation people, none of whom was trained on.
+"""Calibrate a tuned model on validation people, none of whom was trained on.
 
-    python -m train.tuning.calibrate --model FOLDER --data DATA --out calibration.json [--expert FILE]
+    python -m train.tuning.calibrate --model FOLDER --data DATA --out calibration.json [--expert FILE] [--label auto]
     python -m train.compose --model NEW --adapter OUT --calibration calibration.json --out SMALL
 
-Validation pictures and sentences go through serving's perception, alone and in pairs, and the model's fast label is
-read. A temperature and a bias for each label are fitted for each modality state, and the weight of face alone and of
-voice alone where there are both (`nano/fit_calibration.py`). No chain is written: what one adds is not calibrated, and
-the answer has the label's probabilities.
+Validation pictures and sentences go through serving's perception, alone and in pairs. Fitted are
+
+- of the model's own fast label, a temperature and a bias for each label and modality state, and the weight of face
+  alone and of voice alone where there are both (`nano/fit_calibration.py`);
+- how much what it judges after its texts counts beside the label that it is served with (`--label`: its own, or
+  nano's), without words and, where it reads them, with sentences of GoEmotions as if they had been said
+  (`evaluation/said.py`). No argument is written for that.
 
 The packaged voice expert was fitted on validation speakers too. `--expert` names one that was not
 (WORK/voice_expert_calibration.pt of `train/runs/nano.sh`). Without it the probabilities of voices become a little too
@@ -17,44 +20,131 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from realtime.engine.loading import LoadedModel, load
+from realtime.engine.loading import load
+from realtime.engine.pair import PairedModel
 from realtime.errors import BadSettings
+from realtime.model.config import Calibration
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason import calibrate
 from realtime.reason.branches import n_faces
+from realtime.reason.parts import ARGUED, LabelledWindow
 from realtime.reason.prompt import Question
+from realtime.records import Window
+from train.arrays import Floats
 from train.command import run_command
 from train.evaluation.answering import ModelUnderTest, perceive
+from train.evaluation.batch import write_part
+from train.evaluation.said import spoken, with_words
 from train.evaluation.samples import SAMPLES
+from train.evaluation.served import Served, add_label_argument, load_served, writer_of
 from train.metrics import calibration_error
-from train.nano.fit_calibration import AnsweredWindow, calibrated, fit, log_softmax, uncalibrated
+from train.nano.fit_calibration import AnsweredWindow, calibrated, fit, fit_state, log_softmax, uncalibrated
 from train.tuning.run import write_json
 
+BATCH = 16
 BENCHMARKS = ("ferplus", "voices", "agree", "conflict")
 
 
-def labelled(model: LoadedModel, data: Path, *, faces: int, each: int) -> list[AnsweredWindow]:
-    """Fast labels of validation samples: so many faces, and so many sentences and pairs of each speaker."""
-    asked, question = ModelUnderTest(model.name, labels=tuple(model.labels)), Question(labels=model.labels)
-    found = []
+@dataclass(frozen=True)
+class JudgedWindow:
+    """A window's label as it is served, and what the writer judged after its texts."""
+
+    fast: Mapping[str, float]
+    "Probabilities."
+    judged: Mapping[str, float]
+    "Log-probabilities."
+    truth: str
+
+
+def seen_of(model: Served, data: Path, *, faces: int, each: int) -> list[tuple[str, Window]]:
+    """Windows of validation samples with their truth: so many faces, so many sentences and pairs of each speaker."""
+    asked, found = ModelUnderTest(model.name, labels=tuple(model.labels)), []
     for benchmark in BENCHMARKS:
         samples = list(SAMPLES[benchmark](data, "valid", faces if benchmark == "ferplus" else each))
         seen, _ = perceive(model, asked, samples, frozenset())
-        for sample, window in tqdm(seen, unit="window", desc=benchmark, disable=None):
-            state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
-            label = model.thinker.read_plainly(window, question).label
-            target = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(sample.truth)]
-            found.append(AnsweredWindow(state, uncalibrated(label), -1, target, 1.0))
+        found += [(sample.truth, window) for sample, window in seen if state_of(window) != "none"]
         print(f"{benchmark}: {len(seen)} of {len(samples)} windows", flush=True)
-    return [one for one in found if one.state != "none"]
+    return found
+
+
+def state_of(window: Window) -> str:
+    return calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+
+
+def labelled(model: Served, seen: Sequence[tuple[str, Window]]) -> list[AnsweredWindow]:
+    """The writer's own fast labels."""
+    writer, question = writer_of(model).thinker, Question(labels=model.labels)
+    found = []
+    for truth, window in tqdm(seen, unit="window", desc="own labels", disable=None):
+        label = writer.read_plainly(window, question).label
+        found.append(AnsweredWindow(state_of(window), uncalibrated(label), -1, one_hot(truth), 1.0))
+    return found
+
+
+def one_hot(truth: str) -> Floats:
+    shares: Floats = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(truth)]
+    return shares
+
+
+def judgements(model: Served, seen: Sequence[tuple[str, Window]]) -> list[JudgedWindow]:
+    """What is judged of each window after the texts about voice and face, with the words that the window has."""
+    question, found = Question(labels=model.labels), list[JudgedWindow]()
+    bar = tqdm(total=len(seen), unit="window", desc="judgements", disable=None)
+    for first in range(0, len(seen), BATCH):
+        part = seen[first : first + BATCH]
+        windows = [model.thinker.label_window(window, question) for _, window in part]
+        texts = written(model, windows)
+        for (truth, _), each, told in zip(part, windows, texts, strict=True):
+            writer_of(model).thinker.chain.begin(each, ARGUED, told)
+            found.append(JudgedWindow(each.label.probabilities, each.judged, truth))
+        bar.update(len(part))
+    bar.close()
+    return found
+
+
+def written(model: Served, windows: Sequence[LabelledWindow]) -> list[dict[str, str]]:
+    """The sections that come before the argument."""
+    sections: list[dict[str, str]] = [{} for _ in windows]
+    for part in writer_of(model).thinker.chain.parts[:-1]:
+        write_part(model, windows, part, sections)
+    return sections
+
+
+def fit_judged(found: Sequence[JudgedWindow]) -> dict[str, float]:
+    """The likeliest weights of the served label and of the judgement; empty for chains that judge nothing."""
+    if not found or not all(each.judged for each in found):
+        return {}
+
+    def rows(shares: Sequence[Mapping[str, float]]) -> Floats:
+        of_labels: Floats = np.array([[each[name] for name in EXPERT_LABELS] for each in shares])
+        return of_labels
+
+    fast = np.log(np.maximum(rows([each.fast for each in found]), 1e-9))
+    parts = np.stack([fast, log_softmax(rows([each.judged for each in found]))], 1)
+    target = np.array([EXPERT_LABELS.index(each.truth) for each in found])
+    weights, _ = fit_state(parts, target, np.ones(len(found)), biased=False)
+    return dict(zip(("fast", "judged"), (round(max(0.0, float(weight)), 3) for weight in weights), strict=True))
+
+
+def told_right(found: Sequence[JudgedWindow], weights: Mapping[str, float]) -> str:
+    """How many labels were right before the texts and after them, in words."""
+    calibration = Calibration(chain=weights)
+    after = [calibrate.joined(each.fast, None, calibration, judged=each.judged) for each in found]
+    shares = ([each.fast for each in found], after)
+    right = [
+        np.mean([max(p, key=lambda name: p[name]) == f.truth for p, f in zip(side, found, strict=True)])
+        for side in shares
+    ]
+    return f"{len(found)} windows, right {right[0]:.3f} → {right[1]:.3f} (on the same people)"
 
 
 def main() -> None:
@@ -63,21 +153,24 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
     parser.add_argument("--expert", type=Path, help="a voice expert that does not know the validation speakers")
+    add_label_argument(parser)
     parser.add_argument("--faces", type=int, default=240, help="default: %(default)s")
     parser.add_argument(
         "--each", type=int, default=16, help="sentences and pairs of each speaker (default: %(default)s)"
     )
+    parser.add_argument(
+        "--chains", type=int, default=240, help="windows of each kind whose texts are written (default: %(default)s)"
+    )
     args = parser.parse_args()
     refuse_input(args.out, args.data, args.expert)
-    model = load(args.model, engine="torch")
-    if model.weights.config.emotion.calibration.fast:
+    model = load_served(args.model, label=args.label)
+    if writer_of(model).weights.config.emotion.calibration.fast:
         raise BadSettings(f"{args.model} is calibrated already.", "Name the folder that was composed without.")
-    expert = model.weights.emotion.voice_expert
-    if args.expert is not None and expert is not None:
-        expert.load_state_dict(torch.load(args.expert, weights_only=True))
-    answered = labelled(model, args.data, faces=args.faces, each=args.each)
+    if args.expert is not None:
+        take_expert(model, args.expert)
+    seen = seen_of(model, args.data, faces=args.faces, each=args.each)
+    answered = labelled(model, seen)
     fitted = fit(answered)
-    write_json(args.out, asdict(fitted))
     for state in fitted.fast:
         rows = [one for one in answered if one.state == state]
         target = np.stack([one.target for one in rows]).argmax(1)
@@ -85,8 +178,45 @@ def main() -> None:
         after = np.exp(log_softmax(calibrated(rows, fitted)))
         right = f"{np.mean(before.argmax(1) == target):.3f} → {np.mean(after.argmax(1) == target):.3f}"
         ece = f"{calibration_error(before, target):.3f} → {calibration_error(after, target):.3f}"
-        print(f"{state}: {len(rows)} windows, right {right}, calibration error {ece} (on the same people)")
+        print(f"{state}: {len(rows)} windows, right {right}, calibration error {ece} (on the same people)", flush=True)
+    if not isinstance(model, PairedModel):
+        # Its judgement counts beside its calibrated label.
+        model = load(args.model, engine="torch", calibration=fitted)
+        if args.expert is not None:
+            take_expert(model, args.expert)
+    fitted = with_judgement(model, args.data, seen, fitted, n=args.chains, each=args.each)
+    write_json(args.out, asdict(fitted))
     print(json.dumps(asdict(fitted)))
+
+
+def take_expert(model: Served, file: Path) -> None:
+    """Put another voice expert into every model that measures."""
+    experts = torch.load(file, weights_only=True)
+    for each in (model.labeller, model.writer) if isinstance(model, PairedModel) else (model,):
+        for weights in (each.weights, each.instruments):
+            if weights is not None and weights.emotion.voice_expert is not None:
+                weights.emotion.voice_expert.load_state_dict(experts)
+
+
+def with_judgement(
+    model: Served, data: Path, seen: Sequence[tuple[str, Window]], fitted: Calibration, *, n: int, each: int
+) -> Calibration:
+    """The calibration with the weights of what is judged after the texts, without words and with them."""
+    rng = np.random.default_rng(0)
+    some = [seen[at] for at in sorted(rng.permutation(len(seen))[:n])]
+    found = judgements(model, some)
+    weights = fit_judged(found)
+    if not weights:
+        return fitted
+    print(f"after the texts: {told_right(found, weights)}", flush=True)
+    fitted = replace(fitted, chain=weights)
+    if not writer_of(model).words:
+        return fitted
+    said = list(spoken(model, data, "valid", each, rng))[:n]
+    found = judgements(model, [(one.truth, with_words(model, one)) for one in said])
+    weights = fit_judged(found)
+    print(f"with words: {told_right(found, weights)}", flush=True)
+    return replace(fitted, words=weights)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import pickle
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,9 @@ from train.coet.store import Lines
 from train.coet.wordings import KINDS
 from train.layout import JUDGED
 from train.readers.clip import Clip
-from train.readers.perceived import Perceived, watch
+from train.readers.perceived import Perceived
+from train.readers.perceived_cache import PerceivedCache
 
-CACHE_VERSION = 4
 ASKED_KINDS = tuple(kind for kind in KINDS if kind not in ("when", "order"))
 "Kinds of questions that are asked about annotated clips. When a face changed is not measured there."
 N_OTHERS = 2
@@ -113,8 +112,7 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         `asked_share`: how often a window is asked another question than the usual one. With 0 none is asked at all.
         """
         self.records = list(records)
-        self._model = model
-        self._cache = cache
+        self._cache = PerceivedCache(cache, model)
         self._seed, self._asked_share = seed, asked_share
         view = model.weights.config.emotion
         self._words, self._encoder = view.words, model.thinker.vocabulary
@@ -124,8 +122,6 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
                 "The model reads words, and no record has any.",
                 "Annotate with --words recordings whose words are known.",
             )
-        kept = {name: getattr(view, name) for name in ("frame_px", "grey_face_px", "dilation_patches", "face_geometry")}
-        self._kind = json.dumps([CACHE_VERSION, kept, view.voice_statistics, view.voice_width], sort_keys=True)
         self.left_out: dict[str, str] = {}
         "Key of a record → why its clip cannot be used."
 
@@ -138,7 +134,6 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         Clips that cannot be read, or hold no evidence, are left out (`left_out`).
         Raises BadSettings if no clip can be read.
         """
-        self._cache.mkdir(parents=True, exist_ok=True)
         usable = []
         for record in tqdm(self.records, unit="clip", desc="perceive", disable=True if quiet else None):
             try:
@@ -151,21 +146,8 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
             raise BadSettings("None of the clips can be read any more.", next(iter(self.left_out.values())))
 
     def perceived(self, record: dict[str, Any]) -> Perceived:
-        clip, path = record["clip"], Path(record["clip"]["path"])
-        size = path.stat().st_size if path.exists() else 0
-        name = hashlib.sha256(f"{self._kind}{path}{size}{clip['start_s']}{clip['end_s']}".encode()).hexdigest()[:32]
-        file = self._cache / f"{name}.pickle"
-        if file.exists():
-            kept: Perceived = pickle.loads(file.read_bytes())
-            return kept
-        seen = watch(path, self._model, start_s=clip["start_s"], end_s=clip["end_s"])
-        nothing = np.zeros((0, 0, 3), np.uint8)
-        frames = tuple(dataclasses.replace(frame, rgb_HW3=nothing) for frame in seen.frames)
-        seen = dataclasses.replace(seen, frames=frames)
-        temporary = file.with_suffix(f".{id(seen)}.tmp")
-        temporary.write_bytes(pickle.dumps(seen))
-        temporary.replace(file)
-        return seen
+        clip = record["clip"]
+        return self._cache.perceive(Path(clip["path"]), clip["start_s"], clip["end_s"])
 
     def __getitem__(self, at: tuple[int, int]) -> AnnotatedWindow:
         index, draw = at
