@@ -2,6 +2,7 @@
 
     python -m train.compose --backbone smollm2-135m-instruct --out NEW            before any training
     python -m train.compose --model NEW --adapter OUT [--warmup OUT1] --out SMALL    after train.warmup and train.lora
+    python -m train.compose --model NEW --adapter OUT --phrases RECORDS … --out SMALL     chains are decoded sooner
 
 The folder holds what is ours and the backbone's name with the hashes of its files (`realtime/model/assembly.py`).
 `--model FOLDER` takes it in every command. `train/runs/small.sh` runs all stages.
@@ -13,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,14 @@ from realtime.model import assembly, checkpoint
 from realtime.model.backbone import TextBackbone
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, ModelConfig, TextConfig
 from realtime.model.thinker import Emotion
+from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from realtime.reason import prompt
+from realtime.reason.phrases import as_tensor
 from train.command import run_command
+from train.tuning.data import read_records
 from train.tuning.initial_model import emotion_json
+from train.tuning.phrases import counted
 from train.tuning.run import write_json
 from train.tuning.word_start import begin_with_words
 
@@ -174,6 +180,13 @@ def write_additions(state: dict[str, Tensor], emotion: dict[str, Any], out: Path
     save_file(kept, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
 
 
+def write_phrases(records: Sequence[Path], out: Path) -> None:
+    """Write the table of what the chains in these folders often say next."""
+    chains = [record["sections"] for record in read_records(records)]
+    table = as_tensor(counted(chains, Vocabulary.read(out)))
+    save_file({"next": table}, out / checkpoint.PHRASES, metadata={"format": "pt"})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     start = parser.add_mutually_exclusive_group(required=True)
@@ -182,17 +195,23 @@ def main() -> None:
     parser.add_argument("--adapter", type=Path, help="what train.lora (or train.warmup) wrote")
     parser.add_argument("--warmup", type=Path, help="what train.warmup wrote, if the adapter has no projectors")
     parser.add_argument("--calibration", type=Path, help="what train.tuning.calibrate wrote")
+    parser.add_argument(
+        "--phrases", type=Path, nargs="+", default=[], metavar="RECORDS",
+        help="count what its chains often say next, in folders of train.annotate, so that they are decoded sooner",
+    )  # fmt: skip
     parser.add_argument("--selector-dim", type=int, default=64, help="width of the selectors' attention")
     parser.add_argument("--drop", type=float, help="δ, share of background tokens that are left out (default: nano's)")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup, args.calibration)
+    refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup, args.calibration, *args.phrases)
     if args.backbone is not None:
         compose(TextBackbone.open(args.backbone), args.out, selector_dim=args.selector_dim, drop=args.drop)
     elif args.adapter is None:
         raise BadSettings("--model goes with --adapter.", "Name what train.lora wrote.")
     else:
         recompose(args.model, args.out, adapter=args.adapter, warmup=args.warmup, calibration=args.calibration)
+    if args.phrases:
+        write_phrases(args.phrases, args.out)
     n_bytes = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {n_bytes / 1e6:.1f} MB beside the backbone; realtime serve --model {args.out}", flush=True)
 

@@ -3,10 +3,11 @@
     python -m realtime.bench.steps --model small [--text README.md --change 0.02] [--steps 20]
 
 Costs are milliseconds of CPU time on one thread, so that other programs on the machine change them little; the formats
-take turns. With `--text` each format also reads the beginning of a file, and its next tokens are compared with those
-of the full weights. `--change` first adds a random change of rank 16 to each weight, as LoRA would: a backbone that was
-published in few bits lies on their grid before. Of a model whose labels nano can give (`engine/pair.py`), a window's
-costs are told for both ways.
+take turns. The sample's first chain is decoded with 8-bit weights, as it is and with guessed tokens where the model has
+a table of them (`reason/phrases.py`). With `--text` each format also reads the beginning of a file, and its next tokens
+are compared with those of the full weights. `--change` first adds a random change of rank 16 to each weight, as LoRA
+would: a backbone that was published in few bits lies on their grid before. Of a model whose labels nano can give
+(`engine/pair.py`), a window's costs are told for both ways.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from realtime.bench.paired import collect_windows
 from realtime.engine.loading import LoadedModel, load
 from realtime.engine.pair import nano_labels, paired
 from realtime.errors import RealtimeError
+from realtime.model import assembly
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Narrow
-from realtime.records import Question, Window
+from realtime.reason.phrases import Phrases
+from realtime.reason.reasoner import Reasoner
+from realtime.records import Question, ReasonDone, Window
 from realtime.roles import Model
 from realtime.sample import SAMPLE
 from realtime.settings import Settings
@@ -75,6 +79,42 @@ def step_costs(model: LoadedModel, forms: dict[str, FusedLanguageModel], n_steps
         name: {"layers_ms": round(statistics.median(a[1:]), 1), "head_ms": round(statistics.median(b[1:]), 1)}
         for name, (a, b) in spent.items()
     }
+
+
+def chain_costs(model: LoadedModel, form: FusedLanguageModel, folder: Path) -> dict[str, Any]:
+    """The chain of the sample's first sentence: its tokens, the passes they took, and the cost of a token.
+
+    Without guessed tokens and with them, where the checkpoint has a table; both decode with the weights of `form`.
+    """
+    vocabulary, question = model.thinker.vocabulary, Question(labels=model.labels)
+    (spoken,) = collect_windows([str(SAMPLE)], Settings(), 1)
+    perceiver = model.perceiver(0)
+    try:
+        frames = tuple(perceiver.see(frame) for frame in spoken.frames)
+        heard = (perceiver.hear(spoken.segment),)
+    finally:
+        perceiver.close()
+    window = Window(0, frames[0].at_s, spoken.segment.end_s, frames, heard)
+    table = Phrases.read(folder, n_tokens=model.weights.config.text.vocab_size)
+    found: dict[str, Any] = {}
+    for name, phrases in {"plain": None, **({"guessed": table} if table else {})}.items():
+        thinker = Reasoner(model.weights, vocabulary, language=form, phrases=phrases)
+        spent, done = list[float](), list[ReasonDone]()
+
+        def write(thinker: Reasoner = thinker, done: list[ReasonDone] = done) -> None:
+            done.extend(step for step in thinker.reason(window, question) if isinstance(step, ReasonDone))
+
+        for _ in range(2):
+            # Its KV cache is made before, so that the chain alone is timed.
+            thinker.fast_label(window, question)
+            before = thinker.n_passes
+            spent.append(cpu_ms(write))
+        n_tokens = done[0].timings_ms["chain_tokens"]
+        found[name] = {
+            "tokens": int(n_tokens), "passes": thinker.n_passes - before,
+            "ms_per_token": round(min(spent) / n_tokens, 1),
+        }  # fmt: skip
+    return found
 
 
 @torch.inference_mode()
@@ -162,6 +202,7 @@ def main() -> None:
     forms = {str(kind or "full"): FusedLanguageModel(language, head, narrow=kind) for kind in KINDS}
     figures: dict[str, Any] = {"model": args.model, "dtype": str(model.weights.dtype), "change": args.change}
     figures |= {"step": step_costs(model, forms, args.steps), "window": window_costs(model)}
+    figures["chain"] = chain_costs(model, forms["int8"], assembly.locate(args.model))
     if nano_labels("auto", args.model, adapter=None, engine="torch", device="cpu"):
         figures["window_nano_labels"] = window_costs(paired(load("nano", engine="torch"), model))
     if text is not None:

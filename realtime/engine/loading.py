@@ -26,6 +26,7 @@ from realtime.model.products import Narrow, Weights
 from realtime.model.progress import progress
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
 from realtime.towers.choice import Checkpoint, Towers, choose
@@ -154,6 +155,7 @@ def load(
             vocabulary,
             narrow=suited(model, weights) if narrow == "auto" else narrow,
             calibration=None if calibration is None else with_own_chain(calibration, model),
+            phrases=Phrases.read(folder, n_tokens=model.config.text.vocab_size),
         ),
         weights=model,
         towers=towers,

@@ -5,6 +5,7 @@
     projectors.safetensors   the last layers of nano's towers, which end at the backbone's width
     emothinker.json  emothinker.safetensors          selectors, cue projectors, calibration
     adapter_config.json  adapter_model.safetensors   LoRA on the backbone; absent before stage 2
+    phrases.safetensors                              what chains often say next (`reason/phrases.py`); may be absent
 
 `python -m train.compose` writes such a folder. From it, the backbone, and nano's towers and experts comes a folder in
 the published layout (`checkpoint.py`), in float16, which is kept in the user's cache.
@@ -139,6 +140,8 @@ def _put_together(folder: Path, backbone: TextBackbone, shapes: Mapping[str, Any
         if not (folder / name).exists():
             raise BadModel(f"{name} is missing in {folder}.", hint=TRAIN_HINT)
         shutil.copyfile(folder / name, out / name)
+    if (folder / checkpoint.PHRASES).exists():
+        shutil.copyfile(folder / checkpoint.PHRASES, out / checkpoint.PHRASES)
     extra = experts() | checkpoint.read_tensors(folder / checkpoint.EMOTION_WEIGHTS)
     save_file(extra, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
     save_file({key: t.contiguous() for key, t in state.items()}, out / checkpoint.WEIGHTS, metadata={"format": "pt"})

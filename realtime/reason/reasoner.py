@@ -41,6 +41,7 @@ from realtime.reason.conclusion import Conclusion, conclude
 from realtime.reason.decode import SECTION_SLOTS, Decoder
 from realtime.reason.parts import ARGUED, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
+from realtime.reason.phrases import Phrases
 from realtime.reason.prior import PriorCorrection
 from realtime.reason.quotation import QUOTE_SLOTS, SAID_TOKENS, quoted
 from realtime.reason.reference import PlainReading, plain_scores
@@ -97,18 +98,20 @@ class Reasoner:
         narrow: Narrow | None = None,
         language: FusedLanguageModel | None = None,
         calibration: Calibration | None = None,
+        phrases: Phrases | None = None,
         now_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         """With `narrow` chains are decoded with weights in few bits (`products.py`).
 
         `language` is the fused language model where several reasoners with their own adapters share its weights.
-        `calibration` is that of the model that gives the labels, where another one does.
+        `calibration` is that of the model that gives the labels, where another one does. `phrases` guesses the next
+        tokens of its chains.
         """
         self._model = model
         self.vocabulary = vocabulary
         self._now_s = now_s
         self._fused = language or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
-        self._decoder = BatchedDecoder(self._fused)
+        self._decoder = BatchedDecoder(self._fused, phrases=phrases)
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels, self._calibration)
@@ -118,6 +121,11 @@ class Reasoner:
         self._ring = model.config.emotion.ring
         stock = model.config.emotion.stock
         self._prior = PriorCorrection(self._embedded, self._scores_of) if stock else None
+
+    @property
+    def n_passes(self) -> int:
+        """Forward passes that decoded tokens so far, of all chains."""
+        return self._decoder.n_passes
 
     def query_embeddings(self, question: prompt.Question) -> Tensor:
         """(Q, D) embeddings of the text query, to which the selectors attend."""

@@ -246,6 +246,8 @@ def test_both_stages_train_it_and_the_result_is_small(tmp_path: Path) -> None:
     towers = ("thinker.visual.blocks.", "thinker.audio_tower.layers.")
     frozen = (*towers, "thinker.model.embed_tokens.", "emotion.face_expert.", "emotion.voice_expert.")
     assert not [name for name in changed if name.startswith(frozen)]
+    whole = assembly.locate(str(work / "small"))
+    assert (whole / checkpoint.PHRASES).exists(), "what its chains often say is counted, and goes along"
     shutil.rmtree(work / "small")
     assert "== " not in run_script(tmp_path), "finished stages are skipped"
     assert (work / "small" / "adapter_model.safetensors").exists()
@@ -280,6 +282,8 @@ def test_steps_are_compared_in_each_format(
     assert min(told["window"][name] for name in ("frame_ms", "speech_ms", "label_ms")) > 0
     assert min(told["window_nano_labels"].values()) > 0
     assert told["window_nano_labels"].keys() == told["window"].keys()
+    assert told["chain"].keys() == {"plain"}, "this one has no table of phrases"
+    assert told["chain"]["plain"]["passes"] > 0
 
 
 def test_a_build_without_small_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

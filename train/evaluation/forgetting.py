@@ -43,7 +43,7 @@ N_BOOTSTRAP = 2000
 
 
 @dataclass(frozen=True)
-class Answered:
+class TextAnswer:
     """How one question was answered."""
 
     chosen: bool
@@ -59,11 +59,11 @@ class TextOnly:
         self._end = vocabulary.id_of(END_OF_TURN)
 
     @torch.inference_mode()
-    def answer(self, asked: GeneralQuestion) -> Answered:
+    def answer(self, asked: GeneralQuestion) -> TextAnswer:
         cache, logits_V = self._read(asked.text)
         scores = [self._score(cache, logits_V, option) for option in (asked.right, *asked.wrong)]
         text = self._greedy(cache, logits_V)
-        return Answered(chosen=max(scores) == scores[0], said=names(text, asked), text=text)
+        return TextAnswer(chosen=max(scores) == scores[0], said=names(text, asked), text=text)
 
     def _read(self, question: str) -> tuple[KVCache, torch.Tensor]:
         """The KV cache of the conversation up to the answer, and the logits of the answer's first token."""

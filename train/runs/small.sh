@@ -61,4 +61,5 @@ if [ -n "${DATA:-}" ]; then
   calibration=(--calibration "$WORK/calibration.json")
 fi
 # Cheap, so always anew.
-"$python" -m train.compose --model "$WORK/new" --adapter "$WORK/adapter" ${calibration[@]+"${calibration[@]}"} --out "$WORK/small"
+"$python" -m train.compose --model "$WORK/new" --adapter "$WORK/adapter" ${calibration[@]+"${calibration[@]}"} \
+  --phrases "${records[@]}" --out "$WORK/small"
