@@ -3,6 +3,7 @@
     python -m train.compose --backbone smollm2-135m-instruct --out NEW            before any training
     python -m train.compose --model NEW --adapter OUT [--warmup OUT1] --out SMALL    after train.warmup and train.lora
     python -m train.compose --model NEW --adapter OUT --phrases RECORDS … --out SMALL     chains are decoded sooner
+    python -m train.compose --unpack small --out ADAPTER       what it was made from: train.lora --from-adapter ADAPTER
 
 The folder holds what is ours and the backbone's name with the hashes of its files (`realtime/model/assembly.py`).
 `--model FOLDER` takes it in every command. `train/runs/small.sh` runs all stages.
@@ -33,7 +34,7 @@ from realtime.reason import prompt
 from realtime.reason.phrases import as_tensor
 from train.command import run_command
 from train.tuning.data import read_records
-from train.tuning.initial_model import emotion_json
+from train.tuning.initial_model import PROJECTORS, emotion_json
 from train.tuning.phrases import counted
 from train.tuning.run import write_json
 from train.tuning.word_start import begin_with_words
@@ -161,6 +162,28 @@ def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None, cal
     write_json(out / "config.json", config)
 
 
+def unpack(folder: Path, out: Path) -> None:
+    """Write the adapter that a composed model was made from, so that `train.lora --from-adapter` goes on from it.
+
+    It has the precision of what was shipped, float16, and no calibration, which is of no use once training goes on.
+    Raises BadSettings for a folder that holds no trained model on a backbone.
+    """
+    if not assembly.is_composed(folder) or not (folder / checkpoint.ADAPTER_WEIGHTS).exists():
+        raise BadSettings(
+            f"{folder} is no trained model on a text backbone.", "Name small, or a folder of this command."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    whole = {f"base_model.model.{key}": t for key, t in checkpoint.read_tensors(folder / assembly.PROJECTORS).items()}
+    state = {key: tensor.float() for key, tensor in (tuned(folder) | whole).items()}
+    save_file(state, out / checkpoint.ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    settings = checkpoint.read_json(folder / ADAPTER_CONFIG) | {"modules_to_save": [*PROJECTORS.values()]}
+    write_json(out / ADAPTER_CONFIG, settings)
+    additions = assembly.experts() | checkpoint.read_tensors(folder / checkpoint.EMOTION_WEIGHTS)
+    widened = {key: t.float() if t.is_floating_point() else t for key, t in additions.items()}
+    save_file(widened, out / checkpoint.EMOTION_WEIGHTS, metadata={"format": "pt"})
+    write_json(out / EMOTION_CONFIG, {k: v for k, v in emotion_json(folder).items() if k != "calibration"})
+
+
 def tuned(folder: Path) -> dict[str, Tensor]:
     """The tensors of an adapter, LoRA and modules saved whole; none where it has additions alone."""
     path = folder / checkpoint.ADAPTER_WEIGHTS
@@ -192,6 +215,7 @@ def main() -> None:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--backbone", help="a name, a GGUF file, a folder or a hub id (realtime/model/backbone.py)")
     start.add_argument("--model", type=Path, help="a folder that this command wrote, which was trained since")
+    start.add_argument("--unpack", metavar="MODEL", help="small, or a folder: write the adapter that it was made from")
     parser.add_argument("--adapter", type=Path, help="what train.lora (or train.warmup) wrote")
     parser.add_argument("--warmup", type=Path, help="what train.warmup wrote, if the adapter has no projectors")
     parser.add_argument("--calibration", type=Path, help="what train.tuning.calibrate wrote")
@@ -203,7 +227,13 @@ def main() -> None:
     parser.add_argument("--drop", type=float, help="δ, share of background tokens that are left out (default: nano's)")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    refuse_input(args.out, args.backbone, args.model, args.adapter, args.warmup, args.calibration, *args.phrases)
+    refuse_input(
+        args.out, args.backbone, args.model, args.adapter, args.warmup, args.calibration, args.unpack, *args.phrases
+    )
+    if args.unpack is not None:
+        unpack(checkpoint.locate(args.unpack), args.out)
+        print(f"{args.out}: train.lora --from-adapter {args.out} goes on from it", flush=True)
+        return
     if args.backbone is not None:
         compose(TextBackbone.open(args.backbone), args.out, selector_dim=args.selector_dim, drop=args.drop)
     elif args.adapter is None:

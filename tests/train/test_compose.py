@@ -32,8 +32,9 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.settings import Settings
 from tests.model.backbone_files import SPECIAL, llama, qwen2, tokenizer, write_folder, write_gguf
+from train import lora
 from train.coet.measured import CUE_WORDS, EXPRESSION
-from train.compose import compose, recompose
+from train.compose import compose, recompose, unpack
 from train.tuning.initial_model import PROJECTORS, save_additions, save_projectors, with_additions
 from train.tuning.tiny import write_clip, write_clips
 
@@ -203,6 +204,12 @@ def test_clips_are_perceived_with_the_experts_as_they_were_trained(composed: Pat
     assert not any(part.training for part in model.modules())
 
 
+def test_only_trained_models_are_unpacked(composed: Path, tmp_path: Path) -> None:
+    for folder in (checkpoint.NANO, composed):
+        with pytest.raises(BadSettings, match="is no trained model on a text backbone"):
+            unpack(folder, tmp_path)
+
+
 def test_only_composed_models_are_composed_again(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="was not composed on a backbone"):
         recompose(checkpoint.NANO, tmp_path, adapter=tmp_path, warmup=None)
@@ -246,6 +253,17 @@ def test_both_stages_train_it_and_the_result_is_small(tmp_path: Path) -> None:
     towers = ("thinker.visual.blocks.", "thinker.audio_tower.layers.")
     frozen = (*towers, "thinker.model.embed_tokens.", "emotion.face_expert.", "emotion.voice_expert.")
     assert not [name for name in changed if name.startswith(frozen)]
+    unpack(work / "small", tmp_path / "again")
+    recompose(work / "new", tmp_path / "twice", adapter=tmp_path / "again", warmup=None)
+    for name in (checkpoint.ADAPTER_WEIGHTS, assembly.PROJECTORS, checkpoint.EMOTION_WEIGHTS):
+        shipped, same = (checkpoint.read_tensors(tmp_path / folder / name) for folder in ("work/small", "twice"))
+        assert shipped.keys() == same.keys()
+        assert all(torch.equal(tensor, same[key]) for key, tensor in shipped.items()), name
+    args = lora.parse(
+        ["r", "--model", str(work / "new"), "--out", "o", "--from-adapter", str(tmp_path / "again"), "--projectors"]
+    )
+    model, _ = lora.start(args, assembly.locate(str(work / "new")))
+    assert lora.net_of(args, model).peft_config["default"].r == args.rank == 16
     whole = assembly.locate(str(work / "small"))
     assert (whole / checkpoint.PHRASES).exists(), "what its chains often say is counted, and goes along"
     shutil.rmtree(work / "small")
