@@ -56,8 +56,10 @@ stage uncalibrated train.compose --model "$WORK/new" --adapter "$WORK/adapter" -
 calibration=()
 if [ -n "${DATA:-}" ]; then
   # EXPERT: a voice expert that does not know the validation speakers, WORK/voice_expert_calibration.pt of nano.sh.
+  # CALIBRATE: more flags, such as "--faces 120 --each 8 --chains 128"; split into words on purpose.
+  # shellcheck disable=SC2086
   stage calibrate train.tuning.calibrate --model "$WORK/uncalibrated" --data "$DATA" ${EXPERT:+--expert "$EXPERT"} \
-    --out "$WORK/calibration.json"
+    --out "$WORK/calibration.json" ${CALIBRATE:-}
   calibration=(--calibration "$WORK/calibration.json")
 fi
 # Cheap, so always anew.
