@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,17 @@ def test_of_face_and_voice_that_say_nothing_nothing_is_taken() -> None:
     fitted = fit(drawn("both", 3000))
     assert fitted.fast["both"] == pytest.approx(1.0, rel=0.1)
     assert fitted.alone == pytest.approx({"face": 0.0, "voice": 0.0}, abs=0.1)
+
+
+def test_a_label_of_both_that_speaks_against_the_truth_is_refused_or_hardly_counts() -> None:
+    """The truth is what the face alone says, less half of what the label of both says."""
+    fair = drawn("both", 3000)
+    wrong = [replace(a, log_p=np.stack([a.log_p[1], a.log_p[0] + 0.5 * a.log_p[1], a.log_p[2]])) for a in fair]
+    with pytest.raises(SystemExit, match="its label does not count"):
+        fit(wrong)
+    fitted = fit(wrong, least=0.02)
+    assert fitted.fast["both"] == 50.0
+    assert fitted.alone["face"] > 0.8
 
 
 def test_what_comes_live_settles_how_sure_a_state_is_and_moves_no_label() -> None:

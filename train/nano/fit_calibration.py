@@ -76,8 +76,12 @@ def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats, *, biased: b
     return counts.detach().numpy(), bias.detach().numpy()
 
 
-def fit(answered: list[AnsweredWindow]) -> Calibration:
-    """The calibration of every state with at least 30 windows. Raises SystemExit where a fast label does not count."""
+def fit(answered: list[AnsweredWindow], *, least: float | None = None) -> Calibration:
+    """The calibration of every state with at least 30 windows.
+
+    A fast label of both modalities may be worth nothing beside those of each alone. With `least` it then gets that
+    weight, a few hundredths; without, SystemExit is raised.
+    """
     fast: dict[str, float] = {}
     biases: dict[str, dict[str, float]] = {}
     alone: dict[str, float] = {}
@@ -92,6 +96,9 @@ def fit(answered: list[AnsweredWindow]) -> Calibration:
             "voice": np.ones(len(rows)),
         }[state]
         counts, bias = fit_state(np.stack([np.atleast_2d(a.log_p) for a in rows]), target, weight)
+        if counts[0] <= (least or 0.0) and least is not None and len(counts) > 1:
+            print(f"{state}: the label of both counts for nothing beside face and voice alone ({counts[0]:.3f})")
+            counts[0] = least
         if counts[0] <= 0:
             raise SystemExit(
                 f"No calibration was found for {state}: its label does not count. Were the labels trained?"

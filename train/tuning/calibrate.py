@@ -51,6 +51,8 @@ from train.nano.fit_calibration import AnsweredWindow, calibrated, fit, fit_stat
 from train.tuning.run import write_json
 
 BATCH = 16
+LEAST = 0.02
+"Weight of a label of both that is worth nothing, so that it still has a temperature."
 BENCHMARKS = ("ferplus", "voices", "agree", "conflict")
 
 
@@ -170,7 +172,7 @@ def main() -> None:
         take_expert(model, args.expert)
     seen = seen_of(model, args.data, faces=args.faces, each=args.each)
     answered = labelled(model, seen)
-    fitted = fit(answered)
+    fitted = fit(answered, least=LEAST)
     for state in fitted.fast:
         rows = [one for one in answered if one.state == state]
         target = np.stack([one.target for one in rows]).argmax(1)
