@@ -13,6 +13,7 @@ from realtime.model import assembly, checkpoint, filling
 from realtime.model.blank import blank_modules
 from realtime.model.config import PUBLISHED_SHAPES, ModelConfig, published_config
 from realtime.model.memory import free_bytes
+from realtime.model.packing import Packing
 from realtime.model.products import Weights
 from realtime.model.thinker import EmoThinker
 from realtime.reason.session_ring import ring_tokens
@@ -53,17 +54,27 @@ class Needs:
         return sum(self.on_gpu)
 
 
-def needs(name: str, config: ModelConfig) -> Iterator[Needs]:
-    """A row for each form that the weights are kept in. A small model has one, float32, and stays on the CPU."""
+def needs(name: str, config: ModelConfig, packing: Packing | None = None) -> Iterator[Needs]:
+    """A row for each form that the weights are kept in. A small model has one, float32, and stays on the CPU.
+
+    With int4, a folder that is packed in 4 bits keeps its own groups.
+    """
     with blank_modules():
         model = EmoThinker(config)
     if sum(parameter.numel() for parameter in model.parameters()) < LARGE_FROM:
         n_bytes = filling.weights_bytes(model, torch.float32)
         yield Needs(name, "float32", n_bytes, session_bytes(config, torch.float32))
         return
+    as_stored = filling.expected_groups(config.text, packing) if packing else None
     for kept in get_args(Weights):
-        n_bytes = filling.weights_bytes(model, torch.bfloat16, kept)
+        n_bytes = filling.weights_bytes(model, torch.bfloat16, kept, as_stored)
         yield Needs(name, "bf16" if kept == "full" else kept, n_bytes, session_bytes(config))
+
+
+def packing_of(name: str) -> Packing | None:
+    """How the weights of a model are packed, or None for plain ones."""
+    folder = checkpoint.locate(name)
+    return None if assembly.is_composed(folder) else checkpoint.read_packing(folder)
 
 
 def session_bytes(config: ModelConfig, dtype: torch.dtype = torch.bfloat16) -> int:
@@ -84,6 +95,7 @@ def show(names: list[str]) -> Iterator[str]:
         shapes.append(("small", assembly.read_config("small")))
     shapes += [(f"Qwen2.5-Omni-{size}", ModelConfig.parse(published_config(size))) for size in PUBLISHED_SHAPES]
     shapes += [(name, assembly.read_config(name)) for name in names if name not in dict(shapes)]
+    packings = {name: packing_of(name) for name in names}
     cpu = free_bytes(torch.device("cpu"))
     gpu = free_bytes(torch.device("cuda")) if torch.cuda.is_available() else None
     places = ((cpu, "here"), (gpu, "on the GPU"))
@@ -94,7 +106,7 @@ def show(names: list[str]) -> Iterator[str]:
     amounts = f"{'session':>8} {'on a CPU':>10} {'on a GPU':>10} {'beside it':>10} {'unified':>9}"
     yield f"{'model':<24} {'kept in':>8} {'weights':>8} {amounts}  fits here"
     for name, config in shapes:
-        for row in needs(name, config):
+        for row in needs(name, config, packings.get(name)):
             yield line(row, cpu, gpu)
     yield ""
     yield "What fits may still be slow: on two CPU cores, a 3B takes a minute for one window. nano keeps up."

@@ -6,7 +6,8 @@
     emothinker.json  emothinker.safetensors     absent for a stock checkpoint: EmoThinker's additions are then off, and
                                                 labels are corrected for what the prompt alone says (`reason/prior.py`)
 
-Only safetensors are read. Nothing in a model folder is ever executed.
+Weights may be packed in 4 bits by GPTQ or AWQ (`packing.py`). Only safetensors are read. Nothing in a model folder is
+ever executed.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from realtime.errors import BadModel
-from realtime.model import shards
+from realtime.model import layout, shards
 from realtime.model.blank import blank_modules
 from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, EmotionConfig, ModelConfig
 from realtime.model.filling import HEAD, LoadPlan, LowRankUpdate, OnRead, fill
+from realtime.model.packing import PARTS, Packing, Stored, packed_weights, packing_of, refuse_biases, refuse_half_packed
 from realtime.model.products import Weights
 from realtime.model.shards import MappedFile, StoredTensor
 from realtime.model.thinker import EmoThinker
@@ -144,7 +146,7 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
             f"{EMOTION_CONFIG} is missing in {folder}, which holds {EMOTION_WEIGHTS}.",
             hint="Copy the whole checkpoint folder, or take that file away to run the stock checkpoint.",
         )
-    refuse_quantised(config, folder)
+    packing_of(config, folder)
     # LoRA alone was trained on a stock checkpoint, and no longer is one with it.
     without: dict[str, Any] | None = None if adapter is None else {}
     given = read_json(extra) if extra.exists() else without
@@ -175,17 +177,9 @@ def refuse_other_method(folder: Path, own: Mapping[str, Any], adapter: Path, giv
         )
 
 
-def refuse_quantised(config: Mapping[str, Any], folder: Path) -> None:
-    """Raise BadModel for a folder whose config says that its weights are quantised."""
-    thinker = config.get("thinker_config")
-    for part in (config, thinker if isinstance(thinker, dict) else {}):
-        if "quantization_config" in part:
-            facts = part["quantization_config"]
-            kind = facts.get("quant_method") if isinstance(facts, dict) else None
-            raise BadModel(
-                f"{folder} holds weights that {kind or 'another program'} has quantised, which are not read.",
-                hint="Name the folder that it was quantised from, in bf16, fp16 or fp32.",
-            )
+def read_packing(folder: Path) -> Packing | None:
+    """How the folder's weights are packed, or None for plain ones. Raises BadModel for a way that is not read."""
+    return packing_of(read_json(folder / "config.json"), folder)
 
 
 def published_name(key: str) -> str | None:
@@ -234,12 +228,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {stored.key: file.read(stored) for stored in held}
 
 
-def stored_weights(folder: Path) -> dict[str, StoredTensor]:
+def stored_weights(folder: Path) -> dict[str, Stored]:
     """Where each tensor of `EmoThinker` lies in a folder, by its name. It reads headers alone.
 
     Raises BadModel for a shard that is missing or cut off, for shards of two models, and for weights of a kind that
     is not read.
     """
+    packing = read_packing(folder)
     files = shard_files(folder)
     missing = [path.name for path in files if not path.exists()]
     if missing:
@@ -257,10 +252,20 @@ def stored_weights(folder: Path) -> dict[str, StoredTensor]:
     found = {path.name: shards.contents(path) for path in files}
     if (folder / INDEX).exists():
         refuse_mixed(weight_map(folder), found, folder)
-    weights: dict[str, StoredTensor] = {}
-    for stored in (stored for tensors in found.values() for stored in tensors):
+    tensors: dict[str, StoredTensor] = {}
+    for stored in (stored for held in found.values() for stored in held):
         name = published_name(stored.key)
         if name is None:
+            continue
+        part = name.rpartition(".")[2]
+        if packing is None and part in PARTS:
+            raise BadModel(
+                f"{stored.key} in {stored.path.name} is part of a packed weight, and config.json in {folder} has no "
+                "quantization_config.",
+                hint="Fetch the config.json that was published with these weights.",
+            )
+        if part in PARTS:
+            tensors[name] = stored
             continue
         if not stored.dtype.is_floating_point or stored.dtype.itemsize == 1:
             raise BadModel(
@@ -268,7 +273,8 @@ def stored_weights(folder: Path) -> dict[str, StoredTensor]:
                 "quantised in a way that is not read.",
                 hint="Name the folder that it was quantised from, in bf16, fp16 or fp32.",
             )
-        weights[name] = stored
+        tensors[name] = stored
+    weights: dict[str, Stored] = {**tensors} if packing is None else packed_weights(tensors, packing, folder)
     if (folder / EMOTION_WEIGHTS).exists():
         weights |= {f"emotion.{stored.key}": stored for stored in shards.contents(folder / EMOTION_WEIGHTS)}
     return weights
@@ -368,6 +374,9 @@ def plan(folder: Path, adapter: Path | None = None) -> LoadPlan:
         if (adapter / EMOTION_WEIGHTS).exists():
             stored |= {f"emotion.{one.key}": one for one in shards.contents(adapter / EMOTION_WEIGHTS)}
     check_fit(wanted, stored, folder)
+    layers = (weight for group in layout.groups(config.text) if group.name != layout.HEAD for weight in group.weights)
+    refuse_half_packed(stored, layers, folder)
+    refuse_biases(stored, wanted, folder)
     return LoadPlan(model, {name: stored[name] for name in wanted}, updates)
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from realtime.model import layout
+from realtime.model.config import TextConfig
 from realtime.model.memory import refuse_too_large
+from realtime.model.packing import PackedValues, PackedWeight, Packing, Stored
 from realtime.model.products import Quantised, Weights, quantised_bytes
 from realtime.model.shards import MappedFile, StoredTensor, as_rows
 from realtime.model.thinker import EmoThinker
@@ -44,7 +47,7 @@ class LoadPlan:
 
     model: EmoThinker
     "On the meta device."
-    stored: Mapping[str, StoredTensor]
+    stored: Mapping[str, Stored]
     updates: Mapping[str, LowRankUpdate]
 
     @property
@@ -52,12 +55,60 @@ class LoadPlan:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def weights_bytes(model: EmoThinker, dtype: torch.dtype, kept: Weights = "full") -> int:
+@dataclass(frozen=True)
+class KeptGroup:
+    """A product that is packed in 4 bits in its folder, and is kept so with int4: no level changes."""
+
+    size: int
+    "Inputs that share a scale in the kernel."
+    order_D: Tensor | None = None
+    "The order of the inputs in which groups follow each other, where it is another one."
+
+
+def kept_groups(planned: LoadPlan) -> dict[str, KeptGroup]:
+    """The products whose levels int4 keeps as the folder holds them, by their group's name.
+
+    Others are quantised anew: those that an adapter changes, and those whose layers do not share one order of inputs,
+    or have groups that the kernels do not take. Raises BadModel for a table of groups that is damaged.
+    """
+    found = {}
+    for group in layout.groups(planned.model.config.text):
+        parts = [part for part in map(planned.stored.get, group.weights) if isinstance(part, PackedWeight)]
+        whole = len(parts) == len(group.weights) and planned.updates.keys().isdisjoint(group.weights)
+        if not whole or layout.kept_in(group, "int4") != "int4" or sum(group.n_outputs) % 16:
+            continue
+        packing = parts[0].packing
+        size = packing.kernel_group(group.n_inputs)
+        first, *others = (part.groups() for part in parts)
+        if size is None or not all(_same(first, other) for other in others):
+            continue
+        if first is None:
+            found[group.name] = KeptGroup(size)
+        elif bool(first.bincount().eq(packing.group_of(group.n_inputs)).all()):
+            found[group.name] = KeptGroup(size, first.argsort(stable=True))
+    return found
+
+
+def expected_groups(config: TextConfig, packing: Packing) -> dict[str, KeptGroup]:
+    """The same by a folder's config.json alone, as if all layers were packed and shared their order."""
+    sizes = ((group, packing.kernel_group(group.n_inputs)) for group in layout.groups(config))
+    return {group.name: KeptGroup(size) for group, size in sizes if size and group.name != layout.HEAD}
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b if a is None or b is None else torch.equal(a, b)
+
+
+def weights_bytes(
+    model: EmoThinker, dtype: torch.dtype, kept: Weights = "full", as_stored: Mapping[str, KeptGroup] | None = None
+) -> int:
     """Memory of the weights in that type, with the products of the language model kept as `kept` says."""
     whole = sum(parameter.numel() for parameter in model.parameters()) * dtype.itemsize
     for group in layout.groups(model.config.text) if kept != "full" else ():
-        n_outputs, form = sum(group.n_outputs), layout.kept_in(group, kept)
-        whole += quantised_bytes(n_outputs, group.n_inputs, form) - n_outputs * group.n_inputs * dtype.itemsize
+        n_outputs, form, mine = sum(group.n_outputs), layout.kept_in(group, kept), (as_stored or {}).get(group.name)
+        whole += quantised_bytes(n_outputs, group.n_inputs, form, mine.size if mine else None)
+        whole += mine.order_D.nbytes if mine and mine.order_D is not None else 0
+        whole -= n_outputs * group.n_inputs * dtype.itemsize
     return whole
 
 
@@ -75,18 +126,30 @@ def fill(
     """Read the weights of a plan into its model. Raises BadModel where `name` has no room on the device.
 
     With `kept` other than full the language model's products are quantised as they come; then only
-    `FusedLanguageModel` can run it.
+    `FusedLanguageModel` can run it. With int4, products that are packed in the folder keep their levels. Otherwise
+    packed weights are widened layer by layer.
     """
     model, text = planned.model, planned.model.config.text
-    refuse_too_large(weights_bytes(model, dtype, kept), device, name)
-    reading = Reading(model, dtype=dtype, device=device, joined=joined or kept != "full", kept=kept)
-    n_read, n_bytes = 0, sum(stored.n_bytes for stored in planned.stored.values())
-    for key, rows, block in _blocks(planned.stored):
-        update = planned.updates.get(key)
-        reading.take(key, rows, block if update is None else update.added(block, rows))
-        n_read += block.nbytes
-        if on_read is not None:
-            on_read(n_read, n_bytes)
+    as_stored = kept_groups(planned) if kept == "int4" else {}
+    packed = any(isinstance(one, PackedWeight) for one in planned.stored.values())
+    smaller = "--weights int4, which keeps what the folder holds, or " if packed and kept != "int4" else ""
+    refuse_too_large(weights_bytes(model, dtype, kept, as_stored), device, name, smaller=smaller)
+    reading = Reading(
+        model, dtype=dtype, device=device, joined=joined or kept != "full", kept=kept, as_stored=as_stored
+    )  # fmt: skip
+    files, told = Files(), on_read or (lambda *_: None)
+    n_read, n_bytes = 0, sum(one.n_bytes for one in planned.stored.values())
+    # File by file, and in each file's order.
+    for key, one in sorted(planned.stored.items(), key=lambda item: (item[1].path, item[1].start)):
+        if isinstance(one, PackedWeight) and reading.keeps(key):
+            reading.keep(key, PackedValues(one, files.read))
+            told(n_read + one.n_bytes, n_bytes)
+        else:
+            update, n_rows = planned.updates.get(key), one.shape[0] if one.shape else 1
+            for rows, block in files.blocks(one):
+                reading.take(key, rows, block if update is None else update.added(block, rows))
+                told(n_read + one.n_bytes * rows.stop // n_rows, n_bytes)
+        n_read += one.n_bytes
     state = reading.state
     if text.tie_word_embeddings:
         state[HEAD] = state["thinker.model.embed_tokens.weight"]
@@ -106,12 +169,21 @@ class Reading:
     """The weights of a model while they are read."""
 
     def __init__(
-        self, model: EmoThinker, *, dtype: torch.dtype, device: torch.device, joined: bool, kept: Weights
+        self,
+        model: EmoThinker,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        joined: bool,
+        kept: Weights,
+        as_stored: Mapping[str, KeptGroup],
     ) -> None:
         self.quantised: dict[str, Quantised] = {}
         "Products that are read and quantised, by their group's name."
         self._wanted = model.state_dict()
-        self._dtype, self._device, self._kept = dtype, device, kept
+        self._dtype, self._device, self._kept, self._as_stored = dtype, device, kept, as_stored
+        self._packed: dict[str, PackedValues] = {}
+        "Weights that keep their levels, until all of their group are read."
         groups = layout.groups(model.config.text) if joined else ()
         self._groups = {weight: group for group in groups for weight in group.weights}
         self._missing = {group.name: sum(group.n_outputs) for group in self._groups.values()}
@@ -137,6 +209,31 @@ class Reading:
                 assert whole_DN is not None, "they were laid out so"
                 self.quantised[group.name] = Quantised(whole_DN.t(), layout.kept_in(group, self._kept))
 
+    def keeps(self, key: str) -> bool:
+        """Whether the weight stays as it is packed in its folder."""
+        return key in self._groups and self._groups[key].name in self._as_stored
+
+    def keep(self, key: str, values: PackedValues) -> None:
+        """Make a product of packed weights, once all that are one product are read."""
+        group = self._groups[key]
+        self._packed[key] = values
+        if not all(weight in self._packed for weight in group.weights):
+            return
+        mine, parts = self._as_stored[group.name], [self._packed.pop(weight) for weight in group.weights]
+        levels_ND = torch.empty((sum(group.n_outputs), group.n_inputs), dtype=torch.uint8)
+        for part, levels in zip(parts, torch.split(levels_ND, list(group.n_outputs)), strict=True):
+            part.write_levels(levels, mine.order_D)
+        # A group of the file may be several of the kernel's.
+        n_each = values.packing.group_of(group.n_inputs) // mine.size
+        scale_GN, zero_GN = (
+            torch.cat(tables, 1).repeat_interleave(n_each, 0).to(self._device)
+            for tables in ([part.scales_GN for part in parts], [part.zeros_GN for part in parts])
+        )
+        order_D = None if mine.order_D is None else mine.order_D.to(self._device)
+        self.quantised[group.name] = Quantised.of_levels(
+            levels_ND.to(self._device), scale_GN, zero_GN, group=mine.size, order_D=order_D
+        )
+
     def _make_room(self, key: str, group: layout.Group | None) -> None:
         if group is None:
             # Counters of norm layers stay integers.
@@ -148,12 +245,22 @@ class Reading:
         self.state |= dict(zip(group.weights, weights, strict=True))
 
 
-def _blocks(stored: Mapping[str, StoredTensor]) -> Iterator[tuple[str, slice, Tensor]]:
-    """Every tensor's name, rows and block of rows, file by file and in each file's order."""
-    in_order = sorted(stored.items(), key=lambda item: (item[1].path, item[1].start))
-    path, file = None, None
-    for name, one in in_order:
-        if one.path != path or file is None:
-            path, file = one.path, MappedFile(one.path)
-        for rows, block in file.blocks(one):
-            yield name, rows, block
+class Files:
+    """Files of weights, each mapped when it is first read."""
+
+    def __init__(self) -> None:
+        self._mapped: dict[Path, MappedFile] = {}
+
+    def blocks(self, one: Stored) -> Iterator[tuple[slice, Tensor]]:
+        """A weight's rows in blocks: as they lie in the file, or widened to float32 where they are packed."""
+        if isinstance(one, PackedWeight):
+            return PackedValues(one, self.read).blocks()
+        return self._file(one).blocks(one)
+
+    def read(self, one: StoredTensor) -> Tensor:
+        return self._file(one).read(one)
+
+    def _file(self, one: StoredTensor) -> MappedFile:
+        if one.path not in self._mapped:
+            self._mapped[one.path] = MappedFile(one.path)
+        return self._mapped[one.path]

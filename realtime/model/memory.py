@@ -51,13 +51,16 @@ def _left_in_group(group: Path) -> int | None:
     return int(limit) - used + cached
 
 
-def refuse_too_large(n_bytes: int, device: torch.device, name: str) -> None:
-    """Raise BadModel where a model's weights do not fit into the memory that is free."""
+def refuse_too_large(n_bytes: int, device: torch.device, name: str, *, smaller: str = "") -> None:
+    """Raise BadModel where a model's weights do not fit into the memory that is free.
+
+    `smaller` is what makes this one smaller.
+    """
     free = free_bytes(device)
     needed = n_bytes + (BESIDE_WEIGHTS if device.type == "cpu" else 0)
     if free is not None and needed > free:
         where, other = ("on the GPU", "--device cpu, or ") if device.type == "cuda" else ("on this machine", "")
         raise BadModel(
             f"{name} does not fit into memory: it needs {needed / 1e9:.1f} GB {where}, {free / 1e9:.1f} GB are free.",
-            f"Free some, or take {other}a smaller model: --model nano",
+            f"Free some, or take {smaller}{other}a smaller model: --model nano",
         )

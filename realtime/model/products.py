@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -91,17 +91,41 @@ class Quantised:
         self.kind = kind
         self.n_outputs = weight_ND.shape[0]
         self._group = group or group_of(weight_ND.shape[1])
+        self._order: Tensor | None = None
+        "The order of the inputs in which groups follow each other, where it is another one."
         if kind == "int8":
             self._weight, self._scale = eight_bits(weight_ND)
         else:
             self._weight, self._scale = four_bits(weight_ND, self._group)
 
+    @classmethod
+    def of_levels(
+        cls, levels_ND: Tensor, scale_GN: Tensor, zero_GN: Tensor, *, group: int, order_D: Tensor | None = None
+    ) -> Quantised:
+        """A weight that is in 4 bits already, w = (q - zero) · scale: its levels from 0 to 15 are kept as they are.
+
+        Scales become bf16. The inputs of `levels_ND` are in the order `order_D`, if there is one. Raises BadModel for a
+        shape that the kernels do not take.
+        """
+        product = cls.__new__(cls)
+        product.kind, product.n_outputs, product._group, product._order = "int4", levels_ND.shape[0], group, order_D
+        refuse_shape(levels_ND.shape, group)
+        packed = [packed_rows(levels_ND[rows].to(torch.int32)) for rows in row_blocks(levels_ND.shape)]
+        product._weight = as_kernel_reads(packed)
+        scale_GN = scale_GN.to(torch.bfloat16)
+        zero_GN = ((8 - zero_GN.float()) * scale_GN.float()).to(torch.bfloat16)
+        product._scale = torch.stack([scale_GN, zero_GN], -1)
+        return product
+
     @property
     def nbytes(self) -> int:
-        return self._weight.nbytes + self._scale.nbytes
+        order = 0 if self._order is None else self._order.nbytes
+        return self._weight.nbytes + self._scale.nbytes + order
 
     def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None, *, narrow: bool = False) -> Tensor:
         """(T, N). `narrow` changes nothing: these weights are narrow already."""
+        if self._order is not None:
+            x_TD = x_TD.index_select(1, self._order)
         out = self._of_int8(x_TD) if self.kind == "int8" else self._of_int4(x_TD)
         out = out.to(x_TD.dtype)
         return out if plus_N is None else out.add_(plus_N)
@@ -129,18 +153,18 @@ def takes_four_bits(n_outputs: int, n_inputs: int) -> bool:
     return n_outputs % 16 == 0 and n_inputs % GROUPS[-1] == 0
 
 
-def quantised_bytes(n_outputs: int, n_inputs: int, kind: Weights) -> int:
+def quantised_bytes(n_outputs: int, n_inputs: int, kind: Weights, group: int | None = None) -> int:
     """Memory of a product that is kept in few bits, scales included."""
     if kind == "int8":
         return n_outputs * (n_inputs + 2)
-    return n_outputs * (n_inputs // 2 + 4 * n_inputs // group_of(n_inputs))
+    return n_outputs * (n_inputs // 2 + 4 * n_inputs // (group or group_of(n_inputs)))
 
 
 def eight_bits(weight_ND: Tensor) -> tuple[Tensor, Tensor]:
     """(N, D) int8 and a scale (N,) in bf16 for each output."""
     quantised_ND = torch.empty(weight_ND.shape, dtype=torch.int8, device=weight_ND.device)
     scale_N = torch.empty(weight_ND.shape[0], dtype=torch.bfloat16, device=weight_ND.device)
-    for rows in row_blocks(weight_ND):
+    for rows in row_blocks(weight_ND.shape):
         wide = weight_ND[rows].float()
         scale_N[rows] = (wide.abs().amax(1) / LARGEST["int8"]).clamp(min=1e-12).to(torch.bfloat16)
         # Divided by the scale as it is kept, so that its own rounding is no error.
@@ -154,38 +178,52 @@ def four_bits(weight_ND: Tensor, group: int) -> tuple[Tensor, Tensor]:
     w = (q - 8) · scale + zero, with q from 0 to 15.
     """
     n_outputs, n_inputs = weight_ND.shape
-    if n_inputs % group or n_outputs % 16:
-        raise BadModel(
-            f"A weight of {n_outputs} × {n_inputs} can't be kept in int4, which takes multiples of 16 × {group}.",
-            hint="Take --weights int8.",
-        )
+    refuse_shape(weight_ND.shape, group)
     grid = torch.empty(n_inputs // group, n_outputs, 2, dtype=torch.bfloat16, device=weight_ND.device)
     packed = []
-    for rows in row_blocks(weight_ND):
+    for rows in row_blocks(weight_ND.shape):
         wide = weight_ND[rows].float().reshape(-1, n_inputs // group, group)
         low, high = wide.amin(2), wide.amax(2)
         scale = ((high - low) / LEVELS).clamp_(min=1e-6).to(torch.bfloat16)
         zero = (low + 8 * scale.float()).to(torch.bfloat16)
         grid[:, rows, 0], grid[:, rows, 1] = scale.t(), zero.t()
         q = ((wide - zero.float()[..., None]) / scale.float()[..., None] + 8).round_().clamp_(0, LEVELS)
-        q = q.flatten(1).to(torch.int32)
-        if weight_ND.is_cuda:
-            # Two to a byte, the even one in the upper half.
-            packed.append(((q[:, ::2] << 4) | q[:, 1::2]).to(torch.uint8))
-        else:
-            packed.append(torch._convert_weight_to_int4pack_for_cpu(q, 1))
-    whole = torch.cat(packed)
-    return (torch._convert_weight_to_int4pack(whole, 8) if weight_ND.is_cuda else whole), grid
+        packed.append(packed_rows(q.flatten(1).to(torch.int32)))
+    return as_kernel_reads(packed), grid
 
 
-def row_blocks(weight_ND: Tensor, n_values: int = 1 << 18) -> Iterator[slice]:
-    """Rows of a weight in blocks of so many values: what is computed in float32 on the way stays in a core's cache.
+def refuse_shape(shape: Sequence[int], group: int) -> None:
+    """Raise BadModel for a weight (outputs, inputs) that int4's kernels do not take."""
+    if shape[1] % group or shape[0] % 16:
+        raise BadModel(
+            f"A weight of {shape[0]} × {shape[1]} can't be kept in int4, which takes multiples of 16 × {group}.",
+            hint="Take --weights int8.",
+        )
+
+
+def packed_rows(q_ND: Tensor) -> Tensor:
+    """Levels from 0 to 15 in int32, packed two to a byte: rows of what `as_kernel_reads` puts together."""
+    if q_ND.is_cuda:
+        # The even one is in the upper half.
+        return ((q_ND[:, ::2] << 4) | q_ND[:, 1::2]).to(torch.uint8)
+    return torch._convert_weight_to_int4pack_for_cpu(q_ND, 1)
+
+
+def as_kernel_reads(packed: Sequence[Tensor]) -> Tensor:
+    whole = torch.cat(list(packed))
+    return torch._convert_weight_to_int4pack(whole, 8) if whole.is_cuda else whole
+
+
+def row_blocks(shape: Sequence[int], n_values: int = 1 << 18) -> Iterator[slice]:
+    """Rows of a weight (outputs, inputs) in blocks of so many values.
+
+    What is computed in float32 on the way then stays in a core's cache.
 
     A block is a multiple of 64 rows, which the packed layout of a CPU keeps together.
     """
-    step = max(64, n_values // weight_ND.shape[1] // 64 * 64)
-    for first in range(0, weight_ND.shape[0], step):
-        yield slice(first, min(first + step, weight_ND.shape[0]))
+    step = max(64, n_values // shape[1] // 64 * 64)
+    for first in range(0, shape[0], step):
+        yield slice(first, min(first + step, shape[0]))
 
 
 AnyProduct = Product | Quantised

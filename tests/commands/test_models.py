@@ -11,8 +11,9 @@ from realtime import cli
 from realtime.commands import models
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadModel
-from realtime.model import checkpoint
+from realtime.model import checkpoint, layout
 from realtime.model.config import ModelConfig, published_config
+from realtime.model.packing import Packing
 from realtime.records import Question
 
 
@@ -27,6 +28,19 @@ def test_the_published_shapes_take_what_is_known_of_them(shapes: str) -> None:
     assert of["bf16"].weights / 2e9 == pytest.approx({"3B": 4.70, "7B": 8.93}[shapes], abs=0.01)
     assert of["int4"].weights < of["int8"].weights < of["bf16"].weights
     assert all(row.weights < row.on_cpu < row.unified for row in of.values())
+
+
+def test_int4_keeps_the_groups_of_a_packed_folder() -> None:
+    """A scale and a zero in bf16 for 32 inputs are an eighth of 4 bits more than for 128."""
+    config = ModelConfig.parse(published_config("3B"))
+    of = {
+        size: {row.kept: row.weights for row in models.needs("3B", config, Packing("gptq", size))} for size in (32, 128)
+    }
+    plain = {kept: row.weights for kept, row in rows("3B", config).items()}
+    assert of[128] == plain
+    assert {kept for kept in plain if of[32][kept] != plain[kept]} == {"int4"}
+    n_weights = sum(sum(one.n_outputs) * one.n_inputs for one in layout.groups(config.text) if one.name != layout.HEAD)
+    assert of[32]["int4"] - plain["int4"] == n_weights * 4 * 3 // 128
 
 
 def test_a_session_takes_its_ring_and_a_window(nano: LoadedModel) -> None:

@@ -172,15 +172,6 @@ def test_an_index_that_leaves_the_folder(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("unread")
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_folder_that_another_program_has_quantised(folder: Path, inside: bool) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (config["thinker_config"] if inside else config)["quantization_config"] = {"quant_method": "awq", "bits": 4}
-    (folder / "config.json").write_text(json.dumps(config))
-    assert "awq has quantised" in told_of(folder).message
-
-
-@pytest.mark.usefixtures("unread")
 def test_quantised_weights_that_the_config_does_not_tell(folder: Path) -> None:
     shard = checkpoint.shard_files(folder)[-1]
     tensors = load_file(shard)
