@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from realtime.errors import BadModel, BadSettings
 from realtime.model import assembly, checkpoint
 from realtime.model.config import EMOTION_CONFIG
+from realtime.model.shards import contents
 from realtime.model.thinker import EmoThinker
 from realtime.outputs import refuse_input
 from train.command import run_command
@@ -31,14 +31,20 @@ from train.tuning.run import write_json
 SHARD_BYTES = 4_000_000_000
 CARRIED = ("*.json", "*.txt", "*.jinja", "*.model")
 "Tokenizer, processor and generation settings are copied unchanged."
+OF_PACKING = ("quantize_config.json", "quant_config.json")
+"What programs that quantise write beside the weights."
+EMBEDDINGS = "thinker.model.embed_tokens.weight"
 
 
 def stored_dtype(folder: Path) -> torch.dtype:
-    """The precision that the folder's weights are stored in."""
-    with safe_open(checkpoint.shard_files(folder)[0], framework="pt") as file:
-        name = next(iter(file.keys()))
-        dtype: torch.dtype = file.get_tensor(name).dtype
-    return dtype
+    """The precision that the folder's weights are stored in; that of the embeddings, which are never packed."""
+    found = (
+        stored.dtype
+        for path in checkpoint.shard_files(folder)
+        for stored in contents(path)
+        if checkpoint.published_name(stored.key) == EMBEDDINGS
+    )
+    return next(found, torch.float32)  # without them the folder is refused when it is loaded
 
 
 def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: Path) -> None:
@@ -48,8 +54,10 @@ def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: P
     out.mkdir(parents=True, exist_ok=True)
     for pattern in CARRIED:
         for path in sorted(source.glob(pattern)):
-            if path.name not in (checkpoint.INDEX, EMOTION_CONFIG):
+            if path.name not in (checkpoint.INDEX, EMOTION_CONFIG, *OF_PACKING):
                 shutil.copyfile(path, out / path.name)
+    if checkpoint.read_packing(source) is not None:
+        write_json(out / "config.json", as_plain(checkpoint.read_json(source / "config.json")))
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     if model.config.text.tie_word_embeddings:
         state.pop("thinker.lm_head.weight")
@@ -62,10 +70,23 @@ def write_model(model: EmoThinker, source: Path, emotion: dict[str, Any], out: P
     write_shards(theirs | unused(source), out)
 
 
+def as_plain(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without what it says of quantised weights, which are written as what they stand for."""
+    return {
+        key: as_plain(value) if key == "thinker_config" else value
+        for key, value in config.items()
+        if key != "quantization_config"
+    }
+
+
 def unused(source: Path) -> dict[str, Tensor]:
-    """The weights that the Thinker does not use (the model's speech). They are copied for other programs."""
+    """The weights that the Thinker does not use (the model's speech). They are copied for other programs.
+
+    Where they are packed in few bits they are left out, since the new config.json tells nothing of that.
+    """
     found = (item for path in checkpoint.shard_files(source) for item in checkpoint.read_tensors(path).items())
-    return {key: tensor for key, tensor in found if checkpoint.published_name(key) is None}
+    kept = {key: tensor for key, tensor in found if checkpoint.published_name(key) is None}
+    return {} if any(key.endswith(".qweight") for key in kept) else kept
 
 
 def write_shards(state: dict[str, Tensor], out: Path) -> None:

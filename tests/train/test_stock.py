@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from realtime.cluster.backbone import only_worded_anew
 from realtime.errors import BadSettings
@@ -16,9 +17,10 @@ from realtime.model.thinker import EmoThinker
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS
 from tests.export.shapes import small_config
+from tests.model import packed_files
 from tests.model.backbone_files import llama, write_folder
 from train.evaluation.stock import FILE, Tried, chains, lines, summary, text_model, tried, window_of
-from train.merge import write_model
+from train.merge import stored_dtype, write_model
 from train.tuning.initial_model import emotion_json
 
 ROWS = [("I am so glad", "3"), ("Go away", "0"), ("Well well", "3,6"), ("A chair", "4"), ("He is gone", "5")]
@@ -90,3 +92,17 @@ def test_lora_on_a_stock_backbone_shares_its_weights() -> None:
     assert only_worded_anew(trained, stock)
     assert not only_worded_anew(ModelConfig.parse(small_config(), {"selector_dim": 16}), stock)
     assert not only_worded_anew(stock, trained)
+
+
+def test_a_model_merged_from_a_quantised_one_is_plain(tmp_path: Path) -> None:
+    """An adapter's merged folder has wide weights, and a config that says so."""
+    published = packed_files.write(tmp_path, "awq")
+    (published / "quant_config.json").write_text("{}")
+    dtype = stored_dtype(published)
+    assert dtype.is_floating_point
+    model = checkpoint.load(published, dtype=dtype)
+    write_model(model, published, emotion_json(published), tmp_path / "merged")
+    assert "quantization_config" not in checkpoint.read_json(tmp_path / "merged" / "config.json")
+    assert not (tmp_path / "merged" / "quant_config.json").exists()
+    again = checkpoint.load(tmp_path / "merged", dtype=dtype).state_dict()
+    assert all(torch.equal(tensor, again[key]) for key, tensor in model.state_dict().items())
