@@ -95,7 +95,7 @@ def spoken(options: tuple[str, ...], words: str) -> npt.NDArray[np.float32]:
 
 def portrait() -> npt.NDArray[np.uint8]:
     """(512, 512, 3): Eileen Collins, photographed by NASA."""
-    return np.asarray(data.astronaut())  # type: ignore[no-untyped-call]
+    return np.asarray(data.astronaut())
 
 
 def pictures(n: int) -> Iterator[npt.NDArray[np.uint8]]:

@@ -35,7 +35,7 @@ def frames_of(path: Path, every_s: float) -> list[VideoFrame]:
         for frame in container.decode(video=0):
             at_s = float(frame.time or 0.0)
             if not kept or at_s >= kept[-1].at_s + every_s:
-                kept.append(VideoFrame(at_s, frame.to_ndarray(format="rgb24")))
+                kept.append(VideoFrame(at_s, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)))
     return kept
 
 

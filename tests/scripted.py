@@ -49,7 +49,7 @@ from realtime.records import (
     VoiceCues,
     Window,
 )
-from realtime.roles import Words, unsaid
+from realtime.roles import Step, Words, unsaid
 from tests.waiting import WITHIN_S, eventually
 
 T = TypeVar("T")
@@ -177,8 +177,8 @@ class ScriptedPerceiver:
     def put_off(self) -> None:
         return None
 
-    def set_question(self, ask: Question) -> None:
-        self.asked.append(ask)
+    def set_question(self, question: Question) -> None:
+        self.asked.append(question)
 
     def see(self, frame: VideoFrame) -> FrameEvidence:
         if self.hold is not None:
@@ -250,11 +250,11 @@ class ScriptedThinker:
     contradictions: tuple[Contradiction, ...] = ()
     rewritten: Rewritten = "no"
 
-    def fast_label(self, window: Window, ask: Question) -> Label:
+    def fast_label(self, window: Window, question: Question) -> Label:
         self.windows.append(window)
-        return self._label(window, ask, "fast")
+        return self._label(window, question, "fast")
 
-    def reason(self, window: Window, ask: Question, said: Words = unsaid) -> Iterator[ReasonDelta | Label | ReasonDone]:
+    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step]:
         try:
             for section, text in self.chain:
                 if self.hold is not None:
@@ -262,7 +262,7 @@ class ScriptedThinker:
                 if window.index in self.fail_windows:
                     raise RuntimeError("out of memory")
                 yield ReasonDelta(section, text)
-            yield self._label(window, ask, "chain")
+            yield self._label(window, question, "chain")
             sections: dict[str, str] = {}
             for section, text in self.chain:
                 sections[section] = sections.get(section, "") + text
@@ -273,8 +273,8 @@ class ScriptedThinker:
             self.n_closed += 1
 
     @staticmethod
-    def _label(window: Window, ask: Question, source: str) -> Label:
-        names = ask.told_labels
+    def _label(window: Window, question: Question, source: str) -> Label:
+        names = question.told_labels
         best, rest = names[0], 0.4 / (len(names) - 1)
         probabilities = {label: 0.6 if label == best else rest for label in names}
         conflict = Conflict(probabilities, probabilities, 0.0) if window.speech and window.frames else None

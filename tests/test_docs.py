@@ -172,7 +172,11 @@ def test_commands_of_the_program_take_what_they_are_given(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_are_there(name: str) -> None:
-    known = {f"{stage.name}.{setting.name}" for stage in fields(Settings) for setting in fields(stage.default_factory)}
+    known = {
+        f"{stage.name}.{setting.name}"
+        for stage in fields(Settings)
+        for setting in fields(getattr(Settings(), stage.name))
+    }
     stages = "|".join(stage.name for stage in fields(Settings))
     for setting in re.findall(rf"`((?:{stages})\.(?!(?:py|toml|safetensors)\b)[a-z0-9_]+)", text(name)):
         assert setting in known, f"{name} names {setting}"
@@ -193,7 +197,10 @@ def errors(kind: type[RealtimeError] = RealtimeError) -> Iterator[type[RealtimeE
             yield from errors(narrower)
 
 
-@pytest.mark.parametrize("error", sorted(errors(), key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
+ERRORS = sorted(errors(), key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=[kind.__name__ for kind in ERRORS])
 def test_every_error_is_explained(error: type[RealtimeError]) -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", text("docs/troubleshooting.md"), re.MULTILINE)
     told = {int(number) for code, number in rows if code == error.code}

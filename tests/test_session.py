@@ -341,8 +341,9 @@ async def test_a_chain_waits_while_the_machine_is_slow_and_then_goes_on(make: Ma
         words_while_slow.append(sum('"reason.delta"' in entry.line for entry in session.log._entries))
 
     # The frame waits behind the chain's first word, and after that word the lag is still known to be large.
-    slow = [picture(0.0), ClockTick(4.0), settle, picture(5.0), *(ClockTick(5.0 + n / 4) for n in range(7)), release]
-    calm = [part for n in range(16) for part in (ClockTick(6.75 + n / 4), settle)]
+    slow: list[Scripted] = [picture(0.0), ClockTick(4.0), settle, picture(5.0)]
+    slow += [*(ClockTick(5.0 + n / 4) for n in range(7)), release]
+    calm: list[Scripted] = [part for n in range(16) for part in (ClockTick(6.75 + n / 4), settle)]
     session = make(ScriptedSource([*slow, *calm]), model)
     await session.run()
     events = await events_of(session)
@@ -360,7 +361,7 @@ async def test_speech_is_answered_before_a_quiet_moment_is_thought_through(make:
         await settle()
 
     # The quiet chain waits for its first word, in the worker, when somebody speaks up.
-    items = [picture(0.0), ClockTick(4.0), settle, SpeechStarted(4.1), speech(4.1, 5.0), release]
+    items: list[Scripted] = [picture(0.0), ClockTick(4.0), settle, SpeechStarted(4.1), speech(4.1, 5.0), release]
     session = make(ScriptedSource(items), model)
     await session.run()
     events = await events_of(session)
@@ -515,7 +516,9 @@ async def test_a_session_that_is_behind_measures_no_face_between_frames(make: Ma
     script = with_cue_frames(conversation(8), *(n / 4 + 0.1 for n in range(30)))
     model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
     # Nothing is seen before the fifth second, and then all of it.
-    held = [part for item in script for part in ([hold.set, item] if item == ClockTick(5.0) else [item])]
+    held: list[Scripted] = []
+    for item in script:
+        held += [hold.set, item] if item == ClockTick(5.0) else [item]
     session = make(ScriptedSource([part for item in held for part in (item, settle)]), model)
     await session.run()
     assert 5 < session.n_skipped_cue_frames < 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from typing import Literal
 
 import pytest
 
@@ -31,7 +32,7 @@ def ask(value: object) -> Question:
 
 @pytest.mark.parametrize("labels", SCRIPTS.values(), ids=SCRIPTS)
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_labels_of_any_script_are_taken_and_composed(labels: list[str], form: str) -> None:
+def test_labels_of_any_script_are_taken_and_composed(labels: list[str], form: Literal["NFC", "NFD"]) -> None:
     given = [unicodedata.normalize(form, label) for label in labels]
     composed = tuple(unicodedata.normalize("NFC", label) for label in labels)
     assert ask({"labels": given}).labels == composed

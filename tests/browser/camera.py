@@ -75,7 +75,7 @@ def _crop(picture_HW3: npt.NDArray[np.uint8], *, phase: float) -> npt.NDArray[np
 def _decode(clip: Path) -> tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
     with av.open(str(clip)) as media:
         rate = float(media.streams.video[0].average_rate or 30)
-        pictures = [frame.to_ndarray(format="rgb24") for frame in media.decode(video=0)]
+        pictures = [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in media.decode(video=0)]
     with av.open(str(clip)) as media:
         resampler = av.AudioResampler("flt", "mono", RATE_HZ)
         heard = [part for frame in media.decode(audio=0) for part in resampler.resample(frame)]
@@ -120,7 +120,7 @@ def _spoken() -> npt.NDArray[np.float32]:
     said = subprocess.run(
         [program, "-v", "en+f3", "-p", "60", "-s", "150", "--stdout", SENTENCE], capture_output=True, check=True
     )
-    with av.open(io.BytesIO(said.stdout)) as media:
+    with av.open(io.BytesIO(said.stdout), "r") as media:
         resampler = av.AudioResampler("flt", "mono", RATE_HZ)
         parts = [part.to_ndarray()[0] for frame in media.decode(audio=0) for part in resampler.resample(frame)]
     return np.concatenate(parts)
@@ -141,4 +141,4 @@ def _vowels() -> npt.NDArray[np.float32]:
         turn = np.clip(np.cos(2 * np.pi * (at_s - index * 0.25)), 0, 1)
         sound += np.fft.irfft(spectrum * gain, n) * turn
     syllables = 0.15 + 0.85 * np.clip(np.sin(2 * np.pi * 2.1 * at_s), 0, 1) ** 0.5
-    return (sound * syllables).astype(np.float32)
+    return np.asarray(sound * syllables, np.float32)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Response
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Response
 
 ROOT = Path(__file__).parents[2]
 SCRIPTED = ("-m", "tests.browser.scripted_server")
@@ -86,12 +86,16 @@ class Visit:
         "Address and secret of the newest session, as the server gave them to the page."
         self.context: BrowserContext = browser.new_context(**{"locale": "en-GB", **options})
         self.page: Page = self.context.new_page()
-        self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self._requested(request.url))
         self.page.on("websocket", lambda socket: self._requested(socket.url))
         self.page.on("response", self._answered)
         self.page.add_init_script(SHIFTS)
+
+    def _said(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            self.complaints.append(said.text)
 
     def _requested(self, url: str) -> None:
         if urlsplit(url).netloc != urlsplit(self.address).netloc:

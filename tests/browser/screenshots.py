@@ -13,15 +13,16 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageOps
-from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, ViewportSize, expect, sync_playwright
 
 from tests.browser.camera import portrait
 from tests.browser.chromium import REAL, ROOT, SCRIPTED, Visit, launch, serving
 
-WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 LIMIT_BYTES = 300_000
 WAIT_MS = 120_000
-A4 = {"width": 794, "height": 1123}
+A4: ViewportSize = {"width": 794, "height": 1123}
 COURSE_S = 75
 "A session of this length has something to show over time."
 
@@ -50,7 +51,7 @@ def consent(browser: Browser, address: str, out: Path) -> None:
     person.context.close()
 
 
-def live(browser: Browser, address: str, file: Path, size: dict[str, int], scheme: str) -> None:
+def live(browser: Browser, address: str, file: Path, size: ViewportSize, scheme: str) -> None:
     person = Visit(browser, address, viewport=size, color_scheme=scheme)
     read_something_said(person)
     save(person, file)

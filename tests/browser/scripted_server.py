@@ -32,7 +32,7 @@ from realtime.records import (
     VideoFrame,
     Window,
 )
-from realtime.roles import Words, unsaid
+from realtime.roles import Step, Words, unsaid
 from realtime.serve import hosting
 from realtime.serve.app import LiveServer
 from realtime.settings_sources import load
@@ -69,17 +69,17 @@ class FocalPerceiver(ScriptedPerceiver):
 
 
 class WordByWord(ScriptedThinker):
-    def fast_label(self, window: Window, ask: Question) -> Label:
-        return _told(super().fast_label(window, ask), window, ask)
+    def fast_label(self, window: Window, question: Question) -> Label:
+        return _told(super().fast_label(window, question), window, question)
 
-    def reason(self, window: Window, ask: Question, said: Words = unsaid) -> Iterator[ReasonDelta | Label | ReasonDone]:
+    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step]:
         chain = CHAIN | {"face": faces_told(window)}
         for section, text in chain.items():
             for index, word in enumerate(text.split()):
                 time.sleep(WORD_S)
                 yield ReasonDelta(section, f" {word}" if index else word)
-        yield replace(_told(super().fast_label(window, ask), window, ask), source="chain")
-        conclusion = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer(ask.labels[0], "moderate", 0.6)
+        yield replace(_told(super().fast_label(window, question), window, question), source="chain")
+        conclusion = Answer("unsure", "", 0.4) if window.index % 3 == 2 else Answer(question.labels[0], "moderate", 0.6)
         yield ReasonDone(chain, conclusion, {"prefill": 12.0})
 
 

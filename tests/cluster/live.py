@@ -5,16 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from realtime.cluster.engine import RayClient, RayEngine
 from realtime.observe.metrics import Metrics
-from realtime.records import ClockTick, ModelInfo, Question, ReasonDelta, Window
-from realtime.roles import Step
+from realtime.records import (
+    ClockTick,
+    CueFrame,
+    FrameEvidence,
+    Glimpse,
+    Label,
+    ModelInfo,
+    Question,
+    ReasonDelta,
+    SpeechEvidence,
+    SpeechSegment,
+    SpeechSoFar,
+    VideoFrame,
+    Window,
+)
+from realtime.roles import Engine, EngineClient, Step
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import ScriptedSource, picture
@@ -27,23 +40,33 @@ PATIENCE_S = 90.0
 class Opened:
     """The engine with a client that is open already, so that its Thinker replica is known."""
 
-    def __init__(self, engine: RayEngine, client: Any) -> None:
+    def __init__(self, engine: Engine, client: EngineClient) -> None:
         self.model: ModelInfo = engine.model
+        self._engine = engine
         self._client = client
 
-    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> Any:
+    async def use(self, adapter: Path) -> ModelInfo:
+        return await self._engine.use(adapter)
+
+    async def open(self, seed: int, question: Question, adapter: Path | None = None) -> EngineClient:
         return self._client
+
+    async def ready(self) -> None:
+        await self._engine.ready()
+
+    def stats(self) -> Mapping[str, float]:
+        return self._engine.stats()
 
 
 class Watched:
     """A session on a client of its own, and its events as they come."""
 
-    def __init__(self, engine: RayEngine, client: Any) -> None:
+    def __init__(self, engine: Engine, client: EngineClient) -> None:
         self.items: list[Any] = []
         self.events: list[dict[str, Any]] = []
         self.session = Session(
             source=ScriptedSource(self.items),
-            engine=Opened(engine, client),  # type: ignore[arg-type]
+            engine=Opened(engine, client),
             settings=Settings(),
             metrics=Metrics(),
         )
@@ -96,12 +119,27 @@ class Watched:
 class Interrupted:
     """A client to which something happens once, between the first words of its first chain and the next."""
 
-    def __init__(self, client: RayClient, happens: Callable[[], None]) -> None:
+    def __init__(self, client: EngineClient, happens: Callable[[], None]) -> None:
         self._client = client
         self._happens = [happens]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
+    async def see(self, frame: VideoFrame) -> FrameEvidence:
+        return await self._client.see(frame)
+
+    async def glimpse(self, frame: CueFrame) -> Glimpse:
+        return await self._client.glimpse(frame)
+
+    async def hear(self, segment: SpeechSegment) -> SpeechEvidence:
+        return await self._client.hear(segment)
+
+    async def hear_ahead(self, so_far: SpeechSoFar) -> None:
+        await self._client.hear_ahead(so_far)
+
+    async def set_question(self, question: Question) -> None:
+        await self._client.set_question(question)
+
+    async def fast_label(self, window: Window, question: Question) -> Label:
+        return await self._client.fast_label(window, question)
 
     async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
         async with aclosing(self._client.reason(window, question)) as steps:
@@ -109,3 +147,9 @@ class Interrupted:
                 yield step
                 if self._happens and isinstance(step, ReasonDelta):
                     self._happens.pop()()
+
+    def tell_words(self, window: Window, said: str) -> None:
+        self._client.tell_words(window, said)
+
+    def close(self) -> None:
+        self._client.close()

@@ -28,12 +28,15 @@ from realtime.cluster.messages import SCHEMA, DeploymentManifest
 from realtime.cluster.probe import ALIVE, probe_head
 from realtime.cluster.remote import SentText
 from realtime.cluster.retry import RecentWaits, call_replica
+from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings, ClusterMismatch, ClusterUnreachable, ReplicaLost, ServerBusy
 from realtime.observe.metrics import Metrics
 from realtime.records import ReasonDelta
 from realtime.serve.sessions import Sessions
 from realtime.settings import Settings
 from realtime.settings_sources import load
+from tests.scripted import ScriptedModel
 
 
 def test_without_ray_the_command_says_what_to_install(
@@ -205,7 +208,7 @@ def test_a_replica_that_is_full_is_not_the_last_word_and_one_that_fails_is() -> 
     assert failing.attempts == [0]
 
 
-class Behind:
+class Behind(LocalEngine):
     """An engine that other nodes' sessions keep busy."""
 
     def stats(self) -> dict[str, float]:
@@ -213,9 +216,10 @@ class Behind:
 
 
 async def test_a_node_without_sessions_takes_none_while_the_cluster_is_behind() -> None:
-    sessions = Sessions(engine=Behind(), settings=Settings(), metrics=Metrics())  # type: ignore[arg-type]
-    with pytest.raises(ServerBusy, match=r"2\.0 s behind"), sessions.place():
-        pass
+    with ModelWorker() as worker:
+        sessions = Sessions(engine=Behind(ScriptedModel(), worker), settings=Settings(), metrics=Metrics())
+        with pytest.raises(ServerBusy, match=r"2\.0 s behind"), sessions.place():
+            pass
 
 
 def test_text_that_was_sent_is_cut_off_a_chain_that_is_decoded_again() -> None:

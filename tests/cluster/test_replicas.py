@@ -97,7 +97,8 @@ def window_of(nano: LoadedModel, seed: int = 0) -> Window:
     ]
     spoken = perceiver.hear(SpeechSegment(0.5, 2.0, (0.1 * noise.standard_normal(24_000)).astype(np.float32)))
     perceiver.close()
-    numbered = [_numbered(part, number) for number, part in enumerate((*frames, spoken), start=1)]
+    parts: list[FrameEvidence | SpeechEvidence] = [*frames, spoken]
+    numbered = [_numbered(part, number) for number, part in enumerate(parts, start=1)]
     return Window(
         seed,
         0.0,
@@ -139,12 +140,17 @@ def test_what_only_the_page_and_the_baselines_need_does_not_travel(nano: LoadedM
     assert slim(spoken) == replace(spoken, ring=0)
 
 
+def slimmed(window: Window) -> tuple[FrameEvidence | SpeechEvidence, ...]:
+    """The evidence of a window as it goes over the network."""
+    return (*map(slim, window.frames), *map(slim, window.speech))
+
+
 async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
     nano: LoadedModel, thinker: ThinkerReplica
 ) -> None:
     window, who = window_of(nano), SessionKey("a", "", ASK)
     question = WindowRequest.of(window, who)
-    parts = tuple(slim(part) for part in (*window.frames, *window.speech))
+    parts = slimmed(window)
     await thinker.append(who, parts[:1])
     missed = await thinker.label(question)
     assert missed == MissingEvidence((2, 3, 4))
@@ -163,7 +169,7 @@ async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
 async def test_what_goes_with_a_question_need_not_come_before_it(nano: LoadedModel, thinker: ThinkerReplica) -> None:
     """Asked again, as when an answer was lost on its way, it is read once."""
     window, who = window_of(nano), SessionKey("a", "", ASK)
-    parts = tuple(slim(part) for part in (*window.frames, *window.speech))
+    parts = slimmed(window)
     await thinker.append(who, parts[:-1])
     first, again = [await thinker.label(WindowRequest.of(window, who), parts[-1:]) for _ in range(2)]
     assert isinstance(first, TimedLabel)
@@ -184,7 +190,7 @@ async def test_a_replica_keeps_weights_in_eight_bits_as_the_local_engine_does(
     said = {}
     for name in ("", "a"):
         request = WindowRequest.of(window, SessionKey(f"session {name}", name, ASK))
-        labelled = await replica.label(request, tuple(slim(part) for part in (*window.frames, *window.speech)))
+        labelled = await replica.label(request, slimmed(window))
         assert isinstance(labelled, TimedLabel)
         said[name] = labelled.label.probabilities
     replica.end()
@@ -200,9 +206,7 @@ async def test_adapters_share_the_backbone_and_answer_as_if_each_were_alone(nano
     said = {}
     for name in ("", *folders):
         who = SessionKey(f"session {name}", name, ASK)
-        labelled = await replica.label(
-            WindowRequest.of(window, who), tuple(slim(part) for part in (*window.frames, *window.speech))
-        )
+        labelled = await replica.label(WindowRequest.of(window, who), slimmed(window))
         assert isinstance(labelled, TimedLabel)
         said[name] = labelled.label.probabilities
     variants = replica._backbone.models
@@ -230,7 +234,7 @@ async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
     questions = []
     for seed, name in enumerate(("a", "b")):
         window, who = window_of(nano, seed), SessionKey(name, "", ASK)
-        await thinker.append(who, tuple(slim(part) for part in (*window.frames, *window.speech)))
+        await thinker.append(who, slimmed(window))
         questions.append(WindowRequest.of(window, who))
     alone = [await written(thinker, question) for question in questions]
     together = await asyncio.gather(*(written(thinker, question) for question in questions))
@@ -240,7 +244,7 @@ async def test_chains_of_two_sessions_written_together_say_what_each_says_alone(
 
 async def test_evidence_that_comes_after_its_question_is_waited_for(nano: LoadedModel, thinker: ThinkerReplica) -> None:
     window, who = window_of(nano), SessionKey("a", "", ASK)
-    parts = tuple(slim(part) for part in (*window.frames, *window.speech))
+    parts = slimmed(window)
     await thinker.append(who, parts[:-1])
     asked = asyncio.create_task(thinker.label(WindowRequest.of(window, who)))
     arrived = thinker._sessions["a"].arrived
@@ -254,7 +258,7 @@ async def test_one_session_never_reads_another_s_evidence(nano: LoadedModel, thi
     """Both number their evidence from 1; the replica's rings and parts are each session's own."""
     windows = {name: window_of(nano, seed) for seed, name in enumerate(("a", "b"))}
     for name, window in windows.items():
-        await thinker.append(SessionKey(name, "", ASK), tuple(slim(part) for part in (*window.frames, *window.speech)))
+        await thinker.append(SessionKey(name, "", ASK), slimmed(window))
     for name, window in windows.items():
         labelled = await thinker.label(WindowRequest.of(window, SessionKey(name, "", ASK)))
         assert isinstance(labelled, TimedLabel)

@@ -28,7 +28,12 @@ ROOT = Path(__file__).parents[2]
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """One entry for each time that a model was loaded."""
     calls: list[object] = []
-    monkeypatch.setattr(loading, "load", lambda *args, **options: calls.append(args) or ScriptedModel())
+
+    def load(*args: object, **options: object) -> ScriptedModel:
+        calls.append(args)
+        return ScriptedModel()
+
+    monkeypatch.setattr(loading, "load", load)
     return calls
 
 

@@ -48,8 +48,13 @@ async def test_a_plain_loop_works_where_an_event_loop_runs(a_recording: Path) ->
 
 
 def test_the_model_is_loaded_once(a_recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = []
-    monkeypatch.setattr(loading, "load", lambda *args, **options: loaded.append(args) or ScriptedModel())
+    loaded: list[object] = []
+
+    def load(*args: object, **options: object) -> ScriptedModel:
+        loaded.append(args)
+        return ScriptedModel()
+
+    monkeypatch.setattr(loading, "load", load)
     events = emothinker.analyze(a_recording)
     assert len(list(events)) == len(list(events))
     assert len(loaded) == 1

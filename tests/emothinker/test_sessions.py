@@ -43,8 +43,9 @@ async def test_a_plain_loop_follows_it_too() -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
 
-        def first_label() -> emothinker.Event:
-            return next(event for event in emothinker.follow(address(running, path)) if event.type == "label")
+        def first_label() -> emothinker.LabelEvent:
+            events = emothinker.follow(address(running, path))
+            return next(event for event in events if isinstance(event, emothinker.LabelEvent))
 
         async with asyncio.timeout(WITHIN_S):
             assert (await asyncio.to_thread(first_label)).label == "happy"
@@ -60,13 +61,13 @@ async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch)
         n_sockets += 1
         send, n_sent = socket.send_text, 0
 
-        async def send_some(text: str) -> None:
+        async def send_some(data: str) -> None:
             nonlocal n_sent
             n_sent += 1
             if n_sent == 4 and n_sockets < 4:
                 await socket.close(1001, "going away")
                 raise WebSocketDisconnect
-            await send(text)
+            await send(data)
 
         socket.send_text = send_some  # type: ignore[method-assign]
         await follow(self, socket, *arguments)  # type: ignore[arg-type]

@@ -244,11 +244,12 @@ def test_words_reach_the_writer(both: PairedModel, spoken: SpokenWindow, monkeyp
     config = replace(weights.config, emotion=replace(weights.config.emotion, words=True))
     perceiver = both.perceiver(0)
     window = perceived(perceiver, spoken)
-    assert not both.words
+    reads = [both.words]
     monkeypatch.setattr(weights, "config", config)
-    assert both.words
-    monkeypatch.setattr(both.writer.thinker, "_chain", lambda _labelled, said: iter([said()]))
-    assert list(both.thinker.reason(window, PLAIN, lambda: "I lost it.")) == ["I lost it."]
+    reads.append(both.words)
+    assert reads == [False, True]
+    monkeypatch.setattr(both.writer.thinker, "_chain", lambda _labelled, said: iter([ReasonDelta("face", said())]))
+    assert list(both.thinker.reason(window, PLAIN, lambda: "I lost it.")) == [ReasonDelta("face", "I lost it.")]
     perceiver.close()
 
 

@@ -52,5 +52,5 @@ def whisper(rng: np.random.Generator) -> Float32:
                 sound_N = lfilter([1 + turn + r * r], [1, turn, r * r], sound_N)
             sound_N = sound_N / np.abs(sound_N).max()
         parts += [np.asarray(sound_N, np.float32), np.zeros(round(0.04 * SAMPLE_RATE_HZ), np.float32)]
-    sound_N = np.concatenate(parts)[:N]
-    return np.asarray(0.05 * sound_N / np.abs(sound_N).max() + rng.normal(0, 1e-4, N), np.float32)
+    whole_N = np.concatenate(parts)[:N]
+    return np.asarray(0.05 * whole_N / np.abs(whole_N).max() + rng.normal(0, 1e-4, N), np.float32)

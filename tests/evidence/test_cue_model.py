@@ -15,6 +15,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Label, Question, SpeechSegment, VideoFrame, Window
 from realtime.towers.torch_runtime import TorchTowers
+from train.arrays import AnyArray
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def beside() -> LoadedModel:
     return LoadedModel("nano", "torch", LABELS, reasoner, weights, towers, own)
 
 
-def answered(model: LoadedModel) -> tuple[np.ndarray, np.ndarray, Label]:
+def answered(model: LoadedModel) -> tuple[AnyArray, AnyArray, Label]:
     """Tokens of a picture and of a sound, and the label of both."""
     rng = np.random.default_rng(0)
     perceiver = model.perceiver(seed=0)

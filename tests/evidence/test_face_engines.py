@@ -72,7 +72,7 @@ def test_both_engines_see_the_same_through_a_clip(emotion: str) -> None:
 def test_both_engines_see_the_same_faces_of_ferplus() -> None:
     from train.nano import ferplus
 
-    if not (DATA / "ferplus").is_dir():
+    if DATA is None or not (DATA / "ferplus").is_dir():
         pytest.skip(f"no faces at {DATA}; set EMOTHINKER_DATA to the data folder")
     faces = ferplus.load(DATA)
     pictures = [ferplus.as_camera_frame(image_HW) for image_HW in faces.images_NHW[:: len(faces.images_NHW) // 60]]

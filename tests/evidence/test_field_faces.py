@@ -132,7 +132,7 @@ def test_no_frame_is_searched_in_more_parts_than_there_are_tiles() -> None:
     search.parts(still, 0.0, [])
     known = [(0.1 * place, 0.5, 0.04, 0.08) for place in range(5)]
     assert len(search.parts(still, 1.0, known)) == 5
-    assert len(search.parts(255 - still, 2.0, known)) == len(tile_boxes(still))
+    assert len(search.parts(np.invert(still), 2.0, known)) == len(tile_boxes(still))
 
 
 @pytest.mark.parametrize("name", ["coffee", "rocket", "brick", "grass", "gravel", "hubble_deep_field", "coins", "page"])

@@ -10,6 +10,7 @@ from scipy.signal import butter, lfilter, resample_poly
 
 from realtime.evidence.baseline import USUAL_S, USUAL_UTTERANCES, VoiceBaseline, population
 from realtime.evidence.voice import PITCH_VALUES, VOICE_FEATURES
+from realtime.publish.events import CuesEvent
 from realtime.publish.report import voice_event
 from realtime.records import SAMPLE_RATE_HZ, Float32, SpeechEvidence
 from tests.evidence.sounds import N, measure_voice, spoken, whisper
@@ -79,28 +80,31 @@ def known_voice() -> VoiceBaseline:
     return baseline
 
 
-def event_of(samples_N: Float32, baseline: VoiceBaseline) -> dict[str, object]:
+def event_of(samples_N: Float32, baseline: VoiceBaseline) -> CuesEvent:
     cues = measure_voice(samples_N, baseline)
     evidence = SpeechEvidence(0.0, 3.0, cues, np.zeros((1, 4), np.float32), np.zeros((3, 1), np.int64))
-    event = voice_event(evidence)
-    return {"voice": event.voice, "relative": event.relative}
+    return voice_event(evidence)
 
 
 def test_the_pitch_of_a_whisper_is_null_and_no_cue() -> None:
     """Field report 3: `pitch_hz: 0.0`, relative −3.0, "Pitch much higher"."""
     whispered_N = whisper(np.random.default_rng(0))
     told = event_of(whispered_N, known_voice())
-    assert {name for name, value in told["voice"].items() if value is None} == PITCH_VALUES
-    assert {name for name, value in told["relative"].items() if value is None} == PITCH_VALUES
+    assert told.voice is not None
+    assert told.relative is not None
+    assert {name for name, value in told.voice.items() if value is None} == PITCH_VALUES
+    assert {name for name, value in told.relative.items() if value is None} == PITCH_VALUES
     cues = measure_voice(whispered_N, known_voice())
     assert {cues.relative[name] for name in PITCH_VALUES} == {0.0}
 
 
 def test_noise_is_relative_to_nobody() -> None:
     told = event_of(white(np.random.default_rng(0)), known_voice())
-    assert told["relative"] is None
-    assert told["voice"]["pitch_hz"] is None
-    assert told["voice"]["loudness_db"] < 0
+    assert told.relative is None
+    assert told.voice is not None
+    assert told.voice["pitch_hz"] is None
+    assert told.voice["loudness_db"] is not None
+    assert told.voice["loudness_db"] < 0
 
 
 def test_a_sentence_with_a_melody_has_every_value() -> None:
@@ -109,9 +113,11 @@ def test_a_sentence_with_a_melody_has_every_value() -> None:
     syllables_N = np.maximum(0, np.sin(2 * np.pi * 2 * T_N)) ** 0.5
     said_N = 0.1 * syllables_N * sum(np.sin(k * phase_N) / k for k in range(1, 20))
     first, told = (event_of(np.asarray(said_N, np.float32), baseline) for baseline in (VoiceBaseline(), known_voice()))
-    assert first["relative"] is None, "nothing is told against a usual that is not known yet"
-    assert None not in told["voice"].values()
-    assert None not in told["relative"].values()
+    assert first.relative is None, "nothing is told against a usual that is not known yet"
+    assert told.voice is not None
+    assert told.relative is not None
+    assert None not in told.voice.values()
+    assert None not in told.relative.values()
 
 
 def test_the_sound_of_a_telephone_is_noticed() -> None:

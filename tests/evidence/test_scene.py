@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from realtime.evidence.scene import measure_scene
+from realtime.records import UInt8
 
 
-def flat(*rgb: int) -> np.ndarray:
+def flat(*rgb: int) -> UInt8:
     return np.full((48, 64, 3), rgb, np.uint8)
 
 

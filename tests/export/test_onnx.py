@@ -20,6 +20,7 @@ from export.load import load_graph
 from export.towers import GraphTowers, towers_of
 from realtime.errors import EngineMissing
 from realtime.model import checkpoint
+from realtime.model.config import EMOTION_CONFIG
 from realtime.towers import artifact
 from realtime.towers.artifact import EngineMismatch
 from realtime.towers.choice import Checkpoint, choose
@@ -66,7 +67,7 @@ def test_a_stock_checkpoint_exports_without_text_and_with_an_adapter_that_reads_
     assert fine
     write_checkpoint(tmp_path / "whole")
     adapter.mkdir()
-    for name in (checkpoint.EMOTION_CONFIG, checkpoint.EMOTION_WEIGHTS):
+    for name in (EMOTION_CONFIG, checkpoint.EMOTION_WEIGHTS):
         shutil.copy(tmp_path / "whole" / name, adapter)
     told = onnx.export(stock, tmp_path, name="stock", precision="fp32", opset=20, adapter=adapter)
     assert told.has_text

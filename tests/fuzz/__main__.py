@@ -104,6 +104,9 @@ def guided(door: Door, seconds: int) -> None:
     def generated(value: Any) -> None:
         door.try_(value)
 
+    # hypothesis sets it on what it wraps, which its annotations do not say.
+    whole = generated.hypothesis.fuzz_one_input  # type: ignore[attr-defined]
+
     def plain(data: bytes) -> None:
         assert door.raw is not None
         door.try_(door.raw.read(data))
@@ -115,7 +118,7 @@ def guided(door: Door, seconds: int) -> None:
     for function in _functions():
         atheris.instrument_func(function)
     limits = [f"-max_total_time={seconds}", f"-max_len={MAX_GUIDED_BYTES}", "-len_control=0", str(corpus)]
-    atheris.Setup([sys.argv[0], *limits], generated.hypothesis.fuzz_one_input if door.raw is None else plain)
+    atheris.Setup([sys.argv[0], *limits], whole if door.raw is None else plain)
     atheris.Fuzz()
 
 

@@ -100,7 +100,7 @@ class Behind:
     async def _socket(self, value: dict[str, Any]) -> None:
         """The same as the beginning of a WebSocket."""
         said: list[Message] = []
-        heard = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
+        heard: Iterator[Message] = iter([{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}])
 
         async def receive() -> Message:
             return next(heard)

@@ -25,14 +25,8 @@ from realtime.ingest.media import MediaSource
 from realtime.ingest.sdp import narrow
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
-from realtime.model.checkpoint import (
-    ADAPTER_CONFIG,
-    EMOTION_CONFIG,
-    NANO,
-    read_adapter,
-    read_config,
-    read_tensors,
-)
+from realtime.model.checkpoint import NANO, read_adapter, read_config, read_tensors
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG
 from realtime.model.tokenizer import Vocabulary
 from realtime.publish.events import ErrorEvent, MarkEvent, SessionClosedEvent, SessionOpenedEvent, encode
 from realtime.recording.vault import EVENT, KEY_BYTES, Vault

@@ -20,12 +20,10 @@ sessions: list[tuple[str, str]] = []
 "Id and secret of the one that is open."
 
 
-@schemathesis.serializer("application/sdp")
 def sdp(context: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
-@schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     if "id" not in (case.path_parameters or {}) or next(calls) % 2:
         return
@@ -36,6 +34,11 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
     case.headers["Authorization"] = f"Bearer {secret}"
     if case.method.upper() == "DELETE" and case.path == "/sessions/{id}":
         sessions.clear()
+
+
+# Called, not written as decorators: without the package these have no type that mypy could keep for the functions.
+schemathesis.serializer("application/sdp")(sdp)
+schemathesis.hook(before_call)
 
 
 def _opened() -> tuple[str, str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.audio.stream import AudioStream
+from av.video.stream import VideoStream
 from scipy.signal import lfilter
 
 from realtime.ingest.media import MediaSource
@@ -85,7 +87,7 @@ def voice(seconds: float) -> npt.NDArray[np.float32]:
         r = np.exp(-np.pi * width_hz / SAMPLE_RATE_HZ)
         sound_N = lfilter([1 - r], [1, -2 * r * np.cos(2 * np.pi * formant_hz / SAMPLE_RATE_HZ), r * r], sound_N)
     sound_N = sound_N * (0.7 + 0.3 * np.sin(2 * np.pi * 4 * t_N))
-    return (0.5 * sound_N / np.abs(sound_N).max()).astype(np.float32)
+    return np.asarray(0.5 * sound_N / np.abs(sound_N).max(), np.float32)
 
 
 def room(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -112,23 +114,24 @@ def write_clip(
 ) -> Path:
     """A small clip with a picture at each of the times, and with the sound."""
     with av.open(str(path), "w") as out:
-        if pictures_s:
-            video = out.add_stream(codec, rate=30)
+        video = out.add_stream(codec, rate=30) if pictures_s else None
+        if video is not None:
+            assert isinstance(video, VideoStream)
             video.width, video.height, video.pix_fmt = 160, 120, "yuvj420p" if codec == "mjpeg" else "yuv420p"
             video.codec_context.time_base = video.time_base = Fraction(1, 1000)
             if turned_deg:
                 video.set_display_rotation(turned_deg)
-        if sound_N is not None:
-            audio = out.add_stream(audio_codec, rate=SAMPLE_RATE_HZ, layout="mono")
-        for index, at_s in enumerate(pictures_s):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
-            frame.pts, frame.time_base = round(at_s * 1000), Fraction(1, 1000)
-            out.mux(video.encode(frame))
-        if pictures_s:
+        audio = out.add_stream(audio_codec, rate=SAMPLE_RATE_HZ, layout="mono") if sound_N is not None else None
+        if video is not None:
+            for index, at_s in enumerate(pictures_s):
+                frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+                frame.pts, frame.time_base = round(at_s * 1000), Fraction(1, 1000)
+                out.mux(video.encode(frame))
             out.mux(video.encode())
-        for frame in _sound_frames(sound_N) if sound_N is not None else ():
-            out.mux(audio.encode(frame))
-        if sound_N is not None:
+        if audio is not None and sound_N is not None:
+            assert isinstance(audio, AudioStream)
+            for heard in _sound_frames(sound_N):
+                out.mux(audio.encode(heard))
             out.mux(audio.encode())
     return path
 

@@ -13,7 +13,7 @@ from aiortc.jitterbuffer import JitterFrame
 from scipy.signal import resample_poly
 
 from realtime.ingest.mono import MonoResampler
-from realtime.records import SAMPLE_RATE_HZ
+from realtime.records import SAMPLE_RATE_HZ, AudioChunk
 from tests.ingest.media_files import room, voice
 
 Sound = npt.NDArray[np.float32]
@@ -23,7 +23,8 @@ SPOKEN = np.concatenate([room(0.8), voice(1.4), room(1.1)])
 def heard(channels: Sequence[Sound], layout: str) -> tuple[Sound, list[str]]:
     """What is heard of a track with these channels, and the codes of what was noticed."""
     sound_CN = (np.stack(channels) * 32767).astype(np.int16)
-    resampler, chunks = MonoResampler(live=False), []
+    resampler = MonoResampler(live=False)
+    chunks: list[AudioChunk] = []
     for start in range(0, sound_CN.shape[1], 960):
         packed = sound_CN[:, start : start + 960].T.reshape(1, -1).copy()
         frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=layout)
@@ -60,7 +61,8 @@ def test_mono_opus_of_a_call_keeps_its_level() -> None:
     loud_N = resample_poly(voice(2.0), 3, 1).astype(np.float32) * 1.8
     encoder = av.AudioCodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, "mono", "s16", 64_000
-    decoder, resampler, chunks = OpusDecoder(), MonoResampler(live=True), []
+    decoder, resampler = OpusDecoder(), MonoResampler(live=True)
+    chunks: list[AudioChunk] = []
     for start in range(0, loud_N.size - 960, 960):
         pcm = (loud_N[start : start + 960] * 32767).astype(np.int16)
         frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")

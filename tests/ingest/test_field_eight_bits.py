@@ -13,11 +13,10 @@ from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.records import SpeechSegment
 from tests.ingest.media_files import room, voice
+from train.arrays import Float64, Floats
 
 
-def segments(
-    path: Path, sound_N: np.ndarray, step: int, rate_hz: int = 16_000, *, kept_in: int = 8
-) -> list[SpeechSegment]:
+def segments(path: Path, sound_N: Floats, step: int, rate_hz: int = 16_000, *, kept_in: int = 8) -> list[SpeechSegment]:
     """The speech in sound of 8 bits, every `step`th sample of it, in a file of 8 or 16 bits."""
     eight = np.clip(np.round(sound_N * 127) + 128, 0, 255).astype(np.uint8)[::step]
     wide = (eight.astype(np.int16) - 128) * 256
@@ -54,7 +53,7 @@ def test_soft_speech_of_eight_bits_is_heard(tmp_path: Path, step: int, dither: b
     assert spoken.end_s == pytest.approx(3.6, abs=0.3)
 
 
-def dither(kind: str, n: int, seed: int) -> np.ndarray:
+def dither(kind: str, n: int, seed: int) -> Float64:
     """(N,) in steps of 8 bits, as programs add it before they round."""
     chance = np.random.default_rng(seed)
     if kind == "triangular, high-passed":

@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 from PIL import Image
 from scipy.signal import resample_poly
 
@@ -133,6 +134,7 @@ def surround(path: Path, codec: str, layout: str, speaking: Sequence[str]) -> Pa
     whole.sample_rate, whole.pts = 48_000, 0
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=48_000, layout=layout)
+        assert isinstance(stream, AudioStream)
         resampler = av.AudioResampler(stream.format.name, layout, 48_000, stream.frame_size or 1024)
         for frame in [*resampler.resample(whole), *resampler.resample(None)]:
             out.mux(stream.encode(frame))

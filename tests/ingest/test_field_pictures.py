@@ -44,9 +44,9 @@ def test_a_cover_beside_the_picture_is_no_second_camera(tmp_path: Path) -> None:
         kept = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
         art = out.add_stream("mjpeg", rate=1)
         art.width, art.height, art.pix_fmt, art.disposition = 160, 120, "yuvj420p", av.stream.Disposition.attached_pic
-        packet = next(still.demux(video=0))
-        packet.stream, packet.pts, packet.dts = art, 0, 0
-        out.mux(packet)
+        shown = next(still.demux(video=0))
+        shown.stream, shown.pts, shown.dts = art, 0, 0
+        out.mux(shown)
         for packet in source.demux():
             if packet.dts is not None:
                 packet.stream = kept[packet.stream.index]

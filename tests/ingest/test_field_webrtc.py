@@ -24,8 +24,10 @@ from aiortc import (
 )
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from aiortc.sdp import SessionDescription
+from av.video.stream import VideoStream
 
-from realtime.ingest.webrtc import close_peer
+from realtime.ingest.peers import close_peer
+from realtime.ingest.webrtc import WebRtcSource
 from tests.serve.live_server import SDP, Running, serving, until
 from tests.waiting import WITHIN_S, eventually
 
@@ -116,7 +118,7 @@ class H264(MediaStreamTrack):
         self._encoder.options = {"profile": profile, "tune": "zerolatency", "preset": "fast", "g": "5"}
         self._n = 0
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> av.Packet[VideoStream]:
         await asyncio.sleep(1 / 15)  # The pace of a camera, by which the receiver's jitter buffer goes.
         picture = av.VideoFrame.from_ndarray(np.full((240, 320, 3), self._n % 200 + 30, np.uint8))
         picture.pts, picture.time_base = self._n, Fraction(1, 15)
@@ -228,6 +230,8 @@ async def test_an_offer_whose_sections_have_transports_of_their_own_connects(ext
             await eventually(lambda: peer.connectionState == "connected", "the connection")
             await eventually(lambda: channel is None or channel.readyState == "closed", "the channel's end")
             source = running.live.sessions.open[0]._source
+            assert isinstance(source, WebRtcSource)
+            assert source._unused is not None
         finally:
             await close_peer(peer)
         await eventually(lambda: not running.live.sessions.open, "the session's end")
@@ -241,6 +245,7 @@ class CountedSilence(AudioStreamTrack):
 
     async def recv(self) -> av.AudioFrame:
         frame = await super().recv()
+        assert isinstance(frame, av.AudioFrame)
         self.sent_s += frame.samples / frame.sample_rate
         return frame
 

@@ -30,7 +30,7 @@ async def test_a_tick_replaces_a_waiting_one_and_so_pushes_nothing_out() -> None
 
 async def test_a_tick_between_items_stays_where_it_is() -> None:
     outbox = Outbox(8)
-    items = [ClockTick(0.0), SpeechStarted(0.1), ClockTick(0.25), SpeechStarted(0.3)]
+    items: list[Waiting] = [ClockTick(0.0), SpeechStarted(0.1), ClockTick(0.25), SpeechStarted(0.3)]
     for item in items:
         outbox.put(item)
     assert await taken(outbox) == items

@@ -70,7 +70,7 @@ def test_what_shares_no_transport_with_what_we_take_gets_one_of_its_own() -> Non
     alone = {1: narrowed.alone[1].replace("m=audio 9", "m=audio 4001").replace("abcd", "other")}
     whole = SessionDescription.parse(narrowed.widen(narrowed.sdp.replace("sendonly", "recvonly"), alone))
     assert [(media.rtp.muxId, media.port) for media in whole.media] == [("v1", 9), ("v2", 4001), ("d", 0), ("a", 9)]
-    assert [media.ice.usernameFragment for media in whole.media] == ["abcd", "other", "abcd", "abcd"]
+    assert [media.ice and media.ice.usernameFragment for media in whole.media] == ["abcd", "other", "abcd", "abcd"]
     assert [group.items for group in whole.group] == [["v1", "a"]]
 
 
@@ -325,6 +325,7 @@ def test_a_section_not_taken_has_what_stacks_look_for(bundle: str) -> None:
     parts = [section(OPUS, "0"), section(VP8, "1"), section(VP8, "2"), section(DATA, "3")]
     _, _, video, data = answered(offer(*parts, bundle=bundle)).media
     for media in (video, data):
+        assert media.ice is not None
         assert media.ice.usernameFragment
         assert media.ice.password
         assert media.dtls is not None

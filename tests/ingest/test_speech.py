@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
-from realtime.ingest.speech import FRAME_S, Began, Ended, Segmenter, SpeechCutter, SpeechSettings
+from realtime.ingest.speech import Began, Ended, Segmenter, SpeechCutter, SpeechSettings
+from realtime.ingest.vad import FRAME_S
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment, SpeechSoFar, SpeechStarted
 from tests.ingest.media_files import room, voice
 
@@ -72,7 +74,7 @@ def test_the_end_of_the_sound_ends_the_stretch() -> None:
 
 
 @pytest.mark.parametrize("change", [{"aggressiveness": 4}, {"hangover_ms": 120}, {"max_segment_ms": 720}])
-def test_settings_that_cannot_work_are_refused(change: dict[str, float]) -> None:
+def test_settings_that_cannot_work_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"speech\."):
         dataclasses.replace(SETTINGS, **change)
 

@@ -24,11 +24,13 @@ from aiortc.contrib.media import MediaPlayer
 from aiortc.mediastreams import MediaStreamError, VideoStreamTrack
 
 from realtime.errors import BadOffer
+from realtime.ingest.peers import close_peer
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.ingest.stagger import Stagger
-from realtime.ingest.webrtc import PATH_LOST, WebRtcSource, answer, close_peer
+from realtime.ingest.webrtc import PATH_LOST, WebRtcSource, answer
 from realtime.records import SourceStarted, VideoFrame
+from tests.ingest.datagrams import Bytes, PassedOn
 from tests.ingest.media_files import Received, room, voice, write_clip
 from tests.recorded import real_clips
 from tests.waiting import WITHIN_S, eventually
@@ -53,52 +55,44 @@ class Sender:
         await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         return source
 
-    def worsen(self, *, loss: float, jitter_s: float = 0.0, only_media: bool = False) -> None:
+    def worsen(self, *, loss: float, jitter_s: float = 0.0, only_media: bool = False) -> list[BadNetwork]:
         """From now on the network loses and delays what it sends. All of it lost is a browser that crashed.
 
         With `only_media` it loses all checks of the path (STUN).
         """
+        networks = []
         for transceiver in self.peer.getTransceivers():
             for protocol in transceiver.sender.transport.transport._connection._protocols:
-                protocol.transport = BadNetwork(protocol.transport, loss, jitter_s, only_media)
+                network = BadNetwork(protocol.transport, loss, jitter_s, only_media)
+                protocol.transport = network
+                networks.append(network)
+        return networks
 
     async def sent(self, n_packets: int) -> None:
         """Wait until it has sent so many: checks of the path first, then the handshake, then media."""
-        self.worsen(loss=0.0)
-        networks = [
-            protocol.transport
-            for transceiver in self.peer.getTransceivers()
-            for protocol in transceiver.sender.transport.transport._connection._protocols
-        ]
+        networks = self.worsen(loss=0.0)
         await eventually(lambda: sum(network.n_sent for network in networks) >= n_packets, f"{n_packets} packets")
 
 
-class BadNetwork:
-    """Stands in for a datagram transport; loses and delays media by a fixed pattern."""
+class BadNetwork(PassedOn):
+    """Loses and delays media by a fixed pattern."""
 
     def __init__(
         self, transport: asyncio.DatagramTransport, loss: float, jitter_s: float, only_media: bool = False
     ) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._only_media = only_media
         self._loss, self._jitter_s = loss, jitter_s
         self._random = random.Random(0)
         self.n_sent = 0
 
-    def sendto(self, data: bytes, address: tuple[str, int]) -> None:
+    def sendto(self, data: Bytes, addr: Any = None) -> None:
         self.n_sent += 1
         # The first byte tells STUN from DTLS and media (RFC 7983).
         if self._only_media and data[0] < 4:
             return
         if self._random.random() >= self._loss:
-            asyncio.get_running_loop().call_later(self._random.random() * self._jitter_s, self._deliver, data, address)
-
-    def _deliver(self, data: bytes, address: tuple[str, int]) -> None:
-        if not self._transport.is_closing():
-            self._transport.sendto(data, address)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._transport, name)
+            asyncio.get_running_loop().call_later(self._random.random() * self._jitter_s, self.deliver, data, addr)
 
 
 async def answered(offer: str, ingest: IngestSettings = IMPATIENT) -> tuple[str, WebRtcSource]:
@@ -117,14 +111,17 @@ async def sending(clip: Path, *, audio: bool = True, video: bool = True) -> Asyn
     before = asyncio.all_tasks()
     player = MediaPlayer(str(clip))
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    for track, wanted in ((player.audio, audio), (player.video, video)):
+    assert player.audio is not None
+    assert player.video is not None
+    tracks = (player.audio, player.video)
+    for track, wanted in zip(tracks, (audio, video), strict=True):
         if wanted:
             peer.addTrack(track)
     try:
         yield Sender(peer, player)
     finally:
         await close_peer(peer)
-        for track in (player.audio, player.video):
+        for track in tracks:
             track.stop()
     await eventually(lambda: not left(before), f"the end of {left(before)}")
 

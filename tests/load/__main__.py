@@ -79,7 +79,8 @@ async def _steady(
         )
         for index in range(options.sessions)
     ]
-    before, samples, outcomes = await metrics(http), [], [Outcome() for _ in behaviours]
+    before, outcomes = await metrics(http), [Outcome() for _ in behaviours]
+    samples: list[dict[str, float]] = []
     killed = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         plays = [
@@ -172,7 +173,8 @@ async def _drop(
                 await asyncio.sleep(1.0)
             return outcome
 
-    n_taken, outcomes = 0, []
+    n_taken = 0
+    outcomes: list[Outcome] = []
     while n_taken < n_drops:
         some = await asyncio.gather(*(one(len(outcomes) + index) for index in range(options.sessions)))
         n_taken += sum(outcome.status == 201 for outcome in some)
@@ -244,10 +246,12 @@ def _well(result: dict[str, Any]) -> bool:
 async def _run(options: argparse.Namespace) -> int:
     async with AsyncExitStack() as stack:
         clip = read(options.media) if options.media else portrait()
-        server = None
-        if options.url is None:
+        server: Server | None = None
+        url = options.url
+        if url is None:
             server = await stack.enter_async_context(serving("--max-sessions", str(options.sessions)))
-        result = await _load(options, options.url or server.url, server, clip)
+            url = server.url
+        result = await _load(options, url, server, clip)
     print(_table(result))
     print(json.dumps(result))
     if options.json:

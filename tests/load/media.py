@@ -37,9 +37,9 @@ class Clip:
     sound_N: npt.NDArray[np.int16]
     "Mono at 48 kHz."
 
-    def tracks(self) -> list[MediaStreamTrack]:
+    def tracks(self) -> tuple[LoopedSound, LoopedPictures]:
         """A microphone and a camera that begin now."""
-        return [LoopedSound(self.sound_N), LoopedPictures(self.pictures, self.fps)]
+        return LoopedSound(self.sound_N), LoopedPictures(self.pictures, self.fps)
 
 
 def portrait() -> Clip:
@@ -47,14 +47,15 @@ def portrait() -> Clip:
 
     Eileen Collins (NASA, public domain; scikit-image ships it); forwards and back, so that the loop has no jump.
     """
-    whole, noise, pictures = Image.fromarray(data.astronaut()), np.random.default_rng(0), []
+    whole, noise = Image.fromarray(data.astronaut()), np.random.default_rng(0)
+    pictures: list[npt.NDArray[np.uint8]] = []
     for index in range(8 * FPS):
         shift = 20 * abs(1 - 2 * index / (8 * FPS))
         cut = whole.crop((60 + shift, 0, 460 + shift, 300)).resize(SIZE_WH)
         # A picture without any noise would rightly be reported as frozen.
         rgb_HW3 = np.asarray(cut) + noise.integers(-4, 5, (SIZE_WH[1], SIZE_WH[0], 1))
         frame = av.VideoFrame.from_ndarray(np.clip(rgb_HW3, 0, 255).astype(np.uint8), format="rgb24")
-        pictures.append(frame.to_ndarray(format="yuv420p"))
+        pictures.append(np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8))
     sound_N = np.concatenate([part for index in range(2) for part in (room(2.0, seed=index), voice(2.0))])
     return Clip(pictures, FPS, (np.repeat(sound_N, RATE_HZ // 16_000) * 32767).astype(np.int16))
 
@@ -64,7 +65,8 @@ def read(path: Path) -> Clip:
     with av.open(str(path)) as file:
         fps = float(file.streams.video[0].average_rate or 30)
         pictures = [
-            frame.to_ndarray(format="yuv420p") for frame in islice(file.decode(video=0), round(LONGEST_S * fps))
+            np.asarray(frame.to_ndarray(format="yuv420p"), np.uint8)
+            for frame in islice(file.decode(video=0), round(LONGEST_S * fps))
         ]
     resampler, parts = av.AudioResampler("s16", "mono", RATE_HZ), []
     with av.open(str(path)) as file:

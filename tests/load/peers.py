@@ -20,7 +20,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.ingest.webrtc import close_peer
+from realtime.ingest.peers import close_peer
+from tests.ingest.datagrams import Bytes, PassedOn
 from tests.load.media import Clip
 
 SDP = {"Content-Type": "application/sdp"}
@@ -53,7 +54,7 @@ class BadNetwork:
         for transport in {sender.transport.transport for sender in peer.getSenders()}:
             for protocol in transport._connection._protocols:
                 protocol.transport = _Outgoing(protocol.transport, self)
-                protocol.datagram_received = self._worse(protocol.datagram_received)
+                protocol.datagram_received = self._worse(protocol.datagram_received)  # type: ignore[method-assign]
 
     def pass_on(self, deliver: Callable[..., None], *packet: Any) -> None:
         if self.gone or self._lost():
@@ -75,22 +76,13 @@ class BadNetwork:
         return lost
 
 
-class _Outgoing:
-    """Stands in for a datagram transport."""
-
+class _Outgoing(PassedOn):
     def __init__(self, transport: asyncio.DatagramTransport, network: BadNetwork) -> None:
-        self._transport = transport
+        super().__init__(transport)
         self._network = network
 
-    def sendto(self, data: bytes, address: tuple[str, int]) -> None:
-        self._network.pass_on(self._deliver, data, address)
-
-    def _deliver(self, data: bytes, address: tuple[str, int]) -> None:
-        if not self._transport.is_closing():
-            self._transport.sendto(data, address)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    def sendto(self, data: Bytes, addr: Any = None) -> None:
+        self._network.pass_on(self.deliver, data, addr)
 
 
 @dataclass

@@ -36,7 +36,7 @@ class Server:
             for child in self.process.children():
                 with suppress(psutil.Error):
                     if "spawn_main" in " ".join(child.cmdline()):
-                        return child.pid
+                        return int(child.pid)
         return None
 
     async def until_ready(self) -> None:

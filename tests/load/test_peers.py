@@ -13,7 +13,8 @@ from tests.load.server import loop_delay_ms
 
 @pytest.mark.parametrize("burst", [1, 4])
 def test_packets_are_lost_by_the_share_asked_for_and_in_bursts(burst: int) -> None:
-    network, arrived = BadNetwork(Network(loss=0.2, burst=burst), seed=1), []
+    network = BadNetwork(Network(loss=0.2, burst=burst), seed=1)
+    arrived: list[int] = []
     for number in range(20_000):
         network.pass_on(arrived.append, number)
     # A burst begins where none is under way, so that a few less are lost than each of the draws says.
@@ -23,7 +24,8 @@ def test_packets_are_lost_by_the_share_asked_for_and_in_bursts(burst: int) -> No
 
 
 def test_whoever_has_gone_is_silent() -> None:
-    network, arrived = BadNetwork(Network(), seed=0), []
+    network = BadNetwork(Network(), seed=0)
+    arrived: list[int] = []
     network.pass_on(arrived.append, 1)
     network.gone = True
     network.pass_on(arrived.append, 2)
@@ -35,6 +37,9 @@ async def test_a_loop_goes_on_in_time() -> None:
     pictures._n = len(pictures._pictures) - 1
     pictures._began_s = sound._began_s = float("-inf")
     last, first = await pictures.recv(), await pictures.recv()
+    assert last.pts is not None
+    assert first.pts is not None
+    assert first.time_base is not None
     assert (first.pts - last.pts) * first.time_base == pytest.approx(0.1)
     heard = [await sound.recv() for _ in range(3)]
     assert [frame.pts for frame in heard] == [0, 960, 1920]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from realtime.model import checkpoint
+from realtime.model.config import ADAPTER_CONFIG
 from realtime.model.thinker import EmoThinker
 
 RANK = 4
 
 
-def write(folder: Path, names: list[str], shapes: dict[str, tuple[int, int]], seed: int) -> Path:
+def write(folder: Path, names: list[str], shapes: Mapping[str, tuple[int, ...]], seed: int) -> Path:
     noise = torch.Generator().manual_seed(seed)
     tensors = {}
     for name in names:
@@ -24,7 +26,7 @@ def write(folder: Path, names: list[str], shapes: dict[str, tuple[int, int]], se
     folder.mkdir()
     save_file(tensors, folder / checkpoint.ADAPTER_WEIGHTS)
     settings = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK}
-    (folder / checkpoint.ADAPTER_CONFIG).write_text(json.dumps(settings))
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(settings))
     return folder
 
 
@@ -36,4 +38,4 @@ def of_language_model(plain: EmoThinker, folder: Path, *, seed: int = 0) -> Path
         for key in shapes
         if key.startswith("thinker.model.layers.") and "_proj.weight" in key and "k_proj" not in key
     ]
-    return write(folder, names, shapes, seed)  # type: ignore[arg-type]
+    return write(folder, names, shapes, seed)

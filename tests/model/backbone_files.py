@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gguf
 import torch
@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Co
 
 from realtime.model.gguf_file import LAYER, QWEN2_WORDS, WHOLE
 
+Drawn = TypeVar("Drawn", bound=PreTrainedModel)
 TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
@@ -39,7 +40,7 @@ def qwen2(**changed: Any) -> Qwen2ForCausalLM:
     return _drawn(Qwen2ForCausalLM(Qwen2Config(**_sizes(), **given)))
 
 
-def _sizes() -> dict[str, int]:
+def _sizes() -> dict[str, Any]:
     return {
         "vocab_size": N_VOCABULARY,
         "hidden_size": 64,
@@ -51,7 +52,7 @@ def _sizes() -> dict[str, int]:
     }
 
 
-def _drawn(model: Any) -> Any:
+def _drawn(model: Drawn) -> Drawn:
     """With the usual small weights neither positions nor masks would change much, and faults would hide."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -59,7 +60,8 @@ def _drawn(model: Any) -> Any:
             wide = 0.3 if weight.ndim > 1 else 0.5
             norm = float(weight.ndim == 1 and bool((weight == 1).all()))
             weight.copy_(torch.randn(weight.shape, generator=generator) * wide + norm)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def tokenizer(kind: str = "smollm") -> Tokenizer:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from realtime.model.checkpoint import INDEX, NANO, WEIGHTS
@@ -23,27 +24,28 @@ from realtime.records import Float32
 LAYER = re.compile(r"thinker\.model\.layers\.\d+\.(self_attn|mlp)\.[a-z]+_proj\.weight")
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 Tensors = dict[str, Any]
-Scales = Callable[[Float32], np.ndarray]
+Scales = Callable[[Float32], npt.NDArray[Any]]
 
 
-def halves(steps: Float32) -> np.ndarray:
+def halves(steps: Float32) -> npt.NDArray[Any]:
     """Scales in half precision, as published folders have them."""
     return steps.astype(np.float16)
 
 
-def powers(steps: Float32) -> np.ndarray:
+def powers(steps: Float32) -> npt.NDArray[Any]:
     """Scales that are powers of two, which are the same in bf16."""
-    return np.exp2(np.ceil(np.log2(steps))).astype(np.float16)
+    scales: npt.NDArray[Any] = np.exp2(np.ceil(np.log2(steps))).astype(np.float16)
+    return scales
 
 
 @dataclass(frozen=True)
 class Rounded:
     """A weight (N, D) in 16 levels."""
 
-    levels_DN: np.ndarray
-    zeros_GN: np.ndarray
-    scales_GN: np.ndarray
-    group_D: np.ndarray
+    levels_DN: npt.NDArray[Any]
+    zeros_GN: npt.NDArray[Any]
+    scales_GN: npt.NDArray[Any]
+    group_D: npt.NDArray[Any]
 
     @property
     def values_ND(self) -> Float32:
@@ -52,7 +54,9 @@ class Rounded:
         return np.ascontiguousarray(values_DN.T, np.float32)
 
 
-def rounded(weight_ND: Float32, group: int, *, symmetric: bool, order: np.ndarray | None, scales_as: Scales) -> Rounded:
+def rounded(
+    weight_ND: Float32, group: int, *, symmetric: bool, order: npt.NDArray[Any] | None, scales_as: Scales
+) -> Rounded:
     """Round to the nearest. `order` lists the inputs in the order in which they form groups."""
     n_inputs = weight_ND.shape[1]
     group = n_inputs if group == -1 else group
@@ -71,7 +75,7 @@ def rounded(weight_ND: Float32, group: int, *, symmetric: bool, order: np.ndarra
     return Rounded(levels.clip(0, 15).astype(np.int64), zeros_GN, scales_GN, group_D)
 
 
-def words(eights: np.ndarray) -> np.ndarray:
+def words(eights: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """(…, 8) values of 4 bits as int32, the first in the lowest bits."""
     whole = np.zeros(eights.shape[:-1], np.int64)
     for place in range(8):
@@ -79,7 +83,7 @@ def words(eights: np.ndarray) -> np.ndarray:
     return whole.astype(np.uint32).view(np.int32)
 
 
-def along_outputs(values: np.ndarray, order: tuple[int, ...] = tuple(range(8))) -> np.ndarray:
+def along_outputs(values: npt.NDArray[Any], order: tuple[int, ...] = tuple(range(8))) -> npt.NDArray[Any]:
     return words(values.reshape(len(values), -1, 8)[..., order])
 
 
@@ -125,7 +129,7 @@ def write(
     for each in (packed, plain):
         shutil.copytree(NANO, each, ignore=shutil.ignore_patterns(WEIGHTS))
     whole, rows = load_file(NANO / WEIGHTS), np.random.default_rng(0)
-    orders: dict[tuple[str, int], np.ndarray] = {}
+    orders: dict[tuple[str, int], npt.NDArray[Any]] = {}
     tensors: Tensors = {}
     for key, weight in sorted(whole.items()):
         if not LAYER.fullmatch(key):

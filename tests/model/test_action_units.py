@@ -76,7 +76,7 @@ def test_it_learns_what_is_measured() -> None:
     for _ in range(80):
         loss = action_unit_loss(model, faces)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.2 * losses[0]

@@ -44,6 +44,6 @@ def test_an_adapter_of_the_towers_cannot_stand_beside(tmp_path: Path) -> None:
         key for key in plain.state_dict() if key.startswith("thinker.visual") and "attn" in key and "weight" in key
     )
     shapes = {name: tuple(plain.state_dict()[name].shape)}
-    folder = write(tmp_path / "adapter", [name.removesuffix(".weight")], shapes, seed=0)  # type: ignore[arg-type]
+    folder = write(tmp_path / "adapter", [name.removesuffix(".weight")], shapes, seed=0)
     with pytest.raises(BadModel, match="not in the language model"):
         adapters.read(folder, plain.config.text, dtype=torch.float32, device=plain.device)

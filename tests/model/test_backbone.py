@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import gguf
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from realtime.errors import BadModel
 from realtime.model import backbone as backbones
@@ -36,7 +38,7 @@ from tests.model.backbone_files import (
 )
 
 QUANTISED = gguf.GGMLQuantizationType
-MODELS = {
+MODELS: dict[str, Callable[[], PreTrainedModel]] = {
     "llama": llama,
     "qwen2": qwen2,
     "llama, own head": lambda: llama(tie_word_embeddings=False, head_dim=None),
@@ -262,7 +264,8 @@ def test_smollm2_says_what_transformers_says(smollm2: tuple[TextBackbone, Path])
 
     backbone, file = smollm2
     folder, name = str(file.parent), file.name
-    theirs = LlamaForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32).eval()
+    theirs = LlamaForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+    theirs.train(False)
     words = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     question = [
         {"role": "system", "content": "You answer in one word."},

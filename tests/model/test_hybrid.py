@@ -20,6 +20,7 @@ from realtime.model import checkpoint
 from realtime.model.methods.compressor import FIRST_SHARE
 from realtime.model.thinker import EmoThinker
 from realtime.records import Question, UInt8, VideoFrame, Window
+from realtime.towers.artifact import EngineMismatch
 from realtime.towers.batch import FrameInput, drop_noise, selected, vision_inputs
 from realtime.towers.torch_runtime import TorchTowers
 from train.lora import net_of
@@ -50,6 +51,7 @@ def trained(model: EmoThinker) -> EmoThinker:
     for parameter in model.emotion.hybrid.merger.parameters():
         parameter.data += 0.5 * torch.randn_like(parameter) * parameter.std(correction=0)
     last = model.emotion.hybrid.gate.layers[-1]
+    assert isinstance(last, torch.nn.Linear)
     last.weight.data.normal_(0, 0.5)
     last.bias.data.zero_()
     return model
@@ -135,7 +137,7 @@ def test_an_export_equals_torch_and_is_of_this_adapter_alone(adapter: Path, tmp_
     figures, fine = parity.check(made, "nano", adapter=adapter)
     assert fine, figures
     assert load("nano", adapter=adapter, engine="onnx", engine_dir=tmp_path).runtime_reason.startswith("onnx")
-    with pytest.raises(parity.EngineMismatch):
+    with pytest.raises(EngineMismatch):
         parity.check(made, "nano")
 
 
@@ -173,7 +175,9 @@ def test_another_method_is_refused_in_one_sentence(adapter: Path, tmp_path: Path
     again, _ = with_additions(merged, selector_dim=64, cues=True, ring=None, method="hybrid", dtype=torch.float32)
     weights = load_file(adapter / "emothinker.safetensors")
     assert again.emotion.hybrid is not None
-    assert torch.equal(again.emotion.hybrid.merger.mlp[0].weight, weights["hybrid.merger.mlp.0.weight"])
+    first = again.emotion.hybrid.merger.mlp[0]
+    assert isinstance(first, torch.nn.Linear)
+    assert torch.equal(first.weight, weights["hybrid.merger.mlp.0.weight"])
     other = tmp_path / "other"
     shutil.copytree(plain, other)
     described = json.loads((other / "emothinker.json").read_text())

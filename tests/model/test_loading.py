@@ -19,7 +19,7 @@ from realtime.engine import loading
 from realtime.errors import BadModel
 from realtime.model import checkpoint, layout, memory, shards
 from realtime.model.fused import FusedLanguageModel
-from realtime.model.products import Weights
+from realtime.model.products import Product, Weights
 from realtime.model.shards import MappedFile
 from realtime.model.thinker import EmoThinker
 from tests.model.random_models import SMALLER
@@ -78,6 +78,8 @@ def test_the_serving_model_takes_joined_weights_as_they_lie(published: Path, dty
     for left, right in zip(models[0]._layers, models[1]._layers, strict=True):
         torch.testing.assert_close(left.qkv(x), right.qkv(x))
         torch.testing.assert_close(left.gate_up(x), right.gate_up(x))
+        assert isinstance(left.down, Product)
+        assert isinstance(right.down, Product)
         torch.testing.assert_close(left.down.weight_DN, right.down.weight_DN, rtol=0, atol=0)
     torch.testing.assert_close(models[0].logits(x), models[1].logits(x))
 

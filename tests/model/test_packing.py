@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -108,7 +109,7 @@ def test_layers_that_do_not_share_an_order_are_quantised_anew(with_order: Path, 
     assert len(checkpoint.load(folder, kept="int4").thinker.model.quantised) == 17
 
 
-def broken(folder: Path, tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
+def broken(folder: Path, tmp_path: Path) -> tuple[Path, dict[str, npt.NDArray[Any]]]:
     """A copy to break, and its tensors."""
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     return copy, packed_files.read_shards(copy)
@@ -235,7 +236,9 @@ PLAIN_WEIGHT = np.zeros((256, 256), np.float16)
         ([], {"scales": np.zeros((4, 256), np.int32)}, "expected bf16, fp16 or fp32"),
     ],
 )  # fmt: skip
-def test_tensors_that_do_not_fit(folder: Path, without: list[str], given: dict[str, np.ndarray], told: str) -> None:
+def test_tensors_that_do_not_fit(
+    folder: Path, without: list[str], given: dict[str, npt.NDArray[Any]], told: str
+) -> None:
     tensors = packed_files.read_shards(folder)
     for part in without:
         del tensors[f"{Q_PROJ}.{part}"]

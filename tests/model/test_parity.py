@@ -6,6 +6,7 @@ Weights are random and scaled up: as initialised, logits barely see pictures or 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,10 +27,12 @@ from realtime.towers import preprocess
 
 transformers = pytest.importorskip("transformers")
 
+Theirs = Any
+"A model of transformers: its parts have no types."
 IDS = {"audio": 500, "image": 501, "video": 502, "a_bos": 503, "a_eos": 504, "v_bos": 505, "v_eos": 506}
 
 
-def stock_model() -> torch.nn.Module:
+def stock_model() -> Theirs:
     """A small Qwen2.5-Omni Thinker of transformers' own, random weights scaled up."""
     from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as c
 
@@ -64,19 +67,19 @@ def stock_model() -> torch.nn.Module:
 
 
 @pytest.fixture(scope="module")
-def stock() -> torch.nn.Module:
+def stock() -> Theirs:
     return stock_model()
 
 
 @pytest.fixture(scope="module")
-def folder(stock: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(stock: Theirs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model in the published layout: sharded safetensors, keys prefixed with `thinker.`."""
     path = tmp_path_factory.mktemp("published")
     write_published(stock, path)
     return path
 
 
-def write_published(stock: torch.nn.Module, path: Path) -> None:
+def write_published(stock: Theirs, path: Path) -> None:
     import json
 
     from safetensors.torch import save_file
@@ -107,7 +110,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 @pytest.mark.parametrize(("rows", "columns"), [(16, 16), (8, 8), (10, 22), (2, 2), (18, 12)])
 def test_vision_tower_equals_transformers_for_ragged_windows(
-    stock: torch.nn.Module, ours: EmoThinker, rows: int, columns: int
+    stock: Theirs, ours: EmoThinker, rows: int, columns: int
 ) -> None:
     patches = torch.randn(rows * columns, 1176, generator=torch.Generator().manual_seed(rows))
     reference = stock.model.visual(patches, grid_thw=torch.tensor([[1, rows, columns]])).pooler_output
@@ -117,9 +120,7 @@ def test_vision_tower_equals_transformers_for_ragged_windows(
 
 
 @pytest.mark.parametrize("n_frames", [3, 30, 199, 200, 201, 277, 400, 433])
-def test_audio_tower_equals_transformers_for_every_tail(
-    stock: torch.nn.Module, ours: EmoThinker, n_frames: int
-) -> None:
+def test_audio_tower_equals_transformers_for_every_tail(stock: Theirs, ours: EmoThinker, n_frames: int) -> None:
     mel = torch.randn(128, n_frames, generator=torch.Generator().manual_seed(n_frames))
     reference = stock.model.audio_tower(mel, feature_lens=torch.tensor([n_frames])).last_hidden_state
     chunks, lengths = split_chunks(mel)
@@ -129,7 +130,7 @@ def test_audio_tower_equals_transformers_for_every_tail(
     assert relative(tokens, reference) < 1e-5
 
 
-def mixed_input(stock: torch.nn.Module) -> dict[str, Tensor]:
+def mixed_input(stock: Theirs) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(7)
     n_image, n_mel = 16 * 12 // 4, 233
     n_audio = n_tokens(200) + n_tokens(33)
@@ -160,7 +161,7 @@ def our_embeddings(ours: EmoThinker, given: dict[str, Tensor]) -> Tensor:
     return x[None]
 
 
-def test_logits_equal_transformers_with_every_switch_off(stock: torch.nn.Module, ours: EmoThinker) -> None:
+def test_logits_equal_transformers_with_every_switch_off(stock: Theirs, ours: EmoThinker) -> None:
     given = mixed_input(stock)
     reference = stock(**given).logits
     positions, _ = stock.get_rope_index(

@@ -7,6 +7,7 @@ published ones to be. What its own loader would look for in a file has to be wha
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import pytest
 import torch
@@ -24,13 +25,15 @@ def theirs(shapes: str) -> torch.nn.Module:
     from transformers.models.qwen2_5_omni import configuration_qwen2_5_omni as c
 
     ours = ModelConfig.parse(published_config(shapes))
+    text: dict[str, Any] = {**PUBLISHED_SHAPES[shapes]}
     config = c.Qwen2_5OmniThinkerConfig(
-        text_config=c.Qwen2_5OmniTextConfig(**PUBLISHED_SHAPES[shapes]).to_dict(),
+        text_config=c.Qwen2_5OmniTextConfig(**text).to_dict(),
         vision_config=c.Qwen2_5OmniVisionEncoderConfig(**asdict(ours.vision)).to_dict(),
         audio_config=c.Qwen2_5OmniAudioEncoderConfig(**asdict(ours.audio)).to_dict(),
     )
     with torch.device("meta"):
-        return transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
+        model: torch.nn.Module = transformers.Qwen2_5OmniThinkerForConditionalGeneration(config)
+    return model
 
 
 @pytest.mark.parametrize("shapes", sorted(PUBLISHED_SHAPES))

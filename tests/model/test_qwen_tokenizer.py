@@ -68,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     rows = (line.split() for line in path.read_text("ascii").splitlines())
     ranks = {base64.b64decode(token): int(rank) for token, rank in rows}
-    letters = bytes_to_unicode()
+    letters = bytes_to_unicode()  # type: ignore[no-untyped-call]
 
     def written(token: bytes) -> str:
         return "".join(letters[byte] for byte in token)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from realtime.model import static_step
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.static_step import LaneInput, StaticSteps, static_steps
 from tests.model.random_models import drawn_model, prefilled
@@ -47,9 +46,9 @@ def test_a_token_read_one_step_late_is_the_token_and_a_given_one_never_waits() -
     launched: list[set[int]] = []
     launch = steps._launch
 
-    def counted(wanted: Mapping[int, tuple[LaneInput, int, int]]) -> None:
-        launched.append({int(kind) for kind, _, _ in wanted.values()})
-        launch(wanted)
+    def counted(steps: Mapping[int, tuple[LaneInput, int, int]]) -> None:
+        launched.append({int(kind) for kind, _, _ in steps.values()})
+        launch(steps)
 
     steps._launch = counted  # type: ignore[method-assign]
     rng = random.Random(3)
@@ -113,7 +112,7 @@ def test_without_room_for_eight_lanes_there_are_fewer(monkeypatch: pytest.Monkey
             raise torch.OutOfMemoryError(f"no room for {made.nbytes} bytes")
         return made
 
-    monkeypatch.setattr(static_step.torch, "zeros", allocate)
+    monkeypatch.setattr(torch, "zeros", allocate)
     lane_bytes = 3 * 2 * 40 * 16 * 4
     for n_lanes in (8, 4, 1):
         room = n_lanes * lane_bytes

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -87,7 +87,7 @@ async def test_spans_hold_no_words_and_no_feelings() -> None:
 
 
 class Collector(http.server.BaseHTTPRequestHandler):
-    bodies: list[dict[str, Any]]
+    bodies: ClassVar[list[dict[str, Any]]]
 
     def do_POST(self) -> None:
         self.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
@@ -98,8 +98,10 @@ class Collector(http.server.BaseHTTPRequestHandler):
 
 
 def test_spans_reach_the_collector_that_was_named_and_say_who_their_parent_is() -> None:
-    handler = type("OneTest", (Collector,), {"bodies": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as collector:
+    class CollectorOfOneTest(Collector):
+        bodies: ClassVar[list[dict[str, Any]]] = []
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), CollectorOfOneTest) as collector:
         threading.Thread(target=collector.serve_forever, name="collector", daemon=True).start()
         with tracing.exporting(f"http://127.0.0.1:{collector.server_port}/v1/traces"):
             analysis = tracing.begin("analysis", spoken=True, window=7, speech_s=1.5)
@@ -109,7 +111,7 @@ def test_spans_reach_the_collector_that_was_named_and_say_who_their_parent_is() 
         collector.shutdown()
     spans = [
         span
-        for body in handler.bodies
+        for body in CollectorOfOneTest.bodies
         for resource in body["resourceSpans"]
         for scope in resource["scopeSpans"]
         for span in scope["spans"]
@@ -120,7 +122,7 @@ def test_spans_reach_the_collector_that_was_named_and_say_who_their_parent_is() 
     assert int(whole["startTimeUnixNano"]) <= int(fast["startTimeUnixNano"]) <= int(whole["endTimeUnixNano"])
     assert {"key": "window", "value": {"intValue": "7"}} in whole["attributes"]
     assert {"key": "spoken", "value": {"boolValue": True}} in whole["attributes"]
-    about = handler.bodies[0]["resourceSpans"][0]["resource"]["attributes"]
+    about = CollectorOfOneTest.bodies[0]["resourceSpans"][0]["resource"]["attributes"]
     assert {"key": "service.name", "value": {"stringValue": "emothinker"}} in about
     assert tracing.begin("over") is tracing.NOTHING
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from realtime.pace.degradation import CALM_S, STEPS, Load
+from realtime.records import Reduced
 
 
-def steps(load: Load, lags_s: list[float], from_s: float = 0.0) -> list[str]:
+def steps(load: Load, lags_s: list[float], from_s: float = 0.0) -> list[Reduced]:
     """What is done without after each quarter of a second of the given lags."""
-    told = []
+    told: list[Reduced] = []
     for index, lag_s in enumerate(lags_s):
         load.update(lag_s, from_s + index / 4)
         told.append(load.reduced)
@@ -68,12 +69,14 @@ def test_what_each_step_does_without() -> None:
 
 
 def test_measurements_between_frames_stop_first_and_come_back_last() -> None:
-    load = Load()
+    load, measured = Load(), []
     load.update(0.3, 0.0)
-    assert load.cue_frames
+    measured.append(load.cue_frames)
     load.update(0.6, 0.25)
-    assert (load.cue_frames, load.reduced) == (False, "nothing")
+    measured.append(load.cue_frames)
+    assert load.reduced == "nothing"
     steps(load, [0.1] * round(4 * CALM_S), from_s=0.5)
-    assert not load.cue_frames
+    measured.append(load.cue_frames)
     load.update(0.1, 0.5 + CALM_S)
-    assert load.cue_frames
+    measured.append(load.cue_frames)
+    assert measured == [True, False, False, True]

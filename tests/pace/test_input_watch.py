@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from realtime.pace.input_watch import InputWatch, unfinished
-from realtime.records import FrameEvidence, Scene, SoundKind, SpeechEvidence, TokenCounts, VideoFrame, VoiceCues
+from realtime.records import (
+    FrameEvidence,
+    InputState,
+    Scene,
+    SoundKind,
+    SpeechEvidence,
+    TokenCounts,
+    VideoFrame,
+    VoiceCues,
+)
 from tests.scripted import picture
 
 
@@ -37,7 +46,7 @@ def test_a_frozen_camera_is_told_after_five_seconds_and_when_it_lives_again() ->
 
 def test_of_a_covered_lens_only_the_dark_is_told() -> None:
     covered, black = watch(), np.zeros((48, 64, 3), np.uint8)
-    told = []
+    told: list[InputState] = []
     for second in range(20):
         told += covered.received(VideoFrame(float(second), black))
         told += covered.seen(evidence(float(second), brightness=0.0))

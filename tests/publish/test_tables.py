@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime.publish.events import SessionOpenedEvent
 from realtime.publish.parse import parse
 from realtime.publish.tables import columns, rows
 
@@ -41,7 +42,9 @@ def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
     assert {row["utc_error_ms"] for row in [marked, *seconds]} == {opened["started_at_error_ms"]}
     assert "utc_error_ms" in columns(seconds, "seconds")
     # Of a recording nobody knows it.
-    events[0] = dataclasses.replace(events[0], started_at=None, started_at_error_ms=None)  # type: ignore[call-arg]
+    first = events[0]
+    assert isinstance(first, SessionOpenedEvent)
+    events[0] = dataclasses.replace(first, started_at=None, started_at_error_ms=None)
     assert {(row["utc"], row["utc_error_ms"]) for row in rows(events, "seconds")} == {(None, None)}
     told = [row for row in rows(events, "windows") if row["source"] == "fast"]
     assert {row["arousal"] for row in told} == {label["arousal"]["value"]}

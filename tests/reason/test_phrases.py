@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadModel
 from realtime.model import checkpoint
+from realtime.model.products import FEW_ROWS
 from realtime.reason import batched_decoder
 from realtime.reason.phrases import LOOKED_AT, Phrases, as_tensor
 from realtime.reason.reasoner import Reasoner
@@ -134,4 +135,4 @@ def test_a_damaged_table_is_refused(tmp_path: Path, tensors: dict[str, torch.Ten
 
 def test_no_more_than_a_few_tokens_are_guessed() -> None:
     """A pass of more rows than integer products take as they are would widen the weights."""
-    assert batched_decoder.GUESSED + 1 <= batched_decoder.FEW_ROWS
+    assert batched_decoder.GUESSED + 1 <= FEW_ROWS

@@ -18,6 +18,7 @@ from realtime.model import checkpoint
 from realtime.model.config import EMOTION_CONFIG, STOCK
 from realtime.reason import prior, prompt
 from realtime.reason.prior import PriorCorrection, Scores
+from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question, SpeechEvidence, Window
 from tests.model.random_models import SMALLER
 from tests.reason.chains import run
@@ -84,7 +85,7 @@ def test_of_evidence_that_says_nothing_every_label_is_as_likely(
 ) -> None:
     """The scores themselves are far from even: that is the words' frequency."""
     monkeypatch.setattr(prior, "CONTENT_FREE", ("N/A",))
-    reasoner = loading.Reasoner(stock.weights, stock.thinker.vocabulary)
+    reasoner = Reasoner(stock.weights, stock.thinker.vocabulary)
     tokens_ND = reasoner._embedded("N/A")
     positions = np.tile(np.arange(len(tokens_ND), dtype=np.int64), (3, 1))
     heard = SpeechEvidence(0.0, VOICE_ONLY.end_s, VOICE_ONLY.speech[0].cues, tokens_ND, positions)

@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from realtime.engine.loading import LoadedModel
 from realtime.model.fused import KVCache
-from realtime.reason import rewrite
 from realtime.reason.chain import read_answer
 from realtime.reason.consistency import contradictions
 from realtime.reason.parts import ARGUED, BegunPart, LabelledWindow
 from realtime.reason.rewrite import Argument, Rewriter, Tree
-from realtime.records import LABELS, Window
+from realtime.records import LABELS, Rewritten, Window
 from tests.reason.chains import run
 from tests.reason.windows import ASK, BOTH, drawn_frame, drawn_speech
 from train.evaluation.batch import chains, finished
@@ -46,7 +46,7 @@ class Without(Rewriter):
 
     def settle(
         self, labelled: LabelledWindow, part: object, begun: BegunPart, sections: dict[str, str]
-    ) -> Generator[None, None, rewrite.Rewritten]:
+    ) -> Generator[None, None, Rewritten]:
         yield from ()
         return "no"
 
@@ -165,7 +165,7 @@ def test_rows_of_a_tree_see_what_was_there_and_their_own_tokens(nano: LoadedMode
     with torch.inference_mode():
         cache = filled(sum(map(len, tails)))
         tree = Tree(cache, len(tails))
-        last = {}
+        last: dict[int, Tensor] = {}
         for step in range(3):
             rows = [row for row, tail in enumerate(tails) if step < len(tail)]
             mask = tree.grown(rows)

@@ -6,6 +6,8 @@ It sends a test picture and the sound of the file, and prints one JSON object a 
 its session, and the state of its connection whenever that changes.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 import urllib.request
@@ -18,7 +20,7 @@ gi.require_version("GstWebRTC", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402 - the versions have to be named first
 
 
-def say(**what):
+def say(**what: object) -> None:
     print(json.dumps(what), flush=True)
 
 
@@ -34,28 +36,28 @@ AUDIO = (
 )
 
 
-def main():
+def main() -> None:
     url, wav, *extras = sys.argv[1:]
     Gst.init(None)
     pipeline = Gst.parse_launch(f"webrtcbin name=web bundle-policy=max-bundle {AUDIO.format(wav)} {VIDEO}")
     web = pipeline.get_by_name("web")
     loop = GLib.MainLoop()
 
-    def negotiate():
+    def negotiate() -> bool:
         # An offer names a track only once its pad knows what comes.
         if not all(web.get_static_pad(f"sink_{index}").get_current_caps() for index in range(2)):
-            return GLib.SOURCE_CONTINUE
+            return bool(GLib.SOURCE_CONTINUE)
         for transceiver in (web.emit("get-transceiver", index) for index in range(2)):
             transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         web.emit("create-offer", None, Gst.Promise.new_with_change_func(offered, None))
-        return GLib.SOURCE_REMOVE
+        return bool(GLib.SOURCE_REMOVE)
 
-    def offered(promise, _):
+    def offered(promise: Gst.Promise, _: object) -> None:
         # Held by name: the offer belongs to the reply.
         reply = promise.get_reply()
         web.emit("set-local-description", reply.get_value("offer"), None)
 
-    def gathered(*_):
+    def gathered(*_: object) -> None:
         if web.get_property("ice-gathering-state") != GstWebRTC.WebRTCICEGatheringState.COMPLETE:
             return
         body = web.get_property("local-description").sdp.as_text().encode()

@@ -50,7 +50,7 @@ def add_video(out: OutputContainer, codec: str, **options: str) -> VideoStream:
     video = out.add_stream(codec, rate=FPS)
     assert isinstance(video, VideoStream)
     video.width, video.height, video.pix_fmt, video.gop_size = WIDTH, HEIGHT, "yuv420p", FPS
-    video.options = options
+    video.options = {**options}
     return video
 
 
@@ -63,14 +63,17 @@ def add_audio(out: OutputContainer) -> AudioStream:
 
 def send(video: VideoStream, audio: AudioStream, *, seconds: float = float("inf")) -> None:
     """Encode both and write them to the containers of their tracks, at the speed of a camera."""
+    shown, spoken = video.container, audio.container
+    assert isinstance(shown, OutputContainer)
+    assert isinstance(spoken, OutputContainer)
     began_s, seen, heard = time.monotonic(), pictures(), sounds()
     n_pictures, n_sounds = 0, 0
     while (passed_s := time.monotonic() - began_s) < seconds:
         while n_pictures <= passed_s * FPS:
-            video.container.mux(video.encode(next(seen)))
+            shown.mux(video.encode(next(seen)))
             n_pictures += 1
         while n_sounds <= passed_s * RATE / STEP:
-            audio.container.mux(audio.encode(next(heard)))
+            spoken.mux(audio.encode(next(heard)))
             n_sounds += 1
         time.sleep(0.01)
 

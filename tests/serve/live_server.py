@@ -19,7 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
-from realtime.ingest.webrtc import answer, close_peer
+from realtime.ingest.peers import close_peer
+from realtime.ingest.webrtc import answer
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
 from realtime.recording.recorder import Recorder

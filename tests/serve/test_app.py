@@ -7,10 +7,13 @@ import json
 import time
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import jsonschema
 import pytest
+from aiortc import RTCPeerConnection
+from starlette.applications import Starlette
 from starlette.routing import Route
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -64,6 +67,10 @@ async def test_a_peer_that_leaves_frees_its_session() -> None:
         await eventually(lambda: not running.live.sessions.open, "the end of the session")
 
 
+def is_connected(peer: RTCPeerConnection) -> bool:
+    return peer.connectionState == "connected"
+
+
 async def test_sessions_dropped_at_any_moment_leave_no_task_behind() -> None:
     settings = Settings(publish=PublishSettings(linger_s=0))
     async with serving(settings) as running:
@@ -73,7 +80,7 @@ async def test_sessions_dropped_at_any_moment_leave_no_task_behind() -> None:
             async with sender() as peer, sender(video=False) as another:
                 paths = [await running.whip(peer), await running.whip(another)]
                 if reached == "connected":
-                    await eventually(lambda peer=peer: peer.connectionState == "connected", "the connection")
+                    await eventually(partial(is_connected, peer), "the connection")
                 if reached == "media":
                     await eventually(lambda: any(session.at_s for session in running.live.sessions.open), "media")
                 replies = await asyncio.gather(*(running.http.delete(path) for path in paths * 2))
@@ -133,8 +140,9 @@ async def test_what_operators_and_programs_ask() -> None:
 async def test_every_route_and_every_answer_with_a_body_is_described_with_its_schema() -> None:
     async with serving(Settings(server=ServerSettings(operator_token="the-operators-own-key"))) as running:
         described = (await running.http.get("/openapi.json")).json()
-        guard = running.live.app
-        routes = {route.path: route.methods for route in guard._app.routes if isinstance(route, Route)}
+        inside = running.live.app._app
+        assert isinstance(inside, Starlette)
+        routes = {route.path: route.methods for route in inside.routes if isinstance(route, Route)}
         assert set(routes) == set(described["paths"])
         for path, methods in routes.items():
             assert {method.lower() for method in methods or ()} - {"head"} <= set(described["paths"][path])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from realtime.serve import readers, sessions
 from realtime.settings import ServerSettings, Settings
-from tests.serve.live_server import Running, sender, serving, until
+from tests.serve.live_server import SDP, Running, sender, serving, until
 from tests.waiting import WITHIN_S
 
 OPERATOR = "the-operators-own-key"
@@ -53,7 +54,11 @@ async def test_nobody_else_lists_follows_or_marks() -> None:
     async with serving(SERVER) as running, sender(audio=False) as peer, sender(audio=False) as another:
         path = await opened(running, peer)
         await opened(running, another)
-        strangers = ({}, {"Authorization": "Bearer right"}, {"Authorization": f"Bearer {running.secret}"})
+        strangers: tuple[dict[str, str], ...] = (
+            {},
+            {"Authorization": "Bearer right"},
+            {"Authorization": f"Bearer {running.secret}"},
+        )
         for headers in strangers:
             assert (await running.http.get("/sessions", headers=headers)).status_code == 401
             for method, what in (
@@ -119,17 +124,17 @@ async def test_a_name_is_one_sessions_while_it_is_open() -> None:
     async with serving() as running, sender(audio=False) as peer, sender(audio=False) as another:
         path = await running.whip(peer, "?name=study-7")
         await another.setLocalDescription(await another.createOffer())
-        sdp = {"content": another.localDescription.sdp, "headers": {"Content-Type": "application/sdp"}}
+        offer = partial(running.http.post, content=another.localDescription.sdp, headers=SDP)
         for name, status, code in (
             ("study-7", 409, "name_taken"),
             ("a%2Fb", 400, "bad_request"),
             ("", 400, "bad_request"),
         ):
-            reply = await running.http.post(f"/whip?name={name}", **sdp)
+            reply = await offer(f"/whip?name={name}")
             assert (reply.status_code, reply.json()["code"]) == (status, code)
         assert len(running.live.sessions.open) == 1
         await running.http.delete(path)
-        assert (await running.http.post("/whip?name=study-7", **sdp)).status_code == 201
+        assert (await offer("/whip?name=study-7")).status_code == 201
 
 
 async def test_a_session_that_only_the_operator_reads_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:

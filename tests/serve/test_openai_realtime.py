@@ -49,7 +49,7 @@ async def talking(running: Running, **options: Any) -> AsyncIterator[ClientConne
 
 async def told(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
     """The events up to the first of that type."""
-    events = []
+    events: list[dict[str, Any]] = []
     async with asyncio.timeout(WITHIN_S):
         while not events or events[-1]["type"] != kind:
             events.append(json.loads(await socket.recv()))
@@ -107,7 +107,7 @@ async def test_speech_and_a_picture_become_a_response(portrait: UInt8) -> None:
 async def test_pictures_alone_are_answered_when_asked_for(portrait: UInt8) -> None:
     async with serving() as running, talking(running) as socket:
         for level in (0, 40):
-            await say(socket, image(portrait // 2 + np.uint8(level)), {"type": "response.create"})
+            await say(socket, image(np.asarray(portrait // 2 + np.uint8(level), np.uint8)), {"type": "response.create"})
             assert (await told(socket, "response.done"))[-1]["response"]["status"] == "completed"
 
 

@@ -23,7 +23,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer
 from websockets.asyncio.client import connect
 
-from realtime.ingest.webrtc import close_peer
+from realtime.ingest.peers import close_peer
 from realtime.records import LABELS
 
 pytestmark = pytest.mark.slow
@@ -77,6 +77,8 @@ async def real_server(folder: Path) -> AsyncIterator[str]:
 async def live_session(url: str, clip: Path) -> tuple[list[dict[str, Any]], str, str]:
     """Events up to the first label, the session's path, and its secret."""
     player, peer = MediaPlayer(str(clip), loop=True), RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    assert player.audio is not None
+    assert player.video is not None
     peer.addTrack(player.audio)
     peer.addTrack(player.video)
     events: list[dict[str, Any]] = []

@@ -10,8 +10,8 @@ import pytest
 from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection
 from aiortc.mediastreams import VideoStreamTrack
 
+from realtime.ingest.peers import close_peer
 from realtime.ingest.settings import IngestSettings
-from realtime.ingest.webrtc import close_peer
 from realtime.settings import Settings
 from tests.serve.live_server import Running, serving, until
 from tests.serve.turn import Relay, coturn

@@ -12,6 +12,7 @@ from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import N_VOICE_MEASURES, EmoThinker
+from realtime.records import Float32
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.nano import crowd
 from train.nano.drawn_windows import DrawnWindow
@@ -22,7 +23,7 @@ N_FACES, N_VOICES, N_POOL = 4, 5, 6
 BOXES = ((0.2, 0.3, 0.3, 0.4), (0.55, 0.25, 0.25, 0.35))
 
 
-def log_shares(rng: np.random.Generator, *shape: int) -> np.ndarray:
+def log_shares(rng: np.random.Generator, *shape: int) -> Float32:
     scores = torch.from_numpy(rng.normal(0, 1.5, (*shape, len(EXPERT_LABELS))).astype(np.float32))
     return torch.log_softmax(scores, -1).numpy()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel
 
 from realtime.bench import steps
 from realtime.commands import models
@@ -118,7 +119,7 @@ def test_the_cache_keeps_a_few(composed: Path, cache: Path) -> None:
 def test_markers_take_the_place_of_tokens_that_the_backbone_hardly_uses(composed: Path) -> None:
     vocabulary = Vocabulary.read(composed)
     own = tokenizer()
-    free = [own.token_to_id(token) for token in SPECIAL[3:]]
+    free = [own.get_vocab()[token] for token in SPECIAL[3:]]
     lacking = [mark for mark in prompt.SPECIAL_TOKENS if own.token_to_id(mark) is None]
     single = [ids[0] for mark in lacking if len(ids := vocabulary.ids(mark)) == 1]
     assert sorted(single) == sorted(free)
@@ -263,7 +264,11 @@ def test_both_stages_train_it_and_the_result_is_small(tmp_path: Path) -> None:
         ["r", "--model", str(work / "new"), "--out", "o", "--from-adapter", str(tmp_path / "again"), "--projectors"]
     )
     model, _ = lora.start(args, assembly.locate(str(work / "new")))
-    assert lora.net_of(args, model).peft_config["default"].r == args.rank == 16
+    net = lora.net_of(args, model)
+    assert isinstance(net, PeftModel)
+    tuned = net.peft_config["default"]
+    assert isinstance(tuned, LoraConfig)
+    assert tuned.r == args.rank == 16
     whole = assembly.locate(str(work / "small"))
     assert (whole / checkpoint.PHRASES).exists(), "what its chains often say is counted, and goes along"
     shutil.rmtree(work / "small")

@@ -12,6 +12,7 @@ import pytest
 
 from realtime.errors import BadSettings
 from train.evaluation import conflicts
+from train.evaluation.answering import Row
 from train.evaluation.conflicts import Told, measure, of_clips, table
 from train.readers import camer, sets
 from train.readers.clip import DataMissing
@@ -79,7 +80,7 @@ def test_subsets_and_what_is_followed_by_hand(folder: Path) -> None:
 
 
 def test_one_subset_alone_has_no_gap() -> None:
-    row = {"truth": "sad", "answer": None, "slices": {}}
+    row: Row = {"truth": "sad", "answer": None, "slices": {}}
     found = measure([Told(row, "consistent", "sad", "sad")], camer.LABELS)
     assert found["subsets"]["consistent"]["accuracy"] == 0
     assert "gap" not in found

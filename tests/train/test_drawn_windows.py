@@ -7,11 +7,12 @@ import pytest
 
 from realtime.evidence.cues import CUES
 from realtime.model.experts import EXPERT_LABELS
+from train.arrays import Float64
 from train.coet.measured import EXPRESSION, VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
 from train.nano.drawn_windows import DrawnWindow, one_label
 
 
-def sure(label: str) -> np.ndarray:
+def sure(label: str) -> Float64:
     return np.where(np.array(EXPERT_LABELS) == label, 0.94, 0.01)
 
 

@@ -37,7 +37,7 @@ def sample(key: str, clip: Any = None) -> Sample:
 
 
 def test_a_peer_gets_picture_and_sound_and_is_read_like_everyone(server: ScriptedServer, peer: ChatSettings) -> None:
-    replies = iter(["They smile. <answer>happy</answer>", "sad or happy", 503, "not happy"])
+    replies: Iterator[str | int] = iter(["They smile. <answer>happy</answer>", "sad or happy", 503, "not happy"])
     server.say = lambda messages: next(replies)
     samples = [sample("a"), sample("b"), sample("c")]
     rows = peers.answers(peer, ModelUnderTest("peer"), samples, frozenset(), concurrency=1)

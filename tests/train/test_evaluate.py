@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from realtime.errors import UnknownLabels
-from realtime.model import checkpoint
+from realtime.errors import BadModel, UnknownLabels
 from tests.ingest.media_files import write_clip
 from tests.train.chat import ScriptedServer, serving
 from train import evaluate
@@ -173,7 +172,7 @@ def test_mistakes_are_told_before_anything_is_asked(
 def test_a_model_that_does_not_load_is_named(tmp_path: Path) -> None:
     """A worker's own error reaches the person, instead of a broken pool's."""
     picture = Sample("a", "sad", "a", {})
-    with pytest.raises(checkpoint.BadModel, match="is no adapter"):
+    with pytest.raises(BadModel, match="is no adapter"):
         list(answers(ModelUnderTest("nano", tmp_path / "nothing"), [[picture]], frozenset(), n_workers=1))
 
 

@@ -13,10 +13,12 @@ import pytest
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SAMPLE_RATE_HZ
+from realtime.words.expert import WordsExpert
 from tests.ingest.media_files import voice as spoken
-from train.nano import recordings
+from train.arrays import Int64
+from train.nano import crowd, ferplus, recordings
 from train.nano.recordings import Drawn, Recordings
-from train.readers import sound
+from train.readers import sound, voices
 from train.readers.recording import read_recording
 from train.readers.voices import Voice
 
@@ -40,20 +42,20 @@ class Faces:
     images_NHW = np.full((N_FACES, 48, 48), 120, np.uint8)
     votes_N7 = np.eye(len(EXPERT_LABELS))[labels_N]
 
-    def part(self, name: str) -> np.ndarray:
+    def part(self, name: str) -> Int64:
         return np.arange(len(EXPERT_LABELS)) if name == "thinker" else np.arange(len(EXPERT_LABELS), N_FACES)
 
 
 @pytest.fixture
 def drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordings:
     everyone = person(tmp_path, "a", "train") + person(tmp_path, "b", "test") + person(tmp_path, "c", "train")
-    monkeypatch.setattr(recordings.ferplus, "load", lambda _data: Faces())
-    monkeypatch.setattr(recordings.voices, "load", lambda _data: everyone)
+    monkeypatch.setattr(ferplus, "load", lambda _data: Faces())
+    monkeypatch.setattr(voices, "load", lambda _data: everyone)
     votes = SimpleNamespace(face=None, voice=None, both=None)
-    monkeypatch.setattr(recordings.crowd, "load", lambda _data: votes)
+    monkeypatch.setattr(crowd, "load", lambda _data: votes)
     mean = SimpleNamespace(fit=lambda *_votes: lambda face, voice: (face + voice) / 2)
-    monkeypatch.setattr(recordings.crowd, "Teacher", mean)
-    monkeypatch.setattr(recordings.crowd, "expected_voice_votes", lambda _votes: np.eye(len(EXPERT_LABELS)))
+    monkeypatch.setattr(crowd, "Teacher", mean)
+    monkeypatch.setattr(crowd, "expected_voice_votes", lambda _votes: np.eye(len(EXPERT_LABELS)))
     return Recordings(tmp_path, "thinker")
 
 
@@ -120,7 +122,7 @@ def test_sentences_are_short_of_one_emotion_and_read_as_such(tmp_path: Path, mon
     reads = {"it is about anger": "angry", "it is about joy": "happy", "crying": "sad", "a table": "neutral"}
     reads |= {"it is about disgust": "disgust", "it is about fear": "fear", "what a thing": "surprise", "ha": "happy"}
     reader = SimpleNamespace(probabilities=lambda text: {reads[text]: 0.9} if text in reads else None)
-    monkeypatch.setattr(recordings.WordsExpert, "load", lambda: reader)
+    monkeypatch.setattr(WordsExpert, "load", lambda: reader)
     data = tmp_path / "data"
     (data / "words").mkdir(parents=True)
     (data / "words" / "labels.txt").write_text("anger\ndisgust\nfear\njoy\nneutral\nsadness\nsurprise\n")

@@ -12,9 +12,10 @@ import pytest
 from realtime.records import LABELS
 from train import evaluate
 from train.evaluation import ablation, predictions, run_folder
+from train.evaluation.answering import Row
 from train.evaluation.report import as_markdown, contradictions, report, write
 from train.evaluation.turned import turned
-from train.evaluation.variants import TABLE
+from train.evaluation.variants import TABLE, Variant
 from train.readers.clip import DataMissing
 
 
@@ -76,7 +77,7 @@ def test_anybodys_predictions_are_scored(tmp_path: Path, suffix: str) -> None:
         path.write_text("name,response\n" + "".join(f'"{k}","{v}"\n' for k, v in told), encoding="utf-8")
     else:
         path.write_text("".join(json.dumps({"id": k, "text": v}) + "\n" for k, v in told), encoding="utf-8")
-    known = {key: {"key": key, "truth": "happy", "slices": {}} for key in ("1", "2", "3")}
+    known: dict[str, Row] = {key: {"key": key, "truth": "happy", "slices": {}} for key in ("1", "2", "3")}
     scored = predictions.score(path, known, LABELS)
     assert [row["answer"] for row in scored] == ["happy", None, None]
     assert report("x", "theirs", "test", scored)["unparsed"] == 2
@@ -106,7 +107,7 @@ def test_the_ablation_table_has_every_row_of_the_paper(tmp_path: Path) -> None:
     settings = {"benchmark": "conflict", "split": "test", "model": "nano"}
     made: list[Path] = []
 
-    def answer(variant: ablation.Variant, out: Path) -> tuple[list[Any], tuple[str, ...]]:
+    def answer(variant: Variant, out: Path) -> tuple[list[Any], tuple[str, ...]]:
         made.append(out)
         return rows(), LABELS
 

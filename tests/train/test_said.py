@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 
 from realtime.engine.loading import LoadedModel
-from realtime.records import LABELS
+from realtime.records import LABELS, Question, Window
 from tests.reason.windows import BOTH
 from train.coet.measured import TENDENCY
 from train.evaluation import said
+from train.evaluation.batch import ChainAnswer, chains
 from train.evaluation.said import CASES, count, spoken, wanted
+from train.evaluation.samples import SAMPLES
+from train.evaluation.served import Served
 
 TRUTHS = ("neutral", "happy", "sad", "angry", "surprise", "neutral")
 
@@ -32,7 +36,7 @@ def pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each speaker's pairs, perceived."""
     seen = [(SimpleNamespace(truth=truth), replace(BOTH, index=n)) for n, truth in enumerate(TRUTHS)]
     monkeypatch.setattr(said, "perceive", lambda *_args: (seen, []))
-    monkeypatch.setitem(said.SAMPLES, "agree", lambda *_args: iter(()))
+    monkeypatch.setitem(SAMPLES, "agree", lambda *_args: iter(()))
     monkeypatch.setattr(said, "WrittenSentences", Written)
 
 
@@ -62,10 +66,15 @@ def test_a_model_that_does_not_read_words_answers_the_same_with_and_without(nano
 
 
 def test_a_model_that_reads_them_is_given_them(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, config = [], nano.weights.config
+    config = nano.weights.config
+    given: list[list[str]] = []
     monkeypatch.setattr(nano.weights, "config", replace(config, emotion=replace(config.emotion, words=True)))
-    real = said.chains
-    monkeypatch.setattr(said, "chains", lambda *args: given.append([one.said for one in args[1]]) or real(*args))
+
+    def kept(model: Served, windows: Sequence[Window], ask: Question) -> list[ChainAnswer]:
+        given.append([one.said for one in windows])
+        return chains(model, windows, ask)
+
+    monkeypatch.setattr(said, "chains", kept)
     figures = count(nano, Path(), "test", 9)
     heard, silent, *meant = given
     assert all(heard)
