@@ -103,7 +103,7 @@ Each product of a smaller model ends when its last thread does. Where another pr
 def with_own_chain(calibration: Calibration, model: EmoThinker) -> Calibration:
     """The calibration of the model that gives the labels, with what a chain of this one adds, where that was fitted."""
     own = model.config.emotion.calibration
-    return replace(calibration, chain=own.chain, words=own.words) if own.chain else calibration
+    return replace(calibration, chain=own.chain or calibration.chain, words=own.words or calibration.words)
 
 
 def load(

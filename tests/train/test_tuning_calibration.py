@@ -71,9 +71,10 @@ def test_what_is_judged_after_the_texts_counts_as_much_as_it_is_worth() -> None:
     assert weights["fast"] > 0.8 > 0.2 > weights["judged"]
     weights = calibrate.fit_judged(texts_know)
     assert weights["judged"] > 0.8 > 0.2 > weights["fast"]
-    told = calibrate.told_right(texts_know, weights)
-    before, after = (float(part) for part in told.split("right ")[1].split(" (")[0].split(" → "))
+    before, after = calibrate.worth(texts_know, weights)
     assert before < 0.3 < 0.8 < after
+    assert calibrate.kept_weights("texts", texts_know) == weights
+    assert calibrate.kept_weights("texts", label_knows) == {}, "no more labels become right"
     assert calibrate.fit_judged([replace(label_knows[0], judged={})]) == {}, "a chain that judges nothing"
 
 

@@ -137,16 +137,36 @@ def fit_judged(found: Sequence[JudgedWindow]) -> dict[str, float]:
     return dict(zip(("fast", "judged"), (round(max(0.0, float(weight)), 3) for weight in weights), strict=True))
 
 
-def told_right(found: Sequence[JudgedWindow], weights: Mapping[str, float]) -> str:
-    """How many labels were right before the texts and after them, in words."""
+def worth(found: Sequence[JudgedWindow], weights: Mapping[str, float]) -> tuple[float, float]:
+    """The share of labels that are right before the texts, and after them with these weights."""
     calibration = Calibration(chain=weights)
-    after = [calibrate.joined(each.fast, None, calibration, judged=each.judged) for each in found]
-    shares = ([each.fast for each in found], after)
-    right = [
-        np.mean([max(p, key=lambda name: p[name]) == f.truth for p, f in zip(side, found, strict=True)])
-        for side in shares
-    ]
-    return f"{len(found)} windows, right {right[0]:.3f} → {right[1]:.3f} (on the same people)"
+    sides = (
+        [each.fast for each in found],
+        [calibrate.joined(each.fast, None, calibration, judged=each.judged) for each in found],
+    )
+    before, after = (
+        float(np.mean([max(p, key=lambda name: p[name]) == each.truth for p, each in zip(side, found, strict=True)]))
+        for side in sides
+    )
+    return before, after
+
+
+def kept_weights(what: str, found: Sequence[JudgedWindow]) -> dict[str, float]:
+    """The weights of what was judged; empty, so that it counts for nothing, where no more labels become right by it.
+
+    It would not be right more often about people that the weights were not fitted to.
+    """
+    weights = fit_judged(found)
+    if not weights:
+        return {}
+    before, after = worth(found, weights)
+    kept = after > before
+    print(
+        f"{what}: {len(found)} windows, right {before:.3f} → {after:.3f} (on the same people) with {weights}; "
+        f"{'kept' if kept else 'what is judged counts for nothing'}",
+        flush=True,
+    )
+    return weights if kept else {}
 
 
 def main() -> None:
@@ -206,19 +226,12 @@ def with_judgement(
     """The calibration with the weights of what is judged after the texts, without words and with them."""
     rng = np.random.default_rng(0)
     some = [seen[at] for at in sorted(rng.permutation(len(seen))[:n])]
-    found = judgements(model, some)
-    weights = fit_judged(found)
-    if not weights:
-        return fitted
-    print(f"after the texts: {told_right(found, weights)}", flush=True)
-    fitted = replace(fitted, chain=weights)
+    fitted = replace(fitted, chain=kept_weights("after the texts", judgements(model, some)))
     if not writer_of(model).words:
         return fitted
     said = list(spoken(model, data, "valid", each, rng))[:n]
     found = judgements(model, [(one.truth, with_words(model, one)) for one in said])
-    weights = fit_judged(found)
-    print(f"with words: {told_right(found, weights)}", flush=True)
-    return replace(fitted, words=weights)
+    return replace(fitted, words=kept_weights("with words", found))
 
 
 if __name__ == "__main__":
