@@ -152,7 +152,9 @@ def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None, cal
     write_projectors(state, out)
     lora = {key: tensor.half() for key, tensor in tuned(adapter).items() if LORA in key}
     if lora:
-        settings = checkpoint.read_json(adapter / ADAPTER_CONFIG) | {"modules_to_save": None}
+        # Where the training's folder lay is nobody's business.
+        based = {"modules_to_save": None, "base_model_name_or_path": config["backbone"]["name"]}
+        settings = checkpoint.read_json(adapter / ADAPTER_CONFIG) | based
         save_file(lora, out / checkpoint.ADAPTER_WEIGHTS, metadata={"format": "pt"})
         write_json(out / ADAPTER_CONFIG, settings)
     emotion = emotion_json(adapter)
