@@ -3,11 +3,11 @@
     python -m realtime.bench.steps --model small [--text README.md --change 0.02] [--steps 20]
 
 Costs are milliseconds of CPU time on one thread, so that other programs on the machine change them little; the formats
-take turns. The sample's first chain is decoded with 8-bit weights, as it is and with guessed tokens where the model has
-a table of them (`reason/phrases.py`). With `--text` each format also reads the beginning of a file, and its next tokens
-are compared with those of the full weights. `--change` first adds a random change of rank 16 to each weight, as LoRA
-would: a backbone that was published in few bits lies on their grid before. Of a model whose labels nano can give
-(`engine/pair.py`), a window's costs are told for both ways.
+take turns. `rows_ms` is a pass over several tokens with 8-bit weights. The sample's first chain is decoded with these,
+as it is and with guessed tokens where the model has a table of them (`reason/phrases.py`). With `--text` each format
+also reads the beginning of a file, and its next tokens are compared with those of the full weights. `--change` first
+adds a random change of rank 16 to each weight, as LoRA would: a backbone that was published in few bits lies on their
+grid before. Of a model whose labels nano can give (`engine/pair.py`), a window's costs are told for both ways.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ KINDS: tuple[Narrow | None, ...] = (None, "int8", "int4")
 N_BEFORE = 600
 "Slots that a step attends to: eight frames and some speech of `small`."
 N_PASS = 512
+ROWS = (1, 2, 4, 6, 8)
+"Tokens of one pass: a pending one and those that are guessed (`reason/phrases.py`)."
 RANK = 16
 
 
@@ -79,6 +82,24 @@ def step_costs(model: LoadedModel, forms: dict[str, FusedLanguageModel], n_steps
         name: {"layers_ms": round(statistics.median(a[1:]), 1), "head_ms": round(statistics.median(b[1:]), 1)}
         for name, (a, b) in spent.items()
     }
+
+
+@torch.inference_mode()
+def row_costs(model: LoadedModel, form: FusedLanguageModel, n_passes: int) -> dict[str, float]:
+    """Median cost of a pass over one and over several tokens, layers and head, by their number."""
+    cache, spent = new_cache(model, N_BEFORE + ROWS[-1]), {n: list[float]() for n in ROWS}
+    some = [token % model.weights.config.text.vocab_size for token in range(N_BEFORE)]
+    form.extend(form.embed(some), *form.text_rotary(0, N_BEFORE), cache)
+
+    def read(n: int) -> torch.Tensor:
+        cos, sin = form.text_rotary(N_BEFORE, n)
+        return form.best(form.extend(form.embed(some[:n]), cos, sin, cache, narrow=True))
+
+    for _ in range(n_passes + 1):
+        for n in ROWS:
+            cache.n_used = N_BEFORE
+            spent[n].append(cpu_ms(partial(read, n)))
+    return {str(n): round(statistics.median(each[1:]), 1) for n, each in spent.items()}
 
 
 def chain_costs(model: LoadedModel, form: FusedLanguageModel, folder: Path) -> dict[str, Any]:
@@ -202,6 +223,7 @@ def main() -> None:
     forms = {str(kind or "full"): FusedLanguageModel(language, head, narrow=kind) for kind in KINDS}
     figures: dict[str, Any] = {"model": args.model, "dtype": str(model.weights.dtype), "change": args.change}
     figures |= {"step": step_costs(model, forms, args.steps), "window": window_costs(model)}
+    figures["rows_ms"] = row_costs(model, forms["int8"], args.steps)
     figures["chain"] = chain_costs(model, forms["int8"], assembly.locate(args.model))
     if nano_labels("auto", args.model, adapter=None, engine="torch", device="cpu"):
         figures["window_nano_labels"] = window_costs(paired(load("nano", engine="torch"), model))

@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ROWS = 8
 GUESSED = 3
-"""Most tokens that are guessed for a pass. With int8 weights a CPU takes 1.5 times as long for four rows as for one,
-and 2.3 times as long for eight."""
+"""Most tokens that are guessed for a pass. With int8 weights a CPU without AVX-512 takes 1.5 times as long for four
+rows as for one, and 2.2 times as long for eight (`rows_ms` of `realtime.bench.steps`)."""
 GROW_AFTER = 256
 "Number of passes under a lowered row limit after which the limit is doubled."
 

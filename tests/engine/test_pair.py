@@ -20,7 +20,6 @@ from realtime.engine.pair import PairedModel
 from realtime.engine.start import load_model
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
-from realtime.model.backbone import TextBackbone
 from realtime.reason import calibrate
 from realtime.records import (
     CueFrame,
@@ -38,8 +37,7 @@ from realtime.roles import Perceiver
 from realtime.sample import SAMPLE
 from realtime.settings import ModelSettings, Settings
 from realtime.towers.shared import SharedTowers, Trunk
-from tests.model.backbone_files import llama, write_gguf
-from train.compose import compose
+from tests.model.backbone_files import composed_on_llama
 from train.evaluation.batch import chains
 from train.evaluation.served import load_served, writer_of
 
@@ -57,9 +55,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("pair")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        backbone = write_gguf(llama(), folder / "llama.gguf", kind="llama")
-        compose(TextBackbone.open(str(backbone)), folder / "new", selector_dim=16)
-        yield folder / "new"
+        yield composed_on_llama(folder)
 
 
 @pytest.fixture(scope="module")

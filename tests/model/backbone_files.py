@@ -12,7 +12,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
 
+from realtime.model.backbone import TextBackbone
 from realtime.model.gguf_file import LAYER, QWEN2_WORDS, WHOLE
+from train.compose import compose
 
 Drawn = TypeVar("Drawn", bound=PreTrainedModel)
 TEMPLATE = (
@@ -170,3 +172,10 @@ def pairs_of_halves(values: Tensor, n_heads: int) -> Tensor:
     shape = values.shape
     halves = values.reshape(n_heads, 2, shape[0] // n_heads // 2, *shape[1:])
     return halves.transpose(1, 2).reshape(shape)
+
+
+def composed_on_llama(folder: Path) -> Path:
+    """A model on a small random Llama, before any training. It is put together in the user's cache at first use."""
+    backbone = write_gguf(llama(), folder / "llama.gguf", kind="llama")
+    compose(TextBackbone.open(str(backbone)), folder / "new", selector_dim=16)
+    return folder / "new"

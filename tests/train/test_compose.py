@@ -32,10 +32,10 @@ from realtime.model.thinker import FACE_REGIONS
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.settings import Settings
-from tests.model.backbone_files import SPECIAL, llama, qwen2, tokenizer, write_folder, write_gguf
+from tests.model.backbone_files import SPECIAL, composed_on_llama, llama, qwen2, tokenizer, write_folder, write_gguf
 from train import lora
 from train.coet.measured import CUE_WORDS, EXPRESSION
-from train.compose import compose, recompose, unpack
+from train.compose import recompose, unpack
 from train.tuning.initial_model import PROJECTORS, save_additions, save_projectors, with_additions
 from train.tuning.tiny import write_clip, write_clips
 
@@ -51,9 +51,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def composed(tmp_path: Path) -> Path:
     """A model on a small random Llama, before any training."""
-    backbone = write_gguf(llama(), tmp_path / "llama.gguf", kind="llama")
-    compose(TextBackbone.open(str(backbone)), tmp_path / "new", selector_dim=16)
-    return tmp_path / "new"
+    return composed_on_llama(tmp_path)
 
 
 @torch.no_grad()
@@ -307,6 +305,7 @@ def test_steps_are_compared_in_each_format(
     assert told["window_nano_labels"].keys() == told["window"].keys()
     assert told["chain"].keys() == {"plain"}, "this one has no table of phrases"
     assert told["chain"]["plain"]["passes"] > 0
+    assert min(told["rows_ms"].values()) > 0
 
 
 def test_a_build_without_small_says_what_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

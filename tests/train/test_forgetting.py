@@ -11,9 +11,7 @@ import pytest
 import torch
 
 from realtime.errors import BadSettings
-from realtime.model.backbone import TextBackbone
-from tests.model.backbone_files import llama, write_gguf
-from train.compose import compose
+from tests.model.backbone_files import composed_on_llama
 from train.evaluation.forgetting import TextOnly, before_and_after, compare, lost, names, table
 from train.evaluation.general_questions import QUESTIONS, GeneralQuestion
 
@@ -26,9 +24,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("forgetting")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        backbone = write_gguf(llama(), folder / "llama.gguf", kind="llama")
-        compose(TextBackbone.open(str(backbone)), folder / "new", selector_dim=16)
-        yield folder / "new"
+        yield composed_on_llama(folder)
 
 
 def test_questions_have_one_right_answer_each() -> None:

@@ -43,6 +43,7 @@ from train.arrays import Floats
 from train.command import run_command
 from train.evaluation.answering import ModelUnderTest, perceive
 from train.evaluation.batch import write_part
+from train.evaluation.questions import one_hot
 from train.evaluation.said import spoken, with_words
 from train.evaluation.samples import SAMPLES
 from train.evaluation.served import Served, add_label_argument, load_served, writer_of
@@ -88,13 +89,10 @@ def labelled(model: Served, seen: Sequence[tuple[str, Window]]) -> list[Answered
     found = []
     for truth, window in tqdm(seen, unit="window", desc="own labels", disable=None):
         label = writer.read_plainly(window, question).label
-        found.append(AnsweredWindow(state_of(window), uncalibrated(label), -1, one_hot(truth), 1.0))
+        found.append(
+            AnsweredWindow(state_of(window), uncalibrated(label), -1, one_hot(EXPERT_LABELS.index(truth)), 1.0)
+        )
     return found
-
-
-def one_hot(truth: str) -> Floats:
-    shares: Floats = np.eye(len(EXPERT_LABELS))[EXPERT_LABELS.index(truth)]
-    return shares
 
 
 def judgements(model: Served, seen: Sequence[tuple[str, Window]]) -> list[JudgedWindow]:
@@ -193,6 +191,8 @@ def main() -> None:
     seen = seen_of(model, args.data, faces=args.faces, each=args.each)
     answered = labelled(model, seen)
     fitted = fit(answered, least=LEAST)
+    # What follows takes as long again, and is not lost with it.
+    write_json(args.out, asdict(fitted))
     for state in fitted.fast:
         rows = [one for one in answered if one.state == state]
         target = np.stack([one.target for one in rows]).argmax(1)
