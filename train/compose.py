@@ -47,14 +47,15 @@ LORA = ".lora_"
 def compose(backbone: TextBackbone, out: Path, *, selector_dim: int, drop: float | None = None, seed: int = 0) -> None:
     """Write the model before any training: new projectors, closed selectors (gates 0).
 
-    Cue projectors begin as words of the backbone (`tuning/word_start.py`). `drop` is δ, the share of background tokens
+    Cue projectors begin as words of the backbone (`tuning/word_start.py`), and its chains are told in words what was
+    measured (`realtime/reason/measurements.py`). `drop` is δ, the share of background tokens
     that are left out at random; without it that of nano.
     """
     out.mkdir(parents=True, exist_ok=True)
     shapes = shapes_on(backbone.config)
     emotion = emotion_json(checkpoint.NANO)
     emotion.pop("calibration", None)
-    emotion |= {"selector_dim": selector_dim} | ({} if drop is None else {"drop": drop})
+    emotion |= {"selector_dim": selector_dim, "measured": True} | ({} if drop is None else {"drop": drop})
     config = ModelConfig.parse(shapes, emotion)
     torch.manual_seed(seed)
     embeddings = next(t for key, t in backbone.tensors() if key == "thinker.model.embed_tokens.weight").float()

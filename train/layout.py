@@ -186,17 +186,20 @@ def chain_branches(
     looked: Mapping[str, tuple[str, ...]],
     form: ChainForm,
     question: prompt.Question | None = None,
+    *,
+    measured: bool = False,
 ) -> list[TrainingBranch]:
     """The chain as it is decoded: serving gives the state and what opens a section, the model writes the rest.
 
     `looked`: section → the labels that the chain is told before it (`branches.labels_before_sections`). An
-    evidence-first chain is told what was judged before its argument. The chain is given `question` as serving gives it.
+    evidence-first chain is told what was judged before its argument. The chain is given `question` as serving gives it,
+    and with `measured` what was measured, in words.
     """
     asked = asked_again(form, question) if question is not None else ""
     given, parts = openings(vocabulary, looked, asked), parts_of(form)
     branches = []
     for part in parts:
-        ids = vocabulary.ids(part.state(window))
+        ids = vocabulary.ids(part.state(window, measured=measured))
         weights, n_state = [0.0] * len(ids), len(ids)
         spans = {}
         for name in part.sections:

@@ -32,7 +32,7 @@ from train.tuning.initial_model import (
     PROJECTORS,
     as_loaded,
     emotion_json,
-    let_it_read_words,
+    let_it_read,
     refuse_trained_general,
     save_additions,
     with_additions_of,
@@ -84,8 +84,7 @@ def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str,
         # A stock model is trained with another wording than the one that it is served with untrained.
         model.config = ModelConfig.parse(checkpoint.read_json(folder / "config.json"), emotion)
         model.emotion.float()
-    if args.words:
-        let_it_read_words(model, emotion)
+    let_it_read(model, emotion, words=args.words, measured=args.measured)
     return model.requires_grad_(False), emotion
 
 

@@ -21,7 +21,7 @@ from realtime.outputs import refuse_input
 from train.command import run_command
 from train.tuning.initial_model import (
     as_loaded,
-    let_it_read_words,
+    let_it_read,
     refuse_trained_general,
     save_additions,
     save_projectors,
@@ -66,8 +66,7 @@ def main(words: Sequence[str] | None = None) -> None:
         method=args.method,
         dtype=precision(args),
     )
-    if args.words:
-        let_it_read_words(model, emotion)
+    let_it_read(model, emotion, words=args.words, measured=args.measured)
     if args.projectors:
         refuse_trained_general(model)
     for name, parameter in model.emotion.named_parameters():

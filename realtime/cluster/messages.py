@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from realtime.records import Face, FrameEvidence, Label, OwnLabel, Question, SpeechEvidence, Window
@@ -24,6 +25,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 CALLS = 2
 "Version of the replicas' methods; raise it when their arguments change."
 PIECE_BYTES = 1 << 16
+NO_GEOMETRY = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +137,15 @@ def from_pieces(pieces: Sequence[bytes]) -> EncodeRequest:
 
 
 def slim(evidence: Evidence) -> Evidence:
-    """Leave out what only the page and the baselines need, and the ring: replicas have rings of their own."""
+    """Leave out what only the page and the baselines need, and the ring: replicas have rings of their own.
+
+    What was measured of each face stays, for a chain that is told so in words.
+    """
     if isinstance(evidence, SpeechEvidence):
         return replace(evidence, ring=0)
     faces = tuple(Face(face.track, face.box, face.score, None) for face in evidence.faces)
-    return replace(evidence, faces=faces, cues=(), focal=(), map=None, timings_ms={}, ring=0)
+    cues = tuple(replace(each, geometry_N=NO_GEOMETRY, verdict_7=None) for each in evidence.cues)
+    return replace(evidence, faces=faces, cues=cues, focal=(), map=None, timings_ms={}, ring=0)
 
 
 def _described(kind: type) -> str:

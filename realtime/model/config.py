@@ -150,6 +150,9 @@ class EmotionConfig:
     "`fixed`: each frame drops δ; `adaptive`: the share follows the content, and δ is its mean."
     words: bool = False
     "Whether the judgement of an evidence-first chain reads what was said, where that is known."
+    measured: bool = False
+    """Whether the parts of an evidence-first chain that describe face and voice are told in words what was measured
+    (`reason/measurements.py`)."""
     prompt: str = "omni"
     "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`); `STOCK_PROMPT` for none."
     calibration: Calibration = field(default_factory=Calibration)
@@ -159,6 +162,8 @@ class EmotionConfig:
             raise ValueError("selection is adaptive in emothinker.json, which needs selectors: selector_dim is 0")
         if self.words and self.chain_form != "evidence_first":
             raise ValueError("words is true in emothinker.json, which needs chain_form to be evidence_first")
+        if self.measured and self.chain_form != "evidence_first":
+            raise ValueError("measured is true in emothinker.json, which needs chain_form to be evidence_first")
         if self.method == "emochat" and not self.face_geometry:
             raise ValueError("method is emochat in emothinker.json, which needs a mesh: face_geometry is 0")
 

@@ -81,16 +81,20 @@ def branch_names(window: Window) -> tuple[str, ...]:
     return ("both", "face", "voice") if n_faces(window) and window.speech else ("both",)
 
 
-def state_text(window: Window, name: str = "both", opening: str = "", *, judging: bool = False) -> str:
+def state_text(
+    window: Window, name: str = "both", opening: str = "", *, judging: bool = False, measured: str = ""
+) -> str:
     """The text at the beginning of a branch: what is in view and heard, then `opening`.
 
-    With `judging` it has what was said, too, where that is known. The fast label does not wait for words.
+    With `judging` it has what was said, too, where that is known. The fast label does not wait for words. `measured` is
+    what `measurements.py` says of the window.
     """
     return prompt.branch_text(
         n_faces=0 if name == "voice" else n_faces(window),
         has_picture=bool(window.frames) and name != "voice",
         has_speech=bool(window.speech) and name != "face",
         opening=opening,
+        measured=measured,
         said=window.said if judging else "",
     )
 

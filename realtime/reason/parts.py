@@ -7,13 +7,14 @@
                      [ all evidence | both texts | <label> … coarse fine answer ]
 
 An evidence-first chain finds before it judges. Its first two parts continue the label branches of the voice alone and
-of the face alone. They have the same state, positions and mask, so the text about the voice cannot depend on the face,
-nor on a label. The argument follows all the evidence and both texts. Before it is written, the labels are scored once
-more at its place, so that the texts count as evidence (`LabelPass.judge`). So does what was said, for a checkpoint that
-reads words, where it is known by then. The argument then begins with the label of highest probability. Otherwise greedy
-decoding, which does not use the calibration, often argued for another label, and was less often right. Where the texts
-name different emotions for face and voice, the argument is given these two as well: a small model that had to compare
-them by itself got the comparison wrong for one pair in five.
+of the face alone. They have the same positions and mask, and the same state, to which a checkpoint may add what was
+measured, in words (`measurements.py`). So the text about the voice cannot depend on the face, nor on a label. The
+argument follows all the evidence and both texts. Before it is written, the labels are scored once more at its place, so
+that the texts count as evidence (`LabelPass.judge`). So does what was said, for a checkpoint that reads words, where it
+is known by then. The argument then begins with the label of highest probability. Otherwise greedy decoding, which does
+not use the calibration, often argued for another label, and was less often right. Where the texts name different
+emotions for face and voice, the argument is given these two as well: a small model that had to compare them by itself
+got the comparison wrong for one pair in five.
 
 Each part is decoded in a KV cache of its own that holds the evidence it may read. Its keys and values are then appended
 to the window's KV cache. No decoder needs a mask.
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from realtime.model.config import Calibration, ChainForm
+from realtime.model.config import Calibration, ChainForm, EmotionConfig
 from realtime.model.fused import KVCache
 from realtime.reason import calibrate, prompt
 from realtime.reason.branches import (
@@ -41,6 +42,7 @@ from realtime.reason.branches import (
 )
 from realtime.reason.consistency import named_alone
 from realtime.reason.decode import SECTION_SLOTS
+from realtime.reason.measurements import measured_words
 from realtime.reason.sequence import Encoder
 from realtime.records import Label, Window
 
@@ -53,13 +55,16 @@ class ChainPart:
     "The label branch whose state, positions and mask it has: `both`, `face` or `voice`."
     sections: tuple[str, ...]
 
-    def state(self, window: Window) -> str:
+    def state(self, window: Window, *, measured: bool = False) -> str:
         """The text at the part's beginning: what is in view and heard, of what it reads.
+
+        With `measured` a part that reads one modality is told in words what was measured of it.
 
         It says nothing of the modality that is hidden, whether that is there or not. The argument has the state of
         the judgement before it.
         """
-        return state_text(window, self.name, judging=self is ARGUED)
+        told = measured_words(window, self.name) if measured and self in FOUND else ""
+        return state_text(window, self.name, judging=self is ARGUED, measured=told)
 
 
 WHOLE = (ChainPart("both", prompt.SECTIONS),)
@@ -131,8 +136,9 @@ class BegunPart:
 class ChainParts:
     """Makes the KV cache of each part of a chain, and joins what was written in them."""
 
-    def __init__(self, form: ChainForm, encoder: Encoder, labels: LabelPass, calibration: Calibration) -> None:
-        self.parts = parts_of(form)
+    def __init__(self, emotion: EmotionConfig, encoder: Encoder, labels: LabelPass, calibration: Calibration) -> None:
+        self.parts = parts_of(emotion.chain_form)
+        self._measured = emotion.measured
         self._encoder = encoder
         self._labels = labels
         self._calibration = calibration
@@ -142,7 +148,9 @@ class ChainParts:
         """The KV cache and the first tokens of a part. The parts before it are finished and wrote `sections`."""
         cached, window = labelled.cached, labelled.window
         if part in FOUND:
-            beginning = self._encoder.ids(part.state(window)) + labelled.openings[part.sections[0]]
+            beginning = (
+                self._encoder.ids(part.state(window, measured=self._measured)) + labelled.openings[part.sections[0]]
+            )
             n_more = len(beginning) + SECTION_SLOTS * len(part.sections)
             cache = cached.without(HIDDEN[part.name], n_more=n_more)
             return BegunPart(cache, cache.n_used, cached.next_position, beginning, None)

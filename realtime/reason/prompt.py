@@ -6,8 +6,8 @@ A sequence is `prefix | evidence chunks | branch`:
     evidence  <|vision_bos|> … <|vision_eos|>   <|audio_bos|> … <|audio_eos|>
     branch    STATE <|im_end|> <|im_start|>assistant <label>…  or  <voice>…</voice><face>…
 
-`STATE` names what is in view and heard, and before a judgement what was said. It is part of the branch, so that the
-prefix is the same for a whole session.
+`STATE` names what is in view and heard, before a description what was measured, and before a judgement what was said.
+It is part of the branch, so that the prefix is the same for a whole session.
 """
 
 from __future__ import annotations
@@ -88,10 +88,13 @@ def prefix_text(wording: str, question: Question) -> str:
     return f"{system}<|im_start|>user\n{query_text(wording, question)}\n"
 
 
-def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: str, said: str = "") -> str:
+def branch_text(
+    *, n_faces: int, has_picture: bool, has_speech: bool, opening: str, measured: str = "", said: str = ""
+) -> str:
     """The state, the end of the user's turn, and the opening tag of the answer (`LABEL_TAG` or the first section's).
 
-    `said` is a quotation of the newest utterance (`quotation.py`).
+    `measured` is what was measured, as a sentence after a space (`measurements.py`). `said` is a quotation of the
+    newest utterance (`quotation.py`).
     """
     if not has_picture:
         seen = "no picture"
@@ -101,4 +104,4 @@ def branch_text(*, n_faces: int, has_picture: bool, has_speech: bool, opening: s
         seen = "1 face" if n_faces == 1 else f"{n_faces} faces"
     heard = "speech" if has_speech else "no speech"
     words = f' Said: "{said}".' if said else ""
-    return f"\nIn view: {seen}. Heard: {heard}.{words}{END_OF_TURN}\n<|im_start|>assistant\n{opening}"
+    return f"\nIn view: {seen}. Heard: {heard}.{measured}{words}{END_OF_TURN}\n<|im_start|>assistant\n{opening}"

@@ -39,7 +39,8 @@ from realtime.reason.branches import (
 from realtime.reason.chain import SectionText
 from realtime.reason.conclusion import Conclusion, conclude
 from realtime.reason.decode import SECTION_SLOTS, Decoder
-from realtime.reason.parts import ARGUED, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
+from realtime.reason.measurements import measured_words
+from realtime.reason.parts import ARGUED, FOUND, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
 from realtime.reason.phrases import Phrases
 from realtime.reason.prior import PriorCorrection
@@ -114,7 +115,7 @@ class Reasoner:
         self._decoder = BatchedDecoder(self._fused, phrases=phrases)
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._calibration = calibration or model.config.emotion.calibration
-        self.chain = ChainParts(model.config.emotion.chain_form, vocabulary, self._labels, self._calibration)
+        self.chain = ChainParts(model.config.emotion, vocabulary, self._labels, self._calibration)
         self.rewriter = Rewriter(self._fused, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
@@ -226,7 +227,7 @@ class Reasoner:
         ring = self._rings.get(evidence[0].ring) if evidence else None
         if ring is None or ring.question != question:
             return None
-        return ring.window_cache(window, n_more=self._n_slots_after(question))
+        return ring.window_cache(window, n_more=self._n_slots_after(window, question))
 
     def _prefill_whole(self, window: Window, question: prompt.Question) -> WindowCache:
         """The window's KV cache, prefilled in one pass under the mask that the checkpoint was trained with."""
@@ -235,7 +236,7 @@ class Reasoner:
         mask = evidence.mask(ring=True).to(x.device) if self._ring else None
         cache = KVCache(
             self._model.config.text,
-            x.shape[0] + self._n_slots_after(question),
+            x.shape[0] + self._n_slots_after(window, question),
             dtype=self._model.dtype,
             device=self._model.device,
         )
@@ -259,13 +260,15 @@ class Reasoner:
         """The log-scores of the evidence of one window in the prompt of another."""
         return self._labels.score(self._prefill_whole(evidence, question), window, question.labels).scores
 
-    def _n_slots_after(self, question: prompt.Question) -> int:
+    def _n_slots_after(self, window: Window, question: prompt.Question) -> int:
         """KV-cache slots that a window needs after its evidence: for its label branches, then for its chain."""
         tails = sum(len(self.vocabulary.ids(label)) for label in question.labels)
         n_labels = LABEL_SLOTS + 3 * tails
         # An evidence-first chain scores the labels again after its texts.
         asked = self.vocabulary.ids(asked_again(self._model.config.emotion.chain_form, question))
         n_chain = CHAIN_SLOTS + len(asked) + (SAID_TOKENS + QUOTE_SLOTS if self._model.config.emotion.words else 0)
+        if self._model.config.emotion.measured:
+            n_chain += sum(len(self.vocabulary.ids(measured_words(window, part.name))) for part in FOUND)
         return n_chain + n_labels if len(self.chain.parts) > 1 else max(n_chain, n_labels)
 
     def _label(self, window: Window, scores: dict[str, dict[str, float]], question: prompt.Question) -> Label:

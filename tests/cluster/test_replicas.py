@@ -133,7 +133,9 @@ def test_what_only_the_page_and_the_baselines_need_does_not_travel(nano: LoadedM
     assert [(face.track, face.box, face.mesh_N3) for face in sent.faces] == [
         (seen.faces[0].track, seen.faces[0].box, None)
     ]
-    assert (sent.cues, sent.focal, sent.map, sent.timings_ms, sent.ring) == ((), (), None, {}, 0)
+    assert (sent.focal, sent.map, sent.timings_ms, sent.ring) == ((), None, {}, 0)
+    assert [each.intensities for each in sent.cues] == [each.intensities for each in seen.cues]
+    assert [(each.geometry_N.size, each.verdict_7) for each in sent.cues] == [(0, None)]
     assert (sent.at_s, sent.scene, sent.counts, sent.number) == (seen.at_s, seen.scene, seen.counts, 7)
     assert sent.tokens_ND is seen.tokens_ND
     spoken = replace(perceiver.hear(SpeechSegment(0.0, 1.0, np.zeros(16_000, np.float32))), ring=3, number=8)

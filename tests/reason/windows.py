@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from realtime.reason.prompt import Question
-from realtime.records import Face, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
+from realtime.records import Face, FaceCues, FrameEvidence, Scene, SpeechEvidence, TokenCounts, VoiceCues, Window
 
 ASK = Question()
+VOICE_NAMES = ("pitch_hz", "loudness_db", "rate_hz", "tilt_db", "pitch_range_st")
 
 
 def drawn_frame(at_s: float, n_faces: int, seed: int) -> FrameEvidence:
@@ -31,3 +33,14 @@ BOTH = Window(0, 0.0, 3.0, tuple(drawn_frame(float(s), 1, s) for s in range(3)),
 FACE_ONLY = replace(BOTH, speech=())
 VOICE_ONLY = replace(BOTH, frames=())
 NOTHING = replace(BOTH, frames=(), speech=())
+
+
+def measured(window: Window, cues: Mapping[str, float], relative: Mapping[str, float], *, usual: bool = True) -> Window:
+    """The window with these cues in the face of each track, facing the camera, and this prosody."""
+
+    def of_face(face: Face) -> FaceCues:
+        return FaceCues(face.track, dict(cues), (0.0, 0.0, 0.0), np.zeros(0, np.float32))
+
+    frames = tuple(replace(frame, cues=tuple(map(of_face, frame.faces))) for frame in window.frames)
+    told = VoiceCues({}, dict.fromkeys(VOICE_NAMES, 0.0) | dict(relative), np.zeros(0, np.float32), usual_known=usual)
+    return replace(window, frames=frames, speech=tuple(replace(part, cues=told) for part in window.speech))

@@ -31,10 +31,11 @@ from realtime.model.published import user_cache
 from realtime.model.thinker import FACE_REGIONS
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
+from realtime.reason.measurements import CUE_WORDS
 from realtime.settings import Settings
 from tests.model.backbone_files import SPECIAL, composed_on_llama, llama, qwen2, tokenizer, write_folder, write_gguf
 from train import lora
-from train.coet.measured import CUE_WORDS, EXPRESSION
+from train.coet.measured import EXPRESSION
 from train.compose import recompose, unpack
 from train.tuning.initial_model import PROJECTORS, save_additions, save_projectors, with_additions
 from train.tuning.tiny import write_clip, write_clips

@@ -7,8 +7,9 @@ import pytest
 
 from realtime.evidence.cues import CUES
 from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.measurements import VOICE_WORDS
 from train.arrays import Float64
-from train.coet.measured import EXPRESSION, VOICE_WORDS, Observation, PersonSeen, VoiceHeard, Writer
+from train.coet.measured import EXPRESSION, Observation, PersonSeen, VoiceHeard, Writer
 from train.nano.drawn_windows import DrawnWindow, one_label
 
 

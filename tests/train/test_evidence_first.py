@@ -15,9 +15,10 @@ from realtime.reason.calibrate import joined
 from realtime.reason.parts import judged, labels_before_argument
 from realtime.reason.prompt import ARGUMENT, SECTIONS, UNSURE, Question
 from realtime.reason.quotation import SAID_TOKENS, quoted
+from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import WindowTokens, stored_tokens
 from realtime.records import Conflict, ReasonDelta, ReasonDone, Window
-from tests.reason.windows import BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech
+from tests.reason.windows import BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech, measured
 from tests.train.drawn_inputs import drawn_window, random_inputs
 from train.coet.checks import contradicts_itself
 from train.evaluation.batch import ChainAnswer, chains
@@ -91,7 +92,8 @@ def plain_pass(
     )
     sequence = lay_out(weights, vocabulary, window, tokens, question)
     looked = {ARGUMENT: labels_before_argument(label, sections, question.labels)}
-    for branch in chain_branches(vocabulary, window, sections, looked, "evidence_first", question):
+    told = weights.config.emotion.measured
+    for branch in chain_branches(vocabulary, window, sections, looked, "evidence_first", question, measured=told):
         sequence = append(weights, sequence, branch)
     sequence = append(weights, sequence, judged_branch(vocabulary, window))
     return sequence, weights.thinker.lm_head(hidden_states(weights, [sequence])[0])
@@ -153,6 +155,28 @@ def test_words_are_read_where_they_are_in_training(reads_words: LoadedModel) -> 
     assert answer.judged == pytest.approx({name: float(at[ids(name)[0]]) for name in ASK.labels}, abs=1e-4)
     (unheard,) = chains(reads_words, [BOTH], ASK)
     assert answer.judged != pytest.approx(unheard.judged, abs=1e-4)
+
+
+@torch.inference_mode()
+def test_what_was_measured_is_read_where_it_is_in_training(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the two parts that describe face and voice, each its own, and not by the label branches."""
+    window = measured(BOTH, {"jaw_drop": 0.9, "brow_lower": 0.4}, {"loudness_db": 2.0})
+    silent, plain = written(nano, window)[0], nano.thinker.fast_label(window, ASK)
+    config = nano.weights.config
+    monkeypatch.setattr(nano.weights, "config", replace(config, emotion=replace(config.emotion, measured=True)))
+    told = replace(nano, thinker=Reasoner(nano.weights, nano.thinker.vocabulary))
+    assert told.thinker.fast_label(window, ASK).probabilities == pytest.approx(plain.probabilities)
+    sections, _ = written(told, window)
+    (answer,) = chains(told, [window], ASK)
+    assert answer.sections == sections
+    sequence, logits_TV = plain_pass(told, window, sections, ASK, likeliest(told, answer))
+    learnt = sequence.targets_T != IGNORED
+    learnt[sequence.spans[CHAIN][1] - 2] = False
+    assert logits_TV[learnt].argmax(-1).tolist() == sequence.targets_T[learnt].tolist()
+    _, without_TV = plain_pass(nano, window, silent, ASK, "happy")
+    assert without_TV.shape[0] != logits_TV.shape[0]
+    louder = measured(BOTH, {"jaw_drop": 0.9, "brow_lower": 0.4}, {"loudness_db": -2.0})
+    assert written(told, louder)[0]["face"] == sections["face"]
 
 
 def test_a_model_that_was_not_trained_with_words_does_not_read_them(nano: LoadedModel) -> None:

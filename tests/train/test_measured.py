@@ -12,18 +12,12 @@ from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.chain import read_answer
+from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.prompt import LABELS, SECTIONS
 from realtime.records import SpeechEvidence, VoiceCues
 from tests.train.observations import person, shares, voice
 from train.coet.checks import contradicts_itself, faithful
-from train.coet.measured import (
-    CUE_WORDS,
-    Observation,
-    WordsRead,
-    Writer,
-    as_text,
-    words_decide,
-)
+from train.coet.measured import Observation, WordsRead, Writer, as_text, words_decide
 from train.coet.observe import voice_of
 from train.readers.perceived import SpeechHeard
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from realtime.reason.chain import read_answer
+from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.prompt import LABELS
 from tests.train.observations import person, shares, voice
-from train.coet.measured import CUE_WORDS, Observation, WordsRead
+from train.coet.measured import Observation, WordsRead
 from train.coet.questions import (
     DECLINED,
     MEANT,

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from train.coet.measured import CUE_PHRASES, DEGREES, EXPRESSION, VOICE_WORDS
+from realtime.reason.measurements import CUE_PHRASES, DEGREES, VOICE_WORDS
+from train.coet.measured import EXPRESSION
 
 EMOTIONS = "|".join(re.escape(words[0]) for words in EXPRESSION.values())
 NAMED = re.compile(rf"\b(?:{EMOTIONS})\b")

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from realtime.reason.chain import NEGATIONS, read_answer
+from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS
 from realtime.reason.prompt import SECTIONS, UNSURE
 from realtime.records import LABELS
 from train.coet.checks import faithful
-from train.coet.measured import CUE_WORDS, VOICE_WORDS
 from train.coet.observe import SeenClip
 
 CUE_ABSENT = 0.12

@@ -13,29 +13,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.measurements import (
+    CUE_WORDS,
+    VOICE_WORDS,
+    colour_told,
+    cue_told,
+    degree,
+    difference_told,
+    distance,
+    light_told,
+    place,
+    pose_wordings,
+)
 from realtime.reason.prompt import SECTIONS, UNSURE
 from train.arrays import Float64
 
-CUE_PHRASES: dict[str, tuple[tuple[str, str], ...]] = {
-    "inner_brow_raise": (("inner brows", "raised"), ("inner ends of the brows", "lifted")),
-    "outer_brow_raise": (("outer brows", "raised"), ("outer ends of the brows", "lifted")),
-    "brow_lower": (("brows", "lowered"), ("brows", "drawn down")),
-    "upper_lid_raise": (("upper lids", "raised"), ("eyes", "widened")),
-    "cheek_raise": (("cheeks", "raised"), ("cheeks", "pushed up")),
-    "lid_tighten": (("lids", "tightened"), ("lower lids", "tense")),
-    "nose_wrinkle": (("nose", "wrinkled"), ("nostrils", "drawn up")),
-    "upper_lip_raise": (("upper lip", "raised"), ("upper lip", "drawn up")),
-    "lip_corner_pull": (("lip corners", "pulled up"), ("mouth corners", "drawn up")),
-    "lip_corner_depress": (("lip corners", "pulled down"), ("mouth corners", "lowered")),
-    "lip_stretch": (("lips", "stretched"), ("mouth", "stretched wide")),
-    "lip_press": (("lips", "pressed"), ("lips", "pressed together")),
-    "jaw_drop": (("jaw", "dropped"), ("mouth", "open")),
-    "eyes_closed": (("eyes", "closed"), ("lids", "shut")),
-}
-"What moves, and how. The degree stands between the two."
-CUE_WORDS = {cue: tuple(" ".join(phrase) for phrase in phrases) for cue, phrases in CUE_PHRASES.items()}
-DEGREES = ((0.72, "strongly"), (0.5, "clearly"), (0.3, "slightly"))
-"Cue intensity from which a word is used; below the last a cue is not mentioned."
 EXPRESSION = {
     "happy": ("happy", "a smile"), "sad": ("sad", "downcast"), "neutral": ("neutral", "calm"),
     "angry": ("angry", "hostile"), "surprise": ("surprised", "startled"), "disgust": ("disgusted", "repelled"),
@@ -45,15 +37,6 @@ TENDENCY = {
     "happy": "positive", "sad": "negative", "neutral": "neutral", "angry": "negative", "surprise": "mixed",
     "disgust": "negative", "fear": "negative",
 }  # fmt: skip
-VOICE_WORDS = {
-    "pitch_hz": (("lower", "higher"), "pitch"),
-    "loudness_db": (("quieter", "louder"), "loudness"),
-    "rate_hz": (("slower", "faster"), "rate"),
-    "tilt_db": (("darker", "brighter"), "timbre"),
-    "pitch_range_st": (("flatter", "livelier"), "melody"),
-}
-VOICE_STEPS = ((1.4, "much "), (0.5, ""))
-"A difference is named from this many spreads from the voice's own mean."
 SECONDS_AGO = (
     "just now", "one second ago", "two seconds ago", "three seconds ago", "four seconds ago", "five seconds ago",
     "six seconds ago", "seven seconds ago", "eight seconds ago",
@@ -180,46 +163,16 @@ class Writer:
         person = seen.people[0]
         n = len(seen.people)
         count = "One person" if n == 1 else f"{('Two', 'Three', 'Four', 'Five')[min(n, 5) - 2]} people"
-        far = (
-            "close to the camera"
-            if person.height > 0.5
-            else "at some distance"
-            if person.height < 0.22
-            else "at arm's length"
-        )
-        return f"{count}, {far}, {place(person.centre)}, {self.pose(person.pose_deg)}."
+        return f"{count}, {distance(person.height)}, {place(person.centre)}, {self.pose(person.pose_deg)}."
 
     def pose(self, pose_deg: tuple[float, float, float]) -> str:
-        yaw, pitch, roll = pose_deg
-        if abs(yaw) > 15:
-            return f"head turned to the {'right' if yaw > 0 else 'left'}"
-        if abs(pitch) > 12:
-            return self.pick("head raised", "chin up") if pitch > 0 else self.pick("head lowered", "chin down")
-        if abs(roll) > 10:
-            return "head tilted"
-        return self.pick("facing the camera", "looking towards the camera")
+        wordings = pose_wordings(pose_deg)
+        return self.pick(*wordings) if len(wordings) > 1 else wordings[0]
 
     def atmosphere(self, seen: Observation) -> str:
         if not seen.has_picture:
             return self.pick("No light or colour to judge.", "Light and colour are not known.")
-        light = (
-            "dark"
-            if seen.brightness < 0.25
-            else "dim"
-            if seen.brightness < 0.42
-            else "bright"
-            if seen.brightness > 0.65
-            else "evenly lit"
-        )
-        colour = (
-            "almost without colour"
-            if seen.saturation < 0.08
-            else "with muted colour"
-            if seen.saturation < 0.2
-            else "with natural colour"
-            if seen.saturation < 0.42
-            else "with strong colour"
-        )
+        light, colour = light_told(seen.brightness), colour_told(seen.saturation)
         return self.pick(f"The scene is {light}, {colour}.", f"A scene that is {light}, {colour}.")
 
     def voice(self, seen: Observation) -> str:
@@ -330,21 +283,6 @@ def words_decide(seen: Observation) -> bool:
     return seen.words.label == label and label not in [EXPERT_LABELS[int(part.argmax())] for part in alone]
 
 
-def cue_told(cue: str, word: str, wording: int = 0) -> str:
-    """A cue with its degree: "cheeks clearly raised"."""
-    what, how = CUE_PHRASES[cue][wording]
-    return f"{what} {word} {how}"
-
-
-def difference_told(key: str, z: float) -> str:
-    """How one measure of a voice differs from its usual: "much louder". Empty where it does not."""
-    step = next((word for limit, word in VOICE_STEPS if abs(z) > limit), None)
-    if step is None:
-        return ""
-    (less, more), noun = VOICE_WORDS[key]
-    return f"{step}{more if z > 0 else less}{' in pitch' if noun == 'pitch' else ''}"
-
-
 def ago(seconds: float) -> str:
     """How long ago something was, in words, to the second."""
     return SECONDS_AGO[max(0, min(len(SECONDS_AGO) - 1, round(seconds)))]
@@ -363,19 +301,6 @@ def order_of(seen: Observation) -> str:
 
 def a(word: str) -> str:
     return f"an {word}" if word[0] in "aeiou" else f"a {word}"
-
-
-def degree(value: float) -> str | None:
-    return next((word for limit, word in DEGREES if value >= limit), None)
-
-
-def place(centre: tuple[float, float]) -> str:
-    x, y = centre
-    across = "left" if x < 0.36 else "right" if x > 0.64 else ""
-    down = "at the top" if y < 0.3 else "at the bottom" if y > 0.7 else ""
-    if across and down:
-        return f"{down} {across}"
-    return f"on the {across}" if across else down or "in the middle"
 
 
 def intensity(seen: Observation) -> str:

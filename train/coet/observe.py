@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.measurements import mean_relative, peak_intensities
 from realtime.words.expert import WordsExpert
 from train.arrays import Float64
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, WordsRead
@@ -122,14 +123,12 @@ def people_of(frames: Sequence[FrameSeen]) -> tuple[PersonSeen, ...]:
         return ()
     people = []
     for cues in newest.evidence.cues:
-        peak: dict[str, float] = {}
+        peak = peak_intensities([seen.evidence for seen in frames], cues.track)
         verdicts = []
         for seen in frames:
             for index, other in enumerate(seen.evidence.cues):
                 if other.track != cues.track:
                     continue
-                for name, value in other.intensities.items():
-                    peak[name] = max(peak.get(name, 0.0), float(value))
                 faces = seen.cues.get("faces", [])
                 if index < len(faces) and faces[index].verdict_7.numel():
                     verdicts.append(faces[index].verdict_7.exp().numpy())
@@ -146,11 +145,7 @@ def voice_of(speech: Sequence[SpeechHeard]) -> VoiceHeard | None:
         return None
     lengths = np.array([max(part.evidence.end_s - part.evidence.start_s, 1e-3) for part in speech])
     weights = lengths / lengths.sum()
-    names = speech[0].evidence.cues.relative
-    relative = {
-        name: float(sum(w * part.evidence.cues.relative[name] for w, part in zip(weights, speech, strict=True)))
-        for name in names
-    }
+    relative = mean_relative([part.evidence for part in speech])
     shares = np.zeros(len(EXPERT_LABELS))
     for weight, part in zip(weights, speech, strict=True):
         verdict = part.cues.get("verdict_7")

@@ -17,7 +17,8 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.affect import CIRCUMPLEX
-from train.coet.measured import CUE_WORDS, TENDENCY, Observation, ago, degree, difference_told, order_of
+from realtime.reason.measurements import CUE_WORDS, degree, difference_told
+from train.coet.measured import TENDENCY, Observation, ago, order_of
 from train.coet.wordings import ASKED, HELD_OUT, Kind, worded
 
 NO_FACE, NO_VOICE = "There is no face to tell", "There is no voice to tell"

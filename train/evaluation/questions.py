@@ -20,9 +20,10 @@ import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
+from realtime.reason.measurements import DEGREES, VOICE_WORDS
 from realtime.records import Question, Window
 from train.arrays import Floats
-from train.coet.measured import DEGREES, VOICE_WORDS, Observation, PersonSeen, VoiceHeard
+from train.coet.measured import Observation, PersonSeen, VoiceHeard
 from train.coet.questions import CLEAR, KnownQuestion, ask
 from train.coet.wordings import KINDS, Kind
 from train.command import run_command, tell_result

@@ -18,7 +18,8 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_WORDS, cue_told, degree, difference_told
+from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS, cue_told, degree, difference_told
+from train.coet.measured import EXPRESSION
 
 IN_WORDS = CueSwitches(measures=False, face_expert=False, voice_expert=False)
 N_TOLD = 3

@@ -326,12 +326,15 @@ class NanoLayout:
 
         An evidence-first chain is asked the `others` too, each in a branch of its own.
         """
-        form, seen = self.model.config.emotion.chain_form, timed(drawn, window)
+        emotion, seen = self.model.config.emotion, timed(drawn, window)
+        form = emotion.chain_form
         sections = Writer(drawn.words).chain(seen)
         if asked is not None:
             sections |= {"answer": f"{asked.answer(seen)}. {sections['answer']}"}
         question = prompt.Question(query=asked.text if asked is not None else None)
-        for branch in chain_branches(self.vocabulary, window, sections, looked, form, question):
+        for branch in chain_branches(
+            self.vocabulary, window, sections, looked, form, question, measured=emotion.measured
+        ):
             sequence = append(self.model, sequence, self.weighted(branch))
         if form == "evidence_first":
             for number, other in enumerate(others):

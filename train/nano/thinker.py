@@ -34,9 +34,9 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from realtime.reason import prompt
+from realtime.reason.measurements import VOICE_WORDS
 from realtime.reason.reasoner import Reasoner
 from train.coet.checks import faithful
-from train.coet.measured import VOICE_WORDS
 from train.coet.questions import ask
 from train.coet.wordings import KINDS
 from train.command import run_command

@@ -107,19 +107,22 @@ def with_additions_of(folder: Path, adapter: Path, *, dtype: torch.dtype) -> tup
     return model, emotion
 
 
-def let_it_read_words(model: EmoThinker, emotion: dict[str, Any]) -> None:
-    """Let the judgement of the model, and of what is written with this emothinker.json, read what was said.
+def let_it_read(model: EmoThinker, emotion: dict[str, Any], *, words: bool, measured: bool) -> None:
+    """Let the chain of the model, and of what is written with this emothinker.json, read more text.
 
-    Raises BadSettings where the model judges before it has found anything.
+    `words`: the judgement reads what was said. `measured`: the parts about face and voice read what was measured. What
+    the model reads already stays. Raises BadSettings where the model judges before it has found anything.
     """
-    view = model.config.emotion
-    if view.chain_form != "evidence_first":
-        raise BadSettings(
-            f"--words is for chains of the form evidence_first, and this model's are {view.chain_form}.",
-            "Leave --words out, or begin from a model of train.compose.",
-        )
-    emotion["words"] = True
-    model.config = replace(model.config, emotion=replace(view, words=True))
+    view, given = model.config.emotion, {"words": words, "measured": measured}
+    for name in (name for name, wanted in given.items() if wanted):
+        if view.chain_form != "evidence_first":
+            raise BadSettings(
+                f"--{name} is for chains of the form evidence_first, and this model's are {view.chain_form}.",
+                f"Leave --{name} out, or begin from a model of train.compose.",
+            )
+        emotion[name] = True
+    view = replace(view, words=words or view.words, measured=measured or view.measured)
+    model.config = replace(model.config, emotion=view)
 
 
 def as_loaded(model: EmoThinker, folder: Path) -> LoadedModel:

@@ -127,11 +127,14 @@ class Trainee(nn.Module):
         self, sequence: TrainingSequence, example: AnnotatedWindow, looked: Mapping[str, tuple[str, ...]]
     ) -> TrainingSequence:
         """Append the chain, which is given the labels `looked` before its sections, and what else is asked."""
-        form, sections = self.thinker.config.emotion.chain_form, dict(example.sections)
+        emotion, sections = self.thinker.config.emotion, dict(example.sections)
+        form = emotion.chain_form
         if example.asked is not None:
             sections["answer"] = f"{example.asked.answer}. {sections['answer']}"
         question = question_of(example)
-        branches = chain_branches(self._vocabulary, example.window, sections, looked, form, question)
+        branches = chain_branches(
+            self._vocabulary, example.window, sections, looked, form, question, measured=emotion.measured
+        )
         if form == "evidence_first":
             branches += [
                 asked_branch(self._vocabulary, f"asked {number}", other.question, f"{other.answer}.")

@@ -67,6 +67,9 @@ def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
     args.add_argument(
         "--words", action="store_true", help="the judgement reads what was said, as train.annotate --words records it"
     )
+    args.add_argument(
+        "--measured", action="store_true", help="the parts about face and voice are told in words what was measured"
+    )
     args.add_argument("--cues-off", type=float, default=0.05, help="how often each kind of cue token is left out")
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--save-steps", type=int, default=200)

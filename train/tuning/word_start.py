@@ -20,7 +20,8 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.selectors import CueProjector
 from realtime.model.thinker import FACE_REGIONS, Emotion
-from train.coet.measured import CUE_WORDS, EXPRESSION, VOICE_WORDS
+from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS
+from train.coet.measured import EXPRESSION
 
 DRAWN = 4096
 "Number of drawn measures that a projector is fitted to."
