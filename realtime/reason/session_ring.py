@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -31,6 +32,11 @@ _numbers: Iterator[int] = itertools.count(1)
 TOKEN_PX = 28
 MAX_PUT_OFF = 2 * KEPT_S
 "Frames and utterances that may wait to be prefilled; the ring holds no more. The oldest goes first."
+LEAST_APART_S = 1.5
+"""Time between two frames that are read where evidence is put off. Such a model's chains were learnt with a picture
+every 2 s, and each one that is read costs a third of a second or more."""
+UNREAD = -1
+"The number of a frame that was too near to the one before."
 
 
 def ring_tokens(emotion: EmotionConfig) -> int:
@@ -53,7 +59,8 @@ class SessionRing:
     ) -> None:
         """`closed` is called with the ring's number when the session closes it.
 
-        With `later`, evidence is prefilled when a window needs it, or before, by what `put_off` returns.
+        With `later`, evidence is prefilled when a window needs it, or before, by what `put_off` returns. Of frames that
+        are nearer than `LEAST_APART_S`, the later one is then not read.
         """
         self.number = next(_numbers)
         self.question = question
@@ -69,6 +76,8 @@ class SessionRing:
         self._later = later
         self._put_off: dict[int, Chunk] = {}
         "Evidence to prefill, oldest first."
+        self._newest_s = -math.inf
+        "Time of the newest frame that is read."
 
     def close(self) -> None:
         """Free the ring."""
@@ -96,7 +105,9 @@ class SessionRing:
         return self._next
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:
-        """Prefill a frame; returns it with `ring` and `number` set."""
+        """Prefill a frame; returns it with `ring` and `number` set. One that is not read has the number `UNREAD`."""
+        if not self._read(frame.at_s):
+            return replace(frame, ring=self.number, number=UNREAD)
         chunk = frame_chunk(
             self._model,
             self._vocabulary,
@@ -121,10 +132,17 @@ class SessionRing:
 
     def again(self, frame: FrameEvidence) -> FrameEvidence:
         """The same for a frame that shows what an earlier one showed. Its keys and values are used again."""
-        if frame.ring != self.number:
+        there = frame.ring == self.number and (frame.number in self._put_off or self.ring.touch(frame.number))
+        if not there:
             return self.add_frame(frame)
-        there = frame.number in self._put_off or self.ring.touch(frame.number)
-        return frame if there else self.add_frame(frame)
+        return frame if self._read(frame.at_s) else replace(frame, number=UNREAD)
+
+    def _read(self, at_s: float) -> bool:
+        """Whether a frame of this time is read, which then is the newest one."""
+        if self._later and at_s - self._newest_s < LEAST_APART_S:
+            return False
+        self._newest_s = at_s
+        return True
 
     def forget(self, evidence: FrameEvidence | SpeechEvidence) -> None:
         """Free the slots of evidence that turned out to be none."""
@@ -134,12 +152,16 @@ class SessionRing:
     def window_cache(self, window: Window, *, n_more: int) -> WindowCache | None:
         """The window's KV cache with `n_more` free slots after it.
 
-        Returns None where some of the window's evidence is not in this ring, or not any more.
+        Returns None where some of the window's evidence is not in this ring, or not any more, or none of its frames is
+        read.
         """
         self._catch_up()
         origin_s, base = origin_of(window), self._base
+        read = [frame for frame in window.frames if frame.number != UNREAD]
+        if window.frames and not read:
+            return None
         timed: list[tuple[FrameEvidence | SpeechEvidence, int]]
-        timed = [(part, frame_time(self._model, part, base=base, origin_s=origin_s)) for part in window.frames]
+        timed = [(part, frame_time(self._model, part, base=base, origin_s=origin_s)) for part in read]
         timed += [(part, speech_time(self._model, part, base=base, origin_s=origin_s)) for part in window.speech]
         places, parts, next_position = [], [], base
         for part, t in timed:

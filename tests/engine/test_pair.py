@@ -21,6 +21,7 @@ from realtime.engine.start import load_model
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
 from realtime.reason import calibrate
+from realtime.reason.session_ring import UNREAD
 from realtime.records import (
     CueFrame,
     FrameEvidence,
@@ -271,6 +272,30 @@ def test_no_label_waits_for_what_only_a_chain_reads(both: PairedModel, spoken: S
         perceiver.close()
         assert perceiver.put_off() is None
     assert chains[0] == chains[1]
+
+
+def test_the_writer_reads_a_picture_every_two_seconds_as_in_training(both: PairedModel, spoken: SpokenWindow) -> None:
+    """nano reads each of them. A window whose only picture was left out is read as a whole."""
+    perceiver = both.perceiver(0)
+    ring = max(both.writer.thinker._rings.values(), key=lambda ring: ring.number)
+    first = spoken.frames[0]
+    frames = []
+    for second in range(4):
+        changed = np.roll(first.rgb_HW3, 8 * second, axis=1)
+        frames.append(perceiver.see(replace(first, at_s=first.at_s + second, rgb_HW3=changed)))
+    frames.append(perceiver.see(replace(first, at_s=first.at_s + 3.25, rgb_HW3=changed)))
+    assert [frame.number == UNREAD for frame in frames] == [False, True, False, True, True]
+    assert all(frame.for_labels is not None and frame.for_labels.number != UNREAD for frame in frames)
+    window = Window(0, first.at_s, first.at_s + 4, tuple(frames), ())
+    cached = ring.window_cache(window, n_more=1)
+    assert cached is not None
+    assert len(cached.parts) == 2
+    assert ring.ring.n_appended == 2
+    left_out = replace(window, frames=(frames[1],))
+    assert ring.window_cache(left_out, n_more=1) is None
+    (done,) = [s for s in both.thinker.reason(left_out, PLAIN) if isinstance(s, ReasonDone)]
+    assert done.sections["answer"]
+    perceiver.close()
 
 
 async def test_the_host_does_it_once_nothing_else_is_due(both: PairedModel, spoken: SpokenWindow) -> None:
