@@ -17,6 +17,7 @@ from realtime.reason.phrases import Phrases
 from realtime.records import LABELS, Label, Question, ReasonDelta, ReasonDone, Window
 from realtime.sample import SAMPLE
 from realtime.settings import ModelSettings, Settings
+from train.coet.checks import faithful
 
 MOST_BYTES = 24_000_000
 PLAIN = Question()
@@ -67,6 +68,8 @@ def test_it_writes_a_whole_chain_from_nanos_label(small: PairedModel, spoken: Wi
     after = next(step for step in steps if isinstance(step, Label))
     assert set(done.sections) == {"voice", "face", "context", "atmosphere", "coarse", "fine", "answer"}
     assert all(done.sections.values()), done.sections
+    told = faithful(done.sections, spoken.frames[-1].cues[0].intensities, spoken.speech[-1].cues.relative)
+    assert 0 < told.n_true == told.n_statements, done.sections
     assert sum(after.probabilities.values()) == pytest.approx(1)
     assert "".join(step.text for step in steps if isinstance(step, ReasonDelta))
 
