@@ -27,27 +27,31 @@ PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -pat
 ARGS ?=
 TORCH ?= auto
 
-.PHONY: serve check test lint types unit-train unit-media unit-serve unit-rest web-test browser setup audit lock clean
+.PHONY: serve check test lint types unit web-test browser setup audit lock clean
 
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
 
 # The quick loop, its parts side by side. All set-up comes first, so that no two parts do it at once.
 check: $(DONE)/test $(DONE)/page realtime/web_dist/index.html
-	@$(MAKE) --no-print-directory --jobs=6 lint types unit-train unit-media unit-serve unit-rest
+	@$(MAKE) --no-print-directory --jobs=3 lint types unit
 
-# What takes long, or needs a browser, a cluster or exported towers, is left to `make test`. Each part is a process that
-# computes in one thread: the parts share two cores, and those with media mostly wait.
-unit-train unit-media unit-serve unit-rest: $(DONE)/test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider -m 'not (browser or gpu or long or slow)' $($@) $(ARGS)
+# Tests run in processes that compute in one thread each. Many of them wait for media and timers, so four share two cores.
+UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 -m 'not (browser or gpu or long or slow)'
+unit: $(DONE)/test
+	$(UNIT) $(ARGS)
 
-unit-train := tests/train tests/model tests/export
-unit-media := tests/ingest tests/evidence tests/reason
-unit-serve := tests/serve tests/engine tests/load tests/recording tests/test_session.py
-unit-rest := tests $(addprefix --ignore=,$(unit-train) $(unit-media) $(unit-serve))
-
+# The unit tests as above. What is slow or drives a browser has the machine to itself, since some of it measures how quick
+# things are. With ARGS, that part alone is run, in one process.
 test: lint types web-test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
+else
+	failed=0
+	$(UNIT) || failed=$$?
+	$(BIN)/python -m pytest -m '(slow or browser) and not (gpu or long)' --durations 15 || failed=$$?
+	exit $$failed
+endif
 
 lint: $(DONE)/test $(DONE)/page
 	$(BIN)/ruff check .

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
 "They take half a minute: a Ray cluster, a deployment on it, exported towers."
+SHARED_FIXTURES = {"cluster", "nano_exports"}
+"Of those, the ones of the whole session, which are made once."
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow. Where several processes run tests, those of a file, or on one cluster, are run by the same."""
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if SLOW_FIXTURES & fixtures:
             item.add_marker(pytest.mark.slow)
+        shared = sorted(SHARED_FIXTURES & fixtures)
+        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
 
 
 @pytest.fixture(autouse=True)
