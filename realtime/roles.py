@@ -72,7 +72,7 @@ class Perceiver(Protocol):
         """Use another question for what is seen and heard from now on."""
 
     def put_off(self) -> Callable[[], None] | None:
-        """Work that only a chain needs, for a job of its own, before which labels can be given; None: there is none."""
+        """A piece of work that only a chain needs, for a job of its own, before which labels are given; None: none."""
 
     def close(self) -> None: ...
 

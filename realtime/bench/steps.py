@@ -142,7 +142,8 @@ def chain_costs(model: LoadedModel, form: FusedLanguageModel, folder: Path) -> d
 def window_costs(model: Model) -> dict[str, float]:
     """Cost of the sample's first sentence: a frame (median), the speech, and the label.
 
-    `…_later_ms` is what was put off, so that no label waits for it; 0 where one model does all.
+    `…_later_ms` is what was put off, so that no label waits for it, of a frame that is read; 0 where one
+    model does all.
     """
     question = Question(labels=model.labels)
     (spoken,) = collect_windows([str(SAMPLE)], Settings(), 1)
@@ -152,7 +153,8 @@ def window_costs(model: Model) -> dict[str, float]:
         see, later = list[float](), list[float]()
         for frame in spoken.frames:
             see.append(cpu_ms(lambda frame=frame: frames.append(perceiver.see(frame))))  # type: ignore[misc]
-            later.append(cpu_ms(perceiver.put_off() or nothing))
+            if (work := perceiver.put_off()) is not None:
+                later.append(cpu_ms(work))
         hear = cpu_ms(lambda: heard.append(perceiver.hear(spoken.segment)))
         hear_later = cpu_ms(perceiver.put_off() or nothing)
         window = Window(0, frames[0].at_s, spoken.segment.end_s, tuple(frames), tuple(heard))
@@ -160,7 +162,7 @@ def window_costs(model: Model) -> dict[str, float]:
     finally:
         perceiver.close()
     figures = {"frame_ms": statistics.median(see), "speech_ms": hear, "label_ms": label}
-    figures |= {"frame_later_ms": statistics.median(later), "speech_later_ms": hear_later}
+    figures |= {"frame_later_ms": statistics.median(later or [0.0]), "speech_later_ms": hear_later}
     return {name: round(value, 1) for name, value in figures.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, assert_never, cast
@@ -55,6 +55,8 @@ class HostedSession:
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
     said: OrderedDict[int, str] = field(default_factory=OrderedDict)
     "Window → the words that were told of it."
+    catches_up: bool = False
+    "Whether a job with work that was put off is in the queue."
 
 
 class Host:
@@ -93,7 +95,7 @@ class Host:
             case See(number, frame):
                 session = self._sessions[number]
                 seen = _keep(session.frames, frame.at_s, session.perceiver.see(frame), KEPT_EVIDENCE)
-                self._do_later(session)
+                self._do_later(number)
                 return request.result(seen)
             case Look(number, cue_frame):
                 return request.result(self._sessions[number].perceiver.glimpse(cue_frame))
@@ -103,7 +105,7 @@ class Host:
                 return request.result(heard)
             case HearAhead(number, so_far):
                 self._sessions[number].perceiver.hear_ahead(so_far)
-                self._do_later(self._sessions[number])
+                self._do_later(number)
             case SetQuestion(number, question):
                 self._sessions[number].perceiver.set_question(question)
             case FastLabel(number, parts, question):
@@ -140,14 +142,23 @@ class Host:
         self._sessions[request.session] = session
         session.perceiver.set_question(request.question)
 
-    def _do_later(self, session: HostedSession) -> None:
-        """Put what the perceiver left undone into the queue.
+    def _do_later(self, number: int) -> None:
+        """Put what the perceiver left undone into the queue, a piece at a time and behind all that a label needs.
 
-        Not after an utterance: its label is asked for next, and would wait for it. Its chain does it then.
+        Not while a chain of the session is written, which would get slower for what the next one may not need. Nor
+        after an utterance: its label is asked for next, and would wait. The next chain then does what it needs.
         """
-        work = session.perceiver.put_off()
-        if work is not None:
-            self._scheduler.queue.put(Rank.EVIDENCE, "prefill", work)
+        session = self._sessions.get(number)
+        if session is None or session.catches_up or self._scheduler.decode.writes(number):
+            return
+        if (work := session.perceiver.put_off()) is not None:
+            session.catches_up = True
+            self._scheduler.queue.put(Rank.REASON, "prefill", partial(self._catch_up, number, session, work))
+
+    def _catch_up(self, number: int, session: HostedSession, work: Callable[[], None]) -> None:
+        session.catches_up = False
+        work()
+        self._do_later(number)
 
     def _close(self, number: int) -> None:
         session = self._sessions.pop(number, None)

@@ -177,7 +177,13 @@ class Reasoner:
     def reason_from(
         self, label: Label, window: Window, question: prompt.Question, said: Words = unsaid
     ) -> Iterator[Written]:
-        """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored."""
+        """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored.
+
+        Evidence whose prefill was put off comes first, a piece a step, so that labels can be given in between.
+        """
+        ring = self._ring_of(window)
+        for _ in () if ring is None else ring.pieces(window):
+            yield None
         yield from self._chain(self.begun_with(label, window, question), said)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
@@ -221,10 +227,13 @@ class Reasoner:
         opened = openings(self.vocabulary, told, asked_again(form, question))
         return LabelledWindow(window, question, label, cached, scored, opened)
 
+    def _ring_of(self, window: Window) -> SessionRing | None:
+        evidence: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
+        return self._rings.get(evidence[0].ring) if evidence else None
+
     def _from_ring(self, window: Window, question: prompt.Question) -> WindowCache | None:
         """The window's KV cache from its session's ring, or None where some of its evidence is not there."""
-        evidence: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
-        ring = self._rings.get(evidence[0].ring) if evidence else None
+        ring = self._ring_of(window)
         if ring is None or ring.question != question:
             return None
         return ring.window_cache(window, n_more=self._n_slots_after(window, question))

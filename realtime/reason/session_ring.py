@@ -85,14 +85,28 @@ class SessionRing:
         self._closed(self.number)
 
     def put_off(self) -> Callable[[], None] | None:
-        """The work that was put off, for a job of its own; None where there is none."""
-        return self._catch_up if self._put_off else None
+        """A piece of the work that was put off, the oldest frame or utterance; None where there is none."""
+        return self._read_oldest if self._put_off else None
+
+    def _read_oldest(self) -> None:
+        # The session may have been closed since the piece was asked for.
+        if self._put_off:
+            self._read_now(next(iter(self._put_off)))
+
+    def pieces(self, window: Window) -> Iterator[None]:
+        """Prefill what was put off of this window, a frame or an utterance at a time. What is older is given up."""
+        parts: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
+        wanted = [part.number for part in parts if part.ring == self.number and part.number != UNREAD]
+        for number in [number for number in self._put_off if wanted and number < min(wanted)]:
+            del self._put_off[number]
+        for number in wanted:
+            if number in self._put_off:
+                self._read_now(number)
+                yield
 
     @torch.inference_mode()
-    def _catch_up(self) -> None:
-        while self._put_off:
-            number = next(iter(self._put_off))
-            self.ring.append(number, self._put_off.pop(number))
+    def _read_now(self, number: int) -> None:
+        self.ring.append(number, self._put_off.pop(number))
 
     def _append(self, chunk: Chunk) -> int:
         self._next += 1
@@ -155,7 +169,8 @@ class SessionRing:
         Returns None where some of the window's evidence is not in this ring, or not any more, or none of its frames is
         read.
         """
-        self._catch_up()
+        for _ in self.pieces(window):
+            pass
         origin_s, base = origin_of(window), self._base
         read = [frame for frame in window.frames if frame.number != UNREAD]
         if window.frames and not read:

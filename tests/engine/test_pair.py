@@ -246,7 +246,8 @@ def test_words_reach_the_writer(both: PairedModel, spoken: SpokenWindow, monkeyp
     reads.append(both.words)
     assert reads == [False, True]
     monkeypatch.setattr(both.writer.thinker, "_chain", lambda _labelled, said: iter([ReasonDelta("face", said())]))
-    assert list(both.thinker.reason(window, PLAIN, lambda: "I lost it.")) == [ReasonDelta("face", "I lost it.")]
+    steps = [step for step in both.thinker.reason(window, PLAIN, lambda: "I lost it.") if step is not None]
+    assert steps == [ReasonDelta("face", "I lost it.")]
     perceiver.close()
 
 
@@ -261,13 +262,20 @@ def test_no_label_waits_for_what_only_a_chain_reads(both: PairedModel, spoken: S
         assert work is not None
         if at_once:
             work()
+            speech_left = perceiver.put_off()
+            assert speech_left is not None, "a frame and an utterance are a piece each"
+            speech_left()
             assert perceiver.put_off() is None
         window = Window(0, frames[0].at_s, spoken.segment.end_s, tuple(frames), (speech,))
         both.thinker.fast_label(window, PLAIN)
         assert (perceiver.put_off() is None) == at_once
         steps = both.thinker.reason(window, PLAIN)
+        if not at_once:
+            assert next(steps) is None, "a piece is read, and a label may come before the next one"
+            assert perceiver.put_off() is not None
+        while perceiver.put_off() is not None:
+            assert next(steps) is None
         next(steps)
-        assert perceiver.put_off() is None
         chains.append([step.text for step in itertools.islice(steps, 40) if isinstance(step, ReasonDelta)])
         perceiver.close()
         assert perceiver.put_off() is None

@@ -93,6 +93,10 @@ class DecodeQueue:
         if chain is not None and isinstance(chain.steps, Generator):
             chain.steps.close()
 
+    def writes(self, session: int) -> bool:
+        """Whether a chain of this session has been begun and is not over."""
+        return any(key[0] == session for key in self._chains)
+
     def end_session(self, session: int) -> None:
         """Stop decoding all chains of a session."""
         for key in [key for key in self._chains if key[0] == session]:
