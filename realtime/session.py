@@ -61,6 +61,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
+FINISHED_WITHIN_S = 5.0
+"A chain that answers an earlier question, and takes longer than this, gives way to the question that was asked since."
 KEPT_UTTERANCES = 2
 "Utterances whose words may wait to be written down in a live session."
 KEPT_CUE_FRAMES = 4
@@ -445,8 +447,7 @@ class Session:
             chains = self._spoken if analysis.due.spoken else self._quiet
             gone = await chains.put((window, analysis))
             if gone is not None:
-                gone[1].trace.end()
-                self._metrics.skipped_windows.inc()
+                self._pass_over(gone[1])
 
     async def _take_words(self, said: Said) -> None:
         if not self._load.chains:
@@ -469,22 +470,43 @@ class Session:
 
     async def _think(self, client: EngineClient, windows: Mailbox[tuple[Window, Analysis]]) -> None:
         spoken = windows is self._spoken
-        async for window, analysis in windows:
+        async for item in windows:
+            window, analysis = await self._newest_to_think(item, windows)
             if spoken:
                 self._nothing_spoken.clear()
+            finished = True
             async with self._attempts.at(self._publish, "reason", analysis.timings_ms, analysis.trace):
-                await self._reason(client, window, analysis)
-            analysis.trace.end()
+                finished = await self._reason(client, window, analysis)
+            if finished:
+                analysis.trace.end()
+            else:
+                self._n_left_out_windows += 1
+                self._pass_over(analysis)
             if spoken:
                 self._nothing_spoken.set()
 
-    async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> None:
+    async def _newest_to_think(
+        self, item: tuple[Window, Analysis], windows: Mailbox[tuple[Window, Analysis]]
+    ) -> tuple[Window, Analysis]:
+        """Wait until chains may go on. A newer window that came meanwhile takes the place of the one that waited."""
+        while not self._chains_go_on.is_set():
+            await self._chains_go_on.wait()
+            if (newer := windows.newer()) is not None:
+                self._pass_over(item[1])
+                item = newer
+        return item
+
+    async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> bool:
+        """Publish the chain of a window. Returns False where it was given up for a question that was asked since."""
         async with aclosing(client.reason(window, analysis.question)) as steps:
             while True:
                 await self._chains_go_on.wait()
                 if not analysis.due.spoken:
                     # Chains about speech come first; a quiet moment's chain goes on afterwards.
                     await self._nothing_spoken.wait()
+                outdated = self._source.live and analysis.question != self._question
+                if outdated and self.at_s - window.end_s > FINISHED_WITHIN_S:
+                    return False
                 match await anext(steps):
                     case ReasonDelta() as delta:
                         if "first_word" not in analysis.timings_ms:
@@ -502,7 +524,7 @@ class Session:
                         if done.rewritten != "no":
                             self._metrics.rewritten.labels("yes" if done.rewritten == "yes" else "no").inc()
                         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
-                        return
+                        return True
 
     # Helpers of several stages.
 
@@ -517,6 +539,9 @@ class Session:
 
     def _gave_way(self, analysis: Analysis) -> None:
         self._lag.finished(analysis.due.end_s)
+        self._pass_over(analysis)
+
+    def _pass_over(self, analysis: Analysis) -> None:
         analysis.trace.tell(skipped=True)
         analysis.trace.end()
         self._metrics.skipped_windows.inc()

@@ -283,6 +283,30 @@ def released_at(at_s: float, hold: Hold, settle: Settle, items: list[Scripted]) 
     return [*script, settle]
 
 
+async def test_a_slow_chain_gives_way_to_another_question(make: Make, settle: Settle) -> None:
+    """Its words stay; nobody who asks something else waits for the rest of them."""
+    asked = Question("is this sarcasm?", ("sincere", "sarcastic"))
+    hold = Hold()
+    script = released_at(12.0, hold, settle, conversation(29))
+
+    async def ask() -> None:
+        await session.set_question(asked)
+
+    script.insert(script.index(ClockTick(8.0)), ask)
+    session = make(ScriptedSource(script), ScriptedModel(thinker=ScriptedThinker(hold=hold)))
+    await session.run()
+    events = await events_of(session)
+    first, *later = of(events, "window")
+    assert first["query"] is None
+    assert {event["query"] for event in later} == {asked.query}
+    assert first["window"] in {event["window"] for event in of(events, "reason.delta")}
+    done = {event["window"] for event in of(events, "reason.done")}
+    assert done
+    assert done <= {event["window"] for event in later}
+    # The one that gave way, and one that came while it was held and was not begun.
+    assert session.n_skipped_windows == 2
+
+
 async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make: Make, settle: Settle) -> None:
     """The worker hangs in a chain from the fourth second to the twelfth; each step is told, down and back up."""
     hold = Hold()

@@ -37,6 +37,16 @@ class Mailbox(AsyncIterator[T]):
             await self._idle.wait()
         return gone
 
+    def newer(self) -> T | None:
+        """The oldest item that waits, in place of one that was taken and has not been begun; None where none waits.
+
+        The one that was taken counts as skipped then.
+        """
+        if not self._items:
+            return None
+        self.n_skipped += 1
+        return self._items.popleft()
+
     async def settled(self) -> None:
         """Return when nothing waits and the reader has dealt with what it took."""
         await self._idle.wait()

@@ -12,6 +12,15 @@ async def test_live_newest_wins_and_every_skip_is_counted() -> None:
     assert [await anext(box), await anext(box)] == [3, 4]
 
 
+async def test_a_newer_item_takes_the_place_of_one_that_was_not_begun() -> None:
+    box: Mailbox[int] = Mailbox(2)
+    await box.put(1)
+    assert await anext(box) == 1
+    assert box.newer() is None
+    await box.put(2)
+    assert (box.newer(), box.newer(), box.n_skipped) == (2, None, 1)
+
+
 async def test_recorded_the_writer_waits_until_the_item_was_dealt_with() -> None:
     box: Mailbox[int] = Mailbox(waits=True)
     dealt_with: list[int] = []
