@@ -9,7 +9,7 @@ import { waitS } from "../src/wire/socket";
 import { de } from "../src/messages/de";
 import { en } from "../src/messages/en";
 import { letter } from "../src/state/evidence";
-import { concluded, conflictOf, keptOf, shownAnalysis } from "../src/state/shown";
+import { concluded, conflictOf, keptOf, shownAnalysis, shownReasons } from "../src/state/shown";
 import { FIRST_VIEW, type Analysis, type Labelled, type View } from "../src/state/view";
 import { refusal } from "../src/wire/whip";
 import { event } from "./fixture";
@@ -33,6 +33,18 @@ describe("the view", () => {
     const held = after([{ do: "hold", on: true }, labelled(2, 2)], live);
     expect(shownAnalysis(held)?.window).toBe(1);
     expect(shownAnalysis(reduce(held, { do: "hold", on: false }))?.window).toBe(2);
+  });
+
+  it("goes on with the reasons of an earlier window until those of the newest begin", () => {
+    const word = (window: number, seq: number): Action => ({ do: "event", event: event("reason.delta", { window, section: "voice", index: 0, text: "Louder", seq }), nowS: 0 });
+    const written = after([word(1, 2), labelled(2, 3)], live);
+    // As after speech, whose window is shown at once.
+    const slow: View = { ...written, session: { ...written.session, following: 2 } };
+    expect([shownAnalysis(slow)?.window, shownReasons(slow)?.window]).toEqual([2, 1]);
+    const begun = reduce(slow, word(2, 4));
+    expect(shownReasons({ ...begun, session: { ...begun.session, following: 2 } })?.window).toBe(2);
+    expect(shownReasons(reduce(slow, { do: "pin", window: 2 }))?.window).toBe(2);
+    expect(shownReasons(after([labelled(2, 2)], live))?.window).toBe(2);
   });
 
   it("shows an earlier window for as long as it is pinned", () => {

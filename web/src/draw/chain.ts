@@ -7,7 +7,7 @@
 
 import { statements, type Statement } from "../state/evidence";
 import { SECTIONS, type Section } from "../wire/generated";
-import { cautionOf, sectionText, shownAnalysis } from "../state/shown";
+import { cautionOf, sectionText, shownAnalysis, shownReasons } from "../state/shown";
 import type { Analysis, View } from "../state/view";
 import { el, setAttr, setClass, setText, show } from "./dom";
 import { clock } from "./format";
@@ -70,7 +70,7 @@ export const makeChain: MakePart = (hands, words) => {
   return {
     root,
     draw: (view: View) => {
-      const analysis = shownAnalysis(view);
+      const analysis = shownReasons(view);
       const texts = sections.map((section) => (analysis === null ? "" : sectionText(analysis, section.name)));
       const open = analysis?.sections === null ? texts.findLastIndex((text) => text !== "") : -1;
       const none = texts.every((text) => text === "");
@@ -93,7 +93,9 @@ export const makeChain: MakePart = (hands, words) => {
       keepOneTabStop(root);
       const earlier = view.pinned !== null && analysis?.window === view.pinned;
       const span = analysis?.span;
-      setText(status, earlier ? say.pinned(span ? clock(span.end) : "") : view.held !== null && isBehind(view) ? say.held : "");
+      const time = span ? clock(span.end) : "";
+      const late = analysis?.window !== shownAnalysis(view)?.window;
+      setText(status, earlier ? say.pinned(time) : view.held !== null && isBehind(view) ? say.held : late ? say.late(time) : "");
       show(back, earlier && view.phase.name !== "replay");
       setAttr(root, "data-window", analysis === null ? null : String(analysis.window));
       setClass(root, "done", analysis?.sections !== null && analysis !== null);

@@ -281,6 +281,7 @@ export const de: Messages = {
     skipped: "Zu diesem Moment wurden keine Gründe geschrieben: Neuere kamen ihm zuvor.",
     held: "Bleibt stehen, solange Sie lesen.",
     pinned: (time) => `Ein früherer Moment, ${time}.`,
+    late: (time) => `Zu ${time}. Die Gründe zum neuesten Moment folgen.`,
     back: "Zurück zu live",
     sections: {
       face: "Gesicht",

@@ -297,6 +297,7 @@ export const en = {
     skipped: "No reasons were written for this moment: newer ones came before its turn.",
     held: "Held while you read.",
     pinned: (time: string) => `An earlier moment, ${time}.`,
+    late: (time: string) => `About ${time}. The reasons for the newest moment follow.`,
     back: "Back to live",
     sections: {
       face: "Face",

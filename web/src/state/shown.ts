@@ -90,6 +90,21 @@ export function shownAnalysis(view: View): Analysis | null {
   return finished ?? current;
 }
 
+/**
+ * The window whose reasons are on show. A slow model writes longer than a moment lasts: until those of the window on show
+ * begin, the newest that there are stay, or go on.
+ */
+export function shownReasons(view: View): Analysis | null {
+  const shown = shownAnalysis(view);
+  if (shown === null || view.phase.name !== "live" || view.pinned !== null || hasReasons(shown)) return shown;
+  const earlier = view.session.analyses.filter((analysis) => analysis.window < shown.window && analysis.query === shown.query);
+  return earlier.findLast(hasReasons) ?? shown;
+}
+
+function hasReasons(analysis: Analysis): boolean {
+  return analysis.sections !== null || Object.keys(analysis.pieces).length > 0;
+}
+
 /** The newest window that had ended by then; before the first has, the first. */
 export function analysisAt(session: Session, atS: number): Analysis | null {
   const before = session.analyses.findLast((analysis) => analysis.span !== null && analysis.span.end <= atS + SAME_END_S);
