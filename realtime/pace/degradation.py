@@ -3,8 +3,10 @@
     nothing ─► chains wait ─► no windows in quiet moments ─► every other frame      labels of speech stay to the last
 
 Measurements between frames (`ingest.cue_fps`) stop as soon as the session is behind at all; they are no step of their
-own. A step down is taken when the lag has been above its threshold for half a second, and at most one step a second. A
-step back up is taken after the lag was small for three seconds. A `lag` event reports each change.
+own, and come back after three seconds without any lag. A step down is taken when the lag has been above its threshold
+for half a second, and at most one step a second. A step back up is taken after three seconds in which the lag was never
+above the first threshold, and was small but for parts of a second: a slow machine is behind for a moment with each
+frame, and would never come back otherwise. A `lag` event reports each change.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class Load:
     def __init__(self) -> None:
         self._step = 0
         self._changed_s = -STEP_EVERY_S
+        self._small_since_s: float | None = None
+        self._behind_since_s: float | None = None
         self._calm_since_s: float | None = None
         self._slow_since_s: float | None = None
         self.cue_frames = True
@@ -53,25 +57,35 @@ class Load:
 
     def update(self, lag_s: float, at_s: float) -> bool:
         """Take the lag at media time `at_s`. Returns whether a step was taken, down or up."""
-        if lag_s > LEAVE_S:
-            self._calm_since_s = None
-            self.cue_frames = False
-        elif self._calm_since_s is None:
-            self._calm_since_s = at_s
+        self._note(lag_s, at_s)
         if self._step + 1 < len(STEPS) and lag_s >= ENTER_S[self._step + 1]:
             if self._slow_since_s is None:
                 self._slow_since_s = at_s
             patient = at_s - self._slow_since_s >= PATIENCE_S and at_s - self._changed_s >= STEP_EVERY_S
             return patient and self._to(self._step + 1, at_s)
         self._slow_since_s = None
-        calm = self._calm_since_s is not None and at_s - self._calm_since_s >= CALM_S
-        self.cue_frames = self.cue_frames or (calm and not self._step)
-        if self._step and self._calm_since_s is not None and at_s - self._calm_since_s >= CALM_S:
-            return self._to(self._step - 1, at_s)
-        return False
+        if not self._step and _lasts(self._small_since_s, at_s, CALM_S):
+            self.cue_frames = True
+        return self._step > 0 and _lasts(self._calm_since_s, at_s, CALM_S) and self._to(self._step - 1, at_s)
+
+    def _note(self, lag_s: float, at_s: float) -> None:
+        """Note since when the lag is small, since when it is not, and since when it was so for moments at most."""
+        if lag_s <= LEAVE_S:
+            self._behind_since_s = None
+            self._small_since_s = at_s if self._small_since_s is None else self._small_since_s
+            self._calm_since_s = at_s if self._calm_since_s is None else self._calm_since_s
+            return
+        self._small_since_s, self.cue_frames = None, False
+        self._behind_since_s = at_s if self._behind_since_s is None else self._behind_since_s
+        if lag_s >= ENTER_S[1] or _lasts(self._behind_since_s, at_s, PATIENCE_S):
+            self._calm_since_s = None
 
     def _to(self, step: int, at_s: float) -> bool:
         self._step, self._changed_s = step, at_s
         # Each step back up is tried for a while before the next.
-        self._calm_since_s = self._slow_since_s = None
+        self._small_since_s = self._calm_since_s = self._slow_since_s = None
         return True
+
+
+def _lasts(since_s: float | None, at_s: float, for_s: float) -> bool:
+    return since_s is not None and at_s - since_s >= for_s

@@ -50,7 +50,18 @@ def test_an_unsteady_machine_is_not_trusted_at_once() -> None:
     load = Load()
     steps(load, [1.0] * 4)
     assert load.reduced == "chains"
-    assert set(steps(load, [0.1, 0.1, 0.1, 0.6] * 20, from_s=1.0)) == {"chains"}
+    assert set(steps(load, [0.1, 0.1, 0.1, 0.8] * 20, from_s=1.0)) == {"chains"}
+    assert set(steps(load, [0.1, 0.6, 0.6, 0.6] * 20, from_s=21.0)) == {"chains"}
+
+
+def test_a_machine_that_is_behind_for_a_moment_with_each_frame_comes_back() -> None:
+    load = Load()
+    steps(load, [2.0] * 8)
+    assert load.reduced == "windows"
+    up = steps(load, [0.1, 0.1, 0.1, 0.6] * 8, from_s=2.0)
+    assert list(dict.fromkeys(up)) == ["windows", "chains", "nothing"]
+    assert up.index("nothing") / 4 <= 3 * CALM_S
+    assert not load.cue_frames
 
 
 def test_what_each_step_does_without() -> None:
