@@ -282,18 +282,18 @@ class FusedLanguageModel:
         """(T, V) logits of the next tokens."""
         return self._head(hidden_TD)
 
-    def best(self, hidden_TD: Tensor) -> Tensor:
-        """(T,) the likeliest next tokens.
+    def best(self, hidden_TD: Tensor, draw: Sequence[int | None] = ()) -> Tensor:
+        """(T,) the likeliest next tokens. A row with a seed in `draw` gets a sample.
 
         A head in few bits proposes some, which the full head compares in float32. Reading a whole head of 49,152 rows
         would be a third of a step of a model of 135 M parameters.
         """
         head = self._head
         if not isinstance(head, Product) or not head.is_narrow:
-            return self.logits(hidden_TD).argmax(-1)
-        proposed_TC = head(hidden_TD, narrow=True).topk(CANDIDATES, sorted=False).indices
+            return drawn(self.logits(hidden_TD), draw).argmax(-1)
+        proposed_TC = head(hidden_TD, narrow=True).topk(CANDIDATES).indices
         exact_TC = torch.einsum("td,dtc->tc", hidden_TD.float(), head.weight_DN[:, proposed_TC].float())
-        return proposed_TC.gather(-1, exact_TC.argmax(-1, keepdim=True))[:, 0]
+        return proposed_TC.gather(-1, drawn(exact_TC, draw).argmax(-1, keepdim=True))[:, 0]
 
     def _normed(self, x_TD: Tensor, weight_D: Tensor) -> Tensor:
         wide = x_TD.float()
@@ -311,6 +311,18 @@ class RowViews:
         self.values = cache.values_LHSD[:, None, :, :end].unbind()
         self.new_keys = cache.keys_LHSD[:, :, end - 1].unbind()
         self.new_values = cache.values_LHSD[:, :, end - 1].unbind()
+
+
+def drawn(logits_TV: Tensor, draw: Sequence[int | None]) -> Tensor:
+    """Logits, with Gumbel noise in rows with a seed, whose largest is then a sample. A seed gives the same noise."""
+    if all(seed is None for seed in draw):
+        return logits_TV
+    noisy_TV = logits_TV.float()
+    for row_V, seed in zip(noisy_TV, draw, strict=True):
+        if seed is not None:
+            uniform_V = torch.rand(len(row_V), generator=torch.Generator().manual_seed(seed)).clamp(min=1e-20)
+            row_V -= uniform_V.log().neg().log().to(row_V.device)
+    return noisy_TV
 
 
 def causal(n: int, start: int, device: torch.device) -> Tensor:

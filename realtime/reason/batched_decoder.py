@@ -42,10 +42,20 @@ GROW_AFTER = 256
 class DecodeSlot:
     """One chain in the batched decoder: its KV cache, its next position and its pending token."""
 
-    def __init__(self, decoder: BatchedDecoder, cache: KVCache, *, next_position: int, lane: int | None = None) -> None:
+    def __init__(
+        self,
+        decoder: BatchedDecoder,
+        cache: KVCache,
+        *,
+        next_position: int,
+        lane: int | None = None,
+        draw: int | None = None,
+    ) -> None:
         self._decoder = decoder
         self.cache = cache
         self.lane = lane
+        self.draw = draw
+        "The seed of a chain whose tokens are sampled."
         self.next_position = next_position
         self._pending: int | None = None
         self._next_token: int | None = None
@@ -92,6 +102,14 @@ class DecodeSlot:
             self._decoder.step_with(self)
         return self._next_token
 
+    def seeds(self, n: int = 1) -> list[int | None]:
+        """Seeds for the tokens after the next `n` positions, None where they are not sampled.
+
+        They are those of the positions, so that a chain has the same words however many tokens a pass reads.
+        """
+        first = self.next_position
+        return [None if self.draw is None else self.draw * TEXT_POSITIONS + at for at in range(first, first + n)]
+
     @property
     def token(self) -> int:
         """The pending token, which the next forward pass decodes."""
@@ -131,24 +149,35 @@ class BatchedDecoder:
         self.max_rows = MAX_ROWS
         self._n_narrow = 0
 
+    @property
+    def guesses(self) -> bool:
+        """Whether it guesses tokens of a chain that decodes alone."""
+        return self._phrases is not None
+
     def open_slot(
-        self, cache: KVCache, *, next_position: int, next_token: int | None = None, n_more: int = 0
+        self,
+        cache: KVCache,
+        *,
+        next_position: int,
+        next_token: int | None = None,
+        n_more: int = 0,
+        draw: int | None = None,
     ) -> DecodeSlot:
         """A slot for a chain that continues `cache` by up to `n_more` tokens. The caller closes it.
 
-        `next_token` is the chain's first token where it is known already.
+        `next_token` is the chain's first token where it is known already. With `draw`, a seed, its tokens are sampled.
         """
         if self._make_steps is not None:
             self._steps, self._make_steps = self._make_steps(), None
             self._free = list(range(self._steps.n_lanes)) if self._steps else []
         lane = None
-        if self._steps and self._free and cache.n_used + n_more <= self._steps.n_slots:
+        if self._steps and self._free and draw is None and cache.n_used + n_more <= self._steps.n_slots:
             # The lowest free lane: the size of a static step depends on the highest lane in use.
             lane = min(self._free)
             self._free.remove(lane)
             self._steps.take_over(lane, cache)
             cache = self._steps.caches[lane]
-        slot = DecodeSlot(self, cache, next_position=next_position, lane=lane)
+        slot = DecodeSlot(self, cache, next_position=next_position, lane=lane, draw=draw)
         if next_token is not None:
             slot.set_next(next_token)
         return slot
@@ -167,8 +196,10 @@ class BatchedDecoder:
         x = self._language.embed(ids)
         rotary = self._language.text_rotary(slot.next_position, len(ids))
         hidden = self._language.extend(x, *rotary, slot.cache, narrow=len(ids) <= FEW_ROWS)
-        slot.next_position += len(ids)
-        return int(self._language.best(hidden[-1:])[0])
+        slot.next_position += len(ids) - 1
+        best = int(self._language.best(hidden[-1:], slot.seeds())[0])
+        slot.next_position += 1
+        return best
 
     @torch.inference_mode()
     def step_with(self, slot: DecodeSlot) -> None:
@@ -210,7 +241,7 @@ class BatchedDecoder:
         else:
             cos, sin = self._language.text_rotary_at(positions)
             hidden = self._language.decode_step(self._language.embed(tokens), cos, sin, [row.cache for row in rows])
-            best = self._language.best(hidden).tolist()
+            best = self._language.best(hidden, [seed for row in rows for seed in row.seeds()]).tolist()
         self.n_passes += 1
         for row, next_token in zip(rows, best, strict=True):
             row.next_position += 1
@@ -224,7 +255,7 @@ class BatchedDecoder:
         ids, n_before = [slot.token, *guessed], cache.n_used
         rotary = self._language.text_rotary(slot.next_position, len(ids))
         hidden = self._language.extend(self._language.embed(ids), *rotary, cache, narrow=True)
-        best: list[int] = self._language.best(hidden).tolist()
+        best: list[int] = self._language.best(hidden, slot.seeds(len(ids))).tolist()
         n_kept = next((at for at, token in enumerate(guessed) if token != best[at]), len(guessed))
         cache.n_used = n_before + 1 + n_kept
         slot.keep_ahead(guessed[:n_kept], best[1 : n_kept + 1])

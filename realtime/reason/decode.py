@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.batched_decoder import DecodeSlot
 from realtime.reason.chain import SectionText
+from realtime.records import ReasonDelta
 
 SECTION_TOKENS = 96
 "Longest section. It is then closed by the decoder, since a small model may repeat itself."
@@ -15,6 +16,8 @@ ANSWER_TOKENS = 24
 "Longest `answer` section."
 SECTION_SLOTS = SECTION_TOKENS + 24
 "KV-cache slots of a section with its tags, and with what is inserted before it."
+CHAIN_SLOTS = len(prompt.SECTIONS) * SECTION_SLOTS
+"KV-cache slots of a chain."
 TOKENS_PER_STEP = 4
 "Tokens between two deltas. Between two steps the scheduler may run another job, such as a fast label that is due."
 
@@ -75,3 +78,28 @@ class Decoder:
             self.feed([*last, *then])
         if waiting:
             yield waiting
+
+
+def write(
+    vocabulary: Vocabulary,
+    slot: DecodeSlot,
+    beginning: list[int],
+    names: Sequence[str],
+    openings: Mapping[str, list[int]],
+    end: list[int] | None,
+    into: dict[str, str],
+) -> Generator[ReasonDelta | None, None, int]:
+    """Decode these sections in a slot, after the tokens `beginning`, and put their texts into `into`.
+
+    `openings` opens each section but the first. `end` is prefilled after the last one, with its last token; with None
+    neither is. Yields settled text, or None after a token that adds none. Returns the number of decoded tokens.
+    """
+    decoder = Decoder(vocabulary, slot)
+    if beginning:
+        decoder.feed(beginning)
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        section = SectionText(name)
+        for new in decoder.section(section, openings[following] if following else end):
+            yield ReasonDelta(name, new) if new else None
+        into[name] = section.text.strip()
+    return decoder.n_decoded

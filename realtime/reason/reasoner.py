@@ -27,7 +27,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, own_labels, prompt
 from realtime.reason.affect import affect
-from realtime.reason.batched_decoder import BatchedDecoder, DecodeSlot
+from realtime.reason.batched_decoder import BatchedDecoder
 from realtime.reason.branches import (
     BranchScores,
     LabelPass,
@@ -36,11 +36,10 @@ from realtime.reason.branches import (
     n_faces,
     openings,
 )
-from realtime.reason.chain import SectionText
 from realtime.reason.conclusion import Conclusion, conclude
-from realtime.reason.decode import SECTION_SLOTS, Decoder
+from realtime.reason.decode import CHAIN_SLOTS, write
 from realtime.reason.measurements import measured_words
-from realtime.reason.parts import ARGUED, FOUND, BegunPart, ChainPart, ChainParts, LabelledWindow, asked_again
+from realtime.reason.parts import ARGUED, FOUND, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
 from realtime.reason.phrases import Phrases
 from realtime.reason.prior import PriorCorrection
@@ -65,8 +64,6 @@ from realtime.roles import Words, unsaid
 
 logger = logging.getLogger(__name__)
 
-CHAIN_SLOTS = len(prompt.SECTIONS) * SECTION_SLOTS
-"KV-cache slots of a chain."
 LABEL_SLOTS = 384
 "KV-cache slots of the label branches: three states, and label words of more than one token. More labels get more."
 KEPT_WINDOWS = 8
@@ -116,7 +113,7 @@ class Reasoner:
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion, vocabulary, self._labels, self._calibration)
-        self.rewriter = Rewriter(self._fused, vocabulary)
+        self.rewriter = Rewriter(self._fused, self._decoder, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -326,7 +323,9 @@ class Reasoner:
                 n_more=CHAIN_SLOTS + len(labelled.openings["answer"]),
             )
             try:
-                written = self._written(labelled, part, begun, slot, sections)
+                # What is read later has to be in the KV cache up to the last token.
+                end: list[int] | None = None if part is self.chain.parts[-1] else []
+                written = write(self.vocabulary, slot, begun.beginning, part.sections, labelled.openings, end, sections)
                 n_tokens += yield from _silently(written) if part is ARGUED else written
                 self.chain.finish(labelled, part, begun, slot.cache)
             finally:
@@ -352,24 +351,3 @@ class Reasoner:
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
         """What a finished chain comes to."""
         return conclude(labelled, sections, self._calibration)
-
-    def _written(
-        self,
-        labelled: LabelledWindow,
-        part: ChainPart,
-        begun: BegunPart,
-        slot: DecodeSlot,
-        sections: dict[str, str],
-    ) -> Generator[Written, None, int]:
-        """Decode a part into `sections`; returns the number of decoded tokens."""
-        decoder = Decoder(self.vocabulary, slot)
-        if begun.beginning:
-            decoder.feed(begun.beginning)
-        # What is read later has to be in the KV cache up to the last token.
-        end: list[int] | None = None if part is self.chain.parts[-1] else []
-        for name, following in zip(part.sections, [*part.sections[1:], None], strict=True):
-            section = SectionText(name)
-            for new in decoder.section(section, labelled.openings[following] if following else end):
-                yield ReasonDelta(name, new) if new else None
-            sections[name] = section.text.strip()
-        return decoder.n_decoded

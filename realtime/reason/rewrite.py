@@ -11,6 +11,9 @@ conclude the same label are kept, and the likeliest of them replaces the first a
 reasons change. Where there is none, the first one stands and the answer is `unsure`. Every word comes from the model,
 and a chain without a contradiction is not touched.
 
+Where tokens are guessed (`phrases.py`), others are sampled one after the other, and the first that agrees is taken.
+A pass then reads several tokens of one argument in place of one of each, and most often few arguments are needed.
+
 The sampling is seeded, so that a chain which is decoded a second time has the same words.
 """
 
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,9 +30,10 @@ from torch import Tensor
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
+from realtime.reason.batched_decoder import BatchedDecoder
 from realtime.reason.chain import read_answer
 from realtime.reason.consistency import contradictions
-from realtime.reason.decode import SECTION_SLOTS
+from realtime.reason.decode import SECTION_SLOTS, write
 from realtime.reason.parts import ARGUED, BegunPart, ChainPart, LabelledWindow
 from realtime.reason.rows import ChainRow
 from realtime.records import Rewritten
@@ -48,15 +52,16 @@ class Argument:
     """The sections of an argument, and its probability."""
 
     sections: Mapping[str, str]
-    log_p: float
-    "Log-probability of the tokens that were sampled."
+    log_p: float = 0.0
+    "Log-probability of the tokens that were sampled, where several are compared."
 
 
 class Rewriter:
     """Replaces contradicting arguments of all sessions. Only the model worker's thread may call it."""
 
-    def __init__(self, language: FusedLanguageModel, vocabulary: Vocabulary) -> None:
+    def __init__(self, language: FusedLanguageModel, decoder: BatchedDecoder, vocabulary: Vocabulary) -> None:
         self._language = language
+        self._decoder = decoder
         self._vocabulary = vocabulary
 
     def settle(
@@ -83,20 +88,47 @@ class Rewriter:
         """
         labels = labelled.question.labels
         concluded = read_answer(sections["answer"], labels).label
+
+        def holds(each: Argument) -> bool:
+            agrees = not contradictions({**sections, **each.sections}, labels, {})
+            return agrees and read_answer(each.sections["answer"], labels).label == concluded
+
         try:
-            found = yield from self.arguments(labelled, part, begun)
+            if self._decoder.guesses:
+                found = yield from self.drawn_until(holds, labelled, part, begun)
+            else:
+                found = yield from self.arguments(labelled, part, begun)
         except torch.OutOfMemoryError:
             logger.warning("no room to write an argument again; the first one stands")
             return None
-        holding = [
-            each
-            for each in found
-            if not contradictions({**sections, **each.sections}, labels, {})
-            and read_answer(each.sections["answer"], labels).label == concluded
-        ]
+        holding = [each for each in found if holds(each)]
         if not holding:
             return None
         return dict(max(holding, key=lambda each: (each.sections["answer"] == sections["answer"], each.log_p)).sections)
+
+    def drawn_until(
+        self, holds: Callable[[Argument], bool], labelled: LabelledWindow, part: ChainPart, begun: BegunPart
+    ) -> Generator[None, None, list[Argument]]:
+        """Sample arguments one after the other until one holds, at most `N_ARGUMENTS`. Returns those sampled."""
+        found: list[Argument] = []
+        while len(found) < N_ARGUMENTS and not (found and holds(found[-1])):
+            sections: dict[str, str] = {}
+            slots_N = torch.arange(begun.n_before, device=begun.cache.keys_LHSD.device)
+            slot = self._decoder.open_slot(
+                begun.cache.copy(slots_N, n_more=len(begun.beginning) + SECTION_SLOTS * len(part.sections)),
+                next_position=begun.next_position,
+                draw=SEED + len(found),
+            )
+            try:
+                written = write(
+                    self._vocabulary, slot, begun.beginning, part.sections, labelled.openings, None, sections
+                )
+                for _ in written:
+                    yield
+            finally:
+                slot.close()
+            found.append(Argument(sections))
+        return found
 
     @torch.inference_mode()
     def arguments(

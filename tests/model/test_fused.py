@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from realtime.model.config import TextConfig
-from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel
+from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, drawn
 from realtime.model.language import LanguageModel
 from realtime.model.products import Narrow, Product
 from realtime.reason.sequence import text_positions
@@ -185,3 +185,14 @@ def test_eight_bits_for_several_memories_are_those_for_one() -> None:
         single = narrow.extend(x[row : row + 1], *narrow.text_rotary(0, 1), one)[0]
         # Kernels differ by processor and number of rows, and each of their results is rounded to bfloat16.
         assert float((stepped[row] - single).norm() / single.norm()) < 0.02
+
+
+def test_a_row_with_a_seed_is_a_sample_of_its_softmax_and_others_stay() -> None:
+    logits_V = torch.tensor([2.0, 1.0, 0.0, -4.0])
+    n = 4000
+    samples = drawn(logits_V.repeat(n, 1), list(range(n))).argmax(-1)
+    shares_V = torch.bincount(samples, minlength=4) / n
+    torch.testing.assert_close(shares_V, logits_V.softmax(-1), atol=0.025, rtol=0)
+    twice = drawn(logits_V.repeat(3, 1), [5, None, 5])
+    assert torch.equal(twice[0], twice[2])
+    assert torch.equal(twice[1], logits_V)

@@ -11,10 +11,13 @@ from torch import Tensor
 
 from realtime.engine.loading import LoadedModel
 from realtime.model.fused import KVCache
+from realtime.reason.batched_decoder import BatchedDecoder
 from realtime.reason.chain import read_answer
 from realtime.reason.consistency import contradictions
 from realtime.reason.parts import ARGUED, BegunPart, LabelledWindow
-from realtime.reason.rewrite import Argument, Rewriter, Tree
+from realtime.reason.phrases import Phrases
+from realtime.reason.reasoner import Reasoner
+from realtime.reason.rewrite import N_ARGUMENTS, Argument, Rewriter, Tree
 from realtime.records import LABELS, Rewritten, Window
 from tests.reason.chains import run
 from tests.reason.windows import ASK, BOTH, drawn_frame, drawn_speech
@@ -54,7 +57,8 @@ class Without(Rewriter):
 class Scripted(Rewriter):
     """Other arguments than the model's."""
 
-    def __init__(self, *found: Argument) -> None:
+    def __init__(self, decoder: BatchedDecoder, *found: Argument) -> None:
+        self._decoder = decoder
         self.found = list(found)
         self.n_asked = 0
 
@@ -71,13 +75,13 @@ def first(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The sections of the chain as it was first written."""
     thinker = nano.thinker
     with monkeypatch.context() as patch:
-        patch.setattr(thinker, "rewriter", Without(thinker._fused, thinker.vocabulary))
+        patch.setattr(thinker, "rewriter", Without(thinker._fused, thinker._decoder, thinker.vocabulary))
         return dict(run(nano, CONTRADICTS)[3].sections)
 
 
 def settled(nano: LoadedModel, sections: dict[str, str], *found: Argument) -> tuple[str, int]:
     labelled = nano.thinker.label_window(BOTH, ASK)
-    rewriter = Scripted(*found)
+    rewriter = Scripted(nano.thinker._decoder, *found)
     begun = nano.thinker.chain.begin(labelled, nano.thinker.chain.parts[0], {})
     return finished(rewriter.settle(labelled, ARGUED, begun, sections)), rewriter.n_asked
 
@@ -150,6 +154,34 @@ def test_without_memory_the_first_stands(nano: LoadedModel, monkeypatch: pytest.
     sections = dict(FIRST)
     assert finished(thinker.rewriter.settle(labelled, ARGUED, begun, sections)) == "in vain"
     assert sections == FIRST
+
+
+@pytest.mark.parametrize("off", [0, 7], ids=["none", "wrong"])
+def test_where_tokens_are_guessed_the_first_that_holds_is_taken_and_guesses_change_no_word(
+    nano: LoadedModel, first: dict[str, str], off: int
+) -> None:
+    n_tokens = nano.weights.config.text.vocab_size
+    guesses = Phrases({(token,): (token + off) % n_tokens for token in range(n_tokens)} if off else {})
+    thinker = Reasoner(nano.weights, nano.thinker.vocabulary, phrases=guesses)
+    labelled = thinker.label_window(CONTRADICTS, ASK)
+    begun = thinker.chain.begin(labelled, ARGUED, first)
+    drawn = finished(thinker.rewriter.drawn_until(lambda _: False, labelled, ARGUED, begun))
+    assert len(drawn) == N_ARGUMENTS
+    texts = [tuple(each.sections.values()) for each in drawn]
+    assert len(set(texts)) > 1
+    holding = [
+        each.sections
+        for each in drawn
+        if not contradictions({**first, **each.sections}, LABELS, {})
+        and read_answer(each.sections["answer"], LABELS).label == read_answer(first["answer"], LABELS).label
+    ]
+    sections = dict(first)
+    assert finished(thinker.rewriter.settle(labelled, ARGUED, begun, sections)) == "yes"
+    assert sections == first | dict(holding[0])
+    plain = Reasoner(nano.weights, nano.thinker.vocabulary, phrases=Phrases({}))
+    begun = plain.chain.begin(plain.label_window(CONTRADICTS, ASK), ARGUED, first)
+    again = finished(plain.rewriter.drawn_until(lambda _: True, labelled, ARGUED, begun))
+    assert [each.sections for each in again] == [drawn[0].sections]
 
 
 def test_rows_of_a_tree_see_what_was_there_and_their_own_tokens(nano: LoadedModel) -> None:

@@ -21,8 +21,8 @@ from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
 from realtime.model.thinker import EmoThinker
 from realtime.reason import own_labels, prompt
+from realtime.reason.decode import CHAIN_SLOTS
 from realtime.reason.parts import BegunPart, ChainPart, LabelledWindow
-from realtime.reason.reasoner import CHAIN_SLOTS
 from realtime.reason.rows import ChainRow
 from realtime.records import Answer, Label, Rewritten, Window
 from train.evaluation.served import Served, writer_of
