@@ -198,7 +198,8 @@ class ModelSettings:
     voices and towers, in a tenth of the time. It can where the other is composed on a text backbone, on a CPU.
     `auto`: nano where it can, else `own`."""
     threads: int = 0
-    "CPU threads of one matrix product. 0: one up to 1 B parameters, whose products are too small to share out."
+    """CPU threads of one matrix product. 0: one up to 1 B parameters, whose products are too small to share out, or two
+    from 100 M parameters on where there are four cores; all of them for larger models."""
     seed: int = 0
     "Seed of the random dropping of background tokens. A replay with the same seed is identical."
 

@@ -93,11 +93,21 @@ LARGE_FROM = 100_000_000
 A smaller one is in the caches; on a GPU, transfers and launches take longer than its arithmetic.
 """
 SHARED_FROM = 1_000_000_000
-"""Parameters from which the products of a CPU are shared out among threads.
+"""Parameters from which the products of a CPU are shared out among all of its cores.
 
 Each product of a smaller model ends when its last thread does. Where another program has one of two cores, a step of
-135 M parameters took 190 ms on two threads and 43 ms on one.
+135 M parameters took 190 ms on two threads and 43 ms on one. Where both were free, two threads wrote 22 tokens a second
+in place of 17. So such a model has two threads where at least half of the cores are left to other programs.
 """
+SPARE_FROM = 4
+"Cores from which a model of `LARGE_FROM` parameters has two threads."
+
+
+def threads_for(n_parameters: int, n_cores: int) -> int:
+    """The number of threads for the products of a model on a CPU."""
+    if n_parameters >= SHARED_FROM:
+        return n_cores
+    return 2 if n_parameters >= LARGE_FROM and n_cores >= SPARE_FROM else 1
 
 
 def with_own_chain(calibration: Calibration, model: EmoThinker) -> Calibration:
@@ -143,8 +153,7 @@ def load(
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
     if threads is not None and model.device.type == "cpu":
-        share = planned.n_parameters >= SHARED_FROM
-        torch.set_num_threads(threads or (torch.get_num_threads() if share else 1))
+        torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",

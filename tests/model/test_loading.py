@@ -251,3 +251,13 @@ def test_chains_of_a_small_language_model_are_decoded_in_eight_bits(
     parameters = [torch.empty(n_parameters, device="meta")]
     model = cast(EmoThinker, SimpleNamespace(parameters=lambda: parameters, device=torch.device(device)))
     assert loading.suited(model, weights) == narrow
+
+
+@pytest.mark.parametrize(
+    ("n_parameters", "n_cores", "threads"),
+    [(21_000_000, 8, 1), (140_000_000, 2, 1), (140_000_000, 4, 2), (140_000_000, 64, 2), (3_000_000_000, 2, 2)],
+)
+def test_threads_follow_the_size_of_the_model_and_leave_cores_to_others(
+    n_parameters: int, n_cores: int, threads: int
+) -> None:
+    assert loading.threads_for(n_parameters, n_cores) == threads
