@@ -41,15 +41,16 @@ UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 -m 'not (brow
 unit: $(DONE)/test
 	$(UNIT) $(ARGS)
 
-# The unit tests as above. What is slow or drives a browser has the machine to itself, since some of it measures how quick
-# things are. With ARGS, that part alone is run, in one process.
+# The unit tests as above. What is slow computes, so two of it share two cores. What drives a browser has the machine to itself.
+# With ARGS, that part alone is run, in one process.
 test: lint types web-test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
 ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
 else
 	failed=0
 	$(UNIT) || failed=$$?
-	$(BIN)/python -m pytest -m '(slow or browser) and not (gpu or long)' --durations 15 || failed=$$?
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m 'slow and not (browser or gpu or long)' --durations 15 || failed=$$?
+	$(BIN)/python -m pytest -m 'browser and not (gpu or long)' --durations 5 || failed=$$?
 	exit $$failed
 endif
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
 "They take half a minute: a Ray cluster, a deployment on it, exported towers."
-SHARED_FIXTURES = {"cluster", "nano_exports"}
+SHARED_FIXTURES = {"cluster", "nano_exports", "root"}
 "Of those, the ones of the whole session, which are made once."
 
 
