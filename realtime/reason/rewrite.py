@@ -12,7 +12,8 @@ reasons change. Where there is none, the first one stands and the answer is `uns
 and a chain without a contradiction is not touched.
 
 Where tokens are guessed (`phrases.py`), others are sampled one after the other, and the first that agrees is taken.
-A pass then reads several tokens of one argument in place of one of each, and most often few arguments are needed.
+A pass then reads several tokens of one argument in place of one of each, and most often few arguments are needed. One
+is broken off as soon as a section of it contradicts.
 
 The sampling is seeded, so that a chain which is decoded a second time has the same words.
 """
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 N_ARGUMENTS = 8
 "Arguments that are sampled. With 8, one that holds was found for 165 of nano's 167 that contradicted (`train/LOG.md`)."
+N_DRAWN = 16
+"Arguments that are sampled one after the other at most. Most are broken off after a few tokens."
 TEMPERATURE = 1.0
 "At 1.5 nano also wrote words that do not exist. Such an argument contradicts nothing, and would be taken."
 SEED = 18
@@ -95,7 +98,8 @@ class Rewriter:
 
         try:
             if self._decoder.guesses:
-                found = yield from self.drawn_until(holds, labelled, part, begun)
+                texts = {name: text for name, text in sections.items() if name not in part.sections}
+                found = yield from self.drawn_until(holds, labelled, part, begun, texts)
             else:
                 found = yield from self.arguments(labelled, part, begun)
         except torch.OutOfMemoryError:
@@ -107,28 +111,37 @@ class Rewriter:
         return dict(max(holding, key=lambda each: (each.sections["answer"] == sections["answer"], each.log_p)).sections)
 
     def drawn_until(
-        self, holds: Callable[[Argument], bool], labelled: LabelledWindow, part: ChainPart, begun: BegunPart
+        self,
+        holds: Callable[[Argument], bool],
+        labelled: LabelledWindow,
+        part: ChainPart,
+        begun: BegunPart,
+        texts: Mapping[str, str],
     ) -> Generator[None, None, list[Argument]]:
-        """Sample arguments one after the other until one holds, at most `N_ARGUMENTS`. Returns those sampled."""
-        found: list[Argument] = []
-        while len(found) < N_ARGUMENTS and not (found and holds(found[-1])):
+        """Sample arguments one after the other until one holds, at most `N_DRAWN`. Returns those that are whole."""
+        whole: list[Argument] = []
+        for number in range(N_DRAWN):
             sections: dict[str, str] = {}
             slots_N = torch.arange(begun.n_before, device=begun.cache.keys_LHSD.device)
             slot = self._decoder.open_slot(
                 begun.cache.copy(slots_N, n_more=len(begun.beginning) + SECTION_SLOTS * len(part.sections)),
                 next_position=begun.next_position,
-                draw=SEED + len(found),
+                draw=SEED + number,
             )
+            written = write(self._vocabulary, slot, begun.beginning, part.sections, labelled.openings, None, sections)
             try:
-                written = write(
-                    self._vocabulary, slot, begun.beginning, part.sections, labelled.openings, None, sections
-                )
                 for _ in written:
+                    if contradictions({**texts, **sections}, labelled.question.labels, {}):
+                        break
                     yield
+                else:
+                    whole.append(Argument(sections))
+                    if holds(whole[-1]):
+                        break
             finally:
+                written.close()
                 slot.close()
-            found.append(Argument(sections))
-        return found
+        return whole
 
     @torch.inference_mode()
     def arguments(

@@ -17,7 +17,7 @@ from realtime.reason.consistency import contradictions
 from realtime.reason.parts import ARGUED, BegunPart, LabelledWindow
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
-from realtime.reason.rewrite import N_ARGUMENTS, Argument, Rewriter, Tree
+from realtime.reason.rewrite import N_DRAWN, Argument, Rewriter, Tree
 from realtime.records import LABELS, Rewritten, Window
 from tests.reason.chains import run
 from tests.reason.windows import ASK, BOTH, drawn_frame, drawn_speech
@@ -165,22 +165,24 @@ def test_where_tokens_are_guessed_the_first_that_holds_is_taken_and_guesses_chan
     thinker = Reasoner(nano.weights, nano.thinker.vocabulary, phrases=guesses)
     labelled = thinker.label_window(CONTRADICTS, ASK)
     begun = thinker.chain.begin(labelled, ARGUED, first)
-    drawn = finished(thinker.rewriter.drawn_until(lambda _: False, labelled, ARGUED, begun))
-    assert len(drawn) == N_ARGUMENTS
-    texts = [tuple(each.sections.values()) for each in drawn]
-    assert len(set(texts)) > 1
+    texts = {name: first[name] for name in ("voice", "face", "context", "atmosphere")}
+    drawn = finished(thinker.rewriter.drawn_until(lambda _: False, labelled, ARGUED, begun, texts))
+    assert 1 < len(drawn) < N_DRAWN, "some are broken off"
+    assert len({tuple(each.sections.values()) for each in drawn}) > 1
+    assert all(tuple(each.sections) == ARGUED.sections for each in drawn)
+    concluded = read_answer(first["answer"], LABELS).label
     holding = [
         each.sections
         for each in drawn
-        if not contradictions({**first, **each.sections}, LABELS, {})
-        and read_answer(each.sections["answer"], LABELS).label == read_answer(first["answer"], LABELS).label
+        if not contradictions({**texts, **each.sections}, LABELS, {})
+        and read_answer(each.sections["answer"], LABELS).label == concluded
     ]
     sections = dict(first)
     assert finished(thinker.rewriter.settle(labelled, ARGUED, begun, sections)) == "yes"
     assert sections == first | dict(holding[0])
     plain = Reasoner(nano.weights, nano.thinker.vocabulary, phrases=Phrases({}))
     begun = plain.chain.begin(plain.label_window(CONTRADICTS, ASK), ARGUED, first)
-    again = finished(plain.rewriter.drawn_until(lambda _: True, labelled, ARGUED, begun))
+    again = finished(plain.rewriter.drawn_until(lambda _: True, labelled, ARGUED, begun, texts))
     assert [each.sections for each in again] == [drawn[0].sections]
 
 
