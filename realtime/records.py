@@ -470,6 +470,16 @@ one stands. `in vain`: no other held to it either, and the first one stands."""
 
 
 @dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A statement of a chain that the measurements of its window do not bear out (`reason/grounding.py`)."""
+
+    section: str
+    start: int
+    "Its first character in the section."
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReasonDone:
     """A finished chain."""
 
@@ -481,6 +491,7 @@ class ReasonDone:
     rewritten: Rewritten = "no"
     words: bool = False
     "Whether the judgement read what was said."
+    unsupported: tuple[Unsupported, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -521,6 +521,7 @@ class Session:
                         self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
                         for what in done.contradictions:
                             self._metrics.contradictions.labels(what).inc()
+                        self._metrics.unsupported.inc(len(done.unsupported))
                         if done.rewritten != "no":
                             self._metrics.rewritten.labels("yes" if done.rewritten == "yes" else "no").inc()
                         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))

@@ -45,6 +45,7 @@ from realtime.records import (
     SpeechSoFar,
     SpeechStarted,
     TokenCounts,
+    Unsupported,
     VideoFrame,
     VoiceCues,
     Window,
@@ -249,6 +250,7 @@ class ScriptedThinker:
     "Chains that were given up or came to their end."
     contradictions: tuple[Contradiction, ...] = ()
     rewritten: Rewritten = "no"
+    unsupported: tuple[Unsupported, ...] = ()
 
     def fast_label(self, window: Window, question: Question) -> Label:
         self.windows.append(window)
@@ -268,7 +270,8 @@ class ScriptedThinker:
                 sections[section] = sections.get(section, "") + text
             label = "unsure" if self.contradictions else "happy"
             answer = Answer(label, "moderate", 0.6)
-            yield ReasonDone(sections, answer, {"prefill": 12.0}, self.contradictions, self.rewritten, bool(said()))
+            timings, read = {"prefill": 12.0}, bool(said())
+            yield ReasonDone(sections, answer, timings, self.contradictions, self.rewritten, read, self.unsupported)
         finally:
             self.n_closed += 1
 

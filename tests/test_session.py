@@ -25,6 +25,7 @@ from realtime.records import (
     SourceStarted,
     SpeechSoFar,
     SpeechStarted,
+    Unsupported,
     VideoFrame,
 )
 from realtime.roles import Source, Transcriber
@@ -134,6 +135,18 @@ async def test_a_chain_that_contradicts_itself_says_in_what_and_is_counted() -> 
     assert 'emothinker_contradictions_total{what="face"} 2.0' in told
     assert 'emothinker_contradictions_total{what="answer"} 2.0' in told
     assert 'what="voice"' not in told
+
+
+async def test_what_was_measured_otherwise_is_told_and_counted() -> None:
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+        model = ScriptedModel(thinker=ScriptedThinker(unsupported=(Unsupported("face", 4, "Jaw slightly dropped"),)))
+        source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
+        session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
+        await session.run()
+    told = [event["unsupported"] for event in of(await events_of(session), "reason.done")]
+    assert told == [[{"section": "face", "start": 4, "text": "Jaw slightly dropped"}]] * 2
+    assert "emothinker_unsupported_statements_total 2.0" in metrics.text().decode()
 
 
 @pytest.mark.parametrize(("rewritten", "holds"), [("yes", "yes"), ("in vain", "no"), ("no", None)])

@@ -44,6 +44,7 @@ CONTRADICTED = {
 }
 WORDS_READ = "(It was weighed with what was said.)"
 REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found.)"
+UNSUPPORTED = "Measured otherwise"
 LEFT_OUT: Mapping[Reduced, str] = {
     "chains": "the reasons",
     "windows": "the reasons and quiet moments",
@@ -151,6 +152,9 @@ class Teller:
             words += f": the reasons contradict {' and '.join(CONTRADICTED.get(c, c) for c in event.contradictions)}"
         if event.rewritten == "yes":
             yield from self._wrapped(" " * MARGIN, REWRITTEN)
+        if event.unsupported:
+            said = "; ".join(each.text.lower() for each in event.unsupported)
+            yield from self._wrapped(" " * MARGIN, f"{UNSUPPORTED}: {said}.")
         if event.words_read:
             yield from self._wrapped(" " * MARGIN, WORDS_READ)
         # A chain that answers a question does so before it names its label.

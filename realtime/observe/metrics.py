@@ -74,6 +74,11 @@ class Metrics:
             ["holds"],
             registry=self.registry,
         )
+        self.unsupported = Counter(
+            "emothinker_unsupported_statements",
+            "Statements about cues and prosody that the measurements do not bear out",
+            registry=self.registry,
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

@@ -348,6 +348,18 @@ class ReasonDeltaEvent(Placed):
 
 
 @dataclass(frozen=True)
+class UnsupportedStatement:
+    """A statement of a chain that was measured otherwise."""
+
+    section: Section
+    "The section that says it."
+    start: Count
+    "Where it begins, in characters of the section."
+    text: str
+    "The words, as they stand there."
+
+
+@dataclass(frozen=True)
 class ReasonDoneEvent(Placed):
     """The chain of one window is complete."""
 
@@ -372,6 +384,9 @@ class ReasonDoneEvent(Placed):
     words_read: bool = False
     """Whether the judgement read what was said. Only a model that was trained for it does, and only words that are
     written down before its chain judges."""
+    unsupported: tuple[UnsupportedStatement, ...] = ()
+    """What the chain says of cues and prosody and the measurements of its window do not bear out: the cue was not
+    there, or its degree is another one. Only statements in the model's usual words are checked."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from realtime.publish.events import (
     ReasonDoneEvent,
     SessionOpenedEvent,
     TokenSplit,
+    UnsupportedStatement,
     WindowEvent,
     WordsEvent,
 )
@@ -162,8 +163,9 @@ def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]
     """Return the event of a finished chain; `timings_ms` are the session's, added to those of the engine."""
     answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
     timings = {**done.timings_ms, **timings_ms}
+    unsupported = tuple(UnsupportedStatement(each.section, each.start, each.text) for each in done.unsupported)
     return ReasonDoneEvent(
-        window.index, done.sections, answer, timings, done.contradictions, done.rewritten, words_read=done.words
+        window.index, done.sections, answer, timings, done.contradictions, done.rewritten, done.words, unsupported
     )
 
 

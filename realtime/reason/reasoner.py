@@ -38,6 +38,7 @@ from realtime.reason.branches import (
 )
 from realtime.reason.conclusion import Conclusion, conclude
 from realtime.reason.decode import CHAIN_SLOTS, write
+from realtime.reason.grounding import unsupported
 from realtime.reason.measurements import measured_words
 from realtime.reason.parts import ARGUED, FOUND, ChainParts, LabelledWindow, asked_again
 from realtime.reason.people import face_labels
@@ -346,7 +347,15 @@ class Reasoner:
         passed_s = self._now_s() - began_s
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
         read = bool(labelled.window.said)
-        yield ReasonDone(sections, concluded.answer, timings, concluded.contradictions, rewritten, read)
+        yield ReasonDone(
+            sections,
+            concluded.answer,
+            timings,
+            concluded.contradictions,
+            rewritten,
+            read,
+            unsupported(sections, labelled.window),
+        )
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
         """What a finished chain comes to."""

@@ -95,6 +95,28 @@ def test_a_session_is_saved_opened_again_and_deleted(visit: Visits, scripted: st
     assert person.strangers == []
 
 
+def test_what_was_measured_otherwise_is_crossed_out(visit: Visits, scripted: str, recording: Path) -> None:
+    told = [json.loads(line) for line in recording.read_text().splitlines()]
+    (marked,) = [event for event in told if event["type"] == "reason.done" and event["window"] == 24]
+    text = marked["sections"]["face"]
+    wrong = text.split(" ")[1]
+    marked["unsupported"] = [{"section": "face", "start": text.index(wrong), "text": wrong}]
+    recording.write_text("\n".join(json.dumps(event) for event in told) + "\n")
+    person = visit(scripted, viewport=WIDE)
+    open_saved(person, recording)
+    page = person.page
+    otherwise = page.locator("#chain .otherwise")
+    expect(page.locator("#ended")).to_contain_text("events.jsonl")
+    expect(otherwise).to_be_hidden()
+    page.locator("#place").fill("100")
+    expect(page.locator("#chain")).to_have_attribute("data-window", "24")
+    expect(person.section("face").locator("s")).to_have_text(wrong)
+    expect(person.section("face").locator("p")).to_have_text(text)
+    expect(person.section("voice").locator("s")).to_have_count(0)
+    expect(otherwise).to_have_text("What is crossed out was measured otherwise.")
+    assert person.complaints == []
+
+
 def test_a_recording_is_replayed_beside_its_video(visit: Visits, scripted: str, recording: Path, clip: Path) -> None:
     person = visit(scripted, viewport=WIDE)
     sent: list[str] = []

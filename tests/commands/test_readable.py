@@ -25,6 +25,7 @@ from realtime.publish.events import (
     ReasonDoneEvent,
     SessionClosedEvent,
     SessionOpenedEvent,
+    UnsupportedStatement,
     WindowEvent,
     WordsEvent,
 )
@@ -179,6 +180,14 @@ def test_an_answer_says_that_it_was_weighed_with_what_was_said(read: bool) -> No
     answer = EmotionAnswer("sad", "", 0.7)
     said = opened().tell(ReasonDoneEvent(0, {"fine": "This is sad."}, answer, words_read=read))
     assert ("weighed with what was said" in said) == read
+
+
+def test_an_answer_says_what_was_measured_otherwise() -> None:
+    answer = EmotionAnswer("sad", "", 0.7)
+    wrong = (UnsupportedStatement("face", 0, "Jaw slightly dropped"), UnsupportedStatement("voice", 0, "Louder"))
+    said = opened().tell(ReasonDoneEvent(0, {"face": "Jaw slightly dropped."}, answer, unsupported=wrong))
+    assert "Measured otherwise: jaw slightly dropped; louder.\n" in said
+    assert "otherwise" not in opened().tell(ReasonDoneEvent(0, {"face": "Jaw slightly dropped."}, answer))
 
 
 def test_questions_notes_and_errors_are_told_once() -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from realtime.reason.measurements import CUE_PHRASES, DEGREES, VOICE_WORDS
+from realtime.reason.grounding import of_face, of_voice
 from train.coet.measured import EXPRESSION
 
 EMOTIONS = "|".join(re.escape(words[0]) for words in EXPRESSION.values())
@@ -55,22 +55,8 @@ def faithful(sections: Mapping[str, str], cues: Mapping[str, float], relative: M
     """How many statements about cues and prosody agree with what was measured in that window.
 
     A cue statement is true when the measured intensity lies within half a step (0.12) of its word's range; a prosody
-    statement when the measured difference has its sign and at least half its size.
+    statement when the measured difference has its sign and at least half its size (`realtime/reason/grounding.py`).
     """
-    n = true = 0
     # With several people, the first one is compared with the measurements.
-    text = sections.get("face", "").lower().split("person b:")[0]
-    bounds = {word: (low - 0.12, high + 0.12) for (low, word), high in zip(DEGREES, (1.0, 0.72, 0.5), strict=True)}
-    degree = rf"({'|'.join(bounds)})"
-    for cue, phrases in CUE_PHRASES.items():
-        # An annotator may write the degree after the cue.
-        patterns = {p for what, how in phrases for p in (f"{what} {degree} {how}", f"{what} {how} {degree}")}
-        said = {match.start(): match.group(1) for p in patterns for match in re.finditer(rf"\b{p}\b", text)}
-        for low, high in map(bounds.__getitem__, said.values()):
-            n, true = n + 1, true + (low <= cues.get(cue, 0.0) <= high)
-    text = sections.get("voice", "").lower()
-    for key, ((less, more), _) in VOICE_WORDS.items():
-        for match in re.finditer(rf"\b(much )?({less}|{more})\b", text):
-            z = relative.get(key, 0.0) * (1 if match.group(2) == more else -1)
-            n, true = n + 1, true + (z > (0.7 if match.group(1) else 0.25))
-    return Faithfulness(n, true)
+    told = [*of_face(sections.get("face", ""), [[cues]]), *of_voice(sections.get("voice", ""), [relative])]
+    return Faithfulness(len(told), sum(each.holds for each in told))

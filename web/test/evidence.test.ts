@@ -31,6 +31,14 @@ describe("statements", () => {
     expect(found[0]?.text).toBe("Person B: Lip corners up. ");
   });
 
+  it("know which of their words were measured otherwise", () => {
+    const text = "Person A: Lip corners up. Person B: Jaw open, lip corners up.";
+    const wrong = [10, 36, 46].map((start) => ({ section: "face" as const, start, text: start === 36 ? "Jaw open" : "Lip corners up" }));
+    const found = statements("face", text, { ...analysis, unsupported: [...wrong, { section: "voice" as const, start: 0, text: "Louder" }] });
+    expect(found.map((statement) => statement.unsupported.map(([from, to]) => statement.text.slice(from, to)))).toEqual([["Lip corners up"], ["Jaw open", "lip corners up"]]);
+    expect(statements("face", text, analysis).every((statement) => statement.unsupported.length === 0)).toBe(true);
+  });
+
   it("that name nobody rest on everyone in the window", () => {
     expect(statements("context", "Two people sit close.", analysis)[0]?.evidence.tracks).toEqual([2, 1]);
   });

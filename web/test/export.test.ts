@@ -41,6 +41,12 @@ describe("what a person takes with them", () => {
     }
   });
 
+  it("says still what was measured otherwise when it is opened again", async () => {
+    const unsupported = [{ section: "face", start: 3, text: "Jaw open" }];
+    const told = reduceEvent(session, event("reason.done", { seq: 99, unsupported }), 0);
+    expect((await openSaved(new Blob([exported(told, "json")]))).analyses[0]?.unsupported).toEqual(unsupported);
+  });
+
   it("says still that words were read when it is opened again", async () => {
     for (const words_read of [true, false]) {
       const told = reduceEvent(session, event("reason.done", { seq: 99, words_read }), 0);

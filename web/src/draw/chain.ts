@@ -35,6 +35,7 @@ export const makeChain: MakePart = (hands, words) => {
   const question = el("p", { class: "note asked" });
   const spoken = el("p", { class: "note spoken" }, say.wordsRead);
   const again = el("p", { class: "note again" }, say.rewritten);
+  const otherwise = el("p", { class: "note otherwise" }, say.unsupported);
   const sections = SECTIONS.map((name) => {
     const text = makeStatements(hands);
     const part = el("section", { class: "section", attrs: { "data-section": name, "data-evidence": SENSE[name] } }, el("h3", {}, say.sections[name]), text.root);
@@ -50,6 +51,7 @@ export const makeChain: MakePart = (hands, words) => {
     caution,
     empty,
     ...sections.map((section) => section.root),
+    otherwise,
     again,
     spoken,
   );
@@ -84,6 +86,7 @@ export const makeChain: MakePart = (hands, words) => {
       setText(question, analysis?.query == null ? "" : say.asked(analysis.query));
       show(again, analysis?.rewritten === "yes");
       show(spoken, analysis?.wordsRead === true);
+      show(otherwise, (analysis?.unsupported.length ?? 0) > 0);
       sections.forEach((section, index) => {
         const text = texts[index] ?? "";
         show(section.root, text !== "");
@@ -135,12 +138,12 @@ function makeStatements(hands: Hands) {
   return {
     root,
     draw: (analysis: Analysis | null, section: Section, text: string, view: View): void => {
-      const key = analysis === null ? "" : `${analysis.window} ${analysis.people.join()} ${text}`;
+      const key = analysis === null ? "" : `${analysis.window} ${analysis.people.join()} ${analysis.unsupported.length} ${text}`;
       if (key !== drawn) {
         drawn = key;
         told = analysis === null ? [] : statements(section, text, analysis);
         told.forEach((statement, place) => {
-          setText(spanAt(place), statement.text);
+          mark(spanAt(place), statement);
         });
         while (spans.length > told.length) spans.pop()?.remove();
       }
@@ -148,6 +151,17 @@ function makeStatements(hands: Hands) {
       spans.forEach((span, place) => setClass(span, "lit", place === lit));
     },
   };
+}
+
+/** The statement, with a line through what was measured otherwise. */
+function mark(span: HTMLElement, { text, unsupported }: Statement): void {
+  const parts: Node[] = [];
+  let from = 0;
+  for (const [begin, end] of unsupported) {
+    parts.push(document.createTextNode(text.slice(from, begin)), el("s", {}, text.slice(begin, end)));
+    from = end;
+  }
+  span.replaceChildren(...parts, document.createTextNode(text.slice(from)));
 }
 
 function allStatements(root: HTMLElement): HTMLElement[] {

@@ -11,6 +11,8 @@ import type { Analysis, Evidence } from "./view";
 export interface Statement {
   readonly text: string;
   readonly evidence: Evidence;
+  /** What in it was measured otherwise: from the first character to the one after the last. */
+  readonly unsupported: readonly (readonly [from: number, to: number])[];
 }
 
 const PERSON = /\bPerson ([A-Z])\b/g;
@@ -38,13 +40,20 @@ export function sentences(text: string): readonly string[] {
 /** The statements of one section, in order. */
 export function statements(section: Section, text: string, analysis: Analysis): readonly Statement[] {
   let spoken: readonly number[] = analysis.people;
+  const untrue = analysis.unsupported.filter((said) => said.section === section);
+  let end = text.length - text.trimStart().length;
   return sentences(text).map((sentence, place) => {
+    const begin = end;
+    end += sentence.length;
+    // Letters of people change, and never the length of what calls them.
+    const within = untrue.filter((said) => said.start >= begin && said.start < end);
     const named = [...sentence.matchAll(PERSON)].flatMap(([, own = ""]) => analysis.people[own.charCodeAt(0) - 65] ?? []);
     // Whoever is named first is spoken of until someone else is.
     if (named.length > 0) spoken = named;
     return {
       text: relettered(sentence, analysis.people),
       evidence: { window: analysis.window, section, place, ...sensesOf(section, sentence, spoken) },
+      unsupported: within.map((said) => [said.start - begin, Math.min(said.start - begin + said.text.length, sentence.length)]),
     };
   });
 }

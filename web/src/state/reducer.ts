@@ -88,6 +88,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         contradictions: event.contradictions,
         rewritten: event.rewritten,
         wordsRead: event.words_read,
+        unsupported: event.unsupported,
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
@@ -166,6 +167,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     contradictions: [],
     rewritten: "no",
     wordsRead: false,
+    unsupported: [],
     settledS: null,
     timingsMs: {},
   };

@@ -79,6 +79,8 @@ export interface Analysis {
   readonly rewritten: ReasonDoneEvent["rewritten"];
   /** Whether its judgement read what was said. */
   readonly wordsRead: boolean;
+  /** What it says and was measured otherwise. */
+  readonly unsupported: ReasonDoneEvent["unsupported"];
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;

@@ -87,6 +87,16 @@ export interface EmotionAnswer {
   readonly confidence: number;
 }
 
+/** A statement of a chain that was measured otherwise. */
+export interface UnsupportedStatement {
+  /** The section that says it. */
+  readonly section: Section;
+  /** Where it begins, in characters of the section. */
+  readonly start: number;
+  /** The words, as they stand there. */
+  readonly text: string;
+}
+
 export type Reduced = "nothing" | "chains" | "windows" | "frames";
 
 export interface EventCommon {
@@ -324,6 +334,11 @@ export interface ReasonDoneEvent extends EventCommon {
    * written down before its chain judges.
    */
   readonly words_read: boolean;
+  /**
+   * What the chain says of cues and prosody and the measurements of its window do not bear out: the cue was not there,
+   * or its degree is another one. Only statements in the model's usual words are checked.
+   */
+  readonly unsupported: readonly UnsupportedStatement[];
 }
 
 /** A program marked a moment (`POST /sessions/{id}/marks`), such as the beginning of a trial. `t` is that moment. */
@@ -396,6 +411,7 @@ const personLabel: Reader<PersonLabel> = v.object({ track: v.number(), label: v.
 const affectValue: Reader<AffectValue> = v.object({ value: v.number(), basis: v.picklist(["face", "voice", "both"]) });
 const section: Reader<Section> = v.picklist(["voice", "face", "context", "atmosphere", "coarse", "fine", "answer"]);
 const emotionAnswer: Reader<EmotionAnswer> = v.object({ label: v.string(), intensity: v.picklist(["slight", "moderate", "strong", ""]), confidence: v.number() });
+const unsupportedStatement: Reader<UnsupportedStatement> = v.object({ section, start: v.number(), text: v.string() });
 const reduced: Reader<Reduced> = v.picklist(["nothing", "chains", "windows", "frames"]);
 const common = { session: v.string(), seq: v.number(), t: v.number() };
 
@@ -410,7 +426,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null), calibrated: v.optional(v.nullable(v.boolean()), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
-  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false) }),
+  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false), unsupported: v.optional(v.array(unsupportedStatement), []) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing"), skipped_cue_frames: v.optional(v.number(), 0) }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
