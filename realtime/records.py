@@ -47,6 +47,8 @@ class ModelInfo:
     "Whether it is as it was published: no adapter is loaded, and it was never trained to tell emotions."
     label_model: str | None = None
     "Name of the model that gives the labels, where this one only writes the chains; None: this one gives them, too."
+    answer_model: str | None = None
+    "Name of the model that answers a person's own questions, where this one leaves them to it; else None."
     words: bool = False
     "Whether its judgement reads what was said, where that is written down."
 

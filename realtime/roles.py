@@ -153,6 +153,10 @@ class Model(Protocol):
         """Name of the model that gives the labels, where this one only writes the chains; else None."""
 
     @property
+    def answer_model(self) -> str | None:
+        """Name of the model that answers a person's own questions, where this one leaves them to it; else None."""
+
+    @property
     def words(self) -> bool:
         """Whether its judgement reads what was said."""
 

@@ -294,6 +294,7 @@ class ScriptedModel:
     open_labels: bool = True
     stock: bool = False
     label_model: str | None = None
+    answer_model: str | None = None
     words: bool = False
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:

@@ -181,10 +181,11 @@ async def test_of_a_model_without_an_adapter_the_first_event_says_so(make: Make)
 
 async def test_the_first_event_names_the_model_that_labels_beside_the_one_that_writes(make: Make) -> None:
     for name in (None, "nano"):
-        session = make(ScriptedSource([ClockTick(0.25)], live=False), ScriptedModel(label_model=name))
+        model = ScriptedModel(label_model=name, answer_model=name)
+        session = make(ScriptedSource([ClockTick(0.25)], live=False), model)
         await session.run()
         opened = (await events_of(session))[0]
-        assert (opened["model"], opened["label_model"]) == ("scripted", name)
+        assert (opened["model"], opened["label_model"], opened["answer_model"]) == ("scripted", name, name)
 
 
 async def test_a_recording_is_heard_seen_and_thought_through(make: Make) -> None:

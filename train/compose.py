@@ -132,9 +132,18 @@ def with_markers(backbone: TextBackbone) -> str:
     return json.dumps(described, ensure_ascii=False)
 
 
-def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None, calibration: Path | None = None) -> None:
+def recompose(
+    model: Path,
+    out: Path,
+    *,
+    adapter: Path,
+    warmup: Path | None,
+    calibration: Path | None = None,
+    leave_questions: bool = False,
+) -> None:
     """Write the trained model: LoRA, projectors and additions, in float16; `calibration` goes into emothinker.json.
 
+    With `leave_questions` a person's own questions are left to nano where it gives the labels.
     Raises BadSettings if `model` was not composed, BadModel where an adapter lacks something.
     """
     config = checkpoint.read_json(model / "config.json")
@@ -158,7 +167,7 @@ def recompose(model: Path, out: Path, *, adapter: Path, warmup: Path | None, cal
         settings = checkpoint.read_json(adapter / ADAPTER_CONFIG) | based
         save_file(lora, out / checkpoint.ADAPTER_WEIGHTS, metadata={"format": "pt"})
         write_json(out / ADAPTER_CONFIG, settings)
-    emotion = emotion_json(adapter)
+    emotion = emotion_json(adapter) | {"questions": not leave_questions}
     if calibration is not None:
         emotion["calibration"] = checkpoint.read_json(calibration)
     write_additions(checkpoint.read_tensors(adapter / checkpoint.EMOTION_WEIGHTS), emotion, out)
@@ -226,6 +235,11 @@ def main() -> None:
         "--phrases", type=Path, nargs="+", default=[], metavar="RECORDS",
         help="count what its chains often say next, in folders of train.annotate, so that they are decoded sooner",
     )  # fmt: skip
+    parser.add_argument(
+        "--leave-questions",
+        action="store_true",
+        help="leave a person's own questions to nano, where train.evaluation.questions finds that it answers better",
+    )
     parser.add_argument("--selector-dim", type=int, default=64, help="width of the selectors' attention")
     parser.add_argument("--drop", type=float, help="δ, share of background tokens that are left out (default: nano's)")
     parser.add_argument("--out", type=Path, required=True)
@@ -242,7 +256,14 @@ def main() -> None:
     elif args.adapter is None:
         raise BadSettings("--model goes with --adapter.", "Name what train.lora wrote.")
     else:
-        recompose(args.model, args.out, adapter=args.adapter, warmup=args.warmup, calibration=args.calibration)
+        recompose(
+            args.model,
+            args.out,
+            adapter=args.adapter,
+            warmup=args.warmup,
+            calibration=args.calibration,
+            leave_questions=args.leave_questions,
+        )
     if args.phrases:
         write_phrases(args.phrases, args.out)
     n_bytes = sum(path.stat().st_size for path in args.out.iterdir())

@@ -95,8 +95,9 @@ class Teller:
             case SessionOpenedEvent():
                 self._labels = event.labels
                 labels = f" {event.label_model} gives the labels." if event.label_model else ""
+                answers = f" {event.answer_model} answers questions." if event.answer_model else ""
                 stock = STOCK if event.stock else ""
-                yield from self._wrapped("", f"Model {event.model}, {event.engine}.{labels}{stock}")
+                yield from self._wrapped("", f"Model {event.model}, {event.engine}.{labels}{answers}{stock}")
             case WindowEvent():
                 self._ends[event.window] = event.end
                 if event.query is not None or (event.labels and event.labels != self._labels):

@@ -53,6 +53,7 @@ class LoadedModel:
     face_engine: FaceEngineName = "auto"
 
     label_model: str | None = None
+    answer_model: str | None = None
 
     @property
     def open_labels(self) -> bool:

@@ -38,6 +38,7 @@ class Models:
             open_labels=model.open_labels,
             stock=model.stock,
             label_model=model.label_model,
+            answer_model=model.answer_model,
             words=model.words,
         )
 

@@ -7,6 +7,9 @@ A model that is composed on a text backbone has nano's towers and experts (`mode
 costs little more. A label of nano's takes a tenth of the time. It also takes nothing from the chain, which begins from
 that label without scoring any itself. Labels, their calibration and `unsure` are nano's; the sections and the checks of
 their consistency are the chain's own.
+
+A larger model that answers questions worse than nano leaves a person's own to it (`questions` in emothinker.json). nano
+then writes the whole chain.
 """
 
 from __future__ import annotations
@@ -54,11 +57,18 @@ class TwoThinkers:
         return self._labeller.told(window, question, label)
 
     def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
-        """The writer's chain from the label that the window has."""
+        """The writer's chain from the label that the window has; the labeller's own for a question that it answers."""
         labelled, asked, label = self._labels.pop(id(window), (None, None, None))
+        if self.answers(question):
+            yield from self._labeller.reason(for_labels(window), question, said)
+            return
         if label is None or labelled is not window or asked != question:
             label = self._label(window, question)
         yield from self._writer.reason_from(label, window, question, said)
+
+    def answers(self, question: Question) -> bool:
+        """Whether the labeller writes the chain, since the writer leaves questions to it."""
+        return question.query is not None and not self._writer.answers_questions
 
     def label_window(self, window: Window, question: Question) -> LabelledWindow:
         """The window with the labeller's label, ready for the writer's chain."""
@@ -112,6 +122,10 @@ class PairedModel:
     @property
     def label_model(self) -> str:
         return self.labeller.name
+
+    @property
+    def answer_model(self) -> str | None:
+        return None if self.writer.thinker.answers_questions else self.labeller.name
 
     def perceiver(self, seed: int, question: Question | None = None) -> Perception:
         """A new perception for one session, which reads for both."""

@@ -153,6 +153,9 @@ class EmotionConfig:
     measured: bool = False
     """Whether the parts of an evidence-first chain that describe face and voice are told in words what was measured
     (`reason/measurements.py`)."""
+    questions: bool = True
+    """Whether a person's own question is left to its chain. Where it is not, and nano gives the labels, nano's chain
+    answers (`engine/pair.py`). For a model whose answers were measured and found wrong."""
     prompt: str = "omni"
     "Which wording of the prompt the checkpoint was trained with (`reason/prompt.py`); `STOCK_PROMPT` for none."
     calibration: Calibration = field(default_factory=Calibration)

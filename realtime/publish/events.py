@@ -180,6 +180,9 @@ class SessionOpenedEvent(Placed):
     label_model: str | None = None
     """Name of the model that gives the labels, from the same evidence and sooner; `model` writes the chains then. Null
     where `model` does both."""
+    answer_model: str | None = None
+    """Name of the model that writes the chains of windows with a `query`, where `model` leaves questions to it; else
+    null."""
 
 
 @dataclass(frozen=True)

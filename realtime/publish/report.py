@@ -48,7 +48,12 @@ from realtime.records import (
 def opened_event(model: ModelInfo, started: SourceStarted | None) -> SessionOpenedEvent:
     """Return the first event of a session; `started` is None where nobody knows when media second 0 was."""
     opened = SessionOpenedEvent(
-        model.name, model.runtime_reason, model.labels, stock=model.stock, label_model=model.label_model
+        model.name,
+        model.runtime_reason,
+        model.labels,
+        stock=model.stock,
+        label_model=model.label_model,
+        answer_model=model.answer_model,
     )
     if started is None:
         return opened

@@ -126,6 +126,11 @@ class Reasoner:
         """Forward passes that decoded tokens so far, of all chains."""
         return self._decoder.n_passes
 
+    @property
+    def answers_questions(self) -> bool:
+        """Whether a person's own question is left to it."""
+        return self._model.config.emotion.questions
+
     def query_embeddings(self, question: prompt.Question) -> Tensor:
         """(Q, D) embeddings of the text query, to which the selectors attend."""
         ids = self.vocabulary.ids(prompt.query_text(self._model.config.emotion.prompt, question))

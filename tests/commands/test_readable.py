@@ -8,6 +8,7 @@ import os
 import pty
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,8 @@ def test_that_no_adapter_is_loaded_is_told_with_the_model() -> None:
     assert Teller(lambda: 300).tell(SessionOpenedEvent("nano", "torch", LABELS)) == "Model nano, torch.\n"
     two = SessionOpenedEvent("small", "torch", LABELS, label_model="nano")
     assert Teller(lambda: 300).tell(two) == "Model small, torch. nano gives the labels.\n"
+    asked = replace(two, answer_model="nano")
+    assert Teller(lambda: 300).tell(asked) == "Model small, torch. nano gives the labels. nano answers questions.\n"
 
 
 def test_a_terminal_gets_json_lines_where_they_are_asked_for(

@@ -22,6 +22,7 @@ from realtime.engine.start import load_model
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
 from realtime.reason import calibrate
+from realtime.reason.reasoner import Reasoner
 from realtime.reason.session_ring import UNREAD
 from realtime.records import (
     CueFrame,
@@ -187,6 +188,7 @@ def test_each_model_reads_tokens_of_its_own_width(both: PairedModel, spoken: Spo
 def test_both_models_are_told(both: PairedModel, composed: Path) -> None:
     info = Models(both).info()
     assert (info.name, info.label_model, info.open_labels) == (str(composed), "nano", False)
+    assert info.answer_model is None
     own = load_model(ModelSettings(name=str(composed), device="cpu", label="own"))
     assert Models(own).info().label_model is None
 
@@ -324,6 +326,34 @@ async def test_the_host_does_it_once_nothing_else_is_due(both: PairedModel, spok
         client.close()
         await worker.run("after", lambda: None, rank=Rank.REASON)
         assert ring.put_off() is None
+
+
+def test_questions_are_nanos_where_the_writer_leaves_them(
+    both: PairedModel, spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The words are those of nano alone; without a question the writer writes."""
+
+    def chain(question: Question) -> ReasonDone:
+        perceiver = both.perceiver(0, question)
+        window = perceived(perceiver, spoken)
+        both.thinker.fast_label(window, question)
+        (done,) = [step for step in both.thinker.reason(window, question) if isinstance(step, ReasonDone)]
+        (batched,) = chains(both, [window], question)
+        assert (batched.sections, batched.answer) == (dict(done.sections), done.answer)
+        if question.query and not both.writer.thinker.answers_questions:
+            alone = both.labeller.thinker.reason(pair.for_labels(window), question)
+            assert [dict(step.sections) for step in alone if isinstance(step, ReasonDone)] == [dict(done.sections)]
+        perceiver.close()
+        return done
+
+    plain, asked = chain(PLAIN), chain(OWN)
+    assert Models(both).info().answer_model is None
+    monkeypatch.setattr(Reasoner, "answers_questions", False)
+    assert Models(both).info().answer_model == "nano"
+    assert chain(PLAIN).sections == plain.sections
+    by_nano = chain(OWN)
+    assert by_nano.sections != asked.sections
+    assert "The expression is" in by_nano.sections["face"]
 
 
 def test_evaluation_answers_as_a_session_does(both: PairedModel, spoken: SpokenWindow, composed: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from realtime.engine.pair import PairedModel, for_labels
 from realtime.model.config import TextConfig
 from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
@@ -49,7 +50,9 @@ class ChainAnswer:
 
 @torch.inference_mode()
 def chains(model: Served, windows: Sequence[Window], ask: prompt.Question) -> list[ChainAnswer]:
-    """The fast labels and chains of all windows, in order."""
+    """The fast labels and chains of all windows, in order, from the model that a session would have them from."""
+    if isinstance(model, PairedModel) and model.thinker.answers(ask):
+        return chains(model.labeller, [for_labels(window) for window in windows], ask)
     reasoner, labelled = writer_of(model).thinker, [model.thinker.label_window(window, ask) for window in windows]
     sections: list[dict[str, str]] = [{} for _ in windows]
     rewritten: list[Rewritten] = []

@@ -27,9 +27,11 @@ describe("what a person takes with them", () => {
   });
 
   it("names still the model that gave the labels, and the page does", async () => {
-    const two = reduceEvent(session, event("session.opened", { seq: 1, model: "small", engine: "torch", label_model: "nano" }), 0);
+    const two = reduceEvent(session, event("session.opened", { seq: 1, model: "small", engine: "torch", label_model: "nano", answer_model: "nano" }), 0);
     const again = await openSaved(new Blob([exported(two, "json")]));
-    expect([again.model, again.labelModel]).toEqual(["small", "nano"]);
+    expect([again.model, again.labelModel, again.answerModel]).toEqual(["small", "nano", "nano"]);
+    expect(en.chain.asked("Why?", again.answerModel)).toBe("Asked: “Why?” (nano answers)");
+    expect(de.chain.asked("Warum?", null)).toBe("Gefragt: „Warum?“");
     expect(en.live.running(again.model, again.engine, again.labelModel)).toBe("small on torch; labels by nano");
     expect(de.live.running("small", "torch", null)).toBe("small auf torch");
   });

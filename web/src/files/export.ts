@@ -87,8 +87,8 @@ type Plain = Readonly<Record<string, unknown>>;
 
 /** The session as events, numbered anew in the order of their times. */
 function events(session: Session): readonly Plain[] {
-  const { model, engine, labels, stock, labelModel } = session;
-  const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels, ...startedFields(session), stock, label_model: labelModel } }];
+  const { model, engine, labels, stock, labelModel, answerModel } = session;
+  const timed: { t: number; body: Plain }[] = [{ t: 0, body: { type: "session.opened", model, engine, labels, ...startedFields(session), stock, label_model: labelModel, answer_model: answerModel } }];
   const add = (t: number, type: string, body: Plain): number => timed.push({ t, body: { type, ...body } });
   for (const { seq, session: _session, t, type, ...look } of session.looks) add(t, type, look);
   for (const { atS, track, cues, pose, gaze } of session.faceCues) add(atS, "cues", { face: { track, ...cues }, pose, gaze, voice: null, relative: null });

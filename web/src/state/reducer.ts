@@ -49,7 +49,7 @@ export function reduceEvent(session: Session, event: WireEvent | Rejected, nowS:
 function applyEvent(session: Session, event: WireEvent): Session {
   switch (event.type) {
     case "session.opened":
-      return { ...session, model: event.model, engine: event.engine, labels: event.labels, stock: event.stock, labelModel: event.label_model, started: session.started ?? startedOf(event) };
+      return { ...session, model: event.model, engine: event.engine, labels: event.labels, stock: event.stock, labelModel: event.label_model, answerModel: event.answer_model, started: session.started ?? startedOf(event) };
     case "session.closed":
       return { ...session, closed: event.reason };
     case "frame":

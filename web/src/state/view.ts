@@ -137,6 +137,8 @@ export interface Session {
   readonly stock: boolean;
   /** The model that gives the labels, where another writes the chains; else null. */
   readonly labelModel: string | null;
+  /** Who answers a question of one's own, where the model leaves it to another. */
+  readonly answerModel: string | null;
   /** Number of the newest event seen; a new socket goes on after it. */
   readonly seq: number;
   /** Newest media second an event told of. */
@@ -294,6 +296,7 @@ export const NO_SESSION: Session = {
   labels: [],
   stock: false,
   labelModel: null,
+  answerModel: null,
   seq: 0,
   mediaS: 0,
   zeroS: null,

@@ -134,6 +134,11 @@ export interface SessionOpenedEvent extends EventCommon {
    * where `model` does both.
    */
   readonly label_model: string | null;
+  /**
+   * Name of the model that writes the chains of windows with a `query`, where `model` leaves questions to it; else
+   * null.
+   */
+  readonly answer_model: string | null;
 }
 
 /** The last event of a session. */
@@ -417,7 +422,7 @@ const common = { session: v.string(), seq: v.number(), t: v.number() };
 
 /** Reads an event by its `type`. Fields that are not named here are skipped. */
 export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEvent, { type: T }>> } = {
-  "session.opened": v.object({ ...common, type: v.literal("session.opened"), model: v.string(), engine: v.string(), labels: v.array(v.string()), started_at: v.optional(v.nullable(v.string()), null), started_at_error_ms: v.optional(v.nullable(v.number()), null), stock: v.optional(v.boolean(), false), label_model: v.optional(v.nullable(v.string()), null) }),
+  "session.opened": v.object({ ...common, type: v.literal("session.opened"), model: v.string(), engine: v.string(), labels: v.array(v.string()), started_at: v.optional(v.nullable(v.string()), null), started_at_error_ms: v.optional(v.nullable(v.number()), null), stock: v.optional(v.boolean(), false), label_model: v.optional(v.nullable(v.string()), null), answer_model: v.optional(v.nullable(v.string()), null) }),
   "session.closed": v.object({ ...common, type: v.literal("session.closed"), reason: v.string() }),
   "frame": v.object({ ...common, type: v.literal("frame"), faces: v.array(faceBox), tokens: tokenSplit, brightness: v.number(), saturation: v.number(), width: v.number(), height: v.number(), focal: v.optional(v.array(box), []), patches: v.optional(v.nullable(patches), null) }),
   "speech": v.object({ ...common, type: v.literal("speech"), state: v.picklist(["start", "end"]), start: v.number(), end: v.nullable(v.number()) }),
