@@ -182,8 +182,11 @@ class EngineClient(Protocol):
 
     async def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
-        """The steps of a chain, `ReasonDone` last. It is decoded as it is read; closed early, it is given up."""
+    def reason(self, window: Window, question: Question) -> AsyncGenerator[Step | None, None]:
+        """The steps of a chain, `ReasonDone` last. It is decoded as it is read; closed early, it is given up.
+
+        A step is None where other work came in between and nothing new is there: a reader may wait, or give it up.
+        """
 
     def tell_words(self, window: Window, said: str) -> None:
         """Tell a model that reads words what was said in this window, before its chain comes to judge it.

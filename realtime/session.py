@@ -526,6 +526,8 @@ class Session:
                             self._metrics.rewritten.labels("yes" if done.rewritten == "yes" else "no").inc()
                         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
                         return True
+                    case None:
+                        continue
 
     # Helpers of several stages.
 

@@ -256,7 +256,7 @@ class ScriptedThinker:
         self.windows.append(window)
         return self._label(window, question, "fast")
 
-    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step]:
+    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
         try:
             for section, text in self.chain:
                 if self.hold is not None:

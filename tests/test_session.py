@@ -27,8 +27,9 @@ from realtime.records import (
     SpeechStarted,
     Unsupported,
     VideoFrame,
+    Window,
 )
-from realtime.roles import Source, Transcriber
+from realtime.roles import Source, Step, Transcriber, Words, unsaid
 from realtime.session import Session
 from realtime.settings import Settings
 from tests.scripted import (
@@ -45,7 +46,7 @@ from tests.scripted import (
     picture,
     speech,
 )
-from tests.waiting import WITHIN_S
+from tests.waiting import WITHIN_S, eventually
 
 VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
 Events = list[dict[str, Any]]
@@ -319,6 +320,46 @@ async def test_a_slow_chain_gives_way_to_another_question(make: Make, settle: Se
     assert done <= {event["window"] for event in later}
     # The one that gave way, and one that came while it was held and was not begun.
     assert session.n_skipped_windows == 2
+
+
+class WithoutEnd(ScriptedThinker):
+    """Answers questions. Without one it never comes to a word, as an argument that is held back for long."""
+
+    n_endless = 0
+
+    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+        while question.query is None:
+            self.n_endless += 1
+            yield None
+        yield from super().reason(window, question, said)
+
+
+async def test_a_chain_without_words_gives_way_too(make: Make) -> None:
+    asked = Question("is this sarcasm?", ("sincere", "sarcastic"))
+    thinker = WithoutEnd()
+
+    async def ask() -> None:
+        await eventually(lambda: thinker.n_endless)
+        await session.set_question(asked)
+
+    async def keep_up() -> None:
+        await eventually(lambda: session.lag_s == 0)
+
+    async def until_answered() -> None:
+        # The last frame's job comes between two steps of the chain, whenever that is.
+        async for line in session.log.read(as_reader=False):
+            if json.loads(line)["type"] == "reason.done":
+                return
+
+    items = conversation(29)
+    items.insert(items.index(ClockTick(4.25)), ask)
+    script = [each for item in items for each in ((item, keep_up) if isinstance(item, VideoFrame) else (item,))]
+    session = make(ScriptedSource([*script, until_answered]), ScriptedModel(thinker=thinker))
+    await asyncio.wait_for(session.run(), WITHIN_S)
+    events = await events_of(session)
+    done = {event["window"] for event in of(events, "reason.done")}
+    assert done
+    assert done <= {event["window"] for event in of(events, "window") if event["query"] == asked.query}
 
 
 async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make: Make, settle: Settle) -> None:

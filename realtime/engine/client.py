@@ -108,7 +108,7 @@ class HostClient:
         await self._transport.alive()
         return await self._transport.call(FastLabel(self.session, self._parts(window), question))
 
-    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
+    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step | None, None]:
         chain, budget_s = next(_chains), 0.0
         await self._transport.alive()
         generation = self._transport.generation
@@ -116,6 +116,8 @@ class HostClient:
             await self._transport.call(BeginChain(self.session, chain, self._parts(window), question))
             while True:
                 steps = await self._transport.call(NextSteps(self.session, chain, budget_s))
+                if not steps:
+                    yield None
                 for step in steps:
                     yield step
                     if isinstance(step, ReasonDone):

@@ -141,7 +141,7 @@ class Interrupted:
     async def fast_label(self, window: Window, question: Question) -> Label:
         return await self._client.fast_label(window, question)
 
-    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
+    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step | None, None]:
         async with aclosing(self._client.reason(window, question)) as steps:
             async for step in steps:
                 yield step

@@ -53,7 +53,7 @@ async def engine() -> AsyncIterator[ProcessEngine]:
         yield engine
 
 
-async def exhaust(steps: AsyncIterator[Step]) -> None:
+async def exhaust(steps: AsyncIterator[Step | None]) -> None:
     async for _ in steps:
         pass
 
