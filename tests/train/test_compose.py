@@ -190,9 +190,9 @@ def test_warmed_projectors_and_gates_come_back(composed: Path, tmp_path: Path) -
     save_additions(model, emotion, tmp_path / "warm")
     save_projectors(model, tmp_path / "warm")
     recompose(composed, tmp_path / "warmed", adapter=tmp_path / "warm", warmup=None)
-    assert checkpoint.read_config(tmp_path / "warmed").emotion.questions
+    assert assembly.read_config(str(tmp_path / "warmed")).emotion.questions
     recompose(composed, tmp_path / "left", adapter=tmp_path / "warm", warmup=None, leave_questions=True)
-    assert not checkpoint.read_config(tmp_path / "left").emotion.questions
+    assert not assembly.read_config(str(tmp_path / "left")).emotion.questions
     again = checkpoint.load(assembly.locate(str(tmp_path / "warmed"))).state_dict()
     adapted = checkpoint.load(folder, adapter=tmp_path / "warm").state_dict()
     for name, tensor in model.state_dict().items():
