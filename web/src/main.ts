@@ -5,7 +5,6 @@ import "./style/page.css";
 import { reduce, type Action } from "./state/actions";
 import { Capture, type Heard } from "./media/capture";
 import { makePage } from "./draw";
-import { again } from "./draw/dom";
 import { EventFollower, loadConfig, WhipFailure, WhipSession } from "../client/index";
 import { GIVE_UP_S, waitS } from "./wire/socket";
 import { save } from "./files/export";
@@ -394,6 +393,6 @@ async function askBefore(): Promise<void> {
 function step(): void {
   player.step(view, nowS());
   draw(view, nowS());
-  again(step);
+  requestAnimationFrame(step);
 }
 step();

@@ -1,7 +1,7 @@
 /** What the viewer page and the overlay share: the session that their address names, followed and reduced to a view. */
 
 import { EventFollower, readAddress, type SessionAddress } from "../client/index";
-import { again, el, setText } from "./draw/dom";
+import { el, setText } from "./draw/dom";
 import type { Messages } from "./messages";
 import { reduce, type Action } from "./state/actions";
 import { viewedSession } from "./state/address";
@@ -48,7 +48,7 @@ function watch(address: SessionAddress, root: HTMLElement, words: Messages, make
   addEventListener("pagehide", () => follower.close());
   const step = (): void => {
     if (view.session.seq > 0 || view.phase.name === "live") draw(view, nowS());
-    again(step);
+    requestAnimationFrame(step);
   };
   step();
 }

@@ -2,9 +2,6 @@
 
 export type Child = Node | string;
 
-/** As often as a camera's picture is drawn, or a little more. */
-const DRAWN_EVERY_MS = 50;
-
 interface Given {
   readonly class?: string;
   readonly id?: string;
@@ -59,9 +56,4 @@ export function show(node: HTMLElement, on: boolean): void {
 export function setShare(node: HTMLElement, name: string, value: number): void {
   const text = value.toFixed(4);
   if (node.style.getPropertyValue(name) !== text) node.style.setProperty(name, text);
-}
-
-/** Draw again in a moment: a frame of the browser costs time on the model's processor where there is no GPU. */
-export function again(step: () => void): void {
-  setTimeout(() => requestAnimationFrame(step), DRAWN_EVERY_MS);
 }
