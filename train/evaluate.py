@@ -1,7 +1,8 @@
 """Measures the accuracy of the whole pipeline on people that no model was trained on: media in, answer text out.
 
     python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
-                             [--ablate | --robust | --baselines | --predictions FILE | --peer-url URL --peer-model NAME]
+                             [--ablate | --variant NAME | --robust | --baselines]
+                             [--predictions FILE | --peer-url URL --peer-model NAME]
                              [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
     python -m train.evaluate --compare A B
 
@@ -46,11 +47,12 @@ from train.evaluation.report import report, write
 from train.evaluation.run_folder import Answers, Unfinished, claim, weights_sha256
 from train.evaluation.samples import SAMPLES, SPLITS, Sample, clip_samples, count, sessions, skipped
 from train.evaluation.served import add_label_argument
-from train.evaluation.variants import Variant
+from train.evaluation.variants import TABLE, WHOLE, Variant, named
 from train.readers import sets
 from train.readers.clip import SHOWN, DataMissing
 
 KEY_VARIABLE = "EMOTHINKER_EVALUATE_KEY"
+VARIANTS = tuple(variant.name for variants in TABLE.values() for variant in variants)
 PART = 64
 "The most samples per task of a worker."
 OFFICIAL = tuple(name for name in sets.READERS if name not in SAMPLES)
@@ -87,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
     tables = args.add_mutually_exclusive_group()
     tables.add_argument("--ablate", action="store_true", help="make the ablation table instead of one run")
+    tables.add_argument("--variant", choices=VARIANTS, metavar="NAME", help="one row of the ablation table alone")
     tables.add_argument(
         "--robust", action="store_true", help="agree, conflict: a table of missing and shifted modalities"
     )
@@ -131,6 +134,9 @@ def prepare(args: argparse.Namespace) -> Task:
         settings["weights_sha256"] = weights_sha256(assembly.locate(args.model), args.adapter)
         if nano_labels(args.label, args.model, adapter=args.adapter, engine="torch", device="cpu"):
             settings["label_model"] = LABELLER
+    variant = named(args.variant) if args.variant else WHOLE
+    if args.variant:
+        settings["variant"] = args.variant
     if args.benchmark in SAMPLES:
         if args.fold is not None:
             raise BadSettings(f"{args.benchmark} has no folds.", "Leave out --fold.")
@@ -144,7 +150,7 @@ def prepare(args: argparse.Namespace) -> Task:
         if n == 0:
             raise DataMissing(f"{args.data} holds nothing of {args.split} for {args.benchmark}.", "Choose --split.")
         left_out = skipped(args.benchmark, args.data)
-        asked = ModelUnderTest(args.model, args.adapter, label=args.label)
+        asked = ModelUnderTest(args.model, args.adapter, variant=variant, label=args.label)
         return Task(samples, n, asked, settings, skipped=left_out)
     read = sets.read(args.benchmark, args.data)
     own_model = not args.peer_url and not args.predictions
@@ -154,7 +160,7 @@ def prepare(args: argparse.Namespace) -> Task:
     clips = clip_samples(read, args.split, args.fold, args.limit)
     return Task(
         clips, len(clips),
-        ModelUnderTest(args.model, args.adapter, read.labels, read.question, label=args.label), settings,
+        ModelUnderTest(args.model, args.adapter, read.labels, read.question, variant, args.label), settings,
         whole_folds=read.whole_folds(args.split, args.fold),
         skipped=read.skipped,
         described=any(clip.reference for clip in read.clips),
@@ -201,8 +207,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise BadSettings(f"{args.benchmark} has no descriptions to judge against.", "Judge emer.")
     if args.baselines:
         baselines.refuse(args.benchmark, args.split)
-    if args.ablate and task.settings.get("label_model"):
+    if (args.ablate or args.variant) and task.settings.get("label_model"):
         raise BadSettings("Switches are for one model, and nano gives this one's labels.", "Add --label own.")
+    if (args.ablate or args.variant) and args.peer_url:
+        raise BadSettings("Switches are for a checkpoint, and an endpoint has none.", "Leave out --peer-url.")
     if args.robust:
         return _robust(args, task)
     if args.ablate:
@@ -302,6 +310,7 @@ def command(args: argparse.Namespace) -> str:
         words.append(f"--model {Path(args.model).name}")
     words += [f"--label {args.label}"] if args.label != "auto" else []
     words += [f"--{name} {getattr(args, name)}" for name in ("fold", "limit") if getattr(args, name) is not None]
+    words += [f'--variant "{args.variant}"'] if args.variant else []
     words += [f"--{name}" for name in ("ablate", "robust", "baselines") if getattr(args, name)]
     return " ".join([*words, "--out OUT"])
 

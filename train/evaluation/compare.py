@@ -104,7 +104,7 @@ def paired_calibration(
     """
     rng, n = np.random.default_rng(seed), len(truth_N)
     draws_DN = np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1 / n), n_draws)])
-    errors_a, errors_b = (np.abs(draws_DN @ _gaps(p_NL, truth_N)).sum(1) / n for p_NL in (a_NL, b_NL))
+    errors_a, errors_b = (np.abs(draws_DN @ gaps(p_NL, truth_N)).sum(1) / n for p_NL in (a_NL, b_NL))
     difference = errors_b - errors_a
     low, high = np.percentile(difference[1:], [2.5, 97.5])
     return {
@@ -113,7 +113,7 @@ def paired_calibration(
     }  # fmt: skip
 
 
-def _gaps(p_NL: Float64, truth_N: Int64) -> Float64:
+def gaps(p_NL: Float64, truth_N: Int64) -> Float64:
     """(N, bins) confidence − hit of each sample, in the column of its bin."""
     confidence_N = p_NL.max(1)
     bin_N = np.minimum((confidence_N * metrics.BINS).astype(int), metrics.BINS - 1)

@@ -80,6 +80,11 @@ TABLE = {
 }
 
 
+def named(name: str) -> Variant:
+    """The variant of that name. Raises KeyError for one that the table does not have."""
+    return {variant.name: variant for variants in TABLE.values() for variant in variants}[name]
+
+
 class VariedPerception:
     """The perception of a session with the switches of a variant. Its evidence bypasses the session's KV-cache ring."""
 

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Train every method alike, from one model and on the same records, and compare them on people whom none was trained on.
+#
+#   DATA=path/to/data WORK=path/to/scratch bash train/runs/methods.sh
+#   DATA=… RECORDS="path/to/coet0 path/to/coet1" CACHE=path/to/windows WORK=… bash train/runs/methods.sh
+#
+# DATA is made by python -m train.convert (train/DATA.md). RECORDS are folders of train.annotate; without them, recordings
+# are drawn of nano's training people and annotated. Both stages of a method take the same steps, data and seed. Every
+# stage resumes where it was stopped; a finished one is skipped. The table is WORK/table; it holds what is finished, so
+# that it can be made at any time:
+#
+#   python -m train.evaluation.methods WORK --out WORK/table
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+: "${WORK:=runs/methods}" "${MODEL:=nano}" "${RECORDS:=}" "${CACHE:=$WORK/windows}" "${RECORDINGS:=1400}" "${WORKERS:=1}" "${MORE:=}"
+: "${METHODS:=emothinker adaptive hybrid emochat}" "${SEEDS:=0 1 2}" "${WARMUP_STEPS:=40}" "${LORA_STEPS:=120}"
+: "${FACES:=300}" "${VOICES:=30}" "${PAIRS:=60}" # samples: faces in all, sentences and pairs of each speaker
+: "${DATA:?name the data folder: DATA=path/to/data bash train/runs/methods.sh}"
+python="${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}"
+export TOKENIZERS_PARALLELISM=false
+mkdir -p "$WORK"
+
+stage() { # NAME COMMAND…: run once, keep its log
+  local name=$1
+  shift
+  [ -e "$WORK/$name.done" ] && return
+  echo "== $name"
+  mkdir -p "$(dirname "$WORK/$name")"
+  "$python" -m "$@" 2>&1 | tee -a "$WORK/$name.log"
+  touch "$WORK/$name.done"
+}
+
+if [ -z "$RECORDS" ]; then
+  stage recordings train.nano.recordings --data "$DATA" --out "$WORK/recordings" --n "$RECORDINGS"
+  stage annotate train.annotate "$WORK/recordings" "$WORK/coet" --cache "$CACHE"
+  RECORDS="$WORK/coet"
+fi
+
+# Both are split into words on purpose.
+# shellcheck disable=SC2206
+records=($RECORDS) more=($MORE)
+
+train() { # METHOD SEED: both stages; the flags say what a method changes
+  local flags=() run="$1-$2"
+  case "$1" in
+    emothinker) ;;
+    adaptive) flags=(--selection adaptive) ;;
+    *) flags=(--method "$1") ;;
+  esac
+  # Each kind of cue token is left out of three windows in ten, so that there is something to read in the towers' tokens.
+  local common=("${records[@]}" --model "$MODEL" --cache "$CACHE" --seed "$2" --lr 5e-4 --cues-off 0.3 --no-gradient-checkpointing
+    ${more[@]+"${more[@]}"})
+  stage "$run/warmup" train.warmup "${common[@]}" --out "$WORK/$run/warmup" --steps "$WARMUP_STEPS" ${flags[@]+"${flags[@]}"}
+  stage "$run/lora" train.lora "${common[@]}" --from-warmup "$WORK/$run/warmup" --out "$WORK/$run/adapter" --steps "$LORA_STEPS" \
+    --rank 16 --selectors --merger-lr 2e-4
+}
+
+measure() { # RUN [FLAG…]: every benchmark
+  local run=$1
+  shift
+  local common=(--data "$DATA" --model "$MODEL" --workers "$WORKERS" "$@")
+  stage "$run/conflict" train.evaluate --benchmark conflict --limit "$PAIRS" --out "$WORK/$run/conflict" "${common[@]}"
+  stage "$run/ferplus" train.evaluate --benchmark ferplus --limit "$FACES" --out "$WORK/$run/ferplus" "${common[@]}"
+  stage "$run/towers" train.evaluate --benchmark ferplus --limit "$FACES" --variant "no cue tokens" --out "$WORK/$run/towers" "${common[@]}"
+  stage "$run/agree" train.evaluate --benchmark agree --limit "$PAIRS" --out "$WORK/$run/agree" "${common[@]}"
+  stage "$run/voices" train.evaluate --benchmark voices --limit "$VOICES" --out "$WORK/$run/voices" "${common[@]}"
+}
+
+measure untrained
+for seed in $SEEDS; do
+  for method in $METHODS; do
+    train "$method" "$seed"
+    measure "$method-$seed" --adapter "$WORK/$method-$seed/adapter"
+  done
+done
+"$python" -m train.evaluation.methods "$WORK" --model "$MODEL" --out "$WORK/table"
