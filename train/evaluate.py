@@ -1,7 +1,7 @@
 """Measures the accuracy of the whole pipeline on people that no model was trained on: media in, answer text out.
 
     python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
-                             [--ablate | --variant NAME | --robust | --baselines]
+                             [--ablate | --variant NAME | --robust | --baselines] [--fast]
                              [--predictions FILE | --peer-url URL --peer-model NAME]
                              [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
     python -m train.evaluate --compare A B
@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--split", choices=SPLITS, default="test")
     args.add_argument("--fold", type=positive, help="test part of one official fold (dfew, iemocap, mustard)")
     args.add_argument("--limit", type=positive, help="at most so many samples (RAVDESS and pairs: per actor)")
+    args.add_argument("--fast", action="store_true", help="the fast labels alone: no chain is written")
     args.add_argument("--workers", type=positive, default=os.cpu_count() or 1, help="processes, each with a model")
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
     tables = args.add_mutually_exclusive_group()
@@ -137,6 +138,8 @@ def prepare(args: argparse.Namespace) -> Task:
     variant = named(args.variant) if args.variant else WHOLE
     if args.variant:
         settings["variant"] = args.variant
+    if args.fast:
+        settings["fast"] = True
     if args.benchmark in SAMPLES:
         if args.fold is not None:
             raise BadSettings(f"{args.benchmark} has no folds.", "Leave out --fold.")
@@ -150,7 +153,7 @@ def prepare(args: argparse.Namespace) -> Task:
         if n == 0:
             raise DataMissing(f"{args.data} holds nothing of {args.split} for {args.benchmark}.", "Choose --split.")
         left_out = skipped(args.benchmark, args.data)
-        asked = ModelUnderTest(args.model, args.adapter, variant=variant, label=args.label)
+        asked = ModelUnderTest(args.model, args.adapter, variant=variant, label=args.label, chains=not args.fast)
         return Task(samples, n, asked, settings, skipped=left_out)
     read = sets.read(args.benchmark, args.data)
     own_model = not args.peer_url and not args.predictions
@@ -160,7 +163,8 @@ def prepare(args: argparse.Namespace) -> Task:
     clips = clip_samples(read, args.split, args.fold, args.limit)
     return Task(
         clips, len(clips),
-        ModelUnderTest(args.model, args.adapter, read.labels, read.question, variant, args.label), settings,
+        ModelUnderTest(args.model, args.adapter, read.labels, read.question, variant, args.label, not args.fast),
+        settings,
         whole_folds=read.whole_folds(args.split, args.fold),
         skipped=read.skipped,
         described=any(clip.reference for clip in read.clips),
@@ -311,7 +315,7 @@ def command(args: argparse.Namespace) -> str:
     words += [f"--label {args.label}"] if args.label != "auto" else []
     words += [f"--{name} {getattr(args, name)}" for name in ("fold", "limit") if getattr(args, name) is not None]
     words += [f'--variant "{args.variant}"'] if args.variant else []
-    words += [f"--{name}" for name in ("ablate", "robust", "baselines") if getattr(args, name)]
+    words += [f"--{name}" for name in ("ablate", "robust", "baselines", "fast") if getattr(args, name)]
     return " ".join([*words, "--out OUT"])
 
 

@@ -20,7 +20,7 @@ class AskedQuestion:
         open_ring: Callable[[Question], EvidenceRing | None],
     ) -> None:
         """`query` embeds a question, (Q, D). `open_ring` opens the session's evidence ring, if there is one."""
-        self._query, self._open_ring = query, open_ring
+        self._query, self._open_ring, self._question = query, open_ring, question
         self.text_QD = query(question)
         "(Q, D) embeddings of the question, to which the selectors attend."
         self.ring = open_ring(question)
@@ -28,13 +28,13 @@ class AskedQuestion:
     def set(self, question: Question) -> None:
         """Ask another one from now on.
 
-        It needs another prompt prefix, so another ring. Until that holds a whole window, windows are prefilled as a
-        whole.
+        It needs another prompt prefix, so another ring, or none where the model leaves that question to another one.
+        Until a new ring holds a whole window, windows are prefilled as a whole.
         """
         self.text_QD = self._query(question)
-        if self.ring is not None and self.ring.question != question:
-            self.ring.close()
-            self.ring = self._open_ring(question)
+        if question != self._question:
+            self.close()
+            self.ring, self._question = self._open_ring(question), question
 
     def close(self) -> None:
         """Free the ring."""

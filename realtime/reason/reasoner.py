@@ -139,9 +139,11 @@ class Reasoner:
     def open_ring(self, question: prompt.Question, *, later: bool = False) -> SessionRing | None:
         """A ring for one session's evidence, or None where the checkpoint was not trained for one.
 
-        With `later`, evidence is not prefilled as it comes (`SessionRing`).
+        With `later`, another model gives the labels: evidence is not prefilled as it comes (`SessionRing`), and not at
+        all for a question that is left to that model.
         """
-        if not self._ring:
+        left = later and question.query is not None and not self.answers_questions
+        if not self._ring or left:
             return None
         ring = SessionRing(self._model, self._fused, self.vocabulary, question, closed=self._forget, later=later)
         self._rings[ring.number] = ring

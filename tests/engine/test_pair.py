@@ -356,6 +356,33 @@ def test_questions_are_nanos_where_the_writer_leaves_them(
     assert "The expression is" in by_nano.sections["face"]
 
 
+def test_the_writer_reads_nothing_for_a_question_that_it_leaves_to_nano(
+    both: PairedModel, spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the question is taken back, it reads again."""
+    monkeypatch.setattr(Reasoner, "answers_questions", False)
+    perceiver, rings = both.perceiver(0), both.writer.thinker._rings
+    n_before = len(rings)
+    perceiver.see(spoken.frames[0])
+    assert perceiver.put_off() is not None
+    perceiver.set_question(OWN)
+    assert len(rings) == n_before - 1, "what was read for the usual question is freed"
+    asked = perceived(perceiver, spoken)
+    assert perceiver.put_off() is None
+    assert all(part.ring == 0 for part in parts_of(asked))
+    (done,) = [step for step in both.thinker.reason(asked, OWN) if isinstance(step, ReasonDone)]
+    assert "The expression is" in done.sections["face"]
+    perceiver.set_question(PLAIN)
+    assert len(rings) == n_before
+    again = perceived(perceiver, spoken)
+    assert perceiver.put_off() is not None
+    assert all(part.ring > 0 for part in parts_of(again))
+    (done,) = [step for step in both.thinker.reason(again, PLAIN) if isinstance(step, ReasonDone)]
+    assert perceiver.put_off() is None, "the chain is the writer's, which read it"
+    perceiver.close()
+    assert len(rings) == n_before - 1
+
+
 def test_evaluation_answers_as_a_session_does(both: PairedModel, spoken: SpokenWindow, composed: Path) -> None:
     """nano's labels and the writer's chain, in a batch."""
     perceiver = both.perceiver(0)

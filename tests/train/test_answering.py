@@ -15,6 +15,7 @@ from realtime.reason.prompt import UNSURE
 from realtime.records import LABELS, Label, ReasonDone, SpeechSegment, VideoFrame
 from train.evaluation.answering import ModelUnderTest, answer_with, begun, perceive
 from train.evaluation.experts import expert_probabilities
+from train.evaluation.report import report
 from train.evaluation.samples import Sample
 from train.evaluation.variants import TABLE, Variant
 from train.readers import camer
@@ -79,6 +80,18 @@ def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) ->
     finally:
         nano.weights.config = config
     assert nano.weights.config.emotion == emotion
+
+
+@pytest.mark.slow
+def test_without_chains_the_answer_is_the_label_that_they_begin_from(nano: LoadedModel, picture: Sample) -> None:
+    whole, fast = (answer_with(nano, ModelUnderTest("nano", chains=chains), [picture]) for chains in (True, False))
+    assert fast[0]["answer"] == fast[0]["fast"] == whole[0]["fast"]
+    assert fast[0]["probabilities"] == fast[0]["fast_probabilities"] == whole[0]["fast_probabilities"]
+    assert fast[0].keys() < whole[0].keys()
+    assert "sections" not in fast[0]
+    found = report("ferplus", "nano", "test", fast)
+    assert found["metrics"]["accuracy"] == found["metrics"]["fast_accuracy"] == 1.0
+    assert "faithfulness" not in found["metrics"]
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ Right = Callable[[int, int], bool]
 
 def write_run(work: Path, method: str, seed: int, right: Right, *, n: int = 60, skip: Sequence[str] = ()) -> None:
     folder = work / (method if method == methods.UNTRAINED else f"{method}-{seed}")
-    for benchmark in methods.BENCHMARKS:
+    for benchmark in (*methods.BENCHMARKS, methods.CHAINS):
         if benchmark in skip:
             continue
         rows: list[dict[str, Any]] = []
@@ -144,4 +144,6 @@ def test_the_script_knows_the_methods() -> None:
     subprocess.run(["bash", "-n", str(ROOT / "train" / "runs" / "methods.sh")], check=True)
     given = text.split('"${METHODS:=', 1)[1].split("}", 1)[0].split()
     assert set(get_args(Method)) <= set(given)
-    assert {"$run/" + name for name in methods.BENCHMARKS} <= set(text.replace('"', " ").split())
+    (looped,) = [line for line in text.splitlines() if "for benchmark in" in line]
+    assert {*methods.WHOLE} == set(looped.split(" in ")[1].strip(";do ").split())
+    assert all(f'stage "$run/{name}"' in text for name in (methods.CHAINS, "towers"))

@@ -47,6 +47,8 @@ class ModelUnderTest:
     question: str | None = None
     variant: Variant = WHOLE
     label: LabelsOf = "auto"
+    chains: bool = True
+    "Whether chains are written. Without them the fast label is the answer."
 
     def question_for(self, model: Served) -> Question:
         """The question as serving asks it: a model of fixed labels chooses from its own, told in the set's words.
@@ -94,6 +96,10 @@ def answer_with(
     question = asked.question_for(model)
     perceived, failed = perceive(model, asked, samples, done)
     out = [unread(sample, trouble) for sample, trouble in failed]
+    if not asked.chains:
+        return out + [
+            labelled(question, *each, model.thinker.label_window(each[1], question).label) for each in perceived
+        ]
     for first in range(0, len(perceived), BATCH):
         part = perceived[first : first + BATCH]
         answers = chains(model, [window for _, window in part], question)
@@ -175,31 +181,41 @@ def sessions_of(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
 
 def row(question: Question, sample: Sample, window: Window, answered: ChainAnswer) -> Row:
     """The row of one answer, with everything that the report needs, in the labels that were asked for."""
-    fast, sections = answered.label, answered.sections
+    sections = answered.sections
     parsed = parse(sections["answer"], question.labels)
     chosen, judged = parsed.label, dict(answered.judged)
     if question.own:
-        # As a session tells it; no share is too small, so that every answer is scored.
-        fast = own_labels.in_own(question.own, fast, 0.0)
         chosen = own_labels.for_emotion(question.own, chosen, answered.probabilities, 0.0)
         judged = own_labels.shares(question.own, {label: math.exp(judged[label]) for label in judged})
     cues = next((frame.cues[0].intensities for frame in reversed(window.frames) if frame.cues), {})
     relative = window.speech[-1].cues.relative if window.speech else {}
     told = faithful(sections, cues, relative)
     return {
-        **begun(sample),
+        **labelled(question, sample, window, answered.label),
         "answer": chosen,
         "parse": parsed.how,
         "told": answered.answer.label,
-        "fast": likeliest(fast.probabilities),
-        "fast_probabilities": dict(fast.probabilities),
-        "alone": {name: likeliest(p) for name, p in alone(fast).items()},
         "judged": likeliest(judged) if judged else None,
         "probabilities": answered.probabilities,
         "sections": sections,
         "rewritten": answered.rewritten,
         "statements": told.n_statements,
         "true_statements": told.n_true,
+    }
+
+
+def labelled(question: Question, sample: Sample, window: Window, label: Label) -> Row:
+    """The row of one fast label, which is the answer."""
+    # As a session tells it; no share is too small, so that every answer is scored.
+    fast = own_labels.in_own(question.own, label, 0.0) if question.own else label
+    return {
+        **begun(sample),
+        "answer": likeliest(fast.probabilities),
+        "parse": "the fast label",
+        "fast": likeliest(fast.probabilities),
+        "fast_probabilities": dict(fast.probabilities),
+        "alone": {name: likeliest(p) for name, p in alone(fast).items()},
+        "probabilities": dict(fast.probabilities),
         "faces": len(window.frames[-1].faces) if window.frames else None,
         "speech_s": round(window.speech_s, 2),
     }

@@ -49,9 +49,11 @@ BENCHMARKS = {
     "agree": "agree",
     "conflict": "conflict",
 }
-"Folder of a benchmark → its column."
+"Folder of a benchmark → its column. Their answers are the fast labels."
+CHAINS = "chains"
+"Folder of the conflicting pairs about which chains were written, too."
 WHOLE = ("ferplus", "voices", "agree", "conflict")
-"The benchmarks that calibration and faithfulness are of: those that were answered as serving answers."
+"The benchmarks that the calibration error is of: those that were answered as serving answers."
 N_DRAWS = 2000
 
 Seeds = Mapping[int, Mapping[str, Mapping[str, Row]]]
@@ -68,7 +70,7 @@ def read_runs(work: Path) -> Runs:
         if match is None and folder.name != UNTRAINED:
             continue
         method, seed = (match[1], int(match[2])) if match else (UNTRAINED, 0)
-        for benchmark in BENCHMARKS:
+        for benchmark in (*BENCHMARKS, CHAINS):
             if (folder / benchmark / "report.json").is_file():
                 rows = read_answers(folder / benchmark / "answers.jsonl")
                 known = {str(row["key"]): row for row in rows if row["truth"]}
@@ -182,8 +184,9 @@ def compared(runs: Runs, method: str) -> dict[str, dict[str, Any]]:
     for benchmark, column in BENCHMARKS.items():
         if each := Compared.of(runs[method], runs[REFERENCE], [benchmark]):
             found[column] = each.figure("accuracy")
-    if each := Compared.of(runs[method], runs[REFERENCE], WHOLE):
-        found |= {name: each.figure(name) for name in ("calibration error", "faithfulness")}
+    for name, benchmarks in {"calibration error": WHOLE, "faithfulness": (CHAINS,)}.items():
+        if each := Compared.of(runs[method], runs[REFERENCE], benchmarks):
+            found[name] = each.figure(name)
     return found
 
 
@@ -242,7 +245,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         f"# Methods, trained alike from {result['model']}",
         "",
         *([f"    {result['command']}", ""] if "command" in result else []),
-        "Accuracy of the answers, unless the column says something else. In brackets is the difference from",
+        "Accuracy of the fast labels, unless the column says something else. In brackets is the difference from",
         f"`{result['reference']}` with its 95 % interval, from {result['draws']:,} draws of seeds and samples.",
         f"`{UNTRAINED}` is the model that all began from.",
         "",

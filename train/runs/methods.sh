@@ -14,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${WORK:=runs/methods}" "${MODEL:=nano}" "${RECORDS:=}" "${CACHE:=$WORK/windows}" "${RECORDINGS:=1400}" "${WORKERS:=1}" "${MORE:=}"
 : "${METHODS:=emothinker adaptive hybrid emochat}" "${SEEDS:=0 1 2}" "${WARMUP_STEPS:=40}" "${LORA_STEPS:=120}"
-: "${FACES:=300}" "${VOICES:=30}" "${PAIRS:=60}" # samples: faces in all, sentences and pairs of each speaker
+: "${FACES:=500}" "${EACH:=60}" "${CHAINS:=8}" # faces in all; sentences or pairs of each speaker; chains of each
 : "${DATA:?name the data folder: DATA=path/to/data bash train/runs/methods.sh}"
 python="${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}"
 export TOKENIZERS_PARALLELISM=false
@@ -55,15 +55,16 @@ train() { # METHOD SEED: both stages; the flags say what a method changes
     --rank 16 --selectors --merger-lr 2e-4
 }
 
-measure() { # RUN [FLAG…]: every benchmark
-  local run=$1
+measure() { # RUN [FLAG…]: the labels of every benchmark, and some chains
+  local run=$1 benchmark limit
   shift
   local common=(--data "$DATA" --model "$MODEL" --workers "$WORKERS" "$@")
-  stage "$run/conflict" train.evaluate --benchmark conflict --limit "$PAIRS" --out "$WORK/$run/conflict" "${common[@]}"
-  stage "$run/ferplus" train.evaluate --benchmark ferplus --limit "$FACES" --out "$WORK/$run/ferplus" "${common[@]}"
-  stage "$run/towers" train.evaluate --benchmark ferplus --limit "$FACES" --variant "no cue tokens" --out "$WORK/$run/towers" "${common[@]}"
-  stage "$run/agree" train.evaluate --benchmark agree --limit "$PAIRS" --out "$WORK/$run/agree" "${common[@]}"
-  stage "$run/voices" train.evaluate --benchmark voices --limit "$VOICES" --out "$WORK/$run/voices" "${common[@]}"
+  for benchmark in ferplus conflict agree voices; do
+    [ "$benchmark" = ferplus ] && limit=$FACES || limit=$EACH
+    stage "$run/$benchmark" train.evaluate --benchmark "$benchmark" --fast --limit "$limit" --out "$WORK/$run/$benchmark" "${common[@]}"
+  done
+  stage "$run/towers" train.evaluate --benchmark ferplus --variant "no cue tokens" --fast --limit "$FACES" --out "$WORK/$run/towers" "${common[@]}"
+  stage "$run/chains" train.evaluate --benchmark conflict --limit "$CHAINS" --out "$WORK/$run/chains" "${common[@]}"
 }
 
 measure untrained
