@@ -1,7 +1,8 @@
 # `make serve` starts the server, `make check` is the quick loop of a change, `make test` checks everything. Each does all its own
 # set-up on a fresh machine; stamp files under .venv/.done make a second run start in seconds.
 #
-# Wanted on the machine: Python 3.11 or later (PYTHON=… names one). Node and Chromium are fetched where there are none.
+# Wanted on the machine: Python 3.11 or later (PYTHON=… names one), or uv, which fetches one. Node and Chromium are fetched
+# where there are none. uv installs the packages where it is on the PATH, and pip where it is not.
 # TORCH=cpu|cuda chooses torch's build; without it, that with CUDA is taken where an NVIDIA GPU is found.
 
 # macOS ships 3.81, which would run each line of a recipe alone.
@@ -18,7 +19,17 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Without --no-compile, pip would compile every file of every package, of which a program imports a part.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
+UV := $(shell command -v uv)
+# uv knows nothing of pip's own settings, such as an index of a company. So pip tries what uv could not do.
+INSTALL := packages() { \
+  if [ -n "$(UV)" ]; then \
+    "$(UV)" pip install --quiet --python $(BIN)/python --constraint constraints.txt "$$@" && return; \
+    echo "uv did not get it. Trying pip …" >&2; \
+  fi; \
+  $(PIP) "$$@"; \
+}; packages
 BROKE_OFF := { echo "The installation broke off. Run the same command again: it goes on where it was. What helps without a \
 network, behind a proxy or with a full disk is in docs/installing.md." >&2; exit 1; }
 # The page's tools are scripts that look for `node` on the PATH. Ours is there only where the machine's is missing or too old.
@@ -73,11 +84,17 @@ $(DONE)/venv:
 	  [ -z "$$python" ] && command -v $$name >/dev/null \
 	    && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && python=$$name
 	done
-	if [ -z "$$python" ]; then
+	if [ -x $(BIN)/python ]; then
+	  :
+	elif [ -n "$$python" ]; then
+	  "$$python" -m venv $(VENV)
+	elif [ -n "$(UV)" ]; then
+	  echo "No Python 3.11 or later found; uv fetches one (once, 30 MB) …"
+	  "$(UV)" venv --quiet --seed --python 3.12 $(VENV)
+	else
 	  echo "No Python 3.11 or later found. Install one and run again, or name it: make PYTHON=/path/to/python3" >&2
 	  exit 1
 	fi
-	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
 	mkdir -p $(DONE)
 	touch $@
 
@@ -91,11 +108,13 @@ $(DONE)/torch: $(DONE)/venv constraints.txt
 	case "$$wanted" in
 	  cpu)
 	    echo "Installing torch for the CPU (once, 200 MB to fetch) …"
-	    $(PIP) --upgrade --timeout 30 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "torch==$$version" \
+	    { [ -n "$(UV)" ] && "$(UV)" pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	        --torch-backend cpu --upgrade-package torch "torch==$$version"; } \
+	      || $(PIP) --upgrade --timeout 30 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "torch==$$version" \
 	      || $(BROKE_OFF) ;;
 	  cuda)
 	    echo "Installing torch with CUDA (once, several GB to fetch) …"
-	    $(PIP) "torch===$$version" || $(BROKE_OFF) ;;
+	    $(INSTALL) "torch===$$version" || $(BROKE_OFF) ;;
 	  *)
 	    echo "TORCH is $$wanted. It can be cpu, cuda or auto: make serve TORCH=cpu" >&2
 	    exit 2 ;;
@@ -111,12 +130,12 @@ endif
 
 $(DONE)/serve: $(DONE)/torch pyproject.toml
 	@echo "Installing packages (once) …"
-	$(PIP) --editable '.[mediapipe]' || $(BROKE_OFF)
+	$(INSTALL) --editable '.[mediapipe]' || $(BROKE_OFF)
 	touch $@
 
 $(DONE)/test: $(DONE)/serve
 	@echo "Installing the packages for tests (once) …"
-	$(PIP) --editable '.[mediapipe,train,export,ray,studies,dev]' || $(BROKE_OFF)
+	$(INSTALL) --editable '.[mediapipe,train,export,ray,studies,dev]' || $(BROKE_OFF)
 	touch $@
 
 $(DONE)/node: $(DONE)/venv
@@ -147,7 +166,7 @@ $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 $(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
 	@echo "Installing SDKs of others for the tests (once) …"
 	$(BIN)/python -m venv --clear tests/senders/sdk_venv
-	tests/senders/sdk_venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/senders/sdks.txt
+	tests/senders/sdk_venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement tests/senders/sdks.txt
 	touch $@
 
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
