@@ -497,7 +497,11 @@ class Session:
         return item
 
     async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> bool:
-        """Publish the chain of a window. Returns False where it was given up for a question that was asked since."""
+        """Publish the chain of a window. Returns False where it was given up for a question that was asked since.
+
+        One that is not begun is given up at once: to read its evidence for the earlier question takes time.
+        """
+        begun = False
         async with aclosing(client.reason(window, analysis.question)) as steps:
             while True:
                 await self._chains_go_on.wait()
@@ -505,8 +509,9 @@ class Session:
                     # Chains about speech come first; a quiet moment's chain goes on afterwards.
                     await self._nothing_spoken.wait()
                 outdated = self._source.live and analysis.question != self._question
-                if outdated and self.at_s - window.end_s > FINISHED_WITHIN_S:
+                if outdated and (not begun or self.at_s - window.end_s > FINISHED_WITHIN_S):
                     return False
+                begun = True
                 match await anext(steps):
                     case ReasonDelta() as delta:
                         if "first_word" not in analysis.timings_ms:

@@ -327,7 +327,13 @@ class WithoutEnd(ScriptedThinker):
 
     n_endless = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[str | None] = []
+        "What each chain that was begun is asked."
+
     def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+        self.begun.append(question.query)
         while question.query is None:
             self.n_endless += 1
             yield None
@@ -352,7 +358,7 @@ async def test_a_chain_without_words_gives_way_too(make: Make) -> None:
                 return
 
     items = conversation(29)
-    items.insert(items.index(ClockTick(4.25)), ask)
+    items.insert(items.index(ClockTick(8.25)), ask)
     script = [each for item in items for each in ((item, keep_up) if isinstance(item, VideoFrame) else (item,))]
     session = make(ScriptedSource([*script, until_answered]), ScriptedModel(thinker=thinker))
     await asyncio.wait_for(session.run(), WITHIN_S)
@@ -360,6 +366,8 @@ async def test_a_chain_without_words_gives_way_too(make: Make) -> None:
     done = {event["window"] for event in of(events, "reason.done")}
     assert done
     assert done <= {event["window"] for event in of(events, "window") if event["query"] == asked.query}
+    assert len([event for event in of(events, "window") if event["query"] is None]) == 2
+    assert thinker.begun.count(None) == 1, "the second was labelled before the question, and its chain not begun"
 
 
 async def test_a_machine_too_slow_does_without_step_by_step_and_comes_back(make: Make, settle: Settle) -> None:

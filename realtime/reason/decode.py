@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.batched_decoder import DecodeSlot
 from realtime.reason.chain import SectionText
 from realtime.records import ReasonDelta
+
+T = TypeVar("T")
 
 SECTION_TOKENS = 96
 "Longest section. It is then closed by the decoder, since a small model may repeat itself."
@@ -103,3 +106,13 @@ def write(
             yield ReasonDelta(name, new) if new else None
         into[name] = section.text.strip()
     return decoder.n_decoded
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """Run a generator to its end, and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result

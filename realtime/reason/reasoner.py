@@ -11,6 +11,7 @@ every window of a checkpoint that was not trained for the ring; the mask is then
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import OrderedDict
@@ -37,7 +38,7 @@ from realtime.reason.branches import (
     openings,
 )
 from realtime.reason.conclusion import Conclusion, conclude
-from realtime.reason.decode import CHAIN_SLOTS, write
+from realtime.reason.decode import CHAIN_SLOTS, finished, write
 from realtime.reason.grounding import unsupported
 from realtime.reason.measurements import measured_words
 from realtime.reason.parts import ARGUED, FOUND, ChainParts, LabelledWindow, asked_again
@@ -48,7 +49,7 @@ from realtime.reason.quotation import QUOTE_SLOTS, SAID_TOKENS, quoted
 from realtime.reason.reference import PlainReading, plain_scores
 from realtime.reason.rewrite import Rewriter
 from realtime.reason.sequence import assemble
-from realtime.reason.session_ring import SessionRing
+from realtime.reason.session_ring import SessionRing, apart
 from realtime.records import (
     LABELS,
     Conflict,
@@ -184,12 +185,17 @@ class Reasoner:
     ) -> Iterator[Written]:
         """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored.
 
-        Evidence whose prefill was put off comes first, a piece a step, so that labels can be given in between.
+        Evidence whose prefill was put off, or that is in no ring, comes first, a piece a step, so that labels can be
+        given in between.
         """
         ring = self._ring_of(window)
         for _ in () if ring is None else ring.pieces(window):
             yield None
-        yield from self._chain(self.begun_with(label, window, question), said)
+        cached = self._from_ring(window, question)
+        if cached is None:
+            few = replace(window, frames=apart(window.frames))
+            cached = yield from self._prefilled(few, question, by_parts=True)
+        yield from self._chain(self._begun_with(label, window, question, cached), said)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.
@@ -214,12 +220,16 @@ class Reasoner:
         label = self._label(window, scored.scores, question)
         return self._labelled_window(window, question, label, cached, scored)
 
-    @torch.inference_mode()
     def begun_with(self, label: Label, window: Window, question: prompt.Question) -> LabelledWindow:
         """The window with its KV cache, for a label in the model's own words that another model gave."""
+        return self._begun_with(label, window, question, self._cached(window, question))
+
+    def _begun_with(
+        self, label: Label, window: Window, question: prompt.Question, cached: WindowCache
+    ) -> LabelledWindow:
         # Its chain begins with the state, as nothing of it is in the KV cache yet.
         unscored = BranchScores({}, n_shared=0, chain_logits_V=None)
-        return self._labelled_window(window, question, label, self._cached(window, question), unscored)
+        return self._labelled_window(window, question, label, cached, unscored)
 
     def _cached(self, window: Window, question: prompt.Question) -> WindowCache:
         return self._from_ring(window, question) or self._prefill_whole(window, question)
@@ -236,6 +246,7 @@ class Reasoner:
         evidence: tuple[FrameEvidence | SpeechEvidence, ...] = (*window.frames, *window.speech)
         return self._rings.get(evidence[0].ring) if evidence else None
 
+    @torch.inference_mode()
     def _from_ring(self, window: Window, question: prompt.Question) -> WindowCache | None:
         """The window's KV cache from its session's ring, or None where some of its evidence is not there."""
         ring = self._ring_of(window)
@@ -244,7 +255,16 @@ class Reasoner:
         return ring.window_cache(window, n_more=self._n_slots_after(window, question))
 
     def _prefill_whole(self, window: Window, question: prompt.Question) -> WindowCache:
-        """The window's KV cache, prefilled in one pass under the mask that the checkpoint was trained with."""
+        return finished(self._prefilled(window, question, by_parts=False))
+
+    @torch.inference_mode()
+    def _prefilled(
+        self, window: Window, question: prompt.Question, *, by_parts: bool
+    ) -> Generator[None, None, WindowCache]:
+        """Prefill a window's KV cache under the mask that the checkpoint was trained with, and return it.
+
+        In one pass, or with `by_parts` in one for each frame and utterance, and a step before each.
+        """
         evidence = assemble(self._model, self.vocabulary, window, question)
         x = evidence.x_ND
         mask = evidence.mask(ring=True).to(x.device) if self._ring else None
@@ -255,8 +275,14 @@ class Reasoner:
             device=self._model.device,
         )
         cos, sin = self._fused.rotary(evidence.positions_3N.to(x.device))
-        self._fused.extend(x, cos, sin, cache, mask, keys_only=True)
-        parts = tuple((chunk.modality, chunk.x_ND.shape[0]) for chunk in evidence.chunks)
+        sizes = [evidence.n_prefix, *(chunk.n_tokens for chunk in evidence.chunks)]
+        for end in itertools.accumulate(sizes) if by_parts else (x.shape[0],):
+            if by_parts:
+                yield
+            part = slice(cache.n_used, end)
+            seen = None if mask is None else mask[part, :end]
+            self._fused.extend(x[part], cos[part], sin[part], cache, seen, keys_only=True)
+        parts = tuple((chunk.modality, chunk.n_tokens) for chunk in evidence.chunks)
         return WindowCache(cache, evidence.n_prefix, parts, evidence.next_position)
 
     @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -42,6 +42,15 @@ UNREAD = -1
 def ring_tokens(emotion: EmotionConfig) -> int:
     """Tokens of evidence that a session's ring holds."""
     return KEPT_S * ((emotion.frame_px // TOKEN_PX) ** 2 + BESIDE_PER_S)
+
+
+def apart(frames: Sequence[FrameEvidence]) -> tuple[FrameEvidence, ...]:
+    """Those frames that are read where evidence is put off."""
+    read: list[FrameEvidence] = []
+    for frame in frames:
+        if not read or frame.at_s - read[-1].at_s >= LEAST_APART_S:
+            read.append(frame)
+    return tuple(read)
 
 
 class SessionRing:

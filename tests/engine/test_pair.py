@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from realtime.bench.paired import SpokenWindow, collect_windows
 from realtime.engine import gpu, pair
@@ -22,8 +23,9 @@ from realtime.engine.start import load_model
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
 from realtime.reason import calibrate
+from realtime.reason.decode import finished
 from realtime.reason.reasoner import Reasoner
-from realtime.reason.session_ring import UNREAD
+from realtime.reason.session_ring import UNREAD, apart
 from realtime.records import (
     CueFrame,
     FrameEvidence,
@@ -381,6 +383,29 @@ def test_the_writer_reads_nothing_for_a_question_that_it_leaves_to_nano(
     assert perceiver.put_off() is None, "the chain is the writer's, which read it"
     perceiver.close()
     assert len(rings) == n_before - 1
+
+
+def test_what_is_in_no_ring_is_read_by_parts_before_a_chain(both: PairedModel, spoken: SpokenWindow) -> None:
+    """So labels can be given in between. The KV cache is that of one pass."""
+    thinker, perceiver = both.writer.thinker, both.perceiver(0)
+    window = perceived(perceiver, spoken)
+    perceiver.close()
+    label = both.thinker.fast_label(window, PLAIN)
+    steps = thinker.reason_from(label, window, PLAIN)
+    read = apart(window.frames)
+    assert [frame.at_s for frame in read] == [frame.at_s for frame in window.frames[::2]]
+    n_steps = len([*itertools.takewhile(lambda step: step is None, steps)])
+    assert n_steps > 1 + len(read) + len(window.speech), "the prefix, each of these, and then tokens without a word"
+    few = replace(window, frames=read)
+    at_once = thinker._prefill_whole(few, PLAIN)
+    by_parts = finished(thinker._prefilled(few, PLAIN, by_parts=True))
+    assert at_once.parts == by_parts.parts
+    assert len(at_once.parts) == len(read) + len(window.speech)
+    n = at_once.cache.n_used
+    assert n == by_parts.cache.n_used
+    for name in ("keys_LHSD", "values_LHSD"):
+        ours, theirs = (getattr(each.cache, name)[:, :, :n] for each in (by_parts, at_once))
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
 
 
 def test_evaluation_answers_as_a_session_does(both: PairedModel, spoken: SpokenWindow, composed: Path) -> None:

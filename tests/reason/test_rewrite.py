@@ -14,6 +14,7 @@ from realtime.model.fused import KVCache
 from realtime.reason.batched_decoder import BatchedDecoder
 from realtime.reason.chain import read_answer
 from realtime.reason.consistency import contradictions
+from realtime.reason.decode import finished
 from realtime.reason.parts import ARGUED, BegunPart, LabelledWindow
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
@@ -21,7 +22,7 @@ from realtime.reason.rewrite import N_DRAWN, Argument, Rewriter, Tree
 from realtime.records import LABELS, Rewritten, Window
 from tests.reason.chains import run
 from tests.reason.windows import ASK, BOTH, drawn_frame, drawn_speech
-from train.evaluation.batch import chains, finished
+from train.evaluation.batch import chains
 
 FACE = "The expression is surprised."
 VOICE = "The voice is happy."

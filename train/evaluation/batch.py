@@ -8,9 +8,8 @@ decode in step; a finished row idles.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,13 +21,11 @@ from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
 from realtime.model.thinker import EmoThinker
 from realtime.reason import own_labels, prompt
-from realtime.reason.decode import CHAIN_SLOTS
+from realtime.reason.decode import CHAIN_SLOTS, finished
 from realtime.reason.parts import BegunPart, ChainPart, LabelledWindow
 from realtime.reason.rows import ChainRow
 from realtime.records import Answer, Label, Rewritten, Window
 from train.evaluation.served import Served, writer_of
-
-T = TypeVar("T")
 
 GROW_SLOTS = 160
 "Key/value slots added at a time; most chains need no more."
@@ -89,16 +86,6 @@ def answered(model: Served, labelled: LabelledWindow, sections: dict[str, str], 
     own = labelled.question.own
     told = own_labels.shares(own, concluded.probabilities) if own else concluded.probabilities
     return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, told, rewritten)
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Run a generator to its end, and return what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[ChainRow]) -> list[KVCache]:
