@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from tests.ingest.media_files import room, voice, write_clip
 if TYPE_CHECKING:
     from realtime.engine.loading import LoadedModel
 
+ROOT = Path(__file__).parents[1]
 SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
 "They take half a minute: a Ray cluster, a deployment on it, exported towers."
 SHARED_FIXTURES = {"cluster", "nano_exports", "root"}
@@ -51,12 +54,25 @@ def nano() -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def nano_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the embedded checkpoint's towers for onnxruntime; it takes half a minute, so it is made once."""
-    from export import onnx
+def nano_exports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the embedded checkpoint's towers for onnxruntime.
 
+    It takes half a minute, so pytest's cache keeps it until nano, the code behind it or a package of the exporter is
+    another one.
+    """
+    from export import onnx
+    from realtime.towers import artifact
+
+    behind = hashlib.sha256(f"{artifact.source_sha256(NANO)} {onnx.versions()}".encode())
+    for path in sorted(ROOT.glob("export/*.py")) + sorted(ROOT.glob("realtime/[mt]o*/**/*.py")):
+        behind.update(path.read_bytes())
+    assert pytestconfig.cache is not None
+    kept = pytestconfig.cache.mkdir(f"nano-exports-{behind.hexdigest()[:16]}")
+    if not any(kept.iterdir()):
+        onnx.export(NANO, kept, name="nano", precision="fp32", opset=20)
+    # Some tests write beside it.
     root = tmp_path_factory.mktemp("nano")
-    onnx.export(NANO, root, name="nano", precision="fp32", opset=20)
+    shutil.copytree(kept, root, dirs_exist_ok=True)
     return root
 
 

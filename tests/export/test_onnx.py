@@ -56,22 +56,30 @@ def test_for_onnxruntime_tokens_go_into_attention_as_products_leave_them(root: P
 
 
 @pytest.mark.slow
-def test_a_stock_checkpoint_exports_without_text_and_with_an_adapter_that_reads_it(tmp_path: Path) -> None:
-    """The adapter's own shapes count: selectors that only it brings are exported with it."""
-    stock, adapter = tmp_path / "stock", tmp_path / "adapter"
+def test_a_stock_checkpoint_exports_without_text(tmp_path: Path) -> None:
+    stock = tmp_path / "stock"
     write_checkpoint(stock, selectors=False)
     made = onnx.export(stock, tmp_path, name="stock", precision="fp32", opset=20)
     assert not made.has_text
     assert "text" not in made.towers["vision"]["inputs"]
     _, fine = parity.check(made, str(stock))
     assert fine
-    write_checkpoint(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.slow
+def test_selectors_that_only_an_adapter_brings_are_exported_with_it(folder: Path, tmp_path: Path) -> None:
+    """The adapter's own shapes count. Stock checkpoint and adapter together are the checkpoint that was traced."""
+    stock, adapter = tmp_path / "stock", tmp_path / "adapter"
+    write_checkpoint(stock, selectors=False)
+    for name in (checkpoint.WEIGHTS, "config.json"):
+        shutil.copy(folder / name, stock)
     adapter.mkdir()
     for name in (EMOTION_CONFIG, checkpoint.EMOTION_WEIGHTS):
-        shutil.copy(tmp_path / "whole" / name, adapter)
+        shutil.copy(folder / name, adapter)
     told = onnx.export(stock, tmp_path, name="stock", precision="fp32", opset=20, adapter=adapter)
     assert told.has_text
-    assert told.source_sha256 != made.source_sha256
+    assert told.source_sha256 != artifact.source_sha256(stock)
     figures, fine = parity.check(told, str(stock), adapter=adapter)
     assert fine, figures
 
@@ -124,6 +132,7 @@ def test_bf16_is_compared_through_torch(folder: Path, root: Path) -> None:
     assert 1e-4 < figures["vision"]["relative"] <= parity.LIMITS["bf16"]
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.slow
 def test_large_weights_lie_beside_the_graph(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx, "EXTERNAL_BYTES", 1000)

@@ -13,14 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export import onnx, parity
 from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.config import EmotionConfig
 from realtime.model.methods.selection import BackgroundShare, attention_spread
 from realtime.records import Question, UInt8, VideoFrame, Window
-from realtime.towers import artifact
 from tests.export.shapes import write_checkpoint
 from train.readers.perceived import watch
 from train.tuning.clip_tokens import ClipTokens
@@ -113,23 +111,6 @@ def test_nano_serves_it_and_its_first_frame_is_that_of_the_fixed_share(portrait:
     assert len({mine for mine, _ in shares}) > 1
     window = Window(0, 0.0, 6.0, tuple(mine for mine, _ in seen), ())
     assert sum(adaptive.thinker.fast_label(window, Question()).probabilities.values()) == pytest.approx(1)
-
-
-@pytest.mark.slow
-def test_an_export_tells_the_spread_and_serves(portrait: UInt8, tmp_path: Path) -> None:
-    folder = adaptive_nano(tmp_path / "nano")
-    assert artifact.source_sha256(folder) != artifact.source_sha256(checkpoint.NANO)
-    made = onnx.export(folder, tmp_path / "exports", name=str(folder), precision="fp32", opset=20)
-    figures, fine = parity.check(made, str(folder))
-    assert fine, figures
-    assert figures["spread"]["cases"] > 0
-    counts = []
-    for engine in ("torch", "onnx"):
-        perception = load(str(folder), engine=engine, engine_dir=tmp_path / "exports").perceiver(seed=3)
-        counts.append([perception.see(VideoFrame(float(at), portrait ^ np.uint8(32 * at))).counts for at in range(4)])
-        perception.close()
-    assert counts[0] == counts[1]
-    assert len({one.dropped for one in counts[0]}) > 1
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from export import onnx, parity
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadModel, BadSettings
 from realtime.evidence.cue_model import cue_model, cue_weights
@@ -20,9 +19,9 @@ from realtime.model import checkpoint
 from realtime.model.methods.compressor import FIRST_SHARE
 from realtime.model.thinker import EmoThinker
 from realtime.records import Question, UInt8, VideoFrame, Window
-from realtime.towers.artifact import EngineMismatch
 from realtime.towers.batch import FrameInput, drop_noise, selected, vision_inputs
 from realtime.towers.torch_runtime import TorchTowers
+from tests.model.hybrids import trained
 from train.lora import net_of
 from train.lora import parse as lora_arguments
 from train.merge import write_model
@@ -42,19 +41,6 @@ def hybrid_nano(**more: Any) -> tuple[EmoThinker, dict[str, Any]]:
     return with_additions(
         checkpoint.NANO, selector_dim=64, cues=True, ring=None, method="hybrid", dtype=torch.float32, **more
     )
-
-
-def trained(model: EmoThinker) -> EmoThinker:
-    """Weights as a training could leave them: the emotion merger is another, and the gate sees the frame."""
-    assert model.emotion.hybrid is not None
-    torch.manual_seed(0)
-    for parameter in model.emotion.hybrid.merger.parameters():
-        parameter.data += 0.5 * torch.randn_like(parameter) * parameter.std(correction=0)
-    last = model.emotion.hybrid.gate.layers[-1]
-    assert isinstance(last, torch.nn.Linear)
-    last.weight.data.normal_(0, 0.5)
-    last.bias.data.zero_()
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +115,6 @@ def test_a_session_beside_a_gpu_or_a_cluster_has_the_instruments_without_the_sec
     assert any(key.startswith("hybrid.") for key in model.emotion.state_dict())
     beside = cue_model(model.config, state).emotion.state_dict()
     assert beside.keys() == state.keys()
-
-
-@pytest.mark.slow
-def test_an_export_equals_torch_and_is_of_this_adapter_alone(adapter: Path, tmp_path: Path) -> None:
-    made = onnx.export(checkpoint.NANO, tmp_path, name="nano", precision="fp32", opset=20, adapter=adapter)
-    figures, fine = parity.check(made, "nano", adapter=adapter)
-    assert fine, figures
-    assert load("nano", adapter=adapter, engine="onnx", engine_dir=tmp_path).runtime_reason.startswith("onnx")
-    with pytest.raises(EngineMismatch):
-        parity.check(made, "nano")
 
 
 @pytest.mark.slow
