@@ -16,7 +16,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any, assert_never
 
 from realtime.attempts import Attempts
@@ -27,6 +27,7 @@ from realtime.observe.metrics import Metrics
 from realtime.pace.analysis import Analysis, Said
 from realtime.pace.buffer import RollingBuffer
 from realtime.pace.cadence import Cadence, Due
+from realtime.pace.chain_turns import ChainTurns
 from realtime.pace.degradation import Load
 from realtime.pace.input_watch import InputWatch, unfinished
 from realtime.pace.lag import LagMeter
@@ -61,8 +62,6 @@ logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
-FINISHED_WITHIN_S = 5.0
-"A chain that answers an earlier question, and takes longer than this, gives way to the question that was asked since."
 KEPT_UTTERANCES = 2
 "Utterances whose words may wait to be written down in a live session."
 KEPT_CUE_FRAMES = 4
@@ -123,8 +122,6 @@ class Session:
         self._spoken: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._said: Mailbox[Said] = Mailbox(KEPT_UTTERANCES, waits=waits)
-        self._nothing_spoken = asyncio.Event()
-        self._nothing_spoken.set()
 
         self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio, live=source.live)
         self._cadence = Cadence(settings.analysis.every_s)
@@ -136,8 +133,7 @@ class Session:
         self._n_left_out_cue_frames = 0
         self._n_left_out_windows = 0
         self._n_left_out_words = 0
-        self._chains_go_on = asyncio.Event()
-        self._chains_go_on.set()
+        self._turns = ChainTurns(live=source.live)
         self._attempts = Attempts(self.id, now_s)
         self._see_ms: dict[str, float] = {}
 
@@ -471,45 +467,27 @@ class Session:
     async def _think(self, client: EngineClient, windows: Mailbox[tuple[Window, Analysis]]) -> None:
         spoken = windows is self._spoken
         async for item in windows:
-            window, analysis = await self._newest_to_think(item, windows)
-            if spoken:
-                self._nothing_spoken.clear()
-            finished = True
-            async with self._attempts.at(self._publish, "reason", analysis.timings_ms, analysis.trace):
-                finished = await self._reason(client, window, analysis)
-            if finished:
-                analysis.trace.end()
-            else:
-                self._n_left_out_windows += 1
-                self._pass_over(analysis)
-            if spoken:
-                self._nothing_spoken.set()
-
-    async def _newest_to_think(
-        self, item: tuple[Window, Analysis], windows: Mailbox[tuple[Window, Analysis]]
-    ) -> tuple[Window, Analysis]:
-        """Wait until chains may go on. A newer window that came meanwhile takes the place of the one that waited."""
-        while not self._chains_go_on.is_set():
-            await self._chains_go_on.wait()
-            if (newer := windows.newer()) is not None:
-                self._pass_over(item[1])
-                item = newer
-        return item
+            (window, analysis), replaced = await self._turns.newest(item, windows)
+            for _, other in replaced:
+                self._pass_over(other)
+            with self._turns.about_speech() if spoken else nullcontext():
+                finished = True
+                async with self._attempts.at(self._publish, "reason", analysis.timings_ms, analysis.trace):
+                    finished = await self._reason(client, window, analysis)
+                if finished:
+                    analysis.trace.end()
+                else:
+                    self._n_left_out_windows += 1
+                    self._pass_over(analysis)
 
     async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> bool:
-        """Publish the chain of a window. Returns False where it was given up for a question that was asked since.
-
-        One that is not begun is given up at once: to read its evidence for the earlier question takes time.
-        """
+        """Publish the chain of a window. Returns False where it gave way to a question that was asked since."""
         begun = False
         async with aclosing(client.reason(window, analysis.question)) as steps:
             while True:
-                await self._chains_go_on.wait()
-                if not analysis.due.spoken:
-                    # Chains about speech come first; a quiet moment's chain goes on afterwards.
-                    await self._nothing_spoken.wait()
-                outdated = self._source.live and analysis.question != self._question
-                if outdated and (not begun or self.at_s - window.end_s > FINISHED_WITHIN_S):
+                await self._turns.next_step(spoken=analysis.due.spoken)
+                outdated, age_s = analysis.question != self._question, self.at_s - window.end_s
+                if self._turns.gives_way(outdated=outdated, begun=begun, age_s=age_s):
                     return False
                 begun = True
                 match await anext(steps):
@@ -521,18 +499,20 @@ class Session:
                     case Label() as label:
                         self._publish(report.label_event(window, label, analysis.speaker))
                     case ReasonDone() as done:
-                        self._mark("total", analysis)
-                        timings = done.timings_ms
-                        self._metrics.chain_written(timings.get("chain_tokens", 0), timings.get("chain", 0))
-                        for what in done.contradictions:
-                            self._metrics.contradictions.labels(what).inc()
-                        self._metrics.unsupported.inc(len(done.unsupported))
-                        if done.rewritten != "no":
-                            self._metrics.rewritten.labels("yes" if done.rewritten == "yes" else "no").inc()
-                        self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
+                        self._reasoned(window, analysis, done)
                         return True
                     case None:
                         continue
+
+    def _reasoned(self, window: Window, analysis: Analysis, done: ReasonDone) -> None:
+        self._mark("total", analysis)
+        self._metrics.chain_written(done.timings_ms.get("chain_tokens", 0), done.timings_ms.get("chain", 0))
+        for what in done.contradictions:
+            self._metrics.contradictions.labels(what).inc()
+        self._metrics.unsupported.inc(len(done.unsupported))
+        if done.rewritten != "no":
+            self._metrics.rewritten.labels("yes" if done.rewritten == "yes" else "no").inc()
+        self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
 
     # Helpers of several stages.
 
@@ -567,10 +547,7 @@ class Session:
         """Leave out more, or less, of the work when the lag asks for it."""
         if self._load.update(self.lag_s, self.at_s):
             self._metrics.reduced.labels(self._load.reduced).inc()
-            if self._load.chains:
-                self._chains_go_on.set()
-            else:
-                self._chains_go_on.clear()
+            self._turns.let(self._load.chains)
 
     def _report_lag(self) -> None:
         lag = self._lag.report(
