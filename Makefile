@@ -19,13 +19,14 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
-# Without --no-compile, pip would compile every file of every package, of which a program imports a part.
-PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 UV := $(shell command -v uv)
+# Compiled as pip does it: with PYTHONDONTWRITEBYTECODE set, as in many images, each start would compile what it imports.
+UV_INSTALL := "$(UV)" pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt
 # uv knows nothing of pip's own settings, such as an index of a company. So pip tries what uv could not do.
 INSTALL := packages() { \
   if [ -n "$(UV)" ]; then \
-    "$(UV)" pip install --quiet --python $(BIN)/python --constraint constraints.txt "$$@" && return; \
+    $(UV_INSTALL) "$$@" && return; \
     echo "uv did not get it. Trying pip …" >&2; \
   fi; \
   $(PIP) "$$@"; \
@@ -108,8 +109,7 @@ $(DONE)/torch: $(DONE)/venv constraints.txt
 	case "$$wanted" in
 	  cpu)
 	    echo "Installing torch for the CPU (once, 200 MB to fetch) …"
-	    { [ -n "$(UV)" ] && "$(UV)" pip install --quiet --python $(BIN)/python --constraint constraints.txt \
-	        --torch-backend cpu --upgrade-package torch "torch==$$version"; } \
+	    { [ -n "$(UV)" ] && $(UV_INSTALL) --torch-backend cpu --upgrade-package torch "torch==$$version"; } \
 	      || $(PIP) --upgrade --timeout 30 --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu "torch==$$version" \
 	      || $(BROKE_OFF) ;;
 	  cuda)
@@ -166,7 +166,7 @@ $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 $(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
 	@echo "Installing SDKs of others for the tests (once) …"
 	$(BIN)/python -m venv --clear tests/senders/sdk_venv
-	tests/senders/sdk_venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement tests/senders/sdks.txt
+	tests/senders/sdk_venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/senders/sdks.txt
 	touch $@
 
 realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
