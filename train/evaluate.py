@@ -215,6 +215,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise BadSettings("Switches are for one model, and nano gives this one's labels.", "Add --label own.")
     if (args.ablate or args.variant) and args.peer_url:
         raise BadSettings("Switches are for a checkpoint, and an endpoint has none.", "Leave out --peer-url.")
+    if args.fast and (args.peer_url or args.judge_url):
+        raise BadSettings("An endpoint has no fast label, and a judge reads chains.", "Leave out --fast.")
     if args.robust:
         return _robust(args, task)
     if args.ablate:

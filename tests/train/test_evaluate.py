@@ -22,6 +22,7 @@ from train.evaluation.samples import Sample
 from train.readers import mustard, sets
 from train.readers.clip import Clip, DataSet
 
+PEER = ("--peer-url", "http://127.0.0.1:9/v1", "--peer-model", "p")
 REASONS = {"sample_1": "She frowns and shouts.", "sample_2": "He cries.", "sample_3": "Tears."}
 
 
@@ -152,6 +153,10 @@ def test_peers_predictions_are_compared_with_a_run(command: Command, server: Scr
         (["--split", "train"], 3, "holds no clip of train; it has test"),
         (["--baselines"], 2, "no baseline for emer"),
         (["--judge-url", "http://127.0.0.1:9/v1"], 2, "--judge-model is missing"),
+        (["--variant", "F + B", *PEER], 2, "Switches are for a checkpoint"),
+        (["--variant", "everything"], 2, "invalid choice"),
+        (["--variant", "F + B", "--ablate"], 2, "not allowed with argument"),
+        (["--fast", *PEER], 2, "An endpoint has no fast label"),
         (["--model", "no/such/model/at/all"], 4, "neither a folder here"),
         (["--out", "{file}"], 2, "no folder to write into"),
     ],
@@ -163,7 +168,7 @@ def test_mistakes_are_told_before_anything_is_asked(
     given = [part.format(file=emer.parent / "file") for part in arguments]
     base = ["--benchmark", "emer", "--data", emer, "--out", emer.parent / "out"]
     if "{file}" in arguments:
-        base += ["--peer-url", "http://127.0.0.1:9/v1", "--peer-model", "p"]
+        base += PEER
     got, said = command(*base, *given)
     assert (got, message in said) == (code, True), said
 
