@@ -22,18 +22,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
 "They take half a minute: a Ray cluster, a deployment on it, exported towers."
-SHARED_FIXTURES = {"cluster", "nano_exports", "root"}
-"Of those, the ones of the whole session, which are made once."
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow. Where several processes run tests, those of a file, or on one cluster, are run by the same."""
+    """Mark what is slow."""
     for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if SLOW_FIXTURES & fixtures:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-        shared = sorted(SHARED_FIXTURES & fixtures)
-        item.add_marker(pytest.mark.xdist_group(shared[0] if shared else str(item.path)))
 
 
 @pytest.fixture(autouse=True)

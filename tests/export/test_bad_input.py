@@ -83,7 +83,6 @@ def test_the_published_layout_is_written_and_a_missing_shard_named(tmp_path: Pat
         load_graph(tmp_path / "7B", "audio", onnx.PRECISIONS["fp32"])
 
 
-@pytest.mark.usefixtures("traced")
 @pytest.mark.slow
 def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, portrait: UInt8) -> None:
     """So that a GPU can be timed on the published shapes without the published weights (`export/gpu.sh`)."""
@@ -108,6 +107,7 @@ def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, po
     perceiver.close()
 
 
+@pytest.mark.usefixtures("traced")
 @pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path) -> None:
