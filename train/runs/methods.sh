@@ -16,19 +16,9 @@ cd "$(dirname "$0")/../.."
 : "${METHODS:=emothinker adaptive hybrid emochat}" "${SEEDS:=0 1 2}" "${WARMUP_STEPS:=40}" "${LORA_STEPS:=120}"
 : "${FACES:=500}" "${EACH:=60}" "${CHAINS:=8}" # faces in all; sentences or pairs of each speaker; chains of each
 : "${DATA:?name the data folder: DATA=path/to/data bash train/runs/methods.sh}"
-python="${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}"
-export TOKENIZERS_PARALLELISM=false
+# shellcheck source=train/runs/stage.sh
+source train/runs/stage.sh
 mkdir -p "$WORK"
-
-stage() { # NAME COMMAND…: run once, keep its log
-  local name=$1
-  shift
-  [ -e "$WORK/$name.done" ] && return
-  echo "== $name"
-  mkdir -p "$(dirname "$WORK/$name")"
-  "$python" -m "$@" 2>&1 | tee -a "$WORK/$name.log"
-  touch "$WORK/$name.done"
-}
 
 if [ -z "$RECORDS" ]; then
   stage recordings train.nano.recordings --data "$DATA" --out "$WORK/recordings" --n "$RECORDINGS"

@@ -13,18 +13,9 @@ cd "$(dirname "$0")/../.."
 : "${WORK:=runs/small}" "${BACKBONE:=smollm2-135m-instruct}" "${RANK:=16}" "${MORE:=}" "${LAYOUT:=}" "${RECORDINGS:=2400}" "${PROCESSES:=1}"
 : "${WARMUP_STEPS:=-1}" "${LORA_STEPS:=-1}" # -1: once through the records
 words=()
-python="${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python)}"
-export TOKENIZERS_PARALLELISM=false
+# shellcheck source=train/runs/stage.sh
+source train/runs/stage.sh
 mkdir -p "$WORK"
-
-stage() { # NAME COMMAND…: run once, keep its log
-  local name=$1
-  shift
-  [ -e "$WORK/$name.done" ] && return
-  echo "== $name"
-  "$python" -m "$@" 2>&1 | tee -a "$WORK/$name.log"
-  touch "$WORK/$name.done"
-}
 
 if [ -z "${CLIPS:-}" ]; then
   : "${DATA:?name the data folder, or recordings of your own: DATA=… or CLIPS=… bash train/runs/small.sh}"
