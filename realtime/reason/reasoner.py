@@ -5,7 +5,8 @@ One forward pass over the label branches gives the fast label (`branches.py`), a
 (`decode.py`).
 
 There are two other paths to the same results. A window whose evidence is not in a ring is prefilled as a whole, as is
-every window of a checkpoint that was not trained for the ring; the mask is then the checkpoint's own. And
+every window of a checkpoint that was not trained for the ring; the mask is then the checkpoint's own. A model that only
+writes chains does so by parts, between which labels are given, and with the frames that it would read live. And
 `read_plainly` computes the labels with the plain modules (`reference.py`), which tests compare the others with.
 """
 
