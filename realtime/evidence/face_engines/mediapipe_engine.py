@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from realtime.evidence.face_engines.deferred import imported_on_use
 from realtime.evidence.face_engines.thresholds import MAX_MESHES, MIN_SCORE, MIN_SCORE_FOR_MESH
 from realtime.evidence.native_logs import quiet_native_logs
 from realtime.records import Box, Float32, UInt8
+
+UNUSED = ("matplotlib", "matplotlib.pyplot", "cv2", "mediapipe.tasks", "mediapipe.tasks.python")
+"What MediaPipe imports to draw with, and its other tasks. They take half a second and 60 MB."
 
 
 class MediaPipeFaces:
@@ -18,8 +22,9 @@ class MediaPipeFaces:
     def __init__(self) -> None:
         self._n_meshes = 0
         with quiet_native_logs():
-            from mediapipe.python.solutions.face_detection import FaceDetection
-            from mediapipe.python.solutions.face_mesh import FaceMesh
+            with imported_on_use(*UNUSED):
+                from mediapipe.python.solutions.face_detection import FaceDetection
+                from mediapipe.python.solutions.face_mesh import FaceMesh
 
             self._near: Any = FaceDetection(model_selection=0, min_detection_confidence=MIN_SCORE)
             self._far: Any = FaceDetection(model_selection=1, min_detection_confidence=MIN_SCORE)
