@@ -16,17 +16,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.model.config import TextConfig, pick
-from realtime.model.gguf_file import KNOWN_TO_FIT, GgufFile
 from realtime.model.progress import progress
-from realtime.model.published import Published, published_file, sha256, user_cache
+from realtime.model.published import KNOWN_TO_FIT, Published, published_file, sha256, user_cache
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +42,7 @@ PACKAGED = {
 KINDS = ("llama", "qwen2")
 SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 CHATML = ("<|im_start|>", "<|im_end|>")
-HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 OTHERS = f"Take another backbone: {KNOWN_TO_FIT}"
 
 
@@ -168,10 +165,10 @@ class TextBackbone:
 
 def _source(name: str) -> BackboneFiles:
     if name in PACKAGED:
-        return GgufFile(published_file(PACKAGED[name], cache=user_cache() / "backbones"))
+        return _gguf(published_file(PACKAGED[name], cache=user_cache() / "backbones"))
     path = Path(name).expanduser()
     if path.is_file():
-        return GgufFile(path)
+        return _gguf(path)
     if not path.is_dir():
         path = _from_hub(name)
     files = sorted(path.glob("*.gguf"))
@@ -179,24 +176,31 @@ def _source(name: str) -> BackboneFiles:
         return ModelFolder(path)
     if len(files) > 1:
         raise BadModel(f"{path} holds {len(files)} GGUF files.", hint=f"Name one of them, such as {files[0]}.")
-    return GgufFile(files[0])
+    return _gguf(files[0])
+
+
+def _gguf(path: Path) -> BackboneFiles:
+    # Imported with its package here, where one is to be read: no included model is kept in that format.
+    from realtime.model.gguf_file import GgufFile
+
+    return GgufFile(path)
 
 
 def _from_hub(name: str) -> Path:
     carried = next((own for own, published in PACKAGED.items() if published.hub == name), None)
-    try:
-        files = snapshot_download(name, allow_patterns=HUB_FILES, dry_run=True)
-        n_bytes = sum(file.file_size or 0 for file in files if file.will_download)
-        if n_bytes:
-            progress.info("fetching %s (%.0f MB) from the Hugging Face hub", name, n_bytes / 1e6)
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError):
+    from realtime.model import hub
+
+    n_bytes = hub.bytes_to_fetch(name, HUB_FILES)
+    if n_bytes is None:
         logger.info("the Hugging Face hub cannot be asked about %s; looking in its cache", name)
+    elif n_bytes:
+        progress.info("fetching %s (%.0f MB) from the Hugging Face hub", name, n_bytes / 1e6)
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return hub.fetched(name, HUB_FILES)
+    except hub.NotFetched as error:
         elsewhere = f"name '{carried}', which a Python package carries, or " if carried else ""
         raise BadModel(
-            f"'{name}' is neither a file or folder here nor a backbone that could be fetched ({type(error).__name__}).",
+            f"'{name}' is neither a file or folder here nor a backbone that could be fetched: {error}.",
             hint=f"Check the network and the name; {elsewhere}fetch it elsewhere (hf download {name} --local-dir "
             f"FOLDER) and name the folder. Known without a hub: {', '.join(PACKAGED)}.",
         ) from error

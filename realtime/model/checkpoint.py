@@ -19,14 +19,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -51,6 +43,7 @@ SMALL = Path(__file__).parents[1] / "small"
 SHIPPED = {"nano": NANO, "small": SMALL}
 "Folders that are part of the package, by the name that `--model` takes."
 PEFT_PREFIX = "base_model.model."
+HUB_FILES = ("*.json", "*.safetensors", "*.txt")
 OTHER_KINDS = (".gguf", ".bin", ".pt", ".pth")
 "Weights in formats that are not read, the last two since they can hold code."
 UNUSED = ("talker.", "token2wav.", "speaker")
@@ -75,32 +68,15 @@ def locate(name: str) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
+    from realtime.model import hub
+
     try:
-        wanted = ["*.json", "*.safetensors", "*.txt"]
-        return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return hub.fetched(name, HUB_FILES)
+    except hub.NotFetched as error:
         raise BadModel(
-            f"'{name}' is neither a folder here nor a model that could be fetched: {_not_fetched(error)}.",
+            f"'{name}' is neither a folder here nor a model that could be fetched: {error}.",
             hint="Name an existing folder, 'nano', 'small', or a hub id such as Qwen/Qwen2.5-Omni-3B (with a network).",
         ) from error
-
-
-def _not_fetched(error: Exception) -> str:
-    """Why a model did not come from the hub, in words that follow a colon."""
-    match error:
-        case HFValidationError():
-            return "it is no name of a model on Hugging Face"
-        case GatedRepoError():
-            return "its terms have to be accepted on Hugging Face"
-        case RepositoryNotFoundError():
-            return "Hugging Face has no such model, or it is private"
-        case LocalEntryNotFoundError():
-            return "Hugging Face does not answer"
-        case HfHubHTTPError() if error.response is not None:
-            return f"Hugging Face answers {error.response.status_code}"
-        case OSError() if error.strerror:
-            return error.strerror
-    return "the reason is not known"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from torch import Tensor
 
 from realtime.errors import BadModel
+from realtime.model.published import KNOWN_TO_FIT
 
 ARCHITECTURES = ("llama", "qwen2")
 LAYER = {
@@ -39,8 +40,6 @@ QWEN2_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 "How Qwen2's tokenizer splits a text into words before it merges bytes."
-KNOWN_TO_FIT = "python -m train.compose --backbone smollm2-135m-instruct --out NEW"
-"What a person runs whose own model is of no use here."
 DAMAGED = "The file is cut off or damaged; fetch it again."
 FAULTS = (OSError, ValueError, LookupError, TypeError, ArithmeticError, AttributeError, MemoryError)
 "What the `gguf` package raises for a damaged file depends on where it is damaged."

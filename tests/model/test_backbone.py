@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from realtime.errors import BadModel
-from realtime.model import backbone as backbones
+from realtime.model import hub
 from realtime.model.backbone import PACKAGED, TextBackbone
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.gguf_file import GgufFile
@@ -219,7 +219,7 @@ def test_no_network_and_no_package_is_told_with_the_command(tmp_path: Path, monk
     def unreachable(*_: Any, **__: Any) -> str:
         raise OSError("no network")
 
-    monkeypatch.setattr(backbones, "snapshot_download", unreachable)
+    monkeypatch.setattr(hub, "snapshot_download", unreachable)
     with pytest.raises(BadModel, match="neither a file or folder here nor a backbone") as raised:
         TextBackbone.open("HuggingFaceTB/SmolLM2-135M-Instruct")
     assert "'smollm2-135m-instruct', which a Python package carries" in raised.value.hint
