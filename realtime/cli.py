@@ -189,7 +189,9 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
     if options.out is None:
         raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
     refuse_input(options.out, *_read_by(options))
-    for flag, given in (("jobs", options.jobs), ("copies", options.copies)):
+    copies = study.copies_of(settings.model) if options.copies is None else options.copies
+    jobs = min(study.JOBS_A_COPY * copies, MAX_JOBS) if options.jobs is None else options.jobs
+    for flag, given in (("jobs", jobs), ("copies", copies)):
         if not 1 <= given <= MAX_JOBS:
             raise BadSettings(f"--{flag} is {given}.", f"It has to lie between 1 and {MAX_JOBS}.")
     outcome = asyncio.run(
@@ -199,8 +201,8 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
             partial(load_model, settings.model, face_engine=settings.faces.engine),
             settings,
             form=options.format or "jsonl",
-            jobs=options.jobs,
-            copies=options.copies,
+            jobs=jobs,
+            copies=copies,
             query=options.question,
             labels=labels,
         )

@@ -156,9 +156,13 @@ def add_analyze(analyze: argparse.ArgumentParser) -> None:
     analyze.add_argument(
         "--format", choices=FORMATS, help="what to write (default: jsonl; on a terminal, without --out: words to read)"
     )
-    analyze.add_argument("--jobs", type=int, default=4, metavar="N", help="recordings at once (default: 4)")
+    analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: 8 for each copy)")
     analyze.add_argument(
-        "--copies", type=int, default=1, metavar="N", help="of the model, each in a process of its own (default: 1)"
+        "--copies",
+        type=int,
+        metavar="N",
+        help="of the model, each in a process of its own (default: of nano on a CPU one for each core, at most 4; "
+        "of others 1)",
     )
     analyze.add_argument("--question", metavar="TEXT", help="ask this of every window")
     analyze.add_argument("--labels", metavar="A,B,…", help="the labels to choose from")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from realtime.commands.machine import usable_cores
 from realtime.errors import RealtimeError
 from realtime.settings import Settings
 
@@ -84,7 +85,7 @@ def _package(name: str) -> Finding:
 
 
 def _machine() -> Finding:
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_cores = usable_cores()
     # Windows has no sysconf, and nothing of the standard library tells its memory.
     known = hasattr(os, "sysconf")
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if known else 0.0

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from realtime.commands.analyze import analysis_of, asked_before_loading
+from realtime.commands.machine import usable_cores
 from realtime.commands.study_folder import JournalEntry, Study
 from realtime.commands.study_inputs import StudyRecording, recordings
 from realtime.engine.start import started
@@ -36,12 +37,16 @@ from realtime.outputs import DiskFull
 from realtime.publish.table_files import need_parquet
 from realtime.records import Question
 from realtime.roles import Engine, Model, Transcriber
-from realtime.settings import Settings, describe
+from realtime.settings import ModelSettings, Settings, describe
 from realtime.words.transcriber import transcribing
 
 logger = logging.getLogger(__name__)
 
 ENDED_WELL = "end of file"
+JOBS_A_COPY = 8
+"Recordings at once for each copy of the model. Their chains are decoded as one batch, which has up to eight rows."
+MAX_COPIES = 4
+"Copies that are loaded unasked."
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,16 @@ def _duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def copies_of(model: ModelSettings) -> int:
+    """Copies of a model that use this machine's cores: one keeps about one core busy.
+
+    A large model has threads of its own, and might not fit into memory twice.
+    """
+    if model.name != "nano" or model.device == "cuda":
+        return 1
+    return min(usable_cores(), MAX_COPIES)
 
 
 async def run(

@@ -21,7 +21,7 @@ from realtime.commands.study_folder import JournalEntry
 from realtime.commands.study_inputs import StudyRecording
 from realtime.engine.start import load_model, started
 from realtime.roles import Engine, Model
-from realtime.settings import Settings
+from realtime.settings import ModelSettings, Settings
 from tests.scripted import ScriptedModel
 
 Load = Callable[[], Model]
@@ -59,6 +59,15 @@ def test_jobs_share_the_copies_of_the_model(clips: Path, tmp_path: Path, copies:
     assert str(os.getpid()) not in processes
     lines = (out / "files.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["file"] for line in lines) == sorted(path.name for path in clips.iterdir())
+
+
+def test_nano_is_loaded_once_for_each_core_and_a_large_model_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "usable_cores", lambda: 2)
+    assert study.copies_of(ModelSettings(name="nano")) == 2
+    assert study.copies_of(ModelSettings(name="Qwen/Qwen2.5-Omni-3B")) == 1
+    assert study.copies_of(ModelSettings(name="nano", device="cuda")) == 1
+    monkeypatch.setattr(study, "usable_cores", lambda: 64)
+    assert study.copies_of(ModelSettings(name="nano")) == study.MAX_COPIES
 
 
 def without_times_of_the_day(path: Path) -> list[str]:
