@@ -106,8 +106,7 @@ class Perception:
         self._face_engine = face_engine
         self._finder = FaceFinder(face_engine)
         if model.emotion.face_expert is not None:
-            # With channels innermost its convolutions take two thirds of the time.
-            model.emotion.face_expert.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.emotion.face_expert.put_channels_innermost()
         self._faces: dict[int, FaceBaseline] = {}
         self._share = self._new_share()
         self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit, for_labels=for_labels)

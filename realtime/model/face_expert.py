@@ -89,6 +89,13 @@ class FaceExpert(nn.Module):
         super().__init__()
         self.network = FaceNetwork()
         self.small = SmallFaceNetwork()
+        self._channels_innermost = False
+
+    def put_channels_innermost(self) -> None:
+        """Lay out the weights so that convolutions on a CPU take two thirds of the time. A second call does nothing."""
+        if not self._channels_innermost:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._channels_innermost = True
 
     def forward(self, crops_B1HW: Tensor) -> Tensor:
         smaller = F.avg_pool2d(crops_B1HW, FACE_CROP_PX // SMALL_CROP_PX)
