@@ -55,7 +55,7 @@ unit: $(DONE)/test
 
 # The unit tests as above. What is slow computes, so two of it share two cores. What drives a browser has the machine to itself.
 # With ARGS, that part alone is run, in one process.
-test: lint types web-test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+test: lint types web-test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
 ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
 else
@@ -77,7 +77,7 @@ types: $(DONE)/test
 web-test: $(DONE)/page
 	cd web && PATH="$(PAGE_PATH)" npm test --silent
 
-setup: $(DONE)/test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn realtime/web_dist/index.html
+setup: $(DONE)/test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
 
 $(DONE)/venv:
 	@python=$${PYTHON:-}
@@ -198,6 +198,24 @@ $(DONE)/coturn: $(DONE)/venv
 	    || echo "coturn could not be installed; the relay tests will be skipped." >&2
 	else
 	  echo "No coturn here (on Debian: sudo apt-get install coturn); the relay tests will be skipped." >&2
+	fi
+	touch $@
+
+# Two TLS proxies and an MQTT broker, which their tests start and skip without. Installed only where that starts no service.
+NEIGHBOURS := nginx caddy mosquitto
+$(DONE)/neighbours: $(DONE)/venv
+	@missing=
+	for name in $(NEIGHBOURS); do
+	  PATH="$$PATH:/usr/local/sbin:/usr/sbin" command -v $$name >/dev/null || missing="$$missing $$name"
+	done
+	if [ -z "$$missing" ]; then
+	  :
+	elif [ "$$(id -u)" = 0 ] && [ ! -d /run/systemd/system ] && command -v apt-get >/dev/null; then
+	  echo "Installing$$missing for the tests of proxies and MQTT (once) …"
+	  { apt-get update -qq && apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends $$missing >/dev/null; } \
+	    || echo "Not all of$$missing could be installed; their tests will be skipped." >&2
+	else
+	  echo "Not here:$$missing (on Debian: sudo apt-get install$$missing); their tests will be skipped." >&2
 	fi
 	touch $@
 

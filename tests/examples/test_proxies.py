@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import ssl
@@ -20,10 +21,13 @@ from tests.serve.certificates import self_signed
 from tests.serve.live_server import SDP, sender, serving, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "proxy"
+# Debian keeps servers where a plain user's PATH does not look.
+PLACES = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/local/sbin{os.pathsep}/usr/sbin"
 pytestmark = pytest.mark.slow
 
 
 def nginx(folder: Path, port: int, server_port: int) -> list[str]:
+    """Its arguments."""
     certificate, key = self_signed(folder)
     site = (
         (EXAMPLES / "nginx.conf")
@@ -39,10 +43,11 @@ def nginx(folder: Path, port: int, server_port: int) -> list[str]:
         f"daemon off; user root; pid {folder}/pid; error_log stderr; events {{}} "
         f"http {{ access_log off; client_body_temp_path {folder}/body; {temporary} {site} }}"
     )
-    return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "main.conf")]
+    return ["-e", "stderr", "-p", str(folder), "-c", str(folder / "main.conf")]
 
 
 def caddy(folder: Path, port: int, server_port: int) -> list[str]:
+    """Its arguments."""
     certificate, key = self_signed(folder)
     site = (
         (EXAMPLES / "Caddyfile")
@@ -52,7 +57,7 @@ def caddy(folder: Path, port: int, server_port: int) -> list[str]:
     )
     head, _, rest = site.partition("\nhttps://")
     (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{head}\nhttps://{rest}")
-    return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    return ["run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
 
 
 def free_port() -> int:
@@ -85,13 +90,14 @@ async def running(command: list[str], port: int) -> AsyncIterator[None]:
 async def test_the_page_whip_and_events_pass_through(
     make: Callable[[Path, int, int], list[str]], tmp_path: Path
 ) -> None:
-    if shutil.which(make.__name__) is None:
+    program = shutil.which(make.__name__, path=PLACES)
+    if program is None:
         pytest.skip(f"There is no {make.__name__} here. On Debian: apt-get install {make.__name__}")
     port = free_port()
     address = f"https://localhost:{port}"
     settings = Settings(server=ServerSettings(public_url=f"{address}/emo"))
     async with serving(settings) as server, sender(audio=False) as peer:
-        command = make(tmp_path, port, server.port)
+        command = [program, *make(tmp_path, port, server.port)]
         trusted = ssl.create_default_context(cafile=tmp_path / "cert.pem")
         async with running(command, port), httpx.AsyncClient(base_url=address, verify=trusted, timeout=30) as http:
             assert (await http.get("/emo", follow_redirects=True)).url.path == "/emo/"
