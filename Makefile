@@ -19,7 +19,7 @@ SETUP := VENV="$(VENV)" TORCH="$(TORCH)" sh .make/setup.sh
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
 
-.PHONY: serve check test lint types unit web-test browser setup audit lock clean
+.PHONY: serve check test lint types unit web-test browser setup wheel audit lock clean
 
 serve: $(DONE)/serve realtime/web_dist/index.html
 	exec $(BIN)/realtime serve $(ARGS)
@@ -90,6 +90,13 @@ realtime/web_dist/index.html: $(DONE)/page $(PAGE_SOURCES)
 	@$(SETUP) npm run build --silent
 	@touch $@
 
+# A wheel that has the page, for machines without a clone. Of an earlier build, setuptools would take along what is left of it.
+wheel: realtime/web_dist/index.html
+	@rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	rm -rf build
+	$(BIN)/python -m tests.deploy.wheel dist/emothinker-*.whl
+
 # Two TLS proxies and an MQTT broker, which their tests start and skip without. Installed only where that starts no service.
 NEIGHBOURS := nginx caddy mosquitto
 $(DONE)/neighbours: $(DONE)/venv
@@ -118,4 +125,4 @@ lock: $(DONE)/venv
 	@$(SETUP) lock
 
 clean:
-	rm -rf $(VENV) build *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/sdk_venv
+	rm -rf $(VENV) build dist *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/sdk_venv
