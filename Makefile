@@ -82,7 +82,8 @@ $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 $(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
 $(DONE)/chromium: $(DONE)/venv
 $(DONE)/coturn: $(DONE)/venv
-$(DONE)/serve $(DONE)/test $(DONE)/node $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn:
+$(DONE)/neighbours: $(DONE)/venv
+$(DONE)/serve $(DONE)/test $(DONE)/node $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours:
 	@$(SETUP) $(notdir $@)
 	@touch $@
 
@@ -96,24 +97,6 @@ wheel: realtime/web_dist/index.html
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	rm -rf build
 	$(BIN)/python -m tests.deploy.wheel dist/emothinker-*.whl
-
-# Two TLS proxies and an MQTT broker, which their tests start and skip without. Installed only where that starts no service.
-NEIGHBOURS := nginx caddy mosquitto
-$(DONE)/neighbours: $(DONE)/venv
-	@missing=
-	for name in $(NEIGHBOURS); do
-	  PATH="$$PATH:/usr/local/sbin:/usr/sbin" command -v $$name >/dev/null || missing="$$missing $$name"
-	done
-	if [ -z "$$missing" ]; then
-	  :
-	elif [ "$$(id -u)" = 0 ] && [ ! -d /run/systemd/system ] && command -v apt-get >/dev/null; then
-	  echo "Installing$$missing for the tests of proxies and MQTT (once) …"
-	  { apt-get update -qq && apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends $$missing >/dev/null; } \
-	    || echo "Not all of$$missing could be installed; their tests will be skipped." >&2
-	else
-	  echo "Not here:$$missing (on Debian: sudo apt-get install$$missing); their tests will be skipped." >&2
-	fi
-	touch $@
 
 # Known weaknesses of what we depend on. Asks PyPI and the npm registry.
 audit: $(DONE)/test $(DONE)/page

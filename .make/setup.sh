@@ -194,7 +194,7 @@ step_sdks() {
     || broke_off 300
 }
 
-from_apt() { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$1" >/dev/null; }
+from_apt() { apt-get update -qq && apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >/dev/null; }
 
 # The browser tests drive a real Chromium: the one CHROMIUM names, the one on the PATH, or Debian's.
 step_chromium() {
@@ -223,6 +223,25 @@ step_coturn() {
   fi
 }
 
+# Two TLS proxies and an MQTT broker, which their tests start and skip without. Installed only where that starts no service.
+step_neighbours() {
+  missing=
+  for name in nginx caddy mosquitto; do
+    # Debian puts such programs where only root's PATH looks.
+    PATH="$PATH:/usr/local/sbin:/usr/sbin" command -v "$name" >/dev/null || missing="$missing $name"
+  done
+  if [ -z "$missing" ]; then
+    return
+  fi
+  if [ "$(id -u)" = 0 ] && [ ! -d /run/systemd/system ] && on_path apt-get; then
+    say "Installing$missing for the tests of proxies and MQTT (once, 12 MB to fetch) …"
+    # shellcheck disable=SC2086  # several names
+    from_apt $missing || echo "Not all of$missing could be installed; their tests will be skipped." >&2
+  else
+    echo "Not here:$missing (on Debian: sudo apt-get install$missing); their tests will be skipped." >&2
+  fi
+}
+
 # The lock file anew, as pyproject.toml and constraints.txt want it; what is in it stays as it is where both allow it.
 step_lock() {
   pip_install uv || broke_off 200
@@ -240,7 +259,7 @@ step_lock() {
 step=$1
 shift
 case $step in
-  venv | torch | serve | test | node | page | senders | sdks | chromium | coturn | lock)
+  venv | torch | serve | test | node | page | senders | sdks | chromium | coturn | neighbours | lock)
     if [ -d "$VENV" ] && [ ! -w "$VENV" ]; then
       stop "$VENV was made by somebody else and cannot be written: sudo chown -R $(id -un) ."
     fi
