@@ -98,4 +98,4 @@ def rewrite_manifest(artifact: Artifact) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).chmod(0o644)
-    Path(file.name).rename(artifact.folder / MANIFEST)
+    Path(file.name).replace(artifact.folder / MANIFEST)

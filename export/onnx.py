@@ -231,8 +231,11 @@ def make(options: argparse.Namespace) -> int:
             n_bytes = sum(facts["bytes"] for facts in made.files.values())
             print(f"{made.folder}  {n_bytes / 1e6:.1f} MB")
     if options.peak:
-        import resource  # not on Windows
-
+        try:
+            import resource
+        except ImportError:
+            print("Windows does not tell Python the memory at the peak.", file=sys.stderr)
+            return 0
         # Kilobytes on Linux, bytes on macOS (getrusage(2)).
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         print(f"{peak / 1e9:.2f} GB of memory at the peak")

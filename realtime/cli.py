@@ -22,7 +22,7 @@ from realtime.commands.completion import SHELLS, script
 from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.observe import heap, logs
-from realtime.outputs import let_go_of_output, refuse_empty, refuse_input, writing
+from realtime.outputs import let_go_of_output, refuse_empty, refuse_input, write_utf8, writing
 from realtime.sample import or_sample
 from realtime.settings import Settings
 from realtime.settings_sources import given_settings, load
@@ -46,6 +46,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad mode
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    write_utf8()
     parser = _parser()
     try:
         given = sys.argv[1:] if argv is None else argv
@@ -155,9 +156,16 @@ def _serve(options: argparse.Namespace) -> int:
 def _analyze(options: argparse.Namespace) -> int:
     settings = _settings(options)
 
+    from realtime.ingest.files import standard_input
+
+    with standard_input() if "-" in options.files else nullcontext("-") as piped:
+        options.files = [piped if file == "-" else or_sample(file) for file in options.files]
+        return _analyze_files(options, settings)
+
+
+def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
     from realtime.commands.study_inputs import is_study
 
-    options.files = ["/dev/stdin" if file == "-" else or_sample(file) for file in options.files]
     labels = None if options.labels is None else options.labels.split(",")
     if is_study(options.files, options.format or "jsonl", options.out):
         return _study(options, settings, labels)

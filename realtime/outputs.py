@@ -12,6 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -138,6 +139,13 @@ def writing(path: Path | None) -> Iterator[TextIO]:
         if path is None:
             let_go_of_output()
         raise write_error(path, error) from error
+
+
+def write_utf8() -> None:
+    """Write UTF-8 into pipes and files on Windows too, whose code pages lack characters that we write."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.encoding.startswith("cp"):
+            stream.reconfigure(encoding="utf-8")
 
 
 def let_go_of_output() -> None:

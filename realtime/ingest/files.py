@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +21,7 @@ from realtime.errors import NotMedia
 
 logger = logging.getLogger(__name__)
 
+STANDARD_INPUT = Path("/dev/stdin")
 CONVERT_HINT = "Play it in a video player to see whether it is damaged, or convert it: ffmpeg -i IN OUT.mp4"
 LFS_POINTER = b"version https://git-lfs"
 HEAD = 4096
@@ -33,6 +39,24 @@ TRAILERS = (b"ID3", b"TAG", b"APETAGEX")
 def file_url(path: str) -> str:
     """The path as FFmpeg reads it for certain: without the prefix, a name with a colon is a protocol to it."""
     return path if path.startswith(("rtsp://", "rtsps://")) else f"file:{path}"
+
+
+@contextmanager
+def standard_input() -> Iterator[str]:
+    """A path that the standard input can be read by.
+
+    Linux and macOS have one, and what is piped in is read as it comes. On Windows all of it is copied to a temporary
+    file first.
+    """
+    if STANDARD_INPUT.exists():
+        yield str(STANDARD_INPUT)
+        return
+    # Whatever still reads the file when it is done with keeps Windows from deleting it.
+    with tempfile.TemporaryDirectory(prefix="emothinker-", ignore_cleanup_errors=True) as folder:
+        copy = Path(folder) / "stdin"
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield str(copy)
 
 
 def is_pipe(path: Path) -> bool:

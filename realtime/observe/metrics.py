@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +15,15 @@ TOKEN_BUCKETS_PER_S = (5, 10, 20, 40, 80, 120, 160, 240, 320, 480, 640, 960)
 
 
 def rss_mb() -> float:
-    """Resident memory of this process, in MB."""
+    """Resident memory of this process, in MB: the peak of it on macOS, 0 on Windows, whose Python tells neither."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
     statm = Path("/proc/self/statm")
     if statm.is_file():
-        return int(statm.read_text().split()[1]) * resource.getpagesize() / 1e6
-    # Elsewhere only the peak is known. macOS counts it in bytes.
+        return int(statm.read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 1e6
+    # macOS counts it in bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
@@ -131,7 +134,7 @@ class Metrics:
 
     def take(self, stats: Mapping[str, float]) -> None:
         """Take over the figures of an engine (`Engine.stats`)."""
-        if "rss_mb" in stats:
+        if stats.get("rss_mb"):
             self.model_memory.set(stats["rss_mb"] * 1e6)
         for kind in ("used", "total"):
             if f"device_{kind}_mb" in stats:

@@ -48,6 +48,18 @@ def new_key(file: Path) -> None:
         out.write(base64.b64encode(AESGCM.generate_key(KEY_BYTES * 8)) + b"\n")
 
 
+def _write_down(folder: Path) -> None:
+    """Have the disk take what was created and deleted in the folder."""
+    # Windows opens no folder, and writes such changes down by itself.
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def read_key(file: Path) -> bytes:
     """The operator's key in the file. Raises BadSettings."""
     try:
@@ -151,11 +163,7 @@ class Vault:
             # Also where a full disk has no room for writing in place, as some file systems do it.
             manifest.unlink(missing_ok=True)
             data.unlink(missing_ok=True)
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _write_down(self._folder)
         if any(self._folder.glob(f"{session}*")):
             raise OSError(errno.EBUSY, "some of it is still there")
 

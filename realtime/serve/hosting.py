@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ifaddr
 import uvicorn
@@ -197,14 +198,24 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         # uvicorn's own version raises the signal again at the end, which would look like a failure.
         loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = [signal.SIGINT, signal.SIGTERM]
+        # Ctrl+Break, which only Windows has.
+        signals += [signal.Signals[name] for name in ("SIGBREAK",) if name in signal.Signals.__members__]
+        before: dict[signal.Signals, Any] = {}
         for number in signals:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            try:
+                loop.add_signal_handler(number, self.handle_exit, number, None)
+            except NotImplementedError:
+                # The loop of Windows has none. uvicorn looks ten times a second at what the handler sets.
+                before[number] = signal.signal(number, self.handle_exit)
         try:
             yield
         finally:
             for number in signals:
-                loop.remove_signal_handler(number)
+                if number in before:
+                    signal.signal(number, before[number])
+                else:
+                    loop.remove_signal_handler(number)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # This happens before uvicorn closes the WebSockets, so that readers get the last events.

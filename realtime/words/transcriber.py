@@ -90,7 +90,9 @@ def _executor(where: Literal["process", "thread"]) -> Executor:
 def _begin() -> None:
     # Ctrl+C goes to every process of the terminal; the server ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
+    # Not on Windows.
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     threading.Thread(target=_leave_with_parent, name="parent", daemon=True).start()
 
 

@@ -194,7 +194,8 @@ async def kill(engine: RayEngine) -> dict[str, float]:
         nonlocal killed_s, labelled_s
         if not killed_s and event["type"] == "reason.delta" and event["t"] >= SETTLED_S:
             killed_s = time.monotonic()
-            os.kill(pid, signal.SIGKILL)
+            # On Windows SIGTERM ends a process as suddenly.
+            os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         elif killed_s and not labelled_s and event["type"] == "label" and event["source"] == "fast":
             labelled_s = time.monotonic()
 
