@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from pathlib import Path
@@ -10,17 +9,12 @@ from pathlib import Path
 import pytest
 
 from export import bench, onnx, parity, random_weights, trt
-from export import folder as export_folder
 from export.load import load_graph
 from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.reason.prompt import SECTIONS
 from realtime.records import Question, ReasonDone, UInt8, VideoFrame, Window
-from realtime.towers import artifact
-from realtime.towers import onnx_runtime as in_onnxruntime
-from realtime.towers.choice import Checkpoint, choose
-from realtime.towers.torch_runtime import TorchTowers
 from tests.export.shapes import SMALL, SMALL_AUDIO
 
 
@@ -105,47 +99,3 @@ def test_random_weights_are_served_when_all_of_them_are_there(tmp_path: Path, po
     assert isinstance(done, ReasonDone)
     assert done.timings_ms["chain_tokens"] > len(SECTIONS)
     perceiver.close()
-
-
-@pytest.mark.usefixtures("traced")
-@pytest.mark.slow
-def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    monkeypatch.setattr(onnx, "check", full)
-    with pytest.raises(export_folder.NoSpace, match=r"No space left for .*Free some"):
-        onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_killed_export_leaves_is_never_served(folder: Path, root: Path, tmp_path: Path) -> None:
-    """It is still under its working name, even when all of its files happen to be there."""
-    shutil.copytree(root / "onnx-fp32-opset20", tmp_path / ".partial-onnx-fp32-opset20-abc")
-    assert list(artifact.candidates([tmp_path])) == []
-    towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=tmp_path))
-    assert isinstance(towers, TorchTowers)
-    assert "onnx towers of this checkpoint have not been exported" in reason
-
-
-@pytest.mark.parametrize("wrong", ["fails when it runs", "a manifest without towers", "only what a CPU cannot compute"])
-def test_auto_runs_wherever_torch_does(
-    folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
-    path = tmp_path / "engines" / "onnx"
-    shutil.copytree(root / "onnx-fp32-opset20", path)
-    manifest = json.loads((path / artifact.MANIFEST).read_text())
-    if wrong == "fails when it runs":
-
-        def refuse(*_: object) -> None:
-            raise ZeroDivisionError("a driver's own kind of error")
-
-        monkeypatch.setattr(in_onnxruntime.OnnxGraph, "__call__", refuse)
-    elif wrong == "a manifest without towers":
-        manifest["towers"] = {}
-    else:
-        manifest["precision"] = "bf16"
-    (path / artifact.MANIFEST).write_text(json.dumps(manifest))
-    towers, reason = choose("auto", Checkpoint(checkpoint.load(folder), folder, engine_dir=path.parent))
-    assert isinstance(towers, TorchTowers)
-    assert reason.startswith("torch (cpu, float32; ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from realtime.errors import EngineMissing
 from realtime.model import checkpoint
 from realtime.model.config import EMOTION_CONFIG
 from realtime.towers import artifact
+from realtime.towers import onnx_runtime as in_onnxruntime
 from realtime.towers.artifact import EngineMismatch
 from realtime.towers.choice import Checkpoint, choose
 from realtime.towers.onnx_runtime import OnnxTowers
@@ -249,3 +251,46 @@ def test_an_export_that_fails_leaves_nothing(
 def test_bf16_needs_a_later_opset(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(onnx.BadOpset, match="bf16"):
         onnx.export(folder, tmp_path, name="small", precision="bf16", opset=20)
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_disk_that_fills_up_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(onnx, "check", full)
+    with pytest.raises(export_folder.NoSpace, match=r"No space left for .*Free some"):
+        onnx.export(folder, tmp_path, name="small", precision="fp32", opset=20)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_leaves_is_never_served(folder: Path, root: Path, tmp_path: Path) -> None:
+    """It is still under its working name, even when all of its files happen to be there."""
+    shutil.copytree(root / "onnx-fp32-opset20", tmp_path / ".partial-onnx-fp32-opset20-abc")
+    assert list(artifact.candidates([tmp_path])) == []
+    towers, reason = choose("auto", given(folder, tmp_path))
+    assert isinstance(towers, TorchTowers)
+    assert "onnx towers of this checkpoint have not been exported" in reason
+
+
+@pytest.mark.parametrize("wrong", ["fails when it runs", "a manifest without towers", "only what a CPU cannot compute"])
+def test_auto_runs_wherever_torch_does(
+    folder: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    path = tmp_path / "engines" / "onnx"
+    shutil.copytree(root / "onnx-fp32-opset20", path)
+    manifest = json.loads((path / artifact.MANIFEST).read_text())
+    if wrong == "fails when it runs":
+
+        def refuse(*_: object) -> None:
+            raise ZeroDivisionError("a driver's own kind of error")
+
+        monkeypatch.setattr(in_onnxruntime.OnnxGraph, "__call__", refuse)
+    elif wrong == "a manifest without towers":
+        manifest["towers"] = {}
+    else:
+        manifest["precision"] = "bf16"
+    (path / artifact.MANIFEST).write_text(json.dumps(manifest))
+    towers, reason = choose("auto", given(folder, path.parent))
+    assert isinstance(towers, TorchTowers)
+    assert reason.startswith("torch (cpu, float32; ")
