@@ -42,6 +42,8 @@ class MqttSink:
         self._client.max_queued_messages_set(WAITING)
         self._client.connect_timeout = CONNECT_S
         self._newest: mqtt.MQTTMessageInfo | None = None
+        self._n_accepted, self._n_confirmed = 0, 0
+        "Events that the client has taken from us, and those that the broker has taken from it."
         if parts.username:
             self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         if parts.scheme == "mqtts":
@@ -55,6 +57,7 @@ class MqttSink:
             ) from error
         answers: SimpleQueue[Any] = SimpleQueue()
         self._client.on_connect = lambda client, data, flags, reason, properties: answers.put(reason)
+        self._client.on_publish = self._count_confirmed
         self._client.loop_start()
         try:
             reason = answers.get(timeout=CONNECT_S)
@@ -70,6 +73,7 @@ class MqttSink:
         # Without a connection it waits in the queue, and is sent when the broker is back.
         if sent.rc in self._accepted:
             self._newest = sent
+            self._n_accepted += 1
         else:
             self.n_dropped += 1
 
@@ -80,3 +84,10 @@ class MqttSink:
                 self._newest.wait_for_publish(LAST_S)
         self._client.disconnect()
         self._client.loop_stop()
+        # What still waited for a broker that did not come back is lost with the client.
+        self.n_dropped += self._n_accepted - self._n_confirmed
+        self._n_accepted = self._n_confirmed
+
+    def _count_confirmed(self, *_: object) -> None:
+        """Called in the client's thread, for each message that the broker has confirmed."""
+        self._n_confirmed += 1

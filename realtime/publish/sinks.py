@@ -16,7 +16,7 @@ class Sink(Protocol):
     """Passes the events of one session on to programs that speak another protocol."""
 
     n_dropped: int
-    "Events that could not be sent."
+    "Events that could not be sent. What waits may still be; after `close` this is final."
 
     def send(self, event: Event) -> None: ...
 

@@ -77,11 +77,11 @@ class PassingOn:
                     if (event := parse(line)) is not None:
                         for sink in sinks:
                             sink.send(event)
+        finally:
+            await asyncio.to_thread(opening.__exit__, None, None, None)
             n_dropped = sum(sink.n_dropped for sink in sinks)
             if n_dropped:
                 logger.warning("%d events of session %s could not be passed on", n_dropped, log.session[:8])
-        finally:
-            await asyncio.to_thread(opening.__exit__, None, None, None)
 
     def _opened(self, place: str | None) -> AbstractContextManager[list[Sink]]:
         asked = self._settings

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from datetime import UTC, datetime
@@ -16,7 +17,9 @@ import pytest
 from realtime.publish.events import Event, LabelEvent, SessionOpenedEvent, encode
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
+from realtime.settings import PublishSettings, Settings
 from tests.examples.programs import ROOT, example
+from tests.publish.broker import free_port, mosquitto
 from tests.serve.live_server import sender, serving, until
 
 SCRIPTED = (
@@ -65,6 +68,7 @@ async def test_a_question_is_asked() -> None:
         ("own_labels.py", ["http://localhost:8080/sessions/ID"], "python examples/own_labels.py"),
         ("follow_session.py", [], "python examples/follow_session.py"),
         ("read_events.py", ["http://localhost:9/sessions/x", "y"], "does not answer"),
+        ("mqtt_reader.py", ["127.0.0.1", "9"], "No MQTT broker answers at 127.0.0.1:9"),
         ("own_labels.py", ["nowhere", "y"], "nowhere is not the address of a session."),
         ("follow_session.py", ["http://localhost:9/sessions/x"], "The address has no secret"),
         ("read_events.py", ["SERVER/sessions/none", "y"], "There is no such session."),
@@ -83,6 +87,25 @@ async def test_a_users_mistake_ends_in_a_sentence(name: str, arguments: list[str
     assert wrong.returncode == 1
     assert said in errors.decode()
     assert "Traceback" not in errors.decode()
+
+
+@pytest.mark.slow
+async def test_labels_are_read_from_a_broker() -> None:
+    pytest.importorskip("paho.mqtt")
+    port = free_port()
+    with mosquitto(port):
+        reading = await example("mqtt_reader.py", "127.0.0.1", str(port))
+        assert reading.stdout is not None
+        async with asyncio.timeout(60):
+            assert await reading.stdout.readline() == f"Listening to 127.0.0.1:{port}\n".encode()
+            settings = Settings(publish=PublishSettings(mqtt=f"mqtt://127.0.0.1:{port}"))
+            async with serving(settings) as running, sender(audio=False) as peer:
+                await running.whip(peer)
+                line = await reading.stdout.readline()
+        assert line.split()[1:3] == [b"s", b"fast"]
+        reading.send_signal(signal.SIGINT)
+        _, errors = await reading.communicate()
+    assert (reading.returncode, errors) == (0, b"")
 
 
 @pytest.mark.slow

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import queue
-import shutil
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,10 +27,12 @@ from realtime.publish.events import (
     encode,
 )
 from realtime.publish.lsl import MediaClock
+from realtime.publish.mqtt import WAITING, MqttSink
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
 from realtime.publish.signals import Signals
-from tests.waiting import WITHIN_S
+from tests.publish.broker import free_port, mosquitto
+from tests.waiting import WITHIN_S, wait_until
 
 FIXTURE = json.loads((Path(__file__).parents[1] / "fixtures" / "events.json").read_text())
 EVENTS = [event for example in FIXTURE if (event := parse(json.dumps(example))) is not None]
@@ -133,48 +133,53 @@ def test_open_sound_control_is_received() -> None:
     assert seen["/emothinker/probabilities/happy"] == pytest.approx(0.61)
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[int]:
-    """The port of a real broker."""
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
-        pytest.skip("no mosquitto here; on Debian: apt-get install mosquitto")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = tmp_path / "mosquitto.conf"
-    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    with subprocess.Popen([program, "-c", str(settings)], stderr=subprocess.DEVNULL) as running:
-        deadline_s = time.monotonic() + WITHIN_S
-        while time.monotonic() < deadline_s:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-        yield port
-        running.terminate()
-
-
-def test_a_broker_passes_every_event_on_in_order(broker: int) -> None:
+@contextmanager
+def subscribed(port: int) -> Iterator[queue.Queue[Any]]:
+    """The messages of a study's topics, as a broker passes them on."""
     mqtt = pytest.importorskip("paho.mqtt.client")
     got: queue.Queue[Any] = queue.Queue()
-    subscribed = threading.Event()
+    ready = threading.Event()
     reader = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     reader.on_message = lambda client, data, message: got.put(message)
-    reader.on_subscribe = lambda *arguments: subscribed.set()
-    reader.connect("127.0.0.1", broker)
+    reader.on_subscribe = lambda *arguments: ready.set()
+    reader.connect("127.0.0.1", port)
     reader.subscribe("study/#", qos=1)
     reader.loop_start()
-    assert subscribed.wait(WITHIN_S)
-    with opened(mqtt=f"mqtt://127.0.0.1:{broker}/study") as (sink,):
-        for event in EVENTS:
-            sink.send(event)
-        assert sink.n_dropped == 0
-    messages = [got.get(timeout=WITHIN_S) for _ in EVENTS]
+    assert ready.wait(WITHIN_S)
+    yield got
     reader.disconnect()
     reader.loop_stop()
+
+
+def test_a_broker_passes_every_event_on_in_order() -> None:
+    port = free_port()
+    with mosquitto(port), subscribed(port) as got:
+        with opened(mqtt=f"mqtt://127.0.0.1:{port}/study") as (sink,):
+            for event in EVENTS:
+                sink.send(event)
+        assert sink.n_dropped == 0
+        messages = [got.get(timeout=WITHIN_S) for _ in EVENTS]
     read = [parse(message.payload) for message in messages]
     assert [event.seq for event in read if event is not None] == [event.seq for event in EVENTS]
     assert messages[0].topic == f"study/{EVENTS[0].session}/session.opened"
+
+
+@pytest.mark.slow
+def test_what_waits_for_a_broker_that_died_is_sent_when_it_is_back() -> None:
+    """What finds no room in the queue is counted, and nothing makes the session wait."""
+    pytest.importorskip("paho.mqtt")
+    port = free_port()
+    with ExitStack() as life:
+        with mosquitto(port):
+            (sink,) = life.enter_context(opened(mqtt=f"mqtt://127.0.0.1:{port}/study"))
+            assert isinstance(sink, MqttSink)
+        for number in range(WAITING + 5):
+            sink.send(at(MarkEvent(f"mark {number}", {}), float(number)))
+        assert sink.n_dropped == 5
+        with mosquitto(port):
+            wait_until(lambda: sink._n_confirmed == WAITING, "what had waited")
+            life.close()
+            assert sink.n_dropped == 5
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from realtime.cli import main
 from realtime.serve.passing_on import PassingOn
 from realtime.settings import PublishSettings, ServerSettings, Settings
+from tests.publish.broker import free_port, mosquitto
 from tests.serve.live_server import sender, serving, until
 from tests.waiting import WITHIN_S, eventually
 
@@ -67,6 +69,26 @@ async def test_sessions_are_sent_on_with_their_marks_and_told_apart() -> None:
         await asyncio.to_thread(
             lambda: list(iter(lambda: got.get(timeout=WITHIN_S), ("/emothinker/study-7/marker", "session ends")))
         )
+
+
+@pytest.mark.slow
+async def test_a_broker_that_dies_in_mid_session_costs_it_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The session goes on, and what the broker never got is in the log as a number."""
+    pytest.importorskip("paho.mqtt")
+    port = free_port()
+    settings = Settings(publish=PublishSettings(mqtt=f"mqtt://127.0.0.1:{port}"))
+    async with AsyncExitStack() as life:
+        with mosquitto(port):
+            running = await life.enter_async_context(serving(settings))
+            peer = await life.enter_async_context(sender(audio=False))
+            path = await running.whip(peer)
+            socket = await life.enter_async_context(running.events(path))
+            await until(socket, "frame")
+        assert (await running.http.post(f"{path}/marks", json={"name": "after"})).status_code == 201
+        await until(socket, "mark")
+        await until(socket, "frame")
+        assert (await running.http.delete(path)).status_code == 200
+        await eventually(lambda: re.search(r"[1-9]\d* events of session \w+ could not be passed on", caplog.text))
 
 
 async def test_a_broker_that_has_gone_costs_a_session_nothing(caplog: pytest.LogCaptureFixture) -> None:
