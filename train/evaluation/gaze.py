@@ -75,13 +75,18 @@ def pictures(path: Path, n: int) -> Iterator[UInt8]:
         yield np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
-def mesh_in_frame(picture_HW3: UInt8, side_px: int) -> Float32 | None:
-    """(478, 3) the mesh of the biggest face in a frame that shows the picture, or None without one."""
+def in_frame(picture_HW3: UInt8, side_px: int) -> UInt8:
+    """(FRAME_PX, FRAME_PX, 3) a frame that shows the picture in its middle, `side_px` large."""
     frame = np.full((FRAME_PX, FRAME_PX, 3), 128, np.uint8)
     begin = (FRAME_PX - side_px) // 2
     shown = Image.fromarray(picture_HW3).resize((side_px, side_px), Image.Resampling.BICUBIC)
     frame[begin : begin + side_px, begin : begin + side_px] = np.asarray(shown)
-    models = shared_models()
+    return frame
+
+
+def mesh_in_frame(picture_HW3: UInt8, side_px: int) -> Float32 | None:
+    """(478, 3) the mesh of the biggest face in a frame that shows the picture, or None without one."""
+    frame, models = in_frame(picture_HW3, side_px), shared_models()
     boxes = models.detect(frame, ())
     return models.fit_mesh(frame, boxes[0][0]) if boxes else None
 
