@@ -11,24 +11,25 @@ import json
 import sys
 from contextlib import suppress
 
-from paho.mqtt import client as mqtt
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
 broker, port = sys.argv[1], int(sys.argv[2])
 
 
-def subscribe(client, *_):
+def subscribe(client: Client, *_: object) -> None:
     # Called after every connection: a broker that was away has forgotten us.
     client.subscribe("emothinker/+/label", qos=1)
 
 
-def show(client, data, message):
+def show(client: Client, data: object, message: MQTTMessage) -> None:
     event = json.loads(message.payload)
     print(f"{event['t']:7.2f} s  {event['source']:5}  {event['label']}", flush=True)
 
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+client = Client(CallbackAPIVersion.VERSION2)
 client.on_connect, client.on_message = subscribe, show
 client.on_subscribe = lambda *_: print(f"Listening to {broker}:{port}", flush=True)
 try:
