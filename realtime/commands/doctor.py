@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from realtime.commands.machine import usable_cores
 from realtime.errors import RealtimeError
+from realtime.outputs import exists
 from realtime.settings import Settings
 
 IN_A_CHECKOUT = (Path(__file__).parents[2] / "Makefile").is_file()
@@ -27,6 +29,8 @@ TENSORRT = {
 }
 "The packages that either comes in."
 DECODERS = ("opus", "vp8", "h264")
+DEVICES = Path("/dev")
+"Where Linux has its cameras."
 
 
 @dataclass(frozen=True)
@@ -178,8 +182,14 @@ def _model(settings: Settings) -> Finding:
 def _onnx() -> Finding:
     import onnxruntime
 
-    # Its package has more providers, such as one that calls a cloud. Ours all run on the CPU.
-    return Finding("onnx", True, f"onnxruntime {onnxruntime.__version__} on CPU")
+    # Ours all run on the CPU. Every package has one that calls a cloud, too, which is no news of this machine.
+    others = [
+        name.removesuffix("ExecutionProvider")
+        for name in onnxruntime.get_available_providers()
+        if name not in ("CPUExecutionProvider", "AzureExecutionProvider")
+    ]
+    idle = f"; {', '.join(others)} would be there, and nothing of ours uses it" if others else ""
+    return Finding("onnx", True, f"onnxruntime {onnxruntime.__version__} on CPU{idle}")
 
 
 def _page() -> Finding:
@@ -213,26 +223,40 @@ def _udp() -> Finding:
 
 
 def _camera(settings: Settings) -> Finding:
-    """Browsers give cameras and microphones to pages of localhost and of https only."""
+    """The cameras of this machine, on Linux, where their permissions are a common trap; and how to open the page.
+
+    Browsers give cameras and microphones to pages of localhost and of https only.
+    """
     if settings.server.loopback:
-        return Finding(
-            "camera", True, f"open the page as http://localhost:{settings.server.port}; another name needs https"
-        )
-    return Finding(
-        "camera", True, "the page is served over https; accept its certificate once, or browsers give no camera"
-    )
+        page = f"open the page as http://localhost:{settings.server.port}; another name needs https"
+    else:
+        page = "the page is served over https; accept its certificate once, or browsers give no camera"
+    if not sys.platform.startswith("linux"):
+        return Finding("camera", True, page)
+    devices = sorted(DEVICES.glob("video[0-9]*"))
+    locked = [str(device) for device in devices if not os.access(device, os.R_OK | os.W_OK)]
+    if not devices:
+        # So it is on a server, where the camera is that of whoever opens the page.
+        return Finding("camera", True, f"no camera device here, the page uses the browser's; {page}")
+    if locked:
+        detail = f"this user may not open {', '.join(locked)}; browsers on this machine see no camera then"
+        return Finding("camera", False, detail, 'sudo usermod -aG video "$USER"   # then log in again', needed=False)
+    return Finding("camera", True, f"{', '.join(map(str, devices))}; {page}")
 
 
 def _disk() -> Finding:
     from realtime.towers.artifact import cache_root
 
     folder = cache_root()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    free_gb = shutil.disk_usage(there).free / 1e9
-    return Finding(
-        "disk",
-        free_gb >= MIN_FREE_GB,
-        f"{free_gb:.0f} GB free at {there}",
-        "Set XDG_CACHE_HOME to a folder on another disk.",
-        needed=False,
-    )
+    fix = "export XDG_CACHE_HOME=/a/folder/on/another/disk"
+    try:
+        there = next(path for path in (folder, *folder.parents) if exists(path))
+        # Only writing shows whether it can be written: root may do so by its permissions even under /proc.
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=there):
+            free_gb = shutil.disk_usage(there).free / 1e9
+    except OSError as error:
+        detail = (
+            f"{folder} can't be written ({error.strerror}), so `small`, exports and models of the hub can't be kept"
+        )
+        return Finding("disk", False, detail, fix, needed=False)
+    return Finding("disk", free_gb >= MIN_FREE_GB, f"{free_gb:.0f} GB free at {there}", fix, needed=False)
