@@ -14,8 +14,13 @@ Importing the package loads nothing: what a name needs is imported when the name
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# onnxruntime 1.31 reports its use to its makers unless told before it is loaded. So does `realtime`, whose file another
+# distribution may have overwritten.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from emothinker.devices import live

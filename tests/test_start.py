@@ -1,9 +1,11 @@
-"""What starting costs: packages that loading a model has no use for are not imported."""
+"""What starting costs and promises: no package without a use is imported, and none may report its use."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,16 @@ def test_loading_nano_imports_no_package_that_it_does_not_use() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == ""
+
+
+def test_telemetry_is_off_where_another_package_overwrote_realtime(tmp_path: Path) -> None:
+    """The variable was set in `realtime/__init__.py` alone, a file that Supabase's package of that name replaces."""
+    other = tmp_path / "realtime" / "__init__.py"
+    other.parent.mkdir()
+    other.touch()
+    program = "import emothinker, os, sys; print(os.environ['ORT_DISABLE_TELEMETRY'], 'realtime' in sys.modules)"
+    env = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["1", "False"]
