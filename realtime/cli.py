@@ -32,6 +32,9 @@ SERVER_FLAGS = (
     *("allow_origins", "public_url", "max_sessions", "trace_url"),
 )
 MAX_JOBS = 64
+EXIT_CODES = """\
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable,
+7 port taken, 8 cluster, 130 interrupted."""
 EPILOG = f"""\
 Other programs, each with its own --help:
   realtime train NAME …           {", ".join(PROGRAMS["train"])}
@@ -40,8 +43,7 @@ Other programs, each with its own --help:
   python -m realtime.cluster      deploys, sizes and checks a Ray cluster
   python -m realtime.publish.typescript    the page's types of the events
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable,
-7 port taken, 8 cluster, 130 interrupted.
+{EXIT_CODES}
 """
 
 
@@ -90,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
             parents=parents,
             help=about,
             description=told,
-            epilog=f"Example: {example}",
+            epilog=f"Example: {example}\n\n{EXIT_CODES}",
             formatter_class=arguments.HelpFormatter,
         )
         command.set_defaults(run=run, log_level=logging.WARNING)

@@ -60,7 +60,7 @@ ABOUT = {
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Leaves the example beneath a command's options on a line of its own."""
+    """Leaves the lines beneath a command's options, its example and the exit codes, as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith("Example: ") else super()._fill_text(text, width, indent)

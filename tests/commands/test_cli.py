@@ -121,7 +121,8 @@ def test_each_commands_help_says_what_it_does_and_how_it_is_called(
         cli.main([command, "--help"])
     said = capsys.readouterr().out
     assert f"\nExample: realtime {command} " in said
-    example = said.rpartition("Example: realtime ")[2]
+    example, _, codes = said.rpartition("Example: realtime ")[2].partition("\n\nExit codes: ")
+    assert "4 bad model" in codes
     # The example is one that the command takes.
     cli._parser().parse_args(shlex.split(example))
 
