@@ -114,6 +114,11 @@ class ArrivalClock:
         return self._at_s
 
     @property
+    def offset_s(self) -> float | None:
+        "Media time of stamp 0, as arrival has it; None before the first frame."
+        return self._offset_s
+
+    @property
     def _offset(self) -> float:
         assert self._offset_s is not None, "place() pins before it reads"
         return self._offset_s

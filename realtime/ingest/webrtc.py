@@ -37,6 +37,7 @@ from realtime.ingest.outbox import OUTBOX_ITEMS, Outbox, RawFrame
 from realtime.ingest.peers import UnusedSections, close_peer, make_peer
 from realtime.ingest.sampler import FrameSampler
 from realtime.ingest.sdp import narrow
+from realtime.ingest.sender_reports import Alignment, listen
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.stagger import Stagger
@@ -135,6 +136,8 @@ class WebRtcSource:
         self._outbox = Outbox(OUTBOX_ITEMS)
         self.clocks = {kind: ArrivalClock() for kind in tracks}
         "The media clock of each track."
+        self.alignment = Alignment(self.clocks, listen(peer.getReceivers()))
+        "Of pictures beside sound, by the sender's own clock."
         self.n_frames = 0
         "Pictures decoded, sampled or not."
         self._offered = offered
@@ -202,9 +205,10 @@ class WebRtcSource:
         except TimeoutError:
             logger.warning("the peer connection did not close within %.0f s", CLOSE_S)
         logger.info(
-            "peer closed after %.1f s of media, %d pictures decoded, %d items dropped",
+            "peer closed after %.1f s of media, %d pictures decoded, moved %+.2f s beside the sound, %d items dropped",
             self._reached_s,
             self.n_frames,
+            self.alignment.shift_s,
             self.n_skipped,
         )
 
@@ -272,14 +276,16 @@ class WebRtcSource:
         sampler: FrameSampler | None = None
         async for frame, stamp_s in _frames(track):
             self.n_frames += 1
-            at_s = self._place(stamp_s, "video")
+            arrived_s = self._place(stamp_s, "video")
+            at_s = self.alignment.place(arrived_s)
             if sampler is None:
                 phase_s = self._stagger.join(self, zero_s=self._now_s() - at_s)
                 sampler = FrameSampler(self._ingest.cue_fps, phase_s=phase_s)
             wanted = sampler.wants(at_s)
             if wanted is not None:
                 self._outbox.put(RawFrame(at_s, frame, only_measured=wanted == "measured"))
-            self._tick(at_s)
+            # The clock of windows goes on with arrival, as that of the sound does.
+            self._tick(arrived_s)
 
     async def _drain_audio(self, track: MediaStreamTrack) -> None:
         resampler = MonoResampler(live=True)

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer
-from aiortc.mediastreams import MediaStreamError, VideoStreamTrack
+from aiortc.mediastreams import MediaStreamError
 
 from realtime.errors import BadOffer
 from realtime.ingest.peers import close_peer
@@ -32,6 +32,7 @@ from realtime.ingest.webrtc import PATH_LOST, WebRtcSource, answer
 from realtime.records import SourceStarted, VideoFrame
 from tests.ingest.datagrams import Bytes, PassedOn
 from tests.ingest.media_files import Received, room, voice, write_clip
+from tests.ingest.telling_track import TellingTrack
 from tests.recorded import real_clips
 from tests.waiting import WITHIN_S, eventually
 
@@ -220,23 +221,6 @@ async def test_one_track_alone(kind: str, clip: Path, received: Received) -> Non
     assert bool(received.started) == (kind == "audio")
     assert bool(received.frames) == (kind == "video")
     assert received.reasons == ["peer lost: nothing came for 3 s"]
-
-
-class TellingTrack(VideoStreamTrack):
-    """Pictures whose brightness is their number, and when each was taken. Their stamps say so too, at any pace."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken_s: list[float] = []
-
-    async def recv(self) -> av.VideoFrame:
-        _, time_base = await self.next_timestamp()
-        level = 3 * len(self.taken_s) % 240
-        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), "rgb24")
-        self.taken_s.append(time.time())
-        # aiortc's own stamps go on at 30 a second where a busy machine takes fewer.
-        frame.pts, frame.time_base = round((self.taken_s[-1] - self.taken_s[0]) / time_base), time_base
-        return frame
 
 
 async def test_the_wall_clock_of_media_second_0_is_that_of_capture() -> None:
