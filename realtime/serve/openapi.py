@@ -1,11 +1,27 @@
-"""The HTTP interface as OpenAPI 3.1, served at `/openapi.json`: its calls. `openapi_bodies.py` has what they carry."""
+"""The HTTP interface as OpenAPI 3.1, served at `/openapi.json`: its calls. `openapi_bodies.py` has what they carry.
+
+OpenAPI 3.1 knows no WebSockets. They stand beside the paths in an extension of ours, `x-websockets`, in like shapes.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+from realtime.publish.events import Event
 from realtime.publish.schema import definitions
-from realtime.serve.openapi_bodies import ALIVE, ASK, CONFIG, MARK, PROBLEM, READY, SESSION, SESSIONS, TICKET
+from realtime.serve.openapi_bodies import (
+    ALIVE,
+    ASK,
+    CONFIG,
+    EVENT_SCHEMA,
+    MARK,
+    OPEN_API,
+    PROBLEM,
+    READY,
+    SESSION,
+    SESSIONS,
+    TICKET,
+)
 
 
 def describe_api(version: str) -> dict[str, Any]:
@@ -16,11 +32,9 @@ def describe_api(version: str) -> dict[str, Any]:
             "version": version,
             "summary": "WHIP in, events out.",
             "description": (
-                "Events of a session come over a WebSocket at /sessions/{id}/events?after=SEQ&ticket=TICKET, one JSON "
-                "object each: one of the schemas here whose names end in Event, or all of /schema/events.json. Each "
-                "socket takes a ticket of its own, from /sessions/{id}/tickets. The WebSocket /v0/stream/models takes "
-                "pictures and sounds in the shapes of Hume's expression measurement (docs/from-hume.md), and "
-                "/v1/realtime the events of OpenAI's Realtime API (docs/api.md)."
+                "Events of a session come over a WebSocket, one JSON object each: one of the schemas here whose names "
+                "end in Event, or all of /schema/events.json. OpenAPI describes no WebSockets, so the extension "
+                "x-websockets does: by path, in the shapes of operations."
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -42,7 +56,8 @@ def describe_api(version: str) -> dict[str, Any]:
             },
             "schemas": definitions("#/components/schemas/")
             | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK, "Mark": MARK}
-            | {"Sessions": SESSIONS, "Ticket": TICKET, "Config": CONFIG, "Alive": ALIVE, "Ready": READY},
+            | {"Sessions": SESSIONS, "Ticket": TICKET, "Config": CONFIG, "Alive": ALIVE, "Ready": READY}
+            | {"Event": _any_event("#/components/schemas/"), "EventSchema": EVENT_SCHEMA, "OpenApi": OPEN_API},
         },
         "paths": {
             "/whip": {
@@ -132,17 +147,31 @@ def describe_api(version: str) -> dict[str, Any]:
                 }
             },
             "/schema/events.json": {
-                "get": _open("eventSchema", "JSON Schema of every event", kind="application/schema+json")
+                "get": _open("eventSchema", "JSON Schema of every event", "EventSchema", "application/schema+json")
             },
-            "/openapi.json": {"get": _open("openapi", "This description")},
+            "/openapi.json": {"get": _open("openapi", "This description", "OpenApi")},
             "/api/config": {"get": _open("config", "What the page needs to know", "Config")},
+            "/": {"get": _page("page", "The page, which opens a session of this browser's camera and microphone")},
+            "/watch": {"get": _page("watch", "The page that shows a session: /watch#session=ID&key=KEY")},
+            "/overlay": {"get": _page("overlay", "A session's answer in large letters: /overlay#session=ID&key=KEY")},
+        },
+        "x-websockets": WEBSOCKETS,
+    }
+
+
+def _any_event(at: str) -> dict[str, Any]:
+    return {
+        "description": "One event of a session; its type tells which.",
+        "oneOf": [{"$ref": f"{at}{kind.__name__}"} for kind in get_args(Event)],
+        "discriminator": {
+            "propertyName": "type",
+            "mapping": {kind.type: f"{at}{kind.__name__}" for kind in get_args(Event)},
         },
     }
 
 
-def _json(description: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
-    described = {"type": "object"} if schema is None else {"$ref": f"#/components/schemas/{schema}"}
-    return {"description": description, "content": {kind: {"schema": described}}}
+def _json(description: str, schema: str, kind: str = "application/json") -> dict[str, Any]:
+    return {"description": description, "content": {kind: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
 
 
 def _problems(*statuses: int) -> dict[str, Any]:
@@ -163,9 +192,14 @@ def _problems(*statuses: int) -> dict[str, Any]:
     return {str(status): _json(words[status], "Problem", "application/problem+json") for status in statuses}
 
 
-def _open(name: str, summary: str, schema: str | None = None, kind: str = "application/json") -> dict[str, Any]:
+def _open(name: str, summary: str, schema: str, kind: str = "application/json") -> dict[str, Any]:
     responses = {"200": _json("OK", schema, kind), **_problems(403, 429)}
     return {"operationId": name, "summary": summary, "responses": responses}
+
+
+def _page(name: str, summary: str) -> dict[str, Any]:
+    html = {"description": "The page", "content": {"text/html": {"schema": {"type": "string"}}}}
+    return {"operationId": name, "summary": summary, "responses": {"200": html, **_problems(403, 429, 503)}}
 
 
 def _secured(name: str, summary: str, responses: dict[str, Any], by: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -272,3 +306,53 @@ POST_TICKET = _secured(
         }
     ]
 }
+WEBSOCKETS = {
+    "/sessions/{id}/events": {
+        "summary": "A session's events, each once and in order",
+        "security": [],
+        "parameters": [
+            {"$ref": "#/components/parameters/id"},
+            {
+                "name": "ticket",
+                "in": "query",
+                "required": True,
+                "description": "From /sessions/{id}/tickets, good for one socket and half a minute",
+                "schema": {"type": "string"},
+            },
+            {
+                "name": "after",
+                "in": "query",
+                "description": "Only events after this number",
+                "schema": {"type": "integer", "minimum": 0, "default": 0},
+            },
+        ],
+        "gives": _json("One event a message", "Event"),
+        "closes": {
+            "1000": "The session has ended",
+            "1008": "The lasting ticket was revoked, or the reader sent messages",
+            "1013": "Nothing was taken for a while; come back with after",
+        },
+        "refuses": _problems(400, 401, 403, 404, 429, 503),
+    },
+    "/v0/stream/models": {
+        "summary": "Pictures and sounds in the shapes of Hume's expression measurement (docs/from-hume.md)",
+        "security": [{}, {"token": []}, {"operator": []}],
+        "closes": {"1008": "Nothing came, the answers are not read, or the connection has lasted as long as it may"},
+        "refuses": _problems(401, 403, 429, 503),
+    },
+    "/v1/realtime": {
+        "summary": "A session for clients of OpenAI's Realtime API (docs/api.md)",
+        "security": [{}, {"token": []}, {"operator": []}],
+        "parameters": [
+            {
+                "name": "name",
+                "in": "query",
+                "description": "What the session is called beside its id, for as long as it is open",
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"},
+            }
+        ],
+        "closes": {"1000": "The session has ended", "1008": "Nothing came, or the events are not read"},
+        "refuses": _problems(400, 401, 403, 409, 429, 503),
+    },
+}
+"By path: what each takes, gives, and is closed with; `refuses` answers the handshake."

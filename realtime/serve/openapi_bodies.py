@@ -37,6 +37,11 @@ SESSION = {
         "lag_s",
         "skipped_frames",
         "skipped_windows",
+        "skipped_cue_frames",
+        "skipped_words",
+        "words",
+        "ask",
+        "recorded",
     ],
     "properties": {
         "id": {"type": "string"},
@@ -50,6 +55,7 @@ SESSION = {
         "lag_s": {"type": "number"},
         "skipped_frames": {"type": "integer"},
         "skipped_windows": {"type": "integer"},
+        "skipped_cue_frames": {"type": "integer", "description": "Measurements between frames that were left out."},
         "skipped_words": {"type": "integer", "description": "Stretches of speech whose words were left out."},
         "words": {"type": "boolean", "description": "Whether what is said is written down."},
         "ask": {"$ref": "#/components/schemas/Ask"},
@@ -113,6 +119,35 @@ CONFIG = {
             "type": "array",
             "description": "RTCIceServer, as browsers take it",
             "items": {"type": "object", "required": ["urls"]},
+        },
+    },
+}
+EVENT_SCHEMA = {
+    "type": "object",
+    "description": "A JSON Schema, draft 2020-12, of every event of a session. Each has a definition of its own.",
+    "required": ["$schema", "title", "oneOf", "$defs"],
+    "properties": {
+        "$schema": {"const": "https://json-schema.org/draft/2020-12/schema"},
+        "title": {"type": "string"},
+        "description": {"type": "string"},
+        "oneOf": {"type": "array", "items": {"type": "object", "required": ["$ref"]}},
+        "$defs": {"type": "object", "additionalProperties": {"type": "object"}},
+    },
+}
+OPEN_API = {
+    "type": "object",
+    "description": "OpenAPI 3.1. What it cannot say of WebSockets is in its extension x-websockets.",
+    "required": ["openapi", "info", "components", "paths", "x-websockets"],
+    "properties": {
+        "openapi": {"const": "3.1.0"},
+        "info": {"type": "object", "required": ["title", "version"]},
+        "components": {"type": "object"},
+        "paths": {"type": "object", "propertyNames": {"pattern": "^/"}},
+        "x-websockets": {
+            "type": "object",
+            "description": "By path: what each WebSocket takes and gives.",
+            "propertyNames": {"pattern": "^/"},
+            "additionalProperties": {"type": "object", "required": ["summary", "security"]},
         },
     },
 }
