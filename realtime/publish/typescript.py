@@ -47,7 +47,7 @@ def typescript() -> str:
         "type Reader<T> = v.GenericSchema<unknown, T>;\n",
         *(f"const {_camel(name)}: Reader<{name}> = {_reader(schema)};" for name, schema in parts.items()),
         f"const common = {{ {_entries(COMMON_FIELDS)} }};\n",
-        "/** Reads an event by its `type`. Fields that are not named here are skipped. */",
+        "/** Reads an event by its `type`. Fields that are not named here are skipped. @internal */",
         'export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEvent, { type: T }>> } = {',
         *(f"  {json.dumps(schema['properties']['type']['const'])}: {_reader(schema)}," for schema in events.values()),
         "};\n",

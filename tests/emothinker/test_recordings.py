@@ -7,26 +7,16 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 import emothinker
-from emothinker import recordings
-from realtime.engine import loading
 from realtime.errors import BadAsk, BadSettings, NotJudged, NotMedia
 from tests.scripted import ScriptedModel
 
-
-@pytest.fixture(autouse=True)
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(loading, "load", lambda *args, **options: ScriptedModel())
-    monkeypatch.setattr(recordings, "_engines", {})
-    yield
-    for engine in recordings._engines.values():
-        engine._worker.__exit__(None, None, None)
+pytestmark = pytest.mark.usefixtures("loaded")
 
 
 def test_a_loop_gets_every_event_once_and_in_order(a_recording: Path) -> None:
@@ -47,14 +37,7 @@ async def test_a_plain_loop_works_where_an_event_loop_runs(a_recording: Path) ->
     assert list(emothinker.analyze(a_recording))
 
 
-def test_the_model_is_loaded_once(a_recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded: list[object] = []
-
-    def load(*args: object, **options: object) -> ScriptedModel:
-        loaded.append(args)
-        return ScriptedModel()
-
-    monkeypatch.setattr(loading, "load", load)
+def test_the_model_is_loaded_once(a_recording: Path, loaded: list[ScriptedModel]) -> None:
     events = emothinker.analyze(a_recording)
     assert len(list(events)) == len(list(events))
     assert len(loaded) == 1

@@ -67,7 +67,11 @@ export async function* follow(address: string, options: FollowOptions = {}): Asy
       // A type that is newer than this client.
       if (event.type === "rejected") return;
       waiting.push(event);
-      if (waiting.length > WAITING) failure = new FollowFailure("slow", `More than ${WAITING} events wait to be read.`);
+      if (waiting.length > WAITING) {
+        failure = new FollowFailure("slow", `More than ${WAITING} events wait to be read. Come back with \`after\`, the seq of the last one.`);
+        // Whatever came now would wait as well.
+        follower.close();
+      }
       told();
     },
     onGone: (why) => {

@@ -44,6 +44,28 @@ class Dropping extends EventTarget {
   }
 }
 
+/** Stands in for the browser's WebSocket; brings more events at once than a program takes. */
+class Flooding extends EventTarget {
+  static nSent = 0;
+  private open = true;
+
+  constructor() {
+    super();
+    queueMicrotask(() => {
+      this.dispatchEvent(new Event("open"));
+      while (this.open && Flooding.nSent < 30_000) {
+        Flooding.nSent += 1;
+        const mark = { v: 1, type: "mark", session: "1", seq: Flooding.nSent, t: 0, name: "go", data: {} };
+        this.dispatchEvent(new MessageEvent("message", { data: JSON.stringify(mark) }));
+      }
+    });
+  }
+
+  close(): void {
+    this.open = false;
+  }
+}
+
 describe("following", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
@@ -66,6 +88,18 @@ describe("following", () => {
     expect(seqs).toEqual(RAW.map((event) => event["seq"]));
     expect(Dropping.asked.length).toBeGreaterThan(3);
     expect(Dropping.asked.every((address) => address.includes("ticket=once") && !address.includes(KEY))).toBe(true);
+  });
+
+  it("ends when a program is too slow, after the events that waited, none of them left out", async () => {
+    vi.stubGlobal("WebSocket", Flooding);
+    const seqs: number[] = [];
+    const reading = (async () => {
+      for await (const event of follow(`${answering(201)}#${KEY}`)) seqs.push(event.seq);
+    })();
+    await expect(reading).rejects.toMatchObject({ why: "slow" });
+    expect(seqs).toEqual(Array.from({ length: 20_001 }, (_, index) => index + 1));
+    // The socket is closed: nothing more is kept for a program that does not take it.
+    expect(Flooding.nSent).toBe(20_001);
   });
 
   it("says that an address opens nothing", async () => {

@@ -420,7 +420,7 @@ const unsupportedStatement: Reader<UnsupportedStatement> = v.object({ section, s
 const reduced: Reader<Reduced> = v.picklist(["nothing", "chains", "windows", "frames"]);
 const common = { session: v.string(), seq: v.number(), t: v.number() };
 
-/** Reads an event by its `type`. Fields that are not named here are skipped. */
+/** Reads an event by its `type`. Fields that are not named here are skipped. @internal */
 export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEvent, { type: T }>> } = {
   "session.opened": v.object({ ...common, type: v.literal("session.opened"), model: v.string(), engine: v.string(), labels: v.array(v.string()), started_at: v.optional(v.nullable(v.string()), null), started_at_error_ms: v.optional(v.nullable(v.number()), null), stock: v.optional(v.boolean(), false), label_model: v.optional(v.nullable(v.string()), null), answer_model: v.optional(v.nullable(v.string()), null) }),
   "session.closed": v.object({ ...common, type: v.literal("session.closed"), reason: v.string() }),
