@@ -156,6 +156,20 @@ def test_analyze_writes_events_as_lines(
     assert len(file.read_text().splitlines()) == len(events)
 
 
+def test_analyze_asks_a_question_with_labels_of_ones_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, a_recording: Path
+) -> None:
+    monkeypatch.setattr(loading, "load", lambda *args, **options: ScriptedModel())
+    words = ("--question", "Do face and voice agree?", "--labels", "joy, other")
+    code, out, _ = run(capsys, "analyze", str(a_recording), *words)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    asked = [(event["query"], event["labels"]) for event in events if event["type"] == "window"]
+    assert asked
+    assert all(each == ("Do face and voice agree?", ["joy", "other"]) for each in asked)
+    assert {tuple(event["probabilities"]) for event in events if event["type"] == "label"} == {("joy", "other")}
+
+
 def test_a_place_that_cannot_be_written_is_said(capsys: pytest.CaptureFixture[str], a_recording: Path) -> None:
     code, _, err = run(capsys, "analyze", str(a_recording), "--out", "none/events.jsonl")
     assert code == 2

@@ -12,7 +12,7 @@ import pytest
 
 import emothinker
 from realtime.errors import BadAsk, BadSettings, DeviceMissing
-from tests.ingest.test_devices import PICTURE, SOUND
+from tests.ingest.virtual_devices import PICTURE, SOUND
 from tests.scripted import ScriptedModel
 from tests.waiting import WITHIN_S, eventually
 

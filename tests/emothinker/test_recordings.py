@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import subprocess
 import sys
 import threading
@@ -114,6 +115,25 @@ def test_a_table_never_replaces_its_recording(a_recording: Path, tmp_path: Path)
         emothinker.analyze(clip).to_jsonl(tmp_path / "none" / "events.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
     assert clip.read_bytes() == a_recording.read_bytes()
+
+
+def test_on_a_full_disk_the_table_of_before_stays(a_recording: Path, tmp_path: Path) -> None:
+    """A limit on the size of files does here what a full disk does: the write fails in the middle."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "seconds.parquet"
+    path.write_bytes(b"the table of before")
+    events = emothinker.analyze(a_recording)
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, unlimited[1]))
+    try:
+        with pytest.raises(emothinker.Error, match="takes no more: File too large"):
+            events.to_parquet(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert path.read_bytes() == b"the table of before"
+    assert list(tmp_path.iterdir()) == [path]
+    events.to_parquet(path)
+    assert pq.read_table(path).num_rows > 3
 
 
 @pytest.mark.parametrize("package", ["pandas", "pyarrow"])

@@ -11,8 +11,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import emothinker
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 from realtime.serve.readers import Readers
+from realtime.settings import PublishSettings, Settings
 from tests.serve.live_server import Running, sender, serving, until
-from tests.waiting import WITHIN_S
+from tests.waiting import WITHIN_S, eventually
 
 
 def address(running: Running, path: str) -> str:
@@ -78,6 +79,24 @@ async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch)
         events = await until_labelled(emothinker.follow(address(running, path)), running, path)
     assert n_sockets >= 4
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_a_loop_that_is_slow_is_cut_off_and_loses_no_event() -> None:
+    settings = Settings(publish=PublishSettings(send_timeout_s=0.5))
+    async with serving(settings) as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        log, cut_off = running.live.sessions.open[0].log, running.live._metrics.slow_readers._value
+        seqs: list[int] = []
+        async with asyncio.timeout(WITHIN_S):
+            async for event in emothinker.follow(address(running, path)):
+                seqs.append(event.seq)
+                if len(seqs) == 1:
+                    # More than the buffers of both programs and of the system between them hold.
+                    for _ in range(2_000):
+                        log.publish(emothinker.ErrorEvent("test", "x" * 4_000, ""), at_s=log.newest_s)
+                    await eventually(lambda: cut_off.get() == 1, "the end of the slow reader")
+                    await running.http.delete(path)
+        assert seqs == list(range(1, log.seq + 1))
 
 
 async def test_a_session_with_its_marks_becomes_a_file_of_each_format(tmp_path: Path) -> None:

@@ -15,10 +15,8 @@ from realtime.ingest.devices import ALSA_CONFIG, DeviceSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.records import ClockTick, Item, SourceEnded, SourceStarted, VideoFrame
+from tests.ingest.virtual_devices import PICTURE, SOUND
 from tests.waiting import WITHIN_S
-
-PICTURE = "lavfi:testsrc2=size=64x48:rate=10,realtime"
-SOUND = "lavfi:sine=frequency=200:sample_rate=16000,arealtime"
 
 pytestmark = pytest.mark.skipif("lavfi" not in av.formats_available, reason="this PyAV has no virtual devices")
 

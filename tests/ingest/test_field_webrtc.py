@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 
 from realtime.ingest.peers import close_peer
 from realtime.ingest.webrtc import WebRtcSource
+from realtime.settings import ServerSettings, Settings
 from tests.serve.live_server import SDP, Running, serving, until
 from tests.waiting import WITHIN_S, eventually
 
@@ -35,9 +36,11 @@ MUXER = pytest.mark.skipif("whip" not in av.formats_available, reason="this PyAV
 
 
 @asynccontextmanager
-async def ffmpeg(running: Running, *, profile: str = "baseline", **options: object) -> AsyncIterator[None]:
+async def ffmpeg(
+    running: Running, query: str = "", *, profile: str = "baseline", **options: object
+) -> AsyncIterator[None]:
     """FFmpeg's WHIP muxer, sending to the server."""
-    url = f"http://127.0.0.1:{running.port}/whip"
+    url = f"http://127.0.0.1:{running.port}/whip{query}"
     given = [f"{name}={value}" for name, value in options.items()]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.senders.ffmpeg_muxer", url, "60", profile, *given, stderr=subprocess.DEVNULL
@@ -73,11 +76,18 @@ def certificate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 @MUXER
 @pytest.mark.parametrize("role", ["", "dtls_active"])
 async def test_ffmpegs_muxer_sends_with_a_certificate_it_was_given(certificate: dict[str, Path], role: str) -> None:
-    """Field report 8. Before, one with an RSA key failed as well."""
-    options = certificate | ({"whip_flags": role} if role else {})
-    async with serving() as running, ffmpeg(running, profile="high", **options):
-        path = await opened(running)
-        async with running.events(path) as socket:
+    """Field report 8. Before, one with an RSA key failed as well.
+
+    Its session's secret stays with it: whoever runs the server reads the session by its name, with another key.
+    """
+    options = certificate | {"authorization": "the-token"} | ({"whip_flags": role} if role else {})
+    settings = Settings(server=ServerSettings(token="the-token", operator_token="the-operators-own-key"))
+    async with serving(settings) as running, ffmpeg(running, "?name=study-7", profile="high", **options):
+        running.http.headers["Authorization"] = "Bearer the-operators-own-key"
+        await eventually(lambda: running.live.sessions.open, "the session")
+        (listed,) = (await running.http.get("/sessions")).json()["sessions"]
+        assert listed["name"] == "study-7"
+        async with running.events("/sessions/study-7") as socket:
             wanted = {"frame", "end"}
             while wanted:
                 event = (await until(socket, "frame", "speech"))[-1]

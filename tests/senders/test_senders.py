@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from realtime.records import SAMPLE_RATE_HZ
+from realtime.settings import ServerSettings, Settings
 from tests.ingest.media_files import room, voice
 from tests.serve.live_server import Running, serving, until
 
@@ -29,6 +30,7 @@ HERE = Path(__file__).parent
 # `make` puts Node beside Python where the machine has none.
 NODE = shutil.which("node", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 SYSTEM_PYTHON = "/usr/bin/python3"
+OPERATOR = "the-operators-own-key"
 WERIFT = pytest.mark.skipif(
     not (HERE / "node_modules" / "werift").is_dir() or NODE is None,
     reason="werift is not installed; `make test` does it, or: cd tests/senders && npm ci (Node 20.19 or later)",
@@ -75,9 +77,9 @@ async def connected(process: Process) -> None:
         assert state in ("new", "connecting")
 
 
-async def arrives(running: Running, path: str, secret: str) -> None:
+async def arrives(running: Running, path: str, key: str) -> None:
     """Wait until a picture and a finished stretch of speech have come."""
-    running.http.headers["Authorization"] = f"Bearer {secret}"
+    running.http.headers["Authorization"] = f"Bearer {key}"
     wanted = {"frame", "end"}
     async with running.events(path) as socket:
         while wanted:
@@ -128,9 +130,10 @@ async def test_gstreamer_connects_and_sends(extras: Sequence[str], wav: Path) ->
             "GStreamer is not installed (on Debian: gstreamer1.0-plugins-good gstreamer1.0-plugins-bad "
             "gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0)"
         )
-    async with serving() as running:
-        url = f"http://127.0.0.1:{running.port}/whip"
+    # It shows its secret to nobody, as OBS and FFmpeg do: whoever runs the server reads it by the name it was given.
+    async with serving(Settings(server=ServerSettings(operator_token=OPERATOR))) as running:
+        url = f"http://127.0.0.1:{running.port}/whip?name=gstreamer"
         async with program(SYSTEM_PYTHON, "-I", HERE / "gstreamer.py", url, wav, *extras) as sender:
-            opened = await said(sender, "location")
+            await said(sender, "location")
             await connected(sender)
-            await arrives(running, opened["location"], opened["secret"])
+            await arrives(running, "/sessions/gstreamer", OPERATOR)

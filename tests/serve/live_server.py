@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,11 +48,22 @@ class Running:
         return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
 
     @asynccontextmanager
+    async def unread(self, path: str) -> AsyncIterator[ClientConnection]:
+        """A socket of a program that reads nothing, with buffers so small that the server soon cannot send."""
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        narrow.connect(("127.0.0.1", self.port))
+        async with self.socket(path, sock=narrow, max_queue=1, compression=None) as opened:
+            yield opened
+            # It would wait for an answer to its closing frame.
+            opened.transport.abort()
+
+    @asynccontextmanager
     async def events(self, path: str, after: int = 0, **options: Any) -> AsyncIterator[ClientConnection]:
         """The event socket of the session opened last, with a ticket for it."""
         ticket = (await self.http.post(f"{path}/tickets")).json()["ticket"]
-        async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as socket:
-            yield socket
+        async with self.socket(f"{path}/events?ticket={ticket}&after={after}", **options) as opened:
+            yield opened
 
     async def whip(self, peer: RTCPeerConnection, query: str = "", *, at: str = "/whip") -> str:
         """Offer what the peer sends and take the answer; the path of the session, whose secret is sent from now on."""

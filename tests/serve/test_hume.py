@@ -20,7 +20,7 @@ from realtime.records import LABELS, UInt8
 from realtime.serve import hosting
 from realtime.serve.hume import stream
 from realtime.serve.hume.messages import EMOTIONS, FACS, MODELS
-from realtime.settings import ServerSettings, Settings
+from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.ingest.media_files import room, voice
 from tests.ingest.uploads import black_png, png, wav
 from tests.scripted import ScriptedModel, ScriptedPerceiver
@@ -241,6 +241,16 @@ async def test_a_socket_on_which_nothing_comes_is_closed(monkeypatch: pytest.Mon
     async with serving() as running, running.socket(PATH) as socket:
         with pytest.raises(ConnectionClosed, match="nothing came"):
             await asyncio.wait_for(socket.recv(), WITHIN_S)
+
+
+async def test_a_program_that_reads_no_answers_is_cut_off_and_gives_its_place_back() -> None:
+    settings = Settings(server=ServerSettings(max_sessions=1), publish=PublishSettings(send_timeout_s=0.5))
+    async with serving(settings) as running, running.unread(PATH) as socket, asyncio.timeout(WITHIN_S):
+        assert await full(running)
+        for _ in range(2_000):
+            await socket.send(json.dumps({"payload_id": "x" * 256}))
+        while await full(running):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_connection_has_an_end() -> None:

@@ -14,14 +14,15 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from realtime.publish.events import ErrorEvent
 from realtime.records import UInt8
 from realtime.serve.openai import socket as served
-from realtime.settings import ServerSettings, Settings
+from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.ingest.media_files import room, voice
 from tests.ingest.uploads import black_png, png
 from tests.scripted import CHAIN
 from tests.serve.live_server import Running, serving
-from tests.waiting import WITHIN_S
+from tests.waiting import WITHIN_S, eventually
 
 PATH = "/v1/realtime?model=nano"
 SPOKEN_N = np.concatenate([room(0.6), voice(1.4), room(1.0)])
@@ -248,3 +249,30 @@ async def test_a_socket_on_which_nothing_comes_is_closed(monkeypatch: pytest.Mon
     async with serving() as running, talking(running) as socket:
         with pytest.raises(ConnectionClosed, match="nothing came"):
             await asyncio.wait_for(socket.recv(), WITHIN_S)
+
+
+async def test_a_program_that_reads_no_events_is_cut_off_and_gives_its_place_back(portrait: UInt8) -> None:
+    settings = Settings(publish=PublishSettings(send_timeout_s=0.5))
+    async with serving(settings) as running, running.unread(PATH) as socket:
+        await say(socket, image(portrait))
+        (session,) = running.live.sessions.open
+        await eventually(lambda: session.log.seq, "the first event")
+        for _ in range(500):
+            session.log.publish(ErrorEvent("test_failed", "x" * 4_000, ""), at_s=session.log.newest_s)
+        await eventually(lambda: not running.live.sessions.open, "the end of the session")
+
+
+async def test_nothing_of_what_was_said_or_shown_is_logged(portrait: UInt8, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", logger="realtime")
+    settings = Settings(server=ServerSettings(token="t" * 16))
+    key = {"Authorization": f"Bearer {'t' * 16}"}
+    picture = image(portrait)
+    async with serving(settings) as running, talking(running, additional_headers=key) as socket:
+        asked = {"type": "session.update", "session": {"type": "realtime", "instructions": "My own question?"}}
+        await say(socket, asked, picture, "my garbage", {"type": "my own type"}, sound(SPOKEN_N))
+        await told(socket, "response.done")
+    said = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("realtime"))
+    assert "session" in said
+    kept = picture["item"]["content"][0]["image_url"][-40:]
+    words = ("happy", "My own question", "my garbage", "my own type", "lip corners", "t" * 16, kept)
+    assert [word for word in words if word in said] == []
