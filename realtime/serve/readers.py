@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
@@ -11,10 +10,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from realtime.errors import ServerFull
 from realtime.observe.metrics import Metrics
+from realtime.serve.closing import close
 from realtime.serve.tickets import Grant
 from realtime.session import Session
-
-logger = logging.getLogger(__name__)
 
 LAST_WORDS_S = 1.0
 "Seconds that readers get to take a session's last events before their sockets close."
@@ -59,7 +57,7 @@ class Readers:
                 for task in (listening, sending, revoked):
                     task.cancel()
             if grant.revoked.is_set():
-                await _close(socket, 1008, "the ticket was revoked")
+                await close(socket, 1008, "the ticket was revoked")
         finally:
             self._metrics.readers.dec()
             self._n_readers[session.id] -= 1
@@ -85,16 +83,7 @@ class Readers:
             code, reason = 1013, f"nothing was taken for {self._patience_s:g} s; come back with after="
         except WebSocketDisconnect:
             return
-        await _close(socket, code, reason)
-
-
-async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    try:
-        async with asyncio.timeout(1.0):
-            await socket.close(code, reason)
-    except (TimeoutError, WebSocketDisconnect, RuntimeError):
-        # A reader that takes nothing does not take the closing frame either. Leaving the handler disconnects it.
-        logger.info("a reader was cut off")
+        await close(socket, code, reason)
 
 
 async def _until_gone(socket: WebSocket) -> None:

@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +17,8 @@ import jsonschema
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
@@ -40,9 +42,13 @@ VALID = jsonschema.Draft202012Validator(event_schema(strict=True))
 class Running:
     live: LiveServer
     http: httpx.AsyncClient
-    port: int
+    listening: socket.socket
     secret: str = ""
     "Of the session opened last."
+
+    @property
+    def port(self) -> int:
+        return int(self.listening.getsockname()[1])
 
     def socket(self, path: str, **options: Any) -> connect:
         return connect(f"ws://127.0.0.1:{self.port}{path}", **options)
@@ -50,6 +56,8 @@ class Running:
     @asynccontextmanager
     async def unread(self, path: str) -> AsyncIterator[ClientConnection]:
         """A socket of a program that reads nothing, with buffers so small that the server soon cannot send."""
+        # Connections that are accepted from now on have it, too.
+        self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         narrow = socket.socket()
         narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         narrow.connect(("127.0.0.1", self.port))
@@ -106,7 +114,7 @@ async def serving(
             async with httpx.AsyncClient(
                 base_url=f"{scheme}://localhost:{port}", timeout=WITHIN_S, verify=context
             ) as http:
-                yield Running(live, http, port)
+                yield Running(live, http, listening)
         finally:
             program.should_exit = True
             await running
@@ -124,6 +132,15 @@ async def sender(*, audio: bool = True, video: bool = True) -> AsyncIterator[RTC
         yield peer
     finally:
         await close_peer(peer)
+
+
+async def not_for_silence(socket: ClientConnection) -> bool:
+    """Read what is left. Whether the socket was closed for another reason than that no ping was answered."""
+    async with asyncio.timeout(WITHIN_S):
+        with suppress(ConnectionClosed):
+            while True:
+                await socket.recv()
+    return socket.close_code != CloseCode.INTERNAL_ERROR
 
 
 async def until(socket: Any, *kinds: str, within_s: float = WITHIN_S) -> list[dict[str, Any]]:

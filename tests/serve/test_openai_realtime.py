@@ -21,7 +21,7 @@ from realtime.settings import PublishSettings, ServerSettings, Settings
 from tests.ingest.media_files import room, voice
 from tests.ingest.uploads import black_png, png
 from tests.scripted import CHAIN
-from tests.serve.live_server import Running, serving
+from tests.serve.live_server import Running, not_for_silence, serving
 from tests.waiting import WITHIN_S, eventually
 
 PATH = "/v1/realtime?model=nano"
@@ -260,6 +260,7 @@ async def test_a_program_that_reads_no_events_is_cut_off_and_gives_its_place_bac
         for _ in range(500):
             session.log.publish(ErrorEvent("test_failed", "x" * 4_000, ""), at_s=session.log.newest_s)
         await eventually(lambda: not running.live.sessions.open, "the end of the session")
+        assert await not_for_silence(socket)
 
 
 async def test_nothing_of_what_was_said_or_shown_is_logged(portrait: UInt8, caplog: pytest.LogCaptureFixture) -> None:

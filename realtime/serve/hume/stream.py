@@ -39,6 +39,7 @@ from realtime.records import (
 )
 from realtime.roles import Engine, EngineClient
 from realtime.serve.access import Access
+from realtime.serve.closing import close
 from realtime.serve.guard import refuse
 from realtime.serve.hume import messages
 from realtime.serve.hume.messages import MEASURED, Payload, Refused, Wanted
@@ -90,8 +91,7 @@ class ExpressionMeasurement:
             self._metrics.opened.inc()
             await socket.accept()
             with suppress(WebSocketDisconnect):
-                reason = await self._converse(socket, measuring)
-                await socket.close(1008, reason)
+                await close(socket, 1008, await self._converse(socket, measuring))
 
     async def _converse(self, socket: WebSocket, measuring: Measuring) -> str:
         """Answer every message. Returns why the socket is to be closed; raises WebSocketDisconnect."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -21,6 +21,7 @@ from realtime.ingest.pushed import PushedSource
 from realtime.observe.metrics import Metrics
 from realtime.publish.parse import parse
 from realtime.serve.access import Access
+from realtime.serve.closing import close
 from realtime.serve.guard import refuse
 from realtime.serve.openai import messages
 from realtime.serve.openai.turns import Turns
@@ -67,8 +68,7 @@ class RealtimeSockets:
         finally:
             session.stop("The program left.")
         if reason:
-            with suppress(WebSocketDisconnect, RuntimeError):
-                await socket.close(1008 if reason != ENDED else 1000, reason)
+            await close(socket, 1008 if reason != ENDED else 1000, reason)
 
 
 class Conversation:
