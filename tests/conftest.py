@@ -15,6 +15,9 @@ import pytest
 from realtime.model.checkpoint import NANO
 from realtime.records import UInt8
 from tests.ingest.media_files import room, voice, write_clip
+from tests.skipped_examples import pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]
 
 if TYPE_CHECKING:
     from realtime.engine.loading import LoadedModel

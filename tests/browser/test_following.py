@@ -11,11 +11,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Error, expect
+from playwright.sync_api import expect
 
 from tests.browser.chromium import ROOT, SCRIPTED, Visit, serving
 
@@ -36,6 +37,7 @@ def shared(person: Visit) -> dict[str, str]:
     return {kind: page.locator(f"#follow-{kind}").input_value() for kind in ("program", "watch", "overlay")}
 
 
+@pytest.mark.example("follow.mjs")
 def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     visit: Visits, scripted: str, client: Path, tmp_path: Path
 ) -> None:
@@ -136,22 +138,50 @@ def client() -> Path:
     return ROOT / "web" / "client" / "dist" / "index.js"
 
 
+def test_a_stranger_installs_the_package_and_compiles_against_its_types(client: Path, tmp_path: Path) -> None:
+    """Its types named valibot, which it does not bring, and under `nodenext` everything in them was `any`."""
+    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    packed = run(["npm", "pack", "--silent", str(client.parents[1])], check=True).stdout.strip()
+    (tmp_path / "package.json").write_text('{"name": "study", "version": "1.0.0", "type": "module"}')
+    quiet = ("--offline", "--no-audit", "--no-fund", "--silent")
+    assert run(["npm", "install", *quiet, f"./{packed}"]).returncode == 0
+    assert [path.name for path in (tmp_path / "node_modules").glob("[!.]*")] == ["emothinker-client"]
+    (tmp_path / "study.ts").write_text(STUDY)
+    tsc = str(ROOT / "web" / "node_modules" / ".bin" / "tsc")
+    for module, resolution in (("nodenext", "nodenext"), ("esnext", "bundler")):
+        how = ["--strict", "--skipLibCheck", "false", "--module", module, "--moduleResolution", resolution]
+        compiled = run([tsc, *how, "--target", "es2022", "--outDir", "compiled", "study.ts"])
+        assert (compiled.returncode, compiled.stdout) == (0, ""), resolution
+    assert run([*node(), "compiled/study.js"], check=True).stdout == "address\n"
+
+
+STUDY = """
+import { follow, FollowFailure, openCamera } from "emothinker-client";
+import type { CameraSession, LabelEvent, WireEvent } from "emothinker-client";
+
+export async function firstLabel(address: string): Promise<LabelEvent | null> {
+  for await (const event of follow(address)) if (event.type === "label") return event;
+  return null;
+}
+export const shareOf = (label: LabelEvent): number => label.probabilities[label.label] ?? 0;
+export const open = (server: string): Promise<CameraSession> => openCamera({ server });
+// @ts-expect-error There is no such type. It is no error where the types of events are not found, but `any`.
+export const isNone = (event: WireEvent): boolean => event.type === "none";
+
+firstLabel("http://localhost/").catch((error) => console.log(error instanceof FollowFailure ? error.why : error));
+"""
+"A program of somebody who has the package alone."
+
+
 @contextmanager
-def another_site(client: Path) -> Iterator[str]:
-    """A site of somebody else, whose page has the client; its address."""
+def another_site() -> Iterator[str]:
+    """A site of somebody else, which has the examples and the client; its address."""
 
-    class Files(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            script = self.path == "/client.js"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/javascript" if script else "text/html")
-            self.end_headers()
-            self.wfile.write(client.read_bytes() if script else b"<!doctype html><title>a study</title>")
-
+    class Files(http.server.SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as site:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(ROOT))) as site:
         serving_it = threading.Thread(target=site.serve_forever)
         serving_it.start()
         try:
@@ -161,37 +191,28 @@ def another_site(client: Path) -> Iterator[str]:
             serving_it.join()
 
 
-OPEN_CAMERA = """async (server) => {
-  const { openCamera } = await import("/client.js");
-  const session = await openCamera({ server, name: "study-7" });
-  const types = new Set();
-  for await (const event of session.events()) {
-    types.add(event.type);
-    if (types.has("frame") && types.has("label")) break;
-  }
-  const shared = await session.share();
-  const revoked = await shared.revoke();
-  await session.end();
-  return { types: [...types], shared: shared.address, revoked };
-}"""
-
-
+@pytest.mark.example("camera.html")
 def test_a_listed_site_opens_a_camera_with_the_client_and_another_one_gets_nothing(
     visit: Visits, client: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with another_site(client) as listed, another_site(client) as foreign:
+    assert client.is_file()
+    with another_site() as listed, another_site() as foreign:
         monkeypatch.setenv("EMOTHINKER_SERVER__ALLOW_ORIGINS", listed)
         with serving(SCRIPTED) as (server, _):
-            study = visit(listed)
-            study.open()
-            got = study.page.evaluate(OPEN_CAMERA, f"{server}/")
-            assert {"session.opened", "frame", "label"} <= set(got["types"])
-            assert got["shared"].startswith(f"{server}/sessions/")
-            assert got["revoked"] is True
-            stranger = visit(foreign)
-            stranger.open()
-            with pytest.raises(Error, match="server-gone"):
-                stranger.page.evaluate(OPEN_CAMERA, f"{server}/")
+            study, stranger = (visit(f"{site}/examples/camera.html#{server}/") for site in (listed, foreign))
+            for each in (study, stranger):
+                each.open()
+                each.page.locator("#begin").click()
+            page = study.page
+            expect(page.locator("#label")).not_to_be_empty()
+            expect(page.locator("#faces")).to_have_text("1")
+            expect(page.locator("#address")).to_have_text(re.compile(rf"^{server}/sessions/\w+#[\w-]+$"))
+            page.locator("#revoke").click()
+            expect(page.locator("#status")).to_have_text("Revoked.")
+            page.locator("#end").click()
+            expect(page.locator("#status")).to_have_text("Ended: The session was ended by its owner.")
+            expect(stranger.page.locator("#status")).to_have_text("The server takes no session: server-gone")
+            expect(stranger.page.locator("#label")).to_be_empty()
 
 
 @contextmanager

@@ -18,17 +18,13 @@ from realtime.publish.events import Event, LabelEvent, SessionOpenedEvent, encod
 from realtime.publish.open_sinks import opened
 from realtime.publish.parse import parse
 from realtime.settings import PublishSettings, Settings
-from tests.examples.programs import ROOT, example
+from tests.examples.programs import ROOT, SCRIPTED, example
+from tests.ingest.virtual_devices import PICTURE, SOUND
 from tests.publish.broker import free_port, mosquitto
 from tests.serve.live_server import sender, serving, until
 
-SCRIPTED = (
-    "import realtime.engine.loading; from tests.scripted import ScriptedModel;"
-    "realtime.engine.loading.load = lambda *args, **options: ScriptedModel()"
-)
-"Puts the scripted model in place of nano."
 
-
+@pytest.mark.example("read_events.py", "follow_session.py")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["read_events.py", "follow_session.py"])
 async def test_events_are_read_while_a_session_is_live(name: str) -> None:
@@ -46,6 +42,7 @@ async def test_events_are_read_while_a_session_is_live(name: str) -> None:
         assert (reading.returncode, errors) == (0, b"")
 
 
+@pytest.mark.example("own_labels.py")
 @pytest.mark.slow
 async def test_a_question_is_asked() -> None:
     async with serving() as running, sender() as peer:
@@ -71,6 +68,7 @@ async def test_a_question_is_asked() -> None:
         ("mqtt_reader.py", ["127.0.0.1", "9"], "No MQTT broker answers at 127.0.0.1:9"),
         ("own_labels.py", ["nowhere", "y"], "nowhere is not the address of a session."),
         ("follow_session.py", ["http://localhost:9/sessions/x"], "The address has no secret"),
+        ("live_camera.py", ["77", "none"], "There is no camera at"),
         ("read_events.py", ["SERVER/sessions/none", "y"], "There is no such session."),
         ("own_labels.py", ["SERVER/sessions/none", "y"], "There is no such session."),
         # Neither package is in this environment: each takes one of its own.
@@ -89,6 +87,7 @@ async def test_a_users_mistake_ends_in_a_sentence(name: str, arguments: list[str
     assert "Traceback" not in errors.decode()
 
 
+@pytest.mark.example("mqtt_reader.py")
 @pytest.mark.slow
 async def test_labels_are_read_from_a_broker() -> None:
     pytest.importorskip("paho.mqtt")
@@ -123,6 +122,7 @@ async def test_the_first_five_lines_in_the_readme_analyse_the_sample(tmp_path: P
     assert ["s", "chain"] in said
 
 
+@pytest.mark.example("analyze_file.py")
 @pytest.mark.slow
 async def test_a_recording_is_analysed(a_recording: Path) -> None:
     analysing = await example("analyze_file.py", str(a_recording))
@@ -138,6 +138,20 @@ async def test_a_recording_is_analysed(a_recording: Path) -> None:
     assert b"Traceback" not in errors
 
 
+@pytest.mark.example("live_camera.py")
+@pytest.mark.slow
+async def test_a_camera_and_a_microphone_are_analysed_until_somebody_stops_it() -> None:
+    live = await example("live_camera.py", PICTURE, SOUND, scripted=True)
+    assert live.stdout is not None
+    async with asyncio.timeout(120):
+        line = await live.stdout.readline()
+    assert line.split()[1:] == [b"s", b"fast", b"happy"]
+    live.send_signal(signal.SIGINT)
+    _, errors = await live.communicate()
+    assert (live.returncode, errors) == (0, b"")
+
+
+@pytest.mark.example("first_look.ipynb")
 @pytest.mark.slow
 async def test_the_notebook_runs_from_top_to_bottom(a_recording: Path, tmp_path: Path) -> None:
     pytest.importorskip("pandas")
@@ -156,6 +170,7 @@ async def test_the_notebook_runs_from_top_to_bottom(a_recording: Path, tmp_path:
     assert not any(cell.get("outputs") for cell in cells)
 
 
+@pytest.mark.example("psychopy_trials.py")
 @pytest.mark.slow
 async def test_an_experiment_reads_probabilities_through_lab_streaming_layer() -> None:
     pytest.importorskip("pylsl")

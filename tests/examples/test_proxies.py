@@ -86,6 +86,7 @@ async def running(command: list[str], port: int) -> AsyncIterator[None]:
         await program.communicate()
 
 
+@pytest.mark.example("nginx.conf", "Caddyfile")
 @pytest.mark.parametrize("make", [nginx, caddy])
 async def test_the_page_whip_and_events_pass_through(
     make: Callable[[Path, int, int], list[str]], tmp_path: Path

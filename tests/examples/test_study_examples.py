@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
+import subprocess
+import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -26,13 +29,48 @@ pytestmark = pytest.mark.slow
 
 
 def test_each_example_is_listed_and_run_by_a_test() -> None:
+    """A test says with a mark which examples it runs, and may then not be skipped where CI is set."""
     listed = (ROOT / "examples" / "README.md").read_text("utf-8")
-    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    tests = {path: path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    run = {name: text for text in tests.values() for name in marked(text)}
     examples = [path for path in (ROOT / "examples").rglob("*") if path.is_file() and path.name != "README.md"]
     assert len(examples) > 10
+    assert set(run) == {path.name for path in examples}
     for path in examples:
         assert f"{path.relative_to(ROOT / 'examples').as_posix()}`" in listed
-        assert f'"{path.name}"' in tests
+        # In the mark, and where it is run.
+        assert run[path.name].count(path.name) >= 2, path.name
+
+
+def marked(source: str) -> list[str]:
+    """The examples that the tests of a module say they run."""
+    if "pytest.mark.example(" not in source:
+        return []
+    decorators = [
+        each
+        for function in ast.walk(ast.parse(source))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name.startswith("test_")
+        for each in function.decorator_list
+    ]
+    return [
+        ast.literal_eval(name)
+        for each in decorators
+        if isinstance(each, ast.Call) and ast.unparse(each.func) == "pytest.mark.example"
+        for name in each.args
+    ]
+
+
+def test_an_example_that_nothing_runs_fails_where_ci_is_set(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n\n@pytest.mark.example('osc_meter.py')\n"
+        "def test_one() -> None:\n    pytest.importorskip('no_such_package')\n"
+    )
+    # Without the plugins of the other tests, which take seconds to load.
+    environment = {**os.environ, "CI": "true", "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-p", "tests.skipped_examples", "-p", "no:cacheprovider", "."]
+    ran = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1, ran.stdout
+    assert "Nothing runs osc_meter.py of examples/ here. Skipped: could not import 'no_such_package'" in ran.stdout
 
 
 async def line_of(running: asyncio.subprocess.Process) -> str:
@@ -41,6 +79,7 @@ async def line_of(running: asyncio.subprocess.Process) -> str:
         return (await running.stdout.readline()).decode().rstrip()
 
 
+@pytest.mark.example("share_session.py")
 async def test_an_operator_shares_a_session_and_revokes_its_address(tmp_path: Path) -> None:
     (tmp_path / "operator").write_text(f"{OPERATOR}\n")
     settings = Settings(server=ServerSettings(operator_token=OPERATOR))
@@ -68,6 +107,7 @@ async def test_an_operator_shares_a_session_and_revokes_its_address(tmp_path: Pa
         assert b"Traceback" not in errors
 
 
+@pytest.mark.example("mark_trials.py")
 async def test_trials_are_marked_and_the_session_is_kept_for_elan(tmp_path: Path) -> None:
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
@@ -86,6 +126,7 @@ async def test_trials_are_marked_and_the_session_is_kept_for_elan(tmp_path: Path
     assert [at for at, _, _ in marks] == pytest.approx([1000 * at_s for at_s in times_s], abs=10)
 
 
+@pytest.mark.example("study_table.py")
 async def test_a_folder_is_analysed_and_told(a_recording: Path, tmp_path: Path) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
@@ -101,6 +142,7 @@ async def test_a_folder_is_analysed_and_told(a_recording: Path, tmp_path: Path) 
     assert "is text" in told["notes.txt"]
 
 
+@pytest.mark.example("action_units.py")
 async def test_action_units_come_more_often_than_pictures_are_read() -> None:
     measuring = await example("action_units.py", or_sample("sample"))
     out, errors = await measuring.communicate()
@@ -112,6 +154,16 @@ async def test_action_units_come_more_often_than_pictures_are_read() -> None:
     assert len(times_s) > 3 * times_s[-1]
 
 
+async def test_blendshapes_have_the_names_of_arkit(a_recording: Path) -> None:
+    measuring = await example("action_units.py", str(a_recording), "--blendshapes", scripted=True)
+    out, errors = await measuring.communicate()
+    assert measuring.returncode == 0, errors.decode()
+    # The scripted face has one cue, and looks straight ahead.
+    said = {line.partition(" s  ")[2] for line in out.decode().splitlines()}
+    assert said == {"face 1  +0° +0° +0°  jawOpen=0.30"}
+
+
+@pytest.mark.example("osc_meter.py")
 async def test_a_receiver_of_open_sound_control_shows_probabilities() -> None:
     pytest.importorskip("pythonosc")
     showing = await example("osc_meter.py", "0")

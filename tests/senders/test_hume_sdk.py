@@ -81,6 +81,7 @@ def files(tmp_path: Path, portrait: UInt8) -> list[Path]:
     return [tmp_path / name for name in written]
 
 
+@pytest.mark.example("from_hume.py")
 async def test_the_example_measures_a_face_and_a_voice(files: list[Path]) -> None:
     model = await asyncio.to_thread(load_model, ModelSettings())
     key = "k" * 16

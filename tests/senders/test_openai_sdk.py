@@ -56,6 +56,7 @@ def shown_and_heard(tmp_path: Path, portrait: UInt8) -> tuple[Path, Path]:
     return picture, sound
 
 
+@pytest.mark.example("openai_realtime.py")
 async def test_the_sdk_reads_the_whole_chain(shown_and_heard: tuple[Path, Path]) -> None:
     model = await asyncio.to_thread(load_model, ModelSettings())
     async with serving(Settings(server=ServerSettings(token=KEY)), model=model) as running:
