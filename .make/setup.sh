@@ -6,6 +6,9 @@
 # folder is hidden, because nobody calls this by hand. It is POSIX shell: Debian's sh is dash, and the bash of macOS is 3.2.
 #
 # UV is the path of uv, and empty for none; PYTHON names the Python to take.
+#
+# What a step says that it fetches are the wheels of `pip download`, and npm's cache after `npm ci` into an empty one: Linux on
+# x86-64, Python 3.11, 30 November 2026.
 set -eu
 
 VENV=${VENV:-.venv}
@@ -150,7 +153,7 @@ step_serve() {
 }
 
 step_test() {
-  say "Installing the packages for tests (once, 400 MB to fetch; 3.7 GB on the disk in the end) …"
+  say "Installing the packages for tests (once, 500 MB to fetch; 3.7 GB on the disk in the end) …"
   packages --editable '.[mediapipe,train,export,ray,studies,dev]' || broke_off 2500
 }
 
@@ -173,7 +176,7 @@ step_node() {
 }
 
 # --silent would hide npm's errors as well.
-npm_ci() { (cd "$1" && with_node npm ci --loglevel=error --no-audit --no-fund) || broke_off "$2"; }
+npm_ci() { (cd "$1" && with_node npm ci --loglevel=error --no-audit --no-fund --no-update-notifier) || broke_off "$2"; }
 
 step_page() {
   say "Installing the page's tools (once, 70 MB to fetch) …"
