@@ -17,7 +17,8 @@ for tool in buildah debootstrap; do
 done
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/image-XXXXXX")
 root=$work/root
-build() { buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs "$@"; }
+# What buildah puts down on the way goes with the rest.
+build() { TMPDIR=$work buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs "$@"; }
 export BUILDAH_ISOLATION=chroot
 serving=
 clean() {
@@ -48,8 +49,9 @@ grep -q '^extra-index-url' "$root/etc/pip.conf" 2>/dev/null \
 stand_in=$(build from scratch)
 build add --quiet "$stand_in" "$root" / > /dev/null
 build config $(printf -- '--env %s ' ${environment[@]+"${environment[@]}"}) "$stand_in"
+build commit --quiet "$stand_in" localhost/stand-in > /dev/null
 for name in $(sed -n 's/^FROM \([a-z]*:[^ ]*\).*/\1/p' "$here/Dockerfile" | sort -u); do
-  build commit --quiet "$stand_in" "localhost/$name" > /dev/null
+  build tag localhost/stand-in "localhost/$name"
   say "$name is stood in for by Debian $(cat "$root/etc/debian_version"), $(chroot "$root" python3 --version), Node $(chroot "$root" node --version)"
 done
 build rm "$stand_in" > /dev/null
