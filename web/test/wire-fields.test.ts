@@ -8,7 +8,8 @@ const UNREAD: Readonly<Record<string, string>> = {
   "FaceBox.score": "How sure the detector is of a box helps nobody on the page to judge an answer. Saved sessions keep it.",
 };
 
-const WEB = new URL("..", import.meta.url).pathname;
+// A URL has the spaces and umlauts of a path encoded.
+const WEB = decodeURIComponent(new URL("..", import.meta.url).pathname);
 const GENERATED = `${WEB}src/wire/generated.ts`;
 
 it("reads every field of every event", () => {
