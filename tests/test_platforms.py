@@ -41,7 +41,7 @@ NEEDED_HERE = {
 "What no Windows has either, but the standard library takes on Linux: ours may not, and it cannot be hidden."
 
 GUARDED = {
-    ("realtime/commands/doctor.py", "os.sched_getaffinity"),
+    ("realtime/commands/machine.py", "os.sched_getaffinity"),
     ("realtime/commands/doctor.py", "os.sysconf"),
     ("realtime/recording/vault.py", "os.O_DIRECTORY"),
     ("realtime/words/transcriber.py", "os.nice"),
