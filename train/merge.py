@@ -1,9 +1,11 @@
 """Merges an adapter into its backbone: a whole checkpoint in the published layout, with a README from the run.
 
     python -m train.merge --model nano|HF_ID|FOLDER --adapter FOLDER --out MERGED
+                          [--license ID] [--push-to-hub OWNER/NAME [--public]]
 
 MERGED holds config.json, the weights (sharded where large), the tokenizer, emothinker.json and emothinker.safetensors,
-and README.md. `realtime analyze --model MERGED` and transformers read it as they read the published folder.
+README.md and the licence of the base. `realtime analyze --model MERGED` and transformers read it as they read the
+published folder.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from realtime.model.config import EMOTION_CONFIG
 from realtime.model.shards import contents
 from realtime.model.thinker import EmoThinker
 from realtime.outputs import refuse_input
+from train import model_card, push
 from train.command import run_command
 from train.tuning.initial_model import emotion_json
 from train.tuning.run import write_json
@@ -111,50 +114,37 @@ def write_shards(state: dict[str, Tensor], out: Path) -> None:
     write_json(out / checkpoint.INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
-def readme(name: str, adapter: Path, run: dict[str, Any]) -> str:
-    """README.md from the settings and results of the training run (run.json)."""
-    settings = "\n".join(f"| {key} | {value} |" for key, value in run.get("settings", {}).items())
-    result = run.get("result", {})
-    return f"""# {name} with {adapter.name} merged
-
-A Qwen2.5-Omni checkpoint for EmoThinker live: watches a face, listens to a voice, and argues towards one of seven
-emotion words. It describes how people look and sound; it is not a readout of what they feel, and must not be used to
-judge people at work or in education.
-
-- base: `{run.get("model", name)}`; stage: {run.get("stage", "unknown")}; attention mask: {run.get("mask", "unknown")}
-- data: {run.get("n_records", "?")} annotated windows, sha256 `{run.get("data_sha256", "unknown")}`
-- code: revision `{run.get("git_revision") or "unknown"}`
-- seed {run.get("seed", "?")}, {run.get("n_processes", "?")} process(es)
-- precision: {run.get("precision", "?")}
-- loss: {result.get("first_loss", "?")} → {result.get("last_loss", "?")} in {result.get("steps", "?")} steps
-- accuracy, calibration, faithfulness: not measured by training; run `python -m train.evaluate --model THIS_FOLDER`
-
-| setting | value |
-| --- | --- |
-{settings}
-
-    realtime serve --model THIS_FOLDER
-"""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--adapter", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--license", metavar="ID", help="for the card, as the hub writes it (default: the base's)")
+    parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="send the result there; a new one is private")
+    parser.add_argument("--public", action="store_true", help="let everybody read what is pushed")
     args = parser.parse_args()
     if not args.adapter.is_dir():
         raise BadModel(f"There is no folder {args.adapter}.", hint="Name what train.lora or train.warmup wrote.")
+    if args.public and args.push_to_hub is None:
+        raise BadSettings("--public is of what is pushed.", "Add --push-to-hub OWNER/NAME, or leave it away.")
     folder = assembly.locate(args.model)
     refuse_input(args.out, folder, args.adapter)
+    licence = model_card.terms(model_card.of_base(args.model, folder), args.license)
+    api = None
+    if args.push_to_hub is not None:
+        # What would keep it from the hub is said before the merge, which may take minutes.
+        push.require_licence(licence)
+        api = push.sign_in(args.push_to_hub, public=args.public)
     model = checkpoint.load(folder, adapter=args.adapter, dtype=stored_dtype(folder))
     emotion = emotion_json(args.adapter if (args.adapter / EMOTION_CONFIG).exists() else folder)
     write_model(model, folder, emotion, args.out)
     run_file = args.adapter / "run.json"
     run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.exists() else {}
-    (args.out / "README.md").write_text(readme(args.model, args.adapter, run), encoding="utf-8")
+    model_card.write(args.out, name=args.model, folder=folder, adapter=args.adapter, run=run, licence=licence)
     n = sum(parameter.numel() for parameter in model.parameters())
     print(f"{args.out}: {n / 1e6:.1f} M parameters, {args.adapter} merged", flush=True)
+    if api is not None:
+        print(push.push(api, args.out, args.push_to_hub, public=args.public), flush=True)
 
 
 if __name__ == "__main__":
