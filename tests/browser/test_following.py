@@ -9,14 +9,16 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocket, expect
 
 from tests.browser.chromium import ROOT, SCRIPTED, Visit, serving
 
@@ -55,6 +57,7 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     assert person.page.evaluate("navigator.clipboard.readText()") == addresses["program"]
 
     viewer, overlay = visit(addresses["watch"]), visit(addresses["overlay"])
+    viewed = messages_of(viewer)
     viewer.open()
     overlay.open()
     expect(viewer.page.locator(".face")).to_be_visible()
@@ -79,15 +82,24 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
         events = in_node(client, addresses["program"], n_events=40)
         read, _ = following.communicate(timeout=120)
         stamps = [inlet.pull_sample(timeout=60)[1] for _ in range(2)]
-        assert None not in stamps
-        assert stamps == sorted(set(stamps))
+        stamps += inlet.pull_chunk()[1]
+        zero_s = lsl_time_of(events[0]["started_at"])
     # The last line may have been cut off.
-    watched = [json.loads(line)["seq"] for line in lines.read_text().splitlines()[:-1]]
-    assert watched == list(range(1, len(watched) + 1))
+    watched = [json.loads(line) for line in lines.read_text().rpartition("\n")[0].splitlines()]
+    assert [event["seq"] for event in watched] == list(range(1, len(watched) + 1))
     assert len(watched) > 30
     assert [event["seq"] for event in events] == list(range(1, 41))
     assert events[0]["type"] == "session.opened"
     assert [json.loads(line) for line in read.splitlines()] == [[event["seq"], event["type"]] for event in events]
+    every_fast_label_once(watched, [stamp - zero_s for stamp in stamps])
+    # The viewer has what the session has had up to now: the same events, once and in order.
+    reached = person.state()["seq"]
+    until_s = time.monotonic() + 60
+    while not viewed or viewed[-1]["seq"] < reached:
+        assert time.monotonic() < until_s, f"the viewer has event {viewed[-1:]}, the session {reached}"
+        viewer.page.wait_for_timeout(20)
+    assert [event["seq"] for event in viewed] == list(range(1, len(viewed) + 1))
+    assert viewed[: len(watched)] == watched[: len(viewed)]
 
     with example(client, addresses["program"]) as line:
         assert re.fullmatch(r" *[\d.]+ s  (fast |chain)  \w+", line)
@@ -104,6 +116,37 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     for each in (person, viewer, overlay):
         assert each.strangers == []
     assert person.complaints == []
+
+
+def messages_of(visit: Visit) -> list[dict[str, Any]]:
+    """The events that the page's socket will bring, as they come. Ask before the page is opened."""
+    came: list[dict[str, Any]] = []
+
+    def opened(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda message: came.append(json.loads(message)))
+
+    visit.page.on("websocket", opened)
+    return came
+
+
+def lsl_time_of(wall: str) -> float:
+    """Lab Streaming Layer's time at that moment."""
+    pylsl = pytest.importorskip("pylsl")
+    return float(pylsl.local_clock() - (time.time() - datetime.fromisoformat(wall).timestamp()))
+
+
+def every_fast_label_once(watched: Sequence[dict[str, Any]], at_s: Sequence[float]) -> None:
+    """Check that samples are of the fast labels that the watcher printed, from the first sample on: none missing or
+    twice. Those before it were sent before the receiver was there. `at_s`: the media seconds of the samples.
+    """
+    ends_s = {event["window"]: event["end"] for event in watched if event["type"] == "window"}
+    labels = [event for event in watched if event["type"] == "label" and event["source"] == "fast"]
+    labelled_s = [ends_s[event["window"]] for event in labels]
+    # This process compared its clocks at another moment than the watcher.
+    near_s = 0.05
+    assert len(at_s) >= 2
+    (first,) = [index for index, end_s in enumerate(labelled_s) if abs(end_s - at_s[0]) < near_s]
+    assert labelled_s[first : first + len(at_s)] == pytest.approx(list(at_s), abs=near_s)
 
 
 @pytest.mark.parametrize("name", ["watch", "overlay"])
