@@ -127,6 +127,16 @@ def test_the_image_copies_what_is_there_and_may_be_sent() -> None:
         assert f"{package} {package}" in instructions("COPY")
 
 
+def test_the_page_needs_nothing_that_is_not_sent_to_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    sources = [path for path in (ROOT / "web").rglob("*.ts") if path.relative_to(ROOT).parts[1] != "node_modules"]
+    sent = [path for path in sources if f"web/{path.relative_to(ROOT).parts[1]}" not in ignored]
+    assert len(sent) > 10
+    for path in sent:
+        for imported in re.findall(r'from "(\.[^"]+)"', path.read_text("utf-8")):
+            assert (path.parent / imported).resolve().is_relative_to(ROOT / "web"), f"{path} imports {imported}"
+
+
 async def probe(url: str) -> int | None:
     (health,) = instructions("HEALTHCHECK")
     _, *command = json.loads(health.partition("CMD ")[2])
