@@ -7,8 +7,8 @@
 #
 # UV is the path of uv, and empty for none; PYTHON names the Python to take.
 #
-# What a step says that it fetches are the wheels of `pip download`, and npm's cache after `npm ci` into an empty one: Linux on
-# x86-64, Python 3.11, 30 November 2026.
+# What a step says that it fetches: the wheels of `pip download`, and npm's cache after `npm ci` into an empty one, on Linux,
+# x86-64, Python 3.11, 30 November 2026. Of Chromium and coturn it is what apt says, of the SDKs and of uv's Python an estimate.
 set -eu
 
 VENV=${VENV:-.venv}

@@ -1,6 +1,6 @@
 """Fetches folders from the Hugging Face hub.
 
-Imported where a model is to be fetched: the hub's client takes 0.4 s and 20 MB, and no included model needs it.
+Imported where a model is to be fetched: the hub's client takes 0.4 s and 10 MB, and no included model needs it.
 """
 
 from __future__ import annotations
