@@ -50,6 +50,8 @@ UNUSED = ("talker.", "token2wav.", "speaker")
 "Parts of the published model that generate speech. Only the Thinker's tensors are read."
 FORMER_FACE_EXPERT = "emotion.face_expert.stem."
 "Where version 0.1.0 kept its face expert, which was the small network alone."
+FORMER_AGENT = "action_units.gate"
+"What the first agent for action units had before its vectors, which are not scaled now."
 
 
 def locate(name: str) -> Path:
@@ -385,6 +387,11 @@ def check_fit(wanted: Mapping[str, Shaped], found: Mapping[str, Shaped], folder:
         raise BadModel(
             f"{folder} holds the face expert of an earlier version, which read crops of 48 px.",
             hint="Fetch the checkpoint of this version, or train the expert again (train/README.md).",
+        )
+    if any(key.endswith(FORMER_AGENT) for key in found):
+        raise BadModel(
+            f"{folder} holds the agent for action units of an earlier version, which was behind a gate.",
+            hint="Train it again from the model that it was made from: `python -m train.warmup --method emochat`.",
         )
     if missing:
         raise BadModel(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadModel
@@ -30,13 +31,13 @@ def test_it_begins_as_nano_bit_for_bit_and_serves_what_it_learnt(
     agent = model.emotion.action_units
     assert agent is not None
     save_additions(model, emotion, tmp_path / "new")
-    agent.gate.data.fill_(1.0)
-    save_additions(model, emotion, tmp_path / "open")
+    torch.nn.init.normal_(agent.codes.weight)
+    save_additions(model, emotion, tmp_path / "learnt")
     tokens = []
     for served in (
         nano,
         load("nano", adapter=tmp_path / "new", engine="torch"),
-        load("nano", adapter=tmp_path / "open", engine="torch"),
+        load("nano", adapter=tmp_path / "learnt", engine="torch"),
     ):
         perception = served.perceiver(seed=1)
         tokens.append(perception.see(VideoFrame(0.0, portrait)).tokens_ND)
@@ -48,12 +49,32 @@ def test_it_begins_as_nano_bit_for_bit_and_serves_what_it_learnt(
 def test_its_token_is_the_sum_of_what_each_unit_adds() -> None:
     torch.manual_seed(0)
     agent = ActionUnitAgent(32, 16)
-    agent.gate.data.fill_(0.7)
+    torch.nn.init.normal_(agent.codes.weight)
     shape = torch.randn(32)
     logits, intensity = agent.units(shape)
-    each = [0.7 * torch.sigmoid(logits[k]) * intensity[k] / 5 * agent.codes.weight[:, k] for k in range(len(UNITS))]
+    each = [torch.sigmoid(logits[k]) * intensity[k] / 5 * agent.codes.weight[:, k] for k in range(len(UNITS))]
     torch.testing.assert_close(agent(shape), torch.stack(each).sum(0))
     assert bool(((intensity > 0) & (intensity < 5)).all())
+
+
+def test_what_it_finds_can_be_read_from_the_first_step_on() -> None:
+    """A gate of 0 left the answer's gradient nothing to move: after two stages of training it stood at 0.003."""
+    torch.manual_seed(0)
+    agent = ActionUnitAgent(32, 16)
+    shape, answer = torch.randn(32), torch.randn(16)
+    assert not agent(shape).any()
+    optimizer = torch.optim.AdamW(agent.parameters(), lr=1e-3)
+    (agent(shape) @ answer).backward()
+    optimizer.step()
+    assert float((agent(shape) @ answer).detach()) < -0.01
+
+
+def test_an_agent_behind_a_gate_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, method="emochat", face_geometry=8)
+    weights = load_file(tmp_path / checkpoint.EMOTION_WEIGHTS)
+    save_file(weights | {"action_units.gate": torch.zeros(())}, tmp_path / checkpoint.EMOTION_WEIGHTS)
+    with pytest.raises(BadModel, match=r"holds the agent for action units of an earlier version.*train\.warmup"):
+        checkpoint.load(tmp_path)
 
 
 def test_it_learns_what_is_measured() -> None:

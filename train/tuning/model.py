@@ -87,7 +87,7 @@ class Trainee(nn.Module):
             outputs["gate"] = torch.cat(self._shares).float().mean()
             self._shares.clear()
         agent = self.thinker.emotion.action_units
-        if agent is not None and agent.gate.requires_grad and (faces := faces_of(examples)):
+        if agent is not None and agent.codes.weight.requires_grad and (faces := faces_of(examples)):
             taught = action_unit_loss(self.thinker, faces)
             outputs |= {"loss": outputs["loss"] + SHARE * taught, "action_units": taught.detach()}
         return outputs
