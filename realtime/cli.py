@@ -148,10 +148,15 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 def _serve(options: argparse.Namespace) -> int:
     heap.few_arenas()
     settings = _settings(options)
+    logs.configure(logging.getLogger().level, settings.server.log)
 
-    from realtime.commands.serve import serve
+    from realtime.engine.start import begun
 
-    serve(settings)
+    # The model's process imports torch and loads for seconds. It begins before this one imports the server.
+    with begun(settings) as model:
+        from realtime.commands.serve import serve
+
+        serve(settings, model)
     return 0
 
 
@@ -173,7 +178,7 @@ def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
         return _study(options, settings, labels)
 
     from realtime.commands.analyze import analyze, asked_before_loading
-    from realtime.engine.start import load_model
+    from realtime.engine.start import loader
     from realtime.ingest.media import MediaSource
 
     (file,) = options.files
@@ -182,7 +187,7 @@ def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
     question = asked_before_loading(options.question, labels, settings.model)
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
     with writing(options.out) as out:
-        model = load_model(settings.model, face_engine=settings.faces.engine)
+        model = loader(settings)()
         # JSON is for programs. A person at a terminal who has not asked for it gets words.
         in_words = options.format is None and options.out is None and out.isatty()
         asyncio.run(analyze(source, model, settings, out, question, in_words=in_words))
@@ -194,7 +199,7 @@ def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
 def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | None) -> int:
     from realtime.commands import study
     from realtime.commands.study_folder import JOURNAL
-    from realtime.engine.start import load_model
+    from realtime.engine.start import loader
 
     if options.out is None:
         raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
@@ -208,7 +213,7 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
         study.run(
             options.files,
             options.out,
-            partial(load_model, settings.model, face_engine=settings.faces.engine),
+            loader(settings),
             settings,
             form=options.format or "jsonl",
             jobs=jobs,
@@ -271,12 +276,12 @@ def _bench(options: argparse.Namespace) -> int:
     options.media = [or_sample(file) for file in options.media]
     refuse_input(options.json, *options.media, *_read_by(options))
     from realtime.bench import bench
-    from realtime.engine.start import load_model
+    from realtime.engine.start import loader
 
     with writing(options.json) if options.json else nullcontext() as out:
         return bench(
             options.media,
-            partial(load_model, settings.model, face_engine=settings.faces.engine),
+            loader(settings),
             settings,
             seconds=options.seconds,
             sessions=options.sessions,

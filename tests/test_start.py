@@ -20,6 +20,24 @@ print(*sorted(unused & set(sys.modules)))
 """
 
 
+BEGINS = """
+import sys
+from realtime import cli
+from realtime.engine import process
+def seen(*_):
+    print(*sorted({"aiortc", "cryptography", "torch", "uvicorn"} & set(sys.modules)), "begins")
+    sys.exit(0)
+process._begin = seen
+cli.main(["serve", "--port", "0"])
+"""
+
+
+def test_the_models_process_begins_before_the_server_is_imported() -> None:
+    """It is what takes longest, and importing the server took a second in which nothing loaded."""
+    ran = subprocess.run([sys.executable, "-c", BEGINS], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.split()) == (0, ["begins"]), ran.stderr
+
+
 @pytest.mark.slow
 def test_loading_nano_imports_no_package_that_it_does_not_use() -> None:
     """Each costs time and memory: torch's compiler was imported for values of modules on the meta device, SciPy for a

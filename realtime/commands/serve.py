@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import sys
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
+from realtime.engine.process import BegunProcess
+from realtime.engine.start import loader, started
 from realtime.ingest.speech import detector
 from realtime.ingest.stagger import Stagger
 from realtime.ingest.webrtc import answer
-from realtime.observe import logs, tracing
+from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
 from realtime.roles import Engine
 from realtime.serve import hosting
@@ -23,9 +24,11 @@ from realtime.settings import Settings
 from realtime.words import transcriber as words
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal ends it. Raises PortTaken, BadSettings and what loading the model raises."""
-    logs.configure(logging.getLogger().level, settings.server.log)
+def serve(settings: Settings, model: BegunProcess | None = None) -> None:
+    """Serve until a signal ends it, with the model's process that was begun, if there is one.
+
+    Raises PortTaken, BadSettings and what loading the model raises.
+    """
     settings = hosting.settle(settings)
     recorder = hosting.recorder(settings.record)
     adapters = Adapters(settings.model.adapters)
@@ -40,7 +43,7 @@ def serve(settings: Settings) -> None:
     async def run() -> None:
         async with (
             words.transcribing(settings.speech, where="process") as transcriber,
-            _engine(settings, metrics) as engine,
+            _engine(settings, metrics, model) as engine,
         ):
             live = LiveServer(
                 engine=engine,
@@ -74,7 +77,7 @@ def serve(settings: Settings) -> None:
         asyncio.run(run())
 
 
-def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Engine]:
+def _engine(settings: Settings, metrics: Metrics, model: BegunProcess | None) -> AbstractAsyncContextManager[Engine]:
     """The engine that the settings choose: in this process, in one of its own, or on a cluster."""
     if settings.cluster.address is not None:
         from realtime.cluster import connect
@@ -90,7 +93,5 @@ def _engine(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager
             sessions=settings.server.max_sessions,
             face_engine=settings.faces.engine,
         )
-    from realtime.engine.start import load_model, started
-
-    load = partial(load_model, settings.model, face_engine=settings.faces.engine)
-    return started(load, where=settings.model.worker, metrics=metrics, load_adapter=load)
+    load = loader(settings)
+    return started(load, where=settings.model.worker, metrics=metrics, load_adapter=load, first=model)

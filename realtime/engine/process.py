@@ -14,8 +14,8 @@ import multiprocessing
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -84,13 +84,58 @@ class ModelProcess:
     "Bounded by its users: a session awaits one call of a kind before it makes the next."
 
 
+@dataclass(frozen=True, slots=True)
+class BegunProcess:
+    """A process that loads its model, and our end of its pipe. Nobody has read from it yet."""
+
+    handle: BaseProcess
+    pipe: Connection
+
+
+@contextmanager
+def begun(load: Callable[[], Model], load_adapter: LoadAdapter | None = None) -> Iterator[BegunProcess]:
+    """Start the model's process before there is an event loop: it loads while the caller imports the server.
+
+    An engine takes it over (`ProcessEngine`, `first`). When left, the process is killed if it still runs.
+    """
+    process = _begin(load, load_adapter)
+    try:
+        yield process
+    finally:
+        process.handle.kill()
+        process.handle.join()
+
+
+def _begin(load: Callable[[], Model], load_adapter: LoadAdapter | None) -> BegunProcess:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    level = logging.getLogger().getEffectiveLevel()
+    handle = context.Process(
+        target=child.run,
+        args=(there, load, load_adapter, level, logs.form()),
+        name="emothinker-model",
+        daemon=True,
+    )
+    handle.start()
+    # With our copy of the child's end closed, the child's death ends our reading.
+    there.close()
+    return BegunProcess(handle, here)
+
+
 class ProcessEngine:
     """An `Engine`. Use it in an `async with`; entering loads the model and raises what that raises."""
 
     bundle_s = BUNDLE_S
 
-    def __init__(self, load: Callable[[], Model], metrics: Metrics, load_adapter: LoadAdapter | None = None) -> None:
-        """`load` and `load_adapter` are pickled and called in the new process."""
+    def __init__(
+        self,
+        load: Callable[[], Model],
+        metrics: Metrics,
+        load_adapter: LoadAdapter | None = None,
+        first: BegunProcess | None = None,
+    ) -> None:
+        """`load` and `load_adapter` are pickled and called in the new process. `first` is one begun with the same."""
+        self._first = first
         self._load = load
         self._load_adapter = load_adapter
         self._metrics = metrics
@@ -220,20 +265,10 @@ class ProcessEngine:
     # Starting and replacing the model's process.
 
     async def _start(self) -> ModelProcess:
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        level = logging.getLogger().getEffectiveLevel()
-        handle = context.Process(
-            target=child.run,
-            args=(there, self._load, self._load_adapter, level, logs.form()),
-            name="emothinker-model",
-            daemon=True,
-        )
+        first, self._first = self._first, None
+        new = await asyncio.to_thread(_begin, self._load, self._load_adapter) if first is None else first
         loop = asyncio.get_running_loop()
-        process = ModelProcess(handle, here, loop.create_future())
-        await asyncio.to_thread(handle.start)
-        # With our copy of the child's end closed, the child's death ends our reading.
-        there.close()
+        process = ModelProcess(new.handle, new.pipe, loop.create_future())
         threading.Thread(target=self._read, args=(process, loop), name="model answers", daemon=True).start()
         threading.Thread(target=_write, args=(process,), name="model calls", daemon=True).start()
         return process

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from realtime.engine import process
 from realtime.engine.local import LocalEngine
 from realtime.engine.metrics import ChainMetrics
 from realtime.engine.models import LoadAdapter
-from realtime.engine.process import ProcessEngine
+from realtime.engine.process import BegunProcess, ProcessEngine
 from realtime.engine.warmup import warm_up
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadModel, EngineMissing
 from realtime.evidence.settings import FaceEngineName
 from realtime.observe.metrics import Metrics
 from realtime.roles import Engine, Model
-from realtime.settings import ModelSettings
+from realtime.settings import ModelSettings, Settings
 
 
 def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engine: FaceEngineName = "auto") -> Model:
@@ -61,6 +63,25 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engin
         ) from error
 
 
+def loader(settings: Settings) -> partial[Model]:
+    """What loads the model that the settings choose; called with a folder, the model with that adapter."""
+    return partial(load_model, settings.model, face_engine=settings.faces.engine)
+
+
+@contextmanager
+def begun(settings: Settings) -> Iterator[BegunProcess | None]:
+    """The process that loads the model, while the caller imports what it needs. It is killed when this is left.
+
+    None where the settings want the model in this process, or on a cluster.
+    """
+    if settings.model.worker != "process" or settings.cluster.address is not None:
+        yield None
+        return
+    load = loader(settings)
+    with process.begun(load, load) as first:
+        yield first
+
+
 def takes_open_labels(wanted: ModelSettings) -> bool:
     """Whether the model can score labels that it was not trained with. Only its configuration is read.
 
@@ -78,22 +99,24 @@ async def started(
     where: Literal["process", "thread"],
     metrics: Metrics,
     load_adapter: LoadAdapter | None = None,
+    first: BegunProcess | None = None,
 ) -> AsyncIterator[Engine]:
     """An engine whose model is loaded and warm; it is ended when left.
 
-    Raises what `load` raises. With a process, `load` and `load_adapter` are pickled.
+    Raises what `load` raises. With a process, `load` and `load_adapter` are pickled, and `first` is one that was begun
+    with them.
     """
     if where == "process":
-        async with ProcessEngine(load, metrics, load_adapter) as process:
-            with _with_metrics(process, metrics):
-                yield process
+        async with ProcessEngine(load, metrics, load_adapter, first) as engine:
+            with _with_metrics(engine, metrics):
+                yield engine
         return
     model = await asyncio.to_thread(load)
     with ModelWorker(metrics) as worker:
         await worker.run("warm", warm_up, model)
-        engine = LocalEngine(model, worker, load_adapter)
-        with _with_metrics(engine, metrics):
-            yield engine
+        local = LocalEngine(model, worker, load_adapter)
+        with _with_metrics(local, metrics):
+            yield local
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from realtime.engine.messages import (
     WindowParts,
 )
 from realtime.engine.models import Models
-from realtime.engine.process import ModelFailed, ProcessEngine
+from realtime.engine.process import ModelFailed, ProcessEngine, begun
 from realtime.engine.scheduler import Scheduler
 from realtime.errors import BadModel, ModelStopped
 from realtime.observe.metrics import Metrics
@@ -93,6 +93,21 @@ async def test_what_was_said_reaches_the_chain_of_its_window_alone(engine: Proce
         assert isinstance(done, ReasonDone)
         read.append(done.words)
     assert read == [False, True]
+
+
+async def test_a_process_that_was_begun_is_taken_over_and_replaced_when_it_dies() -> None:
+    with begun(ScriptedModel) as first:
+        async with ProcessEngine(ScriptedModel, Metrics(), first=first) as engine:
+            assert engine.pid == first.handle.pid
+            kill(engine)
+            await eventually(lambda: engine.generation == 2)
+            assert engine.pid != first.handle.pid
+
+
+def test_a_process_that_was_begun_and_is_not_wanted_ends_at_once() -> None:
+    with pytest.raises(BadModel), begun(ScriptedModel) as first:
+        raise BadModel("Something else is wrong.", "Mend it.")
+    assert first.handle.exitcode == -signal.SIGKILL
 
 
 async def test_what_the_model_raises_reaches_whoever_asked_and_nobody_else() -> None:
