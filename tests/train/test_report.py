@@ -109,7 +109,8 @@ def test_the_ablation_table_has_every_row_of_the_paper(tmp_path: Path) -> None:
 
     def answer(variant: Variant, out: Path) -> tuple[list[Any], tuple[str, ...]]:
         made.append(out)
-        return rows(), LABELS
+        right = 0 if variant.name == "no face expert" else 1
+        return [row | {"answer": "happy" if row["key"] in ("1",)[:right] else None} for row in rows()], LABELS
 
     result = ablation.table(tmp_path, settings, answer)
     ablation.write(result, tmp_path)
@@ -118,6 +119,10 @@ def test_the_ablation_table_has_every_row_of_the_paper(tmp_path: Path) -> None:
     names = {variant.name for variants in TABLE.values() for variant in variants}
     assert {"F", "B", "A", "F + B", "F + A", "F + B + A", "attention selection", "δ = 0.5", "λ = 4"} <= names
     assert all(f"| {name} |" in page for name in names)
+    assert result["rows"]["F + B + A"]["minus_whole"] == {"war": 0.0, "war_95": [0.0, 0.0]}
+    lost = result["rows"]["no face expert"]["minus_whole"]
+    assert (lost["war"], lost["war_95"]) == (-0.5, [-1.0, 0.0])
+    assert "-0.500 (-1.000 … +0.000) |" in page
 
 
 @pytest.mark.parametrize(
