@@ -11,7 +11,7 @@ import numpy as np
 
 from realtime.errors import BadSettings
 from train import metrics
-from train.evaluation.report import report
+from train.evaluation.report import report, rounded
 from train.evaluation.run_folder import claim
 from train.evaluation.variants import TABLE, WHOLE, Variant
 
@@ -57,7 +57,8 @@ def minus_whole(row: Mapping[str, bool], whole: Mapping[str, bool]) -> dict[str,
     """How much more often a row is right than the model as it serves, on the same samples, with its 95 % interval."""
     both = sorted(row.keys() & whole.keys())
     gained_N = np.array([float(row[key]) - float(whole[key]) for key in both])
-    return {"war": float(gained_N.mean()), "war_95": metrics.bootstrap(gained_N)}
+    interval = metrics.bootstrap(gained_N)
+    return {"war": rounded(gained_N.mean()), "war_95": [rounded(interval.low), rounded(interval.high)]}
 
 
 def folder_name(variant: Variant) -> str:
