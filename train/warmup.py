@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from realtime.model import assembly
-from realtime.model.config import Method, Selection
+from realtime.model.config import EmoChatPart, Method, Selection
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
@@ -47,6 +47,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--method", choices=get_args(Method), help="which parts are made (default: as the model is)")
     parser.add_argument(
+        "--without", choices=get_args(EmoChatPart), nargs="+", default=[], help="parts that a new emochat does not get"
+    )
+    parser.add_argument(
         "--selection", choices=get_args(Selection), help="how much background is dropped (default: as the model is)"
     )
     return parser.parse_args(words)
@@ -64,6 +67,7 @@ def main(words: Sequence[str] | None = None) -> None:
         ring=args.ring,
         selection=args.selection,
         method=args.method,
+        without=args.without,
         dtype=precision(args),
     )
     let_it_read(model, emotion, words=args.words, measured=args.measured)

@@ -70,7 +70,14 @@ class LabelReading:
     ) -> FrameEvidence:
         """A frame's evidence with the tokens for the labels, in the ring."""
         x, positions = with_frame_cues(
-            self._model, kept.tokens_ND, kept.order_N, rows=rows, columns=columns, faces=faces, scene_3=scene_3
+            self._model,
+            kept.tokens_ND,
+            kept.order_N,
+            text_QD=self._asked.text_QD,
+            rows=rows,
+            columns=columns,
+            faces=faces,
+            scene_3=scene_3,
         )
         mine = replace(seen, tokens_ND=x.float().numpy(), positions_3N=positions.numpy())
         return mine if self._asked.ring is None else self._asked.ring.add_frame(mine)
@@ -87,7 +94,9 @@ class LabelReading:
         self, heard: SpeechEvidence, tokens_ND: Tensor, *, measures_11: Tensor, verdict_7: Tensor
     ) -> SpeechEvidence:
         """An utterance's evidence with the tokens for the labels, in the ring."""
-        x, positions = with_voice_cues(self._model, tokens_ND, measures_11=measures_11, verdict_7=verdict_7)
+        x, positions = with_voice_cues(
+            self._model, tokens_ND, text_QD=self._asked.text_QD, measures_11=measures_11, verdict_7=verdict_7
+        )
         mine = replace(heard, tokens_ND=x.float().numpy(), positions_3N=positions.numpy())
         return mine if self._asked.ring is None else self._asked.ring.add_speech(mine)
 

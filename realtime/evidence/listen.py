@@ -181,7 +181,7 @@ class Listener:
         cues = replace(cues, arousal=voice_arousal(cues))
         measures_11 = torch.from_numpy(voice_measures(cues))
         x, positions = self._voice_cues(
-            self._model, encoded.tokens_ND, measures_11=measures_11, verdict_7=judged.verdict_7
+            self._model, encoded.tokens_ND, text_QD=text_QD, measures_11=measures_11, verdict_7=judged.verdict_7
         )
         evidence = SpeechEvidence(
             start_s=segment.start_s,

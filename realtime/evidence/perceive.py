@@ -185,6 +185,7 @@ class Perception:
                 self._model,
                 evidence.tokens_ND,
                 evidence.order_N,
+                text_QD=self._asked.text_QD,
                 rows=rows,
                 columns=columns,
                 faces=features,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from realtime.evidence.cues import CUES
 from realtime.evidence.voice import VOICE_VALUES
+from realtime.model.methods.emotion_tokens import EmotionTokens
 from realtime.model.thinker import FACE_REGIONS, EmoThinker
 from realtime.records import Float32, Scene, VoiceCues
 
@@ -87,6 +88,7 @@ def frame_tokens(
         model,
         tokens_ND[order],
         order,
+        text_QD=text_QD,
         rows=tokens_ND.shape[0] // columns,
         columns=columns,
         faces=faces,
@@ -100,13 +102,17 @@ def with_frame_cues(
     selected_ND: Tensor,
     order_N: Tensor,
     *,
+    text_QD: Tensor,
     rows: int,
     columns: int,
     faces: Sequence[FaceFeatures],
     scene_3: Tensor,
     switches: CueSwitches = ALL_CUES,
 ) -> tuple[Tensor, Tensor]:
-    """Selected tokens, whose numbers in the frame are `order_N`, then cue tokens at the positions of their faces."""
+    """Selected tokens, whose numbers in the frame are `order_N`, then cue tokens at the positions of their faces.
+
+    `text_QD` embeds the question, which the emotion tokens follow.
+    """
     emotion = model.emotion
     parts = [selected_ND]
     token_rows, token_columns = order_N // columns, order_N % columns
@@ -131,7 +137,15 @@ def with_frame_cues(
         if switches.scene:
             parts.append(emotion.scene_measures(scene_3)[None])
             positions.append(torch.zeros(3, 1, dtype=torch.long))
-    return torch.cat(parts), torch.cat(positions, dim=1)
+    x = with_emotion_tokens(emotion.face_tokens, torch.cat(parts), selected_ND, text_QD)
+    return x, torch.cat(positions, dim=1)
+
+
+def with_emotion_tokens(maker: EmotionTokens | None, x_ND: Tensor, read_ND: Tensor, text_QD: Tensor) -> Tensor:
+    """(N, D) tokens of a frame or utterance, with what the emotion tokens of `read_ND` say added to the last one."""
+    if maker is None or not read_ND.shape[0]:
+        return x_ND
+    return torch.cat([x_ND[:-1], x_ND[-1:] + maker.added(read_ND, text_QD)])
 
 
 def grid_place(share: float, n: int) -> int:
@@ -151,13 +165,16 @@ def speech_tokens(
     """Audio tokens conditioned on the text, then cue tokens: (N', D), and offsets (3, N') from their start."""
     if model.emotion.audio_extractor is not None:
         tokens_ND = model.emotion.audio_extractor(tokens_ND, text_QD)
-    return with_voice_cues(model, tokens_ND, measures_11=measures_11, verdict_7=verdict_7, switches=switches)
+    return with_voice_cues(
+        model, tokens_ND, text_QD=text_QD, measures_11=measures_11, verdict_7=verdict_7, switches=switches
+    )
 
 
 def with_voice_cues(
     model: EmoThinker,
     tokens_ND: Tensor,
     *,
+    text_QD: Tensor,
     measures_11: Tensor,
     verdict_7: Tensor,
     switches: CueSwitches = ALL_CUES,
@@ -169,7 +186,7 @@ def with_voice_cues(
         parts.append(emotion.voice_measures(measures_11)[None])
     if emotion.voice_expert is not None and switches.voice_expert:
         parts.append(emotion.voice_verdict(verdict_7)[None])
-    x = torch.cat(parts)
+    x = with_emotion_tokens(emotion.voice_tokens, torch.cat(parts), tokens_ND, text_QD)
     last = max(tokens_ND.shape[0] - 1, 0)
     steps = torch.cat([torch.arange(tokens_ND.shape[0]), torch.full((x.shape[0] - tokens_ND.shape[0],), last)])
     return x, steps.expand(3, -1)

@@ -10,8 +10,11 @@ T = TypeVar("T")
 ChainForm = Literal["plain", "first_look", "evidence_first"]
 "What a chain is written from (`reason/parts.py`)."
 Method = Literal["emothinker", "hybrid", "emochat"]
-"""Which parts a model has: EmoThinker's, or also a second merger (`methods/compressor.py`), or what there is of our
-reading of EmoChat: its agent for action units (`methods/action_units.py`)."""
+"""Which parts a model has: EmoThinker's, or also a second merger (`methods/compressor.py`), or those of our reading of
+EmoChat (`EmoChatPart`)."""
+EmoChatPart = Literal["action_units", "emotion_tokens", "keep_gate"]
+"""The agent for action units (`methods/action_units.py`), and the emotion tokens (`methods/emotion_tokens.py`) with
+their gate; without the gate all are kept."""
 Selection = Literal["fixed", "adaptive"]
 "How the share of dropped background tokens is chosen (`methods/selection.py`)."
 
@@ -125,6 +128,8 @@ class EmotionConfig:
 
     method: Method = "emothinker"
     "Which method the checkpoint is of (`realtime/model/methods`)."
+    emochat: tuple[EmoChatPart, ...] = ("action_units",)
+    "Which parts a checkpoint of `emochat` has. Those of earlier versions have the agent alone."
     selector_dim: int = 0
     "Width of the selectors' attention; 0: no selector, tokens pass untouched."
     face_geometry: int = 0
@@ -167,8 +172,17 @@ class EmotionConfig:
             raise ValueError("words is true in emothinker.json, which needs chain_form to be evidence_first")
         if self.measured and self.chain_form != "evidence_first":
             raise ValueError("measured is true in emothinker.json, which needs chain_form to be evidence_first")
-        if self.method == "emochat" and not self.face_geometry:
+        if unknown := [part for part in self.emochat if part not in get_args(EmoChatPart)]:
+            known = ", ".join(get_args(EmoChatPart))
+            raise ValueError(f"emochat names {str(unknown[0])[:40]!r} in emothinker.json, expected some of {known}")
+        if self.has("action_units") and not self.face_geometry:
             raise ValueError("method is emochat in emothinker.json, which needs a mesh: face_geometry is 0")
+        if self.has("emotion_tokens") and not self.selector_dim:
+            raise ValueError("emochat has emotion_tokens in emothinker.json, which need a width: selector_dim is 0")
+
+    def has(self, part: EmoChatPart) -> bool:
+        """Whether the checkpoint is of `emochat` with this part."""
+        return self.method == "emochat" and part in self.emochat
 
     @property
     def open_labels(self) -> bool:
@@ -217,6 +231,8 @@ class ModelConfig:
         extra = dict(emotion or {})
         if extra.pop("first_look", False):
             extra["chain_form"] = "first_look"  # checkpoints from before there was another form
+        if "emochat" in extra:
+            extra["emochat"] = tuple(extra["emochat"])
         extra["calibration"] = pick(Calibration, extra.get("calibration", {}))
         return ModelConfig(
             vision=pick(VisionConfig, vision),

@@ -16,6 +16,7 @@ from realtime.model.face_expert import FaceExpert
 from realtime.model.language import LanguageModel
 from realtime.model.methods.action_units import ActionUnitAgent
 from realtime.model.methods.compressor import HybridMerger
+from realtime.model.methods.emotion_tokens import EmotionTokens
 from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
 from realtime.model.vision import VisionTower
 
@@ -58,6 +59,12 @@ class Emotion(nn.Module):
         self.audio_extractor = AudioExtractor(dim, emotion.selector_dim) if emotion.selector_dim else None
         self.hybrid = HybridMerger(config.vision) if emotion.method == "hybrid" else None
         self.action_units: ActionUnitAgent | None = None
+        self.face_tokens: EmotionTokens | None = None
+        self.voice_tokens: EmotionTokens | None = None
+        if emotion.has("emotion_tokens"):
+            gated = emotion.has("keep_gate")
+            self.face_tokens = EmotionTokens(dim, emotion.selector_dim, gated=gated)
+            self.voice_tokens = EmotionTokens(dim, emotion.selector_dim, gated=gated)
         self.face_expert: FaceExpert | None = None
         self.voice_expert: VoiceExpert | None = None
         self.voice_measures: CueProjector | None = None
@@ -72,7 +79,7 @@ class Emotion(nn.Module):
                 }
             )
             self.face_shape = CueProjector(emotion.face_geometry, dim)
-            if emotion.method == "emochat":
+            if emotion.has("action_units"):
                 self.action_units = ActionUnitAgent(emotion.face_geometry, dim)
             self.face_verdict = CueProjector(len(EXPERT_LABELS), dim, bounds=LOG_PROBABILITY)
             self.scene_measures = CueProjector(N_SCENE_MEASURES, dim, bounds=SHARE)

@@ -5,45 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from realtime.engine.loading import LoadedModel, load
 from realtime.errors import BadModel
 from realtime.evidence.tokens import FaceFeatures
 from realtime.model import checkpoint
 from realtime.model.methods.action_units import UNITS, ActionUnitAgent
-from realtime.records import UInt8, VideoFrame
 from tests.export.shapes import write_checkpoint
 from train.tuning.action_units import MEASURED, action_unit_loss
-from train.tuning.initial_model import save_additions, with_additions
-
-
-@pytest.mark.slow
-def test_it_begins_as_nano_bit_for_bit_and_serves_what_it_learnt(
-    nano: LoadedModel, portrait: UInt8, tmp_path: Path
-) -> None:
-    model, emotion = with_additions(
-        checkpoint.NANO, selector_dim=64, cues=True, ring=None, method="emochat", dtype=torch.float32
-    )
-    agent = model.emotion.action_units
-    assert agent is not None
-    save_additions(model, emotion, tmp_path / "new")
-    torch.nn.init.normal_(agent.codes.weight)
-    save_additions(model, emotion, tmp_path / "learnt")
-    tokens = []
-    for served in (
-        nano,
-        load("nano", adapter=tmp_path / "new", engine="torch"),
-        load("nano", adapter=tmp_path / "learnt", engine="torch"),
-    ):
-        perception = served.perceiver(seed=1)
-        tokens.append(perception.see(VideoFrame(0.0, portrait)).tokens_ND)
-        perception.close()
-    np.testing.assert_array_equal(tokens[0], tokens[1])
-    assert (tokens[0] != tokens[2]).any(-1).sum() == 1, "the shape token of the one face"
+from train.tuning.initial_model import with_additions
 
 
 def test_its_token_is_the_sum_of_what_each_unit_adds() -> None:

@@ -64,6 +64,7 @@ def with_frame_words(
     selected_ND: Tensor,
     order_N: Tensor,
     *,
+    text_QD: Tensor,
     rows: int,
     columns: int,
     faces: Sequence[FaceFeatures],
@@ -72,7 +73,15 @@ def with_frame_words(
 ) -> tuple[Tensor, Tensor]:
     """Like `with_frame_cues`, with a sentence for each face."""
     x, positions = with_frame_cues(
-        model, selected_ND, order_N, rows=rows, columns=columns, faces=faces, scene_3=scene_3, switches=IN_WORDS
+        model,
+        selected_ND,
+        order_N,
+        text_QD=text_QD,
+        rows=rows,
+        columns=columns,
+        faces=faces,
+        scene_3=scene_3,
+        switches=IN_WORDS,
     )
     for face in faces:
         x, positions = appended(model, vocabulary, x, positions, face_words(face))
@@ -80,8 +89,16 @@ def with_frame_words(
 
 
 def with_voice_words(
-    model: EmoThinker, tokens_ND: Tensor, *, measures_11: Tensor, verdict_7: Tensor, vocabulary: Vocabulary
+    model: EmoThinker,
+    tokens_ND: Tensor,
+    *,
+    text_QD: Tensor,
+    measures_11: Tensor,
+    verdict_7: Tensor,
+    vocabulary: Vocabulary,
 ) -> tuple[Tensor, Tensor]:
     """Like `with_voice_cues`, with a sentence for the voice."""
-    x, positions = with_voice_cues(model, tokens_ND, measures_11=measures_11, verdict_7=verdict_7, switches=IN_WORDS)
+    x, positions = with_voice_cues(
+        model, tokens_ND, text_QD=text_QD, measures_11=measures_11, verdict_7=verdict_7, switches=IN_WORDS
+    )
     return appended(model, vocabulary, x, positions, voice_words(measures_11, verdict_7))

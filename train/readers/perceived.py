@@ -46,7 +46,7 @@ class FrameSeen:
     image_3HW: UInt8
     "What the vision tower sees, in 0–255."
     cues: Mapping[str, Any]
-    "Keyword arguments of `tokens.with_frame_cues`, without the tokens' order."
+    "Keyword arguments of `tokens.with_frame_cues`, without the tokens' order and the question."
 
     @property
     def focal_N(self) -> Tensor:
@@ -62,7 +62,7 @@ class SpeechHeard:
     evidence: SpeechEvidence
     samples_N: Float32
     cues: Mapping[str, Any]
-    "Keyword arguments of `tokens.with_voice_cues`."
+    "Keyword arguments of `tokens.with_voice_cues`, without the question."
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,15 @@ class CueKeepingPerception:
             voice_cues=self._keep_voice_cues,
         )
 
-    def _keep_frame_cues(self, model: Any, selected_ND: Tensor, order_N: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
+    def _keep_frame_cues(
+        self, model: Any, selected_ND: Tensor, order_N: Tensor, *, text_QD: Tensor, **cues: Any
+    ) -> tuple[Tensor, Tensor]:
         self._frame_cues = cues
-        return tokens.with_frame_cues(model, selected_ND, order_N, **cues)
+        return tokens.with_frame_cues(model, selected_ND, order_N, text_QD=text_QD, **cues)
 
-    def _keep_voice_cues(self, model: Any, tokens_ND: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
+    def _keep_voice_cues(self, model: Any, tokens_ND: Tensor, *, text_QD: Tensor, **cues: Any) -> tuple[Tensor, Tensor]:
         self._voice_cues = cues
-        return tokens.with_voice_cues(model, tokens_ND, **cues)
+        return tokens.with_voice_cues(model, tokens_ND, text_QD=text_QD, **cues)
 
     def see(self, frame: VideoFrame) -> FrameSeen:
         evidence = self._perception.see(frame)

@@ -63,7 +63,14 @@ class ClipTokens:
         outputs = selected(self._vision.select(encoded[0], *(inputs[name] for name in SELECTED)))
         return [
             self._tokens(
-                with_frame_cues(self._model, kept.tokens_ND, kept.order_N, **self._cues(frame.cues), switches=switches)
+                with_frame_cues(
+                    self._model,
+                    kept.tokens_ND,
+                    kept.order_N,
+                    text_QD=text_QD,
+                    **self._cues(frame.cues),
+                    switches=switches,
+                )
             )
             for frame, kept in zip(frames, outputs, strict=True)
         ]
@@ -80,7 +87,8 @@ class ClipTokens:
     def _utterance(self, part: SpeechHeard, text_QD: Tensor, switches: CueSwitches) -> Tokens:
         inputs = audio_inputs(log_mel(part, self._model.config.audio.num_mel_bins), text_QD)
         out = heard(self._audio(*self._cast(inputs, AUDIO_INPUTS).values())[0], inputs["n_frames"])
-        return self._tokens(with_voice_cues(self._model, out, **self._cues(part.cues), switches=switches))
+        made = with_voice_cues(self._model, out, text_QD=text_QD, **self._cues(part.cues), switches=switches)
+        return self._tokens(made)
 
     def _tokens(self, made: tuple[Tensor, Tensor]) -> Tokens:
         x_ND, offsets_3N = made

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadModel, BadSettings
 from realtime.model import assembly, checkpoint
-from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, Method, ModelConfig, Selection
+from realtime.model.config import ADAPTER_CONFIG, EMOTION_CONFIG, EmoChatPart, Method, ModelConfig, Selection
 from realtime.model.thinker import EmoThinker, Emotion
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -39,12 +40,14 @@ def with_additions(
     ring: bool | None,
     selection: Selection | None = None,
     method: Method | None = None,
+    without: Sequence[EmoChatPart] = (),
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
     """The folder's model with selectors, and with cue projectors over what nano measures; and its emothinker.json.
 
     New additions have gates of 0, or are copies, so they change nothing yet. A folder that has additions already keeps
-    them. Raises BadSettings for a method that would take away what the folder has.
+    them. `without` are parts that a new `emochat` does not get. Raises BadSettings for a method that would take away
+    what the folder has.
     """
     model = checkpoint.load(folder, dtype=dtype)
     emotion = emotion_json(folder)
@@ -66,6 +69,13 @@ def with_additions(
                 "Leave --method out, or begin from the checkpoint that it was made from.",
             )
         emotion["method"] = method
+    if without and (method != "emochat" or model.config.emotion.method == "emochat"):
+        raise BadSettings(
+            "--without leaves out parts of a new model of emochat.",
+            "Give it with --method emochat and a model of another method.",
+        )
+    if method == "emochat" and model.config.emotion.method != "emochat":
+        emotion["emochat"] = [part for part in get_args(EmoChatPart) if part not in without]
     config = checkpoint.read_json(folder / "config.json")
     model.config = ModelConfig.parse(config, emotion)
     old = model.emotion.state_dict()

@@ -32,6 +32,7 @@ from train.layout import (
 from train.tuning.action_units import SHARE, action_unit_loss, faces_of
 from train.tuning.clip_tokens import ClipTokens
 from train.tuning.data import AnnotatedWindow
+from train.tuning.emotion_tokens import TaughtTokens
 
 
 def recompute(model: EmoThinker) -> None:
@@ -55,6 +56,7 @@ class Trainee(nn.Module):
         "A list, because the graphs in it hold modules that `net` registers already."
         self._shares: list[Tensor] = []
         "Weights of a hybrid's emotion merger since the last step."
+        self._taught = TaughtTokens(self.thinker.emotion)
         hybrid = self.thinker.emotion.hybrid
         if hybrid is not None:
             hybrid.gate.register_forward_hook(lambda gate, given, share_B: self._shares.append(share_B.detach()))
@@ -76,7 +78,8 @@ class Trainee(nn.Module):
         """`loss`, and its parts `chain` and `label` for the curves, each as a mean over the examples.
 
         For a hybrid also `gate`, the mean weight of its emotion merger, where the examples have frames. For EmoChat
-        also `action_units`, the loss of its agent, where they have faces.
+        also `action_units`, the loss of its agent, where they have faces, and of its emotion tokens `emotion_tokens`
+        and `kept` (`TaughtTokens`).
         """
         sequences = self.sequences(examples)
         losses = token_losses(self.thinker, hidden_states(self.thinker, sequences), sequences)
@@ -90,7 +93,10 @@ class Trainee(nn.Module):
         if agent is not None and agent.codes.weight.requires_grad and (faces := faces_of(examples)):
             taught = action_unit_loss(self.thinker, faces)
             outputs |= {"loss": outputs["loss"] + SHARE * taught, "action_units": taught.detach()}
-        return outputs
+        told = self._taught.outputs()
+        if (lost := told.get("emotion_tokens")) is not None:
+            outputs["loss"] = outputs["loss"] + lost
+        return outputs | {name: value.detach() for name, value in told.items()}
 
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
         """Lay out windows with their chains.
@@ -116,6 +122,7 @@ class Trainee(nn.Module):
         query = vocabulary.ids(prompt.query_text(model.config.emotion.prompt, question))
         text_QD = model.embed(torch.tensor(query, device=model.device)).detach()
         tokens = self.clip_tokens.make(example.perceived, text_QD, example.draw)
+        self._taught.of_window(example.labels)
         sequence = lay_out(model, vocabulary, example.window, tokens, question)
         for name in branch_names(example.window):
             word = example.labels.get(name, "")

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.02
 "A hybrid's gate has collapsed where the mean weight of one merger is lower."
+PARTS = {"chain", "label", "gate", "action_units", "emotion_tokens", "kept"}
+"What the log has beside the loss, where the model has it (`Trainee.forward`)."
 SETTLE_S = 1.0
 "Time in which every thread that waits for the interpreter's lock gets it."
 TRAINED = "model.safetensors"
@@ -123,7 +125,7 @@ class EmotionTrainer(Trainer):
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         outputs = model(**inputs)
-        for name in outputs.keys() & {"chain", "label", "gate", "action_units"}:
+        for name in outputs.keys() & PARTS:
             self._parts.setdefault(name, []).append(outputs[name])
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
@@ -161,13 +163,20 @@ class EmotionTrainer(Trainer):
 
 
 def warn_of_collapse(logs: Mapping[str, float]) -> None:
-    """Log a warning where a hybrid's gate leaves one merger unused, which then no longer learns."""
+    """Log a warning where a hybrid's gate leaves one merger unused, or where that of emotion tokens decides nothing."""
     share = logs.get("gate")
     if share is not None and not COLLAPSED < share < 1 - COLLAPSED:
         logger.warning(
             "the gate has collapsed: the emotion merger's mean weight is %.3f; begin again with a lower --lr or "
             "another --seed",
             share,
+        )
+    kept = logs.get("kept")
+    if kept in (0.0, 1.0):
+        logger.warning(
+            "the gate of the emotion tokens has collapsed: it keeps %s of them in every window; begin again with "
+            "another --seed, or without it (--without keep_gate)",
+            "all" if kept else "none",
         )
 
 
@@ -276,7 +285,7 @@ def train(
             "steps": trainer.state.global_step,
             "first_loss": losses[0]["loss"] if losses else None,
             "last_loss": losses[-1]["loss"] if losses else None,
-            **({"gate": round(losses[-1]["gate"], 4)} if losses and "gate" in losses[-1] else {}),
+            **{name: round(losses[-1][name], 4) for name in ("gate", "kept") if losses and name in losses[-1]},
             "seconds": round(result.metrics.get("train_runtime", 0.0), 1),
             "resumed_from": last and last.name,
         }
