@@ -117,10 +117,13 @@ class Thinker(Protocol):
 
     def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+    def reason(
+        self, window: Window, question: Question, said: Words = unsaid, *, again_s: float | None = None
+    ) -> Iterator[Step | None]:
         """Yields deltas, the chain's label, and `ReasonDone` last. Each step is short.
 
-        A model that reads words asks for `said` before it judges.
+        A model that reads words asks for `said` before it judges. An argument that contradicts what the chain found is
+        written again within `again_s` of wall time; None sets no limit.
 
         None means that nothing new can be shown yet. A caller that continues other chains at that point lets their
         tokens be decoded in one batch.
@@ -182,8 +185,12 @@ class EngineClient(Protocol):
 
     async def fast_label(self, window: Window, question: Question) -> Label: ...
 
-    def reason(self, window: Window, question: Question) -> AsyncGenerator[Step | None, None]:
+    def reason(
+        self, window: Window, question: Question, *, again_s: float | None = None
+    ) -> AsyncGenerator[Step | None, None]:
         """The steps of a chain, `ReasonDone` last. It is decoded as it is read; closed early, it is given up.
+
+        `again_s` is as in `Thinker.reason`.
 
         A step is None where other work came in between and nothing new is there: a reader may wait, or give it up.
         """

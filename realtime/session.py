@@ -62,6 +62,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
+REWRITTEN = {"yes": "yes", "in vain": "no", "late": "late"}
+"What became of an argument that was written again, as `/metrics` counts it."
 KEPT_UTTERANCES = 2
 "Utterances whose words may wait to be written down in a live session."
 KEPT_CUE_FRAMES = 4
@@ -483,7 +485,8 @@ class Session:
     async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> bool:
         """Publish the chain of a window. Returns False where it gave way to a question that was asked since."""
         begun = False
-        async with aclosing(client.reason(window, analysis.question)) as steps:
+        again_s = self._turns.argued_again_s
+        async with aclosing(client.reason(window, analysis.question, again_s=again_s)) as steps:
             while True:
                 await self._turns.next_step(spoken=analysis.due.spoken)
                 outdated, age_s = analysis.question != self._question, self.at_s - window.end_s
@@ -511,7 +514,7 @@ class Session:
             self._metrics.contradictions.labels(what).inc()
         self._metrics.unsupported.inc(len(done.unsupported))
         if done.rewritten != "no":
-            self._metrics.rewritten.labels("yes" if done.rewritten == "yes" else "no").inc()
+            self._metrics.rewritten.labels(REWRITTEN[done.rewritten]).inc()
         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
 
     # Helpers of several stages.

@@ -251,12 +251,17 @@ class ScriptedThinker:
     contradictions: tuple[Contradiction, ...] = ()
     rewritten: Rewritten = "no"
     unsupported: tuple[Unsupported, ...] = ()
+    again_s: list[float | None] = field(default_factory=list)
+    "The limit of each chain for arguing again."
 
     def fast_label(self, window: Window, question: Question) -> Label:
         self.windows.append(window)
         return self._label(window, question, "fast")
 
-    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+    def reason(
+        self, window: Window, question: Question, said: Words = unsaid, *, again_s: float | None = None
+    ) -> Iterator[Step | None]:
+        self.again_s.append(again_s)
         try:
             for section, text in self.chain:
                 if self.hold is not None:

@@ -14,6 +14,7 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.errors import NoMediaYet, NotMedia, WordsStopped
 from realtime.observe.metrics import Metrics
+from realtime.pace.chain_turns import ARGUED_AGAIN_S
 from realtime.publish.schema import event_schema
 from realtime.records import (
     LABELS,
@@ -150,7 +151,7 @@ async def test_what_was_measured_otherwise_is_told_and_counted() -> None:
     assert "emothinker_unsupported_statements_total 2.0" in metrics.text().decode()
 
 
-@pytest.mark.parametrize(("rewritten", "holds"), [("yes", "yes"), ("in vain", "no"), ("no", None)])
+@pytest.mark.parametrize(("rewritten", "holds"), [("yes", "yes"), ("in vain", "no"), ("late", "late"), ("no", None)])
 async def test_an_argument_that_was_written_again_says_so_and_is_counted(rewritten: Rewritten, holds: str) -> None:
     metrics = Metrics()
     with ModelWorker(metrics) as worker:
@@ -158,9 +159,21 @@ async def test_an_argument_that_was_written_again_says_so_and_is_counted(rewritt
         source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
         session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
         await session.run()
-    assert [event["rewritten"] for event in of(await events_of(session), "reason.done")] == [rewritten] * 2
+    # A reader needs to know that the first one stands, and not why.
+    told = "in vain" if rewritten == "late" else rewritten
+    assert [event["rewritten"] for event in of(await events_of(session), "reason.done")] == [told] * 2
     counted = [line for line in metrics.text().decode().splitlines() if "rewritten_arguments_total{" in line]
     assert counted == ([f'emothinker_rewritten_arguments_total{{holds="{holds}"}} 2.0'] if holds else [])
+
+
+@pytest.mark.parametrize(("live", "again_s"), [(True, ARGUED_AGAIN_S), (False, None)])
+async def test_a_live_chain_has_a_limit_for_arguing_again_and_a_recording_has_none(
+    make: Make, settle: Settle, live: bool, again_s: float | None
+) -> None:
+    thinker = ScriptedThinker()
+    items = [each for item in conversation(6, (1.0, 3.0)) for each in (item, settle)]
+    await make(ScriptedSource(items, live=live), ScriptedModel(thinker=thinker)).run()
+    assert set(thinker.again_s) == {again_s}
 
 
 async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:
@@ -335,12 +348,14 @@ class WithoutEnd(ScriptedThinker):
         self.begun: list[str | None] = []
         "What each chain that was begun is asked."
 
-    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+    def reason(
+        self, window: Window, question: Question, said: Words = unsaid, *, again_s: float | None = None
+    ) -> Iterator[Step | None]:
         self.begun.append(question.query)
         while question.query is None:
             self.n_endless += 1
             yield None
-        yield from super().reason(window, question, said)
+        yield from super().reason(window, question, said, again_s=again_s)
 
 
 async def test_a_chain_without_words_gives_way_too(make: Make) -> None:

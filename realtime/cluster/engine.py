@@ -209,8 +209,10 @@ class RayClient:
     async def fast_label(self, window: Window, question: Question) -> Label:
         return await self._engine.run("fast", self._thinker.fast_label, window, question)
 
-    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step, None]:
-        chain = self._thinker.reason(window, question)
+    async def reason(
+        self, window: Window, question: Question, *, again_s: float | None = None
+    ) -> AsyncGenerator[Step, None]:
+        chain = self._thinker.reason(window, question, again_s)
         try:
             while True:
                 step = await self._engine.run("reason", next, chain)

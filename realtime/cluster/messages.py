@@ -70,9 +70,11 @@ class WindowRequest:
     end_s: float
     frames: tuple[int, ...]
     speech: tuple[int, ...]
+    again_s: float | None = None
+    "Of a chain, as in `Thinker.reason`."
 
     @classmethod
-    def of(cls, window: Window, key: SessionKey) -> WindowRequest:
+    def of(cls, window: Window, key: SessionKey, again_s: float | None = None) -> WindowRequest:
         return cls(
             key,
             window.index,
@@ -80,6 +82,7 @@ class WindowRequest:
             window.end_s,
             tuple(part.number for part in window.frames),
             tuple(part.number for part in window.speech),
+            again_s,
         )
 
 

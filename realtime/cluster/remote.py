@@ -255,8 +255,8 @@ class RemoteThinker:
             attempts=2,
         )
 
-    def reason(self, window: Window, question: Question) -> RemoteChain:
-        return RemoteChain(self._route, self, window, question)
+    def reason(self, window: Window, question: Question, again_s: float | None = None) -> RemoteChain:
+        return RemoteChain(self._route, self, window, question, again_s)
 
 
 class RemoteChain(Iterator[Step]):
@@ -266,11 +266,14 @@ class RemoteChain(Iterator[Step]):
     rounds differently), the chain ends with an error rather than with a contradiction.
     """
 
-    def __init__(self, route: SessionRoute, thinker: RemoteThinker, window: Window, question: Question) -> None:
+    def __init__(
+        self, route: SessionRoute, thinker: RemoteThinker, window: Window, question: Question, again_s: float | None
+    ) -> None:
         self._route = route
         self._thinker = thinker
         self._window = window
         self._question = question
+        self._again_s = again_s
         self._sent: dict[str, str] = {}
         "Section → the text that was yielded."
         self._label_sent = False
@@ -316,7 +319,7 @@ class RemoteChain(Iterator[Step]):
 
     def _decoded(self) -> Generator[Step, None, None]:
         """The steps of one replica, which is first sent evidence that it misses."""
-        request = WindowRequest.of(self._window, self._route.session_key(self._question))
+        request = WindowRequest.of(self._window, self._route.session_key(self._question), self._again_s)
         for _ in range(ATTEMPTS):
             missing = None
             self._stream = self._route.thinker(stream=True).reason.remote(request)

@@ -142,7 +142,8 @@ class ThinkerReplica:
             return
         reasoner, question = self._model_of(request.key).reasoner, request.key.question
         chain, budget_s = (0, next(self._numbers)), 0.0
-        await self._run(Rank.REASON, lambda: self._decode.begin(chain, reasoner.reason(window, question)))
+        steps_of = partial(reasoner.reason, window, question, again_s=request.again_s)
+        await self._run(Rank.REASON, lambda: self._decode.begin(chain, steps_of()))
         try:
             while True:
                 self._decode.request(chain, budget_s)

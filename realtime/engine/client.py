@@ -108,12 +108,14 @@ class HostClient:
         await self._transport.alive()
         return await self._transport.call(FastLabel(self.session, self._parts(window), question))
 
-    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step | None, None]:
+    async def reason(
+        self, window: Window, question: Question, *, again_s: float | None = None
+    ) -> AsyncGenerator[Step | None, None]:
         chain, budget_s = next(_chains), 0.0
         await self._transport.alive()
         generation = self._transport.generation
         try:
-            await self._transport.call(BeginChain(self.session, chain, self._parts(window), question))
+            await self._transport.call(BeginChain(self.session, chain, self._parts(window), question, again_s))
             while True:
                 steps = await self._transport.call(NextSteps(self.session, chain, budget_s))
                 if not steps:

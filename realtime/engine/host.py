@@ -112,12 +112,13 @@ class Host:
                 session = self._sessions[number]
                 window = _keep(session.windows, parts.index, _whole(session, parts), KEPT_WINDOWS)
                 return request.result(session.thinker.fast_label(window, question))
-            case BeginChain(number, chain, parts, question):
+            case BeginChain(number, chain, parts, question, again_s):
                 session = self._sessions[number]
                 # The same object that was labelled, since the thinker may have kept the KV cache of it.
                 labelled = session.windows.pop(parts.index, None)
                 said = partial(_said, session, parts.index)
-                steps = session.thinker.reason(labelled or _whole(session, parts), question, said)
+                window = labelled or _whole(session, parts)
+                steps = session.thinker.reason(window, question, said, again_s=again_s)
                 self._scheduler.decode.begin((number, chain), steps)
             case TellWords(number, index, words):
                 # The session may have been closed meanwhile: nobody waits for this request.

@@ -138,6 +138,8 @@ class BeginChain(Request[None]):
     chain: int
     window: WindowParts
     question: Question
+    again_s: float | None = None
+    "As in `Thinker.reason`."
 
 
 @dataclass(frozen=True)

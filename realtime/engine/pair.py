@@ -56,15 +56,17 @@ class TwoThinkers:
             self._labels.popitem(last=False)
         return self._labeller.told(window, question, label)
 
-    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step | None]:
+    def reason(
+        self, window: Window, question: Question, said: Words = unsaid, *, again_s: float | None = None
+    ) -> Iterator[Step | None]:
         """The writer's chain from the label that the window has; the labeller's own for a question that it answers."""
         labelled, asked, label = self._labels.pop(id(window), (None, None, None))
         if self.answers(question):
-            yield from self._labeller.reason(for_labels(window), question, said)
+            yield from self._labeller.reason(for_labels(window), question, said, again_s=again_s)
             return
         if label is None or labelled is not window or asked != question:
             label = self._label(window, question)
-        yield from self._writer.reason_from(label, window, question, said)
+        yield from self._writer.reason_from(label, window, question, said, again_s=again_s)
 
     def answers(self, question: Question) -> bool:
         """Whether the labeller writes the chain, since the writer leaves questions to it."""

@@ -2,6 +2,7 @@
 
 - Chains about speech come before those about quiet moments.
 - None goes on while the session is behind (`degradation.py`). A newer window then takes the place of one that waits.
+- In a live session, an argument that contradicts what its chain found is written again for a limited time only.
 - In a live session, a chain about an earlier question gives way to the question that was asked since: at once if it is
   not begun, and else once it is late.
 """
@@ -20,6 +21,13 @@ T = TypeVar("T")
 FINISHED_WITHIN_S = 5.0
 "Media time after its window in which a chain about an earlier question may still be finished."
 
+ARGUED_AGAIN_S = 5.0
+"""Wall time for which a live chain's argument may be written again where it contradicts: as long as a chain may be
+late, and from one sentence to the next. `small` breaks most of its tries off after a few tokens, so at its 17 to 22 a
+second there is time for several. Without a limit, 16 of them took so long on a slow machine that the next chain was
+left out.
+"""
+
 
 class ChainTurns:
     """Of the chains of one session."""
@@ -30,6 +38,11 @@ class ChainTurns:
         self._nothing_spoken = asyncio.Event()
         self._go_on.set()
         self._nothing_spoken.set()
+
+    @property
+    def argued_again_s(self) -> float | None:
+        """Seconds for writing an argument again. A recording waits, so that its words do not depend on the machine."""
+        return ARGUED_AGAIN_S if self._live else None
 
     def let(self, chains: bool) -> None:
         """Let chains go on, or have them wait before their next step."""

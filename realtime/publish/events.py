@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from realtime.records import SECTIONS, Box, Contradiction, Reduced, Rewritten
+from realtime.records import SECTIONS, Box, Contradiction, Reduced
 
 VERSION = 1
 
@@ -53,7 +53,7 @@ Seconds = Annotated[float, Between(0)]
 Milliseconds = Annotated[float, Between(0)]
 Section = Annotated[str, OneOf(SECTIONS)]
 ContradictionName = Annotated[str, OneOf(get_args(Contradiction))]
-RewrittenName = Annotated[str, OneOf(get_args(Rewritten))]
+RewrittenName = Annotated[str, OneOf(("no", "yes", "in vain"))]
 MarkValue = str | float | bool | None
 "What a program may add to a mark."
 
@@ -382,8 +382,8 @@ class ReasonDoneEvent(Placed):
     `unsure` where there are any."""
     rewritten: RewrittenName = "no"
     """Whether the argument (`coarse`, `fine`, `answer`) was written again because it contradicted what the chain found.
-    `yes`: the second one is told. `in vain`: no other held either, so the first one is told. Both come whole: no
-    `reason.delta` has words of an argument that was then replaced."""
+    `yes`: the second one is told. `in vain`: no other held either, or none was found in time, so the first one is told.
+    Both come whole: no `reason.delta` has words of an argument that was then replaced."""
     words_read: bool = False
     """Whether the judgement read what was said. Only a model that was trained for it does, and only words that are
     written down before its chain judges."""

@@ -169,8 +169,10 @@ def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]
     answer = EmotionAnswer(done.answer.label, done.answer.intensity, done.answer.confidence)
     timings = {**done.timings_ms, **timings_ms}
     unsupported = tuple(UnsupportedStatement(each.section, each.start, each.text) for each in done.unsupported)
+    # Why none was found is for `/metrics`; a reader needs to know that the first one stands.
+    rewritten = "in vain" if done.rewritten == "late" else done.rewritten
     return ReasonDoneEvent(
-        window.index, done.sections, answer, timings, done.contradictions, done.rewritten, done.words, unsupported
+        window.index, done.sections, answer, timings, done.contradictions, rewritten, done.words, unsupported
     )
 
 

@@ -116,7 +116,7 @@ class Reasoner:
         self._labels = LabelPass(model, self._fused, vocabulary)
         self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion, vocabulary, self._labels, self._calibration)
-        self.rewriter = Rewriter(self._fused, self._decoder, vocabulary)
+        self.rewriter = Rewriter(self._fused, self._decoder, vocabulary, now_s=now_s)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -167,7 +167,9 @@ class Reasoner:
             self._labelled.popitem(last=False)
         return self.told(window, question, labelled.label)
 
-    def reason(self, window: Window, question: prompt.Question, said: Words = unsaid) -> Iterator[Written]:
+    def reason(
+        self, window: Window, question: prompt.Question, said: Words = unsaid, *, again_s: float | None = None
+    ) -> Iterator[Written]:
         """The steps of the chain: deltas, then the chain's label, then `ReasonDone` with everything.
 
         A checkpoint that was trained with words asks for `said` right before it judges, which an evidence-first chain
@@ -175,14 +177,22 @@ class Reasoner:
 
         A step is None where a token was decoded that adds no settled text yet. A caller that continues other chains at
         that point has their tokens decoded in one batch.
+
+        An argument that contradicts is written again within `again_s` of wall time (`rewrite.py`); None sets no limit.
         """
         labelled = self._labelled.pop(id(window), None)
         if labelled is None or labelled.window is not window or labelled.question != question:
             labelled = self.label_window(window, question)
-        yield from self._chain(labelled, said)
+        yield from self._chain(labelled, said, again_s)
 
     def reason_from(
-        self, label: Label, window: Window, question: prompt.Question, said: Words = unsaid
+        self,
+        label: Label,
+        window: Window,
+        question: prompt.Question,
+        said: Words = unsaid,
+        *,
+        again_s: float | None = None,
     ) -> Iterator[Written]:
         """The steps of `reason`, for a label in the model's own words that another model gave. Nothing is scored.
 
@@ -196,7 +206,7 @@ class Reasoner:
         if cached is None:
             few = replace(window, frames=apart(window.frames))
             cached = yield from self._prefilled(few, question, by_parts=True)
-        yield from self._chain(self._begun_with(label, window, question, cached), said)
+        yield from self._chain(self._begun_with(label, window, question, cached), said, again_s)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.
@@ -342,7 +352,7 @@ class Reasoner:
             answer = prompt.UNSURE
         return own_labels.in_own(question.own, label, self._calibration.unsure_below, name=answer)
 
-    def _chain(self, labelled: LabelledWindow, said: Words) -> Iterator[Written]:
+    def _chain(self, labelled: LabelledWindow, said: Words, again_s: float | None) -> Iterator[Written]:
         began_s = self._now_s()
         sections: dict[str, str] = {}
         n_tokens = 0
@@ -366,7 +376,7 @@ class Reasoner:
             finally:
                 slot.close()
             if part is ARGUED:
-                rewritten = yield from self.rewriter.settle(labelled, part, begun, sections)
+                rewritten = yield from self.rewriter.settle(labelled, part, begun, sections, again_s)
                 yield from (ReasonDelta(name, sections[name]) for name in part.sections if sections[name])
         concluded = self.conclude(labelled, sections)
         valence, arousal = affect(labelled.window, concluded.probabilities)

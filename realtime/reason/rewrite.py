@@ -15,12 +15,16 @@ Where tokens are guessed (`phrases.py`), others are sampled one after the other,
 A pass then reads several tokens of one argument in place of one of each, and most often few arguments are needed. One
 is broken off as soon as a section of it contradicts.
 
+A live chain has a limit of wall time for this, since a slow machine may need longer than anybody waits. What is whole
+by then counts. A recording has none, so that its words do not depend on the machine.
+
 The sampling is seeded, so that a chain which is decoded a second time has the same words.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,31 +63,58 @@ class Argument:
     "Log-probability of the tokens that were sampled, where several are compared."
 
 
+class Limit:
+    """A limit of wall time from now on; None is none."""
+
+    def __init__(self, now_s: Callable[[], float], within_s: float | None) -> None:
+        self._now_s = now_s
+        self._until_s = None if within_s is None else now_s() + within_s
+
+    @property
+    def passed(self) -> bool:
+        return self._until_s is not None and self._now_s() >= self._until_s
+
+
 class Rewriter:
     """Replaces contradicting arguments of all sessions. Only the model worker's thread may call it."""
 
-    def __init__(self, language: FusedLanguageModel, decoder: BatchedDecoder, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        language: FusedLanguageModel,
+        decoder: BatchedDecoder,
+        vocabulary: Vocabulary,
+        *,
+        now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._language = language
         self._decoder = decoder
         self._vocabulary = vocabulary
+        self._now_s = now_s
 
     def settle(
-        self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, sections: dict[str, str]
+        self,
+        labelled: LabelledWindow,
+        part: ChainPart,
+        begun: BegunPart,
+        sections: dict[str, str],
+        within_s: float | None = None,
     ) -> Generator[None, None, Rewritten]:
         """Put another argument into `sections` where the one that is there contradicts the texts before it.
 
-        `part` was written last, from `begun`. It yields after each decode step, so that other work is not held up.
+        `part` was written last, from `begun`. It yields after each decode step, so that other work is not held up, and
+        gives up `within_s` after it began.
         """
         labels = labelled.question.labels
         # What a text says against its own label branch is no fault of the argument.
         if part is not ARGUED or not contradictions(sections, labels, {}):
             return "no"
-        better = yield from self.rewritten(labelled, part, begun, sections)
+        limit = Limit(self._now_s, within_s)
+        better = yield from self.rewritten(labelled, part, begun, sections, limit)
         sections |= better or {}
-        return "yes" if better else "in vain"
+        return "yes" if better else "late" if limit.passed else "in vain"
 
     def rewritten(
-        self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, sections: Mapping[str, str]
+        self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, sections: Mapping[str, str], limit: Limit
     ) -> Generator[None, None, dict[str, str] | None]:
         """Another argument that agrees with the chain's texts and concludes the same label, or None.
 
@@ -99,9 +130,9 @@ class Rewriter:
         try:
             if self._decoder.guesses:
                 texts = {name: text for name, text in sections.items() if name not in part.sections}
-                found = yield from self.drawn_until(holds, labelled, part, begun, texts)
+                found = yield from self.drawn_until(holds, labelled, part, begun, texts, limit)
             else:
-                found = yield from self.arguments(labelled, part, begun)
+                found = yield from self.arguments(labelled, part, begun, limit)
         except torch.OutOfMemoryError:
             logger.warning("no room to write an argument again; the first one stands")
             return None
@@ -117,10 +148,13 @@ class Rewriter:
         part: ChainPart,
         begun: BegunPart,
         texts: Mapping[str, str],
+        limit: Limit,
     ) -> Generator[None, None, list[Argument]]:
         """Sample arguments one after the other until one holds, at most `N_DRAWN`. Returns those that are whole."""
         whole: list[Argument] = []
         for number in range(N_DRAWN):
+            if limit.passed:
+                break
             sections: dict[str, str] = {}
             slots_N = torch.arange(begun.n_before, device=begun.cache.keys_LHSD.device)
             slot = self._decoder.open_slot(
@@ -131,7 +165,7 @@ class Rewriter:
             written = write(self._vocabulary, slot, begun.beginning, part.sections, labelled.openings, None, sections)
             try:
                 for _ in written:
-                    if contradictions({**texts, **sections}, labelled.question.labels, {}):
+                    if limit.passed or contradictions({**texts, **sections}, labelled.question.labels, {}):
                         break
                     yield
                 else:
@@ -145,9 +179,9 @@ class Rewriter:
 
     @torch.inference_mode()
     def arguments(
-        self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart
+        self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, limit: Limit
     ) -> Generator[None, None, list[Argument]]:
-        """Sample `N_ARGUMENTS` arguments, all from the state in which the part began."""
+        """Sample `N_ARGUMENTS` arguments, all from the state in which the part began. Returns those that are whole."""
         language, n = self._language, N_ARGUMENTS
         device = language.embeddings_VD.device
         n_more = len(begun.beginning) + n * SECTION_SLOTS * len(part.sections)
@@ -163,7 +197,7 @@ class Rewriter:
         tree = Tree(cache, n)
         draw = torch.Generator().manual_seed(SEED)
         log_p, going = [0.0] * n, list(range(n))
-        while going:
+        while going and not limit.passed:
             log_p_NV = torch.log_softmax(logits_NV.float(), dim=-1).cpu()
             drawn = torch.multinomial((log_p_NV / TEMPERATURE).softmax(-1), 1, generator=draw)[:, 0].tolist()
             stepping, tokens = [], []
@@ -182,7 +216,7 @@ class Rewriter:
                 logits_NV = language.logits(language.extend(language.embed(tokens), cos, sin, cache, mask))
                 position += 1
                 yield
-        return [Argument(row.sections, each) for row, each in zip(rows, log_p, strict=True)]
+        return [Argument(row.sections, each) for row, each in zip(rows, log_p, strict=True) if row.done]
 
 
 class Tree:

@@ -72,7 +72,9 @@ class WordByWord(ScriptedThinker):
     def fast_label(self, window: Window, question: Question) -> Label:
         return _told(super().fast_label(window, question), window, question)
 
-    def reason(self, window: Window, question: Question, said: Words = unsaid) -> Iterator[Step]:
+    def reason(
+        self, window: Window, question: Question, said: Words = unsaid, *, again_s: float | None = None
+    ) -> Iterator[Step]:
         chain = CHAIN | {"face": faces_told(window)}
         for section, text in chain.items():
             for index, word in enumerate(text.split()):

@@ -141,8 +141,10 @@ class Interrupted:
     async def fast_label(self, window: Window, question: Question) -> Label:
         return await self._client.fast_label(window, question)
 
-    async def reason(self, window: Window, question: Question) -> AsyncGenerator[Step | None, None]:
-        async with aclosing(self._client.reason(window, question)) as steps:
+    async def reason(
+        self, window: Window, question: Question, *, again_s: float | None = None
+    ) -> AsyncGenerator[Step | None, None]:
+        async with aclosing(self._client.reason(window, question, again_s=again_s)) as steps:
             async for step in steps:
                 yield step
                 if self._happens and isinstance(step, ReasonDelta):

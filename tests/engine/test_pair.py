@@ -250,7 +250,9 @@ def test_words_reach_the_writer(both: PairedModel, spoken: SpokenWindow, monkeyp
     monkeypatch.setattr(weights, "config", config)
     reads.append(both.words)
     assert reads == [False, True]
-    monkeypatch.setattr(both.writer.thinker, "_chain", lambda _labelled, said: iter([ReasonDelta("face", said())]))
+    monkeypatch.setattr(
+        both.writer.thinker, "_chain", lambda _labelled, said, _again_s: iter([ReasonDelta("face", said())])
+    )
     steps = [step for step in both.thinker.reason(window, PLAIN, lambda: "I lost it.") if step is not None]
     assert steps == [ReasonDelta("face", "I lost it.")]
     perceiver.close()

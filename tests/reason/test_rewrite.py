@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from realtime.reason.decode import finished
 from realtime.reason.parts import ARGUED, BegunPart, LabelledWindow
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
-from realtime.reason.rewrite import N_DRAWN, Argument, Rewriter, Tree
+from realtime.reason.rewrite import N_DRAWN, Argument, Limit, Rewriter, Tree
 from realtime.records import LABELS, Rewritten, Window
 from tests.reason.chains import run
 from tests.reason.windows import ASK, BOTH, drawn_frame, drawn_speech
@@ -33,6 +34,7 @@ FIRST = {
     "fine": "The fearful face outweighs the happy voice: fear, moderate.",
     "answer": "fear, moderate",
 }
+UNLIMITED = Limit(time.monotonic, None)
 HOLDS = {"coarse": "Neither settles it.", "fine": "A surprised face and a happy voice: fear.", "answer": "fear, strong"}
 
 
@@ -49,7 +51,12 @@ class Without(Rewriter):
     """Leaves every first argument as it is."""
 
     def settle(
-        self, labelled: LabelledWindow, part: object, begun: BegunPart, sections: dict[str, str]
+        self,
+        labelled: LabelledWindow,
+        part: object,
+        begun: BegunPart,
+        sections: dict[str, str],
+        within_s: float | None = None,
     ) -> Generator[None, None, Rewritten]:
         yield from ()
         return "no"
@@ -60,11 +67,12 @@ class Scripted(Rewriter):
 
     def __init__(self, decoder: BatchedDecoder, *found: Argument) -> None:
         self._decoder = decoder
+        self._now_s = time.monotonic
         self.found = list(found)
         self.n_asked = 0
 
     def arguments(
-        self, labelled: LabelledWindow, part: object, begun: BegunPart
+        self, labelled: LabelledWindow, part: object, begun: BegunPart, limit: Limit
     ) -> Generator[None, None, list[Argument]]:
         self.n_asked += 1
         yield
@@ -167,7 +175,7 @@ def test_where_tokens_are_guessed_the_first_that_holds_is_taken_and_guesses_chan
     labelled = thinker.label_window(CONTRADICTS, ASK)
     begun = thinker.chain.begin(labelled, ARGUED, first)
     texts = {name: first[name] for name in ("voice", "face", "context", "atmosphere")}
-    drawn = finished(thinker.rewriter.drawn_until(lambda _: False, labelled, ARGUED, begun, texts))
+    drawn = finished(thinker.rewriter.drawn_until(lambda _: False, labelled, ARGUED, begun, texts, UNLIMITED))
     assert 1 < len(drawn) < N_DRAWN, "some are broken off"
     assert len({tuple(each.sections.values()) for each in drawn}) > 1
     assert all(tuple(each.sections) == ARGUED.sections for each in drawn)
@@ -183,8 +191,43 @@ def test_where_tokens_are_guessed_the_first_that_holds_is_taken_and_guesses_chan
     assert sections == first | dict(holding[0])
     plain = Reasoner(nano.weights, nano.thinker.vocabulary, phrases=Phrases({}))
     begun = plain.chain.begin(plain.label_window(CONTRADICTS, ASK), ARGUED, first)
-    again = finished(plain.rewriter.drawn_until(lambda _: True, labelled, ARGUED, begun, texts))
+    again = finished(plain.rewriter.drawn_until(lambda _: True, labelled, ARGUED, begun, texts, UNLIMITED))
     assert [each.sections for each in again] == [drawn[0].sections]
+
+
+class Ticking:
+    """A clock that goes on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.at_s = 0.0
+
+    def __call__(self) -> float:
+        self.at_s += 1
+        return self.at_s
+
+
+@pytest.mark.parametrize("phrases", [None, Phrases({})], ids=["in step", "one after the other"])
+def test_when_time_is_up_the_first_stands(nano: LoadedModel, first: dict[str, str], phrases: Phrases | None) -> None:
+    """On two slow cores 16 arguments of `small` took 19 to 36 s, and the chain of the next moment was left out."""
+
+    def settle(within_s: float) -> tuple[Rewritten, dict[str, str], int]:
+        thinker = Reasoner(nano.weights, nano.thinker.vocabulary, phrases=phrases, now_s=Ticking())
+        labelled = thinker.label_window(CONTRADICTS, ASK)
+        begun = thinker.chain.begin(labelled, ARGUED, first)
+        sections, n_steps = dict(first), 0
+        steps = thinker.rewriter.settle(labelled, ARGUED, begun, sections, within_s)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value, sections, n_steps
+            n_steps += 1
+
+    outcome, sections, n_steps = settle(5.0)
+    assert (outcome, sections) == ("late", first)
+    assert 0 < n_steps <= 5
+    assert contradictions(sections, LABELS, {}), "so the answer is unsure"
+    assert settle(10_000.0)[0] != "late"
 
 
 def test_rows_of_a_tree_see_what_was_there_and_their_own_tokens(nano: LoadedModel) -> None:
