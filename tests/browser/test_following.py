@@ -107,6 +107,10 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     person.page.locator("#unshare").click()
     expect(person.page.locator("#follow-status")).to_contain_text("Revoked")
     expect(viewer.page.locator("#link")).to_have_attribute("data-state", "over")
+    # The session goes on, so nothing is said of its end, and there is nothing here to delete.
+    expect(viewer.page.locator("#ended h1")).to_have_text("You no longer follow this session.")
+    expect(viewer.page.locator("#ended")).not_to_contain_text("Camera and microphone")
+    expect(viewer.page.locator("#forget")).to_be_hidden()
     refused = in_node(client, addresses["program"], n_events=1)
     assert refused == [{"why": "closed"}]
     with in_python(addresses["program"], n_events=1) as following:

@@ -4,6 +4,7 @@ import "./style/page.css";
 import "./style/viewer.css";
 
 import { el, setAttr, setText } from "./draw/dom";
+import { viewedEndWords } from "./draw/ended";
 import type { Hands } from "./draw/hands";
 import { makeLive } from "./draw/live";
 import { save } from "./files/export";
@@ -61,7 +62,7 @@ startViewer(root, words, (send) => {
   return (view, now) => {
     session = view.session;
     const { link: state } = view;
-    setText(link, view.phase.name === "ended" ? words.link.over : state.state === "retrying" ? words.link.retrying(0) : words.link[state.state]);
+    setText(link, view.phase.name === "ended" ? viewedEndWords(words, view.phase).title : state.state === "retrying" ? words.link.retrying(0) : words.link[state.state]);
     setAttr(link, "data-state", state.state);
     live.draw(view, now);
   };

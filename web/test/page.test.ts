@@ -3,6 +3,7 @@ import { reduce, type Action } from "../src/state/actions";
 import { readConfig } from "../src/wire/config";
 import { certainty, clock, percent, poseWords, quantile, reason, shortened, sureness } from "../src/draw/format";
 import { detailWords, sourceLine } from "../src/draw/conclusion";
+import { endedWords, viewedEndWords } from "../src/draw/ended";
 import { facesWords } from "../src/draw/strip";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/wire/socket";
@@ -210,6 +211,28 @@ describe("words", () => {
   it("name the middle and the slow end of the latencies", () => {
     const values = Array.from({ length: 100 }, (_, index) => 100 - index);
     expect([quantile(values, 0.5), quantile(values, 0.95), quantile([], 0.5)]).toEqual([51, 96, 0]);
+  });
+});
+
+describe("a session that is over", () => {
+  const over = { name: "ended", why: "closed", detail: "", failure: null } as const;
+
+  it("has its camera off and its own deletion where this page sent it", () => {
+    const said = endedWords(en, { ...over, detail: "peer left" }, false);
+    expect(said.text).toBe("The sending browser closed its connection to the server. Camera and microphone are off.");
+    expect(said.again).toBe("Delete and start a new session");
+    expect(said.kept).toContain("only here");
+  });
+
+  // A viewer whose ticket was revoked was told that the session had ended, with camera and microphone off. Both ran on.
+  it("says nothing of a camera, an end or a deletion that a viewer knows nothing of", () => {
+    const cut = viewedEndWords(en, over);
+    const gone = viewedEndWords(en, { ...over, why: "gone" });
+    for (const said of [cut, gone]) expect(Object.values(said).join(" ")).not.toMatch(/camera|delete|^the session has ended|only here/i);
+    expect(cut.text).toBe(en.follow.gone);
+    expect(gone.title).toContain("server");
+    const ended = viewedEndWords(en, { ...over, detail: "The server was stopped." });
+    expect([ended.title, ended.text]).toEqual(["The session has ended.", "Whoever runs the server has stopped it."]);
   });
 });
 

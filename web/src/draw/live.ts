@@ -5,7 +5,7 @@ import { makeAsk } from "./ask";
 import { makeChain } from "./chain";
 import { makeConflict } from "./conflict";
 import { el, setText, show } from "./dom";
-import { reason } from "./format";
+import { endedWords, viewedEndWords } from "./ended";
 import { makeFollow } from "./follow";
 import { makeHistory } from "./history";
 import { makeLatency } from "./latency";
@@ -31,10 +31,10 @@ export const makeLive: MakePart = (hands, words) => {
   const report = makeReport(hands, words);
   const title = el("h1");
   const text = el("p");
-  const kept = el("p", { class: "note" }, words.ended.kept);
+  const kept = el("p", { class: "note" });
   const goOn = el("button", { class: "primary", id: "go-on", attrs: { type: "button" }, onClick: () => hands.goOn?.() }, words.ended.goOn);
   const failed = el("p", { class: "note", id: "go-on-failure", attrs: { role: "alert" } });
-  const again = el("button", { class: "primary", id: "again", attrs: { type: "button" }, onClick: hands.cancel }, words.ended.again);
+  const again = el("button", { class: "primary", id: "again", attrs: { type: "button" }, onClick: hands.cancel });
   const print = el("button", { class: "quiet", id: "print", attrs: { type: "button" }, onClick: hands.print }, words.ended.print);
   const forget = el("button", { class: "quiet", id: "forget", attrs: { type: "button" }, onClick: hands.deleteAll }, words.ended.forget);
   const recording = makeRecording(hands, words);
@@ -52,6 +52,8 @@ export const makeLive: MakePart = (hands, words) => {
     report.root,
   );
 
+  /** Whether this page sends the session, rather than somebody else. */
+  const mine = hands.goOn !== null;
   let drawn: View | null = null;
   // Filled only when it is to be printed.
   addEventListener("beforeprint", () => drawn !== null && report.draw(drawn, 0), { signal: hands.given });
@@ -60,7 +62,7 @@ export const makeLive: MakePart = (hands, words) => {
     draw: (view: View, nowS: number) => {
       const over = view.phase.name === "ended" ? view.phase : null;
       const replay = view.phase.name === "replay";
-      const byItself = hands.goOn !== null && over !== null && (over.why === "closed" || over.why === "gone");
+      const byItself = mine && over !== null && (over.why === "closed" || over.why === "gone");
       const onServer = view.recording.state === "kept" || view.recording.state === "not deleted";
       // Picture and sound move by themselves; what is read changes with the view alone.
       if (view.phase.name === "live" || view !== drawn) for (const part of watching) part.draw(view, nowS);
@@ -79,12 +81,15 @@ export const makeLive: MakePart = (hands, words) => {
         setText(title, words.replay.title);
         setText(text, [view.phase.file, words.live.running(view.session.model, view.session.engine, view.session.labelModel)].join(" · "));
         setText(kept, words.replay.kept);
+        setText(again, words.replay.close);
       }
       recording.draw(view, nowS);
       if (over !== null) {
-        setText(title, words.ended[over.why].title);
-        setText(text, [reason(words, over.detail), words.ended[over.why].text].filter(Boolean).join(" "));
-        setText(kept, [onServer ? words.ended.keptHere : words.ended.kept, byItself ? words.ended.goOnNote : ""].filter(Boolean).join(" "));
+        const end = mine ? endedWords(words, over, onServer) : viewedEndWords(words, over);
+        setText(title, end.title);
+        setText(text, end.text);
+        setText(kept, end.kept);
+        setText(again, end.again);
       }
       const failure = over?.failure ?? null;
       const why = failure === null ? null : words.failure(failure, 0);
@@ -92,10 +97,9 @@ export const makeLive: MakePart = (hands, words) => {
       setText(failed, why === null ? "" : `${why.title}. ${why.text}`);
       show(goOn, byItself);
       again.className = byItself ? "quiet" : "primary";
-      setText(again, replay ? words.replay.close : onServer ? words.ended.next : words.ended.again);
       show(kept, view.session.analyses.length > 0);
       for (const button of [forget, print]) show(button, view.session.analyses.length > 0);
-      if (replay) show(forget, false);
+      if (replay || !mine) show(forget, false);
     },
   };
 };

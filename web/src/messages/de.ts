@@ -493,6 +493,14 @@ export const de: Messages = {
     next: "Neue Sitzung beginnen",
   },
 
+  viewed: {
+    ended: "Die Sitzung ist beendet.",
+    cut: "Sie verfolgen diese Sitzung nicht mehr.",
+    gone: { title: "Der Server antwortet nicht mehr.", text: "Ob die Sitzung weitergeht, ist von hier aus nicht zu sagen." },
+    kept: "Was Sie verfolgt haben, steht noch auf dieser Seite. Sichern können Sie es weiter unten.",
+    again: "Eine andere Sitzung verfolgen",
+  },
+
   recording: {
     kept: (what, until) => `Wie von Ihnen erlaubt, bewahrt der Server bis zum ${until} verschlüsselt auf, ${what}. Wenn Sie diese Seite verlassen haben, kann es vorher nur löschen, wer den Server betreibt.`,
     delete: "Auf dem Server löschen",

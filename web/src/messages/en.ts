@@ -513,6 +513,15 @@ export const en = {
     next: "Start a new session",
   },
 
+  /** A session that somebody else sends, once this page shows no more of it. */
+  viewed: {
+    ended: "The session has ended.",
+    cut: "You no longer follow this session.",
+    gone: { title: "The server does not answer any more.", text: "Whether the session goes on cannot be told from here." },
+    kept: "What you have followed is still on this page. Save it below to keep it.",
+    again: "Follow another session",
+  },
+
   recording: {
     kept: (what: string, until: string) => `As you agreed, the server keeps ${what} until ${until}, encrypted. Once you leave this page, only whoever runs the server can delete it before then.`,
     delete: "Delete it on the server",
