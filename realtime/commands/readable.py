@@ -14,6 +14,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO
 
+from realtime.formats.percent import percent
 from realtime.publish.events import (
     ErrorEvent,
     Event,
@@ -212,13 +213,6 @@ def clock(seconds: float) -> str:
     """75.4 → `1:15`, as on the page."""
     minutes, rest = divmod(max(int(seconds), 0), 60)
     return f"{minutes}:{rest:02}"
-
-
-def percent(share: float) -> str:
-    """Whole percent, and never a certainty that nobody has."""
-    if 0 < share < 0.005:
-        return "<1 %"
-    return ">99 %" if share > 0.99 else f"{share * 100:.0f} %"
 
 
 def _shares(probabilities: Mapping[str, float]) -> str:

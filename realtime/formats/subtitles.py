@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from realtime.formats.percent import percent
 from realtime.formats.spans import TextSpan, Tiers
 
 
@@ -17,7 +18,8 @@ def write(found: Tiers, media: Path | None, out: Path) -> None:
     cues = [
         _cue(
             span,
-            f"{span.text} ({float(share.text):.0%})",
+            # Being unsure has no percentage of its own: what stands there is the likeliest label's.
+            span.text if span.text == "unsure" else f"{span.text} ({percent(float(share.text))})",
             # The window of a stretch of speech ends with it.
             *(f"“{said.text}”" for said in found.words if span.start_s < said.end_s <= span.end_s),
             arguments.get(span.start_s, ""),

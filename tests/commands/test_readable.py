@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from realtime import cli
-from realtime.commands.readable import Teller, clock, conflict_words, percent, printer
+from realtime.commands.readable import Teller, clock, conflict_words, printer
+from realtime.formats.percent import percent
 from realtime.engine import loading
 from realtime.publish.events import (
     AffectValue,

@@ -66,9 +66,19 @@ def test_subtitles_say_what_was_said_in_the_window_that_is_about_it(busy: Tiers,
     busy.words += [TextSpan(0.5, 2.5, "a <b> c"), TextSpan(2.6, 3.9, "later")]
     subtitles.write(busy, tmp_path / "clip.mp4", out)
     first, second, third = out.read_text("utf-8").split("\n\n")[1:]
-    assert "\nhappy (50%)\n“a &lt;b&gt; c”\n" in first
+    assert "\nhappy (50 %)\n“a &lt;b&gt; c”\n" in first
     assert "“later”" in second
     assert "“" not in third
+
+
+def test_subtitles_name_no_certainty_and_no_percentage_for_being_unsure(tmp_path: Path) -> None:
+    """0.9996 was told as 100 %, and an unsure answer with the probability of a label that it is not."""
+    out = tmp_path / "clip.vtt"
+    label = [TextSpan(0.0, 2.0, "happy"), TextSpan(2.0, 4.0, "unsure")]
+    subtitles.write(Tiers(label, [TextSpan(0.0, 2.0, "1.000"), TextSpan(2.0, 4.0, "0.480")]), None, out)
+    first, second = out.read_text("utf-8").split("\n\n")[1:]
+    assert first.endswith("\nhappy (&gt;99 %)")
+    assert second.endswith("\nunsure\n")
 
 
 def test_marks_and_affect_have_tiers_of_their_own(events: list[Event]) -> None:
@@ -129,7 +139,7 @@ def test_ffmpeg_reads_subtitles(busy: Tiers, tmp_path: Path) -> None:
             if packet.size and packet.pts is not None and packet.duration is not None
         ]
     assert [(start, length) for start, length, _ in read] == [(0.0, 2.5), (2.5, 1.5), (3600.25, 0.75)]
-    assert read[0][2].startswith("happy (50%)\nsays &quot;no&quot;") or 'says "no" &amp; &lt;b&gt;' in read[0][2]
+    assert read[0][2].startswith("happy (50 %)\nsays &quot;no&quot;") or 'says "no" &amp; &lt;b&gt;' in read[0][2]
 
 
 def test_lab_streaming_layer_s_reader_reads_signals(events: list[Event], tmp_path: Path) -> None:

@@ -100,6 +100,9 @@ describe("what a person takes with them", () => {
     const vtt = exported(more.reduce((before, each) => reduceEvent(before, each, 0), session), "vtt");
     expect(vtt).toMatch(/^WEBVTT\n\nNOTE 00:00:00\.000 is 2026-11-28T09:50:39\.512Z, give or take 150 ms\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
     expect(vtt).toContain("00:00:03.840 --> 01:01:01.500\nsad (");
+    const sure = [event("window", { window: 1 }), event("label", { window: 1, label: "sad", probabilities: { happy: 0.0004, sad: 0.9996 } })];
+    // Never a certainty that nobody has.
+    expect(exported(sure.reduce<Session>((before, each) => reduceEvent(before, each, 0), NO_SESSION), "vtt")).toContain("\nsad (&gt; 99 %)\n");
     expect(vtt).toContain('00:00:20.400 --> 00:00:21.400\n# trial {"number":3,');
   });
 });

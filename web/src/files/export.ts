@@ -5,6 +5,7 @@
  * `saved.ts` opens the session again.
  */
 
+import { percent } from "../draw/format";
 import { letter, relettered } from "../state/evidence";
 import { SECTIONS, VERSION, type PersonLabel, type Section } from "../wire/generated";
 import { bestLabel, concluded, facesOf, labelsOf, sectionText, sharesOf, speakerOf, wordsOf } from "../state/shown";
@@ -172,7 +173,7 @@ function toVtt(session: Session): string {
     const { label, confidence } = concluded(analysis);
     const faces = facesOf(analysis);
     const people = faces.length < 2 ? "" : faces.map(({ track, label: own }) => `Person ${letter(track)}${track === speakerOf(analysis) ? " (speaks)" : ""}: ${own}`).join(", ");
-    const words = [label === "unsure" ? label : `${label} (${Math.round(confidence * 100)} %)`, people, quoted(saidIn(session, analysis)), saidText(analysis, "fine")].filter(Boolean);
+    const words = [label === "unsure" ? label : `${label} (${percent(confidence)})`, people, quoted(saidIn(session, analysis)), saidText(analysis, "fine")].filter(Boolean);
     return [`${stamp(begin)} --> ${stamp(end)}\n${words.map(asCueText).join("\n")}\n`];
   });
   const marks = session.marks.map(({ t, name, data }) => {
