@@ -1,4 +1,6 @@
-"""EmoThinker live: watches and listens in real time and says, as it goes, what a person seems to feel and why."""
+"""EmoThinker live: watches and listens in real time and says, as it goes, what a face and a voice show, which emotion
+that points to, and why.
+"""
 
 import os
 

@@ -73,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="realtime",
-        description="Watches and listens, and says what a person seems to feel and why.",
+        description="Watches and listens, and says what a face and a voice show, which emotion that points to, and why. "
+        "It is no readout of feelings.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -111,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     arguments.add_bench(add("bench", _bench, "measure latency and throughput here", model))
     for package, text in (("train", "a program of training and evaluation"), ("export", "a program of the exports")):
         program = commands.add_parser(package, help=text, add_help=False)
+        # argparse takes no flag for the first of the words. Without words, the programs are listed.
+        program.add_argument("-h", "--help", action="store_true")
         program.add_argument("words", nargs=argparse.REMAINDER, metavar="NAME …")
         program.set_defaults(run=partial(_program, package), log_level=logging.WARNING)
     return parser

@@ -33,6 +33,14 @@ def test_help_names_every_program_and_every_exit_code(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("package", programs.PROGRAMS)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_help_of_a_package_lists_its_programs(package: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse called `realtime train --help` an unrecognized argument."""
+    assert cli.main([package, flag]) == 0
+    assert f"usage: realtime {package} NAME …" in capsys.readouterr().out
+
+
 def test_a_train_py_in_the_folder_is_not_run_in_place_of_ours(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("raise SystemExit('the wrong one')\n")
     done = subprocess.run(
