@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="realtime",
-        description="Watches and listens, and says what a face and a voice show, which emotion that points to, and why. "
-        "It is no readout of feelings.",
+        description="Watches and listens, and says what a face and a voice show, which emotion that points to, and "
+        "why. It is no readout of feelings.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 import types
 import typing
@@ -22,6 +23,8 @@ from realtime.errors import BadSettings
 from realtime.settings import Settings
 
 PREFIX = "EMOTHINKER_"
+FLAG = "flag"
+"The source of what was given with the command itself."
 NOT_SETTINGS = frozenset({"EMOTHINKER_DATA", "EMOTHINKER_WHISPER"})
 "Variables with the same prefix that are no settings: folders of recorded clips and of Whisper's weights, for tests."
 WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -45,16 +48,34 @@ def load(
 
     Raises BadSettings for a file that cannot be read, an unknown name, or a value of the wrong kind or out of range.
     """
+    given = given_settings(file, environ=environ, flags=flags)
+    try:
+        return _made(given)
+    except BadSettings as error:
+        raise BadSettings(error.message, " ".join(filter(None, (error.hint, _whence(error.message, given))))) from error
+
+
+def _made(given: Mapping[str, GivenSetting]) -> Settings:
     known = dict(known_settings(Settings))
     values: dict[str, Any] = {}
-    for name, given in given_settings(file, environ=environ, flags=flags).items():
+    for name, one in given.items():
         if name not in known:
             raise BadSettings(f"There is no setting {name}.", _nearest(name, known))
-        values[name] = _convert(name, given.value, known[name])
+        values[name] = _convert(name, one.value, known[name])
     try:
         return cast(Settings, _make(Settings, values))
     except ValueError as error:
         raise BadSettings(f"{error}.", "Correct that setting.") from error
+
+
+def _whence(message: str, given: Mapping[str, GivenSetting]) -> str:
+    """Where the settings that an error names were given. A variable is set in another place than where it is missed."""
+    named = [
+        f"{name} comes from the {one.source}."
+        for name, one in given.items()
+        if one.source != FLAG and re.search(rf"(?<![\w.]){re.escape(name)}(?!\w|\.\w)", message)
+    ]
+    return " ".join(named)
 
 
 def given_settings(
@@ -70,7 +91,7 @@ def given_settings(
             given[name] = GivenSetting(value, f"variable {variable}")
     for name, value in (flags or {}).items():
         if value is not None:
-            given[name] = GivenSetting(value, "flag")
+            given[name] = GivenSetting(value, FLAG)
     return given
 
 
@@ -115,7 +136,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     # The stage is easily forgotten: `port` means `server.port`.
     close = close or [full for full in known if full.split(".")[-1] == name.split(".")[-1]]
-    return f"Did you mean {close[0]}?" if close else f"Known are: {', '.join(known)}."
+    return f"Did you mean {close[0]}?" if close else "`realtime config --markdown` lists all there are."
 
 
 def _convert(name: str, value: Any, hint: Any) -> Any:

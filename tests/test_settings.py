@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
 from pathlib import Path
 
@@ -35,6 +36,32 @@ def test_flags_win_over_variables_and_variables_over_the_file(tmp_path: Path) ->
     assert (settings.server.port, settings.server.max_sessions, settings.buffer.window_s) == (3000, 4, 6.0)
     assert settings.model.adapter == Path("a/b")
     assert settings.server.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"EMOTHINKER_FOO": "1"}, "no setting foo. `realtime config --markdown` lists all there are. foo comes from"),
+        ({"EMOTHINKER_SERVER__PORT": "x"}, "It has to be a whole number. server.port comes from"),
+        ({"EMOTHINKER_SERVER__PORT": "70000"}, "It has to lie between 0 and 65535. server.port comes from"),
+    ],
+)
+def test_an_error_names_the_variable_that_a_wrong_setting_comes_from(environ: dict[str, str], message: str) -> None:
+    """It may have been set long ago and elsewhere: nobody finds it by the name of the setting."""
+    (variable,) = environ
+    with pytest.raises(BadSettings, match=re.escape(f"{message} the variable {variable}.")):
+        load(environ=environ)
+
+
+def test_an_error_names_the_file_of_a_wrong_setting_and_no_flag(tmp_path: Path) -> None:
+    file = tmp_path / "live.toml"
+    file.write_text('[server]\nprot = 1\ntoken_file = "x"\n')
+    with pytest.raises(BadSettings, match=re.escape(f"server.prot comes from the file {file}.")) as caught:
+        load(file, flags={"server.port": 3000})
+    assert "token_file" not in str(caught.value)
+    with pytest.raises(BadSettings) as caught:
+        load(flags={"server.port": -1})
+    assert "comes from" not in str(caught.value)
 
 
 def test_nothing_given_is_the_defaults() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from realtime import cli
 from realtime.commands.readable import Teller, clock, conflict_words, printer
-from realtime.formats.percent import percent
 from realtime.engine import loading
+from realtime.formats.percent import percent
 from realtime.publish.events import (
     AffectValue,
     EmotionAnswer,
