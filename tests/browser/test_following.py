@@ -63,6 +63,8 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     expect(viewer.page.locator(".face")).to_be_visible()
     expect(viewer.section("face")).to_be_visible()
     expect(viewer.page.locator("#label")).not_to_be_empty()
+    # Whoever follows has read no consent page.
+    expect(viewer.page.locator(".conclusion")).to_contain_text("Not a readout of feelings")
     expect(viewer.page.locator("#ask")).to_be_hidden()
     assert viewer.page.evaluate("document.querySelector('video').srcObject") is None
     expect(overlay.page.locator("#label")).not_to_be_empty()

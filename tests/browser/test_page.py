@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Playwright, WebSocketRoute, expect
+from playwright.sync_api import Playwright, ViewportSize, WebSocketRoute, expect
 
 from realtime.publish.events import LagEvent
 from realtime.records import SECTIONS
@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Visits = Callable[..., Visit]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-WIDE, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 860}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 NEWEST_S = """() => {
   const [minutes, seconds] = document.querySelector("#history .time").textContent.split(":").map(Number);
   return 60 * minutes + seconds;
@@ -374,6 +375,16 @@ def test_it_speaks_german_and_fits_a_phone(visit: Visits, scripted: str) -> None
     expect(page.locator("#lag")).to_have_text("7,5 s im Rückstand")
     expect(page.locator("#notices [data-code=slow]")).to_contain_text("stille Momente und jedes zweite Bild entfallen")
     assert person.overflow_px() <= 0
+    # The delay and the longer button of English side by side, on narrower phones.
+    page.set_viewport_size(WIDE)
+    page.get_by_label("Sprache", exact=True).select_option("en")
+    for width in (360, 320):
+        page.set_viewport_size({"width": width, "height": 640})
+        expect(page.locator("#lag")).to_have_text("7.5 s behind")
+        assert person.overflow_px() <= 0
+    page.set_viewport_size(WIDE)
+    page.get_by_label("Language", exact=True).select_option("de")
+    page.set_viewport_size(PHONE)
     page.locator("#withdraw").click()
     expect(page.locator("#ended")).to_be_visible()
     assert person.overflow_px() <= 0
@@ -385,7 +396,7 @@ def test_it_speaks_german_and_fits_a_phone(visit: Visits, scripted: str) -> None
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", WIDE), ("dark", PHONE)], ids=["light", "dark phone"])
-def test_it_is_accessible(visit: Visits, scripted: str, tmp_path: Path, scheme: str, size: dict[str, int]) -> None:
+def test_it_is_accessible(visit: Visits, scripted: str, tmp_path: Path, scheme: str, size: ViewportSize) -> None:
     if not AXE.is_file():
         pytest.skip(f"no axe-core at {AXE.relative_to(ROOT)}; run `npm ci` in web/")
     person = visit(scripted, color_scheme=scheme, viewport=size, reduced_motion="reduce")

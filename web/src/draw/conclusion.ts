@@ -26,6 +26,8 @@ export const makeConclusion: MakePart = (_hands, words) => {
     el("h2", { id: "conclusion-heading", class: "unseen" }, say.heading),
     el("div", { class: "said" }, source, sureness, label, detail, affect),
     bars.root,
+    // Whoever watches a session that somebody else sends has not read the consent page.
+    el("p", { class: "note not" }, say.not),
   );
 
   return {

@@ -227,6 +227,7 @@ export const de: Messages = {
 
   conclusion: {
     heading: "Worauf es hindeutet",
+    not: "Kein Ablesen von Gefühlen: Es beschreibt, was Gesicht und Stimme zeigen, und kann sich bei beidem irren.",
     waiting: "Es wird zugehört und zugesehen",
     waitingNote: "Die erste Antwort kommt, kurz nachdem Sie gesprochen haben, oder nach vier Sekunden Stille.",
     first: "Erster Eindruck",

@@ -243,6 +243,7 @@ export const en = {
 
   conclusion: {
     heading: "What it points to",
+    not: "Not a readout of feelings: it describes what a face and a voice show, and it can be wrong about both.",
     waiting: "Listening and watching",
     waitingNote: "The first answer comes a moment after you have spoken, or after four seconds of quiet.",
     first: "First impression",
