@@ -28,6 +28,7 @@ from realtime.reason import prompt
 from realtime.reason.branches import HIDDEN, openings, state_text
 from realtime.reason.parts import FOUND, ChainPart, asked_again, parts_of
 from realtime.reason.sequence import Evidence, WindowTokens, assemble, branch_mask, text_positions
+from realtime.reason.with_words import Added, voice_with_words
 from realtime.records import Window
 
 IGNORED = -100
@@ -55,6 +56,8 @@ class TrainingBranch:
     "The modality that its mask hides."
     follows: tuple[str, ...] = ()
     "Branches that it sees and comes after."
+    added: Added | None = None
+    "What voice and words together add to its first tokens, where the checkpoint has that (`methods/correlation.py`)."
     after: str = ""
     "The section of the chain that it comes after; it sees nothing later of the chain. Empty: it sees the whole chain."
 
@@ -78,6 +81,8 @@ class TrainingSequence:
     "Label branch → the place whose next token is the label's first."
     sections: Mapping[str, tuple[int, int]]
     "Section of the chain → its first place and the one after its last."
+    newest_ND: Tensor | None = None
+    "Tokens of the newest utterance."
     label_shares: Mapping[str, Tensor] = field(default_factory=dict)
     "Label branch → shares (n labels) that it learns instead of a word."
 
@@ -109,6 +114,7 @@ def lay_out(
         spans={},
         label_rows={},
         sections={},
+        newest_ND=tokens.speech[-1].x_ND if tokens.speech else None,
     )
 
 
@@ -129,12 +135,15 @@ def append(model: EmoThinker, sequence: TrainingSequence, branch: TrainingBranch
             end = sequence.sections[branch.after][1]
         mask[start:, first:end] = True
         position = max(position, int(sequence.positions_3T[0, end - 1]) + 1)
+    x_ND = model.embed(ids.to(model.device))
+    if branch.added is not None:
+        x_ND = branch.added.onto(x_ND)
     weights = torch.tensor(branch.weights)
     learnt = torch.where(weights > 0, ids, IGNORED)
     labelled = branch.name in LABEL_WEIGHTS
     return replace(
         sequence,
-        x_TD=torch.cat([sequence.x_TD, model.embed(ids.to(model.device))]),
+        x_TD=torch.cat([sequence.x_TD, x_ND]),
         positions_3T=torch.cat([sequence.positions_3T, text_positions(n, position)], 1),
         mask_TT=mask,
         targets_T=torch.cat([sequence.targets_T, learnt[1:], torch.tensor([IGNORED])]),
@@ -217,6 +226,14 @@ def chain_branches(
         else:
             branches.append(TrainingBranch(found(part), ids, weights, n_state, spans, HIDDEN[part.name]))
     return branches
+
+
+def added_by_words(
+    model: EmoThinker, vocabulary: Vocabulary, window: Window, sequence: TrainingSequence
+) -> Added | None:
+    """What the newest voice and its words add to the judgement and to the argument, which begin with one state."""
+    n_state = len(vocabulary.ids(state_text(window, judging=True)))
+    return voice_with_words(model, vocabulary, window, n_state=n_state, newest_ND=sequence.newest_ND)
 
 
 def asked_branch(vocabulary: Vocabulary, name: str, asked: str, answer: str) -> TrainingBranch:

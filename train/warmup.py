@@ -68,6 +68,7 @@ def main(words: Sequence[str] | None = None) -> None:
         selection=args.selection,
         method=args.method,
         without=args.without,
+        words=args.words,
         dtype=precision(args),
     )
     let_it_read(model, emotion, words=args.words, measured=args.measured)

@@ -15,12 +15,14 @@ from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
 from realtime.towers.choice import Towers
 
+ELSEWHERE = ("hybrid.", "correlation.")
+"The second merger runs with the towers, and the aggregator of voice and words with the Thinker."
+
 
 def cue_weights(weights: EmoThinker) -> dict[str, Tensor]:
     """The weights of EmoThinker's additions in float32 on the CPU. Integer counters of norm layers stay integers."""
     state = weights.emotion.state_dict()
-    # The second merger runs with the towers.
-    kept = {key: tensor for key, tensor in state.items() if not key.startswith("hybrid.")}
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(ELSEWHERE)}
     plain = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in kept.items()}
     return {key: tensor.cpu().contiguous() for key, tensor in plain.items()}
 
@@ -32,7 +34,7 @@ def cue_model(config: ModelConfig, state: Mapping[str, Tensor]) -> EmoThinker:
     """
     with blank_modules():
         model = EmoThinker(config)
-    model.emotion.hybrid = None
+    model.emotion.hybrid = model.emotion.correlation = None
     model.emotion.load_state_dict(state, assign=True)
     return model.eval().requires_grad_(False)
 

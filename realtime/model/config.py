@@ -12,9 +12,9 @@ ChainForm = Literal["plain", "first_look", "evidence_first"]
 Method = Literal["emothinker", "hybrid", "emochat"]
 """Which parts a model has: EmoThinker's, or also a second merger (`methods/compressor.py`), or those of our reading of
 EmoChat (`EmoChatPart`)."""
-EmoChatPart = Literal["action_units", "emotion_tokens", "keep_gate"]
-"""The agent for action units (`methods/action_units.py`), and the emotion tokens (`methods/emotion_tokens.py`) with
-their gate; without the gate all are kept."""
+EmoChatPart = Literal["action_units", "emotion_tokens", "keep_gate", "correlation"]
+"""The agent for action units (`methods/action_units.py`), the emotion tokens (`methods/emotion_tokens.py`) with their
+gate, without which all are kept, and the aggregator of voice and words (`methods/correlation.py`)."""
 Selection = Literal["fixed", "adaptive"]
 "How the share of dropped background tokens is chosen (`methods/selection.py`)."
 
@@ -177,8 +177,9 @@ class EmotionConfig:
             raise ValueError(f"emochat names {str(unknown[0])[:40]!r} in emothinker.json, expected some of {known}")
         if self.has("action_units") and not self.face_geometry:
             raise ValueError("method is emochat in emothinker.json, which needs a mesh: face_geometry is 0")
-        if self.has("emotion_tokens") and not self.selector_dim:
-            raise ValueError("emochat has emotion_tokens in emothinker.json, which need a width: selector_dim is 0")
+        for part in ("emotion_tokens", "correlation"):
+            if self.has(part) and not self.selector_dim:
+                raise ValueError(f"emochat has {part} in emothinker.json, which needs a width: selector_dim is 0")
 
     def has(self, part: EmoChatPart) -> bool:
         """Whether the checkpoint is of `emochat` with this part."""

@@ -16,6 +16,7 @@ from realtime.model.face_expert import FaceExpert
 from realtime.model.language import LanguageModel
 from realtime.model.methods.action_units import ActionUnitAgent
 from realtime.model.methods.compressor import HybridMerger
+from realtime.model.methods.correlation import CorrelationAggregator
 from realtime.model.methods.emotion_tokens import EmotionTokens
 from realtime.model.selectors import AudioExtractor, CueProjector, VisualSelector
 from realtime.model.vision import VisionTower
@@ -65,6 +66,8 @@ class Emotion(nn.Module):
             gated = emotion.has("keep_gate")
             self.face_tokens = EmotionTokens(dim, emotion.selector_dim, gated=gated)
             self.voice_tokens = EmotionTokens(dim, emotion.selector_dim, gated=gated)
+        has = emotion.has("correlation")
+        self.correlation = CorrelationAggregator(dim, emotion.selector_dim) if has else None
         self.face_expert: FaceExpert | None = None
         self.voice_expert: VoiceExpert | None = None
         self.voice_measures: CueProjector | None = None

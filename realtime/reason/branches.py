@@ -27,6 +27,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.sequence import Encoder
+from realtime.reason.with_words import Added, voice_with_words
 from realtime.records import Label, Window
 
 HIDDEN = {"both": None, "face": "voice", "voice": "face"}
@@ -194,9 +195,13 @@ class LabelPass:
         shared = all(
             self._vocabulary.ids(state(name, prompt.LABEL_TAG)) == ids + self._tag for name, ids in states.items()
         )
+        n_state = len(states["both"])
         if not shared:
             # This tokenizer joins the end of the state with the tag, so neither can be tokenized alone.
             states = {name: self._vocabulary.ids(state(name, prompt.LABEL_TAG)) for name in states}
+        added = None
+        if judging:
+            added = voice_with_words(self._model, self._vocabulary, window, n_state=n_state)
         layout = BranchLayout(cached)
         ends, opened = {}, None
         for name, ids in states.items():
@@ -206,7 +211,7 @@ class LabelPass:
             ends[name] = layout.beside(self._tag, after=n_seen) if shared else n_seen
             for tail in tails:
                 layout.beside(tail[:-1], after=ends[name])
-        hidden = self._hidden(layout, cached.cache)
+        hidden = self._hidden(layout, cached.cache, added)
         wanted = [row for name in states for row in layout.rows_after(ends[name], tails)]
         begun = opened if opening else None
         if begun is not None:
@@ -221,9 +226,11 @@ class LabelPass:
             at += 1 + sum(len(tail) - 1 for tail in tails)
         return BranchScores(scores, opened or 0, chain_logits)
 
-    def _hidden(self, layout: BranchLayout, cache: KVCache) -> Tensor:
+    def _hidden(self, layout: BranchLayout, cache: KVCache, added: Added | None) -> Tensor:
         device = self._model.device
         x = self._model.embed(torch.tensor(layout.ids, device=device))
+        if added is not None:
+            x = added.onto(x)
         positions = torch.tensor(layout.positions, device=device)
         cos, sin = self._language.rotary(positions.expand(3, -1))
         return self._language.extend(x, cos, sin, cache, layout.mask().to(device))

@@ -21,7 +21,7 @@ from tests.ingest.media_files import voice
 from train.readers.perceived import watch
 from train.tuning.data import AnnotatedWindow
 from train.tuning.emotion_tokens import token_loss
-from train.tuning.initial_model import save_additions, with_additions
+from train.tuning.initial_model import let_it_read, save_additions, with_additions
 from train.tuning.model import Trainee
 from train.tuning.run import warn_of_collapse
 
@@ -130,13 +130,14 @@ def test_fewer_are_kept_and_they_differ_where_nothing_else_is_asked() -> None:
 
 @pytest.mark.slow
 def test_a_training_step_moves_them_and_tells_how_many_are_kept(nano: LoadedModel, a_recording: Path) -> None:
-    model, _ = with_additions(
-        checkpoint.NANO, selector_dim=64, cues=True, ring=None, method="emochat", dtype=torch.float32
+    model, emotion = with_additions(
+        checkpoint.NANO, selector_dim=64, cues=True, ring=None, method="emochat", words=True, dtype=torch.float32
     )
+    let_it_read(model, emotion, words=True, measured=False)
     model.emotion.requires_grad_(True)
     sections = dict.fromkeys(("face", "context", "atmosphere", "voice", "coarse", "fine"), "Seen.")
     example = AnnotatedWindow(
-        watch(a_recording, nano), sections | {"answer": "happy, slight"}, {"both": "happy"}, draw=0
+        watch(a_recording, nano), sections | {"answer": "happy, slight"}, {"both": "happy"}, draw=0, said="How nice."
     )
     outputs = Trainee(model, nano.thinker.vocabulary, cues_off=0.0)([example])
     outputs["loss"].backward()
@@ -154,6 +155,11 @@ def test_a_training_step_moves_them_and_tells_how_many_are_kept(nano: LoadedMode
         ):
             assert weight.grad is not None
             assert weight.grad.any()
+    aggregator = model.emotion.correlation
+    assert aggregator is not None
+    for summary in (aggregator.agree, aggregator.discord):
+        assert summary.weight.grad is not None
+        assert summary.weight.grad.any(), "of the judgement and the argument, where words are known"
 
 
 def test_a_gate_that_decides_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:

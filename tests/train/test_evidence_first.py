@@ -11,12 +11,14 @@ import torch
 
 from realtime.engine.loading import LoadedModel
 from realtime.model.config import Calibration
+from realtime.model.methods.correlation import CorrelationAggregator
 from realtime.reason.calibrate import joined
 from realtime.reason.parts import judged, labels_before_argument
 from realtime.reason.prompt import ARGUMENT, SECTIONS, UNSURE, Question
 from realtime.reason.quotation import SAID_TOKENS, quoted
 from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import WindowTokens, stored_tokens
+from realtime.reason.with_words import voice_with_words
 from realtime.records import Conflict, ReasonDelta, ReasonDone, Window
 from tests.reason.windows import BOTH, FACE_ONLY, NOTHING, VOICE_ONLY, drawn_frame, drawn_speech, measured
 from tests.train.drawn_inputs import drawn_window, random_inputs
@@ -27,6 +29,7 @@ from train.layout import (
     IGNORED,
     JUDGED,
     TrainingSequence,
+    added_by_words,
     append,
     chain_branches,
     hidden_states,
@@ -93,9 +96,10 @@ def plain_pass(
     sequence = lay_out(weights, vocabulary, window, tokens, question)
     looked = {ARGUMENT: labels_before_argument(label, sections, question.labels)}
     told = weights.config.emotion.measured
+    added = added_by_words(weights, vocabulary, window, sequence)
     for branch in chain_branches(vocabulary, window, sections, looked, "evidence_first", question, measured=told):
-        sequence = append(weights, sequence, branch)
-    sequence = append(weights, sequence, judged_branch(vocabulary, window))
+        sequence = append(weights, sequence, replace(branch, added=added if branch.name == CHAIN else None))
+    sequence = append(weights, sequence, replace(judged_branch(vocabulary, window), added=added))
     return sequence, weights.thinker.lm_head(hidden_states(weights, [sequence])[0])
 
 
@@ -155,6 +159,33 @@ def test_words_are_read_where_they_are_in_training(reads_words: LoadedModel) -> 
     assert answer.judged == pytest.approx({name: float(at[ids(name)[0]]) for name in ASK.labels}, abs=1e-4)
     (unheard,) = chains(reads_words, [BOTH], ASK)
     assert answer.judged != pytest.approx(unheard.judged, abs=1e-4)
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_what_a_voice_has_in_common_with_its_words_is_read_where_it_is_in_training(
+    reads_words: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = replace(BOTH, said="Leave me alone, now.")
+    (without,) = chains(reads_words, [window], ASK)
+    torch.manual_seed(0)
+    aggregator = CorrelationAggregator(256, 64)
+    monkeypatch.setattr(reads_words.weights.emotion, "correlation", aggregator)
+    (untrained,) = chains(reads_words, [window], ASK)
+    assert untrained == without, "bit for bit"
+    for summary in (aggregator.agree, aggregator.discord):
+        torch.nn.init.normal_(summary.weight, std=0.05)
+    (answer,) = chains(reads_words, [window], ASK)
+    assert answer.rewritten == "no", "a rewritten argument is not what the plain pass would say"
+    assert answer.judged != pytest.approx(without.judged, abs=1e-3)
+    sequence, logits_TV = plain_pass(reads_words, window, answer.sections, ASK, likeliest(reads_words, answer))
+    learnt = sequence.targets_T != IGNORED
+    learnt[sequence.spans[CHAIN][1] - 2] = False
+    assert logits_TV[learnt].argmax(-1).tolist() == sequence.targets_T[learnt].tolist()
+    at, ids = logits_TV[sequence.label_rows[JUDGED]].log_softmax(-1), reads_words.thinker.vocabulary.ids
+    assert answer.judged == pytest.approx({name: float(at[ids(name)[0]]) for name in ASK.labels}, abs=1e-4)
+    for silent in (BOTH, replace(window, speech=())):
+        assert voice_with_words(reads_words.weights, reads_words.thinker.vocabulary, silent, n_state=9) is None
 
 
 @torch.inference_mode()

@@ -41,13 +41,14 @@ def with_additions(
     selection: Selection | None = None,
     method: Method | None = None,
     without: Sequence[EmoChatPart] = (),
+    words: bool = False,
     dtype: torch.dtype,
 ) -> tuple[EmoThinker, dict[str, Any]]:
     """The folder's model with selectors, and with cue projectors over what nano measures; and its emothinker.json.
 
     New additions have gates of 0, or are copies, so they change nothing yet. A folder that has additions already keeps
-    them. `without` are parts that a new `emochat` does not get. Raises BadSettings for a method that would take away
-    what the folder has.
+    them. A new `emochat` does not get the parts in `without`, and its aggregator only where the model reads words or,
+    with `words`, will. Raises BadSettings for a method that would take away what the folder has.
     """
     model = checkpoint.load(folder, dtype=dtype)
     emotion = emotion_json(folder)
@@ -75,7 +76,9 @@ def with_additions(
             "Give it with --method emochat and a model of another method.",
         )
     if method == "emochat" and model.config.emotion.method != "emochat":
-        emotion["emochat"] = [part for part in get_args(EmoChatPart) if part not in without]
+        reads = words or model.config.emotion.words
+        left_out = {*without, *(() if reads else ("correlation",))}
+        emotion["emochat"] = [part for part in get_args(EmoChatPart) if part not in left_out]
     config = checkpoint.read_json(folder / "config.json")
     model.config = ModelConfig.parse(config, emotion)
     old = model.emotion.state_dict()

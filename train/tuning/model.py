@@ -18,8 +18,10 @@ from realtime.reason.chain import read_answer
 from realtime.reason.parts import labels_before_argument
 from realtime.records import Window
 from train.layout import (
+    CHAIN,
     JUDGED,
     TrainingSequence,
+    added_by_words,
     append,
     asked_branch,
     chain_branches,
@@ -31,6 +33,7 @@ from train.layout import (
 )
 from train.tuning.action_units import SHARE, action_unit_loss, faces_of
 from train.tuning.clip_tokens import ClipTokens
+from train.tuning.correlation import TaughtWords
 from train.tuning.data import AnnotatedWindow
 from train.tuning.emotion_tokens import TaughtTokens
 
@@ -57,6 +60,7 @@ class Trainee(nn.Module):
         self._shares: list[Tensor] = []
         "Weights of a hybrid's emotion merger since the last step."
         self._taught = TaughtTokens(self.thinker.emotion)
+        self._taught_words = TaughtWords(self.thinker.emotion.correlation)
         hybrid = self.thinker.emotion.hybrid
         if hybrid is not None:
             hybrid.gate.register_forward_hook(lambda gate, given, share_B: self._shares.append(share_B.detach()))
@@ -78,8 +82,8 @@ class Trainee(nn.Module):
         """`loss`, and its parts `chain` and `label` for the curves, each as a mean over the examples.
 
         For a hybrid also `gate`, the mean weight of its emotion merger, where the examples have frames. For EmoChat
-        also `action_units`, the loss of its agent, where they have faces, and of its emotion tokens `emotion_tokens`
-        and `kept` (`TaughtTokens`).
+        also `action_units`, the loss of its agent, where they have faces, of its emotion tokens `emotion_tokens` and
+        `kept` (`TaughtTokens`), and of its aggregator `correlation` (`TaughtWords`).
         """
         sequences = self.sequences(examples)
         losses = token_losses(self.thinker, hidden_states(self.thinker, sequences), sequences)
@@ -93,9 +97,9 @@ class Trainee(nn.Module):
         if agent is not None and agent.codes.weight.requires_grad and (faces := faces_of(examples)):
             taught = action_unit_loss(self.thinker, faces)
             outputs |= {"loss": outputs["loss"] + SHARE * taught, "action_units": taught.detach()}
-        told = self._taught.outputs()
-        if (lost := told.get("emotion_tokens")) is not None:
-            outputs["loss"] = outputs["loss"] + lost
+        told = self._taught.outputs() | self._taught_words.outputs()
+        for name in ("emotion_tokens", "correlation"):
+            outputs["loss"] = outputs["loss"] + told.get(name, 0.0)
         return outputs | {name: value.detach() for name, value in told.items()}
 
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
@@ -147,14 +151,17 @@ class Trainee(nn.Module):
                 asked_branch(self._vocabulary, f"asked {number}", other.question, f"{other.answer}.")
                 for number, other in enumerate(example.others)
             ]
+        added = added_by_words(self.thinker, self._vocabulary, example.window, sequence)
+        self._taught_words.of_window(example.labels)
         n_learnt = max(1, sum(weight > 0 for branch in branches for weight in branch.weights))
         for branch in branches:
             weights = [weight / n_learnt for weight in branch.weights]
-            sequence = append(self.thinker, sequence, replace(branch, weights=weights))
+            mine = added if branch.name == CHAIN else None
+            sequence = append(self.thinker, sequence, replace(branch, weights=weights, added=mine))
         if form == "evidence_first":
             word = example.labels.get(JUDGED, example.labels.get("both", ""))
             judged = judged_branch(self._vocabulary, example.window, word, self._label_share)
-            sequence = append(self.thinker, sequence, judged)
+            sequence = append(self.thinker, sequence, replace(judged, added=added))
         return sequence
 
     def first_looks(

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.02
 "A hybrid's gate has collapsed where the mean weight of one merger is lower."
-PARTS = {"chain", "label", "gate", "action_units", "emotion_tokens", "kept"}
+PARTS = {"chain", "label", "gate", "action_units", "emotion_tokens", "kept", "correlation"}
 "What the log has beside the loss, where the model has it (`Trainee.forward`)."
 SETTLE_S = 1.0
 "Time in which every thread that waits for the interpreter's lock gets it."
