@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from realtime.engine.loading import LoadedModel
-from realtime.records import LABELS, Question, Window
+from realtime.records import LABELS, Answer, Label, Question, Window
 from tests.reason.windows import BOTH
 from train.coet.measured import TENDENCY
+from train.coet.questions import MEANT
 from train.evaluation import said
-from train.evaluation.batch import ChainAnswer, chains
+from train.evaluation.batch import ChainAnswer
 from train.evaluation.said import CASES, count, spoken, wanted
 from train.evaluation.samples import SAMPLES
 from train.evaluation.served import Served
@@ -56,28 +57,58 @@ def test_words_decide_where_face_and_voice_show_nothing_and_nowhere_else(nano: L
     assert all(one.truth == one.said != "neutral" for one in found if one.case == "decide")
 
 
-def test_a_model_that_does_not_read_words_answers_the_same_with_and_without(nano: LoadedModel) -> None:
+class TakesWords:
+    """Answers with the emotion that the words name, else neutral, and that all words are meant. It keeps the words.
+
+    Of a real model nobody would know what its answers have to come to.
+    """
+
+    def __init__(self) -> None:
+        self.given: list[list[str]] = []
+
+    def chains(self, _model: Served, windows: Sequence[Window], _ask: Question) -> list[ChainAnswer]:
+        self.given.append([one.said for one in windows])
+        return [self._answer(next((name for name in LABELS if name in one.said), "neutral")) for one in windows]
+
+    def _answer(self, name: str) -> ChainAnswer:
+        label = Label(name, {name: 1.0}, "fast", None)
+        return ChainAnswer(label, {"answer": MEANT}, {}, Answer(name, "moderate", 1.0), {name: 1.0}, "no")
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> TakesWords:
+    stand_in = TakesWords()
+    monkeypatch.setattr(said, "chains", stand_in.chains)
+    return stand_in
+
+
+def test_a_model_that_does_not_read_words_answers_the_same_with_and_without(
+    nano: LoadedModel, answering: TakesWords
+) -> None:
     cases: dict[str, Any] = count(nano, Path(), "test", 9)["cases"]
     assert set(cases) == set(CASES)
     assert [case["n"] for case in cases.values()] == [2, 1, 1, 1]
     for case in cases.values():
         assert case["changed"] == 0.0
         assert case["right"] == case["right_without"]
+    assert not any(words for one in answering.given for words in one)
 
 
-def test_a_model_that_reads_them_is_given_them(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_reads_them_is_given_them_and_its_answers_are_counted(
+    nano: LoadedModel, answering: TakesWords, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = nano.weights.config
-    given: list[list[str]] = []
     monkeypatch.setattr(nano.weights, "config", replace(config, emotion=replace(config.emotion, words=True)))
-
-    def kept(model: Served, windows: Sequence[Window], ask: Question) -> list[ChainAnswer]:
-        given.append([one.said for one in windows])
-        return chains(model, windows, ask)
-
-    monkeypatch.setattr(said, "chains", kept)
     figures = count(nano, Path(), "test", 9)
-    heard, silent, *meant = given
+    heard, silent, *meant = answering.given
     assert all(heard)
     assert not any(silent)
     assert sorted(words for one in meant for words in one) == sorted(heard)
-    assert figures["as_it_should"] is not None
+    counted = {case: {k: v for k, v in of.items() if k != "n"} for case, of in figures["cases"].items()}
+    assert counted == {
+        "decide": {"right": 1.0, "right_without": 0.0, "changed": 1.0, "meant": 1.0},
+        "against": {"right": 0.0, "right_without": 0.0, "changed": 1.0, "meant": 0.0},
+        "same": {"right": 1.0, "right_without": 0.0, "changed": 1.0, "meant": 1.0},
+        "plain": {"right": 0.0, "right_without": 0.0, "changed": 0.0, "meant": 0.0},
+    }
+    assert figures["as_it_should"] == pytest.approx(2 / 3, abs=1e-3)
