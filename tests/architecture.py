@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -29,13 +30,22 @@ def modules() -> dict[str, ast.Module]:
     }
 
 
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement, however deep it is nested. What they compute holds none, and is ten times as many nodes."""
+    for blocks in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(tree, blocks, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from statements(node)
+
+
 @cache
 def imports() -> dict[str, set[str]]:
     """The modules of ours that each module names, wherever in the file the import stands."""
     found: dict[str, set[str]] = {}
     for module, tree in modules().items():
         named = set()
-        for node in ast.walk(tree):
+        for node in statements(tree):
             if isinstance(node, ast.Import):
                 named |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -65,7 +75,7 @@ def repeated_classes() -> dict[str, list[str]]:
     """Class names defined in more than one place, with the modules."""
     places: dict[str, list[str]] = defaultdict(list)
     for module, tree in modules().items():
-        for node in ast.walk(tree):
+        for node in statements(tree):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(module)
     return {name: where for name, where in places.items() if len(where) > 1}

@@ -22,7 +22,7 @@ from realtime.engine.scheduler.queue import Rank
 from realtime.engine.start import load_model
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
-from realtime.reason import calibrate
+from realtime.reason import calibrate, decode, rows
 from realtime.reason.decode import finished
 from realtime.reason.reasoner import Reasoner
 from realtime.reason.session_ring import UNREAD, apart
@@ -52,6 +52,13 @@ OWN = replace(
     query="Is she pleased?",
     own=(OwnLabel("pleased", ("happy", "surprise")), OwnLabel("not", ("sad", "angry", "disgust", "fear"))),
 )
+
+
+@pytest.fixture(autouse=True)
+def sections_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights end no section. The usual limit of 96 tokens made this file the dearest of the quick loop."""
+    for module in (decode, rows):
+        monkeypatch.setattr(module, "SECTION_TOKENS", 20)
 
 
 @pytest.fixture(scope="module")
@@ -332,6 +339,7 @@ async def test_the_host_does_it_once_nothing_else_is_due(both: PairedModel, spok
         assert ring.put_off() is None
 
 
+@pytest.mark.slow
 def test_questions_are_nanos_where_the_writer_leaves_them(
     both: PairedModel, spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

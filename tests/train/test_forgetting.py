@@ -65,7 +65,7 @@ def test_points_lost_by_hand() -> None:
 
 def test_a_model_that_was_not_tuned_has_forgotten_nothing(composed: Path) -> None:
     before, after = before_and_after(str(composed))
-    result = compare(before, after, QUESTIONS[::12])
+    result = compare(before, after, QUESTIONS[::24])
     for measure in ("chosen", "said"):
         assert result[measure]["before"] == result[measure]["after"]
         assert result[measure]["lost"]["points"] == 0.0
