@@ -18,6 +18,8 @@ TORCH ?= auto
 SETUP := VENV="$(VENV)" TORCH="$(TORCH)" sh .make/setup.sh
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -name '*.stamp')
 ARGS ?=
+# Where it is set, as in many images, each process would compile all of ours that it imports, and tests start many.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: serve check test lint types unit web-test browser setup wheel audit lock clean
 
@@ -33,16 +35,18 @@ UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 -m 'not (brow
 unit: $(DONE)/test
 	$(UNIT) $(ARGS)
 
-# The unit tests as above. What is slow computes, so two of it share two cores. What drives a browser has the machine to itself.
-# With ARGS, that part alone is run, in one process.
-test: lint types web-test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
+# The unit tests as above. What is slow computes, so two of it share two cores. What drives a browser has the machine to itself;
+# it lies in one folder, and to collect all the others would take half a minute. With ARGS, that part alone is run, in one
+# process.
+test: $(DONE)/test $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
+	@$(MAKE) --no-print-directory --jobs=3 lint types web-test
 ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
 else
 	failed=0; \
 	$(UNIT) || failed=1; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m 'slow and not (browser or gpu or long)' --durations 15 || failed=1; \
-	$(BIN)/python -m pytest -m 'browser and not (gpu or long)' --durations 5 || failed=1; \
+	$(BIN)/python -m pytest tests/browser -m 'browser and not (gpu or long)' --durations 5 || failed=1; \
 	exit $$failed
 endif
 
