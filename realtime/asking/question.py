@@ -95,7 +95,11 @@ def _labels(value: Any, default: tuple[str, ...]) -> tuple[str, ...]:
         if not label:
             raise BadAsk("A label is empty.", f"Give a word or two, up to {MAX_LABEL_CHARS} letters.")
         if len(label) > MAX_LABEL_CHARS or not _is_label(label):
-            raise BadAsk(f"{label[:40]!r} cannot be a label.", f"Give a word or two, up to {MAX_LABEL_CHARS} letters.")
+            raise BadAsk(
+                f"{label[:40]!r} cannot be a label.",
+                f"Give a word or two that begin with a letter: up to {MAX_LABEL_CHARS} letters, digits, spaces, "
+                "hyphens and apostrophes.",
+            )
         if label.casefold() == UNSURE:
             raise BadAsk(f"{label!r} is always possible, so it is no label.", "Leave it out.")
     if len({label.casefold() for label in labels}) < len(labels):

@@ -37,16 +37,21 @@ def mark_from(body: bytes) -> tuple[str, Mapping[str, MarkValue]]:
     if unknown:
         raise BadMark(f"{unknown[0][:40]!r} is not part of a mark.", "It has name and data.")
     name = value.get("name")
+    if name is None:
+        raise BadMark("The mark has no name.", EXAMPLE)
     if not isinstance(name, str) or not _is_name(name):
-        raise BadMark("The mark has no name.", f"Give one of 1 to {MAX_NAME_CHARS} characters on one line.")
+        told = f"{name[:40]!r}" if isinstance(name, str) else "What the mark has as its name"
+        raise BadMark(f"{told} cannot be a mark's name.", f"Give a text of 1 to {MAX_NAME_CHARS} characters, one line.")
     return name, _data(value.get("data"))
 
 
 def _data(value: Any) -> Mapping[str, MarkValue]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or len(value) > MAX_VALUES:
-        raise BadMark("data is not an object of that size.", f"Send up to {MAX_VALUES} named values.")
+    if not isinstance(value, dict):
+        raise BadMark("data is no object.", EXAMPLE)
+    if len(value) > MAX_VALUES:
+        raise BadMark(f"data has {len(value)} values.", f"Send {MAX_VALUES} or fewer.")
     for key, part in value.items():
         if not _is_name(key):
             raise BadMark(f"{key[:40]!r} cannot be a name in data.", f"Use 1 to {MAX_NAME_CHARS} characters, one line.")

@@ -46,6 +46,7 @@ def test_spaces_and_lines_become_one_space() -> None:
         ({"labels": ["happy", ""]}, "A label is empty"),
         ({"labels": ["happy", "</answer>"]}, "cannot be a label"),
         ({"labels": ["happy", "a" * 25]}, "cannot be a label"),
+        ({"labels": ["happy", "1st"]}, "begin with a letter"),
         ({"labels": ["happy", "Happy"]}, "twice"),
         ({"labels": ["happy", "unsure"]}, "always possible"),
         ({"queries": "?"}, "not part of a question"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -33,16 +34,26 @@ def test_names_are_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * (MAX_NAME_CHARS + 1)])
 def test_other_names_are_refused(name: str) -> None:
-    with pytest.raises(BadMark, match="no name"):
+    """Each of them was told that it has no name."""
+    with pytest.raises(BadMark, match=re.escape(f"{name[:40]!r} cannot be a mark's name.")):
         mark(name)
     with pytest.raises(BadMark, match="cannot be a name"):
         mark(data={name: 1})
 
 
+def test_a_name_is_told_to_be_missing_only_where_it_is() -> None:
+    with pytest.raises(BadMark, match="has no name"):
+        mark_from(b'{"data": {}}')
+    with pytest.raises(BadMark, match="cannot be a mark's name"):
+        mark(3)
+
+
 def test_data_has_a_bound() -> None:
     values = {f"value {number}": number for number in range(MAX_VALUES)}
     assert mark(data=values) == ("trial", values)
-    with pytest.raises(BadMark, match="of that size"):
+    with pytest.raises(BadMark, match=f"data has {MAX_VALUES + 1} values"):
         mark(data=values | {"one more": 0})
+    with pytest.raises(BadMark, match="data is no object"):
+        mark(data=[1])
     with pytest.raises(BadMark, match="'at' is not part of a mark"):
         mark_from(b'{"name": "trial", "at": 3}')
