@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from emothinker.stream import Events
-from realtime.errors import BadSettings
+from realtime.errors import BadEvent, BadSettings
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
 
@@ -28,8 +28,13 @@ async def _read(path: Path) -> AsyncGenerator[Event]:
     except OSError as error:
         raise BadSettings(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
     n_events = 0
-    for line in text.splitlines():
-        if line.strip() and (event := parse(line)) is not None:
+    # Not splitlines: a mark or a sentence may hold one of the other characters that Unicode calls a line's end.
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            event = parse(line) if line.strip() else None
+        except BadEvent as error:
+            raise BadEvent(f"{path}, line {number}: {error.message}", error.hint) from error
+        if event is not None:
             n_events += 1
             yield event
     if not n_events:

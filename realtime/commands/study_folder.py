@@ -162,7 +162,8 @@ class Study:
         if not exists(path):
             return {}
         found = {}
-        for line in path.read_text("utf-8", errors="replace").splitlines():
+        # Not splitlines: the name of a file may hold one of the other characters that Unicode calls a line's end.
+        for line in path.read_text("utf-8", errors="replace").split("\n"):
             try:
                 entry = JournalEntry(**json.loads(line))
             # The last line may have been cut off; its recording is done again.

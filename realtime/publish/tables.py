@@ -19,6 +19,7 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Literal, get_args
 
+from realtime.errors import BadSettings
 from realtime.publish.events import (
     CuesEvent,
     Event,
@@ -64,7 +65,12 @@ GROUPS = ("p_", "person_p_", "pose_", "gaze_", "cue_", "voice_", "relative_")
 
 
 def rows(events: Iterable[Event], table: TableName) -> Iterator[Row]:
-    """The rows of one session's table. A table needs all events of the session before its first row."""
+    """The rows of one session's table. A table needs all events of the session before its first row.
+
+    Raises BadSettings where there is no such table, before an event is read.
+    """
+    if table not in TABLES:
+        raise BadSettings(f"There is no table {table!r}.", f"The tables are {', '.join(TABLES)}.")
     return _MAKERS[table](_collect(events))
 
 

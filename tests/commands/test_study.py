@@ -128,6 +128,17 @@ def test_a_recording_that_is_named_by_a_whole_title_ends_no_study(
     assert len(list(out.glob("ü*.vtt"))) == 2 * (form == "vtt")
 
 
+def test_a_recording_whose_name_holds_the_end_of_a_line_is_known_again(
+    folder: Path, tmp_path: Path, loaded: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its line in the journal was read as two, so it was analysed anew each time."""
+    odd = tmp_path / "one\u2028two.mp4"
+    odd.write_bytes((folder / "a.mp4").read_bytes())
+    for said in ("1 analysed, 0 finished before", "0 analysed, 1 finished before"):
+        assert study(tmp_path / "study", odd, "--format", "vtt") == 0
+        assert said in capsys.readouterr().err
+
+
 def test_a_finished_recording_is_not_done_again(
     folder: Path, tmp_path: Path, loaded: list[object], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,9 @@ def test_mistakes_are_errors_of_ours(a_recording: Path, tmp_path: Path) -> None:
         list(emothinker.analyze(a_recording, settings={"model.nam": "nano"}))
     with pytest.raises(emothinker.Error):
         emothinker.analyze(tmp_path).to_pandas()
+    # It was a KeyError, after the whole recording had been analysed.
+    with pytest.raises(BadSettings, match=r"no table 'second'. The tables are seconds, windows, reasons"):
+        emothinker.analyze("none.mp4").to_pandas("second")  # type: ignore[arg-type]
 
 
 def test_it_becomes_tables(a_recording: Path, tmp_path: Path) -> None:

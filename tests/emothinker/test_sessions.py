@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import emothinker
 from realtime.errors import BadSettings, NotAllowed, Unreachable
+from realtime.publish.events import MarkEvent, encode
 from realtime.serve.readers import Readers
 from realtime.settings import PublishSettings, Settings
 from tests.serve.live_server import Running, sender, serving, until
@@ -120,7 +121,11 @@ async def test_a_session_with_its_marks_becomes_a_file_of_each_format(tmp_path: 
 
 
 async def test_what_is_no_file_of_events_or_no_format_is_said(tmp_path: Path) -> None:
-    for text, says in (("no event\n", "is not JSON"), ("\n", "holds no events"), (None, "cannot be read")):
+    for text, says in (
+        ("\nno event\n", r"notes\.txt, line 2: .* is not JSON"),
+        ("\n", "holds no events"),
+        (None, "cannot be read"),
+    ):
         path = tmp_path / ("none.jsonl" if text is None else "notes.txt")
         if text is not None:
             path.write_text(text)
@@ -132,6 +137,16 @@ async def test_what_is_no_file_of_events_or_no_format_is_said(tmp_path: Path) ->
     with pytest.raises(BadSettings, match="destroy it"):
         emothinker.read(tmp_path / "notes.vtt").to_file(tmp_path / "notes.vtt")
     assert (tmp_path / "notes.vtt").read_text() == "mine"
+
+
+async def test_a_mark_that_holds_the_end_of_a_line_is_read_back(tmp_path: Path) -> None:
+    """Python's `splitlines` ends a line at more characters than JSON escapes, so a file of ours could not be read."""
+    data = {"said": "one\u2028two\u2029three\x85four"}
+    line = encode(MarkEvent("trial", data), session="s", seq=1, at_s=0.0)
+    (tmp_path / "session.jsonl").write_text(line + "\n", encoding="utf-8")
+    (read,) = emothinker.read(tmp_path / "session.jsonl")
+    assert isinstance(read, emothinker.MarkEvent)
+    assert read.data == data
 
 
 async def test_it_begins_after_what_is_known() -> None:
