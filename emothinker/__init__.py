@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         SessionClosedEvent,
         SessionOpenedEvent,
         SpeechEvent,
+        SummaryEvent,
         TokenSplit,
         WindowEvent,
     )
@@ -73,6 +74,7 @@ __all__ = [
     "SessionClosedEvent",
     "SessionOpenedEvent",
     "SpeechEvent",
+    "SummaryEvent",
     "TableName",
     "TokenSplit",
     "WindowEvent",

@@ -3,6 +3,7 @@
     source ─► frames ─► see ──┐                  ┌─► reason about what was said
            └► speech ─► hear ─┴► due ─► label ───┼─► reason about quiet moments       every stage ─► log
                                                  └─► write down what was said
+    log ─► sum up, where somebody asks for it
 
 Each arrow is a mailbox. What it does when it is full is the one difference between a live session and a recording: the
 first skips, the second waits. All model calls go to the engine. Times are media time, except for timings, which are
@@ -24,7 +25,7 @@ from realtime.errors import NoMediaYet, RealtimeError, SessionOver
 from realtime.evidence.speaker import whose_voice
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
-from realtime.pace.analysis import Analysis, Said
+from realtime.pace.analysis import Analysis, Said, SummaryAsked
 from realtime.pace.buffer import RollingBuffer
 from realtime.pace.cadence import Cadence, Due
 from realtime.pace.chain_turns import ChainTurns
@@ -34,7 +35,17 @@ from realtime.pace.lag import LagMeter
 from realtime.pace.mailbox import Mailbox
 from realtime.publish import report
 from realtime.publish.channel import EventLog
-from realtime.publish.events import ErrorEvent, Event, MarkEvent, MarkValue, SessionClosedEvent, SpeechEvent
+from realtime.publish.events import (
+    ErrorEvent,
+    Event,
+    MarkEvent,
+    MarkValue,
+    SessionClosedEvent,
+    SpeechEvent,
+    SummaryEvent,
+)
+from realtime.publish.recall import TYPES, recall
+from realtime.reason import recap as recaps
 from realtime.records import (
     AnalysisAsked,
     ClockTick,
@@ -124,6 +135,7 @@ class Session:
         self._spoken: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._said: Mailbox[Said] = Mailbox(KEPT_UTTERANCES, waits=waits)
+        self._asked: Mailbox[SummaryAsked] = Mailbox()
 
         self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio, live=source.live)
         self._cadence = Cadence(settings.analysis.every_s)
@@ -197,6 +209,15 @@ class Session:
         if self._client is not None:
             await self._client.set_question(question)
 
+    async def sum_up(self, query: str, last_s: float) -> None:
+        """Publish a summary of the last seconds as soon as it is written. One that was asked for before gives way.
+
+        Raises NoMediaYet before the first picture or sound.
+        """
+        if not self.log.seq:
+            raise NoMediaYet("Nothing has come from the sender yet.", "Ask once the first event is there.")
+        await self._asked.put(SummaryAsked(query, max(0.0, self.at_s - last_s), self.at_s))
+
     def mark(self, name: str, data: Mapping[str, MarkValue]) -> str:
         """Put a mark at this moment into the log. Returns its event, encoded.
 
@@ -268,6 +289,7 @@ class Session:
                     start(self._write_words(client), "words"),
                     start(self._think(client, self._spoken), "think spoken"),
                     start(self._think(client, self._quiet), "think quiet"),
+                    start(self._sum_up(), "sum up"),
                 ]
                 await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if self._stopping.is_set():
@@ -516,6 +538,16 @@ class Session:
         if done.rewritten != "no":
             self._metrics.rewritten.labels(REWRITTEN[done.rewritten]).inc()
         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
+
+    async def _sum_up(self) -> None:
+        async for asked in self._asked:
+            start_s = max(asked.start_s, self.log.oldest_s)
+            lines = self.log.since(start_s, TYPES)
+            # Ten minutes of events are thousands of lines, for which no event of another session should wait.
+            recap = await asyncio.to_thread(recall, lines, start_s=start_s, end_s=asked.end_s)
+            statements = recaps.statements(recap)
+            self._metrics.summaries.labels("measured").inc()
+            self._publish(SummaryEvent(asked.query, start_s, asked.end_s, "measured", " ".join(statements), statements))
 
     # Helpers of several stages.
 

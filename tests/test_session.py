@@ -16,6 +16,7 @@ from realtime.errors import NoMediaYet, NotMedia, WordsStopped
 from realtime.observe.metrics import Metrics
 from realtime.pace.chain_turns import ARGUED_AGAIN_S
 from realtime.publish.schema import event_schema
+from realtime.reason import recap
 from realtime.records import (
     LABELS,
     ClockTick,
@@ -174,6 +175,32 @@ async def test_a_live_chain_has_a_limit_for_arguing_again_and_a_recording_has_no
     items = [each for item in conversation(6, (1.0, 3.0)) for each in (item, settle)]
     await make(ScriptedSource(items, live=live), ScriptedModel(thinker=thinker)).run()
     assert set(thinker.again_s) == {again_s}
+
+
+async def test_a_summary_counts_what_was_told_and_the_newest_wish_for_one_stands(
+    make: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recap, "LEAST_S", 20.0)
+
+    async def ask() -> None:
+        # Nothing is awaited in between, so the first has not been begun.
+        await session.sum_up("Summarise the last minute", 60.0)
+        await session.sum_up("Summarise the last half a minute", 14.0)
+        await eventually(lambda: '"type":"summary"' in session.log.newest, "the summary")
+
+    items = [*conversation(20, (1.0, 3.0), (10.0, 12.0)), settle, ask]
+    session = make(ScriptedSource(items, live=False))
+    await session.run()
+    (summary,) = of(await events_of(session), "summary")
+    assert (summary["query"], summary["start"], summary["end"]) == ("Summarise the last half a minute", 6.0, 20.0)
+    assert summary["text"].startswith("All 4 moments were happy. ")
+    assert "Speech was heard for 2 seconds, in 1 stretch." in summary["statements"]
+
+
+async def test_a_summary_before_the_first_media_is_refused(make: Make) -> None:
+    session = make(ScriptedSource([]))
+    with pytest.raises(NoMediaYet):
+        await session.sum_up("Summarise the last minute", 60.0)
 
 
 async def test_of_a_file_nobody_knows_when_it_was(make: Make) -> None:
@@ -546,7 +573,7 @@ async def test_stopping_frees_everything_at_once(make: Make, settle: Settle) -> 
     session.stop("enough")
     await asyncio.wait_for(running, WITHIN_S)
     await settle()
-    assert len(asyncio.all_tasks()) == n_tasks - 11  # Its own, media, stop, and eight stages.
+    assert len(asyncio.all_tasks()) == n_tasks - 12  # Its own, media, stop, and nine stages.
     assert model.perceivers.closed
     assert (await events_of(session))[-1]["reason"] == "enough"
 

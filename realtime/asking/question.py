@@ -4,7 +4,7 @@
 
 Either may be null or left out; then the model's own question or labels are meant. Only plain words on one line are
 taken, so nobody can write the marks that structure a prompt. What nobody is judged for (`declined.py`) is refused for
-every model.
+every model. A question for a summary of the last minutes (`summary.py`) is none of a window.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from realtime.asking.declined import declined, declined_label
 from realtime.asking.emotion_words import own_labels, unknown
+from realtime.asking.summary import summary_asked
 from realtime.errors import BadAsk, BadRequest, NotJudged, UnknownLabels, quoted
 from realtime.reason.prompt import UNSURE
 from realtime.records import LABELS, MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, Question
@@ -29,7 +31,18 @@ _MAX_MARKS = 4
 "Most marks on one letter. Vietnamese has two, Thai and Devanagari up to three."
 
 
-def question_from(body: bytes, default_labels: tuple[str, ...], *, open_labels: bool = False) -> Question:
+@dataclass(frozen=True)
+class SummaryWanted:
+    """A request for a summary in place of a question."""
+
+    query: str
+    last_s: float
+    "Of how many seconds."
+
+
+def question_from(
+    body: bytes, default_labels: tuple[str, ...], *, open_labels: bool = False
+) -> Question | SummaryWanted:
     """Read a request's body. Raises BadRequest if it is no JSON object, and what `question_of` raises."""
     try:
         value = json.loads(body)
@@ -40,7 +53,10 @@ def question_from(body: bytes, default_labels: tuple[str, ...], *, open_labels: 
     unknown = sorted(set(value) - {"query", "labels"})
     if unknown:
         raise BadAsk(f"{unknown[0][:40]!r} is not part of a question.", "It has query and labels.")
-    return question_of(value.get("query"), value.get("labels"), default_labels, open_labels=open_labels)
+    query, labels = value.get("query"), value.get("labels")
+    if isinstance(query, str) and (last_s := summary_asked(query)) is not None:
+        return SummaryWanted(_query(query) or "", last_s)
+    return question_of(query, labels, default_labels, open_labels=open_labels)
 
 
 def question_of(
@@ -52,6 +68,8 @@ def question_of(
     BadAsk if no model could take the question, NotJudged if none may, UnknownLabels if this one does not know a label.
     """
     asked, given = _query(query), _labels(labels, default_labels)
+    if summary_asked(asked) is not None:
+        raise BadAsk("A summary is told once, of a live session.", "Ask for it on the page, or with PUT …/ask.")
     if open_labels or given == default_labels:
         return Question(asked, given)
     if strange := unknown(given):

@@ -25,6 +25,7 @@ from realtime.publish.events import (
     ReasonDoneEvent,
     SessionClosedEvent,
     SessionOpenedEvent,
+    SummaryEvent,
     WindowEvent,
     WordsEvent,
 )
@@ -43,6 +44,7 @@ CONTRADICTED = {
     "agreement": "whether face and voice agree",
     "answer": "the answer that they lead to",
 }
+SUMMED_BY = {"measured": "measured", "model": "written by the model, and checked"}
 WORDS_READ = "(It was weighed with what was said.)"
 REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found.)"
 UNSUPPORTED = "Measured otherwise"
@@ -113,6 +115,8 @@ class Teller:
                 yield from self._noted(event.end, f"Said: “{event.text}”")
             case MarkEvent():
                 yield from self._noted(event.t, f"Mark: {event.name}")
+            case SummaryEvent():
+                yield from self._noted(event.t, f"Summary ({SUMMED_BY[event.source]}): {event.text}")
             case ErrorEvent():
                 yield from self._noted(event.t, event.message if event.over else f"{event.message} {event.hint}")
             case LagEvent() if event.reduced != self._reduced:

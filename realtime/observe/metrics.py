@@ -77,6 +77,12 @@ class Metrics:
             ["holds"],
             registry=self.registry,
         )
+        self.summaries = Counter(
+            "emothinker_summaries",
+            "Summaries that were asked for, by who wrote them",
+            ["source"],
+            registry=self.registry,
+        )
         self.unsupported = Counter(
             "emothinker_unsupported_statements",
             "Statements about cues and prosody that the measurements do not bear out",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import dataclass
 
 from realtime.publish.events import ErrorEvent, Event, encode
@@ -21,6 +21,7 @@ class Entry:
 
     seq: int
     at_s: float
+    type: str
     line: str
 
 
@@ -56,13 +57,22 @@ class EventLog:
         if self.closed:
             return self.seq
         seq = self.seq + 1
-        self._entries.append(Entry(seq, at_s, encode(event, session=self.session, seq=seq, at_s=at_s)))
+        self._entries.append(Entry(seq, at_s, event.type, encode(event, session=self.session, seq=seq, at_s=at_s)))
         self.newest_s = max(self.newest_s, at_s)
         while len(self._entries) > self._kept_events or self._entries[0].at_s < self.newest_s - self._kept_s:
             self._entries.popleft()
             self.n_dropped += 1
         self._wake()
         return seq
+
+    def since(self, at_s: float, types: Collection[str]) -> list[str]:
+        """The events of these types that are kept and happened at or after media second `at_s`, encoded, in order."""
+        return [entry.line for entry in self._entries if entry.at_s >= at_s and entry.type in types]
+
+    @property
+    def oldest_s(self) -> float:
+        """Media time of the oldest event that is kept; 0 while there is none."""
+        return self._entries[0].at_s if self._entries else 0.0
 
     def close(self) -> None:
         """Take no more events. Readers end when they have read what is there."""

@@ -404,6 +404,26 @@ class MarkEvent(Placed):
 
 
 @dataclass(frozen=True)
+class SummaryEvent(Placed):
+    """A summary of the last minutes, which somebody asked for (`PUT /sessions/{id}/ask`)."""
+
+    type: ClassVar[Literal["summary"]] = "summary"
+    query: str
+    "What was asked."
+    start: Seconds
+    "Media second from which it sums up. It is later than asked for where the session, or its log, begins later."
+    end: Seconds
+    "Media second at which it was asked for."
+    source: Literal["measured", "model"]
+    """Who wrote `text`. `measured`: it is `statements`, one after the other; no language model had a hand in it.
+    `model`: the session's language model wrote it from the statements, and each sentence was checked against them."""
+    text: str
+    "The summary, in English."
+    statements: tuple[str, ...]
+    "What was told and measured in that time, a sentence each; or, alone, why there is nothing to sum up."
+
+
+@dataclass(frozen=True)
 class LagEvent(Placed):
     """How far the session is behind the media, and what it has skipped so far."""
 
@@ -449,6 +469,7 @@ Event = (
     | ReasonDeltaEvent
     | ReasonDoneEvent
     | MarkEvent
+    | SummaryEvent
     | LagEvent
     | ErrorEvent
 )

@@ -3,7 +3,7 @@
 POST   /whip                    an SDP offer becomes a session; its Location is /sessions/{id}
 GET    /sessions/{id}           its state        DELETE ends it
 POST   /sessions/{id}/marks     a mark at this moment, which comes back as an event
-PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows
+PUT    /sessions/{id}/ask       another question, or labels of one's own, for the next windows; or a summary
 DELETE /sessions/{id}/record    what was kept of it, where --record keeps anything
 GET    /sessions                the sessions that are open, for the operator
 POST   /sessions/{id}/tickets   a ticket for one event socket, or a lasting one; DELETE revokes those
@@ -225,9 +225,12 @@ class LiveServer:
             raise SessionOver("The session has ended.", "Open a new one to ask it something.")
         large = TooLarge(f"The question is larger than {asking.MAX_BYTES} bytes.", "Ask for less at once.")
         body = await self._body(request, asking.MAX_BYTES, large)
-        question = asking.question_from(body, session.model.labels, open_labels=session.model.open_labels)
-        await session.set_question(question)
-        return JSONResponse(asking.as_json(question))
+        wanted = asking.question_from(body, session.model.labels, open_labels=session.model.open_labels)
+        if isinstance(wanted, asking.SummaryWanted):
+            await session.sum_up(wanted.query, wanted.last_s)
+            return JSONResponse(asking.as_json(session.question) | {"summary_s": wanted.last_s})
+        await session.set_question(wanted)
+        return JSONResponse(asking.as_json(wanted))
 
     async def mark(self, request: Request) -> Response:
         session = self._access.steered(request)

@@ -12,6 +12,7 @@ from realtime.publish.schema import definitions
 from realtime.serve.openapi_bodies import (
     ALIVE,
     ASK,
+    ASKED,
     CONFIG,
     EVENT_SCHEMA,
     MARK,
@@ -55,7 +56,7 @@ def describe_api(version: str) -> dict[str, Any]:
                 },
             },
             "schemas": definitions("#/components/schemas/")
-            | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK, "Mark": MARK}
+            | {"Problem": PROBLEM, "Session": SESSION, "Ask": ASK, "Asked": ASKED, "Mark": MARK}
             | {"Sessions": SESSIONS, "Ticket": TICKET, "Config": CONFIG, "Alive": ALIVE, "Ready": READY}
             | {"Event": _any_event("#/components/schemas/"), "EventSchema": EVENT_SCHEMA, "OpenApi": OPEN_API},
         },
@@ -281,8 +282,8 @@ OPEN = _secured(
 }
 PUT_ASK = _secured(
     "ask",
-    "Ask another question, or for labels of one's own, from the next window on",
-    {"200": _json("What is asked now", "Ask"), **_problems(400, 401, 403, 404, 408, 409, 413, 422, 429)},
+    "Ask another question, or for labels of one's own, from the next window on; or for a summary of the last minutes",
+    {"200": _json("What is asked now", "Asked"), **_problems(400, 401, 403, 404, 408, 409, 413, 422, 429)},
     by=("secret", "operator"),
 ) | {"requestBody": _json("The question", "Ask") | {"required": True}}
 POST_MARK = _secured(

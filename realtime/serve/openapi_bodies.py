@@ -77,6 +77,19 @@ ASK = {
         },
     },
 }
+ASKED = {
+    "type": "object",
+    "description": "The question that the next windows are asked.",
+    "required": ["query", "labels"],
+    "properties": {
+        "query": {"type": ["string", "null"]},
+        "labels": {"type": "array", "items": {"type": "string"}},
+        "summary_s": {
+            "type": "number",
+            "description": "Only where a summary was asked for: of how many of the last seconds. It comes as an event.",
+        },
+    },
+}
 SESSIONS = {
     "type": "object",
     "required": ["sessions"],

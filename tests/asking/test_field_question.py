@@ -27,7 +27,9 @@ SCRIPTS = {
 
 
 def ask(value: object) -> Question:
-    return asking.question_from(json.dumps(value).encode(), LABELS, open_labels=True)
+    question = asking.question_from(json.dumps(value).encode(), LABELS, open_labels=True)
+    assert isinstance(question, Question)
+    return question
 
 
 @pytest.mark.parametrize("labels", SCRIPTS.values(), ids=SCRIPTS)

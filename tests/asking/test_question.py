@@ -7,12 +7,15 @@ import json
 import pytest
 
 from realtime.asking import question as asking
+from realtime.asking.summary import summary_asked
 from realtime.errors import BadAsk, BadRequest, UnknownLabels
 from realtime.records import LABELS, OwnLabel, Question
 
 
 def read(value: object) -> Question:
-    return asking.question_from(json.dumps(value).encode(), LABELS, open_labels=True)
+    question = asking.question_from(json.dumps(value).encode(), LABELS, open_labels=True)
+    assert isinstance(question, Question)
+    return question
 
 
 def test_a_question_and_labels_come_through_as_they_were_told() -> None:
@@ -82,3 +85,40 @@ def test_labels_that_such_a_model_does_not_know_are_named_and_what_it_knows_with
     assert (problem["code"], problem["status"], problem["labels"]) == ("unknown_labels", 422, ["stressed", "yes"])
     # A general language model scores them itself.
     assert asking.question_of(None, ["stressed", "yes"], open_labels=True).labels == ("stressed", "yes")
+
+
+@pytest.mark.parametrize(
+    ("query", "last_s"),
+    [
+        ("Summarise the last two minutes", 120.0),
+        ("summarize the last 90 seconds, please", 90.0),
+        ("Sum up the last minute", 60.0),
+        ("Can you give me a summary?", 120.0),
+        ("A summary of the last half a minute", 30.0),
+        ("Summary of the last hour", 600.0),
+        ("Summary of the last 90 minutes", 600.0),
+        ("Recap of the last 5 seconds", 30.0),
+        ("Fasse die letzten drei Minuten zusammen", 180.0),
+        ("Bitte eine Zusammenfassung der letzten 45 Sekunden", 45.0),
+        ("Resume los últimos dos minutos", 120.0),
+        ("Résume les cinq dernières minutes", 300.0),
+    ],
+)
+def test_a_summary_is_asked_for_in_plain_words(query: str, last_s: float) -> None:
+    assert summary_asked(query) == last_s
+    wanted = asking.question_from(json.dumps({"query": query}).encode(), LABELS)
+    assert wanted == asking.SummaryWanted(query, last_s)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["Do they resume speaking?", "Is the voice louder than two minutes ago?", "Sind beide zusammen froh?", None],
+)
+def test_other_questions_ask_for_none(query: str | None) -> None:
+    assert summary_asked(query) is None
+
+
+def test_a_summary_of_a_recording_is_refused_with_where_to_ask_for_it() -> None:
+    with pytest.raises(BadAsk, match="of a live session") as refused:
+        asking.question_of("Summarise the last minute", None)
+    assert "page" in refused.value.hint

@@ -160,6 +160,11 @@ def test_a_question_of_ones_own_is_asked_answered_and_cautioned(visit: Visits, s
     expect(page.locator(".bars .name")).to_have_text(["serious", "joking"])
     expect(page.locator("#chain")).to_contain_text("Asked: “is she joking?”")
     expect(page.locator("#chain .caution")).to_contain_text("not trained to tell these labels apart")
+    # A summary comes below, and the question stays.
+    page.get_by_role("button", name="Sum up the last two minutes").click()
+    expect(page.locator("#summary-text")).to_contain_text("a summary needs a minute")
+    expect(page.locator("#summary-by")).to_contain_text("No language model wrote this")
+    expect(page.locator(".bars .name")).to_have_text(["serious", "joking"])
     # What is not judged, and a question that is too long, are said in the page's own words; the long one is not sent.
     page.locator("#ask-query").fill("How old is she?")
     page.locator("#ask-query").press("Enter")

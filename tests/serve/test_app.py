@@ -26,6 +26,7 @@ from realtime.ingest.settings import IceSettings
 from realtime.ingest.webrtc import PEER_LEFT
 from realtime.publish.events import ErrorEvent
 from realtime.publish.schema import event_schema
+from realtime.records import LABELS
 from realtime.serve import hosting, marks
 from realtime.serve.certificate import own_certificate
 from realtime.serve.page import VIEWERS
@@ -187,6 +188,8 @@ async def test_every_answer_about_an_open_session_is_as_it_is_described() -> Non
             assert session["name"] == "study-7"
             ask = {"query": "Is it sarcasm?", "labels": ["sincere", "sarcastic"]}
             as_described(described, f"{id_path}/ask", await http.put(f"{path}/ask", json=ask))
+            summed = await http.put(f"{path}/ask", json={"query": "Sum up the last minute"})
+            assert as_described(described, f"{id_path}/ask", summed) == ask | {"summary_s": 60.0}
             mark = {"name": "trial", "data": {"number": 3}}
             as_described(described, f"{id_path}/marks", await http.post(f"{path}/marks", json=mark))
             tickets = f"{path}/tickets"
@@ -324,6 +327,27 @@ async def test_a_session_is_asked_something_else() -> None:
         over = await running.http.put(f"{path}/ask", json=asked)
         assert (over.status_code, over.json()["code"]) == (409, "session_over")
         assert (await running.http.put("/sessions/none/ask", json=asked)).status_code == 404
+
+
+async def test_a_summary_is_told_as_an_event_and_the_question_stays() -> None:
+    async with serving() as running, sender() as peer:
+        path = await running.whip(peer)
+        query = "Summarise the last two minutes"
+        async with running.events(path) as socket:
+            await until(socket, "label")
+            reply = await running.http.put(f"{path}/ask", json={"query": query})
+            assert (reply.status_code, reply.json()) == (
+                200,
+                {"query": None, "labels": list(LABELS), "summary_s": 120.0},
+            )
+            summary = (await until(socket, "summary"))[-1]
+        assert (summary["query"], summary["source"]) == (query, "measured")
+        assert summary["statements"] == [summary["text"]]
+        assert "a summary needs a minute" in summary["text"]
+        assert (await running.http.get(path)).json()["ask"]["query"] is None
+        assert 'emothinker_summaries_total{source="measured"} 1.0' in (await running.http.get("/metrics")).text
+        judged = await running.http.put(f"{path}/ask", json={"query": "Summarise how old she looks"})
+        assert (judged.status_code, judged.json()["code"]) == (422, "not_judged")
 
 
 async def test_a_model_with_a_fixed_set_is_told_in_labels_that_mean_it_and_refuses_others() -> None:

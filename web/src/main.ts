@@ -260,8 +260,8 @@ async function ask(query: string | null, labels: readonly string[] | null): Prom
   if (asked === null) return;
   send({ do: "ask", asking: { state: "sending" } });
   try {
-    const now = await asked.whip.ask(query, labels);
-    if (running === asked) send({ do: "ask", asking: { state: "accepted", ...now } });
+    const { summary_s, ...now } = await asked.whip.ask(query, labels);
+    if (running === asked) send({ do: "ask", asking: { state: "accepted", ...now, summary: summary_s === undefined ? null : query } });
   } catch (error) {
     const failure = failureOf(error);
     const none = { detail: "", hint: "", code: "", labels: [] };

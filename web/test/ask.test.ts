@@ -28,6 +28,28 @@ function refused(changes: Partial<Extract<Asking, { state: "refused" }>>): View 
   return reduce(told(), { do: "ask", asking: { state: "refused", code: "", labels: [], detail: "", hint: "", ...changes } });
 }
 
+describe("a summary", () => {
+  const query = "Summarise the last two minutes";
+
+  it("is awaited until it comes, and the question stays as it was", () => {
+    const asking: Asking = { state: "accepted", query: null, labels: ["happy", "sad"], summary: query };
+    const waiting = reduce(told(), { do: "ask", asking });
+    expect(statusWords(waiting, en)).toBe(en.ask.summary.coming);
+    const summary = event("summary", { query, seq: 2 });
+    const come = reduce(waiting, { do: "event", event: summary, nowS: 0 });
+    expect(statusWords(come, en)).toBe("");
+    expect(come.session.summaries).toEqual([summary]);
+    expect(come.asking).toBe(asking);
+  });
+
+  it("says who wrote it", () => {
+    for (const words of [en, de]) {
+      expect(words.ask.summary.by.measured("small")).not.toContain("small");
+      expect(words.ask.summary.by.model("small")).toContain("small");
+    }
+  });
+});
+
 describe("a question that the server does not take", () => {
   it("about somebody's person is declined in the language of the page", () => {
     for (const words of [en, de]) expect(statusWords(refused({ code: "not_judged", detail: "EmoThinker does not judge health." }), words)).toBe(words.ask.notJudged);

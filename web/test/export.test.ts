@@ -110,13 +110,14 @@ describe("what a person takes with them", () => {
 describe("a saved session", () => {
   const opened = (text: string): Promise<Session> => openSaved(new Blob([text]));
   /** What numbers and clocks say of the way events came is not part of a session. */
-  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, marks, words, ...rest }: Session) => ({
+  const lasting = ({ seq: _seq, zeroS: _zeroS, following: _following, lag: _lag, looks, faceCues, voiceCues, notices, marks, summaries, words, ...rest }: Session) => ({
     ...rest,
     looks: looks.map(({ seq: _, ...look }) => look),
     faceCues: faceCues.map(({ seq: _, ...cues }) => cues),
     voiceCues: voiceCues.map(({ seq: _, ...cues }) => cues),
     marks: marks.map(({ seq: _, ...mark }) => mark),
     words: words.map(({ seq: _, ...said }) => said),
+    summaries: summaries.map(({ seq: _, ...summed }) => summed),
     notices: notices.map(({ seq: _, ...notice }) => notice),
   });
 

@@ -74,7 +74,8 @@ function toJson(session: Session): string {
   }));
   const { model, engine, labels, speech, mediaS } = session;
   const marks = session.marks.map((mark) => ({ t: mark.t, name: mark.name, data: mark.data }));
-  const body = { format: SAVED, v: 2, model, engine, labels, ...startedFields(session), duration_s: mediaS, speech, marks, windows };
+  const summaries = session.summaries.map(({ start, end, source, text }) => ({ start, end, source, text }));
+  const body = { format: SAVED, v: 2, model, engine, labels, ...startedFields(session), duration_s: mediaS, speech, marks, summaries, windows };
   // Indented for people, but for the events: there are many, and each is one line.
   const lines = events(session).map((event) => `    ${JSON.stringify(event)}`);
   return `${JSON.stringify(body, null, 2).slice(0, -2)},\n  "events": [\n${lines.join(",\n")}\n  ]\n}\n`;
@@ -101,6 +102,7 @@ function events(session: Session): readonly Plain[] {
   for (const analysis of session.analyses) addAnalysis(analysis, add);
   for (const { seq, session: _session, t, type, ...said } of session.words) add(t, type, said);
   for (const { t, name, data } of session.marks) add(t, "mark", { name, data });
+  for (const { seq, session: _session, t, type, ...summed } of session.summaries) add(t, type, summed);
   for (const { atS, code, message, hint, over } of session.notices) add(atS, "error", { code, message, hint, over });
   const { seconds, skippedFrames, skippedWindows, skippedCueFrames, reduced } = session.lag;
   add(session.mediaS, "lag", { seconds, skipped_frames: skippedFrames, skipped_windows: skippedWindows, reduced, skipped_cue_frames: skippedCueFrames });

@@ -316,6 +316,7 @@ export const de: Messages = {
       { name: "Stimmen Gesicht und Stimme überein?", query: "Do face and voice agree?", labels: null },
       { name: "Lauter als sonst?", query: "Is the voice louder than usual?", labels: null },
       { name: "Wann änderte sich das Gesicht?", query: "When did the face change?", labels: null },
+      { name: "Die letzten zwei Minuten zusammenfassen", query: "Summarise the last two minutes", labels: null },
       { name: "Angenehm?", query: null, labels: ["angenehm", "unangenehm", "neutral"] },
       { name: "Freude oder etwas anderes", query: null, labels: ["Freude", "anderes"] },
       { name: "Wütend oder nicht", query: null, labels: ["wütend", "nicht wütend"] },
@@ -325,6 +326,15 @@ export const de: Messages = {
     accepted: (query) => `Ab dem nächsten Moment wird gefragt: „${query}“`,
     answered: (query) => `Beantwortet wird jetzt: „${query}“`,
     failed: "Der Server antwortet nicht; fragen Sie noch einmal.",
+    summary: {
+      rests: "Geschrieben wurde es daraus:",
+      coming: "Die Zusammenfassung wird geschrieben …",
+      heading: (from, to) => `Zusammenfassung, ${from} bis ${to} (auf Englisch)`,
+      by: {
+        measured: () => "Zählungen und Messungen dieser Sitzung, von einem Programm in Sätze gebracht. Kein Sprachmodell hat das geschrieben.",
+        model: (model) => `Von ${model} aus den Zählungen und Messungen dieser Sitzung geschrieben. Jeder Satz wurde mit ihnen verglichen.`,
+      },
+    },
     caution: "Ein Modell beantwortet, was es zu beantworten gelernt hat, im Abschnitt „Antwort“ der Gründe. nano, das mitgelieferte Modell, kennt Fragen auf Englisch nach dem, was gemessen wird: nach Bewegungen des Gesichts, Lautstärke, Höhe und Tempo der Stimme, ob beide übereinstimmen, nach Stimmung, Reihenfolge, Licht und der Zahl der Personen. Es kann sich irren, und andere Fragen beantwortet es aufs Geratewohl.",
     count: (n, most) => `${n} von ${most} Zeichen`,
     tooLong: (n, most) => `${n} Zeichen. Fragen Sie mit höchstens ${most}; es wurde nichts gesendet.`,

@@ -332,6 +332,7 @@ export const en = {
       { name: "Do face and voice agree?", query: "Do face and voice agree?", labels: null },
       { name: "Louder than usual?", query: "Is the voice louder than usual?", labels: null },
       { name: "When did the face change?", query: "When did the face change?", labels: null },
+      { name: "Sum up the last two minutes", query: "Summarise the last two minutes", labels: null },
       { name: "Pleasant?", query: null, labels: ["pleasant", "unpleasant", "neutral"] },
       { name: "Joy or something else", query: null, labels: ["joy", "other"] },
       { name: "Angry or not", query: null, labels: ["angry", "not angry"] },
@@ -341,6 +342,15 @@ export const en = {
     accepted: (query: string) => `“${query}” is asked from the next moment on.`,
     answered: (query: string) => `Now answering: “${query}”`,
     failed: "The server does not answer; ask again.",
+    summary: {
+      rests: "It was written from these:",
+      coming: "The summary is being written …",
+      heading: (from: string, to: string) => `Summary, ${from} to ${to}`,
+      by: {
+        measured: (_model: string) => "Counts and measurements of this session, put into sentences by a program. No language model wrote this.",
+        model: (model: string) => `Written by ${model} from this session’s counts and measurements. Each sentence was checked against them.`,
+      },
+    },
     caution: "A model answers what it was trained to answer, in the section “Answer” of the reasons. nano, the model that is included, knows questions in English about what is measured: the face's movements, the voice's loudness, pitch and rate, whether both agree, mood, order, light, and how many people there are. It may be wrong, and answers other questions at random.",
     count: (n: number, most: number) => `${n} of ${most} characters`,
     tooLong: (n: number, most: number) => `${n} characters. Ask in ${most} or fewer; nothing was sent.`,

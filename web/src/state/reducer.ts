@@ -20,6 +20,7 @@ export const KEPT_CUES = 10_000;
 /** An hour with one a second. */
 export const KEPT_MARKS = 3_600;
 export const KEPT_NOTICES = 20;
+export const KEPT_SUMMARIES = 100;
 /** Words of a section that may still change places; a chain has fewer, and `reason.done` repeats it whole. */
 export const KEPT_PIECES = 400;
 
@@ -94,6 +95,8 @@ function applyEvent(session: Session, event: WireEvent): Session {
       }));
     case "mark":
       return { ...session, marks: inOrder(session.marks, event, KEPT_MARKS) };
+    case "summary":
+      return { ...session, summaries: inOrder(session.summaries, event, KEPT_SUMMARIES) };
     case "lag":
       if (event.seq <= session.lag.seq) return session;
       return {

@@ -4,7 +4,7 @@
  * Nothing here is ever changed in place: a part that is the same object as before has not changed, so drawing can skip it.
  */
 
-import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, ReasonDoneEvent, Reduced, Section, WordsEvent } from "../wire/generated";
+import type { AffectValue, CuesEvent, EmotionAnswer, FrameEvent, MarkEvent, ModalityConflict, PersonLabel, ReasonDoneEvent, Reduced, Section, SummaryEvent, WordsEvent } from "../wire/generated";
 
 /** A share of each label, or a measured value of each cue. */
 export type Distribution = Readonly<Record<string, number>>;
@@ -155,6 +155,8 @@ export interface Session {
   readonly analyses: readonly Analysis[];
   /** Moments that a program named. */
   readonly marks: readonly MarkEvent[];
+  /** Summaries that were asked for. */
+  readonly summaries: readonly SummaryEvent[];
   /** The server's wall clock at media second 0, and how far it may be off; null where it is not known. */
   readonly started: { readonly at: string; readonly errorMs: number } | null;
   /** The window that the page follows by itself; `following.ts` chooses it. */
@@ -216,7 +218,8 @@ export interface Devices {
 export type Asking =
   | { readonly state: "idle" }
   | { readonly state: "sending" }
-  | { readonly state: "accepted"; readonly query: string | null; readonly labels: readonly string[] }
+  /** `summary`: what was asked in place of a question; the question stays as it was. */
+  | { readonly state: "accepted"; readonly query: string | null; readonly labels: readonly string[]; readonly summary: string | null }
   /** `code` names the reason where the server gave one, and `labels` those that it is about. */
   | { readonly state: "refused"; readonly code: string; readonly labels: readonly string[]; readonly detail: string; readonly hint: string };
 
@@ -307,6 +310,7 @@ export const NO_SESSION: Session = {
   words: [],
   analyses: [],
   marks: [],
+  summaries: [],
   started: null,
   following: null,
   lag: { seq: 0, seconds: 0, skippedFrames: 0, skippedWindows: 0, skippedCueFrames: 0, reduced: "nothing" },

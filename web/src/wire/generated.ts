@@ -355,6 +355,26 @@ export interface MarkEvent extends EventCommon {
   readonly data: Readonly<Record<string, string | number | boolean | null>>;
 }
 
+/** A summary of the last minutes, which somebody asked for (`PUT /sessions/{id}/ask`). */
+export interface SummaryEvent extends EventCommon {
+  readonly type: "summary";
+  /** What was asked. */
+  readonly query: string;
+  /** Media second from which it sums up. It is later than asked for where the session, or its log, begins later. */
+  readonly start: number;
+  /** Media second at which it was asked for. */
+  readonly end: number;
+  /**
+   * Who wrote `text`. `measured`: it is `statements`, one after the other; no language model had a hand in it. `model`:
+   * the session's language model wrote it from the statements, and each sentence was checked against them.
+   */
+  readonly source: "measured" | "model";
+  /** The summary, in English. */
+  readonly text: string;
+  /** What was told and measured in that time, a sentence each; or, alone, why there is nothing to sum up. */
+  readonly statements: readonly string[];
+}
+
 /** How far the session is behind the media, and what it has skipped so far. */
 export interface LagEvent extends EventCommon {
   readonly type: "lag";
@@ -401,6 +421,7 @@ export type WireEvent =
   | ReasonDeltaEvent
   | ReasonDoneEvent
   | MarkEvent
+  | SummaryEvent
   | LagEvent
   | ErrorEvent
   ;
@@ -433,6 +454,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
   "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false), unsupported: v.optional(v.array(unsupportedStatement), []) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
+  "summary": v.object({ ...common, type: v.literal("summary"), query: v.string(), start: v.number(), end: v.number(), source: v.picklist(["measured", "model"]), text: v.string(), statements: v.array(v.string()) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing"), skipped_cue_frames: v.optional(v.number(), 0) }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
 };

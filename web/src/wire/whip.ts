@@ -9,7 +9,7 @@ import type { Failure, Kept } from "../state/view";
 const GATHER_MS = 1_500;
 const DEFAULT_RETRY_S = 10;
 
-const ASKED = v.object({ query: v.nullable(v.string()), labels: v.array(v.string()) });
+const ASKED = v.object({ query: v.nullable(v.string()), labels: v.array(v.string()), summary_s: v.optional(v.number()) });
 /** RFC 9457, as far as the page reads it. A proxy may have answered instead, with something else. */
 const PROBLEM = v.fallback(
   v.object({
@@ -149,6 +149,8 @@ export class WhipSession {
 export interface Asked {
   readonly query: string | null;
   readonly labels: readonly string[];
+  /** Only where a summary was asked for: of how many seconds. */
+  readonly summary_s?: number | undefined;
 }
 
 async function gathered(peer: RTCPeerConnection): Promise<void> {
