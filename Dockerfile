@@ -3,8 +3,6 @@
 #   docker build -t emothinker .                                   CPU
 #   docker build -t emothinker:cuda --build-arg TORCH=cuda .       CUDA (run with --gpus all)
 #   docker build -t emothinker:ray --build-arg EXTRAS=ray .        for a cluster (docs/cluster.md)
-ARG TORCH=cpu
-
 FROM node:22-bookworm-slim AS page
 WORKDIR /src/web
 COPY web/package.json web/package-lock.json ./
@@ -12,17 +10,16 @@ RUN npm ci --no-audit --no-fund
 COPY web ./
 RUN npm run build
 
-FROM python:3.11-slim-bookworm AS base
+FROM python:3.11-slim-bookworm
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-
-FROM base AS torch-cpu
-RUN pip install --no-cache-dir -c constraints.txt --index-url https://download.pytorch.org/whl/cpu torch
-
-FROM base AS torch-cuda
-RUN pip install --no-cache-dir -c constraints.txt torch
-
-FROM torch-${TORCH}
+# Not a stage for each build: builders without BuildKit leave out a stage that is named by a variable.
+ARG TORCH=cpu
+RUN case "$TORCH" in \
+        cpu) set -- --index-url https://download.pytorch.org/whl/cpu ;; \
+        cuda) set -- ;; \
+        *) echo "TORCH is $TORCH. It can be cpu or cuda." >&2; exit 2 ;; \
+    esac && pip install --no-cache-dir -c constraints.txt "$@" torch
 COPY realtime realtime
 COPY export export
 COPY train train
