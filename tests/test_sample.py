@@ -48,6 +48,13 @@ def test_a_first_try_needs_no_recording(
     assert [event["label"] for event in fast[:2]] == ["happy", "happy"]
     agreeing, conflicting = (event["conflict"]["score"] for event in fast[:2])
     assert agreeing < conflicting
+    # The README shows the second one whole; that of an older model stood there for a while.
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    shown = json.loads(readme.split("```json\n")[1].split("```")[0])
+    assert (shown["t"], shown["label"], shown["window"]) == (fast[1]["t"], fast[1]["label"], fast[1]["window"])
+    assert shown["probabilities"] == pytest.approx(fast[1]["probabilities"], abs=0.02)
+    assert shown["conflict"]["voice"] == pytest.approx(fast[1]["conflict"]["voice"], abs=0.02)
+    assert shown["conflict"]["score"] == pytest.approx(conflicting, abs=0.02)
 
 
 @pytest.mark.slow
