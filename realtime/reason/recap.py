@@ -136,10 +136,10 @@ def _voice(recap: Recap) -> Iterator[str]:
         if abs(relative.get(key, 0.0)) > VOICE_STEPS[0][0]
     ]
     if not found:
-        yield "It stayed near its usual."
+        yield "The voice stayed near its usual."
         return
     _, at_s, told = max(found)
-    yield f"It differed most from its usual at {clock(at_s)}: {told}."
+    yield f"The voice differed most from its usual at {clock(at_s)}: {told}."
 
 
 def _both(told: Sequence[ToldMoment]) -> Iterator[str]:
@@ -153,14 +153,15 @@ def _both(told: Sequence[ToldMoment]) -> Iterator[str]:
     plainest = apart[0]
     yield (
         f"Face and voice disagreed in {len(apart)} of {_moments(len(compared))}, most at {clock(plainest.at_s)}: "
-        f"the face looked {plainest.face}, and the voice sounded {plainest.voice}."
+        f"the face pointed to {plainest.face}, and the voice to {plainest.voice}."
     )
 
 
 def _sure(told: Sequence[ToldMoment]) -> Iterator[str]:
     mean = sum(each.share for each in told) / len(told)
     fitted = "" if all(each.calibrated is not False for each in told) else ", which was fitted for no people"
-    yield f"The likeliest label had a probability of {mean:.0%} on average{fitted}."
+    shown = "more than 99%" if mean > 0.99 else f"{mean:.0%}"
+    yield f"The likeliest label had a probability of {shown} on average{fitted}."
     if n := sum(each.contradicts for each in told):
         yield f"The reasons contradicted themselves in {_moments(n)}."
 
