@@ -176,7 +176,7 @@ class ModelSettings:
     adapters: Path | None = None
     "A folder of adapters. A new session may choose one by name: `POST /whip?adapter=NAME`."
     engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
-    "Runtime of the vision and audio towers. `auto` takes the fastest export that fits, or torch."
+    "Runtime of the vision and audio towers. `auto` takes the fastest export that fits, the included graph, or torch."
     worker: Literal["process", "thread"] = "process"
     "Where a server's model runs. In a process of its own it can neither delay nor end the server."
     device: Literal["auto", "cpu", "cuda"] = "auto"

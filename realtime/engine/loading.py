@@ -30,6 +30,7 @@ from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
 from realtime.towers.choice import Checkpoint, Towers, choose
+from realtime.towers.included import JudgeFaces, judge_of
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -51,6 +52,8 @@ class LoadedModel:
     instruments: EmoThinker | None = None
     "Experts and projectors in float32 on the CPU, where `weights` are in half precision or on a GPU; else None."
     face_engine: FaceEngineName = "auto"
+    judge_faces: JudgeFaces | None = None
+    "The face expert in its quickest form; None: in torch."
 
     label_model: str | None = None
     answer_model: str | None = None
@@ -84,6 +87,7 @@ class LoadedModel:
             # No label waits for what only a chain reads.
             open_ring=partial(self.thinker.open_ring, later=for_labels is not None),
             face_engine=self.face_engine,
+            judge_faces=self.judge_faces,
             for_labels=for_labels,
         )
 
@@ -156,6 +160,7 @@ def load(
     if threads is not None and model.device.type == "cpu":
         torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir))
+    instruments = None if dtype == torch.float32 else cue_model(model.config, cue_weights(model))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
@@ -169,8 +174,9 @@ def load(
         ),
         weights=model,
         towers=towers,
-        instruments=None if dtype == torch.float32 else cue_model(model.config, cue_weights(model)),
+        instruments=instruments,
         face_engine=face_engine,
+        judge_faces=None if engine == "torch" else judge_of(instruments or model),
     )
 
 

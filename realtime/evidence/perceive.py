@@ -61,6 +61,7 @@ from realtime.towers.batch import (
     vision_inputs,
 )
 from realtime.towers.choice import Towers
+from realtime.towers.included import JudgeFaces
 
 MAX_BASELINES = 32
 "Face tracks whose baseline is kept. The oldest is forgotten first."
@@ -87,12 +88,14 @@ class Perception:
         voice_cues: Callable[..., tuple[Tensor, Tensor]] = with_voice_cues,
         submit: Submit = run_when_asked,
         face_engine: FaceEngineName = "auto",
+        judge_faces: JudgeFaces | None = None,
         for_labels: LabelReading | None = None,
     ) -> None:
         """`query` embeds a question, (Q, D). `open_ring` opens the session's evidence ring, if there is one.
 
         `frame_cues` and `voice_cues` are the functions of `tokens.py`; training wraps them to record their inputs.
         `submit` is as in `listen.py`, for towers that run elsewhere. `face_engine` is the setting `faces.engine`.
+        `judge_faces` is the model's face expert in a quicker form than torch.
         `for_labels` reads the same for a model that gives the labels, where `model` only writes the chains. Raises
         EngineMissing where that engine is not installed.
         """
@@ -105,8 +108,9 @@ class Perception:
         self._now_s = now_s
         self._face_engine = face_engine
         self._finder = FaceFinder(face_engine)
-        if model.emotion.face_expert is not None:
+        if judge_faces is None and model.emotion.face_expert is not None:
             model.emotion.face_expert.put_channels_innermost()
+        self._judge_faces = judge_faces or model.emotion.face_expert
         self._faces: dict[int, FaceBaseline] = {}
         self._share = self._new_share()
         self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit, for_labels=for_labels)
@@ -253,14 +257,13 @@ class Perception:
         measured: list[FaceCues | None],
         boxes: tuple[Box, ...],
     ) -> list[FaceFeatures]:
-        expert = self._model.emotion.face_expert
-        if expert is None:
+        if self._judge_faces is None:
             return []
         crops = [preprocess.crop_face(grey_HW, face.mesh_N3) for face in faces if face.mesh_N3 is not None]
         if not crops:
             return []
         # One call for all faces. Those without a mesh have neither a crop nor cues.
-        verdicts = iter(expert(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype)))
+        verdicts = iter(self._judge_faces(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype)))
         features = []
         for face, cues, (x, y, w, h) in zip(faces, measured, boxes, strict=True):
             if cues is None:

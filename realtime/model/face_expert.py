@@ -78,8 +78,9 @@ class SmallFaceNetwork(nn.Module):
 
 def both_ways(network: nn.Module, crops_B1HW: Tensor) -> Tensor:
     """(B, 7) log-probabilities, the mean for each crop and its mirror image, which shows the same emotion."""
-    asis, mirrored = network(torch.cat([crops_B1HW, crops_B1HW.flip(-1)])).chunk(2)
-    return torch.logaddexp(asis, mirrored) - math.log(2)
+    both_2B7 = network(torch.cat([crops_B1HW, crops_B1HW.flip(-1)])).unflatten(0, (2, -1))
+    # Not logaddexp, which the exporter writes without care for small probabilities.
+    return torch.logsumexp(both_2B7, dim=0) - math.log(2)
 
 
 class FaceExpert(nn.Module):

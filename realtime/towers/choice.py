@@ -6,6 +6,7 @@ for its choice, which is printed and sent with `session.opened`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from torch import Tensor
 from realtime.errors import EngineMissing, RealtimeError
 from realtime.model.config import ModelConfig
 from realtime.model.thinker import EmoThinker
-from realtime.towers import artifact
+from realtime.towers import artifact, included
 from realtime.towers.artifact import Artifact
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, vision_inputs
 from realtime.towers.torch_runtime import TorchTowers
+
+logger = logging.getLogger(__name__)
 
 QUICKER_THAN_TORCH = {"onnx": ("fp32", "int8"), "trt": artifact.PREFERRED}
 """Precisions that `auto` accepts. On a CPU fp16 and bf16 are slow or missing: onnxruntime casts every product, or has
@@ -68,8 +71,8 @@ class Checkpoint:
 def choose(runtime: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
     """The towers in the runtime asked for (`torch`, `onnx`, `trt` or `auto`), and the reason for the choice.
 
-    `auto` runs wherever torch does. Another runtime that cannot run raises EngineMissing or EngineMismatch, with the
-    command that builds what it needs.
+    `auto` takes exported towers first, then the included graph (`included.py`), and runs wherever torch does. Another
+    runtime that cannot run raises EngineMissing or EngineMismatch, with the command that builds what it needs.
     """
     if runtime == "torch":
         return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; asked for)"
@@ -83,6 +86,13 @@ def choose(runtime: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
     # A runtime can fail in as many ways as there are drivers, and here it is only a faster way to the same result.
     except Exception as error:
         why = error.message if isinstance(error, RealtimeError) else f"{wanted} does not start: {error}"
+    if included.fits(checkpoint.model):
+        try:
+            mixed = included.IncludedTowers(checkpoint.model)
+            try_out(mixed, checkpoint.model.config)
+            return mixed, f"onnx (included graph for pictures, torch for sound; {checkpoint.where})"
+        except Exception as error:
+            logger.warning("The included vision graph does not run here (%s); torch does.", error)
     return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; {why.rstrip('.')})"
 
 

@@ -19,6 +19,9 @@ NUMPY: dict[str, type[np.generic]] = {
     "tensor(float16)": np.float16,
     "tensor(int32)": np.int32,
 }
+NOT_FOLDED = ["ConstantFolding"]
+"""Folded, each transposed weight would be kept beside the given one. Unfolded, the transposition becomes part of the
+product, which is as fast."""
 
 
 class OnnxTowers:
@@ -38,14 +41,21 @@ class OnnxTowers:
 class OnnxGraph:
     """One graph, called with inputs by name. Inputs that it lacks (the text, without selectors) are ignored."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, weights: Mapping[str, Tensor] | None = None) -> None:
+        """`weights` are the values of a graph that has none of its own, by name (`included.py`)."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # There is nothing to do for most of a second between frames; spinning threads would use a full core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
+        # ONNX Runtime refers to this memory, so it lives as long as the session.
+        self._weights = {name: np.asarray(value.numpy(), order="C") for name, value in (weights or {}).items()}
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in self._weights.values()]
+        options.add_external_initializers(list(self._weights), values)
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"], disabled_optimizers=NOT_FOLDED if weights else None
+            )
         # onnxruntime's errors share no base class of their own.
         except Exception as error:
             raise EngineMissing(

@@ -20,6 +20,8 @@ WANTED = (
     "realtime/nano/tokenizer.json",
     "realtime/small/adapter_model.safetensors",
     "realtime/evidence/face_engines/models/*.onnx",
+    "realtime/towers/graphs/*.onnx",
+    "realtime/towers/graphs/made_for.json",
     "realtime/sample/sample.webm",
     "realtime/py.typed",
     "emothinker/py.typed",

@@ -1,0 +1,107 @@
+"""Writes the graphs of nano's shapes without their weights, which the package includes (`realtime/towers/included.py`).
+
+    python -m export.included [--out DIR]
+
+It writes vision.onnx, face.onnx and made_for.json. Their weights are placeholders with the names that the checkpoint
+gives them, and a session is given the real ones. Run it after a change of the modules that are traced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from export import command, fused_attention
+from export.load import blank
+from export.onnx import example, free_dimensions, quieter
+from realtime.model import assembly, checkpoint
+from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
+from realtime.towers.graph import VisionGraph
+from realtime.towers.included import (
+    CROPS,
+    FACE,
+    GRAPHS,
+    JUDGED,
+    MADE_FOR,
+    VISION,
+    shapes_key,
+    weights_of,
+)
+
+MAX_FACES = 16
+"Faces in one call at most."
+ELSEWHERE = "weights"
+"Stands where ONNX names a file of weights. No such file exists."
+
+
+def make(out: Path) -> int:
+    """Write both graphs, and the shapes that they are for."""
+    config = checkpoint.read_config(assembly.locate("nano"))
+    vision, expert = blank(config, "vision").eval(), FaceExpert().eval()
+    assert isinstance(vision, VisionGraph)
+    made_for = {VISION: shapes_key(vision, config)}
+    fused_attention.fuse(vision)
+    inputs = example(config, "vision", torch.float32)
+    sizes = free_dimensions(list(inputs), "vision")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / VISION).write_bytes(bare(vision, inputs, sizes, vision.outputs))
+    # Three, since the exporter takes sizes of 1 and 2 for constants.
+    crops = {CROPS: torch.rand(3, 1, FACE_CROP_PX, FACE_CROP_PX)}
+    faces = torch.export.Dim("faces", min=1, max=MAX_FACES)
+    (out / FACE).write_bytes(bare(expert, crops, ({0: faces},), (JUDGED,)))
+    (out / MADE_FOR).write_text(json.dumps(made_for, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def bare(
+    module: nn.Module, inputs: dict[str, Tensor], sizes: tuple[dict[int, Any], ...], outputs: tuple[str, ...]
+) -> bytes:
+    """The graph of a module with the names of its weights in place of their values."""
+    import onnx
+
+    with quieter(logging.getLogger("torch.onnx")), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        # Optimised, weights would be turned and folded into others. ONNX Runtime does that when it has them.
+        program = torch.onnx.export(
+            module, tuple(inputs.values()), dynamo=True, input_names=list(inputs), output_names=list(outputs),
+            dynamic_shapes=sizes, opset_version=fused_attention.OPSET, optimize=False, verbose=False,
+        )  # fmt: skip
+    assert program is not None
+    model = program.model_proto
+    missing = set(weights_of(module))
+    for tensor in model.graph.initializer:
+        if tensor.name in missing:
+            missing.remove(tensor.name)
+            for values in ("raw_data", "float_data", "external_data"):
+                tensor.ClearField(values)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            place = tensor.external_data.add()
+            place.key, place.value = "location", ELSEWHERE
+    assert not missing, f"the exporter gave other names to {sorted(missing)}"
+    # The exporter writes where in the source each node is from, and shapes that a runtime infers.
+    for described in (model, model.graph, *model.graph.node, *model.graph.initializer):
+        described.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    written: bytes = model.SerializeToString(deterministic=True)
+    return written
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m export.included", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=GRAPHS, help="folder to write into (default: the package's)")
+    options = parser.parse_args(argv)
+    return command.run("export.included", lambda: make(options.out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The included graphs of nano's vision tower and of the face expert, run by ONNX Runtime on a CPU.
+
+The files in `graphs/` hold no weights: `python -m export.included` writes them, and a session gets its weights from the
+model that is loaded. So they fit every checkpoint of these shapes, and nothing has to be exported first. On one core
+with AVX2 a frame takes two thirds of torch's time, and a face half. The audio tower stays in torch: ONNX Runtime keeps
+a second copy of its weights, 60 MB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from realtime.model.config import ModelConfig
+from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
+from realtime.model.thinker import EmoThinker
+from realtime.towers.graph import VisionGraph
+from realtime.towers.torch_runtime import TorchTowers, graphs_of
+
+logger = logging.getLogger(__name__)
+
+GRAPHS = Path(__file__).parent / "graphs"
+VISION, FACE = "vision.onnx", "face.onnx"
+MADE_FOR = "made_for.json"
+"The `shapes_key` that the vision graph was traced from. All face experts have one shape."
+CROPS, JUDGED = "crops", "log_probabilities"
+"Input and output of the face expert's graph."
+
+JudgeFaces = Callable[[Tensor], Tensor]
+"(B, 1, 96, 96) grey face crops → (B, 7) log-probabilities, as `FaceExpert`."
+
+
+class IncludedTowers:
+    """Pictures through the included graph, sound through torch, of a model that `fits`."""
+
+    def __init__(self, model: EmoThinker) -> None:
+        graph, _ = graphs_of(model)
+        from realtime.towers.onnx_runtime import OnnxGraph
+
+        self._vision = OnnxGraph(GRAPHS / VISION, weights=weights_of(graph))
+        self._torch = TorchTowers(model)
+
+    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._vision(inputs)
+
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._torch.audio(inputs)
+
+
+class OnnxFaceExpert:
+    """`FaceExpert` through the included graph; in float32 on the CPU."""
+
+    def __init__(self, expert: FaceExpert) -> None:
+        from realtime.towers.onnx_runtime import OnnxGraph
+
+        self._graph = OnnxGraph(GRAPHS / FACE, weights=weights_of(expert))
+
+    def __call__(self, crops_B1HW: Tensor) -> Tensor:
+        return self._graph({CROPS: crops_B1HW})[0]
+
+
+def judge_of(model: EmoThinker) -> JudgeFaces | None:
+    """The quickest form of a model's face expert here; None without one. Call it once per model."""
+    expert = model.emotion.face_expert
+    if expert is None:
+        return None
+    if computes_in_float32(expert):
+        try:
+            judge = OnnxFaceExpert(expert)
+            judge(torch.zeros(1, 1, FACE_CROP_PX, FACE_CROP_PX))
+            return judge
+        # A runtime can fail in as many ways as there are machines, and here it is only a faster way to the same result.
+        except Exception as error:
+            logger.warning("The graph of the face expert does not run here (%s); torch does.", error)
+    expert.put_channels_innermost()
+    return expert
+
+
+def fits(model: EmoThinker) -> bool:
+    """Whether the vision graph was made for this model's shapes, and its weights are in float32 on the CPU."""
+    made_for = json.loads((GRAPHS / MADE_FOR).read_text(encoding="utf-8"))[VISION]
+    return computes_in_float32(model) and bool(made_for == shapes_key(graphs_of(model)[0], model.config))
+
+
+def computes_in_float32(module: nn.Module) -> bool:
+    """Whether it does so on the CPU."""
+    weight = next(module.parameters())
+    return weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+def shapes_key(graph: VisionGraph, config: ModelConfig) -> str:
+    """Equal for two models whose vision graphs are equal but for the values of their weights."""
+    shapes = {name: list(value.shape) for name, value in weights_of(graph).items()}
+    told = json.dumps([asdict(config.vision), graph.outputs, shapes], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Weights and tables by the names that their places in the graph have. Counters of norm layers are in no graph."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {name: value.detach() for name, value in named if value.is_floating_point()}
