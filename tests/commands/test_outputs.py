@@ -120,6 +120,7 @@ def test_analyze_and_bench_do_not_write_over_their_settings(a_recording: Path, t
 OUTPUTS = {"--out", "--json", "--work", "--cache", "--output", "output", "out"}
 WITHOUT_INPUTS = {
     "export/faces.py": "reads an installed package",
+    "export/included.py": "reads the package's own nano, and writes graphs without weights",
     "export/limits.py": "reads nothing",
     "export/random_weights.py": "reads nothing, and replaces only what it made itself",
     "export/sample.py": "reads nothing, and writes whole files",
