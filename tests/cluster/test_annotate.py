@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from realtime.cluster import connect
 from realtime.errors import BadSettings
 from tests.cluster.nodes import processes, wait
 from tests.ingest.media_files import room, voice, write_clip
@@ -76,7 +78,26 @@ def test_two_killed_workers_cost_no_record_and_make_none_twice(cluster: Any, cli
     assert len(records(tmp_path)) == N_CLIPS
 
 
-def test_parquet_is_annotated_part_by_part(cluster: Any, clips: Path, tmp_path: Path) -> None:
+@contextmanager
+def others_leave(cpus: float) -> Iterator[None]:
+    """Of each node's cores, others hold all but so many."""
+    import ray
+    from ray._private.state import available_resources_per_node
+    from ray.util import placement_group, remove_placement_group
+
+    free = [node.get("CPU", 0.0) for node in available_resources_per_node().values()]
+    held = placement_group([{"CPU": round(each - cpus, 3)} for each in free], strategy="STRICT_SPREAD")
+    assert held.wait(PATIENCE_S)
+    try:
+        assert ray.available_resources()["CPU"] == pytest.approx(len(free) * cpus)
+        yield
+    finally:
+        remove_placement_group(held)
+
+
+def test_parquet_is_annotated_part_by_part_where_no_node_has_a_whole_core(
+    cluster: Any, clips: Path, tmp_path: Path
+) -> None:
     """Recordings in the table itself; a second part comes later, with a stretch of a clip that is there as a whole."""
     table, out = tmp_path / "table", tmp_path / "out"
     table.mkdir()
@@ -92,16 +113,17 @@ def test_parquet_is_annotated_part_by_part(cluster: Any, clips: Path, tmp_path: 
         parquet.write_table(pa.table(columns), table / name)
 
     def run(*more: str) -> dict[str, Any]:
-        # Beside the replicas that other tests left there, something has to be left for reading.
         flags = ["--ray", cluster.address, "--workers", "1", "--worker-cpus", "0.25", "--batch", "2", *more]
         assert annotate.annotate(annotate.parser().parse_args([str(table), str(out), *flags])) == 0
         return json.loads((out / "summary.json").read_text())["this_run"]  # type: ignore[no-any-return]
 
     part("0.parquet", ("0.mp4", None, None), ("1.mp4", None, None))
-    assert run("--limit", "1")["done_before"] == 0
-    part("1.parquet", ("1.mp4", 0.0, 0.5), (f"{N_CLIPS - 1}.mp4", None, None))
-    assert run()["done_before"] == 1
-    assert run()["done_before"] == 4
+    connect.join(cluster.address)
+    with others_leave(0.6):
+        assert run("--limit", "1")["done_before"] == 0
+        part("1.parquet", ("1.mp4", 0.0, 0.5), (f"{N_CLIPS - 1}.mp4", None, None))
+        assert run()["done_before"] == 1
+        assert run()["done_before"] == 4
     made = [(record["key"], record["clip"]["label"], record["status"] == "failed") for record in records(out)]
     assert sorted(made) == [
         ("0.mp4", "neutral", False),

@@ -3,9 +3,9 @@
     clips ─► measure (decoding and cues: CPU actors) ─► annotate (GPU or endpoint actors) ─► records, written here
 
 IN is a folder with its label file, or Parquet with the same columns. Where the nodes share no disk, Parquet also holds
-the recordings (`bytes`), which only the workers read (`readers/parquet.py`). When a worker dies, Ray repeats its work
-on another. Only this process writes records, one per key, even where work was repeated; the same command measures only
-the clips without a record. Each actor journals the stages that an endpoint was paid for, beside the records.
+the recordings (`bytes`), which only tasks of the cluster read (`read_recordings`). When a worker dies, Ray repeats its
+work on another. Only this process writes records, one per key, even where work was repeated; the same command measures
+only the clips without a record. Each actor journals the stages that an endpoint was paid for, beside the records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import pickle
 import tempfile
 import time
@@ -42,13 +43,17 @@ from train.readers.perceived import Perceived
 Row = dict[str, Any]
 Batch = dict[str, npt.NDArray[Any]]
 JOURNALS = "journal-*.jsonl"
+READER_CPUS = 0.1
+"Cores of a task that reads recordings from Parquet."
+ANNOTATOR_CPUS = 0.1
+
+logger = logging.getLogger(__name__)
 
 
 class Measure:
     """An actor on a CPU: perceives clips as a live session does. A clip that fails becomes its error."""
 
-    def __init__(self, instruments: str, folder: Path, wanted: Set[str]) -> None:
-        """Files of Parquet rows are relative to `folder`; `wanted` are the keys of clips that have no record."""
+    def __init__(self, instruments: str) -> None:
         import torch
 
         from realtime.engine.loading import load
@@ -56,16 +61,11 @@ class Measure:
 
         torch.set_num_threads(1)
         self._model = measuring(load(instruments, engine="torch"))
-        self._folder = folder
-        self._wanted = wanted
 
     def __call__(self, batch: Batch) -> Batch:
         seen = []
-        for index in range(len(next(iter(batch.values())))):
-            row = {name: column[index] for name, column in batch.items()}
-            if "clip" not in row and key_of(row) not in self._wanted:
-                continue
-            with on_disk(row, self._folder) as clip:
+        for index in range(len(batch["clip"])):
+            with on_disk({name: column[index] for name, column in batch.items()}) as clip:
                 seen.append(pickle.dumps((clip, self._perceive(clip))))
         return {"seen": np.array(seen, dtype=object)}
 
@@ -147,18 +147,23 @@ def annotate(
     counts.already_done = len(clips) - len(todo)
     if not todo:
         return counts, {"seconds": 0.0, "clips_per_s": 0.0}
-    wanted: frozenset[str] = frozenset()
     if parquet.is_parquet(args.input) and parquet.BYTES in parquet.columns(args.input):
-        # Reading mostly waits for the disk; the workers may leave less than a whole core, which is Ray's default.
-        source = ray.data.read_parquet(
-            [str(file.resolve()) for file in parquet.files(args.input)], ray_remote_args={"num_cpus": 0.1}
+        files = [str(file.resolve()) for file in parquet.files(args.input)]
+        wanted = ray.put(frozenset(clip.key for clip in todo))
+        # Reading mostly waits for the disk. Ray's own reader asks for a whole core to list files with, for which it
+        # would wait for ever where the workers leave less on every node.
+        source = ray.data.from_items([{"path": path} for path in files], override_num_blocks=len(files)).map_batches(
+            read_recordings,
+            fn_args=(wanted,),
+            batch_size=1,
+            batch_format="numpy",
+            num_cpus=READER_CPUS,
         )
-        wanted = frozenset(clip.key for clip in todo)
     else:
         source = ray.data.from_items([row_of(clip) for clip in todo], override_num_blocks=min(len(todo), args.parts))
     measured = source.map_batches(
         Measure,
-        fn_constructor_args=(args.instruments, parquet.home(args.input), wanted),
+        fn_constructor_args=(args.instruments,),
         batch_size=args.batch,
         batch_format="numpy",
         compute=ActorPoolStrategy(min_size=1, max_size=args.workers),
@@ -170,9 +175,17 @@ def annotate(
         batch_size=max(args.batch, args.concurrency if args.url else 1),
         batch_format="numpy",
         compute=ActorPoolStrategy(size=args.annotator_workers),
-        num_cpus=0.1,
+        num_cpus=ANNOTATOR_CPUS,
         num_gpus=args.gpus,
     )
+    needed = args.worker_cpus + READER_CPUS + args.annotator_workers * ANNOTATOR_CPUS
+    if (free := ray.available_resources().get("CPU", 0.0)) < needed:
+        logger.warning(
+            "the cluster has %.3g free cores, and this needs %.3g: it waits until there are more "
+            "(--worker-cpus asks for less)",
+            free,
+            needed,
+        )
     mine = {annotator.name: annotator.usage for annotator in made}
     for row in records.iter_rows():
         record = json.loads(row["record"])
@@ -203,18 +216,36 @@ def row_of(clip: Clip) -> Row:
     return {"key": clip.key, "clip": pickle.dumps(replace(clip, path=clip.path.resolve()))}
 
 
+def read_recordings(batch: Batch, wanted: Any) -> Iterator[Batch]:
+    """A task of the cluster: the rows of one Parquet file with their recordings, a few at a time.
+
+    `wanted` refers to the keys of the clips that have no record yet.
+    """
+    import ray
+
+    keys: Set[str] = ray.get(wanted)
+    path = Path(str(batch["path"][0]))
+    for rows in parquet.rows_with_recordings(path):
+        found = [row for row in rows if key_of(row) in keys]
+        if found:
+            clips = [pickle.dumps(clip_of(parquet.home(path), row, str(row["file"]))) for row in found]
+            recordings = [row[parquet.BYTES] for row in found]
+            yield {
+                "clip": np.array(clips, dtype=object),
+                parquet.BYTES: np.array(recordings, dtype=object),
+            }
+
+
 @contextmanager
-def on_disk(row: Row, folder: Path) -> Iterator[Clip]:
+def on_disk(row: Row) -> Iterator[Clip]:
     """Yield the clip, with its recording on the disk of this machine until the block ends."""
-    if "clip" in row:
-        yield pickle.loads(bytes(row["clip"]))
-        return
-    clip = clip_of(folder, row, str(row["file"]))
-    if row[parquet.BYTES] is None:
+    clip: Clip = pickle.loads(bytes(row["clip"]))
+    recording = row.get(parquet.BYTES)
+    if recording is None:
         yield clip
         return
     with tempfile.NamedTemporaryFile(suffix=clip.path.suffix) as file:
-        file.write(bytes(row[parquet.BYTES]))
+        file.write(bytes(recording))
         file.flush()
         yield replace(clip, path=Path(file.name))
 

@@ -1,7 +1,7 @@
 """Reads Parquet as a label file: one file or a folder of files, with the columns of `labels.csv` (`folder.py`).
 
 `file` is relative to the folder of the Parquet file. Where the nodes share no disk, the column `bytes` holds the
-recordings; only Ray's workers read it (`coet/on_ray.py`).
+recordings; only Ray's workers read it (`rows_with_recordings`, `coet/on_ray.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from train.readers import folder
 from train.readers.clip import Clip
 
 BYTES = "bytes"
+ROWS = 8
+"Rows that are read at a time where they hold recordings."
 INSTALL = "pip install 'emothinker[ray]'"
 
 
@@ -39,6 +41,15 @@ def columns(path: Path) -> list[str]:
 def read(path: Path) -> list[Clip]:
     """The clips in the order of files and rows. Recordings are not read. Raises BadSettings."""
     return folder.clips(home(path), _rows(path), path)
+
+
+def rows_with_recordings(file: Path) -> Iterator[list[dict[str, Any]]]:
+    """All columns of one Parquet file, a few rows at a time."""
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(file) as opened:
+        for batch in opened.iter_batches(batch_size=ROWS):
+            yield batch.to_pylist()
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
