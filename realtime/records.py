@@ -51,6 +51,8 @@ class ModelInfo:
     "Name of the model that answers a person's own questions, where this one leaves them to it; else None."
     words: bool = False
     "Whether its judgement reads what was said, where that is written down."
+    summarises: bool = False
+    "Whether it can write a text other than a chain, from statements that it is given."
 
 
 MAX_QUERY_CHARS = 200
@@ -546,6 +548,14 @@ class Recap:
     "What was wrong with picture and sound, in the words in which it was told."
     n_left_out: int = 0
     "Windows that were left out."
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a language model made of the statements of a summary."""
+
+    text: str | None
+    "None where no draft of it held to them."
 
 
 @dataclass(frozen=True, slots=True)

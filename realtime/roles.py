@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,12 +23,13 @@ from realtime.records import (
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
+    Summary,
     VideoFrame,
     Window,
 )
 
-Step = ReasonDelta | Label | ReasonDone
-"A step of a chain."
+Step = ReasonDelta | Label | ReasonDone | Summary
+"A step of a chain; `Summary` is that of a summary."
 
 
 class Source(Protocol):
@@ -130,6 +131,13 @@ class Thinker(Protocol):
         """
 
 
+class Summariser(Protocol):
+    """A `Thinker` whose model can write other texts than chains."""
+
+    def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Iterator[Summary | None]:
+        """The steps of a summary: None, and `Summary` last. Each step is short."""
+
+
 class Model(Protocol):
     """A loaded checkpoint."""
 
@@ -162,6 +170,10 @@ class Model(Protocol):
     @property
     def words(self) -> bool:
         """Whether its judgement reads what was said."""
+
+    @property
+    def summariser(self) -> Summariser | None:
+        """Who writes summaries; None where the model knows its chains alone."""
 
     @property
     def thinker(self) -> Thinker: ...
@@ -199,6 +211,12 @@ class EngineClient(Protocol):
         """Tell a model that reads words what was said in this window, before its chain comes to judge it.
 
         Nothing is awaited. What comes too late is not read.
+        """
+
+    async def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> str | None:
+        """A text that the model writes from these statements and that holds to them; None where none does.
+
+        Only a model that summarises may be asked (`ModelInfo.summarises`). Cancelled, it is given up.
         """
 
     def close(self) -> None:

@@ -16,9 +16,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext, suppress
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 from realtime.attempts import Attempts
 from realtime.errors import NoMediaYet, RealtimeError, SessionOver
@@ -73,6 +73,8 @@ logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
+SUMMED_UP_WITHIN_S = 20.0
+"Wall time in which a model writes a summary. A person waits for it; then the statements are told as they are."
 REWRITTEN = {"yes": "yes", "in vain": "no", "late": "late"}
 "What became of an argument that was written again, as `/metrics` counts it."
 KEPT_UTTERANCES = 2
@@ -136,6 +138,10 @@ class Session:
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._said: Mailbox[Said] = Mailbox(KEPT_UTTERANCES, waits=waits)
         self._asked: Mailbox[SummaryAsked] = Mailbox()
+        self._n_asked = 0
+        "Questions and summaries that were asked for."
+        self._summing: asyncio.Task[str | None] | None = None
+        "The summary that the model is writing."
 
         self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio, live=source.live)
         self._cadence = Cadence(settings.analysis.every_s)
@@ -206,17 +212,19 @@ class Session:
     async def set_question(self, question: Question) -> None:
         """Set the question of the next windows. The selectors have it before the first of those is labelled."""
         self._question = question
+        self._give_up_summary()
         if self._client is not None:
             await self._client.set_question(question)
 
     async def sum_up(self, query: str, last_s: float) -> None:
-        """Publish a summary of the last seconds as soon as it is written. One that was asked for before gives way.
+        """Publish a summary of the last seconds as soon as it is written. It gives way to whatever is asked next.
 
         Raises NoMediaYet before the first picture or sound.
         """
         if not self.log.seq:
             raise NoMediaYet("Nothing has come from the sender yet.", "Ask once the first event is there.")
-        await self._asked.put(SummaryAsked(query, max(0.0, self.at_s - last_s), self.at_s))
+        self._give_up_summary()
+        await self._asked.put(SummaryAsked(query, max(0.0, self.at_s - last_s), self.at_s, self._n_asked))
 
     def mark(self, name: str, data: Mapping[str, MarkValue]) -> str:
         """Put a mark at this moment into the log. Returns its event, encoded.
@@ -289,7 +297,7 @@ class Session:
                     start(self._write_words(client), "words"),
                     start(self._think(client, self._spoken), "think spoken"),
                     start(self._think(client, self._quiet), "think quiet"),
-                    start(self._sum_up(), "sum up"),
+                    start(self._sum_up(client), "sum up"),
                 ]
                 await asyncio.wait({media, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if self._stopping.is_set():
@@ -539,17 +547,53 @@ class Session:
             self._metrics.rewritten.labels(REWRITTEN[done.rewritten]).inc()
         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))
 
-    async def _sum_up(self) -> None:
+    async def _sum_up(self, client: EngineClient) -> None:
         async for asked in self._asked:
             start_s = max(asked.start_s, self.log.oldest_s)
             lines = self.log.since(start_s, TYPES)
             # Ten minutes of events are thousands of lines, for which no event of another session should wait.
             recap = await asyncio.to_thread(recall, lines, start_s=start_s, end_s=asked.end_s)
             statements = recaps.statements(recap)
-            self._metrics.summaries.labels("measured").inc()
-            self._publish(SummaryEvent(asked.query, start_s, asked.end_s, "measured", " ".join(statements), statements))
+            written = None
+            if self.model.summarises and recaps.too_early(recap) is None:
+                labels = sorted({each.label for each in recap.told})
+                written = await self._written_summary(client, statements, labels)
+                if asked.number != self._n_asked:
+                    continue
+            source: Literal["measured", "model"] = "measured" if written is None else "model"
+            self._metrics.summaries.labels(source).inc()
+            text = " ".join(statements) if written is None else written
+            self._publish(SummaryEvent(asked.query, start_s, asked.end_s, source, text, statements))
+
+    async def _written_summary(
+        self, client: EngineClient, statements: Sequence[str], labels: Sequence[str]
+    ) -> str | None:
+        """What the model writes from these statements in time, and only where it holds to them."""
+
+        async def write() -> str | None:
+            # As a chain does, it waits while the session is behind.
+            await self._turns.next_step(spoken=True)
+            return await client.summarise(statements, labels)
+
+        self._summing = asyncio.create_task(write(), name="summary")
+        try:
+            await asyncio.wait({self._summing}, timeout=SUMMED_UP_WITHIN_S)
+            finished = self._summing.done() and not self._summing.cancelled()
+            error = self._summing.exception() if finished else None
+            if error is not None:
+                logger.error("session %s: the model wrote no summary: %s", self.id[:8], error)
+            return self._summing.result() if finished and error is None else None
+        finally:
+            self._summing.cancel()
+            self._summing = None
 
     # Helpers of several stages.
+
+    def _give_up_summary(self) -> None:
+        """Something else is asked: nobody waits for the summary that is being written."""
+        self._n_asked += 1
+        if self._summing is not None:
+            self._summing.cancel()
 
     def _due_now(self, due: Due) -> Analysis:
         self._lag.received(due.end_s)

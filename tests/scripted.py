@@ -44,6 +44,7 @@ from realtime.records import (
     SpeechSegment,
     SpeechSoFar,
     SpeechStarted,
+    Summary,
     TokenCounts,
     Unsupported,
     VideoFrame,
@@ -290,6 +291,28 @@ class ScriptedThinker:
 
 
 @dataclass
+class ScriptedSummariser:
+    """Tells these texts, one for each summary."""
+
+    texts: Sequence[str | None]
+    hold: Hold | None = None
+    "While it is clear, the summary stops before its end."
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    "The statements of each."
+    n_closed: int = 0
+
+    def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Iterator[Summary | None]:
+        self.asked.append(tuple(statements))
+        try:
+            yield None
+            if self.hold is not None:
+                self.hold.wait(WITHIN_S)
+            yield Summary(self.texts[len(self.asked) - 1])
+        finally:
+            self.n_closed += 1
+
+
+@dataclass
 class ScriptedModel:
     perceivers: ScriptedPerceiver = field(default_factory=ScriptedPerceiver)
     thinker: ScriptedThinker = field(default_factory=ScriptedThinker)
@@ -298,6 +321,7 @@ class ScriptedModel:
     labels: tuple[str, ...] = LABELS
     open_labels: bool = True
     stock: bool = False
+    summariser: ScriptedSummariser | None = None
     label_model: str | None = None
     answer_model: str | None = None
     words: bool = False

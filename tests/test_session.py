@@ -41,6 +41,7 @@ from tests.scripted import (
     ScriptedModel,
     ScriptedPerceiver,
     ScriptedSource,
+    ScriptedSummariser,
     ScriptedThinker,
     ScriptedTranscriber,
     SteppedWorker,
@@ -195,6 +196,52 @@ async def test_a_summary_counts_what_was_told_and_the_newest_wish_for_one_stands
     assert (summary["query"], summary["start"], summary["end"]) == ("Summarise the last half a minute", 6.0, 20.0)
     assert summary["text"].startswith("All 4 moments were happy. ")
     assert "Speech was heard for 2 seconds, in 1 stretch." in summary["statements"]
+
+
+@pytest.mark.parametrize(("text", "source"), [("All 5 moments were happy.", "model"), (None, "measured")])
+async def test_a_models_own_words_are_told_where_they_hold_and_else_the_statements(
+    make: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch, text: str | None, source: str
+) -> None:
+    monkeypatch.setattr(recap, "LEAST_S", 20.0)
+    summariser = ScriptedSummariser([text])
+
+    async def ask() -> None:
+        await session.sum_up("Summarise the last minute", 60.0)
+        await eventually(lambda: '"type":"summary"' in session.log.newest, "the summary")
+
+    items = [*conversation(20, (1.0, 3.0)), settle, ask]
+    session = make(ScriptedSource(items, live=False), ScriptedModel(summariser=summariser))
+    await session.run()
+    (summary,) = of(await events_of(session), "summary")
+    assert (summary["source"], list(summariser.asked[0])) == (source, summary["statements"])
+    assert summary["text"] == (text or " ".join(summary["statements"]))
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a question"])
+async def test_a_summary_that_is_late_is_measured_and_one_that_nobody_waits_for_is_given_up(
+    make: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch, instead: str
+) -> None:
+    monkeypatch.setattr(recap, "LEAST_S", 20.0)
+    monkeypatch.setattr("realtime.session.SUMMED_UP_WITHIN_S", 0.2 if instead == "nothing" else WITHIN_S)
+    hold = Hold()
+    summariser = ScriptedSummariser(["All 5 moments were happy."], hold=hold)
+
+    async def ask() -> None:
+        await session.sum_up("Summarise the last minute", 60.0)
+        await eventually(lambda: hold.holds, "the summary's beginning")
+        if instead == "nothing":
+            await eventually(lambda: '"type":"summary"' in session.log.newest, "the summary")
+        else:
+            session._give_up_summary()
+        hold.set()
+        await settle()
+
+    items = [*conversation(20, (1.0, 3.0)), settle, ask]
+    session = make(ScriptedSource(items, live=False), ScriptedModel(summariser=summariser))
+    await session.run()
+    told = [event["source"] for event in of(await events_of(session), "summary")]
+    assert told == (["measured"] if instead == "nothing" else [])
+    assert summariser.n_closed == 1
 
 
 async def test_a_summary_before_the_first_media_is_refused(make: Make) -> None:

@@ -16,7 +16,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -221,6 +221,10 @@ class RayClient:
                     return
         finally:
             chain.close()
+
+    async def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> str | None:
+        """Return None: no model on a cluster writes summaries (`RayEngine._info`)."""
+        return None
 
     def tell_words(self, window: Window, said: str) -> None:
         """Do nothing: no model on a cluster reads words (`RayEngine._info`)."""

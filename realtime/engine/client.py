@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from realtime.engine.messages import (
     BeginChain,
+    BeginSummary,
     CloseSession,
     EndChain,
     FastLabel,
@@ -32,6 +33,7 @@ from realtime.records import (
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
+    Summary,
     VideoFrame,
     Window,
 )
@@ -126,6 +128,20 @@ class HostClient:
                         return
                 # The first word travels alone; later ones may be gathered.
                 budget_s = self._transport.bundle_s if steps else budget_s
+        finally:
+            if self._transport.generation == generation:
+                self._transport.post(EndChain(self.session, chain))
+
+    async def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> str | None:
+        chain = next(_chains)
+        await self._transport.alive()
+        generation = self._transport.generation
+        try:
+            await self._transport.call(BeginSummary(self.session, chain, tuple(statements), tuple(labels)))
+            while True:
+                for step in await self._transport.call(NextSteps(self.session, chain, 0.0)):
+                    if isinstance(step, Summary):
+                        return step.text
         finally:
             if self._transport.generation == generation:
                 self._transport.post(EndChain(self.session, chain))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, assert_never, cast
 
 from realtime.engine.messages import (
     BeginChain,
+    BeginSummary,
     CloseSession,
     EndChain,
     FastLabel,
@@ -32,7 +33,7 @@ from realtime.engine.scheduler import Scheduler
 from realtime.engine.scheduler.queue import Rank
 from realtime.observe import heap
 from realtime.records import FrameEvidence, SpeechEvidence, Window
-from realtime.roles import Perceiver, Thinker
+from realtime.roles import Perceiver, Summariser, Thinker
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -50,6 +51,7 @@ class HostedSession:
 
     perceiver: Perceiver
     thinker: Thinker
+    summariser: Summariser | None = None
     frames: OrderedDict[float, FrameEvidence] = field(default_factory=OrderedDict)
     speech: OrderedDict[float, SpeechEvidence] = field(default_factory=OrderedDict)
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
@@ -120,6 +122,10 @@ class Host:
                 window = labelled or _whole(session, parts)
                 steps = session.thinker.reason(window, question, said, again_s=again_s)
                 self._scheduler.decode.begin((number, chain), steps)
+            case BeginSummary(number, chain, statements, labels):
+                summariser = self._sessions[number].summariser
+                assert summariser is not None, "only a model that summarises is asked"
+                self._scheduler.decode.begin((number, chain), summariser.summarise(statements, labels))
             case TellWords(number, index, words):
                 # The session may have been closed meanwhile: nobody waits for this request.
                 if number in self._sessions:
@@ -139,7 +145,7 @@ class Host:
     def _open(self, request: OpenSession) -> None:
         self._close(request.session)
         model = self._models.get(request.adapter)
-        session = HostedSession(model.perceiver(request.seed), model.thinker)
+        session = HostedSession(model.perceiver(request.seed), model.thinker, model.summariser)
         self._sessions[request.session] = session
         session.perceiver.set_question(request.question)
 

@@ -67,6 +67,11 @@ class LoadedModel:
         return self.weights.config.emotion.words
 
     @property
+    def summariser(self) -> Reasoner | None:
+        # One that was tuned on nano's wording writes nothing but chains.
+        return self.thinker if self.weights.config.emotion.open_labels else None
+
+    @property
     def stock(self) -> bool:
         return self.weights.config.emotion.stock
 

@@ -143,6 +143,18 @@ class BeginChain(Request[None]):
 
 
 @dataclass(frozen=True)
+class BeginSummary(Request[None]):
+    """Begin a summary from statements; `NextSteps` brings its one step, and `EndChain` gives it up."""
+
+    stage = "summary"
+    rank = Rank.REASON
+    session: int
+    chain: int
+    statements: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class TellWords(Request[None]):
     """What was said in a window, for the chain about it."""
 
@@ -197,6 +209,7 @@ Message = (
     | SetQuestion
     | FastLabel
     | BeginChain
+    | BeginSummary
     | TellWords
     | NextSteps
     | EndChain

@@ -40,6 +40,7 @@ class Models:
             label_model=model.label_model,
             answer_model=model.answer_model,
             words=model.words,
+            summarises=model.summariser is not None,
         )
 
     def get(self, adapter: Path | None = None) -> Model:

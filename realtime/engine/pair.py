@@ -122,6 +122,10 @@ class PairedModel:
         return self.writer.words
 
     @property
+    def summariser(self) -> Reasoner | None:
+        return self.writer.summariser
+
+    @property
     def label_model(self) -> str:
         return self.labeller.name
 

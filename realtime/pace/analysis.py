@@ -45,3 +45,5 @@ class SummaryAsked:
     start_s: float
     end_s: float
     "When it was asked for."
+    number: int
+    "Of all that was asked in the session."

@@ -16,7 +16,7 @@ import itertools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -51,6 +51,7 @@ from realtime.reason.reference import PlainReading, plain_scores
 from realtime.reason.rewrite import Rewriter
 from realtime.reason.sequence import assemble
 from realtime.reason.session_ring import SessionRing, apart
+from realtime.reason.summarise import SummaryWriter
 from realtime.records import (
     LABELS,
     Conflict,
@@ -61,6 +62,7 @@ from realtime.records import (
     ReasonDone,
     Rewritten,
     SpeechEvidence,
+    Summary,
     Window,
 )
 from realtime.roles import Words, unsaid
@@ -117,6 +119,7 @@ class Reasoner:
         self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion, vocabulary, self._labels, self._calibration)
         self.rewriter = Rewriter(self._fused, self._decoder, vocabulary, now_s=now_s)
+        self._summaries = SummaryWriter(self._fused, self._decoder, vocabulary)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -207,6 +210,11 @@ class Reasoner:
             few = replace(window, frames=apart(window.frames))
             cached = yield from self._prefilled(few, question, by_parts=True)
         yield from self._chain(self._begun_with(label, window, question, cached), said, again_s)
+
+    def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Generator[Summary | None, None, None]:
+        """The steps of a summary that the model writes from these statements (`summarise.py`)."""
+        text = yield from self._summaries.written(statements, labels)
+        yield Summary(text)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -149,6 +149,9 @@ class Interrupted:
                 yield step
                 if self._happens and isinstance(step, ReasonDelta):
                     self._happens.pop()()
+
+    async def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> str | None:
+        return await self._client.summarise(statements, labels)
 
     def tell_words(self, window: Window, said: str) -> None:
         self._client.tell_words(window, said)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 
 from realtime.engine.scheduler.timing import MAX_CHAINS, DecodeTiming, StepRequest
-from realtime.records import ReasonDone
+from realtime.records import ReasonDone, Summary
 from realtime.roles import Step
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class DecodeQueue:
         else:
             if step is not None:
                 chain.ready.append(step)
-                chain.finished = isinstance(step, ReasonDone)
+                chain.finished = isinstance(step, ReasonDone | Summary)
 
     def _hand_over(self, chain: DecodingChain) -> list[Step]:
         self._waiting.pop(chain.key, None)
