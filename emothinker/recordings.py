@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emothinker.stream import Events
+from realtime.errors import BadSettings
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
 from realtime.sample import or_sample
@@ -77,6 +78,8 @@ def settings_of(given: Mapping[str, Any] | None) -> Settings:
 
     from realtime.settings_sources import load
 
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(name, str) for name in given)):
+        raise BadSettings(f"The settings are {given!r}.", 'Give them by their names, such as {"model.name": "nano"}.')
     return load(environ=os.environ, flags=given)
 
 

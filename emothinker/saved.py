@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,13 @@ def read(path: Path | str) -> Events:
     The loop over the events raises BadSettings for a file that cannot be read or holds none, and BadEvent for a line
     that is none.
     """
-    return Events(partial(_read, Path(path)), path)
+    return Events(partial(_read, path), path)
 
 
-async def _read(path: Path) -> AsyncGenerator[Event]:
+async def _read(given: Path | str) -> AsyncGenerator[Event]:
+    if not isinstance(given, str | os.PathLike):
+        raise BadSettings(f"{given!r} is no path of a file.", "Give the name of a file that holds events.")
+    path = Path(given)
     try:
         text = await asyncio.to_thread(path.read_text, "utf-8", errors="replace")
     except OSError as error:

@@ -84,6 +84,11 @@ def test_mistakes_are_errors_of_ours(a_recording: Path, tmp_path: Path) -> None:
         list(emothinker.analyze(a_recording, question="How old is she?"))
     with pytest.raises(BadSettings, match="Did you mean"):
         list(emothinker.analyze(a_recording, settings={"model.nam": "nano"}))
+    # These were an AttributeError, and a TypeError.
+    with pytest.raises(BadSettings, match=r"The settings are 3\. Give them by their names"):
+        list(emothinker.analyze(a_recording, settings=3))  # type: ignore[arg-type]
+    with pytest.raises(BadSettings, match=r"The settings are \{3: 4\}"):
+        list(emothinker.analyze(a_recording, settings={3: 4}))  # type: ignore[dict-item]
     with pytest.raises(emothinker.Error):
         emothinker.analyze(tmp_path).to_pandas()
     # It was a KeyError, after the whole recording had been analysed.
