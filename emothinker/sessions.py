@@ -15,8 +15,8 @@ def follow(url: str, *, after: int = 0) -> Events:
     """Follow a session from its event number `after` to its end, across lost connections.
 
     `url` is the session's address with its secret: `http://localhost:8080/sessions/ID#SECRET`. The loop over the events
-    raises NotAllowed where the secret is wrong, and Unreachable where there is no such session or no server answers for
-    half a minute.
+    raises BadSettings where that is no such address, NotAllowed where the secret is wrong, and Unreachable where there
+    is no such session or no server answers for half a minute.
     """
     return Events(partial(_follow, url, after))
 

@@ -27,6 +27,12 @@ from realtime.publish.parse import parse
 
 GIVE_UP_AFTER = 6
 "Failed attempts in a row, which take about half a minute."
+FIRST_WAIT_S = 1.0
+"Before the second attempt. Each later wait is twice as long, up to 8 s."
+ADDRESS_HINT = (
+    "It looks like http://localhost:8080/sessions/ID#SECRET, in quotes. The page makes one under “Follow from a "
+    "program”; a sender finds both parts in the answer to its offer, in Location and Session-Secret."
+)
 
 
 async def watch(
@@ -45,7 +51,7 @@ async def watch(
     """
     write = printer(sys.stdout, in_words=in_words)
     with opened(lsl=lsl, mqtt=mqtt, osc=osc) as sinks:
-        async with aclosing(follow(url, after=after, on_retry=_say_retry)) as lines:
+        async with aclosing(follow(url, after=after, on_link=_say_link)) as lines:
             async for line in lines:
                 write(line)
                 if sinks and (event := parse(line)) is not None:
@@ -53,32 +59,37 @@ async def watch(
                         sink.send(event)
 
 
-def _say_retry(after: int) -> None:
-    print(f"realtime: no connection, trying again after event {after} …", file=sys.stderr)
+def _say_link(connected: bool) -> None:
+    words = "connected again." if connected else "no connection; trying again for half a minute …"
+    print(f"realtime: {words}", file=sys.stderr)
 
 
 async def follow(
-    url: str, *, after: int = 0, on_retry: Callable[[int], None] = lambda after: None
+    url: str, *, after: int = 0, on_link: Callable[[bool], None] = lambda connected: None
 ) -> AsyncGenerator[str]:
     """Yield the lines after number `after` until the session has closed: each event once, in order.
 
-    `on_retry` is called with the number of the last event each time the connection was lost. Raises Unreachable if
-    there is no such session, or no server for half a minute, and NotAllowed if the secret is wrong.
+    `on_link` is called with False once there is no connection, and with True once there is one again; the attempts in
+    between are not told. Raises BadSettings for what is no address with a secret, Unreachable if there is no such
+    session, or no server for half a minute, and NotAllowed if the secret is wrong.
     """
     address, secret = events_url(url), urlsplit(url).fragment
     if not secret:
-        raise NotAllowed(
-            "The address has no secret after a #.",
-            "Add it: …/sessions/ID#SECRET, as the answer's Session-Secret says. In a shell, put quotes around it.",
-        )
+        raise BadSettings("The address has no secret after a #.", ADDRESS_HINT)
+    if not isinstance(after, int) or after < 0:
+        raise BadSettings(f"The number of an event is {after!r}.", "Give a whole number from 0 on, such as a `seq`.")
     n_failed = 0
+    connected = True
     while n_failed < GIVE_UP_AFTER:
         if n_failed:
-            await asyncio.sleep(min(0.5 * 2**n_failed, 8.0))
+            await asyncio.sleep(min(FIRST_WAIT_S * 2 ** (n_failed - 1), 8.0))
         try:
             ticket = await asyncio.to_thread(ask_for_ticket, address, secret)
             async with connect(f"{address}?ticket={ticket}&after={after}", max_size=1 << 20) as socket:
                 n_failed = 0
+                if not connected:
+                    connected = True
+                    on_link(True)
                 async for message in socket:
                     line = message if isinstance(message, str) else message.decode()
                     after = json.loads(line)["seq"]
@@ -102,7 +113,9 @@ async def follow(
             n_failed += 1
         except (ConnectionClosed, InvalidHandshake, OSError, TimeoutError):
             n_failed += 1
-        on_retry(after)
+        if connected:
+            connected = False
+            on_link(False)
     raise Unreachable(
         f"{urlsplit(url).netloc} does not answer.", "Is the server running? Its first line names the address."
     )
@@ -120,11 +133,12 @@ def ask_for_ticket(address: str, secret: str) -> str:
 
 def events_url(url: str) -> str:
     """The address of a session's events, from any address of the session. Raises BadSettings."""
+    # A program may give anything.
+    if not isinstance(url, str):
+        raise BadSettings(f"{url!r} is not a session's address.", ADDRESS_HINT)
     parts = urlsplit(url if "//" in url else f"http://{url}")
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     path = parts.path.rstrip("/").removesuffix("/events")
     if scheme is None or not parts.netloc or "/sessions/" not in path:
-        raise BadSettings(
-            f"{url} is not a session's address.", "It looks like http://localhost:8080/sessions/ID#SECRET."
-        )
+        raise BadSettings(f"{url} is not a session's address.", ADDRESS_HINT)
     return urlunsplit((scheme, parts.netloc, f"{path}/events", "", ""))

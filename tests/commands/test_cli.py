@@ -55,7 +55,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
         (["analyze", "sample", "--out", ""], 2, "The argument after --out is empty."),
         (["analyze", ""], 2, "The argument after analyze is empty."),
         (["watch", "http://127.0.0.1:9"], 2, "is not a session's address"),
-        (["watch", "http://127.0.0.1:9/sessions/abc"], 1, "The address has no secret after a #."),
+        (["watch", "http://127.0.0.1:9/sessions/abc"], 2, "The address has no secret after a #."),
         (["analyse", "none.mp4"], 2, "There is no command analyse.\n          Did you mean analyze?"),
         (["--verbose", "frobnicate"], 2, "`realtime --help` lists the commands."),
         (

@@ -9,6 +9,7 @@ import pytest
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import emothinker
+from realtime.commands import watch
 from realtime.errors import BadSettings, NotAllowed, Unreachable
 from realtime.publish.events import MarkEvent, encode
 from realtime.serve.readers import Readers
@@ -82,6 +83,34 @@ async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch)
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
 
 
+async def test_what_becomes_of_a_connection_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger read “trying again after event 0” six times while no server ran."""
+    told: list[bool] = []
+    monkeypatch.setattr(watch, "GIVE_UP_AFTER", 3)
+    monkeypatch.setattr(watch, "FIRST_WAIT_S", 0.01)
+    with pytest.raises(Unreachable, match="does not answer"):
+        await anext(watch.follow("http://localhost:9/sessions/a#b", on_link=told.append))
+    assert told == [False]
+
+    # The first attempts meet no server, the next one does.
+    n_asked = 0
+    ask = watch.ask_for_ticket
+
+    def ask_late(*arguments: str) -> str:
+        nonlocal n_asked
+        n_asked += 1
+        if n_asked < 3:
+            raise ConnectionRefusedError
+        return ask(*arguments)
+
+    monkeypatch.setattr(watch, "ask_for_ticket", ask_late)
+    told.clear()
+    async with serving() as running, sender() as peer, asyncio.timeout(WITHIN_S):
+        path = await running.whip(peer)
+        await anext(watch.follow(address(running, path), on_link=told.append))
+    assert told == [False, True]
+
+
 async def test_a_loop_that_is_slow_is_cut_off_and_loses_no_event() -> None:
     settings = Settings(publish=PublishSettings(send_timeout_s=0.5))
     async with serving(settings) as running, sender(audio=False) as peer:
@@ -131,6 +160,8 @@ async def test_what_is_no_file_of_events_or_no_format_is_said(tmp_path: Path) ->
             path.write_text(text)
         with pytest.raises(emothinker.Error, match=says):
             await anext(aiter(emothinker.read(path)))
+    with pytest.raises(BadSettings, match="3 is no path of a file"):
+        await anext(aiter(emothinker.read(3)))  # type: ignore[arg-type]
     with pytest.raises(BadSettings, match="names no format"):
         emothinker.read(tmp_path / "notes.txt").to_file(tmp_path / "notes.doc")
     (tmp_path / "notes.vtt").write_text("mine")
@@ -168,3 +199,9 @@ async def test_what_is_wrong_with_an_address_is_said() -> None:
             await anext(aiter(emothinker.follow(f"http://localhost:{running.port}/sessions/{'0' * 32}#secret")))
     with pytest.raises(BadSettings, match="is not a session's address"):
         await anext(aiter(emothinker.follow("http://localhost:9")))
+    with pytest.raises(BadSettings, match=r"3 is not a session's address\. It looks like http"):
+        await anext(aiter(emothinker.follow(3)))  # type: ignore[arg-type]
+    with pytest.raises(BadSettings, match="has no secret"):
+        await anext(aiter(emothinker.follow("http://localhost:9/sessions/a")))
+    with pytest.raises(BadSettings, match="The number of an event is 'two'"):
+        await anext(aiter(emothinker.follow("http://localhost:9/sessions/a#b", after="two")))  # type: ignore[arg-type]
