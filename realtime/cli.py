@@ -15,12 +15,13 @@ from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from realtime.commands import arguments, programs
 from realtime.commands.completion import SHELLS, script
 from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
+from realtime.formats import FORMATS, TEXT
 from realtime.observe import heap, logs
 from realtime.outputs import let_go_of_output, refuse_empty, refuse_input, write_utf8, writing
 from realtime.sample import or_sample
@@ -32,6 +33,7 @@ SERVER_FLAGS = (
     *("allow_origins", "public_url", "max_sessions", "trace_url"),
 )
 MAX_JOBS = 64
+NO_READOUT = "Not a readout of feelings: this describes what a face and a voice show, and can be wrong about both."
 EXIT_CODES = """\
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable,
 7 port taken, 8 cluster, 130 interrupted."""
@@ -177,7 +179,10 @@ def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
     from realtime.commands.study_inputs import is_study
 
     labels = None if options.labels is None else options.labels.split(",")
-    if is_study(options.files, options.format or "jsonl", options.out):
+    for flag, given in (("jobs", options.jobs), ("copies", options.copies)):
+        if given is not None and not 1 <= given <= MAX_JOBS:
+            raise BadSettings(f"--{flag} is {given}.", f"It has to lie between 1 and {MAX_JOBS}.")
+    if is_study(options.files, None if options.format == TEXT else options.format, options.out):
         return _study(options, settings, labels)
 
     from realtime.commands.analyze import analyze, asked_before_loading
@@ -191,12 +196,23 @@ def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
     source = MediaSource.open(file, ingest=settings.ingest, speech=settings.speech)
     with writing(options.out) as out:
         model = loader(settings)()
-        # JSON is for programs. A person at a terminal who has not asked for it gets words.
-        in_words = options.format is None and options.out is None and out.isatty()
+        _say_what_it_is()
+        in_words = _in_words(options.format, out)
         asyncio.run(analyze(source, model, settings, out, question, in_words=in_words))
-        if in_words:
+        if in_words and options.format is None:
             print("For programs and for the page: --out events.jsonl, or --format jsonl.", file=sys.stderr)
     return 0
+
+
+def _in_words(form: str | None, out: TextIO) -> bool:
+    """JSON is for programs. A person at a terminal who has not asked for it gets words."""
+    return form == TEXT or (form is None and out.isatty())
+
+
+def _say_what_it_is() -> None:
+    """Once for each command, to a person who is there to read it."""
+    if sys.stderr.isatty():
+        print(NO_READOUT, file=sys.stderr)
 
 
 def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | None) -> int:
@@ -204,14 +220,17 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
     from realtime.commands.study_folder import JOURNAL
     from realtime.engine.start import loader
 
+    if options.format == TEXT:
+        raise BadSettings(
+            "Words to read are written about one recording at a time, and not into a folder.",
+            f"Name one recording and a file, or take another format: {', '.join(FORMATS)}.",
+        )
     if options.out is None:
         raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
     refuse_input(options.out, *_read_by(options))
     copies = study.copies_of(settings.model) if options.copies is None else options.copies
     jobs = min(study.JOBS_A_COPY * copies, MAX_JOBS) if options.jobs is None else options.jobs
-    for flag, given in (("jobs", jobs), ("copies", copies)):
-        if not 1 <= given <= MAX_JOBS:
-            raise BadSettings(f"--{flag} is {given}.", f"It has to lie between 1 and {MAX_JOBS}.")
+    _say_what_it_is()
     outcome = asyncio.run(
         study.run(
             options.files,
@@ -235,8 +254,9 @@ def _watch(options: argparse.Namespace) -> int:
 
     # In the list of processes everybody on the machine can read an address.
     url = sys.stdin.readline().strip() if options.url == "-" else options.url
-    in_words = options.format is None and sys.stdout.isatty()
-    if in_words:
+    in_words = _in_words(options.format, sys.stdout)
+    _say_what_it_is()
+    if in_words and options.format is None:
         print("For programs and for the page: --format jsonl, or > events.jsonl.", file=sys.stderr)
     asyncio.run(watch(url, after=options.after, lsl=options.lsl, mqtt=options.mqtt, osc=options.osc, in_words=in_words))
     return 0

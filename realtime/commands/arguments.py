@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from realtime.errors import BadSettings
-from realtime.formats import FORMATS
+from realtime.formats import FORMATS, TEXT
 from realtime.ingest.settings import MAX_CUE_FPS
 
 WEIGHTS = ("full", "int8", "int4")
@@ -154,7 +154,9 @@ def add_analyze(analyze: argparse.ArgumentParser) -> None:
     )
     analyze.add_argument("--out", type=Path, metavar="PATH", help="a file for the events; of several files, a folder")
     analyze.add_argument(
-        "--format", choices=FORMATS, help="what to write (default: jsonl; on a terminal, without --out: words to read)"
+        "--format",
+        choices=(TEXT, *FORMATS),
+        help="what to write; text: words to read (default: text on a terminal, else jsonl)",
     )
     analyze.add_argument("--jobs", type=int, metavar="N", help="recordings at once (default: 8 for each copy)")
     analyze.add_argument(
@@ -179,7 +181,9 @@ def add_watch(watch: argparse.ArgumentParser) -> None:
     )
     watch.add_argument("--after", type=int, default=0, metavar="SEQ", help="only events after this one")
     watch.add_argument(
-        "--format", choices=("jsonl",), help="what to print (default: jsonl; on a terminal: words to read)"
+        "--format",
+        choices=(TEXT, "jsonl"),
+        help="what to print; text: words to read (default: text on a terminal, else jsonl)",
     )
     add_sinks(watch, lsl=False)
 

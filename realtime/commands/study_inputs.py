@@ -31,11 +31,11 @@ class StudyRecording:
         return stat.st_size, stat.st_mtime_ns
 
 
-def is_study(inputs: Sequence[str], form: Format, out: Path | None) -> bool:
+def is_study(inputs: Sequence[str], form: Format | None, out: Path | None) -> bool:
     """Whether these are several recordings or ask for a folder; otherwise it is one recording to one stream."""
     first = Path(inputs[0])
     several = len(inputs) > 1 or is_folder(first) or (_is_pattern(inputs[0]) and not exists(first))
-    return several or form != "jsonl" or (out is not None and is_folder(out))
+    return several or form not in (None, "jsonl") or (out is not None and is_folder(out))
 
 
 def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:

@@ -79,6 +79,34 @@ def test_a_pipe_gets_json_lines(
     assert capsys.readouterr().err == ""
 
 
+def test_a_pipe_gets_words_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], a_recording: Path, tmp_path: Path
+) -> None:
+    said = analyzed(monkeypatch, os.pipe(), str(a_recording), "--format", "text")
+    assert "      Answer      happy, moderate\n" in said
+    assert analyzed(monkeypatch, os.pipe(), str(a_recording), "--format", "text", "--out", str(tmp_path / "x")) == ""
+    assert (tmp_path / "x").read_text() == said
+    # Whoever names a format knows that there are others.
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("at_a_terminal", [True, False])
+def test_a_person_is_told_that_this_is_no_readout_of_feelings(
+    monkeypatch: pytest.MonkeyPatch, a_recording: Path, at_a_terminal: bool
+) -> None:
+    reading, writing = pty.openpty() if at_a_terminal else os.pipe()
+    with os.fdopen(writing, "w", encoding="utf-8") as err:
+        monkeypatch.setattr(sys, "stderr", err)
+        analyzed(monkeypatch, os.pipe(), str(a_recording))
+        print("end", file=err, flush=True)
+        told = b""
+        # A terminal gives line by line.
+        while not told.rstrip().endswith(b"end"):
+            told += os.read(reading, 65536)
+    os.close(reading)
+    assert told.decode().splitlines() == ([cli.NO_READOUT] if at_a_terminal else []) + ["end"]
+
+
 def test_that_no_adapter_is_loaded_is_told_with_the_model() -> None:
     told = Teller(lambda: 300).tell(SessionOpenedEvent("a 3B", "torch", LABELS, stock=True))
     assert told.startswith("Model a 3B, torch. No adapter is loaded: it was never trained to tell emotions")

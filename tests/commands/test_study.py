@@ -219,6 +219,10 @@ def test_files_folders_and_patterns_are_found_once(folder: Path, tmp_path: Path)
         (["a.mp4", "b.mp4"], "Add --out FOLDER."),
         (["a.mp4", "--format", "csv"], "Add --out FOLDER."),
         (["a.mp4", "b.mp4", "--out", "x", "--jobs", "0"], "--jobs is 0."),
+        # It was taken where there is one file.
+        (["sample", "--jobs", "0"], "--jobs is 0.\n          It has to lie between 1 and 64."),
+        (["sample", "--copies", "-1"], "--copies is -1."),
+        (["a.mp4", "b.mp4", "--out", "x", "--format", "text"], "one recording at a time"),
         (["a.mp4", "b.mp4", "--out", "x", "--copies", "65"], "--copies is 65."),
         (["a.mp4", "b.mp4", "--out", "x"], "There is no recording a.mp4."),
     ],
