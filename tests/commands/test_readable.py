@@ -264,5 +264,6 @@ def test_codes_that_a_terminal_obeys_are_not_passed_on() -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert [percent(share) for share in (0.0, 0.001, 0.5, 0.994, 1.0)] == ["0 %", "<1 %", "50 %", ">99 %", ">99 %"]
+    shares = {0.0: "<1 %", 0.005: "<1 %", 0.01: "1 %", 0.5: "50 %", 0.99: "99 %", 0.991: ">99 %", 1.0: ">99 %"}
+    assert {share: percent(share) for share in shares} == shares
     assert [clock(seconds) for seconds in (0, 9.99, 75.4, 3600)] == ["0:00", "0:09", "1:15", "60:00"]

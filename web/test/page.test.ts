@@ -186,7 +186,7 @@ describe("words", () => {
 
   it("name minutes, percent, people and certainty", () => {
     expect(clock(75.4)).toBe("1:15");
-    expect([percent(0), percent(0.004), percent(0.614), percent(0.999)].map((text) => text.replaceAll("\u00a0", " "))).toEqual(["0 %", "< 1 %", "61 %", "> 99 %"]);
+    expect([percent(0), percent(0.004), percent(0.009), percent(0.01), percent(0.614), percent(0.99), percent(0.991), percent(1)].map((text) => text.replaceAll("\u00a0", " "))).toEqual(["< 1 %", "< 1 %", "< 1 %", "1 %", "61 %", "99 %", "> 99 %", "> 99 %"]);
     expect([letter(1), letter(2), letter(27)]).toEqual(["A", "B", "A"]);
     expect([certainty(0.4), certainty(0.6), certainty(0.9)]).toEqual(["low", "middle", "high"]);
     expect([degree(0.05), degree(0.24), degree(0.6)]).toEqual(["low", "middle", "high"]);

@@ -10,10 +10,10 @@ export function clock(seconds: number): string {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** Rounded to whole percent, and never to a certainty that nobody has. */
+/** Rounded to whole percent, and never to a certainty that nobody has: neither 0 nor 100. */
 export function percent(share: number): string {
   // A number and its sign stay on one line.
-  if (share > 0 && share < 0.005) return "<\u00a01\u00a0%";
+  if (share < 0.01) return "<\u00a01\u00a0%";
   return share > 0.99 ? ">\u00a099\u00a0%" : `${Math.round(share * 100)}\u00a0%`;
 }
 
