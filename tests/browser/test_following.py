@@ -66,8 +66,14 @@ def test_a_session_is_followed_by_viewer_overlay_and_node_until_it_is_revoked(
     # Whoever follows has read no consent page.
     expect(viewer.page.locator(".conclusion")).to_contain_text("Not a readout of feelings")
     expect(viewer.page.locator("#ask")).to_be_hidden()
+    viewer.page.locator("select.language").select_option("de")
+    expect(viewer.page.locator(".conclusion")).to_contain_text("Kein Ablesen von Gefühlen")
+    expect(viewer.page.locator("#label")).not_to_be_empty()
+    viewer.page.locator("select.language").select_option("en")
+    expect(viewer.page.locator(".conclusion")).to_contain_text("Not a readout of feelings")
     assert viewer.page.evaluate("document.querySelector('video').srcObject") is None
     expect(overlay.page.locator("#label")).not_to_be_empty()
+    expect(overlay.page.locator("#notice")).to_have_text("Not a readout of feelings")
     assert overlay.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
     assert float(overlay.page.evaluate("parseFloat(getComputedStyle(document.querySelector('#label')).fontSize)")) > 80
 

@@ -5,7 +5,7 @@ import "./style/overlay.css";
 
 import { el, setAttr, setText, show } from "./draw/dom";
 import { certainty, labelName, percent } from "./draw/format";
-import { LANGUAGES, preferredLanguage } from "./messages";
+import { viewedAs } from "./state/address";
 import { bestLabel, concluded, followed } from "./state/shown";
 import { startViewer } from "./viewer";
 
@@ -13,15 +13,14 @@ import { startViewer } from "./viewer";
 const STALE_S = 30;
 
 const root = document.getElementById("page") ?? document.body;
-const language = preferredLanguage();
-const words = LANGUAGES[language];
-document.documentElement.lang = language;
-document.title = words.title;
 
-startViewer(root, words, () => {
+startViewer(root, (words) => {
   const label = el("p", { class: "overlay-label", id: "label" });
   const detail = el("p", { class: "overlay-detail" });
-  const said = el("main", { class: "overlay", attrs: { role: "status", "aria-live": "polite" } }, label, detail);
+  // Whoever sees the picture has read no consent page.
+  const notice = el("p", { class: "overlay-notice", id: "notice" }, words.follow.notice);
+  show(notice, viewedAs(window.location.hash).notice);
+  const said = el("main", { class: "overlay", attrs: { role: "status", "aria-live": "polite" } }, label, detail, notice);
   root.replaceChildren(said);
   return (view) => {
     const analysis = followed(view.session);

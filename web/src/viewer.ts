@@ -2,9 +2,9 @@
 
 import { EventFollower, readAddress, type SessionAddress } from "../client/index";
 import { el, setText } from "./draw/dom";
-import type { Messages } from "./messages";
+import { LANGUAGES, asLanguage, preferredLanguage, type Messages } from "./messages";
 import { reduce, type Action } from "./state/actions";
-import { viewedSession } from "./state/address";
+import { viewedAs, viewedSession } from "./state/address";
 import { FIRST_VIEW, type Choice, type View } from "./state/view";
 import { takeTicket, whyNoTicket } from "./wire/tickets";
 
@@ -12,21 +12,37 @@ export function nowS(): number {
   return performance.now() / 1000;
 }
 
+/** Builds a page in these words, and returns what draws it. `again` builds it anew, in the language chosen now. */
+type Make = (words: Messages, send: (action: Action) => void, again: () => void) => (view: View, nowS: number) => void;
+
 /** Shows what the address of this page names, or asks for the address of a session. */
-export function startViewer(root: HTMLElement, words: Messages, make: (send: (action: Action) => void) => (view: View, nowS: number) => void): void {
+export function startViewer(root: HTMLElement, make: Make): void {
   const given = viewedSession(window.location.hash, document.baseURI);
-  if (given === null) ask(root, words, "");
-  else watch(given, root, words, make);
+  if (given === null) ask(root, chosenWords(), "");
+  else watch(given, root, make);
   // Another address of the same page loads nothing by itself.
   addEventListener("hashchange", () => window.location.reload());
 }
 
-function watch(address: SessionAddress, root: HTMLElement, words: Messages, make: (send: (action: Action) => void) => (view: View, nowS: number) => void): void {
+/** In the language that the address names (`language=de`), else the one chosen before, else the browser's. */
+function chosenWords(): Messages {
+  const named = viewedAs(window.location.hash).language;
+  const language = named === null ? preferredLanguage() : asLanguage(named);
+  document.documentElement.lang = language;
+  document.title = LANGUAGES[language].title;
+  return LANGUAGES[language];
+}
+
+function watch(address: SessionAddress, root: HTMLElement, make: Make): void {
   let view: View = { ...FIRST_VIEW, phase: { name: "live", mediaUp: true }, mirrored: false };
   const send = (action: Action): void => {
     view = reduce(view, action);
   };
-  const draw = make(send);
+  const drawn = (): ReturnType<Make> =>
+    make(chosenWords(), send, () => {
+      draw = drawn();
+    });
+  let draw = drawn();
   const follower = new EventFollower({
     path: address.session,
     ticket: () => takeTicket(address.session, address.key),
@@ -41,7 +57,7 @@ function watch(address: SessionAddress, root: HTMLElement, words: Messages, make
     onGone: (why) => {
       // The last event has told it already, and what was shown stays readable.
       if (view.session.closed !== null) return;
-      if (view.session.seq === 0) void whyNoTicket(address.session, address.key).then((what) => ask(root, words, what === null ? words.follow.gone : words.follow.noTicket[what]));
+      if (view.session.seq === 0) void whyNoTicket(address.session, address.key).then((what) => askAgain(root, what));
       else send({ do: "end", why, detail: "" });
     },
   });
@@ -56,6 +72,11 @@ function watch(address: SessionAddress, root: HTMLElement, words: Messages, make
 function chosen({ session }: View): Choice {
   if (session.looks.length === 0) return "microphone";
   return session.speech.length === 0 ? "camera" : "both";
+}
+
+function askAgain(root: HTMLElement, what: keyof Messages["follow"]["noTicket"] | null): void {
+  const words = chosenWords();
+  ask(root, words, what === null ? words.follow.gone : words.follow.noTicket[what]);
 }
 
 function ask(root: HTMLElement, words: Messages, said: string): void {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { follow, FollowFailure } from "../client/index";
-import { readAddress, viewedSession, viewerAddress } from "../src/state/address";
+import { readAddress, speaking, viewedAs, viewedSession, viewerAddress } from "../src/state/address";
 import { RAW } from "./fixture";
 
 const KEY = "a-lasting-ticket";
@@ -21,6 +21,16 @@ describe("the address of a session", () => {
     expect(viewedSession(viewer.hash, viewer.href)).toEqual({ session: SESSION, key: KEY });
     expect(viewedSession(`#session=study-7&key=${KEY}`, viewer.href)).toEqual({ session: SESSION, key: KEY });
     expect(viewedSession("", viewer.href)).toBeNull();
+  });
+
+  it("says how the session is shown: in which language, and with the notice or without", () => {
+    const hash = `#session=study-7&key=${KEY}&language=de&notice=off`;
+    expect(viewedAs(hash)).toEqual({ language: "de", notice: false });
+    expect(viewedAs(`#session=study-7&key=${KEY}`)).toEqual({ language: null, notice: true });
+    expect(viewedSession(hash, "http://localhost:8080/overlay")).toEqual({ session: "http://localhost:8080/sessions/study-7", key: KEY });
+    expect(viewedAs(speaking(hash, "en")).language).toBe("en");
+    // Nobody who chooses a language for himself hands it on with the address.
+    expect(viewedAs(speaking(`#session=study-7&key=${KEY}`, "en")).language).toBeNull();
   });
 });
 

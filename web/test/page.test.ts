@@ -1,9 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { reduce, type Action } from "../src/state/actions";
 import { readConfig } from "../src/wire/config";
 import { certainty, clock, percent, poseWords, quantile, reason, shortened, sureness } from "../src/draw/format";
 import { detailWords, sourceLine } from "../src/draw/conclusion";
 import { endedWords, viewedEndWords } from "../src/draw/ended";
+import { lagWords } from "../src/draw/header";
 import { facesWords } from "../src/draw/strip";
 import { degree } from "../src/draw/conflict";
 import { waitS } from "../src/wire/socket";
@@ -25,6 +26,16 @@ function labelled(window: number, seq: number): Action {
 
 describe("the view", () => {
   const live = after([{ do: "choose", choice: "both" }, { do: "ask permission" }, { do: "offer" }, { do: "go live", recording: { state: "none" } }, labelled(1, 1)]);
+
+  // The viewer page did not say it.
+  it("is late where the server says so, and only while it is live", () => {
+    vi.stubGlobal("document", { documentElement: { lang: "en" } });
+    const late = (seconds: number): Action => ({ do: "event", event: event("lag", { seq: 9, seconds }), nowS: 0 });
+    expect(lagWords(after([late(7.5)], live), en)).toBe("7.5 s behind");
+    expect(lagWords(after([late(0.1)], live), en)).toBe("");
+    expect(lagWords(after([late(7.5), { do: "end", why: "closed", detail: "" }], live), en)).toBe("");
+    vi.unstubAllGlobals();
+  });
 
   it("follows the newest window", () => {
     expect(shownAnalysis(after([labelled(2, 2)], live))?.window).toBe(2);

@@ -16,13 +16,7 @@ export const makeHeader: MakePart = (hands, words) => {
   const withdraw = el("button", { class: "withdraw", id: "withdraw", attrs: { type: "button" }, onClick: hands.withdraw }, words.live.withdraw);
   const stop = el("button", { class: "quiet", id: "stop", attrs: { type: "button" }, onClick: hands.stop }, words.live.stop);
   const recording = el("p", { class: "recording", id: "recording" });
-  const language = el(
-    "select",
-    { class: "language", attrs: { "aria-label": words.languageLabel } },
-    ...Object.entries(LANGUAGES).map(([code, messages]) => el("option", { attrs: { value: code, lang: code } }, messages.language)),
-  );
-  language.value = document.documentElement.lang;
-  language.addEventListener("change", () => hands.setLanguage(language.value));
+  const language = makeLanguage(words, hands.setLanguage);
   const root = el("header", { class: "top" }, el("p", { class: "mark" }, words.title), link, lag, recording, el("span", { class: "gap" }), language, stop, withdraw);
 
   return {
@@ -39,13 +33,30 @@ export const makeHeader: MakePart = (hands, words) => {
       setClass(recording, "failed", failed);
       setText(recording, kept === null ? "" : failed ? words.live.recordingFailed : words.live.recording[kept]);
       show(link, live || view.phase.name === "ended");
-      const behind = live && view.session.lag.seconds >= LAG_SAID_S;
-      setText(lag, behind ? words.link.behind(decimal(view.session.lag.seconds, 1)) : "");
+      setText(lag, lagWords(view, words));
       setText(link, linkWords(view, words, nowS));
       setAttr(link, "data-state", view.phase.name === "live" && !view.phase.mediaUp ? "media" : view.link.state);
     },
   };
 };
+
+/** A choice of the page's languages. */
+export function makeLanguage(words: Messages, choose: (code: string) => void): HTMLSelectElement {
+  const language = el(
+    "select",
+    { class: "language", attrs: { "aria-label": words.languageLabel } },
+    ...Object.entries(LANGUAGES).map(([code, messages]) => el("option", { attrs: { value: code, lang: code } }, messages.language)),
+  );
+  language.value = document.documentElement.lang;
+  language.addEventListener("change", () => choose(language.value));
+  return language;
+}
+
+/** How far a live session is behind; empty where nobody notices. */
+export function lagWords(view: View, words: Messages): string {
+  const behind = view.phase.name === "live" && view.session.lag.seconds >= LAG_SAID_S;
+  return behind ? words.link.behind(decimal(view.session.lag.seconds, 1)) : "";
+}
 
 function linkWords(view: View, words: Messages, nowS: number): string {
   if (view.phase.name === "ended") return words.link.over;

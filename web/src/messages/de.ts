@@ -350,6 +350,7 @@ export const de: Messages = {
     making: "Wird gemacht …",
     failed: "Der Server antwortet nicht; bitte noch einmal.",
     revoked: "Zurückgenommen. Mit dieser Adresse liest niemand mehr mit.",
+    notice: "Kein Ablesen von Gefühlen",
     addresses: { program: "Für ein Programm", watch: "Zweiter Bildschirm", overlay: "Einblendung für OBS" },
     copy: (what) => `Kopieren: ${what}`,
     copyShort: "Kopieren",

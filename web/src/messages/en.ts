@@ -366,6 +366,7 @@ export const en = {
     making: "Making one …",
     failed: "The server does not answer; try again.",
     revoked: "Revoked. Nobody reads by that address any more.",
+    notice: "Not a readout of feelings",
     addresses: { program: "For a program", watch: "Second screen", overlay: "Overlay for OBS" },
     copy: (what: string) => `Copy: ${what}`,
     copyShort: "Copy",

@@ -30,6 +30,19 @@ export function viewerAddress(page: "watch" | "overlay", address: string, base: 
   return viewer.href;
 }
 
+/** How the address of a viewer wants it shown: `language=de`, and `notice=off` for the overlay. */
+export function viewedAs(hash: string): { language: string | null; notice: boolean } {
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  return { language: given.get("language"), notice: given.get("notice") !== "off" };
+}
+
+/** The same in another language, where the address names one. */
+export function speaking(hash: string, language: string): string {
+  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  if (given.has("language")) given.set("language", language);
+  return `#${given.toString()}`;
+}
+
 /** The session that the address of a viewer names; null without one. */
 export function viewedSession(hash: string, base: string): SessionAddress | null {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
