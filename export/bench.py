@@ -27,6 +27,7 @@ from export.load import TOWERS, Graph, load_graph
 from export.parity import given
 from export.timing import Run, floor_ms, interleaved, rates
 from export.towers import stock
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import EngineMissing, RealtimeError
 from realtime.model import assembly, checkpoint
 from realtime.outputs import refuse_input
@@ -186,7 +187,7 @@ def measure(folder: Path, root: Path | None, batches: list[int], *, compiled: bo
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.bench", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="nano")
     parser.add_argument("--engines", type=Path, metavar="DIR", help="exports to measure (default: the user's cache)")
     parser.add_argument("--batch", nargs="+", type=command.positive, default=[1, 4, 16])

@@ -8,7 +8,6 @@ frame, as medians. The exit code is 1 where a difference is above its limit.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from export import command
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.faces import FaceFinder, shared_models
 from realtime.evidence.settings import FaceEngineName
 from realtime.records import Face, UInt8, VideoFrame
@@ -109,7 +109,7 @@ def frames_of(path: Path, every_s: float) -> list[VideoFrame]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.face_parity", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings with people in view")
     parser.add_argument("--every", type=float, default=0.2, metavar="S", help="seconds between frames (default: 0.2)")
     args = parser.parse_args(argv)

@@ -12,7 +12,6 @@ Pictures are (3, H, W) uint8. `export/tflite_to_onnx.py` translates the operator
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import re
 import sys
@@ -27,6 +26,7 @@ from onnx import TensorProto
 from export import command, tflite
 from export.folder import ExportFailed
 from export.tflite_to_onnx import Graph
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.face_engines.onnx_engine import MODELS
 
 WHEEL = "mediapipe 0.10.21"
@@ -53,7 +53,7 @@ IRIS_SIZE = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.faces", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=MODELS, metavar="DIR", help="default: %(default)s")
     args = parser.parse_args(argv)
 

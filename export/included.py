@@ -8,7 +8,6 @@ gives them, and a session is given the real ones. Run it after a change of the m
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from export import command, fused_attention
 from export.load import blank
 from export.onnx import example, free_dimensions, quieter
+from realtime.commands.program_parser import ProgramParser
 from realtime.model import assembly, checkpoint
 from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
 from realtime.towers.graph import VisionGraph
@@ -97,7 +97,7 @@ def bare(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.included", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=GRAPHS, help="folder to write into (default: the package's)")
     options = parser.parse_args(argv)
     return command.run("export.included", lambda: make(options.out))

@@ -10,12 +10,12 @@ is decoded in the rest of each second.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.config import PUBLISHED_SHAPES, AudioConfig, ModelConfig, TextConfig, VisionConfig, published_config
 from realtime.model.static_step import SIZES
 
@@ -121,7 +121,7 @@ def limits(shapes: str, *, bytes_per_s: float, flop_per_s: float) -> Limits:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.limits", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gbyte-per-s", type=float, default=4800.0, help="of the GPU's memory (default: an H200's)")
     parser.add_argument("--tflop-per-s", type=float, default=989.0, help="bf16, dense (default: an H200's)")
     parser.add_argument("--json", type=Path, metavar="FILE")

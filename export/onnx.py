@@ -27,6 +27,7 @@ from torch import Tensor
 from export import command, fused_attention
 from export.folder import ExportFailed, check_space, whole_folder, write_manifest
 from export.load import TOWERS, Graph, load_graph
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadModel, RealtimeError
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
@@ -207,7 +208,7 @@ def versions() -> dict[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.onnx", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="nano", help="nano, a Hugging Face id, or a folder")
     parser.add_argument("--adapter", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")

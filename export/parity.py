@@ -26,6 +26,7 @@ from export.agreement import AGREEMENT, WINDOWS, agreement
 from export.folder import rewrite_manifest
 from export.onnx import MAX_WINDOWS
 from export.towers import GraphTowers, stock, towers_of
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import EngineMissing
 from realtime.model import assembly, checkpoint
 from realtime.model.audio import n_tokens
@@ -201,7 +202,7 @@ def room(made: Artifact) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.parity", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--model", help="the checkpoint (default: the name in the manifest)")
     parser.add_argument("--adapter", type=Path, metavar="FOLDER")

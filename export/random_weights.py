@@ -25,6 +25,7 @@ from torch import Tensor
 from export import command
 from export.folder import check_space, whole_folder
 from export.load import PARTS, PREFIXES, TOWERS, blank
+from realtime.commands.program_parser import ProgramParser
 from realtime.model import checkpoint
 from realtime.model.blank import blank_modules
 from realtime.model.config import EMOTION_CONFIG, PUBLISHED_SHAPES, ModelConfig, published_config
@@ -107,7 +108,7 @@ def random_like(name: str, empty: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.random_weights", description=(__doc__ or "").split("\n")[0])
+    parser = ProgramParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--shapes", choices=sorted(PUBLISHED_SHAPES), required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="replaced when this command made it")
     parser.add_argument("--whole", action="store_true", help="with the language model, to be served and timed")

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from skimage import data
 
 from export import command
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import RealtimeError
 from realtime.outputs import write_whole
 from realtime.sample import SAMPLE
@@ -55,7 +56,7 @@ class NoVoice(RealtimeError):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=SAMPLE, metavar="FILE", help="default: %(default)s")
     args = parser.parse_args()
     return command.run("export.sample", lambda: make(args.out))

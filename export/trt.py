@@ -25,6 +25,7 @@ from export import command
 from export import onnx as onnx_export
 from export.folder import ExportFailed, check_space, whole_folder, write_manifest
 from export.load import TOWERS
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import EngineMissing
 from realtime.model import assembly, checkpoint
 from realtime.model.config import ModelConfig
@@ -220,7 +221,7 @@ def export(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m export.trt", description=(__doc__ or "").splitlines()[0])
+    parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="nano", help="nano, a Hugging Face id, or a folder")
     parser.add_argument("--adapter", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the user's cache, where serve looks")

@@ -21,6 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings
 from realtime.outputs import DiskFull, refuse_input
 from realtime.words.expert import WordsExpert
@@ -36,7 +37,7 @@ from train.readers.perceived_cache import PerceivedCache
 
 
 def parser() -> argparse.ArgumentParser:
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("input", type=Path, metavar="IN")
     args.add_argument("output", type=Path, metavar="OUT")
     args.add_argument("--labels", type=Path, help="label file, where it is not IN/labels.csv or IN/labels.jsonl")

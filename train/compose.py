@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadModel, BadSettings
 from realtime.model import assembly, checkpoint
 from realtime.model.backbone import TextBackbone
@@ -223,7 +224,7 @@ def write_phrases(records: Sequence[Path], out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--backbone", help="a name, a GGUF file, a folder or a hub id (realtime/model/backbone.py)")
     start.add_argument("--model", type=Path, help="a folder that this command wrote, which was trained since")

@@ -34,6 +34,7 @@ from typing import Any
 from tqdm import tqdm
 
 from realtime.asking.question import question_of
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.pair import LABELLER, nano_labels
 from realtime.errors import BadSettings, RealtimeError
 from realtime.model import assembly
@@ -75,7 +76,7 @@ class Task:
 
 
 def parser() -> argparse.ArgumentParser:
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--benchmark", choices=(*SAMPLES, *OFFICIAL))
     args.add_argument("--data", type=Path)
     args.add_argument("--model", default="nano")

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadModel, BadSettings
 from realtime.model import assembly, checkpoint
 from realtime.model.config import EMOTION_CONFIG
@@ -115,7 +116,7 @@ def write_shards(state: dict[str, Tensor], out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--adapter", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

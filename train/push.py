@@ -27,6 +27,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
     RepositoryNotFoundError,
 )
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings, RealtimeError
 from train import model_card
 from train.command import run_command
@@ -141,7 +142,7 @@ def _reason(error: BaseException, name: str) -> tuple[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="MERGED")
     parser.add_argument("name", metavar="OWNER/NAME")
     parser.add_argument("--public", action="store_true", help="let everybody read it")

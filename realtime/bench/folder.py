@@ -22,6 +22,7 @@ import av
 import numpy as np
 
 from realtime.commands.machine import usable_cores
+from realtime.commands.program_parser import ProgramParser
 from realtime.sample import SAMPLE
 
 RATE_HZ = 48_000
@@ -29,7 +30,7 @@ VIDEO_BIT_RATE, AUDIO_BIT_RATE = 400_000, 48_000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="clips to analyse")
     parser.add_argument("--clips", type=int, default=200, help="clips that are cut (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=3.7, help="length of each (default: %(default)s)")

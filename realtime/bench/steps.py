@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from realtime.bench.paired import collect_windows
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel, load
 from realtime.engine.pair import nano_labels, paired
 from realtime.errors import RealtimeError
@@ -205,7 +206,7 @@ def change(model: LoadedModel, size: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small", help="the model (default: small)")
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps of each format (default: 20)")
     parser.add_argument("--text", type=Path, metavar="FILE", help="text whose next tokens are compared")

@@ -52,6 +52,26 @@ def test_a_train_py_in_the_folder_is_not_run_in_place_of_ours(tmp_path: Path) ->
     assert "the wrong one" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        (("realtime", "train", "metrics", "wheel", "--help"), "realtime train metrics wheel "),
+        (("train.metrics", "--help"), "python -m train.metrics "),
+    ],
+)
+def test_a_program_is_named_as_it_was_typed(typed: tuple[str, ...], named: str) -> None:
+    """`realtime train metrics --help` called itself `__main__.py`."""
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-m", *typed], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: {named}")
+
+
+def test_every_program_has_a_parser_that_knows_its_name() -> None:
+    paths = [path for folder in ("train", "export") for path in (ROOT / folder).rglob("*.py")]
+    assert len(paths) > 100
+    assert [path for path in paths if "argparse.ArgumentParser(" in path.read_text("utf-8")] == []
+
+
 def test_a_program_that_does_not_exist_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["train", "nothing"]) == 2
     assert "train has no program `nothing`" in capsys.readouterr().err

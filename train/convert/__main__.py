@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.outputs import DiskFull
 from train.command import run_command
 from train.convert import check, faces, official, voices
@@ -25,7 +26,7 @@ TABLES = ("tabulatedVotes.csv", "VideoDemographics.csv", "SentenceFilenames.csv"
 
 
 def parser() -> argparse.ArgumentParser:
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sets = args.add_subparsers(dest="set", required=True, metavar="SET")
     for name in ("ferplus", *official.OFFICIAL, "folder"):
         one = sets.add_parser(name)

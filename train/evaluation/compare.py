@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import RealtimeError
 from train import metrics
 from train.arrays import Float64, Int64
@@ -138,7 +139,7 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("a", type=Path)
     parser.add_argument("b", type=Path)
     args = parser.parse_args()

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
@@ -163,7 +164,7 @@ def read(runs: Sequence[Path], data: Path | None) -> tuple[list[Told], Sequence[
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--json", type=Path)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings, ExtraMissing
 from realtime.evidence.cues import CUES, head_pose, raw_cues
 from realtime.evidence.faces import shared_models
@@ -39,7 +40,7 @@ POSE = "yaw", "pitch", "roll"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data folder (train/DATA.md)")
     parser.add_argument("--landmarker", type=Path, required=True, help="Google's face_landmarker.task")
     parser.add_argument("--set", default="utkface160", help="a file of DATA/faces (default: utkface160)")

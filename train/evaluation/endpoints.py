@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.vad import FRAME_S, FRAME_SAMPLES
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment
@@ -40,7 +41,7 @@ STEP = SAMPLE_RATE_HZ // 50
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data folder (train/DATA.md)")
     parser.add_argument("--sentences", type=int, default=20, metavar="N", help="of each corpus (default: 20)")
     args = parser.parse_args()

@@ -28,6 +28,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import Device, LoadedModel, load
 from realtime.errors import BadSettings
 from realtime.model.experts import EXPERT_LABELS
@@ -165,7 +166,7 @@ def share(values: list[bool]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--device", choices=get_args(Device), default="cpu")

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import load
 from realtime.errors import BadSettings
 from realtime.model import assembly, checkpoint
@@ -168,7 +169,7 @@ def table(result: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small", help="a model on a text backbone (default: %(default)s)")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings
 from realtime.evidence.cues import EYE_OUTER, to_pixels
 from realtime.evidence.faces import shared_models
@@ -33,7 +34,7 @@ FRAME_PX = 640
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data folder (train/DATA.md)")
     parser.add_argument("--set", default="utkface160", help="a file of DATA/faces (default: utkface160)")
     parser.add_argument("--pictures", type=int, default=200, metavar="N", help="how many (default: 200)")

@@ -26,6 +26,7 @@ import torch
 
 from realtime.bench.paired import collect_windows
 from realtime.bench.steps import window_costs
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import load
 from realtime.errors import RealtimeError
 from realtime.outputs import refuse_input
@@ -278,7 +279,7 @@ def cell(figure: Mapping[str, Any] | None, *, of_reference: bool) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, metavar="WORK")
     parser.add_argument("--model", default="nano", help="the model that all began from (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")

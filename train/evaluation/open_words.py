@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from train.command import run_command, tell_result
@@ -80,7 +81,7 @@ def table(result: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--wheels", type=Path, help="folder in the layout of MERTools, instead of our own wheel")

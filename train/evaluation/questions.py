@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason.measurements import DEGREES, VOICE_WORDS
@@ -171,7 +172,7 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--split", choices=("valid", "test"), default="test")

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings
 from realtime.model.backbone import TextBackbone
 from realtime.model.config import ModelConfig
@@ -123,7 +124,7 @@ def chains(reasoner: Reasoner, model: EmoThinker, given: Sequence[tuple[str, str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--words", type=Path, required=True, metavar="FOLDER", help=f"the folder with {FILE}")
     parser.add_argument("--backbone", default="smollm2-135m-instruct", help="a text model that was taught to converse")
     parser.add_argument("--each", type=int, default=20, help="lines of each label")

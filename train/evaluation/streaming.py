@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
+
 
 def measure(events: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
     """Median times to first label and first word, changes of the final label per minute, lag. None: there were none."""
@@ -56,7 +58,7 @@ def _median(values: Iterable[float]) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("events", type=Path)
     path = parser.parse_args().events
     try:

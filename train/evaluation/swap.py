@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel, load
 from realtime.outputs import refuse_input
 from realtime.reason.prompt import SECTIONS, Question
@@ -64,7 +65,7 @@ def compare(model: LoadedModel, data: Path, n: int, *, seed: int = 0) -> dict[st
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--windows", type=int, default=100)

@@ -13,12 +13,13 @@ import json
 import sys
 from pathlib import Path
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import RealtimeError
 from train.metrics import wheel
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     wheels = commands.add_parser("wheel", help="emotion-wheel metric, HIT and set-level score")
     wheels.add_argument("--wheels", type=Path, required=True, help="folder in the layout of MERTools")

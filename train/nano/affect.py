@@ -31,6 +31,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.baseline import Z_LIMIT, population
 from realtime.evidence.voice import VOICE_FEATURES
 from realtime.outputs import refuse_input
@@ -168,7 +169,7 @@ def write(path: Path, weights_F: Floats, bias: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.baseline import VOICE_PSEUDO_COUNT
 from realtime.model.audio import AudioTower, n_tokens, split_chunks
 from realtime.model.experts import EXPERT_LABELS, join_moments
@@ -232,7 +233,7 @@ def between(tuned: AudioTower, encoder: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True, help="Whisper tiny.en: model.bin or a folder")

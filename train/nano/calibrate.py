@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel, load
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.tokenizer import Vocabulary
@@ -116,7 +117,7 @@ def of_answer(state: str, answer: ChainAnswer, target: Floats, counts: float = 1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", default="nano", help="packaged without calibration")

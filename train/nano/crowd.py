@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from train.arrays import Bools, Floats, Int64
 from train.command import run_command
@@ -197,7 +198,7 @@ def agreement(votes: CrowdVotes, folds: int = 5) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     print(json.dumps(agreement(load(parser.parse_args().data))))
 

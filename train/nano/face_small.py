@@ -9,7 +9,6 @@ again. The result is the running mean of the weights over the last steps, which 
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.face_expert import SMALL_CROP_PX, SmallFaceNetwork
 from realtime.outputs import refuse_input
 from train.command import run_command
@@ -53,7 +53,7 @@ def augment(crops_B1HW: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ProgramParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=16)

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model import checkpoint
 from realtime.outputs import refuse_input
 from train.command import run_command
@@ -23,7 +24,7 @@ from train.nano.thinker import build, load_experts
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=checkpoint.NANO)

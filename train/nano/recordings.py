@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.records import LABELS, SAMPLE_RATE_HZ, Float32, UInt8
@@ -278,7 +279,7 @@ def write_folder(data: Path, out: Path, *, n: int, part: str, words: bool = Fals
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--n", type=int, default=2000, help="number of recordings (default: %(default)s)")

@@ -22,6 +22,7 @@ import numpy as np
 import scipy.linalg
 import scipy.signal
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.voice import (
     ARTICULATION,
     NARROW_BELOW_DB,
@@ -177,7 +178,7 @@ def measure(data: Path, n_sentences: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--sentences", type=int, default=6, help="of every speaker")
     args = parser.parse_args()

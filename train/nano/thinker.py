@@ -25,6 +25,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel
 from realtime.evidence.voice import VOICE_FEATURES
 from realtime.model import checkpoint
@@ -277,7 +278,7 @@ def trainable(model: EmoThinker) -> list[tuple[str, nn.Parameter]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=92.0, help="of this cycle of the learning rate")

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.baseline import population
 from realtime.evidence.cues import CUES
 from realtime.model.config import ModelConfig
@@ -140,7 +141,7 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=9.0)

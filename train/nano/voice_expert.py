@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.baseline import (
     USUAL_S,
     USUAL_UTTERANCES,
@@ -403,7 +404,7 @@ def live_prosody(spoken: Spoken, rng: np.random.Generator) -> tuple[Float32, Int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--abroad", action="store_true", help="also leave out each corpus in turn")

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model.audio import AudioTower, split_chunks
 from realtime.model.config import ModelConfig
 from realtime.model.experts import join_moments
@@ -80,7 +81,7 @@ def run(tower: AudioTower, sounds: Sounds, name: str, device: str) -> np.ndarray
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="not read; every stage takes it")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True, help="Whisper tiny.en: model.bin or a folder")

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.evidence.voice import voice_features
 from realtime.outputs import refuse_input
 from realtime.records import SAMPLE_RATE_HZ, Float32
@@ -111,7 +112,7 @@ def train_noises(data: Path) -> list[Float32]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     args = parser.parse_args()

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings
 from realtime.model.blank import blank_modules
 from realtime.model.config import AudioConfig, EmotionConfig, ModelConfig, TextConfig, VisionConfig
@@ -124,7 +125,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=("tiny", "3b", "7b"), required=True)
     parser.add_argument("--tokens", type=int, default=2500)
     parser.add_argument("--frames", type=int, default=8)

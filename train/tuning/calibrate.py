@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import load
 from realtime.engine.pair import PairedModel
 from realtime.errors import BadSettings
@@ -168,7 +169,7 @@ def kept_weights(what: str, found: Sequence[JudgedWindow]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="a folder of train.compose, without calibration")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="the file to write")

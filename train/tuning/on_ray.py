@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.cluster import connect
+from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadSettings, RealtimeError
 from train.command import run_command
 
@@ -171,7 +172,7 @@ _range.__name__ = "number of workers (N or LEAST:MOST)"
 
 
 def parser() -> argparse.ArgumentParser:
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--address", default="auto", help="of the cluster: HOST:PORT, auto (default), or local")
     args.add_argument("--workers", type=_range, default=(2, 2), metavar="N|LEAST:MOST", help="processes (default: 2)")
     args.add_argument("--worker-cpus", type=float, default=1.0, help="cores of each, without --gpu (default: 1)")

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel
 from realtime.errors import RealtimeError
 from train.readers.perceived import measuring
@@ -46,7 +47,7 @@ LAYERS = ["Layer", "VisionBlock", "AudioLayer"]
 
 def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
     """The flags that all stages share. train/README.md lists their defaults."""
-    args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    args = ProgramParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("records", type=Path, nargs="+", help="folders that train.annotate wrote")
     args.add_argument("--model", required=True, help="nano, a hub id or a Qwen2.5-Omni folder")
     args.add_argument("--out", type=Path, required=True)

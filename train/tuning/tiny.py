@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.model import checkpoint
 from realtime.reason import prompt
 from realtime.records import LABELS, SAMPLE_RATE_HZ, Float32, UInt8
@@ -130,7 +131,7 @@ def voice(pitch_hz: float, seconds: float) -> Float32:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, metavar="OUT")
     out = parser.parse_args().out
     print(f"{write_model(out / 'model')} and {write_clips(out / 'clips')}")

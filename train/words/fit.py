@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.metrics import f1_score
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.outputs import refuse_input
 from realtime.records import LABELS, Float32
 from realtime.words.expert import WordsExpert
@@ -180,7 +181,7 @@ def calibration_error(found_T7: Float64, texts: Texts, n_bins: int = 15) -> floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="the data folder, which holds words/")
     parser.add_argument("--out", type=Path, required=True, help="file to write: .safetensors")
     args = parser.parse_args()

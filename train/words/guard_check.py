@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from realtime.commands.program_parser import ProgramParser
 from realtime.words.guard import SURE, Transcript, doubt
 from realtime.words.whisper import Whisper
 from train.command import run_command
@@ -51,7 +52,7 @@ def table(found: Mapping[str, list[Transcript]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", required=True, help="a name that faster-whisper knows, a hub id, or a folder")
     parser.add_argument("--limit", type=int, default=60, help="sentences of each corpus")
