@@ -335,7 +335,7 @@ export const de: Messages = {
         model: (model) => `Von ${model} aus den Zählungen und Messungen dieser Sitzung geschrieben. Jeder Satz wurde mit ihnen verglichen.`,
       },
     },
-    caution: "Ein Modell beantwortet, was es zu beantworten gelernt hat, im Abschnitt „Antwort“ der Gründe. nano, das mitgelieferte Modell, kennt Fragen auf Englisch nach dem, was gemessen wird: nach Bewegungen des Gesichts, Lautstärke, Höhe und Tempo der Stimme, ob beide übereinstimmen, nach Stimmung, Reihenfolge, Licht und der Zahl der Personen. Es kann sich irren, und andere Fragen beantwortet es aufs Geratewohl.",
+    caution: "Ein Modell beantwortet, was es zu beantworten gelernt hat, im Abschnitt „Antwort“ der Gründe. nano, das mitgelieferte Modell, kennt Fragen auf Englisch nach dem, was gemessen wird: nach Bewegungen des Gesichts, Lautstärke, Höhe und Tempo der Stimme, ob beide übereinstimmen, nach Stimmung, Reihenfolge, Licht und der Zahl der Personen. Es kann sich irren. Auf andere Fragen sagt es, dass es das nicht erkennen kann, oder antwortet, als wäre es nach einem davon gefragt worden; diese Antwort bedeutet dann nichts.",
     count: (n, most) => `${n} von ${most} Zeichen`,
     tooLong: (n, most) => `${n} Zeichen. Fragen Sie mit höchstens ${most}; es wurde nichts gesendet.`,
     notJudged: "Das wird hier nicht beurteilt: wer jemand ist, Alter, Geschlecht, Herkunft, Gesundheit, Religion, Sexualität oder Schuld. Fragen Sie nach dem, was Gesicht und Stimme zeigen.",

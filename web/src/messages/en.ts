@@ -351,7 +351,7 @@ export const en = {
         model: (model: string) => `Written by ${model} from this session’s counts and measurements. Each sentence was checked against them.`,
       },
     },
-    caution: "A model answers what it was trained to answer, in the section “Answer” of the reasons. nano, the model that is included, knows questions in English about what is measured: the face's movements, the voice's loudness, pitch and rate, whether both agree, mood, order, light, and how many people there are. It may be wrong, and answers other questions at random.",
+    caution: "A model answers what it was trained to answer, in the section “Answer” of the reasons. nano, the model that is included, knows questions in English about what is measured: the face's movements, the voice's loudness, pitch and rate, whether both agree, mood, order, light, and how many people there are. It may be wrong. To other questions it says that it cannot tell, or answers as if it had been asked one of these; that answer then means nothing.",
     count: (n: number, most: number) => `${n} of ${most} characters`,
     tooLong: (n: number, most: number) => `${n} characters. Ask in ${most} or fewer; nothing was sent.`,
     notJudged: "That is not judged here: who somebody is, their age, sex, origin, health, religion, sexuality, or guilt. Ask about what the face and the voice show.",
