@@ -102,6 +102,14 @@ class DecodeSlot:
             self._decoder.step_with(self)
         return self._next_token
 
+    def likeliest_of(self, tokens: Sequence[int]) -> int:
+        """The likeliest of these tokens as the next one. Among several, the last token is read once more."""
+        self.next_token()
+        self._drop_ahead()
+        likeliest = tokens[0] if len(tokens) == 1 else self._decoder.best_of(self, tokens)
+        self.set_next(likeliest)
+        return likeliest
+
     def seeds(self, n: int = 1) -> list[int | None]:
         """Seeds for the tokens after the next `n` positions, None where they are not sampled.
 
@@ -200,6 +208,15 @@ class BatchedDecoder:
         best = int(self._language.best(hidden[-1:], slot.seeds())[0])
         slot.next_position += 1
         return best
+
+    @torch.inference_mode()
+    def best_of(self, slot: DecodeSlot, tokens: Sequence[int]) -> int:
+        """The best of these tokens after those in the slot's KV cache, whose last one is read again."""
+        slot.cache.n_used -= 1
+        rotary = self._language.text_rotary(slot.next_position - 1, 1)
+        hidden = self._language.extend(self._language.embed([slot.last[-1]]), *rotary, slot.cache, narrow=True)
+        logits_V = self._language.logits(hidden)[0]
+        return max(tokens, key=lambda token: float(logits_V[token]))
 
     @torch.inference_mode()
     def step_with(self, slot: DecodeSlot) -> None:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from realtime.model.config import Calibration, ChainForm, EmotionConfig
 from realtime.model.fused import KVCache
+from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
 from realtime.reason.branches import (
     HIDDEN,
@@ -40,10 +41,10 @@ from realtime.reason.branches import (
     state_text,
     tagged_label_ids,
 )
+from realtime.reason.certainty import Certainty, certainty
 from realtime.reason.consistency import named_alone
 from realtime.reason.decode import SECTION_SLOTS
 from realtime.reason.measurements import measured_words
-from realtime.reason.sequence import Encoder
 from realtime.records import Label, Window
 
 
@@ -136,7 +137,9 @@ class BegunPart:
 class ChainParts:
     """Makes the KV cache of each part of a chain, and joins what was written in them."""
 
-    def __init__(self, emotion: EmotionConfig, encoder: Encoder, labels: LabelPass, calibration: Calibration) -> None:
+    def __init__(
+        self, emotion: EmotionConfig, encoder: Vocabulary, labels: LabelPass, calibration: Calibration
+    ) -> None:
         self.parts = parts_of(emotion.chain_form)
         self._measured = emotion.measured
         self._encoder = encoder
@@ -168,6 +171,10 @@ class ChainParts:
             beginning = state + opening + labelled.openings[part.sections[0]]
         n_before = cached.cache.n_used
         return BegunPart(cached.cache, n_before, position + scored.n_shared, beginning, scored.chain_logits_V)
+
+    def certainty(self, labelled: LabelledWindow, part: ChainPart) -> Certainty | None:
+        """What keeps this part from being surer than its evidence; None where it tells more than one modality."""
+        return certainty(self._encoder, labelled.label, labelled.window) if part in FOUND else None
 
     @torch.inference_mode()
     def finish(self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, cache: KVCache) -> None:

@@ -378,7 +378,16 @@ class Reasoner:
             try:
                 # What is read later has to be in the KV cache up to the last token.
                 end: list[int] | None = None if part is self.chain.parts[-1] else []
-                written = write(self.vocabulary, slot, begun.beginning, part.sections, labelled.openings, end, sections)
+                written = write(
+                    self.vocabulary,
+                    slot,
+                    begun.beginning,
+                    part.sections,
+                    labelled.openings,
+                    end,
+                    sections,
+                    self.chain.certainty(labelled, part),
+                )
                 n_tokens += yield from _silently(written) if part is ARGUED else written
                 self.chain.finish(labelled, part, begun, slot.cache)
             finally:

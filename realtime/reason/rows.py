@@ -10,7 +10,10 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from realtime.model.tokenizer import Vocabulary
+from realtime.reason.certainty import Certainty
 from realtime.reason.chain import SectionText
 from realtime.reason.decode import ANSWER_TOKENS, SECTION_TOKENS
 
@@ -26,6 +29,8 @@ class ChainRow:
     forced: deque[int]
     names: deque[str]
     "Sections that are not begun. The opening tag of the first of them ends the first forced tokens."
+    certainty: Certainty | None = None
+    "What keeps its sections from being surer than their evidence. It needs the logits."
     sections: dict[str, str] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
     section: SectionText | None = None
@@ -38,7 +43,7 @@ class ChainRow:
     def done(self) -> bool:
         return self.section is None and not self.forced
 
-    def next_token(self, best: int) -> int | None:
+    def next_token(self, best: int, logits_V: Tensor | None = None) -> int | None:
         """The next token to append: a forced one, or the model's best, which is added to the section.
 
         None where nothing is appended any more.
@@ -50,6 +55,9 @@ class ChainRow:
         limit = ANSWER_TOKENS if self.section.name == "answer" else SECTION_TOKENS
         if best == self.end_of_turn:
             return self._cut()
+        if self.certainty and (others := self.certainty.in_place_of(best, self.section.name, self.section.text)):
+            assert logits_V is not None
+            best = max(others, key=lambda token: float(logits_V[token]))
         self.ids.append(best)
         self.section.update(self.vocabulary.text(self.ids))
         if self.section.well_closed:

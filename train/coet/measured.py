@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from realtime.model.experts import EXPERT_LABELS
+from realtime.reason.certainty import SURE_FROM
 from realtime.reason.measurements import (
     CUE_WORDS,
     VOICE_WORDS,
@@ -148,7 +149,7 @@ class Writer:
         if shares[first] - shares[second] < 0.15:
             other = EXPRESSION[EXPERT_LABELS[second]][0]
             return self.pick(f"The {what} is between {word} and {other}.", f"The {what} could be {word} or {other}.")
-        if shares[first] < 0.6:
+        if shares[first] < SURE_FROM:
             return self.pick(f"The {what} seems {word}.", f"The {what} is perhaps {word}.")
         return self.pick(
             f"The {what} is {word}.",

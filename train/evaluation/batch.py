@@ -71,7 +71,14 @@ def write_part(
     begun = [reasoner.chain.begin(each, part, told) for each, told in zip(labelled, sections, strict=True)]
     end_of_turn = reasoner.vocabulary.id_of(prompt.END_OF_TURN)
     rows = [
-        ChainRow(reasoner.vocabulary, end_of_turn, each.openings, deque(start.beginning), deque(part.sections))
+        ChainRow(
+            reasoner.vocabulary,
+            end_of_turn,
+            each.openings,
+            deque(start.beginning),
+            deque(part.sections),
+            reasoner.chain.certainty(each, part),
+        )
         for each, start in zip(labelled, begun, strict=True)
     ]
     caches = decode(weights, begun, rows)
@@ -94,7 +101,7 @@ def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[Chain
     longest = max(each.cache.n_used for each in begun)
     cache = BatchKVCache(config, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
     visible = torch.zeros(n_rows, longest + GROW_SLOTS, dtype=torch.bool, device=device)
-    best = []
+    best, logits_BV = [], None
     for index, each in enumerate(begun):
         n = each.cache.n_used
         cache.keys_LBHSD[:, index, :, :n] = each.cache.keys_LHSD[:, :, :n]
@@ -103,7 +110,11 @@ def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[Chain
         best.append(int(each.first_logits_V.argmax()) if each.first_logits_V is not None else 0)
     positions = torch.tensor([each.next_position for each in begun], device=device)
     for step in range(CHAIN_SLOTS):
-        tokens = [None if row.done else row.next_token(token) for row, token in zip(rows, best, strict=True)]
+        logits = [None] * n_rows if logits_BV is None else logits_BV
+        tokens = [
+            None if row.done else row.next_token(token, logits_V)
+            for row, token, logits_V in zip(rows, best, logits, strict=True)
+        ]
         if all(token is None for token in tokens):
             break
         slot = longest + step
@@ -117,7 +128,8 @@ def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[Chain
         x = weights.embed(torch.tensor([token or 0 for token in tokens], device=device))[:, None]
         slots = torch.tensor([slot], device=device)
         hidden = weights.thinker.model(x, at, visible[:, None, None], cache, slots)
-        best = weights.thinker.lm_head(hidden[:, 0]).argmax(-1).tolist()
+        logits_BV = weights.thinker.lm_head(hidden[:, 0])
+        best = logits_BV.argmax(-1).tolist()
     return [of_row(cache, index, each, row, longest) for index, (each, row) in enumerate(zip(begun, rows, strict=True))]
 
 
