@@ -157,10 +157,7 @@ async def run(
             jobs = min(jobs, len(open_ones))
             # In a process of its own the model and the decoding of media use two cores. One job alone needs none.
             where: Literal["process", "thread"] = "process" if jobs > 1 else "thread"
-            opened = [
-                await engines.enter_async_context(started(load, where=where, metrics=Metrics()))
-                for _ in range(min(copies, jobs))
-            ]
+            opened = await _loaded(engines, load, where, min(copies, jobs))
             transcriber = await engines.enter_async_context(transcribing(settings.speech, where="thread"))
             waiting = iter(open_ones)
             try:
@@ -178,6 +175,24 @@ async def run(
     study.write_tables()
     progress.finish()
     return Outcome(progress.n_done, len(found) - len(open_ones), progress.n_failed)
+
+
+async def _loaded(
+    engines: AsyncExitStack, load: Callable[[], Model], where: Literal["process", "thread"], copies: int
+) -> list[Engine]:
+    """The copies of the model, which `engines` ends. All load at once: each keeps one core busy with it for seconds."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            loading = [
+                tasks.create_task(
+                    engines.enter_async_context(started(load, where=where, metrics=Metrics())), name=f"copy {number}"
+                )
+                for number in range(copies)
+            ]
+    except ExceptionGroup as group:
+        # What is wrong with the model is wrong with each copy; it is said once.
+        raise group.exceptions[0] from None
+    return [each.result() for each in loading]
 
 
 def _asked(settings: Settings, query: str | None, labels: Sequence[str] | None) -> dict[str, Any]:

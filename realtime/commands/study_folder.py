@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from realtime.commands.study_inputs import StudyRecording, printable
 from realtime.errors import BadSettings
@@ -21,7 +23,7 @@ from realtime.outputs import exists, file_id, write_whole, writes_told
 from realtime.publish.events import Event
 from realtime.publish.parse import parse
 from realtime.publish.table_files import write_csv, write_parquet
-from realtime.publish.tables import TABLES, Row, TableName, columns, rows
+from realtime.publish.tables import TABLES, Row, TableName, all_rows, columns
 
 FILES = ("file", "status", "reason", "seconds")
 "Columns of the table of recordings."
@@ -120,16 +122,20 @@ class Study:
         if self._form not in ("csv", "parquet"):
             return
         done = [each for each in self.recordings if self._status(each) == "done"]
-        # First the columns and then the rows, so that no more than one recording is held.
         named: dict[TableName, Row] = {table: {} for table in TABLES}
-        for each in done:
-            events = list(_read(self.events_of(each)))
+        # No more than one recording is held: its rows wait in a file until all columns are known. Reading its events
+        # again for each table would take most of a second of a hundred short recordings.
+        with writes_told(self._out), tempfile.TemporaryFile(dir=self._out) as kept:
+            for each in done:
+                made = all_rows(_read(self.events_of(each)))
+                for table in TABLES:
+                    for row in made[table]:
+                        named[table].update(row)
+                pickle.dump(made, kept)
             for table in TABLES:
-                for row in rows(events, table):
-                    named[table].update(row)
-        for table in TABLES:
-            names = ["file", *columns([named[table]], table)]
-            self._write_table(table, names, ([*self._rows(each, table)] for each in done))
+                kept.seek(0)
+                names = ["file", *columns([named[table]], table)]
+                self._write_table(table, names, ([*_rows_of(each, table, kept)] for each in done))
         files: list[Row] = [
             {name: getattr(entry, name) for name in FILES}
             for each in self.recordings
@@ -140,10 +146,6 @@ class Study:
     def _status(self, recording: StudyRecording) -> str:
         entry = self._entries.get(recording.name)
         return entry.status if entry is not None else ""
-
-    def _rows(self, recording: StudyRecording, table: TableName) -> Iterator[Row]:
-        for row in rows(_read(self.events_of(recording)), table):
-            yield {"file": recording.name, **row}
 
     def _write_table(self, name: str, names: Sequence[str], parts: Iterable[Sequence[Row]]) -> None:
         with self.writing(self._out / f"{name}.{self._form}") as part:
@@ -185,6 +187,13 @@ def _file_name(name: str, suffix: str) -> str:
 
 def _without_suffix(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
+
+
+def _rows_of(recording: StudyRecording, table: TableName, kept: IO[bytes]) -> Iterator[Row]:
+    """Its rows of a table, from the file where those of all recordings follow each other."""
+    made: dict[TableName, list[Row]] = pickle.load(kept)
+    for row in made[table]:
+        yield {"file": recording.name, **row}
 
 
 def _read(events: Path) -> Iterator[Event]:

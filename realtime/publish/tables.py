@@ -74,6 +74,12 @@ def rows(events: Iterable[Event], table: TableName) -> Iterator[Row]:
     return _MAKERS[table](_collect(events))
 
 
+def all_rows(events: Iterable[Event]) -> dict[TableName, list[Row]]:
+    """The rows of each of one session's tables; the events are read once."""
+    found = _collect(events)
+    return {table: list(_MAKERS[table](found)) for table in TABLES}
+
+
 def columns(found: Iterable[Row], table: TableName) -> list[str]:
     """The columns of a table with these rows: those that it always has, then the others by group and as they came."""
     head = HEADS[table]
