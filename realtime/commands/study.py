@@ -45,6 +45,9 @@ logger = logging.getLogger(__name__)
 ENDED_WELL = "end of file"
 JOBS_A_COPY = 8
 "Recordings at once for each copy of the model. Their chains are decoded as one batch, which has up to eight rows."
+BUNDLE_S = 1.0
+"""How long steps of a chain are gathered into one message: nobody watches them being written. While a message is under
+way, its chain is missing from the decode steps that the others share."""
 MAX_COPIES = 4
 "Copies that are loaded unasked."
 
@@ -185,7 +188,8 @@ async def _loaded(
         async with asyncio.TaskGroup() as tasks:
             loading = [
                 tasks.create_task(
-                    engines.enter_async_context(started(load, where=where, metrics=Metrics())), name=f"copy {number}"
+                    engines.enter_async_context(started(load, where=where, metrics=Metrics(), bundle_s=BUNDLE_S)),
+                    name=f"copy {number}",
                 )
                 for number in range(copies)
             ]

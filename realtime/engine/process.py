@@ -125,16 +125,20 @@ def _begin(load: Callable[[], Model], load_adapter: LoadAdapter | None) -> Begun
 class ProcessEngine:
     """An `Engine`. Use it in an `async with`; entering loads the model and raises what that raises."""
 
-    bundle_s = BUNDLE_S
-
     def __init__(
         self,
         load: Callable[[], Model],
         metrics: Metrics,
         load_adapter: LoadAdapter | None = None,
         first: BegunProcess | None = None,
+        *,
+        bundle_s: float = BUNDLE_S,
     ) -> None:
-        """`load` and `load_adapter` are pickled and called in the new process. `first` is one begun with the same."""
+        """`load` and `load_adapter` are pickled and called in the new process. `first` is one begun with the same.
+
+        Steps of a chain are gathered into one message for `bundle_s`.
+        """
+        self.bundle_s = bundle_s
         self._first = first
         self._load = load
         self._load_adapter = load_adapter

@@ -100,14 +100,15 @@ async def started(
     metrics: Metrics,
     load_adapter: LoadAdapter | None = None,
     first: BegunProcess | None = None,
+    bundle_s: float = process.BUNDLE_S,
 ) -> AsyncIterator[Engine]:
     """An engine whose model is loaded and warm; it is ended when left.
 
     Raises what `load` raises. With a process, `load` and `load_adapter` are pickled, and `first` is one that was begun
-    with them.
+    with them; steps of a chain are gathered into one message for `bundle_s`.
     """
     if where == "process":
-        async with ProcessEngine(load, metrics, load_adapter, first) as engine:
+        async with ProcessEngine(load, metrics, load_adapter, first, bundle_s=bundle_s) as engine:
             with _with_metrics(engine, metrics):
                 yield engine
         return

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,7 +170,7 @@ class MediaSource:
                 if self._stopping.is_set():
                     return
                 if packet.pts is not None:
-                    self._last_stamp_s = max(self._last_stamp_s, float(packet.pts * packet.time_base))
+                    self._last_stamp_s = max(self._last_stamp_s, _seconds(packet.pts, packet.time_base))
                 yield packet
         except av.FFmpegError as error:
             self._reason = "peer lost" if self.live else f"the file is damaged from here on ({error.strerror})"
@@ -243,7 +244,13 @@ class _Sounds:
 
 def _stamp_s(frame: av.VideoFrame | av.AudioFrame) -> float | None:
     stamp = frame.pts if frame.pts is not None else frame.dts
-    return None if stamp is None or frame.time_base is None else float(stamp * frame.time_base)
+    base = None if stamp is None else frame.time_base
+    return None if stamp is None or base is None else _seconds(stamp, base)
+
+
+def _seconds(stamp: int, base: Fraction) -> float:
+    """As `float(stamp * base)`, to the last bit, in a fifth of its time: there are hundreds of packets a second."""
+    return stamp * base.numerator / base.denominator
 
 
 def _name(url: str) -> str:

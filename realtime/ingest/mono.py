@@ -73,6 +73,8 @@ class MonoResampler:
         self._mixer = ChannelMixer(())
         self._offset = OffsetFilter()
         self._noticed: set[str] = set()
+        self._sample_s = Fraction(1)
+        "Length of a sample of that format; kept, since making a fraction takes as long as a small array's product."
         self._coarse = True
         "Whether every sample up to now is one that 8 bits can hold."
 
@@ -84,9 +86,10 @@ class MonoResampler:
             # Mixed here, not by FFmpeg: its mix of two channels with floats is 3 dB above one of them.
             self._resampler, self._format = av.AudioResampler("flt", frame.layout, SAMPLE_RATE_HZ), sound
             self._mixer = ChannelMixer([channel.name for channel in frame.layout.channels])
+            self._sample_s = Fraction(1, frame.sample_rate)
             self._coarse = True
         self._coarse = self._coarse and _of_eight_bits(frame)
-        frame.pts, frame.time_base = round(start_s * frame.sample_rate), Fraction(1, frame.sample_rate)
+        frame.pts, frame.time_base = round(start_s * frame.sample_rate), self._sample_s
         yield from map(self._chunk, self._resampler.resample(frame))
 
     def flush(self) -> Iterator[AudioChunk]:
