@@ -2,8 +2,8 @@
 
     python -m export.included [--out DIR]
 
-It writes vision.onnx, face.onnx and made_for.json. Their weights are placeholders with the names that the checkpoint
-gives them, and a session is given the real ones. Run it after a change of the modules that are traced.
+It writes vision.onnx, audio.onnx, face.onnx and made_for.json. Their weights are placeholders with the names that the
+checkpoint gives them, and a session is given the real ones. Run it after a change of the modules that are traced.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from export.onnx import example, free_dimensions, quieter
 from realtime.commands.program_parser import ProgramParser
 from realtime.model import assembly, checkpoint
 from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
-from realtime.towers.graph import VisionGraph
+from realtime.towers.graph import AudioGraph, VisionGraph
 from realtime.towers.included import (
+    AUDIO,
     CROPS,
     FACE,
     GRAPHS,
@@ -45,16 +46,18 @@ ELSEWHERE = "weights"
 
 
 def make(out: Path) -> int:
-    """Write both graphs, and the shapes that they are for."""
+    """Write the graphs, and the shapes that they are for."""
     config = checkpoint.read_config(assembly.locate("nano"))
-    vision, expert = blank(config, "vision").eval(), FaceExpert().eval()
-    assert isinstance(vision, VisionGraph)
-    made_for = {VISION: shapes_key(vision, config)}
-    fused_attention.fuse(vision)
-    inputs = example(config, "vision", torch.float32)
-    sizes = free_dimensions(list(inputs), "vision")
     out.mkdir(parents=True, exist_ok=True)
-    (out / VISION).write_bytes(bare(vision, inputs, sizes, vision.outputs))
+    made_for = {}
+    for tower, name in (("vision", VISION), ("audio", AUDIO)):
+        graph = blank(config, tower).eval()
+        assert isinstance(graph, VisionGraph | AudioGraph)
+        made_for[name] = shapes_key(graph, config)
+        fused_attention.fuse(graph)
+        inputs = example(config, tower, torch.float32)
+        (out / name).write_bytes(bare(graph, inputs, free_dimensions(list(inputs), tower), graph.outputs))
+    expert = FaceExpert().eval()
     # Three, since the exporter takes sizes of 1 and 2 for constants.
     crops = {CROPS: torch.rand(3, 1, FACE_CROP_PX, FACE_CROP_PX)}
     faces = torch.export.Dim("faces", min=1, max=MAX_FACES)

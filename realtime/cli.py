@@ -235,7 +235,7 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
         study.run(
             options.files,
             options.out,
-            loader(settings),
+            loader(settings, sound_on_onnx=True),
             settings,
             form=options.format or "jsonl",
             jobs=jobs,

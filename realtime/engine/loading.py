@@ -138,6 +138,7 @@ def load(
     device: Device = "cpu",
     face_engine: FaceEngineName = "auto",
     calibration: Calibration | None = None,
+    sound_on_onnx: bool = False,
 ) -> LoadedModel:
     """Load `nano`, `small`, a folder or a hub id. `narrow` decodes its chains with weights in few bits.
 
@@ -146,8 +147,8 @@ def load(
     `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
     by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
     is one and the model is large enough to gain by it. `face_engine` is the setting `faces.engine`. `calibration` is
-    that of the model that gives the labels, where another one does. Raises BadModel or EngineMissing with what to do
-    next.
+    that of the model that gives the labels, where another one does. `sound_on_onnx` is that of `choose`. Raises
+    BadModel or EngineMissing with what to do next.
     """
     check(face_engine)
     folder = assembly.locate(name)
@@ -164,7 +165,7 @@ def load(
         threadpool_limits(1, user_api="blas")
     if threads is not None and model.device.type == "cpu":
         torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
-    towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir))
+    towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir), sound_on_onnx=sound_on_onnx)
     instruments = None if dtype == torch.float32 else cue_model(model.config, cue_weights(model))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",

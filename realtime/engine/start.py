@@ -23,7 +23,13 @@ from realtime.roles import Engine, Model
 from realtime.settings import ModelSettings, Settings
 
 
-def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engine: FaceEngineName = "auto") -> Model:
+def load_model(
+    wanted: ModelSettings,
+    adapter: Path | None = None,
+    *,
+    face_engine: FaceEngineName = "auto",
+    sound_on_onnx: bool = False,
+) -> Model:
     """Load the checkpoint that the settings name, with `adapter` in place of the one in the settings.
 
     With it comes the model that gives its labels, where that is another (`pair.py`). Raises BadModel, BadSettings and
@@ -48,6 +54,7 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engin
             threads=wanted.threads,
             device=wanted.device if labeller is None else "cpu",
             face_engine=face_engine,
+            sound_on_onnx=sound_on_onnx,
             calibration=None if labeller is None else labeller.weights.config.emotion.calibration,
         )
         return model if labeller is None else pair.paired(labeller, model)
@@ -63,9 +70,12 @@ def load_model(wanted: ModelSettings, adapter: Path | None = None, *, face_engin
         ) from error
 
 
-def loader(settings: Settings) -> partial[Model]:
-    """What loads the model that the settings choose; called with a folder, the model with that adapter."""
-    return partial(load_model, settings.model, face_engine=settings.faces.engine)
+def loader(settings: Settings, *, sound_on_onnx: bool = False) -> partial[Model]:
+    """What loads the model that the settings choose; called with a folder, the model with that adapter.
+
+    `sound_on_onnx` runs nano's audio tower on ONNX Runtime too: it takes two thirds of the time, and up to 60 MB.
+    """
+    return partial(load_model, settings.model, face_engine=settings.faces.engine, sound_on_onnx=sound_on_onnx)
 
 
 @contextmanager

@@ -68,10 +68,11 @@ class Checkpoint:
         return artifact.find(self.folder, adapter=self.adapter, engine_dir=self.engine_dir)
 
 
-def choose(runtime: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
+def choose(runtime: str, checkpoint: Checkpoint, *, sound_on_onnx: bool = False) -> tuple[Towers, str]:
     """The towers in the runtime asked for (`torch`, `onnx`, `trt` or `auto`), and the reason for the choice.
 
-    `auto` takes exported towers first, then the included graph (`included.py`), and runs wherever torch does. Another
+    `auto` takes exported towers first, then the included graphs (`included.py`), and runs wherever torch does. With
+    `sound_on_onnx` it takes the included graph of the audio tower too, for time rather than memory. Another
     runtime that cannot run raises EngineMissing or EngineMismatch, with the command that builds what it needs.
     """
     if runtime == "torch":
@@ -88,11 +89,13 @@ def choose(runtime: str, checkpoint: Checkpoint) -> tuple[Towers, str]:
         why = error.message if isinstance(error, RealtimeError) else f"{wanted} does not start: {error}"
     if included.fits(checkpoint.model):
         try:
-            mixed = included.IncludedTowers(checkpoint.model)
-            try_out(mixed, checkpoint.model.config)
-            return mixed, f"onnx (included graph for pictures, torch for sound; {checkpoint.where})"
+            sound = sound_on_onnx and included.fits(checkpoint.model, included.AUDIO)
+            towers = included.IncludedTowers(checkpoint.model, sound=sound)
+            try_out(towers, checkpoint.model.config)
+            which = "included graphs" if sound else "included graph for pictures, torch for sound"
+            return towers, f"onnx ({which}; {checkpoint.where})"
         except Exception as error:
-            logger.warning("The included vision graph does not run here (%s); torch does.", error)
+            logger.warning("The included graphs do not run here (%s); torch does.", error)
     return TorchTowers(checkpoint.model), f"torch ({checkpoint.where}; {why.rstrip('.')})"
 
 

@@ -1,9 +1,10 @@
-"""The included graphs of nano's vision tower and of the face expert, run by ONNX Runtime on a CPU.
+"""The included graphs of nano's towers and of the face expert, run by ONNX Runtime on a CPU.
 
 The files in `graphs/` hold no weights: `python -m export.included` writes them, and a session gets its weights from the
 model that is loaded. So they fit every checkpoint of these shapes, and nothing has to be exported first. On one core
-with AVX2 a frame takes two thirds of torch's time, and a face half. The audio tower stays in torch: ONNX Runtime keeps
-a second copy of its weights, 60 MB.
+with AVX2 a frame takes two thirds of torch's time, and so does a chunk of sound; a face takes half. ONNX Runtime keeps
+a second copy of the weights. So the audio tower, whose copy takes up to 60 MB, stays in torch unless a whole folder is
+analysed.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from torch import Tensor, nn
 from realtime.model.config import ModelConfig
 from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
 from realtime.model.thinker import EmoThinker
-from realtime.towers.graph import VisionGraph
+from realtime.towers.graph import AudioGraph, VisionGraph
 from realtime.towers.torch_runtime import TorchTowers, graphs_of
 
 logger = logging.getLogger(__name__)
 
 GRAPHS = Path(__file__).parent / "graphs"
-VISION, FACE = "vision.onnx", "face.onnx"
+VISION, AUDIO, FACE = "vision.onnx", "audio.onnx", "face.onnx"
 MADE_FOR = "made_for.json"
-"The `shapes_key` that the vision graph was traced from. All face experts have one shape."
+"The `shapes_key` that each tower's graph was traced from. All face experts have one shape."
 CROPS, JUDGED = "crops", "log_probabilities"
 "Input and output of the face expert's graph."
 
@@ -38,20 +39,21 @@ JudgeFaces = Callable[[Tensor], Tensor]
 
 
 class IncludedTowers:
-    """Pictures through the included graph, sound through torch, of a model that `fits`."""
+    """Pictures through the included graph, sound through torch or its own graph, of a model that `fits`."""
 
-    def __init__(self, model: EmoThinker) -> None:
-        graph, _ = graphs_of(model)
+    def __init__(self, model: EmoThinker, *, sound: bool = False) -> None:
+        """With `sound`, which is for a model whose audio tower `fits` too, that runs on ONNX Runtime as well."""
+        vision, audio = graphs_of(model)
         from realtime.towers.onnx_runtime import OnnxGraph
 
-        self._vision = OnnxGraph(GRAPHS / VISION, weights=weights_of(graph))
-        self._torch = TorchTowers(model)
+        self._vision = OnnxGraph(GRAPHS / VISION, weights=weights_of(vision))
+        self._audio = OnnxGraph(GRAPHS / AUDIO, weights=weights_of(audio)) if sound else TorchTowers(model).audio
 
     def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
         return self._vision(inputs)
 
     def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        return self._torch.audio(inputs)
+        return self._audio(inputs)
 
 
 class OnnxFaceExpert:
@@ -83,10 +85,11 @@ def judge_of(model: EmoThinker) -> JudgeFaces | None:
     return expert
 
 
-def fits(model: EmoThinker) -> bool:
-    """Whether the vision graph was made for this model's shapes, and its weights are in float32 on the CPU."""
-    made_for = json.loads((GRAPHS / MADE_FOR).read_text(encoding="utf-8"))[VISION]
-    return computes_in_float32(model) and bool(made_for == shapes_key(graphs_of(model)[0], model.config))
+def fits(model: EmoThinker, name: str = VISION) -> bool:
+    """Whether the graph of a tower was made for this model's shapes, and its weights are in float32 on the CPU."""
+    made_for = json.loads((GRAPHS / MADE_FOR).read_text(encoding="utf-8"))[name]
+    vision, audio = graphs_of(model)
+    return computes_in_float32(model) and bool(made_for == shapes_key(audio if name == AUDIO else vision, model.config))
 
 
 def computes_in_float32(module: nn.Module) -> bool:
@@ -95,10 +98,11 @@ def computes_in_float32(module: nn.Module) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
-def shapes_key(graph: VisionGraph, config: ModelConfig) -> str:
-    """Equal for two models whose vision graphs are equal but for the values of their weights."""
+def shapes_key(graph: VisionGraph | AudioGraph, config: ModelConfig) -> str:
+    """Equal for two models whose graphs of a tower are equal but for the values of their weights."""
     shapes = {name: list(value.shape) for name, value in weights_of(graph).items()}
-    told = json.dumps([asdict(config.vision), graph.outputs, shapes], sort_keys=True)
+    tower = config.audio if isinstance(graph, AudioGraph) else config.vision
+    told = json.dumps([asdict(tower), graph.outputs, shapes], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -13,7 +13,7 @@ from realtime.engine import loading
 from realtime.model import assembly
 from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
 from realtime.towers import included
-from realtime.towers.batch import FrameInput, drop_noise, vision_inputs
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, vision_inputs
 from realtime.towers.choice import Checkpoint, choose
 from realtime.towers.included import IncludedTowers, OnnxFaceExpert, judge_of
 from realtime.towers.torch_runtime import TorchTowers
@@ -39,6 +39,18 @@ def test_pictures_give_the_tokens_of_torch(sizes: list[tuple[int, int]]) -> None
         torch.testing.assert_close(ours, torchs, rtol=0.0, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_frames", [3, 199, 400, 731])
+def test_sound_gives_the_tokens_and_moments_of_torch(n_frames: int) -> None:
+    model = loading.load("nano", engine="torch").weights
+    generator = torch.Generator().manual_seed(n_frames)
+    mel_FT = torch.randn(model.config.audio.num_mel_bins, n_frames, generator=generator)
+    inputs = audio_inputs(mel_FT, torch.randn(7, 256, generator=generator))
+    ours, torchs = IncludedTowers(model, sound=True).audio(inputs), TorchTowers(model).audio(inputs)
+    assert len(ours) == len(torchs) == 2
+    for mine, other in zip(ours, torchs, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-4)
+
+
 def test_the_graph_of_faces_has_the_weights_that_it_is_given() -> None:
     torch.manual_seed(1)
     expert = FaceExpert().eval().requires_grad_(False)
@@ -56,7 +68,9 @@ def test_auto_takes_the_included_graph_and_torch_when_asked() -> None:
     assert isinstance(model.towers, IncludedTowers)
     assert model.runtime_reason == "onnx (included graph for pictures, torch for sound; cpu, float32)"
     assert isinstance(model.judge_faces, OnnxFaceExpert)
-    asked = loading.load("nano", engine="torch")
+    folder = loading.load("nano", engine="auto", sound_on_onnx=True)
+    assert folder.runtime_reason == "onnx (included graphs; cpu, float32)"
+    asked = loading.load("nano", engine="torch", sound_on_onnx=True)
     assert isinstance(asked.towers, TorchTowers)
     assert asked.judge_faces is None
 
