@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
 from realtime.records import Question, Window
-from train import lora
+from train import lora, warmup
+from train.command import run_command
 from train.layout import IGNORED, hidden_states
 from train.readers.perceived import measuring, watch
-from train.tuning import tiny
+from train.tuning import bench, tiny
 from train.tuning.data import N_OTHERS, AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.initial_model import as_loaded, save_additions, with_additions
 from train.tuning.model import Trainee
 
-# Nine runs of a stage, each a fresh process: a minute and a half of two free cores.
+# Eleven runs of a stage: a minute of two free cores.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -49,18 +51,30 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+CURVES = "TENSORBOARD_LOGGING_DIR"
+"A stage sets it for the process that it has to itself."
+STAGES: dict[str, Callable[[Sequence[str]], None]] = {"train.warmup": warmup.main, "train.lora": lora.main}
+
+
 def run(command: str, work: Path, out: Path, *flags: str, processes: int = 1) -> dict[str, Any]:
-    """A stage as a person runs it; what run.json says afterwards."""
-    launch = ["-m", command]
-    if processes > 1:
-        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *launch]
+    """Run a stage; returns what run.json says afterwards.
+
+    One process trains in this one: a new one imports for twice the time that it trains, and smoke.sh starts each stage
+    as a person does.
+    """
     common = ["--model", str(work / "model"), "--out", str(out), "--cache", str(work / "windows"), "--cpu"]
     steps = ["--batch", "1", "--accumulate", "1", "--log-steps", "1", "--cues-off", "0.3"]
-    done = subprocess.run(
-        [sys.executable, *launch, str(work / "coet"), *common, *steps, *flags],
-        cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = [str(work / "coet"), *common, *steps, *flags]
+    if processes > 1:
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", command]
+        done = subprocess.run(
+            [sys.executable, *launch, *words], cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(CURVES, str(out / "curves"))
+            STAGES[command](words)
     described: dict[str, Any] = json.loads((out / "run.json").read_text())
     return described
 
@@ -284,14 +298,17 @@ def test_full_tuning_is_sharded_and_leaves_a_whole_model(work: Path, tmp_path: P
     assert torch.isfinite(tuned[name]).all()
 
 
-def test_another_data_set_does_not_go_on_from_a_checkpoint(work: Path, tmp_path: Path) -> None:
+def test_another_data_set_does_not_go_on_from_a_checkpoint(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copytree(work / "warmup", tmp_path / "warmup")
-    command = [sys.executable, "-m", "train.warmup", str(work / "coet"), "--model", str(work / "model"), "--seed", "7"]
-    flags = ["--out", str(tmp_path / "warmup"), "--cache", str(work / "windows"), "--cpu"]
-    done = subprocess.run([*command, *flags], cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "another seed" in done.stderr
-    assert "Traceback" not in done.stderr
+    words = [str(work / "coet"), "--model", str(work / "model"), "--seed", "7", "--out", str(tmp_path / "warmup")]
+    monkeypatch.setattr(sys, "argv", ["train.warmup", *words, "--cache", str(work / "windows"), "--cpu"])
+    monkeypatch.setenv(CURVES, str(tmp_path / "warmup" / "curves"))
+    with pytest.raises(SystemExit) as ended:
+        run_command(warmup.main, "train.warmup")
+    assert ended.value.code == 1
+    assert "another seed" in capsys.readouterr().err
 
 
 def test_rare_emotions_are_drawn_more_often_and_the_same_every_time() -> None:
@@ -318,22 +335,13 @@ def test_tiny_is_what_transformers_writes(tmp_path: Path) -> None:
     assert checkpoint.load(tiny.write_model(tmp_path)).config.emotion.selector_dim == 0
 
 
-def test_the_cost_of_a_step_is_told_in_one_line(tmp_path: Path) -> None:
+def test_the_cost_of_a_step_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """At a shape that a CPU can do; the real ones need a GPU."""
-    command = [
-        sys.executable,
-        "-m",
-        "train.tuning.bench",
-        "--shape",
-        "tiny",
-        "--tokens",
-        "64",
-        "--frames",
-        "1",
-        "--steps",
-        "1",
-    ]
-    done = subprocess.run([*command, "--cpu"], cwd=REPOSITORY, env=ENV, capture_output=True, text=True, check=True)
-    line = json.loads(done.stdout)
+    words = ["--shape", "tiny", "--tokens", "64", "--frames", "1", "--steps", "1", "--cpu"]
+    monkeypatch.setattr(sys, "argv", ["bench", *words])
+    bench.main()
+    line = json.loads(capsys.readouterr().out)
     assert line["tokens_per_s"] > 0
     assert line["model_flops_utilisation"] is None
