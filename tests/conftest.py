@@ -16,9 +16,10 @@ import pytest
 from realtime.model.checkpoint import NANO
 from realtime.records import UInt8
 from tests.ingest.media_files import room, voice, write_clip
+from tests.sharing import pytest_xdist_make_scheduler
 from tests.skipped_examples import pytest_runtest_makereport
 
-__all__ = ["pytest_runtest_makereport"]
+__all__ = ["pytest_runtest_makereport", "pytest_xdist_make_scheduler"]
 
 if TYPE_CHECKING:
     from realtime.engine.loading import LoadedModel
