@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +22,6 @@ __all__ = ["pytest_runtest_makereport", "pytest_xdist_make_scheduler"]
 if TYPE_CHECKING:
     from realtime.engine.loading import LoadedModel
 
-ROOT = Path(__file__).parents[1]
 SLOW_FIXTURES = {"cluster", "deployed", "nano_exports", "root"}
 "They take half a minute: a Ray cluster, a deployment on it, exported towers."
 
@@ -65,25 +62,10 @@ def nano() -> LoadedModel:
 
 @pytest.fixture(scope="session")
 def nano_exports(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the embedded checkpoint's towers for onnxruntime.
+    """A folder with the embedded checkpoint's towers for onnxruntime."""
+    from tests.export.kept import exported
 
-    It takes half a minute, so pytest's cache keeps it until nano, the code behind it or a package of the exporter is
-    another one.
-    """
-    from export import onnx
-    from realtime.towers import artifact
-
-    behind = hashlib.sha256(f"{artifact.source_sha256(NANO)} {onnx.versions()}".encode())
-    for path in sorted(ROOT.glob("export/*.py")) + sorted(ROOT.glob("realtime/[mt]o*/**/*.py")):
-        behind.update(path.read_bytes())
-    assert pytestconfig.cache is not None
-    kept = pytestconfig.cache.mkdir(f"nano-exports-{behind.hexdigest()[:16]}")
-    if not any(kept.iterdir()):
-        onnx.export(NANO, kept, name="nano", precision="fp32", opset=20)
-    # Some tests write beside it.
-    root = tmp_path_factory.mktemp("nano")
-    shutil.copytree(kept, root, dirs_exist_ok=True)
-    return root
+    return exported(pytestconfig, NANO, tmp_path_factory.mktemp("nano"), name="nano", formats=[("fp32", 20)])
 
 
 @pytest.fixture(scope="session")

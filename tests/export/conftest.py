@@ -7,8 +7,8 @@ from pathlib import Path
 import onnx as onnx_package
 import pytest
 
-from export import onnx
 from realtime.towers.graph import VISION_OUTPUTS
+from tests.export.kept import exported
 from tests.export.shapes import write_checkpoint
 
 
@@ -20,12 +20,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def root(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(pytestconfig: pytest.Config, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """fp32 at both opsets and fp16 at the one that keeps attention fused."""
-    path = tmp_path_factory.mktemp("exports")
-    for precision, opset in (("fp32", 20), ("fp32", 23), ("fp16", 23)):
-        onnx.export(folder, path, name="small", precision=precision, opset=opset)
-    return path
+    formats = [("fp32", 20), ("fp32", 23), ("fp16", 23)]
+    return exported(pytestconfig, folder, tmp_path_factory.mktemp("exports"), name="small", formats=formats)
 
 
 class Traced:
