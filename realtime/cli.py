@@ -23,7 +23,7 @@ from realtime.commands.programs import PROGRAMS
 from realtime.errors import BadSettings, NotMedia, RealtimeError
 from realtime.formats import FORMATS, TEXT
 from realtime.observe import heap, logs
-from realtime.outputs import let_go_of_output, refuse_empty, refuse_input, write_utf8, writing
+from realtime.outputs import is_folder, let_go_of_output, refuse_empty, refuse_input, write_utf8, writing
 from realtime.sample import or_sample
 from realtime.settings import Settings
 from realtime.settings_sources import given_settings, load
@@ -176,7 +176,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
-    from realtime.commands.study_inputs import is_study
+    from realtime.commands.study_inputs import format_of, is_study
 
     labels = None if options.labels is None else options.labels.split(",")
     for flag, given in (("jobs", options.jobs), ("copies", options.copies)):
@@ -189,6 +189,12 @@ def _analyze_files(options: argparse.Namespace, settings: Settings) -> int:
     from realtime.engine.start import loader
     from realtime.ingest.media import MediaSource
 
+    ending = format_of(options.out)
+    if ending not in (None, "jsonl") and options.format != TEXT:
+        raise BadSettings(
+            f"{options.out.name} would hold lines of JSON.",
+            f"For {ending}, add --format {ending} and name a folder; for lines of JSON, end the name with .jsonl.",
+        )
     (file,) = options.files
     refuse_input(options.out, file, *_read_by(options))
     # All of this comes before the model, which takes seconds to load: what is wrong is said at once.
@@ -218,6 +224,7 @@ def _say_what_it_is() -> None:
 def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | None) -> int:
     from realtime.commands import study
     from realtime.commands.study_folder import JOURNAL
+    from realtime.commands.study_inputs import format_of
     from realtime.engine.start import loader
 
     if options.format == TEXT:
@@ -227,6 +234,11 @@ def _study(options: argparse.Namespace, settings: Settings, labels: list[str] | 
         )
     if options.out is None:
         raise BadSettings("Several recordings, or this format, need a folder to write to.", "Add --out FOLDER.")
+    if format_of(options.out) is not None and not is_folder(options.out):
+        raise BadSettings(
+            f"{options.out} looks like a file, and several recordings, or this format, are written into a folder.",
+            f"Name a folder, such as --out {options.out.stem}.",
+        )
     refuse_input(options.out, *_read_by(options))
     copies = study.copies_of(settings.model) if options.copies is None else options.copies
     jobs = min(study.JOBS_A_COPY * copies, MAX_JOBS) if options.jobs is None else options.jobs

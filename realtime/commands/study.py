@@ -85,7 +85,10 @@ class Progress:
         self._bytes_ended += entry.size
         self._media_s += entry.seconds
         if entry.reason:
-            self._say(f"{recording.name}: {entry.reason.removeprefix(f'{recording.path.name} ')}", stays=True)
+            own = f"{recording.path.name} "
+            named = entry.reason.startswith(own)
+            words = f" {entry.reason.removeprefix(own)}" if named else f": {entry.reason}"
+            self._say(f"{recording.name}{words}", stays=True)
         self._say(self.line(), stays=not self._out.isatty())
 
     def line(self) -> str:

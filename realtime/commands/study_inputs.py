@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realtime.errors import BadSettings, NotMedia
-from realtime.formats import Format
+from realtime.formats import FORMATS, Format
 from realtime.outputs import exists, is_folder, refuse_input
 
 
@@ -36,6 +36,12 @@ def is_study(inputs: Sequence[str], form: Format | None, out: Path | None) -> bo
     first = Path(inputs[0])
     several = len(inputs) > 1 or is_folder(first) or (_is_pattern(inputs[0]) and not exists(first))
     return several or form not in (None, "jsonl") or (out is not None and is_folder(out))
+
+
+def format_of(out: Path | None) -> Format | None:
+    """The format that a path's ending names; None where it names none."""
+    ending = "" if out is None else out.suffix.removeprefix(".").lower()
+    return next((form for form in FORMATS if form == ending), None)
 
 
 def recordings(inputs: Sequence[str], out: Path) -> list[StudyRecording]:

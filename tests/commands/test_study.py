@@ -224,6 +224,9 @@ def test_files_folders_and_patterns_are_found_once(folder: Path, tmp_path: Path)
         (["sample", "--copies", "-1"], "--copies is -1."),
         (["a.mp4", "b.mp4", "--out", "x", "--format", "text"], "one recording at a time"),
         (["a.mp4", "b.mp4", "--out", "x", "--copies", "65"], "--copies is 65."),
+        # The first made a folder of that name, the second a table that is none.
+        (["a.mp4", "--out", "x/talk.vtt", "--format", "vtt"], "x/talk.vtt looks like a file"),
+        (["sample", "--out", "x.csv"], "x.csv would hold lines of JSON.\n          For csv, add --format csv"),
         (["a.mp4", "b.mp4", "--out", "x"], "There is no recording a.mp4."),
     ],
 )
@@ -317,10 +320,10 @@ def test_progress_says_how_long_it_will_take(tmp_path: Path) -> None:
     progress.ended(open_ones[1], JournalEntry("a", "done", "", 60.0, 90, 0, {}))
     progress.ended(open_ones[2], JournalEntry("b", "failed", "b is text, not media.", 0.0, 300, 0, {}))
     assert said.getvalue().splitlines() == [
-        "notes: is text, not media.",
+        "notes is text, not media.",
         # "About 25.4 h left" was said of 34 short recordings, of which the first was none.
         "1 of 3, 0.0× real time",
         "2 of 3, 6.0× real time, about 30 s left",
-        "b: is text, not media.",
+        "b is text, not media.",
         "3 of 3, 3.0× real time",
     ]
