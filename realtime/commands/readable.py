@@ -114,7 +114,7 @@ class Teller:
             case WordsEvent():
                 yield from self._noted(event.end, f"Said: “{event.text}”")
             case MarkEvent():
-                yield from self._noted(event.t, f"Mark: {event.name}")
+                yield from self._noted(event.t, f"Mark: {mark_words(event)}")
             case SummaryEvent():
                 yield from self._noted(event.t, f"Summary ({SUMMED_BY[event.source]}): {event.text}")
             case ErrorEvent():
@@ -197,6 +197,12 @@ def label_words(event: LabelEvent) -> str:
             return f"unsure, none of these labels fits ({percent(left)}){basis}"
         return f"unsure, between {first} ({percent(share)}) and {second} ({percent(next_share)}){basis}"
     return f"{event.label}, {percent(event.probabilities[event.label])}{basis}"
+
+
+def mark_words(event: MarkEvent) -> str:
+    """The name of a mark, and what a program noted with it: `trial (number 1, word holiday)`."""
+    noted = ", ".join(f"{name} {value}" for name, value in event.data.items())
+    return f"{event.name} ({noted})" if noted else event.name
 
 
 def conflict_words(conflict: ModalityConflict) -> str:

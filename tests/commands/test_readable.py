@@ -23,6 +23,7 @@ from realtime.publish.events import (
     ErrorEvent,
     LabelEvent,
     LagEvent,
+    MarkEvent,
     ModalityConflict,
     ReasonDoneEvent,
     SessionClosedEvent,
@@ -230,6 +231,9 @@ def test_questions_notes_and_errors_are_told_once() -> None:
     said = teller.tell(ErrorEvent("no_face", "No face is in view.", "Choose another part."))
     assert said == "0:00  No face is in view. Choose another part.\n"
     assert teller.tell(WordsEvent(1.0, 2.0, "Hello", "en", 0.9)) == "0:02  Said: “Hello”\n"
+    # A stranger who marked trials read “Mark: trial” for each of them.
+    assert teller.tell(MarkEvent("trial", {"number": 1, "word": "exam"})) == "0:00  Mark: trial (number 1, word exam)\n"
+    assert teller.tell(MarkEvent("pause", {})) == "0:00  Mark: pause\n"
     assert "the reasons and quiet moments are left out" in teller.tell(LagEvent(9.0, 0, 1, "windows"))
     assert teller.tell(LagEvent(8.0, 0, 1, "windows")) == ""
     assert "caught up" in teller.tell(LagEvent(0.0, 0, 1, "nothing"))
