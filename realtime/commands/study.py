@@ -244,7 +244,7 @@ async def _analyse(
     reached_s, reason = 0.0, ""
     try:
         source = await asyncio.to_thread(
-            MediaSource.open, str(recording.path), ingest=settings.ingest, speech=settings.speech
+            MediaSource.open, str(recording.path), ingest=settings.ingest, speech=settings.speech, alone=False
         )
         with study.writing(study.events_of(recording)) as part, part.open("w", encoding="utf-8") as out:
             async with aclosing(analysis_of(source, engine, settings, question, transcriber)) as lines:

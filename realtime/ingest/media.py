@@ -46,10 +46,21 @@ TEXT_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf"})
 class MediaSource:
     """One recording or camera. `open` it, then iterate it once, with `items` or `read`."""
 
-    def __init__(self, container: InputContainer, url: str, ingest: IngestSettings, speech: SpeechSettings) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        url: str,
+        ingest: IngestSettings,
+        speech: SpeechSettings,
+        *,
+        alone: bool = True,
+    ) -> None:
+        """As `open`."""
         self.live = url.startswith(RTSP)
         self._container = container
         self._video = tracks.choose_video(container)
+        if self._video is not None and not alone:
+            self._video.codec_context.thread_count = 1
         once = self.live or is_pipe(Path(url))
         audio = tracks.choose_audio(container, None if once else file_url(url))
         self._streams = [stream for stream in (self._video, audio) if stream is not None]
@@ -74,11 +85,14 @@ class MediaSource:
         "Packets skipped because they did not decode."
 
     @classmethod
-    def open(cls, url: str, *, ingest: IngestSettings, speech: SpeechSettings) -> Self:
-        """Open a file or an `rtsp://` address, and read until something decodes. Blocks. Raises NotMedia."""
+    def open(cls, url: str, *, ingest: IngestSettings, speech: SpeechSettings, alone: bool = True) -> Self:
+        """Open a file or an `rtsp://` address, and read until something decodes. Blocks. Raises NotMedia.
+
+        Where others are read beside it (not `alone`), pictures are decoded in one thread, as more would only cost time.
+        """
         container = _open_container(url, ingest)
         try:
-            source = cls(container, url, ingest, speech)
+            source = cls(container, url, ingest, speech, alone=alone)
             first = next(source._items, None) if source._streams else None
             if first is None and not source.live and (told := why_unreadable(Path(url))) is not None:
                 raise told

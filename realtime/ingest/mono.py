@@ -108,15 +108,20 @@ class MonoResampler:
                 yield InputState(code, message, hint_live if self._live else hint_recorded)
 
     def _chunk(self, frame: av.AudioFrame) -> AudioChunk:
+        base = frame.time_base
         assert frame.pts is not None, "pushed with a stamp"
-        assert frame.time_base is not None, "pushed with a time base"
+        assert base is not None, "pushed with a time base"
+        n_channels = frame.layout.nb_channels
+        packed: Any = frame.planes[0]
         # Packed, as PyAV 18 crashes on eight planes.
-        samples_CN = np.asarray(frame.to_ndarray(), np.float32).reshape(-1, frame.layout.nb_channels).T
+        samples_CN = np.frombuffer(packed, np.float32, frame.samples * n_channels).reshape(-1, n_channels).T
         # Broken float streams decode to NaN, far beyond 1, and to infinity, which cut to 1 would be heard as clicks.
         if not np.isfinite(samples_CN).all():
             samples_CN = np.nan_to_num(samples_CN, posinf=0.0, neginf=0.0)
         samples_N = self._offset.push(self._mixer.mix(samples_CN.clip(-1.0, 1.0)))
-        return AudioChunk(float(frame.pts * frame.time_base), samples_N.clip(-1.0, 1.0), coarse=self._coarse)
+        if n_channels > 1 or self._offset.seen:
+            samples_N = samples_N.clip(-1.0, 1.0)
+        return AudioChunk(frame.pts * base.numerator / base.denominator, samples_N, coarse=self._coarse)
 
 
 class ChannelMixer:
