@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ class Tiers:
     "From −1 to 1, on the spans of the labels; where it is not known there is none."
     arousal: list[TextSpan] = field(default_factory=list)
     mark: list[TextSpan] = field(default_factory=list)
-    "What a program marked, for `MARK_S` from its moment on, or until the next mark."
+    "What a program marked, with its data, for `MARK_S` from its moment on, or until the next mark."
     words: list[TextSpan] = field(default_factory=list)
     "What was said, where words are written down."
     started_at: str | None = None
@@ -101,7 +102,9 @@ def tiers(events: Iterable[Event]) -> Tiers:
             case SpeechEvent(state="end", start=start, end=float() as end):
                 made.speech.append(TextSpan(start, end, "speech"))
             case MarkEvent():
-                made.mark.append(TextSpan(event.t, event.t + MARK_S, plain(event.name)))
+                # As in signals and in the page's subtitles: which trial it was stands in the data.
+                data = f" {json.dumps(dict(event.data), ensure_ascii=False)}" if event.data else ""
+                made.mark.append(TextSpan(event.t, event.t + MARK_S, plain(f"{event.name}{data}")))
             case WordsEvent():
                 made.words.append(TextSpan(event.start, event.end, plain(event.text)))
     made.speech, made.mark, made.words = _apart(made.speech), _cut(made.mark), _apart(made.words)

@@ -81,11 +81,16 @@ def test_subtitles_name_no_certainty_and_no_percentage_for_being_unsure(tmp_path
     assert second.endswith("\nunsure\n")
 
 
+def noted(mark: MarkEvent) -> str:
+    """A mark of the recorded session, which has data, as a span has it."""
+    return f"{mark.name} {json.dumps(dict(mark.data))}"
+
+
 def test_marks_and_affect_have_tiers_of_their_own(events: list[Event]) -> None:
     found = tiers(events)
     (mark,) = (event for event in events if isinstance(event, MarkEvent))
     (told,) = (event for event in events if isinstance(event, LabelEvent) and event.source == "fast")
-    assert spans([(s.start_s, s.end_s, s.text) for s in found.mark]) == [(mark.t, round(mark.t + 1, 3), mark.name)]
+    assert spans([(s.start_s, s.end_s, s.text) for s in found.mark]) == [(mark.t, round(mark.t + 1, 3), noted(mark))]
     assert told.valence is not None
     if found.valence:
         assert [(s.start_s, s.end_s) for s in found.valence] == [(s.start_s, s.end_s) for s in found.label]
@@ -97,6 +102,20 @@ def test_marks_end_where_the_next_begins_and_those_of_one_moment_are_one() -> No
     ]
     found = tiers(event for event in marks if event is not None)
     assert [(s.start_s, s.end_s, s.text) for s in found.mark] == [(1.0, 1.4, "a"), (1.4, 2.4, "b; c")]
+
+
+def test_a_mark_tells_what_a_program_noted_with_it(tmp_path: Path) -> None:
+    """In ELAN each trial of a study was a “trial”, and nobody could tell which."""
+    line = encode(MarkEvent("trial", {"number": 1, "word": "café"}), session="s", seq=1, at_s=1.0)
+    event = parse(line)
+    assert event is not None
+    for form, suffix in writers.SUFFIXES.items():
+        writers.write(form, [event], None, tmp_path / f"a{suffix}")
+    told = 'trial {"number": 1, "word": "café"}'
+    assert [text for *_, text in Elan.Eaf(str(tmp_path / "a.eaf")).get_annotation_data_for_tier("mark")] == [told]
+    grid = praat.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
+    assert [entry.label for entry in grid.getTier("mark").entries] == [told]
+    assert told in (tmp_path / "a.vtt").read_text("utf-8")
 
 
 def test_elan_reads_annotations(busy: Tiers, tmp_path: Path) -> None:
@@ -204,21 +223,21 @@ def test_each_format_tells_when_it_began_and_its_marks(events: list[Event], tmp_
     subtitled = (tmp_path / "vtt").read_text()
     assert f"NOTE second 0 was {began} ± {error_ms:.0f} ms\n" in subtitled
     start = f"00:00:{mark.t:06.3f} --> "
-    assert any(cue.startswith(start) and cue.endswith(mark.name) for cue in subtitled.strip().split("\n\n"))
+    assert any(cue.startswith(start) and cue.endswith(noted(mark)) for cue in subtitled.strip().split("\n\n"))
 
     annotated = Elan.Eaf(str(tmp_path / "eaf"))
     assert dict(annotated.properties) | {"started_at": began, "started_at_error_ms": f"{error_ms}"} == dict(
         annotated.properties
     )
     assert [(at, text) for at, _, text in annotated.get_annotation_data_for_tier("mark")] == [
-        (round(mark.t * 1000), mark.name)
+        (round(mark.t * 1000), noted(mark))
     ]
 
     grid = praat.openTextgrid(str(tmp_path / "textgrid"), includeEmptyIntervals=False)
     assert [entry.label for entry in grid.getTier("started_at").entries] == [
         f"second 0 was {began} ± {error_ms:.0f} ms"
     ]
-    assert [(entry.start, entry.label) for entry in grid.getTier("mark").entries] == [(mark.t, mark.name)]
+    assert [(entry.start, entry.label) for entry in grid.getTier("mark").entries] == [(mark.t, noted(mark))]
 
 
 def test_a_file_of_signals_tells_when_it_began_and_its_marks(events: list[Event], tmp_path: Path) -> None:
