@@ -122,7 +122,10 @@ async def test_trials_are_marked_and_the_session_is_kept_for_elan(tmp_path: Path
     times_s = [float(line.split()[0]) for line in said[:2]]
     assert [line.split()[-1] for line in said[:2]] == ["holiday", "exam"]
     marks = Elan.Eaf(str(tmp_path / "s.eaf")).get_annotation_data_for_tier("mark")
-    assert [text for _, _, text in marks] == ["trial", "trial"]
+    assert [text for _, _, text in marks] == [
+        'trial {"number": 1, "word": "holiday"}',
+        'trial {"number": 2, "word": "exam"}',
+    ]
     assert [at for at, _, _ in marks] == pytest.approx([1000 * at_s for at_s in times_s], abs=10)
 
 
