@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -294,8 +295,11 @@ def test_another_file_in_the_cache_is_refused(tmp_path: Path, monkeypatch: pytes
     assert f"rm '{kept}'" in raised.value.hint
 
 
-@pytest.fixture(scope="module")
-def smollm2() -> tuple[TextBackbone, Path]:
+@pytest.fixture
+def smollm2(monkeypatch: pytest.MonkeyPatch) -> tuple[TextBackbone, Path]:
+    # Its fields take 5 s to find, and transformers has the same package find them three times again.
+    read = functools.cache(gguf.GGUFReader)
+    monkeypatch.setattr(gguf, "GGUFReader", lambda path: read(Path(path).resolve()))
     try:
         backbone = TextBackbone.open("smollm2-135m-instruct")
     except BadModel as error:
