@@ -105,11 +105,13 @@ def test_a_training_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.Mon
     for part in (whole, again):
         part.round()
     assert whole.progress.n_steps == again.progress.n_steps == 4
-    resumed, untrained, n_changed = again.model.state_dict(), training().model.state_dict(), 0
+    resumed, untrained = again.model.state_dict(), training().model.state_dict()
     for name, tensor in whole.model.state_dict().items():
         torch.testing.assert_close(resumed[name], tensor, atol=2e-3, rtol=1e-2)
-        n_changed += not torch.equal(tensor, untrained[name])
-    assert n_changed > 100
+    # Statistics of batches change without a step of the optimizer, too.
+    learns = [name for name, weight in whole.model.named_parameters() if weight.requires_grad]
+    same = [name for name in learns if torch.equal(whole.model.state_dict()[name], untrained[name])]
+    assert (len(learns) > 50, same) == (True, [])
     next_cycle = training()
     next_cycle.resume(tmp_path / "state.pt", cycle=1)
     assert (next_cycle.progress.cycle, next_cycle.progress.n_steps, next_cycle.side) == (1, 0, FACE_CROP_PX)
