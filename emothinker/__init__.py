@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from realtime.errors import RealtimeError as Error
     from realtime.face_actions import BLENDSHAPES, FACS, blendshapes
     from realtime.publish.events import (
+        ClockEvent,
         CuesEvent,
         EmotionAnswer,
         ErrorEvent,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLENDSHAPES",
     "FACS",
+    "ClockEvent",
     "CuesEvent",
     "EmotionAnswer",
     "Error",

@@ -93,12 +93,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class SourceStarted:
-    """What the wall clock showed at media second 0. A source that knows it sends this before anything else."""
+    """What the wall clock showed at media second 0.
+
+    A source that knows it sends this before anything else, and again where it learns better.
+    """
 
     unix_s: float
-    "Seconds since 1970, UTC, by this machine's clock."
+    "Seconds since 1970, UTC."
     error_s: float
-    "How far it may be off, apart from the error of this machine's clock."
+    "How far it may be off, apart from the error of the clock that told it."
+    by_sender: bool = False
+    "Whether the sender's clock told it, and not this machine's."
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,12 +335,11 @@ class Session:
     # What becomes of each item of the source. In a live session none of these waits.
 
     async def _take(self, item: Item) -> None:
-        if not self.log.seq:
-            self._open_log(item if isinstance(item, SourceStarted) else None)
+        if not isinstance(item, SourceStarted):
+            self._open_log()
         match item:
             case SourceStarted():
-                # The first event has told it.
-                pass
+                self._take_start(item)
             case VideoFrame():
                 await self._take_frame(item)
             case CueFrame():
@@ -364,6 +363,13 @@ class Session:
                 await self._take_end(reason)
             case _:
                 assert_never(item)
+
+    def _take_start(self, started: SourceStarted) -> None:
+        self._zero_s = self._now_s() - (self._unix_s() - started.unix_s)
+        if self.log.seq:
+            self._publish(report.clock_event(started))
+        else:
+            self._write(report.opened_event(self.model, started), self.at_s)
 
     async def _take_frame(self, frame: VideoFrame) -> None:
         self._reached(frame.at_s)
@@ -644,15 +650,13 @@ class Session:
         for state in states:
             self._publish(report.input_event(state))
 
-    def _open_log(self, started: SourceStarted | None) -> None:
-        """Publish the first event. It waits for the first of the media, whose wall time it tells."""
-        if started is not None:
-            self._zero_s = self._now_s() - (self._unix_s() - started.unix_s)
-        self._write(report.opened_event(self.model, started), self.at_s)
+    def _open_log(self) -> None:
+        """Publish the first event, where it is not there yet. It waits for the first of the media."""
+        if not self.log.seq:
+            self._write(report.opened_event(self.model, None), self.at_s)
 
     def _publish(self, event: Event, *, at_s: float | None = None) -> None:
-        if not self.log.seq:
-            self._open_log(None)
+        self._open_log()
         self._write(event, self.at_s if at_s is None else at_s)
 
     def _write(self, event: Event, at_s: float) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import jsonschema
@@ -122,6 +124,24 @@ async def test_the_first_event_tells_when_media_second_0_was_and_marks_count_fro
     assert (trial["t"], trial["data"]) == (3.25, {"number": 3})
     assert json.loads(marked[0]) == trial
     assert first["seq"] == 2
+
+
+async def test_a_start_that_is_learnt_later_is_told_and_places_the_marks_after_it(make: Make) -> None:
+    marked: list[str] = []
+    now_s = time.time()
+    better = SourceStarted(now_s - 3.0, 0.04, by_sender=True)
+    source = ScriptedSource(
+        [SourceStarted(now_s - 2.9, 0.15), ClockTick(2.0), better, lambda: marked.append(session.mark("go", {}))]
+    )
+    session = make(source)
+    await session.run()
+    events = await events_of(session)
+    opened, (clock,) = events[0], of(events, "clock")
+    began, began_before = (datetime.fromisoformat(event["started_at"]).timestamp() for event in (clock, opened))
+    assert began == pytest.approx(better.unix_s, abs=1e-3)
+    assert began_before - began == pytest.approx(0.1, abs=2e-3)
+    assert clock["started_at_error_ms"] == pytest.approx(40.0)
+    assert now_s <= began + json.loads(marked[0])["t"] <= time.time() + 0.01
 
 
 async def test_a_chain_that_contradicts_itself_says_in_what_and_is_counted() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from realtime.publish.events import (
+    ClockEvent,
     Event,
     LabelEvent,
     MarkEvent,
@@ -54,7 +55,7 @@ class Tiers:
     words: list[TextSpan] = field(default_factory=list)
     "What was said, where words are written down."
     started_at: str | None = None
-    "When second 0 was, as `session.opened` tells it; None where nobody knows."
+    "When second 0 was, as `session.opened` and then `clock` tell it; None where nobody knows."
     started_at_error_ms: float | None = None
 
     @property
@@ -91,7 +92,7 @@ def tiers(events: Iterable[Event]) -> Tiers:
     made = Tiers()
     for event in events:
         match event:
-            case SessionOpenedEvent():
+            case SessionOpenedEvent() | ClockEvent():
                 made.started_at, made.started_at_error_ms = event.started_at, event.started_at_error_ms
             case WindowEvent():
                 windows[event.window] = event

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
-from realtime.publish.events import Event, SessionOpenedEvent
+from realtime.publish.events import ClockEvent, Event, SessionOpenedEvent
 from realtime.publish.signals import Signal, Signals, SignalSample
 
 FILE_HEADER, STREAM_HEADER, SAMPLES, STREAM_FOOTER = 1, 2, 3, 6
@@ -27,7 +27,7 @@ def write(events: Iterable[Event], media: Path | None, out: Path) -> None:
     began: dict[str, str] = {}
     for event in events:
         session = session or event.session
-        if isinstance(event, SessionOpenedEvent) and event.started_at is not None:
+        if isinstance(event, SessionOpenedEvent | ClockEvent) and event.started_at is not None:
             began = {"datetime": event.started_at, "started_at_error_ms": f"{event.started_at_error_ms}"}
         for sample in signals.samples(event):
             by_signal.setdefault(sample.signal, []).append(sample)

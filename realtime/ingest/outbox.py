@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import av
 
-from realtime.records import ClockTick, InputState, SpeechSegment, SpeechSoFar, SpeechStarted
+from realtime.records import ClockTick, InputState, SourceStarted, SpeechSegment, SpeechSoFar, SpeechStarted
 
 OUTBOX_ITEMS = 32
 "Items that may wait for the consumer."
@@ -27,7 +27,7 @@ class RawFrame:
     "It becomes a `CueFrame`."
 
 
-Waiting = RawFrame | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick | InputState
+Waiting = RawFrame | SourceStarted | SpeechStarted | SpeechSegment | SpeechSoFar | ClockTick | InputState
 
 
 class Outbox(AsyncIterator[Waiting]):

@@ -1,4 +1,4 @@
-"""Puts pictures beside sound as the sender took them, by its sender reports (RTCP), and not as they happened to arrive.
+"""When the sender took pictures and sound, by its sender reports (RTCP), and not by when they happened to arrive.
 
 A sender report tells what the sender's clock showed at an RTP time stamp of a track. One clock serves both tracks, so
 two such pairs say how far apart the tracks were taken. aiortc keeps the time and not the stamp, and no public call of
@@ -18,6 +18,7 @@ from aiortc import RTCRtpReceiver
 from aiortc.rtp import RtcpSrPacket
 
 from realtime.ingest.clock import ArrivalClock
+from realtime.records import SourceStarted
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,14 @@ MOST_S = 0.5
 "A larger shift is no delay of an encoder or a network but a sender that stamps its tracks by two clocks."
 LEAST_S = 0.02
 "A smaller change of the shift is noise, and is not followed."
+STAMPED_S = 0.04
+"How far a report may be off the moment of capture: a picture's length, where its stamp is that of the last picture."
+MOVED_S = 0.05
+"A start that moved by less is not told again."
+NTP_ERA_S = float(1 << 32)
+"After so many seconds, the next time in 2036, NTP's seconds begin again."
+UNIX_BY_NTP_S = 2_208_988_800.0
+"1970 in seconds since 1900."
 
 
 class SenderReports:
@@ -48,6 +57,11 @@ class SenderReports:
         if len(self._zeros_s) < LEAST_REPORTS or max(self._zeros_s) - min(self._zeros_s) > AGREE_S:
             return None
         return median(self._zeros_s)
+
+    @property
+    def spread_s(self) -> float:
+        """How far the reports that count are apart."""
+        return max(self._zeros_s) - min(self._zeros_s)
 
     def take(self, *, ntp_s: float, rtp: int, newest: int, origin: int) -> None:
         """One report. `newest` and `origin` are RTP stamps of the track's newest frame and of its stamp 0."""
@@ -111,8 +125,7 @@ class Alignment:
         return self._at_s
 
     def _follow(self) -> None:
-        places_s = {kind: self._place_of_the_senders_zero(kind) for kind in ("audio", "video")}
-        sound_s, pictures_s = places_s["audio"], places_s["video"]
+        sound_s, pictures_s = (_senders_zero_s(self._clocks, self._reports, kind) for kind in ("audio", "video"))
         if sound_s is None or pictures_s is None:
             return
         wanted_s = sound_s - pictures_s
@@ -124,9 +137,62 @@ class Alignment:
         elif abs(wanted_s - self.shift_s) > LEAST_S:
             self.shift_s = wanted_s
 
-    def _place_of_the_senders_zero(self, kind: str) -> float | None:
-        """Where arrival puts the moment at which the sender's clock showed 0, in media time, by this track."""
-        reports, clock = self._reports.get(kind), self._clocks.get(kind)
-        if reports is None or clock is None or reports.zero_s is None or clock.offset_s is None:
+
+class SendersStart:
+    """When media second 0 was by the sender's clock, where that clock can be believed.
+
+    The server knows when the first frame came, and so the interval in which it was taken. A sender's clock that names a
+    moment outside of it is another clock than the server's (a phone's may be wrong by seconds, and some programs count
+    from their own start), and is not followed.
+    """
+
+    def __init__(
+        self, clocks: Mapping[str, ArrivalClock], reports: Mapping[str, SenderReports], alignment: Alignment
+    ) -> None:
+        self._clocks, self._reports, self._alignment = clocks, reports, alignment
+        self._n_seen = 0
+        self._told_s: float | None = None
+        self._refused = False
+
+    def news(self, arrived: SourceStarted) -> SourceStarted | None:
+        """The start by the newest reports, if it is not told yet. `arrived`: what arrival alone says of it."""
+        n_received = sum(reports.n_received for reports in self._reports.values())
+        if n_received == self._n_seen:
             return None
-        return clock.offset_s - reports.zero_s
+        self._n_seen = n_received
+        starts: list[tuple[float, float]] = []
+        for kind, reports in self._reports.items():
+            zero_s = _senders_zero_s(self._clocks, self._reports, kind)
+            if zero_s is not None:
+                # Sound keeps its media times; pictures are moved.
+                placed_s = zero_s + (self._alignment.shift_s if kind == "video" else 0.0)
+                starts.append((STAMPED_S + reports.spread_s, -placed_s - UNIX_BY_NTP_S))
+        if not starts:
+            return None
+        error_s, unix_s = min(starts)
+        return self._judge(unix_s, error_s, arrived)
+
+    def _judge(self, unix_s: float, error_s: float, arrived: SourceStarted) -> SourceStarted | None:
+        unix_s += round((arrived.unix_s - unix_s) / NTP_ERA_S) * NTP_ERA_S
+        if abs(unix_s - arrived.unix_s) > arrived.error_s + error_s:
+            if not self._refused:
+                self._refused = True
+                logger.warning(
+                    "the sender's clock is %+.1f s off ours, and is not followed for when the session began",
+                    unix_s - arrived.unix_s,
+                )
+            return None
+        if self._told_s is not None and abs(unix_s - self._told_s) <= MOVED_S:
+            return None
+        self._told_s = unix_s
+        return SourceStarted(unix_s, error_s, by_sender=True)
+
+
+def _senders_zero_s(
+    clocks: Mapping[str, ArrivalClock], reports: Mapping[str, SenderReports], kind: str
+) -> float | None:
+    """Where arrival puts the moment at which the sender's clock showed 0, in media time, by this track."""
+    of_track, clock = reports.get(kind), clocks.get(kind)
+    if of_track is None or clock is None or of_track.zero_s is None or clock.offset_s is None:
+        return None
+    return clock.offset_s - of_track.zero_s

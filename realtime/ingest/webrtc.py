@@ -37,7 +37,7 @@ from realtime.ingest.outbox import OUTBOX_ITEMS, Outbox, RawFrame
 from realtime.ingest.peers import UnusedSections, close_peer, make_peer
 from realtime.ingest.sampler import FrameSampler
 from realtime.ingest.sdp import narrow
-from realtime.ingest.sender_reports import Alignment, listen
+from realtime.ingest.sender_reports import Alignment, SendersStart, listen
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechCutter, SpeechSettings
 from realtime.ingest.stagger import Stagger
@@ -136,8 +136,10 @@ class WebRtcSource:
         self._outbox = Outbox(OUTBOX_ITEMS)
         self.clocks = {kind: ArrivalClock() for kind in tracks}
         "The media clock of each track."
-        self.alignment = Alignment(self.clocks, listen(peer.getReceivers()))
+        reports = listen(peer.getReceivers())
+        self.alignment = Alignment(self.clocks, reports)
         "Of pictures beside sound, by the sender's own clock."
+        self._senders_start = SendersStart(self.clocks, reports, self.alignment)
         self.n_frames = 0
         "Pictures decoded, sampled or not."
         self._offered = offered
@@ -308,6 +310,8 @@ class WebRtcSource:
         return self.clocks[kind].place(stamp_s, arrived_s=now_s - self._first_s)
 
     def _tick(self, at_s: float) -> None:
+        if self._started is not None and (started := self._senders_start.news(self._started)) is not None:
+            self._outbox.put(started)
         if at_s // TICK_S > self._reached_s // TICK_S:
             self._outbox.put(ClockTick(at_s))
         self._reached_s = max(at_s, self._reached_s)

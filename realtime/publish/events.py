@@ -173,7 +173,8 @@ class SessionOpenedEvent(Placed):
     """What the server's wall clock showed at media second 0: UTC, ISO 8601, such as `2026-11-28T09:50:39.512Z`. Null
     where nobody knows, as of a file."""
     started_at_error_ms: Milliseconds | None = None
-    "How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is."
+    """How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is. A later
+    `clock` event may tell it more exactly."""
     stock: bool = False
     """Whether the model is as it was published: no adapter is loaded. It was never trained to tell emotions, and nobody
     measured how often it is right."""
@@ -404,6 +405,18 @@ class MarkEvent(Placed):
 
 
 @dataclass(frozen=True)
+class ClockEvent(Placed):
+    """The sender has told when it took the media (RTCP sender reports). The newest one counts for the whole session."""
+
+    type: ClassVar[Literal["clock"]] = "clock"
+    started_at: str
+    """What the sender's wall clock showed at media second 0, as in `session.opened`. It comes only where that lies in
+    the time that `session.opened` told."""
+    started_at_error_ms: Milliseconds
+    "How far `started_at` may be off, apart from the error of the sender's clock."
+
+
+@dataclass(frozen=True)
 class SummaryEvent(Placed):
     """A summary of the last minutes, which somebody asked for (`PUT /sessions/{id}/ask`)."""
 
@@ -469,6 +482,7 @@ Event = (
     | ReasonDeltaEvent
     | ReasonDoneEvent
     | MarkEvent
+    | ClockEvent
     | SummaryEvent
     | LagEvent
     | ErrorEvent

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from realtime.publish.events import CuesEvent, Event, FrameEvent, SessionOpenedEvent, SpeechEvent
+from realtime.publish.events import ClockEvent, CuesEvent, Event, FrameEvent, SessionOpenedEvent, SpeechEvent
 from realtime.publish.signals import MARKERS, Signal, Signals
 from realtime.publish.sinks import missing
 
@@ -19,9 +19,9 @@ from realtime.publish.sinks import missing
 class MediaClock:
     """Tells the time of a media second on another clock of this machine.
 
-    Where the session says when it began (`started_at`), that decides, and is as exact as the clocks of this machine and
-    the server agree. Otherwise the event that came soonest after its moment does: the result is late by at least the
-    time from there to here, some tens of milliseconds on one machine.
+    Where the session says when it began (`started_at`), its newest word decides. That is as exact as the clocks of this
+    machine and of the one that told it agree. Otherwise the event that came soonest after its moment does: the result
+    is late by at least the time from there to here, some tens of milliseconds on one machine.
     """
 
     def __init__(self, now_s: Callable[[], float], wall_s: Callable[[], float] = time.time) -> None:
@@ -35,7 +35,7 @@ class MediaClock:
     def received(self, event: Event) -> None:
         """Take note of an event that has just come."""
         match event:
-            case SessionOpenedEvent(started_at=str() as text):
+            case SessionOpenedEvent(started_at=str() as text) | ClockEvent(text):
                 began_s = datetime.fromisoformat(text).timestamp()
                 self._zero_s, self._given = self._now_s() - (self._wall_s() - began_s), True
             # Only these bear the moment that they are about.

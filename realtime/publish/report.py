@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from realtime.publish.events import (
     AffectValue,
+    ClockEvent,
     CuesEvent,
     EmotionAnswer,
     ErrorEvent,
@@ -57,8 +58,14 @@ def opened_event(model: ModelInfo, started: SourceStarted | None) -> SessionOpen
     )
     if started is None:
         return opened
+    clock = clock_event(started)
+    return replace(opened, started_at=clock.started_at, started_at_error_ms=clock.started_at_error_ms)
+
+
+def clock_event(started: SourceStarted) -> ClockEvent:
+    """Return the event of a start that was learnt after the first event."""
     at = datetime.fromtimestamp(started.unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return replace(opened, started_at=at, started_at_error_ms=started.error_s * 1000)
+    return ClockEvent(at, round(started.error_s * 1000, 1))
 
 
 def frame_events(frame: VideoFrame, evidence: FrameEvidence) -> Iterator[FrameEvent | CuesEvent]:

@@ -21,6 +21,7 @@ from typing import Literal, get_args
 
 from realtime.errors import BadSettings
 from realtime.publish.events import (
+    ClockEvent,
     CuesEvent,
     Event,
     FaceBox,
@@ -143,7 +144,9 @@ def _collect(events: Iterable[Event]) -> _Collected:
                 found.reasons.append(event)
             case MarkEvent():
                 found.marks.append(event)
-            case SessionOpenedEvent(started_at=str() as text, started_at_error_ms=error_ms):
+            case SessionOpenedEvent(started_at=str() as text, started_at_error_ms=error_ms) | ClockEvent(
+                text, error_ms
+            ):
                 found.began, found.began_error_ms = datetime.fromisoformat(text), error_ms
             case WordsEvent():
                 found.words.append(event)

@@ -16,6 +16,7 @@ from functools import partial
 
 from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
+from realtime.evidence.scene import measure_scene
 from realtime.ingest.webrtc import answer
 from realtime.observe.metrics import Metrics
 from realtime.records import (
@@ -65,7 +66,7 @@ class FocalPerceiver(ScriptedPerceiver):
         grid = TokenMap((0.0, 0.0, 1.0, 1.0), rows=6, columns=8, cells=cells)
         seen = super().see(frame)
         cues = tuple(replace(seen.cues[0], track=face.track) for face in faces)
-        return replace(seen, faces=faces, cues=cues, focal=focal, map=grid)
+        return replace(seen, faces=faces, cues=cues, focal=focal, map=grid, scene=measure_scene(frame.rgb_HW3))
 
 
 class WordByWord(ScriptedThinker):

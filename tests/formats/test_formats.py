@@ -16,7 +16,7 @@ from pympi import Elan
 
 from realtime.formats import FORMATS, elan, subtitles, textgrid, writers, xdf
 from realtime.formats.spans import TextSpan, Tiers, tiers
-from realtime.publish.events import Event, LabelEvent, MarkEvent, SessionOpenedEvent, encode
+from realtime.publish.events import ClockEvent, Event, LabelEvent, MarkEvent, SessionOpenedEvent, encode
 from realtime.publish.parse import parse
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "events.json"
@@ -214,8 +214,9 @@ def told(read: list[Event], kind: type[Event]) -> Any:
 
 def test_each_format_tells_when_it_began_and_its_marks(events: list[Event], tmp_path: Path) -> None:
     """A study joins a session with its other instruments by the wall clock, whatever format it takes."""
-    opened, mark = told(events, SessionOpenedEvent), told(events, MarkEvent)
-    began, error_ms = opened.started_at, opened.started_at_error_ms
+    clock, mark = told(events, ClockEvent), told(events, MarkEvent)
+    began, error_ms = clock.started_at, clock.started_at_error_ms
+    assert began != told(events, SessionOpenedEvent).started_at, "the newest counts"
     assert began
     assert error_ms
     for form in writers.SUFFIXES:
@@ -242,11 +243,11 @@ def test_each_format_tells_when_it_began_and_its_marks(events: list[Event], tmp_
 
 def test_a_file_of_signals_tells_when_it_began_and_its_marks(events: list[Event], tmp_path: Path) -> None:
     pyxdf = pytest.importorskip("pyxdf")
-    opened, mark = told(events, SessionOpenedEvent), told(events, MarkEvent)
+    clock, mark = told(events, ClockEvent), told(events, MarkEvent)
     writers.write("xdf", events, None, tmp_path / "a.xdf")
     streams, header = pyxdf.load_xdf(str(tmp_path / "a.xdf"), synchronize_clocks=False, dejitter_timestamps=False)
-    assert header["info"]["datetime"] == [opened.started_at]
-    assert header["info"]["started_at_error_ms"] == [f"{opened.started_at_error_ms}"]
+    assert header["info"]["datetime"] == [clock.started_at]
+    assert header["info"]["started_at_error_ms"] == [f"{clock.started_at_error_ms}"]
     (markers,) = (stream for stream in streams if stream["info"]["name"] == ["EmoThinker markers"])
     at = {text: stamp for (text,), stamp in zip(markers["time_series"], markers["time_stamps"], strict=True)}
     assert [stamp for text, stamp in at.items() if text.startswith(f"mark {mark.name}")] == [mark.t]

@@ -11,11 +11,21 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from realtime.ingest.clock import ArrivalClock
 from realtime.ingest.peers import close_peer
-from realtime.ingest.sender_reports import MOST_S, Alignment, SenderReports, listen
+from realtime.ingest.sender_reports import (
+    MOST_S,
+    MOVED_S,
+    NTP_ERA_S,
+    STAMPED_S,
+    UNIX_BY_NTP_S,
+    Alignment,
+    SenderReports,
+    SendersStart,
+    listen,
+)
 from realtime.ingest.settings import IceSettings, IngestSettings
 from realtime.ingest.speech import SpeechSettings
 from realtime.ingest.webrtc import answer
-from realtime.records import VideoFrame
+from realtime.records import SourceStarted, VideoFrame
 from tests.ingest.datagrams import Bytes, PassedOn
 from tests.ingest.telling_track import TellingTrack
 from tests.waiting import WITHIN_S
@@ -77,6 +87,98 @@ def test_a_clock_that_is_set_in_between_says_nothing() -> None:
     assert reports.zero_s == pytest.approx(100.0)
     report(reports, stamp_s=2.0, ntp_s=3602.0, rate_hz=48_000)
     assert reports.zero_s is None
+
+
+BEGAN = SourceStarted(1_764_323_439.5, 0.15)
+"What arrival alone says: the first frame came at 39.65 s."
+
+
+def starting(clocks: dict[str, ArrivalClock], reports: dict[str, SenderReports]) -> SendersStart:
+    return SendersStart(clocks, reports, Alignment(clocks, reports))
+
+
+def told_by(sender_zero_s: float, *, kind: str = "audio", n: int = 2, late_s: float = 0.0) -> SourceStarted | None:
+    """What two reports of a sender make of it whose clock showed `sender_zero_s` (Unix) at media second 0."""
+    rate_hz = {"audio": 48_000, "video": 90_000}[kind]
+    clock, reports = ArrivalClock(), SenderReports(rate_hz)
+    clock.place(7.0, arrived_s=0.0)
+    start = starting({kind: clock}, {kind: reports})
+    told = None
+    for second in range(n):
+        ntp_s = (sender_zero_s + UNIX_BY_NTP_S + second + late_s * second) % NTP_ERA_S
+        report(reports, stamp_s=7.0 + second, ntp_s=ntp_s, rate_hz=rate_hz)
+        told = start.news(BEGAN)
+    return told
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+def test_a_senders_clock_tells_when_the_session_began(kind: str) -> None:
+    told = told_by(BEGAN.unix_s + 0.09, kind=kind)
+    assert told is not None
+    assert told.by_sender
+    assert told.unix_s == pytest.approx(BEGAN.unix_s + 0.09, abs=1e-4)
+    assert told.error_s == pytest.approx(STAMPED_S, abs=1e-4)
+    assert told_by(BEGAN.unix_s + 0.09, kind=kind, n=1) is None, "one report alone may be off"
+
+
+def test_reports_that_are_apart_are_told_as_less_exact() -> None:
+    told = told_by(BEGAN.unix_s, late_s=0.06)
+    assert told is not None
+    assert told.error_s == pytest.approx(STAMPED_S + 0.06, abs=1e-4)
+
+
+@pytest.mark.parametrize("off_s", [-3600.0, -0.21, 0.21, 30.0])
+def test_another_clock_than_ours_is_not_followed(off_s: float, caplog: pytest.LogCaptureFixture) -> None:
+    assert told_by(BEGAN.unix_s + off_s, n=4) is None
+    assert caplog.text.count("is not followed") == 1
+
+
+def test_the_seconds_of_ntp_begin_again_in_2036() -> None:
+    clock, reports = ArrivalClock(), SenderReports(48_000)
+    clock.place(0.0, arrived_s=0.0)
+    began = SourceStarted(NTP_ERA_S - UNIX_BY_NTP_S + 5.0, 0.15)
+    start = starting({"audio": clock}, {"audio": reports})
+    for second in (1, 2):
+        report(reports, stamp_s=second, ntp_s=5.0 + second, rate_hz=48_000)
+    told = start.news(began)
+    assert told is not None
+    assert told.unix_s == pytest.approx(began.unix_s)
+
+
+def test_a_start_is_told_again_only_where_it_has_moved() -> None:
+    clock, reports = ArrivalClock(), SenderReports(48_000)
+    clock.place(0.0, arrived_s=0.0)
+    start = starting({"audio": clock}, {"audio": reports})
+    told = []
+    for second in range(12):
+        moved_s = 0.0 if second < 4 else MOVED_S * 1.5
+        report(reports, stamp_s=second, ntp_s=BEGAN.unix_s + UNIX_BY_NTP_S + second + moved_s, rate_hz=48_000)
+        told.append(start.news(BEGAN))
+        assert start.news(BEGAN) is None, "nothing has come since"
+    starts = [each.unix_s - BEGAN.unix_s for each in told if each is not None]
+    assert starts == pytest.approx([0.0, MOVED_S * 1.5], abs=1e-3)
+
+
+def test_the_start_is_that_of_the_pictures_where_they_lie_now() -> None:
+    """Sound whose reports scatter says less of it than the pictures that were moved beside it."""
+    alignment, reports = pair(sound_arrives_s=0.1)
+    start = SendersStart(alignment._clocks, reports, alignment)
+    for second in range(2):
+        ntp_s = BEGAN.unix_s + UNIX_BY_NTP_S + second
+        report(reports["video"], stamp_s=second, ntp_s=ntp_s, rate_hz=90_000)
+    told = start.news(BEGAN)
+    assert told is not None
+    assert told.unix_s == pytest.approx(BEGAN.unix_s, abs=1e-3)
+    for second in range(3, 6):
+        scattered_s = 0.08 if second == 4 else 0.0
+        ntp_s = BEGAN.unix_s + UNIX_BY_NTP_S + second
+        report(reports["audio"], stamp_s=second, ntp_s=ntp_s + scattered_s, rate_hz=48_000)
+    alignment.place(6.0)
+    moved = start.news(BEGAN)
+    assert moved is not None
+    assert alignment.shift_s > 0.0
+    assert moved.unix_s == pytest.approx(BEGAN.unix_s - alignment.shift_s, abs=1e-3)
+    assert moved.error_s == pytest.approx(STAMPED_S, abs=1e-3)
 
 
 async def test_an_aiortc_that_shows_no_reports_is_said(caplog: pytest.LogCaptureFixture) -> None:

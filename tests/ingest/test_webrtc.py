@@ -38,6 +38,8 @@ from tests.waiting import WITHIN_S, eventually
 
 IMPATIENT = IngestSettings(peer_silent_s=3.0, connect_s=WITHIN_S)
 "A sender that is silent is soon given up, but not one on a busy machine."
+ENCODED_S = 0.1
+"What aiortc may take to encode and send a small picture on a busy machine."
 
 
 @dataclass
@@ -250,6 +252,32 @@ async def test_the_wall_clock_of_media_second_0_is_that_of_capture() -> None:
     longest_s = max(received_s - its_s for (_, received_s), its_s in zip(frames, taken_s, strict=True))
     for (frame, _), its_s in zip(frames, taken_s, strict=True):
         assert -started.error_s < started.unix_s + frame.at_s - its_s < max(started.error_s, longest_s)
+
+
+async def test_a_senders_reports_tell_when_media_second_0_was() -> None:
+    """They tell when a picture was sent. What the network may take is no part of it."""
+    peer, track = RTCPeerConnection(RTCConfiguration(iceServers=[])), TellingTrack()
+    peer.addTrack(track)
+    await peer.setLocalDescription(await peer.createOffer())
+    sdp, source = await answered(peer.localDescription.sdp)
+    await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+    starts: list[SourceStarted] = []
+    off_s: list[float] = []
+    async with asyncio.timeout(WITHIN_S):
+        async for item in source.items():
+            match item:
+                case SourceStarted():
+                    starts.append(item)
+                case VideoFrame() if len(starts) > 1:
+                    newest = len(track.taken_s) - 1
+                    number = newest - (newest - round(float(item.rgb_HW3.mean()) / 3)) % 80
+                    off_s.append(starts[-1].unix_s + item.at_s - track.taken_s[number])
+                    break
+    await source.close()
+    await close_peer(peer)
+    assert [start.by_sender for start in starts[:2]] == [False, True]
+    # aiortc pairs the time of sending with the stamp of capture: what its encoder took lies between.
+    assert -starts[1].error_s < off_s[0] < starts[1].error_s + ENCODED_S
 
 
 async def test_a_slow_consumer_is_skipped_and_the_draining_goes_on(clip: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from realtime.errors import BadSettings, ExtraMissing, Unreachable
 from realtime.publish.events import (
+    ClockEvent,
     CuesEvent,
     Event,
     FrameEvent,
@@ -71,6 +72,8 @@ def test_a_session_that_says_when_it_began_decides() -> None:
     clock.received(at(SessionOpenedEvent("nano", "torch", (), started_at="2001-09-09T01:46:40Z"), 0.0))
     clock.received(at(FRAME, 0.0))
     assert clock.at(2.0) == pytest.approx(42.0)
+    clock.received(at(ClockEvent("2001-09-09T01:46:40.075Z", 40.0), 3.0))
+    assert clock.at(2.0) == pytest.approx(42.075)
 
 
 @pytest.mark.slow

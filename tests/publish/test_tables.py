@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime.publish.events import SessionOpenedEvent
+from realtime.publish.events import ClockEvent, SessionOpenedEvent
 from realtime.publish.parse import parse
 from realtime.publish.tables import columns, rows
 
@@ -29,21 +29,22 @@ def test_a_second_has_a_row_for_each_person_with_their_own_label() -> None:
 
 def test_marks_valence_arousal_and_wall_clock_time_are_in_the_tables() -> None:
     events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
-    opened = next(line for line in EVENTS if line["type"] == "session.opened")
+    clock = next(line for line in EVENTS if line["type"] == "clock")
     mark = next(line for line in EVENTS if line["type"] == "mark")
     label = next(line for line in EVENTS if line["type"] == "label" and line["source"] == "fast")
     (marked,) = rows(events, "marks")
     assert (marked["t"], marked["name"]) == (mark["t"], mark["name"])
     assert json.loads(str(marked["data"])) == mark["data"]
-    began, there = (datetime.fromisoformat(str(text)) for text in (opened["started_at"], marked["utc"]))
+    began, there = (datetime.fromisoformat(str(text)) for text in (clock["started_at"], marked["utc"]))
     assert (there - began).total_seconds() == pytest.approx(mark["t"], abs=0.002)
     seconds = list(rows(events, "seconds"))
     assert [row["t"] for row in seconds if row["marks"] == mark["name"]] == [int(mark["t"])]
-    assert {row["utc_error_ms"] for row in [marked, *seconds]} == {opened["started_at_error_ms"]}
+    assert {row["utc_error_ms"] for row in [marked, *seconds]} == {clock["started_at_error_ms"]}
     assert "utc_error_ms" in columns(seconds, "seconds")
     # Of a recording nobody knows it.
     first = events[0]
     assert isinstance(first, SessionOpenedEvent)
+    events = [event for event in events if not isinstance(event, ClockEvent)]
     events[0] = dataclasses.replace(first, started_at=None, started_at_error_ms=None)
     assert {(row["utc"], row["utc_error_ms"]) for row in rows(events, "seconds")} == {(None, None)}
     told = [row for row in rows(events, "windows") if row["source"] == "fast"]

@@ -12,7 +12,7 @@ const session = fixtureEvents().reduce<Session>((before, each) => reduceEvent(be
 describe("what a person takes with them", () => {
   it("is the whole of what was said, as JSON", () => {
     const read = JSON.parse(exported(session, "json")) as { windows: { answer: unknown; sections: Record<string, string> }[]; labels: string[] };
-    expect(read).toMatchObject({ v: 2, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }], started_at: "2026-11-28T09:50:39.512Z" });
+    expect(read).toMatchObject({ v: 2, model: "nano", duration_s: 61.5, speech: [{ start: 1.2, end: 3.84 }], started_at: "2026-11-28T09:50:39.581Z" });
     expect(read).toMatchObject({ marks: [{ t: 20.4, name: "trial", data: { number: 3, condition: "A", practice: false, response: null } }] });
     expect(read.windows).toHaveLength(1);
     expect(read.windows[0]?.answer).toEqual({ label: "happy", intensity: "moderate", confidence: 0.68 });
@@ -62,8 +62,8 @@ describe("what a person takes with them", () => {
     expect(row).toMatch(/^0,3\.84,2\.64,,happy,moderate,0\.68,0\.24,0\.68,/);
     expect(row).toContain('"One person, turned a little to the left."');
     expect(head?.split(",").slice(-3)).toEqual(["start_utc", "mark", "mark_data"]);
-    expect(row).toMatch(/,2026-11-28T09:50:39\.512Z,,$/);
-    expect(mark).toMatch(/^20\.4,20\.4,,+2026-11-28T09:50:59\.912Z,trial,"\{""number"":3,""condition"":""A"",""practice"":false,""response"":null\}"$/);
+    expect(row).toMatch(/,2026-11-28T09:50:39\.581Z,,$/);
+    expect(mark).toMatch(/^20\.4,20\.4,,+2026-11-28T09:50:59\.981Z,trial,"\{""number"":3,""condition"":""A"",""practice"":false,""response"":null\}"$/);
     expect(mark?.split(",").length).toBeGreaterThan(20);
     expect(end).toBe("");
   });
@@ -98,7 +98,7 @@ describe("what a person takes with them", () => {
   it("is subtitles that follow each other without a gap or an overlap", () => {
     const more = [event("window", { window: 1, seq: 30, start: 1, end: 3661.5 }), event("label", { window: 1, seq: 31, label: "sad" })];
     const vtt = exported(more.reduce((before, each) => reduceEvent(before, each, 0), session), "vtt");
-    expect(vtt).toMatch(/^WEBVTT\n\nNOTE 00:00:00\.000 is 2026-11-28T09:50:39\.512Z, give or take 150 ms\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
+    expect(vtt).toMatch(/^WEBVTT\n\nNOTE 00:00:00\.000 is 2026-11-28T09:50:39\.581Z, give or take 42 ms\n\n00:00:00\.000 --> 00:00:03\.840\nhappy \(68 %\)\n/);
     expect(vtt).toContain("00:00:03.840 --> 01:01:01.500\nsad (");
     const sure = [event("window", { window: 1 }), event("label", { window: 1, label: "sad", probabilities: { happy: 0.0004, sad: 0.9996 } })];
     // Never a certainty that nobody has.

@@ -28,7 +28,7 @@ describe("the session after the fixture", () => {
     expect(session.looks.at(-1)?.faces.map((face) => face.track)).toEqual([1, 2]);
     expect(session.speech).toEqual([{ start: 1.2, end: 3.84 }]);
     expect(session.marks.map(({ t, name }) => [t, name])).toEqual([[20.4, "trial"]]);
-    expect(session.started).toEqual({ at: "2026-11-28T09:50:39.512Z", errorMs: 150 });
+    expect(session.started, "the sender's clock told it better").toEqual({ at: "2026-11-28T09:50:39.581Z", errorMs: 42 });
     expect(session.lag).toMatchObject({ seconds: 1.25, skippedFrames: 1 });
     expect(session.notices.map((notice) => [notice.code, notice.over])).toEqual([["no_face", true]]);
   });

@@ -28,6 +28,14 @@ describe("a session that goes on from another", () => {
     expect(both.speech).toHaveLength(2 * first.speech.length);
   });
 
+  it("counts the time of a summary, and of the first second, from where the lost one began", () => {
+    const base = { session: "lost", seq: 40, t: 60, window: 8 };
+    const summary = continued(event("summary", { start: 1, end: 5 }), base);
+    expect(summary).toMatchObject({ start: 61, end: 65 });
+    const clock = continued(event("clock", { started_at: "2026-11-28T09:51:39.581Z" }), base);
+    expect(clock).toMatchObject({ started_at: "2026-11-28T09:50:39.581Z" });
+  });
+
   it("leaves nobody speaking and no trouble standing", () => {
     const speech = reduced([event("session.opened"), event("speech", { seq: 2, t: 3, state: "start", start: 3, end: null }), event("error", { seq: 3, over: false })]);
     expect(speaking(speech)).toBe(true);

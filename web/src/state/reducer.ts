@@ -95,6 +95,8 @@ function applyEvent(session: Session, event: WireEvent): Session {
       }));
     case "mark":
       return { ...session, marks: inOrder(session.marks, event, KEPT_MARKS) };
+    case "clock":
+      return { ...session, started: { at: event.started_at, errorMs: event.started_at_error_ms } };
     case "summary":
       return { ...session, summaries: inOrder(session.summaries, event, KEPT_SUMMARIES) };
     case "lag":

@@ -46,6 +46,11 @@ export function continued(event: WireEvent, base: Base): WireEvent {
       return { ...event, ...common, window: event.window === null ? null : base.window + event.window, start: base.t + event.start, end: base.t + event.end };
     case "window":
       return { ...event, ...common, window: base.window + event.window, start: base.t + event.start, end: base.t + event.end };
+    case "summary":
+      return { ...event, ...common, start: base.t + event.start, end: base.t + event.end };
+    case "clock":
+      // Of the moment from which the seconds are counted, which is the lost session's.
+      return { ...event, ...common, started_at: new Date(Date.parse(event.started_at) - 1000 * base.t).toISOString() };
     case "label":
     case "reason.delta":
     case "reason.done":

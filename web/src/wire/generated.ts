@@ -122,7 +122,10 @@ export interface SessionOpenedEvent extends EventCommon {
    * where nobody knows, as of a file.
    */
   readonly started_at: string | null;
-  /** How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is. */
+  /**
+   * How far `started_at` may be off, apart from the error of the server's clock; null where `started_at` is. A later
+   * `clock` event may tell it more exactly.
+   */
   readonly started_at_error_ms: number | null;
   /**
    * Whether the model is as it was published: no adapter is loaded. It was never trained to tell emotions, and nobody
@@ -355,6 +358,18 @@ export interface MarkEvent extends EventCommon {
   readonly data: Readonly<Record<string, string | number | boolean | null>>;
 }
 
+/** The sender has told when it took the media (RTCP sender reports). The newest one counts for the whole session. */
+export interface ClockEvent extends EventCommon {
+  readonly type: "clock";
+  /**
+   * What the sender's wall clock showed at media second 0, as in `session.opened`. It comes only where that lies in the
+   * time that `session.opened` told.
+   */
+  readonly started_at: string;
+  /** How far `started_at` may be off, apart from the error of the sender's clock. */
+  readonly started_at_error_ms: number;
+}
+
 /** A summary of the last minutes, which somebody asked for (`PUT /sessions/{id}/ask`). */
 export interface SummaryEvent extends EventCommon {
   readonly type: "summary";
@@ -421,6 +436,7 @@ export type WireEvent =
   | ReasonDeltaEvent
   | ReasonDoneEvent
   | MarkEvent
+  | ClockEvent
   | SummaryEvent
   | LagEvent
   | ErrorEvent
@@ -454,6 +470,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
   "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false), unsupported: v.optional(v.array(unsupportedStatement), []) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
+  "clock": v.object({ ...common, type: v.literal("clock"), started_at: v.string(), started_at_error_ms: v.number() }),
   "summary": v.object({ ...common, type: v.literal("summary"), query: v.string(), start: v.number(), end: v.number(), source: v.picklist(["measured", "model"]), text: v.string(), statements: v.array(v.string()) }),
   "lag": v.object({ ...common, type: v.literal("lag"), seconds: v.number(), skipped_frames: v.number(), skipped_windows: v.number(), reduced: v.optional(reduced, "nothing"), skipped_cue_frames: v.optional(v.number(), 0) }),
   "error": v.object({ ...common, type: v.literal("error"), code: v.string(), message: v.string(), hint: v.string(), over: v.optional(v.boolean(), false) }),
