@@ -75,6 +75,9 @@ def test_bench_does_not_write_its_figures_over_a_recording(a_recording: Path, tm
         "train.nano.affect --data {other} --work {folder} --out {folder}/answers.jsonl",
         "train.nano.voice_layers --work {folder} --encoder {folder}",
         "train.nano.audio_tower --data {folder} --work {folder} --encoder {other}",
+        "train.nano.masked_tower audio --data {folder} --work {folder}",
+        "train.evaluation.selfsupervised --data {folder} --work {folder} --out {other}",
+        "train.evaluation.selfsupervised --data {other} --work {folder} --out {folder}",
         *(
             f"train.nano.{stage} --data {{folder}} --work {{folder}}"
             for stage in (

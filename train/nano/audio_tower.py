@@ -1,6 +1,7 @@
 """Tune nano's audio tower on emotion and prosody, from Whisper's encoder.
 
     python -m train.nano.audio_tower --data DATA --work WORK --encoder model.bin [--minutes 100] [--device cpu]
+    python -m train.nano.audio_tower --data DATA --work WORK --from TOWER
 
 A batch holds parts of sessions: several sentences that one person said through one microphone. Each sentence is told
 twice: by itself, and against what that person said before, as a live session does. So the layers learn to hold what
@@ -10,6 +11,9 @@ The stage reads the sounds of `train.nano.voice_sounds`. It writes WORK/audio.pt
 It prints the accuracy on validation speakers, by corpus. At the end it writes WORK/audio_tower.pt, the tower that is
 used: half-way between the tuned weights and Whisper's (Wortsman et al., 2022, weight-space ensembles). The tuned tower
 knows the few speakers that it was tuned on too well (`train/LOG.md`).
+
+`--from` begins with a tower that was pre-trained without labels (`train.nano.masked_tower`) in Whisper's place. Then
+all of its layers are tuned.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from train.arrays import Bools, Int64
 from train.command import run_command
 from train.nano import whisper
 from train.nano.budget import Budget
+from train.nano.masked_tower import read_start
 from train.nano.prepare import save
 from train.nano.voice_layers import blank_tower
 from train.nano.voice_sounds import Sounds
@@ -225,7 +230,8 @@ def accuracy(tower: AudioTower, heads: Heads, heard: SpokenMels) -> str:
 
 
 def between(tuned: AudioTower, encoder: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of the tower that is used. What Whisper does not have is the tuned tower's."""
+    """The weights of the tower that is used, half-way to what it began from. What Whisper does not have is the tuned
+    tower's."""
     return {
         name: tensor.cpu() if name in whisper.NEW else torch.lerp(encoder[name], tensor.cpu(), TUNED_SHARE)
         for name, tensor in tuned.state_dict().items()
@@ -236,22 +242,24 @@ def main() -> None:
     parser = ProgramParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True, help="Whisper tiny.en: model.bin or a folder")
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--encoder", type=Path, help="Whisper tiny.en: model.bin or a folder")
+    begin.add_argument("--from", dest="start", type=Path, metavar="TOWER", help="masked_audio_tower.pt")
     parser.add_argument("--minutes", type=float, default=100.0)
     parser.add_argument("--lr", type=float, default=1e-4)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    refuse_input(args.work, args.data, args.encoder)
+    refuse_input(args.work, args.data, args.encoder, args.start)
     torch.manual_seed(0)
     tower = blank_tower()
-    encoder = whisper.read_encoder(args.encoder)
+    encoder = read_start(args.start, tower) if args.start else whisper.read_encoder(args.encoder)
     whisper.start_from(tower, encoder)
     tower = tower.to(args.device).train()
     heard = SpokenMels(args.data, args.work, tower.config.num_mel_bins)
     heads = Heads(tower).to(args.device)
     # Whisper's convolutions and first layer hear as they did: they are general, and training is a third shorter.
     for name, parameter in tower.named_parameters():
-        parameter.requires_grad_(not name.startswith(("conv", "layers.0.")))
+        parameter.requires_grad_(args.start is not None or not name.startswith(("conv", "layers.0.")))
     named = [parameter for parameter in tower.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         [{"params": named, "scale": 1.0}, {"params": list(heads.parameters()), "scale": 10.0}],

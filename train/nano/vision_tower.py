@@ -1,10 +1,11 @@
 """Train nano's vision tower on dense targets: measurements of the same face, beside the votes.
 
-    python -m train.nano.vision_tower --data DATA --work WORK [--minutes 9]
+    python -m train.nano.vision_tower --data DATA --work WORK [--minutes 9] [--from TOWER]
 
 Labels are scarce, measurements are not. So the tower predicts mesh components, cues, head pose and votes from the focal
 area. The stage writes WORK/vision.pt once a minute and resumes from it. The budget is in minutes because the machine is
-the limit; the log says how many steps that was.
+the limit; the log says how many steps that was. `--from` begins with a tower that was pre-trained without labels
+(`train.nano.masked_tower`); without it the tower begins from nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from train.command import run_command
 from train.nano import config as nano_config
 from train.nano import ferplus, synthetic_frames
 from train.nano.budget import Budget
+from train.nano.masked_tower import read_start
 
 GRID = synthetic_frames.FRAME_PX // 14
 SAVE_EVERY_S = 60.0
@@ -88,7 +90,11 @@ def vision_tokens(tower: VisionTower, frames: list[synthetic_frames.SceneFrame])
     return out[:, plan.token_M]  # type: ignore[no-any-return]
 
 
-def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) -> None:
+def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float, start: Path | None = None) -> None:
+    """`start` is what `train.nano.masked_tower` made. Raises BadModel where it does not fit."""
+    tower = VisionTower(config.vision)
+    if start is not None:
+        tower.load_state_dict(read_start(start, tower))
     faces = ferplus.load(data)
     with np.load(work / "crops.npz") as file:
         meshes, geometry, cues, pose, found = (file[key] for key in ("mesh", "geometry", "cues", "pose", "found"))
@@ -100,7 +106,6 @@ def train_vision(data: Path, work: Path, config: ModelConfig, minutes: float) ->
     measured = np.concatenate([whitened, ((cues - neutral) / spread).clip(-4, 4), pose.clip(-60, 60) / 20], 1)
     votes = torch.from_numpy(faces.votes_N7)
     targets = torch.from_numpy(measured.astype(np.float32))
-    tower = VisionTower(config.vision)
     heads = nn.ModuleDict(
         {"votes": nn.Linear(nano_config.HIDDEN, 7), "measured": nn.Linear(nano_config.HIDDEN, targets.shape[1])}
     )
@@ -145,11 +150,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--from", dest="start", type=Path, metavar="TOWER", help="masked_vision_tower.pt to begin with")
     args = parser.parse_args()
-    refuse_input(args.work, args.data)
+    refuse_input(args.work, args.data, args.start)
     torch.manual_seed(0)
     config = ModelConfig.parse(nano_config.config(), nano_config.emotion(n_statistics=1))
-    train_vision(args.data, args.work, config, args.minutes)
+    train_vision(args.data, args.work, config, args.minutes, args.start)
 
 
 if __name__ == "__main__":
