@@ -532,7 +532,7 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Recap:
-    """What a session has told and measured in its last minutes (`publish/recall.py`)."""
+    """What a session has told and measured in its last minutes (`summary/recall.py`)."""
 
     start_s: float
     end_s: float

@@ -44,8 +44,6 @@ from realtime.publish.events import (
     SpeechEvent,
     SummaryEvent,
 )
-from realtime.publish.recall import TYPES, recall
-from realtime.reason import recap as recaps
 from realtime.records import (
     AnalysisAsked,
     ClockTick,
@@ -67,6 +65,8 @@ from realtime.records import (
 )
 from realtime.roles import Engine, EngineClient, Source, Transcriber
 from realtime.settings import Settings
+from realtime.summary import statements as recaps
+from realtime.summary.recall import TYPES, recall
 from realtime.words.conflict import conflict_of
 
 logger = logging.getLogger(__name__)

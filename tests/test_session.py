@@ -18,7 +18,6 @@ from realtime.errors import NoMediaYet, NotMedia, WordsStopped
 from realtime.observe.metrics import Metrics
 from realtime.pace.chain_turns import ARGUED_AGAIN_S
 from realtime.publish.schema import event_schema
-from realtime.reason import recap
 from realtime.records import (
     LABELS,
     ClockTick,
@@ -36,6 +35,7 @@ from realtime.records import (
 from realtime.roles import Source, Step, Transcriber, Words, unsaid
 from realtime.session import Session
 from realtime.settings import Settings
+from realtime.summary import statements
 from tests.scripted import (
     CHAIN,
     Hold,
@@ -201,7 +201,7 @@ async def test_a_live_chain_has_a_limit_for_arguing_again_and_a_recording_has_no
 async def test_a_summary_counts_what_was_told_and_the_newest_wish_for_one_stands(
     make: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recap, "LEAST_S", 20.0)
+    monkeypatch.setattr(statements, "LEAST_S", 20.0)
 
     async def ask() -> None:
         # Nothing is awaited in between, so the first has not been begun.
@@ -222,7 +222,7 @@ async def test_a_summary_counts_what_was_told_and_the_newest_wish_for_one_stands
 async def test_a_models_own_words_are_told_where_they_hold_and_else_the_statements(
     make: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch, text: str | None, source: str
 ) -> None:
-    monkeypatch.setattr(recap, "LEAST_S", 20.0)
+    monkeypatch.setattr(statements, "LEAST_S", 20.0)
     summariser = ScriptedSummariser([text])
 
     async def ask() -> None:
@@ -241,7 +241,7 @@ async def test_a_models_own_words_are_told_where_they_hold_and_else_the_statemen
 async def test_a_summary_that_is_late_is_measured_and_one_that_nobody_waits_for_is_given_up(
     make: Make, settle: Settle, monkeypatch: pytest.MonkeyPatch, instead: str
 ) -> None:
-    monkeypatch.setattr(recap, "LEAST_S", 20.0)
+    monkeypatch.setattr(statements, "LEAST_S", 20.0)
     monkeypatch.setattr("realtime.session.SUMMED_UP_WITHIN_S", 0.2 if instead == "nothing" else WITHIN_S)
     hold = Hold()
     summariser = ScriptedSummariser(["All 5 moments were happy."], hold=hold)

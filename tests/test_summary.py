@@ -12,10 +12,10 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.ingest.media import MediaSource
 from realtime.observe.metrics import Metrics
-from realtime.reason import recap
 from realtime.sample import SAMPLE
 from realtime.session import Session
 from realtime.settings import Settings
+from realtime.summary import statements
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ async def test_the_sample_is_summed_up_from_what_nano_told_of_it(
     nano: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The sample is shorter than a minute.
-    monkeypatch.setattr(recap, "LEAST_S", 5.0)
+    monkeypatch.setattr(statements, "LEAST_S", 5.0)
     settings = Settings()
     source = await asyncio.to_thread(MediaSource.open, str(SAMPLE), ingest=settings.ingest, speech=settings.speech)
     with ModelWorker() as worker:

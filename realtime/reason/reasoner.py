@@ -51,7 +51,6 @@ from realtime.reason.reference import PlainReading, plain_scores
 from realtime.reason.rewrite import Rewriter
 from realtime.reason.sequence import assemble
 from realtime.reason.session_ring import SessionRing, apart
-from realtime.reason.summarise import SummaryWriter
 from realtime.records import (
     LABELS,
     Conflict,
@@ -66,6 +65,7 @@ from realtime.records import (
     Window,
 )
 from realtime.roles import Words, unsaid
+from realtime.summary.draft import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class Reasoner:
         yield from self._chain(self._begun_with(label, window, question, cached), said, again_s)
 
     def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Generator[Summary | None, None, None]:
-        """The steps of a summary that the model writes from these statements (`summarise.py`)."""
+        """The steps of a summary that the model writes from these statements (`summary/draft.py`)."""
         text = yield from self._summaries.written(statements, labels)
         yield Summary(text)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from realtime.reason.recap import course, statements, too_early
 from realtime.records import Peak, Recap, ToldMoment
+from realtime.summary.statements import course, statements, too_early
 
 
 def told(*labels: str, share: float = 0.6) -> tuple[ToldMoment, ...]:

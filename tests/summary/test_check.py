@@ -6,8 +6,8 @@ import pytest
 
 from realtime.engine.loading import LoadedModel
 from realtime.reason.decode import finished
-from realtime.reason.summarise import N_TOKENS, SummaryWriter
-from realtime.reason.summary_check import holds
+from realtime.summary.check import holds
+from realtime.summary.draft import N_TOKENS, SummaryWriter
 
 LABELS = ("happy", "neutral", "sad")
 STATEMENTS = (

@@ -1,6 +1,6 @@
 """Has a language model write a summary from measured statements, and tells it only where they bear it out.
 
-What a draft says is compared with the statements (`summary_check.py`). One that does not hold is written again, once,
+What a draft says is compared with the statements (`check.py`). One that does not hold is written again, once,
 with sampled words. Where that does not hold either there is no summary by the model.
 """
 
@@ -12,7 +12,7 @@ from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.batched_decoder import BatchedDecoder
-from realtime.reason.summary_check import holds
+from realtime.summary.check import holds
 
 N_TOKENS = 160
 "Longest draft: a few sentences. One that has not ended by then is none."

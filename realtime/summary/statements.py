@@ -2,7 +2,7 @@
 
     Of 24 moments, 15 were happy, 6 neutral and 3 unsure. It began as neutral, and changed to happy at 0:42. …
 
-Each sentence is a count or a measurement of the session's own events (`publish/recall.py`). Times are minutes and
+Each sentence is a count or a measurement of the session's own events (`summary/recall.py`). Times are minutes and
 seconds of the session.
 """
 
