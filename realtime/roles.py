@@ -132,7 +132,7 @@ class Thinker(Protocol):
 
 
 class Summariser(Protocol):
-    """A `Thinker` whose model can write other texts than chains."""
+    """Writes summaries with a model that can write other texts than chains."""
 
     def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Iterator[Summary | None]:
         """The steps of a summary: None, and `Summary` last. Each step is short."""

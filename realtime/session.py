@@ -16,16 +16,17 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing, nullcontext, suppress
-from typing import Any, Literal, assert_never
+from functools import partial
+from typing import Any, assert_never
 
 from realtime.attempts import Attempts
 from realtime.errors import NoMediaYet, RealtimeError, SessionOver
 from realtime.evidence.speaker import whose_voice
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
-from realtime.pace.analysis import Analysis, Said, SummaryAsked
+from realtime.pace.analysis import Analysis, Said
 from realtime.pace.buffer import RollingBuffer
 from realtime.pace.cadence import Cadence, Due
 from realtime.pace.chain_turns import ChainTurns
@@ -42,7 +43,6 @@ from realtime.publish.events import (
     MarkValue,
     SessionClosedEvent,
     SpeechEvent,
-    SummaryEvent,
 )
 from realtime.records import (
     AnalysisAsked,
@@ -65,16 +65,14 @@ from realtime.records import (
 )
 from realtime.roles import Engine, EngineClient, Source, Transcriber
 from realtime.settings import Settings
-from realtime.summary import statements as recaps
-from realtime.summary.recall import TYPES, recall
+from realtime.summary.recall import TYPES
+from realtime.summary.summaries import Summaries, SummaryAsked
 from realtime.words.conflict import conflict_of
 
 logger = logging.getLogger(__name__)
 
 KEPT_SEGMENTS = 4
 "Segments of speech that may wait in a live session. The oldest is dropped when another one comes."
-SUMMED_UP_WITHIN_S = 20.0
-"Wall time in which a model writes a summary. A person waits for it; then the statements are told as they are."
 REWRITTEN = {"yes": "yes", "in vain": "no", "late": "late"}
 "What became of an argument that was written again, as `/metrics` counts it."
 KEPT_UTTERANCES = 2
@@ -138,10 +136,6 @@ class Session:
         self._quiet: Mailbox[tuple[Window, Analysis]] = Mailbox(waits=waits)
         self._said: Mailbox[Said] = Mailbox(KEPT_UTTERANCES, waits=waits)
         self._asked: Mailbox[SummaryAsked] = Mailbox()
-        self._n_asked = 0
-        "Questions and summaries that were asked for."
-        self._summing: asyncio.Task[str | None] | None = None
-        "The summary that the model is writing."
 
         self._watch = InputWatch(has_video=source.has_video, has_audio=source.has_audio, live=source.live)
         self._cadence = Cadence(settings.analysis.every_s)
@@ -154,6 +148,7 @@ class Session:
         self._n_left_out_windows = 0
         self._n_left_out_words = 0
         self._turns = ChainTurns(live=source.live)
+        self._summaries = Summaries(self.id, partial(self._turns.next_step, spoken=True))
         self._attempts = Attempts(self.id, now_s)
         self._see_ms: dict[str, float] = {}
 
@@ -212,7 +207,7 @@ class Session:
     async def set_question(self, question: Question) -> None:
         """Set the question of the next windows. The selectors have it before the first of those is labelled."""
         self._question = question
-        self._give_up_summary()
+        self._summaries.give_up()
         if self._client is not None:
             await self._client.set_question(question)
 
@@ -223,8 +218,7 @@ class Session:
         """
         if not self.log.seq:
             raise NoMediaYet("Nothing has come from the sender yet.", "Ask once the first event is there.")
-        self._give_up_summary()
-        await self._asked.put(SummaryAsked(query, max(0.0, self.at_s - last_s), self.at_s, self._n_asked))
+        await self._asked.put(self._summaries.ask(query, max(0.0, self.at_s - last_s), self.at_s))
 
     def mark(self, name: str, data: Mapping[str, MarkValue]) -> str:
         """Put a mark at this moment into the log. Returns its event, encoded.
@@ -556,50 +550,13 @@ class Session:
     async def _sum_up(self, client: EngineClient) -> None:
         async for asked in self._asked:
             start_s = max(asked.start_s, self.log.oldest_s)
-            lines = self.log.since(start_s, TYPES)
-            # Ten minutes of events are thousands of lines, for which no event of another session should wait.
-            recap = await asyncio.to_thread(recall, lines, start_s=start_s, end_s=asked.end_s)
-            statements = recaps.statements(recap)
-            written = None
-            if self.model.summarises and recaps.too_early(recap) is None:
-                labels = sorted({each.label for each in recap.told})
-                written = await self._written_summary(client, statements, labels)
-                if asked.number != self._n_asked:
-                    continue
-            source: Literal["measured", "model"] = "measured" if written is None else "model"
-            self._metrics.summaries.labels(source).inc()
-            text = " ".join(statements) if written is None else written
-            self._publish(SummaryEvent(asked.query, start_s, asked.end_s, source, text, statements))
-
-    async def _written_summary(
-        self, client: EngineClient, statements: Sequence[str], labels: Sequence[str]
-    ) -> str | None:
-        """What the model writes from these statements in time, and only where it holds to them."""
-
-        async def write() -> str | None:
-            # As a chain does, it waits while the session is behind.
-            await self._turns.next_step(spoken=True)
-            return await client.summarise(statements, labels)
-
-        self._summing = asyncio.create_task(write(), name="summary")
-        try:
-            await asyncio.wait({self._summing}, timeout=SUMMED_UP_WITHIN_S)
-            finished = self._summing.done() and not self._summing.cancelled()
-            error = self._summing.exception() if finished else None
-            if error is not None:
-                logger.error("session %s: the model wrote no summary: %s", self.id[:8], error)
-            return self._summing.result() if finished and error is None else None
-        finally:
-            self._summing.cancel()
-            self._summing = None
+            write = client.summarise if self.model.summarises else None
+            summary = await self._summaries.summary(asked, self.log.since(start_s, TYPES), start_s, write)
+            if summary is not None:
+                self._metrics.summaries.labels(summary.source).inc()
+                self._publish(summary)
 
     # Helpers of several stages.
-
-    def _give_up_summary(self) -> None:
-        """Something else is asked: nobody waits for the summary that is being written."""
-        self._n_asked += 1
-        if self._summing is not None:
-            self._summing.cancel()
 
     def _due_now(self, due: Due) -> Analysis:
         self._lag.received(due.end_s)

@@ -29,6 +29,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
+from realtime.summary.draft import SummaryWriter
 from realtime.towers.choice import Checkpoint, Towers, choose
 from realtime.towers.included import JudgeFaces, judge_of
 
@@ -67,9 +68,11 @@ class LoadedModel:
         return self.weights.config.emotion.words
 
     @property
-    def summariser(self) -> Reasoner | None:
+    def summariser(self) -> SummaryWriter | None:
         # One that was tuned on nano's wording writes nothing but chains.
-        return self.thinker if self.weights.config.emotion.open_labels else None
+        thinker = self.thinker
+        can = self.weights.config.emotion.open_labels
+        return SummaryWriter(thinker.language, thinker.decoder, thinker.vocabulary) if can else None
 
     @property
     def stock(self) -> bool:

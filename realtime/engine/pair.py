@@ -31,6 +31,7 @@ from realtime.reason.parts import LabelledWindow
 from realtime.reason.reasoner import Reasoner
 from realtime.records import Label, Question, Window
 from realtime.roles import Step, Words, unsaid
+from realtime.summary.draft import SummaryWriter
 from realtime.towers.shared import SharedTowers, Trunk
 
 LABELLER = "nano"
@@ -122,7 +123,7 @@ class PairedModel:
         return self.writer.words
 
     @property
-    def summariser(self) -> Reasoner | None:
+    def summariser(self) -> SummaryWriter | None:
         return self.writer.summariser
 
     @property

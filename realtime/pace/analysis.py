@@ -1,4 +1,4 @@
-"""What a session carries from stage to stage: one analysis, what is said in it, and a summary that is asked for."""
+"""What a session carries from stage to stage: one analysis, and what is said in it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,3 @@ class Said:
     window: Window
     label: Label | None
     "The fast label; None where the model failed on it."
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryAsked:
-    """A wish for a summary."""
-
-    query: str
-    start_s: float
-    end_s: float
-    "When it was asked for."
-    number: int
-    "Of all that was asked in the session."

@@ -16,7 +16,7 @@ import itertools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -61,11 +61,9 @@ from realtime.records import (
     ReasonDone,
     Rewritten,
     SpeechEvidence,
-    Summary,
     Window,
 )
 from realtime.roles import Words, unsaid
-from realtime.summary.draft import SummaryWriter
 
 logger = logging.getLogger(__name__)
 
@@ -113,13 +111,12 @@ class Reasoner:
         self._model = model
         self.vocabulary = vocabulary
         self._now_s = now_s
-        self._fused = language or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
-        self._decoder = BatchedDecoder(self._fused, phrases=phrases)
-        self._labels = LabelPass(model, self._fused, vocabulary)
+        self.language = language or FusedLanguageModel(model.thinker.model, model.thinker.lm_head, narrow=narrow)
+        self.decoder = BatchedDecoder(self.language, phrases=phrases)
+        self._labels = LabelPass(model, self.language, vocabulary)
         self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion, vocabulary, self._labels, self._calibration)
-        self.rewriter = Rewriter(self._fused, self._decoder, vocabulary, now_s=now_s)
-        self._summaries = SummaryWriter(self._fused, self._decoder, vocabulary)
+        self.rewriter = Rewriter(self.language, self.decoder, vocabulary, now_s=now_s)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -129,7 +126,7 @@ class Reasoner:
     @property
     def n_passes(self) -> int:
         """Forward passes that decoded tokens so far, of all chains."""
-        return self._decoder.n_passes
+        return self.decoder.n_passes
 
     @property
     def answers_questions(self) -> bool:
@@ -150,7 +147,7 @@ class Reasoner:
         left = later and question.query is not None and not self.answers_questions
         if not self._ring or left:
             return None
-        ring = SessionRing(self._model, self._fused, self.vocabulary, question, closed=self._forget, later=later)
+        ring = SessionRing(self._model, self.language, self.vocabulary, question, closed=self._forget, later=later)
         self._rings[ring.number] = ring
         return ring
 
@@ -210,11 +207,6 @@ class Reasoner:
             few = replace(window, frames=apart(window.frames))
             cached = yield from self._prefilled(few, question, by_parts=True)
         yield from self._chain(self._begun_with(label, window, question, cached), said, again_s)
-
-    def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Generator[Summary | None, None, None]:
-        """The steps of a summary that the model writes from these statements (`summary/draft.py`)."""
-        text = yield from self._summaries.written(statements, labels)
-        yield Summary(text)
 
     def label_window(self, window: Window, question: prompt.Question) -> LabelledWindow:
         """Build the window's KV cache and score its label branches. Its chain continues from the result.
@@ -293,14 +285,14 @@ class Reasoner:
             dtype=self._model.dtype,
             device=self._model.device,
         )
-        cos, sin = self._fused.rotary(evidence.positions_3N.to(x.device))
+        cos, sin = self.language.rotary(evidence.positions_3N.to(x.device))
         sizes = [evidence.n_prefix, *(chunk.n_tokens for chunk in evidence.chunks)]
         for end in itertools.accumulate(sizes) if by_parts else (x.shape[0],):
             if by_parts:
                 yield
             part = slice(cache.n_used, end)
             seen = None if mask is None else mask[part, :end]
-            self._fused.extend(x[part], cos[part], sin[part], cache, seen, keys_only=True)
+            self.language.extend(x[part], cos[part], sin[part], cache, seen, keys_only=True)
         parts = tuple((chunk.modality, chunk.n_tokens) for chunk in evidence.chunks)
         return WindowCache(cache, evidence.n_prefix, parts, evidence.next_position)
 
@@ -369,7 +361,7 @@ class Reasoner:
             if part is ARGUED and self._model.config.emotion.words:
                 labelled.window = replace(labelled.window, said=quoted(said(), self.vocabulary))
             begun = self.chain.begin(labelled, part, sections)
-            slot = self._decoder.open_slot(
+            slot = self.decoder.open_slot(
                 begun.cache,
                 next_position=begun.next_position,
                 next_token=None if begun.first_logits_V is None else int(begun.first_logits_V.argmax()),

@@ -12,6 +12,7 @@ from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.batched_decoder import BatchedDecoder
+from realtime.records import Summary
 from realtime.summary.check import holds
 
 N_TOKENS = 160
@@ -27,15 +28,15 @@ TASK = (
 
 
 class SummaryWriter:
-    """Of all sessions. Only the model worker's thread may call it."""
+    """Of all sessions (`roles.Summariser`). Only the model worker's thread may call it."""
 
     def __init__(self, language: FusedLanguageModel, decoder: BatchedDecoder, vocabulary: Vocabulary) -> None:
         self._language = language
         self._decoder = decoder
         self._vocabulary = vocabulary
 
-    def written(self, statements: Sequence[str], labels: Sequence[str]) -> Generator[None, None, str | None]:
-        """The first draft that holds, or None. It yields after each step, so that other work is not held up."""
+    def summarise(self, statements: Sequence[str], labels: Sequence[str]) -> Generator[Summary | None, None, None]:
+        """The steps of a summary: the first draft that holds, if any does. Other work can come in between."""
         notes = "".join(f"- {statement}\n" for statement in statements)
         ids = self._vocabulary.ids(
             f"<|im_start|>user\n{TASK}{notes}{prompt.END_OF_TURN}\n<|im_start|>assistant\n",
@@ -43,8 +44,9 @@ class SummaryWriter:
         for draw in DRAWS:
             draft = yield from self._draft(ids, draw)
             if holds(draft, statements, labels):
-                return draft
-        return None
+                yield Summary(draft)
+                return
+        yield Summary(None)
 
     def _draft(self, ids: list[int], draw: int | None) -> Generator[None, None, str]:
         """What the model writes after these tokens; empty where it does not come to an end."""

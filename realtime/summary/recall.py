@@ -21,7 +21,7 @@ from realtime.publish.events import (
     WindowEvent,
 )
 from realtime.publish.parse import parse
-from realtime.records import Peak, Recap, ToldMoment
+from realtime.summary.recap import Peak, Recap, ToldMoment
 
 TYPES = frozenset(
     kind.type

@@ -2,7 +2,7 @@
 
     Of 24 moments, 15 were happy, 6 neutral and 3 unsure. It began as neutral, and changed to happy at 0:42. …
 
-Each sentence is a count or a measurement of the session's own events (`summary/recall.py`). Times are minutes and
+Each sentence is a count or a measurement of the session's own events (`recall.py`). Times are minutes and
 seconds of the session.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from realtime.reason.measurements import CUE_WORDS, VOICE_STEPS, VOICE_WORDS, cue_told, degree, difference_told
 from realtime.reason.prompt import UNSURE
-from realtime.records import Recap, ToldMoment
+from realtime.summary.recap import Recap, ToldMoment
 
 LEAST_S = 60.0
 "A session that is younger has too few moments to be summed up."

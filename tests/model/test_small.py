@@ -89,12 +89,12 @@ def test_guessed_tokens_save_passes_and_no_word(small: PairedModel, spoken: Wind
     assert table is not None
     written = []
     for phrases in (table, None):
-        writer._decoder._phrases = phrases
+        writer.decoder._phrases = phrases
         before = writer.n_passes
         small.thinker.fast_label(spoken, replace(PLAIN))
         done = next(step for step in small.thinker.reason(spoken, PLAIN) if isinstance(step, ReasonDone))
         written.append((writer.n_passes - before, done.timings_ms["chain_tokens"]))
-    writer._decoder._phrases = table
+    writer.decoder._phrases = table
     (fewer, tokens), (passes, _) = written
     assert passes > 0.9 * tokens - 20
     assert fewer < 0.7 * passes

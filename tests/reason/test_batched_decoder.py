@@ -48,9 +48,11 @@ def test_in_lanes_they_say_the_same(nano: LoadedModel, ahead: bool) -> None:
     thinker = Reasoner(nano.weights, nano.thinker.vocabulary)
     alone = [sections(thinker, window) for window in WINDOWS]
     lanes = Reasoner(nano.weights, nano.thinker.vocabulary)
-    lanes._decoder = BatchedDecoder(lanes._fused, make_steps=partial(StaticSteps, lanes._fused, 2, 1280, ahead=ahead))
+    lanes.decoder = BatchedDecoder(
+        lanes.language, make_steps=partial(StaticSteps, lanes.language, 2, 1280, ahead=ahead)
+    )
     assert in_lockstep(lanes, WINDOWS) == alone
-    assert sorted(lanes._decoder._free) == [0, 1]
+    assert sorted(lanes.decoder._free) == [0, 1]
 
 
 def test_a_chain_given_up_leaves_its_seat(nano: LoadedModel) -> None:
@@ -63,7 +65,7 @@ def test_a_chain_given_up_leaves_its_seat(nano: LoadedModel) -> None:
     done = list(kept)[-1]
     assert isinstance(done, ReasonDone)
     assert str(dict(done.sections)) == alone
-    assert not nano.thinker._decoder.pending
+    assert not nano.thinker.decoder.pending
 
 
 def slots(fused: FusedLanguageModel, n: int) -> tuple[BatchedDecoder, list[DecodeSlot]]:

@@ -80,7 +80,7 @@ def test_a_full_cache_is_not_guessed_into(nano: LoadedModel) -> None:
     cache = thinker.label_window(BOTH, QUESTION).cached.cache
     n_used = cache.n_used
     small = cache.copy(torch.arange(n_used), n_more=3)
-    slot = thinker._decoder.open_slot(small, next_position=n_used, next_token=5)
+    slot = thinker.decoder.open_slot(small, next_position=n_used, next_token=5)
     for _ in range(3):
         slot.append(5)
         slot.next_token()

@@ -85,13 +85,13 @@ def first(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The sections of the chain as it was first written."""
     thinker = nano.thinker
     with monkeypatch.context() as patch:
-        patch.setattr(thinker, "rewriter", Without(thinker._fused, thinker._decoder, thinker.vocabulary))
+        patch.setattr(thinker, "rewriter", Without(thinker.language, thinker.decoder, thinker.vocabulary))
         return dict(run(nano, CONTRADICTS)[3].sections)
 
 
 def settled(nano: LoadedModel, sections: dict[str, str], *found: Argument) -> tuple[str, int]:
     labelled = nano.thinker.label_window(BOTH, ASK)
-    rewriter = Scripted(nano.thinker._decoder, *found)
+    rewriter = Scripted(nano.thinker.decoder, *found)
     begun = nano.thinker.chain.begin(labelled, nano.thinker.chain.parts[0], {})
     return finished(rewriter.settle(labelled, ARGUED, begun, sections)), rewriter.n_asked
 
@@ -235,7 +235,7 @@ def test_when_time_is_up_the_first_stands(nano: LoadedModel, first: dict[str, st
 
 def test_rows_of_a_tree_see_what_was_there_and_their_own_tokens(nano: LoadedModel) -> None:
     """Three continuations in one KV cache, one of which ends early, equal each alone."""
-    language = nano.thinker._fused
+    language = nano.thinker.language
     shared, tails = nano.thinker.vocabulary.ids("The face is"), [[5, 6, 7], [8, 9], [10, 11, 12]]
 
     def filled(n_more: int) -> KVCache:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime.engine.loading import LoadedModel
-from realtime.reason.decode import finished
+from realtime.records import Summary
 from realtime.summary.check import holds
 from realtime.summary.draft import N_TOKENS, SummaryWriter
 
@@ -66,7 +66,7 @@ def test_a_text_without_the_labels_is_no_summary(summary: str) -> None:
 def test_nothing_is_told_of_what_nano_writes_and_a_label_waits_for_one_token_at_most(nano: LoadedModel) -> None:
     """nano writes chains. A model that has to be kept from inventing is what the check is for."""
     thinker = nano.thinker
-    writer = SummaryWriter(thinker._fused, thinker._decoder, thinker.vocabulary)
+    writer = SummaryWriter(thinker.language, thinker.decoder, thinker.vocabulary)
     before = thinker.n_passes
-    assert finished(writer.written(STATEMENTS, LABELS)) is None
+    assert [step for step in writer.summarise(STATEMENTS, LABELS) if step is not None] == [Summary(None)]
     assert 0 < thinker.n_passes - before <= 2 * N_TOKENS

@@ -21,8 +21,8 @@ from realtime.publish.events import (
     TokenSplit,
     WindowEvent,
 )
-from realtime.records import Peak, Recap, ToldMoment
 from realtime.summary.recall import TYPES, recall
+from realtime.summary.recap import Peak, Recap, ToldMoment
 
 FACE = FrameEvent((FaceBox(1, (0.1, 0.1, 0.2, 0.2), 0.9),), TokenSplit(1, 1, 0), 0.5, 0.3, 640, 480)
 APART = ModalityConflict({"happy": 0.9, "sad": 0.1}, {"happy": 0.2, "sad": 0.8}, 0.45)

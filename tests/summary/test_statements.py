@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from realtime.records import Peak, Recap, ToldMoment
+from realtime.summary.recap import Peak, Recap, ToldMoment
 from realtime.summary.statements import course, statements, too_early
 
 
