@@ -1,7 +1,8 @@
-"""A model of another method is exported like any other: here a hybrid whose share of background follows the content."""
+"""A model of another method is exported like any other."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,39 +12,78 @@ import torch
 from export import onnx, parity
 from realtime.engine.loading import load
 from realtime.model import checkpoint
-from realtime.records import UInt8, VideoFrame
+from realtime.model.config import Method, Selection
+from realtime.model.thinker import EmoThinker
+from realtime.records import FrameEvidence, SpeechEvidence, SpeechSegment, UInt8, VideoFrame
 from realtime.towers import artifact
-from realtime.towers.artifact import EngineMismatch
-from tests.model.hybrids import trained
+from realtime.towers.artifact import Artifact, EngineMismatch
+from tests.ingest.media_files import voice
+from tests.model.taught import taught_emochat, taught_hybrid
 from train.tuning.initial_model import save_additions, with_additions
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
-def test_an_export_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(portrait: UInt8, tmp_path: Path) -> None:
-    adapter, exports = tmp_path / "adapter", tmp_path / "exports"
+
+def exported(
+    folder: Path, *, method: Method, taught: Callable[[EmoThinker], EmoThinker], selection: Selection
+) -> tuple[Path, Artifact]:
+    """An adapter of `method`, and the export of nano with it."""
+    adapter = folder / "adapter"
     model, emotion = with_additions(
         checkpoint.NANO,
         selector_dim=64,
         cues=True,
         ring=None,
-        method="hybrid",
-        selection="adaptive",
+        method=method,
+        selection=selection,
         dtype=torch.float32,
     )
-    save_additions(trained(model), emotion, adapter)
-    made = onnx.export(checkpoint.NANO, exports, name="nano", precision="fp32", opset=20, adapter=adapter)
+    save_additions(taught(model), emotion, adapter)
+    made = onnx.export(checkpoint.NANO, folder / "exports", name="nano", precision="fp32", opset=20, adapter=adapter)
+    return adapter, made
+
+
+def perceived(
+    adapter: Path | None, engine: str, folder: Path, portrait: UInt8
+) -> tuple[list[FrameEvidence], SpeechEvidence]:
+    """What a model that is served so makes of four pictures and a voice."""
+    served = load("nano", adapter=adapter, engine=engine, engine_dir=folder / "exports")
+    assert served.runtime_reason.startswith(engine)
+    perception = served.perceiver(seed=3)
+    seen = [perception.see(VideoFrame(float(at), portrait ^ np.uint8(32 * at))) for at in range(4)]
+    heard = perception.hear(SpeechSegment(0.0, 1.0, voice(1.0)))
+    perception.close()
+    return seen, heard
+
+
+def test_a_hybrid_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(portrait: UInt8, tmp_path: Path) -> None:
+    """One whose share of background follows the content."""
+    adapter, made = exported(tmp_path, method="hybrid", taught=taught_hybrid, selection="adaptive")
     assert made.source_sha256 != artifact.source_sha256(checkpoint.NANO)
     figures, fine = parity.check(made, "nano", adapter=adapter)
     assert fine, figures
     assert figures["spread"]["cases"] > 0
     with pytest.raises(EngineMismatch):
         parity.check(made, "nano")
-    counts = []
-    for engine in ("torch", "onnx"):
-        served = load("nano", adapter=adapter, engine=engine, engine_dir=exports)
-        assert served.runtime_reason.startswith(engine)
-        perception = served.perceiver(seed=3)
-        counts.append([perception.see(VideoFrame(float(at), portrait ^ np.uint8(32 * at))).counts for at in range(4)])
-        perception.close()
+    counts = [
+        [frame.counts for frame in perceived(adapter, engine, tmp_path, portrait)[0]] for engine in ("torch", "onnx")
+    ]
     assert counts[0] == counts[1]
     assert len({one.dropped for one in counts[0]}) > 1
+
+
+def test_an_emochat_equals_torch_up_to_the_tokens_that_its_parts_add(portrait: UInt8, tmp_path: Path) -> None:
+    """They are added after the towers, so that an export has to leave them what they read."""
+    adapter, made = exported(tmp_path, method="emochat", taught=taught_emochat, selection="fixed")
+    figures, fine = parity.check(made, "nano", adapter=adapter)
+    assert fine, figures
+    torch_seen, torch_heard = perceived(adapter, "torch", tmp_path, portrait)
+    onnx_seen, onnx_heard = perceived(adapter, "onnx", tmp_path, portrait)
+    plain_seen, plain_heard = perceived(None, "torch", tmp_path, portrait)
+    tokens = [
+        [frame.tokens_ND for frame in seen] + [heard.tokens_ND]
+        for seen, heard in ((torch_seen, torch_heard), (onnx_seen, onnx_heard), (plain_seen, plain_heard))
+    ]
+    for ours, theirs, plain in zip(*tokens, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+        assert not np.allclose(ours[-1], plain[-1], rtol=1e-2, atol=1e-2)

@@ -14,10 +14,10 @@ from realtime.errors import BadModel, BadSettings
 from realtime.evidence.cue_model import cue_model, cue_weights
 from realtime.model import checkpoint
 from realtime.model.methods.emotion_tokens import N_TOKENS, EmotionTokens, KeepGate
-from realtime.model.thinker import EmoThinker
 from realtime.records import LABELS, SpeechSegment, UInt8, VideoFrame
 from tests.export.shapes import write_checkpoint
 from tests.ingest.media_files import voice
+from tests.model.taught import taught_emochat
 from train.readers.perceived import watch
 from train.tuning.data import AnnotatedWindow
 from train.tuning.emotion_tokens import token_loss
@@ -33,17 +33,6 @@ def maker(*, gated: bool = True) -> EmotionTokens:
     return EmotionTokens(DIM, INNER, gated=gated)
 
 
-def learnt(model: EmoThinker) -> EmoThinker:
-    """All parts of EmoChat as a training could leave them."""
-    torch.manual_seed(0)
-    assert model.emotion.action_units is not None
-    torch.nn.init.normal_(model.emotion.action_units.codes.weight)
-    for tokens in (model.emotion.face_tokens, model.emotion.voice_tokens):
-        assert tokens is not None
-        torch.nn.init.normal_(tokens.out.weight, std=0.1)
-    return model
-
-
 @pytest.mark.slow
 def test_a_new_emochat_is_nano_bit_for_bit_and_what_it_learnt_is_served_live(
     nano: LoadedModel, portrait: UInt8, tmp_path: Path
@@ -52,7 +41,7 @@ def test_a_new_emochat_is_nano_bit_for_bit_and_what_it_learnt_is_served_live(
         checkpoint.NANO, selector_dim=64, cues=True, ring=None, method="emochat", dtype=torch.float32
     )
     save_additions(model, emotion, tmp_path / "new")
-    save_additions(learnt(model), emotion, tmp_path / "learnt")
+    save_additions(taught_emochat(model), emotion, tmp_path / "learnt")
     served = [nano, *(load("nano", adapter=tmp_path / name, engine="torch") for name in ("new", "learnt"))]
     seen, heard = [], []
     for one in served:

@@ -21,7 +21,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.records import Question, UInt8, VideoFrame, Window
 from realtime.towers.batch import FrameInput, drop_noise, selected, vision_inputs
 from realtime.towers.torch_runtime import TorchTowers
-from tests.model.hybrids import trained
+from tests.model.taught import taught_hybrid
 from train.lora import net_of
 from train.lora import parse as lora_arguments
 from train.merge import write_model
@@ -47,7 +47,7 @@ def hybrid_nano(**more: Any) -> tuple[EmoThinker, dict[str, Any]]:
 def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hybrid")
     model, emotion = hybrid_nano()
-    save_additions(trained(model), emotion, folder)
+    save_additions(taught_hybrid(model), emotion, folder)
     return folder
 
 
@@ -73,7 +73,7 @@ def test_an_untrained_hybrid_is_nano_bit_for_bit(nano: LoadedModel) -> None:
 
 
 def test_tokens_are_the_sum_of_both_mergers_and_padding_does_not_move_the_gate() -> None:
-    model = trained(hybrid_nano()[0])
+    model = taught_hybrid(hybrid_nano()[0])
     hybrid, tower = model.emotion.hybrid, model.thinker.visual
     assert hybrid is not None
     given = vision_inputs(frames((4, 4)), torch.zeros(1, 1))
@@ -120,7 +120,7 @@ def test_a_session_beside_a_gpu_or_a_cluster_has_the_instruments_without_the_sec
 @pytest.mark.slow
 def test_training_moves_the_emotion_merger_and_the_gate_and_never_the_general(a_recording: Path) -> None:
     args = lora_arguments(["records", "--model", "nano", "--out", "x"])
-    model = trained(hybrid_nano()[0])
+    model = taught_hybrid(hybrid_nano()[0])
     net = net_of(args, model)
     served = load("nano", engine="torch")
     trainee = Trainee(net, served.thinker.vocabulary, cues_off=0.0)
