@@ -152,4 +152,6 @@ def _session(name: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
+    # The arenas of the three would keep 13 MB between two frames and save no time.
+    options.enable_cpu_mem_arena = False
     return onnxruntime.InferenceSession(MODELS / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
