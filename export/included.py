@@ -2,8 +2,9 @@
 
     python -m export.included [--out DIR]
 
-It writes vision.onnx, audio.onnx, face.onnx and made_for.json. Their weights are placeholders with the names that the
-checkpoint gives them, and a session is given the real ones. Run it after a change of the modules that are traced.
+It writes vision.onnx, audio.onnx, face.onnx and made_for.json. Their nodes name weights as the checkpoint does, and the
+graphs have no values for them: `realtime/towers/filled_graph.py` adds those of the model that is loaded. Run it after a
+change of the modules that are traced.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ from realtime.towers.included import (
 
 MAX_FACES = 16
 "Faces in one call at most."
-ELSEWHERE = "weights"
-"Stands where ONNX names a file of weights. No such file exists."
 
 
 def make(out: Path) -> int:
@@ -70,8 +69,6 @@ def bare(
     module: nn.Module, inputs: dict[str, Tensor], sizes: tuple[dict[int, Any], ...], outputs: tuple[str, ...]
 ) -> bytes:
     """The graph of a module with the names of its weights in place of their values."""
-    import onnx
-
     with quieter(logging.getLogger("torch.onnx")), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         # Optimised, weights would be turned and folded into others. ONNX Runtime does that when it has them.
@@ -81,16 +78,11 @@ def bare(
         )  # fmt: skip
     assert program is not None
     model = program.model_proto
-    missing = set(weights_of(module))
-    for tensor in model.graph.initializer:
-        if tensor.name in missing:
-            missing.remove(tensor.name)
-            for values in ("raw_data", "float_data", "external_data"):
-                tensor.ClearField(values)
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            place = tensor.external_data.add()
-            place.key, place.value = "location", ELSEWHERE
+    weights, initialisers = weights_of(module), list(model.graph.initializer)
+    missing = weights.keys() - {tensor.name for tensor in initialisers}
     assert not missing, f"the exporter gave other names to {sorted(missing)}"
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(tensor for tensor in initialisers if tensor.name not in weights)
     # The exporter writes where in the source each node is from, and shapes that a runtime infers.
     for described in (model, model.graph, *model.graph.node, *model.graph.initializer):
         described.ClearField("metadata_props")

@@ -30,8 +30,9 @@ from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
 from realtime.summary.draft import SummaryWriter
+from realtime.towers import included
 from realtime.towers.choice import Checkpoint, Towers, choose
-from realtime.towers.included import JudgeFaces, judge_of
+from realtime.towers.included import IncludedTowers, JudgeFaces, OnnxFaceExpert, judge_of
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -77,6 +78,12 @@ class LoadedModel:
     @property
     def stock(self) -> bool:
         return self.weights.config.emotion.stock
+
+    def serve_only(self) -> None:
+        """Free what torch has of the weights that ONNX Runtime runs with. torch cannot run those modules any more."""
+        for runs in (self.towers, self.judge_faces):
+            for module in runs.copied if isinstance(runs, IncludedTowers | OnnxFaceExpert) else ():
+                included.let_go(module)
 
     def perceiver(
         self, seed: int, question: Question | None = None, for_labels: LabelReading | None = None

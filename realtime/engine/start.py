@@ -57,6 +57,7 @@ def load_model(
             sound_on_onnx=sound_on_onnx,
             calibration=None if labeller is None else labeller.weights.config.emotion.calibration,
         )
+        model.serve_only()
         return model if labeller is None else pair.paired(labeller, model)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, torch.AcceleratorError):

@@ -1,10 +1,10 @@
 """The included graphs of nano's towers and of the face expert, run by ONNX Runtime on a CPU.
 
 The files in `graphs/` hold no weights: `python -m export.included` writes them, and a session gets its weights from the
-model that is loaded. So they fit every checkpoint of these shapes, and nothing has to be exported first. On one core
-with AVX2 a frame takes two thirds of torch's time, and so does a chunk of sound; a face takes half. ONNX Runtime keeps
-a second copy of the weights. So the audio tower, whose copy takes up to 60 MB, stays in torch unless a whole folder is
-analysed.
+model that is loaded (`filled_graph.py`). So they fit every checkpoint of these shapes, and nothing has to be exported
+first. On one core with AVX2 a frame takes two thirds of torch's time, and so does a chunk of sound; a face takes half.
+ONNX Runtime has a copy of the weights. A program that only serves lets go of torch's (`let_go`). The audio tower takes
+up to 60 MB more than in torch while it runs, so it stays there unless a whole folder is analysed.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class IncludedTowers:
         vision, audio = graphs_of(model)
         from realtime.towers.onnx_runtime import OnnxGraph
 
+        self.copied: tuple[nn.Module, ...] = (vision.tower, audio.tower) if sound else (vision.tower,)
+        "Modules whose weights the graphs have, and that nothing else of a session runs."
         self._vision = OnnxGraph(GRAPHS / VISION, weights=weights_of(vision))
         self._audio = OnnxGraph(GRAPHS / AUDIO, weights=weights_of(audio)) if sound else TorchTowers(model).audio
 
@@ -62,6 +64,7 @@ class OnnxFaceExpert:
     def __init__(self, expert: FaceExpert) -> None:
         from realtime.towers.onnx_runtime import OnnxGraph
 
+        self.copied: tuple[nn.Module, ...] = (expert,)
         self._graph = OnnxGraph(GRAPHS / FACE, weights=weights_of(expert))
 
     def __call__(self, crops_B1HW: Tensor) -> Tensor:
@@ -83,6 +86,11 @@ def judge_of(model: EmoThinker) -> JudgeFaces | None:
             logger.warning("The graph of the face expert does not run here (%s); torch does.", error)
     expert.put_channels_innermost()
     return expert
+
+
+def let_go(module: nn.Module) -> None:
+    """Free the weights of a module that runs as a graph. Its shapes stay, and torch cannot run it again."""
+    module.to("meta")
 
 
 def fits(model: EmoThinker, name: str = VISION) -> bool:

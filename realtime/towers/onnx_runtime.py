@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from realtime.errors import EngineMissing
 from realtime.towers.artifact import Artifact
+from realtime.towers.filled_graph import filled
 
 NUMPY: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -20,8 +22,7 @@ NUMPY: dict[str, type[np.generic]] = {
     "tensor(int32)": np.int32,
 }
 NOT_FOLDED = ["ConstantFolding"]
-"""Folded, each transposed weight would be kept beside the given one. Unfolded, the transposition becomes part of the
-product, which is as fast."""
+"Unfolded, the transposition of a weight becomes part of its product, which is as fast."
 
 
 class OnnxTowers:
@@ -50,14 +51,15 @@ class OnnxGraph:
         options.log_severity_level = 3
         # The arena keeps 11 MB between two frames and saves no time.
         options.enable_cpu_mem_arena = False
-        # ONNX Runtime refers to this memory, so it lives as long as the session.
-        self._weights = {name: np.asarray(value.numpy(), order="C") for name, value in (weights or {}).items()}
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in self._weights.values()]
-        options.add_external_initializers(list(self._weights), values)
         try:
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"], disabled_optimizers=NOT_FOLDED if weights else None
-            )
+            # Of a file it keeps what it reads. Values that it is given it refers to, and its Python part keeps bytes.
+            with nullcontext(path) if weights is None else filled(path, weights) as whole:
+                self._session = onnxruntime.InferenceSession(
+                    whole,
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    disabled_optimizers=None if weights is None else NOT_FOLDED,
+                )
         # onnxruntime's errors share no base class of their own.
         except Exception as error:
             raise EngineMissing(

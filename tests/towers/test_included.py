@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from realtime.engine import loading
+from realtime.engine.loading import LoadedModel
+from realtime.engine.start import load_model
+from realtime.engine.warmup import warm_up
 from realtime.model import assembly
 from realtime.model.face_expert import FACE_CROP_PX, FaceExpert
+from realtime.settings import ModelSettings
 from realtime.towers import included
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, vision_inputs
 from realtime.towers.choice import Checkpoint, choose
@@ -61,6 +65,41 @@ def test_the_graph_of_faces_has_the_weights_that_it_is_given() -> None:
         crops = torch.rand(n_faces, 1, FACE_CROP_PX, FACE_CROP_PX)
         with torch.inference_mode():
             torch.testing.assert_close(judge(crops), expert(crops), rtol=0.0, atol=1e-4)
+
+
+def test_a_graph_keeps_its_weights_when_torch_lets_go_of_them() -> None:
+    model = loading.load("nano", engine="torch").weights
+    expert = model.emotion.face_expert
+    assert expert is not None
+    towers, judge = IncludedTowers(model, sound=True), OnnxFaceExpert(expert)
+    pictures, crops = frames((112, 112)), torch.rand(2, 1, FACE_CROP_PX, FACE_CROP_PX)
+    sound = audio_inputs(torch.randn(model.config.audio.num_mel_bins, 400), torch.randn(7, 256))
+
+    def told() -> list[Tensor]:
+        return [*towers.vision(pictures), *towers.audio(sound), judge(crops)]
+
+    before = told()
+    for module in (*towers.copied, *judge.copied):
+        with torch.no_grad():
+            for weight in (*module.parameters(), *module.buffers()):
+                weight.zero_()
+        included.let_go(module)
+    assert all(torch.equal(*pair) for pair in zip(before, told(), strict=True))
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_a_program_that_serves_has_the_weights_of_a_graph_once(*, sound: bool) -> None:
+    model = load_model(ModelSettings(), sound_on_onnx=sound)
+    assert isinstance(model, LoadedModel)
+    expert = model.weights.emotion.face_expert
+    assert expert is not None
+    tower = model.weights.thinker.visual
+    assert all(weight.is_meta for module in (tower, expert) for weight in module.parameters())
+    assert all(weight.is_meta is sound for weight in model.weights.thinker.audio_tower.parameters())
+    warm_up(model)
+    asked = load_model(ModelSettings(engine="torch"))
+    assert isinstance(asked, LoadedModel)
+    assert not any(weight.is_meta for weight in asked.weights.parameters())
 
 
 def test_auto_takes_the_included_graph_and_torch_when_asked() -> None:
