@@ -24,7 +24,7 @@ from realtime.towers.preprocess import PATCH_PX
 from train.arrays import AnyArray, Int64
 from train.nano import ferplus, masked_data
 from train.nano.audio_tower import encode
-from train.nano.masked import grey_patches, patch_layers, places_of, tower_patches
+from train.nano.masked import CHUNK_FRAMES, grey_patches, patch_layers, places_of, tower_patches
 from train.nano.masked_tower import blank_vision_tower, moved, rate
 from train.nano.voice_layers import blank_tower
 
@@ -106,10 +106,12 @@ class VoiceSense:
         return blank_tower()
 
     def features(self, tower: nn.Module, rows: Int64, *, test: bool, generator: torch.Generator | None) -> Tensor:
-        """A sentence is read whole; with a generator, 2 s of it are."""
+        """The first 2 s of a sentence are heard, one chunk of the tower; with a generator, 2 s from anywhere in it."""
         assert isinstance(tower, AudioTower)
         mels = self._mels[test]
-        drawn = [mels[int(row)] if generator is None else mels.chunk(int(row), generator) for row in rows]
+        drawn = [
+            mels[int(row)][:, :CHUNK_FRAMES] if generator is None else mels.chunk(int(row), generator) for row in rows
+        ]
         return encode(tower, drawn)[0].float()
 
 

@@ -45,6 +45,9 @@ from train.readers.clip import DataMissing
 SHARES = (0.01, 0.1, 1.0)
 SENSES = {"faces": "vision", "voices": "audio"}
 "The sense → its tower."
+STARTS = ("scratch", "masked")
+INCLUDED = "nano"
+"The reference: the tower that is included."
 FROZEN_SEEDS = 5
 "Draws of the labels where only a regression is fitted. With all labels there is one."
 
@@ -63,18 +66,21 @@ class Lesson:
         return work / "runs" / f"{self.sense}-{self.how}-{self.start}-{self.share:g}-{self.seed}.json"
 
 
-def planned(n_seeds: int) -> list[Lesson]:
-    """All runs: the cheap ones first, then seed by seed, so that there is soon something to compare."""
-    frozen = [
-        Lesson(sense, "frozen", start, share, seed)
-        for sense, start, share in itertools.product(SENSES, ("scratch", "masked", "nano"), SHARES)
-        for seed in range(FROZEN_SEEDS if share < 1 else 1)
-    ]
+def planned(n_seeds: int, senses: Sequence[str] = tuple(SENSES)) -> list[Lesson]:
+    """All lessons. What is compared comes first, the cheap ones before the others, and the reference last."""
+
+    def frozen(starts: Sequence[str]) -> list[Lesson]:
+        return [
+            Lesson(sense, "frozen", start, share, seed)
+            for sense, start, share in itertools.product(senses, starts, SHARES)
+            for seed in range(FROZEN_SEEDS if share < 1 else 1)
+        ]
+
     tuned = [
         Lesson(sense, "tuned", start, share, seed)
-        for sense, seed, share, start in itertools.product(SENSES, range(n_seeds), SHARES, ("scratch", "masked"))
+        for seed, sense, share, start in itertools.product(range(n_seeds), senses, SHARES, STARTS)
     ]
-    return frozen + tuned
+    return [*frozen(STARTS), *tuned, *frozen((INCLUDED,))]
 
 
 class Teaching:
@@ -95,8 +101,8 @@ class Teaching:
         return self._senses[name]
 
     def tower(self, sense: str, start: str, seed: int) -> nn.Module:
-        if start == "nano":
-            thinker = load("nano", engine="torch").weights.thinker
+        if start == INCLUDED:
+            thinker = load(INCLUDED, engine="torch").weights.thinker
             return thinker.visual if sense == "faces" else thinker.audio_tower
         torch.manual_seed(seed)
         tower = self.sense(sense).blank()
@@ -201,24 +207,24 @@ def row_of(
 
 
 def table(work: Path, n_seeds: int) -> dict[str, Any]:
-    """What is finished. Only seeds that every start has are compared. Raises DataMissing where nothing is."""
+    """What is finished. Only seeds that both starts have are compared. Raises DataMissing where nothing is."""
     done = [run for run in planned(n_seeds) if run.path(work).exists()]
     if not done:
         raise DataMissing(f"{work} holds no finished run.", "Run it without --table.")
     rows = []
     for (sense, how, share), group in itertools.groupby(
-        sorted(done, key=lambda run: (run.sense, run.how, run.share, run.start != "scratch", run.start, run.seed)),
+        sorted(done, key=lambda run: (run.sense, run.how, run.share, run.start != STARTS[0], run.start, run.seed)),
         key=lambda run: (run.sense, run.how, run.share),
     ):
         with np.load(work / f"truth_{sense}.npz") as file:
             truth_N, groups_N = file["truth"], file["groups"]
         by_start = {start: list(runs) for start, runs in itertools.groupby(group, key=lambda run: run.start)}
-        shared = set.intersection(*({run.seed for run in runs} for runs in by_start.values()))
-        if not shared or "scratch" not in by_start:
-            continue
+        shared = set.intersection(*({run.seed for run in by_start.get(start, ())} for start in STARTS))
         kept = {start: [run for run in runs if run.seed in shared] for start, runs in by_start.items()}
         for start, runs in kept.items():
-            row = row_of(work, runs, kept["scratch"], truth_N, groups_N)
+            if not runs:
+                continue
+            row = row_of(work, runs, kept[STARTS[0]], truth_N, groups_N)
             rows.append({"sense": sense, "how": how, "start": start, "share": share, **row})
     settings = json.loads((work / "teaching.json").read_text("utf-8"))
     pretrained = {name: told for name in SENSES.values() if (told := pretraining(work, name))}
@@ -243,20 +249,25 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         "",
     ]
     for tower, made in result["pretraining"].items():
-        lines.append(f"- Pre-trained, {tower}: {', '.join(f'{key} {value}' for key, value in made.items())}")
-    lines.append(f"- Taught: {', '.join(f'{key} {value}' for key, value in result['settings'].items())}")
+        told = ", ".join(f"{key} {value}" for key, value in made.items() if key != "tower")
+        lines.append(f"- Pre-trained, {tower} tower: {told}.")
+    settings = result["settings"]
+    if settings:
+        told = ", ".join(f"{sense} {n} steps of {settings['batch'][sense]}" for sense, n in settings["steps"].items())
+        lines.append(f"- Tuned: {told}; {settings['precision']}, faces of {settings['side']} px.")
     for sense, how in itertools.product(SENSES, ("frozen", "tuned")):
         rows = [row for row in result["rows"] if (row["sense"], row["how"]) == (sense, how)]
         if not rows:
             continue
         lines += ["", f"## {sense.capitalize()}, {how} ({rows[0]['n']} test samples)", ""]
-        lines += ["| labels | start | seeds | accuracy | UAR | by corpus |", "| --- | --- | --- | --- | --- | --- |"]
+        corpora = list(rows[0]["by corpus"]) if len(rows[0]["by corpus"]) > 1 else []
+        lines += [f"| {' | '.join(['labels', 'start', 'seeds', 'accuracy', 'UAR', *corpora])} |"]
+        lines += ["| --- " * (5 + len(corpora)) + "|"]
         for row in rows:
-            by_corpus = ", ".join(f"{name} {value:.3f}" for name, value in row["by corpus"].items())
-            lines.append(
-                f"| {row['share']:.0%} ({row['labels']}) | {row['start']} | {row['seeds']} | {cell(row['accuracy'])} "
-                f"| {cell(row['uar'])} | {by_corpus} |"
-            )
+            cells = [f"{row['share']:.0%} ({row['labels']})", row["start"], str(row["seeds"])]
+            cells += [cell(row["accuracy"]), cell(row["uar"])]
+            cells += [f"{row['by corpus'][name]:.3f}" for name in corpora]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -273,9 +284,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--sense", choices=tuple(SENSES), help="teach this one alone (default: both)")
     parser.add_argument("--side", type=int, default=56, help="pixels of a face, as in the pre-training")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the tuned towers (default: %(default)s)")
-    parser.add_argument("--face-steps", type=int, default=250, help="of 32 faces (default: %(default)s)")
+    parser.add_argument("--face-steps", type=int, default=150, help="of 32 faces (default: %(default)s)")
     parser.add_argument("--voice-steps", type=int, default=100, help="of 16 sentences (default: %(default)s)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--table", action="store_true", help="train nothing, and tell what is finished")
@@ -293,7 +305,8 @@ def main() -> None:
     if not args.table:
         args.work.mkdir(parents=True, exist_ok=True)
         keep_settings(args.work, settings)
-        Teaching(args.data, args.work, settings).finish(planned(args.seeds))
+        senses = (args.sense,) if args.sense else tuple(SENSES)
+        Teaching(args.data, args.work, settings).finish(planned(args.seeds, senses))
     result = table(args.work, args.seeds)
     result["labels"] = list(EXPERT_LABELS)
     result["command"] = "DATA=DATA WORK=WORK bash train/runs/selfsupervised.sh"

@@ -9,8 +9,8 @@
 #   python -m train.evaluation.selfsupervised --data DATA --work WORK --out WORK/table --table
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-: "${WORK:=runs/selfsupervised}" "${SIDE:=56}" "${FACE_PRETRAINING:=2500}" "${VOICE_PRETRAINING:=900}" "${SEEDS:=3}"
-: "${FACE_STEPS:=250}" "${VOICE_STEPS:=100}" "${PRECISION:=bf16}" # steps of the towers that are taught
+: "${WORK:=runs/selfsupervised}" "${SIDE:=56}" "${FACE_PRETRAINING:=2500}" "${VOICE_PRETRAINING:=400}" "${SEEDS:=3}"
+: "${FACE_STEPS:=150}" "${VOICE_STEPS:=100}" "${PRECISION:=bf16}" # steps of the towers that are taught
 : "${DATA:?name the data folder: DATA=path/to/data bash train/runs/selfsupervised.sh}"
 # shellcheck source=train/runs/stage.sh
 source train/runs/stage.sh
