@@ -29,6 +29,9 @@ GIVE_UP_AFTER = 6
 "Failed attempts in a row, which take about half a minute."
 FIRST_WAIT_S = 1.0
 "Before the second attempt. Each later wait is twice as long, up to 8 s."
+CLOSED_WITHIN_S = 0.5
+"""For a loop that is left early. What it has not read stands before the server's answer, so it would wait for nothing;
+by websockets' usual 10 s a `break` hung for as long."""
 ADDRESS_HINT = (
     "It looks like http://localhost:8080/sessions/ID#SECRET, in quotes. The page makes one under “Follow from a "
     "program”; a sender finds both parts in the answer to its offer, in Location and Session-Secret."
@@ -85,7 +88,8 @@ async def follow(
             await asyncio.sleep(min(FIRST_WAIT_S * 2 ** (n_failed - 1), 8.0))
         try:
             ticket = await asyncio.to_thread(ask_for_ticket, address, secret)
-            async with connect(f"{address}?ticket={ticket}&after={after}", max_size=1 << 20) as socket:
+            url = f"{address}?ticket={ticket}&after={after}"
+            async with connect(url, max_size=1 << 20, close_timeout=CLOSED_WITHIN_S) as socket:
                 n_failed = 0
                 if not connected:
                     connected = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ async def test_a_plain_loop_follows_it_too() -> None:
 
         async with asyncio.timeout(WITHIN_S):
             assert (await asyncio.to_thread(first_label)).label == "happy"
+
+
+async def test_a_loop_that_is_left_with_events_unread_ends_at_once() -> None:
+    """A `break` in front of a long log hung for ten seconds."""
+
+    def first(url: str) -> int:
+        return next(iter(emothinker.follow(url))).seq
+
+    async with serving() as running, sender(audio=False) as peer:
+        path = await running.whip(peer)
+        log = running.live.sessions.open[0].log
+        await eventually(lambda: log.seq, "the first event")
+        for _ in range(500):
+            log.publish(emothinker.ErrorEvent("test", "x" * 200, ""), at_s=log.newest_s)
+        began_s = time.monotonic()
+        assert await asyncio.to_thread(first, address(running, path)) == 1
+        assert time.monotonic() - began_s < 8.0
 
 
 async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
