@@ -31,7 +31,8 @@ check: $(DONE)/test $(DONE)/page realtime/web_dist/index.html
 	@$(MAKE) --no-print-directory --jobs=3 lint types unit
 
 # Tests run in processes that compute in one thread each. Many of them wait for media and timers, so four share two cores.
-UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 -m 'not (browser or gpu or long or slow)'
+# What drives a browser lies in one folder, which none of the four needs to collect.
+UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --ignore tests/browser -m 'not (browser or gpu or long or slow)'
 unit: $(DONE)/test
 	$(UNIT) $(ARGS)
 

@@ -12,8 +12,12 @@ LONGEST = (
     "tests/train/test_compose.py",
     "tests/model/test_backbone.py",
     "tests/load/test_faults.py",
+    "tests/serve/test_app.py",
+    "tests/ingest/test_webrtc.py",
+    "tests/emothinker/test_sessions.py",
 )
-"Half a minute and more each, longest first. The last of them to begin would keep one process busy while others wait."
+"""Ten seconds and more each, longest first: they compute, or their peers send in real time. The last of them to begin
+would keep one process busy while others wait."""
 
 
 def unit_of_work(nodeid: str) -> str:

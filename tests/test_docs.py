@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import jsonschema
+import numpy as np
 import pytest
 
 import realtime.serve.adapter_folder
@@ -26,6 +27,7 @@ from realtime.ingest.settings import IngestSettings
 from realtime.pace import input_watch
 from realtime.publish.schema import event_schema
 from realtime.settings import Settings
+from tests.ingest.media_files import room, voice, write_clip
 from tests.serve.live_server import serving
 
 ROOT = Path(__file__).parents[1]
@@ -233,13 +235,16 @@ def test_the_program_in_the_readme_reads_events() -> None:
     assert said[2] == next(event["sections"]["fine"] for event in events if event["type"] == "reason.done")
 
 
-async def test_the_sender_in_the_api_page_sends_and_reads(a_recording: Path) -> None:
+async def test_the_sender_in_the_api_page_sends_and_reads(tmp_path: Path) -> None:
+    # It is sent in real time.
+    sound_N = np.concatenate([room(0.3), voice(0.8), room(0.9, seed=1)])
+    recording = write_clip(tmp_path / "clip.mp4", pictures_s=[index / 10 for index in range(20)], sound_N=sound_N)
     (program,) = re.findall(r"```python\n(.*?)```", text("docs/api.md"), re.DOTALL)
     # A peer that has sent everything falls silent, and need not wait long for that to be noticed.
     async with serving(Settings(ingest=IngestSettings(peer_silent_s=1.0))) as running:
         there = program.replace("http://localhost:8080", f"http://localhost:{running.port}")
         sending = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", there, a_recording, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            sys.executable, "-c", there, recording, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         said, errors = await sending.communicate()
     assert sending.returncode == 0, errors.decode()

@@ -40,7 +40,7 @@ def test_a_file_is_a_unit_and_so_is_a_folder_that_shares() -> None:
 def test_exports_go_to_one_process_and_the_longest_begin() -> None:
     pytest.importorskip("xdist")
     counts = {
-        "serve/test_app.py": 5, "export/test_nano.py": 1, "load/test_faults.py": 1, "export/test_onnx.py": 2,
+        "serve/test_hume.py": 5, "export/test_nano.py": 1, "load/test_faults.py": 1, "export/test_onnx.py": 2,
         "test_docs.py": 3,
     }  # fmt: skip
     collected = [f"tests/{file}::test_{number}" for file, n in counts.items() for number in range(n)]
@@ -56,4 +56,4 @@ def test_exports_go_to_one_process_and_the_longest_begin() -> None:
     first, second = ([unit_of_work(nodeid) for nodeid in worker.given] for worker in workers)
     assert first == ["tests/export/"] * 3
     # It has one test, and what has the most tests comes after it.
-    assert second == ["tests/load/test_faults.py", *["tests/serve/test_app.py"] * 5]
+    assert second == ["tests/load/test_faults.py", *["tests/serve/test_hume.py"] * 5]

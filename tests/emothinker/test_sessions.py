@@ -95,6 +95,7 @@ async def test_a_lost_connection_loses_no_event(monkeypatch: pytest.MonkeyPatch)
         await follow(self, socket, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Readers, "follow", cut)
+    monkeypatch.setattr(watch, "FIRST_WAIT_S", 0.01)
     async with serving() as running, sender() as peer:
         path = await running.whip(peer)
         events = await until_labelled(emothinker.follow(address(running, path)), running, path)

@@ -1,5 +1,7 @@
 """The metrics of the reports. They use scikit-learn and torchmetrics where these have the metric.
 
+Both are imported where they are used: they take a second and more, and much of what needs this package needs neither.
+
 The order of labels is always an argument and never inferred from the data. `tests/train/test_metrics.py` compares each
 metric with published or hand-computed numbers. The open-vocabulary metrics are in `wheel.py`:
 `python -m train.metrics wheel …`.
@@ -13,7 +15,6 @@ from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, f1_score, recall_score
 
 from train.arrays import Bools, Float64, Int64
 
@@ -75,6 +76,8 @@ def recalls(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) -
 
 
 def _recalls(cells: _Cells, n_labels: int) -> Float64:
+    from sklearn.metrics import recall_score
+
     values: Float64 = recall_score(
         cells.truth_C, cells.given_C, labels=np.arange(n_labels), average=None, sample_weight=cells.n_C, zero_division=0
     )
@@ -96,6 +99,8 @@ def macro_f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str]) 
 
 
 def _f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str], average: str) -> float:
+    from sklearn.metrics import f1_score
+
     cells, n = _Cells.of(truth, given, labels), np.arange(len(labels))
     options = {"labels": n, "average": average, "sample_weight": cells.n_C, "zero_division": 0}
     return float(f1_score(cells.truth_C, cells.given_C, **options))
@@ -103,7 +108,6 @@ def _f1(truth: Sequence[str], given: Sequence[str], labels: Sequence[str], avera
 
 def calibration_error(probabilities_NL: Float64, truth_N: Int64, bins: int = BINS) -> float:
     """Expected calibration error: |confidence − accuracy| of the top label over equal-width bins, weighted by size."""
-    # Imported here because it takes seconds, and code that shares this package does not need it.
     import torch
     from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -135,6 +139,8 @@ def calibration_floor(probabilities_NL: Float64, bins: int = BINS, *, n_draws: i
 
 def brier(probabilities_NL: Float64, truth_N: Int64) -> float:
     """Mean squared distance between the distribution and the truth's unit vector (0 … 2)."""
+    from sklearn.metrics import brier_score_loss
+
     p = probabilities_NL / probabilities_NL.sum(1, keepdims=True)
     return float(brier_score_loss(truth_N, p, labels=np.arange(p.shape[1]), scale_by_half=False))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import rankdata
-from sklearn.metrics import roc_auc_score
 
 from train.arrays import Bools, Float64, Int64
 from train.metrics import Interval
@@ -83,4 +82,7 @@ def auroc(positive_N: Bools, score_N: Float64, *, n_draws: int = 1000, seed: int
     rank_sum_D = rankdata(drawn_DN, axis=1)[:, : len(yes)].sum(1)
     draws = (rank_sum_D - len(yes) * (len(yes) + 1) / 2) / (len(yes) * len(no))
     low, high = np.percentile(draws, [2.5, 97.5])
+    # As in the package: it takes long to import.
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(positive_N, score_N)), Interval(float(low), float(high))
