@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, assert_never
 
 from realtime.attempts import Attempts
-from realtime.errors import NoMediaYet, RealtimeError, SessionOver
+from realtime.errors import NoMediaYet, RealtimeError
 from realtime.evidence.speaker import whose_voice
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
@@ -34,16 +34,17 @@ from realtime.pace.degradation import Load
 from realtime.pace.input_watch import InputWatch, unfinished
 from realtime.pace.lag import LagMeter
 from realtime.pace.mailbox import Mailbox
+from realtime.pace.skipped import Skipped
 from realtime.publish import report
 from realtime.publish.channel import EventLog
 from realtime.publish.events import (
     ErrorEvent,
     Event,
-    MarkEvent,
     MarkValue,
     SessionClosedEvent,
     SpeechEvent,
 )
+from realtime.publish.telling import Telling
 from realtime.records import (
     AnalysisAsked,
     ClockTick,
@@ -115,10 +116,8 @@ class Session:
         self._transcriber = transcriber
         self._seed = settings.model.seed
         self._metrics = metrics
+        self._telling = Telling(self.log, metrics, self.model, now_s=now_s, unix_s=unix_s)
         self._now_s = now_s
-        self._unix_s = unix_s
-        self._zero_s: float | None = None
-        "When media second 0 was, on the clock of `now_s`, where the source knows it."
         self._question = Question(labels=self.model.labels)
         self._client: EngineClient | None = None
         self._end_reason = "The session was ended."
@@ -143,10 +142,7 @@ class Session:
         self._lag = LagMeter()
         self._load = Load()
         self._n_offered = 0
-        self._n_left_out_frames = 0
-        self._n_left_out_cue_frames = 0
-        self._n_left_out_windows = 0
-        self._n_left_out_words = 0
+        self._skipped = Skipped(metrics)
         self._turns = ChainTurns(live=source.live)
         self._summaries = Summaries(self.id, partial(self._turns.next_step, spoken=True))
         self._attempts = Attempts(self.id, now_s)
@@ -221,17 +217,8 @@ class Session:
         await self._asked.put(self._summaries.ask(query, max(0.0, self.at_s - last_s), self.at_s))
 
     def mark(self, name: str, data: Mapping[str, MarkValue]) -> str:
-        """Put a mark at this moment into the log. Returns its event, encoded.
-
-        Raises NoMediaYet before the first picture or sound, and SessionOver after the last event.
-        """
-        if self.log.closed:
-            raise SessionOver("The session has ended.", "Marks are taken while it is live.")
-        if not self.log.seq:
-            raise NoMediaYet("Nothing has come from the sender yet.", "Mark it once the first event is there.")
-        at_s = self.at_s if self._zero_s is None else max(0.0, self._now_s() - self._zero_s)
-        self._publish(MarkEvent(name, data), at_s=at_s)
-        return self.log.newest
+        """Put a mark at this moment into the log. Returns its event, encoded. Raises as `Telling.mark` does."""
+        return self._telling.mark(name, data, self.at_s)
 
     def state(self) -> dict[str, float]:
         """Counts and seconds, for `GET /sessions/{id}` and the log."""
@@ -240,32 +227,11 @@ class Session:
             "seq": self.log.seq,
             "windows": self.n_windows,
             "lag_s": round(self.lag_s, 3),
-            "skipped_frames": self.n_skipped_frames,
-            "skipped_windows": self.n_skipped_windows,
-            "skipped_cue_frames": self.n_skipped_cue_frames,
-            "skipped_words": self.n_skipped_words,
+            "skipped_frames": self._skipped.n_frames,
+            "skipped_windows": self._skipped.n_windows,
+            "skipped_cue_frames": self._skipped.n_cue_frames,
+            "skipped_words": self._skipped.n_words,
         }
-
-    @property
-    def n_skipped_frames(self) -> int:
-        """Frames that a newer one replaced, and those left out because the session is slow (`pace/degradation.py`)."""
-        return self._frames.n_skipped + self._n_left_out_frames
-
-    @property
-    def n_skipped_cue_frames(self) -> int:
-        """Measurements between frames that gave way to newer ones, or were left out because the session is behind."""
-        return self._cue_frames.n_skipped + self._n_left_out_cue_frames
-
-    @property
-    def n_skipped_words(self) -> int:
-        """Utterances whose words were not written down because the session is behind."""
-        return self._said.n_skipped + self._n_left_out_words
-
-    @property
-    def n_skipped_windows(self) -> int:
-        """Analyses that a newer one replaced or that were left out, and those that got a label but no chain."""
-        replaced = self._speech.n_skipped + self._due.n_skipped + self._spoken.n_skipped + self._quiet.n_skipped
-        return replaced + self._n_left_out_windows
 
     async def _run_stages(self) -> None:
         async with asyncio.TaskGroup() as stages:
@@ -330,10 +296,10 @@ class Session:
 
     async def _take(self, item: Item) -> None:
         if not isinstance(item, SourceStarted):
-            self._open_log()
+            self._telling.open(self.at_s)
         match item:
             case SourceStarted():
-                self._take_start(item)
+                self._telling.started(item, self.at_s)
             case VideoFrame():
                 await self._take_frame(item)
             case CueFrame():
@@ -358,34 +324,23 @@ class Session:
             case _:
                 assert_never(item)
 
-    def _take_start(self, started: SourceStarted) -> None:
-        self._zero_s = self._now_s() - (self._unix_s() - started.unix_s)
-        if self.log.seq:
-            self._publish(report.clock_event(started))
-        else:
-            self._write(report.opened_event(self.model, started), self.at_s)
-
     async def _take_frame(self, frame: VideoFrame) -> None:
         self._reached(frame.at_s)
         self._tell(self._watch.received(frame))
         self._n_offered += 1
         if not self._load.wants_frame(self._n_offered):
-            self._n_left_out_frames += 1
-            self._metrics.skipped_frames.inc()
+            self._skipped.frame()
             return
         self._lag.received(frame.at_s)
         gone = await self._frames.put(frame)
         if gone is not None:
             self._lag.finished(gone.at_s)
-            self._metrics.skipped_frames.inc()
+            self._skipped.frame()
 
     async def _take_cue_frame(self, frame: CueFrame) -> None:
         self._reached(frame.at_s)
-        if not self._load.cue_frames:
-            self._n_left_out_cue_frames += 1
-            self._metrics.skipped_cue_frames.inc()
-        elif await self._cue_frames.put(frame) is not None:
-            self._metrics.skipped_cue_frames.inc()
+        if not self._load.cue_frames or await self._cue_frames.put(frame) is not None:
+            self._skipped.cue_frame()
 
     def _speech_started(self, start_s: float) -> None:
         self._reached(start_s)
@@ -407,8 +362,7 @@ class Session:
         if due is not None and self._load.quiet_windows:
             await self._begin(self._due_now(due))
         elif due is not None:
-            self._n_left_out_windows += 1
-            self._metrics.skipped_windows.inc()
+            self._skipped.window()
         if self._source.live:
             self._adapt()
             self._report_lag()
@@ -478,11 +432,8 @@ class Session:
                 self._pass_over(gone[1])
 
     async def _take_words(self, said: Said) -> None:
-        if not self._load.chains:
-            self._n_left_out_words += 1
-            self._metrics.skipped_words.inc()
-        elif await self._said.put(said) is not None:
-            self._metrics.skipped_words.inc()
+        if not self._load.chains or await self._said.put(said) is not None:
+            self._skipped.words()
 
     async def _write_words(self, client: EngineClient) -> None:
         """Write down what was said. An utterance comes here once its label is out, so no label ever waits for this."""
@@ -509,7 +460,6 @@ class Session:
                 if finished:
                     analysis.trace.end()
                 else:
-                    self._n_left_out_windows += 1
                     self._pass_over(analysis)
 
     async def _reason(self, client: EngineClient, window: Window, analysis: Analysis) -> bool:
@@ -574,7 +524,7 @@ class Session:
     def _pass_over(self, analysis: Analysis) -> None:
         analysis.trace.tell(skipped=True)
         analysis.trace.end()
-        self._metrics.skipped_windows.inc()
+        self._skipped.window()
 
     def _mark(self, name: str, analysis: Analysis) -> None:
         """Note the wall time from when the analysis was due to its `name`."""
@@ -594,10 +544,10 @@ class Session:
     def _report_lag(self) -> None:
         lag = self._lag.report(
             self.at_s,
-            skipped_frames=self.n_skipped_frames,
-            skipped_windows=self.n_skipped_windows,
+            skipped_frames=self._skipped.n_frames,
+            skipped_windows=self._skipped.n_windows,
             reduced=self._load.reduced,
-            skipped_cue_frames=self.n_skipped_cue_frames,
+            skipped_cue_frames=self._skipped.n_cue_frames,
         )
         self._metrics.lag.observe(self.lag_s)
         if lag is not None:
@@ -607,17 +557,5 @@ class Session:
         for state in states:
             self._publish(report.input_event(state))
 
-    def _open_log(self) -> None:
-        """Publish the first event, where it is not there yet. It waits for the first of the media."""
-        if not self.log.seq:
-            self._write(report.opened_event(self.model, None), self.at_s)
-
     def _publish(self, event: Event, *, at_s: float | None = None) -> None:
-        self._open_log()
-        self._write(event, self.at_s if at_s is None else at_s)
-
-    def _write(self, event: Event, at_s: float) -> None:
-        self.log.publish(event, at_s=at_s)
-        self._metrics.events.labels(event.type).inc()
-        if isinstance(event, ErrorEvent) and not event.over:
-            self._metrics.errors.labels(event.code).inc()
+        self._telling.event(event, self.at_s if at_s is None else at_s)

@@ -1,4 +1,4 @@
-"""The queue between two stages of a session. It has one writer at a time, one reader, a bound, a policy, a counter."""
+"""The queue between two stages of a session. It has one writer at a time, one reader, a bound and a policy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ T = TypeVar("T")
 
 
 class Mailbox(AsyncIterator[T]):
-    """A bounded queue. When it is full, the oldest item is dropped and counted, because live media cannot wait.
+    """A bounded queue. When it is full, the oldest item is dropped and returned, because live media cannot wait.
 
     With `waits`, for recordings, `put` returns when the reader has dealt with the item, and nothing is ever dropped.
     """
 
     def __init__(self, bound: int = 1, *, waits: bool = False) -> None:
-        self.n_skipped = 0
         self._bound = bound
         self._waits = waits
         self._items: deque[T] = deque()
@@ -29,7 +28,6 @@ class Mailbox(AsyncIterator[T]):
         gone = None
         if not self._waits and len(self._items) == self._bound:
             gone = self._items.popleft()
-            self.n_skipped += 1
         self._items.append(item)
         self._idle.clear()
         self._filled.set()
@@ -38,14 +36,8 @@ class Mailbox(AsyncIterator[T]):
         return gone
 
     def newer(self) -> T | None:
-        """The oldest item that waits, in place of one that was taken and has not been begun; None where none waits.
-
-        The one that was taken counts as skipped then.
-        """
-        if not self._items:
-            return None
-        self.n_skipped += 1
-        return self._items.popleft()
+        """The oldest item that waits, in place of one that was taken and has not been begun; None where none waits."""
+        return self._items.popleft() if self._items else None
 
     async def settled(self) -> None:
         """Return when nothing waits and the reader has dealt with what it took."""
