@@ -8,6 +8,8 @@ import type { Failure, Kept } from "../state/view";
 /** Gathering is given up after this; loopback and host candidates are there long before. */
 const GATHER_MS = 1_500;
 const DEFAULT_RETRY_S = 10;
+/** How long the server may take to end a session before the connection is closed all the same. */
+const END_MS = 3_000;
 
 const ASKED = v.object({ query: v.nullable(v.string()), labels: v.array(v.string()), summary_s: v.optional(v.number()) });
 /** RFC 9457, as far as the page reads it. A proxy may have answered instead, with something else. */
@@ -135,14 +137,20 @@ export class WhipSession {
     this.peer.close();
   }
 
-  /** Stop sending and have the server end the session. Works while the page is being closed, too. */
+  /**
+   * Stop sending and have the server end the session. Works while the page is being closed, too. The connection is closed after
+   * the server has answered: one that closes before looks like a sender that went away.
+   */
   async end(): Promise<void> {
-    this.close();
+    const silent = this.peer.getSenders().map((sender) => sender.replaceTrack(null));
     try {
-      await fetch(this.path, { method: "DELETE", headers: this.headers, keepalive: true });
+      await fetch(this.path, { method: "DELETE", headers: this.headers, keepalive: true, signal: AbortSignal.timeout(END_MS) });
     } catch {
       // The server is gone, and the session with it.
     }
+    this.close();
+    // A connection that was closed meanwhile sends nothing anyway.
+    await Promise.allSettled(silent);
   }
 }
 
