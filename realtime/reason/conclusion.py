@@ -43,7 +43,8 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
         told = own_labels.shares(own, probabilities)
         named = own_labels.for_emotion(own, named, told, calibration.unsure_below)
     answer = calibrate.answer(told, named, read.intensity, calibration)
-    found = contradictions(sections, labels, shares_alone(labelled))
+    # What is judged after the texts is judged by an evidence-first chain.
+    found = contradictions(sections, labels, shares_alone(labelled), given_both=bool(labelled.judged))
     if found:
         answer = calibrate.unsure(told, calibration)
     return Conclusion(answer, probabilities, found)

@@ -4,7 +4,7 @@ A small model sometimes contradicts itself: its text finds a sad face, and its a
 answer becomes unsure (`conclusion.py`), and is counted (`/metrics`).
 
 Only plain contradictions count, those that a reader would notice. A text that names no emotion, or several, contradicts
-nothing.
+nothing. An argument that was given two different emotions and says nothing of a conflict evades it, and counts too.
 """
 
 from __future__ import annotations
@@ -17,31 +17,47 @@ from realtime.records import Contradiction
 
 ADJECTIVES = {"surprise": "surprised", "disgust": "disgusted", "fear": "fearful"}
 "The words of labels that are nouns, as they stand before a noun. Other labels are their own."
+ALONE = re.compile(r"\b[Oo]nly the (?:face|voice) speaks\b|\b[Tt]he (?:face|voice) is the only evidence\b")
+"How a text says that there is one of them alone."
 UNLIKELY = 0.25
 "An emotion is unlikely where the label branch gives it less than this share of its likeliest label's probability."
 
 
 def contradictions(
-    sections: Mapping[str, str], labels: Sequence[str], alone: Mapping[str, Mapping[str, float]]
+    sections: Mapping[str, str],
+    labels: Sequence[str],
+    alone: Mapping[str, Mapping[str, float]],
+    *,
+    given_both: bool = False,
 ) -> tuple[Contradiction, ...]:
     """What a chain contradicts, in the order of `Contradiction`.
 
     `alone` holds the probabilities of each label from the face and from the voice alone, where they are known.
+    `given_both`: the argument began with both emotions where they differ, as in an evidence-first chain.
 
     - `face`, `voice`: the argument names another emotion for it than its section did, or the section names one that its
       label branch finds unlikely.
-    - `agreement`: face and voice are said to disagree although one emotion was named of both, or the other way round.
+    - `agreement`: face and voice are said to disagree though one emotion was named of both, or the other way round. Or
+      one of them is said to be alone; or, with `given_both`, nothing is said of two that differ.
     - `answer`: it is none of the labels that the last step of the argument names.
     """
     fine, found = sections.get("fine", ""), dict[Contradiction, bool]()
     face, voice = (named_alone(sections.get(name, ""), labels) for name in ("face", "voice"))
     found["face"] = _strays(face, _argued(fine, "face", labels), alone.get("face", {}))
     found["voice"] = _strays(voice, _argued(fine, "voice", labels), alone.get("voice", {}))
-    disagree = _disagreement(sections.get("coarse", ""))
-    found["agreement"] = face is not None and voice is not None and disagree == (face == voice)
+    found["agreement"] = face is not None and voice is not None and _denies(sections, face == voice, given_both)
     answered, concluded = named_alone(sections.get("answer", ""), labels), _named(fine, labels)
     found["answer"] = answered is not None and bool(concluded) and answered not in concluded
     return tuple(what for what, holds in found.items() if holds)
+
+
+def _denies(sections: Mapping[str, str], alike: bool, given_both: bool) -> bool:
+    """Whether `coarse` says otherwise of a face and a voice that were named alike or not; where it is empty, no."""
+    coarse = sections.get("coarse", "")
+    disagree = _disagreement(coarse)
+    if disagree is None and coarse:
+        return bool(ALONE.search(coarse)) or (given_both and not alike)
+    return disagree == alike
 
 
 def _strays(label: str | None, argued: set[str], shares: Mapping[str, float]) -> bool:
@@ -91,7 +107,7 @@ def _disagreement(text: str) -> bool | None:
     lowered = text.lower()
     if re.search(r"\bdisagree|\bdo not agree|\bdon't agree", lowered):
         return True
-    return False if re.search(r"\bagree\b", lowered) else None
+    return False if re.search(r"\bagree\b|\bpoint the same way\b", lowered) else None
 
 
 def _any(label: str) -> str:

@@ -5,11 +5,11 @@
                                                         ├─ another  │ decoded in step, in one KV cache under a mask
                                                         └─ another  ┘
 
-A small model sometimes argues from other emotions than those that its own texts name. Greedy decoding gives only one
-argument, so several others are sampled from the model, from the same state. Those that agree with the texts and
-conclude the same label are kept, and the likeliest of them replaces the first argument: the judgement stays, the
-reasons change. Where there is none, the first one stands and the answer is `unsure`. Every word comes from the model,
-and a chain without a contradiction is not touched.
+A small model sometimes argues from other emotions than those that its own texts name, or as if there were no conflict.
+Greedy decoding gives only one argument, so several others are sampled from the model, from the same state. Those that
+agree with the texts and conclude the same label are kept, and the likeliest of them replaces the first argument: the
+judgement stays, the reasons change. Where there is none, the first one stands and the answer is `unsure`. Every word
+comes from the model, and a chain without a contradiction is not touched.
 
 Where tokens are guessed (`phrases.py`), others are sampled one after the other, and the first that agrees is taken.
 A pass then reads several tokens of one argument in place of one of each, and most often few arguments are needed. One
@@ -75,6 +75,11 @@ class Limit:
         return self._until_s is not None and self._now_s() >= self._until_s
 
 
+def contradicts(sections: Mapping[str, str], labels: Sequence[str]) -> bool:
+    """Whether an argument contradicts the texts before it. What one says against its label branch is no fault of it."""
+    return bool(contradictions(sections, labels, {}, given_both=True))
+
+
 class Rewriter:
     """Replaces contradicting arguments of all sessions. Only the model worker's thread may call it."""
 
@@ -105,8 +110,7 @@ class Rewriter:
         gives up `within_s` after it began.
         """
         labels = labelled.question.labels
-        # What a text says against its own label branch is no fault of the argument.
-        if part is not ARGUED or not contradictions(sections, labels, {}):
+        if part is not ARGUED or not contradicts(sections, labels):
             return "no"
         limit = Limit(self._now_s, within_s)
         better = yield from self.rewritten(labelled, part, begun, sections, limit)
@@ -124,7 +128,7 @@ class Rewriter:
         concluded = read_answer(sections["answer"], labels).label
 
         def holds(each: Argument) -> bool:
-            agrees = not contradictions({**sections, **each.sections}, labels, {})
+            agrees = not contradicts({**sections, **each.sections}, labels)
             return agrees and read_answer(each.sections["answer"], labels).label == concluded
 
         try:
@@ -165,7 +169,7 @@ class Rewriter:
             written = write(self._vocabulary, slot, begun.beginning, part.sections, labelled.openings, None, sections)
             try:
                 for _ in written:
-                    if limit.passed or contradictions({**texts, **sections}, labelled.question.labels, {}):
+                    if limit.passed or contradicts({**texts, **sections}, labelled.question.labels):
                         break
                     yield
                 else:

@@ -46,6 +46,26 @@ def test_each_contradiction_is_told_by_what_it_is_about(changed: dict[str, str],
     assert set(contradictions(SOUND | changed, LABELS, {})) == found
 
 
+@pytest.mark.parametrize(
+    "coarse",
+    ["Both point the same way.", "Only the face speaks.", "The voice is the only evidence. The words are plain."],
+)
+def test_two_emotions_do_not_point_the_same_way_and_are_not_alone(coarse: str) -> None:
+    """`small` wrote its arguments again until one said this of a sad face and an angry voice, and it was taken."""
+    assert contradictions(SOUND | {"coarse": coarse}, LABELS, {}) == ("agreement",)
+
+
+def test_an_argument_that_was_given_both_emotions_may_not_pass_over_their_conflict() -> None:
+    evades = SOUND | {"coarse": "Tendency positive.", "fine": "This is happy, slight."}
+    assert contradictions(evades, LABELS, {}) == ()
+    assert contradictions(evades, LABELS, {}, given_both=True) == ("agreement",)
+    assert contradictions(SOUND, LABELS, {}, given_both=True) == ()
+    alike = ALIKE | {"coarse": "Tendency positive."}
+    assert contradictions(alike, LABELS, {}, given_both=True) == ()
+    begun = {name: SOUND[name] for name in ("face", "voice")}
+    assert contradictions(begun, LABELS, {}, given_both=True) == (), "nothing is argued yet"
+
+
 def test_face_and_voice_of_one_emotion_cannot_disagree() -> None:
     assert contradictions(ALIKE | {"coarse": "Face and voice disagree."}, LABELS, {}) == ("agreement",)
 
@@ -84,3 +104,7 @@ def test_a_contradicting_chain_is_unsure() -> None:
     broken = nano.thinker.conclude(labelled, SOUND | {"coarse": "Both agree."})
     assert (broken.answer.label, broken.contradictions) == (UNSURE, ("agreement",))
     assert broken.probabilities == sound.probabilities
+    evades = SOUND | {"coarse": "Tendency positive."}
+    assert nano.thinker.conclude(labelled, evades).contradictions == (), "another form of chain was told no labels"
+    labelled.judged = dict.fromkeys(LABELS, 0.0)
+    assert nano.thinker.conclude(labelled, evades).contradictions == ("agreement",)

@@ -36,7 +36,11 @@ FIRST = {
     "answer": "fear, moderate",
 }
 UNLIMITED = Limit(time.monotonic, None)
-HOLDS = {"coarse": "Neither settles it.", "fine": "A surprised face and a happy voice: fear.", "answer": "fear, strong"}
+HOLDS = {
+    "coarse": "Tendency negative. Face and voice disagree; neither settles it alone.",
+    "fine": "A surprised face and a happy voice: fear.",
+    "answer": "fear, strong",
+}
 
 
 def drawn(seed: int) -> Window:
@@ -147,6 +151,15 @@ def test_the_likeliest_that_holds_stands_and_the_same_answer_comes_first(nano: L
     assert sections["answer"] == "fear, moderate"
 
 
+def test_an_argument_that_passes_over_the_conflict_is_not_taken(nano: LoadedModel) -> None:
+    evades = {"coarse": "Tendency negative.", "fine": "This is fear, moderate.", "answer": "fear, moderate"}
+    sections = dict(FIRST)
+    assert settled(nano, sections, Argument(evades, 0.0), Argument(HOLDS, -5.0)) == ("yes", 1)
+    assert sections == FIRST | HOLDS
+    sections = {"voice": VOICE, "face": FACE, **evades}
+    assert settled(nano, sections, Argument(HOLDS, 0.0)) == ("yes", 1), "nor does it stand"
+
+
 def test_where_none_holds_the_first_stands_and_is_unsure(nano: LoadedModel) -> None:
     sections = dict(FIRST)
     assert settled(nano, sections, Argument(FIRST, 0.0)) == ("in vain", 1)
@@ -186,7 +199,7 @@ def test_where_tokens_are_guessed_the_first_that_holds_is_taken_and_guesses_chan
     holding = [
         each.sections
         for each in drawn
-        if not contradictions({**texts, **each.sections}, LABELS, {})
+        if not contradictions({**texts, **each.sections}, LABELS, {}, given_both=True)
         and read_answer(each.sections["answer"], LABELS).label == concluded
     ]
     sections = dict(first)
