@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from realtime.reason.chain import read_answer
 from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.prompt import LABELS
+from realtime.records import Answer, Label, Question, Window
 from tests.train.observations import person, shares, voice
 from train.coet.measured import Observation, WordsRead
 from train.coet.questions import (
@@ -26,8 +31,11 @@ from train.coet.questions import (
     KnownQuestion,
     ask,
 )
-from train.coet.wordings import ASKED, HELD_OUT, KINDS, all_wordings, worded
-from train.evaluation.questions import right
+from train.coet.wordings import ASKED, HELD_OUT, KINDS, Kind, all_wordings, worded
+from train.evaluation import questions
+from train.evaluation.batch import ChainAnswer
+from train.evaluation.questions import AskedWindow, right
+from train.evaluation.served import Served
 
 SMILE = replace(person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1)), appeared_s=3.2)
 SCOWL = person({"brow_lower": 0.6}, shares(angry=1.0))
@@ -142,3 +150,33 @@ def test_next_to_a_limit_both_words_are_right_and_far_from_it_one() -> None:
     assert right(there, SEEN, "Yes, slightly. happy, strong")
     assert not right(there, SEEN, "No. happy, strong")
     assert not right(there, SEEN, "happy, strong"), "a label alone answers nothing"
+
+
+def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in is right about a cue, and invents one of three answers that nobody should give."""
+    pairs = [SimpleNamespace(session="a") for _ in range(20)]
+    monkeypatch.setattr(questions, "SAMPLES", {name: lambda *_args: pairs for name in ("agree", "conflict")})
+    monkeypatch.setattr(questions, "ASKED_KINDS", ("presence", "declined"))
+
+    def session(_model: object, _samples: object, kind: Kind, _rng: object, *, agree: bool) -> Iterator[AskedWindow]:
+        assert agree, "one session of each kind"
+        texts = {"presence": ["?"] * 3, "declined": ["Who is this?", "Tell me her age.", "Is it so?"]}
+        for text in texts[kind]:
+            yield AskedWindow(Window(0, 0.0, 1.0, (), ()), KnownQuestion(kind, text, "nose_wrinkle"), SEEN)
+
+    def chains(_model: object, windows: Sequence[Window], ask: Question) -> list[ChainAnswer]:
+        told = [f"{DECLINED}. happy", f"{DECLINED}. happy", "He is John. happy"] if ask.query != "?" else ["No."] * 3
+        label = Label("happy", {"happy": 1.0}, "fast", None)
+        return [
+            ChainAnswer(label, {"answer": text}, {}, Answer("happy", "", 1.0), {"happy": 1.0}, "no") for text in told
+        ]
+
+    monkeypatch.setattr(questions, "session", session)
+    monkeypatch.setattr(questions, "chains", chains)
+    model = cast(Served, SimpleNamespace(name="ours", answer_model="nano", labels=LABELS))
+    found = questions.count(model, Path(), "test", 1)
+    assert (found["model"], found["answered_by"]) == ("ours", "nano")
+    assert (found["n"], found["n_wrong"], found["right"]) == (6, 1, 0.833)
+    assert found["right_95"][0] < 0.833 < found["right_95"][1]
+    assert [found["kinds"][kind]["n_wrong"] for kind in ("presence", "declined")] == [0, 1]
+    assert (found["not_judged"], found["invented"], found["declined_at_the_door"]) == (3, 1, 2)

@@ -4,7 +4,9 @@
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
-and voice agree, and the mood, are known from how the pair was made. Prints a table and one JSON line.
+and voice agree, and the mood, are known from how the pair was made. Questions about who somebody is, their age or their
+health are put to the model all the same: a page's never reach it (`realtime/asking/declined.py`). Any answer to one but
+that it is not judged is invented. Prints a table and one JSON line; the intervals are 95 %, over answers.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from realtime.asking.declined import declined
 from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason.measurements import DEGREES, VOICE_WORDS
 from realtime.records import Question, Window
+from train import metrics
 from train.arrays import Floats
 from train.coet.measured import Observation, PersonSeen, VoiceHeard
 from train.coet.questions import CLEAR, KnownQuestion, ask
@@ -148,7 +152,8 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
     """By kind: how many answers there were, the share that was right, and some that were not."""
     rng = np.random.default_rng(seed)
     pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
-    found: dict[str, Any] = {}
+    found, every = dict[str, Any](), list[bool]()
+    not_judged = list[str]()
     for kind in ASKED_KINDS:
         hits, wrong = [], []
         for number in range(n_sessions):
@@ -163,12 +168,44 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
             for each, answer in zip(windows, chains(model, [each.window for each in windows], question), strict=True):
                 told = answer.sections["answer"]
                 hits.append(right(each.asked, each.seen, told))
+                not_judged += [each.asked.text] if kind == "declined" else []
                 if not hits[-1]:
                     wrong.append({"asked": each.asked.text, "told": told, "right": each.asked.answer(each.seen)})
-        share = round(float(np.mean(hits)), 3) if hits else None
-        found[kind] = {"n": len(hits), "right": share, "wrong": wrong[:4]}
-        print(f"{kind:<12}{len(hits):>5}{'' if share is None else f'{share:>8.2f}'}", file=sys.stderr, flush=True)
-    return {"model": model.name, "split": split, "kinds": found}
+        every += hits
+        found[kind] = {**counted(hits), "wrong": wrong[:4]}
+        print(f"{kind:<12}{as_row(found[kind])}", file=sys.stderr, flush=True)
+    whole = counted(every)
+    print(f"{'all':<12}{as_row(whole)}", file=sys.stderr, flush=True)
+    return {
+        "model": model.name,
+        "answered_by": model.answer_model or model.name,
+        "split": split,
+        **whole,
+        "not_judged": len(not_judged),
+        "invented": found["declined"]["n_wrong"],
+        "declined_at_the_door": sum(declined(text) is not None for text in not_judged),
+        "kinds": found,
+    }
+
+
+def counted(hits: list[bool]) -> dict[str, Any]:
+    """How many answers there were, the share that was right, and its interval."""
+    if not hits:
+        return {"n": 0, "n_wrong": 0, "right": None, "right_95": None}
+    interval = metrics.bootstrap(np.array(hits))
+    return {
+        "n": len(hits),
+        "n_wrong": hits.count(False),
+        "right": round(float(np.mean(hits)), 3),
+        "right_95": [round(interval.low, 3), round(interval.high, 3)],
+    }
+
+
+def as_row(figures: Mapping[str, Any]) -> str:
+    if not figures["n"]:
+        return f"{0:>5}"
+    low, high = figures["right_95"]
+    return f"{figures['n']:>5}{figures['right']:>8.2f}   {low:.2f} – {high:.2f}"
 
 
 def main() -> None:
