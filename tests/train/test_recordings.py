@@ -131,12 +131,14 @@ def test_sentences_are_short_of_one_emotion_and_read_as_such(tmp_path: Path, mon
     lines += [f"{name}\t{index}\tx" for index, name in ((4, "a table"), (5, "crying"), (6, "what a thing"))]
     lines += [f"{long}\t5\tx", f"{blacked}\t5\tx", f"{mixed}\t3,5\tx", "ha\t5\tx", "so\t5\tx"]
     (data / "words" / "goemotions_ekman_train.tsv").write_text("\n".join(lines) + "\n")
-    sentences, rng = recordings.WrittenSentences(data, "thinker"), np.random.default_rng(0)
+    sentences, rng = recordings.WrittenSentences(data, "thinker", as_read=True), np.random.default_rng(0)
     drawn = [sentences.draw("happy", rng) for _ in range(400)]
     texts = dict(drawn)
     assert texts["it is about anger"] == "angry"
     assert texts["crying"] == "sad"
     assert not {long, blacked, mixed, "ha", "so"} & set(texts)
+    every = recordings.WrittenSentences(data, "thinker", as_read=False)
+    assert {every.of("sad", rng) for _ in range(40)} == {"crying", "ha", "so"}, "not chosen by what the expert reads"
     said = [label for _, label in drawn]
     assert 0.3 < said.count("neutral") / len(said) < 0.5
     assert 0.22 < said.count("happy") / len(said) < 0.4
@@ -148,7 +150,8 @@ def test_the_votes_stay_those_of_face_and_voice(
     drawn_from: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Sad:
-        def __init__(self, _data: Path, _part: str) -> None: ...
+        def __init__(self, _data: Path, _part: str, *, as_read: bool) -> None:
+            assert as_read
 
         def draw(self, _label: str, _rng: np.random.Generator) -> tuple[str, str]:
             return "I lost it.", "sad"

@@ -12,11 +12,13 @@ how each was made (`train.nano.recordings.concluded`):
 
 Each window is answered with its words and without. Then it is asked, in a held-out wording, whether the words are meant
 as they were said. A model that does not read words is counted all the same: its answers are the same with and without.
+`as_it_should` is the share of `decide` and `against` that is right, with its 95 % interval over windows.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +32,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason.quotation import quoted
 from realtime.records import LABELS, Question, Window
+from train import metrics
 from train.coet.measured import TENDENCY, Observation, WordsRead
 from train.coet.questions import ask
 from train.command import run_command, tell_result
@@ -44,6 +47,8 @@ Case = Literal["decide", "against", "same", "plain"]
 CASES: tuple[Case, ...] = get_args(Case)
 OF_EMOTION: tuple[Case, ...] = ("against", "same", "plain")
 "Cases of a face and a voice that show an emotion. They take turns."
+OF_NEUTRAL: tuple[Case, ...] = ("decide", "decide", "plain")
+"Those of neutral ones. A third of GoEmotions is neutral, so words that say nothing must not decide either."
 BATCH = 16
 
 
@@ -74,10 +79,10 @@ def spoken(model: Served, data: Path, split: str, each: int, rng: np.random.Gene
     """Windows of pairs that agree, up to `each` of a speaker, with words. Mixed labels (surprise) have no opposite."""
     asked = ModelUnderTest(model.name, labels=tuple(model.labels))
     seen, _ = perceive(model, asked, list(SAMPLES["agree"](data, split, each)), frozenset())
-    sentences, turn = WrittenSentences(data, split), 0
+    sentences = WrittenSentences(data, split, as_read=False)
+    turns = {True: itertools.cycle(OF_NEUTRAL), False: itertools.cycle(OF_EMOTION)}
     for sample, window in seen:
-        case: Case = "decide" if sample.truth == "neutral" else OF_EMOTION[turn % len(OF_EMOTION)]
-        turn += sample.truth != "neutral"
+        case = next(turns[sample.truth == "neutral"])
         if labels := wanted(case, sample.truth):
             said = str(rng.choice(labels))
             yield WindowWithWords(window, case, sentences.of(said, rng), said, concluded(sample.truth, said))
@@ -116,8 +121,17 @@ def count(model: Served, data: Path, split: str, each: int, *, seed: int = 0) ->
         }
         print(f"{case:<10}" + "".join(f"{value!s:>15}" for value in cases[case].values()), file=sys.stderr, flush=True)
     should = [at for at, one in enumerate(found) if one.case in ("decide", "against")]
-    as_it_should = share([heard[at].answer.label == found[at].truth for at in should])
-    return {"model": model.name, "split": split, "as_it_should": as_it_should, "cases": cases}
+    right_S = np.array([heard[at].answer.label == found[at].truth for at in should], bool)
+    interval = metrics.bootstrap(right_S) if len(should) else None
+    return {
+        "model": model.name,
+        "split": split,
+        "should_n": len(should),
+        "as_it_should": share(right_S.tolist()),
+        "as_it_should_95": [round(interval.low, 3), round(interval.high, 3)] if interval else None,
+        "as_it_should_without": share([silent[at].answer.label == found[at].truth for at in should]),
+        "cases": cases,
+    }
 
 
 def meaning(model: Served, one: WindowWithWords, rng: np.random.Generator) -> bool:

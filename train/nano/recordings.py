@@ -89,16 +89,17 @@ class Drawn:
 class WrittenSentences:
     """Written sentences of one emotion each, by what they say.
 
-    For training they are those that the expert on words reads as its raters did: a chain tells what that expert reads.
+    With `as_read`, as for training, they are those that the expert on words reads as its raters did: a chain tells what
+    that expert reads. To measure anything, all of them count.
     """
 
-    def __init__(self, data: Path, part: str) -> None:
+    def __init__(self, data: Path, part: str, *, as_read: bool) -> None:
         texts = read(data / "words", WORDS_PARTS[part])
         sure = (texts.labels_T7.sum(1) == 1).nonzero()[0]
         # A name that was blacked out is read as such: no recogniser writes it.
         fit = [int(row) for row in sure if len(texts.texts[row]) <= LONGEST_WORDS and "[" not in texts.texts[row]]
         self._texts, of = texts.texts, texts.labels_T7.argmax(1)
-        if part != "test":
+        if as_read:
             expert = WordsExpert.load()
             fit = [
                 row for row in fit if (expert.probabilities(self._texts[row]) or {}).get(LABELS[of[row]], 0.0) > READ_SO
@@ -254,7 +255,7 @@ def write_folder(data: Path, out: Path, *, n: int, part: str, words: bool = Fals
     """Write `n` recordings with labels.csv; returns how many were not there yet."""
     out.mkdir(parents=True, exist_ok=True)
     made, n_new, rows = Recordings(data, part), 0, []
-    sentences = WrittenSentences(data, part) if words else None
+    sentences = WrittenSentences(data, part, as_read=True) if words else None
     for number in tqdm(range(n), unit="recording", disable=None):
         drawn = made.draw(number)
         path = out / f"{number:05}.{drawn.suffix}"
