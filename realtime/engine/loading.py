@@ -26,6 +26,7 @@ from realtime.model.products import Narrow, Weights
 from realtime.model.progress import progress
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from realtime.reason.calibrate import WORDS
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
@@ -133,6 +134,9 @@ def threads_for(n_parameters: int, n_cores: int) -> int:
 def with_own_chain(calibration: Calibration, model: EmoThinker) -> Calibration:
     """The calibration of the model that gives the labels, with what a chain of this one adds, where that was fitted."""
     own = model.config.emotion.calibration
+    if WORDS in own.fast:
+        fast, bias = {**calibration.fast, WORDS: own.fast[WORDS]}, {**calibration.bias, WORDS: own.bias[WORDS]}
+        calibration = replace(calibration, fast=fast, bias=bias)
     return replace(calibration, chain=own.chain or calibration.chain, words=own.words or calibration.words)
 
 

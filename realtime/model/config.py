@@ -104,7 +104,7 @@ class Calibration:
     """Temperatures and biases by modality state, fitted on validation people (`train.nano.calibrate`)."""
 
     fast: Mapping[str, float] = field(default_factory=dict)
-    "Temperature for 'both', 'face', 'voice', 'none'; 1.0 where absent."
+    "Temperature for 'both', 'face', 'voice', 'none', and for what the 'words' alone say; 1.0 where absent."
     bias: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     "By state, what is added to the log-score of each trained label. Not used for other label sets."
     alone: Mapping[str, float] = field(default_factory=dict)
@@ -113,7 +113,8 @@ class Calibration:
     """`bonus` is added to the log-probability of the label that the chain names. `fast` and `judged` weigh the fast
     label and what was judged after an evidence-first chain's texts."""
     words: Mapping[str, float] = field(default_factory=dict)
-    "In place of `chain` where the judgement read what was said, if fitted."
+    """In place of `chain` where the judgement read what was said, if fitted. `decide` is how much of what is neutral
+    goes to what the words alone say."""
     unsure_below: float = 0.0
     "A label whose calibrated probability is lower is published as 'unsure'."
 

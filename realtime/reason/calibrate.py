@@ -5,7 +5,8 @@ A temperature and one bias per label are fitted for each modality state on peopl
 checkpoint. Where there are a face and a voice, the scores of each alone are added to those of both, log-linearly
 (Brümmer's fusion of classifiers, FoCal). The final distribution combines the fast label's with what was judged after an
 evidence-first chain's texts, before its argument, and with the label that the chain names. The token probabilities of
-the argument are not used: after it has argued for a label, a model is always sure of it.
+the argument are not used: after it has argued for a label, a model is always sure of it. Where face and voice show
+nothing, what was said may decide.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from realtime.model.config import Calibration
 from realtime.reason.prompt import UNSURE
 from realtime.records import Answer
 
+WORDS = "words"
+"Under this name a calibration has the temperature and the bias of the expert on words."
+NEUTRAL = "neutral"
+"The label of a face and a voice that show nothing."
 STATES = ("both", "face", "voice", "none")
 "Modality states: which of face and voice a window has."
 NARROW_BAND_TEMPERATURE = 1.5
@@ -75,15 +80,17 @@ def joined(
     calibration: Calibration,
     *,
     judged: Mapping[str, float] | None = None,
-    words: bool = False,
+    said: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """The distribution after a chain, whose judgement read what was said if `words`.
+    """The distribution after a chain. `said` is what the words alone say, for a judgement that read some.
+
+    It is empty where nobody knows what they say, and None without words.
 
     The fast label's and the log-scores `judged` after the chain's texts are joined log-linearly, with the weights
     `fast` and `judged` of `Calibration.after_texts`. Then its `bonus` (in logits) is added to the label that the chain
     names.
     """
-    weights = calibration.after_texts(words=words)
+    weights = calibration.after_texts(words=said is not None)
     of_fast, of_judged = (weights.get("fast", 1.0), weights.get("judged", 0.0)) if judged else (1.0, 0.0)
     scores = [
         of_fast * math.log(max(p, 1e-9))
@@ -91,7 +98,26 @@ def joined(
         + (weights.get("bonus", 0.0) if label == chain_label else 0.0)
         for label, p in fast_probabilities.items()
     ]
-    return dict(zip(fast_probabilities, softmax(scores), strict=True))
+    shares = dict(zip(fast_probabilities, softmax(scores), strict=True))
+    return decided(shares, said, weights.get("decide", 0.0)) if said else shares
+
+
+def of_words(shares: Mapping[str, float], calibration: Calibration) -> dict[str, float]:
+    """What the words alone say, calibrated. `shares` is what the expert on words says."""
+    return fast({label: math.log(max(p, 1e-9)) for label, p in shares.items()}, WORDS, calibration)
+
+
+def decided(shares: Mapping[str, float], said: Mapping[str, float], share: float) -> dict[str, float]:
+    """The distribution after the words had their say where face and voice show nothing.
+
+    That much of what is neutral goes to what the words say. The rest stays: words that say something else than a face
+    and a voice are not taken for what they say. A set without all the labels of `said` stays as it is.
+    """
+    if not said.keys() <= shares.keys() or NEUTRAL not in said:
+        return dict(shares)
+    open_to_words = share * shares[NEUTRAL]
+    kept = {**shares, NEUTRAL: shares[NEUTRAL] - open_to_words}
+    return {label: p + open_to_words * said.get(label, 0.0) for label, p in kept.items()}
 
 
 def answer(probabilities: Mapping[str, float], label: str | None, intensity: str, calibration: Calibration) -> Answer:

@@ -36,7 +36,7 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
         read.label,
         calibration,
         judged=labelled.judged,
-        words=bool(labelled.window.said),
+        said=labelled.said,
     )
     told, named = probabilities, read.label
     if own:

@@ -46,6 +46,7 @@ from realtime.reason.consistency import named_alone
 from realtime.reason.decode import SECTION_SLOTS
 from realtime.reason.measurements import measured_words
 from realtime.records import Label, Window
+from realtime.words.expert import WordsExpert
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,8 @@ class LabelledWindow:
     "Longest of the parts that were written from one modality, in positions."
     judged: dict[str, float] = field(default_factory=dict)
     "Log-probability of each label after those parts. Empty where the chain has none."
+    said: dict[str, float] | None = None
+    "What the words that the judgement read say alone, empty where nobody knows it. None where it read none."
 
 
 def judged(labelled: LabelledWindow, calibration: Calibration) -> str:
@@ -106,7 +109,7 @@ def judged(labelled: LabelledWindow, calibration: Calibration) -> str:
     if not n_faces(labelled.window) and not labelled.window.speech:
         return prompt.UNSURE
     shares = calibrate.joined(
-        labelled.label.probabilities, None, calibration, judged=labelled.judged, words=bool(labelled.window.said)
+        labelled.label.probabilities, None, calibration, judged=labelled.judged, said=labelled.said
     )
     return max(shares, key=lambda label: shares[label])
 
@@ -145,6 +148,7 @@ class ChainParts:
         self._encoder = encoder
         self._labels = labels
         self._calibration = calibration
+        self._words = WordsExpert.load() if emotion.words else None
 
     @torch.inference_mode()
     def begin(self, labelled: LabelledWindow, part: ChainPart, sections: Mapping[str, str]) -> BegunPart:
@@ -162,6 +166,7 @@ class ChainParts:
             position += labelled.n_found
             scored = self._labels.judge(cached.at(position), window, labelled.question.labels)
             labelled.judged = scored.scores["both"]
+            labelled.said = self.said(window)
             judgement = judged(labelled, self._calibration)
             told = labels_before_argument(judgement, sections, labelled.question.labels)
             opening = tagged_label_ids(self._encoder, told)
@@ -171,6 +176,13 @@ class ChainParts:
             beginning = state + opening + labelled.openings[part.sections[0]]
         n_before = cached.cache.n_used
         return BegunPart(cached.cache, n_before, position + scored.n_shared, beginning, scored.chain_logits_V)
+
+    def said(self, window: Window) -> dict[str, float] | None:
+        """What the words of a window say alone (`LabelledWindow.said`)."""
+        if self._words is None or not window.said:
+            return None
+        shares = self._words.probabilities(window.said)
+        return calibrate.of_words(shares, self._calibration) if shares else {}
 
     def certainty(self, labelled: LabelledWindow, part: ChainPart) -> Certainty | None:
         """What keeps this part from being surer than its evidence; None where it tells more than one modality."""

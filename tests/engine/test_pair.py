@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 
 from realtime.bench.paired import SpokenWindow, collect_windows
 from realtime.engine import gpu, pair
-from realtime.engine.loading import LoadedModel
+from realtime.engine.loading import LoadedModel, with_own_chain
 from realtime.engine.local import LocalEngine
 from realtime.engine.models import Models
 from realtime.engine.pair import PairedModel
@@ -22,6 +23,8 @@ from realtime.engine.scheduler.queue import Rank
 from realtime.engine.start import load_model
 from realtime.engine.worker import ModelWorker
 from realtime.errors import BadSettings
+from realtime.model.config import Calibration
+from realtime.model.thinker import EmoThinker
 from realtime.reason import calibrate, decode, rows
 from realtime.reason.decode import finished
 from realtime.reason.reasoner import Reasoner
@@ -433,3 +436,15 @@ def test_evaluation_answers_as_a_session_does(both: PairedModel, spoken: SpokenW
     assert isinstance(own, LoadedModel)
     assert isinstance(as_served, PairedModel)
     assert writer_of(as_served).name == own.name
+
+
+def test_a_writer_keeps_what_words_add_and_takes_the_labels_calibration_of_the_other() -> None:
+    theirs = Calibration(fast={"both": 0.7}, bias={"both": {"happy": 0.1}}, chain={"fast": 1.1}, unsure_below=0.4)
+    mine = Calibration(
+        fast={"both": 1.3, "words": 0.9}, bias={"both": {"happy": 0.9}, "words": {"happy": -1.7}}, words={"decide": 0.8}
+    )
+    writer = cast(EmoThinker, SimpleNamespace(config=SimpleNamespace(emotion=SimpleNamespace(calibration=mine))))
+    joined = with_own_chain(theirs, writer)
+    assert joined.fast == {"both": 0.7, "words": 0.9}
+    assert joined.bias == {"both": {"happy": 0.1}, "words": {"happy": -1.7}}
+    assert (joined.chain, joined.words, joined.unsure_below) == ({"fast": 1.1}, {"decide": 0.8}, 0.4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,27 @@ def test_words_are_read_before_it_judges(small: PairedModel, spoken: Window) -> 
     steps = list(small.thinker.reason(spoken, PLAIN, lambda: "I am so happy that you came!"))
     done = next(step for step in steps if isinstance(step, ReasonDone))
     assert done.words
+
+
+@pytest.mark.slow
+def test_words_decide_where_face_and_voice_show_nothing_and_not_against_them(
+    small: PairedModel, spoken: Window
+) -> None:
+    writer = small.writer.thinker
+
+    def after(shown: str, said: str) -> str:
+        """What it comes to where nano and the judgement find this of a face and a voice."""
+        shares = {name: 0.94 if name == shown else 0.01 for name in LABELS}
+        label = replace(small.thinker.fast_label(spoken, PLAIN), label=shown, probabilities=shares, conflict=None)
+        labelled = writer.begun_with(label, spoken, PLAIN)
+        labelled.judged = {name: math.log(share) for name, share in shares.items()}
+        labelled.said = writer.chain.said(replace(spoken, said=said))
+        return max((told := writer.conclude(labelled, {"answer": ""}).probabilities), key=lambda name: told[name])
+
+    glad, plain = "I am so happy, I love it!", "It is the third door on the left."
+    assert after("neutral", glad) == "happy"
+    assert after("sad", glad) == "sad"
+    assert after("neutral", plain) == after("neutral", "") == "neutral"
 
 
 @pytest.mark.slow

@@ -48,10 +48,33 @@ def test_a_judgement_that_read_words_has_weights_of_its_own() -> None:
     calibration = Calibration(chain={"fast": 1.0, "judged": 0.0}, words={"fast": 0.0, "judged": 1.0})
     even, judged = {"happy": 0.5, "sad": 0.5}, {"happy": math.log(0.2), "sad": math.log(0.8)}
     assert calibrate.joined(even, None, calibration, judged=judged) == pytest.approx(even)
-    read = calibrate.joined(even, None, calibration, judged=judged, words=True)
+    read = calibrate.joined(even, None, calibration, judged=judged, said={})
     assert read == pytest.approx({"happy": 0.2, "sad": 0.8})
     unfitted = replace(calibration, words={})
-    assert calibrate.joined(even, None, unfitted, judged=judged, words=True) == pytest.approx(even)
+    assert calibrate.joined(even, None, unfitted, judged=judged, said={}) == pytest.approx(even)
+
+
+def test_words_decide_as_far_as_face_and_voice_show_nothing() -> None:
+    calibration = Calibration(words={"fast": 1.0, "judged": 0.0, "decide": 0.8})
+    judged = dict.fromkeys(("happy", "sad", "neutral"), 0.0)
+    said = {"happy": 0.1, "sad": 0.9, "neutral": 0.0}
+
+    def after(happy: float, neutral: float, words: dict[str, float] | None) -> dict[str, float]:
+        shares = {"happy": happy, "sad": 1 - happy - neutral, "neutral": neutral}
+        return calibrate.joined(shares, None, calibration, judged=judged, said=words)
+
+    assert after(0.05, 0.9, said) == pytest.approx({"happy": 0.05 + 0.072, "sad": 0.05 + 0.648, "neutral": 0.18})
+    assert after(0.9, 0.0, said) == pytest.approx({"happy": 0.9, "sad": 0.1, "neutral": 0.0}, abs=1e-6), (
+        "it stays happy"
+    )
+    for nothing in (None, {}, {"joy": 1.0}):
+        assert after(0.05, 0.9, nothing) == pytest.approx({"happy": 0.05, "sad": 0.05, "neutral": 0.9})
+
+
+def test_what_words_say_alone_has_a_temperature_and_a_bias_of_its_own() -> None:
+    calibration = Calibration(fast={"words": 2.0}, bias={"words": {"happy": -math.log(2), "sad": 0.0}})
+    assert calibrate.of_words({"happy": 0.8, "sad": 0.2}, calibration) == pytest.approx({"happy": 0.5, "sad": 0.5})
+    assert calibrate.of_words({"happy": 0.8, "sad": 0.2}, Calibration()) == pytest.approx({"happy": 0.8, "sad": 0.2})
 
 
 def test_an_answer_below_the_threshold_is_unsure_and_says_how_little_it_was() -> None:

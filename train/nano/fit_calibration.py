@@ -57,7 +57,9 @@ def majority_nll(scores: Floats, target: Floats) -> float:
     return float(-log_softmax(scores)[np.arange(len(target)), target.argmax(1)].mean())
 
 
-def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats, *, biased: bool = True) -> tuple[Floats, Floats]:
+def fit_state(
+    log_p_NB7: Floats, target_N: Int64, weight_N: Floats, *, biased: bool = True, ridge: float = BIAS_RIDGE
+) -> tuple[Floats, Floats]:
     """Maximum-likelihood weights (B,) of the label branches, and biases (7,), which are 0 unless `biased`."""
     scores, target = torch.from_numpy(log_p_NB7), torch.from_numpy(target_N)
     weight = torch.from_numpy(weight_N / weight_N.sum())
@@ -68,7 +70,7 @@ def fit_state(log_p_NB7: Floats, target_N: Int64, weight_N: Floats, *, biased: b
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
         nll = F.cross_entropy((scores * counts[:, None]).sum(1) + bias, target, reduction="none")
-        loss = (weight * nll).sum() + BIAS_RIDGE * bias.square().sum()
+        loss = (weight * nll).sum() + ridge * bias.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
