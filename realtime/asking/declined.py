@@ -50,7 +50,9 @@ TOPICS = (
             rf"\bwho(?: is|'s|s| are| was|'re) (?:really )?(?:this|that|it|these|i|{_THEY})\s*(?:[?!.]|$| really)",
             rf"\bwho (?:this|that|it|{_THEY}) (?:is|are|was)\b|\bwho am i\b",
             rf"\b(?:recogni[sz]e|identify) (?:him|her|them|me|who|{_THEY})\b|\bknow (?:him|her|them)\b",
-            r"\b(?:his|her|their|your|my|person's|man's|woman's|whose) (?:\w+ )?name\b|\bwhat is the name\s*(?:\?|$)",
+            r"\bknow (?:this|that|the) (?:person|man|woman|girl|boy|guy|lady|speaker|kid|child)\s*(?:[?!.]|$)",
+            r"\bwho is in (?:the|this) (?:picture|photo|image|video|frame)\b|\b(?:his|her|their|your) address\b",
+            r"\b(?:his|her|their|your|my|person's|man's|woman's|whose) (?:\w+ )?name\b|\bthe name\s*(?:[?!.]|$)",
             rf"\bnames? of (?:him|her|these people|{_THEY})|\b{_THEY} (?:is |are )?(?:called|named)\s*(?:[?!.]|$)",
             rf"\bwhat (?:is|are) {_THEY} (?:called|named)\s*(?:[?!.]|$)",
             rf"\bwer (?:ist|war|sind) {_DER}\s*(?:[?!.]|$)|\bwer ist (?:das|hier|da)\b",
@@ -117,10 +119,11 @@ TOPICS = (
         r"ill(?! at ease)|sick(?! of)|sickness|illness|diseases?|unwell|healthy|unhealthy|health|depress(?:ed|ion|ive)|"
         r"bipolar|schizophreni\w+|autis\w+|adhd|alzheimer\w*|dementia|parkinson\w*|ptsd|psychotic|psychosis|psychopath\w*|"
         r"disorders?|disabled|disability|pregnant|diagnos\w+|symptoms?|suicid\w+|drunk|intoxicated|drugs?|drugged|addict\w*|"
-        r"infected|cancer|diabet\w+|burn-?out|mentally|"
+        r"infected|cancer|diabet\w+|burn-?out|mentally|fever|feverish|"
         r"krank\w*|erkrankt|gesund\w*|depressi\w+|schwanger|behindert|behinderung|betrunken|suchtig|suizid\w*|demenz|adhs|"
         r"enferm[oa]s?|enfermedad|salud|sano|sana|deprimid[oa]|embarazada|borrach[oa]|discapacidad|"
         r"malades?|maladie|sante|deprim\w+|enceinte|ivre|handicap\w*",
+        (r"\b(?:have|has|got) an? (?:bad )?(?:cold|flu)\b",),
     ),
     Topic(
         "religion",
@@ -144,6 +147,7 @@ TOPICS = (
         r"kriminell|betrug\w*|culpables?|culpa|inocente|mient\w+|mintiendo|mentir\w*|mentiros[oa]|la verdad|"
         r"deshonest[oa]|coupables?|innocente?|ment|menteu\w+|mensonge|verite|honnete|criminel\w*|voleu\w+",
         (
+            rf"\bdid {_THEY} (?:steal|kill|cheat|rob)\b|\bha(?:s|ve) {_THEY} done (?:it|this|that)\b",
             rf"\bdid (?:it|{_THEY}) do (?:it|this|that)\b|\b(?:tell|tells|telling|told) (?:a |us |me )*lies?\b",
             rf"\b{_THEY} lies?\b|\b(?:is|was) (?:this|that|it) a lie\b",
         ),

@@ -7,6 +7,8 @@ import pytest
 from realtime.asking.declined import declined, declined_label
 from realtime.asking.question import question_of
 from realtime.errors import NotJudged
+from train.coet.wordings import ASKED as WORDINGS
+from train.coet.wordings import HELD_OUT, KINDS, all_wordings
 
 DECLINED = {
     "who somebody is": [
@@ -16,6 +18,9 @@ DECLINED = {
             "What is the name of this person?",
             "whats her name",
             "Are you named Anna, same person?",
+            "Do you know this man?",
+            "Who is in the picture?",
+            "What is her address?",
         ),
         *(
             "Wer ist das?",
@@ -40,12 +45,19 @@ DECLINED = {
     ],
     "health": [
         *("Is she ill or depressed?", "Is the person healthy?", "Does she have a disease?", "Is he drunk?"),
-        *("Ist sie krank?", "¿Está enferma?", "Est-elle malade ?", "Is he autistic?"),
+        *(
+            "Does he have a fever?",
+            "Has she got a cold?",
+            "Ist sie krank?",
+            "¿Está enferma?",
+            "Est-elle malade ?",
+            "Is he autistic?",
+        ),
     ],
     "religion": ["Is she Muslim?", "Welche Religion hat er?", "¿Qué religión tiene?", "Quelle est sa religion ?"],
     "sexuality": ["Is he gay?", "Is she straight?", "Ist er schwul?"],
     "guilt, or whether somebody lies": [
-        *("Is she guilty?", "Did he do it?", "Is she lying?", "Is he telling the truth?"),
+        *("Is she guilty?", "Did he do it?", "Is she lying?", "Is he telling the truth?", "Did she steal it?"),
         *("Lügt er?", "Ist er schuldig?", "¿Es culpable?", "¿Está mintiendo?", "Est-il coupable ?", "Il ment ?"),
     ],
 }
@@ -66,6 +78,9 @@ ASKED = [
         "Is the old man happy?",
         "Quel genre d'émotion ?",
         "Does he mean it?",
+        "Do you know the name of the emotion?",
+        "Does the voice sound cold?",
+        "Has she done with her sentence?",
     ),
 ]
 
@@ -112,3 +127,11 @@ def test_one_such_label_among_others_is_named_alone() -> None:
 @pytest.mark.parametrize("label", ["joy", "calm", "kind", "serious", "yes", "gerührt", "colère", "true to form"])
 def test_other_labels_are_not_declined(label: str) -> None:
     assert declined_label(label) is None
+
+
+def test_what_a_model_learns_to_decline_is_declined_before_it_is_asked() -> None:
+    """In all wordings, those that a model was trained to decline and those that were held out."""
+    wordings = [text for pattern in (*WORDINGS["declined"], *HELD_OUT["declined"]) for text in all_wordings(pattern)]
+    assert [text for text in wordings if declined(text) is None] == []
+    others = [text for kind in KINDS if kind != "declined" for p in WORDINGS[kind] for text in all_wordings(p)]
+    assert [text for text in others if declined(text)] == ["Are the words honest?"], "that asks whether somebody lies"
