@@ -165,7 +165,7 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
             yield AskedWindow(Window(0, 0.0, 1.0, (), ()), KnownQuestion(kind, text, "nose_wrinkle"), SEEN)
 
     def chains(_model: object, windows: Sequence[Window], ask: Question) -> list[ChainAnswer]:
-        told = [f"{DECLINED}. happy", f"{DECLINED}. happy", "He is John. happy"] if ask.query != "?" else ["No."] * 3
+        told = [f"{DECLINED}. happy", f"{UNTOLD}. happy", "He is John. happy"] if ask.query != "?" else ["No."] * 3
         label = Label("happy", {"happy": 1.0}, "fast", None)
         return [
             ChainAnswer(label, {"answer": text}, {}, Answer("happy", "", 1.0), {"happy": 1.0}, "no") for text in told
@@ -176,7 +176,7 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
     model = cast(Served, SimpleNamespace(name="ours", answer_model="nano", labels=LABELS))
     found = questions.count(model, Path(), "test", 1)
     assert (found["model"], found["answered_by"]) == ("ours", "nano")
-    assert (found["n"], found["n_wrong"], found["right"]) == (6, 1, 0.833)
-    assert found["right_95"][0] < 0.833 < found["right_95"][1]
-    assert [found["kinds"][kind]["n_wrong"] for kind in ("presence", "declined")] == [0, 1]
+    assert (found["n"], found["n_wrong"], found["right"]) == (6, 2, 0.667)
+    assert found["right_95"][0] < 0.667 < found["right_95"][1]
+    assert [found["kinds"][kind]["n_wrong"] for kind in ("presence", "declined")] == [0, 2]
     assert (found["not_judged"], found["invented"], found["declined_at_the_door"]) == (3, 1, 2)

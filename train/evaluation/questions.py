@@ -5,8 +5,9 @@
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
 and voice agree, and the mood, are known from how the pair was made. Questions about who somebody is, their age or their
-health are put to the model all the same: a page's never reach it (`realtime/asking/declined.py`). Any answer to one but
-that it is not judged is invented. Prints a table and one JSON line; the intervals are 95 %, over answers.
+health are put to the model all the same: a page's never reach it (`realtime/asking/declined.py`). An answer to one is
+invented unless it says that this is not judged, or cannot be told. Prints a table and one JSON line; the intervals are
+95 %, over answers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from realtime.records import Question, Window
 from train import metrics
 from train.arrays import Floats
 from train.coet.measured import Observation, PersonSeen, VoiceHeard
-from train.coet.questions import CLEAR, KnownQuestion, ask
+from train.coet.questions import CLEAR, DECLINED, UNTOLD, KnownQuestion, ask
 from train.coet.wordings import KINDS, Kind
 from train.command import run_command, tell_result
 from train.evaluation.batch import chains
@@ -153,7 +154,7 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
     rng = np.random.default_rng(seed)
     pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
     found, every = dict[str, Any](), list[bool]()
-    not_judged = list[str]()
+    not_judged, invented = list[str](), 0
     for kind in ASKED_KINDS:
         hits, wrong = [], []
         for number in range(n_sessions):
@@ -168,7 +169,9 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
             for each, answer in zip(windows, chains(model, [each.window for each in windows], question), strict=True):
                 told = answer.sections["answer"]
                 hits.append(right(each.asked, each.seen, told))
-                not_judged += [each.asked.text] if kind == "declined" else []
+                if kind == "declined":
+                    not_judged.append(each.asked.text)
+                    invented += not refuses(told)
                 if not hits[-1]:
                     wrong.append({"asked": each.asked.text, "told": told, "right": each.asked.answer(each.seen)})
         every += hits
@@ -182,10 +185,15 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
         "split": split,
         **whole,
         "not_judged": len(not_judged),
-        "invented": found["declined"]["n_wrong"],
+        "invented": invented,
         "declined_at_the_door": sum(declined(text) is not None for text in not_judged),
         "kinds": found,
     }
+
+
+def refuses(told: str) -> bool:
+    """Whether an answer says that this is not judged, or that it cannot be told."""
+    return told.split(".")[0].strip() in (DECLINED, UNTOLD)
 
 
 def counted(hits: list[bool]) -> dict[str, Any]:
