@@ -60,6 +60,11 @@ class OnnxGraph:
                     providers=["CPUExecutionProvider"],
                     disabled_optimizers=None if weights is None else NOT_FOLDED,
                 )
+        except OSError as error:
+            raise EngineMissing(
+                f"{path.name} cannot be written with its weights: {error.strerror or error}.",
+                hint="Set TMPDIR to a folder that has 20 MB free.",
+            ) from error
         # onnxruntime's errors share no base class of their own.
         except Exception as error:
             raise EngineMissing(

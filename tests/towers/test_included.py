@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,17 @@ def test_a_graph_that_does_not_run_is_told_and_torch_is_taken(
     assert isinstance(towers, TorchTowers)
     assert judge is model.emotion.face_expert
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+def test_without_room_for_a_graph_torch_is_taken_and_the_fix_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    model = load_model(ModelSettings())
+    assert isinstance(model, LoadedModel)
+    assert isinstance(model.towers, TorchTowers)
+    assert model.judge_faces is model.weights.emotion.face_expert
+    warm_up(model)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert all("cannot be written with its weights: No such file or directory. Set TMPDIR to" in line for line in told)
