@@ -44,7 +44,9 @@ broke_off() {
   # The next run makes the environment anew if it is that which broke.
   usable || rm -f "$DONE/venv"
   echo "The installation broke off. Run the same command again: it goes on where it was." >&2
-  free=$(free_mb .)
+  # The environment may lie on a disk of its own.
+  free=$(free_mb "$VENV")
+  [ -n "$free" ] || free=$(free_mb .)
   if [ -n "$free" ] && [ "$free" -lt "$1" ]; then
     echo "Only $free MB are free in this folder, and this step takes up to $1: make room first." >&2
   fi
