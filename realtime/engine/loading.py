@@ -80,12 +80,6 @@ class LoadedModel:
     def stock(self) -> bool:
         return self.weights.config.emotion.stock
 
-    def serve_only(self) -> None:
-        """Free what torch has of the weights that ONNX Runtime runs with. torch cannot run those modules any more."""
-        for runs in (self.towers, self.judge_faces):
-            for module in runs.copied if isinstance(runs, IncludedTowers | OnnxFaceExpert) else ():
-                included.let_go(module)
-
     def perceiver(
         self, seed: int, question: Question | None = None, for_labels: LabelReading | None = None
     ) -> Perception:
@@ -153,6 +147,7 @@ def load(
     face_engine: FaceEngineName = "auto",
     calibration: Calibration | None = None,
     sound_on_onnx: bool = False,
+    serve_only: bool = False,
 ) -> LoadedModel:
     """Load `nano`, `small`, a folder or a hub id. `narrow` decodes its chains with weights in few bits.
 
@@ -161,7 +156,8 @@ def load(
     `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
     by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
     is one and the model is large enough to gain by it. `face_engine` is the setting `faces.engine`. `calibration` is
-    that of the model that gives the labels, where another one does. `sound_on_onnx` is that of `choose`. Raises
+    that of the model that gives the labels, where another one does. `sound_on_onnx` is that of `choose`. With
+    `serve_only`, weights that ONNX Runtime has are freed in torch, which cannot run their modules any more. Raises
     BadModel or EngineMissing with what to do next.
     """
     check(face_engine)
@@ -181,6 +177,10 @@ def load(
         torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir), sound_on_onnx=sound_on_onnx)
     instruments = None if dtype == torch.float32 else cue_model(model.config, cue_weights(model))
+    judge_faces = None if engine == "torch" else judge_of(instruments or model)
+    for runs in (towers, judge_faces) if serve_only else ():
+        for module in runs.copied if isinstance(runs, IncludedTowers | OnnxFaceExpert) else ():
+            included.let_go(module)
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
@@ -196,7 +196,7 @@ def load(
         towers=towers,
         instruments=instruments,
         face_engine=face_engine,
-        judge_faces=None if engine == "torch" else judge_of(instruments or model),
+        judge_faces=judge_faces,
     )
 
 

@@ -55,9 +55,9 @@ def load_model(
             device=wanted.device if labeller is None else "cpu",
             face_engine=face_engine,
             sound_on_onnx=sound_on_onnx,
+            serve_only=True,
             calibration=None if labeller is None else labeller.weights.config.emotion.calibration,
         )
-        model.serve_only()
         return model if labeller is None else pair.paired(labeller, model)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, torch.AcceleratorError):
