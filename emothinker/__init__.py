@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         SummaryEvent,
         TokenSplit,
         WindowEvent,
+        WordsEvent,
     )
     from realtime.publish.parse import parse
 
@@ -80,6 +81,7 @@ __all__ = [
     "TableName",
     "TokenSplit",
     "WindowEvent",
+    "WordsEvent",
     "analyze",
     "blendshapes",
     "follow",

@@ -20,6 +20,9 @@ from realtime.ingest.speech import SpeechSettings
 from realtime.pace.buffer import BufferSettings
 from realtime.recording.settings import RecordSettings
 
+TowerRuntime = Literal["auto", "torch", "onnx", "trt"]
+KeptWeights = Literal["full", "int8", "int4"]
+"`realtime.model.products.Weights`, without torch."
 SECRETS = ("token", "secret", "mqtt")
 "The endings of the names of settings whose values are never shown."
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
@@ -175,7 +178,7 @@ class ModelSettings:
     "A folder with a LoRA adapter for the model."
     adapters: Path | None = None
     "A folder of adapters. A new session may choose one by name: `POST /whip?adapter=NAME`."
-    engine: Literal["auto", "torch", "onnx", "trt"] = "auto"
+    engine: TowerRuntime = "auto"
     "Runtime of the vision and audio towers. `auto` takes the fastest export that fits, the included graph, or torch."
     worker: Literal["process", "thread"] = "process"
     "Where a server's model runs. In a process of its own it can neither delay nor end the server."
@@ -189,7 +192,7 @@ class ModelSettings:
     faster again, and can destroy the chains of a small model that was tuned. `fp8`
     (float8_e4m3fn) is for GPUs of SM 8.9 and later; it changes more than one of a hundred answers of nano, and on a CPU
     it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
-    weights: Literal["full", "int8", "int4"] = "full"
+    weights: KeptWeights = "full"
     """What the language model's weights are kept in, for labels and chains. `full`: the precision that suits the
     machine. `int8` and `int4` take a half and a quarter of the memory of bf16. Embeddings and encoders stay. With
     `int4` a folder that GPTQ or AWQ has quantised keeps its own 4 bits."""

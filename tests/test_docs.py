@@ -12,12 +12,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 from urllib.parse import unquote
 
 import jsonschema
 import numpy as np
 import pytest
 
+import emothinker
 import realtime.serve.adapter_folder
 import realtime.towers.artifact  # noqa: F401  (both define errors)
 from realtime.cli import _parser
@@ -25,6 +27,7 @@ from realtime.errors import RealtimeError
 from realtime.ingest import mono
 from realtime.ingest.settings import IngestSettings
 from realtime.pace import input_watch
+from realtime.publish.events import Event
 from realtime.publish.schema import event_schema
 from realtime.settings import Settings
 from tests.ingest.media_files import room, voice, write_clip
@@ -233,6 +236,16 @@ def test_the_program_in_the_readme_reads_events() -> None:
     said = ran.stdout.splitlines()
     assert [line.split()[-2:] for line in said[:2]] == [["fast", "happy"], ["chain", "happy"]]
     assert said[2] == next(event["sections"]["fine"] for event in events if event["type"] == "reason.done")
+
+
+@pytest.mark.parametrize("kind", get_args(Event), ids=[kind.type for kind in get_args(Event)])
+def test_every_event_is_in_the_api_page_and_in_the_package(kind: type[Event]) -> None:
+    """Programs could not name `WordsEvent`."""
+    types = text("docs/api.md").partition("| type | fields ")[2].partition("\n\n")[0]
+    (row,) = re.findall(rf"^\| `{re.escape(kind.type)}` \|.*$", types, re.MULTILINE)
+    assert [field.name for field in fields(kind) if f"`{field.name}`" not in row] == []
+    assert getattr(emothinker, kind.__name__) is kind
+    assert kind.__name__ in emothinker.__all__
 
 
 async def test_the_sender_in_the_api_page_sends_and_reads(tmp_path: Path) -> None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
 from realtime.cluster.encoder import EncoderReplica
 from realtime.cluster.thinker import ThinkerReplica
+from realtime.settings import KeptWeights, TowerRuntime
 
 APP = "emothinker"
 ENCODER, THINKER = "Encoder", "Thinker"
 ARGS = {"model", "adapters", "engine", "device", "weights", "n_threads", "max_batch", "max_sessions"}
-DEVICES, ENGINES, WEIGHTS = ("cpu", "cuda"), ("auto", "torch", "onnx", "trt"), ("full", "int8", "int4")
+DEVICES, ENGINES, WEIGHTS = ("cpu", "cuda"), get_args(TowerRuntime), get_args(KeptWeights)
 "Allowed values; the first is the default."
 ROUTER = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 

@@ -9,13 +9,13 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from realtime.errors import BadSettings
 from realtime.formats import FORMATS, TEXT
 from realtime.ingest.settings import MAX_CUE_FPS
+from realtime.settings import KeptWeights, TowerRuntime
 
-WEIGHTS = ("full", "int8", "int4")
-ENGINES = ("auto", "torch", "onnx", "trt")
 ABOUT = {
     "serve": (
         "Serves the page, takes media over WHIP, and sends events to whoever follows a session. By default it listens "
@@ -100,10 +100,10 @@ def of_model() -> argparse.ArgumentParser:
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--model", help="nano (default), small, a Hugging Face id, or a folder")
     model.add_argument("--adapter", type=Path, metavar="FOLDER", help="a LoRA adapter for the model")
-    model.add_argument("--engine", choices=ENGINES, help="what runs the model (default: auto)")
+    model.add_argument("--engine", choices=get_args(TowerRuntime), help="what runs the model (default: auto)")
     model.add_argument("--device", choices=("auto", "cpu", "cuda"), help="where it runs (default: auto)")
     model.add_argument(
-        "--weights", choices=WEIGHTS, help="what the language model's weights are kept in (default: full)"
+        "--weights", choices=get_args(KeptWeights), help="what the language model's weights are kept in (default: full)"
     )
     model.add_argument(
         "--engine-dir", type=Path, metavar="DIR", help="folder that `realtime export onnx` or `trt` wrote"

@@ -27,6 +27,7 @@ PAD_BEFORE_MS = 180
 "Sound kept before the first voiced frame."
 PAD_AFTER_MS = 150
 "Sound kept after the last voiced frame."
+DetectorName = Literal["webrtc", "silero"]
 MIN_SPEECH_MS = 240
 "Less voiced sound than this is a click or a cough, and is never announced."
 MAX_GAP_MS = 1000
@@ -37,7 +38,7 @@ MAX_GAP_MS = 1000
 class SpeechSettings:
     """Where a stretch of speech begins and ends, and whether its words are written down."""
 
-    vad: Literal["webrtc", "silero"] = "webrtc"
+    vad: DetectorName = "webrtc"
     "What tells voices from other sound: WebRTC's detector, or Silero's network (the extra `silero`)."
     aggressiveness: int = 2
     "Of `webrtc`: 0 (takes much for speech) to 3 (takes little), as WebRTC's voice detector defines it."

@@ -18,20 +18,19 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 
 from realtime.commands.program_parser import ProgramParser
-from realtime.ingest.speech import SpeechCutter, SpeechSettings
+from realtime.ingest.speech import DetectorName, SpeechCutter, SpeechSettings
 from realtime.ingest.vad import FRAME_S, FRAME_SAMPLES
 from realtime.records import SAMPLE_RATE_HZ, AudioChunk, Float32, SpeechSegment
 from train.command import run_command
 from train.nano.sound_guard import OF_PEOPLE, whispered
 from train.readers import sound, tables, voices
 
-Vad = Literal["webrtc", "silero"]
-VADS: tuple[Vad, ...] = ("webrtc", "silero")
+VADS: tuple[DetectorName, ...] = get_args(DetectorName)
 SNR_DB: tuple[float | None, ...] = (None, 20.0, 10.0, 5.0, 0.0)
 BEFORE_S, AFTER_S = 1.0, 2.0
 SPOKEN_DB = 30.0
@@ -89,7 +88,7 @@ def among(noise_N: Float32, samples_N: Float32, snr_db: float | None, rng: np.ra
     return np.asarray(heard_N.clip(-1, 1), np.float32)
 
 
-def cut(vad: Vad, samples_N: Float32) -> list[tuple[SpeechSegment, float]]:
+def cut(vad: DetectorName, samples_N: Float32) -> list[tuple[SpeechSegment, float]]:
     """The stretches, each with the second at which its end was known."""
     cutter, found = SpeechCutter(SpeechSettings(vad=vad)), []
     for start in range(0, samples_N.size, STEP):
@@ -99,7 +98,7 @@ def cut(vad: Vad, samples_N: Float32) -> list[tuple[SpeechSegment, float]]:
 
 
 def compared(
-    vad: Vad, corpus: str, sentences: Sequence[Float32], noises: Sequence[Float32], snr_db: float | None
+    vad: DetectorName, corpus: str, sentences: Sequence[Float32], noises: Sequence[Float32], snr_db: float | None
 ) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     missed = pieces = 0
@@ -122,7 +121,7 @@ def compared(
     }
 
 
-def false_alarms(vad: Vad, noises: Sequence[Float32]) -> dict[str, Any]:
+def false_alarms(vad: DetectorName, noises: Sequence[Float32]) -> dict[str, Any]:
     """Stretches found in noise alone, and what deciding costs."""
     began_s = time.process_time()
     n_found = sum(len(cut(vad, noise_N)) for noise_N in noises)
