@@ -179,8 +179,8 @@ def fit_with_words(parts_NB7: Floats, said_N7: Floats, target_N: Int64) -> dict[
 def fit_said(data: Path, expert: WordsExpert) -> tuple[float, dict[str, float]]:
     """Temperature and bias of what the words alone say, on GoEmotions' validation lines.
 
-    Comments are happy ten times as often as they are sad, and what is said in a session need not be. So the six
-    emotions count alike, and neutral lines as much as they are of all lines.
+    Comments are happy eight times as often as they are sad, and what is said in a session need not be. So the six
+    emotions count alike, and neutral lines as much as all of them: words that say nothing must not decide.
     """
     lines = read(data / "words", "dev")
     told = [
@@ -191,8 +191,8 @@ def fit_said(data: Path, expert: WordsExpert) -> tuple[float, dict[str, float]]:
     target = np.array([label for _, label in told])
     n_of = np.bincount(target, minlength=len(EXPERT_LABELS)).clip(1)
     neutral = EXPERT_LABELS.index(calibrate.NEUTRAL)
-    each = (len(target) - n_of[neutral]) / (len(EXPERT_LABELS) - 1) / n_of
-    each[neutral] = 1.0
+    each = 1 / n_of
+    each[neutral] *= len(EXPERT_LABELS) - 1
     # Thousands of lines need no ridge.
     counts, bias = fit_state(np.stack([log_p for log_p, _ in told])[:, None], target, each[target], ridge=0.0)
     return round(1 / float(counts[0]), 3), dict(
