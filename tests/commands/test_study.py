@@ -297,6 +297,15 @@ def test_each_recording_gets_a_file(folder: Path, tmp_path: Path, loaded: list[o
     assert study(out, folder, "--format", form) == 0
     suffix = {"textgrid": ".TextGrid"}.get(form, f".{form}")
     assert {path.relative_to(out).as_posix() for path in out.rglob(f"*{suffix}")} == {f"a{suffix}", f"day 2/b{suffix}"}
+    # Neither is written again, as somebody may have worked in it, unless its events are newer.
+    first, second = (out / f"a{suffix}", out / "day 2" / f"b{suffix}")
+    written = [path.stat().st_ino for path in (first, second)]
+    os.utime(first, ns=(0, 0))
+    assert study(out, folder, "--format", form) == 0
+    assert [path.stat().st_ino == before for path, before in zip((first, second), written, strict=True)] == [
+        False,
+        True,
+    ]
 
 
 def test_two_recordings_of_one_stem_keep_their_endings(

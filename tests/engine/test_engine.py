@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from realtime.engine.host import Host
+from realtime.engine.host import KEPT_EVIDENCE, Host
 from realtime.engine.messages import (
     BeginChain,
     CloseSession,
@@ -233,6 +233,15 @@ def test_a_chain_that_is_ended_is_closed_and_steps_come_in_bundles() -> None:
     assert len(host.handle(NextSteps(1, 8, 10.0))) == len(CHAIN) + 2
     host.handle(CloseSession(1))
     assert model.perceivers.closed
+
+
+def test_the_host_keeps_a_buffers_worth_of_a_session() -> None:
+    """A session may go on for hours, and its windows name what is kept."""
+    host = Host(Models(ScriptedModel()), Scheduler())
+    host.handle(OpenSession(1, 0, QUESTION))
+    for second in range(KEPT_EVIDENCE + 10):
+        host.handle(See(1, picture(float(second))))
+    assert list(host._sessions[1].frames) == [float(second) for second in range(10, KEPT_EVIDENCE + 10)]
 
 
 def test_the_host_knows_every_request() -> None:

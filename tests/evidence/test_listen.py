@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from torch import Tensor
 
 from realtime.engine.loading import LoadedModel
 from realtime.evidence import listen
@@ -68,6 +71,22 @@ def test_a_pause_that_was_none_changes_nothing(nano: LoadedModel) -> None:
     other.hear(whole)
     again = part(SOUND_N, 2.0, start_s=20.0)
     assert_same(perception.hear(again), other.hear(again))
+
+
+def test_the_voice_expert_judges_what_it_hears(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a sound that it cannot read, each label is as likely as any other. A sentence is not such a sound."""
+    perception, told = nano.perceiver(seed=0), []
+    made = listener_of(perception)._voice_cues
+
+    def noted(*arguments: Any, verdict_7: Tensor, **others: Any) -> tuple[Tensor, Tensor]:
+        told.append(verdict_7)
+        return made(*arguments, verdict_7=verdict_7, **others)
+
+    monkeypatch.setattr(listener_of(perception), "_voice_cues", noted)
+    perception.hear(part(SOUND_N, 2.6))
+    (verdict_7,) = told
+    assert float(verdict_7.exp().sum()) == pytest.approx(1.0, abs=1e-4)
+    assert float(verdict_7.exp().max()) > 0.3
 
 
 def test_a_finished_chunk_is_encoded_once(nano: LoadedModel) -> None:

@@ -91,6 +91,13 @@ def test_the_low_frequency_channel_is_left_out() -> None:
     assert rms_db(heard(channels, "5.1")[0]) == pytest.approx(rms_db(alone_N), abs=0.1)
 
 
+def test_a_voice_on_the_low_frequency_channel_alone_is_heard() -> None:
+    alone_N = voice(1.0)
+    channels = [np.zeros_like(alone_N)] * 6
+    channels[3] = alone_N
+    assert rms_db(heard(channels, "5.1")[0]) == pytest.approx(rms_db(alone_N), abs=0.1)
+
+
 @pytest.mark.parametrize("louder", [1.0, 0.5])
 def test_an_inverted_channel_is_noticed_and_one_is_taken(louder: float) -> None:
     """Field report 16: the two cancelled each other, and the microphone was said to be muted."""
