@@ -533,6 +533,27 @@ async def test_frames_a_slow_machine_cannot_see_are_counted_and_told(make: Make,
     assert of(events, "lag")[-1]["seconds"] == 0
 
 
+async def test_utterances_a_slow_machine_cannot_hear_are_counted_and_waited_for_no_more(
+    make: Make, settle: Settle
+) -> None:
+    hold = Hold()
+    model = ScriptedModel(perceivers=ScriptedPerceiver(hold=hold))
+
+    async def release() -> None:
+        hold.set()
+        await settle()
+
+    spoken = [(at_s, at_s + 1.0) for at_s in range(1, 15, 2)]
+    items = [*conversation(16, *spoken), release, *map(ClockTick, (16.25, 17.0, 18.0))]
+    session = make(ScriptedSource([part for item in items for part in (item, settle)]), model)
+    await session.run()
+    events = await events_of(session)
+    # One is being heard and four may wait.
+    assert len([label for label in of(events, "label") if label["source"] == "fast"]) == 5
+    assert session.state()["skipped_windows"] >= 2
+    assert of(events, "lag")[-1]["seconds"] == 0
+
+
 async def test_a_chain_waits_while_the_machine_is_slow_and_then_goes_on(make: Make, settle: Settle) -> None:
     hold = Hold()
     model = ScriptedModel(thinker=ScriptedThinker(hold=hold))

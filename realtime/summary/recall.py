@@ -37,7 +37,6 @@ def recall(lines: Iterable[str], *, start_s: float, end_s: float) -> Recap:
     events = [event for line in lines if (event := parse(line)) is not None]
     frames = [event for event in events if isinstance(event, FrameEvent)]
     measured = [event for event in events if isinstance(event, CuesEvent)]
-    ends = [event for event in events if isinstance(event, SpeechEvent) and event.end is not None]
     problems = [event for event in events if isinstance(event, ErrorEvent) and not event.over]
     skipped = [event.skipped_windows for event in events if isinstance(event, LagEvent)]
     return Recap(
@@ -48,7 +47,11 @@ def recall(lines: Iterable[str], *, start_s: float, end_s: float) -> Recap:
         n_faceless=sum(not frame.faces for frame in frames),
         n_people=max((len(frame.faces) for frame in frames), default=0),
         cues=_peaks([event for event in measured if event.face is not None]),
-        speech=tuple((max(event.start, start_s), event.end) for event in ends if event.end is not None),
+        speech=tuple(
+            (max(event.start, start_s), event.end)
+            for event in events
+            if isinstance(event, SpeechEvent) and event.end is not None
+        ),
         voices=tuple(
             (event.t, {name: value for name, value in event.relative.items() if value is not None})
             for event in measured
