@@ -39,7 +39,7 @@ def write_run(work: Path, method: str, seed: int, right: Right, *, n: int = 60, 
                     "key": str(sample),
                     "truth": truth,
                     "answer": answer,
-                    "slices": {},
+                    "slices": {"corpus": ("north", "south")[sample % 3 == 0]},
                     "parse": "label",
                     "probabilities": dict(zip(LABELS, (0.8, 0.2) if answer == "happy" else (0.2, 0.8), strict=True)),
                     "statements": 4,
@@ -50,6 +50,10 @@ def write_run(work: Path, method: str, seed: int, right: Right, *, n: int = 60, 
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / benchmark / "answers.jsonl").write_text(text, encoding="utf-8")
         (folder / benchmark / "report.json").write_text("{}", encoding="utf-8")
+    if methods.QUESTIONS not in skip:
+        hits = {f"{sample} 4": right(sample, seed) for sample in range(n)}
+        told = {"kinds": {"light": {"n": n, "hits": hits}}}
+        (folder / "questions.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 def test_a_difference_is_of_the_same_samples_and_seeds(tmp_path: Path) -> None:
@@ -106,6 +110,25 @@ def test_what_is_not_finished_is_left_out(tmp_path: Path) -> None:
     assert "calibration error" not in found, "it is of all four benchmarks, which no seed has on both sides"
 
 
+def test_voices_are_told_by_corpus_and_what_was_forgotten_by_questions(tmp_path: Path) -> None:
+    write_run(tmp_path, "emothinker", 0, lambda sample, _seed: sample % 3 > 0)
+    write_run(tmp_path, "full", 0, lambda sample, _seed: sample % 3 > 0 and sample > 20)
+    found = methods.compared(methods.read_runs(tmp_path), "full")
+    assert {name: (found[name]["n"], found[name]["value"]) for name in ("voices, north", "voices, south")} == {
+        "voices, north": (40, pytest.approx(26 / 40)),
+        "voices, south": (20, 0.0),
+    }
+    assert found["questions right"]["n"] == 60
+    assert found["questions right"]["difference"] == pytest.approx(-14 / 60, abs=1e-4)
+
+
+def test_answers_to_questions_that_are_none_are_named(tmp_path: Path) -> None:
+    write_run(tmp_path, "emothinker", 0, lambda *_: True)
+    (tmp_path / "emothinker-0" / "questions.json").write_text('{"kinds": {"light": {"n": 3}}}', encoding="utf-8")
+    with pytest.raises(DataMissing, match=r"questions\.json is not what train\.evaluation\.questions writes"):
+        methods.read_runs(tmp_path)
+
+
 def test_a_table_without_its_reference_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path, "hybrid", 0, lambda *_: True)
     for work in (tmp_path, tmp_path / "nowhere"):
@@ -146,4 +169,4 @@ def test_the_script_knows_the_methods() -> None:
     assert set(get_args(Method)) <= set(given)
     (looped,) = [line for line in text.splitlines() if "for benchmark in" in line]
     assert {*methods.WHOLE} == set(looped.split(" in ")[1].strip(";do ").split())
-    assert all(f'stage "$run/{name}"' in text for name in (methods.CHAINS, "towers"))
+    assert all(f'stage "$run/{name}"' in text for name in (methods.CHAINS, methods.QUESTIONS, "towers"))

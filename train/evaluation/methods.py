@@ -3,8 +3,8 @@
     python -m train.evaluation.methods WORK --out DIR [--model nano]
 
 WORK has a folder per run, `METHOD-SEED`, and `untrained` for the model that all began from. A run has a folder per
-benchmark with what `train.evaluate` wrote; those that are not finished yet are left out. DIR gets methods.json and
-methods.md.
+benchmark with what `train.evaluate` wrote, and questions.json of `train.evaluation.questions`; those that are not
+finished yet are left out. DIR gets methods.json and methods.md.
 
 A figure is the mean over a method's seeds. Its interval draws seeds and samples with replacement, and so does that of
 the difference from EmoThinker's method, where both have the same seeds and samples in each draw.
@@ -43,17 +43,20 @@ from train.readers.clip import DataMissing
 REFERENCE = "emothinker"
 UNTRAINED = "untrained"
 RUN = re.compile(r"(.+)-(\d+)")
+VOICES = "voices"
 BENCHMARKS = {
     "ferplus": "FER+",
     "towers": "FER+, no cue tokens",
-    "voices": "voices",
+    VOICES: "voices",
     "agree": "agree",
     "conflict": "conflict",
 }
 "Folder of a benchmark → its column. Their answers are the fast labels."
+QUESTIONS = "questions"
+"What a model was not tuned for and should not forget: questions about what is measured, such as how many people."
 CHAINS = "chains"
 "Folder of the conflicting pairs about which chains were written, too."
-WHOLE = ("ferplus", "voices", "agree", "conflict")
+WHOLE = ("ferplus", VOICES, "agree", "conflict")
 "The benchmarks that the calibration error is of: those that were answered as serving answers."
 N_DRAWS = 2000
 
@@ -76,6 +79,8 @@ def read_runs(work: Path) -> Runs:
                 rows = read_answers(folder / benchmark / "answers.jsonl")
                 known = {str(row["key"]): row for row in rows if row["truth"]}
                 runs.setdefault(method, {}).setdefault(seed, {})[benchmark] = known
+        if (folder / f"{QUESTIONS}.json").is_file():
+            runs.setdefault(method, {}).setdefault(seed, {})[QUESTIONS] = answered(folder / f"{QUESTIONS}.json")
     if REFERENCE not in runs:
         raise DataMissing(
             f"{work} holds no finished benchmark of {REFERENCE}.", "Run train/runs/methods.sh; it goes on where it was."
@@ -83,6 +88,18 @@ def read_runs(work: Path) -> Runs:
     if UNTRAINED in runs:
         runs[UNTRAINED] = dict.fromkeys(runs[REFERENCE], runs[UNTRAINED][0])
     return runs
+
+
+def answered(path: Path) -> dict[str, Row]:
+    """The answers to questions as rows. Raises DataMissing where the file is another one."""
+    try:
+        kinds = json.loads(path.read_text("utf-8"))["kinds"]
+        hits = {f"{kind} {at}": hit for kind, figures in kinds.items() for at, hit in figures["hits"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataMissing(
+            f"{path} is not what train.evaluation.questions writes: {error}.", "Remove it and its .done, and run again."
+        ) from error
+    return {key: {"key": key, "truth": "right", "answer": "right" if hit else "wrong"} for key, hit in hits.items()}
 
 
 @dataclass(frozen=True)
@@ -185,16 +202,36 @@ def compared(runs: Runs, method: str) -> dict[str, dict[str, Any]]:
     for benchmark, column in BENCHMARKS.items():
         if each := Compared.of(runs[method], runs[REFERENCE], [benchmark]):
             found[column] = each.figure("accuracy")
+    voices = [row for run in runs[method].values() for row in run.get(VOICES, {}).values()]
+    for corpus in sorted({row["slices"].get("corpus", "") for row in voices} - {""}):
+        if each := Compared.of(only(corpus, runs[method]), only(corpus, runs[REFERENCE]), [VOICES]):
+            found[f"{VOICES}, {corpus}"] = each.figure("accuracy")
+    if each := Compared.of(runs[method], runs[REFERENCE], [QUESTIONS]):
+        found["questions right"] = each.figure("accuracy")
     for name, benchmarks in {"calibration error": WHOLE, "faithfulness": (CHAINS,)}.items():
         if each := Compared.of(runs[method], runs[REFERENCE], benchmarks):
             found[name] = each.figure(name)
     return found
 
 
+def only(corpus: str, seeds: Seeds) -> Seeds:
+    """Of each run, the voices of one corpus."""
+    return {
+        seed: {VOICES: {key: row for key, row in run[VOICES].items() if row["slices"].get("corpus") == corpus}}
+        for seed, run in seeds.items()
+        if VOICES in run
+    }
+
+
 @torch.inference_mode()
-def costs(model: str, adapter: Path | None) -> dict[str, float]:
-    """Tokens and CPU milliseconds, on one thread, of the packaged recording's first sentence and its frames."""
-    loaded = load(model, adapter=adapter, engine="torch", threads=1)
+def costs(model: str, tuned: Path | None) -> dict[str, float]:
+    """Tokens and CPU milliseconds, on one thread, of the packaged recording's first sentence and its frames.
+
+    `tuned` is what the second stage wrote, an adapter or (`--full`) a whole model.
+    """
+    if tuned is not None and (tuned / "model").is_dir():
+        model, tuned = str(tuned / "model"), None
+    loaded = load(model, adapter=tuned, engine="torch", threads=1)
     (spoken,) = collect_windows([str(SAMPLE)], Settings(), 1)
     perceiver = loaded.perceiver(0)
     try:
@@ -218,12 +255,12 @@ def table(work: Path, model: str) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for method in order:
         seeds = sorted(runs[method])
-        adapter = None if method == UNTRAINED else work / f"{method}-{seeds[0]}" / "adapter"
+        first = None if method == UNTRAINED else work / f"{method}-{seeds[0]}" / "adapter"
         rows[method] = {
             "seeds": [] if method == UNTRAINED else seeds,
-            "trained": [trained(work / f"{method}-{seed}") for seed in seeds] if adapter else [],
+            "trained": [trained(work / f"{method}-{seed}") for seed in seeds] if first else [],
             "figures": compared(runs, method),
-            "costs": costs(model, adapter),
+            "costs": costs(model, first),
         }
     return {"model": Path(model).name, "reference": REFERENCE, "draws": N_DRAWS, "rows": rows}
 

@@ -1,6 +1,7 @@
 """Counts how many questions of each kind a model answers right, on people and in wordings that it was not trained on.
 
-    python -m train.evaluation.questions --data DATA [--model nano] [--split test] [--sessions 8] [--json FILE]
+    python -m train.evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
+                                         [--kinds count light …] [--json FILE]
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,14 +150,19 @@ def session(
         perception.close()
 
 
-def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int = 0) -> dict[str, Any]:
-    """By kind: how many answers there were, the share that was right, and some that were not."""
+def count(
+    model: Served, data: Path, split: str, n_sessions: int, *, kinds: Sequence[Kind] | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """By kind: how many answers there were, which were right and what share, and some that were not.
+
+    `hits` has the answers by the number of the session and the window's place in it.
+    """
     rng = np.random.default_rng(seed)
     pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
     found, every = dict[str, Any](), list[bool]()
     not_judged, invented = list[str](), 0
-    for kind in ASKED_KINDS:
-        hits, wrong = [], []
+    for kind in kinds or ASKED_KINDS:
+        hits, wrong = dict[str, bool](), []
         for number in range(n_sessions):
             agree = number % 2 == 0
             own = pairs[agree]
@@ -166,16 +172,18 @@ def count(model: Served, data: Path, split: str, n_sessions: int, *, seed: int =
             if not windows:
                 continue
             question = Question(query=windows[0].asked.text, labels=model.labels)
-            for each, answer in zip(windows, chains(model, [each.window for each in windows], question), strict=True):
+            answers = chains(model, [each.window for each in windows], question)
+            for place, (each, answer) in enumerate(zip(windows, answers, strict=True)):
                 told = answer.sections["answer"]
-                hits.append(right(each.asked, each.seen, told))
+                here = f"{number} {place}"
+                hits[here] = right(each.asked, each.seen, told)
                 if kind == "declined":
                     not_judged.append(each.asked.text)
                     invented += not refuses(told)
-                if not hits[-1]:
+                if not hits[here]:
                     wrong.append({"asked": each.asked.text, "told": told, "right": each.asked.answer(each.seen)})
-        every += hits
-        found[kind] = {**counted(hits), "wrong": wrong[:4]}
+        every += hits.values()
+        found[kind] = {**counted([*hits.values()]), "wrong": wrong[:4], "hits": hits}
         print(f"{kind:<12}{as_row(found[kind])}", file=sys.stderr, flush=True)
     whole = counted(every)
     print(f"{'all':<12}{as_row(whole)}", file=sys.stderr, flush=True)
@@ -222,11 +230,14 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--sessions", type=int, default=8, help="of each kind; each has up to five windows")
+    parser.add_argument("--adapter", type=Path, help="of train.lora, on the model")
+    parser.add_argument("--kinds", nargs="+", choices=ASKED_KINDS, default=ASKED_KINDS)
     add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    refuse_input(args.json, args.data, args.model)
-    figures = count(load_served(args.model, label=args.label), args.data, args.split, args.sessions)
+    refuse_input(args.json, args.data, args.model, args.adapter)
+    model = load_served(args.model, adapter=args.adapter, label=args.label)
+    figures = count(model, args.data, args.split, args.sessions, kinds=args.kinds)
     tell_result(figures, args.json)
 
 

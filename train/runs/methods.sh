@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
 # Train every method alike, from one model and on the same records, and compare them on people whom none was trained on.
+# `lora` and `full` are no methods: EmoThinker's with LoRA alone, and with all of the language model tuned, for what each
+# makes the model forget.
 #
 #   DATA=path/to/data WORK=path/to/scratch bash train/runs/methods.sh
 #   DATA=… RECORDS="path/to/coet0 path/to/coet1" CACHE=path/to/windows WORK=… bash train/runs/methods.sh
@@ -13,8 +15,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${WORK:=runs/methods}" "${MODEL:=nano}" "${RECORDS:=}" "${CACHE:=$WORK/windows}" "${RECORDINGS:=1400}" "${WORKERS:=1}" "${MORE:=}"
-: "${METHODS:=emothinker adaptive hybrid emochat}" "${SEEDS:=0 1 2}" "${WARMUP_STEPS:=40}" "${LORA_STEPS:=120}"
+: "${METHODS:=emothinker adaptive hybrid emochat lora full}" "${SEEDS:=0 1 2}" "${WARMUP_STEPS:=40}" "${LORA_STEPS:=120}"
 : "${FACES:=500}" "${EACH:=60}" "${CHAINS:=8}" # faces in all; sentences or pairs of each speaker; chains of each
+: "${GENERAL:=count light presence degree loudness pitch rate}" "${SESSIONS:=4}" # questions about what is measured; sessions of each kind
 : "${DATA:?name the data folder: DATA=path/to/data bash train/runs/methods.sh}"
 # shellcheck source=train/runs/stage.sh
 source train/runs/stage.sh
@@ -26,15 +29,17 @@ if [ -z "$RECORDS" ]; then
   RECORDS="$WORK/coet"
 fi
 
-# Both are split into words on purpose.
+# All three are split into words on purpose.
 # shellcheck disable=SC2206
-records=($RECORDS) more=($MORE)
+records=($RECORDS) more=($MORE) general=($GENERAL)
 
 train() { # METHOD SEED: both stages; the flags say what a method changes
-  local flags=() run="$1-$2"
+  local flags=() tuned=(--rank 16 --merger-lr 2e-4) run="$1-$2"
   case "$1" in
     emothinker) ;;
     adaptive) flags=(--selection adaptive) ;;
+    lora) tuned=(--rank 16 --merger-lr 0) ;;
+    full) tuned=(--full --lr 1e-4 --merger-lr 2e-4) ;; # as many steps at LoRA's rate are too much for all weights
     *) flags=(--method "$1") ;;
   esac
   # Each kind of cue token is left out of three windows in ten, so that there is something to read in the towers' tokens.
@@ -42,7 +47,7 @@ train() { # METHOD SEED: both stages; the flags say what a method changes
     ${more[@]+"${more[@]}"})
   stage "$run/warmup" train.warmup "${common[@]}" --out "$WORK/$run/warmup" --steps "$WARMUP_STEPS" ${flags[@]+"${flags[@]}"}
   stage "$run/lora" train.lora "${common[@]}" --from-warmup "$WORK/$run/warmup" --out "$WORK/$run/adapter" --steps "$LORA_STEPS" \
-    --rank 16 --selectors --merger-lr 2e-4
+    --selectors "${tuned[@]}"
 }
 
 measure() { # RUN [FLAG…]: the labels of every benchmark, and some chains
@@ -55,13 +60,20 @@ measure() { # RUN [FLAG…]: the labels of every benchmark, and some chains
   done
   stage "$run/towers" train.evaluate --benchmark ferplus --variant "no cue tokens" --fast --limit "$FACES" --out "$WORK/$run/towers" "${common[@]}"
   stage "$run/chains" train.evaluate --benchmark conflict --limit "$CHAINS" --out "$WORK/$run/chains" "${common[@]}"
+  # What tuning on emotions should not make it forget.
+  stage "$run/questions" train.evaluation.questions --data "$DATA" --model "$MODEL" "$@" --kinds "${general[@]}" --sessions "$SESSIONS" \
+    --json "$WORK/$run/questions.json"
 }
 
 measure untrained
 for seed in $SEEDS; do
   for method in $METHODS; do
     train "$method" "$seed"
-    measure "$method-$seed" --adapter "$WORK/$method-$seed/adapter"
+    if [ "$method" = full ]; then
+      measure "$method-$seed" --model "$WORK/$method-$seed/adapter/model"
+    else
+      measure "$method-$seed" --adapter "$WORK/$method-$seed/adapter"
+    fi
   done
 done
 "$python" -m train.evaluation.methods "$WORK" --model "$MODEL" --out "$WORK/table"
