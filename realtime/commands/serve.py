@@ -12,13 +12,13 @@ from realtime.engine.process import BegunProcess
 from realtime.engine.start import loader, started
 from realtime.ingest.speech import detector
 from realtime.ingest.stagger import Stagger
-from realtime.ingest.webrtc import answer
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
-from realtime.roles import Engine
+from realtime.roles import Engine, Source
 from realtime.serve import hosting
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.app import LiveServer
+from realtime.serve.media_import import media_imported
 from realtime.serve.passing_on import PassingOn
 from realtime.settings import Settings
 from realtime.words import transcriber as words
@@ -49,13 +49,7 @@ def serve(settings: Settings, model: BegunProcess | None = None) -> None:
                 engine=engine,
                 settings=settings,
                 metrics=metrics,
-                answer=partial(
-                    answer,
-                    ingest=settings.ingest,
-                    speech=settings.speech,
-                    ice=settings.ice,
-                    stagger=Stagger(),
-                ),
+                answer=partial(_answer, settings, Stagger()),
                 adapters=adapters,
                 recorder=recorder,
                 transcriber=transcriber,
@@ -75,6 +69,13 @@ def serve(settings: Settings, model: BegunProcess | None = None) -> None:
 
     with listening, tracing.exporting(settings.server.trace_url):
         asyncio.run(run())
+
+
+async def _answer(settings: Settings, stagger: Stagger, offer_sdp: str) -> tuple[str, Source]:
+    await media_imported()
+    from realtime.ingest.webrtc import answer
+
+    return await answer(offer_sdp, ingest=settings.ingest, speech=settings.speech, ice=settings.ice, stagger=stagger)
 
 
 def _engine(settings: Settings, metrics: Metrics, model: BegunProcess | None) -> AbstractAsyncContextManager[Engine]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 
-from aiortc.sdp import candidate_from_sdp
-
 # What aiortc's parser raises on text that is almost SDP.
 PARSE_ERRORS = (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError)
 
@@ -41,6 +39,9 @@ def is_usable(line: str) -> bool:
     """Whether a line is no candidate, or one that a connectivity check can be sent to."""
     if not line.startswith("a=candidate:"):
         return True
+    # Whoever has an offer has imported aiortc. A server without a caller has not (`commands/serve.py`).
+    from aiortc.sdp import candidate_from_sdp
+
     try:
         candidate = candidate_from_sdp(line.removeprefix("a=candidate:"))
         # Browsers hide addresses behind names of this kind (mDNS), which are resolved later.

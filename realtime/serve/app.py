@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -35,15 +35,13 @@ from realtime.ingest.relay import ice_servers
 from realtime.observe.loop import watch_loop
 from realtime.observe.metrics import Metrics
 from realtime.publish.schema import event_schema
-from realtime.recording.recorder import Recorder
 from realtime.records import SECTIONS
 from realtime.roles import Engine, Transcriber
 from realtime.serve import marks
 from realtime.serve.access import Access
 from realtime.serve.adapter_folder import Adapters
 from realtime.serve.guard import Guard, bearer, refuse
-from realtime.serve.hume.stream import ExpressionMeasurement
-from realtime.serve.openai.socket import RealtimeSockets
+from realtime.serve.media_import import media_imported
 from realtime.serve.openapi import describe_api
 from realtime.serve.page import Page
 from realtime.serve.page_build import WEB
@@ -57,6 +55,11 @@ from realtime.serve.tickets import TICKET_S
 from realtime.serve.whip import Answer, WhipEndpoint
 from realtime.session import Session
 from realtime.settings import Settings
+
+if TYPE_CHECKING:
+    from realtime.recording.recorder import Recorder
+    from realtime.serve.hume.stream import ExpressionMeasurement
+    from realtime.serve.openai.socket import RealtimeSockets
 
 READY_WITHIN_S = 5.0
 STOPPED = "The server was stopped."
@@ -88,16 +91,10 @@ class LiveServer:
         self._mark_rates = Rates(per_s=marks.PER_S, burst=marks.BURST, what="marks in this session")
         self._passing_on = PassingOn(settings.publish)
         self._readers = Readers(metrics, patience_s=settings.publish.send_timeout_s)
-        hume = ExpressionMeasurement(
-            engine=engine, sessions=self.sessions, access=self._access, settings=settings, metrics=metrics
-        )
-        events = RealtimeSockets(
-            sessions=self.sessions,
-            access=self._access,
-            passing_on=self._passing_on,
-            settings=settings,
-            metrics=metrics,
-        )
+        self._hume: ExpressionMeasurement | None = None
+        self._openai: RealtimeSockets | None = None
+        "Made for their first client (`media_import.py`)."
+        self._importing: asyncio.Task[None] | None = None
         whip = WhipEndpoint(
             engine=engine,
             sessions=self.sessions,
@@ -122,8 +119,8 @@ class LiveServer:
                 Route("/sessions/{id}/tickets/{ticket}", self.revoke, methods=["DELETE"]),
                 Route("/sessions/{id}/record", self.delete_recording, methods=["DELETE"]),
                 WebSocketRoute("/sessions/{id}/events", self.events),
-                WebSocketRoute("/v0/stream/models", hume.serve),
-                WebSocketRoute("/v1/realtime", events.serve),
+                WebSocketRoute("/v0/stream/models", self.measure),
+                WebSocketRoute("/v1/realtime", self.realtime),
                 Route("/healthz", self.alive),
                 Route("/readyz", self.ready),
                 Route("/metrics", self.metrics),
@@ -281,7 +278,35 @@ class LiveServer:
     async def schema(self, request: Request) -> Response:
         return JSONResponse(event_schema(), media_type="application/schema+json")
 
+    async def measure(self, socket: WebSocket) -> None:
+        await media_imported()
+        from realtime.serve.hume.stream import ExpressionMeasurement
+
+        self._hume = self._hume or ExpressionMeasurement(
+            engine=self._engine,
+            sessions=self.sessions,
+            access=self._access,
+            settings=self._settings,
+            metrics=self._metrics,
+        )
+        await self._hume.serve(socket)
+
+    async def realtime(self, socket: WebSocket) -> None:
+        await media_imported()
+        from realtime.serve.openai.socket import RealtimeSockets
+
+        self._openai = self._openai or RealtimeSockets(
+            sessions=self.sessions,
+            access=self._access,
+            passing_on=self._passing_on,
+            settings=self._settings,
+            metrics=self._metrics,
+        )
+        await self._openai.serve(socket)
+
     async def config(self, request: Request) -> Response:
+        # The page asks for it as it opens.
+        self._importing = self._importing or asyncio.create_task(media_imported(), name="import what receives media")
         model = self._engine.model
         return JSONResponse(
             {

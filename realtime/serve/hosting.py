@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ifaddr
 import uvicorn
@@ -22,12 +22,13 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request as Handshake
 
 from realtime.errors import BadSettings, PortTaken
-from realtime.recording.recorder import Recorder
 from realtime.recording.settings import RecordSettings
-from realtime.recording.vault import Vault, read_key
 from realtime.serve import page_build
 from realtime.serve.app import LiveServer
 from realtime.settings import ServerSettings, Settings
+
+if TYPE_CHECKING:
+    from realtime.recording.recorder import Recorder
 
 HEAD_S = 10.0
 "Seconds within which the first line and the headers of a request have to arrive."
@@ -106,6 +107,9 @@ def recorder(record: RecordSettings) -> Recorder | None:
     """The recorder, if `--record` is given. Raises BadSettings when it cannot record."""
     if record.dir is None or record.key_file is None:
         return None
+    from realtime.recording.recorder import Recorder
+    from realtime.recording.vault import Vault, read_key
+
     return Recorder(Vault(record.dir, read_key(record.key_file), days=record.days), record.what)
 
 

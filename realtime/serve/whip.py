@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +15,6 @@ from realtime.ingest.addresses import announce
 from realtime.ingest.relay import ice_servers
 from realtime.observe import tracing
 from realtime.observe.metrics import Metrics
-from realtime.recording.recorder import MediaTap, Recorder
 from realtime.recording.settings import Kept
 from realtime.roles import Engine, Source, Transcriber
 from realtime.serve.access import Access
@@ -24,6 +24,9 @@ from realtime.serve.requests import agrees, body_of
 from realtime.serve.sessions import Sessions
 from realtime.serve.tickets import Opener
 from realtime.settings import Settings
+
+if TYPE_CHECKING:
+    from realtime.recording.recorder import MediaTap, Recorder
 
 SDP = "application/sdp"
 MAX_OFFER_BYTES = 65_536
@@ -86,7 +89,7 @@ class WhipEndpoint:
             adapter = request.query_params.get("adapter")
             model = None if adapter is None else await self._engine.use(self._adapters.folder(adapter))
             sdp, source = await self._answer(offer)
-            tap = MediaTap(source) if keep == "media" else None
+            tap = _tapped(source) if keep == "media" else None
             session = self._sessions.start(tap or source, model, name, transcriber)
         opener = self._access.openers[session] = Opener(kept=keep)
         self._passing_on.start(session)
@@ -129,6 +132,12 @@ class WhipEndpoint:
         if self._recorder is None or agreed is None:
             return None
         return "media" if agreed == self._recorder.most == "media" else "events"
+
+
+def _tapped(source: Source) -> MediaTap:
+    from realtime.recording.recorder import MediaTap
+
+    return MediaTap(source)
 
 
 def _reached(request: Request) -> str | None:
