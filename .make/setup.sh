@@ -150,7 +150,7 @@ step_torch() {
 }
 
 step_serve() {
-  say "Installing packages (once, 350 MB to fetch; 2.1 GB on the disk in the end) …"
+  say "Installing packages (once, 350 MB to fetch; 2.3 GB on the disk in the end) …"
   packages --editable '.[mediapipe]' || broke_off 2000
 }
 
