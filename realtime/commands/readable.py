@@ -80,9 +80,9 @@ class Teller:
 
     def __init__(self, width: Callable[[], int]) -> None:
         self._width = width
+        self._query: str | None = None
         self._labels: tuple[str, ...] = ()
-        "The model's own."
-        self._own_told = False
+        "What the newest window was asked, and what there was to choose from; at first the model's own labels."
         self._ends: dict[int, float] = {}
         "Where each window ends, which is the moment that it is told as."
         self._headed = -1
@@ -103,8 +103,7 @@ class Teller:
                 yield from self._wrapped("", f"Model {event.model}, {event.engine}.{labels}{answers}{stock}")
             case WindowEvent():
                 self._ends[event.window] = event.end
-                if event.query is not None or (event.labels and event.labels != self._labels):
-                    yield from self._asked(event)
+                yield from self._asked(event)
             case LabelEvent(source="fast"):
                 yield from self._moment(event.window, event.t, label_words(event))
                 if event.conflict is not None:
@@ -131,12 +130,13 @@ class Teller:
                 pass
 
     def _asked(self, event: WindowEvent) -> Iterator[str]:
-        if self._own_told:
-            return
-        self._own_told = True
-        if event.query is not None:
-            yield from self._wrapped("", f"Asked: “{event.query}”")
-        if event.labels != self._labels:
+        if event.query != self._query:
+            self._query = event.query
+            yield from self._wrapped(
+                "", "Nothing is asked any more." if event.query is None else f"Asked: “{event.query}”"
+            )
+        if event.labels and event.labels != self._labels:
+            self._labels = event.labels
             yield from self._wrapped("", f"To choose from: {', '.join(event.labels)}.")
 
     def _moment(self, window: int, told_s: float, words: str) -> Iterator[str]:

@@ -229,6 +229,10 @@ def test_questions_notes_and_errors_are_told_once() -> None:
     assert teller.tell(window(1, query="Tired?", labels=own)) == "Asked: “Tired?”\nTo choose from: awake, tired.\n"
     assert teller.tell(window(2, query="Tired?", labels=own)) == ""
     assert opened().tell(window(1, labels=own)) == "To choose from: awake, tired.\n"
+    # Somebody else may ask something else while the session goes on.
+    assert teller.tell(window(3, query="Bored?", labels=own)) == "Asked: “Bored?”\n"
+    told = teller.tell(window(4))
+    assert told.startswith("Nothing is asked any more.\nTo choose from: happy, sad, ")
     said = teller.tell(ErrorEvent("no_face", "No face is in view.", "Choose another part."))
     assert said == "0:00  No face is in view. Choose another part.\n"
     assert teller.tell(WordsEvent(1.0, 2.0, "Hello", "en", 0.9)) == "0:02  Said: “Hello”\n"
