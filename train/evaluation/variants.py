@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from realtime.engine.loading import LoadedModel
+from realtime.evidence.cue_model import TowersOnCpu, query_on_cpu
 from realtime.evidence.perceive import Perception
 from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
 from realtime.model.thinker import EmoThinker
 from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
 from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
+from realtime.towers.choice import Towers
 from realtime.towers.torch_runtime import TorchTowers
 from train.nano.cue_sentences import with_frame_words, with_voice_words
 
@@ -96,11 +98,17 @@ class VariedPerception:
         vocabulary = model.thinker.vocabulary
         weights = varied(model.weights, variant)
         kind = AttentivePerception if variant.attention else Perception
+        # Other runtimes, and the towers of a model with a fixed share, do not tell the spread of attention.
+        towers: Towers = TorchTowers(weights) if variant.adaptive else model.towers
+        query = model.thinker.query_embeddings
+        if model.instruments is not None:
+            # In half precision, evidence is measured beside the model, as it is served (`LoadedModel.perceiver`).
+            weights = varied(model.instruments, variant)
+            towers, query = TowersOnCpu(towers), query_on_cpu(query)
         self._perception = kind(
             weights,
-            # Other runtimes, and the towers of a model with a fixed share, do not tell the spread of attention.
-            TorchTowers(weights) if variant.adaptive else model.towers,
-            query=model.thinker.query_embeddings,
+            towers,
+            query=query,
             question=question,
             seed=0,
             frame_cues=partial(with_frame_words, vocabulary=vocabulary)
@@ -110,6 +118,9 @@ class VariedPerception:
             if variant.words
             else partial(with_voice_cues, switches=variant.cues),
         )
+
+        if isinstance(self._perception, AttentivePerception) and (own := model.weights.emotion.visual_selector):
+            self._perception.tower_gate = own.gate
 
     def see(self, frame: VideoFrame) -> FrameEvidence | None:
         if "F" not in self._parts and "B" not in self._parts:
@@ -142,18 +153,22 @@ def varied(weights: EmoThinker, variant: Variant) -> EmoThinker:
 class AttentivePerception(Perception):
     """Keeps the background tokens with the most attention to the question (`selectors.keep_attended`)."""
 
+    tower_gate: Tensor | None = None
+    "The gate of the selector that runs with the towers, where that is not the model's own."
+
     def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
         selector = self._model.emotion.visual_selector
         if selector is None:
             return super()._select(image_3HW, focal_N, seed=seed)
         # Attention is measured on the tokens as the tower returns them, so they are computed with the gate closed.
-        gate = selector.gate.detach().clone()
-        selector.gate.data.zero_()
+        closed = selector.gate if self.tower_gate is None else self.tower_gate
+        gate = closed.detach().clone()
+        closed.data.zero_()
         try:
             frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), 0.0)
             raw = selected(self._towers.vision(vision_inputs([frame], self._asked.text_QD)))[0]
         finally:
-            selector.gate.data.copy_(gate)
+            closed.data.copy_(gate)
         scores = selector.attention(raw.tokens_ND, self._asked.text_QD).amax(-1).float().cpu()
         rank_N = torch.zeros(focal_N.shape[0])
         rank_N[raw.order_N] = scores
