@@ -283,6 +283,7 @@ def test_a_difference_is_of_the_same_seeds_and_samples(tmp_path: Path) -> None:
     scratch, pretrained = selfsupervised.table(tmp_path, 3)["rows"]
     assert (scratch["start"], scratch["seeds"], scratch["accuracy"]["value"]) == ("scratch", 2, 0.5)
     assert "difference" not in scratch["accuracy"]
+    assert scratch["commonest"] == 0.25
     assert pretrained["accuracy"]["difference"] == pytest.approx(0.2)
     low, high = pretrained["accuracy"]["difference_95"]
     assert 0.05 < low < 0.2 < high < 0.4

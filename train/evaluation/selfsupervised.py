@@ -191,6 +191,7 @@ def row_of(
     told = [json.loads(run.path(work).read_text("utf-8")) for run in runs]
     hits_SN = np.array([each["predicted"] for each in told]) == truth_N
     row: dict[str, Any] = {"seeds": len(runs), "labels": told[0]["labels"], "n": len(truth_N)}
+    row["commonest"] = commonest(truth_N, groups_N)
     draws = Draws.of(len(runs), len(truth_N))
     figures = {name: figure(draws, hits_SN.astype(np.float64), truth_N, groups_N) for name, figure in FIGURES.items()}
     for name, figure_D in figures.items():
@@ -231,6 +232,12 @@ def table(work: Path, n_seeds: int) -> dict[str, Any]:
     return {"settings": settings, "pretraining": pretrained, "rows": rows}
 
 
+def commonest(truth_N: Int64, groups_N: AnyArray) -> float:
+    """Accuracy of one answer for all: the label that is commonest in the test."""
+    hits_1N = (truth_N == np.bincount(truth_N).argmax()).astype(np.float64)[None]
+    return rounded(accuracy(Draws.of(1, len(truth_N)), hits_1N, truth_N, groups_N)[0])
+
+
 def pretraining(work: Path, tower: str) -> dict[str, Any]:
     """How a tower was pre-trained, out of its checkpoint."""
     path = work / f"masked_{tower}.pt"
@@ -260,6 +267,7 @@ def as_markdown(result: Mapping[str, Any]) -> str:
         if not rows:
             continue
         lines += ["", f"## {sense.capitalize()}, {how} ({rows[0]['n']} test samples)", ""]
+        lines += [f"The commonest label for all has an accuracy of {rows[0]['commonest']:.3f}.", ""]
         corpora = list(rows[0]["by corpus"]) if len(rows[0]["by corpus"]) > 1 else []
         lines += [f"| {' | '.join(['labels', 'start', 'seeds', 'accuracy', 'UAR', *corpora])} |"]
         lines += ["| --- " * (5 + len(corpora)) + "|"]
