@@ -43,3 +43,10 @@ def tell_result(result: Mapping[str, Any], json_to: Path | None, table: Sequence
     if json_to is not None:
         with write_whole(json_to) as part:
             part.write_text(line + "\n", encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write the value as JSON for people, whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

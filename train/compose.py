@@ -33,11 +33,10 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from realtime.reason import prompt
 from realtime.reason.phrases import as_tensor
-from train.command import run_command
+from train.command import run_command, write_json
 from train.tuning.data import read_records
 from train.tuning.initial_model import PROJECTORS, emotion_json
 from train.tuning.phrases import counted
-from train.tuning.run import write_json
 from train.tuning.word_start import begin_with_words
 
 CONTROL_TOKENS_KEPT = frozenset({"<|endoftext|>", "<|im_start|>", "<|im_end|>", "<unk>", "<pad>", "<s>", "</s>"})

@@ -28,9 +28,8 @@ from realtime.model.shards import contents
 from realtime.model.thinker import EmoThinker
 from realtime.outputs import refuse_input
 from train import model_card, push
-from train.command import run_command
+from train.command import run_command, write_json
 from train.tuning.initial_model import emotion_json
-from train.tuning.run import write_json
 
 SHARD_BYTES = 4_000_000_000
 CARRIED = ("*.json", "*.txt", "*.jinja", "*.model")

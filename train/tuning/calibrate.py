@@ -46,7 +46,7 @@ from realtime.reason.prompt import Question
 from realtime.records import Window
 from realtime.words.expert import WordsExpert
 from train.arrays import Floats, Int64
-from train.command import run_command
+from train.command import run_command, write_json
 from train.evaluation.answering import ModelUnderTest, perceive
 from train.evaluation.batch import write_part
 from train.evaluation.questions import one_hot
@@ -55,7 +55,6 @@ from train.evaluation.samples import SAMPLES
 from train.evaluation.served import Served, add_label_argument, load_served, writer_of
 from train.metrics import calibration_error
 from train.nano.fit_calibration import AnsweredWindow, calibrated, fit, fit_state, log_softmax, uncalibrated
-from train.tuning.run import write_json
 from train.words.fit import read
 
 BATCH = 16

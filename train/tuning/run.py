@@ -27,6 +27,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel
 from realtime.errors import RealtimeError
+from train.command import write_json
 from train.readers.perceived import measuring
 from train.tuning.data import AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.model import Trainee, recompute
@@ -322,12 +323,6 @@ def refuse_other_data(out: Path, described: Mapping[str, Any], *, fresh: bool) -
                 f"{out} holds a run with another {name} ({before.get(name)}, now {described[name]}).",
                 "Choose another --out, or begin anew with --fresh.",
             )
-
-
-def write_json(path: Path, value: Any) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def git_revision() -> str:
