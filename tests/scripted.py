@@ -328,6 +328,3 @@ class ScriptedModel:
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers
-
-    def serve_only(self) -> None:
-        """As that of `LoadedModel`, in whose place a command's tests load this."""

@@ -6,19 +6,15 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
-import torch
 from playwright.sync_api import expect
 
-from realtime.model import checkpoint
-from realtime.model.config import Method, Selection
-from realtime.model.thinker import EmoThinker
 from realtime.records import SECTIONS
 from tests.browser.chromium import REAL, Visit, serving
-from tests.model.taught import taught_emochat, taught_hybrid
+from tests.model.taught import TaughtMethod, adapter_of
 from train import merge
-from train.tuning.initial_model import save_additions, with_additions
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -39,34 +35,17 @@ def test_a_person_watches_reads_and_withdraws(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("method", "taught", "selection"),
-    [("hybrid", taught_hybrid, "adaptive"), ("emochat", taught_emochat, "fixed")],
-    ids=["hybrid", "emochat"],
-)
+@pytest.mark.parametrize("method", get_args(TaughtMethod))
 def test_a_model_of_another_method_goes_the_same_way(
     visit: Callable[..., Visit],
     pictures: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    method: Method,
-    taught: Callable[[EmoThinker], EmoThinker],
-    selection: Selection,
+    method: TaughtMethod,
 ) -> None:
-    model, emotion = with_additions(
-        checkpoint.NANO,
-        selector_dim=64,
-        cues=True,
-        ring=None,
-        method=method,
-        selection=selection,
-        dtype=torch.float32,
-    )
-    save_additions(taught(model), emotion, tmp_path / "adapter")
+    adapter = adapter_of(method, tmp_path / "adapter")
     merged = tmp_path / method
-    monkeypatch.setattr(
-        sys, "argv", ["merge", "--model", "nano", "--adapter", str(tmp_path / "adapter"), "--out", str(merged)]
-    )
+    monkeypatch.setattr(sys, "argv", ["merge", "--model", "nano", "--adapter", str(adapter), "--out", str(merged)])
     merge.main()
     with serving((*REAL, "--model", str(merged))) as (address, _):
         person = visit(address, viewport={"width": 1280, "height": 860})

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from export import onnx, parity
 from realtime.engine.loading import load
 from realtime.model import checkpoint
-from realtime.model.config import Method, Selection
-from realtime.model.thinker import EmoThinker
 from realtime.records import FrameEvidence, SpeechEvidence, SpeechSegment, UInt8, VideoFrame
 from realtime.towers import artifact
 from realtime.towers.artifact import Artifact, EngineMismatch
 from tests.ingest.media_files import voice
-from tests.model.taught import taught_emochat, taught_hybrid
-from train.tuning.initial_model import save_additions, with_additions
+from tests.model.taught import TaughtMethod, adapter_of
 
 pytestmark = pytest.mark.slow
 
 
-def exported(
-    folder: Path, *, method: Method, taught: Callable[[EmoThinker], EmoThinker], selection: Selection
-) -> tuple[Path, Artifact]:
+def exported(method: TaughtMethod, folder: Path) -> tuple[Path, Artifact]:
     """An adapter of `method`, and the export of nano with it."""
-    adapter = folder / "adapter"
-    model, emotion = with_additions(
-        checkpoint.NANO,
-        selector_dim=64,
-        cues=True,
-        ring=None,
-        method=method,
-        selection=selection,
-        dtype=torch.float32,
-    )
-    save_additions(taught(model), emotion, adapter)
+    adapter = adapter_of(method, folder / "adapter")
     made = onnx.export(checkpoint.NANO, folder / "exports", name="nano", precision="fp32", opset=20, adapter=adapter)
     return adapter, made
 
@@ -58,7 +41,7 @@ def perceived(
 
 def test_a_hybrid_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(portrait: UInt8, tmp_path: Path) -> None:
     """One whose share of background follows the content."""
-    adapter, made = exported(tmp_path, method="hybrid", taught=taught_hybrid, selection="adaptive")
+    adapter, made = exported("hybrid", tmp_path)
     assert made.source_sha256 != artifact.source_sha256(checkpoint.NANO)
     figures, fine = parity.check(made, "nano", adapter=adapter)
     assert fine, figures
@@ -74,7 +57,7 @@ def test_a_hybrid_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(por
 
 def test_an_emochat_equals_torch_up_to_the_tokens_that_its_parts_add(portrait: UInt8, tmp_path: Path) -> None:
     """They are added after the towers, so that an export has to leave them what they read."""
-    adapter, made = exported(tmp_path, method="emochat", taught=taught_emochat, selection="fixed")
+    adapter, made = exported("emochat", tmp_path)
     figures, fine = parity.check(made, "nano", adapter=adapter)
     assert fine, figures
     torch_seen, torch_heard = perceived(adapter, "torch", tmp_path, portrait)

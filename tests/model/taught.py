@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 import torch
 
+from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
+from train.tuning.initial_model import save_additions, with_additions
+
+TaughtMethod = Literal["hybrid", "emochat"]
+
+
+def adapter_of(method: TaughtMethod, folder: Path) -> Path:
+    """An adapter of nano by this method, in `folder`. The hybrid's share of background follows the content."""
+    model, emotion = with_additions(
+        checkpoint.NANO,
+        selector_dim=64,
+        cues=True,
+        ring=None,
+        method=method,
+        selection="adaptive" if method == "hybrid" else "fixed",
+        dtype=torch.float32,
+    )
+    save_additions(taught_hybrid(model) if method == "hybrid" else taught_emochat(model), emotion, folder)
+    return folder
 
 
 def taught_hybrid(model: EmoThinker) -> EmoThinker:
