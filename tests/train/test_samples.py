@@ -60,3 +60,19 @@ def test_a_slice_tells_how_sure_it_was_beside_how_right() -> None:
     found = slices(rows, ("happy", "sad"))
     np.testing.assert_allclose(found["corpus: ours"]["ece"], 0.1, atol=1e-6)
     np.testing.assert_allclose(found["corpus: theirs"]["ece"], 0.9, atol=1e-6)
+
+
+def test_a_face_that_training_holds_too_is_told_apart(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 62, (4, 48, 48)).astype(np.uint8)
+    pictures[2] = pictures[0] + 1  # a test picture that is one of training, but for light
+    votes = np.zeros((4, 10), np.uint8)
+    votes[:, 1] = 10
+    (tmp_path / "ferplus").mkdir()
+    file = tmp_path / "ferplus" / "ferplus48_q6.npz"
+    np.savez(file, images=pictures, shift=2, votes=votes, split=np.array([0, 0, 2, 2]))
+    slices = {sample.key: sample.slices for sample in SAMPLES["ferplus"](tmp_path, "test", None)}
+    assert {key: own["also a training picture"] for key, own in slices.items()} == {"2": "yes", "3": "no"}
+    np.savez(file, images=pictures, shift=2, votes=votes, split=np.array([2, 2, 2, 2]))
+    alone = SAMPLES["ferplus"](tmp_path, "test", None)
+    assert {sample.slices["also a training picture"] for sample in alone} == {"no"}, "no training part at hand"

@@ -26,6 +26,7 @@ from train.nano import ferplus, masked_data
 from train.nano.audio_tower import encode
 from train.nano.masked import CHUNK_FRAMES, grey_patches, patch_layers, places_of, tower_patches
 from train.nano.masked_tower import blank_vision_tower, moved, rate
+from train.nano.twins import twins
 from train.nano.voice_layers import blank_tower
 
 STRENGTH = 0.003
@@ -61,7 +62,7 @@ class FaceSense:
         faces = ferplus.load(data)
         train, test = faces.part("train"), faces.part("test")
         reported = faces.images_NHW[np.concatenate([faces.part("valid"), test])]
-        train = train[~masked_data.twins(faces.images_NHW[train], reported)]
+        train = train[~twins(faces.images_NHW[train], reported)]
         self._images = {
             is_test: masked_data.resized(faces.images_NHW[rows], side)
             for is_test, rows in ((False, train), (True, test))

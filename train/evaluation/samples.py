@@ -14,10 +14,12 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.records import SpeechSegment, VideoFrame
 from train.arrays import Int64
 from train.nano import crowd, ferplus, ravdess
+from train.nano.twins import twins
 from train.readers import sound, voices
 from train.readers.clip import Clip, DataSet
 from train.readers.sound import longest_speech
 
+LEARNT = "also a training picture"
 PAIR_GAP_S = 30.0
 "Time between two pairs of a session, longer than a face track lives: every face is new, while the voice stays."
 PAIR_ROUNDS, MOST_PAIRS = 3, 360
@@ -54,16 +56,18 @@ def wanted_actors(clips: Sequence[ravdess.ActedSentence], split: str) -> set[int
 
 
 def ferplus_samples(data: Path, split: str, limit: int | None) -> Iterator[Sample]:
+    """Faces of FER+. A slice tells those of which training holds nearly the same picture."""
     faces = ferplus.load(data)
     rows = wanted_faces(faces, split)
     if limit is not None:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:limit])
-    for row in rows:
+    learnt = twins(faces.images_NHW[rows], faces.images_NHW[faces.part("train")])
+    for row, is_learnt in zip(rows, learnt, strict=True):
         truth = EXPERT_LABELS[int(faces.labels_N[row])]
         agreed = "clear" if faces.votes_N7[row].max() >= 0.7 else "divided"
         frame = VideoFrame(0.0, ferplus.as_camera_frame(faces.images_NHW[row]))
         key = str(int(faces.index_N[row]))
-        yield Sample(key, truth, key, {"raters": agreed}, frame=frame)
+        yield Sample(key, truth, key, {"raters": agreed, LEARNT: "yes" if is_learnt else "no"}, frame=frame)
 
 
 def ravdess_samples(data: Path, split: str, limit: int | None) -> Iterator[Sample]:

@@ -19,34 +19,15 @@ from torch import Tensor
 from realtime.errors import NotMedia
 from realtime.records import Float32, UInt8
 from realtime.towers.preprocess import log_mel
-from train.arrays import Bools
 from train.nano import ferplus
 from train.nano.masked import CHUNK_FRAMES
 from train.nano.prepare import save
+from train.nano.twins import twins
 from train.readers import sound, voices
 from train.readers.clip import DataMissing
 
-THUMB_PX = 16
-TWIN = 0.95
-"""Correlation of two thumbnails from which they count as the same picture. Of FER+'s 28,561 training pictures, 848 are
-above 0.99 with one of validation or test and 1,472 above 0.95; of the 15,397 in DATA/faces one is above 0.95."""
 FRAMES_KEPT = 400
 "Mel frames kept of a sentence (4 s)."
-
-
-def thumbs(images_NHW: UInt8) -> Tensor:
-    """(N, 256) thumbnails without brightness and contrast: their products are correlations."""
-    small = F.interpolate(torch.from_numpy(images_NHW)[:, None].float(), size=(THUMB_PX, THUMB_PX), mode="area")
-    flat = small.flatten(1) - small.mean((1, 2, 3))[:, None]
-    return F.normalize(flat)
-
-
-def twins(images_NHW: UInt8, kept_from_MHW: UInt8) -> Bools:
-    """(N,) whether a picture is one of `kept_from_MHW`, but for light and for a pixel or two."""
-    other = thumbs(kept_from_MHW)
-    best = [(part @ other.T).amax(1) for part in torch.split(thumbs(images_NHW), 2000)]
-    out: Bools = (torch.cat(best) > TWIN).numpy()
-    return out
 
 
 def resized(images_NHW: UInt8, side: int) -> UInt8:
