@@ -474,8 +474,9 @@ Contradiction = Literal["face", "voice", "agreement", "answer"]
 "What the judgement of a chain contradicts (`reason/consistency.py`)."
 
 Rewritten = Literal["no", "yes", "in vain", "late"]
-"""Whether an argument that contradicted what its chain found was written again (`reason/rewrite.py`). `yes`: the second
-one stands. `in vain`: no other held to it either, and the first one stands. `late`: so it does, since time was up."""
+"""Whether an argument that contradicted what its chain found, or strayed from the judged label, was written again
+(`reason/rewrite.py`). `yes`: the second one stands. `in vain`: no other held either, and the first one stands. `late`:
+so it does, since time was up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ CONTRADICTED = {
 }
 SUMMED_BY = {"measured": "measured", "model": "written by the model, and checked"}
 WORDS_READ = "(It was weighed with what was said.)"
-REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found.)"
+REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found or judged.)"
 UNSUPPORTED = "Measured otherwise"
 LEFT_OUT: Mapping[Reduced, str] = {
     "chains": "the reasons",

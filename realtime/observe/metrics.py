@@ -73,7 +73,7 @@ class Metrics:
         )
         self.rewritten = Counter(
             "emothinker_rewritten_arguments",
-            "Arguments written again as they contradicted what was found: whether one holds, or was late",
+            "Arguments written again as they contradicted or strayed: whether one holds, or was late",
             ["holds"],
             registry=self.registry,
         )

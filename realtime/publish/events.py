@@ -382,9 +382,9 @@ class ReasonDoneEvent(Placed):
     likely of it alone. `agreement`: whether both were found to agree. `answer`: the chain's own argument. The answer is
     `unsure` where there are any."""
     rewritten: RewrittenName = "no"
-    """Whether the argument (`coarse`, `fine`, `answer`) was written again because it contradicted what the chain found.
-    `yes`: the second one is told. `in vain`: no other held either, or none was found in time, so the first one is told.
-    Both come whole: no `reason.delta` has words of an argument that was then replaced."""
+    """Whether the argument (`coarse`, `fine`, `answer`) was written again: it contradicted what the chain found, or
+    strayed from the judged label. `yes`: the second one is told. `in vain`: no other held either, or none was found in
+    time, so the first one is told. Both come whole: no `reason.delta` has words of an argument that was replaced."""
     words_read: bool = False
     """Whether the judgement read what was said. Only a model that was trained for it does, and only words that are
     written down before its chain judges."""

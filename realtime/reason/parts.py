@@ -100,6 +100,8 @@ class LabelledWindow:
     "Longest of the parts that were written from one modality, in positions."
     judged: dict[str, float] = field(default_factory=dict)
     "Log-probability of each label after those parts. Empty where the chain has none."
+    argued_for: str | None = None
+    "The label that an evidence-first chain was given to argue for. None before its argument, and for other chains."
     said: dict[str, float] | None = None
     "What the words that the judgement read say alone, empty where nobody knows it. None where it read none."
 
@@ -167,8 +169,8 @@ class ChainParts:
             scored = self._labels.judge(cached.at(position), window, labelled.question.labels)
             labelled.judged = scored.scores["both"]
             labelled.said = self.said(window)
-            judgement = judged(labelled, self._calibration)
-            told = labels_before_argument(judgement, sections, labelled.question.labels)
+            labelled.argued_for = judged(labelled, self._calibration)
+            told = labels_before_argument(labelled.argued_for, sections, labelled.question.labels)
             opening = tagged_label_ids(self._encoder, told)
         beginning = []
         if scored.chain_logits_V is None:

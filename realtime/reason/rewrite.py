@@ -1,4 +1,4 @@
-"""Writes an argument again that contradicts what its chain found.
+"""Writes an argument again that contradicts what its chain found, or concludes another label than was judged.
 
     [ evidence | both texts | state <label> … <coarse> ─┬─ first argument, greedy: contradicts
                                                         ├─ another  ┐
@@ -6,10 +6,11 @@
                                                         └─ another  ┘
 
 A small model sometimes argues from other emotions than those that its own texts name, or as if there were no conflict.
-Greedy decoding gives only one argument, so several others are sampled from the model, from the same state. Those that
-agree with the texts and conclude the same label are kept, and the likeliest of them replaces the first argument: the
-judgement stays, the reasons change. Where there is none, the first one stands and the answer is `unsure`. Every word
-comes from the model, and a chain without a contradiction is not touched.
+Or it ends with another label than the one that it was given to argue for; it is then less often right. Greedy decoding
+gives only one argument, so several others are sampled from the model, from the same state. Those that agree with the
+texts and conclude the judged label are kept, and the likeliest of them replaces the first argument: the judgement
+stays, the reasons change. Where there is none, the first one stands; if it contradicts, the answer is `unsure`. Every
+word comes from the model, and any other chain is not touched. The answer to a person's own question may name any label.
 
 Where tokens are guessed (`phrases.py`), others are sampled one after the other, and the first that agrees is taken.
 A pass then reads several tokens of one argument in place of one of each, and most often few arguments are needed. One
@@ -80,6 +81,12 @@ def contradicts(sections: Mapping[str, str], labels: Sequence[str]) -> bool:
     return bool(contradictions(sections, labels, {}, given_both=True))
 
 
+def strays(labelled: LabelledWindow, sections: Mapping[str, str]) -> bool:
+    """Whether the answer is another label than the one that was judged. Answers to a person's own question are not."""
+    concluded = read_answer(sections["answer"], labelled.question.labels).label
+    return not labelled.question.query and concluded not in (None, labelled.argued_for)
+
+
 class Rewriter:
     """Replaces contradicting arguments of all sessions. Only the model worker's thread may call it."""
 
@@ -104,13 +111,12 @@ class Rewriter:
         sections: dict[str, str],
         within_s: float | None = None,
     ) -> Generator[None, None, Rewritten]:
-        """Put another argument into `sections` where the one that is there contradicts the texts before it.
+        """Put another argument into `sections` where the one that is there contradicts, or strays from what was judged.
 
         `part` was written last, from `begun`. It yields after each decode step, so that other work is not held up, and
         gives up `within_s` after it began.
         """
-        labels = labelled.question.labels
-        if part is not ARGUED or not contradicts(sections, labels):
+        if part is not ARGUED or not (contradicts(sections, labelled.question.labels) or strays(labelled, sections)):
             return "no"
         limit = Limit(self._now_s, within_s)
         better = yield from self.rewritten(labelled, part, begun, sections, limit)
@@ -120,12 +126,13 @@ class Rewriter:
     def rewritten(
         self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, sections: Mapping[str, str], limit: Limit
     ) -> Generator[None, None, dict[str, str] | None]:
-        """Another argument that agrees with the chain's texts and concludes the same label, or None.
+        """Another argument that agrees with the chain's texts and concludes the judged label, or None.
 
-        Arguments with the same answer, word for word, are preferred; among equals the likeliest is taken.
+        To a person's own question it gives the same label as the first one, or none, as that did. Arguments with the
+        same answer, word for word, are preferred; among equals the likeliest is taken.
         """
         labels = labelled.question.labels
-        concluded = read_answer(sections["answer"], labels).label
+        concluded = labelled.argued_for if strays(labelled, sections) else read_answer(sections["answer"], labels).label
 
         def holds(each: Argument) -> bool:
             agrees = not contradicts({**sections, **each.sections}, labels)

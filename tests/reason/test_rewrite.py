@@ -19,6 +19,7 @@ from realtime.reason.consistency import contradictions
 from realtime.reason.decode import finished
 from realtime.reason.parts import ARGUED, BegunPart, LabelledWindow
 from realtime.reason.phrases import Phrases
+from realtime.reason.prompt import Question
 from realtime.reason.reasoner import Reasoner
 from realtime.reason.rewrite import Argument, Limit, Rewriter, Tree
 from realtime.records import LABELS, Rewritten, Window
@@ -93,10 +94,13 @@ def first(nano: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         return dict(run(nano, CONTRADICTS)[3].sections)
 
 
-def settled(nano: LoadedModel, sections: dict[str, str], *found: Argument) -> tuple[str, int]:
-    labelled = nano.thinker.label_window(BOTH, ASK)
+def settled(
+    nano: LoadedModel, sections: dict[str, str], *found: Argument, judged: str = "fear", ask: Question = ASK
+) -> tuple[str, int]:
+    labelled = nano.thinker.label_window(BOTH, ask)
     rewriter = Scripted(nano.thinker.decoder, *found)
     begun = nano.thinker.chain.begin(labelled, nano.thinker.chain.parts[0], {})
+    labelled.argued_for = judged
     return finished(rewriter.settle(labelled, ARGUED, begun, sections)), rewriter.n_asked
 
 
@@ -158,6 +162,18 @@ def test_an_argument_that_passes_over_the_conflict_is_not_taken(nano: LoadedMode
     assert sections == FIRST | HOLDS
     sections = {"voice": VOICE, "face": FACE, **evades}
     assert settled(nano, sections, Argument(HOLDS, 0.0)) == ("yes", 1), "nor does it stand"
+
+
+def test_an_argument_for_another_label_than_was_judged_is_written_again(nano: LoadedModel) -> None:
+    sad = holding(fine="A surprised face and a happy voice: sad.", answer="sad, slight")
+    sections = FIRST | HOLDS
+    assert settled(nano, sections, Argument(HOLDS, 0.0), Argument(sad, -9.0), judged="sad") == ("yes", 1)
+    assert sections == {"voice": VOICE, "face": FACE, **sad}
+    sections = FIRST | HOLDS
+    assert settled(nano, sections, Argument(HOLDS, 0.0), judged="sad") == ("in vain", 1)
+    assert sections == FIRST | HOLDS, "the first stands"
+    asked = Question(query="Which emotion does the voice show?")
+    assert settled(nano, sections, Argument(sad, 0.0), judged="sad", ask=asked) == ("no", 0), "it is no judgement"
 
 
 def test_where_none_holds_the_first_stands_and_is_unsure(nano: LoadedModel) -> None:

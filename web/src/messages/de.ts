@@ -297,7 +297,7 @@ export const de: Messages = {
     asked: (query, by) => `Gefragt: „${query}“${by === null ? "" : ` (${by} antwortet)`}`,
     wordsRead: "Abgewogen wurde auch, was gesagt wurde.",
     unsupported: "Durchgestrichenes wurde anders gemessen.",
-    rewritten: "Die Abwägung wurde ein zweites Mal geschrieben: Die erste hielt sich nicht an das, was gefunden wurde.",
+    rewritten: "Die Abwägung wurde ein zweites Mal geschrieben: Die erste hielt sich nicht an das, was gefunden oder geurteilt wurde.",
     uncalibrated: "Das Modell hat nicht gelernt, diese Antworten zu unterscheiden, oder wurde nie daran gemessen. Seine Prozente sind dafür nicht geeicht.",
     stock: "Es ist kein Adapter geladen: Das Modell ist so, wie es veröffentlicht wurde, hat nie gelernt, Emotionen zu nennen, und niemand hat gemessen, wie oft es recht hat.",
   },

@@ -313,7 +313,7 @@ export const en = {
     asked: (query: string, by: string | null) => `Asked: “${query}”${by === null ? "" : ` (${by} answers)`}`,
     wordsRead: "It was weighed with what was said.",
     unsupported: "What is crossed out was measured otherwise.",
-    rewritten: "The weighing was written a second time: the first one did not hold to what was found.",
+    rewritten: "The weighing was written a second time: the first one did not hold to what was found or judged.",
     uncalibrated: "The model was not trained to tell these labels apart, or never measured at it. Its percentages are not calibrated for them.",
     stock: "No adapter is loaded: the model is as it was published, was never trained to tell emotions, and nobody measured how often it is right.",
   },

@@ -332,9 +332,9 @@ export interface ReasonDoneEvent extends EventCommon {
    */
   readonly contradictions: readonly ("face" | "voice" | "agreement" | "answer")[];
   /**
-   * Whether the argument (`coarse`, `fine`, `answer`) was written again because it contradicted what the chain found.
-   * `yes`: the second one is told. `in vain`: no other held either, or none was found in time, so the first one is
-   * told. Both come whole: no `reason.delta` has words of an argument that was then replaced.
+   * Whether the argument (`coarse`, `fine`, `answer`) was written again: it contradicted what the chain found, or
+   * strayed from the judged label. `yes`: the second one is told. `in vain`: no other held either, or none was found in
+   * time, so the first one is told. Both come whole: no `reason.delta` has words of an argument that was replaced.
    */
   readonly rewritten: "no" | "yes" | "in vain";
   /**
