@@ -129,6 +129,14 @@ def test_answers_to_questions_that_are_none_are_named(tmp_path: Path) -> None:
         methods.read_runs(tmp_path)
 
 
+def test_runs_that_were_asked_other_questions_are_not_compared(tmp_path: Path) -> None:
+    """With twice the sessions, those of the same number are about other people and other cues."""
+    write_run(tmp_path, "emothinker", 0, lambda *_: True)
+    write_run(tmp_path, "full", 0, lambda *_: True, n=120)
+    with pytest.raises(DataMissing, match=r"full-0/questions\.json and .* were asked other questions"):
+        methods.read_runs(tmp_path)
+
+
 def test_a_table_without_its_reference_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path, "hybrid", 0, lambda *_: True)
     for work in (tmp_path, tmp_path / "nowhere"):

@@ -67,8 +67,12 @@ Runs = Mapping[str, Seeds]
 
 
 def read_runs(work: Path) -> Runs:
-    """The finished benchmarks of all runs. Raises DataMissing where there is none of the reference."""
+    """The finished benchmarks of all runs.
+
+    Raises DataMissing where there is none of the reference, and where runs were asked different questions.
+    """
     runs: dict[str, dict[int, dict[str, dict[str, Row]]]] = {}
+    sessions: dict[Path, set[str]] = {}
     for folder in sorted(path for path in work.iterdir() if path.is_dir()) if work.is_dir() else ():
         match = RUN.fullmatch(folder.name)
         if match is None and folder.name != UNTRAINED:
@@ -79,15 +83,28 @@ def read_runs(work: Path) -> Runs:
                 rows = read_answers(folder / benchmark / "answers.jsonl")
                 known = {str(row["key"]): row for row in rows if row["truth"]}
                 runs.setdefault(method, {}).setdefault(seed, {})[benchmark] = known
-        if (folder / f"{QUESTIONS}.json").is_file():
-            runs.setdefault(method, {}).setdefault(seed, {})[QUESTIONS] = answered(folder / f"{QUESTIONS}.json")
+        if (asked := folder / f"{QUESTIONS}.json").is_file():
+            runs.setdefault(method, {}).setdefault(seed, {})[QUESTIONS] = answered(asked)
+            sessions[asked] = {key.rpartition(" ")[0] for key in runs[method][seed][QUESTIONS]}
     if REFERENCE not in runs:
         raise DataMissing(
             f"{work} holds no finished benchmark of {REFERENCE}.", "Run train/runs/methods.sh; it goes on where it was."
         )
+    refuse_other_questions(sessions)
     if UNTRAINED in runs:
         runs[UNTRAINED] = dict.fromkeys(runs[REFERENCE], runs[UNTRAINED][0])
     return runs
+
+
+def refuse_other_questions(sessions: Mapping[Path, set[str]]) -> None:
+    """Raise DataMissing where the runs' sessions are not the same. A session of one number is then another in each."""
+    for path, own in sessions.items():
+        first, wanted = next(iter(sessions.items()))
+        if own != wanted:
+            raise DataMissing(
+                f"{path} and {first} were asked other questions.",
+                "Remove those of one run and their .done, and run train/runs/methods.sh with one GENERAL and SESSIONS.",
+            )
 
 
 def answered(path: Path) -> dict[str, Row]:
