@@ -176,7 +176,8 @@ def load(
     if threads is not None and model.device.type == "cpu":
         torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir), sound_on_onnx=sound_on_onnx)
-    instruments = None if dtype == torch.float32 else cue_model(model.config, cue_weights(model))
+    exact = dtype == torch.float32 and place.type == "cpu"
+    instruments = None if exact else cue_model(model.config, cue_weights(model))
     judge_faces = None if engine == "torch" else judge_of(instruments or model)
     for runs in (towers, judge_faces) if serve_only else ():
         for module in runs.copied if isinstance(runs, IncludedTowers | OnnxFaceExpert) else ():

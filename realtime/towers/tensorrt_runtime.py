@@ -163,12 +163,22 @@ class Bucket:
     def __init__(self, trt: Any, engine: Any, index: int, profile: Mapping[str, Sequence[int]]) -> None:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._context = engine.create_execution_context()
-        self._context.set_optimization_profile_async(index, self._stream.cuda_stream)
+        if self._context is None:
+            raise EngineMissing(
+                "The GPU has no memory left for another size of a TensorRT plan.",
+                hint="Free some of it, serve fewer sessions, or take --engine torch.",
+            )
+        taken = [self._context.set_optimization_profile_async(index, self._stream.cuda_stream)]
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         is_input = {name: engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT for name in names}
         for name in names:
             if is_input[name]:
-                self._context.set_input_shape(name, tuple(profile[name]))
+                taken.append(self._context.set_input_shape(name, tuple(profile[name])))
+        if not all(taken):
+            raise EngineMismatch(
+                f"The plan does not take the sizes of profile {index} that its manifest tells.",
+                hint="Build it again: `python -m export.trt --model …`.",
+            )
         kinds = {
             trt.DataType.FLOAT: torch.float32, trt.DataType.HALF: torch.float16, trt.DataType.BF16: torch.bfloat16,
             trt.DataType.INT32: torch.int32, trt.DataType.INT64: torch.int64,
@@ -180,6 +190,8 @@ class Bucket:
             self._context.set_tensor_address(name, buffers[name].data_ptr())
         self._inputs = {name: buffers[name] for name in names if is_input[name]}
         self._outputs = [buffers[name] for name in names if not is_input[name]]
+        # The buffers were zeroed on the caller's stream, and what is in them decides what the graph reads.
+        self._stream.wait_stream(torch.cuda.current_stream())
         # Launched once before the capture: changes of shape are applied at the first launch and cannot be captured.
         with torch.cuda.stream(self._stream):
             self._launch()
@@ -194,6 +206,7 @@ class Bucket:
 
     def run(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """The outputs for these inputs, which fit into the profile and are padded to it."""
+        self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             for name, buffer in self._inputs.items():
                 value = inputs[name]

@@ -14,7 +14,7 @@ from realtime.towers.graph import AudioGraph, VisionGraph
 logger = logging.getLogger(__name__)
 
 MAX_CAPTURED = 8
-"Sizes (batch, windows, words) kept as CUDA graphs, each with its buffers. The oldest is dropped first."
+"Sizes (batch, windows, words) kept as CUDA graphs, each with its buffers. The one that was used least recently is dropped first."
 HALVED = ("patches", "mel", "text")
 "Inputs in the graph's own precision. The others are int32, or float32 where they are compared."
 
@@ -62,7 +62,8 @@ class TorchTowers:
             except torch.OutOfMemoryError:
                 logger.warning("no room for a CUDA graph of %s; %d are given up", size, len(self._captured))
         if size in self._captured:
-            return self._captured[size].replay(given)
+            captured = self._captured[size] = self._captured.pop(size)
+            return captured.replay(given)
         # Outside the `except`, where the exception no longer holds the tensors of the failed capture.
         self._captured.clear()
         torch.cuda.empty_cache()

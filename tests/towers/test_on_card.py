@@ -1,0 +1,150 @@
+"""Both towers on the stand-in for a GPU (`tests/card.py`): CUDA graphs, and TensorRT's path, against the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from export import trt
+from export.onnx import example
+from realtime.errors import EngineMissing
+from realtime.model import checkpoint
+from realtime.towers import tensorrt_runtime, torch_runtime
+from realtime.towers.artifact import Artifact, EngineMismatch, file_sha256
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
+from realtime.towers.choice import Towers
+from realtime.towers.tensorrt_runtime import TensorRtTowers
+from realtime.towers.torch_runtime import TorchTowers, graphs_of
+from tests.card import Card, inserted
+from tests.export.shapes import write_checkpoint
+from tests.towers.tensorrt_stand_in import Engine, Library, Plan
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(path)
+    return path
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
+    with inserted(monkeypatch) as card:
+        yield card
+
+
+def text(n_words: int) -> Tensor:
+    return torch.randn(n_words, 64, generator=torch.Generator().manual_seed(n_words))
+
+
+def frames(n: int, *, n_words: int = 7, rows: int = 4, columns: int = 8) -> dict[str, Tensor]:
+    made = []
+    for seed in range(n):
+        generator = torch.Generator().manual_seed(seed)
+        image = torch.rand(3, rows * 28, columns * 28, generator=generator)
+        focal = torch.rand(rows * columns, generator=generator) < 0.3
+        made.append(FrameInput(image, focal, drop_noise(focal, seed=seed), 0.2 * (seed % 2)))
+    return vision_inputs(made, text(n_words))
+
+
+def sound(n_mel: int, *, n_words: int = 7) -> dict[str, Tensor]:
+    return audio_inputs(torch.randn(128, n_mel, generator=torch.Generator().manual_seed(n_mel)), text(n_words))
+
+
+GIVEN = (
+    ("vision", frames(1)), ("audio", sound(150)), ("vision", frames(3, rows=8)), ("audio", sound(700, n_words=3)),
+    ("vision", frames(1)), ("vision", frames(5, n_words=3, columns=4)), ("audio", sound(150)),
+)  # fmt: skip
+
+
+def results(towers: Towers) -> list[list[Tensor]]:
+    """Tokens and their order, of each frame and utterance."""
+    found: list[list[Tensor]] = []
+    for tower, inputs in GIVEN:
+        outputs = getattr(towers, tower)(inputs)
+        if tower == "vision":
+            found += [[frame.tokens_ND.float().cpu(), frame.order_N] for frame in selected(outputs)]
+        else:
+            found.append([heard(outputs[0], inputs["n_frames"]).float().cpu()])
+    return found
+
+
+def assert_same(ours: list[list[Tensor]], theirs: list[list[Tensor]]) -> None:
+    for mine, other in zip(ours, theirs, strict=True):
+        for a, b in zip(mine, other, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_cuda_graphs_of_the_towers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = results(TorchTowers(checkpoint.load(folder)))
+    with inserted(monkeypatch) as card:
+        towers = TorchTowers(checkpoint.load(folder, device="cuda"))
+        for _ in range(2):
+            assert_same(results(towers), expected)
+        assert card.n_captures == 5
+
+
+def test_the_graph_that_is_used_least_goes_first(folder: Path, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_runtime, "MAX_CAPTURED", 2)
+    towers = TorchTowers(checkpoint.load(folder, device="cuda"))
+    for n_words in range(2, 6):
+        towers.vision(frames(1))
+        towers.vision(frames(1, n_words=n_words))
+    assert card.n_captures == 5
+
+
+def planned(folder: Path, out: Path, batches: Sequence[int] = (1, 4)) -> tuple[Artifact, Library]:
+    """An artifact of plans that stand for the graphs of the checkpoint."""
+    config = checkpoint.read_config(folder)
+    plans, towers, files = {}, {}, {}
+    vision, audio = graphs_of(checkpoint.load(folder, device="cuda"))
+    for tower, graph, outputs in (("vision", vision, vision.outputs), ("audio", audio, audio.outputs)):
+        profiles = trt.profiles(config, tower, batches, windows=4, words=16)
+        kinds = {name: value.dtype for name, value in example(config, tower, torch.float32).items()}
+        content = f"plan of {tower}".encode()
+        (out / f"{tower}.engine").write_bytes(content)
+        plans[content] = Plan(graph, kinds, outputs, profiles)
+        towers[tower] = {"file": f"{tower}.engine", "profiles": profiles}
+        files[f"{tower}.engine"] = {"sha256": file_sha256(out / f"{tower}.engine")}
+    made = Artifact(
+        folder=out, kind="trt", model="small", source_sha256="", precision="fp32", opset=20, has_text=True,
+        versions={"tensorrt": "10.9.0"}, files=files, towers=towers, compute_capability="9.0",
+    )  # fmt: skip
+    return made, Library(plans)
+
+
+def test_tensorrt(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call, shape, type, address and order of streams is checked by the stand-in."""
+    expected = results(TorchTowers(checkpoint.load(folder)))
+    with inserted(monkeypatch) as card:
+        made, library = planned(folder, tmp_path)
+        monkeypatch.setattr(tensorrt_runtime, "load_runtime", lambda flavor: library)
+        towers = TensorRtTowers(made)
+        for _ in range(2):
+            assert_same(results(towers), expected)
+        assert card.n_captures == len(library.contexts)
+        assert all(context.n_launches == 2 for context in library.contexts)
+
+
+def test_a_plan_of_other_sizes_than_its_manifest_tells_is_named(
+    folder: Path, tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = planned(folder, tmp_path)
+    _, library = planned(folder, tmp_path, batches=(2, 8))
+    monkeypatch.setattr(tensorrt_runtime, "load_runtime", lambda flavor: library)
+    with pytest.raises(EngineMismatch, match="sizes of profile 0 that its manifest tells"):
+        TensorRtTowers(made).vision(frames(1))
+
+
+def test_a_card_without_room_for_a_plan_is_named(
+    folder: Path, tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, library = planned(folder, tmp_path)
+    monkeypatch.setattr(tensorrt_runtime, "load_runtime", lambda flavor: library)
+    monkeypatch.setattr(Engine, "create_execution_context", lambda engine: None)
+    with pytest.raises(EngineMissing, match="no memory left"):
+        TensorRtTowers(made).vision(frames(1))
