@@ -14,7 +14,7 @@ from realtime.towers.graph import AudioGraph, VisionGraph
 logger = logging.getLogger(__name__)
 
 MAX_CAPTURED = 8
-"Sizes (batch, windows, words) kept as CUDA graphs, each with its buffers. The one that was used least recently is dropped first."
+"Sizes (batch, windows, words) kept as CUDA graphs, with their buffers. The one that was used longest ago goes first."
 HALVED = ("patches", "mel", "text")
 "Inputs in the graph's own precision. The others are int32, or float32 where they are compared."
 
