@@ -502,6 +502,8 @@ class ReasonDone:
     words: bool = False
     "Whether the judgement read what was said."
     unsupported: tuple[Unsupported, ...] = ()
+    n_withheld: int = 0
+    "How often its measurements kept it from beginning a statement (`reason/grounded.py`)."
 
 
 @dataclass(frozen=True, slots=True)

@@ -493,6 +493,7 @@ class Session:
         for what in done.contradictions:
             self._metrics.contradictions.labels(what).inc()
         self._metrics.unsupported.inc(len(done.unsupported))
+        self._metrics.withheld.inc(done.n_withheld)
         if done.rewritten != "no":
             self._metrics.rewritten.labels(REWRITTEN[done.rewritten]).inc()
         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))

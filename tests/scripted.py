@@ -252,6 +252,7 @@ class ScriptedThinker:
     contradictions: tuple[Contradiction, ...] = ()
     rewritten: Rewritten = "no"
     unsupported: tuple[Unsupported, ...] = ()
+    n_withheld: int = 0
     again_s: list[float | None] = field(default_factory=list)
     "The limit of each chain for arguing again."
 
@@ -277,7 +278,8 @@ class ScriptedThinker:
             label = "unsure" if self.contradictions else "happy"
             answer = Answer(label, "moderate", 0.6)
             timings, read = {"prefill": 12.0}, bool(said())
-            yield ReasonDone(sections, answer, timings, self.contradictions, self.rewritten, read, self.unsupported)
+            checked = self.contradictions, self.rewritten, read, self.unsupported, self.n_withheld
+            yield ReasonDone(sections, answer, timings, *checked)
         finally:
             self.n_closed += 1
 

@@ -164,13 +164,15 @@ async def test_a_chain_that_contradicts_itself_says_in_what_and_is_counted() -> 
 async def test_what_was_measured_otherwise_is_told_and_counted() -> None:
     metrics = Metrics()
     with ModelWorker(metrics) as worker:
-        model = ScriptedModel(thinker=ScriptedThinker(unsupported=(Unsupported("face", 4, "Jaw slightly dropped"),)))
+        made_up = (Unsupported("face", 4, "Jaw slightly dropped"),)
+        model = ScriptedModel(thinker=ScriptedThinker(unsupported=made_up, n_withheld=2))
         source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
         session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
         await session.run()
     told = [event["unsupported"] for event in of(await events_of(session), "reason.done")]
     assert told == [[{"section": "face", "start": 4, "text": "Jaw slightly dropped"}]] * 2
     assert "emothinker_unsupported_statements_total 2.0" in metrics.text().decode()
+    assert "emothinker_withheld_statements_total 4.0" in metrics.text().decode()
 
 
 @pytest.mark.parametrize(("rewritten", "holds"), [("yes", "yes"), ("in vain", "no"), ("late", "late"), ("no", None)])

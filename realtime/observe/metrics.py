@@ -88,6 +88,11 @@ class Metrics:
             "Statements about cues and prosody that the measurements do not bear out",
             registry=self.registry,
         )
+        self.withheld = Counter(
+            "emothinker_withheld_statements",
+            "Statements about cues and prosody that measurements kept from being written",
+            registry=self.registry,
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

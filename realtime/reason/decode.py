@@ -8,7 +8,7 @@ from typing import TypeVar
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
 from realtime.reason.batched_decoder import DecodeSlot
-from realtime.reason.certainty import Certainty
+from realtime.reason.bounds import Bounds
 from realtime.reason.chain import SectionText
 from realtime.records import ReasonDelta
 
@@ -29,13 +29,13 @@ TOKENS_PER_STEP = 4
 class Decoder:
     """Decodes one chain in its slot. Every new token attends to the whole KV cache, so no mask is needed."""
 
-    def __init__(self, vocabulary: Vocabulary, slot: DecodeSlot, certainty: Certainty | None = None) -> None:
+    def __init__(self, vocabulary: Vocabulary, slot: DecodeSlot, bounds: Bounds | None = None) -> None:
         """The slot may know the first token already: then its KV cache ends with the tag of the first section.
 
-        `certainty` keeps what is written from being surer than its evidence.
+        `bounds` bind what is written to its evidence.
         """
         self._vocabulary = vocabulary
-        self._certainty = certainty
+        self._bounds = bounds
         self._slot = slot
         self._end_of_turn = vocabulary.id_of(prompt.END_OF_TURN)
         self.n_decoded = 0
@@ -65,7 +65,7 @@ class Decoder:
             assert token is not None, "the opening tag is prefilled first"
             if token == self._end_of_turn:
                 break
-            if self._certainty and (others := self._certainty.in_place_of(token, section.name, section.text)):
+            if self._bounds and (others := self._bounds.in_place_of(token, section.name, section.text)):
                 token = self._slot.likeliest_of(others)
             ids.append(token)
             self.n_decoded += 1
@@ -98,14 +98,14 @@ def write(
     openings: Mapping[str, list[int]],
     end: list[int] | None,
     into: dict[str, str],
-    certainty: Certainty | None = None,
+    bounds: Bounds | None = None,
 ) -> Generator[ReasonDelta | None, None, int]:
     """Decode these sections in a slot, after the tokens `beginning`, and put their texts into `into`.
 
     `openings` opens each section but the first. `end` is prefilled after the last one, with its last token; with None
     neither is. Yields settled text, or None after a token that adds none. Returns the number of decoded tokens.
     """
-    decoder = Decoder(vocabulary, slot, certainty)
+    decoder = Decoder(vocabulary, slot, bounds)
     if beginning:
         decoder.feed(beginning)
     for name, following in zip(names, [*names[1:], None], strict=True):

@@ -4,10 +4,10 @@
                                     └── unsupported
     voice   "Much louder than usual."                           measured: loudness +0.2 spreads
 
-A small model now and then names a cue that was not there. Such a statement is told as unsupported, with the chain. The
-check knows the words of `measurements.py`, in which nano and `small` write; it takes what it does not recognise for
-true. It is lenient: a degree may be half a step off, and what holds for one frame or one stretch of speech of the
-window holds.
+A small model now and then names a cue that was not there. While it writes, such a statement cannot be chosen in its
+usual wording (`grounded.py`). One that it makes in another way is told as unsupported, with the chain. The check knows
+the words of `measurements.py`, in which nano and `small` write; it takes what it does not recognise for true. It is
+lenient: a degree may be half a step off, and what holds for one frame or one stretch of speech of the window holds.
 """
 
 from __future__ import annotations
@@ -44,14 +44,33 @@ class Statement:
 
 def unsupported(sections: Mapping[str, str], window: Window) -> tuple[Unsupported, ...]:
     """The statements of a chain that the measurements of its window do not bear out, in the order of the text."""
+    voice = sorted(of_voice(sections.get("voice", ""), heard_in(window)), key=lambda each: each.start)
+    told = [*voice, *of_face(sections.get("face", ""), people_in(window))]
+    return tuple(Unsupported(each.section, each.start, each.text) for each in told if not each.holds)
+
+
+def people_in(window: Window) -> list[list[Mapping[str, float]]]:
+    """The intensities, 0–1, of each person in each frame. People are those of the newest frame that has any."""
     newest = next((frame.cues for frame in reversed(window.frames) if frame.cues), ())
     seen = [cues for frame in window.frames for cues in frame.cues]
-    people = [[cues.intensities for cues in seen if cues.track == person.track] for person in newest]
+    return [[cues.intensities for cues in seen if cues.track == person.track] for person in newest]
+
+
+def heard_in(window: Window) -> list[Mapping[str, float]]:
+    """How each stretch of speech, and their mean, differs from the voice's usual, in spreads. Empty: none is known."""
     known = [part for part in window.speech if part.cues.usual_known]
-    heard = [*(part.cues.relative for part in known), mean_relative(known)] if known else []
-    voice = sorted(of_voice(sections.get("voice", ""), heard), key=lambda each: each.start)
-    told = [*voice, *of_face(sections.get("face", ""), people)]
-    return tuple(Unsupported(each.section, each.start, each.text) for each in told if not each.holds)
+    return [*(part.cues.relative for part in known), mean_relative(known)] if known else []
+
+
+def cue_holds(cue: str, degree: str, person: Values) -> bool:
+    """Whether a cue shows in this degree in any frame of a person."""
+    low, high = BOUNDS[degree]
+    return any(low <= each.get(cue, 0.0) <= high for each in person)
+
+
+def difference_holds(key: str, sign: int, much: str, heard: Values) -> bool:
+    """Whether a measure of the voice is above (1) or below (-1) its usual; `much` is a key of `FROM_SPREADS`."""
+    return any(sign * each.get(key, 0.0) > FROM_SPREADS[much] for each in heard)
 
 
 def of_face(text: str, people: Sequence[Values]) -> Iterator[Statement]:
@@ -65,8 +84,7 @@ def of_face(text: str, people: Sequence[Values]) -> Iterator[Statement]:
     for (begin, person), end in zip(begins, ends, strict=True):
         if person < len(people):
             for said, cue in _cues(text, begin, end):
-                low, high = BOUNDS[said.group(1).lower()]
-                holds = any(low <= each.get(cue, 0.0) <= high for each in people[person])
+                holds = cue_holds(cue, said.group(1).lower(), people[person])
                 yield Statement("face", said.start(), said.group(), holds)
 
 
@@ -75,8 +93,7 @@ def of_voice(text: str, heard: Values) -> Iterator[Statement]:
     for key, ((less, more), _) in VOICE_WORDS.items():
         for match in re.finditer(rf"\b(much )?({less}|{more})\b", text, re.IGNORECASE):
             sign = 1 if match.group(2).lower() == more else -1
-            least = FROM_SPREADS[(match.group(1) or "").lower()]
-            holds = any(sign * each.get(key, 0.0) > least for each in heard)
+            holds = difference_holds(key, sign, (match.group(1) or "").lower(), heard)
             yield Statement("voice", match.start(), match.group(), holds)
 
 

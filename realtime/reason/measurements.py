@@ -44,6 +44,12 @@ VOICE_WORDS = {
 }
 VOICE_STEPS = ((1.4, "much "), (0.5, ""))
 "A difference is named from this many spreads from the voice's own mean."
+AT_REST = ("features at rest", "the features are at rest")
+"What a chain says of a face without any cue."
+TOO_NEW = ("too little of this voice was heard to compare it", "this voice is too new to compare")
+"What it says of a voice whose usual is not known."
+AS_USUAL = ("as usual for this voice", "close to this voice's usual")
+"What it says of a voice that differs in nothing."
 MAX_CUES = 5
 "Cues told of each person, the strongest."
 
@@ -70,7 +76,7 @@ def _of_pictures(frames: Sequence[FrameEvidence]) -> str:
         peak = peak_intensities(frames, cues.track)
         strongest = sorted(CUE_WORDS, key=lambda cue, peak=peak: -peak.get(cue, 0.0))[:MAX_CUES]  # type: ignore[misc]
         named = [(cue, degree(peak.get(cue, 0.0))) for cue in CUE_WORDS if cue in strongest]
-        shown = ", ".join(cue_told(cue, word) for cue, word in named if word) or "features at rest"
+        shown = ", ".join(cue_told(cue, word) for cue, word in named if word) or AT_REST[0]
         x, y, width, height = next(face.box for face in newest.faces if face.track == cues.track)
         where = place((x + width / 2, y + height / 2))
         told.append(f"{name}{shown}; {distance(height)}, {where}, {pose_wordings(cues.pose_deg)[0]}")

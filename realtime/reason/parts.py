@@ -32,6 +32,7 @@ from realtime.model.config import Calibration, ChainForm, EmotionConfig
 from realtime.model.fused import KVCache
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, prompt
+from realtime.reason.bounds import Bounds
 from realtime.reason.branches import (
     HIDDEN,
     BranchScores,
@@ -41,9 +42,10 @@ from realtime.reason.branches import (
     state_text,
     tagged_label_ids,
 )
-from realtime.reason.certainty import Certainty, certainty
+from realtime.reason.certainty import certainty
 from realtime.reason.consistency import named_alone
 from realtime.reason.decode import SECTION_SLOTS
+from realtime.reason.grounded import Grounded
 from realtime.reason.measurements import measured_words
 from realtime.records import Label, Window
 from realtime.words.expert import WordsExpert
@@ -102,6 +104,8 @@ class LabelledWindow:
     "Log-probability of each label after those parts. Empty where the chain has none."
     argued_for: str | None = None
     "The label that an evidence-first chain was given to argue for. None before its argument, and for other chains."
+    n_withheld: int = 0
+    "How often its measurements kept it from beginning a statement (`grounded.py`)."
     said: dict[str, float] | None = None
     "What the words that the judgement read say alone, empty where nobody knows it. None where it read none."
 
@@ -186,9 +190,12 @@ class ChainParts:
         shares = self._words.probabilities(window.said)
         return calibrate.of_words(shares, self._calibration) if shares else {}
 
-    def certainty(self, labelled: LabelledWindow, part: ChainPart) -> Certainty | None:
-        """What keeps this part from being surer than its evidence; None where it tells more than one modality."""
-        return certainty(self._encoder, labelled.label, labelled.window) if part in FOUND else None
+    def bounds(self, labelled: LabelledWindow, part: ChainPart) -> Bounds:
+        """What binds the words of this part to its evidence; nothing where it tells more than one modality."""
+        if part not in FOUND:
+            return Bounds()
+        window = labelled.window
+        return Bounds(certainty(self._encoder, labelled.label, window), Grounded(self._encoder, window))
 
     @torch.inference_mode()
     def finish(self, labelled: LabelledWindow, part: ChainPart, begun: BegunPart, cache: KVCache) -> None:

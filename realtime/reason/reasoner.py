@@ -360,7 +360,7 @@ class Reasoner:
         for part in self.chain.parts:
             if part is ARGUED and self._model.config.emotion.words:
                 labelled.window = replace(labelled.window, said=quoted(said(), self.vocabulary))
-            begun = self.chain.begin(labelled, part, sections)
+            begun, bounds = self.chain.begin(labelled, part, sections), self.chain.bounds(labelled, part)
             slot = self.decoder.open_slot(
                 begun.cache,
                 next_position=begun.next_position,
@@ -378,9 +378,10 @@ class Reasoner:
                     labelled.openings,
                     end,
                     sections,
-                    self.chain.certainty(labelled, part),
+                    bounds,
                 )
                 n_tokens += yield from _silently(written) if part is ARGUED else written
+                labelled.n_withheld += bounds.n_withheld
                 self.chain.finish(labelled, part, begun, slot.cache)
             finally:
                 slot.close()
@@ -408,6 +409,7 @@ class Reasoner:
             rewritten,
             read,
             unsupported(sections, labelled.window),
+            labelled.n_withheld,
         )
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:

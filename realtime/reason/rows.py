@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.certainty import Certainty
+from realtime.reason.bounds import Bounds
 from realtime.reason.chain import SectionText
 from realtime.reason.decode import ANSWER_TOKENS, SECTION_TOKENS
 
@@ -29,8 +29,8 @@ class ChainRow:
     forced: deque[int]
     names: deque[str]
     "Sections that are not begun. The opening tag of the first of them ends the first forced tokens."
-    certainty: Certainty | None = None
-    "What keeps its sections from being surer than their evidence. It needs the logits."
+    bounds: Bounds | None = None
+    "What binds its sections to their evidence. It needs the logits."
     sections: dict[str, str] = field(default_factory=dict)
     ids: list[int] = field(default_factory=list)
     section: SectionText | None = None
@@ -55,7 +55,7 @@ class ChainRow:
         limit = ANSWER_TOKENS if self.section.name == "answer" else SECTION_TOKENS
         if best == self.end_of_turn:
             return self._cut()
-        if self.certainty and (others := self.certainty.in_place_of(best, self.section.name, self.section.text)):
+        if self.bounds and (others := self.bounds.in_place_of(best, self.section.name, self.section.text)):
             assert logits_V is not None
             best = max(others, key=lambda token: float(logits_V[token]))
         self.ids.append(best)

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import pytest
 import torch
 
 from realtime.engine.loading import LoadedModel
 from realtime.model.config import ChainForm
 from realtime.model.language import chunk_mask
+from realtime.reason.bounds import Bounds
 from realtime.reason.branches import state_text
+from realtime.reason.parts import ChainPart, ChainParts, LabelledWindow
 from realtime.reason.prompt import END_OF_TURN, SECTIONS, TAGS
 from realtime.reason.reasoner import Reasoner
 from realtime.reason.sequence import assemble, text_positions
@@ -28,6 +31,19 @@ def in_form(model: LoadedModel, form: ChainForm) -> Iterator[LoadedModel]:
         yield replace(model, thinker=Reasoner(model.weights, model.thinker.vocabulary))
     finally:
         model.weights.config = config
+
+
+@contextmanager
+def unbound(patched: pytest.MonkeyPatch) -> Iterator[None]:
+    """Chains name what the measurements contradict, too. They are no surer than their evidence, still."""
+
+    def bounds(chain: ChainParts, labelled: LabelledWindow, part: ChainPart) -> Bounds:
+        return replace(bind(chain, labelled, part), grounded=None)
+
+    bind = ChainParts.bounds
+    with patched.context() as context:
+        context.setattr(ChainParts, "bounds", bounds)
+        yield
 
 
 def run(model: LoadedModel, window: Window, ask: Question = ASK) -> tuple[Label, list[ReasonDelta], Label, ReasonDone]:

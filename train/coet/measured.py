@@ -15,7 +15,10 @@ import numpy as np
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.certainty import SURE_FROM
 from realtime.reason.measurements import (
+    AS_USUAL,
+    AT_REST,
     CUE_WORDS,
+    TOO_NEW,
     VOICE_WORDS,
     colour_told,
     cue_told,
@@ -138,7 +141,7 @@ class Writer:
             strongest = sorted(CUE_WORDS, key=lambda cue: -person.intensities.get(cue, 0.0))[:3]
             named = [(cue, degree(person.intensities.get(cue, 0.0))) for cue in CUE_WORDS if cue in strongest]
             cues = [cue_told(cue, word, int(self.rng.integers(2))) for cue, word in named if word]
-            shown = ", ".join(cues) if cues else self.pick("features at rest", "the features are at rest")
+            shown = ", ".join(cues) if cues else self.pick(*AT_REST)
             when = f"It appeared {ago(person.appeared_s)}. " if person.appeared_s is not None else ""
             told.append(f"{name}{shown[0].upper()}{shown[1:]}. {when}{self.reading('expression', person.shares)}")
         return " ".join(told)
@@ -180,14 +183,10 @@ class Writer:
         if seen.voice is None:
             return self.pick("No speech.", "No speech is heard.")
         if not seen.voice.usual_known:
-            told = self.pick("Too little of this voice was heard to compare it", "This voice is too new to compare")
-            return f"{told}. {self.reading('voice', seen.voice.shares)}"
+            told = self.pick(*TOO_NEW)
+            return f"{told[0].upper()}{told[1:]}. {self.reading('voice', seen.voice.shares)}"
         parts = [told for key in VOICE_WORDS if (told := difference_told(key, seen.voice.relative[key]))]
-        told = (
-            ", ".join(parts[:4]) + " than usual"
-            if parts
-            else self.pick("as usual for this voice", "close to this voice's usual")
-        )
+        told = ", ".join(parts[:4]) + " than usual" if parts else self.pick(*AS_USUAL)
         return f"{told[0].upper()}{told[1:]}. {self.reading('voice', seen.voice.shares)}"
 
     def coarse(self, seen: Observation) -> str:

@@ -201,6 +201,7 @@ def row(question: Question, sample: Sample, window: Window, answered: ChainAnswe
         "rewritten": answered.rewritten,
         "statements": told.n_statements,
         "true_statements": told.n_true,
+        "withheld": answered.n_withheld,
     }
 
 

@@ -43,6 +43,8 @@ class ChainAnswer:
     probabilities: dict[str, float]
     "Of the labels that were asked for; the label before the chain and `judged` are of those that the model knows."
     rewritten: Rewritten
+    n_withheld: int = 0
+    "How often its measurements kept it from beginning a statement."
 
 
 @torch.inference_mode()
@@ -77,13 +79,14 @@ def write_part(
             each.openings,
             deque(start.beginning),
             deque(part.sections),
-            reasoner.chain.certainty(each, part),
+            reasoner.chain.bounds(each, part),
         )
         for each, start in zip(labelled, begun, strict=True)
     ]
     caches = decode(weights, begun, rows)
     for each, start, row, cache, told in zip(labelled, begun, rows, caches, sections, strict=True):
         told |= row.sections
+        each.n_withheld += row.bounds.n_withheld if row.bounds else 0
         reasoner.chain.finish(each, part, start, cache)
     return begun
 
@@ -92,7 +95,9 @@ def answered(model: Served, labelled: LabelledWindow, sections: dict[str, str], 
     concluded = writer_of(model).thinker.conclude(labelled, sections)
     own = labelled.question.own
     told = own_labels.shares(own, concluded.probabilities) if own else concluded.probabilities
-    return ChainAnswer(labelled.label, sections, labelled.judged, concluded.answer, told, rewritten)
+    return ChainAnswer(
+        labelled.label, sections, labelled.judged, concluded.answer, told, rewritten, labelled.n_withheld
+    )
 
 
 def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[ChainRow]) -> list[KVCache]:

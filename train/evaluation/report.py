@@ -185,11 +185,18 @@ def contradictions(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def faithfulness(rows: Sequence[Row]) -> dict[str, Any]:
-    """Share of the chains' statements on cues and prosody that agree with the measurements of the window."""
+    """Share of the chains' statements on cues and prosody that agree with the measurements of the window.
+
+    Beside it, how often the model was kept from beginning one (`reason/grounded.py`): how faithful it is by itself.
+    """
     n = sum(row.get("statements", 0) for row in rows)
     if not n:
         return {}
-    return {"faithfulness": rounded(sum(row.get("true_statements", 0) for row in rows) / n), "statements": n}
+    true = sum(row.get("true_statements", 0) for row in rows)
+    result: dict[str, Any] = {"faithfulness": rounded(true / n), "statements": n}
+    if any("withheld" in row for row in rows):
+        result["withheld"] = sum(row.get("withheld", 0) for row in rows)
+    return result
 
 
 def slices(rows: Sequence[Row], labels: Sequence[str]) -> dict[str, dict[str, Any]]:

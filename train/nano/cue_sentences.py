@@ -18,7 +18,7 @@ from realtime.evidence.voice import VOICE_VALUES
 from realtime.model.experts import EXPERT_LABELS
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
-from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS, cue_told, degree, difference_told
+from realtime.reason.measurements import AT_REST, CUE_WORDS, VOICE_WORDS, cue_told, degree, difference_told
 from train.coet.measured import EXPRESSION
 
 IN_WORDS = CueSwitches(measures=False, face_expert=False, voice_expert=False)
@@ -31,7 +31,7 @@ def face_words(face: FaceFeatures) -> str:
     intensities = dict(zip(CUES, face.measures_20[: len(CUES)].tolist(), strict=True))
     strongest = sorted(CUE_WORDS, key=lambda cue: -intensities[cue])[:N_TOLD]
     named = [(cue, degree(intensities[cue])) for cue in CUE_WORDS if cue in strongest]
-    told = ", ".join(cue_told(cue, word) for cue, word in named if word) or "features at rest"
+    told = ", ".join(cue_told(cue, word) for cue, word in named if word) or AT_REST[0]
     return _sentence(told, "expression", face.verdict_7)
 
 
