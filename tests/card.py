@@ -273,6 +273,8 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return 0  # Plain operations: the fused kernels of a GPU have names of their own.
         if func is aten.is_pinned.default:
             return False
+        if func in OF_FOUR_BITS:
+            assert self.capability >= (8, 0), f"{func} is only supported on sm80+"
         for tensor in tensors:
             if not isinstance(tensor, OnCard) and tensor.dim() and name not in INDEXING:
                 raise RuntimeError(f"Expected all tensors to be on the same device in {func}, got cuda:0 and cpu")
@@ -295,7 +297,7 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for tensor in written:
                 self._keep(tensor)
         held = tree_map_only(OnCard, lambda tensor: tensor.held, (args, kwargs))
-        out = func(*held[0], **held[1])
+        out = OF_FOUR_BITS.get(func, func)(*held[0], **held[1])
         mine = {id(tensor.held): tensor for tensor in read}
         outputs = tree_map_only(
             Tensor, lambda tensor: mine[id(tensor)] if id(tensor) in mine else self._made(tensor), out
@@ -337,7 +339,11 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given = [leaf for leaf in tree_leaves((step.args, step.kwargs)) if isinstance(leaf, Tensor)]
         if is_view(step.func):
             return
-        again = [leaf for leaf in tree_leaves(step.func(*step.args, **step.kwargs)) if isinstance(leaf, Tensor)]
+        again = [
+            leaf
+            for leaf in tree_leaves(OF_FOUR_BITS.get(step.func, step.func)(*step.args, **step.kwargs))
+            if isinstance(leaf, Tensor)
+        ]
         for output, value in zip(outputs, again, strict=True):
             if all(output is not one for one in given):
                 output.copy_(value)
@@ -406,6 +412,37 @@ class Card(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.pinned_at.add(storage._cdata)
             weakref.finalize(storage, self.pinned_at.discard, storage._cdata)
         return out
+
+
+def _packed_int4(bytes_NK: Tensor, tiles: int) -> Tensor:
+    """What the CUDA kernel checks, and a tensor of its result's form. Its order of bits is its own affair."""
+    n, n_bytes = bytes_NK.shape
+    assert bytes_NK.dtype is torch.uint8
+    assert tiles in (2, 4, 8)
+    assert n % 8 == 0
+    assert 2 * n_bytes % (16 * tiles) == 0, f"{2 * n_bytes} inputs are no multiple of {tiles} tiles of 16"
+    return bytes_NK.contiguous().view(torch.int32).view(n // 8, 2 * n_bytes // (16 * tiles), 32, tiles // 2)
+
+
+def _product_int4(x_TK: Tensor, packed: Tensor, group: int, scales_GN2: Tensor) -> Tensor:
+    n, k = packed.shape[0] * 8, x_TK.shape[1]
+    assert x_TK.dtype is scales_GN2.dtype is torch.bfloat16
+    assert x_TK.is_contiguous()
+    assert group in (32, 64, 128, 256)
+    assert packed.shape[1] == k // (packed.shape[3] * 2 * 16)
+    assert scales_GN2.shape == (k // group, n, 2)
+    in_bytes = packed.reshape(-1).view(torch.uint8).view(n, k // 2)
+    levels_NK = torch.stack([in_bytes >> 4, in_bytes & 15], -1).view(n, k // group, group).float() - 8
+    scale_NG1, zero_NG1 = (part.t()[..., None].float() for part in scales_GN2.unbind(-1))
+    return (x_TK.float() @ (levels_NK * scale_NG1 + zero_NG1).view(n, k).t()).to(torch.bfloat16)
+
+
+OF_FOUR_BITS: dict[Any, Callable[..., Tensor]] = {
+    aten._convert_weight_to_int4pack.default: _packed_int4,
+    aten._weight_int4pack_mm.default: _product_int4,
+}
+"""The CUDA kernels with weights in 4 bits, which a CPU has under other names. Their checks are those that torch's build
+for CUDA names in its messages (`aten/src/ATen/native/cuda/int4mm.cu`)."""
 
 
 def arguments(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Iterator[tuple[Any, bool]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from realtime.errors import BadModel
 from realtime.model import layout
 from realtime.model.config import TextConfig
 from realtime.model.memory import refuse_too_large
@@ -21,6 +22,8 @@ from realtime.model.shards import MappedFile, StoredTensor, as_rows
 from realtime.model.thinker import EmoThinker
 
 HEAD = "thinker.lm_head.weight"
+FOUR_BITS_FROM = (8, 0)
+"Compute capability of the first GPUs with bf16, which torch's kernels for 4 bits compute in."
 OnRead = Callable[[int, int], None]
 "Called after each block with the bytes read so far and the bytes to read."
 
@@ -130,6 +133,12 @@ def fill(
     packed weights are widened layer by layer.
     """
     model, text = planned.model, planned.model.config.text
+    if kept == "int4" and device.type == "cuda" and (capability := torch.cuda.get_device_capability()) < FOUR_BITS_FROM:
+        raise BadModel(
+            f"{torch.cuda.get_device_name()} (SM {capability[0]}.{capability[1]}) has no products in 4 bits; those of "
+            "torch need SM 8.0 or later.",
+            hint="Take --weights int8.",
+        )
     as_stored = kept_groups(planned) if kept == "int4" else {}
     packed = any(isinstance(one, PackedWeight) for one in planned.stored.values())
     smaller = "--weights int4, which keeps what the folder holds, or " if packed and kept != "int4" else ""

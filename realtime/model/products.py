@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import functools
+import importlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.errors import BadModel
+
+logger = logging.getLogger(__name__)
 
 LowRank = tuple[Tensor, Tensor]
 "Tensors (inputs, rank) and (rank, outputs). The second includes the adapter's scale."
@@ -18,6 +22,10 @@ LowRank = tuple[Tensor, Tensor]
 Narrow = Literal["int8", "int4", "fp8"]
 """Format of the weights of a decode step: integers for any processor, or float8_e4m3fn (4 bits of exponent, 3 of
 fraction) for GPUs. A CPU has to widen the latter for each step, which takes longer than reading the full weights."""
+ROWS = (1, 2, 4, 8)
+"Numbers of rows for which a GPU's kernels are compiled."
+MOST_SHAPES = 64
+"Shapes for which they are: four products of a layer and the head, of each model that is loaded."
 LARGEST = {"int8": 127.0, "fp8": torch.finfo(torch.float8_e4m3fn).max}
 
 
@@ -26,17 +34,46 @@ def widened(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
     return torch.mm(x_TD, weight_DN.to(x_TD.dtype)) * scale_N
 
 
-@functools.cache
-def in_one_kernel() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Cast and product fused, so that a GPU reads 8 bits per weight. Compiled at the first step, before a capture.
+class GpuKernel:
+    """`widened` for few rows on a GPU, in one kernel, so that it reads 8 bits per weight.
 
-    Not run: no machine at hand has a GPU.
+    The kernel is compiled for each shape, when decode steps are captured. Not run: no machine at hand has a GPU.
     """
-    return torch.compile(widened, dynamic=False)
+
+    def __init__(self) -> None:
+        self._compiled: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+        self._fails = False
+
+    def __call__(self, x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
+        """At most `FEW_ROWS` rows. Without a compiler the weights are cast first, which is told once."""
+        if self._fails:
+            return widened(x_TD, weight_DN, scale_N)
+        if self._compiled is None:
+            # Unless it is told otherwise, torch stops compiling after 8 shapes, and casts all weights in each step.
+            config = importlib.import_module("torch._dynamo.config")
+            config.recompile_limit = max(config.recompile_limit, MOST_SHAPES)  # type: ignore[attr-defined]
+            self._compiled = torch.compile(widened, dynamic=False)
+        n_rows = x_TD.shape[0]
+        more = next(n for n in ROWS if n >= n_rows) - n_rows
+        try:
+            return self._compiled(F.pad(x_TD, (0, 0, 0, more)) if more else x_TD, weight_DN, scale_N)[:n_rows]
+        except torch.OutOfMemoryError:
+            raise
+        # Compilers fail in as many ways as they can be missing, and this is only a faster way to the same result.
+        except Exception as error:
+            self._fails = True
+            logger.warning(
+                "Products in 8 bits run on the GPU without a kernel of their own, which is slow: install gcc (%s).",
+                (str(error).strip().splitlines() or [type(error).__name__])[0],
+            )
+            return widened(x_TD, weight_DN, scale_N)
+
+
+on_gpu = GpuKernel()
 
 
 def of_fp8(x_TD: Tensor, weight_DN: Tensor, scale_N: Tensor) -> Tensor:
-    return (in_one_kernel() if x_TD.is_cuda else widened)(x_TD, weight_DN, scale_N)
+    return (on_gpu if x_TD.is_cuda and x_TD.shape[0] <= FEW_ROWS else widened)(x_TD, weight_DN, scale_N)
 
 
 class Product:
@@ -132,7 +169,7 @@ class Quantised:
 
     def _of_int8(self, x_TD: Tensor) -> Tensor:
         if x_TD.is_cuda:
-            return (in_one_kernel() if x_TD.shape[0] <= FEW_ROWS else widened)(x_TD, self._weight.t(), self._scale)
+            return (on_gpu if x_TD.shape[0] <= FEW_ROWS else widened)(x_TD, self._weight.t(), self._scale)
         x_TD = x_TD.to(torch.bfloat16)
         if x_TD.shape[0] <= FEW_ROWS:
             return torch._weight_int8pack_mm(x_TD, self._weight, self._scale)
@@ -211,7 +248,11 @@ def packed_rows(q_ND: Tensor) -> Tensor:
 
 def as_kernel_reads(packed: Sequence[Tensor]) -> Tensor:
     whole = torch.cat(list(packed))
-    return torch._convert_weight_to_int4pack(whole, 8) if whole.is_cuda else whole
+    if not whole.is_cuda:
+        return whole
+    # Inputs in tiles of 16, and the most tiles that divide them: 128 does not divide all that 32 or 64 do.
+    n_inputs = 2 * whole.shape[1]
+    return torch._convert_weight_to_int4pack(whole, next(n for n in (8, 4, 2) if n_inputs % (16 * n) == 0))
 
 
 def row_blocks(shape: Sequence[int], n_values: int = 1 << 18) -> Iterator[slice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import torch
 from export import random_weights
 from realtime.engine import loading
 from realtime.errors import BadModel
-from realtime.model import checkpoint, filling
+from realtime.model import checkpoint, filling, products
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Quantised, Weights, quantised_bytes
 from realtime.records import Question, SpeechSegment, Window
+from tests.card import Card, inserted
 
 SMALLER = {
     "text_config": {"hidden_size": 256, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -113,3 +115,66 @@ def test_nano_labels_and_writes_in_few_bits(kind: Weights) -> None:
         probabilities.append(label.probabilities)
     apart = max(abs(probabilities[0][name] - probabilities[1][name]) for name in probabilities[0])
     assert 0 < apart < (0.05 if kind == "int8" else 0.3)
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
+    with inserted(monkeypatch) as card:
+        yield card
+
+
+@pytest.mark.parametrize("n_inputs", [256, 576, 96])
+def test_four_bits_on_a_card_are_those_of_the_cpu(card: Card, n_inputs: int) -> None:
+    """576 (SmolLM2) is no multiple of the 128 inputs that the kernel takes at most at a time."""
+    weight, x = drawn(64, n_inputs), drawn(3, n_inputs)
+    out = Quantised(weight.to("cuda"), "int4")(x.to("cuda"))
+    torch.testing.assert_close(out.cpu(), Quantised(weight, "int4")(x), atol=0.05, rtol=0.02)
+
+
+def test_a_card_that_is_too_old_for_four_bits_is_named(folder: Path, card: Card) -> None:
+    card.capability = (7, 5)
+    with pytest.raises(BadModel, match=r"SM 7\.5\) has no products in 4 bits") as told:
+        checkpoint.load(folder, dtype=torch.float16, device="cuda", kept="int4")
+    assert "int8" in told.value.hint
+
+
+class Compiler:
+    """What `torch.compile` hands graphs to. It counts them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: Exception | None = None) -> None:
+        self.n_compiled = 0
+        self._fault, compiled = fault, torch.compile
+        monkeypatch.setattr(torch, "compile", lambda function, **how: compiled(function, backend=self._take, **how))
+
+    def _take(self, graph: torch.fx.GraphModule, inputs: object) -> Callable[..., object]:
+        if self._fault is not None:
+            raise self._fault
+        self.n_compiled += 1
+        return graph.forward
+
+
+SHAPES = [(32, 48), (32, 32), (32, 96), (64, 32), (32, 160)]
+"Five products, as a language model with a head has them."
+
+
+def test_every_shape_of_a_decode_step_has_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler, kernel = Compiler(monkeypatch), products.GpuKernel()
+    for _ in range(2):
+        for n_inputs, n_outputs in SHAPES:
+            weight, scale = drawn(n_inputs, n_outputs).to(torch.int8), drawn(1, n_outputs)[0]
+            for n_rows in range(1, 9):
+                x = drawn(n_rows, n_inputs)
+                torch.testing.assert_close(kernel(x, weight, scale), products.widened(x, weight, scale))
+    assert compiler.n_compiled == len(SHAPES) * len(products.ROWS)
+
+
+def test_without_a_compiler_products_are_slow_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Compiler(monkeypatch, RuntimeError("Failed to find C compiler."))
+    kernel, weight, scale = products.GpuKernel(), drawn(32, 48).to(torch.int8), drawn(1, 48)[0]
+    for n_rows in (1, 2):
+        x = drawn(n_rows, 32)
+        torch.testing.assert_close(kernel(x, weight, scale), products.widened(x, weight, scale))
+    told = [record.message for record in caplog.records if record.name == products.__name__]
+    assert ["install gcc" in each for each in told] == [True]
