@@ -84,6 +84,13 @@ class Question:
     "What the model chooses from."
     own: tuple[OwnLabel, ...] = ()
     "The labels in which its choice is told; empty: in `labels`."
+    read_as: str | None = None
+    "The same question in words that a small model was trained on; None: the model reads the person's own."
+
+    @property
+    def put(self) -> str | None:
+        """The question as the model reads it; None: its own."""
+        return self.read_as or self.query
 
     @property
     def told_labels(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from realtime.asking.declined import declined, declined_label
 from realtime.asking.emotion_words import own_labels, unknown
+from realtime.asking.restated import restated
 from realtime.asking.summary import summary_asked
 from realtime.errors import BadAsk, BadRequest, NotJudged, UnknownLabels, quoted
 from realtime.reason.prompt import UNSURE
@@ -64,17 +65,22 @@ def question_of(
 ) -> Question:
     """The question with these labels, either of which may be None.
 
-    A model without `open_labels` chooses from its own, `default_labels`, and its choice is told in those given. Raises
-    BadAsk if no model could take the question, NotJudged if none may, UnknownLabels if this one does not know a label.
+    A model without `open_labels` reads the question in words that it was trained on (`restated.py`). It chooses from
+    its own labels, `default_labels`, and its choice is told in those given. Raises BadAsk if no model could take the
+    question, NotJudged if none may, UnknownLabels if this one does not know a label.
     """
     asked, given = _query(query), _labels(labels, default_labels)
     if summary_asked(asked) is not None:
         raise BadAsk("A summary is told once, of a live session.", "Ask for it on the page, or with PUT …/ask.")
-    if open_labels or given == default_labels:
+    if open_labels:
         return Question(asked, given)
+    read_as = None if asked is None else restated(asked)
+    read_as = None if read_as == asked else read_as
+    if given == default_labels:
+        return Question(asked, given, read_as=read_as)
     if strange := unknown(given):
         raise UnknownLabels(strange, default_labels)
-    return Question(asked, default_labels, own_labels(given))
+    return Question(asked, default_labels, own_labels(given), read_as)
 
 
 def as_json(question: Question) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def asked_before_loading(query: str | None, labels: Sequence[str] | None, wanted
     Raises BadModel, and what `question_of` raises: first for what no model may be asked, which needs no model.
     """
     question = question_of(query, labels, open_labels=True)
-    if labels is None:
+    if query is None and labels is None:
         return question
     if not takes_open_labels(wanted):
         return question_of(query, labels)

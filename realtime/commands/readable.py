@@ -132,8 +132,9 @@ class Teller:
     def _asked(self, event: WindowEvent) -> Iterator[str]:
         if event.query != self._query:
             self._query = event.query
+            read = "" if event.read_as is None else f", read as: “{event.read_as}”"
             yield from self._wrapped(
-                "", "Nothing is asked any more." if event.query is None else f"Asked: “{event.query}”"
+                "", "Nothing is asked any more." if event.query is None else f"Asked: “{event.query}”{read}"
             )
         if event.labels and event.labels != self._labels:
             self._labels = event.labels

@@ -302,6 +302,8 @@ class WindowEvent(Placed):
     "Tracks of the people whom this window's chain calls Person A, Person B, … in that order."
     query: str | None = None
     "The question asked of this window; null is the default question."
+    read_as: str | None = None
+    "The question in words that a small model was trained on, as it read it; null: it read the person's own."
     labels: tuple[str, ...] = ()
     "The labels to choose from in this window."
 

@@ -134,6 +134,7 @@ def window_event(window: Window, question: Question) -> WindowEvent:
         speech_s=window.speech_s,
         people=_people(window),
         query=question.query,
+        read_as=question.read_as,
         labels=question.told_labels,
     )
 

@@ -284,7 +284,7 @@ def _window(found: _Collected, number: int) -> Row:
     row: Row = {"session": found.session, "window": number}
     window = found.windows.get(number)
     if window is not None:
-        row |= {"start": window.start, "end": window.end, "query": window.query}
+        row |= {"start": window.start, "end": window.end, "query": window.query, "read_as": window.read_as}
         row |= {"frames": window.frames, "speech_s": window.speech_s}
     return row
 

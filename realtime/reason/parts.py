@@ -84,7 +84,7 @@ def parts_of(form: ChainForm) -> tuple[ChainPart, ...]:
 
 def asked_again(form: ChainForm, question: prompt.Question) -> str:
     """The question as an evidence-first chain is given it before its answer. Empty for the usual one."""
-    return question.query or "" if form == "evidence_first" else ""
+    return question.put or "" if form == "evidence_first" else ""
 
 
 @dataclass

@@ -78,7 +78,7 @@ WORDINGS = {
 def query_text(wording: str, question: Question) -> str:
     """The text query, to which the selectors attend too (E^q)."""
     words = WORDINGS[wording]
-    return f"{question.query or words.question} {', '.join(question.labels)}."
+    return f"{question.put or words.question} {', '.join(question.labels)}."
 
 
 def prefix_text(wording: str, question: Question) -> str:

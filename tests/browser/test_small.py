@@ -45,7 +45,8 @@ def test_a_spoken_sentence_is_read_and_a_typed_question_about_it_answered(
     page.locator("#ask-query").press("Enter")
     expect(page.locator("#ask-status")).to_contain_text(QUESTION)
     # It leaves a person's own questions to nano, and says so.
-    expect(page.locator("#chain")).to_contain_text(f"Asked: “{QUESTION}” (nano answers)", timeout=WAIT_MS)
+    told = f"Asked: “{QUESTION}”, read as: “Is the voice louder or quieter than usual?” (nano answers)"
+    expect(page.locator("#chain")).to_contain_text(told, timeout=WAIT_MS)
     expect(person.section("answer")).to_contain_text(LOUDNESS, timeout=WAIT_MS)
     page.screenshot(path=pictures / "asked.png", full_page=True)
     page.get_by_role("button", name="Sum up the last two minutes").click()

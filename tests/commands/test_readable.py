@@ -231,6 +231,8 @@ def test_questions_notes_and_errors_are_told_once() -> None:
     assert opened().tell(window(1, labels=own)) == "To choose from: awake, tired.\n"
     # Somebody else may ask something else while the session goes on.
     assert teller.tell(window(3, query="Bored?", labels=own)) == "Asked: “Bored?”\n"
+    read = replace(window(3, query="Is he smiling?", labels=own), read_as="Do you see eyes closed?")
+    assert teller.tell(read) == "Asked: “Is he smiling?”, read as: “Do you see eyes closed?”\n"
     told = teller.tell(window(4))
     assert told.startswith("Nothing is asked any more.\nTo choose from: happy, sad, ")
     said = teller.tell(ErrorEvent("no_face", "No face is in view.", "Choose another part."))

@@ -173,7 +173,9 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
 
     monkeypatch.setattr(questions, "session", session)
     monkeypatch.setattr(questions, "chains", chains)
-    model = cast(Served, SimpleNamespace(name="ours", answer_model="nano", labels=LABELS))
+    model = cast(Served, SimpleNamespace(name="ours", answer_model="nano", labels=LABELS, open_labels=False))
+    asked = questions.as_served(model, "Is she smiling?")
+    assert (asked.query, asked.read_as) == ("Is she smiling?", "Do you see lip corners pulled up?")
     found = questions.count(model, Path(), "test", 1)
     assert (found["model"], found["answered_by"]) == ("ours", "nano")
     assert (found["n"], found["n_wrong"], found["right"]) == (6, 2, 0.667)

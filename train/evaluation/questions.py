@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from realtime.asking.declined import declined
+from realtime.asking.restated import restated
 from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
@@ -133,7 +134,7 @@ def session(
 ) -> Iterator[AskedWindow]:
     """The windows of one session in which one question was asked."""
     asked = ask(kind, Observation(), rng, held_out=True)
-    perception = model.perceiver(seed=0, question=Question(query=asked.text, labels=model.labels))
+    perception = model.perceiver(seed=0, question=as_served(model, asked.text))
     try:
         for place, sample in enumerate(samples):
             assert sample.frame is not None
@@ -171,7 +172,7 @@ def count(
             windows = list(session(model, part[: HEARD_BEFORE + ASKED_ABOUT], kind, rng, agree=agree))
             if not windows:
                 continue
-            question = Question(query=windows[0].asked.text, labels=model.labels)
+            question = as_served(model, windows[0].asked.text)
             answers = chains(model, [each.window for each in windows], question)
             for place, (each, answer) in enumerate(zip(windows, answers, strict=True)):
                 told = answer.sections["answer"]
@@ -197,6 +198,11 @@ def count(
         "declined_at_the_door": sum(declined(text) is not None for text in not_judged),
         "kinds": found,
     }
+
+
+def as_served(model: Served, text: str) -> Question:
+    """The question as a session puts it to this model, also where a session would refuse it."""
+    return Question(text, model.labels, read_as=None if model.open_labels else restated(text))
 
 
 def refuses(told: str) -> bool:

@@ -123,7 +123,9 @@ class Conversation:
     async def _ask(self, query: str | None) -> None:
         if query is not None:
             # This API knows no null: empty instructions are none.
-            await self._session.set_question(question_of(query.strip() or None, None, self._session.model.labels))
+            model = self._session.model
+            asked = question_of(query.strip() or None, None, model.labels, open_labels=model.open_labels)
+            await self._session.set_question(asked)
 
     async def _tell_all(self) -> str:
         if gone := await self._tell(messages.told("session.created", session=self._described())):

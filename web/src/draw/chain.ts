@@ -83,7 +83,7 @@ export const makeChain: MakePart = (hands, words) => {
       show(caution, said !== null);
       setText(caution, said === null ? "" : say[said]);
       show(question, analysis !== null && analysis.query !== null);
-      setText(question, analysis?.query == null ? "" : say.asked(analysis.query, view.session.answerModel));
+      setText(question, analysis?.query == null ? "" : say.asked(analysis.query, analysis.readAs, view.session.answerModel));
       show(again, analysis?.rewritten === "yes");
       show(spoken, analysis?.wordsRead === true);
       show(otherwise, (analysis?.unsupported.length ?? 0) > 0);

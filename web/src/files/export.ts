@@ -64,6 +64,7 @@ function toJson(session: Session): string {
     end,
     speech_s: analysis.span?.speechS ?? 0,
     query: analysis.query,
+    read_as: analysis.readAs,
     labels: labelsOf(session, analysis),
     answer: concluded(analysis),
     fast: analysis.fast,
@@ -112,10 +113,10 @@ function events(session: Session): readonly Plain[] {
 }
 
 function addAnalysis(analysis: Analysis, add: (t: number, type: string, body: Plain) => void): void {
-  const { window, span, people, query, labels } = analysis;
+  const { window, span, people, query, readAs, labels } = analysis;
   if (span === null) return;
   const { start, end, frames, speechS } = span;
-  add(end, "window", { window, start, end, frames, speech_s: speechS, people, query, labels });
+  add(end, "window", { window, start, end, frames, speech_s: speechS, people, query, read_as: readAs, labels });
   for (const source of ["fast", "chain"] as const) {
     const labelled = analysis[source];
     if (labelled !== null) add(source === "fast" ? end : (analysis.settledS ?? end), "label", { window, source, ...labelled });

@@ -294,7 +294,7 @@ export const de: Messages = {
       answer: "Antwort",
     },
     hint: "Zeigen oder tippen Sie auf eine Aussage oder gehen Sie mit den Pfeiltasten durch: Worauf sie beruht, leuchtet auf. Das Modell schreibt Englisch.",
-    asked: (query, by) => `Gefragt: „${query}“${by === null ? "" : ` (${by} antwortet)`}`,
+    asked: (query, readAs, by) => `Gefragt: „${query}“${readAs === null ? "" : `, verstanden als: „${readAs}“`}${by === null ? "" : ` (${by} antwortet)`}`,
     wordsRead: "Abgewogen wurde auch, was gesagt wurde.",
     unsupported: "Durchgestrichenes wurde anders gemessen.",
     rewritten: "Die Abwägung wurde ein zweites Mal geschrieben: Die erste hielt sich nicht an das, was gefunden oder geurteilt wurde.",

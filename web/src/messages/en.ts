@@ -310,7 +310,7 @@ export const en = {
       answer: "Answer",
     },
     hint: "Point at a statement or tap it, or step through with the arrow keys: what it rests on lights up.",
-    asked: (query: string, by: string | null) => `Asked: “${query}”${by === null ? "" : ` (${by} answers)`}`,
+    asked: (query: string, readAs: string | null, by: string | null) => `Asked: “${query}”${readAs === null ? "" : `, read as: “${readAs}”`}${by === null ? "" : ` (${by} answers)`}`,
     wordsRead: "It was weighed with what was said.",
     unsupported: "What is crossed out was measured otherwise.",
     rewritten: "The weighing was written a second time: the first one did not hold to what was found or judged.",

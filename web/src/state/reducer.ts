@@ -67,6 +67,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         span: { start: event.start, end: event.end, frames: event.frames, speechS: event.speech_s },
         people: event.people,
         query: event.query,
+        readAs: event.read_as,
         labels: event.labels,
       }));
     case "label":
@@ -163,6 +164,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     span: null,
     people: [],
     query: null,
+    readAs: null,
     labels: [],
     fast: null,
     chain: null,

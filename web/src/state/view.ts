@@ -65,6 +65,8 @@ export interface Analysis {
   readonly people: readonly number[];
   /** The question it answers; null is the model's own. */
   readonly query: string | null;
+  /** The question as a small model read it; null: in the person's own words. */
+  readonly readAs: string | null;
   /** What it chooses from; empty until the window's own event has come. */
   readonly labels: readonly string[];
   readonly fast: Labelled | null;

@@ -1,0 +1,195 @@
+"""Says a question in words that a small model was trained on: "Is she smiling?" → "Do you see lip corners pulled up?".
+
+nano was trained on questions of a few kinds (`train/coet/wordings.py`) with a vocabulary of some hundred words. People
+type others. So a question of a kind that nano knows is put to it in one wording of that kind. The answer is the
+model's, and a person is told how their question was read (`window.read_as`). Any other question goes to the model as it
+is, and so does any question to a general language model.
+
+Questions are read in English, by their words. A kind that compares two things, such as face and voice, is tried before
+those that are about one of them. Phrases are separated by commas; in one, `*` stands for the rest of a word and `~` for
+a word that may be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from realtime.asking.declined import fold
+from realtime.reason.measurements import CUE_WORDS
+
+
+@dataclass(frozen=True)
+class Wordings:
+    """Phrases that say one thing. With `near` one of those has to be in the text, too, before or after them."""
+
+    phrases: str
+    near: str = ""
+
+    def said_in(self, folded: str) -> bool:
+        """Whether the text has one of them, in whole words."""
+        return all(re.search(_pattern(phrases), folded) for phrases in (self.phrases, self.near) if phrases)
+
+
+def _pattern(phrases: str) -> str:
+    """The regular expression of phrases. `re` keeps it compiled."""
+    each = (phrase.strip().replace("~ ", r"(?:\w+ )?").replace("*", r"\w*") for phrase in phrases.split(","))
+    return rf"(?<!\w)(?:{'|'.join(each)})(?!\w)"
+
+
+BROWS, EYES, LIDS, MOUTH = (
+    "brow, brows, eyebrow, eyebrows",
+    "eye, eyes",
+    "lid, lids, eyelid, eyelids",
+    "mouth, lip, lips",
+)
+CORNERS = (
+    "lip corner, lip corners, mouth corner, mouth corners, corner of ~ mouth, corners of ~ ~ mouth, corners of ~ lips"
+)
+UP, DOWN = "up, up*, rais*, lift*, high*, arch*", "down*, droop*, low*, sag*, drop*"
+CUES: tuple[tuple[str, Wordings], ...] = (
+    ("inner_brow_raise", Wordings(BROWS, "inner")),
+    ("brow_lower", Wordings("frown*, scowl*, glower*, furrow*, knit*")),
+    ("brow_lower", Wordings(BROWS, f"{DOWN}, drawn, together, pinch*")),
+    ("outer_brow_raise", Wordings(BROWS, UP)),
+    ("eyes_closed", Wordings(f"{EYES}, {LIDS}", "clos*, shut*")),
+    ("eyes_closed", Wordings("blink*")),
+    ("lid_tighten", Wordings("squint*")),
+    ("lid_tighten", Wordings(EYES, "narrow*, squeez*, slit, slits, screw*, tight*")),
+    ("lid_tighten", Wordings(LIDS, "tight*, tens*")),
+    ("upper_lid_raise", Wordings(EYES, "wide*, bulg*, big")),
+    ("upper_lid_raise", Wordings("wide-eyed, upper lid*, upper eyelid*")),
+    ("cheek_raise", Wordings("cheek, cheeks")),
+    ("nose_wrinkle", Wordings("nose, noses, nostril*")),
+    ("upper_lip_raise", Wordings("upper lip, top lip, sneer*, snarl*, curl* ~ ~ lip, lip curl*")),
+    ("jaw_drop", Wordings("jaw, jaws, gape, gapes, gaping, agape, yawn*")),
+    ("jaw_drop", Wordings("mouth, mouths", "open*, ajar")),
+    ("lip_corner_depress", Wordings(CORNERS, DOWN)),
+    ("lip_corner_depress", Wordings("mouth", "down*, droop*")),
+    ("lip_corner_pull", Wordings("smil*, grin*, beam*, smirk*")),
+    ("lip_corner_pull", Wordings(CORNERS, UP)),
+    ("lip_press", Wordings(MOUTH, "press*, purs*, tight*, squeez*, clamp*, together, compress*, thin*")),
+    ("lip_stretch", Wordings(MOUTH, "stretch*, wide*, sideways")),
+)
+"What people say of a facial cue. The first that is found counts, so that a mouth wide open is an open one."
+
+FACE = Wordings("face*, facial*, expression*, features, look, looks, see, show, shows, shown, visually, picture")
+VOICE = Wordings(
+    "voice*, vocal*, sound, sounds, tone, hear*, audio, speech, speak, speaks, speaking, spoken, says, saying, talk*"
+)
+COMPARED = Wordings(
+    "agree*, disagree*, match*, mismatch*, fit, fits, consistent, inconsistent, contradict*, conflict*, same, "
+    "differ*, align*, in line, at odds, go* together, fit* together, change together, correspond*, in sync, "
+    "clash*, line up, back up, backs up, against, congruent, backed up, out of step, harmon*, in tune, "
+    "look the way, looks the way, go ~ with, goes ~ with, one story, another story, different story, one thing, "
+    "another thing"
+)
+MIXED = Wordings("mixed signal*, mixed message*")
+ORDERED = Wordings(
+    "first, before, after, ahead of, earlier, sooner, order, preced*, led, lead, leads, lag*, sequence, follow*, "
+    "start with, start* it, begin with, and then, quicker off"
+)
+WHEN = Wordings(
+    "how long, how recently, what time, what moment, what point, what second, which moment, which point, "
+    "which second, point in time, since when, seconds ago, minutes ago, just now or, a while ago, a while back, "
+    "long ago, recent*, exact moment, the time of, how far back, have passed, long since"
+)
+ASKS_WHEN = re.compile(r"^(?:(?:tell|say|show|do|can|could|please|i)\b.*\b)?when\b(?! she| he| they)")
+CHANGED = Wordings("face, facial, expression*, features, look, looking, change*, shift*, alter*")
+WHO = Wordings(
+    "who, whose, which one, which person, which of, which face, which man, which woman, which speaker, a or b, "
+    "or b, or person b, of the two, than b, than a, than person *, than he, than she, than they, which has, "
+    "left or, left one or"
+)
+HOW_MUCH = Wordings("extent, degree, strength, intensity, what level, a lot, a little, faint*, huge")
+ASKS_HOW_MUCH = re.compile(r"\bhow (?!many\b|is\b|are\b|does\b|do\b|come\b|did\b)\w+")
+SURE = Wordings(
+    "sure*, certain*, confiden*, convinced, reliable, reliab*, trust*, doubt*, guess*, rely, unsure, faith, solid, "
+    "odds that, odds of, how likely, how probable, margin of error, you ~ wrong, this ~ wrong, that ~ wrong, "
+    "it ~ wrong, is right, are right, is correct, are correct, mistake*, mistaken, believe, believed, accurate, "
+    "accuracy, dependable, bet on, your own verdict"
+)
+OF_A_PERSON = re.compile(
+    r"\b(?:does|do|is|are|was|seems?|looks?|sounds?) "
+    r"(?:she|he|they|(?:the|this|that) (?:\w+ )?(?:person|speaker|woman|man|girl|boy|lady|guy)|person [ab])\b"
+)
+COUNTED = Wordings(
+    "how many, number of, count, headcount, more than one, only one, just one, on ~ own, by himself, by herself, "
+    "by themselves, two people, two faces, several people, faces are, single person, second person, third person, "
+    "or a group, is ~ alone, are ~ alone, alone in, alone here, people are there, people are in, people are here, "
+    "people visible, human beings, there anyone, there anybody, there someone, there somebody, anyone else, "
+    "anybody else, someone else, anyone there, anybody there, anyone here, anybody here, anyone in, anybody in, "
+    "someone in"
+)
+LOUD = Wordings(
+    "loud*, quiet*, volume, nois*, soft*, whisper*, shout*, yell*, speak* up, hushed, holler*, bellow*, mutter*, "
+    "mumbl*, sound level, raise ~ voice, rais* ~ voice"
+)
+RATE = Wordings(
+    "fast*, slow*, quick*, rapid*, speed*, sped, pace, rate, hurr*, rush*, tempo, gabbl*, drag*, drawl*, "
+    "to the dozen, more time over"
+)
+PITCH, HIGH = Wordings("pitch*, shrill*, squeak*"), Wordings("high*, low*, deep*")
+LIGHT = Wordings("bright*, dark*, dim, dim*, light*, lit, underexposed, overexposed, shadow*, shade*, illuminat*, lamp")
+AROUSAL = Wordings(
+    "calm*, excite*, relax*, agitat*, arous*, energ*, tense, tension, worked up, animated, lively, restless, "
+    "subdued, chilled, composed, fired up, hype, hyped, keyed up, laid-back, laid back, wound up, stirred, "
+    "at ease, chill, hyper"
+)
+VALENCE = Wordings(
+    "pleasant*, unpleasant*, positive*, negative*, good, bad, mood, upbeat, enjoy*, pleased, displeased, gloomy, "
+    "content, nice, comfortable, uncomfortable, cheerful, valence, spirits, vibe, happy, unhappy, happier, sad or, "
+    "glad, feeling ~ down, feeling low"
+)
+NOT_MEASURED = Wordings(
+    "why, where, tomorrow, yesterday, next, wear*, hold*, what will, what would, what did she, what did he, "
+    "the words, meant, means, thinking, thinks, think about"
+)
+
+
+MOST_WORDS = 30
+"A longer text is no question of one kind."
+
+
+def restated(query: str) -> str | None:
+    """The question in the words of its kind; None for one that is of no kind that a small model was trained on."""
+    text = fold(query)
+    if len(text.split()) > MOST_WORDS or NOT_MEASURED.said_in(text):
+        return None
+    if SURE.said_in(text) and not OF_A_PERSON.search(text):
+        return "How sure are you?"
+    cue = next((name for name, phrases in CUES if phrases.said_in(text)), None)
+    voice = VOICE.said_in(text)
+    if voice and (cue is not None or FACE.said_in(text)):
+        if ORDERED.said_in(text):
+            return "What changed first, the face or the voice?"
+        if COMPARED.said_in(text) and not (cue and WHO.said_in(text)):
+            return "Do face and voice agree?"
+    if MIXED.said_in(text):
+        return "Do face and voice agree?"
+    if not voice and CHANGED.said_in(text) and (WHEN.said_in(text) or ASKS_WHEN.search(text)):
+        return "When did the face change?"
+    return _of_one_thing(text, voice=voice) if cue is None else _of_a_cue(CUE_WORDS[cue][0], text)
+
+
+def _of_a_cue(words: str, text: str) -> str:
+    if WHO.said_in(text):
+        return f"Who has the {words} more?"
+    how_much = HOW_MUCH.said_in(text) or ASKS_HOW_MUCH.search(text)
+    return f"How strongly are the {words}?" if how_much else f"Do you see {words}?"
+
+
+def _of_one_thing(text: str, *, voice: bool) -> str | None:
+    if COUNTED.said_in(text):
+        return "How many people are there?"
+    if LOUD.said_in(text):
+        return "Is the voice louder or quieter than usual?"
+    if RATE.said_in(text):
+        return "Is the speech faster or slower than usual?"
+    if PITCH.said_in(text) or (voice and HIGH.said_in(text)):
+        return "Is the voice higher or lower than usual?"
+    if LIGHT.said_in(text) and not voice:
+        return "Is it bright or dark?"
+    if AROUSAL.said_in(text):
+        return "Is the person calm or excited?"
+    return "Is the mood pleasant or unpleasant?" if VALENCE.said_in(text) else None
