@@ -1,9 +1,12 @@
 """Holds the ONNX engine for faces to MediaPipe's own graphs, on recordings.
 
     python -m export.face_parity talk.mp4 …           needs mediapipe 0.10.21 (pip install 'emothinker[mediapipe]')
+    python -m export.face_parity --calls 200 talk.mp4      measures single calls instead, on the first frame with a face
 
 It prints how many frames show other faces or tracks, the largest differences, and the CPU time of each engine for a
 frame, as medians. The exit code is 1 where a difference is above its limit.
+
+Calls are made by both engines in turn, each by one thread. Their times are those of all threads of the process.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ from pathlib import Path
 import numpy as np
 
 from export import command
+from export.folder import ExportFailed
 from realtime.commands.program_parser import ProgramParser
-from realtime.evidence.faces import FaceFinder, shared_models
+from realtime.evidence.face_engines.choice import start
+from realtime.evidence.faces import FaceFinder, FaceModels, shared_models
 from realtime.evidence.settings import FaceEngineName
-from realtime.records import Face, UInt8, VideoFrame
+from realtime.records import Box, Face, Float32, UInt8, VideoFrame
 
 MAX_BOX_PX = 1.0
 MAX_MESH_MEDIAN, MAX_MESH_WORST = 0.005, 0.015
@@ -95,6 +100,57 @@ def _compare_faces(found: FaceParity, rgb_HW3: UInt8, faces: tuple[Face, ...], o
         found.mesh_worst = max(found.mesh_worst, float(apart_N.max()))
 
 
+class _Shown:
+    """A face engine that keeps what it is shown, and finds nothing."""
+
+    crop_HW3: UInt8
+
+    def near(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
+        return []
+
+    far = near
+
+    def meshes(self, rgb_HW3: UInt8) -> Float32:
+        self.crop_HW3 = rgb_HW3
+        return np.zeros((0, 478, 3), np.float32)
+
+
+def time_calls(frames: Sequence[VideoFrame], n_calls: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Milliseconds of each call by engine: the least and the median of CPU and of wall time.
+
+    Raises ExportFailed where no frame shows a face, and EngineMissing without MediaPipe.
+    """
+    engines = {name: start(name) for name in ENGINES}
+    shown = _Shown()
+    for frame in frames:
+        found = FaceModels(engines["onnx"]).detect(frame.rgb_HW3)
+        if found:
+            FaceModels(shown).fit_mesh(frame.rgb_HW3, found[0][0])
+            break
+    else:
+        raise ExportFailed("No frame shows a face.", "Name a recording with a person in view.")
+    pictures = {"near": frame.rgb_HW3, "far": frame.rgb_HW3, "meshes": shown.crop_HW3}
+    times: dict[str, dict[str, list[tuple[float, float]]]] = {call: {name: [] for name in ENGINES} for call in pictures}
+    for turn in range(n_calls):
+        for call, rgb_HW3 in pictures.items():
+            for name in ENGINES[:: 1 if turn % 2 else -1]:
+                cpu_s, wall_s = time.process_time(), time.perf_counter()
+                getattr(engines[name], call)(rgb_HW3)
+                times[call][name].append((time.process_time() - cpu_s, time.perf_counter() - wall_s))
+    return {call: {name: _figures(each) for name, each in engine.items()} for call, engine in times.items()}
+
+
+def _figures(times: list[tuple[float, float]]) -> dict[str, float]:
+    cpu_ms, wall_ms = 1000 * np.array(times).T
+    every = {
+        "cpu_least_ms": cpu_ms.min(),
+        "cpu_median_ms": np.median(cpu_ms),
+        "wall_least_ms": wall_ms.min(),
+        "wall_median_ms": np.median(wall_ms),
+    }
+    return {name: round(float(value), 2) for name, value in every.items()}
+
+
 def frames_of(path: Path, every_s: float) -> list[VideoFrame]:
     """Frames of a file, at least `every_s` apart."""
     import av
@@ -112,9 +168,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ProgramParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recordings with people in view")
     parser.add_argument("--every", type=float, default=0.2, metavar="S", help="seconds between frames (default: 0.2)")
+    parser.add_argument("--calls", type=int, metavar="N", help="measure each call N times instead of comparing")
     args = parser.parse_args(argv)
 
     def work() -> int:
+        if args.calls:
+            for call, times in time_calls(frames_of(args.files[0], args.every), args.calls).items():
+                print(json.dumps({"call": call} | times))
+            return 0
         found = compare(frames_of(path, args.every) for path in args.files)
         print(json.dumps(found.report()))
         return 0 if found.fine else 1

@@ -7,7 +7,8 @@ It writes near.onnx and far.onnx (detectors for short and full range) and mesh.o
 weights stay in half precision, as in the wheel, and are cast once when a session loads them. The inputs' hashes are
 checked, so that the same bytes always come out.
 
-Pictures are (3, H, W) uint8. `export/tflite_to_onnx.py` translates the operators.
+Pictures are (1, 3, H, W) float32: 0–255 for the mesh, and 127.5 less for the detectors, whose models read −1 … 1.
+`export/tflite_to_onnx.py` translates the operators.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto
 
-from export import command, tflite
+from export import command, mesh_regions, tflite
 from export.folder import ExportFailed
 from export.tflite_to_onnx import Graph
 from realtime.commands.program_parser import ProgramParser
@@ -45,8 +45,8 @@ SOURCES = {
     ),
 }
 "The file of each model in the wheel, and its SHA-256."
-PIXELS = {"near": (2 / 255, -1.0), "far": (2 / 255, -1.0), "mesh": (1 / 255, 0.0)}
-"Scale and offset that turn 0–255 into what each model reads."
+PIXELS = {"near": 2 / 255, "far": 2 / 255, "mesh": 1 / 255}
+"Scale that turns pixels into what each model reads; it is taken into the weights of the first convolution."
 MAX_LOGIT = 100.0
 N_MESH = 468
 IRIS_SIZE = 5
@@ -70,20 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert(name: str) -> onnx.ModelProto:
     """`near`, `far` or `mesh` as ONNX. Raises ExportFailed where the wheel is missing or has other models."""
-    graph = tflite.read(source(name))
-    side = graph.tensors[graph.inputs[0]].shape[1]
-    built = Graph(graph)
-    scale, offset = PIXELS[name]
-    planes = built.add("Cast", ["picture"], to=TensorProto.FLOAT)
-    scaled = built.add("Add", [built.add("Mul", [planes, built.number(scale)]), built.number(offset)])
-    built.names[graph.inputs[0]] = built.add("Unsqueeze", [scaled, built.integers([0])])
-    for operator in graph.operators:
-        built.translate(operator)
+    read = tflite.read(source(name))
+    side = read.tensors[read.inputs[0]].shape[1]
+    built = Graph(read, np.full(3, PIXELS[name], np.float32))
     if name == "mesh":
         outputs = _mesh_outputs(built)
     else:
-        boxes, logits = (built.names[number] for number in graph.outputs)
-        n_anchors = graph.tensors[graph.outputs[0]].shape[1]
+        boxes, logits = (built.name(number) for number in built.outputs)
+        n_anchors = read.tensors[built.outputs[0]].shape[1]
         clipped = built.add("Clip", [logits, built.number(-MAX_LOGIT), built.number(MAX_LOGIT)])
         outputs = {
             "boxes": (built.add("Reshape", [boxes, built.integers([-1, 16])]), [n_anchors, 16]),
@@ -111,23 +105,17 @@ def _mesh_outputs(graph: Graph) -> dict[str, tuple[str, list[int]]]:
     The lips, eyes and irises that the model looks at a second time replace their landmarks of the mesh. They have no
     depth: lips and eyes keep that of the mesh, and an iris has the mean depth of the landmarks around its eye.
     """
-    mesh, lips, left_eye, right_eye, left_iris, right_iris, flag = graph.graph_outputs
+    mesh_tensor, *parts, flag_tensor = graph.outputs
     groups, averages = _refinements()
-    parts = [
-        graph.add("Reshape", [part, graph.integers([-1, 2])])
-        for part in (lips, left_eye, right_eye, left_iris, right_iris)
-    ]
+    mesh, flag = graph.name(mesh_tensor), graph.name(flag_tensor)
     mesh = graph.add("Reshape", [mesh, graph.integers([-1, 3])])
-    flat, depth = (
-        graph.add("Slice", [mesh, *(graph.integers([n]) for n in (0, 2, 1))]),
-        graph.add("Slice", [mesh, *(graph.integers([n]) for n in (2, 3, 1))]),
-    )
+    flat, depth = graph.part(mesh, 0, 2, 1), graph.part(mesh, 2, 3, 1)
     source_of = np.zeros(N_MESH + 2 * IRIS_SIZE, np.int64)
-    first = 0
-    for group in groups:
+    for index, group in enumerate(groups):
+        first = 0 if index == 0 else N_MESH + (index - 1) * mesh_regions.MAX_POINTS
         source_of[list(group)] = first + np.arange(len(group))
-        first += len(group)
-    refined = graph.add("Gather", [graph.add("Concat", [flat, *parts], axis=0), graph.integers(source_of.tolist())])
+    every = graph.add("Concat", [flat, mesh_regions.refined(graph, tuple(parts))], axis=0)
+    refined = graph.add("Gather", [every, graph.integers(source_of.tolist())])
     irises = [
         graph.add(
             "Expand",

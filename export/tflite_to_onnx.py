@@ -1,77 +1,90 @@
 """Builds an ONNX graph out of TFLite's operators: those of the face models, each by a rule of its own.
 
-Everything is channels first, as ONNX wants it. MediaPipe's three own operators of the mesh are written out in standard
-ones; their mathematics is that of `mediapipe/util/tflite/operations`.
+Everything is channels first, as ONNX wants it. The graphs are written so that ONNX Runtime keeps its fast layout, which
+has the channels in blocks of 8 or 16, from the first convolution to the last:
+
+- Channels that TFLite appends as zeros are there from the start where they fit into the same block, and come from a
+  convolution otherwise.
+- Operators that do the same to several parts of the picture run as one, on the channels of all (`translate` takes a
+  group of them).
+- PReLU is two convolutions of single channels (`_prelu`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from export import tflite
 from export.folder import ExportFailed
+from export.onnx_graph import Nodes, FeatureMap
 from export.tflite import AnyArray, TfliteOperator
+from realtime.records import Float32
 
-OPSET = 17
 SAME = 0
 "TensorFlow's padding that keeps the size; the other is none."
+BLOCK = 16
+"Channels that a processor computes at once, at most."
+Group = tuple[TfliteOperator, ...]
 
 
-class Graph:
-    """An ONNX graph that grows operator by operator. `names` has the ONNX name of each TFLite tensor."""
+class Graph(Nodes):
+    """Translates what is asked for, and all that it is made from.
 
-    def __init__(self, source: tflite.TfliteGraph) -> None:
-        self.names: dict[int, str] = {}
+    Tensors are known by their numbers. Several numbers are one picture, with the channels of all.
+    """
+
+    def __init__(self, source: tflite.TfliteGraph, units_C: Float32) -> None:
+        """`units_C` tells what the numbers of the input stand for, as in `FeatureMap`."""
+        super().__init__()
         self._source = source
         self._constants: dict[int, AnyArray] = {
             number: tensor.value for number, tensor in enumerate(source.tensors) if tensor.value is not None
         }
-        self._nodes: list[onnx.NodeProto] = []
-        self._weights: dict[tuple[bytes, tuple[int, ...], str], str] = {}
-        self._initializers: list[onnx.TensorProto] = []
-        self._ids = count()
+        self._readers: dict[int, list[TfliteOperator]] = defaultdict(list)
+        self._makers: dict[int, TfliteOperator] = {}
+        for operator in source.operators:
+            (output,) = operator.outputs
+            if operator.name in ("DEQUANTIZE", "DENSIFY"):
+                self._constants[output] = self._constants[operator.inputs[0]]
+                continue
+            self._makers[output] = operator
+            for number in operator.inputs:
+                self._readers[number].append(operator)
+        self._widths = _widths(source)
+        self._pictures: dict[tuple[int, ...], FeatureMap] = {(source.inputs[0],): FeatureMap("picture", units_C)}
 
-    def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """Append a node with one output; returns the output's name."""
-        name = f"v{next(self._ids)}"
-        self._nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
+    def picture(self, *numbers: int) -> FeatureMap:
+        """What the operators that make these tensors give."""
+        if numbers not in self._pictures:
+            self.translate(tuple(self._makers[number] for number in numbers))
+        return self._pictures[numbers]
 
-    def constant(self, value: AnyArray) -> str:
-        """A constant as it is; one that is there already is shared. Halves are cast to single precision."""
-        value = np.ascontiguousarray(value)
-        key = (value.tobytes(), value.shape, str(value.dtype))
-        if key not in self._weights:
-            name = f"w{next(self._ids)}"
-            self._initializers.append(numpy_helper.from_array(value, name))
-            self._weights[key] = self.add("Cast", [name], to=TensorProto.FLOAT) if value.dtype == np.float16 else name
-        return self._weights[key]
+    def name(self, number: int) -> str:
+        """The ONNX name of a tensor, in units of 1."""
+        return plain(self, self.picture(number)).name
 
-    def number(self, value: float) -> str:
-        return self.constant(np.asarray(value, np.float32))
+    def has(self, numbers: tuple[int, ...]) -> bool:
+        return numbers in self._pictures
 
-    def integers(self, values: Sequence[int]) -> str:
-        return self.constant(np.asarray(values, np.int64))
+    def place(self, numbers: tuple[int, ...], picture: FeatureMap) -> None:
+        self._pictures[numbers] = picture
 
-    def translate(self, operator: TfliteOperator) -> None:
-        """Append what one TFLite operator does."""
-        (output,) = operator.outputs
-        if operator.name in ("DEQUANTIZE", "DENSIFY"):
-            self._constants[output] = self._constants[operator.inputs[0]]
-            return
-        rule = _RULES.get(operator.name)
+    def translate(self, operators: Group) -> None:
+        """Append what one operator does, or several that differ in their weights alone."""
+        rule = _RULES.get(operators[0].name)
         if rule is None:
-            raise ExportFailed(f"There is no rule for {operator.name}.", "Add one to _RULES in export/faces.py.")
-        self.names[output] = rule(self, operator)
+            raise ExportFailed(f"There is no rule for {operators[0].name}.", "Add one to _RULES.")
+        self._pictures[tuple(operator.outputs[0] for operator in operators)] = rule(self, operators)
 
-    def value(self, number: int) -> AnyArray:
-        return self._constants[number]
+    def operand(self, operators: Group, position: int = 0) -> FeatureMap:
+        return self.picture(*(operator.inputs[position] for operator in operators))
+
+    def values(self, operators: Group, position: int) -> list[AnyArray]:
+        """The constants of a group at one position."""
+        return [self._constants[operator.inputs[position]] for operator in operators]
 
     def is_constant(self, number: int) -> bool:
         return number in self._constants
@@ -79,29 +92,81 @@ class Graph:
     def shape(self, number: int) -> tuple[int, ...]:
         return self._source.tensors[number].shape
 
+    def width(self, number: int) -> int:
+        """Channels of a tensor here, with those that are zero."""
+        return self._widths.get(number, self.shape(number)[-1])
+
+    def maker(self, number: int) -> TfliteOperator:
+        return self._makers[number]
+
+    def units_wanted(self, operators: Group) -> Float32 | None:
+        """The units of what is added to the result of a group, and nothing else done with it."""
+        readers = [self._readers[operator.outputs[0]] for operator in operators]
+        if any(len(each) != 1 or each[0].name != "ADD" for each in readers):
+            return None
+        others = tuple(
+            next(number for number in reader.inputs if number != operator.outputs[0])
+            for operator, (reader,) in zip(operators, readers, strict=True)
+        )
+        return self._pictures[others].units_C if others in self._pictures else None
+
     @property
-    def graph_outputs(self) -> list[str]:
-        return [self.names[number] for number in self._source.outputs]
+    def outputs(self) -> tuple[int, ...]:
+        return self._source.outputs
 
-    def model(
-        self, name: str, side: int, outputs: Mapping[str, tuple[str, list[int]]], *, about: str
-    ) -> onnx.ModelProto:
-        """The finished model; `outputs` maps the names it gets to those inside, and to their shapes."""
-        results = []
-        for outside, (inside, shape) in outputs.items():
-            self._nodes.append(helper.make_node("Identity", [inside], [outside]))
-            results.append(helper.make_tensor_value_info(outside, TensorProto.FLOAT, shape))
-        picture = helper.make_tensor_value_info("picture", TensorProto.UINT8, [3, side, side])
-        graph = helper.make_graph(self._nodes, name, [picture], results, self._initializers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="export.faces")
-        # The lowest that has this opset, so that older versions of ONNX Runtime take the file too.
-        model.ir_version = 8
-        model.doc_string = about
-        onnx.checker.check_model(model, full_check=True)
-        return model
+    @property
+    def operators(self) -> tuple[TfliteOperator, ...]:
+        return self._source.operators
 
 
-def _activated(graph: Graph, name: str, activation: int) -> str:
+def plain(graph: Nodes, picture: FeatureMap) -> FeatureMap:
+    """The same in units of 1."""
+    if picture.plain:
+        return picture
+    name = _single(graph, picture.name, picture.units_C)
+    return FeatureMap(name, np.ones(picture.channels, np.float32))
+
+
+def _single(graph: Nodes, name: str, factors_C: Float32) -> str:
+    """Each channel times its factor. ONNX Runtime leaves its layout for a product, and not for a convolution."""
+    kernel = graph.constant(factors_C.reshape(-1, 1, 1, 1))
+    return graph.add("Conv", [name, kernel], kernel_shape=[1, 1], group=len(factors_C))
+
+
+def _widths(source: tflite.TfliteGraph) -> dict[int, int]:
+    """Channels of tensors that have more of them here than in TFLite.
+
+    What is computed channel by channel has equally many before and after. Zeros are appended before the first of them,
+    as long as that fills no further block.
+    """
+    first: dict[int, int] = {}
+
+    def root(number: int) -> int:
+        while first.get(number, number) != number:
+            number = first[number]
+        return number
+
+    for operator in source.operators:
+        (output,) = operator.outputs
+        if operator.name in ("ADD", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "PAD", "PRELU", "RELU"):
+            sources = operator.inputs if operator.name == "ADD" else operator.inputs[:1]
+            for number in sources:
+                if not _is_appended_apart(source, operator):
+                    first[root(number)] = root(output)
+    widths: dict[int, int] = defaultdict(int)
+    numbers = [number for number, tensor in enumerate(source.tensors) if len(tensor.shape) == 4]
+    for number in numbers:
+        widths[root(number)] = max(widths[root(number)], source.tensors[number].shape[3])
+    return {number: widths[root(number)] for number in numbers}
+
+
+def _is_appended_apart(source: tflite.TfliteGraph, operator: TfliteOperator) -> bool:
+    """Whether channels are appended that need another block."""
+    before, after = (source.tensors[number].shape[-1] for number in (operator.inputs[0], operator.outputs[0]))
+    return operator.name == "PAD" and -(-before // BLOCK) != -(-after // BLOCK)
+
+
+def _activated(graph: Nodes, name: str, activation: int) -> str:
     """Adds what TFLite fused into an operator: 0 nothing, 1 ReLU, 3 ReLU6. Raises ExportFailed for others."""
     match activation:
         case 0:
@@ -124,214 +189,194 @@ def _pads(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int
     return [*(total // 2 for total in totals), *(total - total // 2 for total in totals)]
 
 
-def _convolution(graph: Graph, operator: TfliteOperator) -> str:
-    picture, weights, bias = operator.inputs
-    kernel = graph.value(weights)
+def _convolution(graph: Graph, operators: Group) -> FeatureMap:
+    operator = operators[0]
+    before = graph.operand(operators)
     depthwise = operator.name == "DEPTHWISE_CONV_2D"
     padding, stride = operator.option(0, "b"), (operator.option(2, "i"), operator.option(1, "i"))
     activation, dilation = (4, (6, 5)) if depthwise else (3, (5, 4))
     if any(operator.option(field, "i", 1) != 1 for field in dilation):
         raise ExportFailed("A convolution is dilated.", "Extend _convolution.")
-    size = (kernel.shape[1], kernel.shape[2])
-    _, height, width, channels = graph.shape(picture)
+    width = graph.width(operator.outputs[0])
+    per_group = 1 if depthwise else before.channels // len(operators)
+    # From (1, H, W, C) of a depthwise and (out, H, W, in) of a plain one.
+    order = (3, 0, 1, 2) if depthwise else (0, 3, 1, 2)
+    kernel = np.concatenate(
+        [_wider(value.transpose(order), width, per_group) for value in graph.values(operators, 1)]
+    )  # (out, in of a group, H, W)
+    bias = np.concatenate([_wider(value, width) for value in graph.values(operators, 2)])
+    units = before.units_C.reshape(-1, 1) if depthwise else before.units_C.reshape(len(operators), 1, -1)
+    kernel = _times(kernel, units if depthwise else units.repeat(width, axis=1).reshape(len(kernel), -1))
+    activated = operator.option(activation, "b")
+    wanted = None if activated else graph.units_wanted(operators)
+    if wanted is not None:
+        kernel, bias = _times(kernel, 1 / wanted[:, None]), _times(bias, 1 / wanted)
+    size = (kernel.shape[2], kernel.shape[3])
+    _, height, across, _ = graph.shape(operator.inputs[0])
     name = graph.add(
         "Conv",
-        # From (1, H, W, C) of a depthwise and (out, H, W, in) of a plain one.
-        [
-            graph.names[picture],
-            graph.constant(kernel.transpose(3, 0, 1, 2) if depthwise else kernel.transpose(0, 3, 1, 2)),
-            graph.constant(graph.value(bias)),
-        ],
+        [before.name, graph.constant(kernel), graph.constant(bias)],
         kernel_shape=size,
         strides=stride,
-        pads=_pads((height, width), size, stride, padding),
-        group=channels if depthwise else 1,
+        pads=_pads((height, across), size, stride, padding),
+        group=before.channels if depthwise else len(operators),
     )
-    return _activated(graph, name, operator.option(activation, "b"))
+    after = np.ones(len(kernel), np.float32) if wanted is None else wanted
+    return FeatureMap(_activated(graph, name, activated), after)
 
 
-def _max_pool(graph: Graph, operator: TfliteOperator) -> str:
+def _wider(value: AnyArray, *widths: int) -> AnyArray:
+    """With zeros up to these lengths of its first axes."""
+    wanted = (*widths, *value.shape[len(widths) :])
+    return np.pad(value, [(0, width - length) for width, length in zip(wanted, value.shape, strict=True)])
+
+
+def _times(value: AnyArray, factors: Float32) -> AnyArray:
+    """By factors of its first axes. Halves stay halves where that changes no digit."""
+    scaled: AnyArray = value.astype(np.float32) * factors.reshape(factors.shape + (1,) * (value.ndim - factors.ndim))
+    return scaled.astype(value.dtype) if (np.abs(factors) == 1).all() else scaled
+
+
+def _max_pool(graph: Graph, operators: Group) -> FeatureMap:
+    operator = operators[0]
     stride, size = (
         (operator.option(2, "i"), operator.option(1, "i")),
         (operator.option(4, "i"), operator.option(3, "i")),
     )
     _, height, width, _ = graph.shape(operator.inputs[0])
-    return graph.add(
+    # The largest is another one where a unit is negative.
+    before = plain(graph, graph.operand(operators))
+    name = graph.add(
         "MaxPool",
-        [graph.names[operator.inputs[0]]],
+        [before.name],
         kernel_shape=size,
         strides=stride,
         pads=_pads((height, width), size, stride, operator.option(0, "b")),
     )
+    return FeatureMap(name, before.units_C)
 
 
-def _joined(kind: str) -> Callable[[Graph, TfliteOperator], str]:
-    """A rule for an operator on two arrays, of which one may be a constant."""
-
-    def rule(graph: Graph, operator: TfliteOperator) -> str:
-        both = [
-            graph.constant(graph.value(number)) if graph.is_constant(number) else graph.names[number]
-            for number in operator.inputs
-        ]
-        return _activated(graph, graph.add(kind, both), operator.option(0, "b"))
-
-    return rule
+def _add(graph: Graph, operators: Group) -> FeatureMap:
+    activated = operators[0].option(0, "b")
+    before, added = graph.operand(operators, 0), graph.operand(operators, 1)
+    if activated or not np.array_equal(before.units_C, added.units_C):
+        before, added = plain(graph, before), plain(graph, added)
+    return FeatureMap(_activated(graph, graph.add("Add", [before.name, added.name]), activated), before.units_C)
 
 
-def _pad(graph: Graph, operator: TfliteOperator) -> str:
-    before, after = graph.value(operator.inputs[1]).T
-    first = [0, 3, 1, 2]
-    return graph.add("Pad", [graph.names[operator.inputs[0]], graph.integers([*before[first], *after[first]])])
+def _pad(graph: Graph, operators: Group) -> FeatureMap:
+    """Rows and columns of zeros around a picture, or channels of zeros after the last."""
+    picture = graph.operand(operators)
+    before, after = graph.values(operators, 1)[0].T
+    if after[3] == 0:
+        first = [0, 3, 1, 2]
+        return FeatureMap(
+            graph.add("Pad", [picture.name, graph.integers([*before[first], *after[first]])]), picture.units_C
+        )
+    width = graph.width(operators[0].outputs[0])
+    if width * len(operators) == picture.channels:
+        return picture
+    part = picture.channels // len(operators)
+    kernel = np.tile(np.eye(width, part, dtype=np.float16), (len(operators), 1))
+    units = picture.units_C.reshape(len(operators), 1, -1).repeat(width, axis=1).reshape(len(kernel), -1)
+    name = graph.add(
+        "Conv",
+        [picture.name, graph.constant(_times(kernel, units)[..., None, None])],
+        kernel_shape=[1, 1],
+        group=len(operators),
+    )
+    return FeatureMap(name, np.ones(len(kernel), np.float32))
 
 
-def _prelu(graph: Graph, operator: TfliteOperator) -> str:
-    """max(0, x) + slope · min(0, x), with a slope for each channel, as slope · x + (1 − slope) · max(0, x).
+def _prelu(graph: Graph, operators: Group) -> FeatureMap:
+    """max(0, x) + slope · min(0, x), with a slope for each channel, as slope · x + max(0, (1 − slope) · x).
 
     Written with 1×1 convolutions of single channels, because ONNX Runtime keeps its fast layout through them. With its
-    own PRelu, which it leaves for each, the mesh takes twice the time.
+    own PRelu, which it leaves for each, the mesh takes twice the time. A slope above 1 bends the other way: there the
+    negative is computed, −x + max(0, (1 − slope) · x), and the units tell so.
     """
-    picture = graph.names[operator.inputs[0]]
-    slopes = graph.value(operator.inputs[1]).reshape(-1, 1, 1, 1).astype(np.float32)
-    single = {"kernel_shape": [1, 1], "group": len(slopes)}
-    if slopes.max() <= 1:
-        # A factor that is not negative may go inside, where the convolution does both at once.
-        above = graph.add("Relu", [graph.add("Conv", [picture, graph.constant(1 - slopes)], **single)])
-    else:
-        above = graph.add("Conv", [graph.add("Relu", [picture]), graph.constant(1 - slopes)], **single)
-    return graph.add("Add", [graph.add("Conv", [picture, graph.constant(slopes)], **single), above])
+    before = graph.operand(operators)
+    width = before.channels // len(operators)
+    slopes = np.concatenate([_wider(value.reshape(-1), width) for value in graph.values(operators, 1)])
+    slopes = slopes.astype(np.float32)
+    bends = graph.add("Relu", [_single(graph, before.name, (1 - slopes) * before.units_C)])
+    straight = _single(graph, before.name, np.where(slopes > 1, np.float32(-1), slopes) * before.units_C)
+    return FeatureMap(graph.add("Add", [straight, bends]), np.where(slopes > 1, -1, 1).astype(np.float32))
 
 
-def _reshape(graph: Graph, operator: TfliteOperator) -> str:
+def _relu(graph: Graph, operators: Group) -> FeatureMap:
+    before = plain(graph, graph.operand(operators))
+    return FeatureMap(graph.add("Relu", [before.name]), before.units_C)
+
+
+def _reshape(graph: Graph, operators: Group) -> FeatureMap:
+    (operator,) = operators
     number = operator.inputs[0]
-    name = graph.names[number]
-    if len(graph.shape(number)) == 4:
-        name = graph.add("Transpose", [name], perm=[0, 2, 3, 1])
+    maker = graph.maker(number)
+    if maker.name == "DEPTH_TO_SPACE":
+        name = _spread(graph, maker)
+    elif len(graph.shape(number)) == 4:
+        name = graph.add("Transpose", [graph.name(number)], perm=[0, 2, 3, 1])
+    else:
+        name = graph.name(number)
     # The results of single landmarks are (1, 1, 1, n) in TFLite; nothing reads them as a picture.
-    return graph.add("Reshape", [name, graph.integers(graph.shape(operator.outputs[0]))])
+    return _whole(graph, operators, graph.add("Reshape", [name, graph.integers(graph.shape(operator.outputs[0]))]))
 
 
-def _concatenate(graph: Graph, operator: TfliteOperator) -> str:
-    return graph.add("Concat", [graph.names[number] for number in operator.inputs], axis=operator.option(0, "i"))
+def _concatenate(graph: Graph, operators: Group) -> FeatureMap:
+    (operator,) = operators
+    names = [graph.name(number) for number in operator.inputs]
+    return _whole(graph, operators, graph.add("Concat", names, axis=operator.option(0, "i")))
 
 
-def _resize(graph: Graph, operator: TfliteOperator) -> str:
+def _resize(graph: Graph, operators: Group) -> FeatureMap:
+    (operator,) = operators
     align_corners, half_pixel = operator.option(2, "b"), operator.option(3, "b")
     mode = "align_corners" if align_corners else "half_pixel" if half_pixel else "asymmetric"
     _, height, width, channels = graph.shape(operator.outputs[0])
-    return graph.add(
+    name = graph.add(
         "Resize",
-        [graph.names[operator.inputs[0]], "", "", graph.integers([1, channels, height, width])],
+        [graph.name(operator.inputs[0]), "", "", graph.integers([1, channels, height, width])],
         mode="linear",
         coordinate_transformation_mode=mode,
     )
+    return _whole(graph, operators, name)
 
 
-def _depth_to_space(graph: Graph, operator: TfliteOperator) -> str:
-    return graph.add("DepthToSpace", [graph.names[operator.inputs[0]]], blocksize=operator.option(0, "i"), mode="DCR")
+def _spread(graph: Graph, operator: TfliteOperator) -> str:
+    """Channels as pixels of a larger picture, channels last. A reshape reads it, so it need not be channels first."""
+    _, height, width, channels = graph.shape(operator.inputs[0])
+    block = operator.option(0, "i")
+    name = graph.add("Transpose", [graph.name(operator.inputs[0])], perm=[0, 2, 3, 1])
+    name = graph.add("Reshape", [name, graph.integers([height, width, block, channels // block])])
+    return graph.add("Transpose", [name], perm=[0, 2, 1, 3])
 
 
-def _relu(graph: Graph, operator: TfliteOperator) -> str:
-    return graph.add("Relu", [graph.names[operator.inputs[0]]])
+def _scaled(graph: Graph, operators: Group) -> FeatureMap:
+    """A product with a constant."""
+    (operator,) = operators
+    factor = graph.constant(graph.values(operators, 1)[0])
+    return _whole(graph, operators, graph.add("Mul", [graph.name(operator.inputs[0]), factor]))
 
 
-def _whole_slice(graph: Graph, operator: TfliteOperator) -> str:
+def _whole_slice(graph: Graph, operators: Group) -> FeatureMap:
     """The mesh's one slice takes everything; TensorFlow's converter put it there to give the output a name."""
+    (operator,) = operators
     if graph.shape(operator.inputs[0]) != graph.shape(operator.outputs[0]):
         raise ExportFailed("A slice takes a part.", "Extend _whole_slice.")
-    return graph.names[operator.inputs[0]]
+    return _whole(graph, operators, graph.name(operator.inputs[0]))
 
 
-def _transform_matrix(graph: Graph, operator: TfliteOperator) -> str:
-    """(1, 2, 4) from (1, N, 3): maps pixels of an upright crop around some landmarks to pixels of the picture.
-
-    MediaPipe calls it Landmarks2TransformMatrix. The crop's upper edge is parallel to the line between two landmarks;
-    it holds all landmarks of a subset, enlarged by a scale. With r the angle of that line, only cos r and sin r are
-    needed, so the arc tangent is left out.
-    """
-    from flatbuffers import flexbuffers
-
-    options = flexbuffers.Loads(operator.custom)
-    if options["target_rotation_radians"] != 0:
-        raise ExportFailed("A crop of the mesh is to be turned.", "Extend _transform_matrix.")
-    points = graph.add("Slice", [graph.names[operator.inputs[0]], *(graph.integers([n]) for n in (0, 2, 2))])
-    ends = [
-        graph.add("Gather", [points, graph.integers([options[f"{side}_rotation_idx"]])], axis=1)
-        for side in ("right", "left")
-    ]
-    along = graph.add("Sub", ends)  # (1, 1, 2)
-    direction = graph.add("Div", [along, graph.add("ReduceL2", [along], axes=[2], keepdims=1)])
-    cos, sin = (graph.add("Gather", [direction, graph.integers([axis])], axis=2) for axis in (0, 1))  # (1, 1, 1) each
-    minus = graph.add("Neg", [sin])
-
-    def matrix(*rows: tuple[str, str]) -> str:
-        return graph.add("Concat", [graph.add("Concat", row, axis=2) for row in rows], axis=1)
-
-    # Rows are points, so that each of these turns by the transposed of what stands in it.
-    upright = matrix((cos, minus), (sin, cos))
-    back = matrix((cos, sin), (minus, cos))
-    subset = graph.integers(np.ravel(options["subset_idxs"]).tolist())
-    turned = graph.add("MatMul", [graph.add("Gather", [points, subset], axis=1), upright])
-    low, high = (graph.add(kind, [turned], axes=[1], keepdims=1) for kind in ("ReduceMin", "ReduceMax"))
-    middle = graph.add("Mul", [graph.add("Add", [low, high]), graph.number(0.5)])
-    centre = graph.add("MatMul", [middle, back])  # (1, 1, 2)
-    sides = np.array([options["output_width"], options["output_height"]], np.float32)
-    scales = np.array([options["scale_x"], options["scale_y"]], np.float32)
-    step = graph.add("Mul", [graph.add("Sub", [high, low]), graph.constant((scales / sides)[None, None])])
-    # (1, 2, 2): pixels of the crop, scaled and turned back, as columns.
-    linear = graph.add("Mul", [graph.add("Transpose", [back], perm=[0, 2, 1]), step])
-    shift = graph.add("MatMul", [linear, graph.constant((-sides / 2)[None, :, None])])
-    moved = graph.add("Add", [graph.add("Transpose", [centre], perm=[0, 2, 1]), shift])
-    zeros = graph.constant(np.zeros((1, 2, 1), np.float32))
-    return graph.add("Concat", [linear, zeros, moved], axis=2)
+def _whole(graph: Graph, operators: Group, name: str) -> FeatureMap:
+    return FeatureMap(name, np.ones(graph.shape(operators[0].outputs[0])[-1], np.float32))
 
 
-def _scaled(graph: Graph, operator: TfliteOperator) -> str:
-    """A product; of a transform matrix only the two rows that are kept are scaled."""
-    constant = operator.inputs[1]
-    value = graph.value(constant)
-    if value.shape == (1, 4, 4):
-        return graph.add("Mul", [graph.names[operator.inputs[0]], graph.constant(value[:, :2])])
-    return _joined("Mul")(graph, operator)
-
-
-def _transform_landmarks(graph: Graph, operator: TfliteOperator) -> str:
-    """(1, N, 2) points, mapped by the matrix. MediaPipe calls it TransformLandmarks, version 2."""
-    points, matrix = (graph.names[number] for number in operator.inputs)
-    linear = graph.add("Slice", [matrix, *(graph.integers([n]) for n in (0, 2, 2))])
-    moved = graph.add("Slice", [matrix, *(graph.integers([n]) for n in (3, 4, 2))])
-    turned = graph.add("MatMul", [points, graph.add("Transpose", [linear], perm=[0, 2, 1])])
-    return graph.add("Add", [turned, graph.add("Transpose", [moved], perm=[0, 2, 1])])
-
-
-def _transform_picture(graph: Graph, operator: TfliteOperator) -> str:
-    """The crop of a feature map that the matrix describes. MediaPipe calls it TransformTensorBilinear, version 2.
-
-    Pixels have their centres at halves. What lies outside the outermost centres is zero.
-    """
-    picture, matrix = (graph.names[number] for number in operator.inputs)
-    _, in_height, in_width, _ = graph.shape(operator.inputs[0])
-    _, height, width, _ = graph.shape(operator.outputs[0])
-    y, x = np.mgrid[:height, :width].reshape(2, -1).astype(np.float32) + 0.5
-    places = np.stack([x, y, np.zeros_like(x), np.ones_like(x)])[None]  # (1, 4, height · width)
-    sampled = graph.add("Sub", [graph.add("MatMul", [matrix, graph.constant(places)]), graph.number(0.5)])
-    # From pixels of the feature map to −1 … 1 between its outermost centres.
-    half = graph.constant(np.array([in_width - 1, in_height - 1], np.float32)[None, :, None] / 2)
-    grid = graph.add("Sub", [graph.add("Div", [sampled, half]), graph.number(1.0)])
-    grid = graph.add("Transpose", [grid], perm=[0, 2, 1])
-    grid = graph.add("Reshape", [grid, graph.integers([1, height, width, 2])])
-    cut = graph.add("GridSample", [picture, grid], mode="bilinear", padding_mode="border", align_corners=1)
-    inside = graph.add("LessOrEqual", [graph.add("Abs", [grid]), graph.number(1.0)])
-    inside = graph.add("ReduceMin", [graph.add("Cast", [inside], to=TensorProto.FLOAT)], axes=[3], keepdims=0)
-    return graph.add("Mul", [cut, graph.add("Unsqueeze", [inside, graph.integers([1])])])
-
-
-_RULES: dict[str, Callable[[Graph, TfliteOperator], str]] = {
-    "ADD": _joined("Add"),
+_RULES: dict[str, Callable[[Graph, Group], FeatureMap]] = {
+    "ADD": _add,
     "MUL": _scaled,
     "CONCATENATION": _concatenate,
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _convolution,
-    "DEPTH_TO_SPACE": _depth_to_space,
     "MAX_POOL_2D": _max_pool,
     "PAD": _pad,
     "PRELU": _prelu,
@@ -339,7 +384,4 @@ _RULES: dict[str, Callable[[Graph, TfliteOperator], str]] = {
     "RESHAPE": _reshape,
     "RESIZE_BILINEAR": _resize,
     "STRIDED_SLICE": _whole_slice,
-    "Landmarks2TransformMatrix": _transform_matrix,
-    "TransformLandmarks": _transform_landmarks,
-    "TransformTensorBilinear": _transform_picture,
 }

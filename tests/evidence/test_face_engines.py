@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from realtime.errors import EngineMissing
 from realtime.evidence.face_engines import choice
 from realtime.evidence.face_engines.choice import has_mediapipe, start
 from realtime.evidence.face_engines.onnx_engine import MODELS, OnnxFaces
-from realtime.evidence.face_engines.warp import Square, cut
+from realtime.evidence.face_engines.warp import Cutter, Square
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.resize import enlarge, shrink
 from realtime.records import UInt8, VideoFrame
@@ -143,7 +144,7 @@ def test_a_square_that_is_cut_out_lies_where_its_points_are_placed(angle: float)
     square = Square(140.0, 90.0, 80.0, angle)
     x, y = square.place(np.array([[0.25, 0.75]], np.float32))[0].round().astype(int)
     rgb[y - 2 : y + 3, x - 2 : x + 3] = 255
-    cut_3SS = cut(rgb, square, 160, repeat_edge=False)
+    cut_3SS = Cutter(160).cut(rgb, square, repeat_edge=False)
     rows, columns = np.nonzero(cut_3SS[0] > 128)
     assert (columns.mean() / 160, rows.mean() / 160) == pytest.approx((0.25, 0.75), abs=0.01)
 
@@ -151,10 +152,94 @@ def test_a_square_that_is_cut_out_lies_where_its_points_are_placed(angle: float)
 def test_beyond_a_picture_is_black_or_its_edge() -> None:
     rgb = np.full((40, 40, 3), 200, np.uint8)
     square = Square(20.0, 20.0, 80.0)
-    assert cut(rgb, square, 80, repeat_edge=True).min() == 200
-    black = cut(rgb, square, 80, repeat_edge=False)
+    assert Cutter(80).cut(rgb, square, repeat_edge=True).min() == 200
+    black = Cutter(80).cut(rgb, square, repeat_edge=False)
     assert black[:, 5, 5].tolist() == [0, 0, 0]
     assert black[:, 40, 40].tolist() == [200, 200, 200]
+
+
+def interpolated(rgb_HW3: UInt8, square: Square, side_px: int, *, repeat_edge: bool) -> UInt8:
+    """What a Cutter cuts, pixel by pixel, in whole numbers."""
+    height, width = rgb_HW3.shape[:2]
+    beyond = np.zeros(3, np.uint8)
+
+    def pixel(y: int, x: int) -> UInt8:
+        if not repeat_edge and not (0 <= y < height and 0 <= x < width):
+            return beyond
+        return np.asarray(rgb_HW3[min(max(y, 0), height - 1), min(max(x, 0), width - 1)])
+
+    grid = np.stack(np.meshgrid(np.arange(side_px), np.arange(side_px)), axis=-1).reshape(-1, 2) / np.float32(side_px)
+    places = square.place(grid.astype(np.float32)).reshape(side_px, side_px, 2)
+    steps = np.rint(places * 32).astype(int)
+    result = np.zeros((3, side_px, side_px), np.uint8)
+    for row, column in np.ndindex(side_px, side_px):
+        (x, along), (y, down) = (divmod(int(step), 32) for step in steps[row, column])
+        total = np.full(3, 512)
+        for below, weight in ((0, 32 - down), (1, down)):
+            for right, other in ((0, 32 - along), (1, along)):
+                total += pixel(y + below, x + right).astype(int) * weight * other
+        result[:, row, column] = total >> 10
+    return result
+
+
+@pytest.mark.parametrize("repeat_edge", [False, True])
+@pytest.mark.parametrize(
+    "square",
+    [
+        Square(32.0, 24.0, 64.0),  # the whole picture, pixel by pixel, with bars above and below
+        Square(32.0, 24.0, 75.0),
+        Square(30.0, 25.0, 20.0),
+        Square(60.0, 2.0, 17.3),  # over a corner
+        Square(-200.0, -90.0, 30.0),  # beside the picture
+        Square(30.0, 25.0, 22.0, 0.3),
+        Square(5.0, 40.0, 30.0, -0.8),
+    ],
+)
+def test_pixels_are_interpolated_between_their_four_neighbours(square: Square, repeat_edge: bool) -> None:
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    wanted = interpolated(rgb, square, 32, repeat_edge=repeat_edge)
+    cutter = Cutter(32)
+    cutter.cut(
+        np.asarray(255 - rgb, np.uint8), Square(30.0, 25.0, 22.0, 0.2), repeat_edge=True
+    )  # nothing of it is left
+    apart = np.abs(cutter.cut(rgb, square, repeat_edge=repeat_edge) - wanted)
+    # A place on the border of two steps may go to either.
+    assert (apart > 0).mean() < 0.005
+    assert apart.max() <= 8
+
+
+@mediapipe_only
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["near", "far", "mesh"])
+def test_the_models_are_what_the_export_makes(name: str) -> None:
+    from export.faces import convert
+
+    assert convert(name).SerializeToString(deterministic=True) == (MODELS / f"{name}.onnx").read_bytes()
+
+
+@mediapipe_only
+@pytest.mark.slow
+def test_single_calls_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert face_parity.main(["--calls", "2", str(clip("NEU"))]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["call"] for line in lines] == ["near", "far", "meshes"]
+    assert all(line[engine]["cpu_least_ms"] > 0 for line in lines for engine in ("mediapipe", "onnx"))
+
+
+@pytest.mark.parametrize(("name", "most"), [("near", 4), ("far", 4), ("mesh", 12)])
+def test_models_keep_the_fast_layout(name: str, most: int, tmp_path: Path) -> None:
+    """Each change between ONNX Runtime's blocks of channels and planes takes time; the models once had 33, 4 and 56."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(MODELS / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(tmp_path / "optimised.onnx").graph.node
+    if all(node.domain != "com.microsoft.nchwc" for node in nodes):
+        pytest.skip("ONNX Runtime has no such layout for this processor")
+    assert sum(node.op_type in ("ReorderInput", "ReorderOutput") for node in nodes) <= most
 
 
 def test_pictures_are_enlarged_like_torch_does(portrait: UInt8) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 
 from realtime.evidence.face_engines.thresholds import MAX_MESHES, MIN_SCORE, MIN_SCORE_FOR_MESH
-from realtime.evidence.face_engines.warp import Square, cut
+from realtime.evidence.face_engines.warp import Cutter, Square
 from realtime.evidence.tracks import iou
 from realtime.records import Box, Float32, UInt8
 
@@ -32,6 +32,8 @@ MIN_PRESENCE = 0.5
 "Meshes that are less probably a face are dropped."
 MESH_SQUARE = 1.5
 "Side of the square that the mesh sees, in units of the longer side of the detected box."
+MIDDLE = np.float32(127.5)
+"The detectors read pixels as their difference from this."
 N_KEYPOINTS = 6
 "Of a detection: right eye, left eye, nose, mouth, right ear, left ear."
 
@@ -52,6 +54,7 @@ class OnnxFaces:
         self._far = _Detector("far", anchors(192, {4: 1}))
         self._mesh = _session("mesh")
         self._mesh_px = self._mesh.get_inputs()[0].shape[-1]
+        self._cutter = Cutter(self._mesh_px)
 
     def near(self, rgb_HW3: UInt8) -> list[tuple[Box, float]]:
         return [(found.box, found.score) for found in self._near.detect(rgb_HW3, MIN_SCORE)]
@@ -64,8 +67,8 @@ class OnnxFaces:
         found = self._near.detect(rgb_HW3, MIN_SCORE_FOR_MESH)[:MAX_MESHES]
         meshes = []
         for square in _apart([_mesh_square(each, width, height) for each in found], width, height):
-            picture = cut(rgb_HW3, square, self._mesh_px, repeat_edge=True)
-            mesh_N3, presence = self._mesh.run(None, {"picture": picture})
+            picture = self._cutter.cut(rgb_HW3, square, repeat_edge=True)
+            mesh_N3, presence = self._mesh.run(None, {"picture": picture[None]})
             if presence[0] < MIN_PRESENCE:
                 continue
             mesh_N3 = mesh_N3 / np.float32(self._mesh_px)
@@ -78,14 +81,16 @@ class _Detector:
     def __init__(self, name: str, anchors_N2: Float32) -> None:
         self._session = _session(name)
         self._side_px = self._session.get_inputs()[0].shape[-1]
+        self._cutter = Cutter(self._side_px)
         self._anchors_N2 = anchors_N2
 
     def detect(self, rgb_HW3: UInt8, min_score: float) -> list[_Detection]:
         """Faces in 0–1 of the picture, the most certain first."""
         height, width = rgb_HW3.shape[:2]
         square = Square(width / 2, height / 2, max(width, height))
-        picture = cut(rgb_HW3, square, self._side_px, repeat_edge=False)
-        raw_N16, scores_N = self._session.run(None, {"picture": picture})
+        picture = self._cutter.cut(rgb_HW3, square, repeat_edge=False)
+        picture -= MIDDLE
+        raw_N16, scores_N = self._session.run(None, {"picture": picture[None]})
         kept = np.flatnonzero(scores_N >= min_score)
         kept = kept[np.argsort(-scores_N[kept], kind="stable")]
         # Centre, size, and the keypoints, in 0–1 of the square.
@@ -123,7 +128,8 @@ def _merged(points_K82: Float32, scores_K: Float32) -> Iterator[tuple[Float32, f
         first = left[0]
         same = [each for each in left if iou(boxes[each], boxes[first]) > SAME_FACE_IOU] or [first]
         weights = scores_K[same]
-        yield np.average(points_K82[same], axis=0, weights=weights).astype(np.float32), float(scores_K[first])
+        mean_82 = np.tensordot(weights / weights.sum(), points_K82[same], 1)
+        yield mean_82.astype(np.float32), float(scores_K[first])
         left = [each for each in left if each not in same]
 
 
@@ -152,6 +158,8 @@ def _session(name: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    # The arenas of the three would keep 13 MB between two frames and save no time.
+    # Arenas of the three would keep several MB between two frames. Without a pattern of the memory that a run takes, it
+    # is taken in parts, which the C library keeps at hand; one large block is often given back, and filled anew.
     options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     return onnxruntime.InferenceSession(MODELS / f"{name}.onnx", options, providers=["CPUExecutionProvider"])

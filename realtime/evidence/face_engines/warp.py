@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from realtime.records import Float32, UInt8
 
-Integers = npt.NDArray[np.integer[Any]]
+Int32 = npt.NDArray[np.int32]
 
 STEPS = 32
 "Places are rounded to this part of a pixel."
@@ -40,36 +39,94 @@ class Square:
         return placed
 
 
-def cut(rgb_HW3: UInt8, square: Square, side_px: int, *, repeat_edge: bool) -> UInt8:
-    """(3, side_px, side_px) pixels of the square. Beyond the picture is black, or its edge if `repeat_edge`."""
-    height, width = rgb_HW3.shape[:2]
-    across = np.arange(side_px, dtype=np.float32) / np.float32(side_px) - np.float32(0.5)
-    cos, sin = math.cos(square.angle) * square.side, math.sin(square.angle) * square.side
-    # (1, S) and (S, 1) of an upright square, (S, S) of a turned one.
-    x, y = square.x + cos * across[None, :], square.y + cos * across[:, None]
-    if sin:
-        x, y = x - sin * across[:, None], y + sin * across[None, :]
-    left, right = _neighbours(x, width, repeat_edge=repeat_edge)
-    upper, lower = _neighbours(y, height, repeat_edge=repeat_edge)
-    flat = rgb_HW3.reshape(-1)
-    total = np.full((3, side_px, side_px), STEPS * STEPS // 2, np.int32)
-    for row, down in (upper, lower):
-        # A sum of two stays below 2**16, and processors compute twice as many 16-bit numbers at a time.
-        line = np.zeros((3, side_px, side_px), np.uint16)
-        for column, along in (left, right):
-            place = (row * width + column) * 3
-            for channel in range(3):
-                line[channel] += flat[channel:].take(place, mode="clip") * along
-        total += line * down.astype(np.int32)
-    total >>= 10
-    return total.astype(np.uint8)
+class Cutter:
+    """Cuts squares of `side_px` rows and columns. Not for several threads at once.
+
+    It keeps its memory from one cut to the next: fresh memory costs as much time as the computing.
+    """
+
+    def __init__(self, side_px: int) -> None:
+        plane = (side_px, side_px)
+        self._across = np.arange(side_px, dtype=np.float32) / np.float32(side_px) - np.float32(0.5)
+        self._x, self._y = _Axis(side_px), _Axis(side_px)
+        self._place = np.empty(plane, np.intp)
+        self._weights = np.empty((4, *plane), np.float32)
+        self._pixels, self._part = np.empty(plane, np.uint8), np.empty(plane, np.float32)
+        self._cut = np.empty((3, *plane), np.float32)
+
+    def cut(self, rgb_HW3: UInt8, square: Square, *, repeat_edge: bool) -> Float32:
+        """(3, side_px, side_px) pixels of the square, whole numbers in 0–255, which the next cut overwrites.
+
+        The picture has two rows and columns or more. Beyond it is black, or its edge if `repeat_edge`.
+        """
+        height, width = rgb_HW3.shape[:2]
+        cos, sin = (STEPS * square.side * part for part in (math.cos(square.angle), math.sin(square.angle)))
+        x, y = STEPS * square.x + cos * self._across[None, :], STEPS * square.y + cos * self._across[:, None]
+        if square.angle:
+            x = np.add(x, -sin * self._across[:, None], out=self._x.places)
+            y = np.add(y, sin * self._across[None, :], out=self._y.places)
+        column, *along = self._x.neighbours(x, width, repeat_edge=repeat_edge)
+        row, *down = self._y.neighbours(y, height, repeat_edge=repeat_edge)
+        rows = slice(None)
+        if not square.angle:
+            # Rows above and below the picture are black without being computed.
+            inside = np.flatnonzero(down[0] + down[1])
+            rows = slice(inside[0], inside[-1] + 1) if len(inside) else slice(0)
+            row, down = row[rows], [weight[rows] for weight in down]
+        row *= 3 * width
+        column *= 3
+        place = np.add(row, column, out=self._place[rows])
+        # Sums of products of 5-bit weights and pixels are exact in single precision. A half rounds them.
+        corners = []
+        for number, (below, right) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+            # Where a step is a whole number of pixels, the next ones have no weight. To look at planes takes longer.
+            if square.angle or (down[below].any() and along[right].any()):
+                weight = np.multiply(down[below], along[right], out=self._weights[number, rows])
+                corners.append((3 * (below * width + right), weight))
+        self._cut.fill(0.5)
+        flat, pixels, part = rgb_HW3.reshape(-1), self._pixels[rows], self._part[rows]
+        for channel, shown in enumerate(self._cut[:, rows]):
+            for offset, weight in corners:
+                # All places are inside; of numpy's ways to take, this one is the fastest.
+                flat[offset + channel :].take(place, out=pixels, mode="wrap")
+                shown += np.multiply(pixels, weight, out=part)
+        return np.floor(self._cut, out=self._cut)
 
 
-def _neighbours(places: Float32, length: int, *, repeat_edge: bool) -> list[tuple[Integers, Integers]]:
-    """The pixels before and after each place, moved into the picture, and the weight of each."""
-    steps = np.rint(places * STEPS).astype(np.int32)
-    first, part = steps >> 5, (steps & (STEPS - 1)).astype(np.uint16)
-    both = [(first, STEPS - part), (first + 1, part)]
-    if not repeat_edge:
-        both = [(each, weight * ((each >= 0) & (each < length))) for each, weight in both]
-    return [(each.clip(0, length - 1), weight) for each, weight in both]
+class _Axis:
+    """Memory for the places of pixels along one axis of a picture."""
+
+    def __init__(self, side_px: int) -> None:
+        self.places = np.empty((side_px, side_px), np.float32)
+        self._steps, self._first = np.empty((2, side_px, side_px), np.int32)
+        self._before, self._after = np.empty((2, side_px, side_px), np.float32)
+
+    def neighbours(self, places: Float32, length: int, *, repeat_edge: bool) -> tuple[Int32, Float32, Float32]:
+        """Of each place the pixel before it, but for the picture's last, and the weights of that one and of the next.
+
+        `places` is a plane, or a line of it, in steps: its outermost numbers are in its corners. It is overwritten. The
+        weights are parts of 1.
+        """
+        part = (slice(places.shape[0]), slice(places.shape[1]))
+        steps, first, before, after = self._steps[part], self._first[part], self._before[part], self._after[part]
+        np.copyto(steps, np.rint(places, out=places), casting="unsafe")
+        np.right_shift(steps, 5, out=first)
+        np.multiply(np.bitwise_and(steps, STEPS - 1, out=steps), np.float32(1 / STEPS), out=after, dtype=np.float32)
+        np.subtract(np.float32(1), after, out=before)
+        corners = first[[0, 0, -1, -1], [0, -1, 0, -1]]
+        if corners.min() < 0 or corners.max() >= length - 1:
+            _move_inside(first, before, after, length, repeat_edge=repeat_edge)
+        return first, before, after
+
+
+def _move_inside(first: Int32, before: Float32, after: Float32, length: int, *, repeat_edge: bool) -> None:
+    """Move pixels beyond the picture to its edge, or take away their weight."""
+    moved = first.clip(0, length - 2)
+    weights = np.zeros((2, *first.shape), np.float32)
+    for number, weight in ((first, before), (first + 1, after)):
+        there = number.clip(0, length - 1)
+        kept = weight if repeat_edge else weight * (there == number)
+        is_next = there > moved
+        weights[0] += kept * ~is_next
+        weights[1] += kept * is_next
+    first[:], before[:], after[:] = moved, *weights
