@@ -18,6 +18,7 @@ import torch
 from realtime.engine.loading import load
 from realtime.errors import BadModel
 from realtime.model import checkpoint
+from realtime.model.thinker import EmoThinker
 from realtime.records import Question, Window
 from train import lora, warmup
 from train.command import run_command
@@ -279,6 +280,29 @@ def test_a_hybrid_goes_through_both_stages_and_stays_one(work: Path, tmp_path: P
     assert all(torch.equal(value, general[name]) for name, value in tuned.thinker.visual.merger.state_dict().items())
     emotion = tuned.emotion.hybrid.merger.state_dict()
     assert not any(torch.equal(value, general[name]) for name, value in emotion.items())
+
+
+def test_an_emochat_with_an_adaptive_share_goes_through_both_stages_and_stays_one(work: Path, tmp_path: Path) -> None:
+    method = ("--method", "emochat", "--selection", "adaptive", "--selector-dim", "16")
+    run("train.warmup", work, tmp_path / "warm", *method, "--steps", "2")
+    warm = ("--from-warmup", str(tmp_path / "warm"), "--selectors")
+    described = run("train.lora", work, tmp_path / "lora", *warm, "--steps", "2")
+    assert 0 <= described["result"]["kept"] <= 1
+    before, after = (checkpoint.load(work / "model", adapter=tmp_path / name) for name in ("warm", "lora"))
+    for model in (before, after):
+        assert (model.config.emotion.method, model.config.emotion.selection) == ("emochat", "adaptive")
+    for old, new in zip(tokens_of(before), tokens_of(after), strict=True):
+        assert old.any(), "stage 1 has moved it from 0"
+        assert not torch.equal(old, new), "and stage 2 goes on"
+
+
+def tokens_of(model: EmoThinker) -> list[torch.Tensor]:
+    """The matrices that bring an emochat's emotion tokens into the model, of faces and of voices."""
+    found = []
+    for tokens in (model.emotion.face_tokens, model.emotion.voice_tokens):
+        assert tokens is not None
+        found.append(tokens.out.weight)
+    return found
 
 
 def test_two_processes_train_together(work: Path, tmp_path: Path) -> None:
