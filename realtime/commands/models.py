@@ -38,10 +38,12 @@ class Needs:
     weights: int
     session: int
     "Its ring and a window, for each session."
+    mapped: int = 0
+    "Of the weights, what stays in its file on a CPU."
 
     @property
     def on_cpu(self) -> int:
-        return self.weights + self.session + HOST_BYTES
+        return self.weights - self.mapped + self.session + HOST_BYTES
 
     @property
     def on_gpu(self) -> tuple[int, int]:
@@ -68,7 +70,8 @@ def needs(name: str, config: ModelConfig, packing: Packing | None = None) -> Ite
     as_stored = filling.expected_groups(config.text, packing) if packing else None
     for kept in get_args(Weights):
         n_bytes = filling.weights_bytes(model, torch.bfloat16, kept, as_stored)
-        yield Needs(name, "bf16" if kept == "full" else kept, n_bytes, session_bytes(config))
+        mapped = 0 if packing else filling.mapped_bytes(config.text, kept, torch.bfloat16)
+        yield Needs(name, "bf16" if kept == "full" else kept, n_bytes, session_bytes(config), mapped)
 
 
 def packing_of(name: str) -> Packing | None:

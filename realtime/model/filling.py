@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from realtime.errors import BadModel
 from realtime.model import layout
 from realtime.model.config import TextConfig
 from realtime.model.memory import refuse_too_large
 from realtime.model.packing import PackedValues, PackedWeight, Packing, Stored
-from realtime.model.products import Quantised, Weights, quantised_bytes
+from realtime.model.products import NarrowLinear, Quantised, Weights, quantised_bytes
 from realtime.model.shards import MappedFile, StoredTensor, as_rows
 from realtime.model.thinker import EmoThinker
 
 HEAD = "thinker.lm_head.weight"
+EMBEDDINGS = "thinker.model.embed_tokens.weight"
+TOWERS = ("thinker.visual", "thinker.audio_tower")
 FOUR_BITS_FROM = (8, 0)
 "Compute capability of the first GPUs with bf16, which torch's kernels for 4 bits compute in."
 OnRead = Callable[[int, int], None]
@@ -112,7 +115,27 @@ def weights_bytes(
         whole += quantised_bytes(n_outputs, group.n_inputs, form, mine.size if mine else None)
         whole += mine.order_D.nbytes if mine and mine.order_D is not None else 0
         whole -= n_outputs * group.n_inputs * dtype.itemsize
+    for layer in tower_layers(model).values() if kept != "full" else ():
+        whole += quantised_bytes(layer.out_features, layer.in_features, "int8")
+        whole -= layer.weight.numel() * dtype.itemsize
     return whole
+
+
+def tower_layers(model: EmoThinker) -> dict[str, nn.Linear]:
+    """The layers of both towers that are kept in 8 bits where weights are not full, by their names in `EmoThinker`."""
+    return {
+        f"{tower}.{name}": module
+        for tower in TOWERS
+        for name, module in model.get_submodule(tower).named_modules()
+        if isinstance(module, nn.Linear)
+    }
+
+
+def mapped_bytes(config: TextConfig, kept: Weights, dtype: torch.dtype) -> int:
+    """Bytes of embeddings that stay in their file on a CPU (`fill`)."""
+    return (
+        0 if kept == "full" or config.tie_word_embeddings else config.vocab_size * config.hidden_size * dtype.itemsize
+    )
 
 
 @torch.no_grad()
@@ -130,7 +153,8 @@ def fill(
 
     With `kept` other than full the language model's products are quantised as they come; then only
     `FusedLanguageModel` can run it. With int4, products that are packed in the folder keep their levels. Otherwise
-    packed weights are widened layer by layer.
+    packed weights are widened layer by layer. The layers of the towers are kept in 8 bits then, and on a CPU embeddings
+    stay in their file: a window looks up a few hundred of 151,936.
     """
     model, text = planned.model, planned.model.config.text
     if kept == "int4" and device.type == "cuda" and (capability := torch.cuda.get_device_capability()) < FOUR_BITS_FROM:
@@ -150,7 +174,10 @@ def fill(
     n_read, n_bytes = 0, sum(one.n_bytes for one in planned.stored.values())
     # File by file, and in each file's order.
     for key, one in sorted(planned.stored.items(), key=lambda item: (item[1].path, item[1].start)):
-        if isinstance(one, PackedWeight) and reading.keeps(key):
+        if key == EMBEDDINGS and kept != "full" and stays_mapped(one, planned, dtype, device):
+            reading.state[key] = files.mapped(one)
+            told(n_read + one.n_bytes, n_bytes)
+        elif isinstance(one, PackedWeight) and reading.keeps(key):
             reading.keep(key, PackedValues(one, files.read))
             told(n_read + one.n_bytes, n_bytes)
         else:
@@ -162,7 +189,10 @@ def fill(
     state = reading.state
     if text.tie_word_embeddings:
         state[HEAD] = state["thinker.model.embed_tokens.weight"]
-    model.load_state_dict(state, assign=True, strict=not reading.quantised)
+    model.load_state_dict(state, assign=True, strict=kept == "full")
+    for layer, narrow in reading.narrow.items():
+        narrow.bias = model.get_submodule(layer).bias
+        model.set_submodule(layer, narrow)
     model.thinker.model.quantised = reading.quantised
     if text.tie_word_embeddings:
         model.thinker.lm_head.weight = model.thinker.model.embed_tokens.weight
@@ -172,6 +202,13 @@ def fill(
         for table, values in module.named_buffers(recurse=False):
             module.register_buffer(table, values.to(device), persistent=False)
     return model.eval().requires_grad_(False)
+
+
+def stays_mapped(one: Stored, planned: LoadPlan, dtype: torch.dtype, device: torch.device) -> TypeGuard[StoredTensor]:
+    """Whether embeddings can be read from their file while the model runs: they are there as they are computed with."""
+    tied, changed = planned.model.config.text.tie_word_embeddings, EMBEDDINGS in planned.updates
+    plain = isinstance(one, StoredTensor) and one.dtype == dtype and one.start % dtype.itemsize == 0
+    return device.type == "cpu" and plain and not tied and not changed
 
 
 class Reading:
@@ -189,6 +226,9 @@ class Reading:
     ) -> None:
         self.quantised: dict[str, Quantised] = {}
         "Products that are read and quantised, by their group's name."
+        self.narrow: dict[str, NarrowLinear] = {}
+        "Layers of the towers that are read and kept in 8 bits, by their names, without their biases."
+        self._layers = {f"{name}.weight" for name in tower_layers(model)} if kept != "full" else set()
         self._wanted = model.state_dict()
         self._dtype, self._device, self._kept, self._as_stored = dtype, device, kept, as_stored
         self._packed: dict[str, PackedValues] = {}
@@ -210,6 +250,8 @@ class Reading:
         if key not in self.state:
             self._make_room(key, group)
         as_rows(self.state[key])[rows] = block
+        if key in self._layers and rows.stop == self.state[key].shape[0]:
+            self.narrow[key.removesuffix(".weight")] = NarrowLinear(self.state.pop(key), None)
         if group is not None and self._kept != "full":
             self._missing[group.name] -= rows.stop - rows.start
             if not self._missing[group.name]:
@@ -268,6 +310,10 @@ class Files:
 
     def read(self, one: StoredTensor) -> Tensor:
         return self._file(one).read(one)
+
+    def mapped(self, one: StoredTensor) -> Tensor:
+        """The tensor where it lies in its file."""
+        return self._file(one).mapped(one)
 
     def _file(self, one: StoredTensor) -> MappedFile:
         if one.path not in self._mapped:

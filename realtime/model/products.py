@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from realtime.errors import BadModel
 
@@ -110,8 +110,9 @@ class Product:
 
 
 Weights = Literal["full", "int8", "int4"]
-"""What the language model's weights are kept in. `full` is the precision it is loaded in. With int8 and int4 nothing
-else is kept, so that they take a half and a quarter of the memory of bf16; the head is in int8 with both."""
+"""What weights are kept in. `full` is the precision that a model is loaded in. With int8 and int4 the language model's
+are kept in nothing else, so that they take a half and a quarter of the memory of bf16. The head and the layers of both
+towers are in int8 with either."""
 GROUPS = (128, 64, 32)
 "Inputs that share a scale and a zero in int4: the first that divides their number. In int8 all inputs share a scale."
 FEW_ROWS = 8
@@ -178,6 +179,25 @@ class Quantised:
     def _of_int4(self, x_TD: Tensor) -> Tensor:
         product = torch._weight_int4pack_mm if x_TD.is_cuda else torch._weight_int4pack_mm_for_cpu
         return product(x_TD.to(torch.bfloat16), self._weight, self._group, self._scale)
+
+
+class NarrowLinear(nn.Module):
+    """A layer of a tower whose weight is kept in 8 bits alone. It computes in the type of its input."""
+
+    weight_ND: Tensor
+    scale_N: Tensor
+
+    def __init__(self, weight_ND: Tensor, bias_N: nn.Parameter | None) -> None:
+        super().__init__()
+        weight_ND, scale_N = eight_bits(weight_ND)
+        self.register_buffer("weight_ND", weight_ND)
+        self.register_buffer("scale_N", scale_N)
+        self.bias = bias_N
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, inputs) → (…, outputs). Whole numbers up to 127 are exact in every type, so the scale comes last."""
+        out = F.linear(x, self.weight_ND.to(x.dtype)).mul_(self.scale_N.to(x.dtype))
+        return out if self.bias is None else out.add_(self.bias)
 
 
 def group_of(n_inputs: int) -> int:

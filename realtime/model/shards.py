@@ -92,6 +92,12 @@ class MappedFile:
             as_rows(whole)[rows] = block
         return whole
 
+    def mapped(self, stored: StoredTensor) -> Tensor:
+        """A tensor where it lies: the system reads what is looked at, and drops it when memory is wanted."""
+        n_values = stored.n_bytes // stored.dtype.itemsize
+        flat = torch.frombuffer(self._map, dtype=stored.dtype, count=n_values, offset=stored.start)
+        return flat.view(stored.shape)
+
     def blocks(self, stored: StoredTensor) -> Iterator[tuple[slice, Tensor]]:
         """A tensor in blocks of rows, each with its rows. Copy a block before the next: its pages are given back.
 

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from realtime.errors import BadModel
 from realtime.model import checkpoint, filling, layout, memory, packing
 from realtime.model.fused import FusedLanguageModel
+from realtime.model.products import NarrowLinear
 from realtime.model.shards import MappedFile, StoredTensor
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason.reasoner import Reasoner
@@ -78,6 +79,7 @@ def test_int4_keeps_every_level(packed: Path) -> None:
     plain = load_file(packed.parent / "plain" / checkpoint.WEIGHTS)
     assert len(filling.kept_groups(planned)) == 4 * 4
     kept = sum(each.nbytes for each in model.parameters() if not each.is_meta)
+    kept += sum(each.nbytes for layer in model.modules() if isinstance(layer, NarrowLinear) for each in layer.buffers())
     quantised = model.thinker.model.quantised
     assert kept + sum(one.nbytes for one in quantised.values()) == filling.weights_bytes(
         planned.model, torch.bfloat16, "int4", filling.kept_groups(planned)

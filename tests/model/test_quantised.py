@@ -15,6 +15,7 @@ from realtime.model import checkpoint, filling, products
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Quantised, Weights, quantised_bytes
 from realtime.records import Question, SpeechSegment, Window
+from realtime.towers.torch_runtime import graphs_of
 from tests.card import Card, inserted
 
 SMALLER = {
@@ -99,8 +100,31 @@ def test_a_checkpoint_is_read_into_few_bits_and_nothing_beside(folder: Path, kin
         hidden = language.extend(x, *language.text_rotary(0, 20), cache)
         step = language.extend(x[:1], *language.text_rotary(20, 1), cache)
         outs.append(language.logits(torch.cat([hidden, step])).float())
+    towers = []
+    for model in (full, few):
+        vision, audio = graphs_of(model)
+        text = torch.ones(1, 3, 256, dtype=torch.bfloat16)
+        valid = torch.ones(1, 3, dtype=torch.int32)
+        sound = audio(drawn(128, 200)[None].to(torch.bfloat16), torch.tensor([200], dtype=torch.int32), text, valid)
+        patches = drawn(64, 1176)[None].to(torch.bfloat16)
+        seen = vision.tower(patches, torch.zeros(1, 64, 2, dtype=torch.int32), torch.ones(1, 64, dtype=torch.int32))
+        towers.append(torch.cat([sound[0].flatten(), seen.flatten()]).float())
+    assert 0 < float((towers[0] - towers[1]).norm() / towers[0].norm()) < 2 * LARGEST_ERROR["int8"]
     # The errors of nine products add up.
     assert 0 < float((outs[0] - outs[1]).norm() / outs[0].norm()) < 2 * LARGEST_ERROR[kind]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what lies where")
+def test_embeddings_in_few_bits_stay_in_their_file_on_a_cpu(folder: Path) -> None:
+    model, full = (checkpoint.load(folder, dtype=torch.bfloat16, kept=kind) for kind in ("int4", "full"))
+    embeddings = model.thinker.model.embed_tokens.weight
+    assert torch.equal(embeddings, full.thinker.model.embed_tokens.weight)
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = {tuple(int(end, 16) for end in line[0].split("-")): line[-1] for line in lines}
+    at = next(name for (first, last), name in spans.items() if first <= embeddings.data_ptr() < last)
+    assert Path(at).parent == folder
+    # Of another type than the file's they are read, as everything else.
+    assert checkpoint.load(folder, kept="int4").thinker.model.embed_tokens.weight.dtype == torch.float32
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4"])

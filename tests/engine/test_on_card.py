@@ -1,0 +1,74 @@
+"""The whole way of a session on the stand-in for a GPU (`tests/card.py`), against the same on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from realtime.bench.paired import SpokenWindow, collect_windows
+from realtime.engine import loading
+from realtime.model.products import Narrow, Weights
+from realtime.records import Question, ReasonDone, SpeechSoFar, Window
+from realtime.sample import SAMPLE
+from realtime.settings import Settings
+from tests.card import inserted
+
+pytestmark = [
+    pytest.mark.slow,
+    # Torch's compiler warns of torch itself when it is imported.
+    pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def spoken() -> SpokenWindow:
+    found = collect_windows([str(SAMPLE)], Settings(), 1)[0]
+    return SpokenWindow(found.frames[:2], found.segment)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a session tells of a window."""
+
+    probabilities: Mapping[str, float]
+    sections: Mapping[str, str]
+
+
+def answered(spoken: SpokenWindow, device: loading.Device, weights: Weights, narrow: Narrow | None) -> Answered:
+    model = loading.load("nano", device=device, engine="torch", weights=weights, narrow=narrow)
+    assert model.weights.device.type == device
+    perceiver, question = model.perceiver(0), Question(labels=model.labels)
+    frames = tuple(perceiver.see(frame) for frame in spoken.frames)
+    perceiver.hear_ahead(SpeechSoFar(spoken.segment, paused=True))
+    speech = perceiver.hear(spoken.segment)
+    window = Window(0, frames[0].at_s, spoken.segment.end_s, frames, (speech,))
+    label = model.thinker.fast_label(window, question)
+    done = list(model.thinker.reason(window, question))[-1]
+    assert isinstance(done, ReasonDone)
+    perceiver.close()
+    return Answered(label.probabilities, done.sections)
+
+
+@pytest.mark.parametrize(
+    ("weights", "narrow", "dtype"),
+    [("full", None, torch.float32), ("int4", None, torch.bfloat16), ("int8", "fp8", torch.bfloat16)],
+)
+def test_a_session_on_a_card_tells_what_one_on_a_cpu_tells(
+    spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch, weights: Weights, narrow: Narrow | None, dtype: torch.dtype
+) -> None:
+    """Towers and decode steps run as CUDA graphs, and tokens are read one step late."""
+    monkeypatch.setattr(loading, "gpu_dtype", lambda: dtype)
+    monkeypatch.setattr(loading, "cpu_dtype", lambda *, large: dtype)
+    with monkeypatch.context() as patch, inserted(patch) as card:
+        ours = answered(spoken, "cuda", weights, narrow)
+        # The frames, the sound, and a decode step of 8, 4, 2 and 1 lanes.
+        assert card.n_captures == 6
+    theirs = answered(spoken, "cpu", weights, narrow)
+    exact = dtype is torch.float32
+    assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-6 if exact else 0.02)
+    assert ours.sections.keys() == theirs.sections.keys()
+    if exact:
+        assert ours.sections == theirs.sections
