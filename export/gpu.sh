@@ -1,45 +1,52 @@
 #!/usr/bin/env bash
-# Measures every figure that needs an NVIDIA GPU, from a clone with `pip install -e '.[train,export,trt,rtx]' pytest`:
+# Measures what needs an NVIDIA GPU, in at most 9 minutes, from a clone with `pip install -e '.[train,export,trt,rtx]' pytest`:
 #
-#     bash export/gpu.sh OUT RECORDING [DATA]
+#     bash export/gpu.sh OUT RECORDING
 #
-# OUT: an empty folder with 40 GB free; RECORDING: a person speaking to the camera; DATA: FER+ and RAVDESS, for labels in fp8.
-# Writes OUT/*.json and OUT/*.log. A step that fails is named and the others go on. Takes half an hour on an H200, by estimate.
-# PYTHON names the interpreter.
+# OUT: an empty folder with 35 GB free; RECORDING: a person speaking to the camera. What is worth most comes first, and
+# OUT/*.json and OUT/*.log hold what was done when it ends or is stopped. A step that fails is named and the others go on.
+# SECONDS_IN_ALL is the time (540), and PYTHON names the interpreter. It has not been run on a GPU.
 set -uo pipefail
 [ $# -ge 2 ] || { sed -n '2,8p' "$0"; exit 2; }
-out=$1 recording=$2 data=${3:-} python=${PYTHON:-python} failed=0
+out=$1 recording=$2 python=${PYTHON:-python} all=${SECONDS_IN_ALL:-540} failed=0
 mkdir -p "$out"
 
-step() { # NAME COMMAND…: its output goes to OUT/NAME.log
-  local name=$1; shift
-  if "$@" >"$out/$name.log" 2>&1; then echo "done    $name"; else failed=1; echo "FAILED  $name (exit $?): $out/$name.log"; fi
+step() { # NAME SECONDS COMMAND…: its output goes to OUT/NAME.log. It gets no more than these seconds, and than are left.
+  local name=$1 most=$2 left=$((all - SECONDS)); shift 2
+  if [ $left -lt 10 ]; then echo "left out  $name: no time"; failed=1; return; fi
+  local began=$SECONDS
+  if timeout --kill-after 5 $((most < left ? most : left)) "$@" >"$out/$name.log" 2>&1
+  then echo "done      $name ($((SECONDS - began)) s)"
+  else local code=$?; failed=1; echo "FAILED    $name (exit $code, $((SECONDS - began)) s): $out/$name.log"; fi
 }
 
-step doctor "$python" -m realtime.cli doctor
-# CUDA graphs and plans equal torch on the CPU.
-step equal "$python" -m pytest -q -m gpu tests
-# The best figures that the GPU allows, from its rates: the table of export/README.md.
-step limits "$python" -m export.limits
+step doctor 30 "$python" -m realtime.cli doctor
+# Towers as CUDA graphs, and plans where a TensorRT is there, equal torch on the CPU; nano answers alike on both.
+step equal 100 "$python" -m pytest -q -m gpu tests/export
+step limits 10 "$python" -m export.limits --json "$out/limits.json"
 
-step nano-engines "$python" -m export.trt --model nano --out "$out/engines-nano"
-step nano-towers "$python" -m export.bench --model nano --engines "$out/engines-nano" --json "$out/nano-towers.json"
-step nano "$python" -m realtime.cli bench "$recording" --device cuda --engine torch --json "$out/nano.json"
-[ -z "$data" ] || step nano-fp8 "$python" -m train.evaluation.fidelity --data "$data" --device cuda --narrow fp8 int8 \
-  --json "$out/nano-fp8.json"
-
+# Tokens a second of one chain and its share of the memory's rate (`of_memory`), and ms of a 448-px frame and a 2-s chunk.
 for shapes in 3B 7B; do
-  step $shapes-weights "$python" -m export.random_weights --shapes $shapes --whole --out "$out/$shapes"
-  step $shapes-engines "$python" -m export.trt --model "$out/$shapes" --out "$out/engines-$shapes" --precision fp16
-  step $shapes-parity "$python" -m export.parity "$out/engines-$shapes" --model "$out/$shapes"
-  # ms of a frame and of a chunk: torch eager, compiled and as CUDA graph, transformers, TensorRT, the floor.
-  step $shapes-towers "$python" -m export.bench --model "$out/$shapes" --engines "$out/engines-$shapes" \
-    --json "$out/$shapes-towers.json"
-  # label_ms, tokens_per_s, floors.tokens_per_s_reached, ratios to plain transformers; `engine` says what ran.
-  step $shapes "$python" -m realtime.cli bench "$recording" --model "$out/$shapes" --device cuda \
-    --engine auto --engine-dir "$out/engines-$shapes" --json "$out/$shapes.json"
+  step $shapes-weights 60 "$python" -m export.random_weights --shapes $shapes --whole --out "$out/$shapes"
+  step $shapes-decode 60 "$python" -m realtime.bench.decode --model "$out/$shapes" --device cuda \
+    --weights full int8 int4 --narrow none --json "$out/$shapes-decode.json"
+  step $shapes-towers 40 "$python" -m export.bench --model "$out/$shapes" --batch 1 --no-compile --json "$out/$shapes-towers.json"
 done
-# evidence_ms.p95 of a hundred people, and what was left out (`reduced`).
-step 3B-hundred "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda \
-  --engine auto --engine-dir "$out/engines-3B" --sessions 100 --repeats 0 --json "$out/3B-hundred.json"
+
+# Label and first word of a session, and how old evidence is (`evidence_ms.p95`) with more of them.
+step 3B-session 50 "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda --engine torch \
+  --seconds 15 --repeats 1 --json "$out/3B-session.json"
+for sessions in 8 32 100; do
+  step 3B-sessions-$sessions 40 "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda --engine torch \
+    --seconds 12 --repeats 0 --sessions $sessions --json "$out/3B-sessions-$sessions.json"
+done
+
+# Every stage of training on the GPU, two steps each, with a small random model and drawn clips; LoRA is one of them.
+step training 60 env WORK="$out/training" PYTHON="$python" DEVICE=gpu bash train/runs/smoke.sh
+step nano 40 "$python" -m realtime.bench.decode --device cuda --narrow none int8 fp8 --json "$out/nano-decode.json"
+# The compiler and TensorRT take minutes, so they come last and get what is left.
+step 3B-compiled $all "$python" -m export.bench --model "$out/3B" --batch 1 --json "$out/3B-compiled.json"
+step 3B-plans $all "$python" -m export.trt --model "$out/3B" --out "$out/plans" --precision fp16 --batch 1
+step 3B-plans-speed $all "$python" -m export.bench --model "$out/3B" --batch 1 --no-compile --engines "$out/plans" \
+  --json "$out/3B-plans.json"
 exit $failed

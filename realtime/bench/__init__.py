@@ -4,6 +4,7 @@
     paired.py     the same windows answered by us and by plain transformers (plain.py), in alternation
     batching.py   chains of several sessions decoded as a batch, and one after the other
     growth.py     what a second costs in minute 1, 10 and 60, for longer windows, and for more faces
+    decode.py     one chain alone, and its share of the memory's rate (a program of its own)
     floors.py     the speeds of the machine, and what they allow at best
 
 The figures are printed as a table on stderr and as one JSON line on stdout.

@@ -14,6 +14,8 @@ TOKENS_SEEN = 700
 "KV-cache slots that a token of a chain attends to: eight seconds with nano."
 LABEL_TOKENS = 60
 "Tokens of three label branches."
+LARGEST_PASS = 1 << 30
+"Bytes that are read to measure the memory's rate. More are no faster, and may have no room beside the weights."
 CPU = torch.device("cpu")
 
 
@@ -27,9 +29,9 @@ def floors(model: LoadedModel, figures: dict[str, Any]) -> dict[str, Any]:
     )
     n_weights = text.num_hidden_layers * layer + text.hidden_size * text.vocab_size
     kept = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * TOKENS_SEEN
-    n_bytes = (n_weights + kept) * model.weights.thinker.lm_head.weight.element_size()
     device, dtype = model.weights.device, model.weights.dtype
-    flops_per_s, bytes_per_s = arithmetic_per_s(device, dtype), bytes_read_per_s(n_bytes, device)
+    n_bytes = model.thinker.language.step_bytes + kept * dtype.itemsize
+    flops_per_s, bytes_per_s = arithmetic_per_s(device, dtype), bytes_read_per_s(min(n_bytes, LARGEST_PASS), device)
     tokens_per_s = bytes_per_s / n_bytes
     label_ms = LABEL_TOKENS * 2 * n_weights / flops_per_s * 1000
     return {
@@ -56,9 +58,9 @@ def arithmetic_per_s(device: torch.device = CPU, dtype: torch.dtype = torch.floa
 
 
 def bytes_read_per_s(n_bytes: int, device: torch.device) -> float:
-    """Bytes per second: the best of nine passes over as much memory as a decode step reads.
+    """Bytes per second: the best of nine passes over so much memory.
 
-    Caches help here as much as they help the decode step.
+    Caches help here as they help a decode step that reads as much.
     """
     block = torch.ones(n_bytes // 4, device=device)
     return max(n_bytes / _seconds(lambda: block.sum(), device) for _ in range(9))

@@ -191,7 +191,9 @@ def fill(
         state[HEAD] = state["thinker.model.embed_tokens.weight"]
     model.load_state_dict(state, assign=True, strict=kept == "full")
     for layer, narrow in reading.narrow.items():
-        narrow.bias = model.get_submodule(layer).bias
+        linear = model.get_submodule(layer)
+        assert isinstance(linear, nn.Linear)
+        narrow.bias = linear.bias
         model.set_submodule(layer, narrow)
     model.thinker.model.quantised = reading.quantised
     if text.tie_word_embeddings:

@@ -120,6 +120,12 @@ class FusedLanguageModel:
         steps = torch.arange(TEXT_POSITIONS, device=model.norm.weight.device)
         self._cos_PD, self._sin_PD = self.rotary(steps.expand(3, -1))
 
+    @property
+    def step_bytes(self) -> int:
+        """Bytes of weights that the step of a chain reads. An unmerged adapter's are not counted."""
+        products = [one for layer in self._layers for one in (layer.qkv, layer.o, layer.gate_up, layer.down)]
+        return sum(one.step_bytes for one in (*products, self._head))
+
     def adapted(self, adapter: Sequence[LayerAdapter]) -> FusedLanguageModel:
         """This model with an unmerged adapter. The weights are not copied, so several adapters share one backbone."""
         other = copy.copy(self)

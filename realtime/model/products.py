@@ -89,6 +89,14 @@ class Product:
         """Whether there is a copy in few bits."""
         return self._narrow is not None
 
+    @property
+    def step_bytes(self) -> int:
+        """Bytes that a product of one row reads."""
+        narrow = self._narrow
+        if narrow is None:
+            return self.weight_DN.nbytes
+        return narrow.nbytes if isinstance(narrow, Quantised) else sum(part.nbytes for part in narrow)
+
     def quantise(self, kind: Narrow) -> None:
         """Make the copy. Raises BadModel for a weight whose shape int4 does not take."""
         if kind != "fp8":
@@ -159,6 +167,11 @@ class Quantised:
     def nbytes(self) -> int:
         order = 0 if self._order is None else self._order.nbytes
         return self._weight.nbytes + self._scale.nbytes + order
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes that a product of one row reads."""
+        return self.nbytes
 
     def __call__(self, x_TD: Tensor, plus_N: Tensor | None = None, *, narrow: bool = False) -> Tensor:
         """(T, N). `narrow` changes nothing: these weights are narrow already."""
@@ -292,6 +305,11 @@ AnyProduct = Product | Quantised
 
 class AdaptedProduct:
     """x · W + (x · A) · B: a product with an unmerged adapter. Several share W."""
+
+    @property
+    def step_bytes(self) -> int:
+        """Bytes that a product of one row reads of W."""
+        return self._shared.step_bytes
 
     def __init__(self, shared: AnyProduct, pair: LowRank) -> None:
         self._shared = shared
