@@ -19,7 +19,7 @@ import numpy as np
 
 from export import tflite
 from export.folder import ExportFailed
-from export.onnx_graph import Nodes, FeatureMap
+from export.onnx_graph import FeatureMap, Nodes
 from export.tflite import AnyArray, TfliteOperator
 from realtime.records import Float32
 
