@@ -1,17 +1,20 @@
-# Sourced by clean_root.sh and image.sh: a root of Debian with packages of its own, and this machine's way to registries.
+# Sourced by clean_root.sh, plain_install.sh and image.sh: a root of Debian with packages of its own, and this machine's way to registries.
 
 # bare_root SUITE FOLDER MIRROR PACKAGE…: makes FOLDER. With BARE_ROOTS=FOLDER, a root is kept there and taken again.
+# BARE_ARCH names another architecture, which qemu-user-static runs.
 bare_root() {
-  local suite=$1 root=$2 mirror=$3 kept
+  local suite=$1 root=$2 mirror=$3 kept script=/usr/share/debootstrap/scripts/$1
   shift 3
-  kept=${BARE_ROOTS:+$BARE_ROOTS/$suite-$(echo "$@" | tr ' ' +).tar}
+  kept=${BARE_ROOTS:+$BARE_ROOTS/$suite${BARE_ARCH:+-$BARE_ARCH}-$(echo "$@" | tr ' ' +).tar}
   mkdir -p "$root"
   chmod 755 "$root"
   if [ -n "$kept" ] && [ -f "$kept" ]; then
     tar -xpf "$kept" -C "$root" --numeric-owner
     return
   fi
-  debootstrap --variant=minbase "$suite" "$root" "$mirror" > "$root.log" 2>&1 || { tail -5 "$root.log" >&2; return 1; }
+  # debootstrap may be older than the Debian that is asked for.
+  [ -e "$script" ] || script=/usr/share/debootstrap/scripts/trixie
+  debootstrap ${BARE_ARCH:+--arch="$BARE_ARCH"} --variant=minbase "$suite" "$root" "$mirror" "$script" > "$root.log" 2>&1 || { tail -5 "$root.log" >&2; return 1; }
   apt-config dump | grep -iE '^Acquire::(.*proxy|Check-)' > "$root/etc/apt/apt.conf.d/90machine" || true
   DEBIAN_FRONTEND=noninteractive chroot "$root" sh -c "apt-get update -qq && apt-get install -y -qq ${BARE_FLAGS:-} $*" \
     > "$root.log" 2>&1 || { tail -5 "$root.log" >&2; return 1; }
