@@ -201,7 +201,7 @@ def _from_hub(name: str) -> Path:
         elsewhere = f"name '{carried}', which a Python package carries, or " if carried else ""
         raise BadModel(
             f"'{name}' is neither a file or folder here nor a backbone that could be fetched: {error}.",
-            hint=f"Check the network and the name; {elsewhere}fetch it elsewhere (hf download {name} --local-dir "
+            hint=f"{error.fix}Check the name; {elsewhere}fetch it elsewhere (hf download {name} --local-dir "
             f"FOLDER) and name the folder. Known without a hub: {', '.join(PACKAGED)}.",
         ) from error
 

@@ -77,7 +77,7 @@ def locate(name: str) -> Path:
     except hub.NotFetched as error:
         raise BadModel(
             f"'{name}' is neither a folder here nor a model that could be fetched: {error}.",
-            hint="Name an existing folder, 'nano', 'small', or a hub id such as Qwen/Qwen2.5-Omni-3B (with a network).",
+            hint=f"{error.fix}Name an existing folder, 'nano', 'small', or a hub id such as Qwen/Qwen2.5-Omni-3B.",
         ) from error
 
 
