@@ -125,6 +125,8 @@ GROUPS = (128, 64, 32)
 "Inputs that share a scale and a zero in int4: the first that divides their number. In int8 all inputs share a scale."
 FEW_ROWS = 8
 "Rows up to which a CPU multiplies with integer weights as they are. It is sooner to widen them for more."
+WIDENED_VALUES = 1 << 25
+"Weights that a CPU widens at a time."
 LEVELS = 15
 "Steps between the smallest and the largest of 4 bits."
 
@@ -163,6 +165,14 @@ class Quantised:
         product._scale = torch.stack([scale_GN, zero_GN], -1)
         return product
 
+    @classmethod
+    def of_eight(cls, weight_ND: Tensor, scale_N: Tensor) -> Quantised:
+        """A weight that is in 8 bits already, with a scale for each output (`eight_bits`)."""
+        product = cls.__new__(cls)
+        product.kind, product.n_outputs, product._group, product._order = "int8", weight_ND.shape[0], 0, None
+        product._weight, product._scale = weight_ND, scale_N
+        return product
+
     @property
     def nbytes(self) -> int:
         order = 0 if self._order is None else self._order.nbytes
@@ -187,7 +197,11 @@ class Quantised:
         x_TD = x_TD.to(torch.bfloat16)
         if x_TD.shape[0] <= FEW_ROWS:
             return torch._weight_int8pack_mm(x_TD, self._weight, self._scale)
-        return widened(x_TD, self._weight.t(), self._scale)
+        out_TN = x_TD.new_empty(x_TD.shape[0], self.n_outputs)
+        # In blocks: widened as a whole, the head of a 3B would take 620 MB for as long as a label is scored.
+        for rows in row_blocks(self._weight.shape, WIDENED_VALUES):
+            out_TN[:, rows] = widened(x_TD, self._weight[rows].t(), self._scale[rows])
+        return out_TN
 
     def _of_int4(self, x_TD: Tensor) -> Tensor:
         product = torch._weight_int4pack_mm if x_TD.is_cuda else torch._weight_int4pack_mm_for_cpu

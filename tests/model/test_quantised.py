@@ -11,7 +11,7 @@ import torch
 from export import random_weights
 from realtime.engine import loading
 from realtime.errors import BadModel
-from realtime.model import checkpoint, filling, products
+from realtime.model import checkpoint, filling, products, shards
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Quantised, Weights, quantised_bytes
 from realtime.records import Question, SpeechSegment, Window
@@ -202,3 +202,25 @@ def test_without_a_compiler_products_are_slow_and_told_once(
         torch.testing.assert_close(kernel(x, weight, scale), products.widened(x, weight, scale))
     told = [record.message for record in caplog.records if record.name == products.__name__]
     assert ["install gcc" in each for each in told] == [True]
+
+
+@torch.inference_mode()
+def test_the_head_is_widened_and_read_block_by_block(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, x = drawn(1_000, 96), drawn(20, 96)
+    product = Quantised(weight, "int8")
+    whole, widened = product(x), products.widened
+    sizes: list[int] = []
+
+    def noted(x_TD: torch.Tensor, weight_DN: torch.Tensor, scale_N: torch.Tensor) -> torch.Tensor:
+        sizes.append(weight_DN.shape[1])
+        return widened(x_TD, weight_DN, scale_N)
+
+    head = checkpoint.load(folder, kept="int8").thinker.model.quantised["lm_head"]
+    monkeypatch.setattr(shards, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(products, "WIDENED_VALUES", 96 * 128)
+    monkeypatch.setattr(products, "widened", noted)
+    torch.testing.assert_close(product(x), whole)
+    assert sizes == [128] * 7 + [104]
+    in_blocks = checkpoint.load(folder, kept="int8").thinker.model.quantised["lm_head"]
+    eye = torch.eye(256)[:4]
+    assert torch.equal(in_blocks(eye), head(eye))
