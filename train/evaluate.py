@@ -91,7 +91,12 @@ def parser() -> argparse.ArgumentParser:
     args.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="is run B better than run A?")
     tables = args.add_mutually_exclusive_group()
     tables.add_argument("--ablate", action="store_true", help="make the ablation table instead of one run")
-    tables.add_argument("--variant", choices=VARIANTS, metavar="NAME", help="one row of the ablation table alone")
+    tables.add_argument(
+        "--variant",
+        choices=VARIANTS,
+        metavar="NAME",
+        help="one row of the ablation table alone (default: the row that the adapter was trained as)",
+    )
     tables.add_argument(
         "--robust", action="store_true", help="agree, conflict: a table of missing and shifted modalities"
     )
@@ -170,6 +175,15 @@ def prepare(args: argparse.Namespace) -> Task:
         skipped=read.skipped,
         described=any(clip.reference for clip in read.clips),
     )  # fmt: skip
+
+
+def trained_row(adapter: Path | None) -> str | None:
+    """The row of the ablation table that an adapter was trained as; None for the whole model."""
+    path = adapter / "run.json" if adapter else None
+    if path is None or not path.is_file():
+        return None
+    row = json.loads(path.read_text(encoding="utf-8")).get("variant")
+    return row if row in VARIANTS and row != WHOLE.name else None
 
 
 def answer_all(args: argparse.Namespace, task: Task, out: Path) -> list[Row]:
@@ -334,6 +348,8 @@ def main() -> None:
         for one in ("peer", "judge"):
             if getattr(args, f"{one}_url") and not getattr(args, f"{one}_model"):
                 raise BadSettings(f"--{one}-model is missing.", f"Name the model that --{one}-url serves.")
+        if not (args.ablate or args.robust or args.variant):
+            args.variant = trained_row(args.adapter)
         refuse_input(args.out, args.data, args.model, args.adapter)
         refuse_input(args.out / "answers.jsonl", args.predictions, *args.judge_baselines)
         result = run(args)

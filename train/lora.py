@@ -27,6 +27,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
+from train.evaluation.variants import named
 from train.merge import write_model
 from train.tuning.initial_model import (
     PROJECTORS,
@@ -189,7 +190,11 @@ def main(words: Sequence[str] | None = None) -> None:
     model, emotion = start(args, folder)
     loaded = as_loaded(model, folder)
     trainee = Trainee(
-        net_of(args, model), Vocabulary.read(folder), label_share=args.label_share, cues_off=args.cues_off
+        net_of(args, model),
+        Vocabulary.read(folder),
+        label_share=args.label_share,
+        cues_off=args.cues_off,
+        variant=named(args.variant),
     )
     trainer = train(
         args,

@@ -19,6 +19,7 @@ from realtime.model.config import EmoChatPart, Method, Selection
 from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train.command import run_command
+from train.evaluation.variants import named
 from train.tuning.initial_model import (
     as_loaded,
     let_it_read,
@@ -78,7 +79,13 @@ def main(words: Sequence[str] | None = None) -> None:
         parameter.requires_grad_(not name.startswith(assembly.EXPERTS))
     if args.projectors:
         unfreeze_projectors(model)
-    trainee = Trainee(model, Vocabulary.read(folder), label_share=args.label_share, cues_off=args.cues_off)
+    trainee = Trainee(
+        model,
+        Vocabulary.read(folder),
+        label_share=args.label_share,
+        cues_off=args.cues_off,
+        variant=named(args.variant),
+    )
     trainer = train(args, trainee, as_loaded(model, folder), stage="warm-up")
     if trainer.args.should_save:
         save_additions(model, emotion, args.out)

@@ -17,6 +17,7 @@ from realtime.engine.loading import LoadedModel
 from realtime.evidence.cue_model import TowersOnCpu, query_on_cpu
 from realtime.evidence.perceive import Perception
 from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
+from realtime.model.config import EmotionConfig
 from realtime.model.thinker import EmoThinker
 from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
 from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
@@ -42,6 +43,11 @@ class Variant:
     cues: CueSwitches = ALL_CUES
     words: bool = False
     "Write the measurements as words instead of cue tokens."
+
+    @property
+    def frame_cues(self) -> CueSwitches:
+        """The cue tokens of frames. Those of faces are part of `F`."""
+        return self.cues if "F" in self.parts else replace(self.cues, measures=False, face_expert=False)
 
 
 WHOLE = Variant()
@@ -92,9 +98,7 @@ class VariedPerception:
 
     def __init__(self, model: LoadedModel, variant: Variant, question: Question) -> None:
         self._parts = variant.parts
-        frame_cues = variant.cues
-        if "F" not in variant.parts:
-            frame_cues = replace(frame_cues, measures=False, face_expert=False)
+        frame_cues = variant.frame_cues
         vocabulary = model.thinker.vocabulary
         weights = varied(model.weights, variant)
         kind = AttentivePerception if variant.attention else Perception
@@ -140,14 +144,18 @@ class VariedPerception:
 
 def varied(weights: EmoThinker, variant: Variant) -> EmoThinker:
     """The same weights with δ and λ of the variant. A worker answers one variant only, so they are set in place."""
-    emotion = weights.config.emotion
+    weights.config = replace(weights.config, emotion=varied_config(weights.config.emotion, variant))
+    return weights
+
+
+def varied_config(emotion: EmotionConfig, variant: Variant) -> EmotionConfig:
+    """The settings with δ, λ and the selection of the variant."""
     drop = 1.0 if "B" not in variant.parts else variant.drop if variant.drop is not None else emotion.drop
     dilation = emotion.dilation_patches if variant.dilation is None else variant.dilation
     changed: dict[str, Any] = {"drop": drop, "dilation_patches": dilation}
     if variant.adaptive:
         changed["selection"] = "adaptive"
-    weights.config = replace(weights.config, emotion=replace(emotion, **changed))
-    return weights
+    return replace(emotion, **changed)
 
 
 class AttentivePerception(Perception):

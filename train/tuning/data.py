@@ -27,10 +27,12 @@ from train.coet.observe import observe
 from train.coet.questions import KnownQuestion, ask
 from train.coet.store import Lines
 from train.coet.wordings import KINDS
+from train.evaluation.variants import WHOLE, Variant
 from train.layout import JUDGED
 from train.readers.clip import Clip
 from train.readers.perceived import Perceived
 from train.readers.perceived_cache import PerceivedCache
+from train.tuning.ablated import without
 
 ASKED_KINDS = tuple(kind for kind in KINDS if kind not in ("when", "order"))
 "Kinds of questions that are asked about annotated clips. When a face changed is not measured there."
@@ -106,14 +108,16 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
         *,
         seed: int,
         asked_share: float = 0.0,
+        variant: Variant = WHOLE,
     ) -> None:
         """`model` measures the clips; its towers are not needed (`perceived.measuring`).
 
         `asked_share`: how often a window is asked another question than the usual one. With 0 none is asked at all.
+        `variant`: the row of the ablation table, whose evidence the windows have.
         """
         self.records = list(records)
         self._cache = PerceivedCache(cache, model)
-        self._seed, self._asked_share = seed, asked_share
+        self._seed, self._asked_share, self._variant = seed, asked_share, variant
         view = model.weights.config.emotion
         self._words, self._encoder = view.words, model.thinker.vocabulary
         self._reader = WordsExpert.load() if view.words else None
@@ -152,7 +156,7 @@ class AnnotatedWindows(Dataset[AnnotatedWindow]):
     def __getitem__(self, at: tuple[int, int]) -> AnnotatedWindow:
         index, draw = at
         record = self.records[index]
-        perceived = self.perceived(record)
+        perceived = without(self.perceived(record), self._variant)
         draw = (self._seed * 1_000_003 + draw) % 2**31
         labels = labels_of(record, perceived, draw)
         asked, others = self._asked(record, perceived, draw) if self._asked_share else (None, ())

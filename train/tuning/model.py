@@ -17,6 +17,7 @@ from realtime.reason.branches import branch_names, labels_before_sections, n_fac
 from realtime.reason.chain import read_answer
 from realtime.reason.parts import labels_before_argument
 from realtime.records import Window
+from train.evaluation.variants import WHOLE, Variant
 from train.layout import (
     CHAIN,
     JUDGED,
@@ -48,13 +49,19 @@ class Trainee(nn.Module):
     """The trained module. `net` is an EmoThinker, or a peft model that wraps one."""
 
     def __init__(
-        self, net: nn.Module, vocabulary: Vocabulary, *, label_share: float = 0.5, cues_off: float = 0.05
+        self,
+        net: nn.Module,
+        vocabulary: Vocabulary,
+        *,
+        label_share: float = 0.5,
+        cues_off: float = 0.05,
+        variant: Variant = WHOLE,
     ) -> None:
-        """`label_share`: weight of the label branches' loss beside the chain's. `cues_off`: as in `ClipTokens`."""
+        """`label_share`: weight of the label branches' loss beside the chain's. The rest is as in `ClipTokens`."""
         super().__init__()
         self.net = net
         self._vocabulary = vocabulary
-        self._label_share, self._cues_off = label_share, cues_off
+        self._label_share, self._cues_off, self._variant = label_share, cues_off, variant
         self._clip_tokens: list[ClipTokens] = []
         "A list, because the graphs in it hold modules that `net` registers already."
         self._shares: list[Tensor] = []
@@ -75,7 +82,7 @@ class Trainee(nn.Module):
     @property
     def clip_tokens(self) -> ClipTokens:
         if not self._clip_tokens:
-            self._clip_tokens.append(ClipTokens(self.thinker, cues_off=self._cues_off))
+            self._clip_tokens.append(ClipTokens(self.thinker, cues_off=self._cues_off, variant=self._variant))
         return self._clip_tokens[0]
 
     def forward(self, examples: Sequence[AnnotatedWindow]) -> dict[str, Tensor]:

@@ -28,7 +28,9 @@ from realtime.commands.program_parser import ProgramParser
 from realtime.engine.loading import LoadedModel
 from realtime.errors import RealtimeError
 from train.command import write_json
+from train.evaluation.variants import WHOLE, named
 from train.readers.perceived import measuring
+from train.tuning.ablated import TRAINABLE
 from train.tuning.data import AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.model import Trainee, recompute
 
@@ -75,6 +77,10 @@ def common_arguments(description: str, *, lr: float) -> argparse.ArgumentParser:
         "--measured", action="store_true", help="the parts about face and voice are told in words what was measured"
     )
     args.add_argument("--cues-off", type=float, default=0.05, help="how often each kind of cue token is left out")
+    args.add_argument(
+        "--variant", choices=TRAINABLE, default=WHOLE.name, metavar="ROW",
+        help="train this row of the ablation table, such as 'F + B'; train.evaluate then measures it as the same row",
+    )  # fmt: skip
     args.add_argument("--seed", type=int, default=0)
     args.add_argument("--save-steps", type=int, default=200)
     args.add_argument("--keep", type=int, default=3, help="checkpoints kept")
@@ -240,6 +246,7 @@ def train(
         args.cache or args.out / "windows",
         seed=args.seed,
         asked_share=args.questions,
+        variant=named(args.variant),
     )
     with (
         settings.main_process_first(desc="perceive"),
@@ -260,6 +267,7 @@ def train(
         "stage": stage,
         "model": args.model,
         "settings": used | {"records": [str(path) for path in args.records]},
+        "variant": args.variant,
         "seed": args.seed,
         "git_revision": git_revision(),
         "data_sha256": data_sha256(windows.records),
@@ -312,12 +320,12 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def refuse_other_data(out: Path, described: Mapping[str, Any], *, fresh: bool) -> None:
-    """Raise RealtimeError if OUT holds a run on other data, or with another model, seed or stage."""
+    """Raise RealtimeError if OUT holds a run on other data, or with another model, row, seed or stage."""
     path = out / "run.json"
     if fresh or not path.exists() or not (out / "checkpoints").is_dir():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    for name in ("model", "data_sha256", "seed", "stage"):
+    before = {"variant": WHOLE.name} | json.loads(path.read_text(encoding="utf-8"))
+    for name in ("model", "data_sha256", "variant", "seed", "stage"):
         if before.get(name) != described[name]:
             raise RealtimeError(
                 f"{out} holds a run with another {name} ({before.get(name)}, now {described[name]}).",
