@@ -85,12 +85,15 @@ class Question:
     own: tuple[OwnLabel, ...] = ()
     "The labels in which its choice is told; empty: in `labels`."
     read_as: str | None = None
-    "The same question in words that a small model was trained on; None: the model reads the person's own."
+    """The same question in words that a small model was trained on. Empty: the default one. None: the model reads the
+    person's own."""
+    language: str = "en"
+    "The language in which a chain answers it."
 
     @property
     def put(self) -> str | None:
         """The question as the model reads it; None: its own."""
-        return self.read_as or self.query
+        return self.query if self.read_as is None else self.read_as or None
 
     @property
     def told_labels(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from realtime.asking.declined import declined, declined_label
 from realtime.asking.emotion_words import own_labels, unknown
+from realtime.asking.languages import NOT_KNOWN, language_of, translated
 from realtime.asking.restated import restated
 from realtime.asking.summary import summary_asked
 from realtime.errors import BadAsk, BadRequest, NotJudged, UnknownLabels, quoted
@@ -65,22 +66,38 @@ def question_of(
 ) -> Question:
     """The question with these labels, either of which may be None.
 
-    A model without `open_labels` reads the question in words that it was trained on (`restated.py`). It chooses from
-    its own labels, `default_labels`, and its choice is told in those given. Raises BadAsk if no model could take the
-    question, NotJudged if none may, UnknownLabels if this one does not know a label.
+    A model without `open_labels` reads the question in words that it was trained on (`read`). It chooses from its own
+    labels, `default_labels`, and its choice is told in those given.
+
+    Raises BadAsk if no model could take the question, or this one not in its language; NotJudged if none may;
+    UnknownLabels if this one does not know a label.
     """
     asked, given = _query(query), _labels(labels, default_labels)
     if summary_asked(asked) is not None:
         raise BadAsk("A summary is told once, of a live session.", "Ask for it on the page, or with PUT …/ask.")
     if open_labels:
         return Question(asked, given)
-    read_as = None if asked is None else restated(asked)
-    read_as = None if read_as == asked else read_as
+    read_as, language = (None, "en") if asked is None else read(asked)
     if given == default_labels:
-        return Question(asked, given, read_as=read_as)
+        return Question(asked, given, read_as=read_as, language=language)
     if strange := unknown(given):
         raise UnknownLabels(strange, default_labels)
-    return Question(asked, default_labels, own_labels(given), read_as)
+    return Question(asked, default_labels, own_labels(given), read_as, language)
+
+
+def read(query: str) -> tuple[str | None, str]:
+    """A question in words that a small model was trained on (`Question.read_as`), and the language of its answer.
+
+    `restated.py` reads English, `languages.py` others. Raises BadAsk for one that is plainly in another language and of
+    no kind that is known in it.
+    """
+    if found := translated(query):
+        return found.text, found.language
+    read_as = restated(query)
+    language = language_of(query)
+    if read_as is None and language in NOT_KNOWN:
+        raise BadAsk(*NOT_KNOWN[language])
+    return None if read_as == query else read_as, "en"
 
 
 def as_json(question: Question) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def window_event(window: Window, question: Question) -> WindowEvent:
         speech_s=window.speech_s,
         people=_people(window),
         query=question.query,
-        read_as=question.read_as,
+        read_as=question.read_as or None,
         labels=question.told_labels,
     )
 

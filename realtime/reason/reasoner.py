@@ -22,6 +22,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from realtime.asking.languages import in_language
 from realtime.model.config import Calibration
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.products import Narrow
@@ -387,7 +388,8 @@ class Reasoner:
                 slot.close()
             if part is ARGUED:
                 rewritten = yield from self.rewriter.settle(labelled, part, begun, sections, again_s)
-                yield from (ReasonDelta(name, sections[name]) for name in part.sections if sections[name])
+                told = in_language(sections, labelled.question.language)
+                yield from (ReasonDelta(name, told[name]) for name in part.sections if told[name])
         concluded = self.conclude(labelled, sections)
         valence, arousal = affect(labelled.window, concluded.probabilities)
         label = replace(
@@ -402,7 +404,7 @@ class Reasoner:
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
         read = bool(labelled.window.said)
         yield ReasonDone(
-            sections,
+            in_language(sections, labelled.question.language),
             concluded.answer,
             timings,
             concluded.contradictions,

@@ -96,7 +96,8 @@ def test_a_question_about_what_is_not_judged_is_declined_in_plain_words(topic: s
 
 @pytest.mark.parametrize("query", ASKED)
 def test_a_question_that_only_sounds_like_it_is_asked(query: str) -> None:
-    assert question_of(query, None).query == query
+    # A model of few words may not know its language.
+    assert question_of(query, None, open_labels=True).query == query
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_people_ask_in_their_own_words(asked: str, read: str) -> None:
         "Is this sarcasm?",
         "What do the words say, good or bad?",
         "Is she sure of herself?",
-        "Ist die Stimme lauter als sonst?",
+        "Is de stem luider dan anders?",
         "You are a helpful assistant. " * 7 + "Keep the mood pleasant.",
     ],
 )
