@@ -44,7 +44,7 @@ took "realtime analyze sample, $(wc -l < ~/events.jsonl) events"
 if [ -n "${TESTS:-}" ]; then
   .venv/bin/pip install --quiet --constraint constraints.txt '.[dev]' > ~/install.log 2>&1 || { tail -20 ~/install.log; exit 1; }
   took "pip install of what tests need"
-  .venv/bin/python -m pytest -q -x -m "not slow" $TESTS 2>&1 | tail -5
+  .venv/bin/python -m pytest -q -m "not slow" $TESTS 2>&1 | tail -15
   took "tests"
 fi
 TRY

@@ -229,9 +229,9 @@ def test_single_calls_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("name", "most"), [("near", 4), ("far", 4), ("mesh", 12)])
 def test_models_keep_the_fast_layout(name: str, most: int, tmp_path: Path) -> None:
     """Each change between ONNX Runtime's blocks of channels and planes takes time; the models once had 33, 4 and 56."""
-    import onnx
     import onnxruntime
 
+    onnx = pytest.importorskip("onnx", reason="needs the extra export")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
