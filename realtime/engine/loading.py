@@ -26,6 +26,7 @@ from realtime.model.products import Narrow, Weights
 from realtime.model.progress import progress
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
+from realtime.observe import heap
 from realtime.reason.calibrate import WORDS
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
@@ -170,6 +171,8 @@ def load(
     vocabulary = Vocabulary.read(folder)
     on_read = progress_of(name)
     model = filling.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, on_read=on_read)
+    # Of a 3B in 4 bits, 0.7 GB that quantising had used stayed with the process.
+    heap.trim()
     if threads is not None:
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")

@@ -158,8 +158,10 @@ class Quantised:
         product = cls.__new__(cls)
         product.kind, product.n_outputs, product._group, product._order = "int4", levels_ND.shape[0], group, order_D
         refuse_shape(levels_ND.shape, group)
-        packed = [packed_rows(levels_ND[rows].to(torch.int32)) for rows in row_blocks(levels_ND.shape)]
-        product._weight = as_kernel_reads(packed)
+        bytes_NK = room_for_four_bits(levels_ND)
+        for rows in row_blocks(levels_ND.shape):
+            bytes_NK[rows] = packed_rows(levels_ND[rows].to(torch.int32))
+        product._weight = as_kernel_reads(bytes_NK)
         scale_GN = scale_GN.to(torch.bfloat16)
         zero_GN = ((8 - zero_GN.float()) * scale_GN.float()).to(torch.bfloat16)
         product._scale = torch.stack([scale_GN, zero_GN], -1)
@@ -264,7 +266,7 @@ def four_bits(weight_ND: Tensor, group: int) -> tuple[Tensor, Tensor]:
     n_outputs, n_inputs = weight_ND.shape
     refuse_shape(weight_ND.shape, group)
     grid = torch.empty(n_inputs // group, n_outputs, 2, dtype=torch.bfloat16, device=weight_ND.device)
-    packed = []
+    bytes_NK = room_for_four_bits(weight_ND)
     for rows in row_blocks(weight_ND.shape):
         wide = weight_ND[rows].float().reshape(-1, n_inputs // group, group)
         low, high = wide.amin(2), wide.amax(2)
@@ -272,8 +274,13 @@ def four_bits(weight_ND: Tensor, group: int) -> tuple[Tensor, Tensor]:
         zero = (low + 8 * scale.float()).to(torch.bfloat16)
         grid[:, rows, 0], grid[:, rows, 1] = scale.t(), zero.t()
         q = ((wide - zero.float()[..., None]) / scale.float()[..., None] + 8).round_().clamp_(0, LEVELS)
-        packed.append(packed_rows(q.flatten(1).to(torch.int32)))
-    return as_kernel_reads(packed), grid
+        bytes_NK[rows] = packed_rows(q.flatten(1).to(torch.int32))
+    return as_kernel_reads(bytes_NK), grid
+
+
+def room_for_four_bits(weight_ND: Tensor) -> Tensor:
+    """Room for a weight with two values a byte. Blocks that were kept apart until the last would scatter the heap."""
+    return torch.empty(weight_ND.shape[0], weight_ND.shape[1] // 2, dtype=torch.uint8, device=weight_ND.device)
 
 
 def refuse_shape(shape: Sequence[int], group: int) -> None:
@@ -293,13 +300,13 @@ def packed_rows(q_ND: Tensor) -> Tensor:
     return torch._convert_weight_to_int4pack_for_cpu(q_ND, 1)
 
 
-def as_kernel_reads(packed: Sequence[Tensor]) -> Tensor:
-    whole = torch.cat(list(packed))
-    if not whole.is_cuda:
-        return whole
+def as_kernel_reads(bytes_NK: Tensor) -> Tensor:
+    """All rows in the order that the device's kernel reads."""
+    if not bytes_NK.is_cuda:
+        return bytes_NK
     # Inputs in tiles of 16, and the most tiles that divide them: 128 does not divide all that 32 or 64 do.
-    n_inputs = 2 * whole.shape[1]
-    return torch._convert_weight_to_int4pack(whole, next(n for n in (8, 4, 2) if n_inputs % (16 * n) == 0))
+    n_inputs = 2 * bytes_NK.shape[1]
+    return torch._convert_weight_to_int4pack(bytes_NK, next(n for n in (8, 4, 2) if n_inputs % (16 * n) == 0))
 
 
 def row_blocks(shape: Sequence[int], n_values: int = 1 << 18) -> Iterator[slice]:

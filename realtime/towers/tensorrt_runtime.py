@@ -45,7 +45,12 @@ def runtime_version(flavor: str) -> str:
 
 
 def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
-    """The first artifact built for this GPU and this version.
+    """The first of `all_that_fit`, with its errors."""
+    return all_that_fit(artifacts, build=build)[0]
+
+
+def all_that_fit(artifacts: Iterable[Artifact], *, build: str) -> list[Artifact]:
+    """The artifacts built for this GPU and this version, at least one.
 
     Raises EngineMissing without a GPU, EngineMismatch with the differences and the command that builds a fitting one.
     """
@@ -54,7 +59,7 @@ def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
         raise EngineMissing("TensorRT needs an NVIDIA GPU, and none is here.", hint="Use `--engine onnx` or `auto`.")
     major, minor = torch.cuda.get_device_capability()
     here = f"{major}.{minor}"
-    reasons = []
+    reasons, fitting = [], []
     for artifact in artifacts:
         module = MODULES[artifact.kind]
         if artifact.compute_capability != here:
@@ -68,8 +73,11 @@ def fits_here(artifacts: Iterable[Artifact], *, build: str) -> Artifact:
             continue
         have, wanted = runtime_version(artifact.kind), artifact.versions[module]
         if have == wanted:
-            return artifact
-        reasons.append(f"{artifact.folder.name} was built with {module} {wanted}, here is {have}")
+            fitting.append(artifact)
+        else:
+            reasons.append(f"{artifact.folder.name} was built with {module} {wanted}, here is {have}")
+    if fitting:
+        return fitting
     raise EngineMismatch(f"{'; '.join(reasons)}.", hint=f"Build one for this machine: `{build}`.")
 
 

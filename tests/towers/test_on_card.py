@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from export import trt
 from export.onnx import example
 from realtime.errors import EngineMissing
 from realtime.model import checkpoint
-from realtime.towers import tensorrt_runtime, torch_runtime
+from realtime.towers import choice, tensorrt_runtime, torch_runtime
 from realtime.towers.artifact import Artifact, EngineMismatch, file_sha256
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, heard, selected, vision_inputs
 from realtime.towers.choice import Towers
@@ -97,13 +99,15 @@ def test_the_graph_that_is_used_least_goes_first(folder: Path, card: Card, monke
     assert card.n_captures == 5
 
 
-def planned(folder: Path, out: Path, batches: Sequence[int] = (1, 4)) -> tuple[Artifact, Library]:
+def planned(
+    folder: Path, out: Path, *, batches: Sequence[int] = (1, 4), windows: int = 4, words: int = 16
+) -> tuple[Artifact, Library]:
     """An artifact of plans that stand for the graphs of the checkpoint."""
     config = checkpoint.read_config(folder)
     plans, towers, files = {}, {}, {}
     vision, audio = graphs_of(checkpoint.load(folder, device="cuda"))
     for tower, graph, outputs in (("vision", vision, vision.outputs), ("audio", audio, audio.outputs)):
-        profiles = trt.profiles(config, tower, batches, windows=4, words=16)
+        profiles = trt.profiles(config, tower, batches, windows=windows, words=words)
         kinds = {name: value.dtype for name, value in example(config, tower, torch.float32).items()}
         content = f"plan of {tower}".encode()
         (out / f"{tower}.engine").write_bytes(content)
@@ -148,3 +152,65 @@ def test_a_card_without_room_for_a_plan_is_named(
     monkeypatch.setattr(Engine, "create_execution_context", lambda engine: None)
     with pytest.raises(EngineMissing, match="no memory left"):
         TensorRtTowers(made).vision(frames(1))
+
+
+@pytest.mark.parametrize(("fp16_s", "torch_s", "taken"), [(1.0, 2.0, "fp16"), (4.0, 2.0, "torch"), (None, 9.0, "fp32")])
+def test_auto_takes_the_fastest_that_runs(
+    folder: Path,
+    tmp_path: Path,
+    card: Card,
+    monkeypatch: pytest.MonkeyPatch,
+    fp16_s: float | None,
+    torch_s: float,
+    taken: str,
+) -> None:
+    """And not the first in a list. A plan that does not run is left out."""
+    made, library = planned(folder, tmp_path)
+    quick = replace(made, precision="fp16")
+    monkeypatch.setattr(tensorrt_runtime, "load_runtime", lambda flavor: library)
+    monkeypatch.setattr(choice.Checkpoint, "exported", lambda checkpoint: ([quick, made], ""))
+    now_s = 0.0
+
+    class Timed:
+        def __init__(self, took_s: float | None) -> None:
+            self.took_s = took_s
+
+        def vision(self, inputs: object) -> list[Tensor]:
+            nonlocal now_s
+            if self.took_s is None:
+                raise ZeroDivisionError("a driver's own kind of error")
+            now_s += self.took_s
+            return []
+
+        audio = vision
+
+    monkeypatch.setattr(choice, "TorchTowers", lambda model: Timed(torch_s))
+    monkeypatch.setattr(
+        tensorrt_runtime, "TensorRtTowers", lambda made: Timed(fp16_s if made.precision == "fp16" else 3.0)
+    )
+    given = choice.Checkpoint(checkpoint.load(folder, device="cuda"), folder)
+    _, reason = choice.fastest_on_gpu(given, lambda: now_s)
+    took_s = {"fp16": fp16_s, "torch": torch_s, "fp32": 3.0}[taken]
+    assert taken in reason.split(";")[0]
+    assert took_s is not None
+    assert f"{2 * took_s * 1000:.1f} ms" in reason
+
+
+def test_auto_on_a_card_without_plans_is_torch(
+    folder: Path, tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    towers, reason = choice.choose("auto", choice.Checkpoint(checkpoint.load(folder, device="cuda"), folder))
+    assert isinstance(towers, TorchTowers)
+    assert reason == "torch (cuda, float32; trt towers of this checkpoint have not been exported)"
+
+
+def test_auto_runs_plans_on_a_card(folder: Path, tmp_path: Path, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, library = planned(folder, tmp_path, windows=16, words=choice.USUAL_WORDS)
+    monkeypatch.setattr(tensorrt_runtime, "load_runtime", lambda flavor: library)
+    monkeypatch.setattr(choice.Checkpoint, "exported", lambda checkpoint: ([made], ""))
+    given = choice.Checkpoint(checkpoint.load(folder, device="cuda"), folder)
+    clock = itertools.chain([0.0, 2.0] * 6, itertools.repeat(0.0))
+    towers, reason = choice.fastest_on_gpu(given, lambda: next(clock))
+    assert isinstance(towers, TensorRtTowers)
+    assert reason.startswith("trt (fp32, opset 20, SM 9.0; the fastest here")
