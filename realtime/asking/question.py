@@ -18,7 +18,7 @@ from typing import Any
 from realtime.asking.declined import declined, declined_label
 from realtime.asking.emotion_words import own_labels, unknown
 from realtime.asking.languages import NOT_KNOWN, language_of, translated
-from realtime.asking.restated import restated
+from realtime.asking.restated import not_told, restated
 from realtime.asking.summary import summary_asked
 from realtime.errors import BadAsk, BadRequest, NotJudged, UnknownLabels, quoted
 from realtime.reason.prompt import UNSURE
@@ -26,6 +26,9 @@ from realtime.records import LABELS, MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHAR
 
 MAX_BYTES = 4_096
 ASK_INSTEAD = "Ask about what can be seen or heard: the expression, the voice, or how both go together."
+INSTEAD = (
+    "Ask what is there now. The timeline, the cues and a summary of the last minutes tell what changed, and in whom."
+)
 _JOINERS = "\u200c\u200d"
 "They shape letters within words of Indian languages and Persian; Unicode counts them among the control characters."
 _IN_LABELS = "_'’ -" + _JOINERS
@@ -89,11 +92,13 @@ def read(query: str) -> tuple[str | None, str]:
     """A question in words that a small model was trained on (`Question.read_as`), and the language of its answer.
 
     `restated.py` reads English, `languages.py` others. Raises BadAsk for one that is plainly in another language and of
-    no kind that is known in it.
+    no kind that is known in it, and for one that a small model was trained to answer and cannot.
     """
     if found := translated(query):
         return found.text, found.language
     read_as = restated(query)
+    if what := not_told(read_as):
+        raise BadAsk(f"This model cannot tell {what}.", INSTEAD)
     language = language_of(query)
     if read_as is None and language in NOT_KNOWN:
         raise BadAsk(*NOT_KNOWN[language])

@@ -96,7 +96,7 @@ WHEN = Wordings(
 )
 ASKS_WHEN = re.compile(r"^(?:(?:tell|say|show|do|can|could|please|i)\b.*\b)?when\b(?! she| he| they)")
 CHANGED = Wordings("face, facial, expression*, features, look, looking, change*, shift*, alter*")
-WHO = Wordings(
+OF_TWO = Wordings(
     "who, whose, which one, which person, which of, which face, which man, which woman, which speaker, a or b, "
     "or b, or person b, of the two, than b, than a, than person *, than he, than she, than they, which has, "
     "left or, left one or"
@@ -147,8 +147,22 @@ NOT_MEASURED = Wordings(
 )
 
 
+WHEN_CHANGED, WHAT_FIRST = "When did the face change?", "What changed first, the face or the voice?"
+WHO = "Who has the {cue} more?"
 MOST_WORDS = 30
 "A longer text is no question of one kind."
+
+
+def not_told(read_as: str | None) -> str | None:
+    """What a question wants to know that nano was trained to tell and cannot; None for any other question.
+
+    Of a face that changes nano says that it did not change, and it takes one person for the other half of the time
+    (`train.evaluation.questions`).
+    """
+    if read_as in (WHEN_CHANGED, WHAT_FIRST):
+        return "when something changed, or what came first"
+    of_two = read_as in {WHO.format(cue=words[0]) for words in CUE_WORDS.values()}
+    return "who of several people shows more of something" if of_two else None
 
 
 def restated(query: str) -> str | None:
@@ -162,19 +176,19 @@ def restated(query: str) -> str | None:
     voice = VOICE.said_in(text)
     if voice and (cue is not None or FACE.said_in(text)):
         if ORDERED.said_in(text):
-            return "What changed first, the face or the voice?"
-        if COMPARED.said_in(text) and not (cue and WHO.said_in(text)):
+            return WHAT_FIRST
+        if COMPARED.said_in(text) and not (cue and OF_TWO.said_in(text)):
             return "Do face and voice agree?"
     if MIXED.said_in(text):
         return "Do face and voice agree?"
     if not voice and CHANGED.said_in(text) and (WHEN.said_in(text) or ASKS_WHEN.search(text)):
-        return "When did the face change?"
+        return WHEN_CHANGED
     return _of_one_thing(text, voice=voice) if cue is None else _of_a_cue(CUE_WORDS[cue][0], text)
 
 
 def _of_a_cue(words: str, text: str) -> str:
-    if WHO.said_in(text):
-        return f"Who has the {words} more?"
+    if OF_TWO.said_in(text):
+        return WHO.format(cue=words)
     how_much = HOW_MUCH.said_in(text) or ASKS_HOW_MUCH.search(text)
     return f"How strongly are the {words}?" if how_much else f"Do you see {words}?"
 

@@ -62,15 +62,10 @@ DECLINED = {
     ],
 }
 ASKED = [
-    *("Do face and voice agree?", "Is she angry?", "Who is louder?", "Who has the brows raised more, A or B?"),
+    *("Do face and voice agree?", "Is she angry?", "Who is louder?"),
     *("Is it true that the brows are raised?", "Is the person lying down?", "Does she feel ill at ease?"),
     *("Is the child happy?", "Is the woman smiling?", "Is the male voice louder?", "What is the name of the emotion?"),
-    *(
-        "When did the face change?",
-        "How sure is this?",
-        "Is the black jacket in view?",
-        "Where does the voice come from?",
-    ),
+    *("How sure is this?", "Is the black jacket in view?", "Where does the voice come from?"),
     *("¿Está enfadada?", "Ist sie wütend?", "Est-elle en colère ?", "Wer ist lauter?", "Wie heißt das?"),
     *(
         "Can this be trusted?",

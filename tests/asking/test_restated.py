@@ -6,6 +6,7 @@ import pytest
 
 from realtime.asking.question import question_of
 from realtime.asking.restated import restated
+from realtime.errors import BadAsk
 from realtime.reason import prompt
 from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.parts import asked_again
@@ -59,7 +60,12 @@ OF_KIND: dict[str, Kind] = {
 )
 def test_people_ask_in_their_own_words(asked: str, read: str) -> None:
     assert restated(asked) == read
-    assert question_of(asked, None).read_as == read
+    if read.startswith(("When did", "What changed", "Who has")):
+        with pytest.raises(BadAsk, match=r"This model cannot tell wh(en something changed|o of several)"):
+            question_of(asked, None)
+        assert question_of(asked, None, open_labels=True).query == asked, "a general model may be asked"
+    else:
+        assert question_of(asked, None).read_as == read
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from train.coet.questions import (
 from train.coet.wordings import ASKED, HELD_OUT, KINDS, Kind, all_wordings, worded
 from train.evaluation import questions
 from train.evaluation.batch import ChainAnswer
-from train.evaluation.questions import AskedWindow, right
+from train.evaluation.questions import AskedWindow, on_a_hair, right
 from train.evaluation.served import Served
 
 SMILE = replace(person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1)), appeared_s=3.2)
@@ -134,6 +134,20 @@ def test_an_answer_names_no_label_so_that_the_label_after_it_is_read() -> None:
             assert (read.label, read.intensity) == ("fear", "slight")
 
 
+def test_a_change_may_be_told_a_second_early_or_late_and_is_not_asked_about_on_a_hair() -> None:
+    when, order = KnownQuestion("when", "?"), KnownQuestion("order", "?")
+    told = {words: right(when, SEEN, f"{words}. happy, slight") for words in ("Two seconds ago", "Four seconds ago")}
+    assert all(told.values())
+    assert not right(when, SEEN, "One second ago. happy, slight")
+    assert not right(when, SEEN, f"{UNCHANGED}. happy, slight")
+    assert not on_a_hair(order, SEEN), "3.2 s and 1.9 s ago"
+    assert on_a_hair(order, replace(SEEN, voice=replace(LOUD, began_s=2.4))), "0.8 s apart"
+    who = KnownQuestion("who", "?", "brow_lower")
+    assert not on_a_hair(who, SEEN)
+    assert on_a_hair(replace(who, cue="nose_wrinkle"), SEEN), "neither has it"
+    assert on_a_hair(who, replace(SEEN, people=(SMILE,))), "there is nobody else"
+
+
 def test_next_to_a_limit_both_words_are_right_and_far_from_it_one() -> None:
     loud = KnownQuestion("loudness", "?")
     nearly = replace(SEEN, voice=replace(LOUD, relative={**LOUD.relative, "loudness_db": 0.6}))
@@ -158,8 +172,11 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
     monkeypatch.setattr(questions, "SAMPLES", {name: lambda *_args: pairs for name in ("agree", "conflict")})
     monkeypatch.setattr(questions, "ASKED_KINDS", ("presence", "declined"))
 
-    def session(_model: object, _samples: object, kind: Kind, _rng: object, *, agree: bool) -> Iterator[AskedWindow]:
+    def session(
+        _model: object, _samples: object, kind: Kind, _rng: object, *, agree: bool, others: list[object]
+    ) -> Iterator[AskedWindow]:
         assert agree, "one session of each kind"
+        assert len(others) == questions.ASKED_ABOUT
         texts = {"presence": ["?"] * 3, "declined": ["Who is this?", "Tell me her age.", "Is it so?"]}
         for text in texts[kind]:
             yield AskedWindow(Window(0, 0.0, 1.0, (), ()), KnownQuestion(kind, text, "nose_wrinkle"), SEEN)

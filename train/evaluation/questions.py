@@ -5,10 +5,11 @@
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
-and voice agree, and the mood, are known from how the pair was made. Questions about who somebody is, their age or their
-health are put to the model all the same: a page's never reach it (`realtime/asking/declined.py`). An answer to one is
-invented unless it says that this is not judged, or cannot be told. Prints a table and one JSON line; the intervals are
-95 %, over answers.
+and voice agree, and the mood, are known from how the pair was made. For who of two shows more of something, when the
+face changed, and what came first, sessions are staged (`staged.py`). Questions about who somebody is, their age or
+their health are put to the model all the same: a page's never reach it (`realtime/asking/declined.py`). An answer to
+one is invented unless it says that this is not judged, or cannot be told. Prints a table and one JSON line; the
+intervals are 95 %, over answers.
 """
 
 from __future__ import annotations
@@ -25,26 +26,29 @@ import numpy as np
 from realtime.asking.declined import declined
 from realtime.asking.restated import restated
 from realtime.commands.program_parser import ProgramParser
+from realtime.evidence.perceive import Perception
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason.measurements import DEGREES, VOICE_WORDS
 from realtime.records import Question, Window
 from train import metrics
 from train.arrays import Floats
-from train.coet.measured import Observation, PersonSeen, VoiceHeard
+from train.coet.measured import APART_S, Observation, PersonSeen, VoiceHeard
 from train.coet.questions import CLEAR, DECLINED, UNTOLD, KnownQuestion, ask
 from train.coet.wordings import KINDS, Kind
 from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 from train.evaluation.served import Served, add_label_argument, load_served
+from train.evaluation.staged import WINDOW_S, changing, timed, two_people
 
-NOT_KNOWN: tuple[Kind, ...] = ("who", "sureness", "when", "order", "words", "meant")
-"A pair shows one person, in one picture, nobody knows its words, and how sure a judgement may be is not measured."
+NOT_KNOWN: tuple[Kind, ...] = ("sureness", "words", "meant")
+"Nobody knows the words of a pair, and how sure a judgement may be is not measured."
+OF_TIME: tuple[Kind, ...] = ("when", "order")
 ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in NOT_KNOWN)
 HEARD_BEFORE, ASKED_ABOUT = 4, 5
 "Sentences that a session hears before its question counts, and pairs that it is then asked about."
-HALF_STEP = {"intensity": 0.12, "voice": 0.25}
+HALF_STEP = {"intensity": 0.12, "voice": 0.25, "seconds": 0.25}
 "How far a measurement may lie beyond the limit of its word, as in `coet/checks.py`."
 DEGREE_WORDS = ("yes", *(word for _, word in DEGREES))
 OF_VOICE: Mapping[Kind, str] = {"loudness": "loudness_db", "pitch": "pitch_hz", "rate": "rate_hz"}
@@ -83,9 +87,12 @@ def degree_said(answer: str, *, whether: bool) -> str:
 
 
 def nearly(asked: KnownQuestion, seen: Observation) -> Iterator[Observation]:
-    """The same window, measured a little lower and a little higher."""
+    """The same window, measured a little lower and a little higher, or a second earlier and later."""
     for sign in (-1, 1):
-        if asked.cue and seen.people:
+        if asked.kind == "when" and seen.people:
+            person = seen.people[0]
+            yield replace(seen, people=(replace(person, appeared_s=(person.appeared_s or 0.0) + sign),))
+        elif asked.kind in ("presence", "degree") and seen.people:
             person = seen.people[0]
             moved = person.intensities.get(asked.cue, 0.0) + sign * HALF_STEP["intensity"]
             yield replace(seen, people=(replace(person, intensities={**person.intensities, asked.cue: moved}),))
@@ -100,12 +107,11 @@ def observed(window: Window, truth: str, *, agree: bool) -> Observation:
     frame, part = window.frames[-1], window.speech[-1]
     one, other = one_hot(0), one_hot(0 if agree else 1)
     people = []
-    for face in frame.faces:
-        cues = next((cues for cues in frame.cues if cues.track == face.track), None)
-        left, top, width, height = face.box
-        if cues is not None:
-            centre = (left + width / 2, top + height / 2)
-            people.append(PersonSeen(cues.intensities, cues.pose_deg, centre, height, one))
+    # In the order in which the chain letters them.
+    for cues in frame.cues:
+        left, top, width, height = next(face.box for face in frame.faces if face.track == cues.track)
+        centre = (left + width / 2, top + height / 2)
+        people.append(PersonSeen(cues.intensities, cues.pose_deg, centre, height, one))
     known = part.cues.usual_known
     relative = {key: part.cues.relative.get(key) or 0.0 for key in VOICE_WORDS} if known and part.cues.relative else {}
     return Observation(
@@ -123,30 +129,71 @@ def one_hot(label: int) -> Floats:
 
 
 def on_a_hair(asked: KnownQuestion, seen: Observation) -> bool:
-    """Whether a cue's intensity is so near the limit of being mentioned that neither answer is wrong."""
+    """Whether a measurement is so near a limit that neither answer is wrong.
+
+    Limits are that of a cue's being mentioned, the other person's, and the time from which two events are apart.
+    """
+    if asked.kind == "order" and seen.people and seen.voice is not None:
+        assert seen.people[0].appeared_s is not None
+        assert seen.voice.began_s is not None
+        return abs(abs(seen.people[0].appeared_s - seen.voice.began_s) - APART_S) < HALF_STEP["seconds"]
     if not asked.cue or not seen.people:
         return False
-    return abs(seen.people[0].intensities.get(asked.cue, 0.0) - DEGREES[-1][0]) < CLEAR
+    own, *others = (person.intensities.get(asked.cue, 0.0) for person in seen.people)
+    if asked.kind == "who":
+        return not others or abs(own - others[0]) < 2 * CLEAR
+    return abs(own - DEGREES[-1][0]) < CLEAR
 
 
 def session(
-    model: Served, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool
+    model: Served, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool, others: list[Sample]
 ) -> Iterator[AskedWindow]:
-    """The windows of one session in which one question was asked."""
-    asked = ask(kind, Observation(), rng, held_out=True)
+    """The windows of one session in which one question was asked.
+
+    `others` are the second person of each, or a face at rest.
+    """
+    preview = first_seen(model, samples[HEARD_BEFORE], others[0]) if kind == "who" else Observation()
+    asked = ask(kind, preview, rng, held_out=True)
     perception = model.perceiver(seed=0, question=as_served(model, asked.text))
     try:
-        for place, sample in enumerate(samples):
-            assert sample.frame is not None
+        for sample in samples[:HEARD_BEFORE]:
             assert sample.speech is not None
-            seen = perception.see(sample.frame) if place >= HEARD_BEFORE else None
-            heard = perception.hear(sample.speech)
-            if seen is None or heard is None or not seen.cues:
+            perception.hear(sample.speech)
+        for sample, other in zip(samples[HEARD_BEFORE:], others, strict=False):
+            changed_s = None
+            if kind in OF_TIME:
+                assert other.frame is not None
+                changed = changing(perception, sample, other.frame, rng)
+                window, changed_s = changed if changed is not None else (None, None)
+            else:
+                window = two_people(perception, sample, other) if kind == "who" else of_pair(perception, sample)
+            if window is None:
                 continue
-            window = Window(place, max(0.0, sample.speech.end_s - 8), sample.speech.end_s, (seen,), (heard,))
             known = observed(window, sample.truth, agree=agree)
+            if changed_s is not None:
+                known = timed(known, window, changed_s)
             if not on_a_hair(asked, known):
                 yield AskedWindow(window, asked, known)
+    finally:
+        perception.close()
+
+
+def of_pair(perception: Perception, sample: Sample) -> Window | None:
+    """The window of a picture and a sentence; None where one of them holds nothing."""
+    assert sample.frame is not None
+    assert sample.speech is not None
+    seen, heard = perception.see(sample.frame), perception.hear(sample.speech)
+    if heard is None or not seen.cues:
+        return None
+    return Window(0, max(0.0, sample.speech.end_s - WINDOW_S), sample.speech.end_s, (seen,), (heard,))
+
+
+def first_seen(model: Served, sample: Sample, other: Sample) -> Observation:
+    """What is measured of two people before anything is asked, so that a cue can be asked for that differs."""
+    perception = model.perceiver(seed=0)
+    try:
+        window = two_people(perception, sample, other)
+        return Observation() if window is None else observed(window, sample.truth, agree=True)
     finally:
         perception.close()
 
@@ -158,18 +205,24 @@ def count(
 
     `hits` has the answers by the number of the session and the window's place in it.
     """
-    rng = np.random.default_rng(seed)
+    rng, of_others = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
     found, every = dict[str, Any](), list[bool]()
     not_judged, invented = list[str](), 0
     for kind in kinds or ASKED_KINDS:
         hits, wrong = dict[str, bool](), []
         for number in range(n_sessions):
-            agree = number % 2 == 0
-            own = pairs[agree]
+            # A face that is to change is not at rest, which is known of those that agree.
+            agree = number % 2 == 0 or kind in OF_TIME
+            own = [each for each in pairs[agree] if kind not in OF_TIME or each.truth != "neutral"]
             first = int(rng.integers(len(own) - HEARD_BEFORE - ASKED_ABOUT))
             part = [each for each in own[first:] if each.session == own[first].session]
-            windows = list(session(model, part[: HEARD_BEFORE + ASKED_ABOUT], kind, rng, agree=agree))
+            others = [own[at] for at in of_others.integers(len(own), size=ASKED_ABOUT)]
+            if kind in OF_TIME:
+                still = [each for each in pairs[True] if each.truth == "neutral"]
+                others = [still[at] for at in of_others.integers(len(still), size=ASKED_ABOUT)]
+            asked_about = part[: HEARD_BEFORE + ASKED_ABOUT]
+            windows = list(session(model, asked_about, kind, rng, agree=agree, others=others))
             if not windows:
                 continue
             question = as_served(model, windows[0].asked.text)

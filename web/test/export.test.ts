@@ -30,8 +30,21 @@ describe("what a person takes with them", () => {
     const two = reduceEvent(session, event("session.opened", { seq: 1, model: "small", engine: "torch", label_model: "nano", answer_model: "nano" }), 0);
     const again = await openSaved(new Blob([exported(two, "json")]));
     expect([again.model, again.labelModel, again.answerModel]).toEqual(["small", "nano", "nano"]);
-    expect(en.chain.asked("Why?", again.answerModel)).toBe("Asked: “Why?” (nano answers)");
-    expect(de.chain.asked("Warum?", null)).toBe("Gefragt: „Warum?“");
+    expect(en.chain.asked("Why?", null, again.answerModel)).toBe("Asked: “Why?” (nano answers)");
+    expect(de.chain.asked("Warum?", null, null)).toBe("Gefragt: „Warum?“");
+  });
+
+  it("says still how a question was read when it is opened again", async () => {
+    const query = "Is she smiling?";
+    const asked = event("window", { seq: 1, window: 1, query, read_as: "Do you see lip corners pulled up?" });
+    const again = (await openSaved(new Blob([exported(reduceEvent(session, asked, 0), "json")]))).analyses.at(-1);
+    expect([again?.query, again?.readAs]).toEqual([query, "Do you see lip corners pulled up?"]);
+    expect(en.chain.asked(query, again?.readAs ?? null, null)).toBe("Asked: “Is she smiling?”, read as: “Do you see lip corners pulled up?”");
+  });
+
+  it("names still what runs a session of two models", async () => {
+    const two = reduceEvent(session, event("session.opened", { seq: 1, model: "small", engine: "torch", label_model: "nano", answer_model: "nano" }), 0);
+    const again = await openSaved(new Blob([exported(two, "json")]));
     expect(en.live.running(again.model, again.engine, again.labelModel)).toBe("small on torch; labels by nano");
     expect(de.live.running("small", "torch", null)).toBe("small auf torch");
   });

@@ -315,7 +315,7 @@ export const de: Messages = {
     presets: [
       { name: "Stimmen Gesicht und Stimme überein?", query: "Do face and voice agree?", labels: null },
       { name: "Lauter als sonst?", query: "Is the voice louder than usual?", labels: null },
-      { name: "Wann änderte sich das Gesicht?", query: "When did the face change?", labels: null },
+      { name: "Lächelt die Person?", query: "Is the person smiling?", labels: null },
       { name: "Die letzten zwei Minuten zusammenfassen", query: "Summarise the last two minutes", labels: null },
       { name: "Angenehm?", query: null, labels: ["angenehm", "unangenehm", "neutral"] },
       { name: "Freude oder etwas anderes", query: null, labels: ["Freude", "anderes"] },

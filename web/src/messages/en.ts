@@ -331,7 +331,7 @@ export const en = {
     presets: [
       { name: "Do face and voice agree?", query: "Do face and voice agree?", labels: null },
       { name: "Louder than usual?", query: "Is the voice louder than usual?", labels: null },
-      { name: "When did the face change?", query: "When did the face change?", labels: null },
+      { name: "Is the person smiling?", query: "Is the person smiling?", labels: null },
       { name: "Sum up the last two minutes", query: "Summarise the last two minutes", labels: null },
       { name: "Pleasant?", query: null, labels: ["pleasant", "unpleasant", "neutral"] },
       { name: "Joy or something else", query: null, labels: ["joy", "other"] },
