@@ -47,8 +47,10 @@ class ExpertRecorder:
         return tokens.with_voice_cues(model, tokens_ND, **cues)
 
 
-def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[str, Float64], Int64]:
-    """Probabilities (N, 7) by name, and the truth (N,), of the pairs of `benchmark`.
+def measure(
+    benchmark: str, data: Path, split: str, model: str, *, limit: int | None = None
+) -> tuple[dict[str, Float64], Int64]:
+    """Probabilities (N, 7) by name, and the truth (N,), of the pairs of `benchmark`, or of `limit` of each speaker.
 
     Raises BadSettings for a checkpoint without experts.
     """
@@ -57,7 +59,7 @@ def measure(benchmark: str, data: Path, split: str, model: str) -> tuple[dict[st
         raise BadSettings(f"{loaded.name} has no experts to compare with.", "Leave --baselines out.")
     votes = crowd.load(data)
     teacher, heard = crowd.Teacher.fit(votes.face, votes.voice, votes.both), crowd.expected_voice_votes(votes)
-    samples = list(SAMPLES[benchmark](data, split, None))
+    samples = list(SAMPLES[benchmark](data, split, limit))
     shares: dict[str, list[Float64]] = {name: [] for name in NAMES}
     for part in sessions(samples, at_least=1):
         for face, voice in expert_probabilities(measuring(loaded), part):
