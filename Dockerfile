@@ -1,7 +1,7 @@
 # The server with the model that comes along. Everything it needs at run time is in the image; it asks nobody for anything.
 #
 #   docker build -t emothinker .                                   CPU
-#   docker build -t emothinker:cuda --build-arg TORCH=cuda .       CUDA (run with --gpus all)
+#   docker build -t emothinker:cuda --build-arg TORCH=cuda .       CUDA (run with --gpus all; compose.cuda.yaml adds TensorRT)
 #   docker build -t emothinker:ray --build-arg EXTRAS=ray .        for a cluster (docs/cluster.md)
 FROM node:22-bookworm-slim AS page
 WORKDIR /src/web
@@ -13,11 +13,11 @@ RUN npm run build
 FROM python:3.11-slim-bookworm
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-# Not a stage for each build: builders without BuildKit leave out a stage that is named by a variable.
+# With CUDA a C compiler comes along, as torch compiles kernels for 8-bit weights. Not a stage for each build: builders without BuildKit leave out a stage that is named by a variable.
 ARG TORCH=cpu
 RUN case "$TORCH" in \
         cpu) set -- --index-url https://download.pytorch.org/whl/cpu ;; \
-        cuda) set -- ;; \
+        cuda) set -- && apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/* ;; \
         *) echo "TORCH is $TORCH. It can be cpu or cuda." >&2; exit 2 ;; \
     esac && pip install --no-cache-dir -c constraints.txt "$@" torch
 COPY realtime realtime

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,33 @@ def test_the_compose_file_sets_settings_there_are() -> None:
     wanted = set(re.findall(r"\$\{(\w+)", text))
     told = text.partition("services:")[0]
     assert all(name in told for name in wanted), wanted
+
+
+class Overriding(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads Compose's own tag as what it stands for."""
+
+
+Overriding.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
+def test_the_file_for_a_gpu_fits_the_other_and_the_image() -> None:
+    text = (ROOT / "compose.cuda.yaml").read_text()
+    service = yaml.load(text, Overriding)["services"]["emothinker"]
+    assert set(yaml.load(text, Overriding)["services"]) <= set(compose()["services"])
+    arguments = service["build"]["args"]
+    assert set(arguments) <= {argument.partition("=")[0] for argument in instructions("ARG")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(arguments["EXTRAS"].split(",")) <= set(extras)
+    given = {"EMOTHINKER_MODEL__NAME": "Qwen/Qwen2.5-Omni-3B", "EMOTHINKER_SERVER__MAX_SESSIONS": "16"}
+    assert service["environment"].keys() == given.keys()
+    assert load(environ=given).model.name == given["EMOTHINKER_MODEL__NAME"]
+    assert load(environ=given).server.max_sessions == 16
+    # The same folders as without a GPU, and programs that are compiled there can be loaded.
+    assert [folder.removesuffix(":exec") for folder in service["tmpfs"]] == compose()["services"]["emothinker"]["tmpfs"]
+    told = text.partition("services:")[0]
+    assert all(name in told for name in re.findall(r"\$\{(\w+)", text))
+    (command,) = re.findall(r"run --rm emothinker (.+?)  ", told)
+    assert callable(_parser().parse_args(shlex.split(command)).run)
 
 
 def test_the_compose_file_mounts_what_is_there() -> None:
