@@ -194,8 +194,9 @@ class ModelSettings:
     it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
     weights: KeptWeights = "full"
     """What the language model's weights are kept in, for labels and chains. `full`: the precision that suits the
-    machine. `int8` and `int4` take a half and a quarter of the memory of bf16. Embeddings and encoders stay. With
-    `int4` a folder that GPTQ or AWQ has quantised keeps its own 4 bits."""
+    machine. `int8` and `int4` take a half and a quarter of the memory of bf16. Encoders are in 8 bits with either.
+    Embeddings stay, on a CPU in their file, which must not be changed meanwhile. With `int4` a folder that GPTQ or AWQ
+    has quantised keeps its own 4 bits."""
     label: Literal["auto", "own", "nano"] = "auto"
     """Which model gives the labels. `own`: the one that writes the chains. `nano`: nano, from the same faces,
     voices and towers, in a tenth of the time. It can where the other is composed on a text backbone, on a CPU.
