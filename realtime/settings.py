@@ -186,6 +186,10 @@ class ModelSettings:
     "Where towers and Thinker run. `auto`: on the GPU, if there is one and the model is not as small as nano."
     engine_dir: Path | None = None
     "Folder of exported towers. None: `engines` beside the checkpoint, then the user's cache."
+    build_plans: bool = False
+    """Build TensorRT plans before the model is loaded, where it goes to a GPU and none fits. It takes minutes, once. It
+    needs the extras `export` and `trt`. Where it fails, `engine = "trt"` ends the start, and `auto` goes on with torch.
+    """
     narrow: Literal["auto", "none", "int8", "int4", "fp8"] = "auto"
     """Weights that chains are decoded with; labels stay as they are. `auto`: `int8` for a language model of 100 M to
     1 B parameters on a CPU, and `none` for others. `int8` is a third faster than full weights on a CPU. `int4` is

@@ -32,7 +32,7 @@ from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
 from realtime.records import LABELS, Question
 from realtime.summary.draft import SummaryWriter
-from realtime.towers import included
+from realtime.towers import included, plans
 from realtime.towers.choice import Checkpoint, Towers, choose
 from realtime.towers.included import IncludedTowers, JudgeFaces, OnnxFaceExpert, judge_of
 
@@ -141,6 +141,7 @@ def load(
     adapter: Path | None = None,
     engine: str = "auto",
     engine_dir: Path | None = None,
+    build_plans: bool = False,
     narrow: Narrow | Literal["auto"] | None = "auto",
     weights: Weights = "full",
     threads: int | None = None,
@@ -154,7 +155,8 @@ def load(
 
     `weights` is what the language model's weights are kept in, for labels too.
 
-    `engine` is the runtime of the towers. `threads` is the number of threads for matrix products on a CPU; 0 chooses
+    `engine` is the runtime of the towers. With `build_plans` those of TensorRT are built first, where the model goes to
+    a GPU and none fits. `threads` is the number of threads for matrix products on a CPU; 0 chooses
     by the model's size, None changes nothing. `device` is where towers and Thinker run; `auto` takes the GPU if there
     is one and the model is large enough to gain by it. `face_engine` is the setting `faces.engine`. `calibration` is
     that of the model that gives the labels, where another one does. `sound_on_onnx` is that of `choose`. With
@@ -169,6 +171,13 @@ def load(
     dtype = gpu_dtype() if place.type == "cuda" else cpu_dtype(large=large)
     # First of all, so that what is wrong with it is known before anything large is read.
     vocabulary = Vocabulary.read(folder)
+    if build_plans and place.type == "cuda" and engine in ("auto", "trt"):
+        try:
+            plans.build_where_missing(name, folder, adapter=adapter, engine_dir=engine_dir)
+        except EngineMissing as error:
+            if engine == "trt":
+                raise
+            logger.warning("%s Torch runs the towers. %s", error.message, error.hint)
     on_read = progress_of(name)
     model = filling.fill(planned, name, dtype=dtype, device=place, joined=True, kept=weights, on_read=on_read)
     # Of a 3B in 4 bits, 0.7 GB that quantising had used stayed with the process.

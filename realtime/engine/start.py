@@ -49,6 +49,7 @@ def load_model(
             adapter=adapter,
             engine=wanted.engine if labeller is None else "torch",
             engine_dir=wanted.engine_dir,
+            build_plans=wanted.build_plans,
             narrow=None if wanted.narrow == "none" else wanted.narrow,
             weights=wanted.weights,
             threads=wanted.threads,
