@@ -74,6 +74,10 @@ class OwnLabel:
     "Those of the model's labels that belong to it."
 
 
+OWN_QUESTION = "Which emotion is shown?"
+"How a model's own question is told."
+
+
 @dataclass(frozen=True)
 class Question:
     """What a person wants to know in this session."""

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 
 from realtime.asking.declined import fold
+from realtime.asking.emotion_words import emotions_of
 from realtime.reason.measurements import CUE_WORDS
 
 
@@ -138,9 +139,9 @@ AROUSAL = Wordings(
 )
 VALENCE = Wordings(
     "pleasant*, unpleasant*, positive*, negative*, good, bad, mood, upbeat, enjoy*, pleased, displeased, gloomy, "
-    "content, nice, comfortable, uncomfortable, cheerful, valence, spirits, vibe, happy, unhappy, happier, sad or, "
-    "glad, feeling ~ down, feeling low"
+    "content, nice, comfortable, uncomfortable, cheerful, valence, spirits, vibe, feeling ~ down, feeling low"
 )
+FEELS = Wordings("feel, feels, feeling, feelings, felt, emotion*, glad, unhappy, upset, mad")
 NOT_MEASURED = Wordings(
     "why, where, tomorrow, yesterday, next, wear*, hold*, what will, what would, what did she, what did he, "
     "the words, meant, means, thinking, thinks, think about"
@@ -148,6 +149,8 @@ NOT_MEASURED = Wordings(
 
 
 WHEN_CHANGED, WHAT_FIRST = "When did the face change?", "What changed first, the face or the voice?"
+OWN = ""
+"In place of a question about emotions: the model's own, which it was taught most."
 WHO = "Who has the {cue} more?"
 MOST_WORDS = 30
 "A longer text is no question of one kind."
@@ -166,7 +169,7 @@ def not_told(read_as: str | None) -> str | None:
 
 
 def restated(query: str) -> str | None:
-    """The question in the words of its kind; None for one that is of no kind that a small model was trained on."""
+    """The question in the words of its kind, or `OWN`; None for one of no kind that a small model was trained on."""
     text = fold(query)
     if len(text.split()) > MOST_WORDS or NOT_MEASURED.said_in(text):
         return None
@@ -181,7 +184,7 @@ def restated(query: str) -> str | None:
             return "Do face and voice agree?"
     if MIXED.said_in(text):
         return "Do face and voice agree?"
-    if not voice and CHANGED.said_in(text) and (WHEN.said_in(text) or ASKS_WHEN.search(text)):
+    if not voice and (cue or CHANGED.said_in(text)) and (WHEN.said_in(text) or ASKS_WHEN.search(text)):
         return WHEN_CHANGED
     return _of_one_thing(text, voice=voice) if cue is None else _of_a_cue(CUE_WORDS[cue][0], text)
 
@@ -206,4 +209,7 @@ def _of_one_thing(text: str, *, voice: bool) -> str | None:
         return "Is it bright or dark?"
     if AROUSAL.said_in(text):
         return "Is the person calm or excited?"
-    return "Is the mood pleasant or unpleasant?" if VALENCE.said_in(text) else None
+    if VALENCE.said_in(text):
+        return "Is the mood pleasant or unpleasant?"
+    of_emotions = FEELS.said_in(text) or any(emotions_of(word) for word in re.findall(r"\w+", text))
+    return OWN if of_emotions else None

@@ -28,6 +28,7 @@ from realtime.publish.events import (
     WordsEvent,
 )
 from realtime.records import (
+    OWN_QUESTION,
     FaceCues,
     FrameEvidence,
     HeardWords,
@@ -134,7 +135,7 @@ def window_event(window: Window, question: Question) -> WindowEvent:
         speech_s=window.speech_s,
         people=_people(window),
         query=question.query,
-        read_as=question.read_as or None,
+        read_as=OWN_QUESTION if question.read_as == "" else question.read_as,
         labels=question.told_labels,
     )
 

@@ -84,7 +84,7 @@ def contradicts(sections: Mapping[str, str], labels: Sequence[str]) -> bool:
 def strays(labelled: LabelledWindow, sections: Mapping[str, str]) -> bool:
     """Whether the answer is another label than the one that was judged. Answers to a person's own question are not."""
     concluded = read_answer(sections["answer"], labelled.question.labels).label
-    return not labelled.question.query and concluded not in (None, labelled.argued_for)
+    return labelled.question.put is None and concluded not in (None, labelled.argued_for)
 
 
 class Rewriter:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from realtime.asking.question import question_of
-from realtime.asking.restated import restated
+from realtime.asking.restated import OWN, restated
 from realtime.errors import BadAsk
+from realtime.publish.report import window_event
 from realtime.reason import prompt
 from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.parts import asked_again
+from realtime.records import Window
 from train.coet.wordings import ASKED, HELD_OUT, KINDS, Kind, all_wordings
 
 LOUDNESS = "Is the voice louder or quieter than usual?"
@@ -56,6 +58,10 @@ OF_KIND: dict[str, Kind] = {
         ("How reliable is that?", "How sure are you?"),
         ("Did the face move before the voice rose?", "What changed first, the face or the voice?"),
         ("How many seconds ago did her expression change?", "When did the face change?"),
+        ("When did she start to smile?", "When did the face change?"),
+        ("Is she angry?", ""),
+        ("What is he feeling?", ""),
+        ("Does the person look sad or happy?", ""),
     ],
 )
 def test_people_ask_in_their_own_words(asked: str, read: str) -> None:
@@ -94,6 +100,7 @@ def kinds_read(wordings: tuple[str, ...]) -> set[Kind]:
         for wording in all_wordings(pattern):
             for words in CUE_WORDS.values() if "{cue}" in wording else [("",)]:
                 told = restated(wording.replace("{cue}", words[0]))
+                assert told != OWN, "it was taught to answer that"
                 found |= set() if told is None else {OF_KIND[told]}
     return found
 
@@ -122,4 +129,8 @@ def test_the_model_reads_it_so_and_a_general_one_reads_the_persons_own() -> None
     assert prompt.query_text("nano", small).startswith("Do you see lip corners pulled up? happy")
     assert asked_again("evidence_first", small) == "Do you see lip corners pulled up?"
     assert prompt.query_text("nano", large).startswith(asked)
+    felt = question_of("Is she angry?", None)
+    assert prompt.query_text("nano", felt) == prompt.query_text("nano", question_of(None, None))
+    assert asked_again("evidence_first", felt) == ""
+    assert window_event(Window(0, 0.0, 1.0, (), ()), felt).read_as == "Which emotion is shown?"
     assert question_of(LOUDNESS, None).read_as is None, "it is in these words already"
