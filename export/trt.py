@@ -82,14 +82,20 @@ def target_of(flavor: str, trt: Any, target: str | None) -> str:
                 hint=help_ if flavor == "rtx" else f"Build where the plan will run, or take --flavor rtx. {help_}",
             )
         return "{}.{}".format(*torch.cuda.get_device_capability())
-    known = getattr(trt, "ComputeCapability", None) if flavor == "rtx" else None
-    if known is None or target.upper() not in known.__members__:
-        targets = "only the GPU of this machine" if known is None else ", ".join(sorted(known.__members__))
+    known = targets_of(trt) if flavor == "rtx" else []
+    if target.upper() not in known:
+        targets = ", ".join(known) or "only the GPU of this machine"
         raise EngineMissing(
             f"{MODULES[flavor]} {trt.__version__} cannot build for {target}.", hint=f"It builds for: {targets}."
         )
     digits = target.upper().removeprefix("SM")
     return f"{digits[:-1]}.{digits[-1]}"
+
+
+def targets_of(trt: Any) -> list[str]:
+    """The GPUs that a runtime builds for without one. Its list has NONE and CURRENT, too, which are none."""
+    kinds = getattr(trt, "ComputeCapability", None)
+    return sorted(name for name in kinds.__members__ if name.startswith("SM")) if kinds is not None else []
 
 
 def build_plan(trt: Any, graph: Path, buckets: Sequence[Profile], *, target: str | None, cache: Path | None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -36,9 +37,24 @@ def test_both_towers_compile_for_a_card_that_is_not_here(folder: Path, root: Pat
 
 
 @needs_rtx
-def test_an_unknown_card_is_refused(folder: Path, root: Path) -> None:
-    with pytest.raises(EngineMissing, match=r"It builds for: .*SM86"):
-        trt.export(folder, root, name="small", precision="fp16", flavor="rtx", target="SM90")
+@pytest.mark.parametrize("target", ["SM90", "current", "NONE"])
+def test_an_unknown_card_is_refused(folder: Path, root: Path, target: str) -> None:
+    with pytest.raises(EngineMissing, match=r"It builds for: SM120, .*SM86, SM89\.$"):
+        trt.export(folder, root, name="small", precision="fp16", flavor="rtx", target=target)
+
+
+@needs_rtx
+@pytest.mark.slow
+def test_both_towers_compile_for_every_card_that_is_known(folder: Path, root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "onnx-fp16-opset23", tmp_path / "onnx-fp16-opset23")
+    targets = trt.targets_of(tensorrt_runtime.load_runtime("rtx"))
+    assert {"SM75", "SM80", "SM86", "SM89", "SM120"} <= set(targets)
+    for target in targets:
+        made, _ = trt.export(
+            folder, tmp_path, name="small", precision="fp16", flavor="rtx", target=target, batches=(1,), windows=4
+        )
+        assert made.compute_capability.replace(".", "") == target.removeprefix("SM")
+        assert all(facts["bytes"] > 10_000 for facts in made.files.values())
 
 
 def test_a_tensorrt_that_is_not_there_is_named(folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
