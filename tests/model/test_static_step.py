@@ -8,8 +8,10 @@ from collections.abc import Mapping
 import pytest
 import torch
 
+from realtime.model import checkpoint
 from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.static_step import LaneInput, StaticSteps, static_steps
+from tests.card import inserted
 from tests.model.random_models import drawn_model, prefilled
 
 
@@ -121,3 +123,17 @@ def test_without_room_for_eight_lanes_there_are_fewer(monkeypatch: pytest.Monkey
         assert steps.n_lanes == n_lanes
     room = lane_bytes - 1
     assert static_steps(fused, n_slots=40) is None
+
+
+@pytest.mark.slow
+def test_a_card_has_as_many_lanes_as_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each number of lanes is captured. What has no room for eight may have for four; another has room for none."""
+    with inserted(monkeypatch) as card:
+        thinker = checkpoint.load(checkpoint.NANO, device="cuda").thinker
+        fused = FusedLanguageModel(thinker.model, thinker.lm_head)
+        card.out_of_memory = lambda func: card.capture is not None and card.n_captures == 1
+        steps = static_steps(fused, 40)
+        assert steps is not None
+        assert steps.n_lanes == 4
+        card.out_of_memory = lambda func: card.capture is not None
+        assert static_steps(fused, 40) is None

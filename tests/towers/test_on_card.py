@@ -214,3 +214,14 @@ def test_auto_runs_plans_on_a_card(folder: Path, tmp_path: Path, card: Card, mon
     towers, reason = choice.fastest_on_gpu(given, lambda: next(clock))
     assert isinstance(towers, TensorRtTowers)
     assert reason.startswith("trt (fp32, opset 20, SM 9.0; the fastest here")
+
+
+def test_without_room_for_a_graph_the_towers_run_without_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card is full while sizes are captured, and has room for the plain operations after that."""
+    expected = results(TorchTowers(checkpoint.load(folder)))
+    with inserted(monkeypatch) as card:
+        towers = TorchTowers(checkpoint.load(folder, device="cuda"))
+        towers.vision(frames(1))
+        card.out_of_memory = lambda func: card.capture is not None
+        assert_same(results(towers), expected)
+        assert card.n_captures > 1
