@@ -42,9 +42,9 @@ took "realtime analyze sample, $(wc -l < ~/events.jsonl) events"
 .venv/bin/python -c 'import json, sys; print("labels:", [(round(each["t"], 2), each["label"]) for each in map(json.loads, sys.stdin) if each["type"] == "label"])' < ~/events.jsonl
 .venv/bin/python -c 'import numpy, onnxruntime, platform, torch; print("Python", platform.python_version(), platform.machine(), "NumPy", numpy.__version__, "torch", torch.__version__, "ONNX Runtime", onnxruntime.__version__)'
 if [ -n "${TESTS:-}" ]; then
-  .venv/bin/pip install --quiet --constraint constraints.txt '.[dev]' > ~/install.log 2>&1 || { tail -20 ~/install.log; exit 1; }
+  .venv/bin/pip install --quiet --constraint constraints.txt '.[mediapipe,train,export,ray,studies,dev]' > ~/install.log 2>&1 || { tail -20 ~/install.log; exit 1; }
   took "pip install of what tests need"
-  .venv/bin/python -m pytest -q -m "not slow" $TESTS 2>&1 | tail -15
+  .venv/bin/python -m pytest -q -m "not slow" $TESTS 2>&1 | tail -60
   took "tests"
 fi
 TRY
