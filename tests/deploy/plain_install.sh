@@ -34,7 +34,7 @@ machines_registries "$root" /home/newcomer
 say "Debian $(cat "$root/etc/debian_version"), $(chroot "$root" python3 --version), $(chroot "$root" uname -m) after $((SECONDS - began)) s"
 
 cat > "$root/home/newcomer/try.sh" <<'TRY'
-set -eu
+set -euo pipefail
 cd ~/emothinker
 took() { echo "$1: $(($(date +%s) - began)) s"; began=$(date +%s); }
 began=$(date +%s)
