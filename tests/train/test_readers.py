@@ -12,6 +12,9 @@ import pytest
 from train.readers import cremad, dfew, emer, iemocap, meld, mustard, ravdess, sets, urfunny
 from train.readers.clip import DataMissing
 
+PROTOCOLS = (2, 4, 5)
+"Of pickle: that of Python 2, that up to Python 3.13, and that of Python 3.14."
+
 
 def touch(path: Path, text: str = "") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,14 +101,15 @@ def test_meld_has_official_parts_and_tolerates_the_known_gaps(tmp_path: Path) ->
         meld.read(tmp_path)
 
 
-def test_mustard_has_a_speaker_independent_split_and_five_folds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_mustard_has_a_speaker_independent_split_and_five_folds(tmp_path: Path, protocol: int) -> None:
     rows = {
         f"1_{n}": {"utterance": "Sure.", "speaker": "A", "show": "FRIENDS" if n < 3 else "BBT", "sarcasm": n % 2 == 0}
         for n in range(10)
     }
     touch(tmp_path / "sarcasm_data.json", json.dumps(rows))
     folds = [(np.setdiff1d(np.arange(10), test), test) for test in np.arange(10).reshape(5, 2)]
-    (tmp_path / "split_indices.p").write_bytes(pickle.dumps(folds))
+    (tmp_path / "split_indices.p").write_bytes(pickle.dumps(folds, protocol))
     for key in rows:
         touch(tmp_path / f"mmsd_raw_data/utterances_final/{key}.mp4")
     read = mustard.read(tmp_path)
@@ -124,14 +128,15 @@ def test_mustard_has_a_speaker_independent_split_and_five_folds(tmp_path: Path) 
         mustard.read(tmp_path)
 
 
-def test_ur_funny_reads_its_pickles(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_ur_funny_reads_its_pickles(tmp_path: Path, protocol: int) -> None:
     tables = {
         "data_folds.pkl": {"train": [1], "dev": [2], "test": [3]},
         "humor_label_sdk.pkl": {1: 0, 2: np.array([[1]]), 3: 1},
         "language_sdk.pkl": {n: {"punchline_sentence": "And so."} for n in (1, 2, 3)},
     }
     for name, table in tables.items():
-        (tmp_path / name).write_bytes(pickle.dumps(table))
+        (tmp_path / name).write_bytes(pickle.dumps(table, protocol))
     for n in (1, 2, 3):
         touch(tmp_path / f"urfunny2_videos/{n}.mp4")
     read = urfunny.read(tmp_path)

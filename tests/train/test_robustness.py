@@ -58,7 +58,10 @@ def test_a_share_is_lost_and_a_greater_share_loses_more(pair: Sample) -> None:
 
 def test_a_complete_pair_is_unchanged_and_a_part_of_one_is_refused(pair: Sample) -> None:
     same = damaged(pair, COMPLETE)
-    assert (same.key, same.speech) == (pair.key, pair.speech)
+    assert same.speech is not None
+    assert pair.speech is not None
+    assert (same.key, same.speech.start_s, same.speech.end_s) == (pair.key, pair.speech.start_s, pair.speech.end_s)
+    assert same.speech.samples_N is pair.speech.samples_N
     assert same.frame is not None
     assert pair.frame is not None
     assert same.frame.rgb_HW3 is pair.frame.rgb_HW3
