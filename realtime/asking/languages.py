@@ -60,8 +60,7 @@ CUES: tuple[tuple[str, str], ...] = (
         r"augen .*(?:weit|aufgerissen)|ojos .*muy abiertos|yeux .*(?:ecarquilles|grands)",
     ),
     (
-        "inner brows raised",
-        r""
+        "outer brows raised",
         r"brauen .*(?:hoch|gehoben|oben)|cejas .*(?:levantadas|alzadas)|(?:levanta|alza) .*cejas|"
         r"sourcils .*(?:leves|hausses)|"
         r"(?:leve|hausse) .*sourcils",
