@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from realtime.engine import companions
 from realtime.errors import BadModel
 from realtime.evidence.cue_model import cue_weights
 from realtime.model import adapters, assembly, checkpoint
@@ -88,6 +89,7 @@ def load(
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     weights = checkpoint.load(folder, dtype=dtype, device=device, joined=True, kept=kept)
     vocabulary = Vocabulary.read(folder)
+    companions.require_alike(folder, weights.config, vocabulary)
     towers, reason = choose(engine, Checkpoint(weights, folder))
     language = FusedLanguageModel(weights.thinker.model, weights.thinker.lm_head)
     models = {

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from threadpoolctl import threadpool_limits
 
-from realtime.engine import gpu
+from realtime.engine import companions, gpu
 from realtime.errors import EngineMissing
 from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, query_on_cpu
 from realtime.evidence.face_engines.choice import check
@@ -171,6 +171,7 @@ def load(
     dtype = gpu_dtype() if place.type == "cuda" else cpu_dtype(large=large)
     # First of all, so that what is wrong with it is known before anything large is read.
     vocabulary = Vocabulary.read(folder)
+    companions.require_alike(folder, planned.model.config, vocabulary)
     if build_plans and place.type == "cuda" and engine in ("auto", "trt"):
         try:
             plans.build_where_missing(name, folder, adapter=adapter, engine_dir=engine_dir)

@@ -80,16 +80,7 @@ class ModelFolder:
 
     @property
     def chat_template(self) -> str | None:
-        """From its own file, or as older releases keep it, among the tokenizer's settings."""
-        own = self.folder / "chat_template.jinja"
-        if own.is_file():
-            return own.read_text(encoding="utf-8", errors="replace")
-        settings = self.folder / "tokenizer_config.json"
-        found = checkpoint.read_json(settings).get("chat_template") if settings.is_file() else None
-        if isinstance(found, list):
-            named = [one for one in found if isinstance(one, dict) and one.get("name") == "default"]
-            found = named[0].get("template") if named else None
-        return found if isinstance(found, str) else None
+        return checkpoint.chat_template(self.folder)
 
     def tokenizer(self) -> Tokenizer:
         path = self.folder / "tokenizer.json"

@@ -98,6 +98,22 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def chat_template(folder: Path) -> str | None:
+    """How a folder writes a conversation, in Jinja: from a file of its own, or from the tokenizer's settings."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8", errors="replace")
+    # Processors of Qwen2.5-Omni's time keep it in a file of JSON; tokenizers, among their settings.
+    for settings in (folder / "chat_template.json", folder / "tokenizer_config.json"):
+        found = read_json(settings).get("chat_template") if settings.is_file() else None
+        if isinstance(found, list):
+            named = [one for one in found if isinstance(one, dict) and one.get("name") == "default"]
+            found = named[0].get("template") if named else None
+        if isinstance(found, str):
+            return found
+    return None
+
+
 def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
     """The folder's shapes, with the additions that an adapter brings; without any, those of a stock checkpoint.
 
