@@ -5,13 +5,16 @@ Imported where a model is to be fetched: the hub's client takes 0.4 s and 10 MB,
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 from collections.abc import Sequence
+from json import JSONDecodeError
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -20,7 +23,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-FAILURES = (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError)
+# Its warnings come through our log already.
+logging.getLogger("huggingface_hub").handlers.clear()
 
 
 class NotFetched(Exception):
@@ -36,36 +40,56 @@ def fetched(name: str, wanted: Sequence[str]) -> Path:
     """The folder with the files of a hub id that match `wanted`, from the hub or from its cache. Raises NotFetched."""
     try:
         return Path(snapshot_download(name, allow_patterns=list(wanted)))
-    except FAILURES as error:
-        unanswered = isinstance(error, LocalEntryNotFoundError)
-        raise NotFetched(_why(error), _way_there() if unanswered else "") from error
+    # What a connection raises that breaks off is listed nowhere, and belongs to the client's client.
+    except Exception as error:
+        raise reason(error) from error
 
 
 def bytes_to_fetch(name: str, wanted: Sequence[str]) -> int | None:
     """Bytes that `fetched` would transfer, or None where the hub cannot be asked."""
     try:
         files = snapshot_download(name, allow_patterns=list(wanted), dry_run=True)
-    except FAILURES:
+    # As above. `fetched`, which comes next, tells of it.
+    except Exception:
         return None
     return sum(file.file_size or 0 for file in files if file.will_download)
 
 
-def _why(error: Exception) -> str:
+def reason(error: Exception) -> NotFetched:
+    """What the hub's client raised, in plain words. faster-whisper downloads with the same client."""
     match error:
         case HFValidationError():
-            return "it is no name of a model on Hugging Face"
+            return NotFetched("it is no name of a model on Hugging Face")
         case GatedRepoError():
-            return "its terms have to be accepted on Hugging Face"
+            return NotFetched("its terms have to be accepted on Hugging Face")
         case RepositoryNotFoundError():
-            return "Hugging Face has no such model, or it is private"
+            return NotFetched("Hugging Face has no such model, or it is private")
+        case LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
+            return NotFetched("HF_HUB_OFFLINE is set, and it was not fetched before", "Unset HF_HUB_OFFLINE. ")
         case LocalEntryNotFoundError():
             proxy = _proxy()
-            return f"Hugging Face does not answer{f' through the proxy {proxy}' if proxy else ''}"
+            return NotFetched(
+                f"Hugging Face does not answer{f' through the proxy {proxy}' if proxy else ''}", _way_there()
+            )
         case HfHubHTTPError() if error.response is not None:
-            return f"Hugging Face answers {error.response.status_code}"
+            return NotFetched(f"Hugging Face answers {error.response.status_code}")
+        case JSONDecodeError():
+            return NotFetched(
+                "something else answers in place of Hugging Face", "Log in to your network, if it wants that. "
+            )
+        case OSError(errno=errno.ENOSPC):
+            return NotFetched("no space is left on the disk", "Make room, or set HF_HOME to a folder on another disk. ")
+        case PermissionError() | OSError(errno=errno.EROFS):
+            return NotFetched(
+                f"{error.filename or constants.HF_HOME} cannot be written", "Set HF_HOME to a folder that is yours. "
+            )
         case OSError() if error.strerror:
-            return error.strerror
-    return "the reason is not known"
+            return NotFetched(error.strerror)
+    told = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    # Its client was `httpx` once, and is `httpx2` since.
+    if type(error).__module__.startswith("httpx"):
+        return NotFetched(f"the download broke off ({told})", "Run it again: what is there is kept. ")
+    return NotFetched(told)
 
 
 def _way_there() -> str:

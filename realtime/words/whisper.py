@@ -31,6 +31,9 @@ class Whisper:
         try:
             from faster_whisper import WhisperModel
             from faster_whisper.tokenizer import Tokenizer
+
+            # It downloads with the hub's client.
+            from realtime.model import hub
         except ImportError as error:
             raise ExtraMissing(
                 "speech.words is whisper, which needs faster-whisper, and that is not installed.",
@@ -40,10 +43,11 @@ class Whisper:
             self._whisper = WhisperModel(name, device="cpu", compute_type="int8", cpu_threads=1)
         # What a hub, a connection and a damaged file raise is listed nowhere.
         except Exception as error:
+            told = hub.reason(error)
             raise BadModel(
-                f"The Whisper model {name} cannot be loaded: {_first_line(error)}.",
-                "Set speech.words_model to a name that faster-whisper knows, a hub id, or a folder with model.bin, "
-                "config.json and tokenizer.json.",
+                f"The Whisper model {name} cannot be loaded: {told}.",
+                f"{told.fix}Set speech.words_model to a name that faster-whisper knows, a hub id, or a folder with "
+                "model.bin, config.json and tokenizer.json.",
             ) from error
         self._many = bool(self._whisper.model.is_multilingual)
         self._tokenizer = Tokenizer
@@ -73,7 +77,3 @@ class Whisper:
         )
         text = " ".join(tokenizer.decode(said.sequences_ids[0]).split())
         return Transcript(text, language, math.exp(min(0.0, said.scores[0])), said.no_speech_prob, share)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
