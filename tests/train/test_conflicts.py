@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from realtime.errors import BadSettings
 from train.evaluation import conflicts
 from train.evaluation.answering import Row
 from train.evaluation.conflicts import Told, measure, of_clips, table
-from train.readers import camer, sets
+from train.readers import camer, sets, voices
 from train.readers.clip import DataMissing
 
 TABLES = {
@@ -96,8 +97,9 @@ def ferplus_and_ravdess(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
     images = np.zeros((2, 48, 48), np.uint8)
     np.savez(tmp_path / "ferplus" / "ferplus48_q6.npz", images=images, shift=2, votes=counts, split=np.array([2, 2]))
-    label = "file,emotion,intensity,actor,sex\nsad.wav,sad,normal,19,M\n"
+    label = "file,emotion,intensity,statement,repetition,actor,sex\nsad.wav,sad,normal,kids,1,19,M\n"
     (tmp_path / "ravdess" / "labels.csv").write_text(label, encoding="utf-8")
+    soundfile.write(tmp_path / "ravdess" / "sad.wav", np.zeros(1600), 16_000)
     return tmp_path
 
 
@@ -124,10 +126,11 @@ def test_the_command_reads_runs(
 
 
 def test_pairs_of_the_data_folder_become_subsets(tmp_path: Path, ferplus_and_ravdess: Path) -> None:
+    (sentence,) = voices.load(ferplus_and_ravdess)
     asked = ((0, "happy", "the face"), (0, "sad", "the voice"), (1, "sad", "both"), (0, "fear", "neither"))
     rows = [
         {
-            "key": f"sad.wav {number} {at_s}", "truth": truth, "answer": "happy",
+            "key": f"{sentence.key} {number} {at_s}", "truth": truth, "answer": "happy",
             "slices": {"the crowd goes with": side},
         }
         for at_s, (number, truth, side) in enumerate(asked)

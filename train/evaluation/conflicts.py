@@ -26,7 +26,8 @@ from train import metrics
 from train.command import run_command, tell_result
 from train.evaluation.report import certainty, hits, rounded
 from train.evaluation.run_folder import Row, finished
-from train.nano import ferplus, ravdess
+from train.nano import ferplus
+from train.readers import voices
 from train.readers.camer import AUDIO, LABELS, SUBSET, SUBSETS, VIDEO
 
 ALIGNED = {"the face": "video-aligned", "the voice": "audio-aligned", "both": "consistent"}
@@ -63,15 +64,15 @@ def of_clips(rows: Sequence[Row]) -> list[Told]:
 
 
 def of_pairs(rows: Sequence[Row], data: Path) -> list[Told]:
-    """Answers to pairs, whose keys name the file of the sentence and the number of the face."""
-    spoken = {clip.file: EXPERT_LABELS[clip.label] for clip in ravdess.load(data)}
+    """Answers to pairs, whose keys name the sentence and the number of the face."""
+    spoken = {voice.key: voice.emotion for voice in voices.load(data)}
     faces = ferplus.load(data)
     shown = dict(zip(faces.index_N.tolist(), (EXPERT_LABELS[label] for label in faces.labels_N), strict=True))
     found = []
     for row in rows:
-        file, number, _ = row["key"].rsplit(" ", 2)
+        sentence, number, _ = row["key"].rsplit(" ", 2)
         subset = ALIGNED.get(row["slices"]["the crowd goes with"])
-        found.append(Told(row, subset, shown[int(number)], spoken[file]))
+        found.append(Told(row, subset, shown[int(number)], spoken[sentence]))
     return found
 
 

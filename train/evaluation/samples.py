@@ -100,7 +100,7 @@ def voice_samples(data: Path, split: str, limit: int | None, *, one_emotion: boo
             length = part.end_s - part.start_s
             slices = {"corpus": voice.corpus, "place in session": place_in_session(place), "sex": voice.sex or "untold"}
             yield Sample(
-                f"{voice.corpus}/{voice.path.name}",
+                voice.key,
                 voice.emotion,
                 session,
                 slices,
@@ -153,7 +153,7 @@ def pair_samples(data: Path, split: str, limit: int | None, *, agree: bool) -> I
             face = int(faces.labels_N[row])
             sides = {face: "the face", acted: "the voice"} if face != acted else {face: "both"}
             yield Sample(
-                f"{voice.corpus}/{voice.path.name} {faces.index_N[row]} {at_s:.0f}",
+                f"{voice.key} {faces.index_N[row]} {at_s:.0f}",
                 EXPERT_LABELS[expected],
                 speaker,
                 {

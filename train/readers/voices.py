@@ -81,6 +81,11 @@ class Voice:
     strong: bool | None = None
     "Whether the emotion was acted strongly; None where the corpus does not say."
 
+    @property
+    def key(self) -> str:
+        """The corpus and the name of the file, which samples of benchmarks are told by."""
+        return f"{self.corpus}/{self.path.name}"
+
 
 def corpora(data: Path) -> list[str]:
     """The names of the voice corpora that the data folder holds, in a fixed order."""
