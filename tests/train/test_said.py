@@ -18,7 +18,8 @@ from train.coet.measured import TENDENCY
 from train.coet.questions import MEANT
 from train.evaluation import said
 from train.evaluation.batch import ChainAnswer
-from train.evaluation.said import CASES, count, spoken, wanted
+from train.evaluation.judged import JudgedWindow
+from train.evaluation.said import CASES, WITHOUT, count, count_judged, spoken, wanted
 from train.evaluation.samples import SAMPLES
 from train.evaluation.served import Served
 
@@ -117,3 +118,31 @@ def test_a_model_that_reads_them_is_given_them_and_its_answers_are_counted(
     assert figures["as_it_should_without"] == 0.0
     low, high = figures["as_it_should_95"]
     assert low < 2 / 3 < high
+
+
+def test_what_is_judged_is_counted_by_case_with_words_and_without(
+    nano: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = nano.weights.config
+    monkeypatch.setattr(nano.weights, "config", replace(config, emotion=replace(config.emotion, words=True)))
+
+    def judgements(_model: Served, seen: Sequence[tuple[str, Window]]) -> list[JudgedWindow]:
+        """What the words say, else happy; the fast label never changes."""
+        named = [next((name for name in LABELS if name in window.said), "happy") for _, window in seen]
+        shares = [{label: 0.0 if label == name else -9.0 for label in LABELS} for name in named]
+        return [JudgedWindow({"sad": 1.0}, each, truth) for (truth, _), each in zip(seen, shares, strict=True)]
+
+    monkeypatch.setattr(said, "judgements", judgements)
+    kinds = count_judged(nano, Path(), "test", 9)["kinds"]
+    assert {kind: each["right"] for kind, each in kinds.items()} == {
+        "decide": 1.0,
+        f"decide{WITHOUT}": 0.0,
+        "against": 0.0,
+        f"against{WITHOUT}": 1.0,
+        "same": 1.0,
+        f"same{WITHOUT}": 0.0,
+        "plain": 0.5,
+        f"plain{WITHOUT}": 0.0,
+    }
+    assert kinds["decide"]["hits"] == {"0": True, "4": True}
+    assert sum(each["n"] for each in kinds.values()) == 2 * 6

@@ -19,6 +19,7 @@ from realtime.words.expert import WordsExpert
 from tests.ingest.media_files import voice as spoken
 from tests.reason.windows import BOTH
 from train.evaluation.batch import chains
+from train.evaluation.judged import JudgedWindow, judgements
 from train.evaluation.samples import SAMPLES
 from train.readers import sound
 from train.tuning import calibrate
@@ -70,8 +71,8 @@ def test_what_is_judged_after_the_texts_counts_as_much_as_it_is_worth() -> None:
     def log_shares(sides: list[dict[str, float]]) -> list[dict[str, float]]:
         return [{name: float(np.log(share)) for name, share in each.items()} for each in sides]
 
-    label_knows = [calibrate.JudgedWindow(*each) for each in zip(good, log_shares(chance), truths, strict=True)]
-    texts_know = [calibrate.JudgedWindow(*each) for each in zip(chance, log_shares(good), truths, strict=True)]
+    label_knows = [JudgedWindow(*each) for each in zip(good, log_shares(chance), truths, strict=True)]
+    texts_know = [JudgedWindow(*each) for each in zip(chance, log_shares(good), truths, strict=True)]
     weights = calibrate.fit_judged(label_knows)
     assert weights["fast"] > 0.8 > 0.2 > weights["judged"]
     weights = calibrate.fit_judged(texts_know)
@@ -86,7 +87,7 @@ def test_what_is_judged_after_the_texts_counts_as_much_as_it_is_worth() -> None:
 def test_a_judgement_is_that_of_the_whole_chain(nano: LoadedModel) -> None:
     """It is read before the argument, which is left out here."""
     (whole,) = chains(nano, [BOTH], Question())
-    (found,) = calibrate.judgements(nano, [("happy", BOTH)])
+    (found,) = judgements(nano, [("happy", BOTH)])
     assert found.fast == pytest.approx(whole.label.probabilities)
     assert found.judged == pytest.approx(dict(whole.judged), abs=1e-4)
     assert found.truth == "happy"
@@ -110,7 +111,7 @@ def test_words_count_as_far_as_face_and_voice_show_nothing() -> None:
         truth = said if shown == "neutral" and rng.random() < 0.8 else shown
         fast, words = ({name: 0.94 if name == one else 0.01 for name in LABELS} for one in (shown, said))
         chance = dict.fromkeys(LABELS, -np.log(7))
-        found.append(calibrate.JudgedWindow(fast, chance, truth, words))
+        found.append(JudgedWindow(fast, chance, truth, words))
     weights = calibrate.fit_judged(found)
     assert weights["fast"] > 0.8
     assert 0.7 < weights["decide"] < 0.95

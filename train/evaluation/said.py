@@ -1,6 +1,7 @@
 """Counts whether words change an answer where they should, on people and sentences that were not trained on.
 
-    python -m train.evaluation.said --data DATA [--model small] [--split test] [--each 12] [--json FILE]
+    python -m train.evaluation.said --data DATA [--model small] [--adapter OUT] [--split test] [--each 12] [--judged]
+                                    [--json FILE]
 
 A pair of a face and a sentence that agree gets words of GoEmotions, as if they had been said. The truth is known from
 how each was made (`train.nano.recordings.concluded`):
@@ -13,6 +14,9 @@ how each was made (`train.nano.recordings.concluded`):
 Each window is answered with its words and without. Then it is asked, in a held-out wording, whether the words are meant
 as they were said. A model that does not read words is counted all the same: its answers are the same with and without.
 `as_it_should` is the share of `decide` and `against` that is right, with its 95 % interval over windows.
+
+With `--judged` no argument is written and nothing is asked. What counts is what the model judges after its texts, with
+the words and without, before its calibration and the expert on words have a say. That is what a method changes.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ from train.coet.questions import ask
 from train.command import run_command, tell_result
 from train.evaluation.answering import ModelUnderTest, perceive
 from train.evaluation.batch import ChainAnswer, chains
+from train.evaluation.judged import judgements
 from train.evaluation.questions import one_hot, right
 from train.evaluation.samples import SAMPLES
 from train.evaluation.served import Served, add_label_argument, load_served, writer_of
@@ -50,6 +55,8 @@ OF_EMOTION: tuple[Case, ...] = ("against", "same", "plain")
 OF_NEUTRAL: tuple[Case, ...] = ("decide", "decide", "plain")
 "Those of neutral ones. A third of GoEmotions is neutral, so words that say nothing must not decide either."
 BATCH = 16
+WITHOUT = ", without words"
+"What a case is called whose windows were judged without their words."
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,24 @@ def count(model: Served, data: Path, split: str, each: int, *, seed: int = 0) ->
     }
 
 
+def count_judged(model: Served, data: Path, split: str, each: int, *, seed: int = 0) -> dict[str, Any]:
+    """By case, with words and without: how many judgements were right, and which (`hits`, by the window's number)."""
+    found = list(spoken(model, data, split, each, np.random.default_rng(seed)))
+    sides = {
+        "": judgements(model, [(one.truth, with_words(model, one)) for one in found]),
+        WITHOUT: judgements(model, [(one.truth, one.window) for one in found]),
+    }
+    kinds: dict[str, Any] = {}
+    for case in CASES:
+        own = [at for at, one in enumerate(found) if one.case == case]
+        for side, judged in sides.items():
+            hits = {str(at): max(judged[at].judged, key=judged[at].judged.__getitem__) == found[at].truth for at in own}
+            kinds[f"{case}{side}"] = {"n": len(own), "right": share([*hits.values()]), "hits": hits}
+    for kind, figures in kinds.items():
+        print(f"{kind:<20}{figures['n']:>6}{figures['right']!s:>8}", file=sys.stderr, flush=True)
+    return {"model": model.name, "split": split, "kinds": kinds}
+
+
 def meaning(model: Served, one: WindowWithWords, rng: np.random.Generator) -> bool:
     """Whether the model knows if the words are meant as they were said."""
     known = Observation(
@@ -155,15 +180,21 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--each", type=int, default=12, help="pairs of each speaker (default: %(default)s)")
+    parser.add_argument("--adapter", type=Path, help="of train.lora, on the model")
+    parser.add_argument("--judged", action="store_true", help="count what is judged after the texts alone")
     add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    refuse_input(args.json, args.data, args.model)
+    refuse_input(args.json, args.data, args.model, args.adapter)
+    model = load_served(args.model, adapter=args.adapter, label=args.label)
+    if args.judged:
+        tell_result(count_judged(model, args.data, args.split, args.each), args.json)
+        return
     print(
         f"{'':<10}" + "".join(f"{name:>15}" for name in ("n", "right", "right_without", "changed", "meant")),
         file=sys.stderr,
     )
-    tell_result(count(load_served(args.model, label=args.label), args.data, args.split, args.each), args.json)
+    tell_result(count(model, args.data, args.split, args.each), args.json)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +41,13 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason import calibrate
 from realtime.reason.branches import n_faces
-from realtime.reason.parts import ARGUED, LabelledWindow
 from realtime.reason.prompt import Question
 from realtime.records import Window
 from realtime.words.expert import WordsExpert
 from train.arrays import Floats, Int64
 from train.command import run_command, write_json
 from train.evaluation.answering import ModelUnderTest, perceive
-from train.evaluation.batch import write_part
+from train.evaluation.judged import JudgedWindow, judgements
 from train.evaluation.questions import one_hot
 from train.evaluation.said import spoken, with_words
 from train.evaluation.samples import SAMPLES
@@ -57,25 +56,11 @@ from train.metrics import calibration_error
 from train.nano.fit_calibration import AnsweredWindow, calibrated, fit, fit_state, log_softmax, uncalibrated
 from train.words.fit import read
 
-BATCH = 16
 ORDER = 5
 "Seed of the order in which windows with words are taken."
 LEAST = 0.02
 "Weight of a label of both that is worth nothing, so that it still has a temperature."
 BENCHMARKS = ("ferplus", "voices", "agree", "conflict")
-
-
-@dataclass(frozen=True)
-class JudgedWindow:
-    """A window's label as it is served, and what the writer judged after its texts."""
-
-    fast: Mapping[str, float]
-    "Probabilities."
-    judged: Mapping[str, float]
-    "Log-probabilities."
-    truth: str
-    said: Mapping[str, float] | None = None
-    "What the words alone say; None for a judgement that read none."
 
 
 def seen_of(model: Served, data: Path, *, faces: int, each: int) -> list[tuple[str, Window]]:
@@ -103,30 +88,6 @@ def labelled(model: Served, seen: Sequence[tuple[str, Window]]) -> list[Answered
             AnsweredWindow(state_of(window), uncalibrated(label), -1, one_hot(EXPERT_LABELS.index(truth)), 1.0)
         )
     return found
-
-
-def judgements(model: Served, seen: Sequence[tuple[str, Window]]) -> list[JudgedWindow]:
-    """What is judged of each window after the texts about voice and face, with the words that the window has."""
-    question, found = Question(labels=model.labels), list[JudgedWindow]()
-    bar = tqdm(total=len(seen), unit="window", desc="judgements", disable=None)
-    for first in range(0, len(seen), BATCH):
-        part = seen[first : first + BATCH]
-        windows = [model.thinker.label_window(window, question) for _, window in part]
-        texts = written(model, windows)
-        for (truth, _), each, told in zip(part, windows, texts, strict=True):
-            writer_of(model).thinker.chain.begin(each, ARGUED, told)
-            found.append(JudgedWindow(each.label.probabilities, each.judged, truth, each.said))
-        bar.update(len(part))
-    bar.close()
-    return found
-
-
-def written(model: Served, windows: Sequence[LabelledWindow]) -> list[dict[str, str]]:
-    """The sections that come before the argument."""
-    sections: list[dict[str, str]] = [{} for _ in windows]
-    for part in writer_of(model).thinker.chain.parts[:-1]:
-        write_part(model, windows, part, sections)
-    return sections
 
 
 def fit_judged(found: Sequence[JudgedWindow]) -> dict[str, float]:
