@@ -1,6 +1,6 @@
 """Milliseconds per frame and per 2-s chunk of audio for each runtime, beside the physical floor of this machine.
 
-    python -m export.bench [--model nano] [--engines DIR] [--batch 1 4 16] [--threads 1] [--json FILE]
+    realtime export bench [--model nano] [--engines DIR] [--batch 1 4 16] [--threads 1] [--json FILE]
 
 The floor is the larger of two times: reading the tower's weights at the memory's rate, and its multiply-adds at the
 processor's rate. Both rates are measured once, with a large copy and a large matrix product in the precision of the
@@ -136,7 +136,7 @@ def exported_runs(root: Path | None, source: str, tower: str) -> dict[str, Run]:
             else:
                 from realtime.towers.tensorrt_runtime import PlanRunner, fits_here
 
-                fits_here([made], build="python -m export.trt")
+                fits_here([made], build="realtime export trt")
                 runs[f"{made.kind} {made.described}"] = PlanRunner(
                     made.folder / entry["file"], made.kind, entry["profiles"]
                 )
@@ -207,7 +207,7 @@ def report(options: argparse.Namespace) -> int:
     folder = assembly.locate(options.model)
     refuse_input(options.json, folder, options.engines)
     if options.engines is not None and not options.engines.is_dir():
-        raise EngineMissing(f"{options.engines} is no folder.", hint="Name one that `python -m export.onnx` wrote.")
+        raise EngineMissing(f"{options.engines} is no folder.", hint="Name one that `realtime export onnx` wrote.")
     result = measure(folder, options.engines, options.batch, compiled=not options.no_compile)
     print("| tower | batch | engine | ms each | of the floor's speed | times torch eager (quartiles) |")
     print("| --- | ---: | --- | ---: | ---: | ---: |")

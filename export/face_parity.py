@@ -1,7 +1,7 @@
 """Holds the ONNX engine for faces to MediaPipe's own graphs, on recordings.
 
-    python -m export.face_parity talk.mp4 …           needs mediapipe 0.10.21 (pip install 'emothinker[mediapipe]')
-    python -m export.face_parity --calls 200 talk.mp4      measures single calls instead, on the first frame with a face
+    realtime export face_parity talk.mp4 …           needs mediapipe 0.10.21 (pip install 'emothinker[mediapipe]')
+    realtime export face_parity --calls 200 talk.mp4      measures single calls instead, on the first frame with a face
 
 It prints how many frames show other faces or tracks, the largest differences, and the CPU time of each engine for a
 frame, as medians. The exit code is 1 where a difference is above its limit.

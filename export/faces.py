@@ -1,7 +1,7 @@
 """Makes the ONNX face models that come with the program, from the .tflite files in MediaPipe's wheel.
 
-    python -m export.faces                      needs mediapipe 0.10.21 (pip install 'emothinker[mediapipe,export]')
-    python -m export.faces --out DIR            writes elsewhere than into the package
+    realtime export faces                      needs mediapipe 0.10.21 (pip install 'emothinker[mediapipe,export]')
+    realtime export faces --out DIR            writes elsewhere than into the package
 
 It writes near.onnx and far.onnx (detectors for short and full range) and mesh.onnx (478 landmarks with attention). The
 weights stay in half precision, as in the wheel, and are cast once when a session loads them. The inputs' hashes are

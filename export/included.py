@@ -1,6 +1,6 @@
 """Writes the graphs of nano's shapes without their weights, which the package includes (`realtime/towers/included.py`).
 
-    python -m export.included [--out DIR]
+    realtime export included [--out DIR]
 
 It writes vision.onnx, audio.onnx, face.onnx and made_for.json. Their nodes name weights as the checkpoint does, and the
 graphs have no values for them: `realtime/towers/filled_graph.py` adds those of the model that is loaded. Run it after a

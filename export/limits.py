@@ -1,6 +1,6 @@
 """The best figures that a GPU allows with the 3B and 7B shapes. They are computed from shapes and rates; nothing runs.
 
-    python -m export.limits [--gbyte-per-s 4800] [--tflop-per-s 989] [--json FILE]
+    realtime export limits [--gbyte-per-s 4800] [--tflop-per-s 989] [--json FILE]
 
 Each step takes at least the longer of two times: moving its bytes at the memory's rate, and its multiply-adds at the
 tensor cores' rate (bf16, dense; the defaults are an H200's). Each second a session has one 448-px frame, half a 2-s

@@ -1,6 +1,6 @@
 """Exports towers and selectors to ONNX.
 
-    python -m export.onnx --model nano --out DIR [--precision fp32 fp16 bf16 int8] [--opset 20 23]
+    realtime export onnx --model nano --out DIR [--precision fp32 fp16 bf16 int8] [--opset 20 23]
 
 Writes DIR/onnx-PRECISION-opsetN/ for every pair: vision.onnx, audio.onnx, card.json (the manifest), README.md. Without
 --out it writes into the user's cache, where `realtime serve --engine onnx` looks. Opset 20 is the portable file; 23
@@ -197,7 +197,7 @@ def export(
             towers={tower: describe(partial / f"{tower}.onnx") for tower in TOWERS},
         )  # fmt: skip
         write_manifest(
-            made, f"Serve with `realtime serve --model {name} --engine onnx`; check with `python -m export.parity`."
+            made, f"Serve with `realtime serve --model {name} --engine onnx`; check with `realtime export parity`."
         )
     return artifact.read(final)
 

@@ -1,6 +1,6 @@
 """Compares an export with torch, and torch with transformers.
 
-    python -m export.parity DIR [--model M] [--validation DATA [--windows N]]
+    realtime export parity DIR [--model M] [--validation DATA [--windows N]]
 
 DIR is one export or a folder of several. The inputs cover windows that are not full, frames of different sizes in one
 batch, no face, all face, drop 0 and 0.2, every length of an audio tail, and speech up to 30 s. The command prints one
@@ -218,7 +218,7 @@ def compare_all(options: argparse.Namespace) -> int:
     """Compare every export that runs on this machine. Returns the exit code."""
     made = [artifact.read(path) for path in artifact.candidates([options.folder])]
     if not made:
-        raise EngineMismatch(f"{options.folder} holds no export.", hint="Make one: `python -m export.onnx`.")
+        raise EngineMismatch(f"{options.folder} holds no export.", hint="Make one: `realtime export onnx`.")
     model = options.model or made[0].model
     runnable, not_run = [], []
     for one in made:

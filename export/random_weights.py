@@ -1,7 +1,7 @@
 """Writes the published 3B and 7B shapes with random weights, to try an export or a GPU without fetching the models.
 
-    python -m export.random_weights --shapes 7B --out DIR
-    python -m export.onnx --model DIR --out OUT --precision fp16 --opset 23 --peak
+    realtime export random_weights --shapes 7B --out DIR
+    realtime export onnx --model DIR --out OUT --precision fp16 --opset 23 --peak
 
 The folder has the published layout: a nested config, numbered bf16 shards with their index, keys `thinker.…`, and
 random selectors beside them. No export reads the language model, so it is only in the config. --whole writes it too,

@@ -1,6 +1,6 @@
 """Makes the recording that ships with the program, `realtime/sample/sample.webm`.
 
-    python -m export.sample [--out FILE]
+    realtime export sample [--out FILE]
 
 A NASA portrait (public domain, from scikit-image) sways a little, as somebody before a camera does. espeak-ng says two
 sentences, the first lively and high, the second low and slow, with pauses between them. Wants the extra `dev` and the

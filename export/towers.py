@@ -63,7 +63,7 @@ def towers_of(made: Artifact, model: str, adapter: Path | None) -> tuple[Towers,
         # Imported only when needed, because TensorRT is rarely installed.
         from realtime.towers.tensorrt_runtime import MODULES, TensorRtTowers, fits_here
 
-        fits_here([made], build=f"python -m export.trt --model {model} --flavor {made.kind}")
+        fits_here([made], build=f"realtime export trt --model {model} --flavor {made.kind}")
         return TensorRtTowers(made), f"{MODULES[made.kind]}, SM {made.compute_capability}"
     if made.precision == "bf16":
         # ONNX Runtime has no bf16 kernels for the CPU; the same graph in torch's bf16 shows the rounding instead.

@@ -1,6 +1,6 @@
 """Builds TensorRT plans from ONNX towers.
 
-    python -m export.trt --model nano --out DIR [--precision fp16|bf16|fp32] [--flavor trt|rtx] [--target SM86]
+    realtime export trt --model nano --out DIR [--precision fp16|bf16|fp32] [--flavor trt|rtx] [--target SM86]
 
 Writes DIR/onnx-…/ and from it DIR/FLAVOR-PRECISION-smNN-opsetN/: the plans vision.engine and audio.engine, card.json
 (the manifest), README.md. There is one optimisation profile per batch size (--batch 1 4 16), with fixed sizes. TensorRT

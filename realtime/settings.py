@@ -195,7 +195,7 @@ class ModelSettings:
     1 B parameters on a CPU, and `none` for others. `int8` is a third faster than full weights on a CPU. `int4` is
     faster again, and can destroy the chains of a small model that was tuned. `fp8`
     (float8_e4m3fn) is for GPUs of SM 8.9 and later; it changes more than one of a hundred answers of nano, and on a CPU
-    it is slower than full weights. Measured by `python -m train.evaluation.fidelity`."""
+    it is slower than full weights. Measured by `realtime train evaluation.fidelity`."""
     weights: KeptWeights = "full"
     """What the language model's weights are kept in, for labels and chains. `full`: the precision that suits the
     machine. `int8` and `int4` take a half and a quarter of the memory of bf16. Encoders are in 8 bits with either.

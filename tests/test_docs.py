@@ -23,6 +23,7 @@ import emothinker
 import realtime.serve.adapter_folder
 import realtime.towers.artifact  # noqa: F401  (both define errors)
 from realtime.cli import _parser
+from realtime.commands.programs import PROGRAMS
 from realtime.errors import RealtimeError
 from realtime.ingest import mono
 from realtime.ingest.settings import IngestSettings
@@ -94,8 +95,8 @@ def test_files_are_there(name: str) -> None:
             assert there, f"{name} names {path}"
 
 
-OTHERS = {"convert_hf_to_gguf.py", "modeling_qwen2_5_omni.py", "prefill.py", "train.py"}
-"Files of other projects, of a user, and one that the scheduler says it does not have."
+OTHERS = {"convert_hf_to_gguf.py", "export.py", "modeling_qwen2_5_omni.py", "prefill.py", "train.py"}
+"Files of other projects, of users, and one that the scheduler says it does not have."
 
 
 def test_files_that_the_code_names_are_there() -> None:
@@ -158,6 +159,22 @@ def test_modules_can_be_run(name: str) -> None:
             r"(?:python -m|on_ray .*(?:--gpu|\])|-m) ((?:realtime|export|train|tests)[\w.]*)", command
         ):
             assert importlib.util.find_spec(module), f"{name} names {module}"
+        for package, module in re.findall(r"\brealtime (train|export) ([a-z][\w.]*)", command):
+            assert importlib.util.find_spec(f"{package}.{module}"), f"{name} names {package} {module}"
+
+
+RECORDS = ("CHANGELOG.md", "train/LOG.md", "docs/troubleshooting.md")
+"Pages that tell what was, and the one that tells what `python -m` does in such a folder. So do the reports."
+
+
+def test_programs_are_named_by_the_command_that_no_file_of_a_user_takes_over() -> None:
+    """`python -m train.lora` runs a `train.py` of the current folder, before anything of ours could say so."""
+    sources = [path for folder in ("realtime", "train", "export") for path in (ROOT / folder).rglob("*.py")]
+    pages = [ROOT / name for name in NAMES if name not in RECORDS and not name.startswith("train/reports/")]
+    tells = [path for path in (*sources, *pages) if re.search(r"python -m (train|export)\b", path.read_text("utf-8"))]
+    assert [path.relative_to(ROOT).as_posix() for path in tells] == [
+        "realtime/commands/program_parser.py", "realtime/commands/programs.py",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,7 +184,7 @@ def test_commands_of_the_program_take_what_they_are_given(name: str) -> None:
     assert isinstance(subparsers.choices, dict)
     for command in commands(text(name)):
         words = re.search(r"(?:^|/|[\s\"'])realtime ([a-z]+)\b(.*)", command)
-        if words is None:
+        if words is None or words[1] in PROGRAMS:
             continue
         assert words[1] in subparsers.choices, f"{name}: {command}"
         known = {flag for action in subparsers.choices[words[1]]._actions for flag in action.option_strings}

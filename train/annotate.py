@@ -1,7 +1,7 @@
 """Annotates clips with chains of emotion thought (CoET) in three stages. A run that is stopped can be resumed.
 
-    python -m train.annotate IN OUT [--labels FILE]
-    python -m train.annotate IN OUT --annotator measured --annotator openai --url http://HOST/v1 --endpoint-model NAME
+    realtime train annotate IN OUT [--labels FILE]
+    realtime train annotate IN OUT --annotator measured --annotator openai --url http://HOST/v1 --endpoint-model NAME
 
 IN is a folder of recordings with labels.csv (file,label[,speaker,split,start_s,end_s,text,votes]), or Parquet with
 these columns, or with --layout a published set (DFEW, MELD, IEMOCAP …) in its official layout. OUT gets records.jsonl

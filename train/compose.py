@@ -1,9 +1,9 @@
 """Composes a model on a text backbone: nano's towers and experts in front, our additions between, no copy of it.
 
-    python -m train.compose --backbone smollm2-135m-instruct --out NEW            before any training
-    python -m train.compose --model NEW --adapter OUT [--warmup OUT1] --out SMALL    after train.warmup and train.lora
-    python -m train.compose --model NEW --adapter OUT --phrases RECORDS … --out SMALL     chains are decoded sooner
-    python -m train.compose --unpack small --out ADAPTER       what it was made from: train.lora --from-adapter ADAPTER
+    realtime train compose --backbone smollm2-135m-instruct --out NEW            before any training
+    realtime train compose --model NEW --adapter OUT [--warmup OUT1] --out SMALL    after train.warmup and train.lora
+    realtime train compose --model NEW --adapter OUT --phrases RECORDS … --out SMALL     chains are decoded sooner
+    realtime train compose --unpack small --out ADAPTER       what it was made from: train.lora --from-adapter ADAPTER
 
 The folder holds what is ours and the backbone's name with the hashes of its files (`realtime/model/assembly.py`).
 `--model FOLDER` takes it in every command. `train/runs/small.sh` runs all stages.

@@ -1,10 +1,10 @@
 """Measures the accuracy of the whole pipeline on people that no model was trained on: media in, answer text out.
 
-    python -m train.evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
+    realtime train evaluate --benchmark NAME --data DATA --model nano --out DIR [--split test] [--fold N] [--limit N]
                              [--ablate | --variant NAME | --robust | --baselines] [--fast]
                              [--predictions FILE | --peer-url URL --peer-model NAME]
                              [--judge-url URL --judge-model NAME [--judge-baselines FILE …]]
-    python -m train.evaluate --compare A B
+    realtime train evaluate --compare A B
 
 The benchmarks by what they read:
 
@@ -320,7 +320,7 @@ def _judged(args: argparse.Namespace, rows: list[Row]) -> dict[str, Any]:
 
 def command(args: argparse.Namespace) -> str:
     """The command behind this report, without the paths of this machine."""
-    words = ["python -m train.evaluate"]
+    words = ["realtime train evaluate"]
     if args.benchmark:
         words.append(f"--benchmark {args.benchmark} --data DATA --split {args.split}")
     if args.predictions:
@@ -344,7 +344,7 @@ def main() -> None:
             return
         for name in ("out",) if args.predictions and not args.benchmark else ("benchmark", "data", "out"):
             if getattr(args, name) is None:
-                raise BadSettings(f"--{name} is missing.", "See python -m train.evaluate --help.")
+                raise BadSettings(f"--{name} is missing.", "See realtime train evaluate --help.")
         for one in ("peer", "judge"):
             if getattr(args, f"{one}_url") and not getattr(args, f"{one}_model"):
                 raise BadSettings(f"--{one}-model is missing.", f"Name the model that --{one}-url serves.")

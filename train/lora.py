@@ -1,13 +1,13 @@
 """Stage 2: CoT-LoRA on annotated chains, backbone frozen; or all of the language model with --full.
 
-    python -m train.lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
-    python -m train.lora RECORDS … --model M --from-adapter OUT --out OUT2    go on with more records, or other ones
+    realtime train lora RECORDS … --model nano|HF_ID|FOLDER [--from-warmup OUT1] --out OUT
+    realtime train lora RECORDS … --model M --from-adapter OUT --out OUT2    go on with more records, or other ones
     torchrun --nproc-per-node 8 -m train.lora …                      one process per GPU
     torchrun --nproc-per-node 8 -m train.lora … --full               sharded (FSDP), for full tuning
-    python -m train.tuning.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
+    realtime train tuning.on_ray --workers 8 --gpu train.lora …            the same on a Ray cluster
 
 OUT gets a peft adapter with its settings, seed, git revision and data hash; `realtime serve --model M --adapter OUT`
-serves it, `python -m train.merge` folds it in. With --full OUT/model is a whole checkpoint.
+serves it, `realtime train merge` folds it in. With --full OUT/model is a whole checkpoint.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["res
 {rows}
 
     realtime serve --model {run["model"]} --adapter THIS_FOLDER
-    python -m train.merge --model {run["model"]} --adapter THIS_FOLDER --out MERGED
+    realtime train merge --model {run["model"]} --adapter THIS_FOLDER --out MERGED
 """
 
 

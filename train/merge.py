@@ -1,6 +1,6 @@
 """Merges an adapter into its backbone: a whole checkpoint in the published layout, with a README from the run.
 
-    python -m train.merge --model nano|HF_ID|FOLDER --adapter FOLDER --out MERGED
+    realtime train merge --model nano|HF_ID|FOLDER --adapter FOLDER --out MERGED
                           [--license ID] [--push-to-hub OWNER/NAME [--public]]
 
 MERGED holds config.json, the weights (sharded where large), the tokenizer, emothinker.json and emothinker.safetensors,

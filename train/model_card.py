@@ -113,7 +113,7 @@ judge people at work or in education.
 - seed {run.get("seed", "?")}, {run.get("n_processes", "?")} process(es)
 - precision: {run.get("precision", "?")}
 - loss: {result.get("first_loss", "?")} → {result.get("last_loss", "?")} in {result.get("steps", "?")} steps
-- accuracy, calibration, faithfulness: not measured by training; run `python -m train.evaluate --model THIS_FOLDER`
+- accuracy, calibration, faithfulness: not measured by training; run `realtime train evaluate --model THIS_FOLDER`
 
 | setting | value |
 | --- | --- |

@@ -1,6 +1,6 @@
 """Sends a merged model to a Hugging Face hub: one commit with its card, licence, settings and weights.
 
-    python -m train.push MERGED OWNER/NAME [--public]
+    realtime train push MERGED OWNER/NAME [--public]
 
 A new repository is private; --public publishes it once everything is there. What a repository holds already stays, but
 for weights of an earlier push that this one lacks. The token is the one that `hf auth login` keeps, or HF_TOKEN.
@@ -50,7 +50,7 @@ def files(folder: Path) -> list[Path]:
     if not (folder / model_card.CARD).is_file():
         raise BadSettings(
             f"{folder} has no {model_card.CARD}, and a model is not pushed without a card.",
-            "Name a folder that `python -m train.merge` wrote.",
+            "Name a folder that `realtime train merge` wrote.",
         )
     require_licence(model_card.front_matter(folder))
     kept = {path for pattern in (model_card.CARD, *model_card.TERMS) for path in folder.glob(pattern)}
@@ -94,7 +94,7 @@ def push(api: HfApi, folder: Path, name: str, *, public: bool) -> str:
     sent = files(folder)
     size_mb = sum(path.stat().st_size for path in sent) / 1e6
     print(f"{name}: sending {len(sent)} files, {size_mb:.0f} MB, {'public' if public else 'private'}", flush=True)
-    with _told(name, again=f"The folder is kept; push it again: python -m train.push {folder} {name}"):
+    with _told(name, again=f"The folder is kept; push it again: realtime train push {folder} {name}"):
         # Public only once it is whole.
         api.create_repo(name, private=True, exist_ok=True)
         commit = api.upload_folder(

@@ -1,8 +1,8 @@
 """Stage 1: warms up the selectors, the audio extractor and the cue projectors. Backbone and experts are frozen.
 
-    python -m train.warmup RECORDS … --model nano|HF_ID|FOLDER --out OUT
+    realtime train warmup RECORDS … --model nano|HF_ID|FOLDER --out OUT
     torchrun --nproc-per-node 8 -m train.warmup …
-    python -m train.tuning.on_ray --workers 8 --gpu train.warmup …
+    realtime train tuning.on_ray --workers 8 --gpu train.warmup …
 
 OUT gets emothinker.json and emothinker.safetensors. `train.lora --from-warmup OUT` continues from it, and
 `realtime serve --model M --adapter OUT` serves it.

@@ -44,7 +44,7 @@ def main() -> int:
 
 def measured(folder: Path, out: Path, copies: int | None = None) -> dict[str, Any]:
     """Analyse a folder in a process of its own. Raises subprocess.CalledProcessError where that fails."""
-    command = [sys.executable, "-m", "realtime", "analyze", str(folder), "--out", str(out), "--format", "csv"]
+    command = [sys.executable, "-m", "emothinker_start", "analyze", str(folder), "--out", str(out), "--format", "csv"]
     if copies is not None:
         command += ["--copies", str(copies)]
     before, began_s = os.times(), time.perf_counter()

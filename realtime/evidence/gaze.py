@@ -4,7 +4,7 @@ An eyeball's centre is fixed in the head, so the mesh says where it lies in the 
 in the direction of gaze: its offset in pixels, over the distance between both, is the sine of the angle. Of a pair of
 eyes the mean counts, which cancels what is the same for both with opposite signs.
 
-The lengths are anatomy and statistics of portraits (`python -m train.evaluation.gaze`), and no person's own: a gaze is
+The lengths are anatomy and statistics of portraits (`realtime train evaluation.gaze`), and no person's own: a gaze is
 off by a few degrees that stay the same for a person. Differences within a person are more exact.
 """
 

@@ -24,7 +24,7 @@ NARROW_BELOW_DB = -45.0
 
 @dataclass(frozen=True)
 class WhisperThresholds:
-    """What tells a whisper from noise. `python -m train.nano.sound_guard` counts the errors and fits other values."""
+    """What tells a whisper from noise. `realtime train nano.sound_guard` counts the errors and fits other values."""
 
     unvoiced_below: float = 0.24
     "Share of voiced frames below which a sound is a whisper or noise."
@@ -81,7 +81,7 @@ def sound_kind(
     Sound without voicing is a whisper where its spectrum changes as an articulating mouth changes it. The thresholds
     were fitted on every other speaker and noise; of the others, 1.6 % of 187 unvoiced stretches of recorded noise are
     taken for a voice, 17 % of all 235 stretches (most are voiced: alarms, animals, machines), 1.8 % of 220 whispers are
-    missed and none of 220 sentences (`python -m train.nano.sound_guard --data DATA --sentences 10`). The whispers are
+    missed and none of 220 sentences (`realtime train nano.sound_guard --data DATA --sentences 10`). The whispers are
     made from the sentences by linear prediction; whispers that were recorded are not among them.
     """
     voiced = values["voiced_ratio"]
@@ -98,7 +98,7 @@ def is_narrow_band(samples_N: Float32) -> bool:
     """Whether the sound ends below 4 kHz: it was sampled at 8 kHz once, as telephones do.
 
     Of 220 sentences of four corpora, and the same sentences through 8 kHz (linear and µ-law), none is taken for the
-    other kind. The threshold was chosen before, not fitted on them (`python -m train.nano.sound_guard`).
+    other kind. The threshold was chosen before, not fitted on them (`realtime train nano.sound_guard`).
     """
     return high_band(samples_N) < NARROW_BELOW_DB
 

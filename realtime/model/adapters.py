@@ -49,7 +49,7 @@ def read(folder: Path, config: TextConfig, *, dtype: torch.dtype, device: torch.
     if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("use_rslora"):
         raise BadModel(
             f"{folder} holds a {settings.get('peft_type')} adapter; plain LoRA is expected.",
-            hint="Train one with `python -m train.lora`.",
+            hint="Train one with `realtime train lora`.",
         )
     scale = float(settings["lora_alpha"]) / float(settings["r"])
     tensors = checkpoint.read_tensors(folder / checkpoint.ADAPTER_WEIGHTS)
@@ -61,7 +61,7 @@ def read(folder: Path, config: TextConfig, *, dtype: torch.dtype, device: torch.
         if match is None:
             raise BadModel(
                 f"{folder} adapts {key.removesuffix('.lora_A.weight')}, which is not in the language model.",
-                hint="Merge it: `python -m train.merge`.",
+                hint="Merge it: `realtime train merge`.",
             )
         b = tensors[key.replace(".lora_A.", ".lora_B.")]
         pair = (a.t().contiguous(), (scale * b.float()).t().contiguous())

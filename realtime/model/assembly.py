@@ -7,7 +7,7 @@
     adapter_config.json  adapter_model.safetensors   LoRA on the backbone; absent before stage 2
     phrases.safetensors                              what chains often say next (`reason/phrases.py`); may be absent
 
-`python -m train.compose` writes such a folder. From it, the backbone, and nano's towers and experts comes a folder in
+`realtime train compose` writes such a folder. From it, the backbone, and nano's towers and experts comes a folder in
 the published layout (`checkpoint.py`), in float16, which is kept in the user's cache.
 """
 
@@ -48,7 +48,7 @@ VERSION = 1
 KEPT = 4
 "Assembled folders that stay in the cache. The one used longest ago goes first."
 ABANDONED_S = 24 * 3600
-TRAIN_HINT = "Write it again: python -m train.compose, or fetch the folder again."
+TRAIN_HINT = "Write it again: realtime train compose, or fetch the folder again."
 
 
 def locate(name: str) -> Path:

@@ -130,7 +130,7 @@ def read_config(folder: Path, adapter: Path | None = None) -> ModelConfig:
     if adapter is not None and not any((adapter / name).exists() for name in (ADAPTER_CONFIG, EMOTION_CONFIG)):
         raise BadModel(
             f"{adapter} is no adapter: it has neither {ADAPTER_CONFIG} nor {EMOTION_CONFIG}.",
-            hint="Name the folder that `python -m train.lora` or `train.warmup` wrote.",
+            hint="Name the folder that `realtime train lora` or `train.warmup` wrote.",
         )
     if adapter is not None and (adapter / EMOTION_CONFIG).exists():
         extra = adapter / EMOTION_CONFIG
@@ -312,7 +312,7 @@ def read_adapter(folder: Path) -> Adapter:
     if settings.get("peft_type") != "LORA" or settings.get("use_dora") or settings.get("use_rslora"):
         raise BadModel(
             f"{folder} holds a {settings.get('peft_type')} adapter; plain LoRA is expected.",
-            hint="Train one with `python -m train.lora`.",
+            hint="Train one with `realtime train lora`.",
         )
     try:
         scale = float(settings["lora_alpha"]) / float(settings["r"])
@@ -407,7 +407,7 @@ def check_fit(wanted: Mapping[str, Shaped], found: Mapping[str, Shaped], folder:
     if any(key.endswith(FORMER_AGENT) for key in found):
         raise BadModel(
             f"{folder} holds the agent for action units of an earlier version, which was behind a gate.",
-            hint="Train it again from the model that it was made from: `python -m train.warmup --method emochat`.",
+            hint="Train it again from the model that it was made from: `realtime train warmup --method emochat`.",
         )
     if missing:
         raise BadModel(

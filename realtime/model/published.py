@@ -23,7 +23,7 @@ from realtime.model.progress import progress
 
 BLOCK_BYTES = 1 << 20
 FETCH_TIMEOUT_S = 600
-KNOWN_TO_FIT = "python -m train.compose --backbone smollm2-135m-instruct --out NEW"
+KNOWN_TO_FIT = "realtime train compose --backbone smollm2-135m-instruct --out NEW"
 "What a person runs whose own backbone is of no use here."
 
 

@@ -1,6 +1,6 @@
 """The recording that ships with the program, so that a first try needs none: `realtime analyze sample`.
 
-A portrait that sways a little says two sentences with a synthetic voice. `python -m export.sample` makes it; NOTICE
+A portrait that sways a little says two sentences with a synthetic voice. `realtime export sample` makes it; NOTICE
 says what it is made of.
 """
 

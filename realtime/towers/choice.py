@@ -66,7 +66,7 @@ class Checkpoint:
         """The command that exports towers of this checkpoint."""
         adapter = f" --adapter {self.adapter}" if self.adapter is not None else ""
         model = "nano" if self.folder.name == "nano" else self.folder
-        return f"python -m export.{kind} --model {model}{adapter}"
+        return f"realtime export {kind} --model {model}{adapter}"
 
     def exported(self) -> tuple[list[Artifact], str]:
         """The artifacts of exactly these weights, and why others were skipped."""

@@ -1,6 +1,6 @@
 """The included graphs of nano's towers and of the face expert, run by ONNX Runtime on a CPU.
 
-The files in `graphs/` hold no weights: `python -m export.included` writes them, and a session gets its weights from the
+The files in `graphs/` hold no weights: `realtime export included` writes them, and a session gets its weights from the
 model that is loaded (`filled_graph.py`). So they fit every checkpoint of these shapes, and nothing has to be exported
 first. On one core with AVX2 a frame takes two thirds of torch's time, and so does a chunk of sound; a face takes half.
 ONNX Runtime has a copy of the weights. A program that only serves lets go of torch's (`let_go`). The audio tower takes

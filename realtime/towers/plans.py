@@ -38,13 +38,17 @@ def build_where_missing(
         return
     except EngineMissing:
         pass  # None is there, or it is for another GPU or version.
-    arguments = ["-m", "export.trt", "--model", name]
+    arguments = ["export", "trt", "--model", name]
     arguments += ["--adapter", str(adapter)] if adapter is not None else []
     arguments += ["--out", str(engine_dir)] if engine_dir is not None else []
     began_s = now_s()
     progress.info("building TensorRT plans of %s for this GPU, once; it takes minutes", name)
     with subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        # With `-m export.trt`, an `export.py` in this folder would be run in its place.
+        [sys.executable, "-m", "emothinker_start", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as builder:
         try:
             while True:
@@ -60,6 +64,6 @@ def build_where_missing(
     if builder.returncode != 0:
         raise EngineMissing(
             f"TensorRT plans of {name} could not be built: {lines[-1].rstrip('.')}.",
-            hint=f"Try it by itself: `python {' '.join(arguments)}`.",
+            hint=f"Try it by itself: `realtime {' '.join(arguments)}`.",
         )
     progress.info("built TensorRT plans of %s in %.0f s: %s", name, now_s() - began_s, lines[-1])

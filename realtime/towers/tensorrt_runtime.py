@@ -120,7 +120,7 @@ class PlanRunner:
         if self._engine is None:
             raise EngineMismatch(
                 f"{path} cannot be read by {MODULES[flavor]} {self._trt.__version__} with this machine's driver.",
-                hint="Build it again here: `python -m export.trt --model …`.",
+                hint="Build it again here: `realtime export trt --model …`.",
             )
         self._profiles = profiles
         self._buckets: dict[int, Bucket] = {}
@@ -185,7 +185,7 @@ class Bucket:
         if not all(taken):
             raise EngineMismatch(
                 f"The plan does not take the sizes of profile {index} that its manifest tells.",
-                hint="Build it again: `python -m export.trt --model …`.",
+                hint="Build it again: `realtime export trt --model …`.",
             )
         kinds = {
             trt.DataType.FLOAT: torch.float32, trt.DataType.HALF: torch.float16, trt.DataType.BF16: torch.bfloat16,

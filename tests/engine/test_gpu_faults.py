@@ -115,4 +115,4 @@ def test_a_plan_that_this_driver_cannot_read_says_what_builds_it_again(
     monkeypatch.setattr(tensorrt_runtime, "load_runtime", lambda flavor: module)
     with pytest.raises(EngineMismatch, match=r"vision\.plan cannot be read by tensorrt 10\.9 with this") as told:
         PlanRunner(path, "trt", [])
-    assert "python -m export.trt" in told.value.hint
+    assert "realtime export trt" in told.value.hint

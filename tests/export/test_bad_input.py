@@ -51,7 +51,7 @@ def test_commands_name_what_is_wrong(
         assert f"{nothing} is no adapter" in said or "tensorrt_rtx is not installed" in said
     assert "is no folder" in told(bench.main, ["--model", str(folder), "--engines", nothing], monkeypatch, capsys)
     assert "neither a folder here" in told(onnx.main, ["--model", "no/such/model/at/all"], monkeypatch, capsys)
-    assert "python -m export.onnx" in told(parity.main, [str(tmp_path / "out")], monkeypatch, capsys)
+    assert "realtime export onnx" in told(parity.main, [str(tmp_path / "out")], monkeypatch, capsys)
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     assert "pip install tensorrt" in told(trt.main, [*small, "--flavor", "trt"], monkeypatch, capsys)
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))

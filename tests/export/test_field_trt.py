@@ -64,7 +64,7 @@ def test_a_plan_with_too_small_a_profile_is_refused_at_start(
     monkeypatch.setattr(tensorrt_runtime, "runtime_version", lambda _: "11.0")
     now = artifact({tower: {"profiles": profiles(config, tower)} for tower in ("vision", "audio")})
     before = artifact({tower: {"profiles": profiles(config, tower)[:2]} for tower in ("vision", "audio")})
-    build = "python -m export.trt --model nano"
+    build = "realtime export trt --model nano"
     assert fits_here([before, now], build=build) == now
     with pytest.raises(EngineMismatch, match=r"questions of up to 128 tokens, and people may ask one of 1976") as told:
         fits_here([before], build=build)

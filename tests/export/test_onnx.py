@@ -176,13 +176,13 @@ def test_auto_never_fails_and_an_explicit_engine_says_what_builds_it(
     towers, reason = choose("auto", given(folder, None))
     assert isinstance(towers, TorchTowers)
     assert "onnx towers of this checkpoint have not been exported" in reason
-    with pytest.raises(EngineMissing, match=r"python -m export\.onnx --model"):
+    with pytest.raises(EngineMissing, match=r"realtime export onnx --model"):
         choose("onnx", given(folder, None))
     other = tmp_path / "other"
     write_checkpoint(other, seed=1)
     with pytest.raises(EngineMissing, match="other weights"):
         choose("onnx", given(other, root))
-    with pytest.raises(EngineMissing, match=r"python -m export\.trt"):
+    with pytest.raises(EngineMissing, match=r"realtime export trt"):
         choose("trt", given(folder, root))
 
 

@@ -84,12 +84,12 @@ def engine(**changes: str) -> artifact.Artifact:
 def test_an_engine_of_another_card_or_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     if not torch.cuda.is_available():
         with pytest.raises(EngineMissing, match="none is here"):
-            fits_here([engine()], build="python -m export.trt")
+            fits_here([engine()], build="realtime export trt")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda: (9, 0))
     monkeypatch.setattr("realtime.towers.tensorrt_runtime.runtime_version", lambda _: "11.0")
     assert fits_here([engine()], build="") == engine()
     with pytest.raises(EngineMismatch, match=r"built for SM 8\.9, here is SM 9\.0"):
-        fits_here([engine(compute_capability="8.9")], build="python -m export.trt")
+        fits_here([engine(compute_capability="8.9")], build="realtime export trt")
     with pytest.raises(EngineMismatch, match=r"built with tensorrt 10\.9, here is 11\.0"):
-        fits_here([engine(version="10.9")], build="python -m export.trt")
+        fits_here([engine(version="10.9")], build="realtime export trt")

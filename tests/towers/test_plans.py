@@ -16,6 +16,8 @@ from realtime.errors import EngineMissing
 from realtime.model import filling
 from realtime.towers import artifact, plans
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
@@ -40,7 +42,8 @@ def test_plans_are_built_where_none_fits(
     with caplog.at_level(logging.INFO):
         plans.build_where_missing("nano", Path("nano"), adapter=Path("mine"), engine_dir=tmp_path / "plans")
     assert asked.read_text().split() == [
-        "-m", "export.trt", "--model", "nano", "--adapter", "mine", "--out", str(tmp_path / "plans"),
+        "-m", "emothinker_start", "export", "trt",
+        "--model", "nano", "--adapter", "mine", "--out", str(tmp_path / "plans"),
     ]  # fmt: skip
     told = [record.getMessage() for record in caplog.records]
     assert "it takes minutes" in told[0]
@@ -53,6 +56,18 @@ def test_plans_that_fit_are_not_built_again(builder: Callable[[str], Path], monk
     monkeypatch.setattr(plans, "all_that_fit", lambda made, *, build: ["one"])
     plans.build_where_missing("nano", Path("nano"), adapter=None, engine_dir=None)
     assert not asked.exists()
+
+
+@pytest.mark.slow
+def test_an_export_py_in_the_folder_does_not_build_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "export.py").write_text("print('the wrong one')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(artifact, "find", lambda *_, **__: ([], ""))
+    with pytest.raises(EngineMissing) as raised:
+        plans.build_where_missing("missing", tmp_path / "missing", adapter=None, engine_dir=None)
+    assert "the wrong one" not in raised.value.message
+    assert raised.value.hint == "Try it by itself: `realtime export trt --model missing`."
 
 
 @pytest.mark.parametrize("engine", ["trt", "auto"])
@@ -74,4 +89,4 @@ def test_a_build_that_fails_is_told(
         loading.load("nano", device="cuda", engine=engine, build_plans=True)
     said = str(getattr(raised.value, "message", "")) + caplog.text
     assert "could not be built: tensorrt is not installed." in said
-    assert "python -m export.trt --model nano" in str(getattr(raised.value, "hint", "")) + caplog.text
+    assert "realtime export trt --model nano" in str(getattr(raised.value, "hint", "")) + caplog.text

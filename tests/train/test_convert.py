@@ -436,9 +436,9 @@ def test_the_check_says_what_is_there_and_what_is_missing(
     assert run("ravdess", "--partial") == 0
     assert run("check") == 3
     told = capsys.readouterr().out
-    assert "ferplus48_q6.npz is missing. Make it: python -m train.convert ferplus SOURCE" in told
+    assert "ferplus48_q6.npz is missing. Make it: realtime train convert ferplus SOURCE" in told
     assert "ravdess: 2 speakers (1 female, 1 male), 3 sentences" in told
-    assert "emovo: no voices there. Make it: python -m train.convert emovo SOURCE" in told
+    assert "emovo: no voices there. Make it: realtime train convert emovo SOURCE" in told
     assert "test lacks ravdess_19" in told
     assert run("ferplus", "--partial") == run("crema_d") == run("check") == 0
     (tmp_path / "data/ferplus/ferplus48_q6.npz").write_bytes(b"PK half")

@@ -47,7 +47,7 @@ def emer(tmp_path: Path) -> Path:
 
 
 class Command:
-    """`python -m train.evaluate` with these arguments."""
+    """`realtime train evaluate` with these arguments."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys

@@ -165,7 +165,7 @@ def test_what_the_hub_refuses_is_a_sentence(
     with pytest.raises(RealtimeError) as raised:
         push.push(push.sign_in(name, public=False), merged, name, public=False)
     assert str(raised.value).startswith(told)
-    assert (f"push it again: python -m train.push {merged} owner/m" in raised.value.hint) == (status is not None)
+    assert (f"push it again: realtime train push {merged} owner/m" in raised.value.hint) == (status is not None)
 
 
 def test_an_upload_that_breaks_off_is_a_sentence(hub: Hub, merged: Path) -> None:

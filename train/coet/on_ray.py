@@ -1,4 +1,4 @@
-"""Annotation on many machines with Ray Data (`python -m train.annotate --ray ADDRESS`). The records are the same.
+"""Annotation on many machines with Ray Data (`realtime train annotate --ray ADDRESS`). The records are the same.
 
     clips ─► measure (decoding and cues: CPU actors) ─► annotate (GPU or endpoint actors) ─► records, written here
 

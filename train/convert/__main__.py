@@ -1,7 +1,7 @@
 """Makes the data folder, which all stages of training and evaluation read, from official downloads (train/DATA.md).
 
-    python -m train.convert SET SOURCE --data DATA
-    python -m train.convert check --data DATA
+    realtime train convert SET SOURCE --data DATA
+    realtime train convert check --data DATA
 
 SET is ferplus, ravdess, crema_d, nemo, emovo or folder (recordings of your own with labels.csv). SOURCE is the folder
 where the set was unpacked; nothing in it is changed. Sound becomes 16 kHz mono. The command prints what it wrote, and

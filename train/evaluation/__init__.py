@@ -1,1 +1,1 @@
-"""The parts of `python -m train.evaluate`, and checks of a model's answers that run on their own."""
+"""The parts of `realtime train evaluate`, and checks of a model's answers that run on their own."""

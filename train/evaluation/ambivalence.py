@@ -1,6 +1,6 @@
 """Compares the probabilities of a run with the votes of the raters: compound labels and ambivalence on FER+.
 
-    python -m train.evaluation.ambivalence RUN --data DATA [--json FILE]
+    realtime train evaluation.ambivalence RUN --data DATA [--json FILE]
 
 RUN is a folder of `train.evaluate --benchmark ferplus`. Each of three questions is answered beside a baseline that
 needs no probabilities of a model:

@@ -1,6 +1,6 @@
 """Compares two runs: is B better than A? A paired bootstrap over the samples that both answered.
 
-python -m train.evaluate --compare A B      two folders with answers.jsonl; prints one JSON line
+realtime train evaluate --compare A B      two folders with answers.jsonl; prints one JSON line
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures whether a model follows the face or the voice where the two conflict, in the three subsets of CA-MER.
 
-    python -m train.evaluation.conflicts RUN … --data DATA [--json FILE]
+    realtime train evaluation.conflicts RUN … --data DATA [--json FILE]
 
 RUN is a folder of `train.evaluate` for `conflict`, `agree` or `ca-mer`; several are read together. Pairs of `conflict`
 are video-aligned where the crowd concludes what the face shows, and audio-aligned where it concludes what the voice

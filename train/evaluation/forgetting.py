@@ -1,6 +1,6 @@
 """Counts what a language model has forgotten by being tuned: general questions in text, before and after.
 
-    python -m train.evaluation.forgetting [--model small] [--json FILE]
+    realtime train evaluation.forgetting [--model small] [--json FILE]
 
 Before is the backbone that the model was composed on, as published; after is the model. Both are asked the same
 questions (`general_questions.py`) in the backbone's own conversation format, without a picture or a sound.

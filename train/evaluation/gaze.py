@@ -1,6 +1,6 @@
 """Measures how exact gaze is, on portraits whose people look into the camera.
 
-    python -m train.evaluation.gaze --data DATA [--set utkface160] [--pictures N] [--sides 480,240,120]
+    realtime train evaluation.gaze --data DATA [--set utkface160] [--pictures N] [--sides 480,240,120]
 
 DATA/faces/SET.npz holds pictures as JPEG (`jpeg`, all bytes; `offset`, (N + 1,)). Each is shown to the face models at
 several sizes. For each size a row tells: in how many pictures a gaze was found of those with a face, the distance

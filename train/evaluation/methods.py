@@ -1,6 +1,6 @@
 """Compares methods that were trained alike (`train/runs/methods.sh`): one table, with intervals and costs.
 
-    python -m train.evaluation.methods WORK --out DIR [--model nano]
+    realtime train evaluation.methods WORK --out DIR [--model nano]
 
 WORK has a folder per run, `METHOD-SEED`, and `untrained` for the model that all began from. A run has a folder per
 benchmark with what `train.evaluate` wrote, and questions.json of `train.evaluation.questions`; those that are not

@@ -1,6 +1,6 @@
 """Compares ways to choose background tokens where the background moves: a face before a camera that pans and cuts.
 
-    python -m train.evaluation.moving --data DATA [--model nano] [--adapter OUT] [--split test] [--faces 100]
+    realtime train evaluation.moving --data DATA [--model nano] [--adapter OUT] [--split test] [--faces 100]
                                       [--drop 0.5] [--json FILE]
 
 A face of FER+ is seen once a second for eight seconds, in front of a drawn room that moves behind it, and at some

@@ -1,6 +1,6 @@
 """Scores what a run says of FER+ faces as open-vocabulary answers: the emotion-wheel metric against all that was voted.
 
-    python -m train.evaluation.open_words RUN --data DATA [--wheels FOLDER] [--json FILE]
+    realtime train evaluation.open_words RUN --data DATA [--wheels FOLDER] [--json FILE]
 
 RUN is a folder of `train.evaluate --benchmark ferplus`. The truth of a face are all labels that at least two of its ten
 raters chose. Three ways of naming emotions are told apart: the answer alone, every emotion that the chain names without

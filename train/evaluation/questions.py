@@ -1,6 +1,6 @@
 """Counts how many questions of each kind a model answers right, on people and in wordings that it was not trained on.
 
-    python -m train.evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
+    realtime train evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
                                          [--kinds count light …] [--json FILE]
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.

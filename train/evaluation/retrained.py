@@ -1,6 +1,6 @@
 """The ablation table of rows that were trained each by itself (`train/runs/ablation.sh`), in the form of the paper.
 
-    python -m train.evaluation.retrained WORK --out OUT
+    realtime train evaluation.retrained WORK --out OUT
 
 WORK has a folder for each row, with the adapter and one evaluated run for each benchmark:
 

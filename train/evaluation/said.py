@@ -1,6 +1,6 @@
 """Counts whether words change an answer where they should, on people and sentences that were not trained on.
 
-    python -m train.evaluation.said --data DATA [--model small] [--adapter OUT] [--split test] [--each 12] [--judged]
+    realtime train evaluation.said --data DATA [--model small] [--adapter OUT] [--split test] [--each 12] [--judged]
                                     [--json FILE]
 
 A pair of a face and a sentence that agree gets words of GoEmotions, as if they had been said. The truth is known from

@@ -1,6 +1,6 @@
 """What masked pre-training adds at 1 %, 10 % and 100 % of the labels, for faces and for voices.
 
-    python -m train.evaluation.selfsupervised --data DATA --work WORK --out DIR [--table]
+    realtime train evaluation.selfsupervised --data DATA --work WORK --out DIR [--table]
 
 WORK has the towers of `train.nano.masked_tower`; `train/runs/selfsupervised.sh` makes them and calls this. Each start
 is taught with the same labels, steps and seeds: `scratch` (untrained weights), `masked` (pre-trained without labels)

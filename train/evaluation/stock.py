@@ -1,6 +1,6 @@
 """What a model that was never trained on our chain makes of our prompt: tried on a text model, with evidence in words.
 
-    python -m train.evaluation.stock --words DATA/words [--backbone smollm2-135m-instruct] [--each 20] [--chains 2]
+    realtime train evaluation.stock --words DATA/words [--backbone smollm2-135m-instruct] [--each 20] [--chains 2]
 
 A stock Qwen2.5-Omni is served with the prompt `stock` and with labels that are corrected for what the prompt alone says
 (`realtime/reason/prior.py`). This runs the same prompt, label branches, correction and chain on an instruct model that

@@ -1,6 +1,6 @@
 """Measures latency and stability of a session from the events that `realtime analyze --out` or `realtime watch` wrote.
 
-    python -m train.evaluation.streaming EVENTS.jsonl      prints one JSON line
+    realtime train evaluation.streaming EVENTS.jsonl      prints one JSON line
 
 All times are media seconds of the events themselves. Latencies count from the end of the window they belong to.
 """

@@ -1,6 +1,6 @@
 """Measures which sections of a chain change when only the face, or only the voice, is replaced.
 
-    python -m train.evaluation.swap --data DATA [--windows 100] [--model nano] [--json FILE]
+    realtime train evaluation.swap --data DATA [--windows 100] [--model nano] [--json FILE]
 
 Faces of FER+'s validation set and voices of RAVDESS's validation actors. Each pair is answered, then with the next
 pair's face, then with the next pair's voice. A chain that depends on its evidence changes what it says of the replaced

@@ -4,7 +4,7 @@ Both are imported where they are used: they take a second and more, and much of 
 
 The order of labels is always an argument and never inferred from the data. `tests/train/test_metrics.py` compares each
 metric with published or hand-computed numbers. The open-vocabulary metrics are in `wheel.py`:
-`python -m train.metrics wheel …`.
+`realtime train metrics wheel …`.
 """
 
 from __future__ import annotations

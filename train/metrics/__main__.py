@@ -1,6 +1,6 @@
 """Computes metrics of saved open-vocabulary answers.
 
-    python -m train.metrics wheel --wheels FOLDER --predictions FILE --truth FILE
+    realtime train metrics wheel --wheels FOLDER --predictions FILE --truth FILE
 
 Prints one JSON line: the emotion-wheel metric (both levels), HIT and the set-level score, with the version of the
 wheels. FILE is CSV or JSON lines with `name` and `openset` (words, separated by commas).

@@ -1,7 +1,7 @@
 """Fit the arousal of a voice from its prosody, and measure the fit on speakers who were left out.
 
-    python -m train.nano.affect --data DATA --work WORK                  prints the figures alone
-    python -m train.nano.affect --data DATA --work WORK --out realtime/evidence/arousal.json
+    realtime train nano.affect --data DATA --work WORK                  prints the figures alone
+    realtime train nano.affect --data DATA --work WORK --out realtime/evidence/arousal.json
 
 The prosody is what `train.nano.voice_sounds` measured of each sentence as the live segmenter cuts it.
 No set here has ratings of arousal. The target is therefore made of what RAVDESS states: the place of the acted emotion
@@ -100,13 +100,13 @@ def load(data: Path, work: Path) -> Sentences:
     every = voices.load(data)
     measured = work / "voices" / "clean.npz"
     if not measured.exists():
-        raise DataMissing(f"{measured} is missing.", hint="Run `python -m train.nano.voice_sounds` first.")
+        raise DataMissing(f"{measured} is missing.", hint="Run `realtime train nano.voice_sounds` first.")
     with np.load(measured) as file:
         features_NP = file["features"].astype(np.float64)
     if len(features_NP) != len(every):
         raise DataMissing(
             f"{measured} holds {len(features_NP)} sentences and the data {len(every)}.",
-            hint="Remove the folder and run `python -m train.nano.voice_sounds` again.",
+            hint="Remove the folder and run `realtime train nano.voice_sounds` again.",
         )
     own = [acted.get(voice.path.name, {}) if voice.corpus == voices.RAVDESS else {} for voice in every]
     return Sentences(

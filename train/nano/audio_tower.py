@@ -1,7 +1,7 @@
 """Tune nano's audio tower on emotion and prosody, from Whisper's encoder.
 
-    python -m train.nano.audio_tower --data DATA --work WORK --encoder model.bin [--minutes 100] [--device cpu]
-    python -m train.nano.audio_tower --data DATA --work WORK --from TOWER
+    realtime train nano.audio_tower --data DATA --work WORK --encoder model.bin [--minutes 100] [--device cpu]
+    realtime train nano.audio_tower --data DATA --work WORK --from TOWER
 
 A batch holds parts of sessions: several sentences that one person said through one microphone. Each sentence is told
 twice: by itself, and against what that person said before, as a live session does. So the layers learn to hold what

@@ -1,6 +1,6 @@
 """Calibrate nano's probabilities on validation people, none of whom was trained on.
 
-    python -m train.nano.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
+    realtime train nano.calibrate --data DATA --work WORK [--model realtime/nano] [--windows 600]
 
 The stage draws windows of validation faces and voices in every modality state and answers them with the packaged
 model. It also answers validation people as perception gives them live. Then it maximises

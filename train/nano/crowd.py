@@ -1,6 +1,6 @@
 """What people conclude when face and voice conflict, learnt from CREMA-D's crowd votes.
 
-    python -m train.nano.crowd --data DATA
+    realtime train nano.crowd --data DATA
 
 The command fits the teacher and prints its agreement with the crowd on actors that it was not fitted to.
 

@@ -1,6 +1,6 @@
 """Tune EfficientNet-Lite0 from ImageNet on FER+ crops cut along the mesh, and on faces without labels.
 
-    python -m train.nano.face_expert --data DATA --work WORK [--minutes 60] [--cycle 0] [--weights FILE_OR_FOLDER]
+    realtime train nano.face_expert --data DATA --work WORK [--minutes 60] [--cycle 0] [--weights FILE_OR_FOLDER]
 
 The stage reads WORK/crops.npz and WORK/faces_*.npz (from `train.nano.prepare`) and the published weights
 (`train.nano.pretrained`). It keeps its state in WORK/face_expert.state.pt after every round, resumes from it, and

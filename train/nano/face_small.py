@@ -1,6 +1,6 @@
 """Train the face expert's small network from scratch, on FER+ crops cut along the mesh.
 
-    python -m train.nano.face_small --data DATA --work WORK [--epochs 16] [--cycle 0] [--lr 1.5e-3]
+    realtime train nano.face_small --data DATA --work WORK [--epochs 16] [--cycle 0] [--lr 1.5e-3]
 
 The stage reads WORK/crops.npz (from `train.nano.prepare`), writes WORK/face_small.pt after every epoch and resumes from
 it. A further cycle (--cycle 1, 2 …) starts from the end of the cycle before, and its learning rate rises and falls

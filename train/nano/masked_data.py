@@ -72,7 +72,7 @@ def faces(data: Path, work: Path, side: int) -> UInt8:
 def _faces(data: Path) -> Iterator[UInt8]:
     source = data / "ferplus" / "ferplus48_q6.npz"
     if not source.exists():
-        raise DataMissing(f"{source} is not there.", "Make it: python -m train.convert ferplus FER --data DATA.")
+        raise DataMissing(f"{source} is not there.", "Make it: realtime train convert ferplus FER --data DATA.")
     with np.load(source) as file:
         every, split = (file["images"] << int(file["shift"])).astype(np.uint8), file["split"]
     reported = every[split != ferplus.TRAIN]

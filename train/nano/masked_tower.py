@@ -1,7 +1,7 @@
 """Pre-train a tower without labels: it fills in what was hidden of faces, or of sentences.
 
-    python -m train.nano.masked_tower vision --data DATA --work WORK [--steps 2000] [--batch 64] [--side 84]
-    python -m train.nano.masked_tower audio --data DATA --work WORK [--steps 2000] [--batch 16]
+    realtime train nano.masked_tower vision --data DATA --work WORK [--steps 2000] [--batch 64] [--side 84]
+    realtime train nano.masked_tower audio --data DATA --work WORK [--steps 2000] [--batch 16]
 
 The stage reads the pictures and sentences of training people (`masked_data.py`), and no labels. It writes
 WORK/masked_vision.pt or WORK/masked_audio.pt once a minute and resumes from it: the rest of the curve is the same as in
@@ -67,7 +67,7 @@ def blank_vision_tower() -> VisionTower:
 def read_start(path: Path, tower: nn.Module) -> dict[str, Tensor]:
     """The weights of a tower that this stage made. Raises BadModel where they do not fit `tower`."""
     if not path.is_file():
-        raise BadModel(f"{path} is not there.", hint="Make it: python -m train.nano.masked_tower.")
+        raise BadModel(f"{path} is not there.", hint="Make it: realtime train nano.masked_tower.")
     state, wanted = read_torch(path), tower.state_dict()
     for name, tensor in wanted.items():
         if name not in state or state[name].shape != tensor.shape:

@@ -1,6 +1,6 @@
 """Write a trained nano into the package: weights in half precision, tokenizer and configuration.
 
-    python -m train.nano.package --data DATA --work WORK [--out realtime/nano]
+    realtime train nano.package --data DATA --work WORK [--out realtime/nano]
 
 The calibration is that of WORK/calibration.json, if `train.nano.calibrate` has written one.
 """

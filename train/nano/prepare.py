@@ -1,6 +1,6 @@
 """Measure faces once: meshes, cues and geometry of FER+, crops of faces without labels; and fit the populations.
 
-    python -m train.nano.prepare --data DATA --work WORK
+    realtime train nano.prepare --data DATA --work WORK
 
 The stage writes WORK/crops.npz and WORK/faces_*.npz, which it skips where they exist, and the package's
 population.json. It needs what `train.nano.voice_sounds` measured, and takes about 8 minutes on 2 cores.

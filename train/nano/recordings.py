@@ -1,6 +1,6 @@
 """Writes recordings of a face and a voice, of training people alone, for the stages that read recordings.
 
-    python -m train.nano.recordings --data DATA --out CLIPS [--n 2000] [--part thinker|valid] [--words]
+    realtime train nano.recordings --data DATA --out CLIPS [--n 2000] [--part thinker|valid] [--words]
 
 CLIPS gets labels.csv and one file per recording, as `train.annotate` reads them. A recording shows up to three faces of
 FER+ in a drawn room, and one person speaks up to four times; the last sentence is the one that is judged. `label` and

@@ -1,6 +1,6 @@
 """Measures what tells a voice from noise, and a telephone from a microphone, on people and sounds kept apart.
 
-    python -m train.nano.sound_guard --data DATA [--sentences N]
+    realtime train nano.sound_guard --data DATA [--sentences N]
 
 The thresholds of `realtime.evidence.voice` are fitted on every other speaker and noise, and on the others the command
 counts errors: with the thresholds that are served, and with the fitted ones. It prints one line of JSON.

@@ -1,6 +1,6 @@
 """Train nano's Thinker with its selectors and cue projectors on stored tower outputs.
 
-    python -m train.nano.thinker --data DATA --work WORK [--minutes 92] [--cycle 0] [--begin-from realtime/nano]
+    realtime train nano.thinker --data DATA --work WORK [--minutes 92] [--cycle 0] [--begin-from realtime/nano]
 
 One example is one window with its label branches and its chain (`train/layout.py`). The stage writes WORK/thinker.pt
 every two minutes and resumes from it. --chain-form is the form that the model is served in (`train/nano/config.py`).

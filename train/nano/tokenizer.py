@@ -1,6 +1,6 @@
 """Train nano's tokenizer on its own chains.
 
-    python -m train.nano.tokenizer --data DATA --work WORK
+    realtime train nano.tokenizer --data DATA --work WORK
 
 The stage writes WORK/tokenizer.json. It prints the number of tokens, and how many a chain takes.
 """

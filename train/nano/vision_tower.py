@@ -1,6 +1,6 @@
 """Train nano's vision tower on dense targets: measurements of the same face, beside the votes.
 
-    python -m train.nano.vision_tower --data DATA --work WORK [--minutes 9] [--from TOWER]
+    realtime train nano.vision_tower --data DATA --work WORK [--minutes 9] [--from TOWER]
 
 Labels are scarce, measurements are not. So the tower predicts mesh components, cues, head pose and votes from the focal
 area. The stage writes WORK/vision.pt once a minute and resumes from it. The budget is in minutes because the machine is

@@ -1,6 +1,6 @@
 """Fit the voice expert on the sentences of all corpora, told by themselves and against what a person said before.
 
-    python -m train.nano.voice_expert --data DATA --work WORK [--abroad]
+    realtime train nano.voice_expert --data DATA --work WORK [--abroad]
 
 The stage reads what `train.nano.voice_sounds` and `train.nano.voice_layers` measured, and writes
 

@@ -1,6 +1,6 @@
 """Run audio towers over all sounds once, for the voice experts.
 
-    python -m train.nano.voice_layers --work WORK --encoder model.bin [--device cpu]
+    realtime train nano.voice_layers --work WORK --encoder model.bin [--device cpu]
 
 The stage reads WORK/audio_tower.pt (`train.nano.audio_tower`) and the sounds of `train.nano.voice_sounds`. It writes
 mean and spread over time of each layer's output: WORK/voices/layers_NAME.npz by the tower that is used, plain_NAME.npz

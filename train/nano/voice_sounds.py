@@ -1,6 +1,6 @@
 """Cut, roughen and measure the sentences of all corpora once, and make sounds in which nobody speaks.
 
-    python -m train.nano.voice_sounds --data DATA --work WORK
+    realtime train nano.voice_sounds --data DATA --work WORK
 
 The stage writes three pairs of archives into WORK/voices and skips what is there. NAME.pcm.npz holds sounds at 16 kHz,
 NAME.npz their prosody, length and `session`: sentences that one person said through one microphone. `clean` is what the

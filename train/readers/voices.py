@@ -27,7 +27,7 @@ RAVDESS = "ravdess"
 RAVDESS_COLUMNS = ("file", "emotion", "intensity", "statement", "repetition", "actor", "sex")
 SEXES = {"M": "male", "F": "female"}
 STATEMENTS = {"kids": "Kids are talking by the door.", "dogs": "Dogs are sitting by the door."}
-MAKE = "Make it: python -m train.convert {} SOURCE --data DATA."
+MAKE = "Make it: realtime train convert {} SOURCE --data DATA."
 
 Split = Mapping[str, tuple[str, ...]]
 "Speakers by part."

@@ -4,11 +4,11 @@
 #   DATA=path/to/data RECORDS=path/to/coet CACHE=path/to/windows WORK=path/to/scratch bash train/runs/ablation.sh
 #   … MODEL=path/to/new FROM=path/to/adapter MORE="--words --measured --projectors"   a text backbone, from its adapter
 #
-# DATA is made by python -m train.convert (train/DATA.md), RECORDS by train.annotate. A row has the same name in training
+# DATA is made by realtime train convert (train/DATA.md), RECORDS by train.annotate. A row has the same name in training
 # and in evaluation (--variant). ROWS chooses some, split at semicolons. Every stage resumes where it was stopped; a
 # finished one is skipped. The table is WORK/table; it holds what is finished, so that it can be made at any time:
 #
-#   python -m train.evaluation.retrained WORK --out WORK/table
+#   realtime train evaluation.retrained WORK --out WORK/table
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${WORK:=runs/ablation}" "${MODEL:=nano}" "${FROM:=}" "${STEPS:=60}" "${SEED:=0}" "${WORKERS:=1}" "${MORE:=}" "${RATE:=5e-4}"

@@ -6,12 +6,12 @@
 #   DATA=path/to/data WORK=path/to/scratch bash train/runs/methods.sh
 #   DATA=… RECORDS="path/to/coet0 path/to/coet1" CACHE=path/to/windows WORK=… bash train/runs/methods.sh
 #
-# DATA is made by python -m train.convert (train/DATA.md). RECORDS are folders of train.annotate; without them, recordings
+# DATA is made by realtime train convert (train/DATA.md). RECORDS are folders of train.annotate; without them, recordings
 # are drawn of nano's training people and annotated. Both stages of a method take the same steps, data and seed. Every
 # stage resumes where it was stopped; a finished one is skipped. The table is WORK/table; it holds what is finished, so
 # that it can be made at any time:
 #
-#   python -m train.evaluation.methods WORK --out WORK/table
+#   realtime train evaluation.methods WORK --out WORK/table
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${WORK:=runs/methods}" "${MODEL:=nano}" "${RECORDS:=}" "${CACHE:=$WORK/windows}" "${RECORDINGS:=1400}" "${WORKERS:=1}" "${MORE:=}"

@@ -3,7 +3,7 @@
 #
 #   DATA=path/to/data WORK=path/to/scratch bash train/runs/nano.sh
 #
-# The data folder is made by python -m train.convert (train/DATA.md).
+# The data folder is made by realtime train convert (train/DATA.md).
 #
 # About 14 hours on 2 CPU cores that have nothing else to do. Every stage resumes where it was stopped; a finished one is skipped.
 # Training budgets are minutes, so a slower machine takes fewer steps; the log says how many.

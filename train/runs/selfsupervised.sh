@@ -3,10 +3,10 @@
 #
 #   DATA=path/to/data WORK=path/to/scratch bash train/runs/selfsupervised.sh
 #
-# DATA is made by python -m train.convert (train/DATA.md). Every stage resumes where it was stopped; a finished one is
+# DATA is made by realtime train convert (train/DATA.md). Every stage resumes where it was stopped; a finished one is
 # skipped. The table is WORK/table; it holds what is finished, and can be made at any time:
 #
-#   python -m train.evaluation.selfsupervised --data DATA --work WORK --out WORK/table --table
+#   realtime train evaluation.selfsupervised --data DATA --work WORK --out WORK/table --table
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 : "${WORK:=runs/selfsupervised}" "${SIDE:=56}" "${FACE_PRETRAINING:=2500}" "${VOICE_PRETRAINING:=400}" "${SEEDS:=3}"

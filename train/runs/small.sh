@@ -4,7 +4,7 @@
 #   DATA=path/to/data   WORK=path/to/scratch bash train/runs/small.sh     recordings drawn of nano's training people
 #   CLIPS=path/to/clips WORK=path/to/scratch bash train/runs/small.sh     recordings of your own
 #
-# DATA is made by python -m train.convert (train/DATA.md). CLIPS is what train.annotate reads: a folder of recordings with
+# DATA is made by realtime train convert (train/DATA.md). CLIPS is what train.annotate reads: a folder of recordings with
 # labels.csv, or with LAYOUT=dfew (…) a published set. BACKBONE is a name, a GGUF file, a folder or a hub id
 # (realtime/model/backbone.py). It runs on CUDA where there is a GPU, else on the CPU; annotation takes PROCESSES cores.
 # Every stage resumes where it was stopped; a finished one is skipped. The result is WORK/small.

@@ -1,6 +1,6 @@
 """Measure what one CoT-LoRA step costs at real shapes with random weights: tokens/s, memory, FLOPs utilisation.
 
-    python -m train.tuning.bench --shape tiny|3b|7b [--tokens 2500] [--frames 8] [--steps 5] [--json FILE]
+    realtime train tuning.bench --shape tiny|3b|7b [--tokens 2500] [--frames 8] [--steps 5] [--json FILE]
 
 A step is one window: the frozen vision tower over its frames, the language model over its tokens with gradient
 checkpointing, the loss on the chain's tokens, and AdamW on the adapter. Model FLOPs count each frozen product twice,

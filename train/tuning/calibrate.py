@@ -1,8 +1,8 @@
 """Calibrate a tuned model on validation people, none of whom was trained on.
 
-    python -m train.tuning.calibrate --model FOLDER --data DATA --out calibration.json [--expert FILE] [--label auto]
-    python -m train.tuning.calibrate --model SMALL --data DATA --out calibration.json --only-words
-    python -m train.compose --model NEW --adapter OUT --calibration calibration.json --out SMALL
+    realtime train tuning.calibrate --model FOLDER --data DATA --out calibration.json [--expert FILE] [--label auto]
+    realtime train tuning.calibrate --model SMALL --data DATA --out calibration.json --only-words
+    realtime train compose --model NEW --adapter OUT --calibration calibration.json --out SMALL
 
 Validation pictures and sentences go through serving's perception, alone and in pairs. Fitted are
 

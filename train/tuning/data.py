@@ -46,7 +46,7 @@ def read_records(folders: Sequence[Path], *, split: str | None = None) -> list[d
     for folder in folders:
         file = folder / "records.jsonl" if folder.is_dir() else folder
         if not file.is_file():
-            raise BadSettings(f"There is no {file}.", "Annotate first: python -m train.annotate IN OUT.")
+            raise BadSettings(f"There is no {file}.", "Annotate first: realtime train annotate IN OUT.")
         done = [record for record in Lines(file) if record["status"] == "done"]
         records += [record for record in done if split is None or record["clip"]["split"] == split]
     if not records:

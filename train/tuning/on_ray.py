@@ -1,8 +1,8 @@
 """Run a training program under Ray Train, with the same flags and the same loss curve as under torchrun.
 
     torchrun --nproc-per-node 4 -m train.lora FLAGS
-    python -m train.tuning.on_ray --workers 4 [--address A] [--gpu] train.lora FLAGS
-    python -m train.tuning.on_ray --workers 2:4 [--address A] [--gpu] train.lora FLAGS      as many as fit
+    realtime train tuning.on_ray --workers 4 [--address A] [--gpu] train.lora FLAGS
+    realtime train tuning.on_ray --workers 2:4 [--address A] [--gpu] train.lora FLAGS      as many as fit
 
 Ray Train starts the workers, sets RANK, WORLD_SIZE and the other variables that torchrun sets, and opens the process
 group. Each worker calls the program's `main`. When a worker or its node dies, all workers are started again, at most

@@ -1,6 +1,6 @@
 """Write a small random Qwen2.5-Omni folder and generated clips, to try every stage without data or downloads.
 
-    python -m train.tuning.tiny OUT            OUT/model in the published layout, OUT/clips with labels.csv
+    realtime train tuning.tiny OUT            OUT/model in the published layout, OUT/clips with labels.csv
 
 The model is transformers' own class with a small configuration, saved like the published checkpoints, with keys under
 `thinker.`. It is not trained.

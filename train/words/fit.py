@@ -1,6 +1,6 @@
 """Fits the expert on words (`realtime/words/expert.py`) on GoEmotions with Ekman's labels, and reports its F1.
 
-    python -m train.words.fit --data DATA --out realtime/words/expert.safetensors
+    realtime train words.fit --data DATA --out realtime/words/expert.safetensors
 
 A softmax regression on hashed TF-IDF, fitted by L-BFGS. The dev lines choose the penalty, the temperature and the
 thresholds of the F1. What is reported is measured on the test lines, by the 8-bit weights through serving's own code.

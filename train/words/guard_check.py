@@ -1,6 +1,6 @@
 """How often the guard of transcripts is wrong: English that it refuses, other languages and noise that it believes.
 
-    python -m train.words.guard_check --data DATA --model FOLDER [--limit 60]
+    realtime train words.guard_check --data DATA --model FOLDER [--limit 60]
 
 `--model` is what `speech.words_model` takes. It prints, for each corpus of the data folder (`train/DATA.md`), how many
 sentences were believed at several limits of confidence. One thread; 0.15 s of CPU a sentence for tiny.en.

@@ -1,6 +1,6 @@
 """MediaPipe's face models on ONNX Runtime, with what its graphs do before and after them in numpy.
 
-`python -m export.faces` made the files in `models/`. Thresholds, anchors and the order of steps are those of the graphs
+`realtime export faces` made the files in `models/`. Thresholds, anchors and the order of steps are those of the graphs
 that MediaPipe 0.10.21 runs for `FaceDetection` and for `FaceMesh` with `static_image_mode` and `refine_landmarks`;
 `tests/evidence/test_face_engines.py` holds both to each other.
 """
