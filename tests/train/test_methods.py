@@ -53,7 +53,8 @@ def write_run(work: Path, method: str, seed: int, right: Right, *, n: int = 60, 
     if methods.QUESTIONS not in skip:
         hits = {f"{sample} 4": right(sample, seed) for sample in range(n)}
         told = {"kinds": {"light": {"n": n, "hits": hits}}}
-        (folder / "questions.json").write_text(json.dumps(told), encoding="utf-8")
+        for name in methods.COUNTED:
+            (folder / f"{name}.json").write_text(json.dumps(told), encoding="utf-8")
 
 
 def test_a_difference_is_of_the_same_samples_and_seeds(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_what_is_not_finished_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path, "hybrid", 1, lambda *_: False)
     found = methods.compared(methods.read_runs(tmp_path), "hybrid")
     assert {name: figure["seeds"] for name, figure in found.items() if name in methods.BENCHMARKS.values()} == {
-        "FER+": 2, "FER+, no cue tokens": 2, "voices": 2, "agree": 1, "conflict": 1,
+        "FER+": 2, "voices": 2, "agree": 1, "conflict": 1,
     }  # fmt: skip
     assert "calibration error" not in found, "it is of all four benchmarks, which no seed has on both sides"
 
@@ -118,14 +119,26 @@ def test_voices_are_told_by_corpus_and_what_was_forgotten_by_questions(tmp_path:
         "voices, north": (40, pytest.approx(26 / 40)),
         "voices, south": (20, 0.0),
     }
-    assert found["questions right"]["n"] == 60
-    assert found["questions right"]["difference"] == pytest.approx(-14 / 60, abs=1e-4)
+    for column in methods.COUNTED.values():
+        assert found[column]["n"] == 60
+        assert found[column]["difference"] == pytest.approx(-14 / 60, abs=1e-4)
+
+
+def test_what_is_judged_of_words_is_told_by_their_kind(tmp_path: Path) -> None:
+    for method, right in (("emothinker", 3), ("emochat", 6)):
+        write_run(tmp_path, method, 0, lambda *_: True)
+        kinds = {"decide": {str(at): at < right for at in range(8)}, "plain": {"9": True}}
+        told = json.dumps({"kinds": {kind: {"hits": hits} for kind, hits in kinds.items()}})
+        (tmp_path / f"{method}-0" / "words.json").write_text(told, encoding="utf-8")
+    found = methods.compared(methods.read_runs(tmp_path), "emochat")
+    assert (found["words, decide"]["n"], found["words, decide"]["difference"]) == (8, pytest.approx(3 / 8))
+    assert (found["words, plain"]["n"], found["words, plain"]["difference"]) == (1, 0.0)
 
 
 def test_answers_to_questions_that_are_none_are_named(tmp_path: Path) -> None:
     write_run(tmp_path, "emothinker", 0, lambda *_: True)
     (tmp_path / "emothinker-0" / "questions.json").write_text('{"kinds": {"light": {"n": 3}}}', encoding="utf-8")
-    with pytest.raises(DataMissing, match=r"questions\.json is not what train\.evaluation\.questions writes"):
+    with pytest.raises(DataMissing, match=r"questions\.json holds no answers that were counted by kind"):
         methods.read_runs(tmp_path)
 
 
@@ -177,4 +190,4 @@ def test_the_script_knows_the_methods() -> None:
     assert set(get_args(Method)) <= set(given)
     (looped,) = [line for line in text.splitlines() if "for benchmark in" in line]
     assert {*methods.WHOLE} == set(looped.split(" in ")[1].strip(";do ").split())
-    assert all(f'stage "$run/{name}"' in text for name in (methods.CHAINS, methods.QUESTIONS, "towers"))
+    assert all(f'stage "$run/{name}"' in text for name in (methods.CHAINS, methods.WORDS, *methods.COUNTED))

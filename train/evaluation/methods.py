@@ -3,8 +3,8 @@
     realtime train evaluation.methods WORK --out DIR [--model nano]
 
 WORK has a folder per run, `METHOD-SEED`, and `untrained` for the model that all began from. A run has a folder per
-benchmark with what `train.evaluate` wrote, and questions.json of `train.evaluation.questions`; those that are not
-finished yet are left out. DIR gets methods.json and methods.md.
+benchmark with what `train.evaluate` wrote, and the files of `train.evaluation.questions`, `.probes` and, of runs that
+read words, `.said --judged`. Those that are not finished yet are left out. DIR gets methods.json and methods.md.
 
 A figure is the mean over a method's seeds. Its interval draws seeds and samples with replacement, and so does that of
 the difference from EmoThinker's method, where both have the same seeds and samples in each draw.
@@ -44,9 +44,10 @@ REFERENCE = "emothinker"
 UNTRAINED = "untrained"
 RUN = re.compile(r"(.+)-(\d+)")
 VOICES = "voices"
+KIND = "kind"
+"The slice that tells the kind of a counted answer."
 BENCHMARKS = {
     "ferplus": "FER+",
-    "towers": "FER+, no cue tokens",
     VOICES: "voices",
     "agree": "agree",
     "conflict": "conflict",
@@ -54,6 +55,10 @@ BENCHMARKS = {
 "Folder of a benchmark → its column. Their answers are the fast labels."
 QUESTIONS = "questions"
 "What a model was not tuned for and should not forget: questions about what is measured, such as how many people."
+COUNTED = {QUESTIONS: "questions right", "probes": "read off its states"}
+"File of counted answers → its column."
+WORDS = "words"
+"What is judged with words and without; each kind of words has a column."
 CHAINS = "chains"
 "Folder of the conflicting pairs about which chains were written, too."
 WHOLE = ("ferplus", VOICES, "agree", "conflict")
@@ -83,9 +88,11 @@ def read_runs(work: Path) -> Runs:
                 rows = read_answers(folder / benchmark / "answers.jsonl")
                 known = {str(row["key"]): row for row in rows if row["truth"]}
                 runs.setdefault(method, {}).setdefault(seed, {})[benchmark] = known
-        if (asked := folder / f"{QUESTIONS}.json").is_file():
-            runs.setdefault(method, {}).setdefault(seed, {})[QUESTIONS] = answered(asked)
-            sessions[asked] = {key.rpartition(" ")[0] for key in runs[method][seed][QUESTIONS]}
+        for name in (*COUNTED, WORDS):
+            if (asked := folder / f"{name}.json").is_file():
+                runs.setdefault(method, {}).setdefault(seed, {})[name] = answered(asked)
+                if name == QUESTIONS:
+                    sessions[asked] = {key.rpartition(" ")[0] for key in runs[method][seed][name]}
     if REFERENCE not in runs:
         raise DataMissing(
             f"{work} holds no finished benchmark of {REFERENCE}.", "Run train/runs/methods.sh; it goes on where it was."
@@ -108,15 +115,18 @@ def refuse_other_questions(sessions: Mapping[Path, set[str]]) -> None:
 
 
 def answered(path: Path) -> dict[str, Row]:
-    """The answers to questions as rows. Raises DataMissing where the file is another one."""
+    """Answers that were counted by kind, as rows. Raises DataMissing where the file is another one."""
     try:
         kinds = json.loads(path.read_text("utf-8"))["kinds"]
-        hits = {f"{kind} {at}": hit for kind, figures in kinds.items() for at, hit in figures["hits"].items()}
+        hits = {(kind, at): hit for kind, figures in kinds.items() for at, hit in figures["hits"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataMissing(
-            f"{path} is not what train.evaluation.questions writes: {error}.", "Remove it and its .done, and run again."
+            f"{path} holds no answers that were counted by kind: {error}.", "Remove it and its .done, and run again."
         ) from error
-    return {key: {"key": key, "truth": "right", "answer": "right" if hit else "wrong"} for key, hit in hits.items()}
+    return {
+        f"{kind} {at}": {"truth": "right", "answer": "right" if hit else "wrong", "slices": {KIND: kind}}
+        for (kind, at), hit in hits.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -219,24 +229,27 @@ def compared(runs: Runs, method: str) -> dict[str, dict[str, Any]]:
     for benchmark, column in BENCHMARKS.items():
         if each := Compared.of(runs[method], runs[REFERENCE], [benchmark]):
             found[column] = each.figure("accuracy")
-    voices = [row for run in runs[method].values() for row in run.get(VOICES, {}).values()]
-    for corpus in sorted({row["slices"].get("corpus", "") for row in voices} - {""}):
-        if each := Compared.of(only(corpus, runs[method]), only(corpus, runs[REFERENCE]), [VOICES]):
-            found[f"{VOICES}, {corpus}"] = each.figure("accuracy")
-    if each := Compared.of(runs[method], runs[REFERENCE], [QUESTIONS]):
-        found["questions right"] = each.figure("accuracy")
+    for benchmark, slice_name in ((VOICES, "corpus"), (WORDS, KIND)):
+        rows = [row for run in runs[method].values() for row in run.get(benchmark, {}).values()]
+        for part in dict.fromkeys(row["slices"].get(slice_name, "") for row in rows):
+            own, reference = (only(part, slice_name, benchmark, runs[name]) for name in (method, REFERENCE))
+            if part and (each := Compared.of(own, reference, [benchmark])):
+                found[f"{benchmark}, {part}"] = each.figure("accuracy")
+    for name, column in COUNTED.items():
+        if each := Compared.of(runs[method], runs[REFERENCE], [name]):
+            found[column] = each.figure("accuracy")
     for name, benchmarks in {"calibration error": WHOLE, "faithfulness": (CHAINS,)}.items():
         if each := Compared.of(runs[method], runs[REFERENCE], benchmarks):
             found[name] = each.figure(name)
     return found
 
 
-def only(corpus: str, seeds: Seeds) -> Seeds:
-    """Of each run, the voices of one corpus."""
+def only(part: str, slice_name: str, benchmark: str, seeds: Seeds) -> Seeds:
+    """Of each run that has this benchmark, the samples of one part of a slice, such as one corpus of the voices."""
     return {
-        seed: {VOICES: {key: row for key, row in run[VOICES].items() if row["slices"].get("corpus") == corpus}}
+        seed: {benchmark: {key: row for key, row in run[benchmark].items() if row["slices"].get(slice_name) == part}}
         for seed, run in seeds.items()
-        if VOICES in run
+        if benchmark in run
     }
 
 
