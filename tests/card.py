@@ -459,13 +459,15 @@ def is_view(func: Any) -> bool:
 
 
 def let_guards_pass() -> None:
-    """Let a build of torch for the CPU set a "current device" of this kind, which it has no code for. Nothing is done.
+    """Let torch set a "current device" of this kind where there is none. Nothing is done.
 
-    The registry of guards is an array in torch's library, by kind of device: the CPU is 0 and CUDA is 1.
+    A build for the CPU has no code for it, and that of a build with CUDA asks a driver. The registry of guards is an
+    array in torch's library, by kind of device: the CPU is 0 and CUDA is 1.
     """
     library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libc10.so"))
     guards = (ctypes.c_void_p * 2).in_dll(library, "_ZN3c104impl26device_guard_impl_registryE")
-    guards[1] = guards[1] or guards[0]
+    if not torch.cuda.is_available():
+        guards[1] = guards[0]
 
 
 @contextmanager
