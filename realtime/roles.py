@@ -138,6 +138,24 @@ class Summariser(Protocol):
         """The steps of a summary: None, and `Summary` last. Each step is short."""
 
 
+class SeesTogether(Protocol):
+    """How frames of several sessions of one model are seen in one call (`engine/seeing.py`)."""
+
+    @property
+    def n_frames(self) -> int:
+        """The most that share a call."""
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that measure frames."""
+
+    def measure(self, perceiver: Perceiver, frame: VideoFrame) -> object:
+        """What needs no model of `Perceiver.see`. Calls of one perceiver, this and `glimpse`, do not overlap."""
+
+    def see(self, looks: Sequence[tuple[Perceiver, VideoFrame, object]]) -> list[FrameEvidence | Exception]:
+        """The rest of `Perceiver.see` for each frame that was measured, or what was raised for it."""
+
+
 class Model(Protocol):
     """A loaded checkpoint."""
 
@@ -174,6 +192,10 @@ class Model(Protocol):
     @property
     def summariser(self) -> Summariser | None:
         """Who writes summaries; None where the model knows its chains alone."""
+
+    @property
+    def together(self) -> SeesTogether | None:
+        """How frames of several sessions are seen in one call; None where one after the other is as fast."""
 
     @property
     def thinker(self) -> Thinker: ...

@@ -51,7 +51,7 @@ from realtime.records import (
     VoiceCues,
     Window,
 )
-from realtime.roles import Step, Words, unsaid
+from realtime.roles import SeesTogether, Step, Words, unsaid
 from tests.waiting import WITHIN_S, eventually
 
 T = TypeVar("T")
@@ -327,6 +327,7 @@ class ScriptedModel:
     label_model: str | None = None
     answer_model: str | None = None
     words: bool = False
+    together: SeesTogether | None = None
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers

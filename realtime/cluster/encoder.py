@@ -17,7 +17,7 @@ from realtime.cluster import backbone
 from realtime.cluster.batcher import Batcher
 from realtime.cluster.messages import Encoded, EncodeRequest, from_pieces
 from realtime.model.products import Weights
-from realtime.towers.batch import WINDOW_PATCHES
+from realtime.towers.batch import WINDOW_PATCHES, filled
 from realtime.towers.graph import PATCHES_PER_TOKEN
 
 STILL = "stills"
@@ -163,9 +163,3 @@ def padded(value_BN: Tensor, length: int) -> Tensor:
     wide = value_BN.new_zeros(value_BN.shape[0], length, *value_BN.shape[2:])
     wide[:, :n] = value_BN
     return wide
-
-
-def filled(value: Tensor, n: int) -> Tensor:
-    """Fill a batch up to the next power of two by repeating its first row. On a GPU each size needs its own graph."""
-    more = (1 << (n - 1).bit_length()) - n
-    return torch.cat([value, value[:1].expand(more, *value.shape[1:])]) if more else value

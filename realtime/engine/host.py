@@ -31,9 +31,10 @@ from realtime.engine.messages import (
 from realtime.engine.models import Models
 from realtime.engine.scheduler import Scheduler
 from realtime.engine.scheduler.queue import Rank
+from realtime.engine.seeing import Seeing
 from realtime.observe import heap
 from realtime.records import FrameEvidence, SpeechEvidence, Window
-from realtime.roles import Perceiver, Summariser, Thinker
+from realtime.roles import Perceiver, SeesTogether, Summariser, Thinker
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -52,6 +53,7 @@ class HostedSession:
     perceiver: Perceiver
     thinker: Thinker
     summariser: Summariser | None = None
+    together: SeesTogether | None = None
     frames: OrderedDict[float, FrameEvidence] = field(default_factory=OrderedDict)
     speech: OrderedDict[float, SpeechEvidence] = field(default_factory=OrderedDict)
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
@@ -68,12 +70,21 @@ class Host:
         self._models = models
         self._scheduler = scheduler
         self._sessions: dict[int, HostedSession] = {}
+        self._seeing = Seeing()
 
     def announce(self, request: Request[Any]) -> None:
-        """Take note of a request that is in the queue: a chain whose steps are wanted joins decode steps before its
-        own job runs. From any thread.
+        """Take note of a request that is in the queue, from any thread.
+
+        A chain whose steps are wanted joins decode steps before its own job runs, and on a GPU a frame is measured and
+        joins the call of another.
         """
         match request:
+            case See(number, frame):
+                if (session := self._sessions.get(number)) is not None and session.together is not None:
+                    self._seeing.announce(number, session.perceiver, session.together, frame)
+            case Look(number, cue_frame):
+                if (session := self._sessions.get(number)) is not None and session.together is not None:
+                    self._seeing.announce_glimpse(number, session.perceiver, session.together, cue_frame)
             case NextSteps(session, chain, budget_s):
                 self._scheduler.decode.request((session, chain), budget_s)
             case _:
@@ -85,8 +96,8 @@ class Host:
         return cast("R", self._handle(cast("Message", request)))
 
     def stats(self) -> Mapping[str, float]:
-        """Of the scheduler, under the names of `Engine.stats`."""
-        return self._scheduler.stats()
+        """Of the scheduler and of frames that were seen together, under the names of `Engine.stats`."""
+        return {**self._scheduler.stats(), **self._seeing.stats()}
 
     def _handle(self, request: Message) -> object:
         match request:
@@ -96,11 +107,13 @@ class Host:
                 self._close(number)
             case See(number, frame):
                 session = self._sessions[number]
-                seen = _keep(session.frames, frame.at_s, session.perceiver.see(frame), KEPT_EVIDENCE)
+                seen = _keep(
+                    session.frames, frame.at_s, self._seeing.see(number, session.perceiver, frame), KEPT_EVIDENCE
+                )
                 self._do_later(number)
                 return request.result(seen)
             case Look(number, cue_frame):
-                return request.result(self._sessions[number].perceiver.glimpse(cue_frame))
+                return request.result(self._seeing.glimpse(number, self._sessions[number].perceiver, cue_frame))
             case Hear(number, segment):
                 session = self._sessions[number]
                 heard = _keep(session.speech, segment.start_s, session.perceiver.hear(segment), KEPT_EVIDENCE)
@@ -109,6 +122,7 @@ class Host:
                 self._sessions[number].perceiver.hear_ahead(so_far)
                 self._do_later(number)
             case SetQuestion(number, question):
+                self._seeing.settle(number)
                 self._sessions[number].perceiver.set_question(question)
             case FastLabel(number, parts, question):
                 session = self._sessions[number]
@@ -145,7 +159,7 @@ class Host:
     def _open(self, request: OpenSession) -> None:
         self._close(request.session)
         model = self._models.get(request.adapter)
-        session = HostedSession(model.perceiver(request.seed), model.thinker, model.summariser)
+        session = HostedSession(model.perceiver(request.seed), model.thinker, model.summariser, model.together)
         self._sessions[request.session] = session
         session.perceiver.set_question(request.question)
 
@@ -172,6 +186,7 @@ class Host:
         if session is None:
             return
         self._scheduler.decode.end_session(number)
+        self._seeing.forget(number)
         session.perceiver.close()
         del session
         heap.trim()

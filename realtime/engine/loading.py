@@ -20,6 +20,7 @@ from realtime.evidence.face_engines.choice import check
 from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
+from realtime.evidence.together import FramesTogether
 from realtime.model import assembly, checkpoint, filling
 from realtime.model.config import Calibration
 from realtime.model.products import Narrow, Weights
@@ -39,6 +40,10 @@ from realtime.towers.included import IncludedTowers, JudgeFaces, OnnxFaceExpert,
 Device = Literal["auto", "cpu", "cuda"]
 
 logger = logging.getLogger(__name__)
+FRAMES_TOGETHER = 8
+"Frames that share a call of a GPU's towers. Each number up to it that is a power of two needs a CUDA graph."
+MEASURING_THREADS = 8
+"Most threads that find and measure faces while the GPU works."
 TOLD_EVERY_S = 5.0
 "Seconds between two lines of progress. A model that loads sooner says nothing."
 
@@ -58,6 +63,9 @@ class LoadedModel:
     face_engine: FaceEngineName = "auto"
     judge_faces: JudgeFaces | None = None
     "The face expert in its quickest form; None: in torch."
+
+    together: FramesTogether | None = None
+    "Sees frames of several sessions in one call; None on a CPU."
 
     label_model: str | None = None
     answer_model: str | None = None
@@ -211,6 +219,14 @@ def load(
         instruments=instruments,
         face_engine=face_engine,
         judge_faces=judge_faces,
+        together=seen_together(TowersOnCpu(towers) if instruments else towers) if place.type == "cuda" else None,
+    )
+
+
+def seen_together(towers: Towers) -> FramesTogether:
+    """What sees frames of several sessions in one call, with threads that leave two cores to the rest."""
+    return FramesTogether(
+        towers, n_frames=FRAMES_TOGETHER, n_threads=max(1, min(MEASURING_THREADS, torch.get_num_threads() - 2))
     )
 
 

@@ -1,4 +1,4 @@
-"""The counters of an engine's chains (`Engine.stats`) as Prometheus metrics of the server."""
+"""The counters of an engine's chains and frames (`Engine.stats`) as Prometheus metrics of the server."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ GAUGES = {
         "How long the chain that had waited longest had waited at the last decode step",
     ),
 }
+COUNTERS = {
+    "seen_frames": ("emothinker_frames_together", "Frames that a GPU saw in calls that sessions shared"),
+    "seen_calls": ("emothinker_frame_calls", "Those calls"),
+}
 
 
-class ChainMetrics(Collector):
+class EngineMetrics(Collector):
     """Read when the server is scraped. A new model process begins to count at 0, as Prometheus expects."""
 
     def __init__(self, stats: Callable[[], Mapping[str, float]]) -> None:
@@ -38,5 +42,7 @@ class ChainMetrics(Collector):
         yield CounterMetricFamily(
             "emothinker_chain_seconds", "Wall time spent on decoding chains", value=stats.get("chain_s", 0.0)
         )
+        for name, (title, what) in COUNTERS.items():
+            yield CounterMetricFamily(title, what, value=stats.get(name, 0.0))
         for name, (title, what) in GAUGES.items():
             yield GaugeMetricFamily(title, what, value=stats.get(name, 0.0))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from realtime.engine import process
 from realtime.engine.local import LocalEngine
-from realtime.engine.metrics import ChainMetrics
+from realtime.engine.metrics import EngineMetrics
 from realtime.engine.models import LoadAdapter
 from realtime.engine.process import BegunProcess, ProcessEngine
 from realtime.engine.warmup import warm_up
@@ -134,7 +134,7 @@ async def started(
 
 @contextmanager
 def _with_metrics(engine: Engine, metrics: Metrics) -> Iterator[None]:
-    collector = ChainMetrics(engine.stats)
+    collector = EngineMetrics(engine.stats)
     metrics.registry.register(collector)
     try:
         yield

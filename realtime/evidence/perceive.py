@@ -7,9 +7,9 @@ and the seed of the random background drop.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ from realtime.records import (
     FrameEvidence,
     Glimpse,
     Question,
+    Scene,
     SpeechEvidence,
     SpeechSegment,
     SpeechSoFar,
@@ -71,8 +72,40 @@ EVERY_PX = 4
 "Step between the pixels that are compared."
 
 
+@dataclass(frozen=True)
+class MeasuredFrame:
+    """A frame with what is measured of it before the model runs, and what its tower reads."""
+
+    frame: VideoFrame
+    faces: tuple[Face, ...]
+    cues: tuple[FaceCues | None, ...]
+    "Of each face; None where no mesh fits."
+    scene: Scene
+    grey_HW: Float32
+    region: Box
+    "Of the camera's frame, in pixels, that the tower sees."
+    boxes: tuple[Box, ...]
+    "Of the faces, in that region."
+    dilation_px: int
+    input: FrameInput
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Rows of tokens."""
+        return self.input.image_3HW.shape[1] // preprocess.TOKEN_PX
+
+    @property
+    def columns(self) -> int:
+        return self.input.image_3HW.shape[2] // preprocess.TOKEN_PX
+
+
 class Perception:
-    """The perceiver of one session (`roles.Perceiver`). Calls block."""
+    """The perceiver of one session (`roles.Perceiver`). Calls block.
+
+    `see` is `measure`, the towers and `finish`. Faces are measured on the CPU and without the model, so `measure` and
+    `glimpse` may run in another thread than the rest: in one that makes no two of these calls at once.
+    """
 
     def __init__(
         self,
@@ -114,7 +147,6 @@ class Perception:
         self._faces: dict[int, FaceBaseline] = {}
         self._share = self._new_share()
         self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit, for_labels=for_labels)
-        self._timings_ms: dict[str, float] = {}
         self._seen: tuple[VideoFrame, FrameEvidence] | None = None
         "The last frame that was processed, and its evidence."
         self.n_unchanged = 0
@@ -144,21 +176,41 @@ class Perception:
         """What the ring has put off."""
         return None if self._asked.ring is None else self._asked.ring.put_off()
 
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        began_s = self._now_s()
-        yield
-        self._timings_ms[name] = (self._now_s() - began_s) * 1000
-
     def see(self, frame: VideoFrame) -> FrameEvidence:
         """Faces, cues and tokens of one frame. A picture that has not changed is not processed again."""
+        return self.finish(frame, self.measure(frame))
+
+    @torch.inference_mode()
+    def measure(self, frame: VideoFrame) -> MeasuredFrame | None:
+        """Measure a frame; None where its picture has not changed since the last one that was seen."""
         if self._seen is not None and unchanged(frame, self._seen[0]):
             self.n_unchanged += 1
             self._finder.unchanged(frame.at_s)
-            return self._again(replace(self._seen[1], at_s=frame.at_s, timings_ms={}))
-        evidence = self._look(frame)
+            return None
+        return self._measured(frame)
+
+    def finish(
+        self, frame: VideoFrame, measured: MeasuredFrame | None, kept: SelectedTokens | None = None
+    ) -> FrameEvidence:
+        """The evidence of a frame that `measure` has measured. `kept` are its tokens, if the towers have run."""
+        before = self._seen
+        if measured is None and before is not None:
+            return self._again(replace(before[1], at_s=frame.at_s, timings_ms={}))
+        # Another question was asked since it was found unchanged, so that nothing of the last one holds.
+        measured = measured or self._measured(frame)
+        evidence = self._encoded(measured, kept)
         self._seen = (frame, evidence)
         return evidence
+
+    @property
+    def text_QD(self) -> Tensor:
+        """(Q, D) embeddings of the question, which the towers read with each frame."""
+        return self._asked.text_QD
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether each frame is read for the model that gives the labels, too."""
+        return self._for_labels is not None
 
     def _again(self, frame: FrameEvidence) -> FrameEvidence:
         if self._for_labels is not None and frame.for_labels is not None:
@@ -166,25 +218,42 @@ class Perception:
             frame = replace(frame, for_labels=for_labels)
         return frame if self._asked.ring is None else self._asked.ring.again(frame)
 
-    @torch.inference_mode()
-    def _look(self, frame: VideoFrame) -> FrameEvidence:
-        self._timings_ms = {}
+    @contextmanager
+    def _timed(self, timings_ms: dict[str, float], name: str) -> Iterator[None]:
+        """Add the time of a step to those that it had before."""
+        began_s = self._now_s()
+        yield
+        timings_ms[name] = timings_ms.get(name, 0.0) + (self._now_s() - began_s) * 1000
+
+    def _measured(self, frame: VideoFrame) -> MeasuredFrame:
+        timings_ms: dict[str, float] = {}
         height, width = frame.rgb_HW3.shape[:2]
-        with self._timed("faces"):
+        with self._timed(timings_ms, "faces"):
             faces = self._finder.find(frame.rgb_HW3, frame.at_s)
-            measured = [self._measure(face, width, height) for face in faces]
+            cues = tuple(self._measure(face, width, height) for face in faces)
         scene = measure_scene(frame.rgb_HW3)
-        with self._timed("vision"):
+        with self._timed(timings_ms, "vision"):
             grey_HW = preprocess.to_grey(frame.rgb_HW3)
             image, region = view(frame, tuple(face.box for face in faces), self._model.config.emotion, grey_HW)
             boxes = tuple(preprocess.into_region(face.box, region, height=height, width=width) for face in faces)
             rows, columns = image.shape[1] // preprocess.TOKEN_PX, image.shape[2] // preprocess.TOKEN_PX
             dilation_px = self._model.config.emotion.dilation_patches * preprocess.PATCH_PX
             focal = focal_mask(boxes, rows=rows, columns=columns, token_px=preprocess.TOKEN_PX, dilation_px=dilation_px)
-            evidence = self._select(image, focal, seed=self._seed * 1_000_003 + round(frame.at_s * 1000))
-        with self._timed("cues"):
-            features = self._features(grey_HW, faces, measured, boxes)
-            scene_3 = torch.from_numpy(scene_measures(scene, len(faces)))
+            seed = self._seed * 1_000_003 + round(frame.at_s * 1000)
+            given = FrameInput(image, focal, drop_noise(focal, seed=seed), self._share.of(image, focal))
+        return MeasuredFrame(frame, faces, cues, scene, grey_HW, region, boxes, dilation_px, given, timings_ms)
+
+    @torch.inference_mode()
+    def _encoded(self, measured: MeasuredFrame, kept: SelectedTokens | None) -> FrameEvidence:
+        frame, faces, rows, columns = measured.frame, measured.faces, measured.rows, measured.columns
+        height, width = frame.rgb_HW3.shape[:2]
+        timings_ms = dict(measured.timings_ms)
+        with self._timed(timings_ms, "vision"):
+            evidence = self._select(measured.input) if kept is None else kept
+            self._share.saw(evidence.spread)
+        with self._timed(timings_ms, "cues"):
+            features = self._features(measured)
+            scene_3 = torch.from_numpy(scene_measures(measured.scene, len(faces)))
             x, positions = self._frame_cues(
                 self._model,
                 evidence.tokens_ND,
@@ -196,19 +265,21 @@ class Perception:
                 scene_3=scene_3,
             )
         n_focal, n_kept = evidence.n_focal, evidence.order_N.shape[0]
-        scale = region[2] / image.shape[2]  # frame pixels per pixel of what the tower sees
+        # Frame pixels per pixel of what the tower sees.
+        scale = measured.region[2] / measured.input.image_3HW.shape[2]
+        dilation_px = measured.dilation_px * scale
         seen = FrameEvidence(
             at_s=frame.at_s,
             faces=faces,
-            cues=with_verdicts(measured, features),
-            scene=scene,
+            cues=with_verdicts(measured.cues, features),
+            scene=measured.scene,
             counts=TokenCounts(focal=n_focal, background=n_kept - n_focal, dropped=rows * columns - n_kept),
             tokens_ND=x.float().cpu().numpy(),
             positions_3N=positions.numpy(),
-            focal=tuple(dilate(face.box, dilation_px * scale, width=width, height=height) for face in faces),
-            map=token_map(evidence, rows, columns, region, width=width, height=height),
+            focal=tuple(dilate(face.box, dilation_px, width=width, height=height) for face in faces),
+            map=token_map(evidence, rows, columns, measured.region, width=width, height=height),
         )
-        with self._timed("append"):
+        with self._timed(timings_ms, "append"):
             if self._for_labels is not None and evidence.for_labels is not None:
                 for_labels = self._for_labels.frame(
                     seen, evidence.for_labels, rows=rows, columns=columns, faces=features, scene_3=scene_3
@@ -216,7 +287,7 @@ class Perception:
                 seen = replace(seen, for_labels=for_labels)
             if self._asked.ring is not None:
                 seen = self._asked.ring.add_frame(seen)
-        return replace(seen, timings_ms=dict(self._timings_ms))
+        return replace(seen, timings_ms=timings_ms)
 
     def glimpse(self, frame: CueFrame) -> Glimpse:
         """Faces and their cues in a frame between two sampled ones. Neutrals move with the sampled ones alone."""
@@ -237,35 +308,27 @@ class Perception:
             return None
         return replace(measured, gaze_deg=gaze(face.mesh_N3, width, height))
 
-    def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
-        drop = self._share.of(image_3HW, focal_N)
-        frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), drop)
+    def _select(self, frame: FrameInput) -> SelectedTokens:
         inputs = vision_inputs([frame], self._asked.text_QD)
         kept = selected(self._towers.vision(inputs))[0]
-        self._share.saw(kept.spread)
         if self._for_labels is None:
             return kept
-        return replace(kept, for_labels=self._for_labels.select(inputs, image_3HW, focal_N))
+        return replace(kept, for_labels=self._for_labels.select(inputs, frame.image_3HW, frame.focal_N))
 
     def _new_share(self) -> BackgroundShare:
         return BackgroundShare(self._model.config.emotion, token_px=preprocess.TOKEN_PX)
 
-    def _features(
-        self,
-        grey_HW: Float32,
-        faces: tuple[Face, ...],
-        measured: list[FaceCues | None],
-        boxes: tuple[Box, ...],
-    ) -> list[FaceFeatures]:
+    def _features(self, measured: MeasuredFrame) -> list[FaceFeatures]:
         if self._judge_faces is None:
             return []
-        crops = [preprocess.crop_face(grey_HW, face.mesh_N3) for face in faces if face.mesh_N3 is not None]
+        meshes = [face.mesh_N3 for face in measured.faces if face.mesh_N3 is not None]
+        crops = [preprocess.crop_face(measured.grey_HW, mesh_N3) for mesh_N3 in meshes]
         if not crops:
             return []
         # One call for all faces. Those without a mesh have neither a crop nor cues.
         verdicts = iter(self._judge_faces(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype)))
         features = []
-        for face, cues, (x, y, w, h) in zip(faces, measured, boxes, strict=True):
+        for face, cues, (x, y, w, h) in zip(measured.faces, measured.cues, measured.boxes, strict=True):
             if cues is None:
                 continue
             left, top, width, height = face.box
@@ -290,7 +353,7 @@ class Perception:
         self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring)
 
 
-def with_verdicts(measured: list[FaceCues | None], features: list[FaceFeatures]) -> tuple[FaceCues, ...]:
+def with_verdicts(measured: Sequence[FaceCues | None], features: list[FaceFeatures]) -> tuple[FaceCues, ...]:
     """The cues of the faces that fit a mesh, with what the face expert says of them, if there is one."""
     cues = [each for each in measured if each is not None]
     if not features:

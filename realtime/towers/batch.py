@@ -120,3 +120,9 @@ def selected(outputs: Sequence[Tensor]) -> list[SelectedTokens]:
 def heard(tokens_CTD: Tensor, n_frames_C: Tensor) -> Tensor:
     """(N, D) tokens of an utterance from the audio graph's output, without padding."""
     return torch.cat([row[: max(0, n_tokens(int(n)))] for row, n in zip(tokens_CTD, n_frames_C, strict=True)])
+
+
+def filled(value: Tensor, n: int) -> Tensor:
+    """Fill a batch up to the next power of two by repeating its first row. On a GPU each size needs its own graph."""
+    more = (1 << (n - 1).bit_length()) - n
+    return torch.cat([value, value[:1].expand(more, *value.shape[1:])]) if more else value

@@ -13,7 +13,7 @@ from realtime.towers.graph import AudioGraph, VisionGraph
 
 logger = logging.getLogger(__name__)
 
-MAX_CAPTURED = 8
+MAX_CAPTURED = 16
 "Sizes (batch, windows, words) kept as CUDA graphs, with their buffers. The one that was used longest ago goes first."
 HALVED = ("patches", "mel", "text")
 "Inputs in the graph's own precision. The others are int32, or float32 where they are compared."

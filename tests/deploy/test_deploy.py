@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from realtime.cli import _parser
-from realtime.engine.metrics import ChainMetrics
+from realtime.engine.metrics import EngineMetrics
 from realtime.observe.metrics import Metrics
 from realtime.settings_sources import load
 from tests.serve.live_server import serving
@@ -43,7 +43,7 @@ def compose() -> dict[str, Any]:
 
 def test_the_dashboard_asks_for_metrics_there_are() -> None:
     metrics = Metrics()
-    metrics.registry.register(ChainMetrics(dict))
+    metrics.registry.register(EngineMetrics(dict))
     there = {family.name for family in metrics.registry.collect()}
     dashboard = json.loads((DEPLOY / "grafana.json").read_text())
     asked = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from realtime.engine.metrics import ChainMetrics
+from realtime.engine.metrics import EngineMetrics
 from realtime.engine.scheduler import Scheduler
 from realtime.engine.scheduler.queue import Rank
 from realtime.engine.scheduler.timing import MAX_CHAINS
@@ -171,7 +171,7 @@ def test_decode_steps_and_waits_are_metrics() -> None:
         script.begin(number)
         script.request(number)
     script.run(1)
-    metrics.registry.register(ChainMetrics(script.scheduler.stats))
+    metrics.registry.register(EngineMetrics(script.scheduler.stats))
     lines = metrics.text().decode().splitlines()
     assert 'emothinker_chain_rounds_total{chains="2"} 2.0' in lines
     assert "emothinker_chains_wanted 1.0" in lines

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 
 from realtime.bench.paired import SpokenWindow, collect_windows
 from realtime.engine import loading
 from realtime.model.products import Narrow, Weights
-from realtime.records import Question, ReasonDone, SpeechSoFar, Window
+from realtime.records import FrameEvidence, Question, ReasonDone, SpeechSoFar, Window
 from realtime.sample import SAMPLE
 from realtime.settings import Settings
 from tests.card import inserted
@@ -72,3 +73,31 @@ def test_a_session_on_a_card_tells_what_one_on_a_cpu_tells(
     assert ours.sections.keys() == theirs.sections.keys()
     if exact:
         assert ours.sections == theirs.sections
+
+
+def test_frames_of_several_sessions_share_a_call_on_a_card(
+    spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured in threads, padded to a size that has a CUDA graph, and told apart again."""
+    monkeypatch.setattr(loading, "gpu_dtype", lambda: torch.float32)
+    frame, other = spoken.frames
+
+    def seen(model: loading.LoadedModel) -> list[FrameEvidence]:
+        perceivers = [model.perceiver(seed) for seed in range(3)]
+        return [each.see(picture) for each, picture in zip(perceivers, (frame, other, frame), strict=True)]
+
+    with monkeypatch.context() as patch, inserted(patch) as card:
+        model = loading.load("nano", device="cuda", engine="torch")
+        assert model.together is not None
+        looks = [
+            (perceiver, picture, model.together.measure(perceiver, picture))
+            for perceiver, picture in zip(map(model.perceiver, range(3)), (frame, other, frame), strict=True)
+        ]
+        before = card.n_captures
+        ours = model.together.see(looks)
+        assert card.n_captures == before + 1
+    theirs = seen(loading.load("nano", device="cpu", engine="torch"))
+    for mine, plain in zip(ours, theirs, strict=True):
+        assert isinstance(mine, FrameEvidence)
+        assert (mine.counts, mine.map) == (plain.counts, plain.map)
+        np.testing.assert_allclose(mine.tokens_ND, plain.tokens_ND, atol=2e-4)

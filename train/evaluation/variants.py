@@ -20,7 +20,7 @@ from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, wit
 from realtime.model.config import EmotionConfig
 from realtime.model.thinker import EmoThinker
 from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
-from realtime.towers.batch import FrameInput, SelectedTokens, drop_noise, selected, vision_inputs
+from realtime.towers.batch import FrameInput, SelectedTokens, selected, vision_inputs
 from realtime.towers.choice import Towers
 from realtime.towers.torch_runtime import TorchTowers
 from train.nano.cue_sentences import with_frame_words, with_voice_words
@@ -164,23 +164,21 @@ class AttentivePerception(Perception):
     tower_gate: Tensor | None = None
     "The gate of the selector that runs with the towers, where that is not the model's own."
 
-    def _select(self, image_3HW: Tensor, focal_N: Tensor, *, seed: int) -> SelectedTokens:
+    def _select(self, frame: FrameInput) -> SelectedTokens:
         selector = self._model.emotion.visual_selector
         if selector is None:
-            return super()._select(image_3HW, focal_N, seed=seed)
+            return super()._select(frame)
         # Attention is measured on the tokens as the tower returns them, so they are computed with the gate closed.
         closed = selector.gate if self.tower_gate is None else self.tower_gate
         gate = closed.detach().clone()
         closed.data.zero_()
         try:
-            frame = FrameInput(image_3HW, focal_N, drop_noise(focal_N, seed=seed), 0.0)
-            raw = selected(self._towers.vision(vision_inputs([frame], self._asked.text_QD)))[0]
+            whole = replace(frame, drop=0.0)
+            raw = selected(self._towers.vision(vision_inputs([whole], self._asked.text_QD)))[0]
         finally:
             closed.data.copy_(gate)
         scores = selector.attention(raw.tokens_ND, self._asked.text_QD).amax(-1).float().cpu()
-        rank_N = torch.zeros(focal_N.shape[0])
+        rank_N = torch.zeros(frame.focal_N.shape[0])
         rank_N[raw.order_N] = scores
-        frame = FrameInput(image_3HW, focal_N, rank_N, self._share.of(image_3HW, focal_N))
-        kept = selected(self._towers.vision(vision_inputs([frame], self._asked.text_QD)))[0]
-        self._share.saw(kept.spread)
-        return kept
+        ranked = replace(frame, noise_N=rank_N)
+        return selected(self._towers.vision(vision_inputs([ranked], self._asked.text_QD)))[0]

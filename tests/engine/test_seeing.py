@@ -1,0 +1,247 @@
+"""Frames of several sessions, measured in threads and encoded in one call, as on a GPU: with nano on the CPU."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from realtime.engine import loading
+from realtime.engine.client import HostClient
+from realtime.engine.loading import LoadedModel
+from realtime.engine.local import LocalEngine
+from realtime.engine.worker import ModelWorker
+from realtime.evidence.perceive import Perception
+from realtime.evidence.together import FramesTogether
+from realtime.records import CueFrame, FrameEvidence, Question, UInt8, VideoFrame
+from realtime.towers.choice import Towers
+
+ASK = Question()
+OTHER = Question(query="How bright is it?")
+
+
+class CountedTowers:
+    """Towers that note the size of each call, and may refuse batches."""
+
+    def __init__(self, towers: Towers) -> None:
+        self._towers = towers
+        self.batches: list[int] = []
+        self.full = False
+
+    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        batch = inputs["patches"].shape[0]
+        if self.full and batch > 1:
+            raise torch.OutOfMemoryError("no room")
+        self.batches.append(batch)
+        return self._towers.vision(inputs)
+
+    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._towers.audio(inputs)
+
+
+@pytest.fixture(scope="module")
+def nano() -> LoadedModel:
+    return loading.load("nano", engine="torch")
+
+
+@pytest.fixture
+def towers(nano: LoadedModel) -> CountedTowers:
+    return CountedTowers(nano.towers)
+
+
+@pytest.fixture
+def model(nano: LoadedModel, towers: CountedTowers) -> LoadedModel:
+    return replace(nano, towers=towers, together=FramesTogether(towers, n_frames=4, n_threads=2))
+
+
+@pytest.fixture
+def worker() -> Iterator[ModelWorker]:
+    with ModelWorker() as worker:
+        yield worker
+
+
+@pytest.fixture
+def pictures(portrait: UInt8) -> list[VideoFrame]:
+    """A person, the same mirrored, and nobody, of two sizes."""
+    mirrored = np.ascontiguousarray(portrait[:, ::-1])
+    return [VideoFrame(0.0, portrait), VideoFrame(0.5, mirrored), VideoFrame(1.0, np.zeros((240, 320, 3), np.uint8))]
+
+
+@contextmanager
+def held(worker: ModelWorker) -> Iterator[None]:
+    """Keep the model's thread busy, so that what is asked for meanwhile waits in the queue."""
+    begun, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        free.wait(30)
+
+    worker.submit("hold", hold)
+    begun.wait(30)
+    try:
+        yield
+    finally:
+        free.set()
+
+
+async def opened(engine: LocalEngine, questions: Sequence[Question]) -> list[HostClient]:
+    return [await engine.open(seed, question) for seed, question in enumerate(questions)]
+
+
+async def measured(engine: LocalEngine, *clients: HostClient) -> None:
+    """Let the clients' calls be made, and wait until their frames are measured."""
+    await asyncio.sleep(0)
+    for client in clients:
+        await asyncio.to_thread(engine._host._seeing.settle, client.session)
+
+
+async def seen_at_once(
+    engine: LocalEngine, worker: ModelWorker, clients: Sequence[HostClient], frames: Sequence[VideoFrame]
+) -> list[FrameEvidence | BaseException]:
+    with held(worker):
+        calls = [asyncio.create_task(client.see(frame)) for client, frame in zip(clients, frames, strict=True)]
+        await measured(engine, *clients)
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def alone(nano: LoadedModel, seed: int, question: Question, frame: VideoFrame) -> FrameEvidence:
+    perceiver = nano.perceiver(seed, question)
+    seen = perceiver.see(frame)
+    perceiver.close()
+    return seen
+
+
+def assert_alike(seen: FrameEvidence | BaseException, expected: FrameEvidence) -> None:
+    assert isinstance(seen, FrameEvidence)
+    assert seen.at_s == expected.at_s
+    assert [face.box for face in seen.faces] == [face.box for face in expected.faces]
+    assert (seen.counts, seen.map) == (expected.counts, expected.map)
+    np.testing.assert_allclose(seen.tokens_ND, expected.tokens_ND, atol=2e-4)
+    np.testing.assert_array_equal(seen.positions_3N, expected.positions_3N)
+    for mine, theirs in zip(seen.cues, expected.cues, strict=True):
+        assert mine.intensities == theirs.intensities
+        assert mine.verdict_7 is not None
+        assert theirs.verdict_7 is not None
+        np.testing.assert_allclose(mine.verdict_7, theirs.verdict_7, atol=1e-5)
+
+
+async def test_frames_that_wait_share_a_call(
+    nano: LoadedModel, model: LoadedModel, towers: CountedTowers, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 3)
+    seen = await seen_at_once(engine, worker, clients, pictures)
+    # Three frames are filled up to four, for which a GPU has a graph.
+    assert towers.batches == [4]
+    assert {name: engine.stats()[name] for name in ("seen_calls", "seen_frames")} == {"seen_calls": 1, "seen_frames": 3}
+    for seed, (mine, frame) in enumerate(zip(seen, pictures, strict=True)):
+        assert_alike(mine, alone(nano, seed, ASK, frame))
+
+
+async def test_frames_of_other_questions_do_not(
+    nano: LoadedModel, model: LoadedModel, towers: CountedTowers, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK, OTHER, ASK])
+    seen = await seen_at_once(engine, worker, clients, pictures)
+    assert sorted(towers.batches) == [1, 2]
+    for seed, question in enumerate([ASK, OTHER, ASK]):
+        assert_alike(seen[seed], alone(nano, seed, question, pictures[seed]))
+
+
+async def test_no_more_share_a_call_than_may(
+    model: LoadedModel, towers: CountedTowers, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 6)
+    frames = [*pictures, *(replace(frame, at_s=frame.at_s + 5) for frame in pictures)]
+    assert all(isinstance(one, FrameEvidence) for one in await seen_at_once(engine, worker, clients, frames))
+    assert towers.batches == [4, 2]
+
+
+async def test_without_memory_for_a_batch_each_is_encoded_alone(
+    nano: LoadedModel, model: LoadedModel, towers: CountedTowers, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    towers.full = True
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 3)
+    seen = await seen_at_once(engine, worker, clients, pictures)
+    assert towers.batches == [1, 1, 1]
+    for seed, frame in enumerate(pictures):
+        assert_alike(seen[seed], alone(nano, seed, ASK, frame))
+
+
+async def test_a_fault_of_one_session_is_its_own(
+    model: LoadedModel, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 3)
+    broken = VideoFrame(0.0, np.zeros((0, 0, 3), np.uint8))
+    seen = await seen_at_once(engine, worker, clients, [pictures[0], broken, pictures[1]])
+    assert [isinstance(one, FrameEvidence) for one in seen] == [True, False, True]
+    assert isinstance(seen[1], Exception)
+
+
+async def test_faces_are_measured_in_the_sessions_own_lane(
+    model: LoadedModel, worker: ModelWorker, portrait: UInt8, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    plain = Perception.glimpse
+
+    def noted(self: Perception, frame: CueFrame) -> object:
+        names.append(threading.current_thread().name)
+        return plain(self, frame)
+
+    monkeypatch.setattr(Perception, "glimpse", noted)
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 2)
+    for at_s in (0.2, 0.4):
+        found = await asyncio.gather(*(client.glimpse(CueFrame(at_s, portrait)) for client in clients))
+        assert [len(glimpse.cues) for glimpse in found] == [1, 1]
+    lanes = {name.rpartition("_")[0] for name in names}
+    assert lanes == {"faces 1", "faces 2"}
+
+
+async def test_a_question_asked_meanwhile_is_read_with_a_still_picture(
+    nano: LoadedModel, model: LoadedModel, worker: ModelWorker, portrait: UInt8
+) -> None:
+    """The second frame was found to be the first again, and then all that was read of the first was dropped."""
+    engine = LocalEngine(model, worker)
+    (client,) = await opened(engine, [ASK])
+    await client.see(VideoFrame(0.0, portrait))
+    with held(worker):
+        asking = asyncio.create_task(client.set_question(OTHER))
+        await asyncio.sleep(0)
+        seeing = asyncio.create_task(client.see(VideoFrame(1.0, portrait)))
+        await measured(engine, client)
+    await asking
+    seen = await seeing
+    perceiver = nano.perceiver(0)
+    perceiver.see(VideoFrame(0.0, portrait))
+    perceiver.set_question(OTHER)
+    assert_alike(seen, perceiver.see(VideoFrame(1.0, portrait)))
+
+
+async def test_a_session_that_ends_while_its_frame_waits_keeps_nothing_from_the_others(
+    nano: LoadedModel, model: LoadedModel, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    engine = LocalEngine(model, worker)
+    first, second = await opened(engine, [ASK] * 2)
+    with held(worker):
+        gone = asyncio.create_task(first.see(pictures[0]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        first.close()
+        waiting = asyncio.create_task(second.see(pictures[1]))
+        await measured(engine, second)
+    assert_alike(await waiting, alone(nano, 1, ASK, pictures[1]))
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    await engine.ready()
