@@ -4,8 +4,9 @@
         [--device auto] [--tokens 48] [--json FILE]
 
 A step reads the weights of each product, and the keys and values of the tokens before it, once. So a chain alone is
-bound by the memory, whose rate is measured with passes over as many bytes. The median step is told, since other
-programs take a core now and then; `cpu_ms` is its processor time.
+bound by the memory, whose rate is measured with passes over 1 GB (`of_memory`). A model that fits into a cache can be
+faster than that; `of_same_size` is its share of the rate of passes over as many bytes as a step reads. The median step
+is told, since other programs take a core now and then; `cpu_ms` is its processor time.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def decoded(model: LoadedModel, n_tokens: int) -> dict[str, Any]:
     slot.close()
     step_ms = statistics.median(steps_ms[WARM:])
     n_bytes = language.step_bytes + TOKENS_SEEN * cache.keys_LHSD[:, :, 0].nbytes * 2
-    rate = bytes_read_per_s(min(n_bytes, LARGEST_PASS), device)
+    memory = bytes_read_per_s(LARGEST_PASS, device)
+    same_size = memory if n_bytes >= LARGEST_PASS else bytes_read_per_s(n_bytes, device)
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "dtype": str(dtype).removeprefix("torch."),
@@ -63,8 +65,10 @@ def decoded(model: LoadedModel, n_tokens: int) -> dict[str, Any]:
         "tokens_per_s": round(1000 / step_ms, 2),
         "gbyte_a_step": round(n_bytes / 1e9, 4),
         "gbyte_per_s": round(n_bytes / step_ms / 1e6, 2),
-        "memory_gbyte_per_s": round(rate / 1e9, 2),
-        "of_memory": round(n_bytes / step_ms * 1000 / rate, 3),
+        "memory_gbyte_per_s": round(memory / 1e9, 2),
+        "of_memory": round(n_bytes / step_ms * 1000 / memory, 3),
+        "same_size_gbyte_per_s": round(same_size / 1e9, 2),
+        "of_same_size": round(n_bytes / step_ms * 1000 / same_size, 3),
     }
 
 

@@ -30,7 +30,8 @@ def test_each_format_is_told_with_what_it_reads(
     assert full["gbyte_a_step"] > 2 * narrow["gbyte_a_step"] > 2 * few["gbyte_a_step"] > 0
     for each in (full, narrow, few):
         assert each["gbyte_per_s"] == pytest.approx(each["gbyte_a_step"] / each["step_ms"] * 1000, rel=0.02)
-        assert each["of_memory"] == pytest.approx(each["gbyte_per_s"] / each["memory_gbyte_per_s"], rel=0.02)
+        for share, rate in (("of_memory", "memory_gbyte_per_s"), ("of_same_size", "same_size_gbyte_per_s")):
+            assert each[share] == pytest.approx(each["gbyte_per_s"] / each[rate], rel=0.02)
 
 
 def test_the_bytes_of_a_step_are_those_of_its_products() -> None:

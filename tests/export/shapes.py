@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from realtime.model import checkpoint
-from realtime.model.config import ModelConfig
+from realtime.model.config import ModelConfig, published_config
 from realtime.model.thinker import EmoThinker
 from train.nano.config import config as nano_config
 
@@ -26,12 +26,29 @@ def small_config(*, hidden: int = 64) -> dict[str, object]:
     return config
 
 
-def write_checkpoint(folder: Path, *, selectors: bool = True, seed: int = 0, **more: object) -> EmoThinker:
+def full_width_config() -> dict[str, object]:
+    """The towers of a 3B in their published widths, two layers deep: one of windows, one that sees the whole frame."""
+    config = published_config("3B")["thinker_config"] | {"model_type": "qwen2_5_omni_thinker"}
+    config["vision_config"] |= {"depth": 2, "fullatt_block_indexes": [1]}
+    config["audio_config"] |= {"encoder_layers": 2}
+    config["text_config"] |= {"vocab_size": 64, "intermediate_size": 64, "num_hidden_layers": 1}
+    return dict(config)
+
+
+def write_checkpoint(
+    folder: Path,
+    *,
+    selectors: bool = True,
+    seed: int = 0,
+    config: dict[str, object] | None = None,
+    scale: float = 2.0,
+    **more: object,
+) -> EmoThinker:
     """Weights are scaled up and gates opened: as initialised, outputs barely see their inputs, and bugs hide.
 
     `more` goes into emothinker.json.
     """
-    config = small_config()
+    config = config or small_config()
     emotion: dict[str, object] = {"selector_dim": 16, "drop": 0.2} if selectors else {}
     emotion |= more
     torch.manual_seed(seed)
@@ -40,7 +57,7 @@ def write_checkpoint(folder: Path, *, selectors: bool = True, seed: int = 0, **m
         if "gate" in name.rsplit(".", 1)[-1]:
             parameter.fill_(0.7)
         elif parameter.dim() > 1:
-            parameter.mul_(2.0)
+            parameter.mul_(scale)
     checkpoint.save(model, folder, config, emotion)
     (folder / "tokenizer.json").write_text(json.dumps({}))
     return model

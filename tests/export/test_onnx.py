@@ -25,10 +25,11 @@ from realtime.model.config import EMOTION_CONFIG
 from realtime.towers import artifact
 from realtime.towers import onnx_runtime as in_onnxruntime
 from realtime.towers.artifact import EngineMismatch
+from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, vision_inputs
 from realtime.towers.choice import Checkpoint, choose
 from realtime.towers.onnx_runtime import OnnxTowers
 from realtime.towers.torch_runtime import TorchTowers
-from tests.export.shapes import write_checkpoint
+from tests.export.shapes import full_width_config, write_checkpoint
 
 
 @pytest.mark.parametrize("name", ["onnx-fp32-opset20", "onnx-fp32-opset23", "onnx-fp16-opset23"])
@@ -66,6 +67,26 @@ def test_a_stock_checkpoint_exports_without_text(tmp_path: Path) -> None:
     assert "text" not in made.towers["vision"]["inputs"]
     _, fine = parity.check(made, str(stock))
     assert fine
+
+
+@pytest.mark.slow
+def test_towers_of_a_3b_at_full_width_equal_torch(tmp_path: Path) -> None:
+    """In the published widths and numbers of heads, two of 32 layers deep, a frame of 448 px and four seconds."""
+    folder = tmp_path / "wide"
+    write_checkpoint(folder, config=full_width_config(), scale=1.0, selector_dim=256)
+    made = onnx.export(folder, tmp_path, name="wide", precision="fp32", opset=23)
+    ours, reference = OnnxTowers(made), GraphTowers(folder, torch.float32, None)
+    generator = torch.Generator().manual_seed(0)
+    text_QD = torch.randn(7, 2048, generator=generator)
+    focal = torch.rand(16 * 12, generator=generator) < 0.3
+    frame = FrameInput(torch.rand(3, 336, 448, generator=generator), focal, drop_noise(focal, seed=0), 0.2)
+    seen, wanted = (towers.vision(vision_inputs([frame], text_QD)) for towers in (ours, reference))
+    for mine, theirs in zip(seen[1:], wanted[1:], strict=True):
+        assert torch.equal(mine, theirs)
+    sound = audio_inputs(torch.randn(128, 400, generator=generator), text_QD)
+    for mine, theirs in ((seen[0], wanted[0]), (ours.audio(sound)[0], reference.audio(sound)[0])):
+        assert theirs.shape[-1] == 2048
+        assert float((mine - theirs).norm() / theirs.norm()) <= 1e-5
 
 
 @pytest.mark.usefixtures("traced")
