@@ -44,7 +44,7 @@ def test_a_model_of_another_method_goes_the_same_way(
     method: TaughtMethod,
 ) -> None:
     adapter = adapter_of(method, tmp_path / "adapter")
-    merged = tmp_path / method
+    merged = tmp_path / "merged"
     monkeypatch.setattr(sys, "argv", ["merge", "--model", "nano", "--adapter", str(adapter), "--out", str(merged)])
     merge.main()
     with serving((*REAL, "--model", str(merged))) as (address, _):

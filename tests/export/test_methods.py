@@ -39,9 +39,12 @@ def perceived(
     return seen, heard
 
 
-def test_a_hybrid_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(portrait: UInt8, tmp_path: Path) -> None:
-    """One whose share of background follows the content."""
-    adapter, made = exported("hybrid", tmp_path)
+@pytest.mark.parametrize("method", ["adaptive", "hybrid"])
+def test_it_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(
+    portrait: UInt8, tmp_path: Path, method: TaughtMethod
+) -> None:
+    """The share of background follows the content in both."""
+    adapter, made = exported(method, tmp_path)
     assert made.source_sha256 != artifact.source_sha256(checkpoint.NANO)
     figures, fine = parity.check(made, "nano", adapter=adapter)
     assert fine, figures
@@ -55,9 +58,12 @@ def test_a_hybrid_equals_torch_tells_the_spread_and_is_of_this_adapter_alone(por
     assert len({one.dropped for one in counts[0]}) > 1
 
 
-def test_an_emochat_equals_torch_up_to_the_tokens_that_its_parts_add(portrait: UInt8, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["emochat", "emochat with words"])
+def test_an_emochat_equals_torch_up_to_the_tokens_that_its_parts_add(
+    portrait: UInt8, tmp_path: Path, method: TaughtMethod
+) -> None:
     """They are added after the towers, so that an export has to leave them what they read."""
-    adapter, made = exported("emochat", tmp_path)
+    adapter, made = exported(method, tmp_path)
     figures, fine = parity.check(made, "nano", adapter=adapter)
     assert fine, figures
     torch_seen, torch_heard = perceived(adapter, "torch", tmp_path, portrait)

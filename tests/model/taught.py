@@ -8,24 +8,35 @@ from typing import Literal
 import torch
 
 from realtime.model import checkpoint
+from realtime.model.config import Method
 from realtime.model.thinker import EmoThinker
-from train.tuning.initial_model import save_additions, with_additions
+from train.tuning.initial_model import let_it_read, save_additions, with_additions
 
-TaughtMethod = Literal["hybrid", "emochat"]
+TaughtMethod = Literal["adaptive", "hybrid", "emochat", "emochat with words"]
+OF: dict[TaughtMethod, Method] = {
+    "adaptive": "emothinker", "hybrid": "hybrid", "emochat": "emochat", "emochat with words": "emochat",
+}  # fmt: skip
 
 
 def adapter_of(method: TaughtMethod, folder: Path) -> Path:
-    """An adapter of nano by this method, in `folder`. The hybrid's share of background follows the content."""
+    """An adapter of nano by this method, in `folder`. The hybrid's share of background follows the content, too."""
+    words = method == "emochat with words"
     model, emotion = with_additions(
         checkpoint.NANO,
         selector_dim=64,
         cues=True,
         ring=None,
-        method=method,
-        selection="adaptive" if method == "hybrid" else "fixed",
+        method=OF[method],
+        selection="adaptive" if method in ("adaptive", "hybrid") else "fixed",
+        words=words,
         dtype=torch.float32,
     )
-    save_additions(taught_hybrid(model) if method == "hybrid" else taught_emochat(model), emotion, folder)
+    let_it_read(model, emotion, words=words, measured=False)
+    if model.emotion.hybrid is not None:
+        taught_hybrid(model)
+    if model.emotion.face_tokens is not None:
+        taught_emochat(model)
+    save_additions(model, emotion, folder)
     return folder
 
 
@@ -43,11 +54,14 @@ def taught_hybrid(model: EmoThinker) -> EmoThinker:
 
 
 def taught_emochat(model: EmoThinker) -> EmoThinker:
-    """The agent for action units and the emotion tokens add something."""
+    """The agent for action units, the emotion tokens, and the aggregator where there is one, add something."""
     torch.manual_seed(0)
     assert model.emotion.action_units is not None
     torch.nn.init.normal_(model.emotion.action_units.codes.weight)
     for tokens in (model.emotion.face_tokens, model.emotion.voice_tokens):
         assert tokens is not None
         torch.nn.init.normal_(tokens.out.weight, std=0.1)
+    if (aggregator := model.emotion.correlation) is not None:
+        for summary in (aggregator.agree, aggregator.discord):
+            torch.nn.init.normal_(summary.weight, std=0.5)
     return model

@@ -14,12 +14,13 @@ from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
 from realtime.errors import UnknownLabels
 from realtime.reason.prompt import UNSURE
-from realtime.records import LABELS, Label, ReasonDone, SpeechSegment, VideoFrame
+from realtime.records import LABELS, Label, ReasonDone, SpeechSegment, VideoFrame, Window
+from tests.ingest.media_files import voice
 from train.evaluation.answering import ModelUnderTest, answer_with, begun, perceive
 from train.evaluation.experts import expert_probabilities
 from train.evaluation.report import report
 from train.evaluation.samples import Sample
-from train.evaluation.variants import TABLE, Variant
+from train.evaluation.variants import TABLE, Variant, named
 from train.readers import camer
 from train.readers.clip import Clip
 from train.readers.perceived import measuring
@@ -82,6 +83,29 @@ def test_switches_take_away_what_they_say(nano: LoadedModel, picture: Sample) ->
     finally:
         nano.weights.config = config
     assert nano.weights.config.emotion == emotion
+
+
+@pytest.mark.slow
+def test_cue_tokens_alone_leave_zeros_where_a_tower_spoke(nano: LoadedModel, picture: Sample) -> None:
+    sample = replace(picture, speech=SpeechSegment(0.0, 1.0, voice(1.0)))
+
+    def seen(variant: Variant) -> Window:
+        ((_, window),), _ = perceive(nano, ModelUnderTest("nano", variant=variant), [sample], frozenset())
+        return window
+
+    config = nano.weights.config
+    try:
+        whole, alone = seen(Variant("as served", drop=0.2)), seen(named("cue tokens alone"))
+    finally:
+        nano.weights.config = config
+    frames, speech = (whole.frames[0], alone.frames[0]), (whole.speech[0], alone.speech[0])
+    pairs = [[each.tokens_ND for each in one] for one in (frames, speech)]
+    counts = whole.frames[0].counts
+    for (full, cut), n in zip(pairs, (counts.focal + counts.background, len(pairs[1][0]) - 2), strict=True):
+        assert full[:n].any(-1).all()
+        assert not cut[:n].any()
+        assert 0 < len(full) - n < n, "the cue tokens"
+        np.testing.assert_array_equal(full[n:], cut[n:])
 
 
 @pytest.mark.slow

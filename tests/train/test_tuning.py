@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from realtime.engine.loading import load
-from realtime.errors import BadModel
+from realtime.errors import BadModel, BadSettings
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.records import Question, Window
@@ -294,6 +294,36 @@ def test_an_emochat_with_an_adaptive_share_goes_through_both_stages_and_stays_on
     for old, new in zip(tokens_of(before), tokens_of(after), strict=True):
         assert old.any(), "stage 1 has moved it from 0"
         assert not torch.equal(old, new), "and stage 2 goes on"
+
+
+def test_an_emochat_that_reads_words_goes_through_both_stages_and_stays_one(work: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    told.mkdir()
+    for name in ("model", "windows"):
+        (told / name).symlink_to(work / name)
+    shutil.copytree(work / "coet", told / "coet")
+    records = [json.loads(line) for line in (work / "coet" / "records.jsonl").read_text("utf-8").splitlines()]
+    for record in records:
+        record["clip"]["text"] = "I am so sad."
+        record["measured"]["words"] = {"shares": {"sad": 1.0}, "shares_with": {"sad": 1.0}}
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (told / "coet" / "records.jsonl").write_text(lines, encoding="utf-8")
+    method = ("--method", "emochat", "--selector-dim", "16", "--steps", "2")
+    run("train.warmup", told, tmp_path / "warm", *method, "--words")
+    run("train.lora", told, tmp_path / "lora", "--from-warmup", str(tmp_path / "warm"), "--selectors", "--steps", "2")
+    before, after = (checkpoint.load(work / "model", adapter=tmp_path / name) for name in ("warm", "lora"))
+    for model in (before, after):
+        assert model.config.emotion.words
+        assert model.emotion.correlation is not None
+        assert model.emotion.correlation.agree.weight.any(), "stage 1 has moved it from 0"
+    assert before.emotion.correlation is not None
+    assert after.emotion.correlation is not None
+    assert not torch.equal(before.emotion.correlation.agree.weight, after.emotion.correlation.agree.weight)
+    run("train.warmup", work, tmp_path / "silent", *method)
+    silent = checkpoint.load(work / "model", adapter=tmp_path / "silent")
+    assert silent.emotion.correlation is None, "no words, no such part"
+    with pytest.raises(BadSettings, match="no record has any"):
+        run("train.warmup", work, tmp_path / "none", *method, "--words")
 
 
 def tokens_of(model: EmoThinker) -> list[torch.Tensor]:

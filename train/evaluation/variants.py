@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from realtime.evidence.perceive import Perception
 from realtime.evidence.tokens import ALL_CUES, CueSwitches, with_frame_cues, with_voice_cues
 from realtime.model.config import EmotionConfig
 from realtime.model.thinker import EmoThinker
-from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
+from realtime.records import Float32, FrameEvidence, Question, SpeechEvidence, SpeechSegment, VideoFrame
 from realtime.towers.batch import FrameInput, SelectedTokens, selected, vision_inputs
 from realtime.towers.choice import Towers
 from realtime.towers.torch_runtime import TorchTowers
@@ -43,6 +44,8 @@ class Variant:
     cues: CueSwitches = ALL_CUES
     words: bool = False
     "Write the measurements as words instead of cue tokens."
+    towers: bool = True
+    "Whether the towers' tokens say what they say. False: zeros stand in their places, beside the cue tokens."
 
     @property
     def frame_cues(self) -> CueSwitches:
@@ -78,6 +81,7 @@ CUES = (
     Variant("no scene", cues=CueSwitches(scene=False)),
     Variant("no cue tokens", cues=CueSwitches(measures=False, face_expert=False, voice_expert=False, scene=False)),
     Variant("cues as words", words=True),
+    Variant("cue tokens alone", towers=False),
 )
 TABLE = {
     "Parts": PARTS,
@@ -97,7 +101,9 @@ class VariedPerception:
     """The perception of a session with the switches of a variant. Its evidence bypasses the session's KV-cache ring."""
 
     def __init__(self, model: LoadedModel, variant: Variant, question: Question) -> None:
-        self._parts = variant.parts
+        self._parts, self._towers = variant.parts, variant.towers
+        own_cues = (model.weights.emotion.voice_measures, model.weights.emotion.voice_expert)
+        self._n_voice_cues = sum(cue is not None for cue in own_cues)
         frame_cues = variant.frame_cues
         vocabulary = model.thinker.vocabulary
         weights = varied(model.weights, variant)
@@ -130,16 +136,26 @@ class VariedPerception:
         if "F" not in self._parts and "B" not in self._parts:
             return None
         seen = self._perception.see(frame)
+        if not self._towers:
+            seen = replace(seen, tokens_ND=zeroed(seen.tokens_ND, seen.counts.focal + seen.counts.background))
         if "F" in self._parts:
             return seen
         first = seen.counts.focal
         return replace(seen, tokens_ND=seen.tokens_ND[first:], positions_3N=seen.positions_3N[:, first:])
 
     def hear(self, segment: SpeechSegment) -> SpeechEvidence | None:
-        return self._perception.hear(segment) if "A" in self._parts else None
+        heard = self._perception.hear(segment) if "A" in self._parts else None
+        if heard is None or self._towers:
+            return heard
+        return replace(heard, tokens_ND=zeroed(heard.tokens_ND, len(heard.tokens_ND) - self._n_voice_cues))
 
     def close(self) -> None:
         self._perception.close()
+
+
+def zeroed(tokens_ND: Float32, n: int) -> Float32:
+    """The tokens with zeros in place of the first `n`, which come from a tower."""
+    return np.concatenate([np.zeros_like(tokens_ND[:n]), tokens_ND[n:]])
 
 
 def varied(weights: EmoThinker, variant: Variant) -> EmoThinker:

@@ -18,8 +18,8 @@ from realtime.towers import preprocess
 from train.evaluation.variants import TABLE, Variant, varied_config
 from train.readers.perceived import FrameSeen, Perceived
 
-TRAINABLE = tuple(each.name for rows in TABLE.values() for each in rows if not each.words)
-"Rows that can be trained. Measurements in words are those of `--measured`."
+TRAINABLE = tuple(each.name for rows in TABLE.values() for each in rows if not each.words and each.towers)
+"Rows that can be trained. Measurements in words are those of `--measured`, and zeros teach nothing."
 
 
 def without(perceived: Perceived, variant: Variant) -> Perceived:

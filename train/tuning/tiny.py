@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from realtime.commands.program_parser import ProgramParser
+from realtime.engine.companions import MARKERS
 from realtime.model import checkpoint
 from realtime.reason import prompt
 from realtime.records import LABELS, SAMPLE_RATE_HZ, Float32, UInt8
@@ -48,8 +49,7 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
     )  # fmt: skip
     config = qwen.Qwen2_5OmniThinkerConfig(
         text_config=text, vision_config=vision, audio_config=audio, audio_token_index=500, image_token_index=501,
-        video_token_index=502, audio_start_token_id=503, audio_end_token_id=504, position_id_per_seconds=25,
-        seconds_per_chunk=2, tie_word_embeddings=False,
+        video_token_index=502, position_id_per_seconds=25, seconds_per_chunk=2, tie_word_embeddings=False,
     )  # fmt: skip
     torch.manual_seed(seed)
     model = Qwen2_5OmniThinkerForConditionalGeneration(config)
@@ -60,13 +60,15 @@ def write_model(folder: Path, *, seed: int = 0) -> Path:
         for key, tensor in model.state_dict().items()
     }
     save_file(state, folder / checkpoint.WEIGHTS, metadata={"format": "pt"})
-    whole = {"model_type": "qwen2_5_omni", "thinker_config": config.to_dict()}
-    (folder / "config.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     words = [
         prompt.prefix_text("omni", prompt.Question()),
         *(f"{tag} {label}" for tag in prompt.TAGS for label in LABELS),
     ]
-    train_tokenizer(iter(words * 3), VOCABULARY).save(str(folder / "tokenizer.json"))
+    tokenizer = train_tokenizer(iter(words * 3), VOCABULARY)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    markers = {name: tokenizer.token_to_id(token) for name, token in MARKERS.items()}
+    whole = {"model_type": "qwen2_5_omni", "thinker_config": config.to_dict() | markers}
+    (folder / "config.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return folder
 
 
