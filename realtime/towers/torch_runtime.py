@@ -56,9 +56,8 @@ class TorchTowers:
         if size not in self._captured:
             if len(self._captured) >= MAX_CAPTURED:
                 self._captured.pop(next(iter(self._captured)))
-            given = [value.to(self._device) for value in given]
             try:
-                self._captured[size] = Captured(graph, given)
+                self._captured[size] = Captured(graph, [value.to(self._device) for value in given])
             except torch.OutOfMemoryError:
                 logger.warning("no room for a CUDA graph of %s; %d are given up", size, len(self._captured))
         if size in self._captured:
@@ -67,7 +66,7 @@ class TorchTowers:
         # Outside the `except`, where the exception no longer holds the tensors of the failed capture.
         self._captured.clear()
         torch.cuda.empty_cache()
-        return self._now(graph, given)
+        return self._now(graph, [value.to(self._device) for value in given])
 
     @staticmethod
     def _now(graph: nn.Module, given: list[Tensor]) -> Sequence[Tensor]:
@@ -79,10 +78,15 @@ class TorchTowers:
 
 
 class Captured:
-    """One CUDA graph with its input and output buffers, allocated once."""
+    """One CUDA graph with its input and output buffers, allocated once.
+
+    Inputs go through pinned memory: from there the GPU fetches them itself, while the host prepares what comes next.
+    """
 
     def __init__(self, graph: Callable[..., Sequence[Tensor]], example: list[Tensor]) -> None:
         self._inputs = [value.clone() for value in example]
+        self._pinned = [torch.empty(value.shape, dtype=value.dtype, pin_memory=True) for value in example]
+        self._fetched = torch.cuda.Event()  # type: ignore[no-untyped-call]
         # Kernels are chosen and workspaces allocated before the capture, on a side stream (torch.cuda.graph's docs).
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
@@ -95,8 +99,12 @@ class Captured:
             self._outputs = graph(*self._inputs)
 
     def replay(self, inputs: list[Tensor]) -> Sequence[Tensor]:
-        for buffer, value in zip(self._inputs, inputs, strict=True):
-            buffer.copy_(value, non_blocking=True)
+        # The GPU may still fetch what the last call put there.
+        self._fetched.synchronize()
+        for buffer, pinned, value in zip(self._inputs, self._pinned, inputs, strict=True):
+            pinned.copy_(value)
+            buffer.copy_(pinned, non_blocking=True)
+        self._fetched.record()
         self._graph.replay()
         # Copies: the next replay writes over the buffers.
         return [output.clone() for output in self._outputs]

@@ -90,6 +90,18 @@ def test_cuda_graphs_of_the_towers(folder: Path, monkeypatch: pytest.MonkeyPatch
         assert card.n_captures == 5
 
 
+def test_inputs_wait_in_pinned_memory_until_they_are_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in raises where the host writes over what the GPU has not read yet."""
+    darker = {name: value * 0.5 if name == "patches" else value for name, value in frames(1).items()}
+    plain = TorchTowers(checkpoint.load(folder))
+    expected = [plain.vision(inputs)[0] for inputs in (frames(1), darker)]
+    with inserted(monkeypatch):
+        towers = TorchTowers(checkpoint.load(folder, device="cuda"))
+        ours = [towers.vision(inputs)[0] for inputs in (frames(1), darker)]
+        for mine, wanted in zip(ours, expected, strict=True):
+            torch.testing.assert_close(mine.cpu(), wanted)
+
+
 def test_the_graph_that_is_used_least_goes_first(folder: Path, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_runtime, "MAX_CAPTURED", 2)
     towers = TorchTowers(checkpoint.load(folder, device="cuda"))
