@@ -54,6 +54,10 @@ broke_off() {
   if [ -n "$free" ] && [ "$free" -lt 500 ]; then
     echo "Only $free MB are free in ${TMPDIR:-/tmp}, and 500 may be needed: make room, or set TMPDIR to a folder on another disk." >&2
   fi
+  # Without the name and the password that may stand in it.
+  proxy=${https_proxy:-${HTTPS_PROXY:-${all_proxy:-${ALL_PROXY:-}}}}
+  proxy=${proxy##*@}
+  [ -z "$proxy" ] || stop "Everything is fetched through the proxy $proxy: check HTTPS_PROXY, and the network. More is in docs/installing.md."
   stop "Without a network nothing can be fetched; behind a proxy: export HTTPS_PROXY=http://HOST:PORT. More is in docs/installing.md."
 }
 

@@ -287,6 +287,17 @@ def test_a_folder_that_cannot_be_written_is_told(tree: Path) -> None:
     assert "/proc/none cannot be made. Let this folder be yours" in ran.stderr
 
 
+@pytest.mark.parametrize("proxy", ["", "http://me:secret@proxy.example:3128"], ids=["none", "a proxy"])
+def test_the_proxy_is_told_where_something_could_not_be_fetched(tree: Path, proxy: str) -> None:
+    done(tree, "venv")
+    program(tree / ".venv" / "bin" / "python", "exit 1")
+    none = dict.fromkeys(("https_proxy", "all_proxy", "ALL_PROXY"), "")
+    ran = made(tree, ".venv/.done/torch", "UV=", "TORCH=cpu", HTTPS_PROXY=proxy, **none)
+    assert ("through the proxy proxy.example:3128: check HTTPS_PROXY" in ran.stderr) == bool(proxy)
+    assert ("behind a proxy: export HTTPS_PROXY=http://HOST:PORT" in ran.stderr) == (not proxy)
+    assert "secret" not in ran.stderr
+
+
 def test_a_full_disk_is_told(tree: Path) -> None:
     done(tree, "venv")
     program(tree / ".venv" / "bin" / "python", "exit 1")
