@@ -79,7 +79,7 @@ def test_a_model_that_cannot_be_read_ends_with_a_sentence(
         assert said in err
     assert cli.main(["models", "nosuch/thing"]) == BadModel.exit_code
     err = capsys.readouterr().err
-    assert "neither a folder here nor a model that could be fetched: Hugging Face does not answer." in err
+    assert "neither a folder here nor a model that could be fetched: HF_HUB_OFFLINE is set" in err
     assert "Error" not in err
 
 
