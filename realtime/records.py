@@ -78,6 +78,28 @@ OWN_QUESTION = "Which emotion is shown?"
 "How a model's own question is told."
 
 
+AskedKind = Literal[
+    "presence", "degree", "count", "loudness", "pitch", "rate", "light",
+    "agreement", "valence", "arousal", "sureness",
+    "when", "order", "who", "changed", "before",
+    "untold",
+]  # fmt: skip
+"""What a question of a person is about. Those of the first row are known from measurements, those of the second from
+the probabilities of a window. Those of the third are known from measurements over time or of several people, and a
+small model cannot tell them. The last is none of these."""
+BY_RULE: frozenset[AskedKind] = frozenset({"when", "order", "who", "changed", "before", "untold"})
+"Kinds that a small model is not asked: its chain is the usual one, and a rule answers."
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a question is about, as it was read."""
+
+    kind: AskedKind
+    what: str = ""
+    "The facial cue, or the measure of the voice, that it asks for. Empty: the face as a whole."
+
+
 @dataclass(frozen=True)
 class Question:
     """What a person wants to know in this session."""
@@ -93,10 +115,14 @@ class Question:
     person's own."""
     language: str = "en"
     "The language in which a chain answers it."
+    about: About | None = None
+    "What a small model's question is about. None: nobody knows, and the model answers as it can."
 
     @property
     def put(self) -> str | None:
         """The question as the model reads it; None: its own."""
+        if self.about is not None and self.about.kind in BY_RULE:
+            return None
         return self.query if self.read_as is None else self.read_as or None
 
     @property
@@ -493,6 +519,12 @@ Rewritten = Literal["no", "yes", "in vain", "late"]
 so it does, since time was up."""
 
 
+AnsweredFrom = Literal["model", "measurements", "probabilities", "nothing"]
+"""What the answer to a person's own question is from (`reason/answers.py`). `model`: the words are the model's.
+`measurements`, `probabilities`: a rule tells what was measured in the window, or how probable its labels are.
+`nothing`: it cannot be told from the window, and a rule says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unsupported:
     """A statement of a chain that the measurements of its window do not bear out (`reason/grounding.py`)."""
@@ -518,6 +550,8 @@ class ReasonDone:
     unsupported: tuple[Unsupported, ...] = ()
     n_withheld: int = 0
     "How often its measurements kept it from beginning a statement (`reason/grounded.py`)."
+    answered_from: AnsweredFrom | None = None
+    "None where no question was asked but the model's own."
 
 
 @dataclass(frozen=True, slots=True)

@@ -494,6 +494,8 @@ class Session:
             self._metrics.contradictions.labels(what).inc()
         self._metrics.unsupported.inc(len(done.unsupported))
         self._metrics.withheld.inc(done.n_withheld)
+        if done.answered_from is not None:
+            self._metrics.answered.labels(done.answered_from).inc()
         if done.rewritten != "no":
             self._metrics.rewritten.labels(REWRITTEN[done.rewritten]).inc()
         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))

@@ -22,6 +22,7 @@ from realtime.records import (
     LABELS,
     SAMPLE_RATE_HZ,
     Answer,
+    AnsweredFrom,
     ClockTick,
     Conflict,
     Contradiction,
@@ -253,6 +254,7 @@ class ScriptedThinker:
     rewritten: Rewritten = "no"
     unsupported: tuple[Unsupported, ...] = ()
     n_withheld: int = 0
+    answered_from: AnsweredFrom | None = None
     again_s: list[float | None] = field(default_factory=list)
     "The limit of each chain for arguing again."
 
@@ -278,7 +280,7 @@ class ScriptedThinker:
             label = "unsure" if self.contradictions else "happy"
             answer = Answer(label, "moderate", 0.6)
             timings, read = {"prefill": 12.0}, bool(said())
-            checked = self.contradictions, self.rewritten, read, self.unsupported, self.n_withheld
+            checked = self.contradictions, self.rewritten, read, self.unsupported, self.n_withheld, self.answered_from
             yield ReasonDone(sections, answer, timings, *checked)
         finally:
             self.n_closed += 1

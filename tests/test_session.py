@@ -175,6 +175,17 @@ async def test_what_was_measured_otherwise_is_told_and_counted() -> None:
     assert "emothinker_withheld_statements_total 4.0" in metrics.text().decode()
 
 
+async def test_what_an_answer_to_a_question_is_from_is_told_and_counted() -> None:
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+        model = ScriptedModel(thinker=ScriptedThinker(answered_from="measurements"))
+        source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
+        session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
+        await session.run()
+    assert [event["answered_from"] for event in of(await events_of(session), "reason.done")] == ["measurements"] * 2
+    assert 'emothinker_answered_questions_total{source="measurements"} 2.0' in metrics.text().decode()
+
+
 @pytest.mark.parametrize(("rewritten", "holds"), [("yes", "yes"), ("in vain", "no"), ("late", "late"), ("no", None)])
 async def test_an_argument_that_was_written_again_says_so_and_is_counted(rewritten: Rewritten, holds: str) -> None:
     metrics = Metrics()

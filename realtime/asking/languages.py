@@ -6,9 +6,10 @@
     Pourquoi ?                      → nothing: it is told in French what can be asked
 
 nano knows some hundred words of English, and the language model of `small` no other language either (docs/small.md).
-Plain wordings of German, Spanish and French are known, of questions about one cue, the voice against its usual, how
-many people there are, whether face and voice agree, the mood, the light, and how sure it is. English questions are read
-by `restated.py`. A general model gets every question as it was asked.
+Plain wordings of German, Spanish and French are known, of questions about one cue, the voice against its usual or as it
+was before, how many people there are, whether face and voice agree, the mood, the light, how sure it is, when the face
+changed, what came first, who shows more of a cue, and what changed. English questions are read by `restated.py`. A
+general model gets every question as it was asked.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Translated:
 CUES: tuple[tuple[str, str], ...] = (
     (
         "lip corners pulled up",
-        r"lachel(?:t|n|nd)|lacht|grinst|sonri(?:e|endo|sa)|sourit|sourire|souriante?",
+        r"(?:zu)?lachel(?:t|n|nd)|gelachelt|lacht|grinst|sonri(?:e|endo|sa)|sourit|sourire|souriante?",
     ),
     (
         "brows lowered",
@@ -124,6 +125,36 @@ KINDS: tuple[tuple[str, str], ...] = (
     ),
 )
 "(a question as the model was taught it, what makes one of it), folded."
+FACE = r"gesicht\w*|miene|ausdruck\w*|cara|rostro|expresion|gesto|visage|expression"
+VOICE = r"stimme|sprechen|reden|voz|hablar|voix|parler"
+_EITHER = rf"\b(?:{FACE}|{VOICE})\b"
+ORDERED = re.compile(
+    rf"\bwas .*\b(?:zuerst|eher|fruher)\b|{_EITHER}.* (?:zuerst|eher|fruher|vor|nach|bevor|nachdem) .*{_EITHER}|"
+    rf"\bwelcher reihenfolge\b|"
+    rf"^que .*\b(?:primero|antes)\b|\bprimero .*{_EITHER}|{_EITHER}.* (?:antes|despues|primero) .*{_EITHER}|"
+    rf"\ben que orden\b|"
+    rf"^qu(?:i|oi|'est-ce qui|el) .*\b(?:premier|d'abord|avant)\b|{_EITHER}.* (?:avant|apres|d'abord) .*{_EITHER}|"
+    rf"\bdans quel ordre\b"
+)
+"What asks for an order of face and voice, folded."
+ASKS_WHEN = re.compile(
+    r"\b(?:wann|seit wann|wie lange|vor wie vielen)\b|\b(?:cuando|desde cuando|hace cuanto|cuanto tiempo)\b|"
+    r"\b(?:quand|depuis quand|depuis combien|combien de temps)\b"
+)
+ASKS_WHO = re.compile(
+    r"\b(?:wer|wessen|welche[rs]? (?:person|von beiden|der beiden))\b|\b(?:quien|cual de|que persona)\b|"
+    r"^(?:qui|laquelle|lequel|quelle personne)\b"
+)
+CHANGED = re.compile(
+    r"\bwas .*\b(?:verander\w*|geandert|anders|neu)\b|\bhat sich .*\b(?:verandert|geandert|getan)\b|\betwas anders\b|"
+    r"\bque .*\bcambi\w+|\bha cambiado\b|\bcambio (?:algo|la cara|el rostro|la expresion)\b|"
+    r"\balgo .*\b(?:distinto|diferente)\b|\bque .*\b(?:distinto|diferente)\b|"
+    rf"\bqu'est-ce qui .*\bchange\w*|\bquelque chose .*\bchange\w*|\b(?:{FACE}) .*\bchange\b"
+)
+THAN_BEFORE = re.compile(
+    r"\bals (?:vorher|zuvor|eben|gerade|vorhin|davor)\b|\bgeworden\b|\bque (?:antes|hace un momento)\b|"
+    r"\bse ha vuelto\b|\bqu'avant\b|\bque tout a l'heure\b|\bqu'il y a un instant\b|\bdevenue?\b"
+)
 FEELS = re.compile(r"\b(?:fuhl\w*|gefuhl\w*|emotion\w*|emocion\w*|sient\w*|sentimiento\w*|ressen\w*|sentiment\w*)\b")
 "Folded: what a person feels. Words for emotions ask so, too."
 MARKERS: dict[Language, str] = {
@@ -187,15 +218,32 @@ def translated(query: str) -> Translated | None:
     if language in (None, "en"):
         return None
     assert language is not None
+    cue = next((cue for cue, words in CUES if re.search(rf"(?<![a-z])(?:{words})(?![a-z])", folded)), None)
+    if timed := _of_time_or_people(folded, cue):
+        return Translated(timed, language)
     asks_other = OTHER_QUESTIONS.search(folded)
     if not asks_other and (found := next((text for text, words in KINDS if re.search(words, folded)), None)):
-        return Translated(found, language)
+        return Translated(found.replace("usual", "before") if THAN_BEFORE.search(folded) else found, language)
     if FEELS.search(folded) or any(emotions_of(word) for word in re.findall(r"\w+", folded)):
         return Translated("", language)
-    cue = next((cue for cue, words in CUES if re.search(rf"(?<![a-z])(?:{words})(?![a-z])", folded)), None)
     if cue is None or asks_other:
         return None
     return Translated(f"How strongly are the {cue}?" if HOW_STRONGLY.search(folded) else f"Do you see {cue}?", language)
+
+
+def _of_time_or_people(folded: str, cue: str | None) -> str | None:
+    """A question about when, what first, who more or what changed, as `restated.py` words it; None for any other."""
+    if ORDERED.search(folded):
+        return "What changed first, the face or the voice?"
+    if ASKS_WHEN.search(folded):
+        if cue is not None:
+            return f"When did this change: {cue}?"
+        if re.search(rf"\b(?:{VOICE}|spricht|habla|parle)\b", folded):
+            return "When did the voice begin?"
+        return "When did the face change?" if re.search(rf"\b(?:{FACE})\b", folded) else None
+    if cue is not None and ASKS_WHO.search(folded):
+        return f"Who has the {cue} more?"
+    return "What changed?" if CHANGED.search(folded) else None
 
 
 TOLD_IN = ("de", "es", "fr")

@@ -18,17 +18,14 @@ from typing import Any
 from realtime.asking.declined import declined, declined_label
 from realtime.asking.emotion_words import own_labels, unknown
 from realtime.asking.languages import NOT_KNOWN, language_of, translated
-from realtime.asking.restated import not_told, restated
+from realtime.asking.restated import about, restated
 from realtime.asking.summary import summary_asked
 from realtime.errors import BadAsk, BadRequest, NotJudged, UnknownLabels, quoted
 from realtime.reason.prompt import UNSURE
-from realtime.records import LABELS, MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, Question
+from realtime.records import LABELS, MAX_LABEL_CHARS, MAX_LABELS, MAX_QUERY_CHARS, MIN_LABELS, OwnLabel, Question
 
 MAX_BYTES = 4_096
 ASK_INSTEAD = "Ask about what can be seen or heard: the expression, the voice, or how both go together."
-INSTEAD = (
-    "Ask what is there now. The timeline, the cues and a summary of the last minutes tell what changed, and in whom."
-)
 _JOINERS = "\u200c\u200d"
 "They shape letters within words of Indian languages and Persian; Unicode counts them among the control characters."
 _IN_LABELS = "_'’ -" + _JOINERS
@@ -80,29 +77,27 @@ def question_of(
         raise BadAsk("A summary is told once, of a live session.", "Ask for it on the page, or with PUT …/ask.")
     if open_labels:
         return Question(asked, given)
-    read_as, language = (None, "en") if asked is None else read(asked)
-    if given == default_labels:
-        return Question(asked, given, read_as=read_as, language=language)
-    if strange := unknown(given):
+    strange = () if given == default_labels else unknown(given)
+    own = () if strange or given == default_labels else own_labels(given)
+    question = Question(asked, default_labels, own) if asked is None else read(asked, default_labels, own)
+    if strange:
         raise UnknownLabels(strange, default_labels)
-    return Question(asked, default_labels, own_labels(given), read_as, language)
+    return question
 
 
-def read(query: str) -> tuple[str | None, str]:
-    """A question in words that a small model was trained on (`Question.read_as`), and the language of its answer.
+def read(query: str, labels: tuple[str, ...] = LABELS, own: tuple[OwnLabel, ...] = ()) -> Question:
+    """The question as a small model is asked, and a rule tells: in known words, with what it is about.
 
     `restated.py` reads English, `languages.py` others. Raises BadAsk for one that is plainly in another language and of
-    no kind that is known in it, and for one that a small model was trained to answer and cannot.
+    no kind that is known in it.
     """
     if found := translated(query):
-        return found.text, found.language
+        return Question(query, labels, own, found.text, found.language, about(query, found.text))
     read_as = restated(query)
-    if what := not_told(read_as):
-        raise BadAsk(f"This model cannot tell {what}.", INSTEAD)
     language = language_of(query)
     if read_as is None and language in NOT_KNOWN:
         raise BadAsk(*NOT_KNOWN[language])
-    return None if read_as == query else read_as, "en"
+    return Question(query, labels, own, None if read_as == query else read_as, "en", about(query, read_as))
 
 
 def as_json(question: Question) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """Says a question in words that a small model was trained on: "Is she smiling?" → "Do you see lip corners pulled up?".
 
 nano was trained on questions of a few kinds (`train/coet/wordings.py`) with a vocabulary of some hundred words. People
-type others. So a question of a kind that nano knows is put to it in one wording of that kind. The answer is the
-model's, and a person is told how their question was read (`window.read_as`). Any other question goes to the model as it
-is, and so does any question to a general language model.
+type others. So a question of a kind that nano knows is put to it in one wording of that kind, and a person is told how
+their question was read (`window.read_as`). Questions about when, what first, who more and what changed are told by a
+rule (`reason/answers.py`), and so is that a question of no known kind cannot be answered. A general language model gets
+any question as it is.
 
 Questions are read in English, by their words. A kind that compares two things, such as face and voice, is tried before
 those that are about one of them. Phrases are separated by commas; in one, `*` stands for the rest of a word and `~` for
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from realtime.asking.declined import fold
 from realtime.asking.emotion_words import emotions_of
 from realtime.reason.measurements import CUE_WORDS
+from realtime.records import About, AskedKind
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,14 @@ COMPARED = Wordings(
 MIXED = Wordings("mixed signal*, mixed message*")
 ORDERED = Wordings(
     "first, before, after, ahead of, earlier, sooner, order, preced*, led, lead, leads, lag*, sequence, follow*, "
-    "start with, start* it, begin with, and then, quicker off"
+    "start with, start* it, begin with, and then, quicker, once"
 )
 WHEN = Wordings(
     "how long, how recently, what time, what moment, what point, what second, which moment, which point, "
     "which second, point in time, since when, seconds ago, minutes ago, just now or, a while ago, a while back, "
-    "long ago, recent*, exact moment, the time of, how far back, have passed, long since"
+    "long ago, was the change, a second ago, recent*, exact moment, the time of, how far back, have passed, long since"
 )
-ASKS_WHEN = re.compile(r"^(?:(?:tell|say|show|do|can|could|please|i)\b.*\b)?when\b(?! she| he| they)")
+ASKS_WHEN = re.compile(r"^(?:(?:tell|say|show|do|can|could|please|i)\b.*\b)?when\b(?! (?:she|he|they)\b)")
 CHANGED = Wordings("face, facial, expression*, features, look, looking, change*, shift*, alter*")
 OF_TWO = Wordings(
     "who, whose, which one, which person, which of, which face, which man, which woman, which speaker, a or b, "
@@ -148,63 +150,156 @@ NOT_MEASURED = Wordings(
 )
 
 
+SAYS_FIRST = Wordings(
+    "came first, comes first, come first, happened first, happens first, was first, is first, changed first, "
+    "began first, started first, moved first, went first, first to change, first to move, came before the other"
+)
+"What asks for an order without naming the two."
+SPOKE = Wordings("spoke, said, anything was said, words, talking, utter*, sentence")
+"What says that somebody spoke, beside `VOICE`."
+BEGAN = Wordings("start*, began, begin*, begun, commence*, open*")
+SPEAKING = Wordings("speak*, spoke, talk*, voice, speech, say, said, saying, sentence")
+CHANGES = Wordings(
+    "what changed, what has changed, what is changed, what's changed, what changes, what is different, "
+    "what's different, what is new, what's new, what moved, what has moved, what is moving, anything changed, "
+    "something changed, anything change, something change, anything changing, anything different, "
+    "something different, anything new, any change, any changes, any difference, a change, the change, "
+    "changes, changed, different now, different from before, different than before, different to before, "
+    "different from a moment, still the same, the same as before, the same as a moment, stayed the same, "
+    "remained the same, same as earlier, unchanged"
+)
+MOVED = Wordings(
+    "change*, shift*, alter*, move, moved, moves, moving, turned, switch*, happen*, same, different, do anything, "
+    "do something, did anything, did something, react*"
+)
+"What says of a face that something became of it."
+BEFORE = Wordings(
+    "before, earlier, previous*, ago, just now, become, becomes, became, becoming, got, get, gets, getting, gone, "
+    "went, go up, go down, goes up, goes down, going up, going down, grown, grew, rose, rise, rises, risen, rais*, "
+    "dropp*, fallen, fell, increas*, decreas*, slowed, speed* up, sped, last sentence, last one, last utterance"
+)
+"What compares a voice with how it was a moment before."
+
 WHEN_CHANGED, WHAT_FIRST = "When did the face change?", "What changed first, the face or the voice?"
+WHEN_SPOKE, WHAT_CHANGED = "When did the voice begin?", "What changed?"
+OF_CUE: dict[AskedKind, str] = {
+    "presence": "Do you see {cue}?",
+    "degree": "How strongly are the {cue}?",
+    "who": "Who has the {cue} more?",
+    "when": "When did this change: {cue}?",
+    "order": "What came first: {cue}, or the voice?",
+}
+LOUDNESS, THAN_BEFORE = "Is the voice louder or quieter than usual?", "Is the voice louder or quieter than before?"
+RATED, RATED_BEFORE = "Is the speech faster or slower than usual?", "Is the speech faster or slower than before?"
+PITCHED, PITCHED_BEFORE = "Is the voice higher or lower than usual?", "Is the voice higher or lower than before?"
+ABOUT: dict[str, About] = {
+    "How sure are you?": About("sureness"),
+    "Do face and voice agree?": About("agreement"),
+    "How many people are there?": About("count"),
+    "Is it bright or dark?": About("light"),
+    "Is the person calm or excited?": About("arousal"),
+    "Is the mood pleasant or unpleasant?": About("valence"),
+    LOUDNESS: About("loudness"),
+    PITCHED: About("pitch"),
+    RATED: About("rate"),
+    THAN_BEFORE: About("before", "loudness_db"),
+    PITCHED_BEFORE: About("before", "pitch_hz"),
+    RATED_BEFORE: About("before", "rate_hz"),
+    WHEN_CHANGED: About("when"),
+    WHEN_SPOKE: About("when", "voice"),
+    WHAT_FIRST: About("order"),
+    WHAT_CHANGED: About("changed"),
+    **{
+        wording.format(cue=words[0]): About(kind, cue)
+        for kind, wording in OF_CUE.items()
+        for cue, words in CUE_WORDS.items()
+    },
+}
+"A question as it is restated → what it is about."
 OWN = ""
 "In place of a question about emotions: the model's own, which it was taught most."
-WHO = "Who has the {cue} more?"
 MOST_WORDS = 30
 "A longer text is no question of one kind."
+OF_WORDS = Wordings(
+    "words, sarcas*, iron*, ironically, meant, mean, means, joking, joke, kidding, serious, seriously, sincere*, "
+    "honest, in earnest"
+)
+"What asks about the words that were said. A model that reads them may know."
 
 
-def not_told(read_as: str | None) -> str | None:
-    """What a question wants to know that nano was trained to tell and cannot; None for any other question.
+def about(query: str, read_as: str | None) -> About | None:
+    """What a question of a person is about, as a small model is asked; None where the model answers as it can.
 
-    Of a face that changes nano says that it did not change, and it takes one person for the other half of the time
-    (`train.evaluation.questions`).
+    A question of no known kind cannot be told from a window, unless it is about what was said.
     """
-    if read_as in (WHEN_CHANGED, WHAT_FIRST):
-        return "when something changed, or what came first"
-    of_two = read_as in {WHO.format(cue=words[0]) for words in CUE_WORDS.values()}
-    return "who of several people shows more of something" if of_two else None
+    if read_as is None and not OF_WORDS.said_in(fold(query)):
+        return ABOUT.get(query, About("untold"))
+    return None if read_as is None else ABOUT.get(read_as)
 
 
 def restated(query: str) -> str | None:
-    """The question in the words of its kind, or `OWN`; None for one of no kind that a small model was trained on."""
+    """The question in the words of its kind, or `OWN`; None for one of no kind that is known."""
     text = fold(query)
-    if len(text.split()) > MOST_WORDS or NOT_MEASURED.said_in(text):
+    if len(text.split()) > MOST_WORDS:
+        return None
+    cue = next((name for name, phrases in CUES if phrases.said_in(text)), None)
+    voice, face = VOICE.said_in(text), FACE.said_in(text)
+    if ordered := _of_order(text, cue, face=face, voice=voice or SPOKE.said_in(text)):
+        return ordered
+    if NOT_MEASURED.said_in(text):
         return None
     if SURE.said_in(text) and not OF_A_PERSON.search(text):
         return "How sure are you?"
-    cue = next((name for name, phrases in CUES if phrases.said_in(text)), None)
-    voice = VOICE.said_in(text)
-    if voice and (cue is not None or FACE.said_in(text)):
-        if ORDERED.said_in(text):
-            return WHAT_FIRST
-        if COMPARED.said_in(text) and not (cue and OF_TWO.said_in(text)):
-            return "Do face and voice agree?"
+    if voice and (cue is not None or face) and COMPARED.said_in(text) and not (cue and OF_TWO.said_in(text)):
+        return "Do face and voice agree?"
     if MIXED.said_in(text):
         return "Do face and voice agree?"
-    if not voice and (cue or CHANGED.said_in(text)) and (WHEN.said_in(text) or ASKS_WHEN.search(text)):
-        return WHEN_CHANGED
-    return _of_one_thing(text, voice=voice) if cue is None else _of_a_cue(CUE_WORDS[cue][0], text)
+    if timed := _of_time(text, cue, voice=voice):
+        return timed
+    return _of_one_thing(text, face=face, voice=voice) if cue is None else _of_a_cue(cue, text)
 
 
-def _of_a_cue(words: str, text: str) -> str:
-    if OF_TWO.said_in(text):
-        return WHO.format(cue=words)
+def _of_order(text: str, cue: str | None, *, face: bool, voice: bool) -> str | None:
+    """A question about what came first, a change of the face or the voice; None for any other."""
+    if voice and (cue is not None or face) and ORDERED.said_in(text) and not _compares_a_voice(text, cue):
+        return WHAT_FIRST if cue is None else OF_CUE["order"].format(cue=CUE_WORDS[cue][0])
+    return WHAT_FIRST if SAYS_FIRST.said_in(text) and not OF_WORDS.said_in(text) else None
+
+
+def _compares_a_voice(text: str, cue: str | None) -> bool:
+    """Whether the voice is compared with what it was: "does she look louder than before"."""
+    return cue is None and "than" in text.split() and (LOUD.said_in(text) or RATE.said_in(text) or PITCH.said_in(text))
+
+
+def _of_time(text: str, cue: str | None, *, voice: bool) -> str | None:
+    """A question about when the face changed, or the voice began; None for any other."""
+    if not (WHEN.said_in(text) or ASKS_WHEN.search(text)):
+        return None
+    if cue is None and SPEAKING.said_in(text) and BEGAN.said_in(text):
+        return WHEN_SPOKE
+    if not voice and (cue or CHANGED.said_in(text)):
+        return WHEN_CHANGED if cue is None else OF_CUE["when"].format(cue=CUE_WORDS[cue][0])
+    return None
+
+
+def _of_a_cue(cue: str, text: str) -> str:
     how_much = HOW_MUCH.said_in(text) or ASKS_HOW_MUCH.search(text)
-    return f"How strongly are the {words}?" if how_much else f"Do you see {words}?"
+    kind: AskedKind = "who" if OF_TWO.said_in(text) else "degree" if how_much else "presence"
+    return OF_CUE[kind].format(cue=CUE_WORDS[cue][0])
 
 
-def _of_one_thing(text: str, *, voice: bool) -> str | None:
+def _of_one_thing(text: str, *, face: bool, voice: bool) -> str | None:
     if COUNTED.said_in(text):
         return "How many people are there?"
+    before = BEFORE.said_in(text)
     if LOUD.said_in(text):
-        return "Is the voice louder or quieter than usual?"
+        return THAN_BEFORE if before else LOUDNESS
     if RATE.said_in(text):
-        return "Is the speech faster or slower than usual?"
+        return RATED_BEFORE if before else RATED
     if PITCH.said_in(text) or (voice and HIGH.said_in(text)):
-        return "Is the voice higher or lower than usual?"
+        return PITCHED_BEFORE if before else PITCHED
+    if CHANGES.said_in(text) or (face and MOVED.said_in(text)):
+        return WHAT_CHANGED
     if LIGHT.said_in(text) and not voice:
         return "Is it bright or dark?"
     if AROUSAL.said_in(text):

@@ -45,6 +45,11 @@ CONTRADICTED = {
     "answer": "the answer that they lead to",
 }
 SUMMED_BY = {"measured": "measured", "model": "written by the model, and checked"}
+ANSWERED_FROM = {
+    "measurements": "(The question was answered from what was measured, by a rule.)",
+    "probabilities": "(The question was answered from the probabilities, by a rule: the model's words said otherwise.)",
+    "nothing": "(This is no question that can be answered, says a rule.)",
+}
 WORDS_READ = "(It was weighed with what was said.)"
 REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found or judged.)"
 UNSUPPORTED = "Measured otherwise"
@@ -164,6 +169,8 @@ class Teller:
             yield from self._wrapped(" " * MARGIN, f"{UNSUPPORTED}: {said}.")
         if event.words_read:
             yield from self._wrapped(" " * MARGIN, WORDS_READ)
+        if event.answered_from in ANSWERED_FROM:
+            yield from self._wrapped(" " * MARGIN, ANSWERED_FROM[event.answered_from])
         # A chain that answers a question does so before it names its label.
         said, stop, _ = event.sections.get("answer", "").rpartition(". ")
         yield from self._section(HEADINGS["answer"], f"{said}{stop}{words}")

@@ -93,6 +93,12 @@ class Metrics:
             "Statements about cues and prosody that measurements kept from being written",
             registry=self.registry,
         )
+        self.answered = Counter(
+            "emothinker_answered_questions",
+            "Chains that answered a person's question, by what the answer is from",
+            ["source"],
+            registry=self.registry,
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from realtime.records import SECTIONS, Box, Contradiction, Reduced
+from realtime.records import SECTIONS, AnsweredFrom, Box, Contradiction, Reduced
 
 VERSION = 1
 
@@ -54,6 +54,7 @@ Milliseconds = Annotated[float, Between(0)]
 Section = Annotated[str, OneOf(SECTIONS)]
 ContradictionName = Annotated[str, OneOf(get_args(Contradiction))]
 RewrittenName = Annotated[str, OneOf(("no", "yes", "in vain"))]
+AnsweredFromName = Annotated[str, OneOf(get_args(AnsweredFrom))]
 MarkValue = str | float | bool | None
 "What a program may add to a mark."
 
@@ -393,6 +394,12 @@ class ReasonDoneEvent(Placed):
     unsupported: tuple[UnsupportedStatement, ...] = ()
     """What the chain says of cues and prosody and the measurements of its window do not bear out: the cue was not
     there, or its degree is another one. Only statements in the model's usual words are checked."""
+    answered_from: AnsweredFromName | None = None
+    """What the answer to the window's `query` is from. `model`: its words are the model's. `measurements`,
+    `probabilities`: a rule tells what was measured in the window, or how probable its labels are; the model was not
+    asked, or said something else. `nothing`: it cannot be told from the window, and a rule says so. The label in the
+    answer is the chain's all the same. Null where no question was asked but the model's own, which is about the
+    emotion."""
 
 
 @dataclass(frozen=True)

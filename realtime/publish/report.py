@@ -181,7 +181,15 @@ def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]
     # Why none was found is for `/metrics`; a reader needs to know that the first one stands.
     rewritten = "in vain" if done.rewritten == "late" else done.rewritten
     return ReasonDoneEvent(
-        window.index, done.sections, answer, timings, done.contradictions, rewritten, done.words, unsupported
+        window.index,
+        done.sections,
+        answer,
+        timings,
+        done.contradictions,
+        rewritten,
+        done.words,
+        unsupported,
+        done.answered_from,
     )
 
 

@@ -54,6 +54,7 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     ),
     "reasons": (
         *("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS, "calibrated"),
+        *("read_as", "answered_from"),
     ),
     "marks": ("session", "t", "utc", "utc_error_ms", "name", "data"),
     "words": (
@@ -260,6 +261,7 @@ def _reasons(found: _Collected) -> Iterator[Row]:
             "intensity": answer.intensity,
             "confidence": answer.confidence,
             "calibrated": calibrated.get(event.window),
+            "answered_from": event.answered_from,
         }
         for name in ("frames", "speech_s"):
             row.pop(name, None)

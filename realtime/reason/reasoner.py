@@ -30,6 +30,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, own_labels, prompt
 from realtime.reason.affect import affect
+from realtime.reason.answers import Grounds, answered
 from realtime.reason.batched_decoder import BatchedDecoder
 from realtime.reason.branches import (
     BranchScores,
@@ -54,6 +55,7 @@ from realtime.reason.sequence import assemble
 from realtime.reason.session_ring import SessionRing, apart
 from realtime.records import (
     LABELS,
+    AnsweredFrom,
     Conflict,
     Float32,
     FrameEvidence,
@@ -87,6 +89,17 @@ def _silently(written: Generator[Written, None, int]) -> Generator[None, None, i
             n_tokens: int = end.value
             return n_tokens
         yield None
+
+
+def _without_answer(written: Generator[Written, None, int]) -> Generator[Written, None, int]:
+    """The steps of a part whose answer is told once it is whole, as it may be another one (`answers.py`)."""
+    while True:
+        try:
+            step = next(written)
+        except StopIteration as end:
+            n_tokens: int = end.value
+            return n_tokens
+        yield None if isinstance(step, ReasonDelta) and step.section == "answer" else step
 
 
 class Reasoner:
@@ -381,16 +394,20 @@ class Reasoner:
                     sections,
                     bounds,
                 )
-                n_tokens += yield from _silently(written) if part is ARGUED else written
+                silent = labelled.question.about is not None and part is not ARGUED
+                n_tokens += yield from (
+                    _silently(written) if part is ARGUED else _without_answer(written) if silent else written
+                )
                 labelled.n_withheld += bounds.n_withheld
                 self.chain.finish(labelled, part, begun, slot.cache)
             finally:
                 slot.close()
             if part is ARGUED:
                 rewritten = yield from self.rewriter.settle(labelled, part, begun, sections, again_s)
-                told = in_language(sections, labelled.question.language)
-                yield from (ReasonDelta(name, told[name]) for name in part.sections if told[name])
         concluded = self.conclude(labelled, sections)
+        told, answered_from = self.answered(labelled, sections, concluded)
+        late = ARGUED.sections if ARGUED in self.chain.parts else ("answer",) if labelled.question.about else ()
+        yield from (ReasonDelta(name, told[name]) for name in late if told[name])
         valence, arousal = affect(labelled.window, concluded.probabilities)
         label = replace(
             labelled.label,
@@ -404,7 +421,7 @@ class Reasoner:
         timings = {"chain": passed_s * 1000, "chain_tokens": float(n_tokens)}
         read = bool(labelled.window.said)
         yield ReasonDone(
-            in_language(sections, labelled.question.language),
+            told,
             concluded.answer,
             timings,
             concluded.contradictions,
@@ -412,7 +429,16 @@ class Reasoner:
             read,
             unsupported(sections, labelled.window),
             labelled.n_withheld,
+            answered_from,
         )
+
+    def answered(
+        self, labelled: LabelledWindow, sections: Mapping[str, str], concluded: Conclusion
+    ) -> tuple[Mapping[str, str], AnsweredFrom | None]:
+        """The sections of a chain as they are told, with the answer to a person's question, and what that is from."""
+        grounds = Grounds(labelled.window, labelled.label, concluded.probabilities)
+        text, source = answered(labelled.question, grounds, sections["answer"])
+        return in_language({**sections, "answer": text}, labelled.question.language), source
 
     def conclude(self, labelled: LabelledWindow, sections: Mapping[str, str]) -> Conclusion:
         """What a finished chain comes to."""

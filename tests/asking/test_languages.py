@@ -9,6 +9,7 @@ import pytest
 
 from realtime.asking.languages import ANSWERS, CUES, KINDS, NOT_KNOWN, in_language, language_of, translated
 from realtime.asking.question import question_of
+from realtime.asking.restated import ABOUT
 from realtime.engine.loading import LoadedModel
 from realtime.errors import BadAsk
 from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS
@@ -20,29 +21,46 @@ from train.coet.wordings import ASKED, Kind, all_wordings
 
 ENGLISH = (
     "Do you see lip corners pulled up?",
-    "Is the voice louder or quieter than usual?",
+    "Is the voice louder or quieter than before?",
     "How many people are there?",
     "Do face and voice agree?",
     "Do you see jaw dropped?",
     "Is it bright or dark?",
     "Is the person calm or excited?",
     "Is the voice higher or lower than usual?",
+    "When did the face change?",
+    "When did this change: lip corners pulled up?",
+    "When did the voice begin?",
+    "Who has the lip corners pulled up more?",
+    "What changed first, the face or the voice?",
+    "What changed first, the face or the voice?",
+    "What changed?",
 )
+BY_A_RULE = ("When", "Who", "What", "Is the voice louder or quieter than before?")
+"How those begin that the model is not asked."
 ASKED_IN = {
     "de": (
         "Lächelt die Person?", "Ist die Stimme lauter als vorher?", "Wie viele Personen sind da?",
         "Passen Gesicht und Stimme zusammen?", "Ist der Mund offen?", "Ist es hier dunkel?",
         "Ist die Person ruhig oder aufgeregt?", "Ist die Stimme höher als sonst?",
+        "Wann hat sich das Gesicht verändert?", "Seit wann lächelt sie?", "Wann hat er angefangen zu sprechen?",
+        "Wer lächelt mehr?", "Was kam zuerst, das Gesicht oder die Stimme?",
+        "Hat sich das Gesicht vor der Stimme verändert?", "Was hat sich verändert?",
     ),
     "es": (
         "¿Está sonriendo la persona?", "¿Suena la voz más alta que antes?", "¿Cuántas personas hay?",
         "¿Coinciden la cara y la voz?", "¿Está abierta la boca?", "¿Está oscuro aquí?",
         "¿Está la persona tranquila o agitada?", "¿Es la voz más aguda de lo normal?",
+        "¿Cuándo cambió la cara?", "¿Desde cuándo sonríe?", "¿Cuándo empezó a hablar?", "¿Quién sonríe más?",
+        "¿Qué cambió primero, la cara o la voz?", "¿Cambió la cara antes que la voz?", "¿Qué ha cambiado?",
     ),
     "fr": (
         "La personne sourit-elle ?", "La voix est-elle plus forte qu'avant ?", "Combien de personnes y a-t-il ?",
         "Le visage et la voix concordent-ils ?", "La bouche est-elle ouverte ?", "Fait-il sombre ici ?",
         "La personne est-elle calme ou agitée ?", "La voix est-elle plus aiguë que d'habitude ?",
+        "Quand le visage a-t-il changé ?", "Depuis quand sourit-elle ?", "Quand a-t-il commencé à parler ?",
+        "Qui sourit le plus ?", "Qu'est-ce qui a changé en premier, le visage ou la voix ?",
+        "Le visage a-t-il changé avant la voix ?", "Qu'est-ce qui a changé ?",
     ),
 }  # fmt: skip
 
@@ -51,7 +69,9 @@ ASKED_IN = {
 def test_questions_of_other_languages_are_put_in_words_that_the_model_knows(language: str) -> None:
     for query, english in zip(ASKED_IN[language], ENGLISH, strict=True):
         question = question_of(query, None)
-        assert (question.query, question.put, question.language) == (query, english, language)
+        assert (question.query, question.read_as, question.language) == (query, english, language)
+        assert question.put == (None if english.startswith(BY_A_RULE) else english), "a rule answers it"
+        assert question.about == ABOUT[english]
         # A general model gets it as it is.
         assert question_of(query, None, open_labels=True) == Question(query)
 
@@ -68,7 +88,7 @@ def test_cues_are_known_in_other_languages(query: str, put: str) -> None:
     assert question_of(query, None).put == put
 
 
-@pytest.mark.parametrize("query", ["Warum lächelt sie?", "¿Quién sonríe?", "Quand la bouche est-elle ouverte ?"])
+@pytest.mark.parametrize("query", ["Warum lächelt sie?", "¿Por qué sonríe?", "Où est la bouche ouverte ?"])
 def test_what_asks_for_more_than_whether_is_not_read_as_that(query: str) -> None:
     assert translated(query) is None
 

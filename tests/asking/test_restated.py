@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 from realtime.asking.question import question_of
-from realtime.asking.restated import OWN, restated
-from realtime.errors import BadAsk
+from realtime.asking.restated import ABOUT, OF_CUE, OWN, WHAT_CHANGED, WHEN_SPOKE, restated
 from realtime.publish.report import window_event
 from realtime.reason import prompt
 from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.parts import asked_again
-from realtime.records import Window
+from realtime.records import BY_RULE, About, Window
 from train.coet.wordings import ASKED, HELD_OUT, KINDS, Kind, all_wordings
 
 LOUDNESS = "Is the voice louder or quieter than usual?"
@@ -26,12 +25,17 @@ OF_KIND: dict[str, Kind] = {
     LOUDNESS: "loudness",
     PITCH: "pitch",
     RATE: "rate",
+    LOUDNESS.replace("usual", "before"): "loudness",
+    PITCH.replace("usual", "before"): "pitch",
+    RATE.replace("usual", "before"): "rate",
     "Is it bright or dark?": "light",
     "Is the person calm or excited?": "arousal",
     "Is the mood pleasant or unpleasant?": "valence",
     **{f"Do you see {words[0]}?": "presence" for words in CUE_WORDS.values()},
     **{f"How strongly are the {words[0]}?": "degree" for words in CUE_WORDS.values()},
     **{f"Who has the {words[0]} more?": "who" for words in CUE_WORDS.values()},
+    **{OF_CUE["when"].format(cue=words[0]): "when" for words in CUE_WORDS.values()},
+    **{OF_CUE["order"].format(cue=words[0]): "order" for words in CUE_WORDS.values()},
 }
 
 
@@ -58,7 +62,15 @@ OF_KIND: dict[str, Kind] = {
         ("How reliable is that?", "How sure are you?"),
         ("Did the face move before the voice rose?", "What changed first, the face or the voice?"),
         ("How many seconds ago did her expression change?", "When did the face change?"),
-        ("When did she start to smile?", "When did the face change?"),
+        ("When did she start to smile?", "When did this change: lip corners pulled up?"),
+        ("Since when is his mouth open?", "When did this change: jaw dropped?"),
+        ("When did she begin to speak?", WHEN_SPOKE),
+        ("Did the smile come before the words?", "What came first: lip corners pulled up, or the voice?"),
+        ("what came first", "What changed first, the face or the voice?"),
+        ("Has anything changed?", WHAT_CHANGED),
+        ("Is the face still the same?", WHAT_CHANGED),
+        ("Is she louder than a moment ago?", LOUDNESS.replace("usual", "before")),
+        ("Has the speech slowed down?", RATE.replace("usual", "before")),
         ("Is she angry?", ""),
         ("What is he feeling?", ""),
         ("Does the person look sad or happy?", ""),
@@ -66,12 +78,20 @@ OF_KIND: dict[str, Kind] = {
 )
 def test_people_ask_in_their_own_words(asked: str, read: str) -> None:
     assert restated(asked) == read
-    if read.startswith(("When did", "What changed", "Who has")):
-        with pytest.raises(BadAsk, match=r"This model cannot tell wh(en something changed|o of several)"):
-            question_of(asked, None)
-        assert question_of(asked, None, open_labels=True).query == asked, "a general model may be asked"
-    else:
-        assert question_of(asked, None).read_as == read
+    question = question_of(asked, None)
+    assert question.read_as == read
+    by_rule = read.startswith(("When", "What", "Who")) or read.endswith("than before?")
+    assert question.put == (None if by_rule else read or None), "nano is not asked what it cannot tell"
+    assert question.about == ABOUT.get(read)
+    assert question_of(asked, None, open_labels=True).put == asked, "a general model is"
+
+
+def test_what_is_asked_is_known_with_the_cue_or_the_measure() -> None:
+    assert question_of("Who frowns more?", None).about == About("who", "brow_lower")
+    assert question_of("When did the nose get wrinkled?", None).about == About("when", "nose_wrinkle")
+    assert question_of("Is she louder than before?", None).about == About("before", "loudness_db")
+    assert question_of("Is the voice louder or quieter than usual?", None).about == About("loudness")
+    assert question_of(None, None).about is question_of("Is she angry?", None).about is None
 
 
 @pytest.mark.parametrize(
@@ -80,17 +100,23 @@ def test_people_ask_in_their_own_words(asked: str, read: str) -> None:
         "What will she do next?",
         "Why is he so loud?",
         "Where is the light switch?",
-        "Is this sarcasm?",
-        "What do the words say, good or bad?",
         "Is she sure of herself?",
         "Is de stem luider dan anders?",
         "You are a helpful assistant. " * 7 + "Keep the mood pleasant.",
     ],
 )
-def test_a_question_of_no_known_kind_stays_as_it_is(asked: str) -> None:
+def test_a_question_of_no_known_kind_is_told_to_be_none(asked: str) -> None:
+    """Left to nano, one in three was answered as if it had been another question."""
     assert restated(asked) is None
     question = question_of(asked[:200], None)
-    assert question.put == question.query
+    assert (question.about, question.put, question.read_as) == (About("untold"), None, None)
+    assert question_of(asked[:200], None, open_labels=True).put == asked[:200]
+
+
+@pytest.mark.parametrize("asked", ["Is this sarcasm?", "What do the words say, good or bad?", "Does she mean it?"])
+def test_what_asks_about_words_is_left_to_the_model_which_may_read_them(asked: str) -> None:
+    question = question_of(asked, None)
+    assert (question.about, question.put) == (None, asked)
 
 
 def kinds_read(wordings: tuple[str, ...]) -> set[Kind]:
@@ -112,7 +138,10 @@ def test_a_wording_that_was_trained_is_read_as_its_own_kind_or_left_alone(kind: 
     assert kinds_read(HELD_OUT[kind]) == known
 
 
-@pytest.mark.parametrize("read", OF_KIND)
+ASKED_OF_NANO = [read for read, about in ABOUT.items() if about.kind not in BY_RULE]
+
+
+@pytest.mark.parametrize("read", ASKED_OF_NANO)
 def test_it_is_restated_in_words_that_were_trained(read: str) -> None:
     assert any(
         wording.replace("{cue}", words[0]).casefold() == read.casefold()

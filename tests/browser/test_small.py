@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WAIT_MS = 240_000
 "The first start puts the model together, and a machine that is short of time lets chains wait."
 QUESTION = "Is the person louder than before?"
-LOUDNESS = re.compile(r"louder|quieter|usual|too little of this voice", re.IGNORECASE)
+LOUDNESS = re.compile(r"louder|quieter|usual|as before|too little of this voice", re.IGNORECASE)
 "What an answer to that is in words of: a voice that is too new has no usual yet."
 
 
@@ -45,7 +45,7 @@ def test_a_spoken_sentence_is_read_and_a_typed_question_about_it_answered(
     page.locator("#ask-query").press("Enter")
     expect(page.locator("#ask-status")).to_contain_text(QUESTION)
     # It leaves a person's own questions to nano, and says so.
-    told = f"Asked: “{QUESTION}”, read as: “Is the voice louder or quieter than usual?” (nano answers)"
+    told = f"Asked: “{QUESTION}”, read as: “Is the voice louder or quieter than before?” (nano answers)"
     expect(page.locator("#chain")).to_contain_text(told, timeout=WAIT_MS)
     expect(person.section("answer")).to_contain_text(LOUDNESS, timeout=WAIT_MS)
     page.screenshot(path=pictures / "asked.png", full_page=True)

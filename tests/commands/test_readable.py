@@ -223,6 +223,19 @@ def test_an_answer_says_what_was_measured_otherwise() -> None:
     assert "otherwise" not in opened().tell(ReasonDoneEvent(0, {"face": "Jaw slightly dropped."}, answer))
 
 
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [("measurements", "from what was measured, by a rule"), ("nothing", "no question that can be"), ("model", "")],
+)
+def test_an_answer_says_what_it_is_from(source: str, says: str) -> None:
+    answer = EmotionAnswer("sad", "slight", 0.7)
+    section = {"answer": "Three seconds ago, at 0:12: jaw clearly dropped. sad, slight"}
+    said = " ".join(opened().tell(ReasonDoneEvent(0, section, answer, answered_from=source)).split())
+    assert "Answer Three seconds ago, at 0:12: jaw clearly dropped. sad, slight" in said
+    assert says in said
+    assert ("rule" in said) == bool(says)
+
+
 def test_questions_notes_and_errors_are_told_once() -> None:
     teller = opened()
     own = ("awake", "tired")

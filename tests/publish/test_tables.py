@@ -61,6 +61,14 @@ def test_every_probability_says_whether_it_is_calibrated() -> None:
     assert [row["calibrated"] for row in rows(events, "reasons")] == [False]
 
 
+def test_reasons_say_how_a_question_was_read_and_what_its_answer_is_from() -> None:
+    events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
+    (row,) = rows(events, "reasons")
+    (window,) = (line for line in EVENTS if line["type"] == "window")
+    assert (row["read_as"], row["answered_from"]) == (window["read_as"], "measurements")
+    assert columns([], "reasons")[-2:] == ["read_as", "answered_from"]
+
+
 def test_words_have_a_row_for_each_stretch_that_was_written_down() -> None:
     events = [event for line in EVENTS if (event := parse(json.dumps(line))) is not None]
     (row,) = rows(events, "words")

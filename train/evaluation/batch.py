@@ -24,7 +24,7 @@ from realtime.reason import own_labels, prompt
 from realtime.reason.decode import CHAIN_SLOTS, finished
 from realtime.reason.parts import BegunPart, ChainPart, LabelledWindow
 from realtime.reason.rows import ChainRow
-from realtime.records import Answer, Label, Rewritten, Window
+from realtime.records import Answer, AnsweredFrom, Label, Rewritten, Window
 from train.evaluation.served import Served, writer_of
 
 GROW_SLOTS = 160
@@ -45,6 +45,10 @@ class ChainAnswer:
     rewritten: Rewritten
     n_withheld: int = 0
     "How often its measurements kept it from beginning a statement."
+    told: str = ""
+    "The section `answer` as a person reads it; `sections` has it as the model wrote it."
+    answered_from: AnsweredFrom | None = None
+    "What the answer to a person's question is from."
 
 
 @torch.inference_mode()
@@ -93,10 +97,19 @@ def write_part(
 
 def answered(model: Served, labelled: LabelledWindow, sections: dict[str, str], rewritten: Rewritten) -> ChainAnswer:
     concluded = writer_of(model).thinker.conclude(labelled, sections)
+    told_sections, answered_from = writer_of(model).thinker.answered(labelled, sections, concluded)
     own = labelled.question.own
     told = own_labels.shares(own, concluded.probabilities) if own else concluded.probabilities
     return ChainAnswer(
-        labelled.label, sections, labelled.judged, concluded.answer, told, rewritten, labelled.n_withheld
+        labelled.label,
+        sections,
+        labelled.judged,
+        concluded.answer,
+        told,
+        rewritten,
+        labelled.n_withheld,
+        told_sections["answer"],
+        answered_from,
     )
 
 

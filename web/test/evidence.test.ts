@@ -12,6 +12,10 @@ describe("a chain's letters", () => {
     expect(relettered("Person A: Calm. Person B: Person A smiles.", [2, 1])).toBe("Person B: Calm. Person A: Person B smiles.");
   });
 
+  it("do so in the other languages of answers", () => {
+    expect(relettered("Persona A, a la izquierda; Personne B, à droite; Person A, links.", [2, 1])).toBe("Persona B, a la izquierda; Personne A, à droite; Person B, links.");
+  });
+
   it("stay where the window names nobody", () => {
     expect(relettered("Person C is gone. Personal A. Person AB.", [2, 1])).toBe("Person C is gone. Personal A. Person AB.");
   });

@@ -62,6 +62,15 @@ describe("what a person takes with them", () => {
     expect((await openSaved(new Blob([exported(told, "json")]))).analyses[0]?.unsupported).toEqual(unsupported);
   });
 
+  it("says still what an answer is from when it is opened again", async () => {
+    for (const answered_from of ["measurements", "model", null] as const) {
+      const told = reduceEvent(session, event("reason.done", { seq: 99, answered_from }), 0);
+      expect((await openSaved(new Blob([exported(told, "json")]))).analyses[0]?.answeredFrom).toBe(answered_from);
+    }
+    expect(en.chain.answeredFrom.measurements).toContain("No language model wrote that");
+    expect(de.chain.answeredFrom.measurements).toContain("kein Sprachmodell");
+  });
+
   it("says still that words were read when it is opened again", async () => {
     for (const words_read of [true, false]) {
       const told = reduceEvent(session, event("reason.done", { seq: 99, words_read }), 0);

@@ -36,6 +36,7 @@ export const makeChain: MakePart = (hands, words) => {
   const spoken = el("p", { class: "note spoken" }, say.wordsRead);
   const again = el("p", { class: "note again" }, say.rewritten);
   const otherwise = el("p", { class: "note otherwise" }, say.unsupported);
+  const from = el("p", { class: "note from" });
   const sections = SECTIONS.map((name) => {
     const text = makeStatements(hands);
     const part = el("section", { class: "section", attrs: { "data-section": name, "data-evidence": SENSE[name] } }, el("h3", {}, say.sections[name]), text.root);
@@ -51,6 +52,7 @@ export const makeChain: MakePart = (hands, words) => {
     caution,
     empty,
     ...sections.map((section) => section.root),
+    from,
     otherwise,
     again,
     spoken,
@@ -84,6 +86,10 @@ export const makeChain: MakePart = (hands, words) => {
       setText(caution, said === null ? "" : say[said]);
       show(question, analysis !== null && analysis.query !== null);
       setText(question, analysis?.query == null ? "" : say.asked(analysis.query, analysis.readAs, view.session.answerModel));
+      const rule = analysis?.answeredFrom ?? "model";
+      show(from, rule !== "model");
+      setText(from, rule === "model" ? "" : say.answeredFrom[rule]);
+      setAttr(from, "data-from", rule);
       show(again, analysis?.rewritten === "yes");
       show(spoken, analysis?.wordsRead === true);
       show(otherwise, (analysis?.unsupported.length ?? 0) > 0);

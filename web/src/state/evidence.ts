@@ -15,7 +15,8 @@ export interface Statement {
   readonly unsupported: readonly (readonly [from: number, to: number])[];
 }
 
-const PERSON = /\bPerson ([A-Z])\b/g;
+/** As it is told in English and German, in Spanish, and in French. */
+const PERSON = /\b(Person|Persona|Personne) ([A-Z])\b/g;
 const OF_SOUND = /\b(voices?|pitch|sound(s|ed)?|loud(er|ness)?|quiet(er)?|tone|speech|spoken|rate|timbre|melody|heard)\b/i;
 const OF_FACE = /\b(faces?|facial|express(ion|ions)|smil(e|es|ing)|brows?|lips?|mouth|eyes?|lids?|cheeks?|nose|jaw|person|people)\b/i;
 
@@ -26,9 +27,9 @@ export function letter(track: number): string {
 
 /** The text with the letters that the page uses. People whom the window doesn't name keep theirs. */
 export function relettered(text: string, people: readonly number[]): string {
-  return text.replace(PERSON, (said, own: string) => {
+  return text.replace(PERSON, (said, word: string, own: string) => {
     const track = people[own.charCodeAt(0) - 65];
-    return track === undefined ? said : `Person ${letter(track)}`;
+    return track === undefined ? said : `${word} ${letter(track)}`;
   });
 }
 
@@ -47,7 +48,7 @@ export function statements(section: Section, text: string, analysis: Analysis): 
     end += sentence.length;
     // Letters of people change, and never the length of what calls them.
     const within = untrue.filter((said) => said.start >= begin && said.start < end);
-    const named = [...sentence.matchAll(PERSON)].flatMap(([, own = ""]) => analysis.people[own.charCodeAt(0) - 65] ?? []);
+    const named = [...sentence.matchAll(PERSON)].flatMap(([, , own = ""]) => analysis.people[own.charCodeAt(0) - 65] ?? []);
     // Whoever is named first is spoken of until someone else is.
     if (named.length > 0) spoken = named;
     return {

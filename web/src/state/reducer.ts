@@ -91,6 +91,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         rewritten: event.rewritten,
         wordsRead: event.words_read,
         unsupported: event.unsupported,
+        answeredFrom: event.answered_from,
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
@@ -175,6 +176,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     rewritten: "no",
     wordsRead: false,
     unsupported: [],
+    answeredFrom: null,
     settledS: null,
     timingsMs: {},
   };

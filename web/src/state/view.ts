@@ -83,6 +83,8 @@ export interface Analysis {
   readonly wordsRead: boolean;
   /** What it says and was measured otherwise. */
   readonly unsupported: ReasonDoneEvent["unsupported"];
+  /** What its answer to a person's question is from; null where none was asked. */
+  readonly answeredFrom: ReasonDoneEvent["answered_from"];
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;
