@@ -14,7 +14,7 @@ import pytest
 from realtime.reason.chain import read_answer
 from realtime.reason.measurements import CUE_WORDS
 from realtime.reason.prompt import LABELS
-from realtime.records import Answer, Label, Question, Window
+from realtime.records import About, Answer, Label, Question, Window
 from tests.train.observations import person, shares, voice
 from train.coet.measured import Observation, WordsRead
 from train.coet.questions import (
@@ -134,18 +134,12 @@ def test_an_answer_names_no_label_so_that_the_label_after_it_is_read() -> None:
             assert (read.label, read.intensity) == ("fear", "slight")
 
 
-def test_a_change_may_be_told_a_second_early_or_late_and_is_not_asked_about_on_a_hair() -> None:
-    when, order = KnownQuestion("when", "?"), KnownQuestion("order", "?")
-    told = {words: right(when, SEEN, f"{words}. happy, slight") for words in ("Two seconds ago", "Four seconds ago")}
-    assert all(told.values())
-    assert not right(when, SEEN, "One second ago. happy, slight")
-    assert not right(when, SEEN, f"{UNCHANGED}. happy, slight")
-    assert not on_a_hair(order, SEEN), "3.2 s and 1.9 s ago"
-    assert on_a_hair(order, replace(SEEN, voice=replace(LOUD, began_s=2.4))), "0.8 s apart"
-    who = KnownQuestion("who", "?", "brow_lower")
-    assert not on_a_hair(who, SEEN)
-    assert on_a_hair(replace(who, cue="nose_wrinkle"), SEEN), "neither has it"
-    assert on_a_hair(who, replace(SEEN, people=(SMILE,))), "there is nobody else"
+def test_a_cue_is_not_asked_about_on_a_hair() -> None:
+    asked = KnownQuestion("presence", "?", "brow_lower")
+    hair = replace(SMILE, intensities={**SMILE.intensities, "brow_lower": 0.33})
+    assert on_a_hair(asked, replace(SEEN, people=(hair,)))
+    assert not on_a_hair(asked, SEEN)
+    assert not on_a_hair(asked, replace(SEEN, people=()))
 
 
 def test_next_to_a_limit_both_words_are_right_and_far_from_it_one() -> None:
@@ -172,30 +166,41 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
     monkeypatch.setattr(questions, "SAMPLES", {name: lambda *_args: pairs for name in ("agree", "conflict")})
     monkeypatch.setattr(questions, "ASKED_KINDS", ("presence", "declined"))
 
-    def session(
-        _model: object, _samples: object, kind: Kind, _rng: object, *, agree: bool, others: list[object]
-    ) -> Iterator[AskedWindow]:
+    def session(_model: object, _samples: object, kind: Kind, _rng: object, *, agree: bool) -> Iterator[AskedWindow]:
         assert agree, "one session of each kind"
-        assert len(others) == questions.ASKED_ABOUT
-        texts = {"presence": ["?"] * 3, "declined": ["Who is this?", "Tell me her age.", "Is it so?"]}
+        texts = {"presence": ["Is she smiling?"] * 3, "declined": ["Who is this?", "Tell me her age.", "Is it so?"]}
         for text in texts[kind]:
             yield AskedWindow(Window(0, 0.0, 1.0, (), ()), KnownQuestion(kind, text, "nose_wrinkle"), SEEN)
 
     def chains(_model: object, windows: Sequence[Window], ask: Question) -> list[ChainAnswer]:
-        told = [f"{DECLINED}. happy", f"{UNTOLD}. happy", "He is John. happy"] if ask.query != "?" else ["No."] * 3
+        told = [f"{DECLINED}. happy", f"{UNTOLD}. happy", "He is John. happy"] if ask.about is None else ["Yes."] * 3
         label = Label("happy", {"happy": 1.0}, "fast", None)
         return [
-            ChainAnswer(label, {"answer": text}, {}, Answer("happy", "", 1.0), {"happy": 1.0}, "no") for text in told
+            ChainAnswer(
+                label,
+                {"answer": text},
+                {},
+                Answer("happy", "", 1.0),
+                {"happy": 1.0},
+                "no",
+                told="No. happy" if text == "Yes." else text,
+                answered_from="measurements" if text == "Yes." else "model",
+            )
+            for text in told
         ]
 
     monkeypatch.setattr(questions, "session", session)
     monkeypatch.setattr(questions, "chains", chains)
     model = cast(Served, SimpleNamespace(name="ours", answer_model="nano", labels=LABELS, open_labels=False))
-    asked = questions.as_served(model, "Is she smiling?")
+    asked = questions.as_served(model, "Is she smiling?", "presence")
     assert (asked.query, asked.read_as) == ("Is she smiling?", "Do you see lip corners pulled up?")
+    assert questions.as_served(model, "Who is she?", "declined") == Question("Who is she?", LABELS)
+    assert questions.as_served(model, "Quelle heure est-il ?", "untold").about == About("untold")
     found = questions.count(model, Path(), "test", 1)
     assert (found["model"], found["answered_by"]) == ("ours", "nano")
     assert (found["n"], found["n_wrong"], found["right"]) == (6, 2, 0.667)
     assert found["right_95"][0] < 0.667 < found["right_95"][1]
     assert [found["kinds"][kind]["n_wrong"] for kind in ("presence", "declined")] == [0, 2]
+    presence = found["kinds"]["presence"]
+    assert (presence["own"], presence["from"]) == (0.0, {"measurements": 3}), "the model said that it is there"
     assert (found["not_judged"], found["invented"], found["declined_at_the_door"]) == (3, 1, 2)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from realtime.engine.loading import LoadedModel
 from realtime.records import SpeechSegment, UInt8, VideoFrame
 from tests.ingest.media_files import voice
-from train.evaluation.questions import observed
+from tests.reason.seconds import becomes, seconds, stretch
+from train.coet.wordings import ASKED, HELD_OUT, all_wordings
 from train.evaluation.samples import Sample
-from train.evaluation.staged import WINDOW_S, changing, side_by_side, timed, two_people
+from train.evaluation.staged import (
+    STAGED,
+    WINDOW_S,
+    FaceMeter,
+    Paraphrase,
+    Staged,
+    changing,
+    is_right,
+    paraphrases,
+    right_of_time,
+    side_by_side,
+    told,
+    twice,
+    two_people,
+)
 
 
 @pytest.fixture
@@ -21,38 +38,98 @@ def sample(portrait: UInt8) -> Sample:
     return Sample("a", "happy", "a", {}, frame=VideoFrame(41.5, picture), speech=speech)
 
 
-def darker(sample: Sample) -> VideoFrame:
+def darker(sample: Sample) -> Sample:
     assert sample.frame is not None
-    return VideoFrame(0.0, (sample.frame.rgb_HW3 * 0.6).astype(np.uint8))
+    return replace(sample, key="b", frame=VideoFrame(0.0, (sample.frame.rgb_HW3 * 0.6).astype(np.uint8)))
 
 
-def test_a_face_changes_in_one_second_of_a_window_that_holds_the_sentence(nano: LoadedModel, sample: Sample) -> None:
+@pytest.mark.parametrize("changes", [True, False])
+def test_a_face_changes_once_in_a_window_that_holds_the_sentence_or_not(
+    nano: LoadedModel, sample: Sample, changes: bool
+) -> None:
     for seed in range(3):
         perception = nano.perceiver(seed=0)
-        staged = changing(perception, sample, darker(sample), np.random.default_rng(seed))
+        found = changing(perception, sample, darker(sample), np.random.default_rng(seed), changes=changes)
         perception.close()
-        assert staged is not None
-        window, changed_s = staged
+        assert found is not None
+        window, at_s = found
         assert [len(frame.cues) for frame in window.frames] == [1] * WINDOW_S
         assert window.start_s <= window.speech[0].start_s < window.speech[0].end_s <= window.end_s
         light = [frame.scene.brightness for frame in window.frames]
-        onset = next(at for at in range(1, WINDOW_S) if light[at] > light[0] + 0.1)
-        assert light == [light[0]] * onset + [light[onset]] * (WINDOW_S - onset), "it changes once, and stays so"
-        assert changed_s == pytest.approx(window.end_s - window.frames[onset].at_s)
-        known = timed(observed(window, "happy", agree=True), window, changed_s)
-        assert known.people[0].appeared_s == changed_s
-        assert known.voice is not None
-        assert known.voice.began_s == pytest.approx(window.end_s - window.speech[0].start_s)
+        assert len(set(light)) == WINDOW_S, "no two pictures of a camera are the same"
+        bright = [each > min(light) + 0.1 for each in light]
+        if not changes:
+            assert at_s is None
+            assert not any(bright)
+            continue
+        assert at_s is not None
+        assert bright == [frame.at_s >= at_s for frame in window.frames]
 
 
-def test_two_faces_in_view_are_measured_both(nano: LoadedModel, sample: Sample) -> None:
-    perception = nano.perceiver(seed=0)
-    other = Sample("b", "happy", "a", {}, frame=darker(sample))
-    window = two_people(perception, sample, other)
-    perception.close()
-    assert window is not None
-    assert len(observed(window, "happy", agree=True).people) == 2
+def test_faces_are_measured_as_a_session_measures_them(nano: LoadedModel, sample: Sample) -> None:
     assert sample.frame is not None
-    both = side_by_side(sample.frame, darker(sample))
+    perception, measuring = nano.perceiver(seed=0), FaceMeter()
+    for picture in (sample.frame, darker(sample).frame, sample.frame):
+        assert picture is not None
+        live, staged = perception.see(picture), measuring.see(picture)
+        assert live.cues
+        assert [each.intensities for each in staged.cues] == [each.intensities for each in live.cues]
+        assert [face.box for face in staged.faces] == [face.box for face in live.faces]
+    perception.close()
+
+
+def test_two_faces_in_view_are_measured_both(sample: Sample) -> None:
+    window = two_people(sample, darker(sample))
+    assert window is not None
+    assert len(window.frames[0].cues) == 2
+    other = darker(sample).frame
+    assert sample.frame is not None
+    assert other is not None
+    both = side_by_side(sample.frame, other)
     assert both.rgb_HW3.shape == (300, 600, 3)
     assert both.at_s == 41.5
+
+
+def test_a_sentence_comes_twice_and_the_second_time_as_the_truth_says(nano: LoadedModel, sample: Sample) -> None:
+    for seed in range(6):
+        perception = nano.perceiver(seed=0)
+        staged = twice(
+            perception, sample, [Paraphrase("Is it louder than before?", "loudness")], np.random.default_rng(seed)
+        )
+        perception.close()
+        first, second = (part.cues.values["loudness_db"] for part in staged.window.speech)
+        apart_db = {"About as before": 0.0, "Louder than before": 6.0, "Quieter than before": -6.0}[staged.right[0]]
+        assert second - first == pytest.approx(apart_db, abs=1.0)
+        assert is_right(staged, told(staged))
+
+
+def test_a_moment_may_be_told_a_second_off_and_an_order_not_at_all() -> None:
+    window = seconds(becomes({"jaw_drop": 0.0}, {"jaw_drop": 0.8}, 4), speech=[stretch(6.0, 7.0)])
+    right = right_of_time("when", window, 3.6)
+    assert right == ("Three seconds ago,", "Four seconds ago,", "Five seconds ago,")
+    when = Staged("when", window, Paraphrase("When did the face change?"), right)
+    assert is_right(when, told(when))
+    assert not is_right(when, "Six seconds ago, at 0:02: jaw strongly dropped")
+    order = Staged("order", window, Paraphrase("What came first, face or voice?"), right_of_time("order", window, 3.6))
+    assert is_right(order, told(order))
+    assert not is_right(order, "The voice first, at 0:03; then the face, at 0:06")
+    assert not is_right(order, "Within about a second, at 0:03: what came first cannot be told")
+    assert is_right(replace(order, right=right_of_time("order", window, 5.5)), "Within about a second, at 0:05: what")
+    assert not is_right(replace(order, right=right_of_time("order", window, None)), told(order))
+
+
+def test_a_wording_that_is_read_as_another_kind_is_not_right() -> None:
+    window = seconds(becomes({"jaw_drop": 0.0}, {"jaw_drop": 0.8}, 4))
+    for text in ("Is the mouth open?", "Where is she?", "How old is she?", "Pourquoi ?"):
+        assert told(Staged("when", window, Paraphrase(text), ("",))) is None
+    assert not is_right(Staged("when", window, Paraphrase(""), ("",)), None)
+
+
+def test_paraphrases_are_no_wordings_that_rules_or_models_were_made_from() -> None:
+    known = {
+        text.lower() for patterns in (*ASKED.values(), *HELD_OUT.values()) for p in patterns for text in all_wordings(p)
+    }
+    for kind in STAGED:
+        texts = [each.text for each in paraphrases()[kind]]
+        assert len(set(texts)) == len(texts) >= 19
+        assert not known & {text.lower() for text in texts}

@@ -1,21 +1,26 @@
 """Counts how many questions of each kind a model answers right, on people and in wordings that it was not trained on.
 
     realtime train evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
-                                         [--kinds count light …] [--json FILE]
+                                         [--staged 0] [--kinds count light …] [--json FILE]
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
-and voice agree, and the mood, are known from how the pair was made. For who of two shows more of something, when the
-face changed, and what came first, sessions are staged (`staged.py`). Questions about who somebody is, their age or
-their health are put to the model all the same: a page's never reach it (`realtime/asking/declined.py`). An answer to
-one is invented unless it says that this is not judged, or cannot be told. Prints a table and one JSON line; the
-intervals are 95 %, over answers.
+and voice agree, and the mood, are known from how the pair was made. `right` counts the answers that a person reads,
+which are held to the evidence (`realtime/reason/answers.py`), and `own` what the model wrote itself.
+
+Questions about who somebody is, their age or their health are put to the model all the same: a page's never reach it
+(`realtime/asking/declined.py`). An answer to one is invented unless it says that this is not judged, or cannot be told.
+
+With `--staged N` about N windows are staged for each kind that a rule answers: when the face changed, what came first,
+what changed, who of two shows more, and how the voice is against before (`staged.py`). `read` is the share of wordings
+that were read as their kind. Prints a table and one JSON line; the intervals are 95 %, over answers.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,31 +29,34 @@ from typing import Any
 import numpy as np
 
 from realtime.asking.declined import declined
-from realtime.asking.restated import restated
+from realtime.asking.question import read
 from realtime.commands.program_parser import ProgramParser
+from realtime.errors import BadAsk
 from realtime.evidence.perceive import Perception
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
 from realtime.reason.measurements import DEGREES, VOICE_WORDS
-from realtime.records import Question, Window
+from realtime.records import About, Question, Window
 from train import metrics
 from train.arrays import Floats
-from train.coet.measured import APART_S, Observation, PersonSeen, VoiceHeard
+from train.coet.measured import Observation, PersonSeen, VoiceHeard
 from train.coet.questions import CLEAR, DECLINED, UNTOLD, KnownQuestion, ask
 from train.coet.wordings import KINDS, Kind
 from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 from train.evaluation.served import Served, add_label_argument, load_served
-from train.evaluation.staged import WINDOW_S, changing, timed, two_people
+from train.evaluation.staged import WINDOW_S, Staged, all_staged, is_right, told
 
-NOT_KNOWN: tuple[Kind, ...] = ("sureness", "words", "meant")
-"Nobody knows the words of a pair, and how sure a judgement may be is not measured."
-OF_TIME: tuple[Kind, ...] = ("when", "order")
+NOT_KNOWN: tuple[Kind, ...] = ("sureness", "words", "meant", "when", "order", "who")
+"""Nobody knows the words of a pair, and how sure a judgement may be is not measured. The last three need windows that
+are staged."""
 ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in NOT_KNOWN)
 HEARD_BEFORE, ASKED_ABOUT = 4, 5
 "Sentences that a session hears before its question counts, and pairs that it is then asked about."
-HALF_STEP = {"intensity": 0.12, "voice": 0.25, "seconds": 0.25}
+STAGED_EACH = 12
+"Pairs of each speaker that windows are staged from."
+HALF_STEP = {"intensity": 0.12, "voice": 0.25}
 "How far a measurement may lie beyond the limit of its word, as in `coet/checks.py`."
 DEGREE_WORDS = ("yes", *(word for _, word in DEGREES))
 OF_VOICE: Mapping[Kind, str] = {"loudness": "loudness_db", "pitch": "pitch_hz", "rate": "rate_hz"}
@@ -87,12 +95,9 @@ def degree_said(answer: str, *, whether: bool) -> str:
 
 
 def nearly(asked: KnownQuestion, seen: Observation) -> Iterator[Observation]:
-    """The same window, measured a little lower and a little higher, or a second earlier and later."""
+    """The same window, measured a little lower and a little higher."""
     for sign in (-1, 1):
-        if asked.kind == "when" and seen.people:
-            person = seen.people[0]
-            yield replace(seen, people=(replace(person, appeared_s=(person.appeared_s or 0.0) + sign),))
-        elif asked.kind in ("presence", "degree") and seen.people:
+        if asked.kind in ("presence", "degree") and seen.people:
             person = seen.people[0]
             moved = person.intensities.get(asked.cue, 0.0) + sign * HALF_STEP["intensity"]
             yield replace(seen, people=(replace(person, intensities={**person.intensities, asked.cue: moved}),))
@@ -129,49 +134,27 @@ def one_hot(label: int) -> Floats:
 
 
 def on_a_hair(asked: KnownQuestion, seen: Observation) -> bool:
-    """Whether a measurement is so near a limit that neither answer is wrong.
-
-    Limits are that of a cue's being mentioned, the other person's, and the time from which two events are apart.
-    """
-    if asked.kind == "order" and seen.people and seen.voice is not None:
-        assert seen.people[0].appeared_s is not None
-        assert seen.voice.began_s is not None
-        return abs(abs(seen.people[0].appeared_s - seen.voice.began_s) - APART_S) < HALF_STEP["seconds"]
+    """Whether a cue is so near the limit of being mentioned that neither answer is wrong."""
     if not asked.cue or not seen.people:
         return False
-    own, *others = (person.intensities.get(asked.cue, 0.0) for person in seen.people)
-    if asked.kind == "who":
-        return not others or abs(own - others[0]) < 2 * CLEAR
-    return abs(own - DEGREES[-1][0]) < CLEAR
+    return abs(seen.people[0].intensities.get(asked.cue, 0.0) - DEGREES[-1][0]) < CLEAR
 
 
 def session(
-    model: Served, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool, others: list[Sample]
+    model: Served, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool
 ) -> Iterator[AskedWindow]:
-    """The windows of one session in which one question was asked.
-
-    `others` are the second person of each, or a face at rest.
-    """
-    preview = first_seen(model, samples[HEARD_BEFORE], others[0]) if kind == "who" else Observation()
-    asked = ask(kind, preview, rng, held_out=True)
-    perception = model.perceiver(seed=0, question=as_served(model, asked.text))
+    """The windows of one session in which one question was asked."""
+    asked = ask(kind, Observation(), rng, held_out=True)
+    perception = model.perceiver(seed=0, question=as_served(model, asked.text, kind))
     try:
         for sample in samples[:HEARD_BEFORE]:
             assert sample.speech is not None
             perception.hear(sample.speech)
-        for sample, other in zip(samples[HEARD_BEFORE:], others, strict=False):
-            changed_s = None
-            if kind in OF_TIME:
-                assert other.frame is not None
-                changed = changing(perception, sample, other.frame, rng)
-                window, changed_s = changed if changed is not None else (None, None)
-            else:
-                window = two_people(perception, sample, other) if kind == "who" else of_pair(perception, sample)
+        for sample in samples[HEARD_BEFORE:]:
+            window = of_pair(perception, sample)
             if window is None:
                 continue
             known = observed(window, sample.truth, agree=agree)
-            if changed_s is not None:
-                known = timed(known, window, changed_s)
             if not on_a_hair(asked, known):
                 yield AskedWindow(window, asked, known)
     finally:
@@ -188,56 +171,45 @@ def of_pair(perception: Perception, sample: Sample) -> Window | None:
     return Window(0, max(0.0, sample.speech.end_s - WINDOW_S), sample.speech.end_s, (seen,), (heard,))
 
 
-def first_seen(model: Served, sample: Sample, other: Sample) -> Observation:
-    """What is measured of two people before anything is asked, so that a cue can be asked for that differs."""
-    perception = model.perceiver(seed=0)
-    try:
-        window = two_people(perception, sample, other)
-        return Observation() if window is None else observed(window, sample.truth, agree=True)
-    finally:
-        perception.close()
-
-
 def count(
     model: Served, data: Path, split: str, n_sessions: int, *, kinds: Sequence[Kind] | None = None, seed: int = 0
 ) -> dict[str, Any]:
     """By kind: how many answers there were, which were right and what share, and some that were not.
 
-    `hits` has the answers by the number of the session and the window's place in it.
+    `hits` has the answers by the number of the session and the window's place in it. `own` is the share that was right
+    as the model wrote it, and `from` how many answers a person reads are from what.
     """
-    rng, of_others = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    rng = np.random.default_rng(seed)
     pairs = {agree: list(SAMPLES["agree" if agree else "conflict"](data, split, None)) for agree in (True, False)}
     found, every = dict[str, Any](), list[bool]()
     not_judged, invented = list[str](), 0
     for kind in kinds or ASKED_KINDS:
-        hits, wrong = dict[str, bool](), []
+        hits, wrong, own, sources = dict[str, bool](), [], list[bool](), Counter[str]()
         for number in range(n_sessions):
-            # A face that is to change is not at rest, which is known of those that agree.
-            agree = number % 2 == 0 or kind in OF_TIME
-            own = [each for each in pairs[agree] if kind not in OF_TIME or each.truth != "neutral"]
-            first = int(rng.integers(len(own) - HEARD_BEFORE - ASKED_ABOUT))
-            part = [each for each in own[first:] if each.session == own[first].session]
-            others = [own[at] for at in of_others.integers(len(own), size=ASKED_ABOUT)]
-            if kind in OF_TIME:
-                still = [each for each in pairs[True] if each.truth == "neutral"]
-                others = [still[at] for at in of_others.integers(len(still), size=ASKED_ABOUT)]
-            asked_about = part[: HEARD_BEFORE + ASKED_ABOUT]
-            windows = list(session(model, asked_about, kind, rng, agree=agree, others=others))
+            agree = number % 2 == 0
+            pool = pairs[agree]
+            first = int(rng.integers(len(pool) - HEARD_BEFORE - ASKED_ABOUT))
+            part = [each for each in pool[first:] if each.session == pool[first].session]
+            windows = list(session(model, part[: HEARD_BEFORE + ASKED_ABOUT], kind, rng, agree=agree))
             if not windows:
                 continue
-            question = as_served(model, windows[0].asked.text)
+            question = as_served(model, windows[0].asked.text, kind)
             answers = chains(model, [each.window for each in windows], question)
             for place, (each, answer) in enumerate(zip(windows, answers, strict=True)):
-                told = answer.sections["answer"]
+                said = answer.told
                 here = f"{number} {place}"
-                hits[here] = right(each.asked, each.seen, told)
+                hits[here] = right(each.asked, each.seen, said)
+                if question.put is not None:
+                    own.append(right(each.asked, each.seen, answer.sections["answer"]))
+                sources[answer.answered_from or "model"] += 1
                 if kind == "declined":
                     not_judged.append(each.asked.text)
-                    invented += not refuses(told)
+                    invented += not refuses(said)
                 if not hits[here]:
-                    wrong.append({"asked": each.asked.text, "told": told, "right": each.asked.answer(each.seen)})
+                    wrong.append({"asked": each.asked.text, "told": said, "right": each.asked.answer(each.seen)})
         every += hits.values()
-        found[kind] = {**counted([*hits.values()]), "wrong": wrong[:4], "hits": hits}
+        found[kind] = {**counted([*hits.values()]), "wrong": wrong[:4], "hits": hits, "from": dict(sources)}
+        found[kind]["own"] = round(float(np.mean(own)), 3) if own else None
         print(f"{kind:<12}{as_row(found[kind])}", file=sys.stderr, flush=True)
     whole = counted(every)
     print(f"{'all':<12}{as_row(whole)}", file=sys.stderr, flush=True)
@@ -253,9 +225,39 @@ def count(
     }
 
 
-def as_served(model: Served, text: str) -> Question:
-    """The question as a session puts it to this model, also where a session would refuse it."""
-    return Question(text, model.labels, read_as=None if model.open_labels else restated(text))
+def staged(model: Served, data: Path, split: str, n: int, *, seed: int = 0) -> dict[str, Any]:
+    """By kind: the share of staged windows that are told right, of wordings that are read, and some that are not."""
+    samples = list(SAMPLES["agree"](data, split, STAGED_EACH))
+    seen = list[Staged]()
+    for each in all_staged(model, samples, n, np.random.default_rng(seed)):
+        seen.append(each)
+        if len(seen) % 100 == 0:
+            print(f"{len(seen)} windows", file=sys.stderr, flush=True)
+    found = dict[str, Any]()
+    for kind in dict.fromkeys(each.kind for each in seen):
+        own = [(each, told(each)) for each in seen if each.kind == kind]
+        wrong = [
+            {"asked": each.asked.text, "told": answer, "right": each.right[:3]}
+            for each, answer in own
+            if not is_right(each, answer)
+        ]
+        figures = counted([is_right(*each) for each in own])
+        answered = [(each, answer) for each, answer in own if answer is not None]
+        found[kind] = {**figures, "read": len(answered) / len(own), "wrong": wrong}
+        found[kind]["right_of_read"] = float(np.mean([is_right(*each) for each in answered]))
+        print(f"{kind:<12}{as_row(figures)}{found[kind]['read']:>8.2f}", file=sys.stderr, flush=True)
+    return found
+
+
+def as_served(model: Served, text: str, kind: Kind) -> Question:
+    """The question as a session puts it to this model, also where a session would decline it."""
+    if model.open_labels or kind == "declined":
+        return Question(text, model.labels)
+    try:
+        return read(text, model.labels)
+    except BadAsk:
+        # It is told at the door, in its language, what can be asked.
+        return Question(text, model.labels, about=About("untold"))
 
 
 def refuses(told: str) -> bool:
@@ -289,14 +291,17 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--sessions", type=int, default=8, help="of each kind; each has up to five windows")
+    parser.add_argument("--staged", type=int, default=0, help="windows of each kind that a rule answers")
     parser.add_argument("--adapter", type=Path, help="of train.lora, on the model")
-    parser.add_argument("--kinds", nargs="+", choices=ASKED_KINDS, default=ASKED_KINDS)
+    parser.add_argument("--kinds", nargs="*", choices=ASKED_KINDS, default=ASKED_KINDS)
     add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     refuse_input(args.json, args.data, args.model, args.adapter)
     model = load_served(args.model, adapter=args.adapter, label=args.label)
-    figures = count(model, args.data, args.split, args.sessions, kinds=args.kinds)
+    figures = count(model, args.data, args.split, args.sessions, kinds=args.kinds) if args.kinds else {}
+    if args.staged:
+        figures["staged"] = staged(model, args.data, args.split, args.staged)
     tell_result(figures, args.json)
 
 
