@@ -165,11 +165,13 @@ def finish(
 
 def adapter_readme(run: dict[str, Any]) -> str:
     """README.md of an adapter, from its run.json."""
-    kept = ("rank", "alpha", "lr", "merger_lr", "weight_decay", "warmup", "epochs", "batch", "accumulate", "balance")
+    kept = ["rank", "alpha", "lr", "merger_lr", "weight_decay", "warmup", "epochs", "batch", "accumulate", "balance"]
+    kept += ["beta", "chain_share"] if run["stage"] == "dpo" else []
     rows = "\n".join(f"| {name} | {run['settings'].get(name)} |" for name in kept)
-    return f"""# CoT-LoRA adapter for {run["model"]}
+    title, program = ("Preference", "train.dpo") if run["stage"] == "dpo" else ("CoT-LoRA", "train.lora")
+    return f"""# {title} adapter for {run["model"]}
 
-Trained by `train.lora` on {run["n_records"]} annotated windows (data {run["data_sha256"][:12]}), {run["n_processes"]}
+Trained by `{program}` on {run["n_records"]} annotated windows (data {run["data_sha256"][:12]}), {run["n_processes"]}
 process(es), {run["precision"]}, {run["mask"]} mask, seed {run["seed"]}, revision {run["git_revision"] or "unknown"}.
 Loss {run["result"]["first_loss"]} → {run["result"]["last_loss"]} in {run["result"]["steps"]} steps.
 

@@ -20,7 +20,7 @@ from realtime.errors import BadModel, BadSettings
 from realtime.model import checkpoint
 from realtime.model.thinker import EmoThinker
 from realtime.records import Question, Window
-from train import lora, warmup
+from train import dpo, lora, warmup
 from train.command import run_command
 from train.layout import IGNORED, hidden_states
 from train.readers.perceived import measuring, watch
@@ -54,7 +54,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 CURVES = "TENSORBOARD_LOGGING_DIR"
 "A stage sets it for the process that it has to itself."
-STAGES: dict[str, Callable[[Sequence[str]], None]] = {"train.warmup": warmup.main, "train.lora": lora.main}
+STAGES: dict[str, Callable[[Sequence[str]], None]] = {
+    "train.warmup": warmup.main, "train.lora": lora.main, "train.dpo": dpo.main,
+}  # fmt: skip
 
 
 def run(command: str, work: Path, out: Path, *flags: str, processes: int = 1) -> dict[str, Any]:
@@ -95,6 +97,24 @@ def test_smoke_leaves_everything_that_its_stages_promise(work: Path) -> None:
     assert "sha256" in (work / "merged" / "README.md").read_text()
     events = [json.loads(line) for line in (work / "events.jsonl").read_text().splitlines()]
     assert any(event["type"] == "label" for event in events)
+
+
+def test_preferences_begin_at_nothing_and_are_learnt(work: Path, tmp_path: Path) -> None:
+    """Against the model as it began, which is what it is with its new low-rank part switched off."""
+    steps = ["--steps", "16", "--lr", "5e-3", "--beta", "0.5", "--save-steps", "16", "--label-share", "0"]
+    told = run("train.dpo", work, tmp_path, *steps)
+    assert told["stage"] == "dpo"
+    state = json.loads((tmp_path / "checkpoints" / "checkpoint-16" / "trainer_state.json").read_text())
+    told_of_pairs = [line for line in state["log_history"] if "margin" in line]
+    assert told_of_pairs[0]["margin"] == 0.0
+    assert np.mean([line["preferred"] for line in told_of_pairs[-5:]]) > 0.7
+    assert told["result"]["margin"] == round(told_of_pairs[-1]["margin"], 4)
+    assert "Trained by `train.dpo`" in (tmp_path / "README.md").read_text()
+    changed = checkpoint.load(work / "model", adapter=tmp_path).state_dict()
+    before = checkpoint.load(work / "model").state_dict()
+    names = {name for name, tensor in before.items() if not torch.equal(tensor, changed[name])}
+    assert names
+    assert all(name.startswith("thinker.model.layers.") for name in names)
 
 
 def test_a_merged_folder_is_the_backbone_with_its_adapter(work: Path) -> None:

@@ -109,6 +109,12 @@ class Trainee(nn.Module):
             outputs["loss"] = outputs["loss"] + told.get(name, 0.0)
         return outputs | {name: value.detach() for name, value in told.items()}
 
+    def forget_gathered(self) -> None:
+        """Drop what windows that were laid out since the last step left for the losses of a method's own parts."""
+        self._shares.clear()
+        self._taught.outputs()
+        self._taught_words.outputs()
+
     def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
         """Lay out windows with their chains.
 

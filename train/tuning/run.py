@@ -38,8 +38,10 @@ logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.02
 "A hybrid's gate has collapsed where the mean weight of one merger is lower."
-PARTS = {"chain", "label", "gate", "action_units", "emotion_tokens", "kept", "correlation"}
+PARTS = {"chain", "label", "gate", "action_units", "emotion_tokens", "kept", "correlation", "margin", "preferred"}
 "What the log has beside the loss, where the model has it (`Trainee.forward`)."
+LAST_TOLD = ("gate", "kept", "margin", "preferred")
+"Parts whose last value is in run.json, too."
 SETTLE_S = 1.0
 "Time in which every thread that waits for the interpreter's lock gets it."
 TRAINED = "model.safetensors"
@@ -236,11 +238,15 @@ def train(
     stage: str,
     full: bool = False,
     lr_of: Callable[[str], float] | None = None,
+    windows_of: type[AnnotatedWindows] = AnnotatedWindows,
 ) -> EmotionTrainer:
-    """Perceive the clips, train from the newest checkpoint in OUT, and write run.json. Returns the finished trainer."""
+    """Perceive the clips, train from the newest checkpoint in OUT, and write run.json. Returns the finished trainer.
+
+    `windows_of` makes the examples.
+    """
     settings = training_arguments(args, full=full)
     records = read_records(args.records, split=args.split)
-    windows = AnnotatedWindows(
+    windows = windows_of(
         records,
         measuring(loaded),
         args.cache or args.out / "windows",
@@ -295,7 +301,11 @@ def train(
             "steps": trainer.state.global_step,
             "first_loss": losses[0]["loss"] if losses else None,
             "last_loss": losses[-1]["loss"] if losses else None,
-            **{name: round(losses[-1][name], 4) for name in ("gate", "kept") if losses and name in losses[-1]},
+            **{
+                name: round(losses[-1][name], 4)
+                for name in ("gate", "kept", "margin", "preferred")
+                if losses and name in losses[-1]
+            },
             "seconds": round(result.metrics.get("train_runtime", 0.0), 1),
             "resumed_from": last and last.name,
         }
