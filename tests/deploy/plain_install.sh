@@ -29,6 +29,8 @@ began=$SECONDS
 bare_root "$suite" "$root" "$mirror" python3-venv ca-certificates
 chroot "$root" useradd --create-home newcomer
 git clone --quiet --no-local "$here" "$root/home/newcomer/emothinker"
+# Some tests want the page, and the root has no Node. It is that of this checkout, if it was built here.
+[ ! -d "$here/realtime/web_dist" ] || cp -r "$here/realtime/web_dist" "$root/home/newcomer/emothinker/realtime/"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 machines_registries "$root" /home/newcomer
 say "Debian $(cat "$root/etc/debian_version"), $(chroot "$root" python3 --version), $(chroot "$root" uname -m) after $((SECONDS - began)) s"
@@ -84,6 +86,10 @@ unshare --mount --pid --fork --kill-child bash -euo pipefail -s <<'INSIDE'
 mount -t proc proc "$root/proc"
 [ ! -e "$root.cpuinfo" ] || mount --bind "$root.cpuinfo" "$root/proc/cpuinfo"
 mount -t tmpfs tmpfs "$root/dev/shm"
+# Terminals of its own: some tests open one.
+mkdir -p "$root/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+ln -sf pts/ptmx "$root/dev/ptmx"
 mount --rbind --make-rslave /sys "$root/sys"
 while read -r folder; do mount --bind -o ro "$folder" "$root$folder"; done < "$root.folders"
 mapfile -t kept < "$root.environment"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from realtime.serve.page_build import wire_sha256
 from tests.deploy import wheel
 
 ROOT = Path(__file__).parents[2]
@@ -42,15 +44,16 @@ def test_the_wheel_takes_along_what_it_needs() -> None:
     assert {name for name in tracked if not name.startswith("realtime/deploy/")} <= files
 
 
-def made(path: Path, left_out: str = "") -> Path:
-    """A wheel with everything, or with everything but one file."""
+def made(path: Path, left_out: str = "", wire: str = "") -> Path:
+    """A wheel with everything, or with everything but one file. `wire` is the hash of other events than ours."""
+    built = json.dumps({"wire": wire or hashlib.sha256(wheel.EVENTS.read_bytes()).hexdigest()})
     page = '<script src="./assets/a.js"></script><link href="./icon.svg">'
     names = [*(name.replace("*", "x") for name in wheel.WANTED), "realtime/web_dist/assets/a.js"]
     names += ["realtime/web_dist/icon.svg", *(f"emothinker-1.dist-info/licenses/{name}" for name in wheel.LICENCES)]
     with zipfile.ZipFile(path, "w") as opened:
         for name in names:
             if not name.endswith(left_out or "/"):
-                opened.writestr(name, page if name.endswith(".html") else "")
+                opened.writestr(name, page if name.endswith(".html") else built if name == wheel.BUILT else "")
     return path
 
 
@@ -66,3 +69,12 @@ def test_a_wheel_that_lacks_something_is_told(
     (said,) = capsys.readouterr().err.splitlines()
     assert "make wheel" in said
     assert Path(left_out.strip(".")).name in said
+
+
+def test_a_wheel_with_the_page_of_other_events_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert wheel.main([str(made(tmp_path / "old.whl", wire="other"))]) == 1
+    assert "lacks a page that was built for these events" in capsys.readouterr().err
+
+
+def test_the_events_of_a_page_are_compared_as_the_server_does() -> None:
+    assert hashlib.sha256(wheel.EVENTS.read_bytes()).hexdigest() == wire_sha256()

@@ -5,6 +5,8 @@ Needs nothing but Python, as it runs before anything is installed. Exits 1 and s
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import sys
 import zipfile
@@ -12,9 +14,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 PAGES = ("index.html", "watch.html", "overlay.html")
+BUILT = "realtime/web_dist/built.json"
 WANTED = (
     *(f"realtime/web_dist/{page}" for page in PAGES),
-    "realtime/web_dist/built.json",
+    BUILT,
     "realtime/nano/model.safetensors",
     "realtime/nano/emothinker.safetensors",
     "realtime/nano/tokenizer.json",
@@ -35,6 +38,8 @@ LICENCES = (
     "realtime/evidence/face_engines/models/NOTICE",
     "realtime/sample/NOTICE",
 )
+EVENTS = Path(__file__).parents[2] / "web/src/wire/generated.ts"
+"What the page has to know of the events; the server compares the same (realtime/serve/page_build.py)."
 
 
 def missing(names: Collection[str], read: Callable[[str], str]) -> list[str]:
@@ -59,6 +64,9 @@ def missing_in(wheel: Path) -> list[str]:
         names = opened.namelist()
         kept = {name.partition(".dist-info/licenses/")[2] for name in names}
         lacks = missing(set(names), lambda name: opened.read(name).decode())
+        built = json.loads(opened.read(BUILT)) if BUILT in names else {}
+        if built.get("wire") != hashlib.sha256(EVENTS.read_bytes()).hexdigest():
+            lacks.append("a page that was built for these events")
     return lacks + [f"the licence {licence}" for licence in LICENCES if licence not in kept]
 
 
