@@ -145,4 +145,6 @@ def test_what_is_judged_is_counted_by_case_with_words_and_without(
         f"plain{WITHOUT}": 0.0,
     }
     assert kinds["decide"]["hits"] == {"0": True, "4": True}
+    assert kinds["decide"]["probability"] == pytest.approx(1 / (1 + 6 * np.exp(-9)), abs=1e-4)
+    assert kinds["against"]["probability"] == pytest.approx(0.0, abs=1e-3)
     assert sum(each["n"] for each in kinds.values()) == 2 * 6

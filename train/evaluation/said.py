@@ -24,7 +24,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -34,6 +34,7 @@ import numpy as np
 from realtime.commands.program_parser import ProgramParser
 from realtime.model.experts import EXPERT_LABELS
 from realtime.outputs import refuse_input
+from realtime.reason import calibrate
 from realtime.reason.quotation import quoted
 from realtime.records import LABELS, Question, Window
 from train import metrics
@@ -142,7 +143,10 @@ def count(model: Served, data: Path, split: str, each: int, *, seed: int = 0) ->
 
 
 def count_judged(model: Served, data: Path, split: str, each: int, *, seed: int = 0) -> dict[str, Any]:
-    """By case, with words and without: how many judgements were right, and which (`hits`, by the window's number)."""
+    """By case, with words and without: how many judgements were right, and which (`hits`, by the window's number).
+
+    `probability` is the mean of what the judgement gave to the right label.
+    """
     found = list(spoken(model, data, split, each, np.random.default_rng(seed)))
     sides = {
         "": judgements(model, [(one.truth, with_words(model, one)) for one in found]),
@@ -153,10 +157,22 @@ def count_judged(model: Served, data: Path, split: str, each: int, *, seed: int 
         own = [at for at, one in enumerate(found) if one.case == case]
         for side, judged in sides.items():
             hits = {str(at): max(judged[at].judged, key=judged[at].judged.__getitem__) == found[at].truth for at in own}
-            kinds[f"{case}{side}"] = {"n": len(own), "right": share([*hits.values()]), "hits": hits}
+            given = [softmax(judged[at].judged)[found[at].truth] for at in own]
+            kinds[f"{case}{side}"] = {
+                "n": len(own),
+                "right": share([*hits.values()]),
+                "probability": round(float(np.mean(given)), 4) if given else None,
+                "hits": hits,
+            }
     for kind, figures in kinds.items():
-        print(f"{kind:<20}{figures['n']:>6}{figures['right']!s:>8}", file=sys.stderr, flush=True)
+        told = f"{figures['n']:>6}{figures['right']!s:>8}{figures['probability']!s:>8}"
+        print(f"{kind:<24}{told}", file=sys.stderr, flush=True)
     return {"model": model.name, "split": split, "kinds": kinds}
+
+
+def softmax(log_p: Mapping[str, float]) -> dict[str, float]:
+    """Probabilities that sum to 1."""
+    return dict(zip(log_p, calibrate.softmax(list(log_p.values())), strict=True))
 
 
 def meaning(model: Served, one: WindowWithWords, rng: np.random.Generator) -> bool:
