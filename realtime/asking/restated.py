@@ -49,7 +49,7 @@ BROWS, EYES, LIDS, MOUTH = (
 CORNERS = (
     "lip corner, lip corners, mouth corner, mouth corners, corner of ~ mouth, corners of ~ ~ mouth, corners of ~ lips"
 )
-UP, DOWN = "up, up*, rais*, lift*, high*, arch*", "down*, droop*, low*, sag*, drop*"
+UP, DOWN = "up, up*, rais*, rise*, rose, lift*, high*, arch*", "down*, droop*, low*, sag*, drop*"
 CUES: tuple[tuple[str, Wordings], ...] = (
     ("inner_brow_raise", Wordings(BROWS, "inner")),
     ("brow_lower", Wordings("frown*, scowl*, glower*, furrow*, knit*")),
@@ -90,19 +90,20 @@ COMPARED = Wordings(
 MIXED = Wordings("mixed signal*, mixed message*")
 ORDERED = Wordings(
     "first, before, after, ahead of, earlier, sooner, order, preced*, led, lead, leads, lag*, sequence, follow*, "
-    "start with, start* it, begin with, and then, quicker, once"
+    "start with, start* it, begin with, and then, then, quicker, once, prior to, later, already, who started"
 )
 WHEN = Wordings(
+    "how many seconds back, how many seconds ago, how much time, was the moment, the time at which, "
     "how long, how recently, what time, what moment, what point, what second, which moment, which point, "
     "which second, point in time, since when, seconds ago, minutes ago, just now or, a while ago, a while back, "
     "long ago, was the change, a second ago, recent*, exact moment, the time of, how far back, have passed, long since"
 )
-ASKS_WHEN = re.compile(r"^(?:(?:tell|say|show|do|can|could|please|i)\b.*\b)?when\b(?! (?:she|he|they)\b)")
+ASKS_WHEN = re.compile(r"^(?:when\b(?! (?:she|he|they)\b)|(?:tell|say|show|do|can|could|please|i)\b.*\bwhen\b)")
 CHANGED = Wordings("face, facial, expression*, features, look, looking, change*, shift*, alter*")
 OF_TWO = Wordings(
     "who, whose, which one, which person, which of, which face, which man, which woman, which speaker, a or b, "
     "or b, or person b, of the two, than b, than a, than person *, than he, than she, than they, which has, "
-    "left or, left one or"
+    "left or, left one or, left person or, a or on, in whom, compare them"
 )
 HOW_MUCH = Wordings("extent, degree, strength, intensity, what level, a lot, a little, faint*, huge")
 ASKS_HOW_MUCH = re.compile(r"\bhow (?!many\b|is\b|are\b|does\b|do\b|come\b|did\b)\w+")
@@ -126,7 +127,7 @@ COUNTED = Wordings(
 )
 LOUD = Wordings(
     "loud*, quiet*, volume, nois*, soft*, whisper*, shout*, yell*, speak* up, hushed, holler*, bellow*, mutter*, "
-    "mumbl*, sound level, raise ~ voice, rais* ~ voice"
+    "mumbl*, sound level, raise ~ voice, rais* ~ voice, fainter"
 )
 RATE = Wordings(
     "fast*, slow*, quick*, rapid*, speed*, sped, pace, rate, hurr*, rush*, tempo, gabbl*, drag*, drawl*, "
@@ -155,7 +156,7 @@ SAYS_FIRST = Wordings(
     "began first, started first, moved first, went first, first to change, first to move, came before the other"
 )
 "What asks for an order without naming the two."
-SPOKE = Wordings("spoke, said, anything was said, words, talking, utter*, sentence")
+SPOKE = Wordings("spoke, speaking, speak, said, anything was said, words, talking, utter*, sentence")
 "What says that somebody spoke, beside `VOICE`."
 BEGAN = Wordings("start*, began, begin*, begun, commence*, open*")
 SPEAKING = Wordings("speak*, spoke, talk*, voice, speech, say, said, saying, sentence")
@@ -166,7 +167,7 @@ CHANGES = Wordings(
     "something different, anything new, any change, any changes, any difference, a change, the change, "
     "changes, changed, different now, different from before, different than before, different to before, "
     "different from a moment, still the same, the same as before, the same as a moment, stayed the same, "
-    "remained the same, same as earlier, unchanged"
+    "remained the same, same as earlier, unchanged, what is the difference, what did the face do"
 )
 MOVED = Wordings(
     "change*, shift*, alter*, move, moved, moves, moving, turned, switch*, happen*, same, different, do anything, "
@@ -268,7 +269,7 @@ def _of_order(text: str, cue: str | None, *, face: bool, voice: bool) -> str | N
 
 def _compares_a_voice(text: str, cue: str | None) -> bool:
     """Whether the voice is compared with what it was: "does she look louder than before"."""
-    return cue is None and "than" in text.split() and (LOUD.said_in(text) or RATE.said_in(text) or PITCH.said_in(text))
+    return cue is None and BEFORE.said_in(text) and (LOUD.said_in(text) or RATE.said_in(text) or PITCH.said_in(text))
 
 
 def _of_time(text: str, cue: str | None, *, voice: bool) -> str | None:

@@ -1,7 +1,7 @@
 """Counts how many questions of each kind a model answers right, on people and in wordings that it was not trained on.
 
     realtime train evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
-                                         [--staged 0] [--kinds count light …] [--json FILE]
+                                         [--staged 0] [--paraphrases FILE] [--kinds count light …] [--json FILE]
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
@@ -46,7 +46,7 @@ from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 from train.evaluation.served import Served, add_label_argument, load_served
-from train.evaluation.staged import WINDOW_S, Staged, all_staged, is_right, told
+from train.evaluation.staged import PARAPHRASES, WINDOW_S, Staged, all_staged, is_right, paraphrases, told
 
 NOT_KNOWN: tuple[Kind, ...] = ("sureness", "words", "meant", "when", "order", "who")
 """Nobody knows the words of a pair, and how sure a judgement may be is not measured. The last three need windows that
@@ -225,11 +225,13 @@ def count(
     }
 
 
-def staged(model: Served, data: Path, split: str, n: int, *, seed: int = 0) -> dict[str, Any]:
+def staged(
+    model: Served, data: Path, split: str, n: int, *, wordings: Path = PARAPHRASES, seed: int = 0
+) -> dict[str, Any]:
     """By kind: the share of staged windows that are told right, of wordings that are read, and some that are not."""
     samples = list(SAMPLES["agree"](data, split, STAGED_EACH))
     seen = list[Staged]()
-    for each in all_staged(model, samples, n, np.random.default_rng(seed)):
+    for each in all_staged(model, samples, n, np.random.default_rng(seed), paraphrases(wordings)):
         seen.append(each)
         if len(seen) % 100 == 0:
             print(f"{len(seen)} windows", file=sys.stderr, flush=True)
@@ -292,16 +294,17 @@ def main() -> None:
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--sessions", type=int, default=8, help="of each kind; each has up to five windows")
     parser.add_argument("--staged", type=int, default=0, help="windows of each kind that a rule answers")
+    parser.add_argument("--paraphrases", type=Path, default=PARAPHRASES, help="how those are asked (JSON)")
     parser.add_argument("--adapter", type=Path, help="of train.lora, on the model")
     parser.add_argument("--kinds", nargs="*", choices=ASKED_KINDS, default=ASKED_KINDS)
     add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    refuse_input(args.json, args.data, args.model, args.adapter)
+    refuse_input(args.json, args.data, args.model, args.adapter, args.paraphrases)
     model = load_served(args.model, adapter=args.adapter, label=args.label)
     figures = count(model, args.data, args.split, args.sessions, kinds=args.kinds) if args.kinds else {}
     if args.staged:
-        figures["staged"] = staged(model, args.data, args.split, args.staged)
+        figures["staged"] = staged(model, args.data, args.split, args.staged, wordings=args.paraphrases)
     tell_result(figures, args.json)
 
 

@@ -73,12 +73,13 @@ class Staged:
     right: tuple[str, ...]
 
 
-def paraphrases() -> dict[StagedKind, list[Paraphrase]]:
-    """The paraphrases of each kind."""
-    stored = json.loads(PARAPHRASES.read_text(encoding="utf-8"))
+def paraphrases(path: Path = PARAPHRASES) -> dict[StagedKind, list[Paraphrase]]:
+    """The paraphrases of each kind that a file has some of."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
     return {
         kind: [Paraphrase(each["text"], each.get("cue") or each.get("of", "")) for each in stored[kind]]
         for kind in STAGED
+        if kind in stored
     }
 
 
@@ -97,9 +98,14 @@ def is_right(staged: Staged, answer: str | None) -> bool:
     return answer is not None and answer.startswith(staged.right)
 
 
-def all_staged(model: Served, samples: Sequence[Sample], n: int, rng: np.random.Generator) -> Iterator[Staged]:
-    """Windows with questions of each kind, about `n` of each."""
-    said = paraphrases()
+def all_staged(
+    model: Served,
+    samples: Sequence[Sample],
+    n: int,
+    rng: np.random.Generator,
+    said: Mapping[StagedKind, list[Paraphrase]],
+) -> Iterator[Staged]:
+    """Windows with questions of each kind in these wordings, about `n` of each."""
     shown, resting = [[each for each in samples if (each.truth == "neutral") == rest] for rest in (False, True)]
     for number in range(n):
         sample, other = shown[int(rng.integers(len(shown)))], shown[int(rng.integers(len(shown)))]
@@ -110,10 +116,11 @@ def all_staged(model: Served, samples: Sequence[Sample], n: int, rng: np.random.
             changes = rng.random() >= STILL_SHARE
             if (found := changing(perception, sample, rest, rng, changes=changes)) is not None:
                 yield from of_time(*found, said, alone[sample.key], alone[rest.key], rng)
-            window = two_people(sample, other)
+            window = two_people(sample, other) if "who" in said else None
             if window is not None and (asked := of_two(said["who"], alone[sample.key], alone[other.key], number)):
                 yield Staged("who", window, *asked)
-            yield twice(perception, sample, said["before"], rng)
+            if "before" in said:
+                yield twice(perception, sample, said["before"], rng)
         finally:
             perception.close()
 
@@ -186,7 +193,7 @@ def of_time(
 ) -> Iterator[Staged]:
     """The questions about a window in which the face changed `at_s`, or did not."""
     kinds: tuple[StagedKind, ...] = ("when", "order", "changed")
-    for kind in kinds:
+    for kind in (kind for kind in kinds if kind in said):
         # A cue is asked for where it moved with the face.
         asked = [
             each
