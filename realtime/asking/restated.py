@@ -90,10 +90,12 @@ COMPARED = Wordings(
 MIXED = Wordings("mixed signal*, mixed message*")
 ORDERED = Wordings(
     "first, before, after, ahead of, earlier, sooner, order, preced*, led, lead, leads, lag*, sequence, follow*, "
-    "start with, start* it, begin with, and then, then, quicker, once, prior to, later, already, who started"
+    "start with, start* it, begin with, and then, then, quicker, once, "
+    "prior to, later, behind, already, who started, the two started"
 )
 WHEN = Wordings(
-    "how many seconds back, how many seconds ago, how much time, was the moment, the time at which, "
+    "how many seconds back, how many seconds ago, how many seconds it, for how many seconds, "
+    "seconds old, how much time, was the moment, the time at which, "
     "how long, how recently, what time, what moment, what point, what second, which moment, which point, "
     "which second, point in time, since when, seconds ago, minutes ago, just now or, a while ago, a while back, "
     "long ago, was the change, a second ago, recent*, exact moment, the time of, how far back, have passed, long since"
