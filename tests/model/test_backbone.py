@@ -172,7 +172,7 @@ def test_a_template_among_the_tokenizers_settings_counts(tmp_path: Path) -> None
 def test_other_gguf_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match="holds a 'gemma3' model; expected llama or qwen2") as raised:
         TextBackbone.open(str(write_gguf(llama(), tmp_path / "other.gguf", kind="llama", architecture="gemma3")))
-    assert "train.compose --backbone smollm2" in raised.value.hint
+    assert "train compose --backbone smollm2" in raised.value.hint
     with pytest.raises(BadModel, match=r"tokenizer of kind gpt2/llama-bpe; expected gpt2/gpt-2"):
         TextBackbone.open(str(write_gguf(llama(), tmp_path / "split.gguf", kind="llama", pre="llama-bpe")))
     with pytest.raises(BadModel, match="holds 2 GGUF files"):
@@ -191,7 +191,7 @@ def test_an_unknown_quantisation_is_refused(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(BadModel, match=r"as Q8_0, which the gguf package can't dequantise") as raised:
         TextBackbone.open(str(path))
     assert "F16" in raised.value.hint
-    assert "train.compose --backbone smollm2" in raised.value.hint
+    assert "train compose --backbone smollm2" in raised.value.hint
 
 
 def test_damaged_gguf_files_end_in_a_sentence(tmp_path: Path) -> None:
