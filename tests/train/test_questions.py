@@ -150,6 +150,9 @@ def test_next_to_a_limit_both_words_are_right_and_far_from_it_one() -> None:
     assert not right(loud, nearly, "Quieter. happy, slight")
     assert right(loud, SEEN, "louder. happy, slight"), "how much is not asked"
     assert not right(loud, SEEN, "As usual. happy, slight")
+    alone = "than usual; no earlier stretch of speech is there to compare with. happy, slight"
+    assert right(loud, SEEN, f"Louder {alone}"), "as a rule tells it"
+    assert not right(loud, SEEN, f"Quieter {alone}")
     smile = KnownQuestion("degree", "?", "lip_corner_pull")
     assert right(smile, SEEN, "Strongly. happy, strong")
     assert right(smile, SEEN, "Clearly. happy, strong"), "0.8 lies within half a step of its limit"

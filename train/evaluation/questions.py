@@ -30,6 +30,7 @@ import numpy as np
 
 from realtime.asking.declined import declined
 from realtime.asking.question import read
+from realtime.asking.sayings import SAYINGS
 from realtime.commands.program_parser import ProgramParser
 from realtime.errors import BadAsk
 from realtime.evidence.perceive import Perception
@@ -82,6 +83,8 @@ def right(asked: KnownQuestion, seen: Observation, told: str) -> bool:
     if asked.kind in ("presence", "degree"):
         said, *answers = (degree_said(answer, whether=asked.kind == "presence") for answer in (said, *answers))
     if asked.kind in OF_VOICE:
+        # These windows have one sentence, which is told against the voice's usual, and that there is none before it.
+        said = said.removesuffix(SAYINGS["en"].usual_only).removesuffix(" than usual")
         said, *answers = (answer.removeprefix("much ") for answer in (said, *answers))
     return said in answers
 
