@@ -18,6 +18,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.outputs import refuse_input
 from train import lora
 from train.command import run_command
+from train.evaluation.variants import named
 from train.tuning.initial_model import as_loaded
 from train.tuning.preference import PreferenceTrainee, PreferredWindows
 from train.tuning.run import common_arguments, leave_group, train
@@ -32,13 +33,15 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--chain-share", type=float, default=0.2, help="weight of stage 2's loss on the annotated chain"
     )
+    # The preference is about the usual chain; what is asked beside it carries no pair.
+    parser.set_defaults(questions=0.0)
     args = parser.parse_args(words)
     if args.beta <= 0 or args.chain_share < 0:
         parser.error("--beta has to be above 0, and --chain-share 0 or more")
     # Tuned are the language model's low-rank parts alone: what the towers say is not what is preferred.
     args.warmed = args.adapter = None
     args.full = args.projectors = args.selectors = False
-    args.merger_lr, args.questions = 0.0, 0.0
+    args.merger_lr = 0.0
     return args
 
 
@@ -56,6 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
         chain_share=args.chain_share,
         label_share=args.label_share,
         cues_off=args.cues_off,
+        variant=named(args.variant),
     )
     trainer = train(args, trainee, loaded, stage="dpo", windows_of=PreferredWindows)
     lora.finish(args, trainer, trainee, emotion, folder)

@@ -18,8 +18,8 @@ GAUGES = {
     ),
 }
 COUNTERS = {
-    "seen_frames": ("emothinker_frames_together", "Frames that a GPU saw in calls that sessions shared"),
-    "seen_calls": ("emothinker_frame_calls", "Those calls"),
+    "seen_frames": ("emothinker_frames_together", "Frames that a GPU saw, alone or with those of other sessions"),
+    "seen_calls": ("emothinker_frame_calls", "Calls of the towers for these frames"),
 }
 
 

@@ -55,7 +55,7 @@ class Seeing:
         self._n_calls = self._n_frames = 0
 
     def stats(self) -> Mapping[str, float]:
-        """Frames that were seen in threads' order, and the calls that this took; empty where there was none."""
+        """Frames that were measured in lanes, and the calls of the towers for them; empty where there was none."""
         return {"seen_frames": self._n_frames, "seen_calls": self._n_calls} if self._n_calls else {}
 
     def announce(self, session: int, perceiver: Perceiver, together: SeesTogether, frame: VideoFrame) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from train.coet.observe import observe
+from train.evaluation.variants import WHOLE, Variant
 from train.layout import IGNORED, TrainingSequence, hidden_states, token_losses
 from train.tuning.data import AnnotatedWindow, AnnotatedWindows, clip_of
 from train.tuning.model import Trainee
@@ -76,9 +77,10 @@ class PreferenceTrainee(Trainee):
         chain_share: float,
         label_share: float,
         cues_off: float,
+        variant: Variant = WHOLE,
     ) -> None:
         """`chain_share`: weight of the loss of stage 2 on the annotated chain. The rest is as in `Trainee`."""
-        super().__init__(net, vocabulary, label_share=label_share, cues_off=cues_off)
+        super().__init__(net, vocabulary, label_share=label_share, cues_off=cues_off, variant=variant)
         self._beta, self._chain_share = beta, chain_share
 
     def forward(self, examples: Sequence[AnnotatedWindow]) -> dict[str, Tensor]:
