@@ -156,6 +156,27 @@ class SeesTogether(Protocol):
         """The rest of `Perceiver.see` for each frame that was measured, or what was raised for it."""
 
 
+class HearsTogether(Protocol):
+    """How sounds of several sessions of one model are heard in one call (`engine/hearing.py`)."""
+
+    @property
+    def n_sounds(self) -> int:
+        """The most that share a call."""
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that measure sounds."""
+
+    def measure(self, perceiver: Perceiver, so_far: SpeechSoFar) -> object | None:
+        """What needs no model of `Perceiver.hear_ahead`; None where it was done already. Calls may overlap."""
+
+    def hear_ahead(self, sounds: Sequence[tuple[Perceiver, SpeechSoFar, object]]) -> list[bool]:
+        """The rest of `Perceiver.hear_ahead` for each sound that was measured; whether it was done.
+
+        What is raised for a sound is not raised here: nothing of it is then done ahead.
+        """
+
+
 class Model(Protocol):
     """A loaded checkpoint."""
 
@@ -196,6 +217,10 @@ class Model(Protocol):
     @property
     def together(self) -> SeesTogether | None:
         """How frames of several sessions are seen in one call; None where one after the other is as fast."""
+
+    @property
+    def hears_together(self) -> HearsTogether | None:
+        """The same for sounds."""
 
     @property
     def thinker(self) -> Thinker: ...

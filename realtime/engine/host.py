@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, assert_never, cast
 
+from realtime.engine.hearing import Hearing
 from realtime.engine.messages import (
     BeginChain,
     BeginSummary,
@@ -33,8 +34,8 @@ from realtime.engine.scheduler import Scheduler
 from realtime.engine.scheduler.queue import Rank
 from realtime.engine.seeing import Seeing
 from realtime.observe import heap
-from realtime.records import FrameEvidence, SpeechEvidence, Window
-from realtime.roles import Perceiver, SeesTogether, Summariser, Thinker
+from realtime.records import FrameEvidence, SpeechEvidence, SpeechSoFar, Window
+from realtime.roles import HearsTogether, Perceiver, SeesTogether, Summariser, Thinker
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -54,6 +55,7 @@ class HostedSession:
     thinker: Thinker
     summariser: Summariser | None = None
     together: SeesTogether | None = None
+    hears_together: HearsTogether | None = None
     frames: OrderedDict[float, FrameEvidence] = field(default_factory=OrderedDict)
     speech: OrderedDict[float, SpeechEvidence] = field(default_factory=OrderedDict)
     windows: OrderedDict[int, Window] = field(default_factory=OrderedDict)
@@ -71,12 +73,13 @@ class Host:
         self._scheduler = scheduler
         self._sessions: dict[int, HostedSession] = {}
         self._seeing = Seeing()
+        self._hearing = Hearing()
 
     def announce(self, request: Request[Any]) -> None:
         """Take note of a request that is in the queue, from any thread.
 
-        A chain whose steps are wanted joins decode steps before its own job runs, and on a GPU a frame is measured and
-        joins the call of another.
+        A chain whose steps are wanted joins decode steps before its own job runs, and on a GPU a frame or a sound is
+        measured and joins the call of another.
         """
         match request:
             case See(number, frame):
@@ -85,10 +88,18 @@ class Host:
             case Look(number, cue_frame):
                 if (session := self._sessions.get(number)) is not None and session.together is not None:
                     self._seeing.announce_glimpse(number, session.perceiver, session.together, cue_frame)
+            case Hear(number, segment):
+                self._announce_sound(number, SpeechSoFar(segment, paused=True), ended=True)
+            case HearAhead(number, so_far):
+                self._announce_sound(number, so_far, ended=False)
             case NextSteps(session, chain, budget_s):
                 self._scheduler.decode.request((session, chain), budget_s)
             case _:
                 pass
+
+    def _announce_sound(self, number: int, so_far: SpeechSoFar, *, ended: bool) -> None:
+        if (session := self._sessions.get(number)) is not None and session.hears_together is not None:
+            self._hearing.announce(number, session.perceiver, session.hears_together, so_far, ended=ended)
 
     def handle(self, request: Request[R]) -> R:
         """Do it and return its result. In the model's thread only, but for `UseAdapter`, which any thread may bring."""
@@ -96,8 +107,8 @@ class Host:
         return cast("R", self._handle(cast("Message", request)))
 
     def stats(self) -> Mapping[str, float]:
-        """Of the scheduler and of frames that were seen together, under the names of `Engine.stats`."""
-        return {**self._scheduler.stats(), **self._seeing.stats()}
+        """Of the scheduler, and of what was seen and heard together, under the names of `Engine.stats`."""
+        return {**self._scheduler.stats(), **self._seeing.stats(), **self._hearing.stats()}
 
     def _handle(self, request: Message) -> object:
         match request:
@@ -116,10 +127,10 @@ class Host:
                 return request.result(self._seeing.glimpse(number, self._sessions[number].perceiver, cue_frame))
             case Hear(number, segment):
                 session = self._sessions[number]
-                heard = _keep(session.speech, segment.start_s, session.perceiver.hear(segment), KEPT_EVIDENCE)
-                return request.result(heard)
+                evidence = self._hearing.hear(number, session.perceiver, segment)
+                return request.result(_keep(session.speech, segment.start_s, evidence, KEPT_EVIDENCE))
             case HearAhead(number, so_far):
-                self._sessions[number].perceiver.hear_ahead(so_far)
+                self._hearing.hear_ahead(number, self._sessions[number].perceiver, so_far)
                 self._do_later(number)
             case SetQuestion(number, question):
                 self._seeing.settle(number)
@@ -159,7 +170,9 @@ class Host:
     def _open(self, request: OpenSession) -> None:
         self._close(request.session)
         model = self._models.get(request.adapter)
-        session = HostedSession(model.perceiver(request.seed), model.thinker, model.summariser, model.together)
+        session = HostedSession(
+            model.perceiver(request.seed), model.thinker, model.summariser, model.together, model.hears_together
+        )
         self._sessions[request.session] = session
         session.perceiver.set_question(request.question)
 
@@ -187,6 +200,7 @@ class Host:
             return
         self._scheduler.decode.end_session(number)
         self._seeing.forget(number)
+        self._hearing.forget(number)
         session.perceiver.close()
         del session
         heap.trim()

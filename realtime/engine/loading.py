@@ -20,7 +20,7 @@ from realtime.evidence.face_engines.choice import check
 from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
-from realtime.evidence.together import FramesTogether
+from realtime.evidence.together import FramesTogether, SoundsTogether
 from realtime.model import assembly, checkpoint, filling
 from realtime.model.config import Calibration
 from realtime.model.products import Narrow, Weights
@@ -42,8 +42,10 @@ Device = Literal["auto", "cpu", "cuda"]
 logger = logging.getLogger(__name__)
 FRAMES_TOGETHER = 8
 "Frames that share a call of a GPU's towers. Each number up to it that is a power of two needs a CUDA graph."
+SOUNDS_TOGETHER = 8
+"Sounds that are heard at once. Most have one chunk of 2 s that is not encoded yet."
 MEASURING_THREADS = 8
-"Most threads that find and measure faces while the GPU works."
+"Most threads that find and measure faces while the GPU works, and as many again that measure voices."
 TOLD_EVERY_S = 5.0
 "Seconds between two lines of progress. A model that loads sooner says nothing."
 
@@ -66,6 +68,8 @@ class LoadedModel:
 
     together: FramesTogether | None = None
     "Sees frames of several sessions in one call; None on a CPU."
+    hears_together: SoundsTogether | None = None
+    "The same for sounds."
 
     label_model: str | None = None
     answer_model: str | None = None
@@ -197,12 +201,14 @@ def load(
     if threads is not None and model.device.type == "cpu":
         torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
     towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir), sound_on_onnx=sound_on_onnx)
-    exact = dtype == torch.float32 and place.type == "cpu"
+    on_gpu = place.type == "cuda"
+    exact = dtype == torch.float32 and not on_gpu
     instruments = None if exact else cue_model(model.config, cue_weights(model))
     judge_faces = None if engine == "torch" else judge_of(instruments or model)
     for runs in (towers, judge_faces) if serve_only else ():
         for module in runs.copied if isinstance(runs, IncludedTowers | OnnxFaceExpert) else ():
             included.let_go(module)
+    perceived = TowersOnCpu(towers) if instruments else towers
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
@@ -219,15 +225,16 @@ def load(
         instruments=instruments,
         face_engine=face_engine,
         judge_faces=judge_faces,
-        together=seen_together(TowersOnCpu(towers) if instruments else towers) if place.type == "cuda" else None,
+        together=FramesTogether(perceived, n_frames=FRAMES_TOGETHER, n_threads=measuring_threads()) if on_gpu else None,
+        hears_together=SoundsTogether(perceived, n_sounds=SOUNDS_TOGETHER, n_threads=measuring_threads())
+        if on_gpu
+        else None,
     )
 
 
-def seen_together(towers: Towers) -> FramesTogether:
-    """What sees frames of several sessions in one call, with threads that leave two cores to the rest."""
-    return FramesTogether(
-        towers, n_frames=FRAMES_TOGETHER, n_threads=max(1, min(MEASURING_THREADS, torch.get_num_threads() - 2))
-    )
+def measuring_threads() -> int:
+    """Threads for measuring faces, or voices, that leave two cores to the rest."""
+    return max(1, min(MEASURING_THREADS, torch.get_num_threads() - 2))
 
 
 def suited(model: EmoThinker, weights: Weights) -> Narrow | None:

@@ -1,4 +1,4 @@
-"""The counters of an engine's chains and frames (`Engine.stats`) as Prometheus metrics of the server."""
+"""The counters of an engine's chains, frames and sounds (`Engine.stats`) as Prometheus metrics of the server."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ GAUGES = {
 COUNTERS = {
     "seen_frames": ("emothinker_frames_together", "Frames that a GPU saw, alone or with those of other sessions"),
     "seen_calls": ("emothinker_frame_calls", "Calls of the towers for these frames"),
+    "heard_sounds": ("emothinker_sounds_together", "Sounds that a GPU heard, alone or with those of other sessions"),
+    "heard_calls": ("emothinker_sound_calls", "Times that it heard one or more of these sounds at once"),
 }
 
 

@@ -30,7 +30,7 @@ from realtime.model.config import EmotionConfig, ModelConfig
 from realtime.reason.parts import LabelledWindow
 from realtime.reason.reasoner import Reasoner
 from realtime.records import Label, Question, Window
-from realtime.roles import SeesTogether, Step, Words, unsaid
+from realtime.roles import HearsTogether, SeesTogether, Step, Words, unsaid
 from realtime.summary.draft import SummaryWriter
 from realtime.towers.shared import SharedTowers, Trunk
 
@@ -129,6 +129,10 @@ class PairedModel:
     @property
     def together(self) -> SeesTogether | None:
         return self.writer.together
+
+    @property
+    def hears_together(self) -> HearsTogether | None:
+        return self.writer.hears_together
 
     @property
     def label_model(self) -> str:

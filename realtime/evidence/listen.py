@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,14 +22,13 @@ from realtime.evidence.arousal import voice_arousal
 from realtime.evidence.baseline import RunningMean, VoiceBaseline
 from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.tokens import voice_measures, with_voice_cues
-from realtime.evidence.voice import moves_baseline, voice_cues
-from realtime.model.audio import split_chunks
+from realtime.evidence.voice import MeasuredVoice, measure_voice, moves_baseline, told_against
 from realtime.model.experts import EXPERT_LABELS, join_moments
 from realtime.model.thinker import EmoThinker
 from realtime.records import Float32, SpeechEvidence, SpeechSegment, SpeechSoFar
 from realtime.roles import EvidenceRing
 from realtime.towers import preprocess
-from realtime.towers.batch import audio_inputs, heard
+from realtime.towers.batch import SoundChunk, chunk_inputs, heard, sound_chunks
 from realtime.towers.choice import Towers
 
 CHUNK_FRAMES = 200
@@ -54,8 +53,30 @@ class EncodedSpeech:
     "The tokens of the model that gives the labels, where that is another."
 
 
+@dataclass(frozen=True)
+class MeasuredSound:
+    """What is measured of an utterance by itself, without the model and the session."""
+
+    mel_FT: Float32
+    "Log-mel; of speech that goes on, that of its complete chunks."
+    voice: MeasuredVoice | None
+    "None for speech that goes on."
+
+
+def measure_sound(so_far: SpeechSoFar, n_mels: int) -> MeasuredSound:
+    """Measure an utterance. Any thread may do it."""
+    mel_FT = preprocess.log_mel(so_far.segment.samples_N, n_mels)
+    if so_far.paused:
+        return MeasuredSound(mel_FT, measure_voice(so_far.segment.samples_N))
+    return MeasuredSound(mel_FT[:, : mel_FT.shape[1] // CHUNK_FRAMES * CHUNK_FRAMES], None)
+
+
 Submit = Callable[[Callable[[], EncodedSpeech]], Callable[[], EncodedSpeech]]
 "Starts some work and returns a function that waits for its result."
+
+
+NOTHING: Mapping[bytes, EncodedSpeech] = {}
+"No chunk is encoded yet."
 
 
 def run_when_asked(work: Callable[[], EncodedSpeech]) -> Callable[[], EncodedSpeech]:
@@ -87,6 +108,22 @@ class Judged:
     "Probability that nobody speaks."
     usual_K: Float32
     "What the utterance says of the voice's usual (`VoiceExpert.without_emotion`); empty without an expert."
+
+
+def encoded_chunks(
+    n_frames_C: Tensor, outputs: Sequence[Tensor], for_labels_CTD: Tensor | None = None
+) -> list[EncodedSpeech]:
+    """What the tower made of each chunk, from the audio graph's outputs. Rows beyond them are left out."""
+    tokens_CTD, *moments = outputs
+    return [
+        EncodedSpeech(
+            heard(tokens_CTD[row], n_frames),
+            moments[0][row] if moments else None,
+            n_frames,
+            None if for_labels_CTD is None else heard(for_labels_CTD[row], n_frames),
+        )
+        for row, n_frames in ((slice(at, at + 1), n_frames_C[at : at + 1]) for at in range(len(n_frames_C)))
+    ]
 
 
 def joined(parts: Sequence[EncodedSpeech]) -> EncodedSpeech:
@@ -159,21 +196,49 @@ class Listener:
         return ahead.evidence
 
     @torch.inference_mode()
-    def hear_ahead(self, so_far: SpeechSoFar, text_QD: Tensor, ring: EvidenceRing | None) -> None:
-        """Do in advance what `hear` would do. For speech that goes on, only complete chunks are encoded."""
+    def hear_ahead(
+        self,
+        so_far: SpeechSoFar,
+        text_QD: Tensor,
+        ring: EvidenceRing | None,
+        measured: MeasuredSound | None = None,
+        encoded: Mapping[bytes, EncodedSpeech] = NOTHING,
+    ) -> None:
+        """Do in advance what `hear` would do. For speech that goes on, only complete chunks are encoded.
+
+        `measured` and `encoded` are what was done of it before: `encoded` are chunks by their keys.
+        """
         if so_far.paused:
             ahead, self._ahead = self._ahead, None
             self._drop(ahead, ring)
-            self._ahead = self._listen(so_far.segment, text_QD, ring)
+            self._ahead = self._listen(so_far.segment, text_QD, ring, measured, encoded)
         else:
-            mel = preprocess.log_mel(so_far.segment.samples_N, self._model.config.audio.num_mel_bins)
-            n_complete = mel.shape[1] // CHUNK_FRAMES
-            self._encode(mel[:, : n_complete * CHUNK_FRAMES], text_QD)
+            measured = measured or measure_sound(so_far, self._model.config.audio.num_mel_bins)
+            self._encode(measured.mel_FT, text_QD, encoded)
 
-    def _listen(self, segment: SpeechSegment, text_QD: Tensor, ring: EvidenceRing | None) -> HeardAhead:
-        mel = preprocess.log_mel(segment.samples_N, self._model.config.audio.num_mel_bins)
-        waiting = self._submit(partial(self._encode, mel, text_QD))
-        cues, features_P = voice_cues(segment.samples_N, self._baseline)
+    def is_ahead(self, segment: SpeechSegment) -> bool:
+        """Whether an utterance was heard as it is. Any thread may ask; `hear` makes sure of it."""
+        ahead = self._ahead
+        return ahead is not None and same(ahead.segment, segment)
+
+    def missing(self, mel_FT: Float32) -> list[SoundChunk]:
+        """The chunks of an utterance that the tower has not encoded."""
+        return [chunk for chunk in sound_chunks(torch.from_numpy(mel_FT)) if chunk.key not in self._chunks]
+
+    def _listen(
+        self,
+        segment: SpeechSegment,
+        text_QD: Tensor,
+        ring: EvidenceRing | None,
+        measured: MeasuredSound | None = None,
+        given: Mapping[bytes, EncodedSpeech] = NOTHING,
+    ) -> HeardAhead:
+        n_mels = self._model.config.audio.num_mel_bins
+        mel_FT = preprocess.log_mel(segment.samples_N, n_mels) if measured is None else measured.mel_FT
+        waiting = self._submit(partial(self._encode, mel_FT, text_QD, given))
+        voice = measured.voice if measured is not None else None
+        voice = voice or measure_voice(segment.samples_N)
+        cues, features_P = told_against(self._baseline, voice), voice.features_P
         encoded = waiting()
         judged = self._judge(encoded, features_P)
         if cues.kind == "voice" and judged.no_speech > NO_SPEECH_ABOVE and cues.values["voiced_ratio"] < VOICED_BELOW:
@@ -199,37 +264,32 @@ class Listener:
             evidence = ring.add_speech(evidence)
         return HeardAhead(segment, features_P, judged.usual_K, self._baseline.n, evidence)
 
-    def _encode(self, mel_FT: Float32, text_QD: Tensor) -> EncodedSpeech:
-        """Run the tower. A chunk that was encoded before is not encoded again.
+    def _encode(self, mel_FT: Float32, text_QD: Tensor, given: Mapping[bytes, EncodedSpeech]) -> EncodedSpeech:
+        """Run the tower. A chunk that was encoded before, or is `given`, is not encoded again.
 
         Chunks do not attend to each other, but their mel is cut off 80 dB below the loudest moment of the whole
         utterance. So a chunk whose mel changed, because something louder followed, is encoded again.
         """
-        if mel_FT.shape[1] < 3:
+        chunks = sound_chunks(torch.from_numpy(mel_FT))
+        if not chunks:
             return EncodedSpeech(
                 torch.zeros(0, self._model.config.text.hidden_size),
                 None,
                 torch.zeros(0, dtype=torch.int32),
                 None if self._for_labels is None else torch.zeros(0, self._for_labels.width),
             )
-        chunks, lengths = split_chunks(torch.from_numpy(mel_FT))
-        keys = [chunk.numpy().tobytes() for chunk in chunks]
-        missing = [index for index, key in enumerate(keys) if key not in self._chunks]
-        encoded: dict[bytes, EncodedSpeech] = {key: self._chunks[key] for key in keys if key in self._chunks}
-        if missing:
-            self.n_encoded += len(missing)
-            first, end = missing[0], missing[-1] + 1
-            inputs = audio_inputs(torch.from_numpy(mel_FT[:, first * CHUNK_FRAMES : end * CHUNK_FRAMES]), text_QD)
-            tokens_CTD, *moments = self._towers.audio(inputs)
+        keys = [chunk.key for chunk in chunks]
+        known = {**given, **self._chunks}
+        encoded = {key: known[key] for key in keys if key in known}
+        self.n_encoded += sum(key not in self._chunks for key in keys)
+        if missing := [chunk for chunk, key in zip(chunks, keys, strict=True) if key not in encoded]:
+            inputs = chunk_inputs(missing, [text_QD] * len(missing))
+            outputs = self._towers.audio(inputs)
             for_labels_CTD = None if self._for_labels is None else self._for_labels.encode(inputs)
-            for index in range(first, end):
-                n_frames, row = lengths[index][None], slice(index - first, index - first + 1)
-                moments_CLD = moments[0][row] if moments else None
-                for_labels_ND = None if for_labels_CTD is None else heard(for_labels_CTD[row], n_frames)
-                tokens_ND = heard(tokens_CTD[row], n_frames)
-                encoded[keys[index]] = EncodedSpeech(tokens_ND, moments_CLD, n_frames, for_labels_ND)
-        for key, n_frames in zip(keys, lengths.tolist(), strict=True):
-            if n_frames == CHUNK_FRAMES:
+            made = encoded_chunks(inputs["n_frames"], outputs, for_labels_CTD)
+            encoded |= {chunk.key: speech for chunk, speech in zip(missing, made, strict=True)}
+        for chunk, key in zip(chunks, keys, strict=True):
+            if chunk.n_frames == CHUNK_FRAMES:
                 self._chunks[key] = encoded[key]
                 self._chunks.move_to_end(key)
         while len(self._chunks) > KEPT_CHUNKS:

@@ -7,7 +7,7 @@ and the seed of the random background drop.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +21,15 @@ from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.gaze import gaze
 from realtime.evidence.label_reading import LabelReading
-from realtime.evidence.listen import Listener, Submit, run_when_asked
+from realtime.evidence.listen import (
+    NOTHING,
+    EncodedSpeech,
+    Listener,
+    MeasuredSound,
+    Submit,
+    measure_sound,
+    run_when_asked,
+)
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.settings import FaceEngineName
 from realtime.evidence.tokens import (
@@ -57,6 +65,7 @@ from realtime.towers import preprocess
 from realtime.towers.batch import (
     FrameInput,
     SelectedTokens,
+    SoundChunk,
     drop_noise,
     selected,
     vision_inputs,
@@ -348,9 +357,24 @@ class Perception:
         """Prosody and tokens of one utterance."""
         return self._listener.hear(segment, self._asked.text_QD, self._asked.ring)
 
-    def hear_ahead(self, so_far: SpeechSoFar) -> None:
-        """Begin to process an utterance that may go on."""
-        self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring)
+    def hear_ahead(
+        self,
+        so_far: SpeechSoFar,
+        measured: MeasuredSound | None = None,
+        encoded: Mapping[bytes, EncodedSpeech] = NOTHING,
+    ) -> None:
+        """Begin to process an utterance that may go on. `measured` and `encoded` are what was done of it before."""
+        self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring, measured, encoded)
+
+    def measure_sound(self, so_far: SpeechSoFar) -> MeasuredSound | None:
+        """Measure an utterance; None where it was heard ahead as it is. Any thread may do it."""
+        if so_far.paused and self._listener.is_ahead(so_far.segment):
+            return None
+        return measure_sound(so_far, self._model.config.audio.num_mel_bins)
+
+    def missing_chunks(self, measured: MeasuredSound) -> list[SoundChunk]:
+        """The chunks of an utterance that the audio tower has to encode."""
+        return self._listener.missing(measured.mel_FT)
 
 
 def with_verdicts(measured: Sequence[FaceCues | None], features: list[FaceFeatures]) -> tuple[FaceCues, ...]:

@@ -1,23 +1,34 @@
-"""Frames of several sessions, encoded by the towers in one call (`roles.SeesTogether`): for a GPU.
+"""Frames and sounds of several sessions, encoded by the towers in one call: for a GPU.
+
+Frames share a call with those that are read with the same question (`roles.SeesTogether`). Sounds share one whatever
+was asked, since each 2-s chunk is a row with a text of its own (`roles.HearsTogether`).
 
 On a CPU a batch takes as long as its frames do one after the other, so there it is not used.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from realtime.evidence.listen import EncodedSpeech, MeasuredSound, encoded_chunks
 from realtime.evidence.perceive import MeasuredFrame, Perception
-from realtime.records import FrameEvidence, VideoFrame
+from realtime.records import FrameEvidence, SpeechSoFar, VideoFrame
 from realtime.roles import Perceiver
-from realtime.towers.batch import SelectedTokens, filled, selected, vision_inputs
+from realtime.towers.batch import SelectedTokens, SoundChunk, chunk_inputs, filled, selected, vision_inputs
 from realtime.towers.choice import Towers
 
 Look = tuple[Perceiver, VideoFrame, object]
 "A session's perceiver, its frame, and what `measure` returned of it."
+Sound = tuple[Perceiver, SpeechSoFar, object]
+"The same of a sound."
+CHUNKS_TOGETHER = 8
+"Chunks in a call of the audio tower. Each number up to it that is a power of two needs a CUDA graph."
+
+logger = logging.getLogger(__name__)
 
 
 class FramesTogether:
@@ -72,6 +83,65 @@ class FramesTogether:
         # Whatever is raised belongs to this frame's caller.
         except Exception as error:
             return error
+
+
+class SoundsTogether:
+    """Hears with the perceivers of one model. Calls block."""
+
+    def __init__(self, towers: Towers, *, n_sounds: int, n_threads: int) -> None:
+        """`towers` are those of the perceivers. At most `n_sounds` sounds are heard at once."""
+        self._towers = towers
+        self.n_sounds = n_sounds
+        self.n_threads = n_threads
+
+    def measure(self, perceiver: Perceiver, so_far: SpeechSoFar) -> MeasuredSound | None:
+        """`Perception.measure_sound`: in any thread."""
+        return _perception(perceiver).measure_sound(so_far)
+
+    def hear_ahead(self, sounds: Sequence[Sound]) -> list[bool]:
+        """Hear sounds ahead; whether each was. One that raises something is left to its own job, which raises it."""
+        encoded: list[dict[bytes, EncodedSpeech]] = [{} for _ in sounds]
+        missing = self._missing(sounds)
+        for first in range(0, len(missing), CHUNKS_TOGETHER):
+            several = missing[first : first + CHUNKS_TOGETHER]
+            # Where the call fails, each sound is encoded alone below.
+            try:
+                made = self._encoded(several)
+            except torch.OutOfMemoryError:
+                continue
+            for (row, _, chunk), speech in zip(several, made, strict=True):
+                encoded[row][chunk.key] = speech
+        return [self._heard(sound, chunks) for sound, chunks in zip(sounds, encoded, strict=True)]
+
+    @staticmethod
+    def _missing(sounds: Sequence[Sound]) -> list[tuple[int, Perception, SoundChunk]]:
+        """The chunks that have to be encoded, each with the place of its sound."""
+        missing = []
+        for row, (perceiver, _, measured) in enumerate(sounds):
+            perception = _perception(perceiver)
+            assert isinstance(measured, MeasuredSound)
+            # What is heard for two models is encoded with what the towers left of it for the second.
+            if not perception.reads_twice:
+                missing += [(row, perception, chunk) for chunk in perception.missing_chunks(measured)]
+        return missing
+
+    @torch.inference_mode()
+    def _encoded(self, several: Sequence[tuple[int, Perception, SoundChunk]]) -> list[EncodedSpeech]:
+        inputs = chunk_inputs([chunk for _, _, chunk in several], [perception.text_QD for _, perception, _ in several])
+        given = {name: filled(value, len(several)) for name, value in inputs.items()}
+        return encoded_chunks(inputs["n_frames"], self._towers.audio(given))
+
+    @staticmethod
+    def _heard(sound: Sound, encoded: Mapping[bytes, EncodedSpeech]) -> bool:
+        perceiver, so_far, measured = sound
+        assert isinstance(measured, MeasuredSound)
+        try:
+            _perception(perceiver).hear_ahead(so_far, measured, encoded)
+        # Whatever is raised belongs to the job of this sound, which tries again.
+        except Exception as error:
+            logger.warning("a sound is heard alone, after %s: %s", type(error).__name__, error)
+            return False
+        return True
 
 
 def _perception(perceiver: Perceiver) -> Perception:

@@ -37,6 +37,18 @@ class WhisperThresholds:
 THRESHOLDS = WhisperThresholds()
 
 
+@dataclass(frozen=True)
+class MeasuredVoice:
+    """One utterance by itself, before it is told against the voice so far."""
+
+    values: Mapping[str, float]
+    "Wire values by name, in the order of `VOICE_VALUES`."
+    features_P: Float32
+    "Raw features in the order of `VOICE_FEATURES`."
+    kind: SoundKind
+    narrow_band: bool
+
+
 def voice_features(samples_N: Float32) -> tuple[dict[str, float], Float32]:
     """Wire values and the (P,) raw features of one segment of 16 kHz mono sound, in the order of `VOICE_FEATURES`.
 
@@ -48,20 +60,24 @@ def voice_features(samples_N: Float32) -> tuple[dict[str, float], Float32]:
     return {name: round(float(value), 3) for name, value in zip(VOICE_VALUES, features_P, strict=False)}, features_P
 
 
-def voice_cues(samples_N: Float32, baseline: VoiceBaseline) -> tuple[VoiceCues, Float32]:
-    """Cues of one utterance relative to the voice so far, and the (P,) raw features that would move the baseline.
+def measure_voice(samples_N: Float32) -> MeasuredVoice:
+    """Measure one utterance of 16 kHz mono sound. It needs nothing of the session, so any thread may do it."""
+    values, features_P = voice_features(samples_N)
+    kind = sound_kind(values, features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
+    return MeasuredVoice(values, features_P, kind, is_narrow_band(samples_N))
+
+
+def told_against(baseline: VoiceBaseline, voice: MeasuredVoice) -> VoiceCues:
+    """Cues of one utterance relative to the voice so far.
 
     What could not be measured (the pitch of a whisper) is 0 relative to the voice, and so is no cue. Before the voice's
     usual is known, everything is 0.
     """
-    values, features_P = voice_features(samples_N)
-    relative_P = baseline.relative(features_P)
+    relative_P = baseline.relative(voice.features_P)
     relative = {name: round(float(z), 3) for name, z in zip(VOICE_VALUES, relative_P, strict=False)}
-    unmeasured = frozenset() if values["pitch_hz"] else PITCH_VALUES
+    unmeasured = frozenset() if voice.values["pitch_hz"] else PITCH_VALUES
     relative |= dict.fromkeys(unmeasured if baseline.known else relative, 0.0)
-    kind = sound_kind(values, features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
-    narrow_band = is_narrow_band(samples_N)
-    return VoiceCues(values, relative, relative_P, kind, unmeasured, baseline.known, narrow_band), features_P
+    return VoiceCues(voice.values, relative, relative_P, voice.kind, unmeasured, baseline.known, voice.narrow_band)
 
 
 def moves_baseline(cues: VoiceCues) -> bool:

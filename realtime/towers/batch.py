@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from realtime.model.audio import n_tokens, split_chunks
@@ -92,10 +93,43 @@ def vision_inputs(frames: Sequence[FrameInput], text_QD: Tensor, *, n_windows: i
     }
 
 
+@dataclass(frozen=True, eq=False)
+class SoundChunk:
+    """2 s of log-mel, or the rest of an utterance."""
+
+    mel_FT: Tensor
+    "(F, 200), zeros after the real frames."
+    n_frames: Tensor
+    "() int32 number of real frames."
+    key: bytes
+    "What two chunks have in common that the tower encodes alike."
+
+
+def sound_chunks(mel_FT: Tensor) -> list[SoundChunk]:
+    """The chunks of an utterance, (F, T). None where it is too short for a token."""
+    if mel_FT.shape[1] < 3:
+        return []
+    chunks = zip(*split_chunks(mel_FT), strict=True)
+    return [SoundChunk(mel_FT, n_frames, mel_FT.numpy().tobytes()) for mel_FT, n_frames in chunks]
+
+
 def audio_inputs(mel_FT: Tensor, text_QD: Tensor) -> dict[str, Tensor]:
     """(F, T) log-mel of one utterance, T ≥ 3 → the audio graph's inputs by name."""
     chunks, lengths = split_chunks(mel_FT)
     return {"mel": chunks.contiguous(), "n_frames": lengths, **text_inputs(text_QD, chunks.shape[0])}
+
+
+def chunk_inputs(chunks: Sequence[SoundChunk], texts: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The audio graph's inputs for chunks of several utterances, each with the text query (Q, D) of its own session."""
+    longest = max(text_QD.shape[0] for text_QD in texts)
+    text_CQD = torch.stack([F.pad(text_QD, (0, 0, 0, longest - text_QD.shape[0])) for text_QD in texts])
+    lengths_C = torch.tensor([text_QD.shape[0] for text_QD in texts])
+    return {
+        "mel": torch.stack([chunk.mel_FT for chunk in chunks]),
+        "n_frames": torch.stack([chunk.n_frames for chunk in chunks]),
+        "text": text_CQD,
+        "text_valid": (torch.arange(longest)[None] < lengths_C[:, None]).to(torch.int32),
+    }
 
 
 def text_inputs(text_QD: Tensor, batch: int) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,8 +11,9 @@ import torch
 
 from realtime.bench.paired import SpokenWindow, collect_windows
 from realtime.engine import loading
+from realtime.evidence.perceive import Perception
 from realtime.model.products import Narrow, Weights
-from realtime.records import FrameEvidence, Question, ReasonDone, SpeechSoFar, Window
+from realtime.records import SAMPLE_RATE_HZ, FrameEvidence, Question, ReasonDone, SpeechSoFar, Window
 from realtime.sample import SAMPLE
 from realtime.settings import Settings
 from tests.card import inserted
@@ -101,3 +102,34 @@ def test_frames_of_several_sessions_share_a_call_on_a_card(
         assert isinstance(mine, FrameEvidence)
         assert (mine.counts, mine.map) == (plain.counts, plain.map)
         np.testing.assert_allclose(mine.tokens_ND, plain.tokens_ND, atol=2e-4)
+
+
+def test_sounds_of_several_sessions_share_a_call_on_a_card(
+    spoken: SpokenWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole utterance, its beginning, and two questions of other lengths."""
+    monkeypatch.setattr(loading, "gpu_dtype", lambda: torch.float32)
+    whole = spoken.segment
+    begun = replace(whole, end_s=whole.start_s + 1, samples_N=whole.samples_N[:SAMPLE_RATE_HZ])
+    asked = Question(), Question(query="How does the voice sound, and what else is there to hear?"), Question()
+
+    def perceivers(model: loading.LoadedModel) -> list[Perception]:
+        return [model.perceiver(seed, question) for seed, question in enumerate(asked)]
+
+    with monkeypatch.context() as patch, inserted(patch) as card:
+        model = loading.load("nano", device="cuda", engine="torch")
+        together = model.hears_together
+        assert together is not None
+        listening = perceivers(model)
+        sounds = [SpeechSoFar(segment, paused=True) for segment in (whole, begun, begun)]
+        measured = [together.measure(one, sound) for one, sound in zip(listening, sounds, strict=True)]
+        before = card.n_captures
+        assert together.hear_ahead(list(zip(listening, sounds, measured, strict=True))) == [True] * 3
+        assert card.n_captures == before + 1
+        ours = [one.hear(sound.segment) for one, sound in zip(listening, sounds, strict=True)]
+        assert card.n_captures == before + 1, "nothing was left to encode"
+    plain = perceivers(loading.load("nano", device="cpu", engine="torch"))
+    for mine, one, sound in zip(ours, plain, sounds, strict=True):
+        theirs = one.hear(sound.segment)
+        assert mine.cues.values == theirs.cues.values
+        np.testing.assert_allclose(mine.tokens_ND, theirs.tokens_ND, atol=2e-4)

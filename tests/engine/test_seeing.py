@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from realtime.engine import loading
 from realtime.engine.client import HostClient
@@ -21,29 +18,10 @@ from realtime.engine.worker import ModelWorker
 from realtime.evidence.perceive import Perception
 from realtime.evidence.together import FramesTogether
 from realtime.records import CueFrame, FrameEvidence, Question, UInt8, VideoFrame
-from realtime.towers.choice import Towers
+from tests.engine.waiting import CountedTowers, held, opened
 
 ASK = Question()
 OTHER = Question(query="How bright is it?")
-
-
-class CountedTowers:
-    """Towers that note the size of each call, and may refuse batches."""
-
-    def __init__(self, towers: Towers) -> None:
-        self._towers = towers
-        self.batches: list[int] = []
-        self.full = False
-
-    def vision(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        batch = inputs["patches"].shape[0]
-        if self.full and batch > 1:
-            raise torch.OutOfMemoryError("no room")
-        self.batches.append(batch)
-        return self._towers.vision(inputs)
-
-    def audio(self, inputs: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        return self._towers.audio(inputs)
 
 
 @pytest.fixture(scope="module")
@@ -72,27 +50,6 @@ def pictures(portrait: UInt8) -> list[VideoFrame]:
     """A person, the same mirrored, and nobody, of two sizes."""
     mirrored = np.ascontiguousarray(portrait[:, ::-1])
     return [VideoFrame(0.0, portrait), VideoFrame(0.5, mirrored), VideoFrame(1.0, np.zeros((240, 320, 3), np.uint8))]
-
-
-@contextmanager
-def held(worker: ModelWorker) -> Iterator[None]:
-    """Keep the model's thread busy, so that what is asked for meanwhile waits in the queue."""
-    begun, free = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        free.wait(30)
-
-    worker.submit("hold", hold)
-    begun.wait(30)
-    try:
-        yield
-    finally:
-        free.set()
-
-
-async def opened(engine: LocalEngine, questions: Sequence[Question]) -> list[HostClient]:
-    return [await engine.open(seed, question) for seed, question in enumerate(questions)]
 
 
 async def measured(engine: LocalEngine, *clients: HostClient) -> None:

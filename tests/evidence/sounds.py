@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import butter, lfilter
 
+from realtime.evidence import voice
 from realtime.evidence.baseline import VoiceBaseline
-from realtime.evidence.voice import moves_baseline, voice_cues
 from realtime.records import SAMPLE_RATE_HZ, Float32, VoiceCues
 
 N = 3 * SAMPLE_RATE_HZ
@@ -32,9 +32,10 @@ def spoken(pitch_hz: float, *, seconds: float = 2.0, syllables_hz: float = 4.0, 
 
 def measure_voice(samples_N: Float32, baseline: VoiceBaseline) -> VoiceCues:
     """Cues of one utterance relative to the voice's baseline, which it then moves if it is a voiced one."""
-    cues, features_P = voice_cues(samples_N, baseline)
-    if moves_baseline(cues):
-        baseline.push(features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
+    measured = voice.measure_voice(samples_N)
+    cues = voice.told_against(baseline, measured)
+    if voice.moves_baseline(cues):
+        baseline.push(measured.features_P, seconds=len(samples_N) / SAMPLE_RATE_HZ)
     return cues
 
 
