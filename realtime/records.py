@@ -445,6 +445,11 @@ class Window:
         return sum(part.end_s - part.start_s for part in self.speech)
 
 
+DIFFER_BITS, DISAGREE_BITS = 0.15, 0.4
+"""Divergence of face and voice from which they are said to differ, and to disagree. The page has the same
+(`web/src/draw/conflict.ts`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """The distribution of each modality alone, and their divergence."""

@@ -14,7 +14,7 @@ from realtime import cli
 from realtime.ingest.media import MediaSource
 from realtime.ingest.settings import IngestSettings
 from realtime.ingest.speech import SpeechSettings
-from realtime.records import SpeechSegment, VideoFrame
+from realtime.records import DISAGREE_BITS, SpeechSegment, VideoFrame
 from realtime.sample import SAMPLE, or_sample
 
 
@@ -48,6 +48,9 @@ def test_a_first_try_needs_no_recording(
     assert [event["label"] for event in fast[:2]] == ["happy", "happy"]
     agreeing, conflicting = (event["conflict"]["score"] for event in fast[:2])
     assert agreeing < conflicting
+    told = [event for event in events if event["type"] == "label" and event["conflict"]["score"] >= DISAGREE_BITS]
+    assert told
+    assert all(max(event["probabilities"].values()) <= 0.99 for event in told), "of people who disagree, no >99 %"
     # The README shows the second one whole; that of an older model stood there for a while.
     readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
     shown = json.loads(readme.split("```json\n")[1].split("```")[0])

@@ -30,12 +30,10 @@ from realtime.publish.events import (
     WordsEvent,
 )
 from realtime.publish.parse import parse
-from realtime.records import SECTIONS, Reduced
+from realtime.records import DIFFER_BITS, DISAGREE_BITS, SECTIONS, Reduced
 
 HEADINGS = dict(zip(SECTIONS, ("Voice", "Face", "Context", "Atmosphere", "Overall", "Weighing", "Answer"), strict=True))
 "What the page calls the sections of a chain."
-DIFFER_FROM, DISAGREE_FROM = 0.15, 0.4
-"Bits of divergence, as on the page."
 NAMED_FROM = 0.2
 "Share from which a label of face or voice is named beside the most probable one."
 CONTRADICTED = {
@@ -215,9 +213,9 @@ def mark_words(event: MarkEvent) -> str:
 
 def conflict_words(conflict: ModalityConflict) -> str:
     """What the face alone and the voice alone would say, and how far apart that is."""
-    if conflict.score < DIFFER_FROM:
+    if conflict.score < DIFFER_BITS:
         verdict = "They agree"
-    elif conflict.score < DISAGREE_FROM:
+    elif conflict.score < DISAGREE_BITS:
         verdict = "They differ somewhat"
     else:
         verdict = "They disagree"

@@ -115,6 +115,9 @@ class Calibration:
     words: Mapping[str, float] = field(default_factory=dict)
     """In place of `chain` where the judgement read what was said, if fitted. `decide` is how much of what is neutral
     goes to what the words alone say."""
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    """By what a window has ('face', 'voice', 'both', or 'apart' where face and voice disagree), the largest probability
+    that is told: the share of the surest validation windows that was right (`train.tuning.surest`)."""
     unsure_below: float = 0.0
     "A label whose calibrated probability is lower is published as 'unsure'."
 

@@ -6,7 +6,8 @@ checkpoint. Where there are a face and a voice, the scores of each alone are add
 (Brümmer's fusion of classifiers, FoCal). The final distribution combines the fast label's with what was judged after an
 evidence-first chain's texts, before its argument, and with the label that the chain names. The token probabilities of
 the argument are not used: after it has argued for a label, a model is always sure of it. Where face and voice show
-nothing, what was said may decide.
+nothing, what was said may decide. No probability is told above the share of the surest validation windows that was
+right (`train/tuning/surest.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from realtime.model.config import Calibration
 from realtime.reason.prompt import UNSURE
-from realtime.records import Answer
+from realtime.records import DISAGREE_BITS, Answer, Conflict
 
 WORDS = "words"
 "Under this name a calibration has the temperature and the bias of the expert on words."
@@ -27,6 +28,8 @@ NEUTRAL = "neutral"
 "The label of a face and a voice that show nothing."
 STATES = ("both", "face", "voice", "none")
 "Modality states: which of face and voice a window has."
+APART = "apart"
+"In place of `both` where face and voice disagree: such windows have a bound of their own."
 NARROW_BAND_TEMPERATURE = 1.5
 """For labels from a voice that ends below 4 kHz. It was chosen on RAVDESS's actors 17 and 18, whose 120 sentences were
 sent through 8 kHz: nano is right in 0.50 of them instead of 0.575 and says 0.66; at this temperature it says 0.52. Of
@@ -57,6 +60,7 @@ def fast(
     """Calibrated probabilities, summing to 1, from the log-scores of the label words.
 
     `alone` holds the log-scores of `face` and `voice` alone. A label set that the bias was not fitted for gets no bias.
+    No probability is above the bound of the state; one for a face and a voice that disagree is the caller's.
     """
     temperature, bias = calibration.fast.get(state, 1.0), calibration.bias.get(state, {})
     if bias.keys() != scores.keys():
@@ -65,7 +69,30 @@ def fast(
     for name, others in (alone or {}).items():
         weight = calibration.alone.get(name, 0.0)
         joined = {label: score + weight * others[label] for label, score in joined.items()}
-    return dict(zip(joined, softmax(list(joined.values())), strict=True))
+    return bounded(dict(zip(joined, softmax(list(joined.values())), strict=True)), calibration.at_most.get(state, 1.0))
+
+
+def largest(state: str, conflict: Conflict | None, calibration: Calibration) -> float:
+    """The largest probability that may be told of a window in this state; 1 where none was fitted."""
+    kind = APART if conflict is not None and conflict.score >= DISAGREE_BITS else state
+    return calibration.at_most.get(kind, 1.0)
+
+
+def bounded(probabilities: Mapping[str, float], most: float) -> dict[str, float]:
+    """The distribution with no probability above `most`, which has to be above a half.
+
+    What the likeliest label loses goes to the others, in their proportions; their order stays.
+    """
+    best = max(probabilities, key=lambda label: probabilities[label])
+    over = probabilities[best] - most
+    others = sum(share for label, share in probabilities.items() if label != best)
+    if over <= 0 or len(probabilities) < 2:
+        return dict(probabilities)
+    even = over / (len(probabilities) - 1)
+    return {
+        label: most if label == best else share + (over * share / others if others else even)
+        for label, share in probabilities.items()
+    }
 
 
 def less_sure(probabilities: Mapping[str, float], temperature: float) -> dict[str, float]:

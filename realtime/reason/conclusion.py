@@ -38,9 +38,13 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
         judged=labelled.judged,
         said=labelled.said,
     )
+    window, conflict = labelled.window, labelled.label.conflict
+    state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+    most = calibrate.largest(state, conflict, calibration)
+    probabilities = calibrate.bounded(probabilities, most)
     told, named = probabilities, read.label
     if own:
-        told = own_labels.shares(own, probabilities)
+        told = calibrate.bounded(own_labels.shares(own, probabilities), most)
         named = own_labels.for_emotion(own, named, told, calibration.unsure_below)
     answer = calibrate.answer(told, named, read.intensity, calibration)
     # What is judged after the texts is judged by an evidence-first chain.

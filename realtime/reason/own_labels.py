@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from realtime.reason.calibrate import divergence_bits
+from realtime.reason.calibrate import bounded, divergence_bits
 from realtime.reason.prompt import UNSURE
 from realtime.records import Conflict, Label, OwnLabel
 
@@ -49,9 +49,14 @@ def for_emotion(own: Sequence[OwnLabel], emotion: str | None, told: Mapping[str,
     return likeliest(told, unsure_below, among=names) if names else UNSURE
 
 
-def in_own(own: Sequence[OwnLabel], label: Label, unsure_below: float, *, name: str | None = None) -> Label:
-    """A label with all its distributions in these labels; `name` where the likeliest is not what is told."""
-    told, conflict = shares(own, label.probabilities), label.conflict
+def in_own(
+    own: Sequence[OwnLabel], label: Label, unsure_below: float, *, name: str | None = None, most: float = 1.0
+) -> Label:
+    """A label with all its distributions in these labels, the joint one with no probability above `most`.
+
+    `name` is told where it is not the likeliest.
+    """
+    told, conflict = bounded(shares(own, label.probabilities), most), label.conflict
     if conflict is not None:
         face, voice = shares(own, conflict.face), shares(own, conflict.voice)
         conflict = Conflict(face, voice, divergence_bits(list(face.values()), list(voice.values())))

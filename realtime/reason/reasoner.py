@@ -352,6 +352,7 @@ class Reasoner:
             if narrow:
                 voice = calibrate.less_sure(voice, calibrate.NARROW_BAND_TEMPERATURE)
             conflict = Conflict(face, voice, calibrate.divergence_bits(list(face.values()), list(voice.values())))
+        probabilities = calibrate.bounded(probabilities, calibrate.largest(state, conflict, self._calibration))
         best = max(probabilities, key=lambda label: probabilities[label])
         shown = best if probabilities[best] >= self._calibration.unsure_below and state != "none" else prompt.UNSURE
         faces = face_labels(window, question.labels, self._calibration)
@@ -364,7 +365,9 @@ class Reasoner:
             return label if answer is None else replace(label, label=answer)
         if answer is None and not n_faces(window) and not window.speech:
             answer = prompt.UNSURE
-        return own_labels.in_own(question.own, label, self._calibration.unsure_below, name=answer)
+        state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+        most = calibrate.largest(state, label.conflict, self._calibration)
+        return own_labels.in_own(question.own, label, self._calibration.unsure_below, name=answer, most=most)
 
     def _chain(self, labelled: LabelledWindow, said: Words, again_s: float | None) -> Iterator[Written]:
         began_s = self._now_s()

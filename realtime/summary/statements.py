@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 
 from realtime.reason.measurements import CUE_WORDS, VOICE_STEPS, VOICE_WORDS, cue_told, degree, difference_told
 from realtime.reason.prompt import UNSURE
+from realtime.records import DISAGREE_BITS
 from realtime.summary.recap import Recap, ToldMoment
 
 LEAST_S = 60.0
 "A session that is younger has too few moments to be summed up."
-DISAGREES_FROM = 0.4
-"Divergence in bits from which face and voice disagree, as on the page."
 HOLDS = 2
 "Moments in a row after which a label counts as changed. One moment may be a mistake."
 MOST_CHANGES = 3
@@ -77,7 +76,7 @@ def course(told: Sequence[ToldMoment]) -> list[tuple[float, str]]:
 
 def disagreements(told: Sequence[ToldMoment]) -> list[ToldMoment]:
     """The moments at which face and voice disagreed, the plainest first."""
-    apart = [each for each in told if each.conflict >= DISAGREES_FROM and each.face != each.voice]
+    apart = [each for each in told if each.conflict >= DISAGREE_BITS and each.face != each.voice]
     return sorted(apart, key=lambda each: -each.conflict)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from realtime.model.config import Calibration
 from realtime.reason import calibrate
+from realtime.records import Conflict
 
 
 def test_a_temperature_flattens_and_keeps_the_order() -> None:
@@ -106,3 +107,25 @@ def test_divergence_is_0_for_the_same_and_1_for_nothing_shared() -> None:
 )
 def test_states(has_face: bool, has_speech: bool, state: str) -> None:
     assert calibrate.state_of(has_face=has_face, has_speech=has_speech) == state
+
+
+def test_no_label_is_told_surer_than_was_seen_and_the_others_gain_in_proportion() -> None:
+    shares = {"happy": 0.99, "sad": 0.008, "fear": 0.002}
+    assert calibrate.bounded(shares, 0.9) == pytest.approx({"happy": 0.9, "sad": 0.08, "fear": 0.02})
+    assert calibrate.bounded(shares, 0.99) == shares
+    assert calibrate.bounded({"happy": 1.0, "sad": 0.0, "fear": 0.0}, 0.9) == pytest.approx(
+        {"happy": 0.9, "sad": 0.05, "fear": 0.05}
+    )
+    calibration = Calibration(at_most={"face": 0.8, "both": 0.95, "apart": 0.9})
+    scores = {"happy": 0.0, "sad": -5.0}
+    assert calibrate.fast(scores, "face", calibration) == pytest.approx({"happy": 0.8, "sad": 0.2})
+    assert calibrate.fast(scores, "voice", calibration)["happy"] == pytest.approx(0.9933, abs=1e-4)
+
+
+@pytest.mark.parametrize(("score", "most"), [(None, 0.8), (0.399, 0.95), (0.4, 0.9)])
+def test_a_face_and_a_voice_that_disagree_have_a_bound_of_their_own(score: float | None, most: float) -> None:
+    calibration = Calibration(at_most={"face": 0.8, "both": 0.95, "apart": 0.9})
+    conflict = None if score is None else Conflict({}, {}, score)
+    state = "face" if score is None else "both"
+    assert calibrate.largest(state, conflict, calibration) == most
+    assert calibrate.largest(state, conflict, Calibration()) == 1.0

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from realtime.asking.emotion_words import own_labels
 from realtime.engine.loading import LoadedModel, load
 from realtime.reason.consistency import contradictions
 from realtime.reason.prompt import UNSURE
-from realtime.records import LABELS
+from realtime.records import LABELS, Conflict
 from tests.reason.windows import ASK, BOTH
 
 SOUND = {
@@ -108,3 +109,21 @@ def test_a_contradicting_chain_is_unsure() -> None:
     assert nano.thinker.conclude(labelled, evades).contradictions == (), "another form of chain was told no labels"
     labelled.judged = dict.fromkeys(LABELS, 0.0)
     assert nano.thinker.conclude(labelled, evades).contradictions == ("agreement",)
+
+
+def test_a_chain_about_a_face_and_a_voice_that_disagree_is_no_surer_than_was_seen(nano: LoadedModel) -> None:
+    """The sample's smile over a flat voice was told as "happy, >99 %" beside "They disagree"."""
+    most = nano.weights.config.emotion.calibration.at_most
+    labelled = nano.thinker.label_window(BOTH, ASK)
+    assert labelled.label.conflict is not None
+    face, voice = ({name: 0.94 if name == one else 0.01 for name in LABELS} for one in ("happy", "sad"))
+    sure = {name: 1.0 - 6e-9 if name == "happy" else 1e-9 for name in LABELS}
+    for score, kind in ((0.8, "apart"), (0.1, "both")):
+        labelled.label = replace(labelled.label, probabilities=sure, conflict=Conflict(face, voice, score))
+        for question in (ASK, replace(ASK, own=own_labels(("pleasant", "unpleasant")))):
+            labelled.question = question
+            concluded = nano.thinker.conclude(labelled, SOUND)
+            assert concluded.answer.confidence == pytest.approx(most[kind])
+            assert max(concluded.probabilities.values()) == pytest.approx(most[kind])
+            told = nano.thinker.told(labelled.window, question, labelled.label)
+            assert max(told.probabilities.values()) == pytest.approx(most[kind] if question.own else 1.0)

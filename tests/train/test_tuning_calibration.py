@@ -16,26 +16,12 @@ from realtime.model.config import Calibration
 from realtime.reason.calibrate import of_words
 from realtime.records import LABELS, Question
 from realtime.words.expert import WordsExpert
-from tests.ingest.media_files import voice as spoken
 from tests.reason.windows import BOTH
+from tests.train.people import people
 from train.evaluation.batch import chains
 from train.evaluation.judged import JudgedWindow, judgements
 from train.evaluation.samples import SAMPLES
-from train.readers import sound
 from train.tuning import calibrate
-
-
-def people(folder: Path) -> Path:
-    """One person for validation and one for tests, who say three sentences each."""
-    (folder / "voices" / "ours").mkdir(parents=True)
-    lines = ["file,speaker,sex,emotion,language,seconds,text,split"]
-    for speaker, split in (("a", "valid"), ("b", "test")):
-        for number, emotion in enumerate(("happy", "sad", "angry")):
-            file = f"{speaker}_{number}.flac"
-            sound.write(folder / "voices" / "ours" / file, spoken(1.2))
-            lines.append(f"{file},{speaker},female,{emotion},en,1.2,,{split}")
-    (folder / "voices" / "ours" / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
 
 
 def test_validation_people_alone_are_read(nano: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

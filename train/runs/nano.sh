@@ -53,6 +53,13 @@ stage thinker_follows train.nano.thinker --cycle 9 --minutes 13 --lr 4e-4
 stage package train.nano.package
 stage calibrate train.nano.calibrate --windows 1440
 stage calibrated train.nano.package
+# How sure it may tell its labels, counted with the model as it is now.
+if [ ! -e "$WORK/surest.done" ]; then
+  "$python" -m train.tuning.surest --data "$DATA" --model nano --expert "$WORK/voice_expert_calibration.pt" \
+    --out "$WORK/calibration.json" 2>&1 | tee -a "$WORK/surest.log"
+  touch "$WORK/surest.done"
+fi
+stage bounded train.nano.package
 
 for benchmark in ferplus voices one-emotion agree conflict; do
   "$python" -m train.evaluate --benchmark $benchmark --data "$DATA" --model nano --out "$WORK/$benchmark"
