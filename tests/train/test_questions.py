@@ -31,11 +31,12 @@ from train.coet.questions import (
     KnownQuestion,
     ask,
 )
-from train.coet.wordings import ASKED, HELD_OUT, KINDS, Kind, all_wordings, worded
+from train.coet.wordings import ASKED, HELD_OUT, KINDS, all_wordings, worded
 from train.evaluation import questions
 from train.evaluation.batch import ChainAnswer
 from train.evaluation.questions import AskedWindow, on_a_hair, right
 from train.evaluation.served import Served
+from train.evaluation.staged import NOT_MEASURED, Paraphrase
 
 SMILE = replace(person({"lip_corner_pull": 0.8, "jaw_drop": 0.4}, shares(happy=0.9, neutral=0.1)), appeared_s=3.2)
 SCOWL = person({"brow_lower": 0.6}, shares(angry=1.0))
@@ -169,8 +170,11 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
     monkeypatch.setattr(questions, "SAMPLES", {name: lambda *_args: pairs for name in ("agree", "conflict")})
     monkeypatch.setattr(questions, "ASKED_KINDS", ("presence", "declined"))
 
-    def session(_model: object, _samples: object, kind: Kind, _rng: object, *, agree: bool) -> Iterator[AskedWindow]:
+    def session(
+        _model: object, _samples: object, asked: KnownQuestion, _question: Question, *, agree: bool
+    ) -> Iterator[AskedWindow]:
         assert agree, "one session of each kind"
+        kind = asked.kind
         texts = {"presence": ["Is she smiling?"] * 3, "declined": ["Who is this?", "Tell me her age.", "Is it so?"]}
         for text in texts[kind]:
             yield AskedWindow(Window(0, 0.0, 1.0, (), ()), KnownQuestion(kind, text, "nose_wrinkle"), SEEN)
@@ -207,3 +211,48 @@ def test_answers_are_counted_by_kind_and_in_all_and_what_was_invented(monkeypatc
     presence = found["kinds"]["presence"]
     assert (presence["own"], presence["from"]) == (0.0, {"measurements": 3}), "the model said that it is there"
     assert (found["not_judged"], found["invented"], found["declined_at_the_door"]) == (3, 1, 2)
+
+
+def test_wordings_of_a_file_are_asked_as_on_a_page_and_it_is_counted_how_they_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = [SimpleNamespace(session="a") for _ in range(20)]
+    monkeypatch.setattr(questions, "SAMPLES", {name: lambda *_args: pairs for name in ("agree", "conflict")})
+    put = list[Question]()
+
+    def session(
+        _model: object, _samples: object, asked: KnownQuestion, question: Question, *, agree: bool
+    ) -> Iterator[AskedWindow]:
+        put.append(question)
+        yield AskedWindow(Window(0, 0.0, 1.0, (), ()), asked, SEEN)
+
+    def chains(_model: object, windows: Sequence[Window], question: Question) -> list[ChainAnswer]:
+        text = "That cannot be told from this. sad" if question.about == About("untold") else "No. sad"
+        answer = ChainAnswer(
+            Label("sad", {}, "fast", None), {"answer": text}, {}, Answer("sad", "", 1.0), {}, "no", told=text
+        )
+        return [answer] * len(windows)
+
+    monkeypatch.setattr(questions, "session", session)
+    monkeypatch.setattr(questions, "chains", chains)
+    model = cast(Served, SimpleNamespace(name="ours", answer_model="nano", labels=LABELS, open_labels=False))
+    said = {
+        "presence": [
+            Paraphrase("Is the nose wrinkled?", "nose_wrinkle"),
+            Paraphrase("Is the chin raised?", NOT_MEASURED),
+            Paraphrase("Is it dark?", "nose_wrinkle"),
+        ],
+        "declined": [Paraphrase("How old is she?"), Paraphrase("What colour is her car?"), Paraphrase("Is it dark?")],
+    }
+    kinds = questions.count(model, Path(), "test", 3, kinds=("presence", "declined"), said=said)["kinds"]
+    assert (kinds["presence"]["right"], kinds["presence"]["read"], kinds["presence"]["other"]) == (1.0, 0.667, 0.333)
+    assert (kinds["declined"]["right"], kinds["declined"]["read"], kinds["declined"]["other"]) == (0.667, 0.333, 0.333)
+    assert kinds["declined"]["from"] == {"door": 1, "model": 2}
+    assert [question.about for question in put] == [
+        About("presence", "nose_wrinkle"),
+        About("untold"),
+        About("light"),
+        About("untold"),
+        About("untold"),
+        About("light"),
+    ]

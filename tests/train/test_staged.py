@@ -78,10 +78,13 @@ def test_faces_are_measured_as_a_session_measures_them(nano: LoadedModel, sample
     perception.close()
 
 
-def test_two_faces_in_view_are_measured_both(sample: Sample) -> None:
-    window = two_people(sample, darker(sample))
+def test_two_faces_in_view_are_measured_both(nano: LoadedModel, sample: Sample) -> None:
+    perception = nano.perceiver(seed=0)
+    window = two_people(perception, sample, darker(sample))
+    perception.close()
     assert window is not None
     assert len(window.frames[0].cues) == 2
+    assert all(cues.verdict_7 is not None for cues in window.frames[0].cues), "who looks happier is told from it"
     other = darker(sample).frame
     assert sample.frame is not None
     assert other is not None

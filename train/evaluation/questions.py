@@ -1,7 +1,8 @@
 """Counts how many questions of each kind a model answers right, on people and in wordings that it was not trained on.
 
     realtime train evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
-                                         [--staged 0] [--paraphrases FILE] [--kinds count light …] [--json FILE]
+                                         [--windows 5] [--wordings FILE] [--staged 0] [--paraphrases FILE]
+                                         [--kinds count light …] [--json FILE]
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
@@ -10,6 +11,10 @@ which are held to the evidence (`realtime/reason/answers.py`), and `own` what th
 
 Questions about who somebody is, their age or their health are put to the model all the same: a page's never reach it
 (`realtime/asking/declined.py`). An answer to one is invented unless it says that this is not judged, or cannot be told.
+
+With `--wordings FILE` the questions are those of a file, each in a session of its own. Then a page's door counts: what
+it declines is told to be so. `read` is the share of answers whose question was read as its kind, and about what it asks
+for; `other` of those that were read as another kind.
 
 With `--staged N` about N windows are staged for each kind that a rule answers: when the face changed, what came first,
 what changed, who of two shows more, and how the voice is against before (`staged.py`). `read` is the share of wordings
@@ -47,14 +52,26 @@ from train.command import run_command, tell_result
 from train.evaluation.batch import chains
 from train.evaluation.samples import SAMPLES, Sample
 from train.evaluation.served import Served, add_label_argument, load_served
-from train.evaluation.staged import PARAPHRASES, WINDOW_S, Staged, all_staged, is_right, paraphrases, told
+from train.evaluation.staged import (
+    NOT_MEASURED,
+    PARAPHRASES,
+    WINDOW_S,
+    Paraphrase,
+    Staged,
+    all_staged,
+    is_right,
+    paraphrases,
+    told,
+)
 
 NOT_KNOWN: tuple[Kind, ...] = ("sureness", "words", "meant", "when", "order", "who")
 """Nobody knows the words of a pair, and how sure a judgement may be is not measured. The last three need windows that
 are staged."""
 ASKED_KINDS: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind not in NOT_KNOWN)
 HEARD_BEFORE, ASKED_ABOUT = 4, 5
-"Sentences that a session hears before its question counts, and pairs that it is then asked about."
+"Sentences that a session hears before its question counts, and pairs that it is then asked about by itself."
+MOST_TOLD = 12
+"Wrong answers of each kind that are told."
 STAGED_EACH = 12
 "Pairs of each speaker that windows are staged from."
 HALF_STEP = {"intensity": 0.12, "voice": 0.25}
@@ -144,11 +161,10 @@ def on_a_hair(asked: KnownQuestion, seen: Observation) -> bool:
 
 
 def session(
-    model: Served, samples: list[Sample], kind: Kind, rng: np.random.Generator, *, agree: bool
+    model: Served, samples: list[Sample], asked: KnownQuestion, question: Question, *, agree: bool
 ) -> Iterator[AskedWindow]:
-    """The windows of one session in which one question was asked."""
-    asked = ask(kind, Observation(), rng, held_out=True)
-    perception = model.perceiver(seed=0, question=as_served(model, asked.text, kind))
+    """The windows of one session in which one question was asked, as it is put to the model."""
+    perception = model.perceiver(seed=0, question=question)
     try:
         for sample in samples[:HEARD_BEFORE]:
             assert sample.speech is not None
@@ -175,9 +191,19 @@ def of_pair(perception: Perception, sample: Sample) -> Window | None:
 
 
 def count(
-    model: Served, data: Path, split: str, n_sessions: int, *, kinds: Sequence[Kind] | None = None, seed: int = 0
+    model: Served,
+    data: Path,
+    split: str,
+    n_sessions: int,
+    *,
+    kinds: Sequence[Kind] | None = None,
+    said: Mapping[str, Sequence[Paraphrase]] | None = None,
+    n_windows: int = ASKED_ABOUT,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """By kind: how many answers there were, which were right and what share, and some that were not.
+
+    Kinds that `said` has are asked in its wordings, one after the other; others as the training holds out.
 
     `hits` has the answers by the number of the session and the window's place in it. `own` is the share that was right
     as the model wrote it, and `from` how many answers a person reads are from what.
@@ -188,30 +214,42 @@ def count(
     not_judged, invented = list[str](), 0
     for kind in kinds or ASKED_KINDS:
         hits, wrong, own, sources = dict[str, bool](), [], list[bool](), Counter[str]()
+        wordings, reading = (said or {}).get(kind, ()), Counter[str]()
         for number in range(n_sessions):
             agree = number % 2 == 0
             pool = pairs[agree]
-            first = int(rng.integers(len(pool) - HEARD_BEFORE - ASKED_ABOUT))
+            first = int(rng.integers(len(pool) - HEARD_BEFORE - n_windows))
             part = [each for each in pool[first:] if each.session == pool[first].session]
-            windows = list(session(model, part[: HEARD_BEFORE + ASKED_ABOUT], kind, rng, agree=agree))
+            if wordings:
+                asked = of_wording(kind, wordings[number % len(wordings)])
+            else:
+                asked = ask(kind, Observation(), rng, held_out=True)
+            at_door = bool(wordings) and declined(asked.text) is not None
+            # What is trained to be declined is put to the model by itself, and in other wordings as a page does.
+            question = as_served(model, asked.text, "untold" if wordings else kind)
+            windows = list(session(model, part[: HEARD_BEFORE + n_windows], asked, question, agree=agree))
             if not windows:
                 continue
-            question = as_served(model, windows[0].asked.text, kind)
-            answers = chains(model, [each.window for each in windows], question)
-            for place, (each, answer) in enumerate(zip(windows, answers, strict=True)):
-                said = answer.told
+            reading[read_as(asked, question, at_door=at_door)] += len(windows)
+            answers = None if at_door else chains(model, [each.window for each in windows], question)
+            for place, each in enumerate(windows):
+                reply = DECLINED if answers is None else answers[place].told
                 here = f"{number} {place}"
-                hits[here] = right(each.asked, each.seen, said)
-                if question.put is not None:
-                    own.append(right(each.asked, each.seen, answer.sections["answer"]))
-                sources[answer.answered_from or "model"] += 1
+                hits[here] = right(each.asked, each.seen, reply)
+                if wordings and each.asked.kind in ("declined", "untold"):
+                    hits[here] = refuses(reply)
+                if answers is not None and question.put is not None:
+                    own.append(right(each.asked, each.seen, answers[place].sections["answer"]))
+                sources["door" if answers is None else answers[place].answered_from or "model"] += 1
                 if kind == "declined":
                     not_judged.append(each.asked.text)
-                    invented += not refuses(said)
+                    invented += not refuses(reply)
                 if not hits[here]:
-                    wrong.append({"asked": each.asked.text, "told": said, "right": each.asked.answer(each.seen)})
+                    wrong.append({"asked": each.asked.text, "told": reply, "right": each.asked.answer(each.seen)})
         every += hits.values()
-        found[kind] = {**counted([*hits.values()]), "wrong": wrong[:4], "hits": hits, "from": dict(sources)}
+        found[kind] = {**counted([*hits.values()]), "wrong": wrong[:MOST_TOLD], "hits": hits, "from": dict(sources)}
+        if wordings:
+            found[kind] |= {how: round(reading[how] / max(1, len(hits)), 3) for how in ("read", "other")}
         found[kind]["own"] = round(float(np.mean(own)), 3) if own else None
         print(f"{kind:<12}{as_row(found[kind])}", file=sys.stderr, flush=True)
     whole = counted(every)
@@ -265,6 +303,23 @@ def as_served(model: Served, text: str, kind: Kind) -> Question:
         return Question(text, model.labels, about=About("untold"))
 
 
+def of_wording(kind: Kind, wording: Paraphrase) -> KnownQuestion:
+    """The question of a wording. Where no cue is what it asks for, nobody can tell it."""
+    if wording.about == NOT_MEASURED:
+        return KnownQuestion("untold", wording.text)
+    return KnownQuestion(kind, wording.text, wording.about)
+
+
+def read_as(asked: KnownQuestion, question: Question, *, at_door: bool) -> str:
+    """How a question was read: "read" as what it is, "other", or "left" as one of no kind."""
+    if at_door:
+        return "read" if asked.kind == "declined" else "other"
+    if question.about is None or question.about.kind == "untold":
+        found = "untold" if question.about else "left" if question.read_as is None else "other"
+        return "read" if found == asked.kind else "other" if found == "other" else "left"
+    return "read" if (question.about.kind, question.about.what or asked.cue) == (asked.kind, asked.cue) else "other"
+
+
 def refuses(told: str) -> bool:
     """Whether an answer says that this is not judged, or that it cannot be told."""
     return told.split(".")[0].strip() in (DECLINED, UNTOLD)
@@ -296,6 +351,8 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--split", choices=("valid", "test"), default="test")
     parser.add_argument("--sessions", type=int, default=8, help="of each kind; each has up to five windows")
+    parser.add_argument("--windows", type=int, default=ASKED_ABOUT, help="of each session")
+    parser.add_argument("--wordings", type=Path, help="how it is asked (JSON); default: as the training holds out")
     parser.add_argument("--staged", type=int, default=0, help="windows of each kind that a rule answers")
     parser.add_argument("--paraphrases", type=Path, default=PARAPHRASES, help="how those are asked (JSON)")
     parser.add_argument("--adapter", type=Path, help="of train.lora, on the model")
@@ -303,9 +360,14 @@ def main() -> None:
     add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    refuse_input(args.json, args.data, args.model, args.adapter, args.paraphrases)
+    refuse_input(args.json, args.data, args.model, args.adapter, args.paraphrases, args.wordings)
     model = load_served(args.model, adapter=args.adapter, label=args.label)
-    figures = count(model, args.data, args.split, args.sessions, kinds=args.kinds) if args.kinds else {}
+    figures = dict[str, Any]()
+    if args.kinds:
+        said = paraphrases(args.wordings) if args.wordings else None
+        figures = count(
+            model, args.data, args.split, args.sessions, kinds=args.kinds, said=said, n_windows=args.windows
+        )
     if args.staged:
         figures["staged"] = staged(model, args.data, args.split, args.staged, wordings=args.paraphrases)
     tell_result(figures, args.json)

@@ -5,7 +5,8 @@ The truth is known from how a window was made, not from what was measured in it:
     when, order, changed   another person's neutral face becomes the sample's own at a drawn moment, in the same place;
                            or nothing changes. A picture comes each second, with a camera's noise. The sentence is
                            somewhere in the window
-    who                    two faces side by side, each of which was measured alone before
+    who                    two faces side by side, each of which was measured alone before; which emotion each shows
+                           is known
     before                 a sentence, then the same louder or quieter, or played faster and so higher, or unchanged
 
 The benchmark has one picture of each person. So a face changes from one second to the next, and not over several.
@@ -49,6 +50,11 @@ MOVED, STILL = 0.25, 0.1
 "A cue that is asked for differs by at least the first between two faces, or by less than the second."
 SHOWN = 0.35
 "Least intensity of a cue in the person who shows more of it."
+FACE, FACE_PARTS = "face", 4
+"""What a question about the whole faces of two people asks for. A face moves by the sum of its cues, of which a quarter
+counts: a single cue from none to full is just enough to tell two faces apart by."""
+NOT_MEASURED = "not_measured"
+"What is asked for where no cue is it, such as a raised chin."
 GAIN_DB, FASTER = 6.0, 1.2
 NOISE, FLICKER = 6, 4
 "Levels of 255 by which a camera's pixels, and its light, vary from picture to picture."
@@ -60,7 +66,7 @@ class Paraphrase:
 
     text: str
     about: str = ""
-    "The cue or the measure that it asks for; empty: the whole face."
+    "The cue, emotion or measure that it asks for, or `FACE`; empty: nothing by itself."
 
 
 @dataclass(frozen=True)
@@ -73,13 +79,12 @@ class Staged:
     right: tuple[str, ...]
 
 
-def paraphrases(path: Path = PARAPHRASES) -> dict[StagedKind, list[Paraphrase]]:
+def paraphrases(path: Path = PARAPHRASES) -> dict[str, list[Paraphrase]]:
     """The paraphrases of each kind that a file has some of."""
     stored = json.loads(path.read_text(encoding="utf-8"))
     return {
-        kind: [Paraphrase(each["text"], each.get("cue") or each.get("of", "")) for each in stored[kind]]
-        for kind in STAGED
-        if kind in stored
+        kind: [Paraphrase(each["text"], each.get("cue") or each.get("of", "")) for each in own]
+        for kind, own in stored.items()
     }
 
 
@@ -103,20 +108,20 @@ def all_staged(
     samples: Sequence[Sample],
     n: int,
     rng: np.random.Generator,
-    said: Mapping[StagedKind, list[Paraphrase]],
+    said: Mapping[str, list[Paraphrase]],
 ) -> Iterator[Staged]:
     """Windows with questions of each kind in these wordings, about `n` of each."""
-    shown, resting = [[each for each in samples if (each.truth == "neutral") == rest] for rest in (False, True)]
+    moving, resting = [[each for each in samples if (each.truth == "neutral") == rest] for rest in (False, True)]
     for number in range(n):
-        sample, other = shown[int(rng.integers(len(shown)))], shown[int(rng.integers(len(shown)))]
+        sample, other = moving[int(rng.integers(len(moving)))], moving[int(rng.integers(len(moving)))]
         rest = resting[int(rng.integers(len(resting)))]
-        alone = {each.key: measured_alone(each) for each in (sample, other, rest)}
+        alone = {each.key: shown_alone(each) for each in (sample, other, rest)}
         perception = model.perceiver(seed=0)
         try:
             changes = rng.random() >= STILL_SHARE
             if (found := changing(perception, sample, rest, rng, changes=changes)) is not None:
                 yield from of_time(*found, said, alone[sample.key], alone[rest.key], rng)
-            window = two_people(sample, other) if "who" in said else None
+            window = two_people(perception, sample, other) if "who" in said else None
             if window is not None and (asked := of_two(said["who"], alone[sample.key], alone[other.key], number)):
                 yield Staged("who", window, *asked)
             if "before" in said:
@@ -144,11 +149,17 @@ class FaceMeter:
         )
 
 
-def measured_alone(sample: Sample) -> Mapping[str, float]:
-    """The cues of a face by itself; empty where none is measured."""
+def shown_alone(sample: Sample) -> Mapping[str, float]:
+    """What a face shows by itself: its cues as measured, its emotion as it is known, and how much it moves in all.
+
+    Empty where no face is measured.
+    """
     assert sample.frame is not None
     cues = FaceMeter().see(sample.frame).cues
-    return cues[0].intensities if cues else {}
+    if not cues:
+        return {}
+    measured = cues[0].intensities
+    return {**measured, sample.truth: 1.0, FACE: sum(measured.values()) / FACE_PARTS}
 
 
 def changing(
@@ -186,7 +197,7 @@ def noisy(picture: VideoFrame, rng: np.random.Generator) -> VideoFrame:
 def of_time(
     window: Window,
     at_s: float | None,
-    said: Mapping[StagedKind, Sequence[Paraphrase]],
+    said: Mapping[str, Sequence[Paraphrase]],
     after: Mapping[str, float],
     before: Mapping[str, float],
     rng: np.random.Generator,
@@ -194,7 +205,7 @@ def of_time(
     """The questions about a window in which the face changed `at_s`, or did not."""
     kinds: tuple[StagedKind, ...] = ("when", "order", "changed")
     for kind in (kind for kind in kinds if kind in said):
-        # A cue is asked for where it moved with the face.
+        # A cue or an emotion is asked for where it came with the face.
         asked = [
             each
             for each in said[kind]
@@ -226,11 +237,11 @@ def side_by_side(one: VideoFrame, other: VideoFrame) -> VideoFrame:
     return VideoFrame(one.at_s, np.concatenate([one.rgb_HW3, other.rgb_HW3], axis=1))
 
 
-def two_people(sample: Sample, other: Sample) -> Window | None:
+def two_people(perception: Perception, sample: Sample, other: Sample) -> Window | None:
     """The window in which both are in view; None where not both were measured."""
     assert sample.frame is not None
     assert other.frame is not None
-    seen = FaceMeter().see(side_by_side(sample.frame, other.frame))
+    seen = perception.see(side_by_side(sample.frame, other.frame))
     end_s = sample.frame.at_s
     return Window(0, max(0.0, end_s - WINDOW_S), end_s, (seen,), ()) if len(seen.cues) == 2 else None
 
@@ -238,7 +249,7 @@ def two_people(sample: Sample, other: Sample) -> Window | None:
 def of_two(
     said: Sequence[Paraphrase], left: Mapping[str, float], right: Mapping[str, float], number: int
 ) -> tuple[Paraphrase, tuple[str, ...]] | None:
-    """A question about a cue that one of the two clearly shows more, and the side on which they are."""
+    """A question about what one of the two clearly shows more of, and the side on which they are."""
     for place in range(len(said)):
         asked = said[(number + place) % len(said)]
         one, other = left.get(asked.about, 0.0), right.get(asked.about, 0.0)
