@@ -97,7 +97,7 @@ class About:
 
     kind: AskedKind
     what: str = ""
-    "The facial cue, or the measure of the voice, that it asks for. Empty: the face as a whole."
+    "The facial cue, the measure of the voice, or, of two people, the emotion. Empty: the face as a whole."
 
 
 @dataclass(frozen=True)

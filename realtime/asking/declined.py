@@ -51,6 +51,17 @@ TOPICS = (
             rf"\bwho (?:this|that|it|{_THEY}) (?:is|are|was)\b|\bwho am i\b",
             rf"\b(?:recogni[sz]e|identify) (?:him|her|them|me|who|{_THEY})\b|\bknow (?:him|her|them)\b",
             r"\bknow (?:this|that|the) (?:person|man|woman|girl|boy|guy|lady|speaker|kid|child)\s*(?:[?!.]|$)",
+            r"\brecogni[sz]e (?:this|that|the|his|her|their) (?:face|voice)\b",
+            r"\bthe same (?:man|woman|girl|boy|guy|lady) as\b",
+            r"\b(?:is|are|was) (?:this|that|it|he|she|they) (?:really )?(?:my|our|your|his|her|their|the) (?:\w+ )?"
+            r"(?:colleague|friend|neighbou?r|boss|brother|sister|mother|father|mum|mom|dad|wife|husband|uncle|aunt|cousin|"
+            r"son|daughter|teacher|president|king|queen)\b",
+            rf"\b(?:is|are|was) {_THEY} (?:an? )?(?:famous|well-known|celebrit\w+)|"
+            r"\b(?:is|was) (?:this|that|it) (?:an? )?(?:famous|well-known|celebrit\w+)",
+            rf"\b(?:seen|met) (?:him|her|them|{_THEY}) (?:before|somewhere|anywhere)\b",
+            r"\bwhich (?:actor|actress|celebrity)\b",
+            rf"\bwho do you (?:think|believe|say) (?:this|that|it|{_THEY}) (?:is|are|was)\b|"
+            r"\bname (?:this|that|the) (?:person|man|woman|speaker)\b|\bwho am i (?:talking|speaking|looking)\b",
             r"\bwho is in (?:the|this) (?:picture|photo|image|video|frame)\b|\b(?:his|her|their|your) address\b",
             r"\b(?:his|her|their|your|my|person's|man's|woman's|whose) (?:\w+ )?name\b|\bthe name\s*(?:[?!.]|$)",
             rf"\bnames? of (?:him|her|these people|{_THEY})|\b{_THEY} (?:is |are )?(?:called|named)\s*(?:[?!.]|$)",
@@ -70,8 +81,15 @@ TOPICS = (
     Topic(
         "how old somebody is",
         r"how old|years? old|age|aged|middle-aged|underage|teenagers?|wie alt|jahre alt|minderjahrig\w*|volljahrig\w*|"
-        r"que edad|edad|cuantos anos|menor de edad|quel age|mineure?s?",
+        r"que edad|edad|cuantos anos|menor de edad|quel age|mineure?s?|year-olds?|birthday|birth year|born|legal age|"
+        r"of age|toddler|pensioner|retired|in (?:his|her|their) (?:early |mid |late |mid-)?"
+        r"(?:teens|twenties|thirties|forties|fifties|sixties|seventies|eighties)",
         (
+            rf"\b(?:is|are|look|looks|seem|seems) {_THEY} (?:\w+ )?(?:over|under|above|below|past|beyond) "
+            r"(?:the age|\d\d\b|(?:twelve|thir|four|fif|six|seven|eigh|nine|twen)\w*|forty)",
+            r"\b(?:look|looks|seem|seems) (?:\w+ )?(?:like )?(?:an? )?(?:minor|child|kid|adult|grown-up|teen\w*)"
+            r"\s*(?:[?!.,]|$|or\b|to\b)",
+            r"\b(?:older|younger) than (?:\d\d|me|him|her|i|eighteen|twenty\w*|thirty\w*|forty\w*|fifty\w*|sixty\w*)\b",
             _IS + r"(?:old|young|elderly|adult|minor|child|kid|grown-up|older than|younger than)\b",
             rf"\bist {_DER} (?:noch |schon )?(?:alt|jung|ein kind|erwachsen)\b|\b(?:sein|ihr|welches) alter\b",
         ),
@@ -99,7 +117,8 @@ TOPICS = (
     ),
     Topic(
         "race or origin",
-        r"race|racial|ethnic|ethnicity|nationality|skin colou?r|citizenship|immigrants?|mother tongue|native language|"
+        r"race|racial|ethnic|ethnicity|nationality|skin (?:colou?r|tone)|complexion|ancest\w+|descent|caucasian|"
+        r"hispanic|latin[oa]s?|asian|citizenship|immigrants?|mother tongue|native language|"
         r"rasse|ethnie|hautfarbe|nationalitat|staatsangehorigkeit|herkunft|muttersprache|raza|etnia|nacionalidad|"
         r"color de piel|nationalite|couleur de (?:la |sa )?peau",
         (
@@ -107,6 +126,8 @@ TOPICS = (
             r"\b(?:what|which) country\b",
             _IS + r"(?:black|white|asian|african|latin[oax]|hispanic|arab|indian|chinese|european|caucasian)\b",
             _IS + r"foreign(?:er)?\b",
+            rf"\b{_THEY} (?:is |are )?(?:an? )?(?:black|white|african|arab|indian|chinese|european) or\b",
+            r"\bwhere (?:are|is) (?:his|her|their) (?:roots|family|parents)\b",
             r"\bwoher (?:kommt|stammt) (?:er|sie|die \w+|der \w+)|\bde donde (?:es|son|viene)\b",
             r"\bd'ou (?:vient|viennent|est)(?:-(?:il|elle)| (?:il|elle|cette|cet|la|le))",
         ),
@@ -119,7 +140,9 @@ TOPICS = (
         r"ill(?! at ease)|sick(?! of)|sickness|illness|diseases?|unwell|healthy|unhealthy|health|depress(?:ed|ion|ive)|"
         r"bipolar|schizophreni\w+|autis\w+|adhd|alzheimer\w*|dementia|parkinson\w*|ptsd|psychotic|psychosis|psychopath\w*|"
         r"disorders?|disabled|disability|pregnant|diagnos\w+|symptoms?|suicid\w+|drunk|intoxicated|drugs?|drugged|addict\w*|"
-        r"infected|cancer|diabet\w+|burn-?out|mentally|fever|feverish|"
+        r"infected|cancer|diabet\w+|burn-?out|mentally|fever|feverish|a stroke|suffer(?:s|ing)? from|mental health|"
+        r"tumou?r|epilep\w+|migraines?|tourette\w*|concussion|medication|asperger\w*|anorexi\w+|psychiatric|sober|"
+        r"hung-?over|tipsy|alcoholic|under the influence|covid|"
         r"krank\w*|erkrankt|gesund\w*|depressi\w+|schwanger|behindert|behinderung|betrunken|suchtig|suizid\w*|demenz|adhs|"
         r"enferm[oa]s?|enfermedad|salud|sano|sana|deprimid[oa]|embarazada|borrach[oa]|discapacidad|"
         r"malades?|maladie|sante|deprim\w+|enceinte|ivre|handicap\w*",
@@ -140,7 +163,8 @@ TOPICS = (
     ),
     Topic(
         "guilt, or whether somebody lies",
-        r"guilt|guilty|innocent|criminals?|crimes?|murder\w*|thief|terrorist|stole|stolen|liars?|lied|"
+        r"guilt|guilty|innocent|criminals?|crimes?|murder\w*|thief|thieves|culprit|perpetrator|robber\w*|burglar\w*|killer|crook|"
+        r"offender|fibbing|bluffing|terrorist|stole|stolen|liars?|lied|"
         r"lying(?! (?:down|in|on))|"
         r"truth|truthful\w*|deceiv\w+|decepti\w+|deceitful|fraud\w*|honest\w*|dishonest\w*|trustworthy|"
         r"schuldig|schuld|unschuldig|lugt|lugen|gelogen|luge|lugner\w*|ehrlich|unehrlich|wahrheit|tater\w*|verbrech\w+|"
@@ -148,6 +172,8 @@ TOPICS = (
         r"deshonest[oa]|coupables?|innocente?|ment|menteu\w+|mensonge|verite|honnete|criminel\w*|voleu\w+",
         (
             rf"\bdid {_THEY} (?:steal|kill|cheat|rob)\b|\bha(?:s|ve) {_THEY} done (?:it|this|that)\b",
+            r"\bthe (?:one|person|man|woman|guy) who (?:did|stole|took|killed|started) (?:it|this|that|him|her|the)\b",
+            rf"\bdid {_THEY} (?:really )?commit\b|\b{_THEY} (?:to blame|cheat\w*|steal\w*)\b",
             rf"\bdid (?:it|{_THEY}) do (?:it|this|that)\b|\b(?:tell|tells|telling|told) (?:a |us |me )*lies?\b",
             rf"\b{_THEY} lies?\b|\b(?:is|was) (?:this|that|it) a lie\b",
         ),

@@ -6,182 +6,55 @@ their question was read (`window.read_as`). Questions about when, what first, wh
 rule (`reason/answers.py`), and so is that a question of no known kind cannot be answered. A general language model gets
 any question as it is.
 
-Questions are read in English, by their words. A kind that compares two things, such as face and voice, is tried before
-those that are about one of them. Phrases are separated by commas; in one, `*` stands for the rest of a word and `~` for
-a word that may be left out.
+Questions are read in English. Rules read a kind from words that say so (`lexicon.py`): what compares two things, such
+as face and voice, is tried before what is about one of them. A classifier of all words has its say, too (`kinds.py`).
+Where both differ, and it is sure enough, its kind counts. What a question asks for, such as a cue or a measure of the
+voice, is always taken from the lexicon; where it is not there, the question is left alone.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from realtime.asking.declined import fold
 from realtime.asking.emotion_words import emotions_of
+from realtime.asking.kinds import classifier, kind_of
+from realtime.asking.lexicon import (
+    AROUSAL,
+    ASKS_HOW_MUCH,
+    ASKS_WHEN,
+    BEFORE,
+    BEGAN,
+    CHANGED,
+    CHANGES,
+    COMPARED,
+    COUNTED,
+    CUES,
+    FACE,
+    FEELS,
+    HIGH,
+    HOW_MUCH,
+    LIGHT,
+    LOUD,
+    MIXED,
+    MOVED,
+    NOT_MEASURED,
+    OF_A_PERSON,
+    OF_TWO,
+    OF_WORDS,
+    ORDERED,
+    PITCH,
+    RATE,
+    SAYS_FIRST,
+    SPEAKING,
+    SPOKE,
+    SURE,
+    VALENCE,
+    VOICE,
+    WHEN,
+)
 from realtime.reason.measurements import CUE_WORDS
 from realtime.records import About, AskedKind
-
-
-@dataclass(frozen=True)
-class Wordings:
-    """Phrases that say one thing. With `near` one of those has to be in the text, too, before or after them."""
-
-    phrases: str
-    near: str = ""
-
-    def said_in(self, folded: str) -> bool:
-        """Whether the text has one of them, in whole words."""
-        return all(re.search(_pattern(phrases), folded) for phrases in (self.phrases, self.near) if phrases)
-
-
-def _pattern(phrases: str) -> str:
-    """The regular expression of phrases. `re` keeps it compiled."""
-    each = (phrase.strip().replace("~ ", r"(?:\w+ )?").replace("*", r"\w*") for phrase in phrases.split(","))
-    return rf"(?<!\w)(?:{'|'.join(each)})(?!\w)"
-
-
-BROWS, EYES, LIDS, MOUTH = (
-    "brow, brows, eyebrow, eyebrows",
-    "eye, eyes",
-    "lid, lids, eyelid, eyelids",
-    "mouth, lip, lips",
-)
-CORNERS = (
-    "lip corner, lip corners, mouth corner, mouth corners, corner of ~ mouth, corners of ~ ~ mouth, corners of ~ lips"
-)
-UP, DOWN = "up, up*, rais*, rise*, rose, lift*, high*, arch*", "down*, droop*, low*, sag*, drop*"
-CUES: tuple[tuple[str, Wordings], ...] = (
-    ("inner_brow_raise", Wordings(BROWS, "inner")),
-    ("brow_lower", Wordings("frown*, scowl*, glower*, furrow*, knit*")),
-    ("brow_lower", Wordings(BROWS, f"{DOWN}, drawn, together, pinch*")),
-    ("outer_brow_raise", Wordings(BROWS, UP)),
-    ("eyes_closed", Wordings(f"{EYES}, {LIDS}", "clos*, shut*")),
-    ("eyes_closed", Wordings("blink*")),
-    ("lid_tighten", Wordings("squint*")),
-    ("lid_tighten", Wordings(EYES, "narrow*, squeez*, slit, slits, screw*, tight*")),
-    ("lid_tighten", Wordings(LIDS, "tight*, tens*")),
-    ("upper_lid_raise", Wordings(EYES, "wide*, bulg*, big")),
-    ("upper_lid_raise", Wordings("wide-eyed, upper lid*, upper eyelid*")),
-    ("cheek_raise", Wordings("cheek, cheeks")),
-    ("nose_wrinkle", Wordings("nose, noses, nostril*")),
-    ("upper_lip_raise", Wordings("upper lip, top lip, sneer*, snarl*, curl* ~ ~ lip, lip curl*")),
-    ("jaw_drop", Wordings("jaw, jaws, gape, gapes, gaping, agape, yawn*")),
-    ("jaw_drop", Wordings("mouth, mouths", "open*, ajar")),
-    ("lip_corner_depress", Wordings(CORNERS, DOWN)),
-    ("lip_corner_depress", Wordings("mouth", "down*, droop*")),
-    ("lip_corner_pull", Wordings("smil*, grin*, beam*, smirk*")),
-    ("lip_corner_pull", Wordings(CORNERS, UP)),
-    ("lip_press", Wordings(MOUTH, "press*, purs*, tight*, squeez*, clamp*, together, compress*, thin*")),
-    ("lip_stretch", Wordings(MOUTH, "stretch*, wide*, sideways")),
-)
-"What people say of a facial cue. The first that is found counts, so that a mouth wide open is an open one."
-
-FACE = Wordings("face*, facial*, expression*, features, look, looks, see, show, shows, shown, visually, picture")
-VOICE = Wordings(
-    "voice*, vocal*, sound, sounds, tone, hear*, audio, speech, speak, speaks, speaking, spoken, says, saying, talk*"
-)
-COMPARED = Wordings(
-    "agree*, disagree*, match*, mismatch*, fit, fits, consistent, inconsistent, contradict*, conflict*, same, "
-    "differ*, align*, in line, at odds, go* together, fit* together, change together, correspond*, in sync, "
-    "clash*, line up, back up, backs up, against, congruent, backed up, out of step, harmon*, in tune, "
-    "look the way, looks the way, go ~ with, goes ~ with, one story, another story, different story, one thing, "
-    "another thing"
-)
-MIXED = Wordings("mixed signal*, mixed message*")
-ORDERED = Wordings(
-    "first, before, after, ahead of, earlier, sooner, order, preced*, led, lead, leads, lag*, sequence, follow*, "
-    "start with, start* it, begin with, and then, then, quicker, once, "
-    "prior to, later, behind, already, who started, the two started"
-)
-WHEN = Wordings(
-    "how many seconds back, how many seconds ago, how many seconds it, for how many seconds, "
-    "seconds old, how much time, was the moment, the time at which, "
-    "how long, how recently, what time, what moment, what point, what second, which moment, which point, "
-    "which second, point in time, since when, seconds ago, minutes ago, just now or, a while ago, a while back, "
-    "long ago, was the change, a second ago, recent*, exact moment, the time of, how far back, have passed, long since"
-)
-ASKS_WHEN = re.compile(r"^(?:when\b(?! (?:she|he|they)\b)|(?:tell|say|show|do|can|could|please|i)\b.*\bwhen\b)")
-CHANGED = Wordings("face, facial, expression*, features, look, looking, change*, shift*, alter*")
-OF_TWO = Wordings(
-    "who, whose, which one, which person, which of, which face, which man, which woman, which speaker, a or b, "
-    "or b, or person b, of the two, than b, than a, than person *, than he, than she, than they, which has, "
-    "left or, left one or, left person or, a or on, in whom, compare them"
-)
-HOW_MUCH = Wordings("extent, degree, strength, intensity, what level, a lot, a little, faint*, huge")
-ASKS_HOW_MUCH = re.compile(r"\bhow (?!many\b|is\b|are\b|does\b|do\b|come\b|did\b)\w+")
-SURE = Wordings(
-    "sure*, certain*, confiden*, convinced, reliable, reliab*, trust*, doubt*, guess*, rely, unsure, faith, solid, "
-    "odds that, odds of, how likely, how probable, margin of error, you ~ wrong, this ~ wrong, that ~ wrong, "
-    "it ~ wrong, is right, are right, is correct, are correct, mistake*, mistaken, believe, believed, accurate, "
-    "accuracy, dependable, bet on, your own verdict"
-)
-OF_A_PERSON = re.compile(
-    r"\b(?:does|do|is|are|was|seems?|looks?|sounds?) "
-    r"(?:she|he|they|(?:the|this|that) (?:\w+ )?(?:person|speaker|woman|man|girl|boy|lady|guy)|person [ab])\b"
-)
-COUNTED = Wordings(
-    "how many, number of, count, headcount, more than one, only one, just one, on ~ own, by himself, by herself, "
-    "by themselves, two people, two faces, several people, faces are, single person, second person, third person, "
-    "or a group, is ~ alone, are ~ alone, alone in, alone here, people are there, people are in, people are here, "
-    "people visible, human beings, there anyone, there anybody, there someone, there somebody, anyone else, "
-    "anybody else, someone else, anyone there, anybody there, anyone here, anybody here, anyone in, anybody in, "
-    "someone in"
-)
-LOUD = Wordings(
-    "loud*, quiet*, volume, nois*, soft*, whisper*, shout*, yell*, speak* up, hushed, holler*, bellow*, mutter*, "
-    "mumbl*, sound level, raise ~ voice, rais* ~ voice, fainter"
-)
-RATE = Wordings(
-    "fast*, slow*, quick*, rapid*, speed*, sped, pace, rate, hurr*, rush*, tempo, gabbl*, drag*, drawl*, "
-    "to the dozen, more time over"
-)
-PITCH, HIGH = Wordings("pitch*, shrill*, squeak*"), Wordings("high*, low*, deep*")
-LIGHT = Wordings("bright*, dark*, dim, dim*, light*, lit, underexposed, overexposed, shadow*, shade*, illuminat*, lamp")
-AROUSAL = Wordings(
-    "calm*, excite*, relax*, agitat*, arous*, energ*, tense, tension, worked up, animated, lively, restless, "
-    "subdued, chilled, composed, fired up, hype, hyped, keyed up, laid-back, laid back, wound up, stirred, "
-    "at ease, chill, hyper"
-)
-VALENCE = Wordings(
-    "pleasant*, unpleasant*, positive*, negative*, good, bad, mood, upbeat, enjoy*, pleased, displeased, gloomy, "
-    "content, nice, comfortable, uncomfortable, cheerful, valence, spirits, vibe, feeling ~ down, feeling low"
-)
-FEELS = Wordings("feel, feels, feeling, feelings, felt, emotion*, glad, unhappy, upset, mad")
-NOT_MEASURED = Wordings(
-    "why, where, tomorrow, yesterday, next, wear*, hold*, what will, what would, what did she, what did he, "
-    "the words, meant, means, thinking, thinks, think about"
-)
-
-
-SAYS_FIRST = Wordings(
-    "came first, comes first, come first, happened first, happens first, was first, is first, changed first, "
-    "began first, started first, moved first, went first, first to change, first to move, came before the other"
-)
-"What asks for an order without naming the two."
-SPOKE = Wordings("spoke, speaking, speak, said, anything was said, words, talking, utter*, sentence")
-"What says that somebody spoke, beside `VOICE`."
-BEGAN = Wordings("start*, began, begin*, begun, commence*, open*")
-SPEAKING = Wordings("speak*, spoke, talk*, voice, speech, say, said, saying, sentence")
-CHANGES = Wordings(
-    "what changed, what has changed, what is changed, what's changed, what changes, what is different, "
-    "what's different, what is new, what's new, what moved, what has moved, what is moving, anything changed, "
-    "something changed, anything change, something change, anything changing, anything different, "
-    "something different, anything new, any change, any changes, any difference, a change, the change, "
-    "changes, changed, different now, different from before, different than before, different to before, "
-    "different from a moment, still the same, the same as before, the same as a moment, stayed the same, "
-    "remained the same, same as earlier, unchanged, what is the difference, what did the face do"
-)
-MOVED = Wordings(
-    "change*, shift*, alter*, move, moved, moves, moving, turned, switch*, happen*, same, different, do anything, "
-    "do something, did anything, did something, react*"
-)
-"What says of a face that something became of it."
-BEFORE = Wordings(
-    "before, earlier, previous*, ago, just now, become, becomes, became, becoming, got, get, gets, getting, gone, "
-    "went, go up, go down, goes up, goes down, going up, going down, grown, grew, rose, rise, rises, risen, rais*, "
-    "dropp*, fallen, fell, increas*, decreas*, slowed, speed* up, sped, last sentence, last one, last utterance"
-)
-"What compares a voice with how it was a moment before."
 
 WHEN_CHANGED, WHAT_FIRST = "When did the face change?", "What changed first, the face or the voice?"
 WHEN_SPOKE, WHAT_CHANGED = "When did the voice begin?", "What changed?"
@@ -191,6 +64,18 @@ OF_CUE: dict[AskedKind, str] = {
     "who": "Who has the {cue} more?",
     "when": "When did this change: {cue}?",
     "order": "What came first: {cue}, or the voice?",
+}
+WHOSE_FACE = "Whose face shows more?"
+WHOSE_EMOTION = {
+    label: f"Who shows more {noun}?"
+    for label, noun in {
+        "happy": "happiness",
+        "sad": "sadness",
+        "angry": "anger",
+        "surprise": "surprise",
+        "disgust": "disgust",
+        "fear": "fear",
+    }.items()
 }
 LOUDNESS, THAN_BEFORE = "Is the voice louder or quieter than usual?", "Is the voice louder or quieter than before?"
 RATED, RATED_BEFORE = "Is the speech faster or slower than usual?", "Is the speech faster or slower than before?"
@@ -212,6 +97,8 @@ ABOUT: dict[str, About] = {
     WHEN_SPOKE: About("when", "voice"),
     WHAT_FIRST: About("order"),
     WHAT_CHANGED: About("changed"),
+    WHOSE_FACE: About("who"),
+    **{text: About("who", label) for label, text in WHOSE_EMOTION.items()},
     **{
         wording.format(cue=words[0]): About(kind, cue)
         for kind, wording in OF_CUE.items()
@@ -223,11 +110,17 @@ OWN = ""
 "In place of a question about emotions: the model's own, which it was taught most."
 MOST_WORDS = 30
 "A longer text is no question of one kind."
-OF_WORDS = Wordings(
-    "words, sarcas*, iron*, ironically, meant, mean, means, joking, joke, kidding, serious, seriously, sincere*, "
-    "honest, in earnest"
-)
-"What asks about the words that were said. A model that reads them may know."
+KNOWN, OVER_RULES, NONE_OF_OURS = 0.5, 0.6, 0.5
+"""Probability of a kind from which it counts: where the rules read nothing; where they read another one; and, of none
+of ours, from which a question that they read is left alone. Chosen on sets that a fit left out (`train/asking/fit.py`).
+"""
+OF_NO_KIND = ("untold", "declined", "words")
+"Kinds of the classifier that are none of ours."
+ONE_WORDING: dict[str, str] = {
+    found.kind: text
+    for text, found in ABOUT.items()
+    if found.kind in ("sureness", "agreement", "count", "light", "arousal", "valence", "loudness", "pitch", "rate")
+} | {"changed": WHAT_CHANGED, "own": OWN}
 
 
 def about(query: str, read_as: str | None) -> About | None:
@@ -245,7 +138,68 @@ def restated(query: str) -> str | None:
     text = fold(query)
     if len(text.split()) > MOST_WORDS:
         return None
-    cue = next((name for name, phrases in CUES if phrases.said_in(text)), None)
+    text = classifier().spelled(text)
+    return chosen(text, *kind_of(text))
+
+
+def chosen(text: str, kind: str, probability: float) -> str | None:
+    """The question in the words of its kind, as the rules read it, or as the classifier does with this probability."""
+    said = by_words(text)
+    known = "untold" if said is None else "own" if said == OWN else ABOUT[said].kind
+    none_of_ours = kind in OF_NO_KIND
+    least = NONE_OF_OURS if none_of_ours else KNOWN if said is None else OVER_RULES
+    if kind == known or probability < least:
+        return said
+    return None if none_of_ours else _of_kind(kind, text)
+
+
+def _of_kind(kind: str, text: str) -> str | None:
+    """The question of this kind; None where the text does not say what it asks for."""
+    if kind in ONE_WORDING:
+        return ONE_WORDING[kind]
+    cue = cue_in(text)
+    voice, face = VOICE.said_in(text) or SPOKE.said_in(text), FACE.said_in(text)
+    match kind:
+        case "when":
+            if cue is None and not face and voice:
+                return WHEN_SPOKE if BEGAN.said_in(text) else None
+            return WHEN_CHANGED if cue is None else OF_CUE["when"].format(cue=CUE_WORDS[cue][0])
+        case "order":
+            return WHAT_FIRST if cue is None else OF_CUE["order"].format(cue=CUE_WORDS[cue][0])
+        case "before":
+            return THAN_BEFORE if LOUD.said_in(text) else RATED_BEFORE if RATE.said_in(text) else _of_pitch(text)
+        case "who" if cue is None:
+            emotion = _emotion_in(text)
+            return WHOSE_FACE if emotion is None else WHOSE_EMOTION.get(emotion)
+        case "presence" | "degree" | "who" if cue is not None:
+            return OF_CUE[kind].format(cue=CUE_WORDS[cue][0])
+    return None
+
+
+def _emotion_in(text: str) -> str | None:
+    """The one emotion that a text names first: "happier" names happiness, "negative" none alone."""
+    for word in re.findall(r"\w+", text):
+        stem = re.sub(r"(?:er|est)$", "", word)
+        # Happier, sadder, calmer.
+        forms = (word, stem, re.sub(r"i$", "y", stem), re.sub(r"(.)\1$", r"\1", stem))
+        found = next((emotions for form in forms if (emotions := emotions_of(form))), ())
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _of_pitch(text: str) -> str | None:
+    return PITCHED_BEFORE if PITCH.said_in(text) or HIGH.said_in(text) or VOICE.said_in(text) else None
+
+
+def cue_in(text: str) -> str | None:
+    """The facial cue that a text names first in the lexicon."""
+    return next((name for name, phrases in CUES if phrases.said_in(text)), None)
+
+
+def by_words(text: str) -> str | None:
+    """What the rules alone read in a folded text."""
+    cue = cue_in(text)
     voice, face = VOICE.said_in(text), FACE.said_in(text)
     if ordered := _of_order(text, cue, face=face, voice=voice or SPOKE.said_in(text)):
         return ordered

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median
 
 from realtime.asking.sayings import SAYINGS, Sayings, ago, clock
 from realtime.reason.affect import CIRCUMPLEX
@@ -27,6 +27,7 @@ from realtime.reason.measurements import degree, difference_told
 from realtime.reason.onsets import Change, changes, enough_seen
 from realtime.records import (
     BY_RULE,
+    LABELS,
     About,
     AnsweredFrom,
     AskedKind,
@@ -46,7 +47,11 @@ VOICE = "voice"
 NOW_S = 3.0
 "Seconds before the newest picture of a face whose median counts as how it looks now: a blink does not."
 APART = 0.14
-"Least difference of a cue's intensity from which one person shows more of it than another."
+"Least difference of a cue's intensity, or of an emotion's probability, from which one person shows more of it."
+FACES_APART = 0.4
+"The same for the sum of all cues of a face."
+FEW_CUES = 3
+"Cues of a face that are told at most."
 VOICE_SLACK_S = 0.25
 "How far the beginning of a stretch of speech may be off: what is kept before the first voiced frame is part of it."
 ONE_EVENT_S = 1.0
@@ -173,20 +178,50 @@ def _who(about: About, window: Window, sayings: Sayings) -> str:
     people = people_of(window)
     if not people:
         return NO_FACE
-    shown = [now(window, person.track, about.what) for person in people]
+    apart = APART if about.what else FACES_APART
+    if about.what in LABELS:
+        judged = [_probability(window, person.track, about.what) for person in people]
+        shown = [value for value in judged if value is not None]
+        if len(shown) < len(people):
+            return ""
+        told = [f"{value:.0%}" for value in shown]
+    elif about.what:
+        shown = [now(window, person.track, about.what) for person in people]
+        told = [_shown(about.what, value, sayings) for value in shown]
+        if len(people) > 1 and not any(degree(value) for value in shown):
+            return sayings.neither.format(cue=told[0])
+    else:
+        shown = [sum(now(window, person.track, cue) for cue in person.intensities) for person in people]
+        told = [_strongest(window, person, sayings) for person in people]
     if len(people) == 1:
-        return sayings.only_one.format(cue=_shown(about.what, shown[0], sayings))
-    if not any(degree(value) for value in shown):
-        return sayings.neither.format(cue=_shown(about.what, 0.0, sayings))
+        return sayings.only_one.format(cue=told[0])
     ranked = sorted(range(len(people)), key=lambda place: -shown[place])
     first, second = ranked[:2]
-    if shown[first] - shown[second] < APART:
-        return sayings.alike.format(cue=_shown(about.what, (shown[first] + shown[second]) / 2, sayings))
-    side = _side(window, people, first, sayings)
-    most = f"{_person(first, sayings)}{side}: {_shown(about.what, shown[first], sayings)}"
-    return "; ".join(
-        [most, *(f"{_person(place, sayings)}: {_shown(about.what, shown[place], sayings)}" for place in ranked[1:])]
-    )
+    if shown[first] - shown[second] < apart:
+        alike = _shown(about.what, (shown[first] + shown[second]) / 2, sayings) if about.what in sayings.cues else ""
+        return sayings.alike.format(cue=alike or " · ".join(told[place] for place in ranked))
+    most = f"{_person(first, sayings)}{_side(window, people, first, sayings)}: {told[first]}"
+    return "; ".join([most, *(f"{_person(place, sayings)}: {told[place]}" for place in ranked[1:])])
+
+
+def _probability(window: Window, track: int, label: str) -> float | None:
+    """Mean probability of an emotion in the last seconds of a face, by itself; None without a face expert."""
+    seen = [
+        (frame.at_s, each.verdict_7)
+        for frame in window.frames
+        for each in frame.cues
+        if each.track == track and each.verdict_7 is not None
+    ]
+    newest_s = max((at_s for at_s, _ in seen), default=0.0)
+    place = LABELS.index(label)
+    return fmean(math.exp(verdict[place]) for at_s, verdict in seen if newest_s - at_s < NOW_S) if seen else None
+
+
+def _strongest(window: Window, person: FaceCues, sayings: Sayings) -> str:
+    """The cues that a face shows most, or a dash where it shows none."""
+    shown = {cue: now(window, person.track, cue) for cue in person.intensities}
+    strongest = sorted((cue for cue in shown if degree(shown[cue])), key=lambda cue: -shown[cue])[:FEW_CUES]
+    return ", ".join(_shown(cue, shown[cue], sayings) for cue in strongest) or "–"
 
 
 def _changed(_about: About, window: Window, sayings: Sayings) -> str:

@@ -131,3 +131,38 @@ def test_what_a_model_learns_to_decline_is_declined_before_it_is_asked() -> None
     assert [text for text in wordings if declined(text) is None] == []
     others = [text for kind in KINDS if kind != "declined" for p in WORDINGS[kind] for text in all_wordings(p)]
     assert [text for text in others if declined(text)] == ["Are the words honest?"], "that asks whether somebody lies"
+
+
+@pytest.mark.parametrize(
+    ("asked", "topic"),
+    [
+        ("Do you recognise this face?", "who somebody is"),
+        ("Is this the same woman as yesterday?", "who somebody is"),
+        ("Is that a famous actor?", "who somebody is"),
+        ("Is this my colleague Peter?", "who somebody is"),
+        ("Is she over eighteen?", "how old somebody is"),
+        ("Does he look like a minor?", "how old somebody is"),
+        ("Where do her ancestors come from?", "race or origin"),
+        ("Tell me if he is black or white.", "race or origin"),
+        ("Would you say he has had a stroke?", "health"),
+        ("Is she the one who did it?", "guilt, or whether somebody lies"),
+    ],
+)
+def test_it_is_declined_in_other_words_too(asked: str, topic: str) -> None:
+    assert declined(asked) == topic
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Does it look like a minor change?",
+        "Is the picture black or white?",
+        "Is she smiling like a child?",
+        "Is the volume over fifty percent?",
+        "Is the smile the same as before?",
+        "Is this the first change?",
+        "Did the face change when she spoke?",
+    ],
+)
+def test_what_only_sounds_like_it_is_not_declined(asked: str) -> None:
+    assert declined(asked) is None

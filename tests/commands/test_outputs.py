@@ -72,6 +72,7 @@ def test_bench_does_not_write_its_figures_over_a_recording(a_recording: Path, tm
         "train.compose --backbone {folder} --out {folder}",
         "train.compose --model {other} --adapter {folder} --out {folder}",
         "train.lora {folder} --model {other} --out new --cache {folder}",
+        "train.asking.fit --data {folder} --out {folder}/answers.jsonl",
         "train.words.fit --data {folder} --out {folder}/answers.jsonl",
         "train.nano.affect --data {other} --work {folder} --out {folder}/answers.jsonl",
         "train.nano.voice_layers --work {folder} --encoder {folder}",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from realtime.asking.question import question_of
@@ -11,7 +14,7 @@ from realtime.model.config import ChainForm
 from realtime.reason.answers import MOODS, Grounds, agreement, answered, by_rule, mood
 from realtime.reason.chain import read_answer
 from realtime.reason.measurements import CUE_PHRASES
-from realtime.records import LABELS, About, Conflict, Label, Window
+from realtime.records import LABELS, About, Conflict, Float32, Label, Window
 from tests.reason.chains import in_form, run
 from tests.reason.seconds import LENGTH_S, becomes, seconds, stretch
 from train.evaluation.batch import chains
@@ -103,6 +106,39 @@ def test_who_shows_more_is_told_by_letter_with_the_side_and_not_of_a_hairs_bread
     assert told("When did the face change?", second)[0].startswith(
         "Person A: the face did not change in these 8 seconds; Person B: six seconds ago, at 0:02: brows clearly"
     )
+
+
+def judged(window: Window, *happy: float) -> Window:
+    """The same, with the probability that each person is happy by their face; they are sad otherwise."""
+
+    def verdict(share: float) -> Float32:
+        return np.log(np.array([{"happy": share, "sad": 1 - share}.get(each, 1e-9) for each in LABELS], np.float32))
+
+    frames = (
+        replace(frame, cues=tuple(replace(each, verdict_7=verdict(happy[each.track])) for each in frame.cues))
+        for frame in window.frames
+    )
+    return replace(window, frames=tuple(frames))
+
+
+def test_who_shows_more_of_an_emotion_is_told_from_each_face_by_itself() -> None:
+    two = seconds(STILL, [SMILE] * LENGTH_S)
+    assert told("Which of the two looks happier?", judged(two, 0.1, 0.8))[0].startswith(
+        "Person B, on the right: 80%; Person A: 10%."
+    )
+    assert told("Is A sadder than B?", judged(two, 0.1, 0.8))[0].startswith("Person A, on the left: 90%;")
+    assert told("Who looks happier?", judged(two, 0.5, 0.6))[0].startswith("Both alike: 60% · 50%.")
+    assert told("Who looks happier?", two) == ("That cannot be told from this. happy, moderate", "nothing")
+    alone = judged(seconds(STILL), 0.4)
+    assert told("Which one looks happier?", alone)[0].startswith("There is only one person: 40%.")
+
+
+def test_whose_face_shows_more_is_told_with_its_strongest_cues() -> None:
+    two = seconds(STILL, [SMILE] * LENGTH_S)
+    assert told("Which of the two is more expressive?", two)[0].startswith(
+        "Person B, on the right: lip corners strongly pulled up; Person A: –."
+    )
+    assert told("Which of the two is more expressive?", seconds(STILL, STILL))[0].startswith("Both alike: – · –.")
 
 
 def test_a_voice_is_compared_with_the_stretch_before_and_else_with_its_usual() -> None:
