@@ -289,6 +289,9 @@ class FaceCues:
     "(G,) the track-relative mesh features that the cue token is projected from."
     verdict_7: Float32 | None = None
     "(7,) log-probabilities of `LABELS` by the face expert; None without one, and of a cue frame."
+    second_7: Float32 | None = None
+    """(7,) the same over three crops, as `verdict_7`'s and a little closer and farther, for the answer after a chain
+    (`reason/second_look.py`). None where several faces are in view, and without an expert."""
     mouth_gap: float | None = None
     "How far the lips are apart, in outer eye-corner distances; not relative to anything."
     gaze_deg: tuple[float, float] | None = None

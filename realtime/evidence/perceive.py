@@ -79,6 +79,9 @@ UNCHANGED_STEP = 2
 "Largest difference, of 255, between equal pictures. Camera noise is larger, so a still person is still processed."
 EVERY_PX = 4
 "Step between the pixels that are compared."
+LOOKS = (1.0, 0.92, 1.08)
+"""How close the crops of a face are that its second look takes; the first is the expert's verdict. Chosen on FER+'s
+validation faces, of nine closer, farther and turned crops (`train/LOG.md`)."""
 
 
 @dataclass(frozen=True)
@@ -331,11 +334,15 @@ class Perception:
         if self._judge_faces is None:
             return []
         meshes = [face.mesh_N3 for face in measured.faces if face.mesh_N3 is not None]
-        crops = [preprocess.crop_face(measured.grey_HW, mesh_N3) for mesh_N3 in meshes]
+        # Of several people, an answer is about all of them. So one alone is looked at again.
+        looks = LOOKS if len(meshes) == 1 else LOOKS[:1]
+        crops = [preprocess.crop_face(measured.grey_HW, mesh_N3, closer=by) for mesh_N3 in meshes for by in looks]
         if not crops:
             return []
         # One call for all faces. Those without a mesh have neither a crop nor cues.
-        verdicts = iter(self._judge_faces(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype)))
+        judged_N7 = self._judge_faces(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype))
+        verdicts = iter(judged_N7[:: len(looks)])
+        second_7 = judged_N7.float().mean(0).log_softmax(0) if len(looks) > 1 else None
         features = []
         for face, cues, (x, y, w, h) in zip(measured.faces, measured.cues, measured.boxes, strict=True):
             if cues is None:
@@ -348,6 +355,7 @@ class Perception:
                     measures_20=torch.from_numpy(measures),
                     geometry_936=torch.from_numpy(cues.geometry_N),
                     verdict_7=next(verdicts),
+                    second_7=second_7,
                     centre_in_view=(x + w / 2, y + h / 2),
                 )
             )
@@ -383,7 +391,12 @@ def with_verdicts(measured: Sequence[FaceCues | None], features: list[FaceFeatur
     if not features:
         return tuple(cues)
     return tuple(
-        replace(each, verdict_7=face.verdict_7.float().cpu().numpy()) for each, face in zip(cues, features, strict=True)
+        replace(
+            each,
+            verdict_7=face.verdict_7.float().cpu().numpy(),
+            second_7=None if face.second_7 is None else face.second_7.cpu().numpy(),
+        )
+        for each, face in zip(cues, features, strict=True)
     )
 
 

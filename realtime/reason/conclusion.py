@@ -32,7 +32,7 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
     labels, own = labelled.question.labels, labelled.question.own
     read = read_answer(sections["answer"], labels)
     probabilities = calibrate.joined(
-        labelled.label.probabilities,
+        labelled.probabilities,
         read.label,
         calibration,
         judged=labelled.judged,

@@ -47,6 +47,7 @@ from realtime.reason.consistency import named_alone
 from realtime.reason.decode import SECTION_SLOTS
 from realtime.reason.grounded import Grounded
 from realtime.reason.measurements import measured_words
+from realtime.reason.second_look import looked_again
 from realtime.records import Label, Window
 from realtime.words.expert import WordsExpert
 
@@ -109,14 +110,17 @@ class LabelledWindow:
     said: dict[str, float] | None = None
     "What the words that the judgement read say alone, empty where nobody knows it. None where it read none."
 
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """The fast label's, after a second look at the face."""
+        return looked_again(self.label, self.window)
+
 
 def judged(labelled: LabelledWindow, calibration: Calibration) -> str:
     """The label that an evidence-first chain argues for: the likeliest after its texts, `unsure` without evidence."""
     if not n_faces(labelled.window) and not labelled.window.speech:
         return prompt.UNSURE
-    shares = calibrate.joined(
-        labelled.label.probabilities, None, calibration, judged=labelled.judged, said=labelled.said
-    )
+    shares = calibrate.joined(labelled.probabilities, None, calibration, judged=labelled.judged, said=labelled.said)
     return max(shares, key=lambda label: shares[label])
 
 

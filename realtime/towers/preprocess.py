@@ -91,15 +91,17 @@ def similarity(source_N2: Float32, target_N2: Float32) -> Float32:
     return result
 
 
-def crop_face(grey_HW: Float32, mesh_N3: Float32) -> Float32:
+def crop_face(grey_HW: Float32, mesh_N3: Float32, *, closer: float = 1.0) -> Float32:
     """(96, 96) crop, cut along the mesh: turned upright and scaled so that eyes, nose and chin fall on `ANCHOR_PX`.
 
-    `mesh_N3` is in 0–1 of the frame. Outside the frame the edge is repeated. Large faces are averaged down first, so
-    that a camera's detail does not alias into the 48-px grid.
+    `mesh_N3` is in 0–1 of the frame. With `closer` above 1 the face fills so much more of the crop, around its middle.
+    Outside the frame the edge is repeated. Large faces are averaged down first, so that a camera's detail does not
+    alias into the 48-px grid.
     """
     height, width = grey_HW.shape
     points = mesh_N3[list(ANCHORS), :2] * np.array([width, height], np.float32) - 0.5  # pixel centres
-    to_crop = similarity(points, ANCHOR_PX)
+    middle = ANCHOR_PX.mean(0)
+    to_crop = similarity(points, middle + closer * (ANCHOR_PX - middle))
     scale = float(np.hypot(to_crop[0, 0], to_crop[1, 0]))
     image = torch.from_numpy(np.ascontiguousarray(grey_HW))[None, None]
     if scale < 0.9:

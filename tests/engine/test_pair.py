@@ -28,6 +28,7 @@ from realtime.model.thinker import EmoThinker
 from realtime.reason import calibrate, decode, rows
 from realtime.reason.decode import finished
 from realtime.reason.reasoner import Reasoner
+from realtime.reason.second_look import looked_again
 from realtime.reason.session_ring import UNREAD, apart
 from realtime.records import (
     CueFrame,
@@ -157,7 +158,7 @@ def test_a_chain_goes_on_from_nanos_label(
     assert isinstance(done, ReasonDone)
     calibration = nano.weights.config.emotion.calibration
     assert calibration.chain["judged"] == 0, "else the writer's own judgement counts here, too"
-    again = fast.probabilities
+    again = looked_again(fast, window)
     nothing = {"any": 0.0} | dict.fromkeys(again, 0.0)
     joined = calibrate.joined(again, None, calibration, judged=nothing)
     most = calibrate.largest("both", fast.conflict, calibration)

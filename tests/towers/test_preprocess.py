@@ -43,6 +43,20 @@ def test_a_crop_puts_the_anchors_where_the_expert_saw_them() -> None:
         assert abs(max(0, round(x) - 3) + dx - x) <= 1.0
 
 
+def test_a_closer_crop_is_that_of_a_face_that_is_so_much_larger() -> None:
+    """The face is larger by a tenth in the one picture; in the other its crop is cut as much closer."""
+    rng = np.random.default_rng(0)
+    picture = rng.random((12, 16), np.float32).repeat(40, 0).repeat(40, 1)
+    mesh, larger = np.full((478, 3), 0.5, np.float32), np.full((478, 3), 0.5, np.float32)
+    places = 2.5 * preprocess.ANCHOR_PX + np.array([200.0, 60.0])
+    middle = places.mean(0)
+    for each, by in ((mesh, 1.0), (larger, 1 / 1.1)):
+        each[list(preprocess.ANCHORS), :2] = (middle + by * (places - middle) + 0.5) / np.array([640, 480])
+    closer = preprocess.crop_face(picture, mesh, closer=1.1)
+    np.testing.assert_allclose(closer, preprocess.crop_face(picture, larger), atol=1e-3)
+    assert not np.allclose(closer, preprocess.crop_face(picture, mesh), atol=0.1)
+
+
 def test_people_are_framed_so_that_the_largest_face_has_the_size_it_was_trained_on() -> None:
     boxes = ((0.4, 0.3, 0.1, 0.2), (0.55, 0.35, 0.05, 0.1))
     region = preprocess.people_region(boxes, height=480, width=640, face_px=96, frame_px=224)
