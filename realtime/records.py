@@ -463,12 +463,18 @@ class Conflict:
     "Jensen–Shannon divergence in bits, 0 (same) to 1 (disjoint)."
 
 
+AffectSide = Literal["low", "middle", "high"]
+"Unpleasant, neither or pleasant; or calm, in between or excited."
+
+
 @dataclass(frozen=True, slots=True)
 class Affect:
-    """A value of valence or arousal, −1…1, and what it comes from."""
+    """A value of valence or arousal, −1…1, what it comes from, and the word for it."""
 
     value: float
     basis: Literal["face", "voice", "both"]
+    side: AffectSide
+    "Of valence, that of the likeliest label, as a question about the mood is answered; of arousal, that of the value."
 
 
 @dataclass(frozen=True, slots=True)

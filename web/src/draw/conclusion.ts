@@ -9,9 +9,6 @@ import { el, setAttr, setClass, setShare, setText } from "./dom";
 import { certainty, clock, decimal, labelName, percent } from "./format";
 import type { MakePart } from "./hands";
 
-/** Valence and arousal nearer to 0 than this get the word for the middle. */
-const NEAR_NEUTRAL = 0.15;
-
 export const makeConclusion: MakePart = (_hands, words) => {
   const say = words.conclusion;
   const source = el("p", { class: "source", id: "label-source" });
@@ -83,12 +80,12 @@ export function sourceLine(words: Messages, analysis: Analysis, view: View): str
 }
 
 /** Valence and arousal in words, with what each comes from. */
-function affectWords(words: Messages, { valence, arousal }: Labelled): string {
+export function affectWords(words: Messages, { valence, arousal }: Pick<Labelled, "valence" | "arousal">): string {
   const say = words.affect;
   const one = (name: "valence" | "arousal", affect: AffectValue | null): string => {
     if (affect === null) return "";
-    const side = affect.value > NEAR_NEUTRAL ? "high" : affect.value < -NEAR_NEUTRAL ? "low" : "middle";
-    return say.told(say[name][side], signed(affect.value), say.basis[affect.basis]);
+    const word = affect.side === null ? "" : say[name][affect.side];
+    return say.told(word, signed(affect.value), say.basis[affect.basis]).trim();
   };
   return [one("valence", valence), one("arousal", arousal)].filter(Boolean).join("; ");
 }

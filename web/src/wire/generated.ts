@@ -72,6 +72,11 @@ export interface AffectValue {
   readonly value: number;
   /** What it comes from. */
   readonly basis: "face" | "voice" | "both";
+  /**
+   * Unpleasant, neither or pleasant, as a question about the mood is answered; or calm, in between or excited. Null in
+   * events of versions that did not tell it.
+   */
+  readonly side: "low" | "middle" | "high" | null;
 }
 
 /** What a chain concludes. */
@@ -460,7 +465,7 @@ const tokenSplit: Reader<TokenSplit> = v.object({ focal: v.number(), background:
 const patches: Reader<Patches> = v.object({ region: box, rows: v.number(), columns: v.number(), cells: v.pipe(v.string(), v.regex(/^[fk-]*$/)) });
 const modalityConflict: Reader<ModalityConflict> = v.object({ face: v.record(v.string(), v.number()), voice: v.record(v.string(), v.number()), score: v.number() });
 const personLabel: Reader<PersonLabel> = v.object({ track: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()) });
-const affectValue: Reader<AffectValue> = v.object({ value: v.number(), basis: v.picklist(["face", "voice", "both"]) });
+const affectValue: Reader<AffectValue> = v.object({ value: v.number(), basis: v.picklist(["face", "voice", "both"]), side: v.optional(v.nullable(v.picklist(["low", "middle", "high"])), null) });
 const section: Reader<Section> = v.picklist(["voice", "face", "context", "atmosphere", "coarse", "fine", "answer"]);
 const emotionAnswer: Reader<EmotionAnswer> = v.object({ label: v.string(), intensity: v.picklist(["slight", "moderate", "strong", ""]), confidence: v.number() });
 const unsupportedStatement: Reader<UnsupportedStatement> = v.object({ section, start: v.number(), text: v.string() });
