@@ -21,8 +21,9 @@ step() { # NAME SECONDS COMMAND…: its output goes to OUT/NAME.log. It gets no 
 }
 
 step doctor 30 "$python" -m realtime.cli doctor
-# Towers as CUDA graphs, and plans where a TensorRT is there, equal torch on the CPU; nano answers alike on both.
-step equal 100 "$python" -m pytest -q -m gpu tests/export
+# Towers as CUDA graphs, and plans where a TensorRT is there, equal torch on the CPU; nano answers alike on both, and so
+# do sessions that share calls of the towers and passes of the language model.
+step equal 100 "$python" -m pytest -q -m gpu tests/export tests/engine
 step limits 10 "$python" -m export.limits --json "$out/limits.json"
 
 # Tokens a second of one chain and its share of the memory's rate (`of_memory`), and ms of a 448-px frame and a 2-s chunk.
@@ -33,7 +34,8 @@ for shapes in 3B 7B; do
   step $shapes-towers 40 "$python" -m export.bench --model "$out/$shapes" --batch 1 --no-compile --json "$out/$shapes-towers.json"
 done
 
-# Label and first word of a session, and how old evidence is (`evidence_ms.p95`) with more of them.
+# Label and first word of a session, and how old evidence is with more of them: as many sessions fit as keep
+# `evidence_ms.p95` below 300. `per_call` tells how many frames, sounds and appends share a call on average.
 step 3B-session 50 "$python" -m realtime.cli bench "$recording" --model "$out/3B" --device cuda --engine torch \
   --seconds 15 --repeats 1 --json "$out/3B-session.json"
 for sessions in 8 32 100; do

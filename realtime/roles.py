@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -102,6 +103,21 @@ class EvidenceRing(Protocol):
 
     def close(self) -> None:
         """Free the whole ring."""
+
+
+class GathersAppends(Protocol):
+    """Prefills evidence of several sessions in one pass. Only the model worker's thread may call it."""
+
+    n_chunks: int
+    "Frames and utterances that were gathered so far."
+    n_passes: int
+    "Forward passes that prefilled them."
+
+    def gathered(self) -> AbstractContextManager[Mapping[tuple[int, int], Exception]]:
+        """Prefill what is added to rings in this block at its end.
+
+        After the block the mapping has what was raised, by `ring` and `number` of the evidence.
+        """
 
 
 Words = Callable[[], str]
@@ -221,6 +237,10 @@ class Model(Protocol):
     @property
     def hears_together(self) -> HearsTogether | None:
         """The same for sounds."""
+
+    @property
+    def appends(self) -> GathersAppends | None:
+        """What prefills evidence for its labels and chains together; None where nothing is gathered."""
 
     @property
     def thinker(self) -> Thinker: ...

@@ -52,7 +52,7 @@ from realtime.records import (
     VoiceCues,
     Window,
 )
-from realtime.roles import HearsTogether, SeesTogether, Step, Words, unsaid
+from realtime.roles import GathersAppends, HearsTogether, SeesTogether, Step, Words, unsaid
 from tests.waiting import WITHIN_S, eventually
 
 T = TypeVar("T")
@@ -331,6 +331,7 @@ class ScriptedModel:
     words: bool = False
     together: SeesTogether | None = None
     hears_together: HearsTogether | None = None
+    appends: GathersAppends | None = None
 
     def perceiver(self, seed: int) -> ScriptedPerceiver:
         return self.perceivers

@@ -14,7 +14,7 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,6 +42,12 @@ from realtime.settings import Settings
 
 AFTER_SPEECH = ("label", "first_word", "total")
 SAMPLE_S = 0.1
+SHARED = {
+    "frames": ("seen_frames", "seen_calls"),
+    "sounds": ("heard_sounds", "heard_calls"),
+    "appends": ("appended", "append_passes"),
+}
+"What sessions share on a GPU → the counters of `Engine.stats`: how many, and in how many calls."
 GAP_S = 1.0
 "Pause between two recordings, so that speech at the end of one is answered before the next begins."
 
@@ -147,6 +153,7 @@ async def measure_live(
             events = [task.result() for task in reading]
         cpu_s = _cpu_s(engine) - began_cpu_s
         chains_s = engine.stats().get("chain_cpu_s", 0.0) - chains_before_s
+        per_call = _per_call(engine.stats())
     live_s = sum(session.at_s for session in sessions)
     states = [session.state() for session in sessions]
     return {
@@ -165,6 +172,7 @@ async def measure_live(
         "loop_delay_ms": spread(sample.late_ms for sample in samples),
         "skipped_frames": sum(state["skipped_frames"] for state in states),
         "skipped_windows": sum(state["skipped_windows"] for state in states),
+        **per_call,
         # Of one session, without its chains: their length depends on the model, and they wait when the machine is busy.
         "cpu_s_per_live_s": round((cpu_s - chains_s) / live_s, 3),
         "chain_cpu_s_per_live_s": round(chains_s / live_s, 3),
@@ -263,6 +271,13 @@ def evidence_ms(received: Sequence[ReceivedEvent], *, began_s: float) -> list[fl
     """Milliseconds from the capture of each frame until a reader has its event."""
     frames = (each for each in received if each.event["type"] == "frame")
     return [(each.wall_s - began_s - each.event["t"]) * 1000 for each in frames]
+
+
+def _per_call(stats: Mapping[str, float]) -> dict[str, Any]:
+    """How many sessions shared a call on average. Nothing where nothing is shared, as on a CPU."""
+    shared = {name: (stats.get(n, 0.0), stats.get(calls, 0.0)) for name, (n, calls) in SHARED.items()}
+    per_call = {name: round(n / calls, 2) for name, (n, calls) in shared.items() if calls}
+    return {"per_call": per_call} if per_call else {}
 
 
 def _latencies(received: Sequence[Sequence[ReceivedEvent]], *, endpoint_ms: float) -> dict[str, Any]:

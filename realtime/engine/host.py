@@ -107,8 +107,8 @@ class Host:
         return cast("R", self._handle(cast("Message", request)))
 
     def stats(self) -> Mapping[str, float]:
-        """Of the scheduler, and of what was seen and heard together, under the names of `Engine.stats`."""
-        return {**self._scheduler.stats(), **self._seeing.stats(), **self._hearing.stats()}
+        """Of the scheduler, and of what sessions did together, under the names of `Engine.stats`."""
+        return {**self._scheduler.stats(), **self._seeing.stats(), **self._hearing.stats(), **self._models.stats()}
 
     def _handle(self, request: Message) -> object:
         match request:

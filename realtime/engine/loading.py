@@ -28,6 +28,7 @@ from realtime.model.progress import progress
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.observe import heap
+from realtime.reason.appending import Appends
 from realtime.reason.calibrate import WORDS
 from realtime.reason.phrases import Phrases
 from realtime.reason.reasoner import Reasoner
@@ -46,6 +47,8 @@ SOUNDS_TOGETHER = 8
 "Sounds that are heard at once. Most have one chunk of 2 s that is not encoded yet."
 MEASURING_THREADS = 8
 "Most threads that find and measure faces while the GPU works, and as many again that measure voices."
+CORES_FOR_THE_REST = 2
+"Cores that threads which measure leave alone."
 TOLD_EVERY_S = 5.0
 "Seconds between two lines of progress. A model that loads sooner says nothing."
 
@@ -73,6 +76,10 @@ class LoadedModel:
 
     label_model: str | None = None
     answer_model: str | None = None
+
+    @property
+    def appends(self) -> Appends:
+        return self.thinker.appends
 
     @property
     def open_labels(self) -> bool:
@@ -209,32 +216,31 @@ def load(
         for module in runs.copied if isinstance(runs, IncludedTowers | OnnxFaceExpert) else ():
             included.let_go(module)
     perceived = TowersOnCpu(towers) if instruments else towers
+    thinker = Reasoner(
+        model,
+        vocabulary,
+        narrow=suited(model, weights) if narrow == "auto" else narrow,
+        calibration=None if calibration is None else with_own_chain(calibration, model),
+        phrases=Phrases.read(folder, n_tokens=model.config.text.vocab_size),
+    )
+    n_threads = max(1, min(MEASURING_THREADS, torch.get_num_threads() - CORES_FOR_THE_REST))
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
         labels=LABELS,
-        thinker=Reasoner(
-            model,
-            vocabulary,
-            narrow=suited(model, weights) if narrow == "auto" else narrow,
-            calibration=None if calibration is None else with_own_chain(calibration, model),
-            phrases=Phrases.read(folder, n_tokens=model.config.text.vocab_size),
-        ),
+        thinker=thinker,
         weights=model,
         towers=towers,
         instruments=instruments,
         face_engine=face_engine,
         judge_faces=judge_faces,
-        together=FramesTogether(perceived, n_frames=FRAMES_TOGETHER, n_threads=measuring_threads()) if on_gpu else None,
-        hears_together=SoundsTogether(perceived, n_sounds=SOUNDS_TOGETHER, n_threads=measuring_threads())
+        together=FramesTogether(perceived, thinker.appends, n_frames=FRAMES_TOGETHER, n_threads=n_threads)
+        if on_gpu
+        else None,
+        hears_together=SoundsTogether(perceived, thinker.appends, n_sounds=SOUNDS_TOGETHER, n_threads=n_threads)
         if on_gpu
         else None,
     )
-
-
-def measuring_threads() -> int:
-    """Threads for measuring faces, or voices, that leave two cores to the rest."""
-    return max(1, min(MEASURING_THREADS, torch.get_num_threads() - 2))
 
 
 def suited(model: EmoThinker, weights: Weights) -> Narrow | None:

@@ -1,4 +1,4 @@
-"""The counters of an engine's chains, frames and sounds (`Engine.stats`) as Prometheus metrics of the server."""
+"""The counters of an engine's chains and evidence (`Engine.stats`) as Prometheus metrics of the server."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ COUNTERS = {
     "seen_calls": ("emothinker_frame_calls", "Calls of the towers for these frames"),
     "heard_sounds": ("emothinker_sounds_together", "Sounds that a GPU heard, alone or with those of other sessions"),
     "heard_calls": ("emothinker_sound_calls", "Times that it heard one or more of these sounds at once"),
+    "appended": ("emothinker_appends", "Frames and utterances that a GPU prefilled as they came"),
+    "append_passes": ("emothinker_append_passes", "Forward passes that prefilled them, some for several sessions"),
 }
 
 

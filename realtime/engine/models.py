@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from realtime.errors import BadModel
@@ -26,6 +27,7 @@ class Models:
         self._load_adapter = load_adapter
         self._adapted: OrderedDict[Path, Model] = OrderedDict()
         self._loading = threading.Lock()
+        self._counted = Appended(models=(model,))
 
     def info(self, adapter: Path | None = None) -> ModelInfo:
         """Describe the model with an adapter, loading it if needed. Raises BadModel where the adapter does not fit."""
@@ -54,7 +56,35 @@ class Models:
                 self._adapted[adapter] = self._load_adapter(adapter)
             self._adapted.move_to_end(adapter)
             model = self._adapted[adapter]
+            gone = []
             while len(self._adapted) > KEPT:
                 # Sessions that use it hold a reference; it is freed with the last of them.
-                self._adapted.popitem(last=False)
+                gone.append(self._adapted.popitem(last=False)[1])
+            self._counted = self._counted.after(gone, (self._plain, *self._adapted.values()))
         return model
+
+    def stats(self) -> Mapping[str, float]:
+        """Evidence that was prefilled together, under the names of `Engine.stats`; empty where there was none."""
+        # Not under the lock: loading an adapter takes seconds.
+        n_chunks, n_passes = self._counted.counts()
+        return {"appended": n_chunks, "append_passes": n_passes} if n_chunks else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Which models' appends are counted, and the counts of those that were let go."""
+
+    models: tuple[Model, ...]
+    past: tuple[int, int] = (0, 0)
+
+    def counts(self) -> tuple[int, int]:
+        """Frames and utterances that were gathered, and the passes that prefilled them."""
+        n_chunks, n_passes = self.past
+        for model in self.models:
+            if (appends := model.appends) is not None:
+                n_chunks, n_passes = n_chunks + appends.n_chunks, n_passes + appends.n_passes
+        return n_chunks, n_passes
+
+    def after(self, gone: Sequence[Model], models: tuple[Model, ...]) -> Appended:
+        """The same once some models are gone and these are left."""
+        return Appended(models, Appended(tuple(gone), self.past).counts())

@@ -27,6 +27,7 @@ from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.perceive import Perception
 from realtime.model import assembly, checkpoint
 from realtime.model.config import EmotionConfig, ModelConfig
+from realtime.reason.appending import Appends
 from realtime.reason.parts import LabelledWindow
 from realtime.reason.reasoner import Reasoner
 from realtime.records import Label, Question, Window
@@ -133,6 +134,10 @@ class PairedModel:
     @property
     def hears_together(self) -> HearsTogether | None:
         return self.writer.hears_together
+
+    @property
+    def appends(self) -> Appends:
+        return self.writer.appends
 
     @property
     def label_model(self) -> str:

@@ -176,7 +176,7 @@ class Listener:
         return VoiceBaseline(), None if expert is None else RunningMean(np.zeros(expert.width))
 
     def forget_ahead(self) -> None:
-        """Drop the work done in advance, because the question or the ring has changed."""
+        """Drop the work done in advance, because the question or the ring has changed, or it is in no ring."""
         self._ahead = None
         self._chunks.clear()
 
@@ -203,18 +203,20 @@ class Listener:
         ring: EvidenceRing | None,
         measured: MeasuredSound | None = None,
         encoded: Mapping[bytes, EncodedSpeech] = NOTHING,
-    ) -> None:
+    ) -> SpeechEvidence | None:
         """Do in advance what `hear` would do. For speech that goes on, only complete chunks are encoded.
 
-        `measured` and `encoded` are what was done of it before: `encoded` are chunks by their keys.
+        `measured` and `encoded` are what was done of it before: `encoded` are chunks by their keys. Returns the
+        evidence of an utterance that may be over.
         """
         if so_far.paused:
             ahead, self._ahead = self._ahead, None
             self._drop(ahead, ring)
             self._ahead = self._listen(so_far.segment, text_QD, ring, measured, encoded)
-        else:
-            measured = measured or measure_sound(so_far, self._model.config.audio.num_mel_bins)
-            self._encode(measured.mel_FT, text_QD, encoded)
+            return self._ahead.evidence
+        measured = measured or measure_sound(so_far, self._model.config.audio.num_mel_bins)
+        self._encode(measured.mel_FT, text_QD, encoded)
+        return None
 
     def is_ahead(self, segment: SpeechSegment) -> bool:
         """Whether an utterance was heard as it is. Any thread may ask; `hear` makes sure of it."""

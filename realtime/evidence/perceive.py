@@ -22,7 +22,6 @@ from realtime.evidence.faces import FaceFinder
 from realtime.evidence.gaze import gaze
 from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.listen import (
-    NOTHING,
     EncodedSpeech,
     Listener,
     MeasuredSound,
@@ -365,14 +364,22 @@ class Perception:
         """Prosody and tokens of one utterance."""
         return self._listener.hear(segment, self._asked.text_QD, self._asked.ring)
 
-    def hear_ahead(
-        self,
-        so_far: SpeechSoFar,
-        measured: MeasuredSound | None = None,
-        encoded: Mapping[bytes, EncodedSpeech] = NOTHING,
-    ) -> None:
-        """Begin to process an utterance that may go on. `measured` and `encoded` are what was done of it before."""
-        self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring, measured, encoded)
+    def hear_ahead(self, so_far: SpeechSoFar) -> None:
+        """Begin to process an utterance that may go on."""
+        self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring)
+
+    def hear_measured(
+        self, so_far: SpeechSoFar, measured: MeasuredSound, encoded: Mapping[bytes, EncodedSpeech]
+    ) -> SpeechEvidence | None:
+        """`hear_ahead` of an utterance that was measured, with the chunks that were encoded, by their keys.
+
+        Returns the evidence that `hear` returns if nothing changes, or None for speech that goes on.
+        """
+        return self._listener.hear_ahead(so_far, self._asked.text_QD, self._asked.ring, measured, encoded)
+
+    def forget_ahead(self) -> None:
+        """Drop what was heard ahead, so that `hear` does it anew."""
+        self._listener.forget_ahead()
 
     def measure_sound(self, so_far: SpeechSoFar) -> MeasuredSound | None:
         """Measure an utterance; None where it was heard ahead as it is. Any thread may do it."""

@@ -1,4 +1,4 @@
-"""Frames and sounds of several sessions, encoded by the towers in one call: for a GPU.
+"""Frames and sounds of several sessions, encoded by the towers in one call and prefilled in one pass: for a GPU.
 
 Frames share a call with those that are read with the same question (`roles.SeesTogether`). Sounds share one whatever
 was asked, since each 2-s chunk is a row with a text of its own (`roles.HearsTogether`).
@@ -17,7 +17,7 @@ import torch
 from realtime.evidence.listen import EncodedSpeech, MeasuredSound, encoded_chunks
 from realtime.evidence.perceive import MeasuredFrame, Perception
 from realtime.records import FrameEvidence, SpeechSoFar, VideoFrame
-from realtime.roles import Perceiver
+from realtime.roles import GathersAppends, Perceiver
 from realtime.towers.batch import SelectedTokens, SoundChunk, chunk_inputs, filled, selected, vision_inputs
 from realtime.towers.choice import Towers
 
@@ -34,9 +34,10 @@ logger = logging.getLogger(__name__)
 class FramesTogether:
     """Sees with the perceivers of one model. Calls block."""
 
-    def __init__(self, towers: Towers, *, n_frames: int, n_threads: int) -> None:
-        """`towers` are those of the perceivers. At most `n_frames` frames share a call."""
+    def __init__(self, towers: Towers, appends: GathersAppends, *, n_frames: int, n_threads: int) -> None:
+        """`towers` and `appends` are those of the perceivers. At most `n_frames` frames share a call."""
         self._towers = towers
+        self._appends = appends
         self.n_frames = n_frames
         self.n_threads = n_threads
 
@@ -55,7 +56,9 @@ class FramesTogether:
                 continue
             for row, one in zip(rows, tokens, strict=True):
                 kept[row] = one
-        return [self._finished(look, tokens) for look, tokens in zip(looks, kept, strict=True)]
+        with self._appends.gathered() as failed:
+            seen = [self._finished(look, tokens) for look, tokens in zip(looks, kept, strict=True)]
+        return [one if isinstance(one, Exception) else failed.get((one.ring, one.number), one) for one in seen]
 
     def _groups(self, looks: Sequence[Look]) -> list[list[int]]:
         """Places of frames that can share a call: several, with the same question."""
@@ -88,9 +91,10 @@ class FramesTogether:
 class SoundsTogether:
     """Hears with the perceivers of one model. Calls block."""
 
-    def __init__(self, towers: Towers, *, n_sounds: int, n_threads: int) -> None:
-        """`towers` are those of the perceivers. At most `n_sounds` sounds are heard at once."""
+    def __init__(self, towers: Towers, appends: GathersAppends, *, n_sounds: int, n_threads: int) -> None:
+        """`towers` and `appends` are those of the perceivers. At most `n_sounds` sounds are heard at once."""
         self._towers = towers
+        self._appends = appends
         self.n_sounds = n_sounds
         self.n_threads = n_threads
 
@@ -111,7 +115,14 @@ class SoundsTogether:
                 continue
             for (row, _, chunk), speech in zip(several, made, strict=True):
                 encoded[row][chunk.key] = speech
-        return [self._heard(sound, chunks) for sound, chunks in zip(sounds, encoded, strict=True)]
+        with self._appends.gathered() as failed:
+            heard = [self._heard(sound, chunks) for sound, chunks in zip(sounds, encoded, strict=True)]
+        errors = [one if isinstance(one, Exception) else failed.get(one) if one else None for one in heard]
+        for (perceiver, _, _), error in zip(sounds, errors, strict=True):
+            if error is not None:
+                logger.warning("a sound is heard alone, after %s: %s", type(error).__name__, error)
+                _perception(perceiver).forget_ahead()
+        return [error is None for error in errors]
 
     @staticmethod
     def _missing(sounds: Sequence[Sound]) -> list[tuple[int, Perception, SoundChunk]]:
@@ -132,16 +143,16 @@ class SoundsTogether:
         return encoded_chunks(inputs["n_frames"], self._towers.audio(given))
 
     @staticmethod
-    def _heard(sound: Sound, encoded: Mapping[bytes, EncodedSpeech]) -> bool:
+    def _heard(sound: Sound, encoded: Mapping[bytes, EncodedSpeech]) -> tuple[int, int] | Exception | None:
+        """`ring` and `number` of the evidence of an utterance; None where it goes on."""
         perceiver, so_far, measured = sound
         assert isinstance(measured, MeasuredSound)
         try:
-            _perception(perceiver).hear_ahead(so_far, measured, encoded)
+            ahead = _perception(perceiver).hear_measured(so_far, measured, encoded)
         # Whatever is raised belongs to the job of this sound, which tries again.
         except Exception as error:
-            logger.warning("a sound is heard alone, after %s: %s", type(error).__name__, error)
-            return False
-        return True
+            return error
+        return None if ahead is None else (ahead.ring, ahead.number)
 
 
 def _perception(perceiver: Perceiver) -> Perception:

@@ -220,6 +220,46 @@ class FusedLanguageModel:
         cache.n_used = end
         return self._normed(x_TD, self._norm_D)
 
+    def extend_several(
+        self, x_TD: Tensor, cos_TD: Tensor, sin_TD: Tensor, sizes: Sequence[int], caches: Sequence[KVCache]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """What `extend` with `keys_only` would append to each of several KV caches, computed in one pass.
+
+        `x_TD` has `sizes[0]` tokens for the first cache, then those for the second. The products take all of them at
+        once, so that the weights are read once. In attention a cache and its tokens are a row of a batch, padded to the
+        longest, so that a pass launches as many kernels for many caches as for two. Returns the keys and values of each
+        cache's new tokens, (layers, heads, tokens, head_dim). The caches stay as they are.
+        """
+        rows = PaddedRows(sizes, [cache.n_used for cache in caches], x_TD.device)
+        n_qk, n_groups = self._n_heads + self._n_kv, self._n_heads // self._n_kv
+        shape = (len(self._layers), len(sizes), self._n_kv, rows.n_past + rows.longest, self.config.head_dim)
+        # Zeros, since masked slots are multiplied by 0 and an uninitialised buffer may hold NaN.
+        keys_LBHSD, values_LBHSD = x_TD.new_zeros(shape), x_TD.new_zeros(shape)
+        for row, cache in enumerate(caches):
+            keys_LBHSD[:, row, :, : cache.n_used] = cache.keys_LHSD[:, :, : cache.n_used]
+            values_LBHSD[:, row, :, : cache.n_used] = cache.values_LHSD[:, :, : cache.n_used]
+        mask_B1QS = rows.mask_BNS.repeat(1, n_groups, 1)[:, None]
+        cos, sin = cos_TD[:, None], sin_TD[:, None]
+        last = len(self._layers) - 1
+        for index, layer in enumerate(self._layers):
+            qkv = layer.qkv(self._normed(x_TD, layer.norm_D), layer.qkv_bias_N, narrow=False)
+            qkv = qkv.view(x_TD.shape[0], n_qk + self._n_kv, -1)
+            qk = self.rotate(qkv[:, :n_qk], cos, sin)
+            keys, values = keys_LBHSD[index], values_LBHSD[index]
+            keys[:, :, rows.n_past :] = rows.padded(qk[:, self._n_heads :]).transpose(1, 2)
+            values[:, :, rows.n_past :] = rows.padded(qkv[:, n_qk:]).transpose(1, 2)
+            if index == last:
+                break
+            # The queries of a group are rows over its one key head.
+            q = rows.padded(qk[:, : self._n_heads])
+            q = q.view(len(sizes), rows.longest, self._n_kv, n_groups, -1)
+            q = q.permute(0, 2, 3, 1, 4).flatten(2, 3)  # (B, kv, groups · N, head_dim)
+            out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask_B1QS)
+            out = out.view(len(sizes), self._n_kv, n_groups, rows.longest, -1).permute(0, 3, 1, 2, 4)
+            x_TD = self._after_attention(layer, rows.taken(out.flatten(2)), x_TD, narrow=False)
+        new = [slice(rows.n_past, rows.n_past + n) for n in sizes]
+        return [(keys_LBHSD[:, row, :, at], values_LBHSD[:, row, :, at]) for row, at in enumerate(new)]
+
     def decode_step(self, x_BD: Tensor, cos_BD: Tensor, sin_BD: Tensor, caches: Sequence[KVCache]) -> Tensor:
         """Append one token to each of several KV caches and return their hidden states (B, D).
 
@@ -307,6 +347,31 @@ class FusedLanguageModel:
         scale = (length * length).div_(wide.shape[-1]).add_(self.eps).rsqrt_()
         normed: Tensor = (wide * scale).to(x_TD.dtype) * weight_D
         return normed
+
+
+class PaddedRows:
+    """Tokens of several sequences as the rows of a batch, each padded to the longest by repeating its last one."""
+
+    def __init__(self, sizes: Sequence[int], used: Sequence[int], device: torch.device) -> None:
+        """Each sequence has `sizes` new tokens, and attends to `used` others."""
+        self.longest, self.n_past = max(sizes), max(used)
+        starts = [sum(sizes[:row]) for row in range(len(sizes))]
+        tokens = [start + min(at, n - 1) for start, n in zip(starts, sizes, strict=True) for at in range(self.longest)]
+        places = [row * self.longest + at for row, n in enumerate(sizes) for at in range(n)]
+        self._tokens = torch.tensor(tokens, device=device)
+        self._places = torch.tensor(places, device=device)
+        slots_S = torch.arange(self.n_past + self.longest, device=device)
+        new_NS = causal(self.longest, self.n_past, device) & (slots_S >= self.n_past)
+        self.mask_BNS = new_NS | (slots_S < torch.tensor(used, device=device)[:, None])[:, None]
+        "True where a token may attend to a slot: those in use, and from `n_past` on the row's own tokens."
+
+    def padded(self, x: Tensor) -> Tensor:
+        """(T, …) → (B, N, …)."""
+        return x.index_select(0, self._tokens).view(-1, self.longest, *x.shape[1:])
+
+    def taken(self, x: Tensor) -> Tensor:
+        """(B, N, …) → (T, …), without the padding."""
+        return x.flatten(0, 1).index_select(0, self._places)
 
 
 class RowViews:

@@ -123,12 +123,24 @@ class KVCacheRing:
             self._scratch.values_LHSD[:, :, known] = self._kept.values_LHSD.index_select(2, slots)
         self._scratch.n_used = self.n_prefix + n_known
         self.forget(number)
-        n_pages = -(-chunk.n_tokens // PAGE_TOKENS)
-        if n_pages > self.n_pages:
+        if not self.has_room(chunk):
             return
         cos, sin = self._language.rotary(chunk.positions_3N[:, n_known:].to(chunk.x_ND.device))
         self._language.extend(chunk.x_ND[n_known:], cos, sin, self._scratch, keys_only=True)
-        self._keep(number, chunk, n_pages)
+        read = slice(self.n_prefix, self.n_prefix + chunk.n_tokens)
+        self.keep(number, chunk, self._scratch.keys_LHSD[:, :, read], self._scratch.values_LHSD[:, :, read])
+
+    @property
+    def prefix(self) -> KVCache:
+        """The KV cache of the prompt prefix."""
+        keys_LHSD, values_LHSD = self._scratch.keys_LHSD, self._scratch.values_LHSD
+        prefix = KVCache.of(keys_LHSD[:, :, : self.n_prefix], values_LHSD[:, :, : self.n_prefix])
+        prefix.n_used = self.n_prefix
+        return prefix
+
+    def has_room(self, chunk: Chunk) -> bool:
+        """Whether a chunk fits into the empty ring."""
+        return -(-chunk.n_tokens // PAGE_TOKENS) <= self.n_pages
 
     def forget(self, number: int) -> None:
         """Free the pages of a chunk, which need not be in the ring."""
@@ -158,8 +170,10 @@ class KVCacheRing:
         into.values_LHSD[:, :, n_prefix:end] = self._kept.values_LHSD.index_select(2, slots)
         into.n_used = end
 
-    def _keep(self, number: int, chunk: Chunk, n_pages: int) -> None:
-        """Copy the keys and values just prefilled after the prefix into free pages."""
+    def keep(self, number: int, chunk: Chunk, keys_LHND: Tensor, values_LHND: Tensor) -> None:
+        """Copy the keys and values of a chunk, prefilled after the prefix, into pages as `append` does."""
+        self.forget(number)
+        n_pages = -(-chunk.n_tokens // PAGE_TOKENS)
         while len(self._free) < n_pages:
             _, oldest = self._chunks.popitem(last=False)
             self._free += oldest.pages
@@ -167,8 +181,7 @@ class KVCacheRing:
         pages = tuple(self._free.pop() for _ in range(n_pages))
         starts = torch.tensor(pages)[:, None] * PAGE_TOKENS
         slots = (starts + torch.arange(PAGE_TOKENS)).flatten()[: chunk.n_tokens].to(chunk.x_ND.device)
-        read = slice(self.n_prefix, self.n_prefix + chunk.n_tokens)
-        self._kept.keys_LHSD.index_copy_(2, slots, self._scratch.keys_LHSD[:, :, read])
-        self._kept.values_LHSD.index_copy_(2, slots, self._scratch.values_LHSD[:, :, read])
+        self._kept.keys_LHSD.index_copy_(2, slots, keys_LHND)
+        self._kept.values_LHSD.index_copy_(2, slots, values_LHND)
         self._chunks[number] = RingChunk(slots, chunk.positions_3N, chunk.moves_3N, chunk.modality, pages)
         self.n_appended += 1

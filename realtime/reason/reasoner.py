@@ -31,6 +31,7 @@ from realtime.model.tokenizer import Vocabulary
 from realtime.reason import calibrate, own_labels, prompt
 from realtime.reason.affect import affect
 from realtime.reason.answers import Grounds, answered
+from realtime.reason.appending import Appends
 from realtime.reason.batched_decoder import BatchedDecoder
 from realtime.reason.branches import (
     BranchScores,
@@ -131,6 +132,7 @@ class Reasoner:
         self._calibration = calibration or model.config.emotion.calibration
         self.chain = ChainParts(model.config.emotion, vocabulary, self._labels, self._calibration)
         self.rewriter = Rewriter(self.language, self.decoder, vocabulary, now_s=now_s)
+        self.appends = Appends(self.language)
         self._rings: dict[int, SessionRing] = {}
         self._labelled: OrderedDict[int, LabelledWindow] = OrderedDict()
         self._ring = model.config.emotion.ring
@@ -161,7 +163,15 @@ class Reasoner:
         left = later and question.query is not None and not self.answers_questions
         if not self._ring or left:
             return None
-        ring = SessionRing(self._model, self.language, self.vocabulary, question, closed=self._forget, later=later)
+        ring = SessionRing(
+            self._model,
+            self.language,
+            self.vocabulary,
+            question,
+            appends=self.appends,
+            closed=self._forget,
+            later=later,
+        )
         self._rings[ring.number] = ring
         return ring
 

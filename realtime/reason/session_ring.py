@@ -14,6 +14,7 @@ from realtime.model.fused import FusedLanguageModel, KVCache
 from realtime.model.thinker import EmoThinker
 from realtime.model.tokenizer import Vocabulary
 from realtime.reason import prompt
+from realtime.reason.appending import Append, Appends
 from realtime.reason.branches import WindowCache
 from realtime.reason.kv_ring import BESIDE_PER_S, KEPT_S, KVCacheRing, PlacedChunk
 from realtime.reason.sequence import (
@@ -63,10 +64,13 @@ class SessionRing:
         vocabulary: Vocabulary,
         question: prompt.Question,
         *,
+        appends: Appends,
         closed: Callable[[int], object],
         later: bool = False,
     ) -> None:
-        """`closed` is called with the ring's number when the session closes it.
+        """`appends` are those of the model, in which chunks of several rings may be gathered.
+
+        `closed` is called with the ring's number when the session closes it.
 
         With `later`, evidence is prefilled when a window needs it, or before, by what `put_off` returns. Of frames that
         are nearer than `LEAST_APART_S`, the later one is then not read.
@@ -75,6 +79,7 @@ class SessionRing:
         self.question = question
         self._model = model
         self._vocabulary = vocabulary
+        self._appends = appends
         self._closed = closed
         prefix_ids = vocabulary.ids(prompt.prefix_text(model.config.emotion.prompt, question))
         self._base = len(prefix_ids)
@@ -124,7 +129,7 @@ class SessionRing:
             if len(self._put_off) > MAX_PUT_OFF:
                 self._put_off.pop(next(iter(self._put_off)))
         else:
-            self.ring.append(self._next, chunk)
+            self._appends.add(Append(self.number, self.ring, self._next, chunk))
         return self._next
 
     def add_frame(self, frame: FrameEvidence) -> FrameEvidence:

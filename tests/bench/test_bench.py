@@ -15,6 +15,7 @@ from realtime.bench import growth as growing
 from realtime.bench.batching import batching
 from realtime.bench.floors import floors
 from realtime.bench.growth import beside_each_other
+from realtime.bench.live import _per_call
 from realtime.bench.paired import paired
 from realtime.engine.loading import LoadedModel
 from realtime.errors import NotMedia
@@ -56,6 +57,12 @@ def test_several_sessions_share_the_model(a_recording: Path, capsys: pytest.Capt
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["sessions"] == figures["spoken_windows"] == 3
     assert figures["live_s"] == pytest.approx(15, abs=1)
+
+
+def test_what_sessions_share_is_told_per_call() -> None:
+    counted = {"seen_frames": 7.0, "seen_calls": 2.0, "appended": 3.0, "append_passes": 3.0, "heard_calls": 0.0}
+    assert _per_call(counted) == {"per_call": {"frames": 3.5, "appends": 1.0}}
+    assert _per_call({"restarts": 0.0}) == {}
 
 
 def test_the_plain_model_has_our_weights(nano: LoadedModel) -> None:

@@ -22,8 +22,8 @@ from realtime.evidence import listen
 from realtime.evidence.perceive import Perception
 from realtime.evidence.together import SoundsTogether
 from realtime.evidence.voice import measure_voice
-from realtime.records import SAMPLE_RATE_HZ, Float32, Question, SpeechEvidence, SpeechSegment, SpeechSoFar
-from tests.engine.waiting import CountedTowers, held, opened
+from realtime.records import SAMPLE_RATE_HZ, Float32, Question, SpeechEvidence, SpeechSegment, SpeechSoFar, Window
+from tests.engine.waiting import CountedTowers, counted, held, opened, refuse, ring_of
 from tests.ingest.media_files import room, voice
 
 ASK = Question()
@@ -52,7 +52,7 @@ def towers(nano: LoadedModel) -> CountedTowers:
 
 @pytest.fixture
 def model(nano: LoadedModel, towers: CountedTowers) -> LoadedModel:
-    return replace(nano, towers=towers, hears_together=SoundsTogether(towers, n_sounds=4, n_threads=2))
+    return replace(nano, towers=towers, hears_together=SoundsTogether(towers, nano.appends, n_sounds=4, n_threads=2))
 
 
 @pytest.fixture
@@ -83,6 +83,10 @@ def alone(nano: LoadedModel, *segments: SpeechSegment, question: Question = ASK)
     return last
 
 
+def window_of(heard: SpeechEvidence) -> Window:
+    return Window(0, heard.start_s, heard.end_s, (), (heard,))
+
+
 def assert_alike(heard: SpeechEvidence | BaseException, expected: SpeechEvidence) -> None:
     assert isinstance(heard, SpeechEvidence)
     assert (heard.start_s, heard.end_s) == (expected.start_s, expected.end_s)
@@ -107,6 +111,38 @@ async def test_sounds_that_wait_share_a_call(
     told = {metric.name: metric.samples[0].value for metric in EngineMetrics(engine.stats).collect()}
     assert told["emothinker_sounds_together"] == 3
     assert told["emothinker_sound_calls"] == 1
+
+
+async def test_sounds_that_share_a_call_are_prefilled_in_one_pass(
+    nano: LoadedModel, model: LoadedModel, worker: ModelWorker
+) -> None:
+    """Whatever was asked: each session's label, from its own ring, is that of a session alone."""
+    engine = LocalEngine(model, worker)
+    questions = [ASK, OTHER, ASK]
+    clients = await opened(engine, questions)
+    before = counted(engine)
+    calls = [client.hear(segment) for client, segment in zip(clients, SAID, strict=True)]
+    heard = await at_once(engine, worker, calls)
+    assert [now - then for now, then in zip(counted(engine), before, strict=True)] == [3, 1]
+    for mine, client, segment, question in zip(heard, clients, SAID, questions, strict=True):
+        plain = nano.perceiver(0, question)
+        expected = nano.thinker.fast_label(window_of(plain.hear(segment)), question)
+        told = await client.fast_label(window_of(mine), question)
+        assert told.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+        plain.close()
+
+
+async def test_a_ring_that_takes_nothing_keeps_nothing_from_the_others(
+    model: LoadedModel, worker: ModelWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 3)
+    monkeypatch.setattr(ring_of(engine, clients[1]).ring, "keep", refuse)
+    heard = await at_once(engine, worker, [c.hear(segment) for c, segment in zip(clients, SAID, strict=True)])
+    assert [isinstance(one, SpeechEvidence) for one in heard] == [True, False, True]
+    assert str(heard[1]) == "not kept"
+    for mine, client in ((heard[0], clients[0]), (heard[2], clients[2])):
+        assert mine.number in ring_of(engine, client).ring
 
 
 async def test_sounds_of_other_questions_do_too(

@@ -17,8 +17,8 @@ from realtime.engine.local import LocalEngine
 from realtime.engine.worker import ModelWorker
 from realtime.evidence.perceive import Perception
 from realtime.evidence.together import FramesTogether
-from realtime.records import CueFrame, FrameEvidence, Question, UInt8, VideoFrame
-from tests.engine.waiting import CountedTowers, held, opened
+from realtime.records import CueFrame, FrameEvidence, Question, UInt8, VideoFrame, Window
+from tests.engine.waiting import CountedTowers, counted, held, opened, refuse, ring_of
 
 ASK = Question()
 OTHER = Question(query="How bright is it?")
@@ -36,7 +36,7 @@ def towers(nano: LoadedModel) -> CountedTowers:
 
 @pytest.fixture
 def model(nano: LoadedModel, towers: CountedTowers) -> LoadedModel:
-    return replace(nano, towers=towers, together=FramesTogether(towers, n_frames=4, n_threads=2))
+    return replace(nano, towers=towers, together=FramesTogether(towers, nano.appends, n_frames=4, n_threads=2))
 
 
 @pytest.fixture
@@ -75,6 +75,10 @@ def alone(nano: LoadedModel, seed: int, question: Question, frame: VideoFrame) -
     return seen
 
 
+def window_of(seen: FrameEvidence) -> Window:
+    return Window(0, seen.at_s - 1, seen.at_s, (seen,), ())
+
+
 def assert_alike(seen: FrameEvidence | BaseException, expected: FrameEvidence) -> None:
     assert isinstance(seen, FrameEvidence)
     assert seen.at_s == expected.at_s
@@ -100,6 +104,43 @@ async def test_frames_that_wait_share_a_call(
     assert {name: engine.stats()[name] for name in ("seen_calls", "seen_frames")} == {"seen_calls": 1, "seen_frames": 3}
     for seed, (mine, frame) in enumerate(zip(seen, pictures, strict=True)):
         assert_alike(mine, alone(nano, seed, ASK, frame))
+
+
+async def test_frames_that_share_a_call_are_prefilled_in_one_pass(
+    nano: LoadedModel, model: LoadedModel, worker: ModelWorker, pictures: list[VideoFrame]
+) -> None:
+    """Whatever was asked: each session's label, from its own ring, is that of a session alone."""
+    engine = LocalEngine(model, worker)
+    questions = [ASK, OTHER, ASK]
+    clients = await opened(engine, questions)
+    before = counted(engine)
+    seen = await seen_at_once(engine, worker, clients, pictures)
+    assert [now - then for now, then in zip(counted(engine), before, strict=True)] == [3, 1]
+    for seed, (mine, frame) in enumerate(zip(seen, pictures, strict=True)):
+        assert isinstance(mine, FrameEvidence)
+        plain = nano.perceiver(seed, questions[seed])
+        expected = nano.thinker.fast_label(window_of(plain.see(frame)), questions[seed])
+        told = await clients[seed].fast_label(window_of(mine), questions[seed])
+        assert told.probabilities == pytest.approx(expected.probabilities, abs=1e-4)
+        plain.close()
+
+
+async def test_a_ring_that_takes_nothing_keeps_nothing_from_the_others(
+    nano: LoadedModel,
+    model: LoadedModel,
+    worker: ModelWorker,
+    pictures: list[VideoFrame],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = LocalEngine(model, worker)
+    clients = await opened(engine, [ASK] * 3)
+    monkeypatch.setattr(ring_of(engine, clients[1]).ring, "keep", refuse)
+    seen = await seen_at_once(engine, worker, clients, pictures)
+    assert [isinstance(one, FrameEvidence) for one in seen] == [True, False, True]
+    assert str(seen[1]) == "not kept"
+    for mine, client in ((seen[0], clients[0]), (seen[2], clients[2])):
+        assert isinstance(mine, FrameEvidence)
+        assert mine.number in ring_of(engine, client).ring
 
 
 async def test_frames_of_other_questions_do_not(

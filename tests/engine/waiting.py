@@ -11,7 +11,10 @@ from torch import Tensor
 
 from realtime.engine.client import HostClient
 from realtime.engine.local import LocalEngine
+from realtime.engine.metrics import EngineMetrics
 from realtime.engine.worker import ModelWorker
+from realtime.evidence.perceive import Perception
+from realtime.reason.session_ring import SessionRing
 from realtime.records import Question
 from realtime.towers.choice import Towers
 
@@ -59,3 +62,23 @@ def held(worker: ModelWorker) -> Iterator[None]:
 
 async def opened(engine: LocalEngine, questions: Sequence[Question]) -> list[HostClient]:
     return [await engine.open(seed, question) for seed, question in enumerate(questions)]
+
+
+def ring_of(engine: LocalEngine, client: HostClient) -> SessionRing:
+    """The evidence ring of a session."""
+    perceiver = engine._host._sessions[client.session].perceiver
+    assert isinstance(perceiver, Perception)
+    ring = perceiver._asked.ring
+    assert isinstance(ring, SessionRing)
+    return ring
+
+
+def refuse(*_: object) -> None:
+    """Keep no chunk."""
+    raise RuntimeError("not kept")
+
+
+def counted(engine: LocalEngine) -> tuple[float, float]:
+    """Frames and utterances that were prefilled as they came, and the passes for them, as `/metrics` tells them."""
+    told = {metric.name: metric.samples[0].value for metric in EngineMetrics(engine.stats).collect()}
+    return told["emothinker_appends"], told["emothinker_append_passes"]

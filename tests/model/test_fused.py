@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import get_args
 
 import pytest
@@ -14,7 +15,7 @@ from realtime.model.fused import TEXT_POSITIONS, FusedLanguageModel, drawn
 from realtime.model.language import LanguageModel
 from realtime.model.products import Narrow, Product
 from realtime.reason.sequence import text_positions
-from tests.model.random_models import cache, close, drawn_model
+from tests.model.random_models import cache, close, drawn_model, prefilled
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,27 @@ def test_one_token_for_each_of_several_memories_is_each_read_alone(
         for row, (position, other) in enumerate(zip(positions, alone, strict=True)):
             assert close(stepped[row], fused.extend(x[row : row + 1], *fused.text_rotary(position, 1), other)[0])
     assert [one.n_used for one in together] == [one.n_used for one in alone] == [6, 12, 4]
+
+
+@torch.inference_mode()
+def test_evidence_for_each_of_several_memories_is_each_read_alone(
+    models: tuple[LanguageModel, FusedLanguageModel],
+) -> None:
+    """Of other lengths, after other prefixes, and with positions of frames."""
+    _, fused = models
+    used, sizes = (5, 11, 2, 1), (7, 1, 9, 4)
+    caches = [prefilled(fused, n, seed) for seed, n in enumerate(used)]
+    positions = torch.randint(12, 40, (3, sum(sizes)), generator=torch.Generator().manual_seed(3))
+    x, (cos, sin) = torch.randn(sum(sizes), 64), fused.rotary(positions)
+    made = fused.extend_several(x, cos, sin, sizes, caches)
+    assert [kept.n_used for kept in caches] == list(used), "the caches stay as they are"
+    ends = list(itertools.accumulate(sizes))
+    for keys_and_values, kept, n, end in zip(made, caches, used, ends, strict=True):
+        part = slice(end - keys_and_values[0].shape[2], end)
+        fused.extend(x[part], cos[part], sin[part], kept, keys_only=True)
+        for new, whole in zip(keys_and_values, (kept.keys_LHSD, kept.values_LHSD), strict=True):
+            assert new.shape[2] == kept.n_used - n
+            assert close(new, whole[:, :, n : kept.n_used])
 
 
 @torch.inference_mode()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,24 @@ def test_adapters_are_loaded_once_and_the_last_asked_for_are_kept(folder: Path) 
     assert models.get() is own
     assert loaded == ["one", "two", "three", "one"]
     assert KEPT == 2
+
+
+@dataclass
+class CountedAppends:
+    n_chunks: int
+    n_passes: int
+
+    def gathered(self) -> AbstractContextManager[Mapping[tuple[int, int], Exception]]:
+        return nullcontext({})
+
+
+def test_counters_never_fall_when_a_model_is_let_go(folder: Path) -> None:
+    models = Models(ScriptedModel(), lambda path: ScriptedModel(appends=CountedAppends(5, 2)))
+    assert models.stats() == {}
+    for n, name in enumerate(Adapters(folder).names(), 1):
+        models.get(folder / name)
+        assert models.stats() == {"appended": 5 * n, "append_passes": 2 * n}
+    assert n > KEPT
 
 
 @pytest.mark.parametrize("name", ["link", "empty", ".hidden", "../outside", "..", "", "one/", "/etc", "One"])

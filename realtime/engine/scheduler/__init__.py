@@ -5,8 +5,9 @@
     timing.py     how long a chain may gather steps, how long it has waited, and what decoding has cost
     reason/       the batched decoder runs the forward pass that the chains of a decode step share
 
-There is no `prefill.py`. A frame or an utterance is prefilled by the job that perceived it, one at a time and in the
-order of the queue, so its rank is all there is to schedule.
+There is no `prefill.py`. A frame or an utterance is prefilled by the job that perceived it, in the order of the queue,
+so its rank is all there is to schedule. On a GPU a job perceives what other sessions wait for, too, and prefills all of
+it in one pass (`reason/appending.py`).
 """
 
 from __future__ import annotations
