@@ -39,7 +39,7 @@ unit: $(DONE)/test
 # The unit tests as above. What is slow computes, so two of it share two cores. What drives a browser has the machine to itself;
 # it lies in one folder, and to collect all the others would take half a minute. With ARGS, that part alone is run, in one
 # process.
-test: $(DONE)/test $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
+test: $(DONE)/test $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/trl $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
 	@$(MAKE) --no-print-directory --jobs=3 lint types web-test
 ifneq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest $(ARGS)
@@ -62,7 +62,7 @@ types: $(DONE)/test
 web-test: $(DONE)/page
 	$(SETUP) npm test --silent
 
-setup: $(DONE)/test $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
+setup: $(DONE)/test $(DONE)/senders $(DONE)/sdks $(DONE)/trl $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours realtime/web_dist/index.html
 
 $(DONE)/venv:
 	@$(SETUP) venv
@@ -85,10 +85,11 @@ $(DONE)/node: $(DONE)/venv
 $(DONE)/page: $(DONE)/node web/package-lock.json
 $(DONE)/senders: $(DONE)/node tests/senders/package-lock.json
 $(DONE)/sdks: $(DONE)/venv tests/senders/sdks.txt
+$(DONE)/trl: $(DONE)/test tests/train/trl.txt
 $(DONE)/chromium: $(DONE)/venv
 $(DONE)/coturn: $(DONE)/venv
 $(DONE)/neighbours: $(DONE)/venv
-$(DONE)/serve $(DONE)/test $(DONE)/node $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours:
+$(DONE)/serve $(DONE)/test $(DONE)/node $(DONE)/page $(DONE)/senders $(DONE)/sdks $(DONE)/trl $(DONE)/chromium $(DONE)/coturn $(DONE)/neighbours:
 	@$(SETUP) $(notdir $@)
 	@touch $@
 
@@ -113,4 +114,4 @@ lock: $(DONE)/venv
 	@$(SETUP) lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/sdk_venv
+	rm -rf $(VENV) build dist *.egg-info realtime/web_dist web/node_modules tests/senders/node_modules tests/senders/sdk_venv tests/train/trl_packages

@@ -203,6 +203,15 @@ step_sdks() {
     || broke_off 300
 }
 
+# Another trainer, whose losses a test compares with ours. It does not go with one of our pins, so it lies in a folder of its
+# own, and what it needs further is that of the tests.
+step_trl() {
+  say "Installing trl for a test of losses (once, 2 MB to fetch) …"
+  rm -rf tests/train/trl_packages
+  "$BIN/python" -m pip install $QUIET --disable-pip-version-check --no-deps --target tests/train/trl_packages \
+    --requirement tests/train/trl.txt || broke_off 100
+}
+
 from_apt() { apt-get update -qq && apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >/dev/null; }
 
 # The browser tests drive a real Chromium: the one CHROMIUM names, the one on the PATH, or Debian's.
@@ -268,7 +277,7 @@ step_lock() {
 step=$1
 shift
 case $step in
-  venv | torch | serve | test | node | page | senders | sdks | chromium | coturn | neighbours | lock)
+  venv | torch | serve | test | node | page | senders | sdks | trl | chromium | coturn | neighbours | lock)
     if [ -d "$VENV" ] && [ ! -w "$VENV" ]; then
       stop "$VENV was made by somebody else and cannot be written: sudo chown -R $(id -un) ."
     fi

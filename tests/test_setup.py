@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     copy = tmp_path / "ein Ort für alles"
-    names = ("Makefile", "constraints.txt", "pyproject.toml", "tests/senders/sdks.txt")
+    names = ("Makefile", "constraints.txt", "pyproject.toml", "tests/senders/sdks.txt", "tests/train/trl.txt")
     packages = (f"{folder}/{name}.json" for folder in ("web", "tests/senders") for name in ("package", "package-lock"))
     for name in (*names, ".make/setup.sh", *packages):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -252,7 +252,7 @@ def test_npm_says_why_it_broke_off(tree: Path) -> None:
     assert not (tree / ".venv" / ".done" / "page").exists()
 
 
-@pytest.mark.parametrize("step", ["torch", "serve", "test", "node", "page", "senders", "sdks"])
+@pytest.mark.parametrize("step", ["torch", "serve", "test", "node", "page", "senders", "sdks", "trl"])
 def test_each_step_tells_what_it_fetches_and_how_to_go_on(tree: Path, step: str) -> None:
     """Everything that would fetch fails, without a word."""
     done(tree, *{"venv", "torch", "serve", "test", "node", "page"} - {step})

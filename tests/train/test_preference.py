@@ -14,7 +14,7 @@ from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS
 from train.arrays import Float64
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
-from train.tuning.preference import margins
+from train.tuning.preference import margins, pair_losses
 from train.tuning.rejected import absent_cue, contradiction, faults, other_evidence, rejected
 
 CHANGED = {
@@ -110,4 +110,4 @@ def test_margins_are_those_of_the_paper() -> None:
     before = torch.tensor([-11.0, -12.0]), torch.tensor([-13.0, -12.0])
     assert margins(now, before, 0.5).tolist() == [1.0, -0.5]
     assert margins(now, now, 0.5).tolist() == [0.0, 0.0]
-    assert float(-torch.nn.functional.logsigmoid(margins(now, now, 0.5))[0]) == pytest.approx(math.log(2))
+    assert float(pair_losses(margins(now, now, 0.5))[0]) == pytest.approx(math.log(2))

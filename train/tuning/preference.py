@@ -5,6 +5,7 @@
 (Rafailov et al., *Direct Preference Optimization*, NeurIPS 2023, equation 7; the second term as in Pang et al.,
 *Iterative Reasoning Preference Optimization*, 2024, since without it the likelihood of both chains falls.) π₀ is the
 same model with its new low-rank part switched off, so no second copy of the weights is in memory.
+`tests/train/test_trl.py` computes the first term with trl's code, too, from the same log-probabilities.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def margins(now: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor], beta: flo
     return beta * ((now[0] - before[0]) - (now[1] - before[1]))
 
 
+def pair_losses(margin_B: Tensor) -> Tensor:
+    """(B,) the loss of each pair, from its margin."""
+    return -F.logsigmoid(margin_B)
+
+
 def log_likelihoods(model: EmoThinker, sequences: Sequence[TrainingSequence]) -> Tensor:
     """(B,) log-likelihoods of the chains, without their label branches. Tokens that serving gives do not count."""
     losses = token_losses(model, hidden_states(model, sequences), sequences)
@@ -101,7 +107,7 @@ class PreferenceTrainee(Trainee):
             before = self._likelihoods(pairs, worse)
         margin_B = margins(now, before, self._beta)
         return outputs | {
-            "loss": outputs["loss"] - F.logsigmoid(margin_B).sum() / len(examples),
+            "loss": outputs["loss"] + pair_losses(margin_B).sum() / len(examples),
             "margin": margin_B.mean().detach(),
             "preferred": (margin_B > 0).float().mean(),
         }
