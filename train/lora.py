@@ -166,9 +166,12 @@ def finish(
 def adapter_readme(run: dict[str, Any]) -> str:
     """README.md of an adapter, from its run.json."""
     kept = ["rank", "alpha", "lr", "merger_lr", "weight_decay", "warmup", "epochs", "batch", "accumulate", "balance"]
-    kept += ["beta", "chain_share"] if run["stage"] == "dpo" else []
+    kept += {"dpo": ["beta", "chain_share"], "rl": ["rewards", "group", "beta", "clip", "chain_share"]}.get(
+        run["stage"], []
+    )
     rows = "\n".join(f"| {name} | {run['settings'].get(name)} |" for name in kept)
-    title, program = ("Preference", "train.dpo") if run["stage"] == "dpo" else ("CoT-LoRA", "train.lora")
+    titles = {"dpo": ("Preference", "train.dpo"), "rl": ("Reinforced", "train.rl")}
+    title, program = titles.get(run["stage"], ("CoT-LoRA", "train.lora"))
     return f"""# {title} adapter for {run["model"]}
 
 Trained by `{program}` on {run["n_records"]} annotated windows (data {run["data_sha256"][:12]}), {run["n_processes"]}

@@ -16,7 +16,7 @@ from realtime.commands.extras import extra_of, told_missing
 from realtime.errors import BadSettings, RealtimeError
 
 PROGRAMS = {
-    "train": ("annotate", "compose", "convert", "dpo", "evaluate", "lora", "merge", "metrics", "push", "warmup"),
+    "train": ("annotate", "compose", "convert", "dpo", "evaluate", "lora", "merge", "metrics", "push", "rl", "warmup"),
     "export": ("bench", "face_parity", "faces", "onnx", "parity", "sample", "trt"),
 }
 "The programs that the help names. Others of the same packages, such as `nano.prepare`, run too."

@@ -9,7 +9,7 @@ products per layer, and memory for its own size. `tests/model/test_adapters.py` 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -53,6 +53,22 @@ def read(folder: Path, config: TextConfig, *, dtype: torch.dtype, device: torch.
         )
     scale = float(settings["lora_alpha"]) / float(settings["r"])
     tensors = checkpoint.read_tensors(folder / checkpoint.ADAPTER_WEIGHTS)
+    return unmerged(tensors, config, scale=scale, dtype=dtype, device=device, told=str(folder))
+
+
+def unmerged(
+    tensors: Mapping[str, Tensor],
+    config: TextConfig,
+    *,
+    scale: float,
+    dtype: torch.dtype,
+    device: torch.device,
+    told: str,
+) -> list[LayerAdapter]:
+    """The same from an adapter's tensors, under the names that peft saves them with. `scale` is alpha / rank.
+
+    Raises BadModel as `read` does; `told` names the adapter in its message.
+    """
     pairs: dict[tuple[int, str], LowRank] = {}
     for key, a in tensors.items():
         if key.endswith(".lora_B.weight"):
@@ -60,16 +76,16 @@ def read(folder: Path, config: TextConfig, *, dtype: torch.dtype, device: torch.
         match = _place(key)
         if match is None:
             raise BadModel(
-                f"{folder} adapts {key.removesuffix('.lora_A.weight')}, which is not in the language model.",
+                f"{told} adapts {key.removesuffix('.lora_A.weight')}, which is not in the language model.",
                 hint="Merge it: `realtime train merge`.",
             )
         b = tensors[key.replace(".lora_A.", ".lora_B.")]
         pair = (a.t().contiguous(), (scale * b.float()).t().contiguous())
         pairs[int(match[1]), match[2]] = (pair[0].to(device, dtype), pair[1].to(device, dtype))
-    return [_layer(index, pairs, config, folder) for index in range(config.num_hidden_layers)]
+    return [_layer(index, pairs, config, told) for index in range(config.num_hidden_layers)]
 
 
-def _layer(index: int, pairs: dict[tuple[int, str], LowRank], config: TextConfig, folder: Path) -> LayerAdapter:
+def _layer(index: int, pairs: dict[tuple[int, str], LowRank], config: TextConfig, told: str) -> LayerAdapter:
     dim, inner, head = config.hidden_size, config.intermediate_size, config.head_dim
     n_q, n_kv = config.num_attention_heads * head, config.num_key_value_heads * head
 
@@ -84,7 +100,7 @@ def _layer(index: int, pairs: dict[tuple[int, str], LowRank], config: TextConfig
                 a, b = pair
                 if a.shape[0] != n_in or b.shape[1] != size:
                     raise BadModel(
-                        f"{folder}: {name}_proj of layer {index} does not fit this backbone.",
+                        f"{told}: {name}_proj of layer {index} does not fit this backbone.",
                         hint="Use the model that the adapter was trained on.",
                     )
                 up = b.new_zeros(b.shape[0], sum(sizes))

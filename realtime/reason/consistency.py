@@ -46,7 +46,7 @@ def contradictions(
     found["face"] = _strays(face, _argued(fine, "face", labels), alone.get("face", {}))
     found["voice"] = _strays(voice, _argued(fine, "voice", labels), alone.get("voice", {}))
     found["agreement"] = face is not None and voice is not None and _denies(sections, face == voice, given_both)
-    answered, concluded = named_alone(sections.get("answer", ""), labels), _named(fine, labels)
+    answered, concluded = named_alone(sections.get("answer", ""), labels), named(fine, labels)
     found["answer"] = answered is not None and bool(concluded) and answered not in concluded
     return tuple(what for what, holds in found.items() if holds)
 
@@ -74,11 +74,11 @@ def words_of(label: str) -> tuple[str, ...]:
 
 def named_alone(text: str, labels: Sequence[str]) -> str | None:
     """The one label that a text names, or None where it names none or several."""
-    found = _named(text, labels)
+    found = named(text, labels)
     return next(iter(found)) if len(found) == 1 else None
 
 
-def _named(text: str, labels: Sequence[str]) -> set[str]:
+def named(text: str, labels: Sequence[str]) -> set[str]:
     """The labels that a text names as whole words, and does not negate."""
     lowered, found = text.lower(), set()
     for label in labels:

@@ -40,6 +40,10 @@ class Statement:
     text: str
     holds: bool
     "Whether the measurements bear it out."
+    about: str
+    "The cue, or the measure of the voice."
+    person: int = 0
+    "Of whom it is said, counted from the first one told of."
 
 
 def unsupported(sections: Mapping[str, str], window: Window) -> tuple[Unsupported, ...]:
@@ -85,7 +89,7 @@ def of_face(text: str, people: Sequence[Values]) -> Iterator[Statement]:
         if person < len(people):
             for said, cue in _cues(text, begin, end):
                 holds = cue_holds(cue, said.group(1).lower(), people[person])
-                yield Statement("face", said.start(), said.group(), holds)
+                yield Statement("face", said.start(), said.group(), holds, cue, person)
 
 
 def of_voice(text: str, heard: Values) -> Iterator[Statement]:
@@ -94,7 +98,7 @@ def of_voice(text: str, heard: Values) -> Iterator[Statement]:
         for match in re.finditer(rf"\b(much )?({less}|{more})\b", text, re.IGNORECASE):
             sign = 1 if match.group(2).lower() == more else -1
             holds = difference_holds(key, sign, (match.group(1) or "").lower(), heard)
-            yield Statement("voice", match.start(), match.group(), holds)
+            yield Statement("voice", match.start(), match.group(), holds, key)
 
 
 def _cues(text: str, begin: int, end: int) -> list[tuple[re.Match[str], str]]:

@@ -60,6 +60,7 @@ def test_bench_does_not_write_its_figures_over_a_recording(a_recording: Path, tm
         "train.warmup {other} --model {folder} --out {folder}",
         "train.lora {other} --model {folder} --out {other}",
         "train.dpo {other} --model {folder} --out {other}",
+        "train.rl {other} --model {folder} --out {other}",
         "train.annotate {folder} {folder}",
         "train.evaluate --benchmark ferplus --data {folder} --out {folder}",
         "train.evaluate --predictions {folder}/answers.jsonl --out {folder}",

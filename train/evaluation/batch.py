@@ -8,7 +8,7 @@ decode in step; a finished row idles.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -113,8 +113,22 @@ def answered(model: Served, labelled: LabelledWindow, sections: dict[str, str], 
     )
 
 
-def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[ChainRow]) -> list[KVCache]:
-    """Decode the rows to their ends; returns the KV cache of each, with all that it appended."""
+def likeliest(logits_BV: Tensor) -> list[int]:
+    """The likeliest next token of each row."""
+    tokens: list[int] = logits_BV.argmax(-1).tolist()
+    return tokens
+
+
+def decode(
+    weights: EmoThinker,
+    begun: Sequence[BegunPart],
+    rows: Sequence[ChainRow],
+    choose: Callable[[Tensor], list[int]] = likeliest,
+) -> list[KVCache]:
+    """Decode the rows to their ends; returns the KV cache of each, with all that it appended.
+
+    `choose` gets the logits (B, V) and chooses the next token of each row.
+    """
     config, device, n_rows = weights.config.text, weights.device, len(rows)
     longest = max(each.cache.n_used for each in begun)
     cache = BatchKVCache(config, longest + GROW_SLOTS, dtype=weights.dtype, device=device, n_rows=n_rows)
@@ -147,7 +161,7 @@ def decode(weights: EmoThinker, begun: Sequence[BegunPart], rows: Sequence[Chain
         slots = torch.tensor([slot], device=device)
         hidden = weights.thinker.model(x, at, visible[:, None, None], cache, slots)
         logits_BV = weights.thinker.lm_head(hidden[:, 0])
-        best = logits_BV.argmax(-1).tolist()
+        best = choose(logits_BV)
     return [of_row(cache, index, each, row, longest) for index, (each, row) in enumerate(zip(begun, rows, strict=True))]
 
 

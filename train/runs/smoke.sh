@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every stage on a handful of drawn clips: annotate, warm-up, CoT-LoRA, merge, preferences, analyze. A few minutes on two
-# cores; nothing that comes out of it is of use. MODEL=nano (or a Qwen2.5-Omni folder) takes another model than the small
-# random one, and DEVICE=gpu trains on the GPU.
+# Every stage on a handful of drawn clips: annotate, warm-up, CoT-LoRA, merge, preferences, reinforcement, analyze. A few
+# minutes on two cores; nothing that comes out of it is of use. MODEL=nano (or a Qwen2.5-Omni folder) takes another model
+# than the small random one, and DEVICE=gpu trains on the GPU.
 #
 #   WORK=runs/smoke bash train/runs/smoke.sh
 set -euo pipefail
@@ -21,6 +21,7 @@ $PYTHON -m train.warmup "$WORK/coet" --model "$MODEL" "${COMMON[@]}" --out "$WOR
 $PYTHON -m train.lora "$WORK/coet" --model "$MODEL" "${COMMON[@]}" --out "$WORK/adapter" --from-warmup "$WORK/warmup"
 $PYTHON -m train.merge --model "$MODEL" --adapter "$WORK/adapter" --out "$WORK/merged"
 $PYTHON -m train.dpo "$WORK/coet" --model "$WORK/merged" "${COMMON[@]}" --out "$WORK/preferred"
+$PYTHON -m train.rl "$WORK/coet" --model "$WORK/merged" "${COMMON[@]}" --out "$WORK/reinforced" --group 2
 clip=$(find "$CLIPS" -name '*.mp4' -o -name '*.flv' | sort | head -n 1)
 $PYTHON -m realtime.cli analyze --model "$WORK/merged" --engine torch "$clip" --out "$WORK/events.jsonl"
 grep -c '"reason.done"' "$WORK/events.jsonl" >/dev/null

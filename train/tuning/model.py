@@ -16,6 +16,7 @@ from realtime.reason import prompt
 from realtime.reason.branches import branch_names, labels_before_sections, n_faces
 from realtime.reason.chain import read_answer
 from realtime.reason.parts import labels_before_argument
+from realtime.reason.sequence import WindowTokens
 from realtime.records import Window
 from train.evaluation.variants import WHOLE, Variant
 from train.layout import (
@@ -115,13 +116,16 @@ class Trainee(nn.Module):
         self._taught.outputs()
         self._taught_words.outputs()
 
-    def sequences(self, examples: Sequence[AnnotatedWindow]) -> list[TrainingSequence]:
-        """Lay out windows with their chains.
+    def sequences(
+        self, examples: Sequence[AnnotatedWindow], asked: Sequence[TrainingSequence] | None = None
+    ) -> list[TrainingSequence]:
+        """Lay out windows with their chains, after the label branches `asked` where these are laid out already.
 
         First-look labels are those of the model as it is at this step. What an evidence-first chain judged is what the
         annotated chain answers.
         """
-        asked, form = [self.with_labels(example) for example in examples], self.thinker.config.emotion.chain_form
+        asked = [self.with_labels(example) for example in examples] if asked is None else asked
+        form = self.thinker.config.emotion.chain_form
         looks: list[dict[str, tuple[str, ...]]] = [{}] * len(examples)
         if form == "evidence_first":
             labels = prompt.Question().labels
@@ -133,14 +137,19 @@ class Trainee(nn.Module):
                 looks = self.first_looks(asked, [example.window for example in examples])
         return [self.with_chain(a, e, looked) for a, e, looked in zip(asked, examples, looks, strict=True)]
 
-    def with_labels(self, example: AnnotatedWindow) -> TrainingSequence:
-        """Lay out evidence and label branches, from which the first look is read."""
-        model, vocabulary, question = self.thinker, self._vocabulary, question_of(example)
-        query = vocabulary.ids(prompt.query_text(model.config.emotion.prompt, question))
+    def tokens_of(self, example: AnnotatedWindow) -> WindowTokens:
+        """The tokens of a window's evidence, as the model makes them at this step."""
+        model = self.thinker
+        query = self._vocabulary.ids(prompt.query_text(model.config.emotion.prompt, question_of(example)))
         text_QD = model.embed(torch.tensor(query, device=model.device)).detach()
-        tokens = self.clip_tokens.make(example.perceived, text_QD, example.draw)
+        return self.clip_tokens.make(example.perceived, text_QD, example.draw)
+
+    def with_labels(self, example: AnnotatedWindow, tokens: WindowTokens | None = None) -> TrainingSequence:
+        """Lay out evidence and label branches, from which the first look is read. None makes the tokens."""
+        model, vocabulary, question = self.thinker, self._vocabulary, question_of(example)
+        made = self.tokens_of(example) if tokens is None else tokens
         self._taught.of_window(example.labels)
-        sequence = lay_out(model, vocabulary, example.window, tokens, question)
+        sequence = lay_out(model, vocabulary, example.window, made, question)
         for name in branch_names(example.window):
             word = example.labels.get(name, "")
             branch = label_branch(vocabulary, example.window, name, word, self._label_share)

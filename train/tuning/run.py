@@ -33,14 +33,19 @@ from train.readers.perceived import measuring
 from train.tuning.ablated import TRAINABLE
 from train.tuning.data import AnnotatedWindow, AnnotatedWindows, Balanced, data_sha256, read_records
 from train.tuning.model import Trainee, recompute
+from train.tuning.rewards import REWARDS
 
 logger = logging.getLogger(__name__)
 
 COLLAPSED = 0.02
 "A hybrid's gate has collapsed where the mean weight of one merger is lower."
-PARTS = {"chain", "label", "gate", "action_units", "emotion_tokens", "kept", "correlation", "margin", "preferred"}
+GROUPS = ("kl", "spread", "unsupported", "inconsistent", *(f"reward_{name}" for name in REWARDS))
+"What the log has of groups of chains (`ReinforcedTrainee.forward`)."
+PARTS = {
+    "chain", "label", "gate", "action_units", "emotion_tokens", "kept", "correlation", "margin", "preferred", *GROUPS,
+}  # fmt: skip
 "What the log has beside the loss, where the model has it (`Trainee.forward`)."
-LAST_TOLD = ("gate", "kept", "margin", "preferred")
+LAST_TOLD = ("gate", "kept", "margin", "preferred", *GROUPS)
 "Parts whose last value is in run.json, too."
 SETTLE_S = 1.0
 "Time in which every thread that waits for the interpreter's lock gets it."
@@ -301,11 +306,7 @@ def train(
             "steps": trainer.state.global_step,
             "first_loss": losses[0]["loss"] if losses else None,
             "last_loss": losses[-1]["loss"] if losses else None,
-            **{
-                name: round(losses[-1][name], 4)
-                for name in ("gate", "kept", "margin", "preferred")
-                if losses and name in losses[-1]
-            },
+            **{name: round(losses[-1][name], 4) for name in LAST_TOLD if losses and name in losses[-1]},
             "seconds": round(result.metrics.get("train_runtime", 0.0), 1),
             "resumed_from": last and last.name,
         }
