@@ -2,7 +2,7 @@
 
     realtime train evaluation.questions --data DATA [--model nano] [--adapter OUT] [--split test] [--sessions 8]
                                          [--windows 5] [--wordings FILE] [--staged 0] [--paraphrases FILE]
-                                         [--kinds count light …] [--json FILE]
+                                         [--kinds count light …] [--seed 0] [--json FILE]
 
 A session asks one question, as on the page. Its speaker says a few sentences first, so that the voice's usual is known.
 Then each pair of a face and a sentence is asked about. The truth is what was measured in that very window; whether face
@@ -357,6 +357,7 @@ def main() -> None:
     parser.add_argument("--paraphrases", type=Path, default=PARAPHRASES, help="how those are asked (JSON)")
     parser.add_argument("--adapter", type=Path, help="of train.lora, on the model")
     parser.add_argument("--kinds", nargs="*", choices=ASKED_KINDS, default=ASKED_KINDS)
+    parser.add_argument("--seed", type=int, default=0, help="of the windows and the order of the questions")
     add_label_argument(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -366,10 +367,17 @@ def main() -> None:
     if args.kinds:
         said = paraphrases(args.wordings) if args.wordings else None
         figures = count(
-            model, args.data, args.split, args.sessions, kinds=args.kinds, said=said, n_windows=args.windows
+            model,
+            args.data,
+            args.split,
+            args.sessions,
+            kinds=args.kinds,
+            said=said,
+            n_windows=args.windows,
+            seed=args.seed,
         )
     if args.staged:
-        figures["staged"] = staged(model, args.data, args.split, args.staged, wordings=args.paraphrases)
+        figures["staged"] = staged(model, args.data, args.split, args.staged, wordings=args.paraphrases, seed=args.seed)
     tell_result(figures, args.json)
 
 
