@@ -116,6 +116,13 @@ of ours, from which a question that they read is left alone. Chosen on sets that
 """
 OF_NO_KIND = ("untold", "declined", "words")
 "Kinds of the classifier that are none of ours."
+WHILE = re.compile(
+    r"^(.+?),? (?:when|whenever|while|as) (?:she|he|they|(?:the|this) (?:\w+ )?(?:person|speaker|woman|man)) "
+    r"(?:is|are|gets?|talk|speak|listen|smile|\w+s)\b[^,]*$"
+)
+"What is asked, before a clause in the present."
+LEAST_ASKED = 4
+"Words of what is asked there. “Do you see when she smiles” asks for the time."
 ONE_WORDING: dict[str, str] = {
     found.kind: text
     for text, found in ABOUT.items()
@@ -138,8 +145,17 @@ def restated(query: str) -> str | None:
     text = fold(query)
     if len(text.split()) > MOST_WORDS:
         return None
-    text = classifier().spelled(text)
+    text = without_while(classifier().spelled(text))
     return chosen(text, *kind_of(text))
+
+
+def without_while(text: str) -> str:
+    """The text without a clause at its end that says while what: "is she smiling when she speaks" asks no time."""
+    match = WHILE.match(text)
+    if match is None or len(match[1].split()) < LEAST_ASKED:
+        return text
+    asked = match[1]
+    return asked if by_words(asked) is not None or FACE.said_in(asked) or VOICE.said_in(asked) else text
 
 
 def chosen(text: str, kind: str, probability: float) -> str | None:

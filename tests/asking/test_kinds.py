@@ -52,6 +52,21 @@ def test_a_question_that_cannot_be_told_is_left_alone(asked: str) -> None:
     assert restated(asked) is None
 
 
+@pytest.mark.parametrize(
+    ("asked", "about"),
+    [
+        ("Is she smiling when she speaks?", About("presence", "lip_corner_pull")),
+        ("Does her face change when she talks?", About("changed")),
+        ("Do her brows rise when he gets loud?", About("presence", "outer_brow_raise")),
+        ("Is the voice louder while he smiles?", About("loudness")),
+        ("Tell me when she frowned.", About("when", "brow_lower")),
+        ("Do you see when she smiles?", About("when", "lip_corner_pull")),
+    ],
+)
+def test_while_what_is_no_question_of_time(asked: str, about: About) -> None:
+    assert question_of(asked, None).about == about
+
+
 def test_a_slip_of_a_finger_is_read_as_the_word_that_it_was_to_be() -> None:
     model = classifier()
     assert model.spelled("when did the fcae chagne") == "when did the face change"
