@@ -10,8 +10,8 @@ from realtime.reason.chain import ANY_TAG, SectionText, read_answer
 from realtime.reason.prompt import LABELS
 
 
-def streamed(pieces: list[str]) -> tuple[str, list[str], bool]:
-    section, decoded, shown = SectionText("face"), "", []
+def streamed(pieces: list[str], name: str = "face") -> tuple[str, list[str], bool]:
+    section, decoded, shown = SectionText(name), "", []
     for piece in pieces:
         decoded += piece
         new = section.update(decoded)
@@ -38,6 +38,22 @@ def test_another_sections_tag_ends_it_too(tag: str) -> None:
     text, shown, closed = streamed(["A smile", tag[:3], tag[3:], "Pitch higher"])
     assert "".join(shown) == text == "A smile"
     assert closed
+
+
+@pytest.mark.parametrize(
+    ("pieces", "told"),
+    [
+        (["A", " angry", " face"], ["An angry face"]),
+        (["A", " ang", "ry", " face", " and a", " angry", " voice"], ["An angry face", " and", " an angry voice"]),
+        (["A", " sad", " face", " and a", "n angry", " voice"], ["A sad", " face", " and", " an angry", " voice"]),
+        (["A", " angr", "ily", " raised"], ["A angrily", " raised"]),
+        (["Banana", " angry", " as it is"], ["Banana", " angry", " as it is"]),
+    ],
+)
+def test_an_article_fits_the_emotion_that_follows(pieces: list[str], told: list[str]) -> None:
+    assert streamed(pieces, "fine")[:2] == ("".join(told), told)
+    assert streamed([*pieces, "</fine>"], "fine")[0] == "".join(told)
+    assert streamed(pieces, "face")[:2] == ("".join(pieces), pieces), "what is bound token by token is not held back"
 
 
 def test_half_a_character_waits() -> None:
