@@ -32,8 +32,8 @@ WORD, PIECE, CONCEPT = 1.0, 0.5, 0.5
 LENGTH = 3.0
 "this length, however many there are."
 PIECES = (3, 4)
-LEAST_SLIP = 4
-"Letters of a word from which it may be a slip."
+LEAST_SLIP, MOST_SLIP = 4, 16
+"Letters of a word that may be a slip."
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -66,7 +66,7 @@ class Classifier:
         return re.sub(r"[a-z]+", lambda match: self._spelled(match[0]), text)
 
     def _spelled(self, word: str) -> str:
-        if len(word) < LEAST_SLIP or word in self.words or word in self.others:
+        if not LEAST_SLIP <= len(word) <= MOST_SLIP or word in self.words or word in self.others:
             return word
         near = self.words & slips(word)
         return next(iter(near)) if len(near) == 1 else word

@@ -74,6 +74,7 @@ def test_a_slip_of_a_finger_is_read_as_the_word_that_it_was_to_be() -> None:
     assert model.spelled("are her eyes shut") == "are her eyes shut", "which is no shout"
     assert model.spelled("is de stem luider") == "is de stem luider"
     assert {"face", "fae", "fcaes"} <= slips("fcae")
+    assert model.spelled("x" * 200) == "x" * 200
     assert "ace" not in slips("face"), "the first letter is seldom wrong"
     assert question_of("is there a smlie on his face", None).about == About("presence", "lip_corner_pull")
 

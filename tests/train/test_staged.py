@@ -14,6 +14,8 @@ from tests.reason.seconds import becomes, seconds, stretch
 from train.coet.wordings import ASKED, HELD_OUT, all_wordings
 from train.evaluation.samples import Sample
 from train.evaluation.staged import (
+    FACE,
+    FACE_PARTS,
     STAGED,
     WINDOW_S,
     FaceMeter,
@@ -21,8 +23,10 @@ from train.evaluation.staged import (
     Staged,
     changing,
     is_right,
+    of_two,
     paraphrases,
     right_of_time,
+    shown_alone,
     side_by_side,
     told,
     twice,
@@ -91,6 +95,21 @@ def test_two_faces_in_view_are_measured_both(nano: LoadedModel, sample: Sample) 
     both = side_by_side(sample.frame, other)
     assert both.rgb_HW3.shape == (300, 600, 3)
     assert both.at_s == 41.5
+
+
+def test_of_two_the_one_is_asked_for_who_clearly_shows_more(sample: Sample) -> None:
+    shown = shown_alone(sample)
+    assert shown["happy"] == 1.0, "as is known"
+    cues = {name: value for name, value in shown.items() if name not in ("happy", FACE)}
+    assert shown[FACE] == pytest.approx(sum(cues.values()) / FACE_PARTS)
+    said = [Paraphrase("Who looks happier?", "happy"), Paraphrase("Who is more expressive?", FACE)]
+    left, right = {"happy": 1.0, FACE: 0.5}, {"sad": 1.0, FACE: 0.4}
+    assert of_two(said, left, right, 0) == (said[0], ("Person A, on the left", "Person B, on the left"))
+    assert of_two(said[1:], left, right, 0) is None, "which is too close"
+    assert of_two(said[1:], {FACE: 0.1}, {FACE: 0.5}, 0) == (
+        said[1],
+        ("Person A, on the right", "Person B, on the right"),
+    )
 
 
 def test_a_sentence_comes_twice_and_the_second_time_as_the_truth_says(nano: LoadedModel, sample: Sample) -> None:
