@@ -154,8 +154,8 @@ def answer(written: WrittenChain, known: Known) -> float:
     """The share of the votes that the answer's label has; 0 for an answer that names none, or several, or is unsure.
 
     Among answers to one window it is the quadratic score of a forecast that is sure of one label, but for a constant.
-    An answer that strays from what was judged has none either, since serving writes it again. Else a model learns to
-    contradict the worse judgements that are drawn, and then contradicts the better ones that it is served with.
+    An answer that strays from what was judged has none either, since serving writes it again. Else one that contradicts
+    a poor judgement, of which many are drawn, would earn more than one that holds to it.
     """
     label = read_answer(written.sections.get("answer", ""), LABELS).label
     if label is None or written.argued_for not in (None, label):
