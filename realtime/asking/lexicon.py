@@ -72,6 +72,8 @@ FACE = Wordings("face*, facial*, expression*, features, look, looks, see, show, 
 VOICE = Wordings(
     "voice*, vocal*, sound, sounds, tone, hear*, audio, speech, speak, speaks, speaking, spoken, says, saying, talk*"
 )
+YOU_AGREE = re.compile(r"\byou (?:and i |and me )?(?:dis)?agree")
+"What asks for our opinion."
 COMPARED = Wordings(
     "agree*, disagree*, match*, mismatch*, fit, fits, consistent, inconsistent, contradict*, conflict*, same, "
     "differ*, align*, in line, at odds, go* together, fit* together, change together, correspond*, in sync, "
@@ -119,6 +121,12 @@ COUNTED = Wordings(
     "anybody else, someone else, anyone there, anybody there, anyone here, anybody here, anyone in, anybody in, "
     "someone in"
 )
+COUNTS_THINGS = re.compile(
+    r"\bhow many (?!(?:can|do|did|does|are|is|were|was|have|has|of|in|on|there|exactly)\b|$)"
+    r"(?!(?:\w+ ){0,3}(?:people|ppl|persons?|folks?|faces?|heads?|individuals?|humans?|(?:wo)?m[ae]n|girls?|boys?|"
+    r"guys?|lad(?:y|ies)|kids?|child(?:ren)?|adults?|speakers?|participants?|subjects?|users?|beings?|others?|bodies)\b)"
+)
+"A number of chairs, fingers or languages, which nobody counts."
 LOUD = Wordings(
     "loud*, quiet*, volume, nois*, soft*, whisper*, shout*, yell*, speak* up, hushed, holler*, bellow*, mutter*, "
     "mumbl*, sound level, raise ~ voice, rais* ~ voice, fainter, "
@@ -142,6 +150,8 @@ VALENCE = Wordings(
     "pleasant*, unpleasant*, positive*, negative*, good, bad, mood, upbeat, enjoy*, pleased, displeased, gloomy, "
     "content, nice, comfortable, uncomfortable, cheerful, valence, spirits, vibe, feeling ~ down, feeling low"
 )
+SHOWS = Wordings("express*, emot*, react*, intens*, show*")
+"What a face does, where nobody says face."
 FEELS = Wordings("feel, feels, feeling, feelings, felt, emotion*, glad, unhappy, upset, mad")
 NOT_MEASURED = Wordings(
     "why, where, tomorrow, yesterday, next, wear*, hold*, what will, what would, what did she, what did he, "

@@ -46,10 +46,26 @@ def test_wordings_that_no_rule_reads_are_read(asked: str, about: About) -> None:
         "Is she sure of herself?",
         "How do I cook rice?",
         "I really liked how they ended that show, no complaints.",
+        "When is lunch?",
+        "When was this model trained?",
+        "How long does this take?",
+        "Who is more intelligent?",
+        "Which one is bigger, the cup or the plate?",
+        "How are you?",
+        "Do you agree with me?",
+        "How many chairs are there?",
+        "How many languages do you speak?",
     ],
 )
 def test_a_question_that_cannot_be_told_is_left_alone(asked: str) -> None:
     assert restated(asked) is None
+
+
+@pytest.mark.parametrize(
+    "asked", ["How many can you see?", "How many other people are there?", "how many ppl", "How many?"]
+)
+def test_people_are_counted_however_they_are_called(asked: str) -> None:
+    assert question_of(asked, None).about == About("count")
 
 
 @pytest.mark.parametrize(
