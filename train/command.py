@@ -14,6 +14,7 @@ from typing import Any
 
 from realtime.errors import RealtimeError
 from realtime.outputs import refuse_empty, write_whole
+from train.readers.clip import DataMissing
 
 
 def run_command(main: Callable[[], int | None], name: str) -> None:
@@ -24,6 +25,11 @@ def run_command(main: Callable[[], int | None], name: str) -> None:
     except RealtimeError as error:
         print(f"{name}: {error.message}\n{' ' * len(name)}  {error.hint}".rstrip(), file=sys.stderr)
         sys.exit(error.exit_code)
+    except FileNotFoundError as error:
+        if error.filename is None:
+            raise
+        print(f"{name}: {error.filename} is missing.", file=sys.stderr)
+        sys.exit(DataMissing.exit_code)
     except KeyboardInterrupt:
         print(f"{name}: interrupted; the same command goes on where it was.", file=sys.stderr)
         sys.exit(130)
@@ -46,7 +52,8 @@ def tell_result(result: Mapping[str, Any], json_to: Path | None, table: Sequence
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write the value as JSON for people, whole or not at all."""
+    """Write the value as JSON for people, whole or not at all. A folder that is not there is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(path)

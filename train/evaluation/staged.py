@@ -26,7 +26,7 @@ import numpy as np
 
 from realtime.asking.question import read
 from realtime.asking.sayings import ENGLISH, SECONDS_AGO
-from realtime.errors import BadAsk, NotJudged
+from realtime.errors import BadAsk, BadSettings, NotJudged
 from realtime.evidence.baseline import FaceBaseline
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
@@ -80,12 +80,15 @@ class Staged:
 
 
 def paraphrases(path: Path = PARAPHRASES) -> dict[str, list[Paraphrase]]:
-    """The paraphrases of each kind that a file has some of."""
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    return {
-        kind: [Paraphrase(each["text"], each.get("cue") or each.get("of", "")) for each in own]
-        for kind, own in stored.items()
-    }
+    """The paraphrases of each kind that a file has some of. Raises BadSettings for a file of another form."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            kind: [Paraphrase(each["text"], each.get("cue") or each.get("of", "")) for each in own]
+            for kind, own in stored.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadSettings(f"{path} is no file of wordings.", 'It has {"KIND": [{"text": "…"}]}.') from error
 
 
 def told(staged: Staged) -> str | None:
