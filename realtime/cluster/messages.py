@@ -142,12 +142,13 @@ def from_pieces(pieces: Sequence[bytes]) -> EncodeRequest:
 def slim(evidence: Evidence) -> Evidence:
     """Leave out what only the page and the baselines need, and the ring: replicas have rings of their own.
 
-    What was measured of each face stays, for a chain that is told so in words.
+    What was measured of each face stays, for a chain that is told so in words; and the expert's verdicts, from which
+    each person's label and a second look are made.
     """
     if isinstance(evidence, SpeechEvidence):
         return replace(evidence, ring=0)
     faces = tuple(Face(face.track, face.box, face.score, None) for face in evidence.faces)
-    cues = tuple(replace(each, geometry_N=NO_GEOMETRY, verdict_7=None) for each in evidence.cues)
+    cues = tuple(replace(each, geometry_N=NO_GEOMETRY) for each in evidence.cues)
     return replace(evidence, faces=faces, cues=cues, focal=(), map=None, timings_ms={}, ring=0)
 
 

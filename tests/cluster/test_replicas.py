@@ -26,7 +26,8 @@ from realtime.cluster.messages import (
 from realtime.cluster.thinker import ThinkerReplica
 from realtime.engine import loading
 from realtime.engine.loading import LoadedModel
-from realtime.records import FrameEvidence, Question, SpeechEvidence, SpeechSegment, UInt8, VideoFrame, Window
+from realtime.reason.second_look import looked_again
+from realtime.records import FrameEvidence, Label, Question, SpeechEvidence, SpeechSegment, UInt8, VideoFrame, Window
 from realtime.roles import Step
 from realtime.towers.batch import FrameInput, audio_inputs, drop_noise, selected, vision_inputs
 from realtime.towers.preprocess import log_mel
@@ -135,7 +136,7 @@ def test_what_only_the_page_and_the_baselines_need_does_not_travel(nano: LoadedM
     ]
     assert (sent.focal, sent.map, sent.timings_ms, sent.ring) == ((), None, {}, 0)
     assert [each.intensities for each in sent.cues] == [each.intensities for each in seen.cues]
-    assert [(each.geometry_N.size, each.verdict_7) for each in sent.cues] == [(0, None)]
+    assert [each.geometry_N.size for each in sent.cues] == [0]
     assert (sent.at_s, sent.scene, sent.counts, sent.number) == (seen.at_s, seen.scene, seen.counts, 7)
     assert sent.tokens_ND is seen.tokens_ND
     spoken = replace(perceiver.hear(SpeechSegment(0.0, 1.0, np.zeros(16_000, np.float32))), ring=3, number=8)
@@ -166,6 +167,29 @@ async def test_a_thinker_says_what_it_misses_then_what_the_local_one_says(
         assert labelled.label.probabilities[name] == pytest.approx(share, abs=1e-4)
     steps = await written(thinker, question)
     assert steps[-1].sections == list(nano.thinker.reason(here, ASK))[-1].sections  # type: ignore[union-attr]
+
+
+async def test_people_in_view_and_a_second_look_are_told_as_here(
+    nano: LoadedModel, thinker: ThinkerReplica, portrait: UInt8
+) -> None:
+    """Verdicts on faces were left out: on a cluster no person had a label of their own."""
+    perceiver = nano.perceiver(0)
+    seen = replace(perceiver.see(VideoFrame(0.0, portrait)), ring=9, number=1)
+    perceiver.close()
+    window, who = Window(0, 0.0, 1.0, (seen,), ()), SessionKey("seen", "", ASK)
+    labelled = await thinker.label(WindowRequest.of(window, who), slimmed(window))
+    assert isinstance(labelled, TimedLabel)
+    here = as_here(nano, window)
+    expected = nano.thinker.fast_label(here, ASK).faces
+    assert [(face.track, face.label) for face in labelled.label.faces] == [
+        (face.track, face.label) for face in expected
+    ]
+    assert expected
+    told = [step for step in await written(thinker, WindowRequest.of(window, who)) if isinstance(step, Label)]
+    local = [step for step in nano.thinker.reason(here, ASK) if isinstance(step, Label)]
+    assert told[-1].probabilities == pytest.approx(local[-1].probabilities, abs=1e-4)
+    first = labelled.label.probabilities
+    assert looked_again(labelled.label, here) != pytest.approx(first, abs=1e-6), "else the second look shows nothing"
 
 
 async def test_what_goes_with_a_question_need_not_come_before_it(nano: LoadedModel, thinker: ThinkerReplica) -> None:
