@@ -175,6 +175,8 @@ TOPICS = (
             r"\bthe (?:one|person|man|woman|guy) who (?:did|stole|took|killed|started) (?:it|this|that|him|her|the)\b",
             rf"\bdid {_THEY} (?:really )?commit\b|\b{_THEY} (?:to blame|cheat\w*|steal\w*)\b",
             rf"\bdid (?:it|{_THEY}) do (?:it|this|that)\b|\b(?:tell|tells|telling|told) (?:a |us |me )*lies?\b",
+            r"\b(?:i|we|you|one|to) (?:\w+ )?(?:believe|trust) "
+            r"(?:him|her|them|(?:what|anything|everything|a word) (?:that )?(?:he|she|they))\b",
             rf"\b{_THEY} lies?\b|\b(?:is|was) (?:this|that|it) a lie\b",
         ),
         _words("lie lies liar lying thief"),

@@ -150,8 +150,10 @@ VALENCE = Wordings(
     "pleasant*, unpleasant*, positive*, negative*, good, bad, mood, upbeat, enjoy*, pleased, displeased, gloomy, "
     "content, nice, comfortable, uncomfortable, cheerful, valence, spirits, vibe, feeling ~ down, feeling low"
 )
-SHOWS = Wordings("express*, emot*, react*, intens*, show*")
+SHOWS = Wordings("express*, emot*, react*, intens*, show*, livel*")
 "What a face does, where nobody says face."
+BECAME = Wordings("became, become, becomes, looked, looking, transition*, transform*, flip*")
+"What says of a face that it is another one now."
 FEELS = Wordings("feel, feels, feeling, feelings, felt, emotion*, glad, unhappy, upset, mad")
 NOT_MEASURED = Wordings(
     "why, where, tomorrow, yesterday, next, wear*, hold*, what will, what would, what did she, what did he, "

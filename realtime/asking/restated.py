@@ -24,6 +24,7 @@ from realtime.asking.lexicon import (
     AROUSAL,
     ASKS_HOW_MUCH,
     ASKS_WHEN,
+    BECAME,
     BEFORE,
     BEGAN,
     CHANGED,
@@ -207,7 +208,7 @@ def _of_ours(kind: str, text: str) -> bool:
     cue, face, voice = cue_in(text), FACE.said_in(text), VOICE.said_in(text) or SPOKE.said_in(text)
     match kind:
         case "when":
-            moved = any(each.said_in(text) for each in (CHANGED, MOVED, CHANGES, FEELS, VALENCE))
+            moved = any(each.said_in(text) for each in (CHANGED, MOVED, CHANGES, BECAME, FEELS, VALENCE))
             return bool(cue or face or voice or moved or _emotion_in(text))
         case "who":
             shown = any(each.said_in(text) for each in (SHOWS, FEELS, AROUSAL))
