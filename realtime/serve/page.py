@@ -23,6 +23,9 @@ class Page(StaticFiles):
         else:
             await super().__call__(scope, receive, send)
 
+    async def check_config(self) -> None:
+        """Starlette raises here where there is no folder; `get_response` says what to do about it."""
+
     async def get_response(self, path: str, scope: Scope) -> Response:
         if path in VIEWERS:
             path = f"{path}.html"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from realtime.commands import doctor
-from realtime.serve import hosting, page, page_build
+from realtime.serve import app, hosting, page, page_build
 from realtime.serve.page_build import BUILT, PAGES, SOURCES, WEB, not_ours, sources_sha256, wire_sha256
 from tests.serve.live_server import serving
 
@@ -75,6 +75,18 @@ async def test_a_viewer_that_is_not_there_says_what_to_do(
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
     assert "no watch.html" in answer.json()["detail"]
     assert answer.json()["hint"] == "Build it: make serve"
+
+
+async def test_a_page_that_was_never_built_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starlette's own check of the folder ended in an answer 500 and a traceback."""
+    for module in (app, page):
+        monkeypatch.setattr(module, "WEB", tmp_path / "none")
+    async with serving() as running:
+        answer = await running.http.get("/")
+        nothing = await running.http.get("/nothing/here")
+    assert (answer.status_code, answer.json()["detail"]) == (503, "The page is not built.")
+    assert answer.json()["hint"] == "Build it: make serve"
+    assert nothing.status_code == 404
 
 
 async def test_every_refusal_has_a_code_and_a_hint() -> None:
