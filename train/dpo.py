@@ -36,7 +36,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     # The preference is about the usual chain; what is asked beside it carries no pair.
     parser.set_defaults(questions=0.0)
     args = parser.parse_args(words)
-    if args.beta <= 0 or args.chain_share < 0:
+    # Written so that no NaN passes.
+    if not (args.beta > 0 and args.chain_share >= 0):
         parser.error("--beta has to be above 0, and --chain-share 0 or more")
     # Tuned are the language model's low-rank parts alone: what the towers say is not what is preferred.
     args.warmed = args.adapter = None

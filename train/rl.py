@@ -60,7 +60,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(words)
     if args.group < 2:
         parser.error("--group has to be 2 or more: a chain is compared with others")
-    if args.beta < 0 or args.chain_share < 0 or not 0 < args.clip < 1:
+    # Written so that no NaN passes.
+    if not (args.beta >= 0 and args.chain_share >= 0 and 0 < args.clip < 1):
         parser.error("--beta and --chain-share have to be 0 or more, and --clip between 0 and 1")
     args.rewards = dict(args.rewards)
     # Tuned are the language model's low-rank parts alone: what the towers say is not what is rewarded.

@@ -12,6 +12,7 @@ import torch
 
 from realtime.model.experts import EXPERT_LABELS
 from realtime.reason.measurements import CUE_WORDS, VOICE_WORDS
+from train import dpo
 from train.arrays import Float64
 from train.coet.measured import Observation, PersonSeen, VoiceHeard, Writer
 from train.tuning.preference import margins, pair_losses
@@ -111,3 +112,11 @@ def test_margins_are_those_of_the_paper() -> None:
     assert margins(now, before, 0.5).tolist() == [1.0, -0.5]
     assert margins(now, now, 0.5).tolist() == [0.0, 0.0]
     assert float(pair_losses(margins(now, now, 0.5))[0]) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("words", [["--beta", "0"], ["--beta", "nan"], ["--chain-share", "nan"]])
+def test_settings_that_make_no_sense_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        dpo.parse(["records", "--model", "nano", "--out", "out", *words])
+    assert ended.value.code == 2
+    assert "--beta has to be above 0, and --chain-share 0 or more" in capsys.readouterr().err

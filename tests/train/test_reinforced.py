@@ -177,6 +177,7 @@ def test_only_chains_that_find_before_they_judge_are_drawn(drawing: Drawing) -> 
         (["--rewards", "answer=-1"], "a weight has to be above 0"),
         (["--group", "1"], "--group has to be 2 or more"),
         (["--clip", "1.5"], "--clip between 0 and 1"),
+        (["--beta", "nan"], "--beta and --chain-share have to be 0 or more"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(
