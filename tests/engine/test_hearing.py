@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
@@ -46,19 +46,8 @@ def nano() -> LoadedModel:
 
 
 @pytest.fixture
-def towers(nano: LoadedModel) -> CountedTowers:
-    return CountedTowers(nano.towers)
-
-
-@pytest.fixture
 def model(nano: LoadedModel, towers: CountedTowers) -> LoadedModel:
     return replace(nano, towers=towers, hears_together=SoundsTogether(towers, nano.appends, n_sounds=4, n_threads=2))
-
-
-@pytest.fixture
-def worker() -> Iterator[ModelWorker]:
-    with ModelWorker() as worker:
-        yield worker
 
 
 async def measured(engine: LocalEngine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,19 +30,8 @@ def nano() -> LoadedModel:
 
 
 @pytest.fixture
-def towers(nano: LoadedModel) -> CountedTowers:
-    return CountedTowers(nano.towers)
-
-
-@pytest.fixture
 def model(nano: LoadedModel, towers: CountedTowers) -> LoadedModel:
     return replace(nano, towers=towers, together=FramesTogether(towers, nano.appends, n_frames=4, n_threads=2))
-
-
-@pytest.fixture
-def worker() -> Iterator[ModelWorker]:
-    with ModelWorker() as worker:
-        yield worker
 
 
 @pytest.fixture

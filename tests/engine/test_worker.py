@@ -2,19 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from realtime.engine.scheduler.queue import Rank
 from realtime.engine.worker import ModelWorker
 from realtime.observe.metrics import Metrics
-
-
-@pytest.fixture
-def worker() -> Iterator[ModelWorker]:
-    with ModelWorker(Metrics()) as worker:
-        yield worker
 
 
 async def test_results_and_errors_come_back_to_whoever_asked(worker: ModelWorker) -> None:
