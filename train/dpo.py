@@ -39,10 +39,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     # Written so that no NaN passes.
     if not (args.beta > 0 and args.chain_share >= 0):
         parser.error("--beta has to be above 0, and --chain-share 0 or more")
-    # Tuned are the language model's low-rank parts alone: what the towers say is not what is preferred.
-    args.warmed = args.adapter = None
-    args.full = args.projectors = args.selectors = False
-    args.merger_lr = 0.0
+    # What the towers say is not what is preferred.
+    lora.of_language_alone(args)
     return args
 
 

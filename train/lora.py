@@ -74,6 +74,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def of_language_alone(args: argparse.Namespace) -> None:
+    """Set what a later stage does not ask for. It tunes low-rank parts of the language model, and nothing else."""
+    args.warmed = args.adapter = None
+    args.full = args.projectors = args.selectors = False
+    args.merger_lr = 0.0
+
+
 def start(args: argparse.Namespace, folder: Path) -> tuple[EmoThinker, dict[str, Any]]:
     """The frozen model, with the additions of stage 1 if there are any, and its emothinker.json."""
     if args.adapter is not None:

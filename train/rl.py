@@ -64,10 +64,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     if not (args.beta >= 0 and args.chain_share >= 0 and 0 < args.clip < 1):
         parser.error("--beta and --chain-share have to be 0 or more, and --clip between 0 and 1")
     args.rewards = dict(args.rewards)
-    # Tuned are the language model's low-rank parts alone: what the towers say is not what is rewarded.
-    args.warmed = args.adapter = None
-    args.full = args.projectors = args.selectors = False
-    args.merger_lr = 0.0
+    # What the towers say is not what is rewarded.
+    lora.of_language_alone(args)
     return args
 
 
