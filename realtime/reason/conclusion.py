@@ -11,7 +11,7 @@ from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
 from realtime.reason.consistency import contradictions
 from realtime.reason.parts import LabelledWindow
-from realtime.records import Answer, Contradiction
+from realtime.records import Answer, Conflict, Contradiction, Window
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Conclusion:
     answer: Answer
     probabilities: dict[str, float]
     "Of each label that the model knows, after the chain."
+    told: dict[str, float]
+    "The same in the labels that were asked for."
     contradictions: tuple[Contradiction, ...]
 
 
@@ -38,20 +40,24 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
         judged=labelled.judged,
         said=labelled.said,
     )
-    window, conflict = labelled.window, labelled.label.conflict
-    state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
-    most = calibrate.largest(state, conflict, calibration)
+    most = largest(labelled.window, labelled.label.conflict, calibration)
     probabilities = calibrate.bounded(probabilities, most)
     told, named = probabilities, read.label
     if own:
-        told = calibrate.bounded(own_labels.shares(own, probabilities), most)
+        told = own_labels.shares(own, probabilities, most=most)
         named = own_labels.for_emotion(own, named, told, calibration.unsure_below)
     answer = calibrate.answer(told, named, read.intensity, calibration)
     # What is judged after the texts is judged by an evidence-first chain.
     found = contradictions(sections, labels, shares_alone(labelled), given_both=bool(labelled.judged))
     if found:
         answer = calibrate.unsure(told, calibration)
-    return Conclusion(answer, probabilities, found)
+    return Conclusion(answer, probabilities, told, found)
+
+
+def largest(window: Window, conflict: Conflict | None, calibration: Calibration) -> float:
+    """The largest probability that may be told of a window."""
+    state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
+    return calibrate.largest(state, conflict, calibration)
 
 
 def shares_alone(labelled: LabelledWindow) -> dict[str, Mapping[str, float]]:

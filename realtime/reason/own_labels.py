@@ -18,8 +18,11 @@ SAME = 1e-6
 "Shares closer than this are equal: nothing tells such labels apart."
 
 
-def shares(own: Sequence[OwnLabel], probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Probability of each label, and of `UNSURE` where the labels leave out some of the emotions."""
+def shares(own: Sequence[OwnLabel], probabilities: Mapping[str, float], *, most: float = 1.0) -> dict[str, float]:
+    """Probability of each label, and of `UNSURE` where the labels leave out some of the emotions.
+
+    Of several emotions together, too, no label is told with more than `most` (`calibrate.bounded`).
+    """
     told = dict.fromkeys((label.name for label in own), 0.0)
     left_out = 0.0
     claims = {emotion: [label.name for label in own if emotion in label.emotions] for emotion in probabilities}
@@ -28,7 +31,10 @@ def shares(own: Sequence[OwnLabel], probabilities: Mapping[str, float]) -> dict[
             told[name] += probability / len(claims[emotion])
         if not claims[emotion]:
             left_out += probability
-    return told if all(claims.values()) else told | {UNSURE: left_out}
+    if not all(claims.values()):
+        told[UNSURE] = left_out
+    # What no label claims is not bounded: the labels would gain what is not theirs.
+    return told if left_out > most else bounded(told, most)
 
 
 def likeliest(told: Mapping[str, float], unsure_below: float, *, among: Sequence[str] | None = None) -> str:
@@ -56,7 +62,7 @@ def in_own(
 
     `name` is told where it is not the likeliest.
     """
-    told, conflict = bounded(shares(own, label.probabilities), most), label.conflict
+    told, conflict = shares(own, label.probabilities, most=most), label.conflict
     if conflict is not None:
         face, voice = shares(own, conflict.face), shares(own, conflict.voice)
         conflict = Conflict(face, voice, divergence_bits(list(face.values()), list(voice.values())))

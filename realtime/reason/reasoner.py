@@ -41,7 +41,7 @@ from realtime.reason.branches import (
     n_faces,
     openings,
 )
-from realtime.reason.conclusion import Conclusion, conclude
+from realtime.reason.conclusion import Conclusion, conclude, largest
 from realtime.reason.decode import CHAIN_SLOTS, finished, write
 from realtime.reason.grounding import unsupported
 from realtime.reason.measurements import measured_words
@@ -375,8 +375,7 @@ class Reasoner:
             return label if answer is None else replace(label, label=answer)
         if answer is None and not n_faces(window) and not window.speech:
             answer = prompt.UNSURE
-        state = calibrate.state_of(has_face=n_faces(window) > 0, has_speech=bool(window.speech))
-        most = calibrate.largest(state, label.conflict, self._calibration)
+        most = largest(window, label.conflict, self._calibration)
         return own_labels.in_own(question.own, label, self._calibration.unsure_below, name=answer, most=most)
 
     def _chain(self, labelled: LabelledWindow, said: Words, again_s: float | None) -> Iterator[Written]:

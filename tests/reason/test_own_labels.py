@@ -105,3 +105,14 @@ def test_the_divergence_is_that_of_the_labels_asked(nano: LoadedModel) -> None:
     assert conflict.score == pytest.approx(
         calibrate.divergence_bits(list(conflict.face.values()), list(conflict.voice.values()))
     )
+
+
+def test_several_emotions_together_are_told_no_surer_than_was_seen() -> None:
+    sure = dict.fromkeys(SEVEN, 0.0) | {"angry": 0.6, "disgust": 0.399, "happy": 0.001}
+    own = asked("positive", "negative").own
+    told = own_labels.shares(own, sure, most=0.99)
+    assert told["negative"] == pytest.approx(0.99)
+    assert sum(told.values()) == pytest.approx(1.0)
+    assert own_labels.shares(own, sure)["negative"] == pytest.approx(0.999)
+    left_out = own_labels.shares(asked("joy", "fear").own, sure, most=0.99)
+    assert left_out == pytest.approx({"joy": 0.001, "fear": 0.0, "unsure": 0.999}), "what is left out goes to no label"

@@ -20,7 +20,7 @@ from realtime.model.config import TextConfig
 from realtime.model.fused import KVCache
 from realtime.model.language import BatchKVCache
 from realtime.model.thinker import EmoThinker
-from realtime.reason import own_labels, prompt
+from realtime.reason import prompt
 from realtime.reason.decode import CHAIN_SLOTS, finished
 from realtime.reason.parts import BegunPart, ChainPart, LabelledWindow
 from realtime.reason.rows import ChainRow
@@ -98,14 +98,12 @@ def write_part(
 def answered(model: Served, labelled: LabelledWindow, sections: dict[str, str], rewritten: Rewritten) -> ChainAnswer:
     concluded = writer_of(model).thinker.conclude(labelled, sections)
     told_sections, answered_from = writer_of(model).thinker.answered(labelled, sections, concluded)
-    own = labelled.question.own
-    told = own_labels.shares(own, concluded.probabilities) if own else concluded.probabilities
     return ChainAnswer(
         labelled.label,
         sections,
         labelled.judged,
         concluded.answer,
-        told,
+        concluded.told,
         rewritten,
         labelled.n_withheld,
         told_sections["answer"],
