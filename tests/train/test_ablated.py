@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,3 +120,33 @@ def test_rows_are_compared_with_the_whole_model_on_the_same_samples(tmp_path: Pa
     assert rows["F"]["minus_whole"]["war"] == -0.25
     assert (result["model"], result["settings"]["steps"]) == ("nano", 40)
     assert "| F | 4 | 0.500 |" in as_markdown(result)
+
+
+def scored(path: Path, rows: Sequence[tuple[str, float]]) -> None:
+    """Answers between two labels, each with its truth and the probability of "sad"."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = [
+        {"key": str(at), "truth": truth, "answer": "sad" if sad > 0.5 else "happy"}
+        | ({"fast_probabilities": {"happy": 1 - sad, "sad": sad}} if sad else {})
+        for at, (truth, sad) in enumerate(rows)
+    ]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in told))
+
+
+def test_a_rows_own_bias_is_fitted_on_validation_people(tmp_path: Path) -> None:
+    # This row says "happy" far too often, but says it less surely where it is wrong. The last sample showed nothing.
+    shown = [("sad", 0.3), ("happy", 0.1), ("sad", 0.3), ("happy", 0.0)]
+    finished(tmp_path, "F", "0000")
+    finished(tmp_path, WHOLE.name, "1111")
+    scored(tmp_path / "F" / "conflict" / "answers.jsonl", shown)
+    whole = tmp_path / WHOLE.name.replace(" ", "_")
+    scored(whole / "conflict" / "answers.jsonl", [("sad", 0.9), ("happy", 0.1), ("sad", 0.9), ("happy", 0.1)])
+    scored(tmp_path / "F" / "prior" / "agree" / "answers.jsonl", [("sad", 0.3), ("happy", 0.1)] * 20)
+    assert "prior" not in table(tmp_path)["benchmarks"]["conflict"]["F"], "the whole has none to compare with"
+    scored(whole / "prior" / "agree" / "answers.jsonl", [("sad", 0.9), ("happy", 0.1)] * 20)
+    result = table(tmp_path)
+    row = result["benchmarks"]["conflict"]["F"]
+    assert (row["right"], row["minus_whole"]["war"]) == (0.5, -0.5)
+    assert (row["prior"]["right"], row["prior"]["minus_whole"]["war"]) == (1.0, 0.0)
+    assert list(result["benchmarks"]) == ["conflict"], "answers of validation people are no benchmark"
+    assert as_markdown(result).count("| F | 4 |") == 2
