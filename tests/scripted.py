@@ -140,9 +140,16 @@ class SteppedWorker(ModelWorker):
         self.holds: list[Hold] = []
         self._n_put = 0
 
-    def submit(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> Future[T]:
+    def submit(
+        self,
+        stage: str,
+        work: Callable[..., T],
+        *args: Any,
+        rank: Rank = Rank.EVIDENCE,
+        after: Future[Any] | None = None,
+    ) -> Future[T]:
         self._n_put += 1
-        return super().submit(stage, work, *args, rank=rank)
+        return super().submit(stage, work, *args, rank=rank, after=after)
 
     async def settled(self) -> None:
         """Return when the worker can do no more, and every task has taken its results and asked for nothing new."""

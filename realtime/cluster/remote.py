@@ -29,7 +29,7 @@ from realtime.cluster.messages import (
 )
 from realtime.cluster.retry import ATTEMPTS, LOST, RecentWaits, call_replica
 from realtime.errors import ReplicaLost
-from realtime.evidence.listen import Submit, run_when_asked
+from realtime.evidence.beside import Submit, run_when_asked
 from realtime.evidence.perceive import Perception
 from realtime.evidence.settings import FaceEngineName
 from realtime.records import (
@@ -180,6 +180,7 @@ class RemotePerceiver:
             seed=seed,
             open_ring=lambda question: RemoteRing(route, question, lambda: next(counter)),
             submit=submit,
+            judge_beside=submit,
             face_engine=face_engine,
         )
 

@@ -103,20 +103,26 @@ class Service:
                         waiting.cancel()
 
     def _start(self, call: Call) -> None:
-        came_s, queued_s = time.perf_counter(), 0.0
+        could_begin_s, queued_s = time.perf_counter(), 0.0
 
         def work() -> Any:
             nonlocal queued_s
-            queued_s = time.perf_counter() - came_s
+            queued_s = time.perf_counter() - could_begin_s
             return self._host.handle(call.request)
 
-        self._host.announce(call.request)
+        def could_begin(_: Future[Any]) -> None:
+            nonlocal could_begin_s
+            could_begin_s = time.perf_counter()
+
+        after = self._host.announce(call.request)
+        if after is not None:
+            after.add_done_callback(could_begin)
         match call.request:
             case UseAdapter():
                 # A checkpoint takes seconds to read; the model's thread serves sessions meanwhile.
                 done = self._loader.submit(work)
             case request:
-                done = self._worker.submit(request.stage, work, rank=call.rank)
+                done = self._worker.submit(request.stage, work, rank=call.rank, after=after)
         self._running[call.number] = done
         done.add_done_callback(lambda done: self._answer(call, done, queued_s))
 

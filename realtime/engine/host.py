@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, assert_never, cast
@@ -75,19 +76,19 @@ class Host:
         self._seeing = Seeing()
         self._hearing = Hearing()
 
-    def announce(self, request: Request[Any]) -> None:
-        """Take note of a request that is in the queue, from any thread.
+    def announce(self, request: Request[Any]) -> Future[Any] | None:
+        """Take note of a request that will be in the queue, from any thread. Returns what it has to wait for first.
 
-        A chain whose steps are wanted joins decode steps before its own job runs, and on a GPU a frame or a sound is
-        measured and joins the call of another.
+        A frame is measured, in a thread of its own, before its job. A chain whose steps are wanted joins decode steps
+        before its own job runs, and on a GPU a frame or a sound joins the call of another.
         """
         match request:
             case See(number, frame):
                 if (session := self._sessions.get(number)) is not None and session.together is not None:
-                    self._seeing.announce(number, session.perceiver, session.together, frame)
+                    return self._seeing.announce(number, session.perceiver, session.together, frame)
             case Look(number, cue_frame):
                 if (session := self._sessions.get(number)) is not None and session.together is not None:
-                    self._seeing.announce_glimpse(number, session.perceiver, session.together, cue_frame)
+                    return self._seeing.announce_glimpse(number, session.perceiver, session.together, cue_frame)
             case Hear(number, segment):
                 self._announce_sound(number, SpeechSoFar(segment, paused=True), ended=True)
             case HearAhead(number, so_far):
@@ -96,6 +97,7 @@ class Host:
                 self._scheduler.decode.request((session, chain), budget_s)
             case _:
                 pass
+        return None
 
     def _announce_sound(self, number: int, so_far: SpeechSoFar, *, ended: bool) -> None:
         if (session := self._sessions.get(number)) is not None and session.hears_together is not None:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from realtime.engine import companions, gpu
 from realtime.errors import EngineMissing
+from realtime.evidence.beside import Beside, Submit, run_when_asked
 from realtime.evidence.cue_model import TowersOnCpu, cue_model, cue_weights, query_on_cpu
 from realtime.evidence.face_engines.choice import check
 from realtime.evidence.label_reading import LabelReading
@@ -46,7 +47,7 @@ FRAMES_TOGETHER = 8
 SOUNDS_TOGETHER = 8
 "Sounds that are heard at once. Most have one chunk of 2 s that is not encoded yet."
 MEASURING_THREADS = 8
-"Most threads that find and measure faces while the GPU works, and as many again that measure voices."
+"Most threads that find and measure faces while the model works, and on a GPU as many again that measure voices."
 CORES_FOR_THE_REST = 2
 "Cores that threads which measure leave alone."
 TOLD_EVERY_S = 5.0
@@ -68,11 +69,12 @@ class LoadedModel:
     face_engine: FaceEngineName = "auto"
     judge_faces: JudgeFaces | None = None
     "The face expert in its quickest form; None: in torch."
-
+    judge_beside: Submit = run_when_asked
+    "Where it runs."
     together: FramesTogether | None = None
-    "Sees frames of several sessions in one call; None on a CPU."
+    "Measures frames in threads; on a GPU it sees those of several sessions in one call."
     hears_together: SoundsTogether | None = None
-    "The same for sounds."
+    "Hears sounds of several sessions in one call; None on a CPU."
 
     label_model: str | None = None
     answer_model: str | None = None
@@ -118,6 +120,7 @@ class LoadedModel:
             open_ring=partial(self.thinker.open_ring, later=for_labels is not None),
             face_engine=self.face_engine,
             judge_faces=self.judge_faces,
+            judge_beside=self.judge_beside,
             for_labels=for_labels,
         )
 
@@ -205,8 +208,9 @@ def load(
     if threads is not None:
         # numpy's matrix products are smaller still, and its threads spin while they wait for the next one.
         threadpool_limits(1, user_api="blas")
+    n_cores = torch.get_num_threads()
     if threads is not None and model.device.type == "cpu":
-        torch.set_num_threads(threads or threads_for(planned.n_parameters, torch.get_num_threads()))
+        torch.set_num_threads(threads or threads_for(planned.n_parameters, n_cores))
     towers, reason = choose(engine, Checkpoint(model, folder, adapter, engine_dir), sound_on_onnx=sound_on_onnx)
     on_gpu = place.type == "cuda"
     exact = dtype == torch.float32 and not on_gpu
@@ -223,7 +227,10 @@ def load(
         calibration=None if calibration is None else with_own_chain(calibration, model),
         phrases=Phrases.read(folder, n_tokens=model.config.text.vocab_size),
     )
-    n_threads = max(1, min(MEASURING_THREADS, torch.get_num_threads() - CORES_FOR_THE_REST))
+    n_threads = max(1, min(MEASURING_THREADS, n_cores - CORES_FOR_THE_REST))
+    # ONNX Runtime takes none of torch's threads, nor its lock. On a GPU faces of several sessions are judged at once.
+    on_onnx = isinstance(judge_faces, OnnxFaceExpert)
+    beside = Beside("face expert", n_threads if on_gpu else 1) if on_onnx else run_when_asked
     return LoadedModel(
         name=name if adapter is None else f"{name} + {adapter.name}",
         runtime_reason=reason,
@@ -234,9 +241,10 @@ def load(
         instruments=instruments,
         face_engine=face_engine,
         judge_faces=judge_faces,
-        together=FramesTogether(perceived, thinker.appends, n_frames=FRAMES_TOGETHER, n_threads=n_threads)
-        if on_gpu
-        else None,
+        judge_beside=beside,
+        together=FramesTogether(
+            perceived, thinker.appends, n_frames=FRAMES_TOGETHER if on_gpu else 1, n_threads=n_threads
+        ),
         hears_together=SoundsTogether(perceived, thinker.appends, n_sounds=SOUNDS_TOGETHER, n_threads=n_threads)
         if on_gpu
         else None,

@@ -55,8 +55,8 @@ class LocalEngine:
         """Return at once: the host lives as long as this process."""
 
     async def call(self, request: Request[R]) -> R:
-        self._host.announce(request)
-        return await self._worker.run(request.stage, self._host.handle, request, rank=request.rank)
+        after = self._host.announce(request)
+        return await self._worker.run(request.stage, self._host.handle, request, rank=request.rank, after=after)
 
     def post(self, request: Request[Any]) -> None:
         self._worker.submit(request.stage, self._host.handle, request)

@@ -1,12 +1,13 @@
-"""Frames of several sessions, seen together: measured in threads while they wait, then encoded in one call.
+"""Frames are measured in threads of their own, and only then come into the model's queue.
 
     announced ── measured, in the session's lane ──┐
     announced ── measured, in the session's lane ──┼─ the first of their jobs: one call of the towers ── each job
     announced ── measured, in the session's lane ──┘                                                     takes its own
 
-Finding and measuring faces is the larger part of the time that a frame takes on a GPU, and needs no model. A session
-has one lane, so its frames are measured one at a time and in their order. What a job finds already done was done by the
-job of another session. Only a model that says how (`roles.SeesTogether`) is seen with in this way.
+Finding and measuring faces is half of the time that a frame takes on a CPU, and more on a GPU, and needs no model. So
+meanwhile the model's thread labels and decodes. A session has one lane, so its frames are measured one at a time and in
+their order. On a GPU, frames of several sessions that are measured share a call of the towers; what a job finds already
+done was done by the job of another session. Only a model that says how (`roles.SeesTogether`) is seen with in this way.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from realtime.roles import Perceiver, SeesTogether
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WaitingFrame:
-    """A frame whose job is in the queue."""
+    """A frame that is measured, or whose job is in the queue."""
 
     frame: VideoFrame
     perceiver: Perceiver
@@ -55,24 +56,28 @@ class Seeing:
         self._n_calls = self._n_frames = 0
 
     def stats(self) -> Mapping[str, float]:
-        """Frames that were measured in lanes, and the calls of the towers for them; empty where there was none."""
+        """Frames that could share calls of the towers, and these calls; empty where there was none."""
         return {"seen_frames": self._n_frames, "seen_calls": self._n_calls} if self._n_calls else {}
 
-    def announce(self, session: int, perceiver: Perceiver, together: SeesTogether, frame: VideoFrame) -> None:
-        """A frame whose job is in the queue: begin to measure it."""
+    def announce(self, session: int, perceiver: Perceiver, together: SeesTogether, frame: VideoFrame) -> Future[object]:
+        """A frame that is to be seen: begin to measure it. Its job comes into the queue when the result is done."""
         with self._lock:
             mine = self._of(session)
             measured = self._lane(session, together).submit(together.measure, perceiver, frame)
             mine.add(measured)
             mine.frame, mine.seen = WaitingFrame(frame, perceiver, together, measured), None
+        return measured
 
-    def announce_glimpse(self, session: int, perceiver: Perceiver, together: SeesTogether, frame: CueFrame) -> None:
+    def announce_glimpse(
+        self, session: int, perceiver: Perceiver, together: SeesTogether, frame: CueFrame
+    ) -> Future[Glimpse]:
         """The same for a frame between two sampled ones."""
         with self._lock:
             mine = self._of(session)
             found = self._lane(session, together).submit(perceiver.glimpse, frame)
             mine.add(found)
             mine.glimpse = frame, found
+        return found
 
     def see(self, session: int, perceiver: Perceiver, frame: VideoFrame) -> FrameEvidence:
         """The evidence of a frame, and on the way that of others that wait. Raises what its perceiver raises."""
@@ -136,8 +141,9 @@ class Seeing:
             number: found for number, found in measured.items() if isinstance(found, Exception)
         }
         if looks:
-            self._n_calls += 1
-            self._n_frames += len(looks)
+            if first.together.n_frames > 1:
+                self._n_calls += 1
+                self._n_frames += len(looks)
             results |= dict(zip(looks, first.together.see(list(looks.values())), strict=True))
         with self._lock:
             for number, one in group.items():

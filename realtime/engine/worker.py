@@ -42,13 +42,30 @@ class ModelWorker:
         self.scheduler.queue.put(Rank.STOP, "stop", lambda: None)
         self._thread.join()
 
-    async def run(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> T:
-        """Call `work(*args)` in the model's thread and return its result. Cancelled before it began, it never runs."""
-        return await asyncio.wrap_future(self.submit(stage, work, *args, rank=rank))
+    async def run(
+        self,
+        stage: str,
+        work: Callable[..., T],
+        *args: Any,
+        rank: Rank = Rank.EVIDENCE,
+        after: Future[Any] | None = None,
+    ) -> T:
+        """Call `work(*args)` in the model's thread and return its result. Cancelled before it began, it never runs.
 
-    def submit(self, stage: str, work: Callable[..., T], *args: Any, rank: Rank = Rank.EVIDENCE) -> Future[T]:
+        With `after` it waits for that outside the queue, so that the thread is free for others meanwhile.
+        """
+        return await asyncio.wrap_future(self.submit(stage, work, *args, rank=rank, after=after))
+
+    def submit(
+        self,
+        stage: str,
+        work: Callable[..., T],
+        *args: Any,
+        rank: Rank = Rank.EVIDENCE,
+        after: Future[Any] | None = None,
+    ) -> Future[T]:
         """The same for callers without an event loop. Use it, too, to let go of what lives in the model's thread."""
-        return self.scheduler.queue.put(rank, stage, partial(work, *args))
+        return self.scheduler.queue.put(rank, stage, partial(work, *args), after)
 
     def _work(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from realtime.evidence.arousal import voice_arousal
 from realtime.evidence.baseline import RunningMean, VoiceBaseline
+from realtime.evidence.beside import Submit, run_when_asked
 from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.tokens import voice_measures, with_voice_cues
 from realtime.evidence.voice import MeasuredVoice, measure_voice, moves_baseline, told_against
@@ -71,17 +72,8 @@ def measure_sound(so_far: SpeechSoFar, n_mels: int) -> MeasuredSound:
     return MeasuredSound(mel_FT[:, : mel_FT.shape[1] // CHUNK_FRAMES * CHUNK_FRAMES], None)
 
 
-Submit = Callable[[Callable[[], EncodedSpeech]], Callable[[], EncodedSpeech]]
-"Starts some work and returns a function that waits for its result."
-
-
 NOTHING: Mapping[bytes, EncodedSpeech] = {}
 "No chunk is encoded yet."
-
-
-def run_when_asked(work: Callable[[], EncodedSpeech]) -> Callable[[], EncodedSpeech]:
-    """A `Submit` that does the work in this thread, when its result is asked for."""
-    return work
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,17 @@ from torch import Tensor
 
 from realtime.evidence.asked import AskedQuestion
 from realtime.evidence.baseline import FaceBaseline
+from realtime.evidence.beside import Submit, run_when_asked
 from realtime.evidence.cues import CUES, measure_face
 from realtime.evidence.faces import FaceFinder
 from realtime.evidence.gaze import gaze
+from realtime.evidence.judging import Judging, Verdicts, begin, verdicts
 from realtime.evidence.label_reading import LabelReading
 from realtime.evidence.listen import (
     EncodedSpeech,
     Listener,
     MeasuredSound,
-    Submit,
     measure_sound,
-    run_when_asked,
 )
 from realtime.evidence.scene import measure_scene
 from realtime.evidence.settings import FaceEngineName
@@ -78,9 +78,6 @@ UNCHANGED_STEP = 2
 "Largest difference, of 255, between equal pictures. Camera noise is larger, so a still person is still processed."
 EVERY_PX = 4
 "Step between the pixels that are compared."
-LOOKS = (1.0, 0.92, 1.08)
-"""How close the crops of a face are that its second look takes; the first is the expert's verdict. Chosen on FER+'s
-validation faces, of nine closer, farther and turned crops (`train/LOG.md`)."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +89,14 @@ class MeasuredFrame:
     cues: tuple[FaceCues | None, ...]
     "Of each face; None where no mesh fits."
     scene: Scene
-    grey_HW: Float32
     region: Box
     "Of the camera's frame, in pixels, that the tower sees."
     boxes: tuple[Box, ...]
     "Of the faces, in that region."
     dilation_px: int
     input: FrameInput
+    judged: Judging | None
+    "None where there is no face to judge, or no expert."
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -133,13 +131,15 @@ class Perception:
         submit: Submit = run_when_asked,
         face_engine: FaceEngineName = "auto",
         judge_faces: JudgeFaces | None = None,
+        judge_beside: Submit = run_when_asked,
         for_labels: LabelReading | None = None,
     ) -> None:
         """`query` embeds a question, (Q, D). `open_ring` opens the session's evidence ring, if there is one.
 
         `frame_cues` and `voice_cues` are the functions of `tokens.py`; training wraps them to record their inputs.
         `submit` is as in `listen.py`, for towers that run elsewhere. `face_engine` is the setting `faces.engine`.
-        `judge_faces` is the model's face expert in a quicker form than torch.
+        `judge_faces` is the model's face expert in a quicker form than torch. `judge_beside` lets it run while the
+        tower does, so that no label waits for it.
         `for_labels` reads the same for a model that gives the labels, where `model` only writes the chains. Raises
         EngineMissing where that engine is not installed.
         """
@@ -155,6 +155,7 @@ class Perception:
         if judge_faces is None and model.emotion.face_expert is not None:
             model.emotion.face_expert.put_channels_innermost()
         self._judge_faces = judge_faces or model.emotion.face_expert
+        self._judge_beside = judge_beside
         self._faces: dict[int, FaceBaseline] = {}
         self._share = self._new_share()
         self._listener = Listener(model, towers, voice_cues=voice_cues, submit=submit, for_labels=for_labels)
@@ -245,6 +246,7 @@ class Perception:
         scene = measure_scene(frame.rgb_HW3)
         with self._timed(timings_ms, "vision"):
             grey_HW = preprocess.to_grey(frame.rgb_HW3)
+            judged = self._begin_judging(faces, grey_HW)
             image, region = view(frame, tuple(face.box for face in faces), self._model.config.emotion, grey_HW)
             boxes = tuple(preprocess.into_region(face.box, region, height=height, width=width) for face in faces)
             rows, columns = image.shape[1] // preprocess.TOKEN_PX, image.shape[2] // preprocess.TOKEN_PX
@@ -252,7 +254,7 @@ class Perception:
             focal = focal_mask(boxes, rows=rows, columns=columns, token_px=preprocess.TOKEN_PX, dilation_px=dilation_px)
             seed = self._seed * 1_000_003 + round(frame.at_s * 1000)
             given = FrameInput(image, focal, drop_noise(focal, seed=seed), self._share.of(image, focal))
-        return MeasuredFrame(frame, faces, cues, scene, grey_HW, region, boxes, dilation_px, given, timings_ms)
+        return MeasuredFrame(frame, faces, cues, scene, region, boxes, dilation_px, given, judged, timings_ms)
 
     @torch.inference_mode()
     def _encoded(self, measured: MeasuredFrame, kept: SelectedTokens | None) -> FrameEvidence:
@@ -263,7 +265,8 @@ class Perception:
             evidence = self._select(measured.input) if kept is None else kept
             self._share.saw(evidence.spread)
         with self._timed(timings_ms, "cues"):
-            features = self._features(measured)
+            judged = None if measured.judged is None else verdicts(measured.judged)
+            features = [] if judged is None else self._features(measured, judged)
             scene_3 = torch.from_numpy(scene_measures(measured.scene, len(faces)))
             x, positions = self._frame_cues(
                 self._model,
@@ -282,7 +285,7 @@ class Perception:
         seen = FrameEvidence(
             at_s=frame.at_s,
             faces=faces,
-            cues=with_verdicts(measured.cues, features),
+            cues=with_verdicts(measured.cues, judged),
             scene=measured.scene,
             counts=TokenCounts(focal=n_focal, background=n_kept - n_focal, dropped=rows * columns - n_kept),
             tokens_ND=x.float().cpu().numpy(),
@@ -329,19 +332,14 @@ class Perception:
     def _new_share(self) -> BackgroundShare:
         return BackgroundShare(self._model.config.emotion, token_px=preprocess.TOKEN_PX)
 
-    def _features(self, measured: MeasuredFrame) -> list[FaceFeatures]:
-        if self._judge_faces is None:
-            return []
-        meshes = [face.mesh_N3 for face in measured.faces if face.mesh_N3 is not None]
-        # Of several people, an answer is about all of them. So one alone is looked at again.
-        looks = LOOKS if len(meshes) == 1 else LOOKS[:1]
-        crops = [preprocess.crop_face(measured.grey_HW, mesh_N3, closer=by) for mesh_N3 in meshes for by in looks]
-        if not crops:
-            return []
-        # One call for all faces. Those without a mesh have neither a crop nor cues.
-        judged_N7 = self._judge_faces(torch.from_numpy(np.stack(crops))[:, None].to(self._model.dtype))
-        verdicts = iter(judged_N7[:: len(looks)])
-        second_7 = judged_N7.float().mean(0).log_softmax(0) if len(looks) > 1 else None
+    def _begin_judging(self, faces: Sequence[Face], grey_HW: Float32) -> Judging | None:
+        if self._judge_faces is None or all(face.mesh_N3 is None for face in faces):
+            return None
+        return begin(self._judge_faces, faces, grey_HW, self._model.dtype, self._judge_beside)
+
+    def _features(self, measured: MeasuredFrame, judged: Verdicts) -> list[FaceFeatures]:
+        # Faces without a mesh have neither a crop nor cues.
+        first = iter(judged.first_F7)
         features = []
         for face, cues, (x, y, w, h) in zip(measured.faces, measured.cues, measured.boxes, strict=True):
             if cues is None:
@@ -353,8 +351,7 @@ class Perception:
                 FaceFeatures(
                     measures_20=torch.from_numpy(measures),
                     geometry_936=torch.from_numpy(cues.geometry_N),
-                    verdict_7=next(verdicts),
-                    second_7=second_7,
+                    verdict_7=next(first),
                     centre_in_view=(x + w / 2, y + h / 2),
                 )
             )
@@ -392,18 +389,15 @@ class Perception:
         return self._listener.missing(measured.mel_FT)
 
 
-def with_verdicts(measured: Sequence[FaceCues | None], features: list[FaceFeatures]) -> tuple[FaceCues, ...]:
+def with_verdicts(measured: Sequence[FaceCues | None], judged: Verdicts | None) -> tuple[FaceCues, ...]:
     """The cues of the faces that fit a mesh, with what the face expert says of them, if there is one."""
     cues = [each for each in measured if each is not None]
-    if not features:
+    if judged is None:
         return tuple(cues)
+    second_7 = None if judged.second_7 is None else judged.second_7.cpu().numpy()
     return tuple(
-        replace(
-            each,
-            verdict_7=face.verdict_7.float().cpu().numpy(),
-            second_7=None if face.second_7 is None else face.second_7.cpu().numpy(),
-        )
-        for each, face in zip(cues, features, strict=True)
+        replace(each, verdict_7=verdict_7, second_7=second_7)
+        for each, verdict_7 in zip(cues, judged.first_F7.float().cpu().numpy(), strict=True)
     )
 
 

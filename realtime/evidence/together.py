@@ -1,9 +1,10 @@
-"""Frames and sounds of several sessions, encoded by the towers in one call and prefilled in one pass: for a GPU.
+"""Frames and sounds of several sessions, encoded by the towers in one call and prefilled in one pass, on a GPU.
 
 Frames share a call with those that are read with the same question (`roles.SeesTogether`). Sounds share one whatever
 was asked, since each 2-s chunk is a row with a text of its own (`roles.HearsTogether`).
 
-On a CPU a batch takes as long as its frames do one after the other, so there it is not used.
+On a CPU a batch takes as long as its frames do one after the other. So there each frame has a call of its own, and only
+its faces are measured in another thread; sounds are heard as they come.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class FramesTogether:
 
     def see(self, looks: Sequence[Look]) -> list[FrameEvidence | Exception]:
         """The evidence of each frame, or what was raised for it. A fault of one keeps nothing from the others."""
+        if self.n_frames == 1:
+            return [self._finished(look, None) for look in looks]
         kept: list[SelectedTokens | None] = [None] * len(looks)
         for rows in self._groups(looks):
             # Where the call fails, each frame is encoded alone below, and those fail that cannot be.

@@ -32,8 +32,6 @@ class FaceFeatures:
     "Log-probabilities of the face expert."
     centre_in_view: tuple[float, float]
     "(x, y) of the face in 0–1 of the frame that the tower sees."
-    second_7: Tensor | None = None
-    "The same by a second look, which is no token (`FaceCues.second_7`)."
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,40 @@ async def test_a_fault_of_one_session_is_its_own(
     assert isinstance(seen[1], Exception)
 
 
+async def test_a_label_does_not_wait_while_a_frame_is_measured(
+    nano: LoadedModel, worker: ModelWorker, pictures: list[VideoFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As nano is loaded on a CPU, where no two frames share a call."""
+    assert nano.together is not None
+    assert nano.together.n_frames == 1
+    engine = LocalEngine(nano, worker)
+    (client,) = await opened(engine, [ASK])
+    first = await client.see(pictures[0])
+    begun, free = threading.Event(), threading.Event()
+    plain = Perception.measure
+
+    def slowly(self: Perception, frame: VideoFrame) -> object:
+        begun.set()
+        free.wait(30)
+        return plain(self, frame)
+
+    monkeypatch.setattr(Perception, "measure", slowly)
+    seeing = asyncio.create_task(client.see(pictures[1]))
+    assert await asyncio.to_thread(begun.wait, 30)
+    label = await asyncio.wait_for(client.fast_label(window_of(first), ASK), 30)
+    assert not seeing.done()
+    free.set()
+    second = await seeing
+    expected = nano.perceiver(0)
+    seen = [expected.see(frame) for frame in pictures[:2]]
+    assert_alike(first, seen[0])
+    assert_alike(second, seen[1])
+    told = nano.thinker.fast_label(window_of(seen[0]), ASK)
+    assert label.probabilities == pytest.approx(told.probabilities, abs=1e-6)
+    # Frames that can share no call are not counted.
+    assert "seen_calls" not in engine.stats()
+
+
 async def test_faces_are_measured_in_the_sessions_own_lane(
     model: LoadedModel, worker: ModelWorker, portrait: UInt8, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
@@ -58,6 +59,29 @@ async def test_what_is_cancelled_before_it_began_never_runs(worker: ModelWorker)
     await asyncio.sleep(0)
     released.set()
     await holding
+    await worker.run("after", lambda: None, rank=Rank.REASON)
+    assert not ran
+
+
+async def test_what_waits_for_something_else_keeps_the_thread_for_nobody(worker: ModelWorker) -> None:
+    measured: Future[None] = Future()
+    waiting = asyncio.create_task(worker.run("see", lambda: "seen", after=measured))
+    assert await worker.run("chain", lambda: "written", rank=Rank.REASON) == "written"
+    assert len(worker.scheduler.queue) == 0
+    assert not waiting.done()
+    # However it ends: the job itself finds out what became of it.
+    measured.set_exception(RuntimeError("no picture"))
+    assert await waiting == "seen"
+
+
+async def test_what_is_cancelled_while_it_waits_for_something_else_never_runs(worker: ModelWorker) -> None:
+    measured: Future[None] = Future()
+    ran: list[int] = []
+    waiting = asyncio.create_task(worker.run("see", lambda: ran.append(1), after=measured))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    measured.set_result(None)
     await worker.run("after", lambda: None, rank=Rank.REASON)
     assert not ran
 

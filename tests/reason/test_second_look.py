@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from realtime.engine.loading import LoadedModel
-from realtime.evidence.perceive import LOOKS
+from realtime.evidence.judging import LOOKS
 from realtime.reason.parts import judged
 from realtime.reason.second_look import looked_again
 from realtime.records import LABELS, FaceCues, Label, Question, UInt8, VideoFrame, Window

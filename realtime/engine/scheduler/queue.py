@@ -35,7 +35,7 @@ class Job:
     work: Callable[[], Any] = field(compare=False)
     done: Future[Any] = field(compare=False)
     put_s: float = field(compare=False)
-    "On the clock of `time.perf_counter`."
+    "When it could begin, on the clock of `time.perf_counter`."
 
 
 class JobQueue:
@@ -57,11 +57,21 @@ class JobQueue:
         with self._jobs.mutex:
             return bool(self._jobs.queue) and self._jobs.queue[0].rank < Rank.REASON
 
-    def put(self, rank: Rank, stage: str, work: Callable[[], Any]) -> Future[Any]:
-        """Add a job, from any thread. A future that is cancelled before the job began keeps it from running."""
-        job = Job(rank, next(self._numbers), stage, work, Future(), time.perf_counter())
-        self._jobs.put(job)
-        return job.done
+    def put(self, rank: Rank, stage: str, work: Callable[[], Any], after: Future[Any] | None = None) -> Future[Any]:
+        """Add a job, from any thread; with `after` only once that is done, however it ends.
+
+        A future that is cancelled before the job began keeps it from running.
+        """
+        done: Future[Any] = Future()
+
+        def put_now(_: Future[Any] | None) -> None:
+            self._jobs.put(Job(rank, next(self._numbers), stage, work, done, time.perf_counter()))
+
+        if after is None:
+            put_now(None)
+        else:
+            after.add_done_callback(put_now)
+        return done
 
     def take(self) -> Job:
         """Wait for the next job, in the model's thread."""
