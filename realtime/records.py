@@ -539,6 +539,11 @@ AnsweredFrom = Literal["model", "measurements", "probabilities", "nothing"]
 `nothing`: it cannot be told from the window, and a rule says so."""
 
 
+TurnedBy = Literal["second_look", "reasons", "words"]
+"""What turned an answer from the fast label (`reason/turned.py`): a second look at the face, the judgement after the
+chain's texts, or the words that were said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unsupported:
     """A statement of a chain that the measurements of its window do not bear out (`reason/grounding.py`)."""
@@ -566,6 +571,8 @@ class ReasonDone:
     "How often its measurements kept it from beginning a statement (`reason/grounded.py`)."
     answered_from: AnsweredFrom | None = None
     "None where no question was asked but the model's own."
+    turned_by: tuple[TurnedBy, ...] = ()
+    "Empty where the answer is the fast label, or unsure, and for labels of one's own."
 
 
 @dataclass(frozen=True, slots=True)

@@ -496,6 +496,8 @@ class Session:
         self._metrics.withheld.inc(done.n_withheld)
         if done.answered_from is not None:
             self._metrics.answered.labels(done.answered_from).inc()
+        for by in done.turned_by:
+            self._metrics.turned.labels(by).inc()
         if done.rewritten != "no":
             self._metrics.rewritten.labels(REWRITTEN[done.rewritten]).inc()
         self._publish(report.done_event(window, done, {**self._see_ms, **analysis.timings_ms}))

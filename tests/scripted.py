@@ -47,6 +47,7 @@ from realtime.records import (
     SpeechStarted,
     Summary,
     TokenCounts,
+    TurnedBy,
     Unsupported,
     VideoFrame,
     VoiceCues,
@@ -262,6 +263,7 @@ class ScriptedThinker:
     unsupported: tuple[Unsupported, ...] = ()
     n_withheld: int = 0
     answered_from: AnsweredFrom | None = None
+    turned_by: tuple[TurnedBy, ...] = ()
     again_s: list[float | None] = field(default_factory=list)
     "The limit of each chain for arguing again."
 
@@ -288,7 +290,7 @@ class ScriptedThinker:
             answer = Answer(label, "moderate", 0.6)
             timings, read = {"prefill": 12.0}, bool(said())
             checked = self.contradictions, self.rewritten, read, self.unsupported, self.n_withheld, self.answered_from
-            yield ReasonDone(sections, answer, timings, *checked)
+            yield ReasonDone(sections, answer, timings, *checked, self.turned_by)
         finally:
             self.n_closed += 1
 

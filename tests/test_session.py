@@ -175,6 +175,19 @@ async def test_what_was_measured_otherwise_is_told_and_counted() -> None:
     assert "emothinker_withheld_statements_total 4.0" in metrics.text().decode()
 
 
+async def test_what_turned_an_answer_is_told_and_counted() -> None:
+    metrics = Metrics()
+    with ModelWorker(metrics) as worker:
+        model = ScriptedModel(thinker=ScriptedThinker(turned_by=("second_look", "words")))
+        source = ScriptedSource(conversation(6, (1.0, 3.0)), live=False)
+        session = Session(source=source, engine=LocalEngine(model, worker), settings=Settings(), metrics=metrics)
+        await session.run()
+    told = [event["turned_by"] for event in of(await events_of(session), "reason.done")]
+    assert told == [["second_look", "words"]] * 2
+    assert 'emothinker_turned_answers_total{by="second_look"} 2.0' in metrics.text().decode()
+    assert 'emothinker_turned_answers_total{by="reasons"}' not in metrics.text().decode()
+
+
 async def test_what_an_answer_to_a_question_is_from_is_told_and_counted() -> None:
     metrics = Metrics()
     with ModelWorker(metrics) as worker:

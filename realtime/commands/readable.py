@@ -48,6 +48,7 @@ ANSWERED_FROM = {
     "probabilities": "(The question was answered from the probabilities, by a rule: the model's words said otherwise.)",
     "nothing": "(This is no question that can be answered, says a rule.)",
 }
+TURNED_BY = {"second_look": "a second look at the face", "reasons": "the weighing", "words": "what was said"}
 WORDS_READ = "(It was weighed with what was said.)"
 REWRITTEN = "(The weighing was written a second time: the first one did not hold to what was found or judged.)"
 UNSUPPORTED = "Measured otherwise"
@@ -167,6 +168,9 @@ class Teller:
             yield from self._wrapped(" " * MARGIN, f"{UNSUPPORTED}: {said}.")
         if event.words_read:
             yield from self._wrapped(" " * MARGIN, WORDS_READ)
+        if event.turned_by:
+            by = " and ".join(TURNED_BY.get(each, each) for each in event.turned_by)
+            yield from self._wrapped(" " * MARGIN, f"(The first impression was another one: {by} turned it.)")
         if event.answered_from in ANSWERED_FROM:
             yield from self._wrapped(" " * MARGIN, ANSWERED_FROM[event.answered_from])
         # A chain that answers a question does so before it names its label.

@@ -99,6 +99,12 @@ class Metrics:
             ["source"],
             registry=self.registry,
         )
+        self.turned = Counter(
+            "emothinker_turned_answers",
+            "Answers that are not the fast label, by what turned them; one that several turned counts for each",
+            ["by"],
+            registry=self.registry,
+        )
         self.reduced = Counter(
             "emothinker_reduced", "Times a session went to this step of doing without", ["step"], registry=self.registry
         )

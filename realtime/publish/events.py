@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from realtime.records import SECTIONS, AffectSide, AnsweredFrom, Box, Contradiction, Reduced
+from realtime.records import SECTIONS, AffectSide, AnsweredFrom, Box, Contradiction, Reduced, TurnedBy
 
 VERSION = 1
 
@@ -55,6 +55,7 @@ Section = Annotated[str, OneOf(SECTIONS)]
 ContradictionName = Annotated[str, OneOf(get_args(Contradiction))]
 RewrittenName = Annotated[str, OneOf(("no", "yes", "in vain"))]
 AnsweredFromName = Annotated[str, OneOf(get_args(AnsweredFrom))]
+TurnedByName = Annotated[str, OneOf(get_args(TurnedBy))]
 MarkValue = str | float | bool | None
 "What a program may add to a mark."
 
@@ -403,6 +404,11 @@ class ReasonDoneEvent(Placed):
     asked, or said something else. `nothing`: it cannot be told from the window, and a rule says so. The label in the
     answer is the chain's all the same. Null where no question was asked but the model's own, which is about the
     emotion."""
+    turned_by: tuple[TurnedByName, ...] = ()
+    """What turned the answer from the fast label, and what it would not be without. `second_look`: two more crops of a
+    face that is alone in view. `reasons`: the judgement after the chain's texts. `words`: what was said. Where it would
+    be the same without any one of them, all that had a say are told. Empty where the answer is the likeliest label of
+    the fast one, or unsure, and for labels of one's own."""
 
 
 @dataclass(frozen=True)

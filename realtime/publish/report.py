@@ -195,6 +195,7 @@ def done_event(window: Window, done: ReasonDone, timings_ms: Mapping[str, float]
         done.words,
         unsupported,
         done.answered_from,
+        done.turned_by,
     )
 
 

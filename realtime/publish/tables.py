@@ -54,7 +54,7 @@ HEADS: dict[TableName, tuple[str, ...]] = {
     ),
     "reasons": (
         *("session", "window", "start", "end", "query", "label", "intensity", "confidence", *SECTIONS, "calibrated"),
-        *("read_as", "answered_from"),
+        *("read_as", "answered_from", "turned_by"),
     ),
     "marks": ("session", "t", "utc", "utc_error_ms", "name", "data"),
     "words": (
@@ -262,6 +262,7 @@ def _reasons(found: _Collected) -> Iterator[Row]:
             "confidence": answer.confidence,
             "calibrated": calibrated.get(event.window),
             "answered_from": event.answered_from,
+            "turned_by": " ".join(event.turned_by) or None,
         }
         for name in ("frames", "speech_s"):
             row.pop(name, None)

@@ -11,7 +11,8 @@ from realtime.reason.branches import n_faces
 from realtime.reason.chain import read_answer
 from realtime.reason.consistency import contradictions
 from realtime.reason.parts import LabelledWindow
-from realtime.records import Answer, Conflict, Contradiction, Window
+from realtime.reason.turned import turned_by
+from realtime.records import Answer, Conflict, Contradiction, TurnedBy, Window
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Conclusion:
     told: dict[str, float]
     "The same in the labels that were asked for."
     contradictions: tuple[Contradiction, ...]
+    turned_by: tuple[TurnedBy, ...] = ()
+    "What turned the answer from the fast label. Empty for labels of one's own."
 
 
 def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration: Calibration) -> Conclusion:
@@ -51,7 +54,8 @@ def conclude(labelled: LabelledWindow, sections: Mapping[str, str], calibration:
     found = contradictions(sections, labels, shares_alone(labelled), given_both=bool(labelled.judged))
     if found:
         answer = calibrate.unsure(told, calibration)
-    return Conclusion(answer, probabilities, told, found)
+    turned = () if own else turned_by(labelled, answer.label, calibration)
+    return Conclusion(answer, probabilities, told, found, turned)
 
 
 def largest(window: Window, conflict: Conflict | None, calibration: Calibration) -> float:

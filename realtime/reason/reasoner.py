@@ -442,6 +442,7 @@ class Reasoner:
             unsupported(sections, labelled.window),
             labelled.n_withheld,
             answered_from,
+            concluded.turned_by,
         )
 
     def answered(

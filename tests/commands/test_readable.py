@@ -236,6 +236,13 @@ def test_an_answer_says_what_it_is_from(source: str, says: str) -> None:
     assert ("rule" in said) == bool(says)
 
 
+def test_an_answer_says_what_turned_it() -> None:
+    answer = EmotionAnswer("sad", "slight", 0.7)
+    said = " ".join(opened().tell(ReasonDoneEvent(0, {}, answer, turned_by=("second_look", "reasons"))).split())
+    assert "(The first impression was another one: a second look at the face and the weighing turned it.)" in said
+    assert "first impression" not in opened().tell(ReasonDoneEvent(0, {}, answer))
+
+
 def test_questions_notes_and_errors_are_told_once() -> None:
     teller = opened()
     own = ("awake", "tired")

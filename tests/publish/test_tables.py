@@ -66,7 +66,8 @@ def test_reasons_say_how_a_question_was_read_and_what_its_answer_is_from() -> No
     (row,) = rows(events, "reasons")
     (window,) = (line for line in EVENTS if line["type"] == "window")
     assert (row["read_as"], row["answered_from"]) == (window["read_as"], "measurements")
-    assert columns([], "reasons")[-2:] == ["read_as", "answered_from"]
+    assert columns([], "reasons")[-3:] == ["read_as", "answered_from", "turned_by"]
+    assert row["turned_by"] == "second_look words"
 
 
 def test_words_have_a_row_for_each_stretch_that_was_written_down() -> None:

@@ -66,6 +66,9 @@ def test_the_chain_argues_for_what_the_second_look_makes_likeliest(nano: LoadedM
     concluded = nano.thinker.conclude(labelled, sections)
     assert concluded.probabilities["fear"] > concluded.probabilities["sad"]
     assert labelled.label.probabilities == CLOSE, "the fast label stays what was told"
+    assert concluded.turned_by == (), "it contradicts what it found, so it is unsure"
+    labelled.judged, labelled.argued_for = dict.fromkeys(LABELS, 0.0), "fear"
+    assert nano.thinker.conclude(labelled, {"answer": "fear, slight"}).turned_by == ("second_look",)
 
 
 @pytest.mark.slow

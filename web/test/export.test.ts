@@ -71,6 +71,11 @@ describe("what a person takes with them", () => {
     expect(de.chain.answeredFrom.measurements).toContain("kein Sprachmodell");
   });
 
+  it("says still what turned an answer when it is opened again", async () => {
+    const told = reduceEvent(session, event("reason.done", { seq: 99, turned_by: ["reasons"] }), 0);
+    expect((await openSaved(new Blob([exported(told, "json")]))).analyses[0]?.turnedBy).toEqual(["reasons"]);
+  });
+
   it("says still that words were read when it is opened again", async () => {
     for (const words_read of [true, false]) {
       const told = reduceEvent(session, event("reason.done", { seq: 99, words_read }), 0);

@@ -86,6 +86,19 @@ describe("the view", () => {
     vi.unstubAllGlobals();
   });
 
+  it("says what turned an answer from the first impression, and what that was", () => {
+    const fast = event("label", { window: 1, seq: 3, source: "fast", label: "unsure", probabilities: { happy: 0.6, sad: 0.4 }, conflict: null });
+    const line = (turned_by: readonly string[], words = en): string => {
+      const done = event("reason.done", { window: 1, seq: 5, turned_by });
+      const view = after([{ do: "event", event: fast, nowS: 0 }, { do: "event", event: done, nowS: 0 }], live);
+      return sourceLine(words, shownAnalysis(view) as Analysis, view);
+    };
+    expect(line(["second_look"])).toMatch(/, at first happy, turned by a second look at the face$/);
+    expect(line(["reasons", "words"])).toMatch(/, at first happy, turned by the reasons and what was said$/);
+    expect(line(["second_look"], de)).toMatch(/, zuerst fröhlich, geändert durch einen zweiten Blick auf das Gesicht$/);
+    expect(line([])).not.toContain("at first");
+  });
+
   it("says what alone an answer is from, and calls nothing a missing face before it looked", () => {
     const shares = { happy: 0.9, sad: 0.1 };
     const window = (changes: object): Action => ({ do: "event", event: event("window", { window: 1, seq: 2, frames: 4, speech_s: 2, ...changes }), nowS: 0 });

@@ -76,7 +76,15 @@ export function sourceLine(words: Messages, analysis: Analysis, view: View): str
   // Where only one is shared, everything is from that.
   const alone = view.choice === "both" ? aloneOf(analysis) : null;
   const about = analysis.span === null ? "" : say.about(clock(analysis.span.start), clock(analysis.span.end));
-  return [stage, about, alone === null ? "" : say.alone[alone]].filter(Boolean).join(", ");
+  return [stage, about, alone === null ? "" : say.alone[alone], turnedWords(words, analysis)].filter(Boolean).join(", ");
+}
+
+/** What turned the answer from the first impression, and what that was. */
+function turnedWords(words: Messages, { fast, turnedBy }: Analysis): string {
+  if (fast === null || turnedBy.length === 0) return "";
+  const say = words.conclusion;
+  const was = Object.entries(fast.probabilities).reduce((best, each) => (each[1] > best[1] ? each : best));
+  return say.turned(labelName(words, was[0]), turnedBy.map((by) => say.turnedBy[by]));
 }
 
 /** Valence and arousal in words, with what each comes from. */

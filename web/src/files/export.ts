@@ -71,6 +71,7 @@ function toJson(session: Session): string {
     chain: analysis.chain,
     sections: Object.fromEntries(SECTIONS.map((name) => [name, saidText(analysis, name)])),
     answered_from: analysis.answeredFrom,
+    turned_by: analysis.turnedBy,
     words: wordsOf(session, analysis).map(({ text }) => text),
     timings_ms: analysis.timingsMs,
   }));
@@ -125,7 +126,7 @@ function addAnalysis(analysis: Analysis, add: (t: number, type: string, body: Pl
   // A chain that was cut off is saved with as much of it as there was.
   const sections = Object.fromEntries(SECTIONS.map((name) => [name, sectionText(analysis, name)]).filter(([, text]) => text !== ""));
   if (Object.keys(sections).length === 0) return;
-  add(analysis.settledS ?? end, "reason.done", { window, sections, answer: concluded(analysis), timings_ms: analysis.timingsMs, contradictions: analysis.contradictions, rewritten: analysis.rewritten, words_read: analysis.wordsRead, unsupported: analysis.unsupported, answered_from: analysis.answeredFrom });
+  add(analysis.settledS ?? end, "reason.done", { window, sections, answer: concluded(analysis), timings_ms: analysis.timingsMs, contradictions: analysis.contradictions, rewritten: analysis.rewritten, words_read: analysis.wordsRead, unsupported: analysis.unsupported, answered_from: analysis.answeredFrom, turned_by: analysis.turnedBy });
 }
 
 function toCsv(session: Session): string {

@@ -249,6 +249,8 @@ export const de: Messages = {
     bars: "Wahrscheinlichkeit je Emotion",
     tick: "Erster Eindruck",
     about: (from, to) => `${from} bis ${to}`,
+    turned: (was, by) => `zuerst ${was}, geändert durch ${by.join(" und ")}`,
+    turnedBy: { second_look: "einen zweiten Blick auf das Gesicht", reasons: "die Gründe", words: "das Gesagte" },
     alone: { face: "nach dem Gesicht allein", voice: "nach der Stimme allein", unseen: "nach der Stimme allein; kein Bild wurde angesehen" },
   },
 

@@ -265,6 +265,8 @@ export const en = {
     bars: "Probability of each label",
     tick: "First impression",
     about: (from: string, to: string) => `${from} to ${to}`,
+    turned: (was: string, by: readonly string[]) => `at first ${was}, turned by ${by.join(" and ")}`,
+    turnedBy: { second_look: "a second look at the face", reasons: "the reasons", words: "what was said" },
     alone: { face: "from the face alone", voice: "from the voice alone", unseen: "from the voice alone; no picture was looked at" },
   },
 

@@ -92,6 +92,7 @@ function applyEvent(session: Session, event: WireEvent): Session {
         wordsRead: event.words_read,
         unsupported: event.unsupported,
         answeredFrom: event.answered_from,
+        turnedBy: event.turned_by,
         settledS: event.t,
         timingsMs: event.timings_ms,
       }));
@@ -177,6 +178,7 @@ function withAnalysis(session: Session, window: number, change: (analysis: Analy
     wordsRead: false,
     unsupported: [],
     answeredFrom: null,
+    turnedBy: [],
     settledS: null,
     timingsMs: {},
   };

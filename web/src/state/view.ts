@@ -85,6 +85,8 @@ export interface Analysis {
   readonly unsupported: ReasonDoneEvent["unsupported"];
   /** What its answer to a person's question is from; null where none was asked. */
   readonly answeredFrom: ReasonDoneEvent["answered_from"];
+  /** What turned its answer from the fast label. */
+  readonly turnedBy: ReasonDoneEvent["turned_by"];
   /** Media second at which the chain was complete. */
   readonly settledS: number | null;
   readonly timingsMs: Distribution;

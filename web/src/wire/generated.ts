@@ -362,6 +362,13 @@ export interface ReasonDoneEvent extends EventCommon {
    * emotion.
    */
   readonly answered_from: "model" | "measurements" | "probabilities" | "nothing" | null;
+  /**
+   * What turned the answer from the fast label, and what it would not be without. `second_look`: two more crops of a
+   * face that is alone in view. `reasons`: the judgement after the chain's texts. `words`: what was said. Where it
+   * would be the same without any one of them, all that had a say are told. Empty where the answer is the likeliest
+   * label of the fast one, or unsure, and for labels of one's own.
+   */
+  readonly turned_by: readonly ("second_look" | "reasons" | "words")[];
 }
 
 /** A program marked a moment (`POST /sessions/{id}/marks`), such as the beginning of a trial. `t` is that moment. */
@@ -483,7 +490,7 @@ export const READERS: { readonly [T in WireEvent["type"]]: Reader<Extract<WireEv
   "window": v.object({ ...common, type: v.literal("window"), window: v.number(), start: v.number(), end: v.number(), frames: v.number(), speech_s: v.number(), people: v.optional(v.array(v.number()), []), query: v.optional(v.nullable(v.string()), null), read_as: v.optional(v.nullable(v.string()), null), labels: v.optional(v.array(v.string()), []) }),
   "label": v.object({ ...common, type: v.literal("label"), window: v.number(), label: v.string(), probabilities: v.record(v.string(), v.number()), source: v.picklist(["fast", "chain"]), conflict: v.nullable(modalityConflict), faces: v.optional(v.array(personLabel), []), speaker: v.optional(v.nullable(v.number()), null), valence: v.optional(v.nullable(affectValue), null), arousal: v.optional(v.nullable(affectValue), null), calibrated: v.optional(v.nullable(v.boolean()), null) }),
   "reason.delta": v.object({ ...common, type: v.literal("reason.delta"), window: v.number(), section, text: v.string() }),
-  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false), unsupported: v.optional(v.array(unsupportedStatement), []), answered_from: v.optional(v.nullable(v.picklist(["model", "measurements", "probabilities", "nothing"])), null) }),
+  "reason.done": v.object({ ...common, type: v.literal("reason.done"), window: v.number(), sections: v.object({ voice: v.exactOptional(v.string()), face: v.exactOptional(v.string()), context: v.exactOptional(v.string()), atmosphere: v.exactOptional(v.string()), coarse: v.exactOptional(v.string()), fine: v.exactOptional(v.string()), answer: v.exactOptional(v.string()) }), answer: emotionAnswer, timings_ms: v.optional(v.record(v.string(), v.number()), {}), contradictions: v.optional(v.array(v.picklist(["face", "voice", "agreement", "answer"])), []), rewritten: v.optional(v.picklist(["no", "yes", "in vain"]), "no"), words_read: v.optional(v.boolean(), false), unsupported: v.optional(v.array(unsupportedStatement), []), answered_from: v.optional(v.nullable(v.picklist(["model", "measurements", "probabilities", "nothing"])), null), turned_by: v.optional(v.array(v.picklist(["second_look", "reasons", "words"])), []) }),
   "mark": v.object({ ...common, type: v.literal("mark"), name: v.string(), data: v.optional(v.record(v.string(), v.union([v.string(), v.number(), v.boolean(), v.null()])), {}) }),
   "clock": v.object({ ...common, type: v.literal("clock"), started_at: v.string(), started_at_error_ms: v.number() }),
   "summary": v.object({ ...common, type: v.literal("summary"), query: v.string(), start: v.number(), end: v.number(), source: v.picklist(["measured", "model"]), text: v.string(), statements: v.array(v.string()) }),
