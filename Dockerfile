@@ -24,7 +24,7 @@ COPY realtime realtime
 COPY export export
 COPY train train
 COPY emothinker emothinker
-COPY emothinker_start.py ./
+COPY build_hook.py emothinker_start.py emothinker_shadowed.py emothinker_shadowed.pth ./
 COPY --from=page /src/realtime/web_dist realtime/web_dist
 ARG EXTRAS=
 RUN pip install --no-cache-dir -c constraints.txt ".${EXTRAS:+[$EXTRAS]}" && useradd --system --uid 10001 --create-home emothinker

@@ -28,6 +28,8 @@ WANTED = (
     "realtime/sample/sample.webm",
     "realtime/py.typed",
     "emothinker/py.typed",
+    "emothinker_shadowed.pth",
+    "emothinker_shadowed.py",
     "emothinker_start.py",
 )
 "A star stands for at least one name."
