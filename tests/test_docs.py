@@ -168,7 +168,7 @@ RECORDS = ("CHANGELOG.md", "train/LOG.md", "docs/troubleshooting.md")
 
 
 def test_programs_are_named_by_the_command_that_no_file_of_a_user_takes_over() -> None:
-    """`python -m train.lora` runs a `train.py` of the current folder, before anything of ours could say so."""
+    """`python -m train.lora` finds a `train.py` of the current folder first. It is told so, and runs nothing."""
     sources = [path for folder in ("realtime", "train", "export") for path in (ROOT / folder).rglob("*.py")]
     pages = [ROOT / name for name in NAMES if name not in RECORDS and not name.startswith("train/reports/")]
     tells = [path for path in (*sources, *pages) if re.search(r"python -m (train|export)\b", path.read_text("utf-8"))]

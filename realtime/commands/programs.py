@@ -1,7 +1,7 @@
 """`realtime train NAME …` and `realtime export NAME …`: the programs of both packages, whatever lies in the folder.
 
-`python -m train.evaluate` takes the package `train` from the current folder first, so a `train.py` there is run in its
-place. Here the package beside this one is taken.
+`python -m train.evaluate` takes the package `train` from the current folder first, so a `train.py` there hides ours:
+`emothinker_shadowed.py` says so. Here the package beside this one is taken.
 """
 
 from __future__ import annotations
