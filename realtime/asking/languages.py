@@ -159,7 +159,7 @@ FEELS = re.compile(r"\b(?:fuhl\w*|gefuhl\w*|emotion\w*|emocion\w*|sient\w*|senti
 "Folded: what a person feels. Words for emotions ask so, too."
 MARKERS: dict[Language, str] = {
     "en": "is are was were does do did has have can the this that these what which who whose how why when where "
-    "they she he his her their there tell say of with and you it",
+    "they she he his her their there tell say of with and you it or more than",
     "de": "ist sind war wird das der dem den des ein eine einen wie viele wieviele was macht warum wieso wer "
     "wann wo und oder sie er es nicht ich du mir sich als sonst hier da auf im bei gesicht stimme person "
     "mund augen frau mann spricht",

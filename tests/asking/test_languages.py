@@ -123,6 +123,13 @@ def test_english_is_never_taken_for_another_language() -> None:
                 assert translated(query) is None, query
 
 
+@pytest.mark.parametrize(
+    "query", ["Who's showing more disgust, person A or person B?", "Is person B squinting more than person A?"]
+)
+def test_a_word_of_two_languages_said_twice_makes_no_other_language(query: str) -> None:
+    assert language_of(query) == "en"
+
+
 def test_all_that_is_put_to_the_model_was_taught_to_it() -> None:
     taught = {text for patterns in ASKED.values() for pattern in patterns for text in all_wordings(pattern)}
     assert {text for text, _ in KINDS} <= taught
