@@ -81,13 +81,13 @@ OWN_QUESTION = "Which emotion is shown?"
 AskedKind = Literal[
     "presence", "degree", "count", "loudness", "pitch", "rate", "light",
     "agreement", "valence", "arousal", "sureness",
-    "when", "order", "who", "changed", "before",
+    "when", "order", "who", "changed", "before", "either",
     "untold",
 ]  # fmt: skip
 """What a question of a person is about. Those of the first row are known from measurements, those of the second from
-the probabilities of a window. Those of the third are known from measurements over time or of several people, and a
-small model cannot tell them. The last is none of these."""
-BY_RULE: frozenset[AskedKind] = frozenset({"when", "order", "who", "changed", "before", "untold"})
+the probabilities of a window. Those of the third are known from measurements over time, of several people or of two
+cues, and a small model cannot tell them. The last is none of these."""
+BY_RULE: frozenset[AskedKind] = frozenset({"when", "order", "who", "changed", "before", "either", "untold"})
 "Kinds that a small model is not asked: its chain is the usual one, and a rule answers."
 
 
@@ -97,7 +97,8 @@ class About:
 
     kind: AskedKind
     what: str = ""
-    "The facial cue, the measure of the voice, or, of two people, the emotion. Empty: the face as a whole."
+    """The facial cue, the measure of the voice, or, of two people, the emotion. Two cues, with a space between, where a
+    question is which of them is there. Empty: the face as a whole."""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ OF_CUE: dict[AskedKind, str] = {
     "when": "When did this change: {cue}?",
     "order": "What came first: {cue}, or the voice?",
 }
+WHICH_OF_BOTH = "Which is there: {one}, or {other}?"
 WHOSE_FACE = "Whose face shows more?"
 WHOSE_EMOTION = {
     label: f"Who shows more {noun}?"
@@ -108,6 +109,12 @@ ABOUT: dict[str, About] = {
         wording.format(cue=words[0]): About(kind, cue)
         for kind, wording in OF_CUE.items()
         for cue, words in CUE_WORDS.items()
+    },
+    **{
+        WHICH_OF_BOTH.format(one=CUE_WORDS[one][0], other=CUE_WORDS[other][0]): About("either", f"{one} {other}")
+        for one in CUE_WORDS
+        for other in CUE_WORDS
+        if one != other
     },
 }
 "A question as it is restated → what it is about."
@@ -167,6 +174,9 @@ def chosen(text: str, kind: str, probability: float) -> str | None:
     """The question in the words of its kind, as the rules read it, or as the classifier does with this probability."""
     said = by_words(text)
     known = "untold" if said is None else "own" if said == OWN else ABOUT[said].kind
+    if known == "either" and kind in ("presence", "degree"):
+        # A classifier knows no question of two cues.
+        return said
     none_of_ours = kind in OF_NO_KIND
     least = NONE_OF_OURS if none_of_ours else KNOWN if said is None else OVER_RULES
     if kind == known or probability < least:
@@ -285,7 +295,20 @@ def _of_time(text: str, cue: str | None, *, voice: bool) -> str | None:
     return None
 
 
+def _either_in(text: str) -> tuple[str, str] | None:
+    """The two cues of which a text asks which is there: "is she smiling or frowning", "are the brows up or down"."""
+    one, found, other = text.partition(" or ")
+    if not found or OF_TWO.said_in(text):
+        return None
+    moved = re.search(r"\b(?:eye)?brows?\b|\b(?:eye)?lids?\b|\beyes?\b|\bmouth\b|\blips?\b", one)
+    first, second = cue_in(one), cue_in(other) or (cue_in(f"{moved[0]} {other}") if moved else None)
+    return None if first is None or second is None or first == second else (first, second)
+
+
 def _of_a_cue(cue: str, text: str) -> str:
+    if (both := _either_in(text)) is not None:
+        one, other = (CUE_WORDS[each][0] for each in both)
+        return WHICH_OF_BOTH.format(one=one, other=other)
     how_much = HOW_MUCH.said_in(text) or ASKS_HOW_MUCH.search(text)
     kind: AskedKind = "who" if OF_TWO.said_in(text) else "degree" if how_much else "presence"
     return OF_CUE[kind].format(cue=CUE_WORDS[cue][0])

@@ -268,12 +268,26 @@ def _usual(key: str, newest: SpeechEvidence, english: str, sayings: Sayings) -> 
     return sayings.as_usual if not difference_told(key, z) else more if z > 0 else less
 
 
+def _either(about: About, window: Window, sayings: Sayings) -> str:
+    """Each of two cues with its degree, the stronger one first."""
+    people = people_of(window)
+    if not people:
+        return NO_FACE
+    told = []
+    for place, person in enumerate(people):
+        shown = {cue: now(window, person.track, cue) for cue in about.what.split()}
+        strongest = sorted(shown, key=lambda cue: -shown[cue])
+        told.append(_named(place, people, sayings) + ", ".join(_shown(cue, shown[cue], sayings) for cue in strongest))
+    return "; ".join(told)
+
+
 _RULES: Mapping[AskedKind, Callable[[About, Window, Sayings], str]] = {
     "when": _when,
     "order": _order,
     "who": _who,
     "changed": _changed,
     "before": _before,
+    "either": _either,
 }
 
 

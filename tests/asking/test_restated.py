@@ -95,6 +95,21 @@ def test_what_is_asked_is_known_with_the_cue_or_the_measure() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "about"),
+    [
+        ("is she smiling or frowning", About("either", "lip_corner_pull brow_lower")),
+        ("Are his brows up or down?", About("either", "outer_brow_raise brow_lower")),
+        ("are her eyes wide or narrow", About("either", "upper_lid_raise lid_tighten")),
+        ("Is she smiling or not?", About("presence", "lip_corner_pull")),
+        ("Who smiles more, A or B?", About("who", "lip_corner_pull")),
+        ("Is it a big smile or a small one?", About("degree", "lip_corner_pull")),
+    ],
+)
+def test_which_of_two_cues_is_there_is_a_question_of_both(asked: str, about: About) -> None:
+    assert question_of(asked, None).about == about
+
+
+@pytest.mark.parametrize(
     "asked",
     [
         "What will she do next?",

@@ -141,6 +141,20 @@ def test_whose_face_shows_more_is_told_with_its_strongest_cues() -> None:
     assert told("Which of the two is more expressive?", seconds(STILL, STILL))[0].startswith("Both alike: – · –.")
 
 
+def test_which_of_two_cues_is_there_is_told_of_both() -> None:
+    asked = "Is she smiling or frowning?"
+    smiles, frowns = seconds([SMILE] * LENGTH_S), seconds([{"lip_corner_pull": 0.05, "brow_lower": 0.5}] * LENGTH_S)
+    assert told(asked, smiles) == (
+        "Lip corners strongly pulled up, brows not lowered. happy, moderate",
+        "measurements",
+    )
+    assert told(asked, frowns)[0].startswith("Brows clearly lowered, lip corners not pulled up.")
+    assert told(asked, seconds(STILL))[0].startswith("Brows not lowered, lip corners not pulled up.")
+    both = told(asked, seconds(STILL, [SMILE] * LENGTH_S))[0]
+    assert both.startswith("Person A: brows not lowered, lip corners not pulled up; Person B: lip corners strongly")
+    assert told(asked, seconds())[0].startswith("There is no face to tell.")
+
+
 def test_a_voice_is_compared_with_the_stretch_before_and_else_with_its_usual() -> None:
     asked = "Is the voice louder than before?"
     louder = seconds(speech=[stretch(0.5, 2.0), stretch(4.0, 6.0, loudness_db=-23.8)])
@@ -238,6 +252,7 @@ def test_every_answer_is_told_in_all_languages_and_names_no_label(language: str)
     ]
     kinds = [About("when"), About("when", "lip_corner_pull"), About("when", "voice"), About("order"), About("changed")]
     kinds += [About("order", "brow_lower"), About("who", "lip_corner_pull"), About("before", "loudness_db")]
+    kinds += [About("either", "lip_corner_pull brow_lower")]
     english = set()
     for about in kinds:
         for window in windows:
