@@ -64,6 +64,9 @@ TOPICS = (
             r"\bname (?:this|that|the) (?:person|man|woman|speaker)\b|\bwho am i (?:talking|speaking|looking)\b",
             r"\bwho is in (?:the|this) (?:picture|photo|image|video|frame)\b|\b(?:his|her|their|your) address\b",
             r"\b(?:his|her|their|your|my|person's|man's|woman's|whose) (?:\w+ )?name\b|\bthe name\s*(?:[?!.]|$)",
+            r"\b(?:match|link|connect|compare) (?:this|that|the|his|her|their) (?:face|voice|picture|person) "
+            r"(?:to|with) (?:an? |any |the |your |my )?(?:person|name|identit\w+|database|records?|profile)\b",
+            r"\bin (?:your|the|any|a) (?:\w+ )?(?:database|watch ?list)\b",
             rf"\bnames? of (?:him|her|these people|{_THEY})|\b{_THEY} (?:is |are )?(?:called|named)\s*(?:[?!.]|$)",
             rf"\bwhat (?:is|are) {_THEY} (?:called|named)\s*(?:[?!.]|$)",
             rf"\bwer (?:ist|war|sind) {_DER}\s*(?:[?!.]|$)|\bwer ist (?:das|hier|da)\b",
@@ -140,13 +143,17 @@ TOPICS = (
         r"ill(?! at ease)|sick(?! of)|sickness|illness|diseases?|unwell|healthy|unhealthy|health|depress(?:ed|ion|ive)|"
         r"bipolar|schizophreni\w+|autis\w+|adhd|alzheimer\w*|dementia|parkinson\w*|ptsd|psychotic|psychosis|psychopath\w*|"
         r"disorders?|disabled|disability|pregnant|diagnos\w+|symptoms?|suicid\w+|drunk|intoxicated|drugs?|drugged|addict\w*|"
-        r"infected|cancer|diabet\w+|burn-?out|mentally|fever|feverish|a stroke|suffer(?:s|ing)? from|mental health|"
+        r"infected|cancer|diabet\w+|burn-?out|mentally|fever|feverish|a stroke|mental health|"
+        r"suffer(?:s|ing)? from(?! (?:\w+ )?(?:light|glare|noise))|"
         r"tumou?r|epilep\w+|migraines?|tourette\w*|concussion|medication|asperger\w*|anorexi\w+|psychiatric|sober|"
         r"hung-?over|tipsy|alcoholic|under the influence|covid|"
         r"krank\w*|erkrankt|gesund\w*|depressi\w+|schwanger|behindert|behinderung|betrunken|suchtig|suizid\w*|demenz|adhs|"
         r"enferm[oa]s?|enfermedad|salud|sano|sana|deprimid[oa]|embarazada|borrach[oa]|discapacidad|"
         r"malades?|maladie|sante|deprim\w+|enceinte|ivre|handicap\w*",
-        (r"\b(?:have|has|got) an? (?:bad )?(?:cold|flu)\b",),
+        (
+            r"\b(?:have|has|got) an? (?:bad )?(?:cold|flu)\b",
+            r"\b(?:see|need|needs|call) (?:to see )?(?:an? |the )?(?:doctor|psychiatrist|therapist|therapy)\b",
+        ),
     ),
     Topic(
         "religion",

@@ -69,6 +69,10 @@ CUES: tuple[tuple[str, Wordings], ...] = (
 "What people say of a facial cue. The first that is found counts, so that a mouth wide open is an open one."
 
 FACE = Wordings("face*, facial*, expression*, features, look, looks, see, show, shows, shown, visually, picture")
+PERSON = Wordings(
+    "she, he, they, her, hers, his, their, them, him, person*, speaker*, man, woman, guy, lady, people, she's, he's, "
+    "they're, somebody, someone, anybody, anyone"
+)
 VOICE = Wordings(
     "voice*, vocal*, sound, sounds, tone, hear*, audio, speech, speak, speaks, speaking, spoken, says, saying, talk*"
 )
@@ -190,6 +194,21 @@ BEFORE = Wordings(
     "dropp*, fallen, fell, increas*, decreas*, slowed, speed* up, sped, last sentence, last one, last utterance"
 )
 "What compares a voice with how it was a moment before."
+USUAL = Wordings(
+    "usual*, unusual*, normal*, norm, norms, baseline, average*, typical*, habit*, customar*, ordinar*, everyday, "
+    "generally"
+)
+"What compares a voice with how it is as a rule."
+MOMENTS = Wordings(
+    "when, moment*, second, timestamp*, time code, timecode, onset, instant*, point, what time, the time, "
+    "how long ago, since when, until when, which frame, timeline"
+)
+"What asks for a point in time."
+OF_MIND = Wordings(
+    "think*, thought*, want*, plan*, remember*, know*, believe*, decide*, hope*, intend*, hid*, love*, hate*, like, "
+    "likes, will, would, tomorrow, yesterday, why, because, caus*, reason*, pretend*, faking, fake, genuine*"
+)
+"What nobody can tell from a face and a voice."
 OF_WORDS = Wordings(
     "words, sarcas*, iron*, ironically, meant, mean, means, joking, joke, kidding, serious, seriously, sincere*, "
     "honest, in earnest"

@@ -19,7 +19,7 @@ import re
 
 from realtime.asking.declined import fold
 from realtime.asking.emotion_words import emotions_of
-from realtime.asking.kinds import classifier, kind_of
+from realtime.asking.kinds import classifier, kind_of, slips
 from realtime.asking.lexicon import (
     AROUSAL,
     ASKS_HOW_MUCH,
@@ -46,6 +46,7 @@ from realtime.asking.lexicon import (
     OF_TWO,
     OF_WORDS,
     ORDERED,
+    PERSON,
     PITCH,
     RATE,
     SAYS_FIRST,
@@ -53,6 +54,7 @@ from realtime.asking.lexicon import (
     SPEAKING,
     SPOKE,
     SURE,
+    USUAL,
     VALENCE,
     VOICE,
     WHEN,
@@ -126,6 +128,12 @@ KNOWN, OVER_RULES, NONE_OF_OURS = 0.5, 0.6, 0.5
 """Probability of a kind from which it counts: where the rules read nothing; where they read another one; and, of none
 of ours, from which a question that they read is left alone. Chosen on sets that a fit left out (`train/asking/fit.py`).
 """
+SUBJECT = re.compile(
+    r"^(?:(?:so|and|but|well|hey) )?(?:(?:how|when|why|where|what|since when|at what time|how long) (?:\w+ )?)?"
+    r"(?:is|are|was|were|do|does|did|has|have|will|can|which|how many)\s+"
+    r"(?:(?:the|an?|your|my|our|these|those|any|some|both|this|that) )?([a-z]{3,})\b"
+)
+"What a question says something of: “is the *kettle* on”, “which *team* is faster”."
 OF_NO_KIND = ("untold", "declined", "words")
 "Kinds of the classifier that are none of ours."
 WHILE = re.compile(
@@ -179,9 +187,30 @@ def chosen(text: str, kind: str, probability: float) -> str | None:
         return said
     none_of_ours = kind in OF_NO_KIND
     least = NONE_OF_OURS if none_of_ours else KNOWN if said is None else OVER_RULES
-    if kind == known or probability < least:
-        return said
-    return None if none_of_ours else _of_kind(kind, text)
+    if kind != known and probability >= least:
+        said = None if none_of_ours else _of_kind(kind, text)
+    return None if said is not None and _of_something_else(text) else said
+
+
+def _of_something_else(text: str) -> bool:
+    """Whether a text is about a thing that is in no question of ours: "is the kettle on", "the book or the film".
+
+    What is said of it, such as "loud", may be said of a voice, too. A text that has a person, a face, a voice or a cue
+    in it is none of those.
+    """
+    if PERSON.said_in(text) or FACE.said_in(text) or VOICE.said_in(text) or cue_in(text):
+        return False
+    subject = SUBJECT.match(text)
+    things = re.findall(r"\b(?:the|an?) ([a-z]{3,})\b", text) if SAYS_FIRST.said_in(text) else []
+    return any(not _known(thing) for thing in (*things, *([subject[1]] if subject else ())))
+
+
+def _known(word: str) -> bool:
+    """Whether a word is in questions of ours, if spelled right and without an s; adjectives of verbs say nothing."""
+    words = classifier().words
+    if word in words or word.removesuffix("s") in words or word.endswith(("ed", "ing", "ly")):
+        return True
+    return word not in classifier().others and bool(slips(word) & words)
 
 
 def _of_kind(kind: str, text: str) -> str | None:
@@ -227,6 +256,8 @@ def _of_ours(kind: str, text: str) -> bool:
             return not YOU_AGREE.search(text)
         case "sureness":
             return SURE.said_in(text)
+        case "light":
+            return not text.startswith("where ")
         case "count":
             return not COUNTS_THINGS.search(text)
     return True
@@ -317,7 +348,7 @@ def _of_a_cue(cue: str, text: str) -> str:
 def _of_one_thing(text: str, *, face: bool, voice: bool) -> str | None:
     if COUNTED.said_in(text) and not COUNTS_THINGS.search(text):
         return "How many people are there?"
-    before = BEFORE.said_in(text)
+    before = BEFORE.said_in(text) and not USUAL.said_in(text)
     if LOUD.said_in(text):
         return THAN_BEFORE if before else LOUDNESS
     if RATE.said_in(text):

@@ -34,8 +34,16 @@ def test_a_misspelled_text_has_one_slip() -> None:
 
 
 def test_the_set_that_judges_is_in_no_fit() -> None:
-    assert "paraphrases_4.json" not in {path.name for paths in fit.SETS.values() for path in paths}
+    assert "paraphrases_5.json" not in {path.name for paths in fit.SETS.values() for path in paths}
     assert all(path.is_file() for paths in fit.SETS.values() for path in paths)
+
+
+def test_sentences_about_anything_else_are_none_of_ours_and_others_are_kept_aside() -> None:
+    own = fit.elsewhere()
+    assert len(own) > 100
+    assert {kind for _, kind in own} == {"untold"}
+    aside = Path(__file__).parents[1] / "asking" / "elsewhere_2.txt"
+    assert not {text for text, _ in own} & {*aside.read_text(encoding="utf-8").splitlines()}
 
 
 def test_whoever_drew_fewer_lines_is_read_as_we_draw_them() -> None:
