@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-PACKAGE_OF_MODULE = {"PIL": "pillow", "sklearn": "scikit-learn"}
+PACKAGE_OF_MODULE = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 "Packages whose modules have another name."
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from realtime.errors import BadSettings
+from realtime.errors import ExtraMissing
 from realtime.observe import logs
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def exporting(url: str | None) -> Iterator[None]:
     """Send spans to the collector at `url` (OTLP over HTTP, as JSON), in batches, from a thread of their own.
 
     None: there are no spans. A collector that does not answer is logged once and costs nothing but the spans, and up
-    to `ANSWER_WITHIN_S` at the end. Raises BadSettings where OpenTelemetry is missing.
+    to `ANSWER_WITHIN_S` at the end. Raises ExtraMissing where OpenTelemetry is missing.
     """
     if url is None:
         yield
@@ -110,7 +110,7 @@ def exporting(url: str | None) -> Iterator[None]:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise BadSettings("Traces need OpenTelemetry, which is not here.", "pip install 'emothinker[otel]'") from error
+        raise ExtraMissing("Traces need OpenTelemetry, which is not here.", "pip install 'emothinker[otel]'") from error
     about = Resource.create({"service.name": "emothinker", "service.version": version("emothinker")})
     provider = TracerProvider(resource=about, shutdown_on_exit=False)
     exporter = trace_exporter.OTLPSpanExporter(url, timeout=ANSWER_WITHIN_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -15,6 +17,7 @@ import pytest
 import emothinker_start
 from realtime import cli, errors
 from realtime.commands import extras, programs
+from tests.architecture import modules
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +94,24 @@ def test_help_without_the_extra_is_the_programs_own_text(
     assert capsys.readouterr().err == (
         "realtime export onnx needs onnx, which is not installed: pip install 'emothinker[export]'\n"
     )
+
+
+def test_every_package_that_a_program_imports_is_installed_with_us_or_named_by_an_extra() -> None:
+    """`realtime export sample --help` ended in a traceback: scikit-image's module has another name."""
+    lines = importlib.metadata.requires("emothinker") or []
+    ours = {re.split(r"[^\w-]", line)[0].replace("_", "-") for line in lines if "extra ==" not in line}
+    # ONNX Runtime brings it along.
+    ours.add("flatbuffers")
+    found = importlib.metadata.packages_distributions()
+    known = {*sys.stdlib_module_names, "emothinker", "export", "realtime", "train"}
+    for name, tree in modules().items():
+        for node in ast.walk(tree) if name.startswith(("export", "train")) else ():
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                named = [node.module]
+            for module in {each.partition(".")[0] for each in named} - known:
+                brought = {package.replace("_", "-") for package in found.get(module, [])} & ours
+                assert brought or extras.extra_of(module), f"{name} imports {module}"
 
 
 def test_our_own_package_is_ours() -> None:

@@ -37,7 +37,7 @@ CLUSTER = "from realtime.cluster.__main__ import main; raise SystemExit(main())"
 @pytest.mark.parametrize(
     ("program", "words", "code", "told"),
     [
-        pytest.param(REALTIME, [*SERVE, "--trace", COLLECTOR], 2, "emothinker[otel]", marks=pytest.mark.slow),
+        pytest.param(REALTIME, [*SERVE, "--trace", COLLECTOR], 5, "emothinker[otel]", marks=pytest.mark.slow),
         pytest.param(REALTIME, [*SERVE, "--cluster", "auto"], 8, "emothinker[ray]", marks=pytest.mark.slow),
         pytest.param(REALTIME, ["analyze", "{clip}", "--out", "{out}"], 0, "", marks=pytest.mark.slow),
         pytest.param(
