@@ -35,8 +35,8 @@ SERVER_FLAGS = (
 MAX_JOBS = 64
 NO_READOUT = "Not a readout of feelings: this describes what a face and a voice show, and can be wrong about both."
 EXIT_CODES = """\
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad model, 5 engine missing, 6 unreachable,
-7 port taken, 8 cluster, 130 interrupted."""
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 not media, 4 bad model, 5 engine or extra missing,
+6 unreachable, 7 port taken, 8 cluster, 130 interrupted."""
 EPILOG = f"""\
 Other programs, each with its own --help:
   realtime train NAME …           {", ".join(PROGRAMS["train"])}

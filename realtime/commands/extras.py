@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+from realtime.errors import ExtraMissing
+
 PACKAGE_OF_MODULE = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 "Packages whose modules have another name."
 
@@ -58,7 +60,7 @@ def told_missing(program: str, module: str, source: Path | None, *, wants_help: 
     line = f"{program} needs {module}, which is not installed: pip install 'emothinker[{extra_of(module)}]'"
     if not wants_help or source is None:
         sys.stderr.write(f"{line}\n")
-        return 1
+        return ExtraMissing.exit_code
     text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
     sys.stdout.write(f"{text}\n\n{line}\nIts options are shown once that is there.\n")
     return 0

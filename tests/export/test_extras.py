@@ -27,9 +27,9 @@ def absent(tmp_path: Path) -> dict[str, str]:
     ("words", "code", "told"),
     [
         (["export.onnx", "--help"], 0, ""),
-        (["export.onnx", "--out", "{out}"], 1, NEEDS.format("export.onnx", "onnx", "export")),
+        (["export.onnx", "--out", "{out}"], 5, NEEDS.format("export.onnx", "onnx", "export")),
         (["train.annotate", "--help"], 0, ""),
-        (["train.annotate", "{out}", "{out}2"], 1, NEEDS.format("train.annotate", "httpx", "train")),
+        (["train.annotate", "{out}", "{out}2"], 5, NEEDS.format("train.annotate", "httpx", "train")),
     ],
 )  # fmt: skip
 @pytest.mark.slow
