@@ -11,8 +11,6 @@ import os
 from collections.abc import Sequence
 from json import JSONDecodeError
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
@@ -22,6 +20,8 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
+
+from realtime.model.proxy import does_not_answer
 
 # Its warnings come through our log already.
 logging.getLogger("huggingface_hub").handlers.clear()
@@ -67,10 +67,8 @@ def reason(error: Exception) -> NotFetched:
         case LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
             return NotFetched("HF_HUB_OFFLINE is set, and it was not fetched before", "Unset HF_HUB_OFFLINE. ")
         case LocalEntryNotFoundError():
-            proxy = _proxy()
-            return NotFetched(
-                f"Hugging Face does not answer{f' through the proxy {proxy}' if proxy else ''}", _way_there()
-            )
+            hub = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+            return NotFetched(*does_not_answer("Hugging Face", hub))
         case HfHubHTTPError() if error.response is not None:
             return NotFetched(f"Hugging Face answers {error.response.status_code}")
         case JSONDecodeError():
@@ -90,17 +88,3 @@ def reason(error: Exception) -> NotFetched:
     if type(error).__module__.startswith("httpx"):
         return NotFetched(f"the download broke off ({told})", "Run it again: what is there is kept. ")
     return NotFetched(told)
-
-
-def _way_there() -> str:
-    if _proxy():
-        return "Check the proxy in HTTPS_PROXY, and the network. "
-    return "Check the network; where there is a proxy, export HTTPS_PROXY=http://HOST:PORT. "
-
-
-def _proxy() -> str | None:
-    """The proxy that the hub is asked through, without the name and the password that may stand in its address."""
-    hub = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
-    proxies = getproxies()
-    address = proxies.get(hub.scheme) or proxies.get("all")
-    return None if not address or proxy_bypass(hub.hostname or "") else address.rpartition("@")[2]

