@@ -151,7 +151,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    heap.few_arenas()
+    heap.limit()
     settings = _settings(options)
     logs.configure(logging.getLogger().level, settings.server.log)
 

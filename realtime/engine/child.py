@@ -37,7 +37,7 @@ def run(
     pipe: Connection, load: Callable[[], Model], load_adapter: LoadAdapter | None, log_level: int, log_form: logs.Form
 ) -> None:
     """Serve calls until None comes down the pipe, or until the parent ends."""
-    heap.few_arenas()
+    heap.limit()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     # Ctrl+C reaches the whole process group, but the parent decides when to stop and says so through the pipe.
     for number in (signal.SIGINT, signal.SIGTERM):
